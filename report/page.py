@@ -7,7 +7,7 @@ needs the memory of one. Per image:
 
     images/00007-thumb.jpg   the photograph, longer side ≤ 360 px, for the list
     images/00007-photo.jpg   the same, ≤ 960 px, for the large view
-    images/00007-mask.png    the mask on the photograph, 8-bit grey, transparent where the network never looked
+    images/00007-mask.png    the mask on the photograph, 8-bit grey, clear where the network never looked
 
 The browser colours the mask (an SVG filter with the 256 entries of each map), so one grey file serves
 every colour map, every opacity and the plain mask. File names are numbers, never keys.
@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from report.colours import MAPS, table
 from report.pictures import Box, fit_mask, grey, jpeg, png, shrink
-from report.summary import STATUS_WORDS, Summary, measured, number, status_words, words
+from report.summary import Summary, measured, status_meaning, status_words, words
 
 THUMB, PHOTO = 360, 960
 
@@ -73,9 +73,7 @@ def write_page(
             title=_text(title),
             facts=[(_text(k), _text(v)) for k, v in facts.items()],
             summary=summary,
-            statuses=[
-                (s, status_words(s), STATUS_WORDS.get(s, ("", ""))[1], n) for s, n in summary.counts.items()
-            ],
+            statuses=[(s, status_words(s), status_meaning(s), n) for s, n in summary.counts.items()],
             sorts=[(m.name, m.words) for m in summary.means],
             cards=_views(cards, images, written),
             **_fixed(),
@@ -108,7 +106,7 @@ def _views(cards: Iterable[Card], images: Path, written: set[str]) -> Iterator[d
             "key": _text(row.get("key", index)),
             "status": status,
             "status_words": status_words(status),
-            "status_meaning": STATUS_WORDS.get(status, ("", ""))[1],
+            "status_meaning": status_meaning(status),
             "error": _text(row["error"]) if row.get("error") else "",
             "target": _class(row.get("target_name"), row.get("target")),
             "prediction": _class(row.get("prediction_name"), row.get("prediction")),
@@ -197,12 +195,9 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["mean"] = lambda m: (
-        _decimal("", m.mean) if m.name != "iterations" else f"{m.mean:.1f}"
-    )
+    environment.filters["mean"] = lambda m: f"{m.mean:.{1 if m.name == 'iterations' else 3}f}"
     environment.filters["share"] = lambda n, total: f"{100 * n / total:.3f}" if total else "0"
     environment.filters["thousands"] = lambda n: f"{n:,}"
-    environment.filters["real"] = number
     return environment
 
 

@@ -6,6 +6,7 @@ nothing elsewhere.
 """
 
 import io
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,12 +56,12 @@ def overlay(photo: Picture, mask: Mask, opacity: float = 0.5, map: str = DEFAULT
     return ((mixed + 128) >> 8).astype(np.uint8)
 
 
-def png(array: Picture | Mask) -> bytes:
+def png(array: NDArray[Any]) -> bytes:
     """PNG bytes of (H, W) grey, (H, W, 2) grey + alpha, (H, W, 3) or (H, W, 4) uint8.
 
     A float (H, W) array is taken for a mask in [0, 1] and becomes 8-bit grey (see `grey`).
     """
-    pixels = grey(array) if array.dtype.kind == "f" else array
+    pixels: NDArray[Any] = grey(array) if array.dtype.kind == "f" else array
     if pixels.dtype != np.uint8:
         raise ValueError(f"a picture is uint8, or a float mask; this one is {pixels.dtype}")
     out = io.BytesIO()

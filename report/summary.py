@@ -58,6 +58,11 @@ def status_words(status: str) -> str:
     return STATUS_WORDS[status][0] if status in STATUS_WORDS else status.replace("_", " ").capitalize()
 
 
+def status_meaning(status: str) -> str:
+    """One sentence on what the status says of the image; empty for a status of another version."""
+    return STATUS_WORDS.get(status, ("", ""))[1]
+
+
 @dataclass(frozen=True)
 class Mean:
     """The mean of one column over the `count` ok images that have it.
