@@ -1,0 +1,13 @@
+"""What can go wrong with a dataset. `str(error)` is one line that says what to do about it."""
+
+
+class DatasetError(Exception):
+    """The dataset, its manifest or one of its images is not what it should be. Trying again changes nothing."""
+
+
+class DecodeError(DatasetError):
+    """These bytes are not a photograph we can show to a network. Blames the image, never the machine."""
+
+
+class Unavailable(DatasetError):
+    """The medium did not answer (a server, a network file system); the image is not to blame. Try again."""
