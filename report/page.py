@@ -66,18 +66,15 @@ def write_page(
     images.mkdir(parents=True, exist_ok=True)
     page, unfinished = directory / "index.html", directory / "index.html.part.tmp"
     written: set[str] = set()
-    stream = (
-        _environment()
-        .get_template("index.html")
-        .stream(
-            title=_text(title),
-            facts=[(_text(k), _text(v)) for k, v in facts.items()],
-            summary=summary,
-            statuses=[(s, status_words(s), status_meaning(s), n) for s, n in summary.counts.items()],
-            sorts=[(m.name, m.words) for m in summary.means],
-            cards=_views(cards, images, written),
-            **_fixed(),
-        )
+    template = _environment().get_template("index.html")
+    stream = template.stream(
+        title=_text(title),
+        facts=[(_text(k), _text(v)) for k, v in facts.items()],
+        summary=summary,
+        statuses=[(s, status_words(s), status_meaning(s), n) for s, n in summary.counts.items()],
+        sorts=[(m.name, m.words) for m in summary.means],
+        cards=_views(cards, images, written),
+        **_fixed(),
     )
     stream.enable_buffering(64)
     with unfinished.open("w", encoding="utf-8") as out:
@@ -101,9 +98,12 @@ def _views(cards: Iterable[Card], images: Path, written: set[str]) -> Iterator[d
         values = measured(row)
         prefix = f"images/{index:05}"
         photo, mask = card.photo is not None, f"{index:05}-mask.png" in files
+        key = _text(row.get("key", index))
+        folder, slash, file = key.rpartition("/")
         yield {
-            "index": index,
-            "key": _text(row.get("key", index)),
+            "key": key,
+            "folder": folder + slash,
+            "file": file,
             "status": status,
             "status_words": status_words(status),
             "status_meaning": status_meaning(status),

@@ -36,8 +36,9 @@ class Axis:
         """Σ of the taps of original pixels [start, stop) on each of `size` mask pixels."""
         span = slice(max(start, 0), max(stop, 0))
         seen = self.seen[span].astype(np.float64)
-        total = np.bincount(self.near[span], seen * (1 - self.t[span]), minlength=size)
-        return total + np.bincount(self.far[span], seen * self.t[span], minlength=size)
+        near = np.bincount(self.near[span], seen * (1 - self.t[span]), minlength=size)
+        far = np.bincount(self.far[span], seen * self.t[span], minlength=size)
+        return near.astype(np.float64) + far
 
 
 def axis(size_in: int, size_out: int, low: float, high: float) -> Axis:

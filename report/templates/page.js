@@ -124,6 +124,7 @@
     if (!button) return;
     look(visible.findIndex((c) => c.element === button.parentElement));
     viewer.showModal();
+    viewer.scrollTop = 0;
   });
   $("previous").addEventListener("click", () => look(at - 1));
   $("next").addEventListener("click", () => look(at + 1));
