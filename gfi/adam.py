@@ -1,0 +1,53 @@
+"""Adam, a row at a time: every image of a batch has its own moments, step count and learning rate.
+
+    μ ← β1 μ + (1−β1) g,   ν ← β2 ν + (1−β2) g²
+    ω ← ω − η_t/(1−β1^t) · μ / (√ν/√(1−β2^t) + ε)
+
+The factors of step t are computed once, in double precision, and looked up by each row's own count; the
+order of operations is `torch.optim.Adam`'s. So a row's path does not depend on what the others do, and a row
+may start anew while its neighbours go on.
+"""
+
+import torch
+from torch import Tensor
+
+from gfi.recipes import Recipe
+
+
+class Adam:
+    """State for B rows of K weights."""
+
+    def __init__(self, recipe: Recipe, omega: Tensor) -> None:
+        self.recipe = recipe
+        self.mean = torch.zeros_like(omega)
+        """μ, (B, K)."""
+        self.square = torch.zeros_like(omega)
+        """ν, (B, K)."""
+        self.count = torch.zeros(len(omega), dtype=torch.long, device=omega.device)
+        """t, (B,): updates since the row's last reset."""
+        steps = range(1, recipe.steps + 1)
+        halved = [recipe.rate * 0.5 ** ((t - 1) // recipe.halve_every) for t in steps]
+        self._step_size = {
+            False: torch.tensor([recipe.rate / (1 - recipe.beta1**t) for t in steps],
+                                dtype=torch.float64).to(omega),
+            True: torch.tensor([h / (1 - recipe.beta1**t) for t, h in zip(steps, halved, strict=True)],
+                               dtype=torch.float64).to(omega),
+        }  # fmt: skip
+        self._root = torch.tensor([(1 - recipe.beta2**t) ** 0.5 for t in steps], dtype=torch.float64).to(
+            omega
+        )
+
+    def reset(self) -> None:
+        """A new Adam for every row."""
+        self.mean.zero_()
+        self.square.zero_()
+        self.count.zero_()
+
+    def update(self, omega: Tensor, gradient: Tensor, halving: bool) -> Tensor:
+        """The next ω of every row, (B, K), not yet clipped. halving: the rate halves every few steps."""
+        self.mean = torch.lerp(self.mean, gradient, 1 - self.recipe.beta1)
+        self.square = self.square * self.recipe.beta2 + (1 - self.recipe.beta2) * gradient * gradient
+        step_size = self._step_size[halving][self.count].unsqueeze(1)
+        root = self._root[self.count].unsqueeze(1)
+        self.count = self.count + 1
+        return omega - step_size * self.mean / (self.square.sqrt() / root + self.recipe.epsilon)

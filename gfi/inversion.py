@@ -1,0 +1,227 @@
+"""Guided feature inversion: the two-stage optimiser, on a batch of fixed shape.
+
+For each image x with removed-pixel image p and target class c, over channel weights ω ≥ 0:
+
+    stage 1   ‖f^{l0}(Φ(x, m)) − f^{l0}(x)‖² + γ‖ω‖              (Eq. 8)
+    stage 2   −f_c(Φ(x, m)) + λ f_c(Φ_bg(x, m)) + δ‖ω‖           (Eq. 9)
+
+    m = normalise(Σ_i ω_i f_i^{l1}(x))                            (Eq. 6-7, `gfi.masks`)
+    ω ← max(0, Adam(ω, ∂loss/∂ω)),  ω_0 = 0.1
+
+Each row is an optimisation of its own: losses are sums over that image alone, Adam's state is a row's
+(`gfi.adam`), and every operation treats a row alike wherever it stands. At one batch shape an image's path is
+therefore bit-equal in any slot, with any neighbours - which matters, because the recipe is chaotic: a rounding
+of 1e-7 grows to differences of 0.3 in the mask.
+
+**Where a mask ceases to exist** - all weights clipped to zero, a constant map, a value that is not finite - the
+row freezes at its last step that had one and its fate is recorded. Rows freeze through `torch.where`; no
+step waits for the device.
+
+    inversion = Inversion(network, recipe, batch=8)
+    inversion.start(images, fills, targets)
+    while not inversion.done:
+        inversion.step()            # omega, loss, gradient are open to inspection and omega may be set
+    outcome = inversion.finish()
+"""
+
+from collections.abc import Sequence
+from enum import IntEnum
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from gfi import masks
+from gfi.adam import Adam
+from gfi.masks import Mask, Upsampling
+from gfi.network import Network
+from gfi.recipes import Recipe
+
+
+class Fate(IntEnum):
+    """How a row's optimisation ended."""
+
+    FINISHED = 0
+    """All steps had a mask."""
+    EMPTY = 1
+    """Every weight was clipped to zero."""
+    CONSTANT = 2
+    """The map became constant (or, for `released`, nowhere positive) although weights were alive."""
+    NONFINITE = 3
+    """A feature, the loss or its gradient was not finite."""
+
+
+class Outcome(NamedTuple):
+    """What became of each row; all on the CPU. B rows, grid (h, w)."""
+
+    omega: Tensor
+    """(B, K): the last weights that had a mask."""
+    grid: Tensor
+    """(B, h, w) float32: the mask before up-sampling, already scaled; `interpolation.draw` draws it."""
+    area: Tensor
+    """(B,): the mask's mean over the input."""
+    iterations: Tensor
+    """(B,) long: updates behind `omega`."""
+    fate: Tensor
+    """(B,) long, a `Fate`."""
+    has_mask: Tensor
+    """(B,) bool: false where not even ω_0 had a mask; grid and area are then zero."""
+    target: Tensor
+    prediction: Tensor
+    """(B,) long: the class explained, and the network's own."""
+    probability: Tensor
+    kept: Tensor
+    removed: Tensor
+    """(B,): f_c of the photograph, of Φ and of Φ_bg."""
+    loss: Tensor
+    """(B,): of the last step that ran on live weights."""
+
+
+class Inversion:
+    """B optimisations side by side. `start` may be called again; shapes stay those of the first."""
+
+    def __init__(self, network: Network, recipe: Recipe, batch: int) -> None:
+        self.network = network
+        self.recipe = recipe
+        self.batch = batch
+
+    # State, one row an image; readable between steps.
+    omega: Tensor
+    """ω, (B, K); may be set between steps."""
+    gradient: Tensor
+    """∂loss/∂ω at the weights before the last step, (B, K)."""
+    loss: Tensor
+    """Of the last step, at the weights before it, (B,)."""
+    adam: Adam
+    steps_done: int
+    alive: Tensor
+    """(B,) bool: not frozen."""
+    fate: Tensor
+    """(B,) long, a `Fate`; final only after `finish`."""
+
+    def start(self, images: Tensor, fills: Tensor, targets: Sequence[int | None]) -> None:
+        """Load x and p, each (B, C, H, W), and the target classes; None stands for the predicted class."""
+        if len(images) != self.batch or images.shape != fills.shape or len(targets) != self.batch:
+            raise ValueError(f"a batch is {self.batch} images, fills and targets")
+        layout = self.network.memory_format
+        self.images = images.contiguous(memory_format=layout)
+        self.fills = fills.contiguous(memory_format=layout)
+
+        # All that does not depend on ω, once: f(x), f^{l0}(x), f^{l1}(x).
+        examined = self.network.examine(self.images)
+        self.features, self.wanted = examined.weighed, examined.inverted
+        self.energy = _per_row(self.wanted.square())
+        self.prediction = examined.probabilities.argmax(1)
+        given = torch.tensor([-1 if t is None else t for t in targets], device=images.device)
+        self.target = torch.where(given < 0, self.prediction, given)
+        self.probability = self._of_target(examined.probabilities)
+
+        grid, size = tuple(self.features.shape[2:]), tuple(images.shape[2:])
+        self.upsample = Upsampling.between(grid, size, self.recipe.align_corners, images)
+        self.omega = images.new_full((self.batch, self.features.shape[1]), self.recipe.omega_start)
+        self.gradient = torch.zeros_like(self.omega)
+        self.loss = images.new_zeros(self.batch)
+        self.adam = Adam(self.recipe, self.omega)
+        self.steps_done = 0
+        self.alive = torch.ones(self.batch, dtype=torch.bool, device=images.device)
+        self.fate = torch.full((self.batch,), Fate.FINISHED, device=images.device)
+        self._sound = self.omega  # each row's last weights that had a mask ...
+        self._sound_at = torch.full((self.batch,), -1, device=images.device)  # ... and updates behind them
+
+    @property
+    def done(self) -> bool:
+        """All steps of the recipe have run."""
+        return self.steps_done >= self.recipe.steps
+
+    def mask(self, omega: Tensor) -> Mask:
+        """m of every row from weights (B, K)  (Eq. 6-7)."""
+        grid = masks.combine(omega, self.features)
+        return masks.normalise(grid, self.upsample, self.recipe.normalise)
+
+    def step(self) -> None:
+        """One update of every live row."""
+        first_stage = self.steps_done < self.recipe.steps_inversion
+        if self.steps_done == self.recipe.steps_inversion and not self.recipe.one_adam:
+            self.adam.reset()
+
+        with torch.enable_grad():
+            omega = self.omega.detach().requires_grad_()
+            mask = self.mask(omega)
+            loss = self._keep_features(mask, omega) if first_stage else self._keep_class(mask, omega)
+            (gradient,) = torch.autograd.grad(loss.sum(), omega)
+        self.loss, self.gradient = loss.detach(), gradient
+
+        proposed = self.adam.update(self.omega, gradient, halving=self.recipe.one_adam or not first_stage)
+        sound = self._witness(mask)
+        finite = torch.isfinite(self.loss) & torch.isfinite(gradient).all(1)
+        self._freeze(sound & ~finite, Fate.NONFINITE)
+        self.omega = torch.where(self.alive.unsqueeze(1), proposed.clamp_min(0), self._sound)
+        self.steps_done += 1
+
+    def _keep_features(self, mask: Mask, omega: Tensor) -> Tensor:
+        """Eq. 8, (B,). The pass ends at l0."""
+        kept = self.network.inverted(masks.blend(self.images, self.fills, mask.image))
+        error = _per_row((kept - self.wanted).square())
+        if self.recipe.relative_inversion:
+            error = error / self.energy
+        return error + self.recipe.gamma * self._penalty(omega)
+
+    def _keep_class(self, mask: Mask, omega: Tensor) -> Tensor:
+        """Eq. 9, (B,)."""
+        kept, removed = self._halves(mask)
+        return -kept + self.recipe.lambda_ * removed + self.recipe.delta * self._penalty(omega)
+
+    def _halves(self, mask: Mask) -> tuple[Tensor, Tensor]:
+        """f_c(Φ) and f_c(Φ_bg), (B,) each, from one pass over 2B images."""
+        kept = masks.blend(self.images, self.fills, mask.image)
+        removed = masks.blend_background(self.images, self.fills, mask.image)
+        both = self._of_target(self.network.probabilities(torch.cat([kept, removed])), pairs=True)
+        return both[: self.batch], both[self.batch :]
+
+    def _penalty(self, omega: Tensor) -> Tensor:
+        """‖ω‖₁ - with subgradient 0 at 0, so that a dead weight is pushed no further - or Σω², (B,)."""
+        return _per_row(omega.abs() if self.recipe.penalty == "l1" else omega.square())
+
+    def _of_target(self, probabilities: Tensor, pairs: bool = False) -> Tensor:
+        target = self.target.repeat(2) if pairs else self.target
+        return probabilities.gather(1, target.unsqueeze(1)).squeeze(1)
+
+    def _witness(self, mask: Mask) -> Tensor:
+        """Note which live rows have a mask at the current ω, freeze those that have none; (B,) bool."""
+        sound = self.alive & mask.valid
+        finite = torch.isfinite(mask.grid).flatten(1).all(1) & torch.isfinite(self.omega).all(1)
+        dead = (self.omega == 0).all(1)
+        self._sound = torch.where(sound.unsqueeze(1), self.omega, self._sound)
+        self._sound_at = torch.where(sound, self.steps_done, self._sound_at)
+        lost = self.alive & ~mask.valid
+        self._freeze(lost & ~finite, Fate.NONFINITE)
+        self._freeze(lost & finite & dead, Fate.EMPTY)
+        self._freeze(lost & finite & ~dead, Fate.CONSTANT)
+        return sound
+
+    def _freeze(self, rows: Tensor, fate: Fate) -> None:
+        self.fate = torch.where(rows, int(fate), self.fate)
+        self.alive = self.alive & ~rows
+
+    @torch.no_grad()
+    def finish(self) -> Outcome:
+        """The rows as they stand: also after fewer steps than the recipe's."""
+        self._witness(self.mask(self.omega))
+        self.omega = self._sound
+        mask = self.mask(self.omega)
+        kept, removed = self._halves(mask)
+        has_mask = self._sound_at >= 0
+        there = has_mask.view(-1, 1, 1)
+        grid = torch.where(there, mask.grid, torch.zeros_like(mask.grid))
+        area = torch.where(has_mask, mask.image.mean((1, 2, 3)), torch.zeros_like(kept))
+        found = Outcome(
+            omega=self.omega, grid=grid.float(), area=area, iterations=self._sound_at.clamp_min(0),
+            fate=self.fate, has_mask=has_mask, target=self.target, prediction=self.prediction,
+            probability=self.probability, kept=kept, removed=removed, loss=self.loss,
+        )  # fmt: skip
+        return Outcome(*(tensor.cpu() for tensor in found))
+
+
+def _per_row(values: Tensor) -> Tensor:
+    """The sum over everything but the batch, (B,): losses never couple images."""
+    return values.flatten(1).sum(1)

@@ -1,0 +1,120 @@
+"""A classifier on one device in one precision, with its two layers tapped: f, f^{l0} and f^{l1}.
+
+Three passes are all the method needs: `examine` once on the photographs, `inverted` in stage 1, which ends at
+l0 and never runs the head, and `probabilities` in stage 2. Parameters need no gradient, so autograd follows
+the image alone.
+"""
+
+import copy
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from gfi import layer_names
+from gfi.classifiers import Classifier
+from gfi.errors import MethodError
+from gfi.layer_names import Layers
+from gfi.masks import Upsampling
+
+
+class Examined(NamedTuple):
+    """What the network makes of the photographs themselves."""
+
+    probabilities: Tensor
+    """f(x), (B, K)."""
+    inverted: Tensor
+    """f^{l0}(x), (B, …)."""
+    weighed: Tensor
+    """f^{l1}(x), (B, channels, h, w)."""
+
+
+class _Reached(Exception):  # noqa: N818
+    """Ends a forward pass at a layer."""
+
+
+class Network:
+    """A private copy of a classifier; hooks are in place only during its own passes."""
+
+    def __init__(
+        self, classifier: Classifier, layers: Layers, device: torch.device, dtype: torch.dtype,
+        channels_last: bool,
+    ) -> None:  # fmt: skip
+        layer_names.check(layers, [(c.name, c.kind) for c in classifier.calls], classifier.reference)
+        self.layers = layers
+        self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
+        module = copy.deepcopy(classifier.module).eval().requires_grad_(False)
+        self.module = module.to(device=device, dtype=dtype, memory_format=self.memory_format)  # type: ignore[call-overload]
+        self._output = classifier.as_probabilities
+        self._passes = {name: sum(c.name == name for c in classifier.calls) for name in
+                        (layer_names.split(layer)[0] for layer in layers.names)}  # fmt: skip
+
+    @torch.no_grad()
+    def examine(self, images: Tensor) -> Examined:
+        """One whole pass over images (B, C, H, W)."""
+        logits, found = self._run(images, self.layers.names, to_the_end=True)
+        maps = [found[layer] for layer in self.layers.weighed]
+        for layer, features in zip(self.layers.weighed, maps, strict=True):
+            if features.ndim != 4 or features.shape[2] * features.shape[3] < 2:
+                shape = "×".join(map(str, features.shape[1:]))
+                raise MethodError(f"layer `{layer}` gives {shape}; a mask is made from channels × h × w")
+        return Examined(self._output(logits), found[self.layers.inverted], _side_by_side(maps))
+
+    def inverted(self, images: Tensor) -> Tensor:
+        """f^{l0} of images (B, C, H, W); nothing after l0 runs."""
+        _, found = self._run(images, (self.layers.inverted,), to_the_end=False)
+        return found[self.layers.inverted]
+
+    def probabilities(self, images: Tensor) -> Tensor:
+        """f of images (B, C, H, W): softmax, sigmoid or the output itself, (B, K)."""
+        return self._output(self.module(images))
+
+    def _run(
+        self, images: Tensor, layers: tuple[str, ...], to_the_end: bool
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """One pass, and the output of each layer at the last of its calls."""
+        outputs: dict[str, Tensor] = {}
+        calls: dict[str, int] = {}
+
+        def hook_for(name: str) -> Any:
+            def hook(module: nn.Module, inputs: tuple, output: Tensor) -> None:
+                calls[name] = calls.get(name, 0) + 1
+                if calls[name] < self._passes[name]:
+                    return
+                if not to_the_end:
+                    outputs[name] = output
+                    raise _Reached
+                outputs[name] = output.clone()  # an in-place ReLU may follow and change it
+
+            return hook
+
+        names = {layer_names.split(layer)[0] for layer in layers}
+        handles = [self.module.get_submodule(n).register_forward_hook(hook_for(n)) for n in names]
+        logits = images
+        try:
+            logits = self.module(images)
+        except _Reached:
+            pass
+        finally:
+            for handle in handles:
+                handle.remove()
+        found = {}
+        for layer in layers:
+            name, rectify = layer_names.split(layer)
+            if name not in outputs:
+                raise MethodError(f"layer `{name}` was not reached in this pass; name one that always runs")
+            found[layer] = outputs[name].relu() if rectify else outputs[name]
+        return logits, found
+
+
+def _side_by_side(maps: list[Tensor]) -> Tensor:
+    """Channels of several layers on the finest of their grids, (B, ΣK, h, w)."""
+    h, w = max(m.shape[2] for m in maps), max(m.shape[3] for m in maps)
+    fine = []
+    for features in maps:
+        if features.shape[2:] != (h, w):
+            up = Upsampling.between(tuple(features.shape[2:]), (h, w), False, features)
+            b, k = features.shape[:2]
+            features = up(features.flatten(0, 1)).view(b, k, h, w)
+        fine.append(features)
+    return fine[0].contiguous() if len(fine) == 1 else torch.cat(fine, 1)

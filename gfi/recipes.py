@@ -1,0 +1,158 @@
+"""Recipes: every hyper-parameter of guided feature inversion, as frozen data. Loads no torch.
+
+Stage 1 (Eq. 8) finds what the network kept of the image x, whatever its class:
+
+    min over ω ≥ 0 of   ‖f^{l0}(Φ(x, m)) − f^{l0}(x)‖² + γ‖ω‖
+
+stage 2 (Eq. 9) continues from there towards the target class c:
+
+    min over ω ≥ 0 of   −f_c(Φ(x, m)) + λ f_c(Φ_bg(x, m)) + δ‖ω‖
+
+with the mask m made from the channels of layer l1 by their weights ω (Eq. 6-7, `gfi.masks`). Two
+recipes exist because the paper and the program its authors released differ (`PAPER`, `RELEASED`).
+Anything that changes a mask is a field here, and so part of `Recipe.digest`.
+
+    >>> recipe("paper", steps_class=20).digest() != PAPER.digest()
+    True
+"""
+
+import dataclasses
+import difflib
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from gfi.errors import MethodError
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One way to run the two stages; the comments name the symbols of the paper."""
+
+    name: str
+
+    # The optimiser: Adam on ω, clipped to [0, ∞) after every step.
+    omega_start: float = 0.1
+    rate: float = 0.01
+    beta1: float = 0.9
+    beta2: float = 0.999
+    epsilon: float = 1e-8
+    halve_every: int = 10  # steps after which the learning rate is halved ...
+    one_adam: bool = False  # ... counted from the first step of all; otherwise in stage 2, with a new Adam
+
+    # Stage 1: keep the representation.
+    steps_inversion: int = 10
+    relative_inversion: bool = False  # divide the squared error by ‖f^{l0}(x)‖²
+    gamma: float = 10.0  # γ
+
+    # Stage 2: keep the class in, and leave it out of, the two halves of the image.
+    steps_class: int = 70
+    lambda_: float = 1.0  # λ
+    delta: float = 1.0  # δ
+
+    penalty: Literal["l1", "squares"] = "l1"  # ‖ω‖₁ or Σω²
+
+    # The mask.
+    normalise: Literal["grid", "image"] = "grid"  # min-max before, or (m − min)/max after up-sampling
+    align_corners: bool = False
+    one_layer: bool = False  # l1 is l0
+
+    # What stands in for removed pixels, p.
+    fill: Literal["blur", "mean", "noise"] = "blur"
+    fill_from: Literal["input", "photograph"] = "input"  # what the blur sees
+    blur_radius: float = 11.0  # σ
+    blur_kernel: int = 67  # taps, for fill_from="input"; Pillow's filter has its own support
+    seed: int = 0  # of the noise; one noise image for all photographs
+
+    # How a photograph becomes the network's input, unless the model prescribes it.
+    resize: Literal["squash", "crop"] = "squash"  # to the input size, or shorter side then centre crop
+
+    @property
+    def steps(self) -> int:
+        """Optimiser steps of a full run."""
+        return self.steps_inversion + self.steps_class
+
+    def to_json(self) -> dict[str, Any]:
+        """All fields as JSON values."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "Recipe":
+        """The recipe that `to_json` wrote; unknown or ill-typed fields raise MethodError."""
+        return _checked(cls(name=str(data.get("name", "custom"))), data)
+
+    def digest(self) -> str:
+        """SHA-256 (hex) of the canonical JSON: equal digests, equal method."""
+        canonical = json.dumps(self.to_json(), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+PAPER = Recipe("paper")
+"""The method as printed: KDD 2018, Eq. 2-9, Table 2."""
+
+RELEASED = Recipe(
+    "released",
+    steps_inversion=11,
+    steps_class=69,
+    one_adam=True,
+    relative_inversion=True,
+    penalty="squares",
+    gamma=5.0,
+    delta=2.0,
+    normalise="image",
+    align_corners=True,
+    one_layer=True,
+    fill_from="photograph",
+    resize="crop",
+)
+"""The method as the authors' released program runs it."""
+
+PRESETS: dict[str, Recipe] = {r.name: r for r in (PAPER, RELEASED)}
+
+
+def recipe(name: str, **overrides: Any) -> Recipe:
+    """The preset called `name`, with single fields replaced; raises MethodError with advice."""
+    if name not in PRESETS:
+        raise MethodError(f"no preset is called `{name}`; the presets are {', '.join(PRESETS)}")
+    return _checked(PRESETS[name], overrides) if overrides else PRESETS[name]
+
+
+def _checked(base: Recipe, changes: Mapping[str, Any]) -> Recipe:
+    """`base` with `changes`, each name and value checked."""
+    hints = get_type_hints(Recipe)
+    values: dict[str, Any] = {}
+    for field, value in changes.items():
+        if field not in hints:
+            near = difflib.get_close_matches(field, hints, n=1)
+            raise MethodError(
+                f"a recipe has no field `{field}`" + (f"; did you mean `{near[0]}`?" if near else "")
+            )
+        values[field] = _value(field, value, hints[field])
+    return _in_range(dataclasses.replace(base, **values))
+
+
+def _value(field: str, value: Any, kind: Any) -> Any:
+    if get_origin(kind) is Literal:
+        if value not in get_args(kind):
+            raise MethodError(f"recipe field `{field}` is one of {', '.join(get_args(kind))}, not {value!r}")
+    elif kind is float and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)  # 1 and 1.0 are one recipe and have one digest
+    elif not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        raise MethodError(f"recipe field `{field}` is of type {kind.__name__}, not {value!r}")
+    return value
+
+
+def _in_range(recipe: Recipe) -> Recipe:
+    at_least = {
+        "omega_start": 0, "rate": 0, "steps_inversion": 0, "steps_class": 0, "halve_every": 1,
+        "gamma": 0, "lambda_": 0, "delta": 0, "blur_radius": 0, "blur_kernel": 1,
+    }  # fmt: skip
+    for field, low in at_least.items():
+        value = getattr(recipe, field)
+        if not low <= value < float("inf"):
+            raise MethodError(f"recipe field `{field}` is a finite number of at least {low}, not {value}")
+    if recipe.blur_kernel % 2 == 0:
+        raise MethodError(f"recipe field `blur_kernel` is odd, not {recipe.blur_kernel}")
+    return recipe
