@@ -24,9 +24,18 @@ from xml.parsers import expat
 from datasets.errors import DatasetError
 
 
+def check_text(what: str, text: str | None, limit: int = 512) -> None:
+    """DatasetError unless Parquet and PostgreSQL can store and index `text`: UTF-8, no NUL, `limit` bytes."""
+    try:
+        if text is not None and ("\0" in text or len(text.encode()) > limit):
+            raise DatasetError(f"{what} {text[:60]!r}… holds a NUL or is longer than {limit:,} bytes")
+    except UnicodeEncodeError:
+        raise DatasetError(f"{what} {text!r} is not Unicode; rename it") from None
+
+
 @dataclass(frozen=True)
 class Box:
-    """One object: half-open, in original pixels after EXIF orientation. label: None when it is the image's."""
+    """One object: half-open, in original pixels after EXIF orientation. label: None for the image's own."""
 
     label: str | None
     left: float
@@ -36,6 +45,7 @@ class Box:
     difficult: bool = False
 
     def __post_init__(self) -> None:
+        check_text("a box's label", self.label)
         # Written so that NaN fails too.
         if not (0 <= self.left < self.right < 1e9 and 0 <= self.top < self.bottom < 1e9):
             raise DatasetError(
@@ -59,7 +69,8 @@ class Box:
             or not all(isinstance(side, int | float) and not isinstance(side, bool) for side in value)
         ):
             raise DatasetError("a box is [left, top, right, bottom] or an object with these four numbers")
-        return Box(None if label is None else str(label), *map(float, value), difficult=difficult)
+        left, top, right, bottom = map(float, value)
+        return Box(None if label is None else str(label), left, top, right, bottom, difficult)
 
     def to_json(self) -> dict[str, Any]:
         """The same with names, label and difficult left out where they say nothing."""
@@ -182,14 +193,11 @@ def _prediction(text: str) -> tuple[Box, ...]:
     words = text.split()
     if not words or len(words) % 5:
         raise ValueError(f"{len(words)} words")
-    return tuple(
-        Box(
-            words[i],
-            *(float(word) for word in words[i + 1 : i + 3]),
-            *(float(word) + 1 for word in words[i + 3 : i + 5]),
-        )
-        for i in range(0, len(words), 5)
-    )
+    boxes = []
+    for i in range(0, len(words), 5):
+        left, top, right, bottom = map(float, words[i + 1 : i + 5])
+        boxes.append(Box(words[i], left, top, right + 1, bottom + 1))
+    return tuple(boxes)
 
 
 # --- which class a label means -------------------------------------------------------------------------

@@ -1,13 +1,18 @@
 """What can go wrong with a dataset. `str(error)` is one line that says what to do about it."""
 
+from store.errors import Transient
+
 
 class DatasetError(Exception):
-    """The dataset, its manifest or one of its images is not what it should be. Trying again changes nothing."""
+    """The dataset, its manifest or one of its images is not what it should be. Trying again is no use."""
 
 
 class DecodeError(DatasetError):
     """These bytes are not a photograph we can show to a network. Blames the image, never the machine."""
 
 
-class Unavailable(DatasetError):
-    """The medium did not answer (a server, a network file system); the image is not to blame. Try again."""
+class Unavailable(DatasetError, Transient):  # noqa: N818 - it is not an error of the dataset
+    """The medium did not answer (a server, a network file system); the image is not to blame. Try again.
+
+    Catch it, or `Transient`, before DatasetError.
+    """

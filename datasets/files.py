@@ -17,14 +17,10 @@ from datasets.errors import DatasetError, Unavailable
 from datasets.listing import MAX_BYTES, is_image
 from datasets.spill import sorted_names
 
-_GONE = {
-    errno.ENOENT,
-    errno.ENOTDIR,
-    errno.EISDIR,
-    errno.ELOOP,
-    errno.ENAMETOOLONG,
-    errno.EACCES,
-    errno.EPERM,
+# These say something about the file. Every other error (EIO, ESTALE, EMFILE ...) is the machine's.
+_OF_THE_FILE = {
+    *(errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.EACCES, errno.EPERM),
+    *(errno.ENXIO, errno.EINVAL),
 }
 
 
@@ -36,60 +32,80 @@ class Roots:
     others: tuple[Path, ...] = ()
 
     @staticmethod
-    def admit(path: Path, allowed: Sequence[Path]) -> "Roots":
+    def admit(path: str | Path, allowed: Sequence[Path]) -> "Roots":
         """The dataset at `path`, if the configuration allows it. DatasetError when it does not."""
-        others = tuple(root.expanduser().resolve() for root in allowed)
-        base = path.expanduser().resolve()
+        try:
+            others = tuple(root.expanduser().resolve() for root in allowed)
+            base = Path(path).expanduser().resolve()
+        except (OSError, RuntimeError, ValueError) as error:
+            raise DatasetError(f"{str(path)!r} names no dataset: {error}") from error
         if others and not any(base.is_relative_to(root) for root in others):
             # Said before looking whether it exists: a caller learns nothing about what lies outside.
-            raise DatasetError(
-                f"{path} is outside the dataset roots ({', '.join(map(str, others))}); see GFI_DATASET_ROOTS"
-            )
+            places = ", ".join(map(str, others))
+            raise DatasetError(f"{path} is outside the dataset roots ({places}); see GFI_DATASET_ROOTS")
         return Roots(base, others)
 
+    def require_folder(self) -> None:
+        """DatasetError unless the base is a folder."""
+        if not self.base.is_dir():
+            state = "is not a folder" if self.base.exists() else "does not exist"
+            raise DatasetError(f"{self.base} {state}")
+
     def contains(self, resolved: Path) -> bool:
+        """Whether a resolved path lies inside."""
         return any(resolved.is_relative_to(root) for root in (self.base, *self.others))
 
     def locate(self, key: str) -> Path:
-        """The resolved path of a key below the base. DatasetError for `..`, absolute keys and leading-out links."""
-        parts = PurePosixPath(key).parts
-        if not key or key.startswith("/") or "\0" in key or ".." in parts:
-            raise DatasetError(f"the key {key!r} does not name a file below {self.base}")
+        """The resolved path that `key` names below the base, or as an absolute path inside the roots.
+
+        DatasetError for `..` and for whatever leads out, by links or otherwise.
+        """
+        if not key or "\0" in key or ".." in PurePosixPath(key).parts:
+            raise DatasetError(f"the key {key[:200]!r} does not name a file below {self.base}")
         return self.inside(self.base / key)
 
     def inside(self, path: Path) -> Path:
+        """`path` with every link followed; DatasetError when that leads out."""
         try:
             resolved = path.resolve()
-        except (OSError, RuntimeError) as error:
-            raise DatasetError(f"{path} leads nowhere: {error}") from error
+        except (OSError, RuntimeError, ValueError) as error:
+            raise DatasetError(f"{str(path)[:200]!r} leads nowhere: {error}") from error
         if not self.contains(resolved):
             raise DatasetError(
-                f"{path} leads out of the dataset, to {resolved}; copy it inside, or add its folder to GFI_DATASET_ROOTS"
+                f"{path} is outside the dataset, at {resolved}; copy it inside, or add its folder to "
+                "GFI_DATASET_ROOTS"
             )
         return resolved
 
 
 def version_of(status: os.stat_result) -> str:
+    """`size-mtime_ns`."""
     return f"{status.st_size}-{status.st_mtime_ns}"
 
 
 def failure(error: OSError, path: object) -> DatasetError:
-    """Blame the file when it is gone or forbidden, the medium (try again) for everything else."""
-    reason = error.strerror or type(error).__name__
-    if error.errno in _GONE:
+    """Blame the file when it is gone or forbidden; the medium, to be tried again, for everything else."""
+    reason = error.strerror or str(error)
+    if error.errno in _OF_THE_FILE:
         return DatasetError(f"cannot read {path}: {reason}")
     return Unavailable(f"cannot read {path} now: {reason}")
 
 
+def open_regular(path: Path) -> int:
+    """A descriptor for reading a resolved path. OSError; DatasetError when it is not a regular file."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise DatasetError(f"{path} is not a regular file")
+    return descriptor
+
+
 def read(path: Path) -> tuple[bytes, str]:
-    """All bytes of a resolved path and their version. A file that is being written is read until it holds still."""
+    """All bytes of a resolved path and their version. What is being written is read until it holds still."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        with os.fdopen(descriptor, "rb") as file:
+        with os.fdopen(open_regular(path), "rb") as file:
             for _ in range(3):
                 before = os.fstat(file.fileno())
-                if not stat.S_ISREG(before.st_mode):
-                    raise DatasetError(f"{path} is not a regular file")
                 if before.st_size > MAX_BYTES:
                     raise DatasetError(f"{path} has {before.st_size:,} bytes; the limit is {MAX_BYTES:,}")
                 file.seek(0)
@@ -107,9 +123,9 @@ def walk(
 ) -> Iterator[tuple[str, os.stat_result]]:
     """(key, status) of every wanted file below `start`, sorted by key as a whole string.
 
-    A directory's names are sorted with a `/` behind those of folders: depth-first order is then the order
-    of the full keys, and memory holds one directory a level (a very large one is sorted through temporary
-    files). Hidden files and folders are skipped. Links are followed while they stay inside.
+    A folder's name is sorted with a `/` behind it: depth-first order is then the order of the full keys,
+    and memory holds one directory a level (a very large one is sorted through temporary files). Hidden
+    files and folders are skipped. Links are followed while they stay inside.
     """
     prefix = "" if start == roots.base else start.relative_to(roots.base).as_posix() + "/"
     yield from _walk(roots, start, prefix, wanted, ())
@@ -123,6 +139,8 @@ def _walk(
         identity = (here.st_dev, here.st_ino)
         if identity in above:
             raise DatasetError(f"{folder} is a link to a folder that contains it")
+        if len(above) > 100:
+            raise DatasetError(f"{folder} is more than 100 folders deep")
         names = sorted_names(_names(roots, folder, wanted))
     except OSError as error:
         raise failure(error, folder) from error
@@ -142,7 +160,7 @@ def _walk(
 
 
 def _names(roots: Roots, folder: Path, wanted: Callable[[str], bool]) -> Iterator[str]:
-    """Wanted file names and, with a `/`, folders. Checks links here, where the directory entry says it is one."""
+    """Wanted names, those of folders with a `/`. Links are checked here, where the entry says it is one."""
     with os.scandir(folder) as entries:
         for entry in entries:
             name = entry.name
@@ -151,16 +169,8 @@ def _names(roots: Roots, folder: Path, wanted: Callable[[str], bool]) -> Iterato
             is_folder = entry.is_dir()
             if not is_folder and not wanted(name):
                 continue
-            if not name.isprintable() and _unspeakable(name):
+            if any("\udc80" <= letter <= "\udcff" for letter in name):  # os.fsdecode's mark of bad bytes
                 raise DatasetError(f"the name {name!r} in {folder} is not UTF-8; rename it")
             if entry.is_symlink():
-                roots.inside(Path(entry.path))
+                roots.inside(folder / name)
             yield name + "/" if is_folder else name
-
-
-def _unspeakable(name: str) -> bool:
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return True
-    return False

@@ -8,28 +8,23 @@ that leads outside is an error, not a hole in the dataset.
 """
 
 from collections.abc import Iterator
-from pathlib import Path
 
 from datasets import files
-from datasets.errors import DatasetError
-from datasets.listing import Fetched, Listed, drain, fetched, is_image, nothing_in
+from datasets.listing import Fetched, Listed, fetched, or_empty
 
 
 class Folder:
     """kind: `folder` or `classes`."""
 
-    def __init__(self, spec: str, roots: files.Roots, kind: str = "folder"):
-        self.spec, self.kind, self._roots = spec, kind, roots
-        if not roots.base.is_dir():
-            raise DatasetError(
-                f"{roots.base} is not a folder" if roots.base.exists() else f"{roots.base} does not exist"
-            )
+    def __init__(self, kind: str, roots: files.Roots):
+        roots.require_folder()
+        self.kind, self.spec, self._roots = kind, f"{kind}:{roots.base}", roots
 
     def describe(self) -> str:
         return f"{'class folders in' if self.kind == 'classes' else 'folder'} {self._roots.base}"
 
     def list(self) -> Iterator[Listed]:
-        return drain(self._list(), self._roots.base)
+        return or_empty(self._list(), self._roots.base)
 
     def _list(self) -> Iterator[Listed]:
         for key, status in files.walk(self._roots, self._roots.base):
@@ -39,17 +34,3 @@ class Folder:
     def fetch(self, key: str, version: str | None = None) -> Fetched:
         data, seen = files.read(self._roots.locate(key))
         return fetched(data, seen, version)
-
-
-def holds_classes(root: Path) -> bool:
-    """A folder is taken for class folders when it holds no image itself but folders that do."""
-    try:
-        children = [child for child in root.iterdir() if not child.name.startswith(".")]
-        if any(is_image(child.name) and child.is_file() for child in children):
-            return False
-        folders = [child for child in children if child.is_dir()]
-    except OSError as error:
-        raise files.failure(error, root) from error
-    if not folders:
-        raise DatasetError(nothing_in(root))
-    return True

@@ -7,33 +7,19 @@ bytes than it says.
 """
 
 import hashlib
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Protocol
 
-from pydantic import SecretStr
+from datasets.annotations import Box, check_text
+from datasets.errors import DatasetError
 
-from datasets.annotations import Box
-
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".tif", ".tiff", ".bmp", ".ppm", ".pgm", ".avif")
+IMAGE_SUFFIXES = (
+    *(".jpg", ".jpeg", ".png", ".webp", ".gif", ".tif", ".tiff", ".bmp", ".ppm", ".pgm", ".pbm", ".avif"),
+)
 # No photograph is larger; a film called .jpg must not fill the memory.
 MAX_BYTES = 256 * 2**20
-
-
-class Reach(Protocol):
-    """What a source may touch: the part of `store.settings.Settings` that it reads."""
-
-    @property
-    def dataset_roots(self) -> tuple[Path, ...]: ...
-    @property
-    def dataset_buckets(self) -> tuple[str, ...]: ...
-    @property
-    def dataset_s3_endpoint(self) -> str | None: ...
-    @property
-    def dataset_s3_access_key(self) -> str | None: ...
-    @property
-    def dataset_s3_secret_key(self) -> SecretStr | None: ...
 
 
 @dataclass(frozen=True)
@@ -48,6 +34,10 @@ class Listed:
     boxes: tuple[Box, ...] = ()
     extra: Mapping[str, Any] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        check_text("the key", self.key, 2_048)
+        check_text("the label", self.label)
+
 
 @dataclass(frozen=True)
 class Fetched:
@@ -61,12 +51,16 @@ class Fetched:
 
 
 def fetched(data: bytes, version: str, expected: str | None) -> Fetched:
-    """Compare what was read with what was listed (None or "" = the listing did not know)."""
+    """Compare what was read with what was listed (None or "": the listing did not know)."""
     return Fetched(data, version, hashlib.sha256(data).hexdigest(), bool(expected) and version != expected)
 
 
 class Source(Protocol):
-    """A place with photographs. Instances are cheap, thread-safe, and rebuilt from `spec` in every process."""
+    """A place with photographs. Instances are cheap, thread-safe, and rebuilt from `spec` in every process.
+
+    kind: folder, classes, s3, manifest, tar, voc or imagenet. spec: canonical, with kind and absolute path,
+    so that a job means the same in every process and working directory.
+    """
 
     kind: str
     spec: str
@@ -92,46 +86,40 @@ def is_image(name: str) -> bool:
     return not name.startswith(".") and name.lower().endswith(IMAGE_SUFFIXES)
 
 
-def nothing_in(place: object) -> str:
-    return f"no images in {place}; looked for {' '.join(IMAGE_SUFFIXES)}"
-
-
-class ListingDigest:
-    """SHA-256 over (key, version, size, label) of a listing in its order, fed as it streams by."""
-
-    def __init__(self) -> None:
-        self._hash = hashlib.sha256()
-        self.count = 0
-
-    def add(self, key: str, version: str, size: int, label: str | None) -> None:
-        # Lengths first, so that no two listings give the same bytes.
-        for text in (key, version, str(size), "" if label is None else "=" + label):
-            data = text.encode()
-            self._hash.update(len(data).to_bytes(4, "big") + data)
-        self.count += 1
-
-    def hexdigest(self) -> str:
-        return self._hash.hexdigest()
-
-
-def fingerprint(source: Source) -> str:
-    """Digest of the listing as it is now: equal to the manifest's exactly while nothing changed.
-
-    Reads names, sizes and times, no image. It is the whole listing all the same: 1 M files take about 10 s.
-    """
-    digest = ListingDigest()
-    for listed in source.list():
-        digest.add(listed.key, listed.version, listed.size, listed.label)
-    return digest.hexdigest()
-
-
-def drain(listing: Iterable[Listed], place: object) -> Iterator[Listed]:
+def or_empty(listing: Iterable[Listed], place: object) -> Iterator[Listed]:
     """Pass a listing through; an empty one is a DatasetError."""
-    from datasets.errors import DatasetError
-
     empty = True
     for listed in listing:
         empty = False
         yield listed
     if empty:
-        raise DatasetError(nothing_in(place))
+        raise DatasetError(f"no images in {place}; looked for {' '.join(IMAGE_SUFFIXES)}")
+
+
+class ListingDigest:
+    """SHA-256 over (key, version, size, label, boxes) of a listing in its order, fed as it streams by."""
+
+    def __init__(self) -> None:
+        self._hash = hashlib.sha256()
+        self.count = 0
+
+    def add(self, key: str, version: str, size: int, label: str | None, boxes: Iterable[Box]) -> None:
+        """One image more."""
+        row = json.dumps([key, version, size, label, [box.to_json() for box in boxes]])
+        self._hash.update(row.encode() + b"\n")
+        self.count += 1
+
+    def hexdigest(self) -> str:
+        """64 hex digits for what was added so far."""
+        return self._hash.hexdigest()
+
+
+def fingerprint(source: Source) -> str:
+    """Digest of the listing as it is now: equal to `manifest.Written.listing` exactly while nothing changed.
+
+    Reads names, sizes, times and annotations, no image.
+    """
+    digest = ListingDigest()
+    for listed in source.list():
+        digest.add(listed.key, listed.version, listed.size, listed.label, listed.boxes)
+    return digest.hexdigest()

@@ -72,7 +72,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Written:
-    """sha256 and bytes: of the file. listing: digest of the listing. unmatched: rows whose label is no class."""
+    """sha256, bytes: of the file. listing: digest of the listing. unmatched: rows whose label is no class."""
 
     count: int
     sha256: str
@@ -104,7 +104,7 @@ def write(rows: Iterable[Entry], path: Path, metadata: Mapping[str, str]) -> Wri
         with pq.ParquetWriter(path, _SCHEMA, compression="zstd") as writer:
             while group := list(islice(stream, ROW_GROUP)):
                 for entry in group:
-                    digest.add(entry.key, entry.version, entry.size, entry.label)
+                    digest.add(entry.key, entry.version, entry.size, entry.label, entry.boxes)
                     hashes.append(hash(entry.key))
                     unmatched += entry.label is not None and entry.target is None
                 writer.write_table(_table(group), row_group_size=ROW_GROUP)
@@ -198,7 +198,7 @@ def _table(group: Sequence[Entry]) -> pa.Table:
         columns["label"].append(entry.label)
         columns["target"].append(entry.target)
         columns["boxes"].append([vars(box) for box in entry.boxes])
-        columns["extra"].append(json.dumps(dict(entry.extra), ensure_ascii=False) if entry.extra else "{}")
+        columns["extra"].append(json.dumps(dict(entry.extra)) if entry.extra else "{}")
     return pa.Table.from_pydict(columns, schema=_SCHEMA)
 
 

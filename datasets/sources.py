@@ -2,85 +2,135 @@
 
 A bare spec is taken for, in this order:
 
-    s3://bucket/prefix               objects below the prefix (kind `s3`; `s3-classes` below)
-    FILE.csv .jsonl .ndjson .parquet a manifest with a column `key` (kind `manifest`)
-    FILE.tar, DIR/x-{00..09}.tar,    tar shards (kind `tar`); also a folder whose only data are .tar files
+    s3://bucket/prefix                 objects below the prefix, with or without class folders (kind `s3`)
+    FILE.csv .jsonl .ndjson .parquet   a manifest with a column `key` (kind `manifest`), also s3://…/FILE
+    FILE.tar, DIR/x-{00..09}.tar,      tar shards (kind `tar`)
       DIR/x-*.tar
-    a folder with JPEGImages/        PASCAL VOC (kind `voc`)
-    a folder with ILSVRC/, or        ImageNet as distributed (kind `imagenet`)
-      Data/CLS-LOC/
-    a folder without an image, but   class folders (kind `classes`)
-      with folders
-    any other folder                 photographs at any depth (kind `folder`)
+    a folder with JPEGImages/          PASCAL VOC (kind `voc`)
+    a folder with ILSVRC/Data/CLS-LOC/ ImageNet as handed out (kind `imagenet`)
+    a folder with an image in it       photographs at any depth (kind `folder`)
+    a folder with folders              class folders: label = the folder's name (kind `classes`)
+    a folder with .tar files           tar shards (kind `tar`)
 
-A prefix says it instead: `folder:`, `classes:`, `manifest:`, `tar:`, `voc:`, `imagenet:`. Options follow a
-`?`: `voc:/data/VOC2007?split=test`, `imagenet:/data?split=val`, `boxes.csv?root=/data/photographs`.
+A prefix says it instead: `folder:`, `classes:` (both also before s3://), `manifest:`, `tar:`, `voc:`,
+`imagenet:`. Options follow a `?`: `voc:/data/VOC2007?split=test`, `imagenet:/data?split=val`,
+`boxes.csv?root=/data/photographs`. `Source.spec` is the spec in full: kind, absolute path, options.
 
 With `dataset_roots` or `dataset_buckets` configured, nothing outside them is read.
 """
 
+import os
 from pathlib import Path
 from urllib.parse import parse_qsl
 
 from datasets import files
+from datasets.bucket import Objects
 from datasets.errors import DatasetError
-from datasets.folder import Folder, holds_classes
-from datasets.listing import (
-    IMAGE_SUFFIXES,
-    Fetched,
-    Listed,
-    ListingDigest,
-    Reach,
-    Source,
-    fingerprint,
-    is_image,
-)
+from datasets.folder import Folder
+from datasets.layouts import ImageNet, Voc, is_imagenet
+from datasets.listing import IMAGE_SUFFIXES, Fetched, Listed, Source, fingerprint, is_image
+from datasets.table import SUFFIXES as TABLE_SUFFIXES
+from datasets.table import Table
+from datasets.tarshards import TarShards
+from store.settings import Settings
 
-__all__ = [
-    "IMAGE_SUFFIXES",
-    "Fetched",
-    "Listed",
-    "ListingDigest",
-    "Reach",
-    "Source",
-    "fingerprint",
-    "open_source",
-]
+__all__ = ["IMAGE_SUFFIXES", "Fetched", "Listed", "Source", "fingerprint", "open_source"]
 
-_KINDS = ("folder", "classes")
+_OPTIONS = {
+    "folder": set[str](),
+    "classes": set[str](),
+    "s3": set[str](),
+    "tar": set[str](),
+    "manifest": {"root"},
+    "voc": {"split"},
+    "imagenet": {"split"},
+}
 
 
-def open_source(spec: str, settings: Reach) -> Source:
-    """The dataset that `spec` names. Looks at most at one directory; listing comes later.
+def open_source(spec: str, settings: Settings) -> Source:
+    """The dataset that `spec` names. Looks at most at one folder or page; listing comes later.
 
     DatasetError: it does not exist, is of no known kind, or lies outside what `settings` allow.
     """
-    kind, place, _options = _parse(spec)
-    roots = files.Roots.admit(Path(place), settings.dataset_roots)
-    if not roots.base.exists():
-        raise DatasetError(f"{place} does not exist")
-    return Folder(spec, roots, kind or _recognise(roots.base))
+    kind, place, options = _parse(spec)
+    if place.startswith("s3://"):
+        if kind == "manifest" or (kind is None and place.lower().endswith(TABLE_SUFFIXES)):
+            _check(spec, "manifest", options)
+            return Table(place, settings, options.get("root"))
+        if kind not in (None, "folder", "classes") or place.lower().endswith(".tar"):
+            raise DatasetError(
+                f"{spec}: tar shards and VOC or ImageNet layouts are read from a file system only"
+            )
+        _check(spec, "s3", options)
+        return Objects(place, settings, None if kind is None else kind == "classes")
+    kind = kind or _recognise(place, settings)
+    _check(spec, kind, options)
+    if kind == "manifest":
+        return Table(place, settings, options.get("root"))
+    if kind == "tar":
+        return TarShards(place, settings.dataset_roots)
+    roots = files.Roots.admit(place, settings.dataset_roots)
+    if kind == "voc":
+        return Voc(roots, options.get("split"))
+    if kind == "imagenet":
+        return ImageNet(roots, options.get("split", "val"))
+    return Folder(kind, roots)
 
 
 def _parse(spec: str) -> tuple[str | None, str, dict[str, str]]:
     """`kind:place?option=value` → its parts; kind None when the spec does not say."""
     head, colon, rest = spec.partition(":")
-    kind, place = (head, rest) if colon and head in _KINDS else (None, spec)
+    kind, place = (head, rest) if colon and head in _OPTIONS and head != "s3" else (None, spec)
     if not place or "\0" in place:
         raise DatasetError(f"{spec!r} names no dataset")
-    if "?" not in place or Path(place).exists():
-        return kind, place, {}
-    place, _, query = place.rpartition("?")
-    return kind, place, dict(parse_qsl(query, keep_blank_values=True))
+    # `?` is also a wildcard of shard patterns, so only what looks like options is taken for them.
+    before, mark, query = place.rpartition("?")
+    if mark and "=" in query and not os.path.exists(place):  # noqa: PTH110 - Path.exists raises on odd names
+        return kind, before, dict(parse_qsl(query, keep_blank_values=True))
+    return kind, place, {}
 
 
-def _recognise(base: Path) -> str:
-    if is_image(base.name) and base.is_file():
-        raise DatasetError(
-            f"{base} is a photograph, not a dataset; name its folder, or use `gfi explain {base}`"
-        )
+def _check(spec: str, kind: str, options: dict[str, str]) -> None:
+    unknown = sorted(set(options) - _OPTIONS[kind])
+    if unknown:
+        known = ", ".join(sorted(_OPTIONS[kind])) or "none"
+        raise DatasetError(f"{spec}: a {kind} dataset has no option {unknown[0]!r}; it has {known}")
+
+
+def _recognise(place: str, settings: Settings) -> str:
+    if place.lower().endswith(".tar"):
+        return "tar"
+    base = files.Roots.admit(place, settings.dataset_roots).base
+    if place.lower().endswith(TABLE_SUFFIXES) and not base.is_dir():
+        return "manifest"
+    if not base.exists():
+        raise DatasetError(f"{place} does not exist")
     if not base.is_dir():
+        if is_image(base.name):
+            raise DatasetError(
+                f"{place} is a photograph, not a dataset; name its folder, or `gfi explain {place}`"
+            )
         raise DatasetError(
-            f"{base} is no dataset: expected a folder, .csv, .jsonl, .parquet, .tar or s3://bucket/prefix"
+            f"{place} is no dataset: expected a folder, .csv, .jsonl, .parquet, .tar or s3://bucket/prefix"
         )
-    return "classes" if holds_classes(base) else "folder"
+    if (base / "JPEGImages").is_dir():
+        return "voc"
+    if is_imagenet(base):
+        return "imagenet"
+    return _recognise_folder(base)
+
+
+def _recognise_folder(base: Path) -> str:
+    folders = shards = False
+    try:
+        with os.scandir(base) as entries:
+            for entry in entries:
+                if entry.name.startswith("."):
+                    continue
+                if is_image(entry.name):
+                    return "folder"
+                folders = folders or entry.is_dir()
+                shards = shards or entry.name.lower().endswith(".tar")
+    except OSError as error:
+        raise files.failure(error, base) from error
+    return "classes" if folders else "tar" if shards else "folder"
