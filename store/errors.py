@@ -1,0 +1,31 @@
+"""What can go wrong in the store, as a caller sees it: one line, with advice, no secrets."""
+
+
+class StoreError(Exception):
+    """The request cannot be served as it stands; str() is one line that says why and what to do."""
+
+
+class Transient(StoreError):  # noqa: N818 - named for what the caller decides by
+    """The database, bucket or broker is away or busy: the same call may succeed in a moment.
+
+    Every transaction of the ledger is idempotent, so a caller repeats the whole call with back-off.
+    """
+
+
+class Conflict(StoreError):  # noqa: N818
+    """The request contradicts what is recorded: a used idempotency key, a state that does not allow it."""
+
+
+class NotFound(StoreError):  # noqa: N818
+    """No such job, shard, schedule, model or token."""
+
+
+class LimitExceeded(StoreError):  # noqa: N818
+    """A configured limit refuses the request; the message names the limit and its setting."""
+
+
+def one_line(error: BaseException, limit: int = 300) -> str:
+    """The first telling line of an exception, for messages and logs."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    text = lines[0] if lines else type(error).__name__
+    return text if len(text) <= limit else text[: limit - 1] + "…"

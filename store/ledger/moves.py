@@ -1,0 +1,35 @@
+"""Guards: every change of state goes through the table of allowed transitions in `store.tables`."""
+
+from typing import Any
+
+import sqlalchemy as sa
+
+from store.errors import NotFound
+from store.tables import SHARD_TRANSITIONS, TRANSITIONS, JobState, ShardState, jobs
+
+
+def job_moves(before: JobState | frozenset[JobState], after: JobState) -> sa.ColumnElement[bool]:
+    """The condition under which a job may go to `after`: that it is in `before`."""
+    states = frozenset({before}) if isinstance(before, JobState) else before
+    for state in states:
+        assert after in TRANSITIONS[state], f"{state} → {after} is not a transition"
+    return jobs.c.state.in_(sorted(states))
+
+
+def shard_moves(table: sa.Table, before: ShardState, after: ShardState) -> sa.ColumnElement[bool]:
+    """The condition under which a row of `shards` or `control_tasks` may go from `before` to `after`."""
+    assert after in SHARD_TRANSITIONS[before], f"{before} → {after} is not a transition"
+    return table.c.state == before.value
+
+
+def lock_job(connection: sa.Connection, job_id: str, *, shared: bool = False) -> sa.Row[Any]:
+    """The job's row, locked until the transaction ends; NotFound when there is none.
+
+    Always the first lock of a transaction, before its shards: one order, no deadlocks. `shared` lets other
+    workers' commits pass and holds off what changes the job (cancel, pause, finish).
+    """
+    query = sa.select(jobs).where(jobs.c.id == job_id).with_for_update(read=shared)
+    row = connection.execute(query).one_or_none()
+    if row is None:
+        raise NotFound(f"no job {job_id}; `gfi jobs` lists them")
+    return row

@@ -1,0 +1,206 @@
+"""What happens when a lease runs out: whose fault it may be, and what becomes of the shard.
+
+A worker that dies leaves an overdue lease. Its shard goes back; the question is whether one of its images
+killed it. Only rows in flight at the last renewal are suspects, and being a suspect is no more than being
+tried singly, as a one-row shard (`alone`). A death alone counts; after `DEATHS_ALONE` of them the image is
+convicted: the next worker records it as an error without opening it. When nothing was known to be in flight
+the shard returns whole, and after `UNEXPLAINED` such deaths in two halves, each of which is halved again
+by one more: innocents clear themselves by finishing.
+
+Not every overdue lease is a death.
+
+- Released in order (SIGTERM, pause, a bucket that is away): never comes here.
+- The database was away, or every scheduler, or the whole machine slept: `expire_leases` notices by its own
+  `pulse` that nobody looked for a while, and gives every lease another full term instead of reaping.
+- The worker was cut off and lives: it returns, finds its lease gone and says so with `absolve`, which
+  takes the death back.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Literal
+
+import sqlalchemy as sa
+
+from store.database import Database, insert, now
+from store.ledger.control import shard_id
+from store.ledger.moves import lock_job, shard_moves
+from store.ledger.shards import add_incident
+from store.records import Expired, ShardClaim
+from store.tables import JobState, ShardState, incidents, pulse, shards
+
+DEATHS_ALONE = 3
+UNEXPLAINED = 3
+# A single image, and never a sign of what was being done: not its fault, but not for ever either.
+UNEXPLAINED_ALONE = 10
+CONVICTION = "killed its worker three times"
+
+_BATCH = 200
+# Workers renew every third of a lease, so two thirds are left when an outage begins: a gap shorter than half
+# a lease lets nobody's lease run out. Never below what a slow tick of a busy machine may take.
+_SHORTEST_GAP_S = 5.0
+
+
+def expire_leases(db: Database, lease_s: float) -> list[Expired]:
+    """leased → pending (split, failed, cancelled), every shard whose lease ran out by the database's clock.
+
+    To be called every second or two, by any number of schedulers. `lease_s`: the lease workers are given;
+    when nobody called for longer than half of it (and five seconds), this call gives every lease that term
+    anew and reaps none, because then workers could not renew either.
+    """
+    if _after_a_gap(db, lease_s):
+        return []
+    overdue = sa.and_(shards.c.state == ShardState.LEASED.value, shards.c.lease_until < now())
+    with db.read() as connection:
+        query = sa.select(shards.c.id, shards.c.job_id, shards.c.fence).where(overdue).limit(_BATCH)
+        found = connection.execute(query).all()
+    expired = [_expire(db, row.job_id, row.id, row.fence, overdue) for row in found]
+    return [outcome for outcome in expired if outcome is not None]
+
+
+def _after_a_gap(db: Database, lease_s: float) -> bool:
+    with db.begin() as connection:
+        last = connection.execute(
+            sa.select(pulse.c.at, now().label("now")).where(pulse.c.id == 1).with_for_update()
+        ).one_or_none()
+        beat = insert(connection, pulse).values(id=1, at=now())
+        connection.execute(beat.on_conflict_do_update(index_elements=["id"], set_={"at": beat.excluded.at}))
+        if last is None or last.now - last.at <= max(_SHORTEST_GAP_S, lease_s / 2):
+            return False
+        extended = connection.execute(
+            sa.update(shards)
+            .where(shards.c.state == ShardState.LEASED.value, shards.c.lease_until < now() + lease_s)
+            .values(lease_until=now() + lease_s)
+        )
+        return bool(extended.rowcount)
+
+
+def _expire(
+    db: Database, job_id: str, id_: str, fence: int, overdue: sa.ColumnElement[bool]
+) -> Expired | None:
+    with db.begin() as connection:
+        job = lock_job(connection, job_id, shared=True)
+        still = sa.select(shards).where(shards.c.id == id_, shards.c.fence == fence, overdue)
+        shard = connection.execute(still.with_for_update()).one_or_none()
+        if shard is None:
+            return None  # renewed, committed or reaped by another scheduler since
+        suspects = [p for p in shard.in_flight or [] if shard.start <= p < shard.stop]
+        deaths, unexplained = shard.deaths, shard.unexplained
+        stretches = [(shard.start, shard.stop, shard.alone)]
+        outcome: Literal["returned", "split", "convicted", "failed", "cancelled"] = "returned"
+        convicted = shard.convicted
+        failed = None
+        if job.state != JobState.RUNNING:
+            outcome = "cancelled"
+        elif shard.convicted is not None:
+            pass  # recording it needs no image: this death was something else
+        elif suspects and shard.alone:
+            deaths += 1
+            if deaths >= DEATHS_ALONE:
+                outcome, convicted = "convicted", CONVICTION
+        elif suspects:
+            stretches = _single_out(shard.start, shard.stop, suspects)
+            unexplained = 0
+            outcome = "split" if len(stretches) > 1 else "returned"
+        else:
+            unexplained += 1
+            if shard.stop - shard.start > 1 and unexplained >= UNEXPLAINED:
+                middle = (shard.start + shard.stop) // 2
+                stretches = [(shard.start, middle, False), (middle, shard.stop, False)]
+                unexplained = UNEXPLAINED - 1
+                outcome = "split"
+            elif shard.stop - shard.start == 1 and unexplained >= UNEXPLAINED_ALONE:
+                outcome, failed = "failed", f"{unexplained} workers died before they could say at what"
+        after = {"cancelled": ShardState.CANCELLED, "failed": ShardState.FAILED}.get(
+            outcome, ShardState.PENDING
+        )
+        first, *others = stretches
+        connection.execute(
+            sa.update(shards)
+            .where(shards.c.id == id_, shard_moves(shards, ShardState.LEASED, after))
+            .values(
+                state=after.value,
+                stop=first[1],
+                alone=first[2],
+                deaths=deaths,
+                unexplained=unexplained,
+                convicted=convicted,
+                reason=failed,
+                failure_class="worker died" if failed else None,
+                not_before=0.0,
+                published_at=None,
+                finished=0,
+                in_flight=None,
+            )
+        )
+        for start, stop, alone in others:
+            connection.execute(
+                sa.insert(shards).values(
+                    id=shard_id(job_id, shard.generation, start),
+                    job_id=job_id,
+                    manifest_key=shard.manifest_key,
+                    generation=shard.generation,
+                    start=start,
+                    stop=stop,
+                    state=after.value,
+                    alone=alone,
+                    unexplained=unexplained,
+                )
+            )
+        reason = f"worker {shard.worker} stopped renewing its lease"
+        add_incident(connection, shard, "death", suspects=suspects, reason=reason, failure_class="worker")
+        if outcome == "convicted":
+            add_incident(connection, shard, "convicted", suspects=suspects, reason=CONVICTION)
+        return Expired(job_id, id_, fence, shard.worker, outcome, tuple(suspects))
+
+
+def _single_out(start: int, stop: int, suspects: Iterable[int]) -> list[tuple[int, int, bool]]:
+    """[start, stop) cut so that each suspect is a stretch of its own, marked alone."""
+    stretches: list[tuple[int, int, bool]] = []
+    begin = start
+    for position in sorted(set(suspects)):
+        if begin < position:
+            stretches.append((begin, position, False))
+        stretches.append((position, position + 1, True))
+        begin = position + 1
+    if begin < stop:
+        stretches.append((begin, stop, False))
+    return stretches
+
+
+def absolve(db: Database, claim: ShardClaim) -> bool:
+    """Take back the death that was concluded from an overdue lease: its worker lives and says so.
+
+    To be called by a worker that finds its lease lost. A conviction that rested on it is undone as long as
+    it has not been recorded. Returns False when no death was noted for this claim.
+    """
+    with db.begin() as connection:
+        lock_job(connection, claim.job_id, shared=True)
+        mine = sa.and_(
+            incidents.c.shard_id == claim.shard_id,
+            incidents.c.fence == claim.fence,
+            incidents.c.kind == "death",
+            ~incidents.c.absolved,
+        )
+        changed = connection.execute(
+            sa.update(incidents).where(mine).values(absolved=True).returning(incidents.c.suspects)
+        )
+        suspects: Sequence[int] | None = changed.scalar()
+        if suspects is None:
+            return False
+        if claim.alone and suspects:
+            connection.execute(
+                sa.update(shards)
+                .where(
+                    shards.c.id == claim.shard_id,
+                    shards.c.deaths > 0,
+                    shards.c.state == ShardState.PENDING.value,
+                )
+                .values(deaths=shards.c.deaths - 1, convicted=None)
+            )
+        elif not suspects:
+            connection.execute(
+                sa.update(shards)
+                .where(shards.c.id == claim.shard_id, shards.c.unexplained > 0)
+                .values(unexplained=shards.c.unexplained - 1)
+            )
+        return True

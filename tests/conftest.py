@@ -1,0 +1,56 @@
+"""Fixtures that several rooms' tests share; the servers start when a test first asks for one."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from cli.servers import Server, free_port, start_s3, start_valkey
+from store.database import Database
+from tests.servers import S3_ACCESS_KEY, S3_SECRET_KEY, Postgres, Sqlite
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+    """A PostgreSQL server; `postgres.create()` gives the URL of a fresh, migrated database."""
+    server = Postgres(tmp_path_factory.mktemp("postgres"))
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def sqlite_files(tmp_path_factory: pytest.TempPathFactory) -> Sqlite:
+    """The same for SQLite files."""
+    return Sqlite(tmp_path_factory.mktemp("sqlite"))
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The URL of a fresh, migrated database: each test runs on SQLite and on PostgreSQL."""
+    servers = request.getfixturevalue("postgres" if request.param == "postgres" else "sqlite_files")
+    url = servers.create()
+    yield url
+    servers.drop(url)
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    """The same, opened."""
+    db = Database(database_url)
+    yield db
+    db.dispose()
+
+
+@pytest.fixture(scope="session")
+def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A real Redis-protocol server: `valkey.url`."""
+    server = start_valkey(tmp_path_factory.mktemp("valkey"), free_port())
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A real S3 server: `s3.url`, with `tests.servers.S3_ACCESS_KEY` and `S3_SECRET_KEY`."""
+    server = start_s3(tmp_path_factory.mktemp("s3"), free_port(), S3_ACCESS_KEY, S3_SECRET_KEY)
+    yield server
+    server.kill()  # it takes two seconds to say goodbye
