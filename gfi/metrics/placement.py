@@ -14,6 +14,7 @@ costs no full-size array. A photograph of 100 megapixels needs no more memory th
 numpy only: no torch.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -83,3 +84,14 @@ def place(mask: NDArray[np.floating], original_size: tuple[int, int], box: Box) 
     for first, lines in stripes(mask, original_size, box):
         out[first : first + len(lines)] = lines
     return out
+
+
+def pixels(region: Box, original_size: tuple[int, int]) -> tuple[int, int, int, int]:
+    """(top, bottom, left, right), half-open: the pixels whose centre is in (left, top, right, bottom).
+
+    Cut at the photograph's border; a region wholly outside comes back empty.
+    """
+    left, top, right, bottom = (math.ceil(edge - 0.5) for edge in region)
+    height, width = original_size
+    top, left = min(max(top, 0), height), min(max(left, 0), width)
+    return top, max(top, min(bottom, height)), left, max(left, min(right, width))

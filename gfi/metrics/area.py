@@ -1,0 +1,38 @@
+"""How much a mask marks, and how evenly: no network, no box, no torch.
+
+    area = mean(m);    entropy = −Σ q·log q / log(H·W)  with q = m/Σm
+
+Entropy is 1 for an even spread and 0 for a single pixel. Near-empty and near-full masks are flagged
+because other metrics reward them: a full mask has no average drop, an empty one no removed evidence.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+NEAR_EMPTY = 0.01
+NEAR_FULL = 0.90
+
+
+class Area(NamedTuple):
+    """area, entropy: (N,) float64 in [0, 1]; near_empty, near_full: (N,) bool.
+
+    Not-a-number for a mask that is not finite (flags False); the entropy of an all-zero mask is 0.
+    """
+
+    area: NDArray[np.float64]
+    entropy: NDArray[np.float64]
+    near_empty: NDArray[np.bool_]
+    near_full: NDArray[np.bool_]
+
+
+def area(masks: NDArray[np.floating]) -> Area:
+    """masks: (N, 1, H, W) or (N, H, W) in [0, 1], at the input size."""
+    flat = masks.reshape(len(masks), -1).astype(np.float64)
+    share, mass = flat.mean(1), flat.sum(1, keepdims=True)
+    q = np.divide(flat, mass, out=np.zeros_like(flat), where=mass != 0)
+    logs = np.log(q, out=np.zeros_like(q), where=q > 0)
+    entropy = -(q * logs).sum(1) / np.log(max(flat.shape[1], 2))
+    entropy[~np.isfinite(share)] = np.nan
+    return Area(share, np.maximum(entropy, 0), share < NEAR_EMPTY, share > NEAR_FULL)
