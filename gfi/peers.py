@@ -59,16 +59,16 @@ def explain(
     return maps.detach().to(inputs)
 
 
-def grad_cam(module: nn.Module, inputs: Tensor, targets: Tensor, *, layer: str) -> Tensor:
+def grad_cam(module: nn.Module, inputs: Tensor, targets: Tensor, *, layer: str, batch: int = 8) -> Tensor:
     """Selvaraju et al., 2017: max(0, Σ_k α_k A^k), α_k = mean of ∂y_c/∂A^k."""
-    features, slopes = _slopes(module, inputs, targets, layer)
+    features, slopes = _slopes(module, inputs, targets, layer, batch)
     weights = slopes.mean((2, 3), keepdim=True)
     return _drawn((weights * features).sum(1, keepdim=True), inputs)
 
 
-def layer_cam(module: nn.Module, inputs: Tensor, targets: Tensor, *, layer: str) -> Tensor:
+def layer_cam(module: nn.Module, inputs: Tensor, targets: Tensor, *, layer: str, batch: int = 8) -> Tensor:
     """Jiang et al., 2021: max(0, Σ_k max(0, ∂y_c/∂A^k) ⊙ A^k)."""
-    features, slopes = _slopes(module, inputs, targets, layer)
+    features, slopes = _slopes(module, inputs, targets, layer, batch)
     return _drawn((slopes.clamp(min=0) * features).sum(1, keepdim=True), inputs)
 
 
@@ -78,10 +78,12 @@ def integrated_gradients(
     """Sundararajan et al., 2017, from the mean colour (zero), absolute values summed over the channels."""
     from captum.attr import IntegratedGradients
 
-    path = IntegratedGradients(module).attribute(
-        inputs, baselines=0, target=targets, n_steps=steps, internal_batch_size=max(batch, len(inputs))
-    )
-    return unit(path.abs().sum(1, keepdim=True))
+    path = IntegratedGradients(module)
+    maps = [
+        path.attribute(image[None], baselines=0, target=target, n_steps=steps, internal_batch_size=batch)
+        for image, target in zip(inputs, targets.tolist(), strict=True)
+    ]
+    return unit(torch.cat(maps).abs().sum(1, keepdim=True))
 
 
 def occlusion(
@@ -105,15 +107,19 @@ def occlusion(
     width = window or max(1, side // 7)
     step = min(stride or max(1, side // 14), width)  # captum wants every pixel covered
     channels = inputs.shape[1]
-    falls = Occlusion(probabilities or _softmax(module)).attribute(
-        inputs,
-        sliding_window_shapes=(channels, width, width),
-        strides=(channels, step, step),
-        baselines=0,
-        target=targets,
-        perturbations_per_eval=max(1, batch // len(inputs)),
-    )
-    return unit(falls.mean(1, keepdim=True))
+    windows = Occlusion(probabilities or _softmax(module))
+    falls = [
+        windows.attribute(
+            image[None],
+            sliding_window_shapes=(channels, width, width),
+            strides=(channels, step, step),
+            baselines=0,
+            target=target,
+            perturbations_per_eval=batch,
+        )
+        for image, target in zip(inputs, targets.tolist(), strict=True)
+    ]
+    return unit(torch.cat(falls).mean(1, keepdim=True))
 
 
 @torch.no_grad()
@@ -217,8 +223,13 @@ def unit(maps: Tensor) -> Tensor:
     return torch.where(high > 0, positive / high, 0.0)
 
 
-def _slopes(module: nn.Module, inputs: Tensor, targets: Tensor, layer: str) -> tuple[Tensor, Tensor]:
-    """A and ∂y_c/∂A at `layer`, both (N, K, h, w). With ":relu" A is rectified, the slope is the map's own."""
+def _slopes(
+    module: nn.Module, inputs: Tensor, targets: Tensor, layer: str, batch: int
+) -> tuple[Tensor, Tensor]:
+    """A and ∂y_c/∂A at `layer`, both (N, K, h, w), `batch` images at a time.
+
+    With ":relu" A is rectified; the slope stays that of the map itself.
+    """
     name, rectify = layer_names.split(layer)
     try:
         child = module.get_submodule(name)
@@ -231,22 +242,27 @@ def _slopes(module: nn.Module, inputs: Tensor, targets: Tensor, layer: str) -> t
         last[:] = [output]
         return output.clone()  # an in-place ReLU may follow and change it
 
+    features, slopes = [], []
     handle = child.register_forward_hook(tap)
     try:
-        with torch.enable_grad():
-            # The weights may be frozen: the graph then starts at the image.
-            logits = module(inputs.clone().requires_grad_())
-            chosen = logits.gather(1, targets.unsqueeze(1)).sum()
-            if not last:
-                raise MethodError(f"layer `{name}` was not reached in this pass; name one that always runs")
-            (slopes,) = torch.autograd.grad(chosen, last[0])
+        for images, classes in zip(inputs.split(batch), targets.split(batch), strict=True):
+            last.clear()
+            with torch.enable_grad():
+                # The weights may be frozen: the graph then starts at the image.
+                logits = module(images.clone().requires_grad_())
+                if not last:
+                    raise MethodError(
+                        f"layer `{name}` was not reached in this pass; name one that always runs"
+                    )
+                chosen = logits.gather(1, classes.unsqueeze(1)).sum()
+                slopes.append(torch.autograd.grad(chosen, last[0])[0])
+            features.append(last[0].detach())
     finally:
         handle.remove()
-    features = last[0].detach()
-    if features.ndim != 4:
-        shape = "×".join(map(str, features.shape[1:]))
-        raise MethodError(f"layer `{name}` gives {shape}; a map is channels × h × w")
-    return features.relu() if rectify else features, slopes
+    found = torch.cat(features)
+    if found.ndim != 4:
+        raise MethodError(f"layer `{name}` gives {'×'.join(map(str, found.shape[1:]))}, not channels × h × w")
+    return found.relu() if rectify else found, torch.cat(slopes)
 
 
 def _drawn(grid: Tensor, inputs: Tensor) -> Tensor:

@@ -42,13 +42,11 @@ def average_drop(
     base = (images.new_zeros(()) if fill is None else fill.to(images)).expand_as(images)
     finite = masks.flatten(1).isfinite().all(1)
     whole = ask(probabilities, lambda i: images[i], len(images), targets, batch)
-    masked = ask(
-        probabilities,
-        lambda i: torch.lerp(base[i], images[i], masks[i].to(images)),
-        len(images),
-        targets,
-        batch,
-    )
+
+    def covered(indices: Tensor) -> Tensor:
+        return torch.lerp(base[indices], images[indices], masks[indices].to(images))
+
+    masked = ask(probabilities, covered, len(images), targets, batch)
     masked = torch.where(finite, masked, torch.nan)
     drop = torch.where(whole > 0, (whole - masked).clamp(min=0) / whole, torch.nan)
     return Drop(drop, masked > whole, whole, masked)

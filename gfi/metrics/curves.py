@@ -11,7 +11,7 @@ The end of the interval is the whole image, so 28 steps are 28 steps whatever th
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -48,7 +48,7 @@ def trace(
     masks: Tensor,
     targets: Tensor,
     fill: Fill,
-    marked_are: str,
+    marked_are: Literal["removed", "kept"],
     batch: int = BATCH,
 ) -> Curve:
     """The curve while marked pixels are "removed" (deletion) or "kept" (insertion).

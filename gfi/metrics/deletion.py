@@ -25,12 +25,5 @@ def deletion(
     images: (N, C, H, W) normalised; masks: (N, 1, H, W); targets: (N,) class indices; fill: what
     replaces deleted pixels, default zero. See `gfi.metrics.curves`.
     """
-    return trace(
-        probabilities,
-        images,
-        masks,
-        targets,
-        images.new_zeros(()) if fill is None else fill,
-        "removed",
-        batch,
-    )
+    base = images.new_zeros(()) if fill is None else fill
+    return trace(probabilities, images, masks, targets, base, "removed", batch)

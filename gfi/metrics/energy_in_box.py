@@ -9,6 +9,7 @@ b are the sums of the rectangle's rows of U_h and U_w.
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,8 +50,8 @@ def _share(mask: NDArray[np.float64], size: tuple[int, int], box: Box, regions: 
     tops = sorted({edge for top, bottom, _, _ in truth for edge in (top, bottom)})
     lefts = sorted({edge for _, _, left, right in truth for edge in (left, right)})
     inside = 0.0
-    for top, bottom in zip(tops, tops[1:], strict=False):
-        for left, right in zip(lefts, lefts[1:], strict=False):
+    for top, bottom in pairwise(tops):
+        for left, right in pairwise(lefts):
             if any(t <= top and bottom <= b and lo <= left and right <= r for t, b, lo, r in truth):
                 inside += mass(top, bottom, left, right)
     return min(inside / total, 1.0)

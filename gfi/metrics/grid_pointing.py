@@ -77,7 +77,7 @@ def choose(
             by_class.setdefault(int(label), []).append(index)
     if len(by_class) < n * n:
         raise ValueError(
-            f"a {n}×{n} grid needs {n * n} classes predicted with {least:g} or more; there are {len(by_class)}"
+            f"a {n}×{n} grid needs {n * n} classes predicted with {least:g} or more, not {len(by_class)}"
         )
     draw = random.Random(seed)  # noqa: S311 - a benchmark's sample, not a secret
     grids = []

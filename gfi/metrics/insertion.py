@@ -24,6 +24,5 @@ def insertion(
     images: (N, C, H, W) normalised; masks: (N, 1, H, W); targets: (N,) class indices; fill: what stands
     there before a pixel is inserted, default the blurred image. See `gfi.metrics.curves`.
     """
-    return trace(
-        probabilities, images, masks, targets, blurred(images) if fill is None else fill, "kept", batch
-    )
+    base = blurred(images) if fill is None else fill
+    return trace(probabilities, images, masks, targets, base, "kept", batch)
