@@ -8,6 +8,8 @@ order of operations is `torch.optim.Adam`'s. So a row's path does not depend on 
 may start anew while its neighbours go on.
 """
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor
 
@@ -27,15 +29,15 @@ class Adam:
         """t, (B,): updates since the row's last reset."""
         steps = range(1, recipe.steps + 1)
         halved = [recipe.rate * 0.5 ** ((t - 1) // recipe.halve_every) for t in steps]
+
+        def table(values: Iterable[float]) -> Tensor:
+            return torch.tensor(list(values), dtype=torch.float64).to(omega)
+
         self._step_size = {
-            False: torch.tensor([recipe.rate / (1 - recipe.beta1**t) for t in steps],
-                                dtype=torch.float64).to(omega),
-            True: torch.tensor([h / (1 - recipe.beta1**t) for t, h in zip(steps, halved, strict=True)],
-                               dtype=torch.float64).to(omega),
-        }  # fmt: skip
-        self._root = torch.tensor([(1 - recipe.beta2**t) ** 0.5 for t in steps], dtype=torch.float64).to(
-            omega
-        )
+            False: table(recipe.rate / (1 - recipe.beta1**t) for t in steps),
+            True: table(rate / (1 - recipe.beta1**t) for t, rate in zip(steps, halved, strict=True)),
+        }
+        self._root = table((1 - recipe.beta2**t) ** 0.5 for t in steps)
 
     def reset(self) -> None:
         """A new Adam for every row."""

@@ -21,7 +21,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from gfi import imagenet, layers, preprocess, registry
+from gfi import architectures, imagenet, layer_names, layers, preprocess, registry
 from gfi.errors import MethodError
 from gfi.layer_names import Layers
 from gfi.preprocess import Prepared, Preprocess
@@ -108,8 +108,8 @@ class Classifier:
     def record(self) -> dict[str, Any]:
         """All that rooms without torch must know, as JSON values.
 
-        `layers`: name, type, shape and whether already rectified, in call order; `chosen`: for each preset the
-        layers and how they were found ("preset", "automatic", "model"), or the reason why there are none.
+        `layers`: name, type, shape and whether already rectified, in call order; `chosen`: for each preset
+        the layers and how they were found ("preset", "automatic", "model"), or why there are none.
         """
         return {
             "reference": self.reference,
@@ -146,15 +146,15 @@ def describe_layers(classifier: Classifier) -> list[tuple[str, str, tuple[int, .
 
 
 def known(models_dir: Path | None = None) -> list[str]:
-    """References that `load` can serve on this machine: the sample, registered models, torchvision weights."""
+    """What `load` can serve on this machine: the sample, registered models, torchvision's weights here."""
     found = registry.names(models_dir)
     if _sample_file() is not None:
         found.insert(0, SAMPLE)
-    return found + registry.local_torchvision()
+    return found + architectures.local_torchvision()
 
 
 def load(reference: str, models_dir: Path | None = None) -> Classifier:
-    """The classifier that `reference` names (see the module's first page); MethodError says what is missing."""
+    """The classifier that `reference` names (forms on this module's first page), or MethodError."""
     if reference == SAMPLE:
         return _sample()
     if ":" not in reference:
@@ -198,8 +198,6 @@ def from_description(description: registry.Description, reference: str) -> Class
     if d.class_names and len(d.class_names) != k:
         raise MethodError(f"{d.origin}: {len(d.class_names)} class names for a network of {k} classes")
     if d.layers is not None:
-        from gfi import layer_names
-
         layer_names.check(d.layers, [(c.name, c.kind) for c in classifier.calls], reference)
     return classifier
 

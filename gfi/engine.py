@@ -42,8 +42,8 @@ EMPTY_AREA = 0.001
 FULL_AREA = 0.95
 """A mask whose mean is above this leaves nothing out: status `full`."""
 TARGET_KEPT = 0.1
-"""Where the target was the prediction and the kept image has less than this share of its probability, the mask
-does not explain it: status `target_lost`."""
+"""Where the target was the prediction and the kept image has less than this share of its probability, the
+mask does not explain it: status `target_lost`."""
 
 DEFAULT_BATCH = 8
 
@@ -97,7 +97,7 @@ class Explanation:
     """Mean of the mask over the input, in [0, 1]."""
     loss: float
     fill: str
-    """What stood in for removed pixels: "photograph blurred", "input blurred", "mean", "noise", "given"."""
+    """What stood in for removed pixels: "given" with the image, "input blurred", "mean" or "noise"."""
 
 
 class Progress(NamedTuple):
@@ -130,7 +130,9 @@ class Engine:
         self.dtype = dtype
         self.chosen = Chosen(layers, "given") if layers else classifier.chosen(recipe)
         with self._memory():
-            self.network = Network(classifier, self.chosen.layers, self.device, dtype, channels_last=True)
+            # oneDNN's float32 kernels run EfficientNet-Lite0 1.3 times as fast with the channels last.
+            nhwc = self.device.type == "cpu" and dtype == torch.float32
+            self.network = Network(classifier, self.chosen.layers, self.device, dtype, channels_last=nhwc)
         self._refuse_signed()
         self._threads = torch.get_num_threads()
 
@@ -166,8 +168,8 @@ class Engine:
     ) -> Iterator[Explanation]:
         """Explanations in the order of `items`, pulled lazily.
 
-        progress is called after every step; when `stop` is set, Stopped is raised within one step. OutOfMemory
-        says which smaller batch to build the next engine with.
+        progress is called after every step; when `stop` is set, Stopped is raised within one step.
+        OutOfMemory says which smaller batch to build the next engine with.
         """
         stream = iter(items)
         steps = 0
@@ -190,21 +192,25 @@ class Engine:
             yield from explanations
 
     def _explain(self, group: list[Item], tick: Callable[[tuple[int, ...]], None]) -> list[Explanation]:
-        padded = group + group[:1] * (self.batch - len(group))
         indices = tuple(item.index for item in group)
-        fills = [self._fill(item) for item in padded]
+        fills = [self._fill(item) for item in group]
         inversion = Inversion(self.network, self.recipe, self.batch)
         with self._exact():
             inversion.start(
-                torch.stack([item.prepared.image for item in padded]).to(self.device, self.dtype),
-                torch.stack([image for image, _ in fills]).to(self.device, self.dtype),
-                [item.target for item in padded],
+                self._padded([item.prepared.image for item in group]),
+                self._padded([made for made, _ in fills]),
+                [item.target for item in group] + [None] * (self.batch - len(group)),
             )
             while not inversion.done:
                 inversion.step()
                 tick(indices)
             outcome = inversion.finish()
         return [_explanation(item.index, row, outcome, fills[row][1]) for row, item in enumerate(group)]
+
+    def _padded(self, images: list[Tensor]) -> Tensor:
+        """The fixed batch shape (B, C, H, W): the first image again wherever there is none."""
+        rows = images + images[:1] * (self.batch - len(images))
+        return torch.stack([row.to(self.device, self.dtype) for row in rows])
 
     def _fill(self, item: Item) -> tuple[Tensor, str]:
         """p of one image, and how it came to be."""
@@ -220,8 +226,8 @@ class Engine:
         for layer in self.layers.weighed if self.recipe.normalise == "image" else ():
             if rectified(layer, self.classifier.calls) != layer:
                 raise MethodError(
-                    f"layer `{layer}` has negative values, and preset `{self.recipe.name}` divides by the map's"
-                    f" maximum; use `{layer}:relu`"
+                    f"layer `{layer}` has negative values, and preset `{self.recipe.name}` divides by the"
+                    f" map's maximum; use `{layer}:relu`"
                 )
 
     @contextlib.contextmanager
@@ -287,7 +293,7 @@ def _explanation(index: int, row: int, outcome: Outcome, filled: str) -> Explana
 
 
 def status(fate: Fate, area: float, predicted: bool, probability: float, kept: float) -> Status:
-    """One word for an explanation; the first that applies of: what froze it, `empty`, `full`, `target_lost`, `ok`.
+    """One word for an explanation: what froze it, else `empty`, `full`, `target_lost` or `ok`.
 
     predicted: the target is the class the network predicts for the photograph.
     """

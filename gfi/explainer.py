@@ -20,6 +20,9 @@ from gfi.layer_names import Layers
 from gfi.preprocess import Prepared, Preprocess
 from gfi.recipes import Recipe, recipe
 
+Target = int | Sequence[int] | Tensor | None
+"""One class for all, one an image, or None for the predicted class."""
+
 
 class GuidedFeatureInversion:
     """Explains a classifier by the part of an image whose features it kept.
@@ -53,7 +56,7 @@ class GuidedFeatureInversion:
     def attribute(
         self,
         inputs: Tensor,
-        target: int | Sequence[int] | Tensor | None = None,
+        target: Target = None,
         baselines: Tensor | None = None,
     ) -> Tensor:
         """Masks (N, 1, H, W) in [0, 1], in the dtype and on the device of inputs (N, C, H, W).
@@ -64,14 +67,14 @@ class GuidedFeatureInversion:
         `explain(...)[i].fill` says. An image whose mask never existed is all zero; `explain` has statuses.
         """
         explanations = self.explain(inputs, target, baselines)
-        size, corners = tuple(inputs.shape[2:]), self.recipe.align_corners
+        size, corners = (inputs.shape[2], inputs.shape[3]), self.recipe.align_corners
         drawn = np.stack([interpolation.draw(e.grid, size, corners) for e in explanations])
         return torch.from_numpy(drawn).unsqueeze(1).to(inputs)
 
     def explain(
         self,
         inputs: Tensor,
-        target: int | Sequence[int] | Tensor | None = None,
+        target: Target = None,
         baselines: Tensor | None = None,
     ) -> list[Explanation]:
         """One `Explanation` an image; arguments as `attribute`."""
@@ -94,9 +97,9 @@ class GuidedFeatureInversion:
         if key not in self._engines:
             classifier = self.net
             if isinstance(classifier, nn.Module):
-                classifier = classifiers.of(classifier, (inputs.shape[2], inputs.shape[3]), inputs.shape[1],
-                                            self.output, self.preprocess)  # fmt: skip
-            dtype = inputs.dtype if inputs.dtype == torch.float64 else torch.float32
+                size = (inputs.shape[2], inputs.shape[3])
+                classifier = classifiers.of(classifier, size, inputs.shape[1], self.output, self.preprocess)
+            dtype = torch.float64 if inputs.dtype == torch.float64 else torch.float32
             self._engines[key] = Engine(
                 classifier, self.recipe, self.layers, inputs.device, self.batch, dtype
             )
@@ -112,7 +115,7 @@ def _like(baselines: Tensor, inputs: Tensor) -> Tensor:
         ) from error
 
 
-def _targets(target: int | Sequence[int] | Tensor | None, count: int) -> list[int | None]:
+def _targets(target: Target, count: int) -> list[int | None]:
     if target is None or isinstance(target, int):
         return [target] * count
     values = target.reshape(-1).tolist() if isinstance(target, Tensor) else list(target)

@@ -40,8 +40,7 @@ def matrix(size_in: int, size_out: int, align_corners: bool) -> NDArray[np.float
 def draw(grid: NDArray[np.floating], size: tuple[int, int], align_corners: bool) -> NDArray[np.float32]:
     """The mask of `size` (H, W) from a stored, already scaled grid (h, w): U_h · m · U_wᵀ, float32.
 
-    Computed in float64 and without BLAS threads' say in the order of sums that matters: two draws of one
-    grid are equal, and equal the optimiser's mask to 1e-6.
+    Computed in float64 and rounded once: what the optimiser saw, to 1e-6.
     """
     (h, w), (height, width) = grid.shape, size
     rows, columns = matrix(h, height, align_corners), matrix(w, width, align_corners)

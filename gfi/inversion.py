@@ -9,12 +9,12 @@ For each image x with removed-pixel image p and target class c, over channel wei
     ω ← max(0, Adam(ω, ∂loss/∂ω)),  ω_0 = 0.1
 
 Each row is an optimisation of its own: losses are sums over that image alone, Adam's state is a row's
-(`gfi.adam`), and every operation treats a row alike wherever it stands. At one batch shape an image's path is
-therefore bit-equal in any slot, with any neighbours - which matters, because the recipe is chaotic: a rounding
-of 1e-7 grows to differences of 0.3 in the mask.
+(`gfi.adam`), and every operation treats a row alike wherever it stands. At one batch shape an image's path
+is therefore bit-equal in any slot, with any neighbours - which matters, because the recipe is chaotic: a
+rounding of 1e-7 grows to differences of 0.3 in the mask.
 
-**Where a mask ceases to exist** - all weights clipped to zero, a constant map, a value that is not finite - the
-row freezes at its last step that had one and its fate is recorded. Rows freeze through `torch.where`; no
+**Where a mask ceases to exist** - all weights clipped to zero, a constant map, a value that is not finite -
+the row freezes at its last step that had one and its fate is recorded. Rows freeze through `torch.where`; no
 step waits for the device.
 
     inversion = Inversion(network, recipe, batch=8)
@@ -116,8 +116,7 @@ class Inversion:
         self.target = torch.where(given < 0, self.prediction, given)
         self.probability = self._of_target(examined.probabilities)
 
-        grid, size = tuple(self.features.shape[2:]), tuple(images.shape[2:])
-        self.upsample = Upsampling.between(grid, size, self.recipe.align_corners, images)
+        self.upsample = Upsampling.between(self.features, images, self.recipe.align_corners)
         self.omega = images.new_full((self.batch, self.features.shape[1]), self.recipe.omega_start)
         self.gradient = torch.zeros_like(self.omega)
         self.loss = images.new_zeros(self.batch)

@@ -83,7 +83,8 @@ def probe(module: nn.Module, channels: int, size: tuple[int, int]) -> tuple[list
     except Exception as error:
         text = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise MethodError(
-            f"the network does not take a {channels}×{size[0]}×{size[1]} image ({text}); set its input size and channels"
+            f"the network does not take an image of {channels}×{size[0]}×{size[1]} ({text});"
+            " set its input size and channels"
         ) from error
     finally:
         for handle in handles:

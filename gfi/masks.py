@@ -25,15 +25,13 @@ class Upsampling(NamedTuple):
     columns: Tensor
 
     @classmethod
-    def between(
-        cls, grid: tuple[int, int], size: tuple[int, int], align_corners: bool, like: Tensor
-    ) -> "Upsampling":
-        """From a grid (h, w) to an image `size` (H, W), in the dtype and on the device of `like`."""
-        axes = (
-            torch.tensor(interpolation.matrix(a, b, align_corners)).to(like)
-            for a, b in zip(grid, size, strict=True)
+    def between(cls, coarse: Tensor, fine: Tensor, align_corners: bool) -> "Upsampling":
+        """From the grid of (…, h, w) to that of (…, H, W), in the dtype and on the device of `fine`."""
+        rows, columns = (
+            torch.tensor(interpolation.matrix(coarse.shape[axis], fine.shape[axis], align_corners))
+            for axis in (-2, -1)
         )
-        return cls(*axes)
+        return cls(rows.to(fine), columns.to(fine))
 
     def __call__(self, grid: Tensor) -> Tensor:
         """U_h · g · U_wᵀ, (B, h, w) → (B, H, W)."""

@@ -109,12 +109,12 @@ class Network:
 
 def _side_by_side(maps: list[Tensor]) -> Tensor:
     """Channels of several layers on the finest of their grids, (B, ΣK, h, w)."""
-    h, w = max(m.shape[2] for m in maps), max(m.shape[3] for m in maps)
+    finest = max(maps, key=lambda features: features.shape[2] * features.shape[3])
     fine = []
     for features in maps:
-        if features.shape[2:] != (h, w):
-            up = Upsampling.between(tuple(features.shape[2:]), (h, w), False, features)
-            b, k = features.shape[:2]
-            features = up(features.flatten(0, 1)).view(b, k, h, w)
+        b, k = features.shape[:2]
+        if features.shape[2:] != finest.shape[2:]:
+            upsample = Upsampling.between(features, finest, align_corners=False)
+            features = upsample(features.flatten(0, 1)).view(b, k, *finest.shape[2:])
         fine.append(features)
-    return fine[0].contiguous() if len(fine) == 1 else torch.cat(fine, 1)
+    return torch.cat(fine, 1).contiguous()

@@ -100,7 +100,8 @@ def _fit(photograph: Image.Image, preprocess: Preprocess, recipe: Recipe) -> tup
     resample = FILTERS[preprocess.interpolation]
     crop = recipe.resize == "crop" if preprocess.crop == "recipe" else preprocess.crop == "centre"
     if not crop:
-        return photograph.resize((width, height), resample), (0.0, 0.0, *map(float, photograph.size))
+        everything = (0.0, 0.0, float(photograph.width), float(photograph.height))
+        return photograph.resize((width, height), resample), everything
 
     # The smallest size with the photograph's proportions that covers the input; on a square input this is
     # "shorter side to the input size", rounded down on the longer side as torchvision does.
@@ -119,5 +120,6 @@ def _normalise(picture: Image.Image, preprocess: Preprocess) -> Tensor:
     """Pixels in [0, 1], mean subtracted, divided by the standard deviation: (C, H, W) float32."""
     pixels = np.asarray(picture.convert("L" if preprocess.channels == 1 else "RGB"), dtype=np.float32) / 255
     pixels = pixels.reshape(*pixels.shape[:2], preprocess.channels)
-    pixels = (pixels - np.float32(preprocess.mean)) / np.float32(preprocess.std)
+    mean, std = (np.array(values, dtype=np.float32) for values in (preprocess.mean, preprocess.std))
+    pixels = (pixels - mean) / std
     return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))

@@ -24,20 +24,18 @@
 Only `architecture` and `weights` are required. Every error names the file and the field.
 """
 
-import difflib
+import contextlib
 import importlib.util
-import pickle
 import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
-import torch
 from torch import nn
 
-from gfi import imagenet
+from gfi import architectures, imagenet
 from gfi.errors import MethodError
 from gfi.layer_names import Layers
 from gfi.preprocess import FILTERS, Preprocess
@@ -54,7 +52,7 @@ OUTPUTS = ("softmax", "sigmoid", "probabilities")
 
 @dataclass(frozen=True, eq=False)
 class Description:
-    """A network in memory and what its file says of it."""
+    """A network in memory and what its file or library says of it."""
 
     origin: str
     """The file or reference, for error lines."""
@@ -81,168 +79,62 @@ def read(path: Path) -> Description:
         raise MethodError(f"{path}: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise MethodError(f"{path}: not a TOML file: {error}") from error
-    return _File(path, table).describe()
+    return _ModelFile(path, table).describe()
 
 
 def seeded(architecture: str, seed: int) -> Description:
     """An architecture with random weights."""
-    return Description(architecture, _build(architecture, {}, architecture, seed), _shape_of(architecture))
+    module = architectures.build(architecture, {}, seed)
+    return Description(architecture, module, architectures.documented_input(architecture))
 
 
 def pretrained(architecture: str) -> Description:
     """torchvision's default weights with their own preprocessing and class names."""
     source, _, name = architecture.partition(":")
+    module = architectures.build(architecture, {})  # first: an unknown name is the better complaint
+    advice = f"register a model file with its weights (`gfi models add`), or use {architecture}@seed:0"
     if source != "torchvision":
-        raise MethodError(
-            f"{architecture}: gfi downloads no weights; register a model file with its weights"
-            f" (`gfi models add`), or use {architecture}@seed:0 for random ones"
-        )
-    module = _build(architecture, {}, architecture, None)
-    weights, file = _default_weights(name)
+        raise MethodError(f"{architecture}: gfi downloads no weights; {advice} for random ones")
+    weights, file = architectures.torchvision_weights(name)
     if not file.is_file():
         raise MethodError(
-            f"the weights of {architecture} are not on this machine and gfi downloads nothing: put {file.name}"
-            f" into {file.parent}, register a model file (`gfi models add`), or use {architecture}@seed:0"
+            f"the weights of {architecture} are not on this machine and gfi downloads nothing:"
+            f" put {file.name} into {file.parent}, {advice} for random ones"
         )
-    _load_weights(module, file, architecture)
-    ids = imagenet.wordnet_ids() if tuple(weights.meta["categories"]) == imagenet.names() else ()
+    architectures.load_weights(module, file)
+    categories = tuple(weights.meta["categories"])
     return Description(
-        architecture, module, _shape_of(architecture),
-        class_names=tuple(weights.meta["categories"]), wordnet_ids=ids,
+        architecture, module, architectures.documented_input(architecture), class_names=categories,
+        wordnet_ids=imagenet.wordnet_ids() if categories == imagenet.names() else (),
     )  # fmt: skip
 
 
-def local_torchvision() -> list[str]:
-    """torchvision classifiers whose default weights lie on this machine."""
-    from torchvision import models
-
-    folder = Path(torch.hub.get_dir()) / "checkpoints"
-    if not folder.is_dir():
-        return []
-    here = {file.name for file in folder.iterdir()}
-    candidates = models.list_models(module=models)
-    return [f"torchvision:{name}" for name in candidates if _default_weights(name)[1].name in here]
-
-
-def _default_weights(name: str) -> tuple[Any, Path]:
-    """torchvision's default weights entry, and where its file would lie."""
-    from torchvision import models
-
-    weights = models.get_model_weights(name).DEFAULT  # type: ignore[attr-defined]
-    return weights, Path(torch.hub.get_dir()) / "checkpoints" / weights.url.rpartition("/")[2]
-
-
-def _shape_of(architecture: str) -> Preprocess:
-    """The input that an architecture's library documents for it."""
-    source, _, name = architecture.partition(":")
-    if source == "torchvision":
-        transform = _default_weights(name)[0].transforms()
-        side = transform.crop_size[0]
-        return Preprocess((side, side), 3, tuple(transform.mean), tuple(transform.std),
-                          transform.interpolation.value)  # fmt: skip
-    import timm
-
-    config = timm.models.get_pretrained_cfg(name, allow_unregistered=True)
-    if config is None:
-        return Preprocess((224, 224))
-    channels, height, width = config.input_size
-    mode = config.interpolation if config.interpolation in FILTERS else "bilinear"
-    return Preprocess((height, width), channels, tuple(config.mean), tuple(config.std), mode)
-
-
-def _build(architecture: str, arguments: Mapping[str, Any], origin: str, seed: int | None) -> nn.Module:
-    """The network by name, with random weights: from `seed`, or to be overwritten."""
-    source, _, name = architecture.partition(":")
-    factory = _torchvision(name) if source == "torchvision" else _timm(name)
-    return _call(factory, arguments, origin, seed)
-
-
-def _call(
-    factory: Callable[..., Any], arguments: Mapping[str, Any], origin: str, seed: int | None
-) -> nn.Module:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed or 0)
-        try:
-            module = factory(**arguments)
-        except Exception as error:
-            raise MethodError(f"{origin}: the architecture cannot be built: {error}") from error
-    if not isinstance(module, nn.Module):
-        raise MethodError(f"{origin}: the architecture is a {type(module).__name__}, not a torch module")
-    return module.eval()
-
-
-def _torchvision(name: str) -> Callable[..., nn.Module]:
-    from torchvision import models
-
-    known = models.list_models(module=models)
-    if name not in known:
-        raise MethodError(f"torchvision has no classifier `{name}`{_near(name, known)}")
-    return lambda **arguments: models.get_model(name, weights=None, **arguments)
-
-
-def _timm(name: str) -> Callable[..., nn.Module]:
-    try:
-        import timm
-    except ImportError as error:
-        raise MethodError(f"timm:{name} needs timm; pip install timm") from error
-    if not timm.is_model(name):
-        raise MethodError(f"timm has no model `{name}`{_near(name, timm.list_models())}")
-    return lambda **arguments: timm.create_model(name, pretrained=False, **arguments)
-
-
-def _near(name: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(name, known, n=2)
-    return f"; did you mean {' or '.join(near)}?" if near else ""
-
-
-def _load_weights(module: nn.Module, file: Path, origin: str) -> None:
-    """Load a state dict of tensors; nothing in the file is executed."""
-    try:
-        if file.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            state = load_file(file)
-        else:
-            state = torch.load(file, map_location="cpu", weights_only=True)
-    except ImportError as error:
-        raise MethodError(f"{origin}: {file.name} needs safetensors; pip install safetensors") from error
-    except OSError as error:
-        raise MethodError(f"{origin}: weights {file}: {error.strerror or error}") from error
-    except (pickle.UnpicklingError, RuntimeError, ValueError, EOFError) as error:
-        raise MethodError(
-            f"{origin}: {file} is not a file of tensors; save it with torch.save(net.state_dict(), ...)"
-        ) from error
-    except Exception as error:  # safetensors has its own family of errors
-        raise MethodError(f"{origin}: weights {file} cannot be read: {error}") from error
-    for wrapper in ("state_dict", "model"):
-        if isinstance(state, Mapping) and isinstance(state.get(wrapper), Mapping):
-            state = state[wrapper]
-    try:
-        module.load_state_dict(state)
-    except Exception as error:
-        text = " ".join(str(error).split())
-        raise MethodError(
-            f"{origin}: the weights of {file.name} do not fit the architecture: {text[:300]}"
-        ) from error
-
-
-class _File:
+class _ModelFile:
     """One model file being read; every complaint names the file and the field."""
 
     def __init__(self, path: Path, table: dict[str, Any]) -> None:
         self.path = path
         self.table = table
+        for section in ("arguments", "input", "layers"):
+            if not isinstance(table.get(section, {}), dict):
+                self.fail(section, "is a table", table[section])
         for section, fields in FIELDS.items():
-            part = table.get(section, {}) if section else table
-            if not isinstance(part, dict):
-                self.fail(section, "is a table", part)
-            for field in part:
+            for field in table.get(section, {}) if section else table:
                 if field not in fields:
                     where = f"[{section}] has" if section else "there is"
-                    raise MethodError(f"{path}: {where} no field `{field}`{_near(field, list(fields))}")
+                    near = architectures.near(field, list(fields))
+                    raise MethodError(f"{path}: {where} no field `{field}`{near}")
 
-    def fail(self, field: str, wanted: str, value: object) -> None:
+    def fail(self, field: str, wanted: str, value: object) -> NoReturn:
         raise MethodError(f"{self.path}: `{field}` {wanted}, not {value!r}")
+
+    @contextlib.contextmanager
+    def field(self, field: str) -> Iterator[None]:
+        """Name file and field in whatever goes wrong inside."""
+        try:
+            yield
+        except MethodError as error:
+            raise MethodError(f"{self.path}: `{field}`: {error}") from error
 
     def text(self, field: str, default: str | None = None) -> str:
         value = self.table.get(field, default)
@@ -250,44 +142,39 @@ class _File:
             raise MethodError(f"{self.path}: `{field}` is missing")
         if not isinstance(value, str):
             self.fail(field, "is a text", value)
-        return str(value)
+        return value
 
     def describe(self) -> Description:
         output = self.text("output", "softmax")
         if output not in OUTPUTS:
             self.fail("output", f"is one of {', '.join(OUTPUTS)}", output)
-        shape = self._shape()
         class_names, wordnet_ids = self._classes()
-        module = self._module(class_names, shape.channels)
-        return Description(str(self.path), module, shape, output, class_names, wordnet_ids, self._layers())
+        module = self._module(len(class_names))
+        return Description(
+            str(self.path), module, self._input(), output, class_names, wordnet_ids, self._layers()
+        )
 
-    def _module(self, class_names: tuple[str, ...], channels: int) -> nn.Module:
+    def _module(self, classes: int) -> nn.Module:
         architecture, weights = self.text("architecture"), self.text("weights")
         source, _, name = architecture.partition(":")
         arguments = dict(self.table.get("arguments", {}))
-        if source in ("torchvision", "timm") and class_names:
-            arguments.setdefault("num_classes", len(class_names))
-        if source == "timm":
-            arguments.setdefault("in_chans", channels)
         seed = self._seed(weights)
-        if source in ("torchvision", "timm"):
-            try:
-                module = _build(architecture, arguments, f"{self.path}: `architecture`", seed)
-            except MethodError as error:
-                raise MethodError(f"{self.path}: `architecture`: {error}") from (
-                    error if str(self.path) not in str(error) else error
-                )
-        elif source == "file":
-            module = _call(self._factory(name), arguments, f"{self.path}: `architecture`", seed)
-        else:
-            self.fail("architecture", "starts with torchvision:, timm: or file:", architecture)
-            raise AssertionError
-        if weights == "default":
-            if source != "torchvision":
-                self.fail("weights", 'is "default" only for torchvision', weights)
-            _load_weights(module, _default_weights(name)[1], f"{self.path}: `weights`")
-        elif seed is None:
-            _load_weights(module, self.path.parent / weights, f"{self.path}: `weights`")
+        with self.field("architecture"):
+            if source == "file":
+                module = architectures.call(self._factory(name), arguments, seed or 0)
+            else:
+                if classes:
+                    arguments.setdefault("num_classes", classes)
+                if source == "timm" and "channels" in self.table.get("input", {}):
+                    arguments.setdefault("in_chans", self.table["input"]["channels"])
+                module = architectures.build(architecture, arguments, seed or 0)
+        with self.field("weights"):
+            if weights == "default":
+                if source != "torchvision":
+                    raise MethodError('"default" is for torchvision; name a file')
+                architectures.load_weights(module, architectures.torchvision_weights(name)[1])
+            elif seed is None:
+                architectures.load_weights(module, self.path.parent / weights)
         return module
 
     def _seed(self, weights: str) -> int | None:
@@ -298,12 +185,14 @@ class _File:
         return int(weights[5:])
 
     def _factory(self, name: str) -> Callable[..., Any]:
+        """The function `build` of net.py beside this file, from `net.py:build`."""
         file, _, function = name.partition(":")
         folder = self.path.parent.resolve()
         path = (folder / file).resolve()
-        if not function or path.parent != folder or path.suffix != ".py":
-            self.fail("architecture", "names a Python file beside this one and a function in it, file:net.py:build",
-                      f"file:{name}")  # fmt: skip
+        if not function or path.parent != folder or path.suffix != ".py" or not path.is_file():
+            raise MethodError(
+                f"`file:{name}` is not a function in a Python file beside this one: file:net.py:build"
+            )
         spec = importlib.util.spec_from_file_location(f"gfi_model_{path.stem}", path)
         assert spec is not None
         assert spec.loader is not None
@@ -311,10 +200,10 @@ class _File:
         try:
             spec.loader.exec_module(code)
         except Exception as error:
-            raise MethodError(f"{self.path}: `architecture`: {path.name} fails: {error}") from error
+            raise MethodError(f"{path.name} fails: {error}") from error
         factory = getattr(code, function, None)
         if not callable(factory):
-            raise MethodError(f"{self.path}: `architecture`: {path.name} has no function `{function}`")
+            raise MethodError(f"{path.name} has no function `{function}`")
         return factory
 
     def _classes(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -324,11 +213,10 @@ class _File:
         if isinstance(value, str):
             file = self.path.parent / value
             try:
-                value = [
-                    line.strip() for line in file.read_text(encoding="utf-8").splitlines() if line.strip()
-                ]
+                lines = file.read_text(encoding="utf-8").splitlines()
             except (OSError, UnicodeDecodeError) as error:
                 raise MethodError(f"{self.path}: `classes`: {file} cannot be read: {error}") from error
+            value = [line.strip() for line in lines if line.strip()]
         if not isinstance(value, list) or not all(isinstance(name, str) and name for name in value):
             self.fail("classes", 'is a list of names, a file of names or "imagenet"', value)
         return tuple(value), ()
@@ -344,31 +232,28 @@ class _File:
             self.fail("layers.inverted", "is the name of a layer", inverted)
         if not isinstance(weighed, list) or not all(isinstance(name, str) for name in weighed):
             self.fail("layers.weighed", "is the name of a layer or a list of them", weighed)
-        try:
+        with self.field("layers"):
             return Layers(inverted, tuple(weighed))
-        except MethodError as error:
-            raise MethodError(f"{self.path}: `layers`: {error}") from error
 
-    def _shape(self) -> Preprocess:
+    def _input(self) -> Preprocess:
         part = self.table.get("input", {})
-        architecture = self.text("architecture")
-        try:
-            base = _shape_of(architecture)
-        except Exception:  # an unknown name: `_module` says so, with near matches
-            base = Preprocess((224, 224))
+        base = architectures.documented_input(self.text("architecture"))
+
         size = part.get("size", list(base.size))
         size = [size, size] if isinstance(size, int) else size
-        if not (
-            isinstance(size, list) and len(size) == 2 and all(type(s) is int and 8 <= s <= 4096 for s in size)
-        ):
+        pixels = isinstance(size, list) and all(type(side) is int and 8 <= side <= 4096 for side in size)
+        if not pixels or len(size) != 2:
             self.fail("input.size", "is one or two whole numbers from 8 to 4096", part.get("size"))
+
         channels = part.get("channels", base.channels)
-        if channels not in (1, 3) or isinstance(channels, bool):
+        if type(channels) is not int or channels not in (1, 3):
             self.fail("input.channels", "is 1 or 3", channels)
-        mean = self._numbers("mean", base.mean if channels == base.channels else (0.5,) * channels, channels)
-        std = self._numbers("std", base.std if channels == base.channels else (0.5,) * channels, channels)
+        same = channels == base.channels
+        mean = self._colour("mean", base.mean if same else (0.5,) * channels, channels)
+        std = self._colour("std", base.std if same else (0.5,) * channels, channels)
         if not all(value > 0 for value in std):
             self.fail("input.std", "is positive", list(std))
+
         interpolation = part.get("interpolation", base.interpolation)
         if interpolation not in FILTERS:
             self.fail("input.interpolation", f"is one of {', '.join(FILTERS)}", interpolation)
@@ -380,12 +265,11 @@ class _File:
             self.fail("input.resize", f"is a whole number of at least {min(size)}", resize)
         return Preprocess((size[0], size[1]), channels, mean, std, interpolation, crop, resize)
 
-    def _numbers(self, field: str, default: tuple[float, ...], channels: int) -> tuple[float, ...]:
+    def _colour(self, field: str, default: tuple[float, ...], channels: int) -> tuple[float, ...]:
+        """One number a channel; a single number stands for all."""
         value = self.table.get("input", {}).get(field, list(default))
-        if type(value) in (int, float):
-            value = [value] * channels
-        if not (
-            isinstance(value, list) and len(value) == channels and all(type(v) in (int, float) for v in value)
-        ):
+        value = [value] * channels if type(value) in (int, float) else value
+        numbers = isinstance(value, list) and all(type(v) in (int, float) for v in value)
+        if not numbers or len(value) != channels:
             self.fail(f"input.{field}", f"is {channels} number{'s' * (channels > 1)}", value)
         return tuple(float(v) for v in value)
