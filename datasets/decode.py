@@ -21,7 +21,8 @@ Memory is bounded by the header, before a pixel is decoded (`Limits`). A baselin
 looks at more); other formats must be decoded whole, so their limit is lower, and are then shrunk by an
 integer factor. A bomb is a `DecodeError`, as are truncated and corrupt files.
 
-Thread-safe: no global state of Pillow is touched.
+Thread-safe: no global state of Pillow is touched. Python warnings of Pillow are silenced; a broken TIFF may
+still make libtiff print a line.
 """
 
 import io
@@ -43,12 +44,13 @@ warnings.filterwarnings("ignore", module=r"PIL\.")
 class Limits:
     """How large a photograph may be.
 
-    bytes: of the file. pixels: of a picture that must be decoded whole. jpeg_pixels: of a baseline JPEG,
-    decoded line by line at reduced scale. decoded: at most this many pixels are handed on.
+    bytes: of the file. pixels: of a picture that must be decoded whole; 8192², which takes 0.6 GB for a
+    PNG and 1.1 GB for a WebP at the peak. jpeg_pixels: of a baseline JPEG, decoded line by line at reduced
+    scale (500 million: 0.3 GB beside the file). decoded: at most this many pixels are handed on.
     """
 
     bytes: int = 256 * 2**20
-    pixels: int = 89_000_000
+    pixels: int = 8192 * 8192
     jpeg_pixels: int = 1_000_000_000
     decoded: int = 32_000_000
 
@@ -129,8 +131,7 @@ def _decode(data: bytes, format: str, limits: Limits) -> Photograph:
     if not drafted:  # TIFF turns itself while loading
         width, height = image.size
     orientation = _orientation(image)
-    plain: Image.Image = _shrink(image, limits.decoded)
-    plain = _to_rgb(plain)
+    plain = _to_rgb(_shrink(_to_eight_bits(image), limits.decoded))
     if orientation in _TRANSPOSE:
         plain = plain.transpose(_TRANSPOSE[orientation])
         if orientation >= 5:
@@ -188,6 +189,20 @@ def _webp_pixels(data: bytes) -> int:
     return 0
 
 
+# value / 257, rounded: 65535 is white and 0 black. `convert("L")` would clip at 255.
+_EIGHT_BITS = ((np.arange(65536) + 128) // 257).astype(np.uint8)
+
+
+def _to_eight_bits(image: Image.Image) -> Image.Image:
+    mode = image.mode
+    if mode.startswith("I;16") or (mode == "I" and image.format in ("PNG", "PPM")):
+        return Image.fromarray(_EIGHT_BITS[np.asarray(image)])
+    if mode in ("I", "F"):
+        kind = "32-bit integer" if mode == "I" else "floating-point"
+        raise DecodeError(f"{kind} pixels have no agreed white; save the picture with 8 or 16 bits")
+    return image
+
+
 def _shrink(image: Image.Image, decoded: int) -> Image.Image:
     factor = math.ceil(math.sqrt(image.width * image.height / decoded))
     if factor <= 1:
@@ -201,13 +216,6 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     mode = image.mode
     if mode == "RGB" and "transparency" not in image.info:
         return image
-    if mode.startswith("I;16") or (mode == "I" and image.format in ("PNG", "PPM")):
-        # `convert("L")` would clip at 255.
-        grey = np.asarray(image).astype(np.uint32)
-        return Image.fromarray(((grey + 128) // 257).astype(np.uint8)).convert("RGB")
-    if mode in ("I", "F"):
-        kind = "32-bit integer" if mode == "I" else "floating-point"
-        raise DecodeError(f"{kind} pixels have no agreed white; save the picture with 8 or 16 bits")
     if "transparency" in image.info or mode in ("RGBA", "LA", "PA", "RGBa", "La"):
         cutout = image.convert("RGBA")
         page = Image.new("RGBA", cutout.size, "white")
