@@ -35,19 +35,18 @@ UNEXPLAINED_ALONE = 10
 CONVICTION = "killed its worker three times"
 
 _BATCH = 200
-# Workers renew every third of a lease, so two thirds are left when an outage begins: a gap shorter than half
-# a lease lets nobody's lease run out. Never below what a slow tick of a busy machine may take.
-_SHORTEST_GAP_S = 5.0
+# Never below what a slow tick of a busy machine may take.
+SHORTEST_GAP_S = 5.0
 
 
-def expire_leases(db: Database, lease_s: float) -> list[Expired]:
+def expire_leases(db: Database) -> list[Expired]:
     """leased → pending (split, failed, cancelled), every shard whose lease ran out by the database's clock.
 
-    To be called every second or two, by any number of schedulers. `lease_s`: the lease workers are given;
-    when nobody called for longer than half of it (and five seconds), this call gives every lease that term
-    anew and reaps none, because then workers could not renew either.
+    To be called every second or two, by any number of schedulers. When nobody called for a while (more than
+    five seconds), leases that were not renewed for want of a database get their term anew, and this call
+    reaps none.
     """
-    if _after_a_gap(db, lease_s):
+    if _after_a_gap(db):
         return []
     overdue = sa.and_(shards.c.state == ShardState.LEASED.value, shards.c.lease_until < now())
     with db.read() as connection:
@@ -57,21 +56,28 @@ def expire_leases(db: Database, lease_s: float) -> list[Expired]:
     return [outcome for outcome in expired if outcome is not None]
 
 
-def _after_a_gap(db: Database, lease_s: float) -> bool:
+def _after_a_gap(db: Database) -> bool:
     with db.begin() as connection:
         last = connection.execute(
             sa.select(pulse.c.at, now().label("now")).where(pulse.c.id == 1).with_for_update()
         ).one_or_none()
         beat = insert(connection, pulse).values(id=1, at=now())
         connection.execute(beat.on_conflict_do_update(index_elements=["id"], set_={"at": beat.excluded.at}))
-        if last is None or last.now - last.at <= max(_SHORTEST_GAP_S, lease_s / 2):
+        if last is None or last.now - last.at <= SHORTEST_GAP_S:
             return False
-        extended = connection.execute(
+        term = shards.c.lease_until - shards.c.renewed_at
+        connection.execute(
             sa.update(shards)
-            .where(shards.c.state == ShardState.LEASED.value, shards.c.lease_until < now() + lease_s)
-            .values(lease_until=now() + lease_s)
+            .where(
+                shards.c.state == ShardState.LEASED.value,
+                # Workers renew every third of a term: two thirds were left when the gap began, so a gap of
+                # less than half lets nobody's lease run out.
+                term < 2 * (last.now - last.at),
+                shards.c.renewed_at >= last.at - term,  # in force then: later ones were the dead's
+            )
+            .values(lease_until=now() + term, renewed_at=now())
         )
-        return bool(extended.rowcount)
+        return True
 
 
 def _expire(

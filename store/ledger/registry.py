@@ -17,11 +17,13 @@ from store.tables import firings, flags, models, outbox, rates, schedules, token
 SCOPES = ("read", "submit", "admin")
 
 
-def beat(db: Database, worker: str, **facts: Any) -> None:
-    """A worker's heartbeat: any columns of table `workers` (device, rate, memory_mib, shard_id, …)."""
+def heartbeat(db: Database, facts: Mapping[str, Any]) -> None:
+    """A worker says that it lives: `id`, and any other columns of table `workers` (device, rate, shard_id,
+    memory_mib …). People look at this; nothing relies on it.
+    """
     with db.begin() as connection:
-        statement = insert(connection, workers).values(id=worker, started_at=now(), seen_at=now(), **facts)
-        changes = {name: statement.excluded[name] for name in ("seen_at", *facts)}
+        statement = insert(connection, workers).values(started_at=now(), seen_at=now(), **facts)
+        changes = {name: statement.excluded[name] for name in ("seen_at", *facts) if name != "id"}
         connection.execute(statement.on_conflict_do_update(index_elements=["id"], set_=changes))
 
 
