@@ -11,7 +11,7 @@ class DecodeError(DatasetError):
     """These bytes are not a photograph we can show to a network. Blames the image, never the machine."""
 
 
-class Unavailable(DatasetError, Transient):  # noqa: N818 - it is not an error of the dataset
+class Unavailable(DatasetError, Transient):
     """The medium did not answer (a server, a network file system); the image is not to blame. Try again.
 
     Catch it, or `Transient`, before DatasetError.

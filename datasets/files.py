@@ -33,7 +33,7 @@ class Roots:
 
     @staticmethod
     def admit(path: str | Path, allowed: Sequence[Path]) -> "Roots":
-        """The dataset at `path`, if the configuration allows it. DatasetError when it does not."""
+        """What exists at `path`, if the configuration allows it. DatasetError when not."""
         try:
             others = tuple(root.expanduser().resolve() for root in allowed)
             base = Path(path).expanduser().resolve()
@@ -43,13 +43,18 @@ class Roots:
             # Said before looking whether it exists: a caller learns nothing about what lies outside.
             places = ", ".join(map(str, others))
             raise DatasetError(f"{path} is outside the dataset roots ({places}); see GFI_DATASET_ROOTS")
+        try:
+            base.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            raise DatasetError(f"{path} does not exist") from None
+        except OSError as error:
+            raise failure(error, path) from error
         return Roots(base, others)
 
     def require_folder(self) -> None:
         """DatasetError unless the base is a folder."""
         if not self.base.is_dir():
-            state = "is not a folder" if self.base.exists() else "does not exist"
-            raise DatasetError(f"{self.base} {state}")
+            raise DatasetError(f"{self.base} is not a folder")
 
     def contains(self, resolved: Path) -> bool:
         """Whether a resolved path lies inside."""

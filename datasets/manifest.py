@@ -31,6 +31,7 @@ import pyarrow.parquet as pq
 from datasets.annotations import Box, ClassIndex
 from datasets.errors import DatasetError
 from datasets.listing import Listed, ListingDigest
+from store.errors import one_line
 
 SCHEMA_VERSION = 1
 ROW_GROUP = 10_000
@@ -150,7 +151,7 @@ class Manifest:
         try:
             manifest = Manifest(pq.ParquetFile(path), path)
         except (OSError, pa.ArrowException) as error:
-            raise DatasetError(f"cannot read the manifest {path}: {error}") from error
+            raise DatasetError(f"cannot read the manifest {path}: {one_line(error)}") from error
         version = manifest.metadata.get("schema_version")
         if version != str(SCHEMA_VERSION):
             raise DatasetError(
@@ -185,7 +186,7 @@ class Manifest:
         try:
             return self._file.read_row_groups(list(groups), use_threads=False)
         except (OSError, pa.ArrowException) as error:
-            raise DatasetError(f"cannot read the manifest {self.path}: {error}") from error
+            raise DatasetError(f"cannot read the manifest {self.path}: {one_line(error)}") from error
 
 
 def _table(group: Sequence[Entry]) -> pa.Table:

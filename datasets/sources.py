@@ -81,8 +81,8 @@ def _parse(spec: str) -> tuple[str | None, str, dict[str, str]]:
     """`kind:place?option=value` → its parts; kind None when the spec does not say."""
     head, colon, rest = spec.partition(":")
     kind, place = (head, rest) if colon and head in _OPTIONS and head != "s3" else (None, spec)
-    if not place or "\0" in place:
-        raise DatasetError(f"{spec!r} names no dataset")
+    if not place or "\0" in place or len(place) > 4096:
+        raise DatasetError(f"{spec[:200]!r} names no dataset")
     # `?` is also a wildcard of shard patterns, so only what looks like options is taken for them.
     before, mark, query = place.rpartition("?")
     if mark and "=" in query and not os.path.exists(place):  # noqa: PTH110 - Path.exists raises on odd names
@@ -103,8 +103,6 @@ def _recognise(place: str, settings: Settings) -> str:
     base = files.Roots.admit(place, settings.dataset_roots).base
     if place.lower().endswith(TABLE_SUFFIXES) and not base.is_dir():
         return "manifest"
-    if not base.exists():
-        raise DatasetError(f"{place} does not exist")
     if not base.is_dir():
         if is_image(base.name):
             raise DatasetError(

@@ -29,8 +29,9 @@ import pyarrow.parquet as pq
 from datasets import files
 from datasets.annotations import Box
 from datasets.bucket import Bucket, split
-from datasets.errors import DatasetError
+from datasets.errors import DatasetError, Unavailable
 from datasets.listing import Fetched, Listed, fetched
+from store.errors import one_line
 from store.settings import Settings
 
 SUFFIXES = (".csv", ".jsonl", ".ndjson", ".parquet")
@@ -52,7 +53,7 @@ class Table:
         else:
             roots = files.Roots.admit(place, settings.dataset_roots)
             if not roots.base.is_file():
-                raise DatasetError(f"{place} {'is not a file' if roots.base.exists() else 'does not exist'}")
+                raise DatasetError(f"{place} is not a file")
             self._name, self._path = str(roots.base), roots.base
             base = str(roots.base.parent)
         base = root or base
@@ -70,6 +71,8 @@ class Table:
             empty = False
             try:
                 yield self._listed(row)
+            except Unavailable:
+                raise
             except DatasetError as error:
                 raise DatasetError(f"{self._name} {where}: {error}") from error
         if empty:
@@ -173,8 +176,10 @@ class Table:
                 for row in batch.to_pylist():
                     yield f"row {number}", row
                     number += 1
-        except (pa.ArrowException, ValueError) as error:
-            raise DatasetError(f"{self._name} is not a readable Parquet file: {error}") from error
+        except (pa.ArrowException, ValueError, OSError) as error:
+            if isinstance(error, OSError) and error.errno:  # without a number it is pyarrow's word for damage
+                raise
+            raise DatasetError(f"{self._name} is not a readable Parquet file: {one_line(error)}") from error
 
     def _lines(self, file: IO[bytes]) -> Iterator[str]:
         number = 0

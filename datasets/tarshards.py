@@ -48,8 +48,6 @@ class TarShards:
             fixed = fixed.parent
         whole = files.Roots.admit(fixed, allowed)
         self._pattern = str(Path(place).relative_to(fixed)) if fixed != Path(place) else None
-        if not whole.base.exists():
-            raise DatasetError(f"{fixed} does not exist")
         self._only = whole.base.name if whole.base.is_file() else None
         self._roots = files.Roots(whole.base.parent, whole.others) if self._only else whole
         tail = "" if self._pattern is None else f"/{self._pattern}"

@@ -1,0 +1,39 @@
+"""Small photographs and datasets made on the spot."""
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from store.settings import Settings
+
+
+def jpeg(colour: int = 0, size: tuple[int, int] = (8, 6)) -> bytes:
+    """A JPEG of one grey; different colours give different bytes."""
+    buffer = io.BytesIO()
+    Image.new("L", size, colour % 256).save(buffer, "JPEG")
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def free() -> Settings:
+    """No roots configured: a person's own machine."""
+    return Settings()
+
+
+@pytest.fixture
+def plant(tmp_path: Path) -> Callable[..., Path]:
+    """plant("a/1.jpg", "a/2.jpg", base="x") writes them below tmp_path/x and returns that folder."""
+
+    def write(*names: str, base: str = "data") -> Path:
+        folder = tmp_path / base
+        folder.mkdir(exist_ok=True)
+        for number, name in enumerate(names):
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(jpeg(number * 10))
+        return folder
+
+    return write

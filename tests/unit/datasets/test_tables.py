@@ -1,0 +1,240 @@
+"""Manifest files: what is read, and what a wrong row says."""
+
+import datetime
+import json
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import samples
+from datasets.annotations import Box
+from datasets.errors import DatasetError
+from datasets.sources import open_source
+from store.settings import Settings
+from tests.unit.datasets.conftest import jpeg
+
+ROWS = [
+    {"key": "a/1.jpg", "label": "cat", "boxes": [[1, 2, 3, 4]], "camera": "north"},
+    {
+        "key": "2.jpg",
+        "label": None,
+        "boxes": [{"left": 0, "top": 0, "right": 5.5, "bottom": 6, "label": "dog", "difficult": True}],
+    },
+    {"key": "3.jpg", "label": 7, "camera": None},
+]  # fmt: skip
+
+
+def written(folder, format: str):
+    path = folder / f"list.{format}"
+    if format == "jsonl":
+        path.write_text("\n".join(map(json.dumps, ROWS)) + "\n\n")
+    elif format == "csv":
+        import csv
+
+        with path.open("w", newline="", encoding="utf-8-sig") as file:  # as Excel writes it
+            table = csv.DictWriter(file, ["key", "label", "boxes", "camera"])
+            table.writeheader()
+            table.writerows({**row, "boxes": json.dumps(row.get("boxes"))} for row in ROWS)
+    else:
+        pq.write_table(
+            pa.table(
+                {
+                    "key": [row["key"] for row in ROWS],
+                    "label": [str(row["label"]) if row["label"] else None for row in ROWS],
+                    "boxes": [json.dumps(row.get("boxes")) for row in ROWS],
+                    "camera": [row.get("camera") for row in ROWS],
+                }
+            ),
+            path,
+        )
+    return path
+
+
+@pytest.mark.parametrize("format", ["csv", "jsonl", "parquet"])
+def test_all_three_formats_say_the_same(plant, free, format):
+    path = written(plant("a/1.jpg", "2.jpg", "3.jpg"), format)
+    source = open_source(str(path), free)
+    assert source.kind == "manifest"
+    one, two, three = source.list()
+    assert (one.key, one.label, one.boxes, one.extra) == (
+        "a/1.jpg",
+        "cat",
+        (Box(None, 1, 2, 3, 4),),
+        {"camera": "north"},
+    )
+    assert (two.key, two.label, two.boxes) == ("2.jpg", None, (Box("dog", 0, 0, 5.5, 6, True),))
+    assert (three.key, three.label, three.boxes, three.extra) == ("3.jpg", "7", (), {})
+    assert source.fetch("a/1.jpg", one.version).data == jpeg(0)
+    assert not source.fetch("a/1.jpg", one.version).changed
+    assert [listed.key for listed in open_source(source.spec, free).list()] == ["a/1.jpg", "2.jpg", "3.jpg"]
+
+
+def test_the_order_is_the_files(plant, free):
+    folder = plant("a.jpg", "b.jpg", "c.jpg")
+    (folder / "list.jsonl").write_text("".join(json.dumps({"key": f"{k}.jpg"}) + "\n" for k in "cab"))
+    assert [listed.key for listed in open_source(str(folder / "list.jsonl"), free).list()] == [
+        "c.jpg",
+        "a.jpg",
+        "b.jpg",
+    ]
+
+
+def test_keys_may_start_at_another_root(plant, free, tmp_path):
+    plant("1.jpg", base="what? a=b&c")
+    (tmp_path / "list.csv").write_text("key\n1.jpg\n")
+    from urllib.parse import quote
+
+    source = open_source(f"{tmp_path}/list.csv?root={quote(str(tmp_path / 'what? a=b&c'))}", free)
+    assert source.fetch("1.jpg").data == jpeg(0)
+    assert open_source(source.spec, free).fetch("1.jpg").data == jpeg(0)
+
+
+def test_columns_of_other_types_are_kept_as_text(plant, free):
+    path = plant("1.jpg") / "list.parquet"
+    pq.write_table(
+        pa.table({"key": ["1.jpg"], "day": [datetime.date(2026, 1, 2)], "n": [3], "tags": [["a", "b"]]}), path
+    )
+    (listed,) = open_source(str(path), free).list()
+    assert listed.extra == {"day": "2026-01-02", "n": 3, "tags": ["a", "b"]}
+
+
+def test_a_missing_photograph_is_listed_and_fails_alone(plant, free):
+    folder = plant("1.jpg")
+    (folder / "list.csv").write_text("key\ngone.jpg\n1.jpg\n")
+    source = open_source(str(folder / "list.csv"), free)
+    gone, here = source.list()
+    assert (gone.size, gone.version) == (0, "missing")
+    with pytest.raises(DatasetError, match="No such file"):
+        source.fetch(gone.key, gone.version)
+    assert source.fetch(here.key, here.version).data == jpeg(0)
+
+
+WRONG = {
+    "no key column": ("csv", "name\n1.jpg\n", r"no column `key`; its columns are name"),
+    "empty file": ("csv", "", r"no column `key`; its columns are none"),
+    "no rows": ("csv", "key\n", r"lists no images"),
+    "too many fields": ("csv", "key,label\n1.jpg,a\n1.jpg,a,b\n", r"list\.csv line 3: 3 fields under 2 columns"),
+    "one name twice": ("csv", "key,a,a\n1.jpg,1,2\n", r"two columns of one name"),
+    "no key": ("csv", "key,label\n,cat\n", r"list\.csv line 2: no key"),
+    "open quote": ("csv", 'key\n"1.jpg\n', r"list\.csv line 2: "),
+    "not utf-8": ("csv", b"key\n\xff.jpg\n", r"list\.csv line 2 is not UTF-8"),
+    "boxes not json": ("csv", "key,boxes\n1.jpg,[[1\n", r"list\.csv line 2: boxes are not JSON"),
+    "boxes a number": ("jsonl", '{"key": "1.jpg", "boxes": 3}', r"list\.jsonl line 1: boxes are not a list"),
+    "three sides": ("jsonl", '{"key": "1.jpg", "boxes": [[1, 2, 3]]}', r"line 1: a box is \[left, top"),
+    "upside down": ("jsonl", '\n{"key": "1.jpg", "boxes": [[5, 2, 3, 4]]}', r"line 2: box \(5, 2, 3, 4\) is not"),
+    "not a number": ("jsonl", '{"key": "1.jpg", "boxes": [[NaN, 2, 3, 4]]}', r"line 1: not JSON: NaN"),
+    "words": ("jsonl", '{"key": "1.jpg", "boxes": [["1", 2, 3, 4]]}', r"line 1: a box is"),
+    "unknown side": ("jsonl", '{"key": "1.jpg", "boxes": [{"x": 1}]}', r"line 1: a box has no 'x'"),
+    "a list": ("jsonl", '["1.jpg"]', r"line 1: not an object"),
+    "half a line": ("jsonl", '{"key": "1.jpg"}\n{"key": ', r"list\.jsonl line 2: not JSON"),
+    "deep": ("jsonl", '{"key": "1.jpg", "x": ' + "[" * 100_000, r"line 1: not JSON"),
+    "number as key": ("jsonl", '{"key": 1}', r"line 1: no key"),
+    "list as label": ("jsonl", '{"key": "1.jpg", "label": ["a"]}', r"line 1: the label"),
+    "half a letter": ("jsonl", '{"key": "\\ud800.jpg"}', r"line 1: .*not|line 1: .*nowhere"),
+    "half a letter as label": ("jsonl", '{"key": "1.jpg", "label": "\\ud800"}', r"line 1: the label .* not Unicode"),
+    "nul": ("jsonl", '{"key": "1.jpg", "label": "a\\u0000"}', r"line 1: the label .* NUL"),
+    "nul in extra": ("jsonl", '{"key": "1.jpg", "x": "a\\u0000"}', r"line 1: a column holds a NUL"),
+    "endless line": ("jsonl", '{"key": "' + "x" * 2_000_000, r"line 1 is longer than"),
+    "upwards": ("csv", "key\n1.jpg\n../secret.jpg\n", r"list\.csv line 3: the key '\.\./secret\.jpg'"),
+    "absolute": ("csv", "key\n/etc/passwd\n", r"list\.csv line 2: /etc/passwd is outside the dataset"),
+    "bucket without name": ("csv", "key\ns3:///x.jpg\n", r"list\.csv line 2: .* names no bucket"),
+    "bucket without object": ("csv", "key\ns3://b\n", r"list\.csv line 2: .* names no object"),
+    "not parquet": ("parquet", "PAR1 hello PAR1", r"list\.parquet is not a readable Parquet"),
+    "no parquet": ("parquet", "", r"list\.parquet is not a readable Parquet"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_wrong_manifest_says_file_and_line(plant, free, name):
+    format, content, said = WRONG[name]
+    path = plant("1.jpg") / f"list.{format}"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(DatasetError, match=said) as caught:
+        list(open_source(str(path), free).list())
+    assert "\n" not in str(caught.value)
+
+
+def test_a_parquet_row_that_is_wrong_is_numbered(plant, free):
+    path = plant("1.jpg") / "list.parquet"
+    pq.write_table(pa.table({"key": ["1.jpg", "", "2.jpg"]}), path)
+    with pytest.raises(DatasetError, match=r"list\.parquet row 1: no key"):
+        list(open_source(str(path), free).list())
+
+
+def test_a_manifest_reaches_nothing_outside_the_roots(plant, tmp_path):
+    secret = plant("secret.jpg", base="outside") / "secret.jpg"
+    folder = plant("1.jpg")
+    settings = Settings(dataset_roots=(folder,), dataset_buckets=("mine",))
+    (folder / "link.jpg").symlink_to(secret)
+    for key in (str(secret), "link.jpg", "../outside/secret.jpg", "s3://other/1.jpg"):
+        (folder / "list.csv").write_text(f"key\n{key}\n")
+        source = open_source(str(folder / "list.csv"), settings)
+        with pytest.raises(DatasetError):
+            list(source.list())
+        with pytest.raises(DatasetError):
+            source.fetch(key)
+    for spec in (
+        f"{folder}/list.csv?root=/",
+        f"{folder}/list.csv?root={secret.parent}",
+        f"{secret.parent}/list.csv",
+    ):
+        with pytest.raises(DatasetError, match="outside the dataset roots"):
+            open_source(spec, settings)
+
+
+def test_an_absolute_key_inside_the_root_is_fine(plant, free):
+    folder = plant("1.jpg")
+    (folder / "list.csv").write_text(f"key\n{folder}/1.jpg\n")
+    (listed,) = open_source(str(folder / "list.csv"), free).list()
+    assert open_source(str(folder / "list.csv"), free).fetch(listed.key, listed.version).data == jpeg(0)
+
+
+def test_an_unknown_option_is_named(plant, free):
+    folder = plant("1.jpg")
+    (folder / "list.csv").write_text("key\n1.jpg\n")
+    with pytest.raises(DatasetError, match="no option 'split'; it has root"):
+        open_source(f"{folder}/list.csv?split=test", free)
+    with pytest.raises(DatasetError, match="is not a file"):
+        open_source(f"manifest:{folder}", free)
+
+
+PARQUET = pa.BufferOutputStream()
+pq.write_table(pa.table({"key": [f"{n}.jpg" for n in range(50)], "label": ["a"] * 50}), PARQUET)
+
+
+@given(
+    format=st.sampled_from(["csv", "jsonl", "parquet"]),
+    data=st.binary(max_size=200),
+    place=st.floats(0, 1),
+    of_original=st.booleans(),
+)
+@settings(max_examples=300, deadline=None)
+def test_random_manifests_never_escape(tmp_path_factory, format, data, place, of_original):
+    path = tmp_path_factory.getbasetemp() / f"fuzz.{format}"
+    original = {
+        "csv": b'key,boxes\na.jpg,"[[1,2,3,4]]"\n',
+        "jsonl": b'{"key": "a.jpg", "boxes": [[1, 2, 3, 4]]}\n',
+    }
+    content = bytearray(original.get(format) or PARQUET.getvalue().to_pybytes())
+    at = int(place * len(content))
+    content[at : at + len(data)] = data
+    path.write_bytes(bytes(content) if of_original else data)
+    try:
+        for _ in zip(range(1000), open_source(str(path), Settings()).list(), strict=False):
+            pass
+    except DatasetError as error:
+        if "\n" in str(error):
+            pytest.fail(str(error))
+    finally:
+        path.unlink()
+
+
+def test_the_samples_have_their_boxes(free):
+    listed = list(open_source(str(samples.manifest()), free).list())
+    assert len(listed) >= 10
+    folder = open_source(str(samples.path()), free)
+    assert [f"photographs/{item.key}" for item in folder.list()] == [item.key for item in listed]
+    assert all(item.boxes for item in listed)
