@@ -1,0 +1,3 @@
+"""`gfi schedule`, `gfi gc`: what an operator sets up and cleans up."""
+
+COMMANDS = ()

@@ -1,0 +1,298 @@
+"""`gfi submit`, `jobs`, `job`, `cancel`, `pause`, `resume`, `retry`, `results`, `report`: dataset-scale jobs."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cli.printing import duration, emit, emit_lines, table, when
+
+as_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+@click.command()
+@click.option(
+    "--dataset",
+    required=True,
+    help="A folder, class folders, manifest file, tar shards, s3://bucket/prefix, VOC or ImageNet layout.",
+)
+@click.option(
+    "--model", default="efficientnet-lite0", show_default=True, help="A registered model: see `gfi models`."
+)
+@click.option("--preset", default="paper", show_default=True, help="The recipe: paper or released.")
+@click.option("--layers", help="`L0,L1` in place of the preset's: see `gfi layers MODEL`.")
+@click.option(
+    "--target",
+    default="auto",
+    show_default=True,
+    help="auto (the label, else the predicted class), predicted, or one class.",
+)
+@click.option(
+    "--metrics",
+    default="",
+    help="Comma-separated: deletion, insertion, energy_in_box, pointing, average_drop, entropy.",
+)
+@click.option(
+    "--save",
+    help="Comma-separated pictures for the bucket: png, overlay, npy, or none. Default: png below 1,000 images.",
+)
+@click.option("--name", default="", help="A name for people.")
+@click.option(
+    "--priority", default=0, show_default=True, type=click.IntRange(-100, 100), help="Higher first."
+)
+@click.option(
+    "--batch", type=click.IntRange(1, 4096), help="Images optimised together; default: the worker's."
+)
+@click.option("--key", help="Idempotency key: submitting twice with one key is one job.")
+@click.option("--new", is_flag=True, help="Start another job even if the same one is running.")
+@click.option("--wait", is_flag=True, help="Follow the job until it ends.")
+@as_json_option
+def submit(
+    dataset: str, model: str, preset: str, layers: str | None, target: str, metrics: str, save: str | None, name: str,
+    priority: int, batch: int | None, key: str | None, new: bool, wait: bool, as_json: bool,
+) -> None:  # fmt: skip
+    """Explain every image of a dataset."""
+    from cli.following import follow
+    from cli.reporting import print_summary
+    from cli.stack import open_stack
+    from scheduler.submission import request_from
+    from scheduler.submission import submit as submit_job
+
+    settings, database = open_stack()
+    request = request_from(
+        dataset=_absolute(dataset), model=model, preset=preset, layers=layers, target=target,
+        metrics=_names(metrics), save=None if save is None else () if save == "none" else _names(save),
+        name=name, priority=priority, batch=batch,
+    )  # fmt: skip
+    submitted = submit_job(database, settings, request, idempotency_key=key, new=new)
+    if not wait:
+        if as_json:
+            emit({"job": submitted.job_id, "created": submitted.created, "reason": submitted.reason})
+        else:
+            click.echo(submitted.job_id if submitted.created else f"{submitted.job_id} ({submitted.reason})")
+        return
+    if not as_json:
+        click.echo(f"job {submitted.job_id}" + ("" if submitted.created else f" ({submitted.reason})"))
+    job = follow(database, submitted.job_id, quiet=as_json)
+    if as_json:
+        emit(_job_json(database, job.id))
+    else:
+        print_summary(database, job.id)
+
+
+@click.command()
+@click.option("--state", help="Only jobs in this state.")
+@click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 10_000))
+@as_json_option
+def jobs(state: str | None, limit: int, as_json: bool) -> None:
+    """List jobs, newest first."""
+    from cli.errors import CommandError
+    from cli.stack import open_stack
+    from store import queries
+    from store.tables import JobState
+
+    if state is not None and state not in tuple(JobState):
+        raise CommandError(f"no state is called {state!r}; the states are {', '.join(JobState)}")
+    _, database = open_stack()
+    page = queries.list_jobs(database, limit=limit, state=JobState(state) if state else None)
+    if as_json:
+        emit([_job_json(database, job.id) for job in page])
+        return
+    rows = []
+    for job in page:
+        progress = queries.job_progress(database, job.id)
+        done = f"{progress.done}/{progress.total}" if progress.total is not None else ""
+        rows.append(
+            (
+                job.id,
+                job.name,
+                job.shown_state,
+                done,
+                _not_ok(progress),
+                job.config["model"]["reference"],
+                when(job.created_at),
+            )
+        )
+    table("", ("job", "name", "state", "images", "not ok", "model", "submitted"), rows,
+          "no jobs yet: gfi submit --dataset FOLDER")  # fmt: skip
+
+
+@click.command()
+@click.argument("job_id")
+@click.option("--wait", is_flag=True, help="Follow it until it ends.")
+@as_json_option
+def job(job_id: str, wait: bool, as_json: bool) -> None:
+    """Show one job: state, progress, configuration, failures."""
+    from cli.following import follow
+    from cli.reporting import print_summary
+    from cli.stack import open_stack
+
+    _, database = open_stack()
+    if wait:
+        follow(database, job_id, quiet=as_json)
+    if as_json:
+        emit(_job_json(database, job_id))
+    else:
+        print_summary(database, job_id)
+
+
+@click.command()
+@click.argument("job_id")
+def cancel(job_id: str) -> None:
+    """Cancel a job. What is finished stays readable."""
+    from cli.stack import open_stack
+    from store import ledger, queries
+
+    _, database = open_stack()
+    job_id = queries.get_job(database, job_id).id
+    click.echo("cancelled" if ledger.cancel_job(database, job_id, actor=_me()) else "was cancelled already")
+
+
+@click.command()
+@click.argument("job_id")
+def pause(job_id: str) -> None:
+    """Pause a job: running shards commit what is finished, nothing new is claimed."""
+    from cli.stack import open_stack
+    from store import ledger, queries
+
+    _, database = open_stack()
+    job_id = queries.get_job(database, job_id).id
+    click.echo("paused" if ledger.pause_job(database, job_id, actor=_me()) else "was paused already")
+
+
+@click.command()
+@click.argument("job_id")
+def resume(job_id: str) -> None:
+    """Resume a paused job."""
+    from cli.stack import open_stack
+    from store import ledger, queries
+
+    _, database = open_stack()
+    job_id = queries.get_job(database, job_id).id
+    click.echo("resumed" if ledger.resume_job(database, job_id, actor=_me()) else "was not paused")
+
+
+@click.command()
+@click.argument("job_id")
+@click.option(
+    "--status",
+    "statuses",
+    default="error,changed",
+    show_default=True,
+    help="Comma-separated statuses to explain again.",
+)
+def retry(job_id: str, statuses: str) -> None:
+    """Explain part of an ended job again: by status; given-up and cancelled shards always."""
+    from cli.errors import CommandError
+    from cli.stack import open_stack
+    from store import ledger, queries
+    from store.tables import ImageStatus
+
+    wanted = _names(statuses)
+    for status in wanted:
+        if status not in tuple(ImageStatus):
+            raise CommandError(f"no status is called {status!r}; they are {', '.join(ImageStatus)}")
+    _, database = open_stack()
+    job_id = queries.get_job(database, job_id).id
+    retried = ledger.retry_job(database, job_id, [ImageStatus(each) for each in wanted], actor=_me())
+    click.echo(f"{retried.job_id} is {retried.state} again for {', '.join(retried.statuses)}")
+
+
+@click.command()
+@click.argument("job_id")
+@click.option("--status", help="Only images with this status.")
+@click.option("--limit", type=click.IntRange(1), help="At most so many.")
+@as_json_option
+def results(job_id: str, status: str | None, limit: int | None, as_json: bool) -> None:
+    """Print the results of a job, one image a line (--json: one JSON object a line)."""
+    from cli.errors import CommandError
+    from cli.stack import open_stack
+    from store import queries
+    from store.tables import ImageStatus
+
+    if status is not None and status not in tuple(ImageStatus):
+        raise CommandError(f"no status is called {status!r}; they are {', '.join(ImageStatus)}")
+    _, database = open_stack()
+    job_id = queries.get_job(database, job_id).id
+    found = queries.iterate_results(
+        database, job_id, status=ImageStatus(status) if status else None, limit=limit
+    )
+    if as_json:
+        emit_lines(found)
+        return
+    columns = (
+        "row",
+        "key",
+        "status",
+        "target",
+        "prediction",
+        "probability",
+        "kept",
+        "removed",
+        "area",
+        "error",
+    )
+    rows = [[_short(row.get(name)) for name in columns] for row in found]
+    table("", columns, rows, "no results yet" if status is None else f"no image is {status}")
+
+
+@click.command()
+@click.argument("job_id")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Folder; default: report-JOB.")
+@click.option(
+    "--limit", default=5000, show_default=True, type=click.IntRange(1), help="At most so many images."
+)
+@as_json_option
+def report(job_id: str, output: Path | None, limit: int, as_json: bool) -> None:
+    """Write a page to look at: each photograph, its mask and overlay, numbers and filters."""
+    from cli.reporting import write_report
+    from cli.stack import open_stack
+
+    settings, database = open_stack()
+    page = write_report(database, settings, job_id, output or Path(f"report-{job_id}"), limit)
+    emit({"report": str(page)}) if as_json else click.echo(page)
+
+
+def _job_json(database: Any, job_id: str) -> dict[str, Any]:
+    from store import queries
+
+    job = queries.get_job(database, job_id)
+    return job.to_json() | {"progress": queries.job_progress(database, job_id).to_json()}
+
+
+def _not_ok(progress: Any) -> str:
+    """What came out other than `ok`, in a few words."""
+    return ", ".join(
+        f"{count} {status}" for status, count in progress.by_status.items() if count and status != "ok"
+    )
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def _absolute(spec: str) -> str:
+    """Workers have another working directory: a path is made absolute, other specs are left alone."""
+    kind, colon, place = spec.partition(":")
+    if colon and place.startswith("//"):
+        return spec
+    if colon and kind.isalpha() and len(kind) > 1:
+        return f"{kind}:{Path(place).expanduser().absolute()}"
+    return str(Path(spec).expanduser().absolute())
+
+
+def _short(value: object) -> object:
+    return f"{value:.4f}" if isinstance(value, float) else value
+
+
+def _me() -> str:
+    import getpass
+
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "local"
+
+
+__all__ = ["COMMANDS", "duration"]
+COMMANDS = (submit, jobs, job, cancel, pause, resume, retry, results, report)

@@ -1,0 +1,160 @@
+"""`gfi explain`, `gfi layers`, `gfi models`: the method without any service, and the networks it can read."""
+
+from pathlib import Path
+
+import click
+
+from cli.errors import CommandError
+from cli.printing import emit, table
+
+SAMPLE_MODEL = "efficientnet-lite0"
+
+
+@click.command()
+@click.argument("photos", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--model", default=SAMPLE_MODEL, show_default=True, help="A model reference: see `gfi models`.")
+@click.option("--preset", default="paper", show_default=True, help="paper or released.")
+@click.option("--layers", help="`L0,L1` in place of the preset's: see `gfi layers MODEL`.")
+@click.option("--target", help="Class index, WordNet id or name; default: the predicted class.")
+@click.option(
+    "--output",
+    default="explanations",
+    show_default=True,
+    type=click.Path(path_type=Path),
+    help="Folder for the pictures.",
+)
+@click.option(
+    "--batch", default=8, show_default=True, type=click.IntRange(1), help="Images optimised together."
+)
+@click.option("--device", default="cpu", show_default=True)
+@click.option(
+    "--map", "colours", default="viridis", show_default=True, type=click.Choice(["viridis", "magma", "jet"])
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def explain(
+    photos: tuple[Path, ...], model: str, preset: str, layers: str | None, target: str | None, output: Path,
+    batch: int, device: str, colours: str, as_json: bool,
+) -> None:  # fmt: skip
+    """Explain photographs in this process; no service is needed.
+
+    For each PHOTO writes NAME-mask.png and NAME-overlay.png.
+    """
+    from cli.explaining import explain_photos
+
+    missing = [str(photo) for photo in photos if not photo.is_file()]
+    if missing:
+        raise CommandError(f"no such photograph: {missing[0]}")
+    rows = explain_photos(
+        photos, output, model=model, preset=preset, layers=layers, target=target, batch=batch, device=device,
+        colours=colours, quiet=as_json,
+    )  # fmt: skip
+    if as_json:
+        emit(rows)
+    else:
+        columns = ("photograph", "status", "target", "probability", "kept", "removed", "overlay")
+        table("", columns, [[row.get(name) for name in columns] for row in rows], "")
+    if any(row["status"] == "error" for row in rows):
+        raise SystemExit(1)
+
+
+@click.command()
+@click.argument("model")
+@click.option("--all", "every", is_flag=True, help="Also layers without a spatial map.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def layers(model: str, every: bool, as_json: bool) -> None:
+    """List the layers of MODEL, with those the presets choose."""
+    from gfi.classifiers import describe_layers, load
+    from gfi.errors import MethodError
+    from gfi.recipes import PRESETS
+    from store.settings import Settings
+
+    classifier = load(model, Settings.load().models)
+    described = describe_layers(classifier)
+    chosen = {}
+    for name, recipe in PRESETS.items():
+        try:
+            found = classifier.chosen(recipe)
+            chosen[name] = {**found.layers.to_json(), "how": found.how}
+        except MethodError as error:
+            chosen[name] = {"error": str(error)}
+    if as_json:
+        keys = ("name", "type", "shape", "rectified")
+        emit(
+            {
+                "model": model,
+                "layers": [dict(zip(keys, each, strict=True)) for each in described],
+                "chosen": chosen,
+            }
+        )
+        return
+    rows = [
+        (name, kind, "×".join(map(str, shape)), "≥ 0" if rectified else "signed")
+        for name, kind, shape, rectified in described
+        if every or len(shape) == 3
+    ]
+    table(model, ("layer", "type", "output", "values"), rows, "no spatial layer")
+    for name, choice in chosen.items():
+        text = choice.get("error") or f"{choice['inverted']},{'+'.join(choice['weighed'])}  ({choice['how']})"
+        click.echo(f"{name:<9} {text}")
+
+
+@click.group(invoke_without_command=True)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_context
+def models(context: click.Context, as_json: bool) -> None:
+    """The registered models; `gfi models add` registers one."""
+    if context.invoked_subcommand is not None:
+        return
+    from cli.stack import open_stack
+    from store import queries
+
+    _, database = open_stack()
+    found = queries.list_models(database)
+    if as_json:
+        emit([model.record | {"registered_at": model.created_at} for model in found])
+        return
+    rows = [
+        (
+            model.reference,
+            model.digest[:12],
+            "×".join(map(str, model.record["input_size"])),
+            model.record["classes"],
+            f"{model.record['parameters'] / 1e6:.1f} M",
+        )
+        for model in found
+    ]
+    table(
+        "",
+        ("model", "digest", "input", "classes", "parameters"),
+        rows,
+        "no model yet: gfi models add efficientnet-lite0",
+    )
+
+
+@models.command("add")
+@click.argument("reference")
+def add_model(reference: str) -> None:
+    """Register REFERENCE, or a model file NAME.toml (it is copied into the models folder).
+
+    Reads the network once: its layers, digest, input size and class names are stored, so that the API and the scheduler
+    never need torch.
+    """
+    from cli.models import register
+    from cli.stack import open_stack
+
+    settings, database = open_stack()
+    record = register(database, settings, reference)
+    click.echo(f"{record['reference']}: {record['classes']} classes, digest {record['digest'][:12]}")
+
+
+@models.command("known")
+def known_models() -> None:
+    """List the references that can be loaded on this machine."""
+    from gfi.classifiers import known
+    from store.settings import Settings
+
+    for reference in known(Settings.load().models):
+        click.echo(reference)
+
+
+COMMANDS = (explain, layers, models)

@@ -1,0 +1,58 @@
+"""How commands print: JSON for programs, tables and a progress bar for people."""
+
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+
+
+def emit(value: Any) -> None:
+    """Print one JSON document on stdout."""
+    json.dump(value, sys.stdout, default=str, indent=2)
+    sys.stdout.write("\n")
+
+
+def emit_lines(values: Iterable[Mapping[str, Any]]) -> None:
+    """Print one JSON object a line."""
+    for value in values:
+        sys.stdout.write(json.dumps(value, default=str) + "\n")
+
+
+def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], empty: str) -> None:
+    """Print rows as a table, or what to do when there are none."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    cells = [tuple("" if cell is None else escape(str(cell)) for cell in row) for row in rows]
+    if not cells:
+        click.echo(empty)
+        return
+    drawn = Table(title=title or None, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    for name in columns:
+        drawn.add_column(name, overflow="fold")
+    for row in cells:
+        drawn.add_row(*row)
+    Console().print(drawn)
+
+
+def when(epoch: float | None) -> str:
+    """Seconds since 1970 as local date and time; empty for None."""
+    if epoch is None:
+        return ""
+    return datetime.fromtimestamp(epoch, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def duration(seconds: float | None) -> str:
+    """`48 s`, `3 min 10 s`, `2 h 5 min`, or `?`."""
+    if seconds is None:
+        return "?"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"

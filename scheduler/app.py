@@ -1,0 +1,107 @@
+"""The Celery application of queue `control`: planning, retries, reports and sweeps, each leased and fenced.
+
+    celery -A scheduler.app worker --queues control --pool threads --concurrency 1
+
+It needs no torch and no GPU, so it runs beside the scheduler on a small machine. `gfi worker --queues control` is
+the same.
+"""
+
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from typing import Any
+
+import structlog
+from celery import shared_task
+from celery.signals import worker_ready, worker_shutting_down
+
+from scheduler import control
+from store import ledger
+from store.broker import CONTROL, make_celery
+from store.database import Database
+from store.errors import StoreError
+from store.logs import configure_logs
+from store.objects import Bucket
+from store.records import ControlClaim
+from store.settings import Settings
+
+log = structlog.get_logger(__name__)
+settings = Settings.load().require_stack()
+app = make_celery(settings, "gfi-control")
+configure_logs()
+_shutdown = threading.Event()
+NAME = f"{socket.gethostname()}:{os.getpid()}"
+
+
+@cache
+def _services() -> control.Services:
+    return control.Services(settings, Database(settings.require_database()), Bucket.from_settings(settings))
+
+
+@worker_ready.connect
+def _ready(**_: Any) -> None:
+    log.info("control worker ready", worker=NAME)
+
+
+@worker_shutting_down.connect
+def _shutting_down(**_: Any) -> None:
+    _shutdown.set()
+
+
+@contextmanager
+def _renewed(database: Database, claim: ControlClaim) -> Iterator[threading.Event]:
+    """Keep the lease of a control task; the event says that it is lost or that this process is to stop."""
+    stop, ended = threading.Event(), threading.Event()
+
+    def keep() -> None:
+        held_at = time.monotonic()
+        while not ended.wait(min(1.0, settings.lease_s / 3)):
+            if _shutdown.is_set():
+                stop.set()
+            try:
+                asked_at = time.monotonic()
+                if not ledger.renew_control(database, claim, settings.lease_s):
+                    stop.set()
+                    return
+                held_at = asked_at
+            except StoreError:
+                if time.monotonic() - held_at > settings.lease_s:
+                    stop.set()
+                    return
+
+    thread = threading.Thread(target=keep, name=f"lease-{claim.task_id}", daemon=True)
+    thread.start()
+    try:
+        yield stop
+    finally:
+        ended.set()
+        thread.join()
+
+
+@shared_task(name=CONTROL)
+def run_control(task_id: str | None = None) -> str:
+    """Claim one control task, preferably `task_id`, and do it. Returns what became of it."""
+    if _shutdown.is_set():
+        return "stopping"
+    here = _services()
+    try:
+        claim = ledger.claim_control(here.database, NAME, settings.lease_s, prefer=task_id)
+    except StoreError as error:
+        log.warning("no claim", reason=str(error))
+        return "no claim"
+    if claim is None:
+        return "nothing due"
+    structlog.contextvars.bind_contextvars(
+        job=claim.job_id, task=claim.task_id, kind=claim.kind, fence=claim.fence
+    )
+    try:
+        with _renewed(here.database, claim) as stop:
+            outcome = control.perform(here, claim, stop)
+        log.info("control task", outcome=outcome)
+        return outcome
+    finally:
+        structlog.contextvars.unbind_contextvars("job", "task", "kind", "fence")

@@ -1,0 +1,103 @@
+"""The scheduler: one tick after the other, each a handful of short transactions.
+
+    fire schedules → expire leases → dispatch → finish jobs
+
+Any number of schedulers may run; there is no leader. Every step is a guarded state change in the ledger, so two
+that do the same do it once. A tick does no listing, no upload and no computing: those are control tasks.
+
+The ledger decides what is due and Redis only carries hints, so a Redis that is away, emptied or full costs a delay:
+what was not published, or not claimed within a lease, is published again.
+"""
+
+import signal
+import threading
+import time
+from types import FrameType
+
+import structlog
+from celery import Celery
+
+from store import ledger
+from store.broker import CONTROL, EXPLAIN, make_celery, publish
+from store.database import Database
+from store.errors import StoreError, Transient
+from store.logs import configure_logs
+from store.records import Hint
+from store.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+# While Redis is away the tick still reaps and finishes; it tries to publish again after this long.
+REDIS_PAUSE_S = 2.0
+
+
+class Scheduler:
+    """Its state is in the ledger; what it remembers itself only spares a frozen Redis some attempts."""
+
+    def __init__(self, settings: Settings, database: Database, celery: Celery) -> None:
+        self._settings = settings
+        self._database = database
+        self._celery = celery
+        self._publish_after = 0.0
+
+    def tick(self) -> None:
+        """One round. Raises Transient when the database is away."""
+        for expired in ledger.expire_leases(self._database, self._settings.lease_s):
+            log.warning("lease expired", **expired.__dict__)
+        for task_id in ledger.expire_control(self._database):
+            log.warning("control lease expired", task=task_id)
+        for finished in ledger.finish_jobs(self._database):
+            log.info("job finished", job=finished.job_id, state=str(finished.state))
+        self._dispatch()
+
+    def _dispatch(self) -> None:
+        if time.monotonic() < self._publish_after:
+            return
+        hints = ledger.dispatch(self._database, self._settings.window, self._settings.lease_s)
+        unpublished: list[Hint] = []
+        for hint in hints:
+            if not unpublished:
+                try:
+                    self._publish(hint)
+                    continue
+                except StoreError as error:
+                    log.warning("redis is away", reason=str(error))
+                    self._publish_after = time.monotonic() + REDIS_PAUSE_S
+            unpublished.append(hint)
+        if unpublished:
+            ledger.undispatch(self._database, unpublished)
+
+    def _publish(self, hint: Hint) -> None:
+        if hint.queue == ledger.CONTROL_QUEUE:
+            publish(self._celery, CONTROL, [hint.id], hint.queue)
+        else:
+            publish(self._celery, EXPLAIN, [hint.queue, hint.id], hint.queue)
+
+
+def run(settings: Settings, interval: float = 0.5) -> None:
+    """Tick every `interval` seconds until SIGTERM or SIGINT. A database in restart is waited for."""
+    configure_logs()
+    ended = threading.Event()
+
+    def end(number: int, frame: FrameType | None) -> None:
+        ended.set()
+
+    signal.signal(signal.SIGTERM, end)
+    signal.signal(signal.SIGINT, end)
+    database = Database(settings.require_database())
+    scheduler = Scheduler(settings, database, make_celery(settings, "gfi-scheduler"))
+    log.info("scheduler started", database=database.safe_url, interval_s=interval)
+    while not ended.is_set():
+        started = time.monotonic()
+        try:
+            scheduler.tick()
+        except Transient as error:
+            log.warning("waiting", reason=str(error))
+            ended.wait(2.0)
+        except Exception:
+            # A tick is repeated in a moment anyway; a scheduler that ends helps nobody.
+            log.exception("tick failed")
+            ended.wait(2.0)
+        ended.wait(max(0.0, interval - (time.monotonic() - started)))
+    log.info("scheduler stopped")
+    database.dispose()

@@ -1,0 +1,143 @@
+"""Dataset → manifest → shards.
+
+The listing is streamed into one Parquet file, frozen, and uploaded before a single row of the ledger changes;
+then one transaction inserts the shards and moves planning → running. A planner that dies leaves an object that the
+next attempt overwrites, and nothing else.
+
+    jobs/{job}/manifest.parquet         the listing
+    jobs/{job}/manifest-r{n}.parquet    the rows of the n-th retry
+    jobs/{job}/job.json                 configuration, model record, manifest digest: enough to rebuild from
+"""
+
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from datasets.annotations import ClassIndex
+from datasets.manifest import Manifest, entries, subset, write
+from datasets.sources import open_source
+from store import ledger, queries
+from store.errors import LimitExceeded
+from store.records import ControlClaim, canonical, digest
+
+if TYPE_CHECKING:
+    from scheduler.control import Services
+
+Thing = TypeVar("Thing")
+
+# Without a measured rate. A shard that turns out too long is committed in prefixes, so this need not be right;
+# too short costs a claim and a part each.
+FIRST_SHARD = 64
+LARGEST_SHARD = 4096
+
+
+def shard_bounds(total: int, size: int) -> Iterator[tuple[int, int]]:
+    """[0, size), [size, 2·size) … [.., total)."""
+    for start in range(0, total, size):
+        yield start, min(start + size, total)
+
+
+def shard_size(images_per_s: float | None, seconds: float, batch: int | None) -> int:
+    """Images a worker explains in about `seconds`, a whole number of batches."""
+    batch = batch or 8
+    wanted = FIRST_SHARD if not images_per_s else min(LARGEST_SHARD, images_per_s * seconds)
+    return max(batch, round(wanted / batch) * batch)
+
+
+def plan(services: "Services", claim: ControlClaim, alive: Callable[[], None]) -> str:
+    """List the job's dataset and cut it into shards. `alive` raises when the lease is gone."""
+    assert claim.job_id is not None
+    assert claim.config is not None
+    config, settings = claim.config, services.settings
+    source = open_source(config["dataset"]["spec"], settings)
+    record = claim.model or {}
+    # With one target for all nobody asks what the labels mean.
+    classes = ClassIndex(record["class_names"], record["wordnet_ids"]) if config["target"] == "auto" else None
+    with tempfile.TemporaryDirectory(prefix="gfi-plan-") as folder:
+        path = Path(folder) / "manifest.parquet"
+        listing = _limited(_watched(source.list(), alive), settings.max_images_per_job)
+        written = write(entries(listing, classes), path, {"dataset": source.spec, "kind": source.kind})
+        alive()
+        key = f"jobs/{claim.job_id}/manifest.parquet"
+        services.bucket.put(key, path)
+    facts: dict[str, Any] = {"dataset": source.describe(), "warnings": []}
+    if written.unmatched and classes is not None:
+        facts["unmatched_labels"] = written.unmatched
+        facts["warnings"].append(
+            f"{written.unmatched} of {written.count} images have a label that is no class of the model; "
+            "they are explained for the predicted class"
+        )
+    job = {
+        "job": claim.job_id,
+        "config": config,
+        "model": record,
+        "manifest": {"key": key, "sha256": written.sha256, "count": written.count},
+        "facts": facts,
+    }
+    services.bucket.put(
+        f"jobs/{claim.job_id}/job.json", canonical(job).encode(), content_type="application/json"
+    )
+    alive()
+    rate = queries.measured_rate(services.database, rate_key(config))
+    size = shard_size(rate, settings.shard_seconds, config.get("batch"))
+    planned = ledger.finish_planning(
+        services.database,
+        claim,
+        manifest_key=key,
+        manifest_digest=written.sha256,
+        total=written.count,
+        shards=shard_bounds(written.count, size),
+        facts=facts,
+        listing_digest=written.listing,
+    )
+    return f"{written.count} images in shards of {size}" if planned else "too late"
+
+
+def plan_retry(services: "Services", claim: ControlClaim, alive: Callable[[], None]) -> str:
+    """Collect the rows with the wanted statuses into a manifest of their own and cut it into shards."""
+    assert claim.job_id is not None
+    assert claim.config is not None
+    job = queries.get_job(services.database, claim.job_id)
+    assert job.manifest_key is not None
+    rows = list(
+        _watched(queries.rows_with_status(services.database, claim.job_id, claim.payload["statuses"]), alive)
+    )
+    key, size = None, FIRST_SHARD
+    if rows:
+        key = f"jobs/{claim.job_id}/manifest-r{claim.generation}.parquet"
+        with tempfile.TemporaryDirectory(prefix="gfi-plan-") as folder:
+            whole, part = Path(folder) / "manifest.parquet", Path(folder) / "retry.parquet"
+            services.bucket.get_to(job.manifest_key, whole)
+            subset(Manifest.open(whole), rows, part, {"retry": str(claim.generation)})
+            alive()
+            services.bucket.put(key, part)
+        rate = queries.measured_rate(services.database, rate_key(claim.config))
+        size = shard_size(rate, services.settings.shard_seconds, claim.config.get("batch"))
+    planned = ledger.finish_retry(
+        services.database, claim, manifest_key=key, total=len(rows), shards=shard_bounds(len(rows), size)
+    )
+    return f"{len(rows)} images again" if planned else "too late"
+
+
+def rate_key(config: dict[str, Any]) -> str:
+    """What decides how fast images are explained, apart from the device: network, method, layers."""
+    return digest(
+        [config["model"]["digest"], config["method_digest"], config["layers"], config.get("metrics")]
+    )
+
+
+def _watched(things: Iterator[Thing], alive: Callable[[], None]) -> Iterator[Thing]:
+    for number, thing in enumerate(things):
+        if number % 1000 == 0:
+            alive()
+        yield thing
+
+
+def _limited(things: Iterator[Thing], most: int) -> Iterator[Thing]:
+    for number, thing in enumerate(things):
+        if number >= most:
+            raise LimitExceeded(
+                f"the dataset has more than {most} images, which is GFI_MAX_IMAGES_PER_JOB; split it or raise the limit"
+            )
+        yield thing

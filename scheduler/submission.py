@@ -1,0 +1,166 @@
+"""What a job may ask for, checked and frozen before anything runs.
+
+The CLI, the HTTP API and schedules all call `submit`. Nothing here needs torch: what must be known of a model
+(its layers, input size, class names, digest) was read when it was registered. The frozen configuration names every
+hyper-parameter, so that a job means the same after the code or the presets have changed.
+"""
+
+import difflib
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from datasets.annotations import ClassIndex
+from datasets.sources import open_source
+from gfi import layer_names
+from gfi.layer_names import Layers
+from gfi.recipes import recipe
+from store import ledger, queries
+from store.database import Database
+from store.errors import StoreError
+from store.records import JobSpec, Submitted
+from store.settings import Settings
+
+METRICS = ("deletion", "insertion", "average_drop", "energy_in_box", "pointing", "entropy")
+SAVED = ("png", "overlay", "npy")
+# One PNG an image costs more requests than all parts together; below this many images nobody minds.
+PICTURES_BY_DEFAULT_BELOW = 1_000
+
+
+class Invalid(StoreError):
+    """The request names something that does not exist here or does not fit; nothing was stored."""
+
+
+class JobRequest(BaseModel):
+    """A job as a user words it.
+
+    dataset: a folder, a manifest file, tar shards, `s3://bucket/prefix`; below the configured roots and buckets.
+    model: a registered model. preset: `paper` or `released`. layers: `L0,L1` in place of the preset's
+    (`gfi.layer_names`). target: `auto` (the label where it is a class of the
+    model, else the predicted class), `predicted`, or one class for all images, by index, WordNet id or name.
+    save: pictures written to the bucket beside the parts; None means `png` below 1,000 images.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    dataset: str = Field(min_length=1, max_length=4096)
+    model: str = Field(default="efficientnet-lite0", min_length=1, max_length=256)
+    preset: str = Field(default="paper", max_length=64)
+    layers: str | None = Field(default=None, max_length=4096)
+    target: str | int = "auto"
+    metrics: tuple[str, ...] = ()
+    save: tuple[Literal["png", "overlay", "npy"], ...] | None = None
+    name: str = Field(default="", max_length=200)
+    priority: int = Field(default=0, ge=-100, le=100)
+    queue: Literal["explain", "interactive"] = "explain"
+    owner: str = Field(default="", max_length=200)
+    batch: int | None = Field(default=None, ge=1, le=4096)
+
+
+def request_from(**fields: Any) -> JobRequest:
+    """A JobRequest, with a wrong field as one line that names it. Raises Invalid."""
+    try:
+        return JobRequest(**fields)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False)[0]
+        name = ".".join(str(part) for part in first["loc"])
+        raise Invalid(f"{name}: {first['msg']}, not {first.get('input')!r}") from None
+
+
+def freeze(database: Database, settings: Settings, request: JobRequest) -> dict[str, Any]:
+    """The complete configuration of a job, as JSON. Raises Invalid, DatasetError or MethodError with advice."""
+    record = _model(database, request.model)
+    chosen = recipe(request.preset)
+    layers = _layers(request, record)
+    for metric in request.metrics:
+        if metric not in METRICS:
+            raise Invalid(f"metric {metric!r} does not exist; there are {', '.join(METRICS)}")
+    source = open_source(request.dataset, settings)
+    return {
+        "dataset": {"spec": source.spec, "kind": source.kind},
+        "model": {"reference": record["reference"], "digest": record["digest"]},
+        "preset": request.preset,
+        "recipe": chosen.to_json(),
+        "method_digest": chosen.digest(),
+        "layers": layers,
+        "target": _target(request.target, record),
+        "metrics": sorted(set(request.metrics)),
+        "save": sorted(set(request.save)) if request.save is not None else None,
+        "batch": request.batch,
+    }
+
+
+def submit(
+    database: Database,
+    settings: Settings,
+    request: JobRequest,
+    *,
+    idempotency_key: str | None = None,
+    new: bool = False,
+) -> Submitted:
+    """Validate, freeze and store a job; the scheduler plans it.
+
+    The same idempotency key returns its job; without one, the same configuration as an active job returns that job
+    (`new` starts another).
+    """
+    spec = JobSpec(
+        config=freeze(database, settings, request),
+        model=_model(database, request.model),
+        name=request.name,
+        priority=request.priority,
+        queue=request.queue,
+        owner=request.owner,
+        idempotency_key=idempotency_key,
+        new=new,
+    )
+    return ledger.submit_job(database, spec, max_active_jobs=settings.max_active_jobs)
+
+
+def _model(database: Database, reference: str) -> dict[str, Any]:
+    """The registered record. Raises Invalid with near matches."""
+    model = queries.find_model(database, reference)
+    if model is None:
+        known = [each.reference for each in queries.list_models(database)]
+        near = difflib.get_close_matches(reference, known, n=3, cutoff=0.5)
+        raise Invalid(
+            f"model {reference!r} is not registered; "
+            + (
+                f"near matches: {', '.join(near)}; "
+                if near
+                else f"registered: {', '.join(known) or 'none'}; "
+            )
+            + f"`gfi models add {reference}` registers it"
+        )
+    return model.record
+
+
+def _layers(request: JobRequest, record: dict[str, Any]) -> dict[str, Any]:
+    """The layers of this job: those asked for, or the model's own for the preset."""
+    if request.layers is not None:
+        layers = Layers.parse(request.layers)
+        layer_names.check(
+            layers, [(each["name"], each["type"]) for each in record["layers"]], record["reference"]
+        )
+        return layers.to_json()
+    chosen = record["chosen"].get(request.preset)
+    if chosen is None:
+        raise Invalid(
+            f"{record['reference']} was registered before preset {request.preset!r} existed; "
+            f"`gfi models add {record['reference']}` registers it again"
+        )
+    if "error" in chosen:
+        raise Invalid(f"{chosen['error']}; name layers with --layers L0,L1")
+    return {"inverted": chosen["inverted"], "weighed": chosen["weighed"]}
+
+
+def _target(target: str | int, record: dict[str, Any]) -> str | int:
+    if target in ("auto", "predicted"):
+        return target
+    found = ClassIndex(record["class_names"], record["wordnet_ids"]).find(target)
+    if found is None:
+        near = difflib.get_close_matches(str(target), record["class_names"], n=3, cutoff=0.5)
+        raise Invalid(
+            f"target {target!r} is no class of {record['reference']}"
+            + (f"; near matches: {', '.join(near)}" if near else "")
+            + "; give a class index, WordNet id or name, `auto` or `predicted`"
+        )
+    return found

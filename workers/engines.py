@@ -1,0 +1,85 @@
+"""The networks this process has loaded, each behind an engine of one execution profile."""
+
+from pathlib import Path
+from typing import Any
+
+import structlog
+import torch
+
+from gfi.classifiers import Classifier, load
+from gfi.engine import DEFAULT_BATCH, Engine
+from gfi.errors import MethodError
+from gfi.layer_names import Layers
+from gfi.recipes import Recipe
+
+log = structlog.get_logger(__name__)
+
+# Two networks fit beside each other almost anywhere; a job that alternates with another then loads nothing anew.
+KEPT = 2
+
+
+class ModelChanged(MethodError):
+    """The model under this name is not the one the job was submitted with, or cannot be loaded any more."""
+
+
+class Engines:
+    """Engines by job configuration. models_dir: where registered model files are. threads: None leaves torch's own."""
+
+    def __init__(self, models_dir: Path, device: str, threads: int | None) -> None:
+        self._models_dir = models_dir
+        self._device = device
+        self._threads = threads
+        self._classifiers: dict[str, Classifier] = {}
+        self._engines: dict[tuple[Any, ...], Engine] = {}
+        # A batch that did not fit once will not fit again: (model, layers) → the largest that did.
+        self._ceiling: dict[tuple[str, str], int] = {}
+
+    def get(self, config: dict[str, Any], profile: dict[str, Any] | None = None) -> Engine:
+        """The engine for a job's configuration and, where one is frozen, its execution profile.
+
+        Raises ModelChanged when the weights here are not those the job was submitted with.
+        """
+        recipe = Recipe.from_json(config["recipe"])
+        layers = Layers(config["layers"]["inverted"], tuple(config["layers"]["weighed"]))
+        digest = config["model"]["digest"]
+        batch = (profile or {}).get("batch") or config.get("batch")
+        ceiling = self._ceiling.get((digest, str(layers)))
+        if ceiling is not None:
+            batch = min(batch, ceiling) if batch else ceiling
+        threads = (profile or {}).get("threads") or self._threads
+        key = (digest, recipe.digest(), str(layers), batch, threads)
+        engine = self._engines.pop(key, None)
+        if engine is None:
+            classifier = self._classifier(config["model"]["reference"], digest)
+            log.info(
+                "engine built", model=classifier.reference, batch=batch, threads=threads, device=self._device
+            )
+            if threads is not None:
+                torch.set_num_threads(threads)
+            engine = Engine(classifier, recipe, layers, device=self._device, batch=batch or DEFAULT_BATCH)
+            while len(self._engines) >= KEPT:
+                self._engines.pop(next(iter(self._engines)))
+        self._engines[key] = engine
+        return engine
+
+    def shrink(self, config: dict[str, Any], batch: int) -> None:
+        """From now on at most `batch` images at once for this model: more did not fit the device."""
+        layers = Layers(config["layers"]["inverted"], tuple(config["layers"]["weighed"]))
+        self._ceiling[config["model"]["digest"], str(layers)] = batch
+        self._engines.clear()
+
+    def _classifier(self, reference: str, digest: str) -> Classifier:
+        if digest not in self._classifiers:
+            try:
+                classifier = load(reference, self._models_dir)
+            except MethodError as error:
+                raise ModelChanged(f"model {reference} cannot be loaded by this worker: {error}") from error
+            if classifier.digest != digest:
+                raise ModelChanged(
+                    f"model {reference} is not the one this job was submitted with (digest {classifier.digest[:12]}…, "
+                    f"the job's {digest[:12]}…): register it again with `gfi models add {reference}` and submit anew"
+                )
+            while len(self._classifiers) >= KEPT:
+                self._classifiers.pop(next(iter(self._classifiers)))
+            self._classifiers[digest] = classifier
+        return self._classifiers[digest]

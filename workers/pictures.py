@@ -1,0 +1,67 @@
+"""Pictures of masks in the bucket, for people who browse it: small jobs only, unless asked for.
+
+    jobs/{job}/images/{row}-mask.png      the mask on the photograph, 8-bit grey
+    jobs/{job}/images/{row}-overlay.png   the coloured mask over the photograph
+    jobs/{job}/images/{row}-mask.npy      the mask at the network's input size, float32
+
+PNGs are at the photograph's size, at most LONGEST pixels a side. They are made from the part and hold nothing
+that it does not; a second attempt at a row writes the same names again.
+"""
+
+import io
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gfi import interpolation
+from report.pictures import fit_mask, overlay, png, shrink
+from store.objects import Bucket
+from store.parts import PartRow
+
+LONGEST = 1024
+BY_DEFAULT_BELOW = 1_000
+
+
+def wanted(save: Iterable[str] | None, images: int) -> frozenset[str]:
+    """Which pictures a job of so many images gets: what was asked for, else `png` for a small one."""
+    if save is not None:
+        return frozenset(save)
+    return frozenset({"png"}) if images < BY_DEFAULT_BELOW else frozenset()
+
+
+def thumbnail(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The photograph at the size its overlay will have."""
+    return shrink(rgb, LONGEST)
+
+
+def save_pictures(
+    bucket: Bucket,
+    job_id: str,
+    row: PartRow,
+    which: frozenset[str],
+    photo: NDArray[np.uint8] | None,
+    input_size: tuple[int, int],
+    align_corners: bool,
+) -> None:
+    """Write the pictures of one explained row. photo: as `thumbnail` made it, for the overlay."""
+    if row.grid is None or row.original_size is None or row.box is None:
+        return
+    mask = interpolation.draw(row.grid, input_size, align_corners)
+    prefix = f"jobs/{job_id}/images/{row.row:08d}"
+    if "npy" in which:
+        out = io.BytesIO()
+        np.save(out, mask, allow_pickle=False)
+        bucket.put(f"{prefix}-mask.npy", out.getvalue(), content_type="application/octet-stream")
+    if not which & {"png", "overlay"}:
+        return
+    height, width = row.original_size
+    shown = min(1.0, LONGEST / max(height, width))
+    size = (max(1, round(height * shown)), max(1, round(width * shown))) if photo is None else photo.shape[:2]
+    left, top, right, bottom = row.box
+    x, y = size[1] / width, size[0] / height
+    placed = fit_mask(mask, size, (left * x, top * y, right * x, bottom * y))
+    if "png" in which:
+        bucket.put(f"{prefix}-mask.png", png(placed), content_type="image/png")
+    if "overlay" in which and photo is not None:
+        bucket.put(f"{prefix}-overlay.png", png(overlay(photo, placed)), content_type="image/png")

@@ -1,0 +1,302 @@
+"""One shard from claim to commit: fetch, decode, explain, measure, pack, upload, commit.
+
+    manifest rows → Readahead (threads) → engine (one fixed batch shape) → part → one transaction
+
+What can go wrong, and what it costs:
+
+    a photograph cannot be read or decoded   that row gets status `error` with the reason; nothing else
+    the bucket or the database is away       retried inside the lease; then the shard is released without blame
+    the lease is lost                        nothing is committed; a part already uploaded is an orphan for the sweep
+    SIGTERM, cancel, pause                   the step ends, the finished prefix is committed, the rest is pending again
+    out of memory on the device              the shard starts again with a smaller batch, a new execution profile
+    a shard takes longer than planned        after `shard_seconds` its finished prefix is committed and the rest is
+                                             pending again: other jobs get their turn and little is ever at risk
+"""
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, TypeVar
+
+import structlog
+
+from datasets.errors import DatasetError, Unavailable
+from datasets.manifest import Entry
+from gfi import __version__
+from gfi.engine import Engine, Item, Progress
+from gfi.errors import OutOfMemory, Stopped
+from store import ledger, parts
+from store.errors import NotFound, StoreError, Transient
+from store.parts import PartHeader, PartRow
+from store.records import PartRecord, ResultRecord, ShardClaim, new_id
+from store.tables import ImageStatus
+from workers import pictures
+from workers.engines import ModelChanged
+from workers.lease import Lease, LeaseLost
+from workers.measure import Metrics
+from workers.readahead import Readahead
+from workers.rows import Photograph, explained_row, reader, refused_row, result
+from workers.services import Services
+
+log = structlog.get_logger(__name__)
+Answer = TypeVar("Answer")
+
+# A commit that meets a database in restart is repeated until the lease is gone; the pauses grow to this.
+LONGEST_PAUSE_S = 5.0
+PICTURE_THREADS = 4
+
+
+def explain_shard(services: Services, claim: ShardClaim) -> str:
+    """Explain one claimed shard; returns what became of it, for the log. Never raises for an expected fault."""
+    settings = services.settings
+    try:
+        with Lease(
+            services.database,
+            claim,
+            lease_s=settings.lease_s,
+            poll_s=min(2.0, settings.poll_s),
+            stall_s=settings.stall_s,
+            shutdown=services.shutdown,
+        ) as lease:
+            return _explain(services, claim, lease)
+    except LeaseLost as error:
+        log.warning("lease lost", reason=str(error))
+        return "lost"
+    except Unavailable as error:
+        return _release(services, claim, "dataset unavailable", str(error), transient=True)
+    except (ModelChanged, NotFound, DatasetError) as error:
+        # Every shard of the job would meet the same: the model, the manifest or the dataset is not there.
+        kind = "model" if isinstance(error, ModelChanged) else "dataset"
+        log.error("job failed", kind=kind, reason=str(error))
+        with contextlib.suppress(StoreError):
+            ledger.fail_job(services.database, claim.job_id, str(error), kind)
+        return _release(services, claim, kind, str(error))
+    except StoreError as error:
+        # Away, full, or refusing this worker alone (its clock is wrong): another may do better, later.
+        return _release(services, claim, "store", str(error), transient=True)
+    except OutOfMemory as error:
+        return _release(services, claim, "memory", str(error))
+    except Exception as error:
+        # Ours, or the network's own (a shape it cannot take). The ledger gives up after a few, with this reason.
+        log.exception("shard failed")
+        return _release(services, claim, "internal", f"{type(error).__name__}: {error}")
+
+
+def _release(
+    services: Services, claim: ShardClaim, kind: str, reason: str, *, transient: bool = False
+) -> str:
+    log.warning("shard released", kind=kind, reason=reason)
+    # When the database is the one that is away, the lease runs out by itself: same effect, later.
+    with contextlib.suppress(StoreError):
+        ledger.release_shard(services.database, claim, reason, failure_class=kind, transient=transient)
+    return "released"
+
+
+def _explain(services: Services, claim: ShardClaim, lease: Lease) -> str:
+    if claim.convicted is not None:
+        return _record_conviction(services, claim, lease)
+    engine = services.engines.get(claim.config, claim.profile)
+    lease.beat()
+    profile = claim.profile or _freeze_profile(services, claim, lease, engine)
+    if profile != engine.profile.to_json():
+        engine = services.engines.get(claim.config, profile)
+        lease.beat()
+    while True:
+        try:
+            return _Shard(services, claim, lease, engine).run()
+        except OutOfMemory as error:
+            if error.suggested is None:
+                raise
+            log.warning("smaller batch", was=error.batch, batch=error.suggested)
+            services.engines.shrink(claim.config, error.suggested)
+            engine = services.engines.get(claim.config, profile)
+            profile = _replace_profile(services, claim, lease, profile, engine)
+
+
+def _freeze_profile(services: Services, claim: ShardClaim, lease: Lease, engine: Engine) -> dict[str, Any]:
+    profile = engine.profile
+    return _insist(
+        lease,
+        lambda: ledger.freeze_profile(
+            services.database, claim.job_id, profile.to_json(), profile.device_kind
+        ),
+    )
+
+
+def _replace_profile(
+    services: Services, claim: ShardClaim, lease: Lease, old: dict[str, Any], engine: Engine
+) -> dict[str, Any]:
+    new = engine.profile.to_json()
+    return _insist(lease, lambda: ledger.replace_profile(services.database, claim.job_id, old, new))
+
+
+class _Shard:
+    """The rows [start, stop) of one claim on their way through one engine."""
+
+    def __init__(self, services: Services, claim: ShardClaim, lease: Lease, engine: Engine) -> None:
+        manifest = services.manifest(claim.manifest_key)
+        self._services = services
+        self._claim = claim
+        self._lease = lease
+        self._engine = engine
+        self._entries = manifest.rows(claim.start, claim.stop)
+        # The ledger speaks of positions in the manifest; in a retry's they are not the rows' own numbers.
+        self._positions = {entry.row: claim.start + at for at, entry in enumerate(self._entries)}
+        self._save = pictures.wanted(claim.config["save"], manifest.count)
+        self._metrics = Metrics(engine, claim.config, lease.beat)
+        self._photographs: dict[int, Photograph] = {}
+        self._rows: dict[int, PartRow] = {}
+        self._deadline = time.monotonic() + services.settings.shard_seconds
+
+    def run(self) -> str:
+        """Explain until done, stopped or out of time; commit what is finished."""
+        uploads: list[Future[None]] = []
+        with ThreadPoolExecutor(PICTURE_THREADS, thread_name_prefix="pictures") as pool:
+            try:
+                for explanation in self._engine.explain_many(
+                    self._items(), progress=self._progress, stop=self._lease.stop
+                ):
+                    photograph = self._photographs.pop(explanation.index)
+                    assert photograph.prepared is not None
+                    measured = self._metrics.of(photograph.entry, photograph.prepared, explanation)
+                    row = explained_row(photograph, photograph.prepared, explanation, measured)
+                    self._rows[row.row] = row
+                    self._lease.finished(len(self._rows))
+                    if self._save:
+                        uploads.append(pool.submit(self._save_pictures, row, photograph))
+            except Stopped:
+                self._lease.held()
+            for upload in uploads:
+                upload.result()
+        finished = _prefix(self._entries, self._rows)
+        if not finished:
+            ledger.release_shard(self._services.database, self._claim, "its worker was told to stop")
+            return "stopped"
+        self._commit(finished)
+        return "done" if len(finished) == len(self._entries) else f"prefix of {len(finished)}"
+
+    def _items(self) -> Iterator[Item]:
+        batch = self._engine.profile.batch
+        target = self._claim.config["target"]
+        source = self._services.source(self._claim.config["dataset"]["spec"])
+        read = Readahead(
+            self._entries,
+            reader(source, self._engine, "overlay" in self._save),
+            announce=lambda rows: self._lease.decoding(self._positions[row] for row in rows),
+            beat=self._lease.beat,
+            chunk=batch,
+        )
+        handed = 0
+        for entry, photograph in read:
+            # Between batches alone: what has entered the engine is worth finishing.
+            if handed and handed % batch == 0 and time.monotonic() > self._deadline:
+                return
+            if photograph.prepared is None:
+                self._rows[entry.row] = refused_row(photograph)
+                continue
+            handed += 1
+            self._photographs[entry.row] = photograph
+            wanted = entry.target if target == "auto" else None if target == "predicted" else target
+            yield Item(entry.row, photograph.prepared, wanted)
+
+    def _progress(self, now: Progress) -> None:
+        self._lease.beat()
+        self._lease.optimising(self._positions[row] for row in now.indices_in_flight)
+
+    def _save_pictures(self, row: PartRow, photograph: Photograph) -> None:
+        _insist(
+            self._lease,
+            lambda: pictures.save_pictures(
+                self._services.bucket,
+                self._claim.job_id,
+                row,
+                self._save,
+                photograph.picture,
+                self._engine.classifier.preprocess.size,
+                self._engine.recipe.align_corners,
+            ),
+        )
+
+    def _commit(self, rows: Sequence[PartRow]) -> None:
+        """Upload one part and commit it in one transaction. Raises LeaseLost when it came too late."""
+        claim, lease, services = self._claim, self._lease, self._services
+        written = parts.write(self._header(), rows)
+        key = parts.part_key(claim.job_id, claim.shard_id, claim.fence)
+        lease.held()
+        _insist(lease, lambda: services.bucket.put(key, written.data))
+        lease.beat()
+        part = PartRecord(new_id(), key, written.sha256, len(written.data), len(rows))
+        records = [result(row, number) for number, row in enumerate(rows)]
+        _commit(services, claim, lease, claim.start + len(rows), part, records)
+
+    def _header(self) -> PartHeader:
+        claim, engine = self._claim, self._engine
+        return PartHeader(
+            job_id=claim.job_id,
+            shard_id=claim.shard_id,
+            fence=claim.fence,
+            model_digest=claim.config["model"]["digest"],
+            method_digest=claim.config["method_digest"],
+            recipe=claim.config["recipe"],
+            layers=claim.config["layers"],
+            profile=engine.profile.to_json(),
+            align_corners=engine.recipe.align_corners,
+            input_size=engine.classifier.preprocess.size,
+            code_version=__version__,
+            model_reference=claim.config["model"]["reference"],
+            manifest_key=claim.manifest_key,
+        )
+
+
+def _prefix(entries: Sequence[Entry], rows: Mapping[int, PartRow]) -> list[PartRow]:
+    """The rows finished without a gap from the first: what one commit may cover."""
+    prefix = []
+    for entry in entries:
+        if entry.row not in rows:
+            break
+        prefix.append(rows[entry.row])
+    return prefix
+
+
+def _record_conviction(services: Services, claim: ShardClaim, lease: Lease) -> str:
+    """Record an image that killed its workers as an error, without opening it."""
+    (entry,) = services.manifest(claim.manifest_key).rows(claim.start, claim.stop)
+    record = ResultRecord(
+        row=entry.row,
+        key=entry.key,
+        status=ImageStatus.ERROR,
+        error=claim.convicted,
+        error_class="killer",
+        version=entry.version,
+        label=entry.label,
+    )
+    _commit(services, claim, lease, claim.stop, None, [record])
+    return "convicted"
+
+
+def _commit(
+    services: Services,
+    claim: ShardClaim,
+    lease: Lease,
+    upto: int,
+    part: PartRecord | None,
+    records: Sequence[ResultRecord],
+) -> None:
+    if not _insist(lease, lambda: ledger.commit_shard(services.database, claim, upto, part, records)):
+        raise LeaseLost(f"shard {claim.shard_id}: fence {claim.fence} was overtaken before the commit")
+
+
+def _insist(lease: Lease, ask: Callable[[], Answer]) -> Answer:
+    """Repeat what a restarting database or bucket refuses, with growing pauses, for as long as the lease holds."""
+    pause = 0.1
+    while True:
+        try:
+            return ask()
+        except Transient as error:
+            lease.held()
+            log.warning("waiting", reason=str(error), pause_s=round(pause, 1))
+            if lease.lost.wait(pause):
+                lease.held()
+            pause = min(2 * pause, LONGEST_PAUSE_S)
+            lease.beat()
