@@ -5,22 +5,22 @@ class StoreError(Exception):
     """The request cannot be served as it stands; str() is one line that says why and what to do."""
 
 
-class Transient(StoreError):  # noqa: N818 - named for what the caller decides by
+class Transient(StoreError):
     """The database, bucket or broker is away or busy: the same call may succeed in a moment.
 
     Every transaction of the ledger is idempotent, so a caller repeats the whole call with back-off.
     """
 
 
-class Conflict(StoreError):  # noqa: N818
+class Conflict(StoreError):
     """The request contradicts what is recorded: a used idempotency key, a state that does not allow it."""
 
 
-class NotFound(StoreError):  # noqa: N818
+class NotFound(StoreError):
     """No such job, shard, schedule, model or token."""
 
 
-class LimitExceeded(StoreError):  # noqa: N818
+class LimitExceeded(StoreError):
     """A configured limit refuses the request; the message names the limit and its setting."""
 
 

@@ -63,7 +63,7 @@ _ADVICE = {
 }
 
 
-class Exists(StoreError):  # noqa: N818 - an answer more than an error
+class Exists(StoreError):
     """A put with `if_none_match` found the object there already."""
 
 

@@ -136,7 +136,9 @@ def _first(connection: sa.Connection, schedule_id: str, firing_key: str) -> bool
     if connection.execute(known).scalar() is None:
         return False
     statement = insert(connection, firings).values(schedule_id=schedule_id, firing_key=firing_key, at=now())
-    return bool(connection.execute(statement.on_conflict_do_nothing()).rowcount)
+    # RETURNING, not rowcount: psycopg's is -1 here, whatever was inserted.
+    inserted = statement.on_conflict_do_nothing().returning(firings.c.firing_key)
+    return connection.execute(inserted).scalar() is not None
 
 
 @dataclass(frozen=True)
