@@ -13,6 +13,7 @@ Files count differently, and are translated when read:
 """
 
 import csv
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -157,11 +158,14 @@ def _tree(data: bytes) -> Element:
 
 
 def _number(element: Element, path: str) -> float:
-    text = element.findtext(path)
+    text = (element.findtext(path) or "").strip()
     try:
-        return float((text or "").strip())
+        number = float(text)
     except ValueError:
-        raise DatasetError(f"<{path.replace('/', '><')}> is {text!r}, not a number") from None
+        number = math.nan
+    if not math.isfinite(number):
+        raise DatasetError(f"<{path.replace('/', '><')}> is {text[:40]!r}, not a number")
+    return number
 
 
 # --- ImageNet's CSV ------------------------------------------------------------------------------------

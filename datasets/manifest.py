@@ -126,12 +126,9 @@ def write(rows: Iterable[Entry], path: Path, metadata: Mapping[str, str]) -> Wri
 
 
 def subset(manifest: "Manifest", rows: Sequence[int], path: Path, metadata: Mapping[str, str]) -> Written:
-    """The named rows as a manifest of their own, for a retry. `Entry.row` keeps the original number; the
-    rows stand in ascending order, so position i of the new file is the i-th smallest of `rows`."""
-    chosen = sorted(set(rows))
-    if chosen and not (chosen[0] >= 0 and chosen[-1] < manifest.count):
-        raise DatasetError(f"rows {chosen[0]} … {chosen[-1]} are not all in a manifest of {manifest.count}")
-    return write(manifest.pick(chosen), path, {**manifest.metadata, **metadata})
+    """The rows of these numbers (`Entry.row`) as a manifest of their own, for a retry: ascending, each with
+    the number it had. Works on a subset too. DatasetError when one of them is not there."""
+    return write(manifest.pick(rows), path, {**manifest.metadata, **metadata})
 
 
 class Manifest:
@@ -172,15 +169,22 @@ class Manifest:
         for group in range(self._file.num_row_groups):
             yield from _entries(self._read([group]))
 
-    def pick(self, positions: Sequence[int]) -> Iterator[Entry]:
-        """Ascending positions, one row group in memory at a time."""
-        wanted = np.asarray(positions, dtype=np.int64)
+    def pick(self, rows: Iterable[int]) -> Iterator[Entry]:
+        """The rows of these numbers, ascending; one row group in memory at a time."""
+        wanted = np.unique(np.fromiter(rows, dtype=np.int64))
+        found = 0
         for group in range(self._file.num_row_groups):
-            low, high = np.searchsorted(wanted, self._starts[group : group + 2])
+            numbers = self._file.metadata.row_group(group).column(0).statistics
+            low, high = np.searchsorted(wanted, (numbers.min, numbers.max + 1))
             if low < high:
-                yield from _entries(
-                    self._read([group]).take(pa.array(wanted[low:high] - self._starts[group]))
-                )
+                table = self._read([group])
+                chosen = table.filter(np.isin(table.column("row").to_numpy(), wanted[low:high]))
+                found += len(chosen)
+                yield from _entries(chosen)
+        if found != len(wanted):
+            raise DatasetError(
+                f"{len(wanted) - found} of {len(wanted)} rows are not in the manifest {self.path}"
+            )
 
     def _read(self, groups: Iterable[int]) -> pa.Table:
         try:

@@ -1,0 +1,161 @@
+"""VOC and ImageNet as their makers hand them out, in miniature."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from datasets.annotations import Box
+from datasets.decode import decode
+from datasets.errors import DatasetError
+from datasets.sources import open_source
+from tests.unit.datasets.conftest import jpeg
+
+
+def thing(name: str, left: int, top: int, right: int, bottom: int, difficult: int = 0) -> str:
+    return (
+        f"<object><name>{name}</name><difficult>{difficult}</difficult><bndbox><xmin>{left}</xmin>"
+        f"<ymin>{top}</ymin><xmax>{right}</xmax><ymax>{bottom}</ymax></bndbox></object>"
+    )
+
+
+@pytest.fixture
+def voc(tmp_path):
+    root = tmp_path / "VOC2007"
+    for folder in ("JPEGImages", "Annotations", "ImageSets/Main"):
+        (root / folder).mkdir(parents=True)
+    for number in range(1, 5):
+        (root / f"JPEGImages/00000{number}.jpg").write_bytes(jpeg(number, (20, 10)))
+    things = {
+        1: thing("dog", 1, 1, 20, 10) + thing("dog", 2, 3, 4, 5, 1),
+        2: thing("dog", 1, 1, 9, 9) + thing("cat", 3, 3, 5, 5),
+        3: thing("horse", 5, 5, 6, 6),
+    }
+    for number, text in things.items():
+        (root / f"Annotations/00000{number}.xml").write_text(f"<annotation>{text}</annotation>")
+    (root / "ImageSets/Main/test.txt").write_text("000003\n000001\n")
+    (root / "ImageSets/Main/dog_test.txt").write_text("000001  1\n000002  0\n000003 -1\n")
+    return root
+
+
+def test_voc_is_recognised_and_lists_labels_and_boxes(voc, free):
+    source = open_source(str(voc), free)
+    assert source.kind == "voc"
+    one, two, three, four = source.list()
+    assert one.key == "JPEGImages/000001.jpg"
+    assert one.label == "dog"
+    assert one.boxes == (Box("dog", 0, 0, 20, 10), Box("dog", 1, 2, 4, 5, difficult=True))
+    assert (two.label, len(two.boxes)) == (None, 2)
+    assert three.boxes == (Box("horse", 4, 4, 6, 6),)
+    assert (four.label, four.boxes) == (None, ())
+    assert source.fetch(one.key, one.version).data == jpeg(1, (20, 10))
+
+
+def test_a_split_lists_its_images_and_no_others(voc, free):
+    source = open_source(f"{voc}?split=test", free)
+    assert [item.key for item in source.list()] == ["JPEGImages/000001.jpg", "JPEGImages/000003.jpg"]
+    assert [item.key for item in open_source(source.spec, free).list()] == [
+        item.key for item in source.list()
+    ]
+    of_dogs = [item.key for item in open_source(f"voc:{voc}?split=dog_test", free).list()]
+    assert of_dogs == ["JPEGImages/000001.jpg", "JPEGImages/000002.jpg"]
+
+
+@pytest.mark.parametrize("split", ["val", "../../JPEGImages/000001", "", "/etc/passwd", "test.txt"])
+def test_a_split_that_is_none_is_named_with_those_there_are(voc, free, split):
+    with pytest.raises(DatasetError, match="there are dog_test, test"):
+        open_source(f"{voc}?split={split}", free)
+
+
+def test_a_split_with_images_that_are_not_there_is_an_error(voc, free):
+    (voc / "ImageSets/Main/test.txt").write_text("000001\n000099\n")
+    with pytest.raises(DatasetError, match="1 images that JPEGImages/ lacks, 000099"):
+        list(open_source(f"{voc}?split=test", free).list())
+
+
+def test_a_wrong_annotation_is_named(voc, free):
+    (voc / "Annotations/000002.xml").write_text("<annotation>")
+    with pytest.raises(DatasetError, match=r"000002\.xml: not XML"):
+        list(open_source(str(voc), free).list())
+
+
+def test_an_annotation_that_is_a_link_to_elsewhere_is_refused(voc, free, tmp_path):
+    (tmp_path / "secret.xml").write_text("<annotation/>")
+    (voc / "Annotations/000004.xml").symlink_to(tmp_path / "secret.xml")
+    with pytest.raises(DatasetError, match="outside the dataset"):
+        list(open_source(str(voc), free).list())
+
+
+@pytest.fixture
+def imagenet(tmp_path):
+    root = tmp_path / "imagenet"
+    data, notes = root / "ILSVRC/Data/CLS-LOC", root / "ILSVRC/Annotations/CLS-LOC"
+    for name in (
+        "train/n01440764/n01440764_18",
+        "train/n02123045/n02123045_7",
+        "val/ILSVRC2012_val_1",
+        "val/ILSVRC2012_val_2",
+    ):
+        (data / name).parent.mkdir(parents=True, exist_ok=True)
+        (data / f"{name}.JPEG").write_bytes(jpeg(3))
+        (notes / name).parent.mkdir(parents=True, exist_ok=True)
+    for name in ("train/n01440764/n01440764_18", "val/ILSVRC2012_val_1"):
+        (notes / f"{name}.xml").write_text(f"<annotation>{thing('n01440764', 0, 0, 6, 4)}</annotation>")
+    (root / "LOC_val_solution.csv").write_text(
+        "ImageId,PredictionString\nILSVRC2012_val_1,n01440764 0 0 6 4\nILSVRC2012_val_2,n02123045 1 1 2 2\n"
+    )
+    return root
+
+
+def test_imagenet_val_has_labels_and_boxes_from_its_files(imagenet, free):
+    source = open_source(str(imagenet), free)
+    assert source.kind == "imagenet"
+    one, two = source.list()
+    assert one.key == "ILSVRC/Data/CLS-LOC/val/ILSVRC2012_val_1.JPEG"
+    assert (one.label, one.boxes) == ("n01440764", (Box("n01440764", 0, 0, 7, 5),))
+    assert (two.label, two.boxes) == ("n02123045", (Box("n02123045", 1, 1, 3, 3),))
+    assert source.fetch(one.key, one.version).data == jpeg(3)
+
+
+def test_imagenet_train_is_labelled_by_folder(imagenet, free):
+    one, two = open_source(f"imagenet:{imagenet}/ILSVRC?split=train", free).list()
+    assert (one.label, one.boxes) == ("n01440764", (Box("n01440764", 0, 0, 7, 5),))
+    assert (two.label, two.boxes) == ("n02123045", ())
+
+
+def test_a_bare_val_folder_with_classes_works_too(plant, free):
+    root = plant("val/n01440764/1.jpg", "val/n02123045/2.jpg")
+    source = open_source(f"imagenet:{root}", free)
+    assert [(item.key, item.label) for item in source.list()] == [
+        ("val/n01440764/1.jpg", "n01440764"),
+        ("val/n02123045/2.jpg", "n02123045"),
+    ]
+    assert source.fetch("val/n01440764/1.jpg").data == jpeg(0)
+
+
+@pytest.mark.parametrize("split", ["test", "..", "../val", "/etc", ""])
+def test_an_imagenet_split_that_is_none_is_an_error(imagenet, free, split):
+    with pytest.raises(DatasetError, match="holds neither"):
+        open_source(f"imagenet:{imagenet}?split={split}", free)
+
+
+def test_a_planted_box_covers_its_pixels_in_a_rotated_photograph(voc, free):
+    """Boxes are of the upright picture: the one drawn there is the one decode shows there."""
+    upright = np.zeros((30, 20, 3), np.uint8)
+    upright[4:9, 11:17] = 255
+    exif = Image.Exif()
+    exif[0x0112] = 6  # stored turned left; viewers turn it right
+    buffer = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(np.rot90(upright))).save(buffer, "PNG", exif=exif)
+    (voc / "JPEGImages/000004.png").write_bytes(buffer.getvalue())
+    (voc / "JPEGImages/000004.jpg").unlink()
+    (voc / "Annotations/000004.xml").write_text(f"<annotation>{thing('dog', 12, 5, 17, 9)}</annotation>")
+    source = open_source(str(voc), free)
+    item = list(source.list())[3]
+    photograph = decode(source.fetch(item.key).data)
+    (box,) = item.boxes
+    inside = photograph.rgb[int(box.top) : int(box.bottom), int(box.left) : int(box.right)]
+    assert photograph.size == (30, 20)
+    assert inside.min() == 255
+    assert photograph.rgb.sum() == inside.sum()

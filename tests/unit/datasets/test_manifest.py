@@ -1,0 +1,154 @@
+"""The frozen listing: every row once, read back exactly, in bounded memory."""
+
+import hashlib
+import random
+
+import pyarrow.parquet as pq
+import pytest
+
+from datasets import manifest
+from datasets.annotations import Box, ClassIndex
+from datasets.errors import DatasetError
+from datasets.listing import Listed
+from datasets.manifest import Entry, Manifest
+from datasets.sources import fingerprint, open_source
+
+
+def many(count: int) -> list[Entry]:
+    return [
+        Entry(n, f"k/{n:06}.jpg", n * 3, f"v{n}", None if n % 3 else "cat", n % 5 or None)
+        for n in range(count)
+    ]
+
+
+def test_entries_come_back_exactly(tmp_path):
+    rows = [
+        Entry(0, "a.jpg", 1, "v"),
+        Entry(1, "é 'x'.jpg", 2**40, "", "cat", 281, (Box(None, 1, 2.5, 3, 4), Box("dog", 0, 0, 9, 9, True))),
+        Entry(2, "b.jpg", 0, "etag", "7", None, (), {"camera": "north", "n": 3, "tags": ["é", None]}),
+    ]
+    written = manifest.write(rows, tmp_path / "m.parquet", {"dataset": "folder:/x", "kind": "folder"})
+    opened = Manifest.open(tmp_path / "m.parquet")
+    assert opened.rows(0, 3) == rows
+    assert list(opened) == rows
+    assert (opened.count, written.count, written.unmatched) == (3, 3, 1)
+    assert opened.metadata == {
+        "dataset": "folder:/x",
+        "kind": "folder",
+        "schema_version": "1",
+        "count": "3",
+        "listing": written.listing,
+    }
+    data = (tmp_path / "m.parquet").read_bytes()
+    assert (written.sha256, written.bytes) == (hashlib.sha256(data).hexdigest(), len(data))
+
+
+def test_any_stretch_of_rows_is_read_and_only_its_row_groups(tmp_path, monkeypatch):
+    rows = many(25_003)
+    manifest.write(rows, tmp_path / "m.parquet", {})
+    assert pq.ParquetFile(tmp_path / "m.parquet").num_row_groups == 3
+    opened = Manifest.open(tmp_path / "m.parquet")
+    for start, stop in (
+        (0, 1),
+        (9_999, 10_001),
+        (10_000, 10_000),
+        (25_002, 25_003),
+        (24_000, 99_999),
+        (7, 3),
+        (-5, 2),
+    ):
+        assert opened.rows(start, stop) == rows[max(start, 0) : stop]
+    groups = []
+    read = opened._read
+    monkeypatch.setattr(opened, "_read", lambda wanted: groups.extend(wanted) or read(wanted))
+    opened.rows(10_000, 10_256)
+    assert groups == [1]
+
+
+@pytest.mark.parametrize("order", ["sorted", "shuffled"])
+def test_a_key_listed_twice_is_named_however_far_apart(tmp_path, order):
+    rows = [Entry(n, f"{n}.jpg", 0, "") for n in range(21_000)]
+    rows[17] = Entry(17, "twice.jpg", 0, "")
+    rows[20_500 if order == "shuffled" else 18] = Entry(1, "twice.jpg", 0, "")
+    with pytest.raises(
+        DatasetError, match=r"the key 'twice\.jpg' is listed twice, as images 17 and (20500|18)"
+    ):
+        manifest.write(rows, tmp_path / "m.parquet", {})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_keys_that_only_share_a_hash_are_no_duplicates(tmp_path, monkeypatch):
+    monkeypatch.setattr(manifest, "hash", lambda key: 5, raising=False)
+    assert manifest.write(many(50), tmp_path / "m.parquet", {}).count == 50
+    with pytest.raises(DatasetError, match="listed twice"):
+        manifest.write([*many(50), many(50)[7]], tmp_path / "m.parquet", {})
+
+
+def test_a_listing_that_breaks_off_leaves_nothing_behind(tmp_path):
+    def broken():
+        yield from many(15_000)
+        raise DatasetError("the medium is gone")
+
+    for rows in (broken(), iter(())):
+        with pytest.raises(DatasetError):
+            manifest.write(rows, tmp_path / "m.parquet", {})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_labels_become_targets_and_unmatched_ones_are_counted(tmp_path):
+    classes = ClassIndex(("cat", "dog"))
+    listing = [
+        Listed(f"{n}", 0, "", label) for n, label in enumerate(("cat", "Dog", "whale", None, "whale", "1"))
+    ]
+    entries = list(manifest.entries(listing, classes))
+    assert [(entry.row, entry.target) for entry in entries] == [
+        (0, 0),
+        (1, 1),
+        (2, None),
+        (3, None),
+        (4, None),
+        (5, 1),
+    ]
+    assert manifest.write(entries, tmp_path / "m.parquet", {}).unmatched == 2
+
+
+def test_a_subset_keeps_the_rows_numbers(tmp_path):
+    rows = many(25_003)
+    manifest.write(rows, tmp_path / "m.parquet", {"dataset": "x"})
+    whole = Manifest.open(tmp_path / "m.parquet")
+    chosen = random.Random(3).sample(range(25_003), 500)
+    written = manifest.subset(whole, [*chosen, chosen[0]], tmp_path / "s.parquet", {"retry_of": "j1"})
+    part = Manifest.open(tmp_path / "s.parquet")
+    assert part.rows(0, 500) == [rows[row] for row in sorted(chosen)]
+    assert (part.metadata["dataset"], part.metadata["retry_of"], written.count) == ("x", "j1", 500)
+    again = manifest.subset(part, chosen[:3], tmp_path / "t.parquet", {})
+    assert again.count == 3
+    assert [entry.row for entry in Manifest.open(tmp_path / "t.parquet")] == sorted(chosen[:3])
+    for rows_asked in ([25_003], [-1], []):
+        with pytest.raises(DatasetError):
+            manifest.subset(whole, rows_asked, tmp_path / "u.parquet", {})
+
+
+def test_the_manifest_knows_its_datasets_fingerprint(plant, free, tmp_path):
+    source = open_source(str(plant("a/1.jpg", "b/2.jpg")), free)
+    written = manifest.write(manifest.entries(source.list()), tmp_path / "m.parquet", {})
+    assert written.listing == fingerprint(source)
+    plant("b/3.jpg")
+    assert written.listing != fingerprint(source)
+
+
+@pytest.mark.parametrize("damage", ["missing", "empty", "cut", "other"])
+def test_a_damaged_manifest_is_one_clear_error(tmp_path, damage):
+    path = tmp_path / "m.parquet"
+    manifest.write(many(10), path, {})
+    if damage == "missing":
+        path.unlink()
+    elif damage == "other":
+        import pyarrow as pa
+
+        pq.write_table(pa.table({"a": [1]}), path)
+    else:
+        path.write_bytes(b"" if damage == "empty" else path.read_bytes()[:-50])
+    with pytest.raises(DatasetError, match="manifest") as caught:
+        Manifest.open(path)
+    assert "\n" not in str(caught.value)

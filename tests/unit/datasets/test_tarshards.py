@@ -1,0 +1,231 @@
+"""Tar shards: read where they lie, and nothing but plain members."""
+
+import io
+import tarfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from datasets.annotations import Box
+from datasets.errors import DatasetError
+from datasets.sources import open_source
+from store.settings import Settings
+from tests.unit.datasets.conftest import jpeg
+
+
+def shard(path: Path, members: dict[str, bytes], format: int = tarfile.GNU_FORMAT) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(path, "w", format=format) as tar:
+        for name, data in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+    return path
+
+
+@pytest.fixture
+def shards(tmp_path) -> Path:
+    shard(
+        tmp_path / "set/train-000000.tar",
+        {
+            "0001.jpg": jpeg(1),
+            "0001.cls": b"281\n",
+            "0002.cls": b"7",
+            "0002.left.png": jpeg(2),
+            "0002.right.png": jpeg(3),
+            "readme.txt": b"hello",
+            "._0001.jpg": b"macOS",
+        },
+    )
+    shard(
+        tmp_path / "set/train-000001.tar",
+        {
+            "x/0003.jpg": jpeg(4),
+            "x/0003.json": b'{"label": "cat", "boxes": [[1, 2, 3, 4]], "camera": 5}',
+            "x/0004.jpg": jpeg(5),
+        },
+        format=tarfile.PAX_FORMAT,
+    )
+    return tmp_path / "set"
+
+
+def test_samples_carry_their_labels_and_boxes(shards, free):
+    source = open_source(str(shards), free)
+    assert source.kind == "tar"
+    assert [(item.key, item.label) for item in source.list()] == [
+        ("train-000000.tar/0001.jpg", "281"),
+        ("train-000000.tar/0002.left.png", "7"),
+        ("train-000000.tar/0002.right.png", "7"),
+        ("train-000001.tar/x/0003.jpg", "cat"),
+        ("train-000001.tar/x/0004.jpg", None),
+    ]
+    item = list(source.list())[3]
+    assert (item.boxes, item.extra) == ((Box(None, 1, 2, 3, 4),), {"camera": 5})
+
+
+def test_every_member_is_read_at_its_offset_with_or_without_a_version(shards, free):
+    source = open_source(str(shards), free)
+    for number, item in enumerate(source.list(), 1):
+        assert source.fetch(item.key, item.version).data == jpeg(number)
+        found = source.fetch(item.key)
+        assert (found.data, found.version, item.size) == (jpeg(number), item.version, len(jpeg(number)))
+        assert not source.fetch(item.key, item.version).changed
+
+
+@pytest.mark.parametrize(
+    "pattern", ["train-{000000..000001}.tar", "train-*.tar", "{train,train}-00000[01].tar"]
+)
+def test_patterns_name_shards(shards, free, pattern):
+    source = open_source(f"{shards}/{pattern}", free)
+    assert {item.key.partition("/")[0] for item in source.list()} == {"train-000000.tar", "train-000001.tar"}
+    assert open_source(source.spec, free).fetch("train-000001.tar/x/0004.jpg").data == jpeg(5)
+
+
+def test_one_shard_is_a_dataset(shards, free):
+    source = open_source(str(shards / "train-000001.tar"), free)
+    assert [item.key for item in source.list()] == [
+        "train-000001.tar/x/0003.jpg",
+        "train-000001.tar/x/0004.jpg",
+    ]
+    assert open_source(source.spec, free).fetch("train-000001.tar/x/0003.jpg").data == jpeg(4)
+
+
+def test_a_missing_shard_is_named(shards, free):
+    for spec in (f"{shards}/train-{{000000..000002}}.tar", f"{shards}/nowhere-*.tar"):
+        with pytest.raises(DatasetError, match=r"no shard .*(000002|nowhere)"):
+            list(open_source(spec, free).list())
+    with pytest.raises(DatasetError, match="does not exist"):
+        open_source(f"{shards}/nowhere.tar", free)
+    with pytest.raises(DatasetError, match=r"too far|more than"):
+        list(open_source(f"{shards}/{{0..999999}}-{{0..999999}}.tar", free).list())
+
+
+def test_a_rewritten_shard_says_changed(shards, free):
+    source = open_source(str(shards), free)
+    item = next(iter(source.list()))
+    shard(shards / "train-000000.tar", {"zero.jpg": jpeg(99), "0001.jpg": jpeg(77)})
+    fetched = source.fetch(item.key, item.version)
+    assert fetched.data == jpeg(77)
+    assert fetched.changed
+    shard(shards / "train-000000.tar", {"other.jpg": jpeg(99)})
+    with pytest.raises(DatasetError, match=r"holds no '0001\.jpg'"):
+        source.fetch(item.key, item.version)
+
+
+@pytest.mark.parametrize("name", ["../1.jpg", "/etc/1.jpg", "a/../../1.jpg"])
+def test_a_slip_is_refused(tmp_path, free, name):
+    path = shard(tmp_path / "x.tar", {"0.jpg": jpeg(), name: jpeg()})
+    with pytest.raises(DatasetError, match="leads out of it; refused"):
+        list(open_source(str(path), free).list())
+    with pytest.raises(DatasetError):
+        open_source(str(path), free).fetch(f"x.tar/{name}")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["x.tar"]
+
+
+def test_links_and_devices_in_a_shard_are_no_photographs(tmp_path, free):
+    path = tmp_path / "x.tar"
+    with tarfile.open(path, "w") as tar:
+        for name, kind in (
+            ("link.jpg", tarfile.SYMTYPE),
+            ("hard.jpg", tarfile.LNKTYPE),
+            ("dev.jpg", tarfile.CHRTYPE),
+        ):
+            info = tarfile.TarInfo(name)
+            info.type, info.linkname = kind, "/etc/passwd"
+            tar.addfile(info)
+    with pytest.raises(DatasetError, match="no images"):
+        list(open_source(str(path), free).list())
+    with pytest.raises(DatasetError, match="holds no"):
+        open_source(str(path), free).fetch("x.tar/link.jpg")
+
+
+@pytest.mark.parametrize(
+    "key", ["x.tar", "y.tar/1.jpg", "../x.tar/1.jpg", "x.tar/", "x.tar/../1.jpg", "1.jpg", ""]
+)
+def test_a_key_that_names_no_member_is_an_error(tmp_path, free, key):
+    path = shard(tmp_path / "x.tar", {"1.jpg": jpeg()})
+    with pytest.raises(DatasetError):
+        open_source(str(path), free).fetch(key)
+
+
+def test_a_version_cannot_read_outside_its_shard(tmp_path, free):
+    path = shard(tmp_path / "x.tar", {"1.jpg": jpeg()})
+    source = open_source(str(path), free)
+    version = next(iter(source.list())).version.partition("@")[0]
+    for place in ("99999999+10", "0+99999999999999", "512+99999999"):
+        with pytest.raises(DatasetError):
+            source.fetch("x.tar/1.jpg", f"{version}@{place}")
+
+
+def test_a_compressed_or_damaged_shard_says_so(tmp_path, free):
+    plain = shard(tmp_path / "plain.tar", {f"{n}.jpg": jpeg(n) for n in range(5)}).read_bytes()
+    with tarfile.open(tmp_path / "gz.tar", "w:gz") as tar:
+        tar.addfile(tarfile.TarInfo("1.jpg"))
+    with pytest.raises(DatasetError, match="is compressed; unpack it"):
+        list(open_source(str(tmp_path / "gz.tar"), free).list())
+    (tmp_path / "rubbish.tar").write_bytes(b"hello" * 500)
+    with pytest.raises(DatasetError, match="not a readable tar"):
+        list(open_source(str(tmp_path / "rubbish.tar"), free).list())
+    (tmp_path / "cut.tar").write_bytes(plain[:2000])
+    with pytest.raises(DatasetError, match=r"not a readable tar|damaged"):
+        list(open_source(str(tmp_path / "cut.tar"), free).list())
+
+
+def test_a_damaged_header_in_mid_file_loses_no_image_in_silence(tmp_path, free):
+    path = shard(tmp_path / "x.tar", {f"{n}.jpg": jpeg(n) for n in range(5)})
+    data = bytearray(path.read_bytes())
+    at = data.index(b"2.jpg")
+    data[at : at + 5] = b"\xff\xff\xff\xff\xff"
+    path.write_bytes(data)
+    with pytest.raises(DatasetError, match="damaged at byte"):
+        list(open_source(str(path), free).list())
+
+
+def test_a_header_that_claims_gigabytes_is_not_believed(tmp_path, free):
+    info = tarfile.TarInfo("long")
+    info.type, info.size = tarfile.GNUTYPE_LONGNAME, 2**33
+    path = tmp_path / "x.tar"
+    path.write_bytes(info.tobuf(tarfile.GNU_FORMAT))
+    with path.open("r+b") as file:
+        file.truncate(2**33 + 4096)  # sparse: the bytes are there
+    with pytest.raises(DatasetError, match="not a readable tar"):
+        list(open_source(str(path), free).list())
+
+
+@pytest.mark.parametrize(
+    "data", [b"{", b"[]", b'{"boxes": 3}', b'{"boxes": [[4, 3, 2, 1]]}', b"\xff", b"[" * 100_000]
+)
+def test_a_wrong_side_car_is_named(tmp_path, free, data):
+    path = shard(tmp_path / "x.tar", {"1.jpg": jpeg(), "1.json": data})
+    with pytest.raises(DatasetError, match=r"x\.tar/1\.json"):
+        list(open_source(str(path), free).list())
+
+
+ORIGINAL = io.BytesIO()
+with tarfile.open(fileobj=ORIGINAL, mode="w", format=tarfile.PAX_FORMAT) as _tar:
+    for _name in ("1.jpg", "é" * 120 + ".jpg", "2.json"):
+        _info = tarfile.TarInfo(_name)
+        _info.size = 2
+        _tar.addfile(_info, io.BytesIO(b"{}"))
+
+
+@given(
+    edits=st.lists(st.tuples(st.integers(0, 6000), st.binary(min_size=1, max_size=12)), max_size=6),
+    cut=st.integers(0, 10240),
+)
+@settings(max_examples=300, deadline=None)
+def test_damaged_shards_never_escape(tmp_path_factory, edits, cut):
+    path = tmp_path_factory.getbasetemp() / "fuzz.tar"
+    data = bytearray(ORIGINAL.getvalue())
+    for at, patch in edits:
+        data[at : at + len(patch)] = patch
+    path.write_bytes(data[:cut] if cut % 2 else data)
+    source = open_source(str(path), Settings())
+    try:
+        for item in source.list():
+            source.fetch(item.key, item.version)
+    except DatasetError as error:
+        if "\n" in str(error):
+            pytest.fail(str(error))
