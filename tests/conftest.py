@@ -1,6 +1,8 @@
 """Fixtures that several rooms' tests share; the servers start when a test first asks for one."""
 
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -10,9 +12,11 @@ from tests.servers import S3_ACCESS_KEY, S3_SECRET_KEY, Postgres, Sqlite
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+def postgres() -> Iterator[Postgres]:
     """A PostgreSQL server; `postgres.create()` gives the URL of a fresh, migrated database."""
-    server = Postgres(tmp_path_factory.mktemp("postgres"))
+    # Not below pytest's own directory: as root, PostgreSQL runs as another user, and any other pytest that
+    # starts meanwhile takes that user's way in away again.
+    server = Postgres(Path(tempfile.mkdtemp(prefix="gfi-postgres-")))
     yield server
     server.stop()
 
