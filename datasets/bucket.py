@@ -39,7 +39,7 @@ _FINAL = {
 _CHANGED = {"PreconditionFailed", "412"}
 
 
-class Bucket:
+class Reader:
     """Listing and reading, with our errors. One per bucket and process; thread-safe."""
 
     def __init__(self, name: str, settings: Settings):
@@ -74,9 +74,13 @@ class Bucket:
         for attempt in range(3):
             try:
                 answer = self._client.get_object(Bucket=self.name, Key=key, **condition)  # type: ignore[arg-type]
-                self._check_size(key, answer["ContentLength"])
-                data = answer["Body"].read(MAX_BYTES + 1)
-                self._check_size(key, len(data))
+                size = answer.get("ContentLength", MAX_BYTES + 1)
+                if size > MAX_BYTES:
+                    raise DatasetError(
+                        f"s3://{self.name}/{key} has {size:,} bytes; the limit is {MAX_BYTES:,}"
+                    )
+                # Without an amount: only then does botocore notice a body that ends early.
+                data = answer["Body"].read()
                 return fetched(data, answer["ETag"].strip('"'), version)
             except ClientError as error:
                 if condition and error.response["Error"]["Code"] in _CHANGED:
@@ -96,10 +100,6 @@ class Bucket:
                 file.write(block)
         except (ClientError, BotoCoreError) as error:
             raise self._failure(error, key) from error
-
-    def _check_size(self, key: str, size: int) -> None:
-        if size > MAX_BYTES:
-            raise DatasetError(f"s3://{self.name}/{key} has {size:,} bytes; the limit is {MAX_BYTES:,}")
 
     def _failure(self, error: Exception, key: str) -> DatasetError:
         place = f"s3://{self.name}/{key}"
@@ -139,7 +139,7 @@ def _client(
             connect_timeout=5,
             read_timeout=60,
             max_pool_connections=32,
-            retries={"mode": "standard", "max_attempts": 8},
+            retries={"mode": "standard", "max_attempts": 4},
             s3={"addressing_style": addressing},
             request_checksum_calculation=checksums,
             response_checksum_validation=checksums,
@@ -163,7 +163,7 @@ class Objects:
     def __init__(self, place: str, settings: Settings, labelled: bool | None = None):
         name, key = split(place)
         self._prefix = key if not key or key.endswith("/") else key + "/"
-        self._bucket = Bucket(name, settings)
+        self._bucket = Reader(name, settings)
         self._place = f"s3://{name}/{self._prefix}"
         self._labelled = self._looks_labelled() if labelled is None else labelled
         self.spec = ("classes:" if self._labelled else "folder:") + self._place

@@ -28,7 +28,7 @@ import pyarrow.parquet as pq
 
 from datasets import files
 from datasets.annotations import Box
-from datasets.bucket import Bucket, split
+from datasets.bucket import Reader, split
 from datasets.errors import DatasetError, Unavailable
 from datasets.listing import Fetched, Listed, fetched
 from store.errors import one_line
@@ -86,14 +86,14 @@ class Table:
         bucket, name = place
         return bucket.read(name, version)
 
-    def _place(self, key: str) -> Path | tuple[Bucket, str]:
+    def _place(self, key: str) -> Path | tuple[Reader, str]:
         if self._base and not key.startswith("s3://"):
             key = f"{self._base.rstrip('/')}/{key}"
         if key.startswith("s3://"):
             bucket, name = split(key)
             if not name:
                 raise DatasetError(f"{key!r} names no object")
-            return Bucket(bucket, self._settings), name
+            return Reader(bucket, self._settings), name
         assert self._roots is not None
         return self._roots.locate(key)
 
@@ -130,7 +130,7 @@ class Table:
             return self._path.open("rb")
         bucket, key = split(self._name)
         copy = tempfile.TemporaryFile()  # noqa: SIM115 - the caller closes it
-        Bucket(bucket, self._settings).copy_to(key, copy)
+        Reader(bucket, self._settings).copy_to(key, copy)
         copy.seek(0)
         return copy
 
