@@ -220,10 +220,9 @@ shards = sa.Table(
     *(_count(f"n_{status}") for status in ImageStatus),
     sa.Index(None, "job_id", "state", "start"),
     sa.Index(None, "job_id", "done_at"),
-    # The few leased rows, for the reaper and for fairness, found without reading the many others.
+    # The few leased rows, for the reaper, found without reading the many others.
     sa.Index(
         "ix_shards_leased",
-        "job_id",
         "lease_until",
         sqlite_where=sa.text("state = 'leased'"),
         postgresql_where=sa.text("state = 'leased'"),
@@ -467,3 +466,12 @@ flags = sa.Table(
     sa.Column("owner", sa.Text, nullable=False, server_default=""),
     sa.Column("at", _Time, nullable=False),
 )
+
+
+def in_state(table: sa.Table, state: StrEnum) -> sa.ColumnElement[bool]:
+    """That a row of a table with states is in this one.
+
+    Written out in the statement, not as a parameter: a partial index applies only where the database can see
+    that its condition holds.
+    """
+    return table.c.state == sa.literal_column(f"'{state}'", sa.Text)

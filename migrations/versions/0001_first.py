@@ -358,7 +358,7 @@ def upgrade() -> None:
     op.create_index(
         "ix_shards_leased",
         "shards",
-        ["job_id", "lease_until"],
+        ["lease_until"],
         unique=False,
         sqlite_where=sa.text("state = 'leased'"),
         postgresql_where=sa.text("state = 'leased'"),

@@ -24,6 +24,7 @@ from store.tables import (
     JobState,
     ShardState,
     control_tasks,
+    in_state,
     jobs,
     shards,
 )
@@ -37,7 +38,7 @@ def request_sweep(db: Database, payload: Mapping[str, Any] | None = None) -> str
     with db.begin() as connection:
         waiting = sa.select(control_tasks.c.id).where(
             control_tasks.c.kind == ControlKind.SWEEP.value,
-            control_tasks.c.state == ShardState.PENDING.value,
+            in_state(control_tasks, ShardState.PENDING),
         )
         if (task_id := connection.execute(waiting.limit(1)).scalar()) is not None:
             return task_id
@@ -60,7 +61,7 @@ def claim_control(
     """
     waiting = (
         sa.select(control_tasks.c.id, control_tasks.c.job_id)
-        .where(control_tasks.c.state == ShardState.PENDING.value, control_tasks.c.not_before <= now())
+        .where(in_state(control_tasks, ShardState.PENDING), control_tasks.c.not_before <= now())
         .order_by((control_tasks.c.id == (prefer or "")).desc(), control_tasks.c.created_at)
         .limit(1)
     )
@@ -176,7 +177,7 @@ def expire_control(db: Database) -> list[str]:
 
     Returns their ids.
     """
-    overdue = sa.and_(control_tasks.c.state == ShardState.LEASED.value, control_tasks.c.lease_until < now())
+    overdue = sa.and_(in_state(control_tasks, ShardState.LEASED), control_tasks.c.lease_until < now())
     with db.read() as connection:
         found = connection.execute(sa.select(control_tasks).where(overdue)).all()
     expired = []
@@ -292,7 +293,7 @@ def _held(claim: ControlClaim) -> sa.ColumnElement[bool]:
     return sa.and_(
         control_tasks.c.id == claim.task_id,
         control_tasks.c.fence == claim.fence,
-        control_tasks.c.state == ShardState.LEASED.value,
+        in_state(control_tasks, ShardState.LEASED),
     )
 
 
@@ -307,7 +308,7 @@ def _finish(connection: sa.Connection, claim: ControlClaim, result: dict[str, An
     mine = sa.select(control_tasks.c.id).where(
         control_tasks.c.id == claim.task_id,
         control_tasks.c.fence == claim.fence,
-        control_tasks.c.state == ShardState.DONE.value,
+        in_state(control_tasks, ShardState.DONE),
     )
     return connection.execute(mine).scalar() is not None
 

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from store.database import Database, now
 from store.records import Hint
-from store.tables import JobState, ShardState, control_tasks, jobs, shards
+from store.tables import JobState, ShardState, control_tasks, in_state, jobs, shards
 
 CONTROL_QUEUE = "control"
 
@@ -31,7 +31,7 @@ def dispatch(db: Database, window: int, lease_s: float) -> list[Hint]:
             outstanding = (
                 sa.select(queue.label("queue"), sa.func.count())
                 .select_from(table.outerjoin(jobs, jobs.c.id == table.c.job_id))
-                .where(table.c.state == ShardState.PENDING.value, table.c.published_at >= stale)
+                .where(in_state(table, ShardState.PENDING), table.c.published_at >= stale)
                 .group_by(queue)
             )
             taken = {row[0]: row[1] for row in connection.execute(outstanding)}
@@ -44,7 +44,7 @@ def dispatch(db: Database, window: int, lease_s: float) -> list[Hint]:
             if ids:
                 connection.execute(
                     sa.update(table)
-                    .where(table.c.id.in_(ids), table.c.state == ShardState.PENDING.value)
+                    .where(table.c.id.in_(ids), in_state(table, ShardState.PENDING))
                     .values(published_at=now())
                 )
     return hints
@@ -53,7 +53,7 @@ def dispatch(db: Database, window: int, lease_s: float) -> list[Hint]:
 def _queues(connection: sa.Connection, table: sa.Table) -> Sequence[str]:
     if table is control_tasks:
         return [CONTROL_QUEUE]
-    running = sa.select(jobs.c.queue).where(jobs.c.state == JobState.RUNNING.value, ~jobs.c.paused)
+    running = sa.select(jobs.c.queue).where(in_state(jobs, JobState.RUNNING), ~jobs.c.paused)
     return connection.execute(running.distinct()).scalars().all()
 
 
@@ -61,14 +61,14 @@ def _publishable(
     connection: sa.Connection, table: sa.Table, queue: str, room: int, stale: sa.ColumnElement[float]
 ) -> list[Hint]:
     unpublished = sa.or_(table.c.published_at.is_(None), table.c.published_at < stale)
-    waiting = sa.and_(table.c.state == ShardState.PENDING.value, table.c.not_before <= now(), unpublished)
+    waiting = sa.and_(in_state(table, ShardState.PENDING), table.c.not_before <= now(), unpublished)
     if table is control_tasks:
         query = sa.select(table.c.id, table.c.job_id).where(waiting).order_by(table.c.created_at).limit(room)
         return [Hint(queue, row.id, row.job_id) for row in connection.execute(query)]
     # Job by job in the order of claims, so that nothing sorts the waiting shards of every job.
     running = (
         sa.select(jobs.c.id)
-        .where(jobs.c.state == JobState.RUNNING.value, ~jobs.c.paused, jobs.c.queue == queue)
+        .where(in_state(jobs, JobState.RUNNING), ~jobs.c.paused, jobs.c.queue == queue)
         .where(sa.exists().where(table.c.job_id == jobs.c.id, waiting))
         .order_by(jobs.c.priority.desc(), jobs.c.created_at)
         .limit(room)

@@ -26,6 +26,7 @@ from store.tables import (
     attempts,
     audit,
     control_tasks,
+    in_state,
     jobs,
     outbox,
     results,
@@ -125,7 +126,7 @@ def _set_paused(db: Database, job_id: str, paused: bool, actor: str) -> bool:
             return False
         connection.execute(sa.update(jobs).where(jobs.c.id == job_id).values(paused=paused))
         # Messages already out will be spent on other jobs or on nothing: after the pause, publish anew.
-        published = sa.and_(shards.c.job_id == job_id, shards.c.state == ShardState.PENDING.value)
+        published = sa.and_(shards.c.job_id == job_id, in_state(shards, ShardState.PENDING))
         marked = sa.and_(published, shards.c.published_at.is_not(None))
         connection.execute(sa.update(shards).where(marked).values(published_at=None))
         record(connection, actor, "job.paused" if paused else "job.resumed", job_id)
@@ -193,7 +194,7 @@ def finish_jobs(db: Database) -> list[Finished]:
     """
     open_shards = sa.exists().where(shards.c.job_id == jobs.c.id, shards.c.state.in_(sorted(OPEN)))
     with db.read() as connection:
-        query = sa.select(jobs.c.id).where(jobs.c.state == JobState.RUNNING.value, ~open_shards)
+        query = sa.select(jobs.c.id).where(in_state(jobs, JobState.RUNNING), ~open_shards)
         candidates = connection.execute(query).scalars().all()
     finished = []
     for job_id in candidates:
@@ -227,7 +228,7 @@ def _verdict(connection: sa.Connection, job: sa.Row[Any]) -> tuple[JobState, str
     if recorded < job.total:
         failed = (
             sa.select(shards.c.reason)
-            .where(shards.c.job_id == job.id, shards.c.state == ShardState.FAILED.value)
+            .where(shards.c.job_id == job.id, in_state(shards, ShardState.FAILED))
             .limit(1)
         )
         reason = connection.execute(failed).scalar()
@@ -255,7 +256,7 @@ def retry_job(
         if job.state not in TERMINAL:
             raise Conflict(f"job {job_id} is {job.state}; it can be retried once it has ended")
         held = sa.select(sa.func.count()).where(
-            shards.c.job_id == job_id, shards.c.state == ShardState.LEASED.value
+            shards.c.job_id == job_id, in_state(shards, ShardState.LEASED)
         )
         if connection.execute(held).scalar_one():
             raise Conflict(f"a worker is still letting go of job {job_id}; try again in a few seconds")
@@ -286,7 +287,7 @@ def delete_job(db: Database, job_id: str, *, actor: str = "local") -> Deleted:
         if job.state not in TERMINAL:
             raise Conflict(f"job {job_id} is {job.state}; cancel it first")
         held = sa.select(sa.func.count()).where(
-            shards.c.job_id == job_id, shards.c.state == ShardState.LEASED.value
+            shards.c.job_id == job_id, in_state(shards, ShardState.LEASED)
         )
         if connection.execute(held).scalar_one():
             raise Conflict(f"a worker is still letting go of job {job_id}; try again in a few seconds")

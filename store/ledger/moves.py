@@ -5,7 +5,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from store.errors import NotFound
-from store.tables import SHARD_TRANSITIONS, TRANSITIONS, JobState, ShardState, jobs
+from store.tables import SHARD_TRANSITIONS, TRANSITIONS, JobState, ShardState, in_state, jobs
 
 
 def job_moves(before: JobState | frozenset[JobState], after: JobState) -> sa.ColumnElement[bool]:
@@ -19,7 +19,7 @@ def job_moves(before: JobState | frozenset[JobState], after: JobState) -> sa.Col
 def shard_moves(table: sa.Table, before: ShardState, after: ShardState) -> sa.ColumnElement[bool]:
     """The condition under which a row of `shards` or `control_tasks` may go from `before` to `after`."""
     assert after in SHARD_TRANSITIONS[before], f"{before} → {after} is not a transition"
-    return table.c.state == before.value
+    return in_state(table, before)
 
 
 def lock_job(connection: sa.Connection, job_id: str, *, shared: bool = False) -> sa.Row[Any]:

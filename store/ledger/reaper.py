@@ -26,7 +26,7 @@ from store.ledger.control import shard_id
 from store.ledger.moves import lock_job, shard_moves
 from store.ledger.shards import add_incident
 from store.records import Expired, ShardClaim
-from store.tables import JobState, ShardState, incidents, pulse, shards
+from store.tables import JobState, ShardState, in_state, incidents, pulse, shards
 
 DEATHS_ALONE = 3
 UNEXPLAINED = 3
@@ -48,7 +48,7 @@ def expire_leases(db: Database) -> list[Expired]:
     """
     if _after_a_gap(db):
         return []
-    overdue = sa.and_(shards.c.state == ShardState.LEASED.value, shards.c.lease_until < now())
+    overdue = sa.and_(in_state(shards, ShardState.LEASED), shards.c.lease_until < now())
     with db.read() as connection:
         query = sa.select(shards.c.id, shards.c.job_id, shards.c.fence).where(overdue).limit(_BATCH)
         found = connection.execute(query).all()
@@ -69,7 +69,7 @@ def _after_a_gap(db: Database) -> bool:
         connection.execute(
             sa.update(shards)
             .where(
-                shards.c.state == ShardState.LEASED.value,
+                in_state(shards, ShardState.LEASED),
                 # Workers renew every third of a term: two thirds were left when the gap began, so a gap of
                 # less than half lets nobody's lease run out.
                 term < 2 * (last.now - last.at),
@@ -199,7 +199,7 @@ def absolve(db: Database, claim: ShardClaim) -> bool:
                 .where(
                     shards.c.id == claim.shard_id,
                     shards.c.deaths > 0,
-                    shards.c.state == ShardState.PENDING.value,
+                    in_state(shards, ShardState.PENDING),
                 )
                 .values(deaths=shards.c.deaths - 1, convicted=None)
             )

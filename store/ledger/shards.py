@@ -22,6 +22,7 @@ from store.tables import (
     JobState,
     ShardState,
     attempts,
+    in_state,
     incidents,
     jobs,
     parts,
@@ -67,7 +68,7 @@ def claim_shard(
                 # (Had the claimed one its own message, that would now stand for the preferred one.)
                 connection.execute(
                     sa.update(shards)
-                    .where(shards.c.id == prefer, shards.c.state == ShardState.PENDING.value)
+                    .where(shards.c.id == prefer, in_state(shards, ShardState.PENDING))
                     .values(published_at=None)
                 )
             frozen = sa.select(jobs.c.config, jobs.c.model, jobs.c.profile).where(jobs.c.id == job_id)
@@ -94,24 +95,22 @@ def _candidate_jobs(
     connection: sa.Connection, queue: str, prefer_job: str | None, device_kind: str | None
 ) -> Sequence[str]:
     """The first few jobs with something to claim, in the order in which they deserve a worker."""
-    leased = (
-        sa.select(shards.c.job_id, sa.func.count().label("held"))
-        .where(shards.c.state == ShardState.LEASED.value)
-        .group_by(shards.c.job_id)
-        .subquery()
+    held = (
+        sa.select(sa.func.count())
+        .where(shards.c.job_id == jobs.c.id, in_state(shards, ShardState.LEASED))
+        .scalar_subquery()
     )
     claimable = sa.exists().where(
         shards.c.job_id == jobs.c.id,
-        shards.c.state == ShardState.PENDING.value,
+        in_state(shards, ShardState.PENDING),
         shards.c.not_before <= now(),
     )
     query = (
         sa.select(jobs.c.id)
-        .outerjoin(leased, leased.c.job_id == jobs.c.id)
-        .where(jobs.c.state == JobState.RUNNING.value, ~jobs.c.paused, jobs.c.queue == queue, claimable)
+        .where(in_state(jobs, JobState.RUNNING), ~jobs.c.paused, jobs.c.queue == queue, claimable)
         .order_by(
             jobs.c.priority.desc(),
-            sa.func.coalesce(leased.c.held, 0),
+            held,
             (jobs.c.id == (prefer_job or "")).desc(),
             jobs.c.created_at,
         )
@@ -160,7 +159,7 @@ def _held(claim: ShardClaim) -> sa.ColumnElement[bool]:
     return sa.and_(
         shards.c.id == claim.shard_id,
         shards.c.fence == claim.fence,
-        shards.c.state == ShardState.LEASED.value,
+        in_state(shards, ShardState.LEASED),
     )
 
 
@@ -341,7 +340,7 @@ def _was_committed(connection: sa.Connection, claim: ShardClaim, upto: int) -> b
     done = sa.select(shards.c.id).where(
         shards.c.id == claim.shard_id,
         shards.c.fence == claim.fence,
-        shards.c.state == ShardState.DONE.value,
+        in_state(shards, ShardState.DONE),
         shards.c.stop == upto,
     )
     return connection.execute(done).scalar() is not None

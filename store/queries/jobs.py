@@ -18,6 +18,7 @@ from store.tables import (
     JobState,
     ShardState,
     audit,
+    in_state,
     incidents,
     jobs,
     parts,
@@ -143,8 +144,8 @@ def job_progress(db: Database, job_id: str) -> Progress:
 
 def jobs_progress(db: Database, job_ids: Sequence[str]) -> list[Progress]:
     """The same for several jobs, in two queries, in the order asked for."""
-    done = shards.c.state == ShardState.DONE.value
-    leased = shards.c.state == ShardState.LEASED.value
+    done = in_state(shards, ShardState.DONE)
+    leased = in_state(shards, ShardState.LEASED)
     recent = sa.and_(done, shards.c.done_at > now() - RATE_WINDOW_S)
     images = shards.c.stop - shards.c.start
     zero = sa.literal(0)

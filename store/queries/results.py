@@ -17,6 +17,7 @@ from store.tables import (
     ShardState,
     attempts,
     flags,
+    in_state,
     parts,
     results,
     shards,
@@ -191,7 +192,7 @@ def failures(db: Database, job_id: str) -> list[JSON]:
             sa.func.min(shards.c.start).label("example_row"),
             sa.func.min(shards.c.reason).label("example"),
         )
-        .where(shards.c.job_id == job_id, shards.c.state == ShardState.FAILED.value)
+        .where(shards.c.job_id == job_id, in_state(shards, ShardState.FAILED))
         .group_by(shards.c.state, shards.c.failure_class)
     )
     return [row | {"images": int(row["images"])} for row in fetch(db, by_class) + fetch(db, given_up)]

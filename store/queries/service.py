@@ -13,6 +13,7 @@ from store.tables import (
     ShardState,
     audit,
     control_tasks,
+    in_state,
     jobs,
     models,
     rates,
@@ -68,11 +69,11 @@ def waiting(db: Database) -> dict[str, JSON]:
     by_queue = (
         sa.select(
             jobs.c.queue,
-            sa.func.sum(sa.case((shards.c.state == ShardState.PENDING.value, 1), else_=0)).label("pending"),
-            sa.func.sum(sa.case((shards.c.state == ShardState.LEASED.value, 1), else_=0)).label("leased"),
-            sa.func.sum(
-                sa.case((sa.and_(shards.c.state == ShardState.PENDING.value, delayed), 1), else_=0)
-            ).label("delayed"),
+            sa.func.sum(sa.case((in_state(shards, ShardState.PENDING), 1), else_=0)).label("pending"),
+            sa.func.sum(sa.case((in_state(shards, ShardState.LEASED), 1), else_=0)).label("leased"),
+            sa.func.sum(sa.case((sa.and_(in_state(shards, ShardState.PENDING), delayed), 1), else_=0)).label(
+                "delayed"
+            ),
         )
         .join(jobs, jobs.c.id == shards.c.job_id)
         .where(jobs.c.state.in_(sorted(ACTIVE)), shards.c.state.in_(sorted(OPEN)))
