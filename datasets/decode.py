@@ -19,7 +19,8 @@ What is done with what is not plain RGB:
 Memory is bounded by the header, before a pixel is decoded (`Limits`). A baseline JPEG above
 `Limits.decoded` pixels is decoded at 1/2, 1/4 or 1/8 (the DCT gives that for nothing, and no network
 looks at more); other formats must be decoded whole, so their limit is lower, and are then shrunk by an
-integer factor. A bomb is a `DecodeError`, as are truncated and corrupt files.
+integer factor. A bomb is a `DecodeError`, as are truncated and corrupt files, as far as the decoder notices:
+a JPEG damaged in the middle that still ends properly decodes with a smear, here as everywhere.
 
 Thread-safe: no global state of Pillow is touched. Python warnings of Pillow are silenced; a broken TIFF may
 still make libtiff print a line.

@@ -72,7 +72,10 @@ class TarShards:
                 yield key
         else:
             for pattern in _expand(self._pattern):
-                found = sorted(self._roots.base.glob(pattern))
+                try:
+                    found = sorted(self._roots.base.glob(pattern))
+                except ValueError as error:
+                    raise DatasetError(f"{pattern!r} is no pattern: {error}") from error
                 if not found:
                     raise DatasetError(f"no shard {self._roots.base / pattern}")
                 for path in found:

@@ -98,6 +98,9 @@ def test_a_missing_shard_is_named(shards, free):
             list(open_source(spec, free).list())
     with pytest.raises(DatasetError, match="does not exist"):
         open_source(f"{shards}/nowhere.tar", free)
+    for odd in ("{,x}", "**x.tar", "../*.tar"):
+        with pytest.raises(DatasetError):
+            list(open_source(f"tar:{shards}/{odd}", free).list())
     with pytest.raises(DatasetError, match=r"too far|more than"):
         list(open_source(f"{shards}/{{0..999999}}-{{0..999999}}.tar", free).list())
 
