@@ -342,7 +342,7 @@ def attempt(data: bytes) -> None:
 @given(
     data=st.binary(max_size=400), magic=st.sampled_from([b"", *(data[:12] for data in ORIGINALS.values())])
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_random_bytes_never_escape(data, magic):
     attempt(magic + data)
 
@@ -352,7 +352,7 @@ def test_random_bytes_never_escape(data, magic):
     edits=st.lists(st.tuples(st.floats(0, 1), st.binary(min_size=1, max_size=4)), min_size=1, max_size=8),
     cut=st.floats(0, 1),
 )
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=250, deadline=None)
 def test_damaged_photographs_never_escape(format, edits, cut):
     data = bytearray(ORIGINALS[format])
     for place, patch in edits:

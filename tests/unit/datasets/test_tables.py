@@ -211,7 +211,7 @@ pq.write_table(pa.table({"key": [f"{n}.jpg" for n in range(50)], "label": ["a"] 
     place=st.floats(0, 1),
     of_original=st.booleans(),
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 def test_random_manifests_never_escape(tmp_path_factory, format, data, place, of_original):
     path = tmp_path_factory.getbasetemp() / f"fuzz.{format}"
     original = {
