@@ -20,6 +20,13 @@ as_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSO
     "--model", default="efficientnet-lite0", show_default=True, help="A registered model: see `gfi models`."
 )
 @click.option("--preset", default="paper", show_default=True, help="The recipe: paper or released.")
+@click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="FIELD=VALUE",
+    help="One field of the recipe, e.g. steps_class=20.",
+)
 @click.option("--layers", help="`L0,L1` in place of the preset's: see `gfi layers MODEL`.")
 @click.option(
     "--target",
@@ -48,8 +55,8 @@ as_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSO
 @click.option("--wait", is_flag=True, help="Follow the job until it ends.")
 @as_json_option
 def submit(
-    dataset: str, model: str, preset: str, layers: str | None, target: str, metrics: str, save: str | None, name: str,
-    priority: int, batch: int | None, key: str | None, new: bool, wait: bool, as_json: bool,
+    dataset: str, overrides: tuple[str, ...], metrics: str, save: str | None, key: str | None, new: bool,
+    wait: bool, as_json: bool, **named: Any,
 ) -> None:  # fmt: skip
     """Explain every image of a dataset."""
     from cli.following import follow
@@ -60,10 +67,12 @@ def submit(
 
     settings, database = open_stack()
     request = request_from(
-        dataset=_absolute(dataset), model=model, preset=preset, layers=layers, target=target,
-        metrics=_names(metrics), save=None if save is None else () if save == "none" else _names(save),
-        name=name, priority=priority, batch=batch,
-    )  # fmt: skip
+        dataset=_absolute(dataset),
+        overrides=_overrides(overrides),
+        metrics=_names(metrics),
+        save=None if save is None else () if save == "none" else _names(save),
+        **named,
+    )
     submitted = submit_job(database, settings, request, idempotency_key=key, new=new)
     if not wait:
         if as_json:
@@ -265,6 +274,24 @@ def _not_ok(progress: Any) -> str:
     return ", ".join(
         f"{count} {status}" for status, count in progress.by_status.items() if count and status != "ok"
     )
+
+
+def _overrides(given: tuple[str, ...]) -> dict[str, object]:
+    """`FIELD=VALUE`s with values as JSON writes them; a word that is no JSON is a string."""
+    import json
+
+    from cli.errors import CommandError
+
+    fields: dict[str, object] = {}
+    for each in given:
+        name, equals, value = each.partition("=")
+        if not equals:
+            raise CommandError(f"--set {each}: write FIELD=VALUE, for example steps_class=20")
+        try:
+            fields[name] = json.loads(value)
+        except ValueError:
+            fields[name] = value
+    return fields
 
 
 def _names(text: str) -> tuple[str, ...]:

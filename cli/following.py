@@ -67,8 +67,13 @@ class _Lines:
             return
         self._state, self._last = state, now
         left = f", {duration(progress.eta_s)} left" if progress.eta_s is not None else ""
-        of = "" if progress.total is None else f": {progress.done} of {progress.total} images"
-        click.echo(f"{state}{of}{left}", err=True)
+        of = (
+            ""
+            if progress.total is None
+            else f": {progress.done + progress.finished} of {progress.total} images"
+        )
+        flying = f", {progress.in_flight} in work" if progress.in_flight else ""
+        click.echo(f"{state}{of}{flying}{left}", err=True)
 
     def close(self) -> None:
         pass
@@ -77,19 +82,19 @@ class _Lines:
 class _Bar:
     def __init__(self) -> None:
         from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+        from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
         from rich.progress import Progress as Live
 
         self._live = Live(
             TextColumn("{task.description:<9}"),
             BarColumn(),
-            MofNCompleteColumn(),
+            TextColumn("{task.fields[images]}"),
             TextColumn("{task.fields[rate]:>12}"),
             TextColumn("{task.fields[left]}"),
             TimeElapsedColumn(),
             console=Console(stderr=True),
         )
-        self._task = self._live.add_task("planning", total=None, rate="", left="")
+        self._task = self._live.add_task("planning", total=None, rate="", left="", images="")
         self._live.start()
 
     def update(self, job: queries.Job, progress: Progress) -> None:
@@ -99,9 +104,10 @@ class _Bar:
             self._task,
             description=_describe(job, progress),
             total=progress.total or None,
-            completed=progress.done + progress.finished,
+            completed=progress.done + progress.finished + progress.partial,
             rate=rate,
             left=left,
+            images=f"{progress.done + progress.finished}/{progress.total} images" if progress.total else "",
         )
 
     def close(self) -> None:

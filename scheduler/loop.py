@@ -42,7 +42,7 @@ class Scheduler:
 
     def tick(self) -> None:
         """One round. Raises Transient when the database is away."""
-        for expired in ledger.expire_leases(self._database, self._settings.lease_s):
+        for expired in ledger.expire_leases(self._database):
             log.warning("lease expired", **expired.__dict__)
         for task_id in ledger.expire_control(self._database):
             log.warning("control lease expired", task=task_id)

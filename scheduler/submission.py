@@ -35,7 +35,8 @@ class JobRequest(BaseModel):
     """A job as a user words it.
 
     dataset: a folder, a manifest file, tar shards, `s3://bucket/prefix`; below the configured roots and buckets.
-    model: a registered model. preset: `paper` or `released`. layers: `L0,L1` in place of the preset's
+    model: a registered model. preset: `paper` or `released`. overrides: single fields of its
+    recipe. layers: `L0,L1` in place of the preset's
     (`gfi.layer_names`). target: `auto` (the label where it is a class of the
     model, else the predicted class), `predicted`, or one class for all images, by index, WordNet id or name.
     save: pictures written to the bucket beside the parts; None means `png` below 1,000 images.
@@ -45,6 +46,7 @@ class JobRequest(BaseModel):
     dataset: str = Field(min_length=1, max_length=4096)
     model: str = Field(default="efficientnet-lite0", min_length=1, max_length=256)
     preset: str = Field(default="paper", max_length=64)
+    overrides: dict[str, int | float | str | bool] = Field(default_factory=dict, max_length=32)
     layers: str | None = Field(default=None, max_length=4096)
     target: str | int = "auto"
     metrics: tuple[str, ...] = ()
@@ -69,7 +71,7 @@ def request_from(**fields: Any) -> JobRequest:
 def freeze(database: Database, settings: Settings, request: JobRequest) -> dict[str, Any]:
     """The complete configuration of a job, as JSON. Raises Invalid, DatasetError or MethodError with advice."""
     record = _model(database, request.model)
-    chosen = recipe(request.preset)
+    chosen = recipe(request.preset, **request.overrides)
     layers = _layers(request, record)
     for metric in request.metrics:
         if metric not in METRICS:

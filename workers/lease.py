@@ -93,10 +93,10 @@ class Lease:
         self._ended.set()
         self._thread.join()
 
-    def beat(self, steps: int = 1) -> None:
-        """Something advanced."""
+    def beat(self, step: int | None = None) -> None:
+        """Something advanced; `step` is the engine's counter when it was that."""
         with self._lock:
-            self._step += steps
+            self._step = self._step if step is None else step
             self._beat_at = time.monotonic()
 
     def finished(self, images: int) -> None:

@@ -201,7 +201,7 @@ class _Shard:
             yield Item(entry.row, photograph.prepared, wanted)
 
     def _progress(self, now: Progress) -> None:
-        self._lease.beat()
+        self._lease.beat(now.step)
         self._lease.optimising(self._positions[row] for row in now.indices_in_flight)
 
     def _save_pictures(self, row: PartRow, photograph: Photograph) -> None:

@@ -88,8 +88,9 @@ class Progress:
     by_status: Mapping[str, int]  # every ImageStatus, zeros included
     finished: int  # explained by a worker, not yet committed
     in_flight: int  # being fetched, decoded or optimised
+    partial: float  # what the steps done on those are worth, in images
     shards: Mapping[str, int]  # by ShardState
-    rate: float | None  # images per second over the last five minutes; None before the first commit
+    rate: float | None  # images per second over the last five minutes; None before the first step
     eta_s: float | None  # seconds still to go; None while nothing is known
     elapsed_s: float
 
@@ -163,13 +164,13 @@ def jobs_progress(db: Database, job_ids: Sequence[str]) -> list[Progress]:
             ),
             total(leased, shards.c.finished).label("finished"),
             total(recent, images).label("recent"),
-            sa.func.min(sa.case((recent, shards.c.leased_at))).label("recent_since"),
+            sa.func.min(sa.case((sa.or_(recent, leased), shards.c.leased_at))).label("since"),
             total(shards.c.state.in_(sorted(OPEN)), images).label("open"),
         )
         .where(shards.c.job_id.in_(list(job_ids)))
         .group_by(shards.c.job_id)
     )
-    held = sa.select(shards.c.job_id, shards.c.in_flight).where(
+    held = sa.select(shards.c.job_id, shards.c.in_flight, shards.c.step).where(
         shards.c.job_id.in_(list(job_ids)), leased, shards.c.in_flight.is_not(None)
     )
     with db.read() as connection:
@@ -177,23 +178,33 @@ def jobs_progress(db: Database, job_ids: Sequence[str]) -> list[Progress]:
             row.id: row for row in connection.execute(sa.select(jobs).where(jobs.c.id.in_(list(job_ids))))
         }
         by_job = {row.job_id: row for row in connection.execute(sums)}
-        flying: dict[str, int] = {}
+        flying: dict[str, list[Any]] = {}
         for row in connection.execute(held):
-            flying[row.job_id] = flying.get(row.job_id, 0) + len(row.in_flight)
+            flying.setdefault(row.job_id, []).append(row)
         clock = connection.execute(sa.select(now())).scalar_one()
-    return [_progress(rows[id_], by_job.get(id_), flying.get(id_, 0), clock) for id_ in job_ids]
+    return [_progress(rows[id_], by_job.get(id_), flying.get(id_, []), clock) for id_ in job_ids]
 
 
-def _progress(job: sa.Row[Any], sums: Any, in_flight: int, clock: float) -> Progress:
+def _partial(job: sa.Row[Any], shard: Any) -> float:
+    """How many images the optimiser's steps so far are worth, for a batch that is half-way."""
+    recipe = job.config.get("recipe") or {}
+    steps = recipe.get("steps_inversion", 0) + recipe.get("steps_class", 0)
+    batch = (job.profile or {}).get("batch") or len(shard.in_flight)
+    return min(batch, len(shard.in_flight)) * ((shard.step or 0) % steps) / steps if steps else 0.0
+
+
+def _progress(job: sa.Row[Any], sums: Any, flying: Sequence[Any], clock: float) -> Progress:
     counts = {s.value: int(sums._mapping[f"n_{s}"] or 0) if sums else 0 for s in ImageStatus}
     by_state = {s.value: int(sums._mapping[f"s_{s}"] or 0) if sums else 0 for s in ShardState}
     rate = remaining = None
-    if sums is not None and sums.recent:
+    partial = sum(_partial(job, shard) for shard in flying)
+    worked = (int(sums.recent) + int(sums.finished) + partial) if sums else 0.0
+    if sums is not None and worked and sums.since is not None:
         # Since the first of these shards was claimed, at most the window: young jobs are not made slow.
-        since = max(sums.recent_since, clock - RATE_WINDOW_S)
-        rate = int(sums.recent) / max(clock - since, 0.1)
+        since = max(sums.since, clock - RATE_WINDOW_S)
+        rate = worked / max(clock - since, 0.1)
         if job.state == JobState.RUNNING and not job.paused:
-            remaining = max(0, int(sums.open) - int(sums.finished)) / rate
+            remaining = max(0.0, int(sums.open) - int(sums.finished) - partial) / rate
     return Progress(
         state=JobState(job.state),
         paused=job.paused,
@@ -201,7 +212,8 @@ def _progress(job: sa.Row[Any], sums: Any, in_flight: int, clock: float) -> Prog
         done=sum(counts.values()),
         by_status=counts,
         finished=int(sums.finished) if sums else 0,
-        in_flight=in_flight,
+        in_flight=sum(len(shard.in_flight) for shard in flying),
+        partial=partial,
         shards=by_state,
         rate=rate,
         eta_s=remaining,
