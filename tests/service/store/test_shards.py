@@ -1,0 +1,394 @@
+"""Shards in workers' hands: claims, leases, commits, releases, deaths and hints."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import sqlalchemy as sa
+
+from store import ledger, queries
+from store.database import Database
+from store.ledger.reaper import CONVICTION, SHORTEST_GAP_S, UNEXPLAINED_ALONE
+from store.ledger.shards import OTHER_RELEASES, TRANSIENT_RELEASES
+from store.records import ResultRecord
+from store.tables import ImageStatus, JobState, pulse, shards
+from tests.service.store.acting import (
+    LEASE,
+    OVER,
+    claim,
+    commit,
+    die,
+    finish_all,
+    noted,
+    part,
+    plan,
+    recorded,
+    states,
+)
+
+
+def test_a_small_job_behind_a_big_one_is_next(database: Database) -> None:
+    big = plan(database, total=100, size=10)
+    assert claim(database).job_id == big
+    small = plan(database, total=1)
+    assert claim(database).job_id == small
+    assert [claim(database).start for _ in range(2)] == [10, 20]
+
+
+def test_workers_are_shared_evenly_among_jobs(database: Database) -> None:
+    jobs = {plan(database, total=10, size=1) for _ in range(3)}
+    claimed = [claim(database).job_id for _ in range(9)]
+    assert {claimed.count(job) for job in jobs} == {3}
+
+
+def test_priority_comes_before_fairness(database: Database) -> None:
+    plan(database)
+    urgent = plan(database, total=3, size=1, priority=5)
+    assert {claim(database).job_id for _ in range(3)} == {urgent}
+    late = plan(database, total=3, size=1)
+    ledger.set_priority(database, late, 9)
+    assert claim(database).job_id == late
+
+
+def test_the_preferred_shard_breaks_ties_and_no_more(database: Database) -> None:
+    first = plan(database, total=4, size=1)
+    second = plan(database, total=4, size=1)
+    assert claim(database, prefer=f"{second}-2").shard_id == f"{second}-2"
+    assert claim(database, prefer=f"{second}-3").job_id == first  # it has fewer in hand
+    assert claim(database, prefer="no-such-shard").shard_id == f"{first}-1"
+
+
+def test_a_job_frozen_to_one_kind_of_device_waits_for_it(database: Database) -> None:
+    job = plan(database)
+    ledger.freeze_profile(database, job, {"batch": 8}, "cuda:H200")
+    assert ledger.claim_shard(database, "w", "explain", LEASE, device_kind="cpu") is None
+    assert claim(database, device_kind="cuda:H200").profile == {"batch": 8}
+
+
+def test_queues_are_kept_apart(database: Database) -> None:
+    plan(database, queue="interactive")
+    assert ledger.claim_shard(database, "w", "explain", LEASE) is None
+    assert ledger.claim_shard(database, "w", "interactive", LEASE) is not None
+
+
+def test_eight_claiming_at_once_take_every_shard_once(database: Database) -> None:
+    plan(database, total=40, size=1)
+    plan(database, total=20, size=1)
+    taken: list[tuple[str, int]] = []
+    barrier = threading.Barrier(8)
+
+    def work(name: int) -> None:
+        barrier.wait()
+        idle = 0
+        while idle < 3:  # locked by another is not gone: look again
+            got = ledger.claim_shard(database, f"w{name}", "explain", LEASE)
+            idle = 0 if got else idle + 1
+            if got:
+                taken.append((got.shard_id, got.fence))
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(work, range(8)))
+    assert len(taken) == len(set(taken)) == 60
+
+
+def test_a_commit_may_cover_a_prefix_and_leave_the_rest_to_others(database: Database) -> None:
+    job = plan(database, total=10, size=10)
+    assert commit(database, claim(database), upto=3)
+    assert states(database, job) == [(0, 3, "done"), (3, 10, "pending")]
+    assert commit(database, claim(database), upto=9)
+    finish_all(database)
+    assert states(database, job) == [(0, 3, "done"), (3, 9, "done"), (9, 10, "done")]
+    assert recorded(database, job) == dict.fromkeys(range(10), "ok")
+    progress = queries.job_progress(database, job)
+    assert (progress.done, progress.by_status["ok"], progress.shards["done"]) == (10, 10, 3)
+
+
+def test_a_commit_whose_answer_was_lost_is_told_again_and_written_once(database: Database) -> None:
+    job = plan(database, total=4)
+    held = claim(database)
+    assert commit(database, held, upto=2)
+    assert commit(database, held, upto=2)
+    assert not commit(database, held, upto=4)
+    assert recorded(database, job) == {0: "ok", 1: "ok"}
+    assert len(list(queries.iterate_parts(database, job))) == 1
+
+
+def test_a_worker_without_its_lease_changes_nothing(database: Database) -> None:
+    job = plan(database, total=4)
+    frozen = claim(database, lease_s=OVER)
+    assert [e.outcome for e in ledger.expire_leases(database)] == ["returned"]
+    for _ in range(2):  # before and after somebody else has it
+        assert not ledger.renew_lease(database, frozen, LEASE, in_flight=[0]).held
+        assert not ledger.check_lease(database, frozen).held
+        assert not commit(database, frozen)
+        assert not ledger.release_shard(database, frozen, "stopped")
+        other = ledger.claim_shard(database, "other", "explain", LEASE)
+    assert other is None
+    assert recorded(database, job) == {}
+    (row,) = queries.list_shards(database, job)
+    assert (row["state"], row["worker"], row["fence"]) == ("leased", "other", frozen.fence + 1)
+
+
+def test_a_renewed_lease_is_not_reaped(database: Database) -> None:
+    plan(database)
+    held = claim(database, lease_s=OVER)
+    assert ledger.renew_lease(database, held, LEASE).held
+    assert ledger.expire_leases(database) == []
+
+
+def test_metrics_of_several_methods_and_targets_are_kept_beside_each_other(database: Database) -> None:
+    job = plan(database, total=2)
+    held = claim(database)
+    rows = [
+        ResultRecord(
+            row=row, key="k", status=ImageStatus.OK, method=method, target_rank=rank, metrics=metrics
+        )
+        for row in (0, 1)
+        for method, rank, metrics in (
+            ("gfi", 0, {"deletion": 0.25, "entropy": float("nan")}),
+            ("gfi", 1, {}),
+            ("grad-cam", 0, {"deletion": 0.5}),
+        )
+    ]
+    assert ledger.commit_shard(database, held, 2, part(held, 6), rows)
+    assert queries.job_progress(database, job).done == 2
+    assert queries.means(database, job) == {"deletion": (0.25, 2)}
+    assert queries.means(database, job, method="grad-cam") == {"deletion": (0.5, 2)}
+
+
+def test_a_release_in_order_blames_nobody_however_often(database: Database) -> None:
+    job = plan(database, total=4)
+    for _ in range(TRANSIENT_RELEASES + 1):
+        held = claim(database)
+        ledger.renew_lease(database, held, LEASE, in_flight=[0, 1])
+        assert ledger.release_shard(database, held, "SIGTERM")
+    assert states(database, job) == [(0, 4, "pending")]
+    assert noted(database, job, "death") == 0
+
+
+@pytest.mark.parametrize(("transient", "most"), [(True, TRANSIENT_RELEASES), (False, OTHER_RELEASES)])
+def test_a_shard_that_makes_no_progress_is_given_up_listed_and_can_be_retried(
+    database: Database, transient: bool, most: int
+) -> None:
+    job = plan(database, total=6, size=3)
+    assert commit(database, claim(database))
+    for _ in range(most):
+        held = claim(database)
+        assert ledger.release_shard(
+            database, held, "the bucket is away", failure_class="s3", transient=transient, delay_s=0.0
+        )
+    assert states(database, job) == [(0, 3, "done"), (3, 6, "failed")]
+    assert ledger.finish_jobs(database)[0].state is JobState.PARTIAL
+    assert queries.get_job(database, job).error == "3 images were given up: the bucket is away"
+    (failure,) = queries.failures(database, job)
+    assert (failure["status"], failure["error_class"], failure["images"]) == ("failed", "s3", 3)
+
+
+def test_a_failure_waits_before_the_next_attempt(database: Database) -> None:
+    job = plan(database, total=4)
+    assert ledger.release_shard(database, claim(database), "away", failure_class="s3", transient=True)
+    assert ledger.claim_shard(database, "w", "explain", LEASE) is None
+    assert ledger.dispatch(database, 10, LEASE) == []
+    (row,) = queries.list_shards(database, job)
+    assert 1.0 < row["not_before"] - database.now() < 3.0
+
+
+def test_progress_clears_a_shards_record_of_failures(database: Database) -> None:
+    job = plan(database, total=4)
+    for row in range(4):
+        for _ in range(OTHER_RELEASES - 1):
+            held = claim(database)
+            assert ledger.release_shard(database, held, "away", failure_class="s3", delay_s=0.0)
+        assert commit(database, claim(database), upto=row + 1)
+    assert ledger.finish_jobs(database)[0].state is JobState.SUCCEEDED
+    assert recorded(database, job) == dict.fromkeys(range(4), "ok")
+
+
+def test_only_rows_in_flight_are_suspects_and_they_are_tried_singly(database: Database) -> None:
+    job = plan(database, total=10, size=10)
+    assert die(database, claim(database), in_flight=[3, 4, 7]) == "split"
+    assert [(a, b) for a, b, _ in states(database, job)] == [(0, 3), (3, 4), (4, 5), (5, 7), (7, 8), (8, 10)]
+    claimed = [claim(database) for _ in range(6)]
+    assert [c.start for c in claimed if c.alone] == [3, 4, 7]
+    assert all(commit(database, c) for c in claimed)
+    assert recorded(database, job) == dict.fromkeys(range(10), "ok")
+
+
+def test_an_image_is_convicted_after_three_deaths_alone_and_never_opened_again(database: Database) -> None:
+    job = plan(database, total=3, size=3)
+    assert die(database, claim(database), in_flight=[1]) == "split"
+    for outcome in ("returned", "returned", "convicted"):
+        alone = claim(database, prefer=f"{job}-1")
+        assert (alone.alone, alone.convicted, alone.start, alone.stop) == (True, None, 1, 2)
+        assert die(database, alone, in_flight=[1]) == outcome
+    guilty = claim(database, prefer=f"{job}-1")
+    assert guilty.convicted == CONVICTION
+    # The worker that records it may die too, of something else: it stays convicted.
+    assert die(database, guilty) == "returned"
+    guilty = claim(database, prefer=f"{job}-1")
+    assert guilty.convicted == CONVICTION
+    assert commit(database, guilty, status=ImageStatus.ERROR)
+    finish_all(database)
+    assert recorded(database, job) == {0: "ok", 1: "error", 2: "ok"}
+    assert noted(database, job, "convicted") == 1
+
+
+def test_a_suspect_that_finishes_alone_is_cleared(database: Database) -> None:
+    job = plan(database, total=3, size=3)
+    die(database, claim(database), in_flight=[1])
+    die(database, claim(database, prefer=f"{job}-1"), in_flight=[1])
+    assert commit(database, claim(database, prefer=f"{job}-1"))
+    assert recorded(database, job) == {1: "ok"}
+
+
+def test_deaths_without_a_trace_halve_the_shard_until_the_image_is_found(database: Database) -> None:
+    job = plan(database, total=8, size=8)
+    poison, deaths = 5, 0
+    while (held := ledger.claim_shard(database, "w", "explain", LEASE)) is not None:
+        if not held.start <= poison < held.stop:
+            assert commit(database, held)
+        elif held.stop - held.start > 1:
+            deaths += 1
+            die(database, held)
+    assert deaths == 5  # three for the whole, then one for each halving
+    assert recorded(database, job) == dict.fromkeys({*range(8)} - {poison}, "ok")
+
+
+def test_an_image_nobody_was_seen_to_touch_is_not_convicted_but_given_up(database: Database) -> None:
+    job = plan(database, total=1)
+    outcomes = [die(database, claim(database)) for _ in range(UNEXPLAINED_ALONE)]
+    assert outcomes == ["returned"] * (UNEXPLAINED_ALONE - 1) + ["failed"]
+    assert noted(database, job, "convicted") == 0
+    (failure,) = queries.failures(database, job)
+    assert failure["error_class"] == "worker died"
+
+
+def test_a_worker_that_comes_back_takes_its_death_back(database: Database) -> None:
+    job = plan(database, total=1)
+    die(database, claim(database), in_flight=[0])
+    for _ in range(2):
+        cut_off = claim(database)
+        die(database, cut_off, in_flight=[0])
+        assert ledger.absolve(database, cut_off)
+        assert not ledger.absolve(database, cut_off)
+    for outcome in ("returned", "returned", "convicted"):
+        last = claim(database)
+        assert die(database, last, in_flight=[0]) == outcome
+    assert ledger.absolve(database, last)
+    assert claim(database).convicted is None
+    assert noted(database, job, "death") == 6
+
+
+def test_after_an_outage_of_the_database_leases_are_extended_not_reaped(database: Database) -> None:
+    plan(database)
+    held = claim(database, lease_s=8.0)
+    assert ledger.expire_leases(database) == []
+    gap = SHORTEST_GAP_S + 5.0
+    with database.begin() as connection:  # ten seconds pass in which nobody could reach the database
+        connection.execute(sa.update(pulse).values(at=pulse.c.at - gap))
+        connection.execute(
+            sa.update(shards)
+            .where(shards.c.id == held.shard_id)
+            .values(lease_until=shards.c.lease_until - gap, renewed_at=shards.c.renewed_at - gap)
+        )
+    assert ledger.expire_leases(database) == []
+    assert ledger.expire_leases(database) == []
+    assert commit(database, held)
+
+
+def test_a_long_dead_worker_is_reaped_after_an_outage_all_the_same(database: Database) -> None:
+    plan(database)
+    claim(database, lease_s=OVER)
+    with database.begin() as connection:
+        connection.execute(sa.insert(pulse).values(id=1, at=database_time(connection) - 60.0))
+    assert ledger.expire_leases(database) == []
+    assert [e.outcome for e in ledger.expire_leases(database)] == ["returned"]
+
+
+def database_time(connection: sa.Connection) -> float:
+    from store.database import now
+
+    return connection.execute(sa.select(now())).scalar_one()
+
+
+def test_a_shard_of_a_cancelled_job_is_cancelled_when_its_worker_dies(database: Database) -> None:
+    job = plan(database, total=4)
+    held = claim(database)
+    ledger.cancel_job(database, job)
+    assert die(database, held, in_flight=[2]) == "cancelled"
+    assert states(database, job) == [(0, 4, "cancelled")]
+    assert queries.failures(database, job) == []
+
+
+def test_hints_never_exceed_the_window_and_come_back_after_a_lease(database: Database) -> None:
+    plan(database, total=20, size=1)
+    plan(database, total=20, size=1)
+    first = ledger.dispatch(database, 8, LEASE)
+    assert len(first) == 8
+    assert len({hint.job_id for hint in first}) == 2
+    assert ledger.dispatch(database, 8, LEASE) == []
+    claim(database, prefer=first[0].id)
+    assert len(ledger.dispatch(database, 8, LEASE)) == 1
+    # Redis lost them all: after one lease the same are published again.
+    assert len(ledger.dispatch(database, 8, 0.0)) == 8
+    ledger.undispatch(database, first[1:4])
+    assert len(ledger.dispatch(database, 8, LEASE)) == 3
+
+
+def test_a_hint_spent_on_another_shard_is_not_missed(database: Database) -> None:
+    """Eight messages for one job; they are spent on another, which was not published. Were their marks to
+    stay, Redis would be empty and the window full until a lease had passed.
+    """
+    plan(database, total=20, size=1)
+    hints = ledger.dispatch(database, 8, LEASE)
+    urgent = plan(database, total=8, size=1, priority=1)
+    assert {claim(database, prefer=hint.id).job_id for hint in hints} == {urgent}
+    assert len(ledger.dispatch(database, 8, LEASE)) == 8
+
+
+def test_a_hint_spent_on_a_shard_with_a_hint_of_its_own_leaves_that_one_to_the_other(
+    database: Database,
+) -> None:
+    plan(database, total=4, size=1)
+    hints = ledger.dispatch(database, 4, LEASE)
+    ledger.pause_job(database, hints[0].job_id or "")
+    ledger.resume_job(database, hints[0].job_id or "")
+    hints = ledger.dispatch(database, 4, LEASE)
+    other = plan(database, total=1)
+    (extra,) = ledger.dispatch(database, 5, LEASE)
+    assert extra.job_id == other
+    claim(database, prefer=hints[0].id)
+    # One message consumed, one shard taken: three of the first job and one message remain.
+    assert claim(database, prefer=hints[1].id).job_id == other
+    assert ledger.dispatch(database, 5, LEASE) == []
+
+
+def test_control_tasks_are_hinted_too(database: Database) -> None:
+    from tests.service.store.acting import submit
+
+    job = submit(database)
+    (hint,) = ledger.dispatch(database, 8, LEASE)
+    assert (hint.queue, hint.job_id) == (ledger.CONTROL_QUEUE, job)
+    assert ledger.dispatch(database, 8, LEASE) == []
+    claimed = ledger.claim_control(database, "w", LEASE, prefer=hint.id)
+    assert claimed is not None
+    assert claimed.task_id == hint.id
+
+
+def test_the_sweep_may_delete_only_what_nobody_can_commit_any_more(database: Database) -> None:
+    job = plan(database, total=12)
+    old = claim(database, lease_s=OVER)
+    ledger.expire_leases(database)
+    now_held = claim(database, prefer=old.shard_id)
+    done = claim(database)
+    assert commit(database, done)
+    kept = next(queries.iterate_parts(database, job)).key
+    keys = {
+        kept: "kept",
+        part(old, 4).key: "orphan",
+        part(now_held, 4).key: "held",
+        part(done, 4).key: "orphan",
+        "parts/nojob/nojob-0/1-x.parquet": "unknown",
+        "parts/what.txt": "unknown",
+    }
+    assert queries.judge_parts(database, keys) == keys
