@@ -39,6 +39,7 @@ def average_drop(
 ) -> Drop:
     """images: (N, C, H, W) normalised; masks: (N, 1, H, W); targets: (N,); fill: default zero."""
     check(images, masks, targets)
+    masks, targets = masks.to(images.device), targets.to(images.device)
     base = (images.new_zeros(()) if fill is None else fill.to(images)).expand_as(images)
     finite = masks.flatten(1).isfinite().all(1)
     whole = ask(probabilities, lambda i: images[i], len(images), targets, batch)

@@ -56,6 +56,7 @@ def trace(
     images: (N, C, H, W); masks: (N, 1, H, W); targets: (N,). Memory: `batch` images at a time.
     """
     check(images, masks, targets)
+    masks, targets = masks.to(images.device), targets.to(images.device)
     place, points = ranks(masks), STEPS + 1
     counts = torch.arange(points, device=masks.device) * (masks.shape[2] * masks.shape[3]) // STEPS
     still = None if callable(fill) else fill.to(images).expand_as(images)

@@ -1,8 +1,19 @@
 """A tiny seeded classifier in float64, so that equalities hold to rounding."""
 
+from collections.abc import Iterator
+
 import pytest
 import torch
 from torch import nn
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Tensors this small only lose time to threads that wait for each other."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 def tiny(channels: int = 3, classes: int = 5, seed: int = 0, dtype: torch.dtype = torch.float64) -> nn.Module:

@@ -100,6 +100,15 @@ def test_a_mask_that_is_not_finite_scores_nothing_and_spoils_no_neighbour(net, b
     assert not drop.increase[1]
 
 
+def test_half_precision_gives_nearly_the_same_scores(net, batch):
+    images, masks, targets = batch
+    exact = deletion(probabilities(net), images, masks, targets, fills.imputation()).area
+    half = net.to(torch.bfloat16)
+    coarse = deletion(probabilities(half), images.bfloat16(), masks, targets, fills.imputation()).area
+    assert coarse.dtype == torch.float64
+    torch.testing.assert_close(coarse, exact, atol=0.01, rtol=0)
+
+
 def test_no_images_are_no_scores(net):
     none = torch.empty(0, 3, 8, 8, dtype=torch.float64)
     args = probabilities(net), none, none[:, :1], torch.empty(0, dtype=torch.long)

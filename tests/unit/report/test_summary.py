@@ -1,0 +1,60 @@
+"""Counts say everything, means only what was explained."""
+
+import math
+
+import pytest
+
+from report.summary import STATUS_WORDS, summarise
+from store import tables
+
+
+def row(status="ok", **values):
+    metrics = values.pop("metrics", {})
+    return {"status": status, "target": 1, "label": None, "metrics": metrics, **values}
+
+
+def test_every_status_has_words():
+    assert set(STATUS_WORDS) == {str(status) for status in tables.ImageStatus}
+
+
+def test_only_explained_images_enter_a_mean():
+    summary = summarise([row(kept=0.4), row(kept=0.8), row("empty", kept=0.0), row("error", kept=None)])
+    assert summary.total == 4
+    assert dict(summary.counts) == {"ok": 2, "empty": 1, "error": 1}
+    assert summary.ok == 2
+    assert summary.mean("kept").mean == pytest.approx(0.6)
+    assert summary.mean("kept").count == 2
+
+
+def test_each_mean_counts_the_images_that_have_it():
+    rows = [row(metrics={"energy_in_box": 0.5}), row(metrics={"energy_in_box": math.nan}), row(metrics=None)]
+    mean = summarise(rows).mean("energy_in_box")
+    assert (mean.mean, mean.count) == (0.5, 1)
+    assert summarise(rows).mean("insertion") is None
+
+
+def test_pointing_is_averaged_by_class_too():
+    hits = [("person", 1), ("person", 1), ("person", 0), ("cat", 0)]
+    mean = summarise(row(label=label, metrics={"pointing_15": hit}) for label, hit in hits).mean(
+        "pointing_15"
+    )
+    assert mean.mean == 0.5
+    assert mean.class_mean == pytest.approx((2 / 3 + 0) / 2)
+    assert mean.classes == 2
+    assert summarise([row(metrics={"insertion": 0.5})]).mean("insertion").class_mean is None
+
+
+def test_classes_are_targets_where_there_are_no_labels():
+    rows = [row(target=7, metrics={"pointing_0": 1}), row(target=8, metrics={"pointing_0": 0})]
+    assert summarise(rows).mean("pointing_0").classes == 2
+
+
+def test_statuses_come_in_reading_order_and_unknown_ones_are_counted():
+    summary = summarise([row("error"), row("of a later version"), row("ok"), row("empty")])
+    assert list(summary.counts) == ["ok", "empty", "error", "of a later version"]
+
+
+def test_nothing_is_summarised_as_nothing():
+    summary = summarise([])
+    assert (summary.total, summary.ok, summary.means) == (0, 0, ())
+    assert summary.to_json() == {"total": 0, "counts": {}, "means": []}
