@@ -1,78 +1,101 @@
 """`gfi submit`, `jobs`, `job`, `cancel`, `pause`, `resume`, `retry`, `results`, `report`: dataset-scale jobs."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli.printing import duration, emit, emit_lines, table, when
+from cli.printing import emit, emit_lines, table, user, when
+
+if TYPE_CHECKING:
+    from scheduler.submission import JobRequest
 
 as_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
+_JOB_OPTIONS = (
+    click.option(
+        "--dataset",
+        required=True,
+        help="A folder, class folders, manifest file, tar shards, s3://bucket/prefix, VOC or ImageNet layout.",
+    ),
+    click.option(
+        "--model",
+        default="efficientnet-lite0",
+        show_default=True,
+        help="A registered model: see `gfi models`.",
+    ),
+    click.option("--preset", default="paper", show_default=True, help="The recipe: paper or released."),
+    click.option(
+        "--set",
+        "overrides",
+        multiple=True,
+        metavar="FIELD=VALUE",
+        help="One field of the recipe: steps_class=20.",
+    ),
+    click.option("--layers", help="`L0,L1` in place of the preset's: see `gfi layers MODEL`."),
+    click.option(
+        "--target",
+        default="auto",
+        show_default=True,
+        help="auto (the label, else the predicted class), predicted, or one class.",
+    ),
+    click.option(
+        "--metrics",
+        default="",
+        help="Comma-separated: deletion, insertion, energy_in_box, pointing, average_drop, entropy.",
+    ),
+    click.option(
+        "--save",
+        help="Comma-separated pictures for the bucket: png, overlay, npy, or none. Default: png if < 1,000.",
+    ),
+    click.option("--name", default="", help="A name for people."),
+    click.option(
+        "--priority", default=0, show_default=True, type=click.IntRange(-100, 100), help="Higher first."
+    ),
+    click.option(
+        "--batch", type=click.IntRange(1, 4096), help="Images optimised together; default: the worker's."
+    ),
+)
+
+
+def job_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that word a job, for `submit` and `schedule add`; `request_of` reads them."""
+    for option in reversed(_JOB_OPTIONS):
+        command = option(command)
+    return command
+
+
+def request_of(options: dict[str, Any]) -> "JobRequest":
+    """The request that job options word. Raises Invalid naming the wrong one."""
+    from scheduler.submission import request_from
+
+    save = options.pop("save")
+    return request_from(
+        dataset=_absolute(options.pop("dataset")),
+        overrides=_overrides(options.pop("overrides")),
+        metrics=_names(options.pop("metrics")),
+        save=None if save is None else () if save == "none" else _names(save),
+        **options,
+    )
+
+
 @click.command()
-@click.option(
-    "--dataset",
-    required=True,
-    help="A folder, class folders, manifest file, tar shards, s3://bucket/prefix, VOC or ImageNet layout.",
-)
-@click.option(
-    "--model", default="efficientnet-lite0", show_default=True, help="A registered model: see `gfi models`."
-)
-@click.option("--preset", default="paper", show_default=True, help="The recipe: paper or released.")
-@click.option(
-    "--set",
-    "overrides",
-    multiple=True,
-    metavar="FIELD=VALUE",
-    help="One field of the recipe, e.g. steps_class=20.",
-)
-@click.option("--layers", help="`L0,L1` in place of the preset's: see `gfi layers MODEL`.")
-@click.option(
-    "--target",
-    default="auto",
-    show_default=True,
-    help="auto (the label, else the predicted class), predicted, or one class.",
-)
-@click.option(
-    "--metrics",
-    default="",
-    help="Comma-separated: deletion, insertion, energy_in_box, pointing, average_drop, entropy.",
-)
-@click.option(
-    "--save",
-    help="Comma-separated pictures for the bucket: png, overlay, npy, or none. Default: png below 1,000 images.",
-)
-@click.option("--name", default="", help="A name for people.")
-@click.option(
-    "--priority", default=0, show_default=True, type=click.IntRange(-100, 100), help="Higher first."
-)
-@click.option(
-    "--batch", type=click.IntRange(1, 4096), help="Images optimised together; default: the worker's."
-)
+@job_options
 @click.option("--key", help="Idempotency key: submitting twice with one key is one job.")
 @click.option("--new", is_flag=True, help="Start another job even if the same one is running.")
 @click.option("--wait", is_flag=True, help="Follow the job until it ends.")
 @as_json_option
-def submit(
-    dataset: str, overrides: tuple[str, ...], metrics: str, save: str | None, key: str | None, new: bool,
-    wait: bool, as_json: bool, **named: Any,
-) -> None:  # fmt: skip
+def submit(key: str | None, new: bool, wait: bool, as_json: bool, **options: Any) -> None:
     """Explain every image of a dataset."""
     from cli.following import follow
     from cli.reporting import print_summary
     from cli.stack import open_stack
-    from scheduler.submission import request_from
     from scheduler.submission import submit as submit_job
 
     settings, database = open_stack()
-    request = request_from(
-        dataset=_absolute(dataset),
-        overrides=_overrides(overrides),
-        metrics=_names(metrics),
-        save=None if save is None else () if save == "none" else _names(save),
-        **named,
-    )
+    request = request_of(options)
     submitted = submit_job(database, settings, request, idempotency_key=key, new=new)
     if not wait:
         if as_json:
@@ -89,12 +112,15 @@ def submit(
         print_summary(database, job.id)
 
 
-@click.command()
+@click.group(invoke_without_command=True)
 @click.option("--state", help="Only jobs in this state.")
 @click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 10_000))
 @as_json_option
-def jobs(state: str | None, limit: int, as_json: bool) -> None:
-    """List jobs, newest first."""
+@click.pass_context
+def jobs(context: click.Context, state: str | None, limit: int, as_json: bool) -> None:
+    """List jobs, newest first; `gfi jobs delete` removes one."""
+    if context.invoked_subcommand is not None:
+        return
     from cli.errors import CommandError
     from cli.stack import open_stack
     from store import queries
@@ -126,6 +152,28 @@ def jobs(state: str | None, limit: int, as_json: bool) -> None:
           "no jobs yet: gfi submit --dataset FOLDER")  # fmt: skip
 
 
+@jobs.command("delete")
+@click.argument("job_id")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def delete_job(job_id: str, yes: bool) -> None:
+    """Delete an ended job: its rows, result files and pictures. The audit keeps that it existed."""
+    from cli.stack import open_stack
+    from scheduler.sweeper import delete_objects
+    from store import ledger, queries
+    from store.objects import Bucket
+
+    settings, database = open_stack()
+    job = queries.get_job(database, job_id)
+    if not yes:
+        click.confirm(
+            f"delete job {job.id} {job.name} with {job.total or 0} images and all its masks?", abort=True
+        )
+    deleted = ledger.delete_job(database, job.id, actor=user())
+    # Rows first: an object without a row is swept, a row without its object would be a broken promise.
+    objects = delete_objects(Bucket.from_settings(settings), deleted.prefixes)
+    click.echo(f"deleted {job.id} and {objects} objects")
+
+
 @click.command()
 @click.argument("job_id")
 @click.option("--wait", is_flag=True, help="Follow it until it ends.")
@@ -154,7 +202,7 @@ def cancel(job_id: str) -> None:
 
     _, database = open_stack()
     job_id = queries.get_job(database, job_id).id
-    click.echo("cancelled" if ledger.cancel_job(database, job_id, actor=_me()) else "was cancelled already")
+    click.echo("cancelled" if ledger.cancel_job(database, job_id, actor=user()) else "was cancelled already")
 
 
 @click.command()
@@ -166,7 +214,7 @@ def pause(job_id: str) -> None:
 
     _, database = open_stack()
     job_id = queries.get_job(database, job_id).id
-    click.echo("paused" if ledger.pause_job(database, job_id, actor=_me()) else "was paused already")
+    click.echo("paused" if ledger.pause_job(database, job_id, actor=user()) else "was paused already")
 
 
 @click.command()
@@ -178,7 +226,7 @@ def resume(job_id: str) -> None:
 
     _, database = open_stack()
     job_id = queries.get_job(database, job_id).id
-    click.echo("resumed" if ledger.resume_job(database, job_id, actor=_me()) else "was not paused")
+    click.echo("resumed" if ledger.resume_job(database, job_id, actor=user()) else "was not paused")
 
 
 @click.command()
@@ -203,7 +251,7 @@ def retry(job_id: str, statuses: str) -> None:
             raise CommandError(f"no status is called {status!r}; they are {', '.join(ImageStatus)}")
     _, database = open_stack()
     job_id = queries.get_job(database, job_id).id
-    retried = ledger.retry_job(database, job_id, [ImageStatus(each) for each in wanted], actor=_me())
+    retried = ledger.retry_job(database, job_id, [ImageStatus(each) for each in wanted], actor=user())
     click.echo(f"{retried.job_id} is {retried.state} again for {', '.join(retried.statuses)}")
 
 
@@ -312,14 +360,4 @@ def _short(value: object) -> object:
     return f"{value:.4f}" if isinstance(value, float) else value
 
 
-def _me() -> str:
-    import getpass
-
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return "local"
-
-
-__all__ = ["COMMANDS", "duration"]
 COMMANDS = (submit, jobs, job, cancel, pause, resume, retry, results, report)

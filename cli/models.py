@@ -1,11 +1,11 @@
 """Registration of a model: read once where torch is, stored for the rooms without torch."""
 
-import os
 import shutil
 from pathlib import Path
 from typing import Any
 
 from cli.errors import CommandError
+from cli.printing import user
 from store import ledger
 from store.database import Database
 from store.settings import Settings
@@ -22,7 +22,7 @@ def register(database: Database, settings: Settings, reference: str) -> dict[str
     if reference.endswith(".toml"):
         reference = _install(Path(reference), settings.models)
     record = load(reference, settings.models).record()
-    ledger.save_model(database, reference, record["digest"], record, actor=os.environ.get("USER", "local"))
+    ledger.save_model(database, reference, record["digest"], record, actor=user())
     return record
 
 

@@ -163,7 +163,8 @@ class Stack:
         while self._servers:
             self._servers.pop().stop()
         for name in ("stack.json", "children.json"):
-            (self.home / name).unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                (self.home / name).unlink(missing_ok=True)
 
     # -- parts of start ------------------------------------------------------------------------------------
 
@@ -199,10 +200,9 @@ class Stack:
         _write_private(stack_file(self.home), record)
 
     def _prepare(self) -> None:
-        from store.queries import find_model
-
         from store.database import Database, upgrade
         from store.objects import Bucket
+        from store.queries import find_model
         from store.settings import Settings
 
         settings = Settings.load(self._environment())
@@ -244,7 +244,7 @@ class Stack:
         return self.home / "logs" / f"{name}.log"
 
     def _record_children(self) -> None:
-        records = [_process_record(child.process.pid) for child in self._children]
+        records = [{"name": child.name} | _process_record(child.process.pid) for child in self._children]
         (self.home / "children.json").write_text(json.dumps(records))
 
     def _end_orphans(self) -> None:
@@ -342,7 +342,7 @@ def stop_running(home: Path, timeout: float = GRACE_S + 30) -> bool:
     return True
 
 
-def _process_record(pid: int) -> dict[str, float]:
+def _process_record(pid: int) -> dict[str, Any]:
     with contextlib.suppress(psutil.Error):
         return {"pid": pid, "started": psutil.Process(pid).create_time()}
     return {"pid": pid, "started": 0.0}

@@ -17,6 +17,7 @@ from types import FrameType
 import structlog
 from celery import Celery
 
+from scheduler.schedules import fire_due
 from store import ledger
 from store.broker import CONTROL, EXPLAIN, make_celery, publish
 from store.database import Database
@@ -42,6 +43,7 @@ class Scheduler:
 
     def tick(self) -> None:
         """One round. Raises Transient when the database is away."""
+        fire_due(self._database, self._settings)
         for expired in ledger.expire_leases(self._database):
             log.warning("lease expired", **expired.__dict__)
         for task_id in ledger.expire_control(self._database):

@@ -91,6 +91,27 @@ def freeze(database: Database, settings: Settings, request: JobRequest) -> dict[
     }
 
 
+def spec_of(
+    database: Database,
+    settings: Settings,
+    request: JobRequest,
+    *,
+    idempotency_key: str | None = None,
+    new: bool = False,
+) -> JobSpec:
+    """The frozen job of a request. Raises as `freeze` does."""
+    return JobSpec(
+        config=freeze(database, settings, request),
+        model=_model(database, request.model),
+        name=request.name,
+        priority=request.priority,
+        queue=request.queue,
+        owner=request.owner,
+        idempotency_key=idempotency_key,
+        new=new,
+    )
+
+
 def submit(
     database: Database,
     settings: Settings,
@@ -104,17 +125,20 @@ def submit(
     The same idempotency key returns its job; without one, the same configuration as an active job returns that job
     (`new` starts another).
     """
-    spec = JobSpec(
-        config=freeze(database, settings, request),
-        model=_model(database, request.model),
-        name=request.name,
-        priority=request.priority,
-        queue=request.queue,
-        owner=request.owner,
-        idempotency_key=idempotency_key,
-        new=new,
-    )
+    spec = spec_of(database, settings, request, idempotency_key=idempotency_key, new=new)
     return ledger.submit_job(database, spec, max_active_jobs=settings.max_active_jobs)
+
+
+def _spatial(layers: Layers, record: dict[str, Any]) -> None:
+    """A mask is made from maps of more than one cell."""
+    shapes = {each["name"]: each["shape"] for each in record["layers"]}
+    for layer in layers.weighed:
+        shape = shapes[layer_names.split(layer)[0]]
+        if len(shape) != 3 or shape[1] * shape[2] < 2:
+            size = "×".join(map(str, shape))
+            raise Invalid(
+                f"layer {layer} of {record['reference']} gives {size}; a mask is made from channels × h × w"
+            )
 
 
 def _model(database: Database, reference: str) -> dict[str, Any]:
@@ -142,6 +166,7 @@ def _layers(request: JobRequest, record: dict[str, Any]) -> dict[str, Any]:
         layer_names.check(
             layers, [(each["name"], each["type"]) for each in record["layers"]], record["reference"]
         )
+        _spatial(layers, record)
         return layers.to_json()
     chosen = record["chosen"].get(request.preset)
     if chosen is None:
@@ -151,7 +176,9 @@ def _layers(request: JobRequest, record: dict[str, Any]) -> dict[str, Any]:
         )
     if "error" in chosen:
         raise Invalid(f"{chosen['error']}; name layers with --layers L0,L1")
-    return {"inverted": chosen["inverted"], "weighed": chosen["weighed"]}
+    layers = Layers(chosen["inverted"], tuple(chosen["weighed"]))
+    _spatial(layers, record)
+    return layers.to_json()
 
 
 def _target(target: str | int, record: dict[str, Any]) -> str | int:

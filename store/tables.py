@@ -402,7 +402,7 @@ schedules = sa.Table(
     sa.Column("owner", sa.Text, nullable=False, server_default=""),
     sa.Column("cron", sa.Text, nullable=False),
     sa.Column("zone", sa.Text, nullable=False),
-    sa.Column("spec", _Json, nullable=False),  # a JobSpec
+    sa.Column("request", _Json, nullable=False),  # a job as a user words it; frozen anew at each firing
     _flag("paused"),
     sa.Column("created_at", _Time, nullable=False),
 )

@@ -25,7 +25,7 @@ from datasets.errors import DatasetError, Unavailable
 from datasets.manifest import Entry
 from gfi import __version__
 from gfi.engine import Engine, Item, Progress
-from gfi.errors import OutOfMemory, Stopped
+from gfi.errors import MethodError, OutOfMemory, Stopped
 from store import ledger, parts
 from store.errors import NotFound, StoreError, Transient
 from store.parts import PartHeader, PartRow
@@ -66,21 +66,26 @@ def explain_shard(services: Services, claim: ShardClaim) -> str:
     except Unavailable as error:
         return _release(services, claim, "dataset unavailable", str(error), transient=True)
     except (ModelChanged, NotFound, DatasetError) as error:
-        # Every shard of the job would meet the same: the model, the manifest or the dataset is not there.
-        kind = "model" if isinstance(error, ModelChanged) else "dataset"
-        log.error("job failed", kind=kind, reason=str(error))
-        with contextlib.suppress(StoreError):
-            ledger.fail_job(services.database, claim.job_id, str(error), kind)
-        return _release(services, claim, kind, str(error))
+        return _fail(services, claim, "model" if isinstance(error, ModelChanged) else "dataset", str(error))
     except StoreError as error:
         # Away, full, or refusing this worker alone (its clock is wrong): another may do better, later.
         return _release(services, claim, "store", str(error), transient=True)
     except OutOfMemory as error:
         return _release(services, claim, "memory", str(error))
+    except MethodError as error:
+        return _fail(services, claim, "method", str(error))
     except Exception as error:
         # Ours, or the network's own (a shape it cannot take). The ledger gives up after a few, with this reason.
         log.exception("shard failed")
         return _release(services, claim, "internal", f"{type(error).__name__}: {error}")
+
+
+def _fail(services: Services, claim: ShardClaim, kind: str, reason: str) -> str:
+    """End the job: every shard would meet the same model, layer or dataset."""
+    log.error("job failed", kind=kind, reason=reason)
+    with contextlib.suppress(StoreError):
+        ledger.fail_job(services.database, claim.job_id, reason, kind)
+    return _release(services, claim, kind, reason)
 
 
 def _release(

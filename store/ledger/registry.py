@@ -70,9 +70,11 @@ def save_rate(db: Database, digest: str, device_kind: str, images_per_s: float) 
 
 
 def add_schedule(
-    db: Database, name: str, cron: str, zone: str, spec: JobSpec, *, actor: str = "local"
+    db: Database, name: str, cron: str, zone: str, request: Mapping[str, Any], *, actor: str = "local"
 ) -> str:
-    """A schedule under a name of its own. Returns its id. The caller has checked `cron` and `zone`."""
+    """A schedule under a name of its own. Returns its id. The caller has checked `cron`, `zone` and `request`,
+    which is frozen into a job's configuration anew at each firing: a changed model is explained as it is then.
+    """
     with db.begin() as connection:
         if connection.execute(sa.select(schedules.c.id).where(schedules.c.name == name)).scalar():
             raise Conflict(f"a schedule named {name!r} exists; gfi schedule rm {name}")
@@ -81,10 +83,10 @@ def add_schedule(
             sa.insert(schedules).values(
                 id=schedule_id,
                 name=name,
-                owner=spec.owner,
+                owner=request.get("owner", ""),
                 cron=cron,
                 zone=zone,
-                spec=spec.to_json(),
+                request=dict(request),
                 created_at=now(),
             )
         )
@@ -102,18 +104,25 @@ def remove_schedule(db: Database, name: str, *, actor: str = "local") -> None:
 
 
 def fire(
-    db: Database, schedule_id: str, firing_key: str, spec: JobSpec, *, max_active_jobs: int | None = None
+    db: Database,
+    schedule_id: str,
+    firing_key: str,
+    spec: JobSpec | StoreError,
+    *,
+    max_active_jobs: int | None = None,
 ) -> Submitted | None:
     """Submit the job of one firing, exactly once whoever calls: the key is unique per schedule.
 
-    Returns None when this firing was had already, or the schedule is gone. A refusal (a limit) is kept with
-    the firing and raised.
+    `spec`: the job, or why there can be none (its dataset is gone). Returns None when this firing was had
+    already, or the schedule is gone. A refusal (that one, or a limit) is kept with the firing and raised.
     """
     with db.begin() as connection:
         if not _first(connection, schedule_id, firing_key):
             return None
         refused: StoreError | None = None
         try:
+            if isinstance(spec, StoreError):
+                raise spec
             with connection.begin_nested():
                 submitted = submit_in(connection, spec, max_active_jobs=max_active_jobs)
         except StoreError as error:

@@ -45,6 +45,7 @@ from store.queries.service import (
     list_workers,
     measured_rate,
     waiting,
+    was_fired,
 )
 
 __all__ = [
@@ -83,4 +84,5 @@ __all__ = [
     "part_of",
     "rows_with_status",
     "waiting",
+    "was_fired",
 ]

@@ -1,0 +1,80 @@
+"""What the routes share: settings, database, bucket, parts. One set a process, each opened when first needed."""
+
+import threading
+from functools import cached_property
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from datasets.sources import Source, open_source
+from scheduler.api.config import ApiSettings
+from scheduler.api.drawing import Pictures
+from store.database import Database
+from store.objects import Bucket
+from store.settings import Settings
+from store.shelf import Shelf
+
+KEPT_SOURCES = 32
+
+
+class Context:
+    """Thread-safe: what is made twice by two first requests is made equal, and one of them is dropped."""
+
+    def __init__(self) -> None:
+        self._sources: dict[str, Source] = {}
+        self._lock = threading.Lock()
+
+    @cached_property
+    def settings(self) -> Settings:
+        """Where the services are; StoreError with advice when nothing is configured."""
+        return Settings.load().require_stack()
+
+    @cached_property
+    def api(self) -> ApiSettings:
+        """What the operator set for the API."""
+        return ApiSettings.load()
+
+    @cached_property
+    def database(self) -> Database:
+        """The ledger's database."""
+        return Database(self.settings.require_database(), pool_size=20)
+
+    @cached_property
+    def bucket(self) -> Bucket:
+        """Where results are."""
+        return Bucket.from_settings(self.settings)
+
+    @cached_property
+    def shelf(self) -> Shelf:
+        """Parts read lately."""
+        return Shelf(self.database, self.bucket)
+
+    @cached_property
+    def pictures(self) -> Pictures:
+        """Pictures drawn lately."""
+        return Pictures(self.api.cache)
+
+    def source(self, spec: str) -> Source:
+        """The dataset of a job, opened. DatasetError when it is gone or no longer allowed."""
+        with self._lock:
+            known = self._sources.get(spec)
+        if known is None:
+            known = open_source(spec, self.settings)
+            with self._lock:
+                while len(self._sources) >= KEPT_SOURCES:
+                    self._sources.pop(next(iter(self._sources)))
+                self._sources[spec] = known
+        return known
+
+    def close(self) -> None:
+        """Let go of the database's connections."""
+        if "database" in self.__dict__:
+            self.database.dispose()
+
+
+def _context(request: Request) -> Context:
+    context: Context = request.app.state.context
+    return context
+
+
+Here = Annotated[Context, Depends(_context)]
