@@ -82,13 +82,19 @@ def db() -> None:
 
 
 @db.command()
-def upgrade() -> None:
+@click.option("--bucket", is_flag=True, help="Also create the bucket for results, unless it is there.")
+def upgrade(bucket: bool) -> None:
     """Bring the database up to the newest revision."""
     from store.database import Database, upgrade
     from store.settings import Settings
 
     database = Database(Settings.load().require_database())
     click.echo(f"{database.safe_url} is at revision {upgrade(database)}")
+    if bucket:
+        from store.objects import Bucket
+
+        Bucket.from_settings(Settings.load()).ensure()
+        click.echo(f"bucket {Settings.load().s3_bucket} is there")
 
 
 @db.command()
