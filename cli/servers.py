@@ -138,6 +138,7 @@ def start_s3(
         "-webdav=false",
         "-admin.ui=false",
         "-master.telemetry=false",
+        "-s3.autoCreateBucket=false",  # a misspelt bucket is an error here as anywhere
     ]
     # Keys travel in the environment: an argument would show in `ps`.
     keys = {"AWS_ACCESS_KEY_ID": access_key, "AWS_SECRET_ACCESS_KEY": secret_key}

@@ -1,0 +1,184 @@
+"""Both databases: clock, migrations, concurrency, errors in one line."""
+
+import sqlite3
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+
+from store import database as databases
+from store import ledger
+from store.database import Database, check, current_revision, head_revision, safe_url, upgrade
+from store.errors import StoreError, Transient
+from store.tables import metadata
+from tests.servers import Postgres
+from tests.service.store.acting import submit
+
+
+def test_the_clock_is_the_databases_own_in_epoch_seconds(database: Database) -> None:
+    first = database.now()
+    assert abs(first - time.time()) < 2.0
+    time.sleep(0.01)
+    assert 0.005 < database.now() - first < 5.0
+
+
+def test_migrations_make_exactly_the_tables_the_code_uses(database: Database) -> None:
+    with database.read() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, metadata) == []
+
+
+def test_the_tables_are_at_this_versions_revision(database: Database) -> None:
+    assert current_revision(database) == head_revision()
+    check(database)
+    assert upgrade(database) == head_revision()
+
+
+def test_a_downgrade_leaves_nothing_behind(database: Database) -> None:
+    upgrade(database, "head")
+    from alembic import command
+
+    with database.begin() as connection:
+        config = databases._alembic()
+        config.attributes["connection"] = connection
+        command.downgrade(config, "base")
+    with database.read() as connection:
+        assert set(sa.inspect(connection).get_table_names()) <= {"alembic_version"}
+    upgrade(database)
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+def test_several_may_migrate_an_empty_database_at_once(
+    kind: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    if kind == "sqlite":
+        url = f"sqlite:///{tmp_path}/new/gfi.db"
+    else:
+        postgres: Postgres = request.getfixturevalue("postgres")
+        url = postgres.create(migrated=False)
+    db = Database(url)
+    with ThreadPoolExecutor(4) as pool:
+        assert set(pool.map(lambda _: upgrade(db), range(4))) == {head_revision()}
+    submit(db)
+    db.dispose()
+
+
+def test_a_database_without_tables_says_what_to_run(tmp_path: Path) -> None:
+    db = Database(f"sqlite:///{tmp_path}/empty.db")
+    with pytest.raises(StoreError, match="run: gfi db upgrade"):
+        check(db)
+    with pytest.raises(StoreError, match="run: gfi db upgrade"):
+        submit(db)
+    db.dispose()
+
+
+def test_a_postgres_without_tables_says_what_to_run(postgres: Postgres) -> None:
+    db = Database(postgres.create(migrated=False))
+    with pytest.raises(StoreError, match="run: gfi db upgrade"):
+        submit(db)
+    db.dispose()
+
+
+def test_an_exception_rolls_everything_back(database: Database) -> None:
+    def fails_halfway() -> None:
+        with database.begin() as connection:
+            ledger.jobs.record(connection, "x", "y")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fails_halfway()
+    with database.read() as connection:
+        assert connection.execute(sa.text("SELECT count(*) FROM audit")).scalar_one() == 0
+
+
+def test_a_writer_waits_for_another_and_readers_go_on(tmp_path: Path) -> None:
+    db = Database(f"sqlite:///{tmp_path}/gfi.db")
+    upgrade(db)
+    other = sqlite3.connect(tmp_path / "gfi.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    done = threading.Event()
+
+    def write() -> None:
+        submit(db)
+        done.set()
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    assert db.now() > 0  # a reader is not held up
+    assert not done.wait(0.5)
+    other.execute("COMMIT")
+    assert done.wait(10.0)
+    writer.join()
+    other.close()
+    db.dispose()
+
+
+def test_a_database_locked_for_long_is_transient(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(databases, "BUSY_TIMEOUT_S", 0.1)
+    db = Database(f"sqlite:///{tmp_path}/gfi.db")
+    upgrade(db)
+    other = sqlite3.connect(tmp_path / "gfi.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(Transient, match="locked"):
+        submit(db)
+    other.close()
+    db.dispose()
+
+
+def test_a_cut_connection_is_transient_and_the_next_call_works(postgres: Postgres) -> None:
+    url = postgres.create()
+    db = Database(url)
+
+    def is_cut_off() -> None:
+        with db.begin() as connection:
+            pid = connection.execute(sa.text("SELECT pg_backend_pid()")).scalar_one()
+            with sa.create_engine(url, poolclass=sa.NullPool).connect() as killer:
+                killer.execute(sa.text(f"SELECT pg_terminate_backend({pid})"))
+            connection.execute(sa.text("SELECT 1"))
+
+    with pytest.raises(Transient):
+        is_cut_off()
+    submit(db)
+    db.dispose()
+    postgres.drop(url)
+
+
+def test_a_server_that_is_away_is_transient_without_its_password() -> None:
+    db = Database("postgresql://gfi:hush@127.0.0.1:1/gfi")
+    with pytest.raises(Transient) as caught:
+        db.now()
+    assert "hush" not in str(caught.value)
+    assert "hush" not in repr(db)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "advice"),
+    [
+        ("mysql://x", "not supported"),
+        ("nonsense", "cannot be read"),
+        ("sqlite://", "needs a file"),
+        ("sqlite:///:memory:", "needs a file"),
+    ],
+)
+def test_a_url_that_cannot_work_is_refused_with_advice(url: str, advice: str) -> None:
+    with pytest.raises(StoreError, match=advice):
+        Database(url)
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("postgresql://u:hush@h/d?sslmode=require", "postgresql://u:***@h/d?sslmode=require"),
+        ("postgresql://h/d?password=hush", "postgresql://h/d?password=***"),
+        ("rediss://:hush@h:6379/0", "rediss://:***@h:6379/0"),
+        ("::", "***"),
+    ],
+)
+def test_a_url_is_shown_without_its_password(url: str, shown: str) -> None:
+    assert safe_url(url) == shown

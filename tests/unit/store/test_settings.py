@@ -1,0 +1,76 @@
+"""Settings: environment over stack.json over defaults; one line of advice; no secret shown."""
+
+import json
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from store.errors import StoreError
+from store.settings import Settings
+
+FULL = {
+    "GFI_DATABASE_URL": "postgresql://gfi:hush-db@db/gfi",
+    "GFI_REDIS_URL": "rediss://:hush-redis@redis:6379/0",
+    "GFI_S3_BUCKET": "results",
+    "GFI_S3_ACCESS_KEY": "hush-access",
+    "GFI_S3_SECRET_KEY": "hush-secret",
+}
+
+
+def test_nothing_configured_says_how_to_begin(tmp_path: Path) -> None:
+    settings = Settings.load({"GFI_HOME": str(tmp_path)})
+    with pytest.raises(StoreError, match="nothing is running: gfi up -d"):
+        settings.require_stack()
+    with pytest.raises(StoreError, match="gfi up -d"):
+        settings.require_database()
+
+
+def test_half_configured_names_what_is_missing(tmp_path: Path) -> None:
+    settings = Settings.load({"GFI_HOME": str(tmp_path), "GFI_REDIS_URL": "redis://r"})
+    with pytest.raises(StoreError, match="GFI_DATABASE_URL, GFI_S3_BUCKET"):
+        settings.require_stack()
+
+
+def test_the_environment_wins_over_the_stack_file(tmp_path: Path) -> None:
+    stack = Settings.load({"GFI_HOME": str(tmp_path), **FULL, "GFI_LEASE_S": "10"})
+    stack.stack_file.write_text(json.dumps(stack.for_stack() | {"pid": 7, "written_by": "gfi up"}))
+    again = Settings.load({"GFI_HOME": str(tmp_path), "GFI_LEASE_S": "3"})
+    assert again.lease_s == 3.0
+    assert again == stack.model_copy(update={"lease_s": 3.0})
+
+
+def test_lists_are_read_from_one_variable(tmp_path: Path) -> None:
+    settings = Settings.load(
+        {"GFI_HOME": str(tmp_path), "GFI_DATASET_ROOTS": "/a:/b c", "GFI_DATASET_BUCKETS": "x, y"}
+    )
+    assert settings.dataset_roots == (Path("/a"), Path("/b c"))
+    assert settings.dataset_buckets == ("x", "y")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("GFI_LEASE_S", "soon"), ("GFI_LEASE_S", "-1"), ("GFI_S3_ADDRESSING", "maybe")]
+)
+def test_a_value_that_does_not_parse_is_named_in_one_line(tmp_path: Path, name: str, value: str) -> None:
+    with pytest.raises(StoreError, match=name) as caught:
+        Settings.load({"GFI_HOME": str(tmp_path), name: value})
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["{", "[]"])
+def test_a_damaged_stack_file_is_named(tmp_path: Path, text: str) -> None:
+    (tmp_path / "stack.json").write_text(text)
+    with pytest.raises(StoreError, match=r"stack\.json"):
+        Settings.load({"GFI_HOME": str(tmp_path)})
+
+
+def test_no_secret_is_ever_shown(tmp_path: Path) -> None:
+    settings = Settings.load({"GFI_HOME": str(tmp_path), **FULL})
+    for shown in (repr(settings), str(settings), json.dumps(settings.shown(), default=str)):
+        assert "hush" not in shown
+    assert settings.for_stack()["s3_secret_key"] == "hush-secret"
+
+
+def test_settings_do_not_change() -> None:
+    with pytest.raises(ValidationError):
+        Settings().lease_s = 1.0  # type: ignore[misc]
