@@ -9,7 +9,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
   $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $$p && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format clean setup-browser chaos soak bench bench-quality bench-service bench-api
+.PHONY: help setup demo test check format clean setup-browser setup-system chaos soak bench bench-quality bench-service bench-api
 
 help:  ## list the verbs
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,7 +33,7 @@ setup: $(VENV)/.ready-test  ## install everything into .venv
 demo: $(VENV)/.ready-demo  ## explain the bundled photographs with the whole stack; writes .gfi/demo/index.html
 	@$(BIN)/gfi demo
 
-test: $(VENV)/.ready-test $(if $(filter true,$(CI)),setup-browser)  ## the suite (unit, service, short chaos, browser)
+test: $(VENV)/.ready-test $(if $(filter true,$(CI)),setup-system)  ## the suite (unit, service, short chaos, browser)
 	@start=$$(date +%s); $(BIN)/python -m pytest $(ARGS); status=$$?; \
 	  echo "suite took $$(( $$(date +%s) - start )) s without installation"; exit $$status
 
@@ -47,8 +47,11 @@ format: $(VENV)/.ready-test  ## let ruff mend what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-setup-browser:  ## Debian's chromium for the browser tests (needs root)
-	@command -v chromium >/dev/null || { apt-get update -qq && apt-get install -y -qq chromium >/dev/null; }
+setup-system:  ## Debian packages that some tests need: chromium, docker-compose (needs root)
+	@command -v chromium >/dev/null && command -v docker-compose >/dev/null || \
+	  { apt-get update -qq && apt-get install -y -qq chromium docker-compose >/dev/null; }
+
+setup-browser: setup-system
 
 clean:  ## remove .venv and the embedded stack's state
 	rm -rf $(VENV) .gfi build dist *.egg-info

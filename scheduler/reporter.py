@@ -4,7 +4,7 @@ jobs/{job}/summary.json      counts by status and means, written when the job en
 jobs/{job}/committed.json    the keys of all its parts, with their SHA-256: with job.json and the parts, every result
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,7 @@ from store.objects import Bucket
 from store.records import ControlClaim, canonical
 from store.settings import Settings
 from store.shelf import Shelf
+from store.tables import METRICS
 
 if TYPE_CHECKING:
     from scheduler.control import Services
@@ -54,7 +55,7 @@ def write_committed(database: Database, bucket: Bucket, job_id: str) -> int:
 
 def summary(database: Database, job_id: str) -> Summary:
     """Counts and means over all current results of a job, streamed."""
-    return summarise(queries.iterate_results(database, job_id))
+    return summarise(map(_measured, queries.iterate_results(database, job_id)))
 
 
 def write_report(
@@ -84,6 +85,11 @@ def write_report(
     return write_page(folder, job.name or f"Job {job.id}", facts, summary(database, job.id), cards)
 
 
+def _measured(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A result as the report reads it: the metrics that it has, together."""
+    return dict(row) | {"metrics": {name: row[name] for name in METRICS if row[name] is not None}}
+
+
 def _profile(profile: dict[str, Any]) -> str:
     return f"{profile['device_kind']}, {profile['dtype']}, batch {profile['batch']}, {profile['threads']} threads"
 
@@ -98,7 +104,7 @@ def _cards(
         source = None
     shelf = Shelf(database, bucket)
     for row in queries.iterate_results(database, job.id, limit=limit):
-        named = dict(row)
+        named = _measured(row)
         for field in ("target", "prediction"):
             index = row.get(field)
             if index is not None and index < len(names):

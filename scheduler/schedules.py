@@ -2,7 +2,7 @@
 
     add(database, settings, "nightly", "0 2 * * *", "Europe/Berlin", request)
 
-The times are cronsim's, which follows Debian's cron through changes of the clocks: 02:30 fires once on the night that has
+The times are those of cronsim, which follows Debian through changes of the clocks: 02:30 fires once on a night that has
 two of them. A firing is named by its instant in UTC and that name is unique in the ledger, so any number of schedulers
 fire it once. After an outage the latest missed instant fires, the ones before it do not: nobody wants last week's job
 seven times.

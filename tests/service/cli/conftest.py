@@ -1,4 +1,6 @@
-"""An embedded stack of real processes, started by `gfi up -d` once for the whole folder."""
+"""Two deployments of real processes, each started once for the whole folder: the embedded stack (SQLite), and the
+services of docker-compose.yml, each by its own command, on PostgreSQL.
+"""
 
 import json
 import os
@@ -10,8 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 import samples
+from cli.servers import Server, free_port
+from tests.servers import S3_ACCESS_KEY, S3_SECRET_KEY, Postgres
+
+ROOT = Path(__file__).parents[3]
 
 # The optimiser's own length is not what these tests are about.
 SHORT = ("--set", "steps_inversion=2", "--set", "steps_class=3")
@@ -64,7 +71,7 @@ def gfi_in(home: Path, **settings: str) -> Gfi:
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gfi]:
     """A running stack with the sample classifier and a tiny network, `tiny`. Prefixes are committed batch by batch."""
     home = tmp_path_factory.mktemp("gfi") / "home"
-    gfi = gfi_in(home, GFI_LEASE_S="3", GFI_POLL_S="0.3", GFI_SHARD_SECONDS="0.1")
+    gfi = gfi_in(home, GFI_LEASE_S="3", GFI_POLL_S="0.3", GFI_SHARD_SECONDS="0.1", GFI_THREADS="1")
     gfi.run("up", "-d")
     model = home.parent / "tiny.toml"
     model.write_text(TINY)
@@ -82,3 +89,58 @@ def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "d-truncated.jpg").write_bytes(next(samples.path().glob("*.jpg")).read_bytes()[:900])
     (folder / "e-text.png").write_text("not a picture")
     return folder
+
+
+def compose_services() -> dict[str, dict[str, Any]]:
+    """The services of docker-compose.yml, anchors resolved."""
+    return yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+
+
+@pytest.fixture(scope="session")
+def cluster(
+    tmp_path_factory: pytest.TempPathFactory, postgres: Postgres, valkey: Server, s3: Server
+) -> Iterator[Gfi]:
+    """Our services of docker-compose.yml, natively: the same commands and the same variables, real servers."""
+    folder = tmp_path_factory.mktemp("cluster")
+    here = {
+        "GFI_DATABASE_URL": postgres.create(migrated=False),
+        "GFI_REDIS_URL": valkey.url,
+        "GFI_S3_ENDPOINT": s3.url,
+        "GFI_S3_ACCESS_KEY": S3_ACCESS_KEY,
+        "GFI_S3_SECRET_KEY": S3_SECRET_KEY,
+        "GFI_MODELS_DIR": str(folder / "models"),
+        "GFI_DATASET_ROOTS": f"{folder.parent}:{samples.path().parent}",
+    }
+    services = compose_services()
+    ours = {
+        name: each for name, each in services.items() if each.get("image") == "gfi" and "profiles" not in each
+    }
+    settings = {**ours["worker"]["environment"], **here}
+    gfi = gfi_in(folder / "home", **settings, GFI_LEASE_S="5", GFI_POLL_S="0.3", GFI_THREADS="1")
+    gfi.run(*ours.pop("migrate")["command"])
+    model = folder / "tiny.toml"
+    model.write_text(TINY)
+    gfi.run("models", "add", model)
+    gfi.run("models", "add", "efficientnet-lite0")
+    port = str(free_port())
+    processes = []
+    for name, service in ours.items():
+        # The container's address and port are the network namespace's; here they must be this machine's own.
+        command = [{"0.0.0.0": "127.0.0.1", "8080": port}.get(word, word) for word in service["command"]]
+        with (folder / f"{name}.log").open("wb") as log:
+            processes.append(
+                subprocess.Popen(
+                    [sys.executable, "-m", "cli.main", *command], env=gfi.environment, stdout=log, stderr=log
+                )
+            )
+    yield gfi_in(folder / "home", **settings, GFI_URL=f"http://127.0.0.1:{port}")
+    for process in processes:
+        process.terminate()
+    for process in processes:
+        assert process.wait(30) is not None
+
+
+@pytest.fixture(params=["embedded", "compose"])
+def deployment(request: pytest.FixtureRequest) -> Gfi:
+    """Each test runs on both."""
+    return request.getfixturevalue("stack" if request.param == "embedded" else "cluster")

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
+import torch
 from PIL import Image
 
 import samples
@@ -68,8 +69,9 @@ def test_a_mask_is_bit_equal_alone_and_through_the_service_in_any_shard(
     assert len({row["shard_id"] for row in results}) == 2
     classifier = load("efficientnet-lite0")
     short = recipe(preset, steps_inversion=2, steps_class=3)
-    explainer = GuidedFeatureInversion(classifier, short)
-    assert get_job(database, job["id"]).profile["batch"] == explainer.batch
+    profile = get_job(database, job["id"]).profile
+    torch.set_num_threads(profile["threads"])
+    explainer = GuidedFeatureInversion(classifier, short, batch=profile["batch"])
     for row in (results[0], results[-1]):
         decoded = decode((photographs / row["key"]).read_bytes())
         prepared = classifier.prepare(decoded.rgb, short, decoded.scale)
@@ -105,7 +107,7 @@ def test_a_report_shows_every_image_and_nothing_from_outside(
 
 
 def test_a_worker_killed_mid_job_loses_no_image_and_repeats_none(stack: Gfi, photographs: Path) -> None:
-    job = stack.json("submit", "--dataset", photographs, "--model", "tiny", "--set", "steps_class=400")["job"]
+    job = stack.json("submit", "--dataset", photographs, "--model", "tiny", "--set", "steps_class=100")["job"]
     eventually(lambda: stack.json("job", job)["progress"]["in_flight"])
     killed = stack.pids()["worker"]
     os.kill(killed, signal.SIGKILL)
@@ -118,7 +120,7 @@ def test_a_worker_killed_mid_job_loses_no_image_and_repeats_none(stack: Gfi, pho
 
 
 def test_sigterm_commits_what_is_finished_and_another_worker_goes_on(stack: Gfi, photographs: Path) -> None:
-    job = stack.json("submit", "--dataset", photographs, "--model", "tiny", "--set", "steps_class=400")["job"]
+    job = stack.json("submit", "--dataset", photographs, "--model", "tiny", "--set", "steps_class=100")["job"]
     eventually(lambda: stack.json("job", job)["progress"]["in_flight"])
     os.kill(stack.pids()["worker"], signal.SIGTERM)
     stack.run("job", job, "--wait")

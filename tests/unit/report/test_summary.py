@@ -35,8 +35,8 @@ def test_each_mean_counts_the_images_that_have_it():
 
 def test_pointing_is_averaged_by_class_too():
     hits = [("person", 1), ("person", 1), ("person", 0), ("cat", 0)]
-    mean = summarise(row(label=label, metrics={"pointing_15": hit}) for label, hit in hits).mean(
-        "pointing_15"
+    mean = summarise(row(label=label, metrics={"pointing_hit": hit}) for label, hit in hits).mean(
+        "pointing_hit"
     )
     assert mean.mean == 0.5
     assert mean.class_mean == pytest.approx((2 / 3 + 0) / 2)
@@ -45,8 +45,8 @@ def test_pointing_is_averaged_by_class_too():
 
 
 def test_classes_are_targets_where_there_are_no_labels():
-    rows = [row(target=7, metrics={"pointing_0": 1}), row(target=8, metrics={"pointing_0": 0})]
-    assert summarise(rows).mean("pointing_0").classes == 2
+    rows = [row(target=7, metrics={"pointing_hit_0": 1}), row(target=8, metrics={"pointing_hit_0": 0})]
+    assert summarise(rows).mean("pointing_hit_0").classes == 2
 
 
 def test_statuses_come_in_reading_order_and_unknown_ones_are_counted():
