@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import click
 
-from cli import account, dataset_jobs, method, services, stack_commands
+from cli import account, api, dataset_jobs, method, services, stack_commands
 from cli.errors import CommandError
 
 EXIT_USER = 1  # something asked for cannot be done; one line says why
@@ -24,7 +24,7 @@ def gfi(debug: bool) -> None:
     """Which pixels made this classifier say that? Answers for whole image datasets."""
 
 
-for module in (stack_commands, dataset_jobs, method, services, account):
+for module in (stack_commands, dataset_jobs, method, services, api, account):
     for command in module.COMMANDS:
         gfi.add_command(command)
 

@@ -115,6 +115,7 @@ class Stack:
         self._prepare()
         self._spawn("scheduler", ["scheduler"])
         self._spawn("control", ["worker", "--queues", "control"])
+        self._spawn("api", ["api", "--port", str(identity["api_port"])])
         for number in range(1, self._workers + 1):
             self._spawn(f"worker-{number}" if self._workers > 1 else "worker", ["worker"])
         self._record_children()
@@ -179,7 +180,7 @@ class Stack:
                 "s3_secret_key": secrets.token_urlsafe(30),
                 "redis_password": secrets.token_urlsafe(24),
             }
-        for name in ("redis_port", "s3_port"):
+        for name in ("redis_port", "s3_port", "api_port"):
             if not _port_is_free(identity.get(name)):
                 identity[name] = free_port()
         _write_private(path, identity)
@@ -192,6 +193,7 @@ class Stack:
             "redis_url": valkey.url,
             "s3_endpoint": s3.url,
             "s3_bucket": BUCKET,
+            "api_url": f"http://{HOST}:{identity['api_port']}",
             "s3_access_key": identity["s3_access_key"],
             "s3_secret_key": identity["s3_secret_key"],
             # A dead worker's shard is back within seconds on one machine; a cluster wants 90 s.

@@ -1,5 +1,8 @@
 """`gfi up`, `gfi down`, `gfi demo`: the embedded stack from the command line."""
 
+import os
+import stat
+import sys
 from pathlib import Path
 
 import click
@@ -21,9 +24,31 @@ def up(detach: bool, workers: int) -> None:
     if detach:
         run_background(home, workers)
         click.echo(f"running in {home}; gfi down stops it")
+        _invite()
         return
     stack = Stack(home, workers=workers, say=lambda line: click.echo(line))
-    run_foreground(stack, lambda: click.echo(f"running in {home}; Ctrl-C stops it"))
+
+    def ready() -> None:
+        click.echo(f"running in {home}; Ctrl-C stops it")
+        _invite()
+
+    run_foreground(stack, ready)
+
+
+def _invite() -> None:
+    """Where the dashboard is, with a way in; not into a file, where a secret would be left lying about."""
+    from cli.api import sign_in_link
+    from cli.stack import open_stack
+
+    home = home_directory()
+    url = (running_stack(home) or {}).get("api_url")
+    if url is None:
+        return
+    if not stat.S_ISREG(os.fstat(sys.stdout.fileno()).st_mode):
+        _, database = open_stack()
+        click.echo(f"dashboard, once, within 15 minutes: {sign_in_link(database, url)}")
+    else:
+        click.echo(f"dashboard: {url} (gfi open prints a link that signs you in)")
 
 
 @click.command()

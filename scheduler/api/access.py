@@ -21,13 +21,13 @@ from fastapi import Depends, Request
 from fastapi.security import APIKeyCookie, HTTPBearer
 
 from scheduler.api.problems import Refused
+from scheduler.tokens import LINK
 from store import ledger
 from store.database import Database
 from store.ledger import Token
 
 COOKIE = "gfi_session"
 CSRF_HEADER = "x-gfi-csrf"
-LINK, SESSION = "link", "session"
 _CONTAINS = {"admin": {"admin", "submit", "read"}, "submit": {"submit", "read"}, "read": {"read"}}
 
 

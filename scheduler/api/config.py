@@ -53,13 +53,13 @@ class ApiSettings(BaseModel):
     def load(cls, environ: Mapping[str, str] | None = None) -> Self:
         """From the environment. StoreError names a variable whose value does not parse."""
         environ = os.environ if environ is None else environ
-        values = {}
+        values: dict[str, Any] = {}
         for name in cls.model_fields:
             variable = f"GFI_{name.upper()}" if name.startswith("webhook_") else f"GFI_API_{name.upper()}"
             if given := environ.get(variable):
                 values[name] = given
         try:
-            return cls(**values)  # type: ignore[arg-type]
+            return cls(**values)
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
             name = str(first["loc"][0])

@@ -16,6 +16,7 @@ from urllib.parse import unquote
 import structlog
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.requests import cookie_parser
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -161,7 +162,8 @@ class Guard:
             if message["type"] == "http.request":
                 taken += len(message.get("body", b""))
                 if taken > scope["state"]["max_body"]:
-                    raise Refused(413, f"the body is larger than {scope['state']['max_body']} bytes")
+                    # Of a kind that FastAPI lets through from inside its parsing of the body.
+                    raise HTTPException(413, f"the body is larger than {scope['state']['max_body']} bytes")
             return message
 
         return metered

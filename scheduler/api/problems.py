@@ -1,5 +1,6 @@
 """Errors as RFC 9457 problem details, each with advice: what is wrong, and what to do about it."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -64,14 +65,17 @@ class Refused(Exception):
         self.status, self.detail, self.advice, self.headers = status, detail, advice, headers or {}
 
 
-def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """`responses=` of a route: these problems, and those any request may meet."""
+def documented(
+    *statuses: int, also: Mapping[int | str, dict[str, Any]] | None = None
+) -> dict[int | str, dict[str, Any]]:
+    """`responses=` of a route: these problems, those any request may meet, and `also`."""
     always = (400, 401, 403, 422, 429, 503)
     schema = {"schema": {"$ref": "#/components/schemas/Problem"}}
-    return {
+    problems: dict[int | str, dict[str, Any]] = {
         status: {"description": KINDS[status][0], "content": {MEDIA_TYPE: schema}}
         for status in sorted({*always, *statuses})
     }
+    return problems | dict(also or {})
 
 
 def problem(

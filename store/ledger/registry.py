@@ -207,17 +207,21 @@ def verify_token(db: Database, plain: str) -> Token | None:
     return Token(found.id, found.name, tuple(found.scopes), found.limits or {})
 
 
-def revoke_token(db: Database, token_id: str, *, actor: str = "local") -> None:
-    """Make a token worthless from now on. NotFound when there is none with this id."""
+def revoke_token(db: Database, token_id: str, *, actor: str = "local") -> bool:
+    """Make a token worthless from now on. False when it was so already: of two callers who redeem a one-time
+    token, one gets True. NotFound when there is none with this id.
+    """
     with db.begin() as connection:
+        mine = tokens.c.id == token_id
         changed = connection.execute(
-            sa.update(tokens)
-            .where(tokens.c.id == token_id)
-            .values(revoked_at=sa.func.coalesce(tokens.c.revoked_at, now()))
+            sa.update(tokens).where(mine, tokens.c.revoked_at.is_(None)).values(revoked_at=now())
         )
-        if not changed.rowcount:
+        if changed.rowcount:
+            record(connection, actor, "token.revoked", None, {"id": token_id})
+            return True
+        if connection.execute(sa.select(tokens.c.id).where(mine)).scalar() is None:
             raise NotFound(f"no token {token_id}; `gfi tokens` lists them")
-        record(connection, actor, "token.revoked", None, {"id": token_id})
+        return False
 
 
 def _hash(plain: str) -> str:

@@ -1,0 +1,199 @@
+"""A whole service to call: database, bucket and Redis are real servers, the worker is played by the ledger."""
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+
+import samples
+from cli.servers import Server
+from datasets.files import version_of
+from scheduler.api import create_app
+from store import ledger, parts, queries
+from store.database import Database
+from store.objects import Bucket
+from store.parts import PartHeader, PartRow
+from store.records import PartRecord, ResultRecord, new_id
+from store.settings import Settings
+from store.tables import ControlKind, ImageStatus
+from tests.servers import S3_ACCESS_KEY, S3_SECRET_KEY
+
+MODEL = "tiny"
+DIGEST = "0" * 64
+
+
+def model_record() -> dict[str, Any]:
+    """What registration stores of a network with three classes."""
+    chosen = {"inverted": "features.4", "weighed": ["features.2:relu"], "how": "preset"}
+    return {
+        "reference": MODEL,
+        "digest": DIGEST,
+        "input_size": [64, 64],
+        "preprocess": {"size": [64, 64]},
+        "output": "softmax",
+        "classes": 3,
+        "class_names": ["cat", "coffee", "rocket"],
+        "wordnet_ids": [],
+        "layers": [
+            {"name": "features.2", "type": "Conv2d", "shape": [8, 14, 14], "rectified": False},
+            {"name": "features.4", "type": "Conv2d", "shape": [8, 7, 7], "rectified": False},
+        ],
+        "chosen": {"paper": chosen, "released": chosen},
+        "parameters": 1000,
+    }
+
+
+@dataclass
+class World:
+    """The service and what stands behind it."""
+
+    client: TestClient
+    database: Database
+    bucket: Bucket
+    settings: Settings
+    photographs: Path
+    tokens: dict[str, str]
+
+    def call(self, method: str, path: str, scope: str = "admin", **how: Any) -> Any:
+        """A request with a token of this scope."""
+        headers = {"Authorization": f"Bearer {self.tokens[scope]}"} | how.pop("headers", {})
+        return self.client.request(method, path, headers=headers, **how)
+
+    def submit(self, scope: str = "admin", headers: dict[str, str] | None = None, **fields: Any) -> Any:
+        """POST /v1/jobs."""
+        body = {"dataset": str(self.photographs), "model": MODEL, "new": True} | fields
+        return self.call("POST", "/v1/jobs", scope, json=body, headers=headers or {})
+
+    def planned(self, total: int = 0, size: int = 8, **fields: Any) -> str:
+        """A submitted job that a planner has planned: its id."""
+        job = self.submit(**fields).json()["job"]["id"]
+        while (claim := ledger.claim_control(self.database, "planner", 60.0)) is not None:
+            if claim.kind is not ControlKind.PLAN:
+                assert ledger.finish_control(self.database, claim)
+                continue
+            total = total or len(self.names)
+            bounds = [(at, min(at + size, total)) for at in range(0, total, size)]
+            assert ledger.finish_planning(
+                self.database, claim, manifest_key=f"jobs/{job}/manifest.parquet", manifest_digest="m" * 64,
+                total=total, shards=bounds,
+            )  # fmt: skip
+        return str(job)
+
+    @property
+    def names(self) -> list[str]:
+        """The photographs' keys in listing order."""
+        return sorted(path.name for path in self.photographs.iterdir())
+
+    def explained(self, broken: int = 1, **fields: Any) -> str:
+        """A finished job over the photographs: a real part in the bucket, the last `broken` images errors."""
+        job = self.planned(size=64, **fields)
+        claim = ledger.claim_shard(self.database, "worker", "explain", 60.0)
+        assert claim is not None
+        rows = [self._row(claim.start + at, key, broken) for at, key in enumerate(self.names)]
+        header = PartHeader(
+            job_id=job, shard_id=claim.shard_id, fence=claim.fence, model_digest=DIGEST,
+            method_digest=claim.config["method_digest"], recipe=claim.config["recipe"],
+            layers=claim.config["layers"], profile={"device_kind": "cpu"}, align_corners=False,
+            input_size=(64, 64), code_version="test", model_reference=MODEL,
+        )  # fmt: skip
+        part = parts.write(header, rows)
+        key = parts.part_key(job, claim.shard_id, claim.fence)
+        self.bucket.put(key, part.data)
+        record = PartRecord(new_id(), key, part.sha256, len(part.data), part.rows)
+        names = {each for each in ResultRecord.__dataclass_fields__ if each != "part_row"}
+        results = [
+            ResultRecord(**{n: getattr(row, n) for n in names}, part_row=at) for at, row in enumerate(rows)
+        ]
+        assert ledger.commit_shard(self.database, claim, claim.stop, record, results)
+        ledger.finish_jobs(self.database)
+        return job
+
+    def _row(self, row: int, key: str, broken: int) -> PartRow:
+        version = version_of((self.photographs / key).stat())
+        if row >= len(self.names) - broken:
+            return PartRow(
+                row=row, key=key, status=ImageStatus.ERROR, error="not a photograph", error_class="unreadable"
+            )
+        from PIL import Image
+
+        with Image.open(self.photographs / key) as image:
+            width, height = image.size
+        ys, xs = np.mgrid[0:14, 0:14] / 13.0
+        grid = np.exp(-((xs - 0.3 - 0.03 * row) ** 2 + (ys - 0.5) ** 2) / 0.05).astype(np.float32)
+        side = min(width, height)
+        left, top = (width - side) / 2, (height - side) / 2
+        return PartRow(
+            row=row, key=key, version=version, status=ImageStatus.OK, target=row % 3, prediction=(row + 1) % 3,
+            probability=0.9, kept=0.5 + row / 100, removed=0.1, grid=grid, iterations=80,
+            original_size=(height, width), box=(left, top, left + side, top + side),
+            area=row / 50, metrics={"deletion": 0.2, "insertion": 0.5 + row / 100},
+        )  # fmt: skip
+
+
+def environment(database_url: str, s3: Server, valkey: Server, home: Path, **more: str) -> dict[str, str]:
+    """GFI_* variables of a service."""
+    return {
+        "GFI_HOME": str(home),
+        "GFI_DATABASE_URL": database_url,
+        "GFI_REDIS_URL": valkey.url,
+        "GFI_S3_ENDPOINT": s3.url,
+        "GFI_S3_BUCKET": "gfi-api",
+        "GFI_S3_ACCESS_KEY": S3_ACCESS_KEY,
+        "GFI_S3_SECRET_KEY": S3_SECRET_KEY,
+        "GFI_DATASET_ROOTS": str(home / "data"),
+        **more,
+    }
+
+
+def make_world(variables: dict[str, str], patch: pytest.MonkeyPatch, client: Any = None) -> World:
+    """A service under these variables, with tokens, a model and photographs."""
+    for name, value in variables.items():
+        patch.setenv(name, value)
+    settings = Settings.load()
+    database = Database(settings.require_database())
+    bucket = Bucket.from_settings(settings)
+    bucket.ensure()
+    photographs = Path(variables["GFI_DATASET_ROOTS"]) / "photographs"
+    if not photographs.exists():
+        photographs.mkdir(parents=True)
+        wanted = sorted(p for p in Path(samples.__file__).parent.rglob("*") if p.suffix in (".jpg", ".png"))
+        for path in wanted[:9]:
+            shutil.copy(path, photographs / path.name)
+        (photographs / "zz-broken.jpg").write_bytes(b"not a photograph")
+    if queries.find_model(database, MODEL) is None:
+        ledger.save_model(database, MODEL, DIGEST, model_record(), actor="test")
+    tokens = {
+        scope: ledger.create_token(database, f"{scope}-test", [scope])[1]
+        for scope in ("read", "submit", "admin")
+    }
+    return World(client, database, bucket, settings, photographs, tokens)
+
+
+@pytest.fixture
+def world(
+    database_url: str, s3: Server, valkey: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[World]:
+    """The service on SQLite and on PostgreSQL."""
+    made = make_world(environment(database_url, s3, valkey, tmp_path), monkeypatch)
+    with TestClient(create_app(), raise_server_exceptions=False) as client:
+        made.client = client
+        yield made
+    made.database.dispose()
+
+
+@pytest.fixture
+def one_world(
+    sqlite_files: Any, s3: Server, valkey: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[World]:
+    """The service on SQLite alone, for what does not depend on the database."""
+    url = sqlite_files.create()
+    made = make_world(environment(url, s3, valkey, tmp_path), monkeypatch)
+    with TestClient(create_app(), raise_server_exceptions=False) as client:
+        made.client = client
+        yield made
+    made.database.dispose()

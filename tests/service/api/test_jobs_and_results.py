@@ -1,0 +1,202 @@
+"""Submitting, listing, paging, cancelling; results and pictures, on SQLite and PostgreSQL with a real bucket."""
+
+import io
+import json
+import subprocess
+import sys
+
+import numpy as np
+from PIL import Image
+
+from store import queries
+from tests.service.api.conftest import World
+
+
+def test_the_api_never_loads_torch_and_needs_nothing_to_be_made() -> None:
+    code = (
+        "import sys, os\n"
+        "for name in list(os.environ):\n"
+        "    name.startswith('GFI_') and os.environ.pop(name)\n"
+        "from scheduler.api import create_app\n"
+        "app = create_app(); app.openapi()\n"
+        "import scheduler.client\n"
+        "assert 'torch' not in sys.modules, 'torch was loaded'\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd="/")
+
+
+def test_a_job_is_submitted_once_per_idempotency_key(world: World) -> None:
+    headers = {"Idempotency-Key": "monday"}
+    first = world.submit("submit", headers)
+    assert first.status_code == 201, first.text
+    assert first.json()["created"]
+    job = first.json()["job"]
+    assert first.headers["location"] == f"/v1/jobs/{job['id']}"
+    assert job["state"] == "queued"
+    assert job["owner"] == "submit-test"
+    again = world.submit("submit", headers)
+    assert (again.status_code, again.json()["created"], again.json()["job"]["id"]) == (200, False, job["id"])
+    other = world.submit("submit", headers, preset="released")
+    assert (other.status_code, other.headers["content-type"]) == (409, "application/problem+json")
+    # The same work without a key, while it is under way, is the same job.
+    same = world.submit("submit", new=False)
+    assert (same.status_code, same.json()["job"]["id"]) == (200, job["id"])
+    assert len(world.call("GET", "/v1/jobs").json()["items"]) == 1
+
+
+def test_jobs_are_listed_newest_first_by_page_and_filter(world: World) -> None:
+    ids = [world.submit(name=f"night {n}").json()["job"]["id"] for n in range(5)]
+    seen, after = [], None
+    while True:
+        page = world.call("GET", "/v1/jobs", params={"limit": 2} | ({"after": after} if after else {})).json()
+        seen += [job["id"] for job in page["items"]]
+        after = page["next"]
+        if after is None:
+            break
+    assert seen == sorted(ids, reverse=True)
+    found = world.call("GET", "/v1/jobs", params={"search": "night 3"}).json()["items"]
+    assert [job["id"] for job in found] == [ids[3]]
+    assert world.call("GET", "/v1/jobs", params={"state": "running"}).json()["items"] == []
+    assert world.call("GET", "/v1/jobs", params={"owner": "nobody"}).json()["items"] == []
+
+
+def test_delete_cancels_and_says_so_twice(world: World) -> None:
+    job = world.planned()
+    done = world.call("DELETE", f"/v1/jobs/{job}")
+    assert done.json() == {"job": job, "changed": True, "state": "cancelled"}
+    assert world.call("DELETE", f"/v1/jobs/{job}").json()["changed"] is False
+    assert world.call("GET", f"/v1/jobs/{job}").json()["state"] == "cancelled"
+
+
+def test_only_the_owner_or_an_administrator_changes_a_job(world: World) -> None:
+    job = world.submit("admin").json()["job"]["id"]
+    for method, path in (("DELETE", ""), ("POST", "/pause"), ("DELETE", "/data")):
+        refused = world.call(method, f"/v1/jobs/{job}{path}", "submit")
+        assert refused.status_code == 403
+    own = world.submit("submit").json()["job"]["id"]
+    assert world.call("POST", f"/v1/jobs/{own}/pause", "submit").json()["state"] == "paused"
+    assert world.call("GET", f"/v1/jobs/{own}").json()["shown_state"] == "paused"
+    assert world.call("POST", f"/v1/jobs/{own}/resume", "admin").json()["changed"]
+    assert world.call("PUT", f"/v1/jobs/{own}/priority", "submit", json={"priority": 7}).json()["changed"]
+
+
+def test_results_are_paged_by_key_filtered_sorted_and_streamed(world: World) -> None:
+    job = world.explained()
+    base = f"/v1/jobs/{job}/results"
+    total = len(world.names)
+
+    def everything(**params: object) -> list[dict]:
+        rows, after = [], None
+        while True:
+            page = world.call("GET", base, params={"limit": 3} | params | ({"after": after} if after else {}))
+            assert page.status_code == 200, page.text
+            rows += page.json()["items"]
+            after = page.json()["next"]
+            if after is None:
+                return rows
+
+    rows = everything()
+    assert [row["row"] for row in rows] == list(range(total))
+    assert rows[0]["target_name"] == "cat"
+    assert [row["row"] for row in everything(sort="insertion", descending=True)][:3] == [
+        total - 2, total - 3, total - 4,
+    ]  # fmt: skip
+    assert everything(sort="insertion")[-1]["status"] == "error"  # without a number: last
+    assert [row["row"] for row in everything(status="error")] == [total - 1]
+    assert all(row["prediction"] == 1 for row in everything(prediction=1))
+    assert [row["row"] for row in everything(metric="area", at_least=0.05, at_most=0.09)] == [3, 4]
+    lines = world.call("GET", base, headers={"Accept": "application/x-ndjson"})
+    assert lines.headers["content-type"].startswith("application/x-ndjson")
+    parsed = [json.loads(line) for line in lines.text.splitlines()]
+    assert parsed == rows
+    assert world.call("GET", base, params={"format": "jsonl", "status": "ok"}).text.count("\n") == total - 1
+    bad = world.call("GET", base, params={"after": "bm9uc2Vuc2U"})
+    assert (bad.status_code, bad.json()["title"]) == (422, "Does not fit")
+
+
+def test_one_explanation_says_what_made_it_and_draws_its_mask(world: World) -> None:
+    job = world.explained()
+    one = world.call("GET", f"/v1/jobs/{job}/results/2").json()
+    assert one["made_by"]["model_digest"] == "0" * 64
+    assert one["grid_size"] == [14, 14]
+    assert one["input_size"] == [64, 64]
+    with Image.open(world.photographs / world.names[2]) as photograph:
+        width, height = photograph.size
+    assert one["original_size"] == [height, width]
+    stored = world.call("GET", f"/v1/jobs/{job}/results/2/mask.npy")
+    mask = np.load(io.BytesIO(stored.content), allow_pickle=False)
+    assert (mask.shape, mask.dtype) == ((64, 64), np.float32)
+    picture = world.call("GET", f"/v1/jobs/{job}/results/2/mask.png", params={"size": 200})
+    assert picture.headers["content-type"] == "image/png"
+    drawn = Image.open(io.BytesIO(picture.content))
+    assert max(drawn.size) == 200
+    assert abs(drawn.width / drawn.height - width / height) < 0.02
+    if width != height:  # clear where the network never looked
+        assert drawn.mode == "LA"
+        assert np.asarray(drawn)[0, 0, 1] == (0 if width > height else np.asarray(drawn)[0, 0, 1])
+    for name in ("overlay.png", "photo.jpg"):
+        answer = world.call("GET", f"/v1/jobs/{job}/results/2/{name}", params={"size": 96})
+        assert answer.status_code == 200, answer.text
+        assert max(Image.open(io.BytesIO(answer.content)).size) == 96
+        again = world.call(
+            "GET", f"/v1/jobs/{job}/results/2/{name}", params={"size": 96},
+            headers={"If-None-Match": answer.headers["etag"]},
+        )  # fmt: skip
+        assert again.status_code == 304
+    assert world.call("GET", f"/v1/jobs/{job}/results/2/mask.png", params={"map": "jet"}).status_code == 200
+    broken = world.call("GET", f"/v1/jobs/{job}/results/{len(world.names) - 1}/mask.png")
+    assert broken.status_code == 404
+    assert "not a photograph" in broken.json()["detail"]
+
+
+def test_a_photograph_that_changed_is_not_shown_as_the_one_explained(world: World) -> None:
+    job = world.explained()
+    path = world.photographs / world.names[1]
+    path.write_bytes(path.read_bytes() + b" ")
+    assert world.call("GET", f"/v1/jobs/{job}/results/1/photo.jpg").status_code == 409
+
+
+def test_failures_are_listed_by_class_and_tried_again(world: World) -> None:
+    job = world.explained(broken=2)
+    failures = world.call("GET", f"/v1/jobs/{job}/failures").json()
+    assert [(each["error_class"], each["images"]) for each in failures] == [("unreadable", 2)]
+    retried = world.call("POST", f"/v1/jobs/{job}/retry", json={"statuses": ["error"]})
+    assert (retried.status_code, retried.json()["state"]) == (202, "planning")
+    assert world.call("POST", f"/v1/jobs/{job}/retry", json={}).status_code == 409
+
+
+def test_flags_are_kept_with_their_notes_and_exported(world: World) -> None:
+    job = world.explained()
+    put = world.call("PUT", f"/v1/jobs/{job}/results/3/flag", json={"flag": "wrong", "note": "=HYPERLINK(1)"})
+    assert put.status_code == 204
+    assert world.call("GET", f"/v1/jobs/{job}/flags").json()[0]["note"] == "=HYPERLINK(1)"
+    exported = world.call("GET", f"/v1/jobs/{job}/flags", params={"format": "csv"}).text
+    assert "'=HYPERLINK(1)" in exported  # no spreadsheet runs it
+    flagged = world.call("GET", f"/v1/jobs/{job}/results", params={"flagged": True}).json()["items"]
+    assert [row["row"] for row in flagged] == [3]
+    assert world.call("PUT", f"/v1/jobs/{job}/results/999/flag", json={}).status_code == 404
+    assert world.call("DELETE", f"/v1/jobs/{job}/results/3/flag").status_code == 204
+    assert world.call("GET", f"/v1/jobs/{job}/flags").json() == []
+
+
+def test_a_deleted_job_leaves_nothing_but_its_audit(world: World) -> None:
+    job = world.explained()
+    assert list(world.bucket.list(f"parts/{job}/"))
+    assert world.call("DELETE", f"/v1/jobs/{job}/data").json()["state"] == "deleted"
+    assert not list(world.bucket.list(f"parts/{job}/"))
+    assert world.call("GET", f"/v1/jobs/{job}").status_code == 404
+    assert queries.list_audit(world.database, job_id=job)[0]["action"] == "job.deleted"
+
+
+def test_validate_and_estimate_start_nothing(world: World) -> None:
+    body = {"dataset": str(world.photographs), "model": "tiny", "metrics": ["deletion"]}
+    valid = world.call("POST", "/v1/jobs/validate", "submit", json=body)
+    assert valid.status_code == 200, valid.text
+    assert len(valid.json()["config_digest"]) == 64
+    cost = world.call("POST", "/v1/jobs/estimate", "submit", json=body).json()
+    assert (cost["images"], cost["complete"], cost["device_seconds"]) == (len(world.names), True, None)
+    assert cost["bucket_bytes"] > cost["images"] * 14 * 14 * 4
+    wrong = world.call("POST", "/v1/jobs/validate", "submit", json=body | {"layers": "features.9"})
+    assert wrong.status_code == 422
+    assert "features.4" in wrong.json()["detail"]
+    assert world.call("GET", "/v1/jobs").json()["items"] == []
