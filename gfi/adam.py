@@ -41,9 +41,9 @@ class Adam:
 
     def reset(self) -> None:
         """A new Adam for every row."""
-        self.mean.zero_()
-        self.square.zero_()
-        self.count.zero_()
+        self.mean = torch.zeros_like(self.mean)
+        self.square = torch.zeros_like(self.square)
+        self.count = torch.zeros_like(self.count)
 
     def update(self, omega: Tensor, gradient: Tensor, halving: bool) -> Tensor:
         """The next ω of every row, (B, K), not yet clipped. halving: the rate halves every few steps."""

@@ -9,6 +9,7 @@ Nothing is downloaded and no code comes from a caller. `Classifier.record()` is 
 torch-free rooms work with.
 """
 
+import copy
 import hashlib
 import json
 from dataclasses import dataclass
@@ -180,12 +181,12 @@ def of(
     module: nn.Module, size: tuple[int, int], channels: int = 3, output: Output = "softmax",
     preprocess: Preprocess | None = None,
 ) -> Classifier:  # fmt: skip
-    """A classifier around a network already in memory; `preprocess` defaults to ImageNet's."""
+    """A classifier around a copy of a network already in memory; `preprocess` defaults to ImageNet's."""
     if preprocess is None:
         mean, std = Preprocess.mean, Preprocess.std
         preprocess = Preprocess(size, channels, mean if channels == 3 else (0.5,) * channels,
                                 std if channels == 3 else (0.5,) * channels)  # fmt: skip
-    return Classifier(module, type(module).__name__, preprocess, output)
+    return Classifier(copy.deepcopy(module), type(module).__name__, preprocess, output)
 
 
 def from_description(description: registry.Description, reference: str) -> Classifier:
@@ -194,11 +195,14 @@ def from_description(description: registry.Description, reference: str) -> Class
     classifier = Classifier(
         d.module, reference, d.preprocess, cast(Output, d.output), d.class_names, d.wordnet_ids, d.layers
     )
-    k = classifier.classes
+    try:
+        k = classifier.classes
+        if d.layers is not None:
+            layer_names.check(d.layers, [(c.name, c.kind) for c in classifier.calls], reference)
+    except MethodError as error:
+        raise MethodError(f"{d.origin}: {error}") from error
     if d.class_names and len(d.class_names) != k:
         raise MethodError(f"{d.origin}: {len(d.class_names)} class names for a network of {k} classes")
-    if d.layers is not None:
-        layer_names.check(d.layers, [(c.name, c.kind) for c in classifier.calls], reference)
     return classifier
 
 

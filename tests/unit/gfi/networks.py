@@ -1,0 +1,58 @@
+"""Small seeded classifiers and images for the tests of the method."""
+
+import torch
+from torch import Tensor, nn
+from torchvision import models
+
+
+def seeded(name: str) -> nn.Module:
+    """torchvision's AlexNet, VGG-11 or ResNet-18 from seed 0, in float64.
+
+    AlexNet and VGG are doubled in every layer: with their default initialisation features are so small that
+    the penalty kills every weight. Their heads are narrow, to spare the tests 100 M weights.
+    """
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        net = models.get_model(name, weights=None, num_classes=10)
+        if name != "resnet18":
+            wide = 256 * 36 if name == "alexnet" else 512 * 49
+            net.classifier = nn.Sequential(nn.Linear(wide, 64), nn.ReLU(), nn.Linear(64, 10))
+            for module in net.modules():
+                if isinstance(module, nn.Conv2d | nn.Linear):
+                    module.weight.data *= 2
+    return net.eval().double().requires_grad_(False)
+
+
+def smooth_images(count: int, size: int, channels: int = 3, seed: int = 1) -> Tensor:
+    """(count, channels, size, size) float64, smooth enough that blurring them is not all there is to see."""
+    coarse = torch.randn(
+        count,
+        channels,
+        size // 8,
+        size // 8,
+        generator=torch.Generator().manual_seed(seed),
+        dtype=torch.float64,
+    )
+    return nn.functional.interpolate(coarse, (size, size), mode="bicubic")
+
+
+class Small(nn.Module):
+    """Three convolutions, two grids, a head: quick enough to run a hundred times."""
+
+    def __init__(self, channels: int = 3, classes: int = 5, width: int = 10, seed: int = 0) -> None:
+        super().__init__()
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            self.stem = nn.Conv2d(channels, width, 3, 2, 1)
+            self.relu = nn.ReLU(inplace=True)
+            self.body = nn.Conv2d(width, width + 1, 3, 1, 1)
+            self.act = nn.ReLU()
+            self.pool = nn.MaxPool2d(2)
+            self.head = nn.Linear(width + 1, classes)
+        for module in (self.stem, self.body, self.head):
+            module.weight.data *= 4
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.relu(self.stem(x))
+        x = self.pool(self.act(self.body(x)))
+        return self.head(x.mean((2, 3)))
