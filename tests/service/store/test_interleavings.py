@@ -47,7 +47,7 @@ from store.tables import (
 )
 from tests.service.store.acting import LEASE, OVER, part, plan_claimed, records
 
-EXAMPLES = int(os.environ.get("GFI_TEST_EXAMPLES", "25"))
+EXAMPLES = int(os.environ.get("GFI_TEST_EXAMPLES", "45"))
 STATUSES = st.sampled_from([ImageStatus.OK, ImageStatus.OK, ImageStatus.ERROR, ImageStatus.NOT_SETTLED])
 
 
@@ -173,6 +173,27 @@ class House(RuleBasedStateMachine):
     def absolve(self, data: st.DataObject) -> None:
         ledger.absolve(self.db, data.draw(st.sampled_from(self.claims)))
 
+    # What rarely comes about by single steps alone.
+
+    @rule()
+    def taken_over(self) -> None:
+        """A worker is frozen, its shard goes to another; later steps may wake the first."""
+        frozen = ledger.claim_shard(self.db, "frozen", "explain", OVER)
+        if frozen is not None:
+            self.claims.append(frozen)
+            ledger.expire_leases(self.db)
+            if (other := ledger.claim_shard(self.db, "other", "explain", LEASE, frozen.shard_id)) is not None:
+                self.claims.append(other)
+
+    @rule(status=STATUSES)
+    def work_off(self, status: ImageStatus) -> None:
+        """All that waits is done, and what can end ends."""
+        while (claim := ledger.claim_shard(self.db, "w", "explain", LEASE)) is not None:
+            self.claims.append(claim)
+            assert self._commit(claim, claim.stop, status)
+        ledger.finish_jobs(self.db)
+        self._work_control()
+
     # What must be true after each step.
 
     @invariant()
@@ -219,6 +240,8 @@ class House(RuleBasedStateMachine):
                 self.job_states[job.id] = after
                 assert before is None or _reachable(TRANSITIONS, before, after)
         for row in self._shards():
+            if self.job_states[row.job_id] in TERMINAL:
+                assert row.state != ShardState.PENDING
             assert row.fence >= self.fences.get(row.id, 0)
             self.fences[row.id] = row.fence
             before_, after_ = self.shard_states.get(row.id), ShardState(row.state)

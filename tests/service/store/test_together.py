@@ -1,0 +1,107 @@
+"""Everything at once: workers, schedulers and people in threads of their own, on one database.
+
+Where `test_interleavings` chooses the order of whole transactions, here they really overlap. A deadlock would
+show as an error; a lost or doubled row in the tables at the end.
+"""
+
+import contextlib
+import random
+import threading
+import time
+
+import sqlalchemy as sa
+
+from store import ledger, queries
+from store.database import Database
+from store.errors import Conflict
+from store.records import JobSpec
+from store.tables import ControlKind, ImageStatus, ShardState, shards
+from tests.service.store.acting import LEASE, OVER, part, plan, recorded, records
+
+IMAGES = 60
+RUN_S = 3.0
+
+
+def test_workers_schedulers_and_people_at_once_lose_and_double_nothing(database: Database) -> None:
+    jobs = [plan(database, total=IMAGES, size=6) for _ in range(3)]
+    ends = time.monotonic() + RUN_S
+    errors: list[BaseException] = []
+
+    def until_the_end(seed: int, act) -> threading.Thread:
+        def run() -> None:
+            chance = random.Random(seed)
+            try:
+                while time.monotonic() < ends:
+                    act(chance)
+            except BaseException as error:
+                errors.append(error)
+
+        thread = threading.Thread(target=run)
+        thread.start()
+        return thread
+
+    def worker(chance: random.Random) -> None:
+        claim = ledger.claim_shard(database, "w", "explain", OVER if chance.random() < 0.2 else LEASE)
+        if claim is None:
+            time.sleep(0.01)
+            return
+        ledger.renew_lease(database, claim, OVER if chance.random() < 0.2 else LEASE, in_flight=[claim.start])
+        upto = chance.randint(claim.start + 1, claim.stop)
+        if chance.random() < 0.2:
+            ledger.release_shard(database, claim, "SIGTERM")
+        else:
+            rows = records(range(claim.start, upto))
+            ledger.commit_shard(database, claim, upto, part(claim, len(rows)), rows)
+
+    def scheduler(chance: random.Random) -> None:
+        ledger.expire_leases(database)
+        ledger.dispatch(database, 8, LEASE)
+        ledger.finish_jobs(database)
+        while (task := ledger.claim_control(database, "c", LEASE)) is not None:
+            if task.kind is ControlKind.RETRY:
+                ledger.finish_retry(database, task, manifest_key=None, total=0, shards=[])
+            else:
+                ledger.finish_control(database, task)
+        time.sleep(0.02)
+
+    def person(chance: random.Random) -> None:
+        job = chance.choice(jobs)
+        act = chance.choice([ledger.cancel_job, ledger.retry_job, ledger.pause_job, ledger.resume_job])
+        with contextlib.suppress(Conflict):
+            act(database, job)
+        ledger.submit_job(database, JobSpec(config={"same": True}))
+        queries.job_progress(database, job)
+        time.sleep(0.02)
+
+    threads = [until_the_end(seed, worker) for seed in range(4)]
+    threads += [until_the_end(seed, scheduler) for seed in (11, 12)]
+    threads += [until_the_end(21, person)]
+    for thread in threads:
+        thread.join()
+    assert errors == []
+
+    # Work the house empty: whatever was cancelled is retried, whatever is held runs out.
+    for job in jobs:
+        while True:
+            with database.begin() as connection:
+                connection.execute(
+                    sa.update(shards).where(shards.c.state == ShardState.LEASED.value).values(lease_until=0.0)
+                )
+            ledger.expire_leases(database)
+            state = queries.get_job(database, job)
+            if state.ended and len(recorded(database, job)) == IMAGES:
+                break
+            if state.ended:
+                ledger.retry_job(database, job)
+            else:
+                ledger.resume_job(database, job)
+            scheduler(random.Random(0))
+            while (claim := ledger.claim_shard(database, "w", "explain", LEASE)) is not None:
+                rows = records(
+                    range(claim.start, claim.stop), ImageStatus.ERROR if claim.convicted else ImageStatus.OK
+                )
+                assert ledger.commit_shard(database, claim, claim.stop, part(claim, len(rows)), rows)
+            ledger.finish_jobs(database)
+        spans = sorted((row["start"], row["stop"]) for row in queries.list_shards(database, job, limit=1000))
+        assert [start for start, _ in spans] == [0, *(stop for _, stop in spans[:-1])]
+        assert queries.job_progress(database, job).done == IMAGES
