@@ -75,9 +75,11 @@ class Services:
     @cached_property
     def device_kind(self) -> str:
         """As an execution profile names it: `cpu`, or `cuda:` and the name of the card."""
+        if self.device == "cpu":
+            return "cpu"
         import torch
 
-        return "cpu" if self.device == "cpu" else f"cuda:{torch.cuda.get_device_name(self.device)}"
+        return f"cuda:{torch.cuda.get_device_name(self.device)}"
 
     @cached_property
     def database(self) -> Database:

@@ -1,0 +1,326 @@
+"""A fast engine in place of torch's, and the ways in which a test makes a worker misbehave.
+
+`install()` puts stand-ins for the four modules that load torch (`gfi.engine`, `gfi.preprocess`,
+`workers.engines`, `workers.measure`) into `sys.modules` before the workers are imported. Everything else of the
+worker is the real thing: claim, lease, read-ahead, decoding, part, upload, commit.
+
+The fake engine works in batches and steps and tells of each step, as the real one does. Its grid is the SHA-256 of
+the photograph's pixels, so a mask that was mixed up, made from other bytes or written by halves cannot go unnoticed.
+
+A photograph's first pixel may order a fault (`POISON`): kill the process, hang the decoder, hang the engine.
+`misbehave(config)` adds those that are aimed at a moment: see `AIMS`.
+"""
+
+import contextlib
+import hashlib
+import os
+import random
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass
+from itertools import islice
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gfi.errors import MethodError, Stopped
+from gfi.recipes import Recipe
+
+MODEL = "fake"
+MODEL_DIGEST = hashlib.sha256(b"fake").hexdigest()
+INPUT_SIZE = (8, 8)
+GRID = (4, 4)
+POISON = {"kills": (250, 1, 1), "hangs the decoder": (250, 2, 2), "hangs the engine": (250, 3, 3)}
+
+RECORD = {
+    "reference": MODEL,
+    "digest": MODEL_DIGEST,
+    "class_names": ["a", "b"],
+    "wordnet_ids": [],
+    "layers": [{"name": "features.1", "type": "Conv2d", "shape": [4, 4, 4]}],
+    "chosen": {"paper": {"inverted": "features.1", "weighed": ["features.1"], "reason": "the only one"}},
+}
+"""What registration would have stored of this model."""
+
+
+@dataclass
+class Pace:
+    """How long the optimiser takes; set once a process."""
+
+    steps: int = 4
+    step_s: float = 0.002
+
+
+PACE = Pace()
+
+
+def grid_of(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """The mask (4, 4) in [0, 1] of a photograph: a function of its every pixel."""
+    words = np.frombuffer(hashlib.sha256(rgb.tobytes()).digest(), "<u2")
+    return (words.reshape(GRID) / 65535).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """As `gfi.preprocess.Prepared`; `image` is the photograph itself."""
+
+    image: NDArray[np.uint8]
+    original_size: tuple[int, int]
+    box: tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class Item:
+    """As `gfi.engine.Item`."""
+
+    index: int
+    prepared: Prepared
+    target: int | None = None
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """As `gfi.engine.Explanation`."""
+
+    index: int
+    target: int
+    prediction: int
+    probability: float
+    kept: float
+    removed: float
+    grid: NDArray[np.float32]
+    iterations: int
+    status: str
+    area: float
+    loss: float
+    fill: str
+
+
+class Progress(NamedTuple):
+    """As `gfi.engine.Progress`."""
+
+    step: int
+    indices_in_flight: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Profile:
+    """As `gfi.engine.Profile`."""
+
+    batch: int
+    model_digest: str = MODEL_DIGEST
+    device_kind: str = "cpu"
+    dtype: str = "float32"
+    threads: int = 1
+    resolution: tuple[int, int] = INPUT_SIZE
+
+    def to_json(self) -> dict[str, Any]:
+        """All fields as JSON values."""
+        return {**asdict(self), "resolution": list(self.resolution)}
+
+
+class Preprocess:
+    """The one field of it that a worker reads."""
+
+    size = INPUT_SIZE
+
+
+class Classifier:
+    """As much of `gfi.classifiers.Classifier` as a worker touches."""
+
+    reference = MODEL
+    class_names = RECORD["class_names"]
+    wordnet_ids: tuple[str, ...] = ()
+    preprocess = Preprocess()
+
+    def prepare(self, rgb: NDArray[np.uint8], recipe: Recipe, scale: tuple[float, float]) -> Prepared:
+        """Called in the decoding threads."""
+        if _orders(rgb, "hangs the decoder"):
+            threading.Event().wait()
+        height, width = rgb.shape[:2]
+        return Prepared(rgb, (height, width), (0.0, 0.0, float(width), float(height)))
+
+
+class Engine:
+    """As `gfi.engine.Engine`: batches of one size, progress after every step, `stop` within one."""
+
+    def __init__(self, recipe: Recipe, batch: int) -> None:
+        self.recipe = recipe
+        self.profile = Profile(batch)
+        self.classifier = Classifier()
+
+    def explain_many(
+        self,
+        items: Iterable[Item],
+        progress: Callable[[Progress], None] | None = None,
+        stop: threading.Event | None = None,
+    ) -> Iterator[Explanation]:
+        """Explanations in the order of `items`."""
+        stream, steps = iter(items), 0
+        while group := list(islice(stream, self.profile.batch)):
+            indices = tuple(item.index for item in group)
+            for step in range(PACE.steps):
+                time.sleep(PACE.step_s)
+                for item in group if step == 1 else ():
+                    if _orders(item.prepared.image, "kills"):
+                        os.kill(os.getpid(), signal.SIGKILL)
+                    if _orders(item.prepared.image, "hangs the engine"):
+                        threading.Event().wait()
+                steps += 1
+                if progress is not None:
+                    progress(Progress(steps, indices))
+                if stop is not None and stop.is_set():
+                    raise Stopped(f"stopped with {len(group)} images in flight")
+            yield from map(_explained, group)
+
+
+def _explained(item: Item) -> Explanation:
+    grid = grid_of(item.prepared.image)
+    return Explanation(
+        item.index, item.target or 0, 0, 0.9, 0.8, 0.1, grid, PACE.steps, "ok", float(grid.mean()), 0.0, "blur"
+    )
+
+
+def _orders(rgb: NDArray[np.uint8], fault: str) -> bool:
+    return tuple(rgb[0, 0]) == POISON[fault]
+
+
+class Engines:
+    """As `workers.engines.Engines`."""
+
+    def __init__(self, models_dir: object, device: str, threads: int | None) -> None:
+        self._kept: dict[int, Engine] = {}
+
+    def get(self, config: dict[str, Any], profile: dict[str, Any] | None = None) -> Engine:
+        """The engine for a job's configuration and profile."""
+        batch = (profile or {}).get("batch") or config.get("batch") or 8
+        return self._kept.setdefault(batch, Engine(Recipe.from_json(config["recipe"]), batch))
+
+    def shrink(self, config: dict[str, Any], batch: int) -> None:
+        """Nothing of this size runs out of memory."""
+
+
+class ModelChanged(MethodError):
+    """As `workers.engines.ModelChanged`."""
+
+
+class Metrics:
+    """As `workers.measure.Metrics`, for jobs that measure nothing."""
+
+    def __init__(self, engine: Engine, config: dict[str, Any], beat: Callable[[], None]) -> None:
+        assert not config["metrics"]
+
+    def of(self, *_: object) -> dict[str, float]:
+        """No metrics."""
+        return {}
+
+
+def install() -> None:
+    """Replace the modules that load torch. To be called before `workers.shard` is imported."""
+    stands_for = {
+        "gfi.engine": (Engine, Item, Explanation, Progress),
+        "gfi.preprocess": (Prepared,),
+        "workers.engines": (Engines, ModelChanged),
+        "workers.measure": (Metrics,),
+    }
+    for name, classes in stands_for.items():
+        assert name not in sys.modules, f"{name} was imported before its stand-in"
+        module = ModuleType(name)
+        for each in classes:
+            setattr(module, each.__name__, each)
+        sys.modules[name] = module
+
+
+AIMS = ("after claim", "in renewal", "after upload", "in commit", "after commit")
+"""Moments at which `kill -9` hurts most: the shard is ours and nobody has heard of us; between the statements of a
+renewal and its COMMIT; the part is in the bucket and the ledger does not know; between the statements of a commit
+and its COMMIT; the commit is applied and its worker dies before it hears so."""
+
+
+def misbehave(config: dict[str, Any]) -> None:
+    """Set up this worker process as a scenario wants it.
+
+    pace: {steps, step_s} of the optimiser. aim: one of AIMS, `chance`: how likely each such moment is the last.
+    clock_s: how far this machine's clock is ahead.
+    """
+    for name, value in config.get("pace", {}).items():
+        setattr(PACE, name, value)
+    if config.get("clock_s"):
+        _set_clock(config["clock_s"])
+    if config.get("aim"):
+        _aim(config["aim"], config.get("chance", 1.0))
+
+
+def _aim(aim: str, chance: float) -> None:
+    import sqlalchemy as sa
+
+    from store import ledger
+    from store.objects import Bucket
+
+    dice = random.Random()  # every incarnation of a worker must roll anew
+    inside = threading.local()
+
+    def perhaps() -> None:
+        if dice.random() < chance:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def afterwards(function: Callable[..., Any], only: Callable[..., bool]) -> Callable[..., Any]:
+        def wrapped(*args: Any, **kw: Any) -> Any:
+            answer = function(*args, **kw)
+            if answer is not None and only(*args):
+                perhaps()
+            return answer
+
+        return wrapped
+
+    def before_commit(function: Callable[..., Any]) -> Callable[..., Any]:
+        @sa.event.listens_for(sa.Engine, "commit")
+        def _(connection: sa.Connection) -> None:
+            if getattr(inside, "it", False):
+                perhaps()
+
+        def wrapped(*args: Any, **kw: Any) -> Any:
+            inside.it = True
+            try:
+                return function(*args, **kw)
+            finally:
+                inside.it = False
+
+        return wrapped
+
+    if aim == "after claim":
+        ledger.claim_shard = afterwards(ledger.claim_shard, lambda *_: True)
+    elif aim == "in renewal":
+        ledger.renew_lease = before_commit(ledger.renew_lease)
+    elif aim == "after upload":
+        Bucket.put = afterwards(Bucket.put, lambda _, key, *rest: key.startswith("parts/"))  # type: ignore[method-assign]
+    elif aim == "in commit":
+        ledger.commit_shard = before_commit(ledger.commit_shard)
+    elif aim == "after commit":
+        ledger.commit_shard = afterwards(ledger.commit_shard, lambda *_: True)
+    else:
+        raise ValueError(f"no aim {aim!r}; there are {', '.join(AIMS)}")
+
+
+def _set_clock(ahead_s: float) -> None:
+    """This process's clock, as far as it leaves the process: what S3 requests are signed with, and time.time."""
+    import datetime
+
+    import botocore.auth
+    import botocore.compat
+
+    right_time, right_now = time.time, botocore.compat.get_current_datetime
+
+    def wrong_now(remove_tzinfo: bool = True) -> datetime.datetime:
+        return right_now(remove_tzinfo) + datetime.timedelta(seconds=ahead_s)
+
+    time.time = lambda: right_time() + ahead_s
+    for name, module in list(sys.modules.items()):
+        if name.startswith("botocore") and hasattr(module, "get_current_datetime"):
+            with contextlib.suppress(AttributeError):
+                module.get_current_datetime = wrong_now  # type: ignore[attr-defined]

@@ -1,0 +1,343 @@
+"""One installation under test: its own database, bucket and Redis database, and the processes that live in it.
+
+    with House(servers, "postgres", rng) as house:
+        house.start("scheduler"); house.start("control"); house.start("worker", 3)
+        job = house.submit(photographs)
+        house.wait(job)
+        verify(house, job, photographs)
+
+Whoever dies is replaced at once, as a supervisor would.
+"""
+
+import contextlib
+import itertools
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+import sqlalchemy as sa
+
+from scheduler import submission
+from store import ledger, queries
+from store.database import Database
+from store.errors import StoreError
+from store.objects import Bucket
+from store.records import Submitted
+from store.settings import Settings
+from store.tables import ShardState, incidents, shards
+from tests.chaos.fake import MODEL, MODEL_DIGEST, RECORD
+from tests.chaos.photographs import Photographs
+from tests.chaos.servers import Servers
+from tests.servers import S3_ACCESS_KEY, S3_SECRET_KEY
+
+LEASE_S = 3.0
+STALL_S = 3.0
+WITHIN_S = LEASE_S + 5.0
+"""A dead worker's shard is with another one within this."""
+
+_numbers = itertools.count(1)
+
+
+@dataclass
+class Resident:
+    """A process of the house, and how to replace it."""
+
+    role: str
+    config: dict[str, Any]
+    process: psutil.Process
+    number: int
+    wanted: bool = True
+
+    @property
+    def name(self) -> str:
+        """What a worker calls itself in the ledger."""
+        return f"{socket.gethostname()}:{self.process.pid}"
+
+    def alive(self) -> bool:
+        """False once it has died."""
+        try:
+            return self.process.is_running() and self.process.status() != psutil.STATUS_ZOMBIE
+        except psutil.Error:
+            return False
+
+
+@dataclass
+class Recoveries:
+    """How long work lay idle after each death: seconds from the kill to the next claim of the shard."""
+
+    waiting: dict[tuple[str, int], float] = field(default_factory=dict)
+    seconds: list[float] = field(default_factory=list)
+
+
+class House:
+    """A context manager; leaving it ends every process and drops the database."""
+
+    def __init__(
+        self, servers: Servers, kind: str = "postgres", *, proxied: str = "", **settings: Any
+    ) -> None:
+        """kind: `postgres` or `sqlite`. proxied: any of `s3`, `postgres`, which then go through the proxies."""
+        self.servers = servers
+        self.number = next(_numbers)
+        self.directory = servers.directory / f"house-{self.number}"
+        self.directory.mkdir()
+        self._databases = servers.postgres if kind == "postgres" else servers.sqlite
+        self.database_url = self._databases.create()
+        url = self.database_url
+        if "postgres" in proxied:
+            url = servers.postgres.through(servers.postgres_proxy.port, url)
+        redis_number = self.number % 16
+        servers.redis.client.execute_command("SELECT", 0)
+        self.redis_url = servers.redis.url(redis_number)
+        self.settings = Settings(
+            **{
+                "home": self.directory,
+                "database_url": url,
+                "redis_url": self.redis_url,
+                "s3_endpoint": f"http://127.0.0.1:{servers.s3_proxy.port if 's3' in proxied else servers.s3.port}",
+                "s3_bucket": f"house-{self.number}",
+                "s3_access_key": S3_ACCESS_KEY,
+                "s3_secret_key": S3_SECRET_KEY,
+                "lease_s": LEASE_S,
+                "poll_s": 0.5,
+                "stall_s": STALL_S,
+                "shard_seconds": 20.0,
+                "window": 64,
+            }
+            | settings
+        )
+        # The test itself looks at everything undisturbed.
+        quiet = self.settings.model_copy(
+            update={"database_url": self.database_url, "s3_endpoint": servers.s3.url}
+        )
+        self.database = Database(self.database_url)
+        self.bucket = Bucket.from_settings(quiet)
+        self.residents: list[Resident] = []
+        self.recoveries = Recoveries()
+        self.kills = 0
+        self._ended = threading.Event()
+        self._lock = threading.RLock()
+        self._keeper = threading.Thread(target=self._keep, name="keeper", daemon=True)
+
+    def __enter__(self) -> "House":
+        with contextlib.closing(self.redis()) as client:
+            client.flushdb()
+        self.bucket.ensure()
+        ledger.save_model(self.database, MODEL, MODEL_DIGEST, RECORD, actor="chaos")
+        self._keeper.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._keeper.join()
+        for resident in self.residents:
+            with contextlib.suppress(psutil.Error):
+                resident.process.kill()
+        for resident in self.residents:
+            with contextlib.suppress(psutil.Error):
+                resident.process.wait(5)
+        self.database.dispose()
+        self.bucket.client.close()
+        with contextlib.suppress(sa.exc.SQLAlchemyError):
+            self._databases.drop(self.database_url)
+
+    def redis(self) -> Any:
+        """A client of this house's Redis database."""
+        import redis
+
+        return redis.Redis.from_url(self.redis_url)
+
+    # -- processes -----------------------------------------------------------------------------------------
+
+    def start(self, role: str, count: int = 1, **config: Any) -> list[Resident]:
+        """Start processes of a role, to be replaced whenever they die."""
+        born = []
+        for _ in range(count):
+            with self._lock:
+                number = len(self.residents)
+                born.append(Resident(role, config, self._birth(role, config, number), number))
+                self.residents.append(born[-1])
+        return born
+
+    def staff(self, workers: int, **config: Any) -> None:
+        """A scheduler, a control worker and some workers: what a job needs."""
+        self.start("scheduler")
+        self.start("control")
+        self.start("worker", workers, **config)
+
+    def _birth(self, role: str, config: dict[str, Any], number: int) -> psutil.Process:
+        environment = {
+            f"GFI_{name.upper()}": str(value) for name, value in self.settings.for_stack().items()
+        } | {"GFI_HOME": str(self.directory), "GFI_LOG_FORMAT": "json"}
+        log = self.directory / f"{number}-{role}.log"
+        return self.servers.nursery.birth(role, environment, config, log)
+
+    def _keep(self) -> None:
+        while not self._ended.wait(0.1):
+            with self._lock:
+                for resident in self.residents:
+                    if resident.wanted and not resident.alive():
+                        resident.process = self._birth(resident.role, resident.config, resident.number)
+            self._watch_recoveries()
+
+    def living(self, role: str) -> list[Resident]:
+        """Those of a role that are alive just now."""
+        with self._lock:
+            return [each for each in self.residents if each.role == role and each.alive()]
+
+    def kill(self, resident: Resident, number: int = signal.SIGKILL) -> None:
+        """Send a signal; a SIGKILL is counted, and what becomes of the victim's shards is timed."""
+        name = resident.name
+        with contextlib.suppress(psutil.Error):
+            resident.process.send_signal(number)
+            if number == signal.SIGKILL:
+                self.kills += 1
+                resident.process.wait(5)
+                if resident.role == "worker":
+                    self._time_recovery(name)
+
+    def dismiss(self, resident: Resident) -> None:
+        """Kill it and let nobody take its place."""
+        with self._lock:
+            resident.wanted = False
+        self.kill(resident)
+
+    def _time_recovery(self, worker: str) -> None:
+        query = sa.select(shards.c.id, shards.c.fence).where(
+            shards.c.worker == worker, shards.c.state == ShardState.LEASED.value
+        )
+        died = time.monotonic()
+        with contextlib.suppress(StoreError), self.database.read() as connection:
+            for row in connection.execute(query):
+                self.recoveries.waiting[row.id, row.fence] = died
+
+    def _watch_recoveries(self) -> None:
+        if not self.recoveries.waiting:
+            return
+        ids = [id_ for id_, _ in self.recoveries.waiting]
+        query = sa.select(shards.c.id, shards.c.fence).where(shards.c.id.in_(ids))
+        with contextlib.suppress(StoreError), self.database.read() as connection:
+            fences = {row.id: row.fence for row in connection.execute(query)}
+            for (id_, fence), died in list(self.recoveries.waiting.items()):
+                if fences.get(id_, fence) > fence:
+                    self.recoveries.seconds.append(time.monotonic() - died)
+                    self.recoveries.waiting.pop((id_, fence), None)
+
+    # -- jobs ----------------------------------------------------------------------------------------------
+
+    def submit(self, photographs: Photographs, **request: Any) -> str:
+        """Submit a job over photographs; its id."""
+        asked = submission.request_from(
+            **{"dataset": str(photographs.folder), "model": MODEL, "target": "predicted", "save": (), "batch": 8}
+            | request
+        )
+        submitted: Submitted = submission.submit(self.database, self.settings_here, asked, new=True)
+        return submitted.job_id
+
+    @property
+    def settings_here(self) -> Settings:
+        """The settings, without the proxies."""
+        return self.settings.model_copy(
+            update={"database_url": self.database_url, "s3_endpoint": self.servers.s3.url}
+        )
+
+    def progress(self, job: str) -> queries.Progress:
+        """How far a job is. Waits for a database that is away."""
+        while True:
+            try:
+                return queries.job_progress(self.database, job)
+            except StoreError:
+                time.sleep(0.2)
+
+    def wait(self, job: str, timeout: float = 120.0, until: Callable[[queries.Progress], bool] | None = None) -> None:
+        """Until the job has ended, or `until` holds; an AssertionError says how far it came."""
+        deadline = time.monotonic() + timeout
+        while True:
+            progress = self.progress(job)
+            ended = queries.get_job(self.database, job).ended
+            if ended or (until is not None and until(progress)):
+                return
+            assert time.monotonic() < deadline, f"after {timeout} s: {progress}\n{self.tails()}"
+            time.sleep(0.1)
+
+    def eventually(self, holds: Callable[[], Any], timeout: float = 30.0, what: str = "") -> Any:
+        """What `holds` returns once it is true."""
+        deadline = time.monotonic() + timeout
+        while not (answer := holds()):
+            assert time.monotonic() < deadline, f"not within {timeout} s: {what}\n{self.tails()}"
+            time.sleep(0.05)
+        return answer
+
+    def incidents(self, job: str, kind: str) -> list[dict[str, Any]]:
+        """What the ledger noted of a kind."""
+        query = sa.select(incidents).where(incidents.c.job_id == job, incidents.c.kind == kind)
+        with self.database.read() as connection:
+            return [dict(row._mapping) for row in connection.execute(query)]
+
+    def leased(self, worker: str) -> list[sa.Row[Any]]:
+        """The shards in a worker's hands."""
+        query = sa.select(shards).where(shards.c.worker == worker, shards.c.state == ShardState.LEASED.value)
+        with self.database.read() as connection:
+            return list(connection.execute(query))
+
+    def log(self, resident: Resident) -> str:
+        """What a process and its predecessors wrote."""
+        return (self.directory / f"{resident.number}-{resident.role}.log").read_text(errors="replace")
+
+    def tails(self) -> str:
+        """The end of every log, for a failed test."""
+        return "\n".join(
+            f"== {path.name}\n" + "\n".join(path.read_text(errors="replace").splitlines()[-6:])
+            for path in sorted(self.directory.glob("*.log"))
+        )
+
+    # -- faults --------------------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def killing(self, rng: Any, *roles: str, every: tuple[float, float]) -> Iterator[None]:
+        """Kill a random process of these roles, again and again, for the length of the block."""
+        ended = threading.Event()
+
+        def run() -> None:
+            while not ended.wait(rng.uniform(*every)):
+                victims = self.living(rng.choice(roles))
+                if victims:
+                    self.kill(rng.choice(victims))
+
+        thread = threading.Thread(target=run, name="killer", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
+
+
+def free_of_gfi(environment: dict[str, str]) -> dict[str, str]:
+    """An environment in which nothing configures gfi."""
+    return {name: value for name, value in environment.items() if not name.startswith("GFI_")}
+
+
+def here() -> Path:
+    """The repository's root."""
+    return Path(__file__).parents[2]
+
+
+def gfi(*arguments: str, house: House) -> str:
+    """Run the `gfi` command in a house; what it printed, whatever its exit status."""
+    import subprocess
+    import sys
+
+    settings = {f"GFI_{name.upper()}": str(value) for name, value in house.settings_here.for_stack().items()}
+    done = subprocess.run(
+        [sys.executable, "-m", "cli.main", *arguments],
+        env=free_of_gfi(dict(os.environ)) | settings | {"GFI_HOME": str(house.directory)},
+        capture_output=True, text=True, timeout=60, check=False, cwd=here(),
+    )  # fmt: skip
+    return done.stdout + done.stderr

@@ -1,0 +1,124 @@
+"""Gives birth to the processes under test: real ones, each forked from a parent that has imported everything.
+
+A worker that starts by itself takes two seconds of a core to import Celery, SQLAlchemy, boto3 and Arrow, and these
+tests kill hundreds. Here it takes a fifth of that. The parent opens nothing and has one thread.
+
+    worker      celery -A workers.app worker …, as `gfi worker` starts it, with the engine of `tests.chaos.fake`
+    control     celery -A scheduler.app worker …, as `gfi worker --queues control` starts it
+    scheduler   scheduler.loop.run
+
+One JSON object a line on stdin ({role, environment, config, log}), the child's process id on stdout.
+"""
+
+import json
+import os
+import signal
+import socket
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+from tests.chaos import fake
+
+
+def preload() -> None:
+    """Import what the children need, but the two applications, which read their settings when imported."""
+    import importlib
+
+    for name in (
+        "celery.__main__", "celery.app.log", "celery.bin.celery", "celery.bin.worker", "celery.concurrency.thread",
+        "celery.worker.worker", "celery.worker.consumer", "celery.apps.worker", "celery.fixups.django",
+        "kombu.transport.redis", "kombu.transport.pyamqp", "redis", "boto3", "botocore.httpchecksum", "botocore.auth",
+        "s3transfer.manager", "sqlalchemy.dialects.postgresql.psycopg", "sqlalchemy.dialects.sqlite.pysqlite",
+        "psycopg", "pyarrow.parquet", "PIL.Image", "PIL.PpmImagePlugin", "psutil", "structlog", "numpy.random",
+        "store.ledger", "store.queries", "store.objects", "store.parts", "datasets.sources", "datasets.manifest",
+        "workers.services", "workers.shard", "scheduler.control", "scheduler.loop",
+    ):  # fmt: skip
+        importlib.import_module(name)
+
+
+def main() -> None:
+    """Serve births until stdin ends."""
+    fake.install()
+    preload()
+    assert "torch" not in sys.modules
+    assert threading.active_count() == 1, "a thread would not survive the fork"
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the dead: the system buries them
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    print("ready", flush=True)
+    for line in sys.stdin:
+        order = json.loads(line)
+        child = os.fork()
+        if child == 0:
+            _live(order)
+        print(child, flush=True)
+
+
+def _live(order: dict[str, Any]) -> None:
+    """The child: become what was ordered, and never return."""
+    code = 1
+    try:
+        os.setsid()
+        for number in (signal.SIGCHLD, signal.SIGINT):
+            signal.signal(number, signal.SIG_DFL)
+        with Path(order["log"]).open("ab") as log:
+            os.dup2(log.fileno(), 1)
+            os.dup2(log.fileno(), 2)
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        os.environ.update(order["environment"])
+        {"worker": _worker, "control": _control, "scheduler": _scheduler}[order["role"]](order["config"])
+        code = 0
+    except SystemExit as end:
+        code = int(end.code or 0) if isinstance(end.code, int | None) else 1
+    except BaseException:
+        import traceback
+
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def _celery(application: str, queues: str) -> None:
+    from celery.__main__ import main as celery
+
+    sys.argv = [
+        "celery", "-A", application, "worker", "--pool", "threads", "--concurrency", "1", "--queues", queues,
+        "--hostname", f"{queues.partition(',')[0]}-{os.getpid()}@{socket.gethostname()}",
+        "--without-gossip", "--without-mingle", "--without-heartbeat", "--loglevel", "WARNING",
+    ]  # fmt: skip
+    celery()
+
+
+def _worker(config: dict[str, Any]) -> None:
+    import store.broker
+
+    store.broker.VISIBILITY_TIMEOUT_S = config.get("visibility_timeout_s", store.broker.VISIBILITY_TIMEOUT_S)
+    fake.misbehave(config)
+    _celery("workers.app", "explain,interactive")
+
+
+def _control(config: dict[str, Any]) -> None:
+    import store.broker
+
+    store.broker.VISIBILITY_TIMEOUT_S = config.get("visibility_timeout_s", store.broker.VISIBILITY_TIMEOUT_S)
+    _celery("scheduler.app", "control")
+
+
+def _scheduler(config: dict[str, Any]) -> None:
+    import scheduler.loop
+    from store.settings import Settings
+
+    copies, publish = config.get("copies", 1), scheduler.loop.publish
+
+    def several(*args: Any) -> bool:
+        return all([publish(*args) for _ in range(copies)])
+
+    scheduler.loop.publish = several
+    scheduler.loop.run(Settings.load(), interval=config.get("interval", 0.25))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,108 @@
+"""The end of every scenario: the ledger compared with the dataset, the bucket and an undisturbed run."""
+
+import hashlib
+import time
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+
+from scheduler.sweeper import sweep_parts
+from store import parts, queries
+from store.parts import Part
+from store.tables import ImageStatus, JobState
+from tests.chaos.house import House
+from tests.chaos.photographs import Photographs
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What came of a job. `masks`: SHA-256 of the mask by key, for comparing one run with another."""
+
+    images: int
+    lost: int
+    duplicates: int
+    orphans: int
+    masks: dict[str, str]
+    errors: dict[str, str]
+
+
+def verify(
+    house: House,
+    job: str,
+    photographs: Photographs,
+    undisturbed: dict[str, str] | None = None,
+    *,
+    errors: frozenset[str] = frozenset(),
+    state: JobState | None = None,
+) -> Verdict:
+    """Compare everything; AssertionError where it does not add up.
+
+    undisturbed: the masks of a run without faults. errors: the keys that must be `error`, and no others.
+    """
+    record = queries.get_job(house.database, job)
+    expected = state or (JobState.PARTIAL if errors else JobState.SUCCEEDED)
+    assert record.state is expected, f"{record.state}: {record.error}\n{house.tails()}"
+    assert record.total == photographs.count
+    keys = photographs.keys()
+    rows = list(queries.iterate_results(house.database, job))
+    current = Counter(row["row"] for row in rows)
+    lost = sum(number not in current for number in range(len(keys)))
+    duplicates = sum(times - 1 for times in current.values())
+
+    committed = {part.id: part for part in queries.iterate_parts(house.database, job)}
+    opened: dict[str, Part] = {}
+    recorded: Counter[int] = Counter()
+    for part in committed.values():
+        # `read` refuses a part whose SHA-256 is not the one the ledger recorded.
+        opened[part.id] = parts.read(house.bucket.get(part.key), part.sha256)
+        recorded.update(row.row for row in opened[part.id].rows())
+    if not record.generation:
+        duplicates += sum(times - 1 for times in recorded.values())
+    masks, failed = {}, {}
+    for row in rows:
+        assert row["key"] == keys[row["row"]], row
+        if row["status"] == ImageStatus.OK:
+            stored = opened[row["part_id"]].row(row["part_row"])
+            assert (stored.row, stored.key) == (row["row"], row["key"])
+            mask = opened[row["part_id"]].mask(row["part_row"])
+            assert mask is not None
+            masks[row["key"]] = hashlib.sha256(np.ascontiguousarray(mask).tobytes()).hexdigest()
+        else:
+            failed[row["key"]] = f"{row['status']}: {row['error']}"
+
+    progress = house.progress(job)
+    assert sum(progress.by_status.values()) == photographs.count, progress
+    assert progress.by_status["ok"] == len(masks), progress
+    assert set(failed) == errors, failed
+    if undisturbed is not None:
+        wrong = [key for key, mask in masks.items() if undisturbed[key] != mask]
+        assert not wrong, f"{len(wrong)} masks differ from the undisturbed run's, first {wrong[:3]}"
+
+    orphans = _sweep(house, set(part.key for part in committed.values()))
+    verdict = Verdict(photographs.count, lost, duplicates, orphans, masks, failed)
+    assert (lost, duplicates, orphans) == (0, 0, 0), (lost, duplicates, orphans)
+    return verdict
+
+
+def _sweep(house: House, referenced: set[str]) -> int:
+    """Sweep for real; how many parts are left that nothing refers to. Those referred to must all be there."""
+    deadline = time.monotonic() + 20
+    while True:
+        # The age is the bucket's own business in earnest; here everything is young.
+        swept = sweep_parts(house.database, house.bucket, safe_age_s=-60.0, dry_run=False)
+        present = {each.key for each in house.bucket.list("parts/")}
+        assert not swept.unknown, swept.unknown
+        left = len(present - _all_referenced(house))
+        assert referenced <= present, "a referenced part is gone"
+        if not left or time.monotonic() > deadline:
+            return left
+        time.sleep(0.5)
+
+
+def _all_referenced(house: House) -> set[str]:
+    return {
+        part.key
+        for job in queries.list_jobs(house.database, limit=10_000)
+        for part in queries.iterate_parts(house.database, job.id)
+    }
