@@ -19,7 +19,7 @@ from datasets.manifest import Manifest, entries, subset, write
 from datasets.sources import open_source
 from store import ledger, queries
 from store.errors import LimitExceeded
-from store.records import ControlClaim, canonical, digest
+from store.records import ControlClaim, canonical, work_digest
 
 if TYPE_CHECKING:
     from scheduler.control import Services
@@ -79,7 +79,7 @@ def plan(services: "Services", claim: ControlClaim, alive: Callable[[], None]) -
         f"jobs/{claim.job_id}/job.json", canonical(job).encode(), content_type="application/json"
     )
     alive()
-    rate = queries.measured_rate(services.database, rate_key(config))
+    rate = queries.measured_rate(services.database, work_digest(config))
     size = shard_size(rate, settings.shard_seconds, config.get("batch"))
     planned = ledger.finish_planning(
         services.database,
@@ -112,19 +112,12 @@ def plan_retry(services: "Services", claim: ControlClaim, alive: Callable[[], No
             subset(Manifest.open(whole), rows, part, {"retry": str(claim.generation)})
             alive()
             services.bucket.put(key, part)
-        rate = queries.measured_rate(services.database, rate_key(claim.config))
+        rate = queries.measured_rate(services.database, work_digest(claim.config))
         size = shard_size(rate, services.settings.shard_seconds, claim.config.get("batch"))
     planned = ledger.finish_retry(
         services.database, claim, manifest_key=key, total=len(rows), shards=shard_bounds(len(rows), size)
     )
     return f"{len(rows)} images again" if planned else "too late"
-
-
-def rate_key(config: dict[str, Any]) -> str:
-    """What decides how fast images are explained, apart from the device: network, method, layers."""
-    return digest(
-        [config["model"]["digest"], config["method_digest"], config["layers"], config.get("metrics")]
-    )
 
 
 def _watched(things: Iterator[Thing], alive: Callable[[], None]) -> Iterator[Thing]:

@@ -36,6 +36,12 @@ def digest(value: Any) -> str:
     return hashlib.sha256(canonical(value).encode()).hexdigest()
 
 
+def work_digest(config: JSON) -> str:
+    """What decides how fast a job's images are explained, apart from the device: network, method, layers, metrics."""
+    parts = (config["model"]["digest"], config["method_digest"], config["layers"], config.get("metrics"))
+    return digest(list(parts))
+
+
 @dataclass(frozen=True)
 class JobSpec:
     """A job as it is asked for. `config` is frozen with it: everything that decides what comes out."""

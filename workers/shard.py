@@ -29,7 +29,7 @@ from gfi.errors import MethodError, OutOfMemory, Stopped
 from store import ledger, parts
 from store.errors import NotFound, StoreError, Transient
 from store.parts import PartHeader, PartRow
-from store.records import PartRecord, ResultRecord, ShardClaim, new_id
+from store.records import PartRecord, ResultRecord, ShardClaim, new_id, work_digest
 from store.tables import ImageStatus
 from workers import pictures
 from workers.engines import ModelChanged
@@ -152,7 +152,8 @@ class _Shard:
         self._metrics = Metrics(engine, claim.config, lease.beat)
         self._photographs: dict[int, Photograph] = {}
         self._rows: dict[int, PartRow] = {}
-        self._deadline = time.monotonic() + services.settings.shard_seconds
+        self._started = time.monotonic()
+        self._deadline = self._started + services.settings.shard_seconds
 
     def run(self) -> str:
         """Explain until done, stopped or out of time; commit what is finished."""
@@ -179,7 +180,19 @@ class _Shard:
             ledger.release_shard(self._services.database, self._claim, "its worker was told to stop")
             return "stopped"
         self._commit(finished)
+        self._measure_rate(len(finished))
         return "done" if len(finished) == len(self._entries) else f"prefix of {len(finished)}"
+
+    def _measure_rate(self, images: int) -> None:
+        """Note how fast this kind of work goes, for the size of later shards and for estimates."""
+        took = time.monotonic() - self._started
+        self._services.rate.add(images, took)
+        if images >= self._engine.profile.batch:  # a padded batch would speak of the padding
+            kind = self._engine.profile.device_kind
+            with contextlib.suppress(StoreError):
+                ledger.save_rate(
+                    self._services.database, work_digest(self._claim.config), kind, images / took
+                )
 
     def _items(self) -> Iterator[Item]:
         batch = self._engine.profile.batch

@@ -1,0 +1,123 @@
+"""Schedules and submissions against real databases, without torch."""
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+import samples
+from scheduler import schedules
+from scheduler.submission import Invalid, JobRequest, submit
+from store import ledger, queries
+from store.database import Database
+from store.settings import Settings
+from store.tables import schedules as schedules_table
+
+RECORD: dict[str, Any] = {
+    "reference": "net",
+    "digest": "d" * 64,
+    "input_size": [8, 8],
+    "classes": 2,
+    "class_names": ["cat", "dog"],
+    "wordnet_ids": ["n01", "n02"],
+    "layers": [{"name": "conv", "type": "Conv2d", "shape": [4, 4, 4], "rectified": True},
+               {"name": "pool", "type": "AdaptiveAvgPool2d", "shape": [4, 1, 1], "rectified": True}],
+    "chosen": {"paper": {"inverted": "conv", "weighed": ["conv"], "how": "automatic"}},
+    "parameters": 1,
+}  # fmt: skip
+REQUEST = JobRequest(dataset=str(samples.path()), model="net")
+
+
+@pytest.fixture
+def registered(database: Database) -> Database:
+    """A database that knows one model."""
+    ledger.save_model(database, "net", RECORD["digest"], RECORD, actor="test")
+    return database
+
+
+def age(database: Database, seconds: float) -> None:
+    """Make every schedule older, so that an instant of it has passed."""
+    with database.begin() as connection:
+        older = schedules_table.c.created_at - seconds
+        connection.execute(sa.update(schedules_table).values(created_at=older))
+
+
+def test_a_schedule_fires_once_with_two_schedulers_running(registered: Database) -> None:
+    settings = Settings()
+    schedules.add(registered, settings, "every minute", "* * * * *", "UTC", REQUEST, actor="test")
+    age(registered, 90)
+    start, fired = threading.Barrier(2), []
+
+    def tick() -> None:
+        start.wait()
+        for _ in range(3):
+            fired.extend(schedules.fire_due(registered, settings))
+
+    threads = [threading.Thread(target=tick) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    # The minute may turn between two ticks: each instant has its own job, none has two.
+    assert 1 <= len(fired) <= 2
+    assert len(queries.list_jobs(registered)) == len(fired)
+
+
+def test_a_firing_that_is_refused_is_kept_and_not_repeated(registered: Database, tmp_path: Path) -> None:
+    folder = tmp_path / "photographs"
+    folder.mkdir()
+    (folder / "one.jpg").write_bytes(next(samples.path().glob("*.jpg")).read_bytes())
+    request = REQUEST.model_copy(update={"dataset": str(folder)})
+    schedules.add(registered, Settings(), "gone", "0 0 1 1 *", "UTC", request, actor="test")
+    age(registered, 0)
+    (folder / "one.jpg").unlink()
+    folder.rmdir()
+    row = queries.list_schedules(registered)[0]
+    spec = schedules._spec(registered, Settings(), row, schedules.datetime.now(schedules.UTC))
+    assert isinstance(spec, Invalid)
+    with pytest.raises(Invalid):
+        ledger.fire(registered, row["id"], "2026-01-01", spec)
+    assert ledger.fire(registered, row["id"], "2026-01-01", spec) is None
+    assert queries.list_jobs(registered) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"model": "nte"}, "near matches: net"),
+        ({"preset": "papr"}, "the presets are"),
+        ({"preset": "released"}, "gfi models add net"),
+        ({"layers": "conf"}, "the last convolutions are conv"),
+        ({"layers": "conv,pool"}, "gives 4×1×1"),
+        ({"target": "bird"}, "is no class of net"),
+        ({"metrics": ("beauty",)}, "there are deletion"),
+        ({"overrides": {"stps": 3}}, "no field `stps`"),
+        ({"overrides": {"rate": -1}}, "at least 0"),
+    ],
+)  # fmt: skip
+def test_a_wrong_request_is_refused_with_advice_and_stores_nothing(
+    registered: Database, changes: dict[str, Any], says: str
+) -> None:
+    from gfi.errors import MethodError
+
+    with pytest.raises((Invalid, MethodError)) as refusal:
+        submit(registered, Settings(), REQUEST.model_copy(update=changes))
+    assert says in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+    assert queries.list_jobs(registered) == []
+
+
+def test_a_dataset_outside_the_configured_roots_is_refused(registered: Database, tmp_path: Path) -> None:
+    from datasets.errors import DatasetError
+
+    with pytest.raises(DatasetError):
+        submit(registered, Settings(dataset_roots=(tmp_path,)), REQUEST)
+
+
+def test_a_job_names_every_hyper_parameter(registered: Database) -> None:
+    job = queries.get_job(registered, submit(registered, Settings(), REQUEST).job_id)
+    assert job.config["recipe"]["gamma"] == 10.0
+    assert job.config["layers"] == {"inverted": "conv", "weighed": ["conv"]}
+    assert job.config["model"] == {"reference": "net", "digest": RECORD["digest"]}
