@@ -191,14 +191,14 @@ def write(header: PartHeader, rows: Sequence[PartRow]) -> PartFile:
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink, compression="zstd", use_dictionary=False)
     data = sink.getvalue().to_pybytes()
-    return PartFile(data, hashlib.sha256(data).hexdigest(), len(rows))
+    return PartFile(data, sha256(data), len(rows))
 
 
 def read(data: bytes, expect_sha256: str | None) -> Part:
     """Unpack a part; StoreError when it is not the one the ledger recorded (None: trust the file's own
     structure, for rebuilding) or comes from a later version of this program.
     """
-    found = hashlib.sha256(data).hexdigest()
+    found = sha256(data)
     if expect_sha256 is not None and found != expect_sha256:
         raise StoreError(f"a part has SHA-256 {found[:12]}…, the ledger recorded {expect_sha256[:12]}…")
     try:
@@ -212,6 +212,11 @@ def read(data: bytes, expect_sha256: str | None) -> Part:
             f"this version reads up to {SCHEMA_VERSION}; upgrade gfi"
         )
     return Part(PartHeader.from_json(header), table)
+
+
+def sha256(data: bytes) -> str:
+    """Hex digest, as the ledger records it."""
+    return hashlib.sha256(data).hexdigest()
 
 
 def part_key(job_id: str, shard_id: str, fence: int) -> str:

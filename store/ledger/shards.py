@@ -228,9 +228,9 @@ def commit_shard(
         held = sa.select(shards.c.id).where(_held(claim)).with_for_update()
         if connection.execute(held).scalar() is None:
             return _was_committed(connection, claim, upto)
-        counts = _count(rows)
+        counts = count_statuses(rows)
         if job.generation:
-            counts = _replace(connection, claim.job_id, rows, counts)
+            counts = replace_current(connection, claim.job_id, rows, counts)
         connection.execute(
             sa.update(shards)
             .where(shards.c.id == claim.shard_id, shard_moves(shards, ShardState.LEASED, ShardState.DONE))
@@ -301,14 +301,15 @@ def _is_primary(record: ResultRecord) -> bool:
     return record.method == PRIMARY_METHOD and record.target_rank == 0
 
 
-def _count(rows: Sequence[ResultRecord]) -> dict[ImageStatus, int]:
+def count_statuses(rows: Sequence[ResultRecord]) -> dict[ImageStatus, int]:
+    """Images by status, of the primary records; zeros included."""
     counts = dict.fromkeys(ImageStatus, 0)
     for record in rows:
         counts[record.status] += _is_primary(record)
     return counts
 
 
-def _replace(
+def replace_current(
     connection: sa.Connection, job_id: str, rows: Sequence[ResultRecord], counts: dict[ImageStatus, int]
 ) -> dict[ImageStatus, int]:
     """Move the current rows that `rows` replace to `attempts`; returns `counts` less theirs.

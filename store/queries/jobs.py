@@ -8,7 +8,6 @@ import sqlalchemy as sa
 
 from store.database import Database, now
 from store.errors import NotFound
-from store.parts import parse_part_key
 from store.queries.fetching import BULK, fetch
 from store.records import JSON
 from store.tables import (
@@ -289,6 +288,8 @@ def judge_parts(db: Database, keys: Iterable[str]) -> dict[str, Verdict]:
 
 
 def _judge(db: Database, keys: Sequence[str]) -> dict[str, Verdict]:
+    from store.parts import parse_part_key  # loads Arrow, which `gfi jobs` need not wait for
+
     parsed = {key: parse_part_key(key) for key in keys}
     shard_ids = sorted({p[1] for p in parsed.values() if p})
     job_ids = sorted({p[0] for p in parsed.values() if p})

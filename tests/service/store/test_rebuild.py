@@ -1,0 +1,202 @@
+"""A lost database: jobs come back from the bucket, on SQLite and PostgreSQL, with a real S3 server."""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+
+import numpy as np
+import pytest
+
+from cli.servers import Server
+from store import ledger, parts, queries
+from store.database import Database
+from store.objects import Bucket
+from store.parts import PartHeader, PartRow
+from store.rebuild import rebuild
+from store.records import PartRecord, ResultRecord, ShardClaim, new_id
+from store.tables import ControlKind, ImageStatus, JobState
+from tests.servers import Postgres, Sqlite
+from tests.service.store.acting import claim, claim_task, finish_all, plan, recorded
+from tests.service.store.test_objects import settings_for
+
+
+@pytest.fixture
+def bucket(s3: Server) -> Iterator[Bucket]:
+    made = Bucket.from_settings(settings_for(s3.url, s3_bucket="rebuild-tests"))
+    made.ensure()
+    yield made
+    made.delete_many([found.key for found in made.list("")])
+
+
+@pytest.fixture
+def empty(database: Database, request: pytest.FixtureRequest) -> Iterator[Database]:
+    """The database that takes the lost one's place."""
+    servers: Postgres | Sqlite = request.getfixturevalue("sqlite_files" if database.is_sqlite else "postgres")
+    db = Database(servers.create())
+    yield db
+    db.dispose()
+
+
+def work(
+    db: Database, bucket: Bucket, held: ShardClaim, status: ImageStatus, rows: Sequence[int], upto: int
+) -> None:
+    """Upload a real part and commit it, as a worker does."""
+    upload(bucket, held, status, rows, commit_to=db, upto=upto)
+
+
+def upload(
+    bucket: Bucket,
+    held: ShardClaim,
+    status: ImageStatus,
+    rows: Sequence[int],
+    commit_to: Database | None = None,
+    upto: int = 0,
+) -> str:
+    header = PartHeader(
+        job_id=held.job_id,
+        shard_id=held.shard_id,
+        fence=held.fence,
+        model_digest="m",
+        method_digest="r",
+        recipe={},
+        layers={},
+        profile={"batch": 8, "device_kind": "cpu"},
+        align_corners=False,
+        input_size=(8, 8),
+        code_version="0",
+    )
+    packed = [
+        PartRow(
+            row=row, key=f"{row}.jpg", status=status, grid=np.full((2, 2), row / 100, np.float32), area=0.5
+        )
+        for row in rows
+    ]
+    file = parts.write(header, packed)
+    key = parts.part_key(held.job_id, held.shard_id, held.fence)
+    bucket.put(key, file.data)
+    if commit_to is not None:
+        record = PartRecord(new_id(), key, file.sha256, len(file.data), len(rows))
+        columns = [
+            ResultRecord(row=row.row, key=row.key, status=row.status, area=row.area, part_row=place)
+            for place, row in enumerate(packed)
+        ]
+        assert ledger.commit_shard(commit_to, held, upto, record, columns)
+    return key
+
+
+def write_down(db: Database, bucket: Bucket, job: str, *, committed: bool = True) -> None:
+    """What planner and reporter leave in the bucket."""
+    found = queries.get_job(db, job)
+    manifest = {"key": found.manifest_key, "sha256": found.manifest_digest, "count": found.total}
+    body = {"job": job, "config": found.config, "model": None, "manifest": manifest, "facts": {}}
+    bucket.put(f"jobs/{job}/job.json", json.dumps(body).encode())
+    if committed:
+        listed = [asdict(part) for part in queries.iterate_parts(db, job)]
+        bucket.put(f"jobs/{job}/committed.json", json.dumps({"job": job, "parts": listed}).encode())
+
+
+def everything(db: Database, job: str) -> list[dict]:
+    return [
+        {k: v for k, v in row.items() if k not in ("created_at",)} for row in queries.iterate_results(db, job)
+    ]
+
+
+def test_a_finished_job_comes_back_whole_retries_and_all(
+    database: Database, empty: Database, bucket: Bucket
+) -> None:
+    job = plan(database, total=10, size=5)
+    work(database, bucket, claim(database), ImageStatus.OK, range(5), 5)
+    work(database, bucket, claim(database), ImageStatus.ERROR, range(5, 8), 8)
+    work(database, bucket, claim(database), ImageStatus.EMPTY, range(8, 10), 10)
+    ledger.finish_jobs(database)
+    ledger.retry_job(database, job)
+    task = claim_task(database, ControlKind.RETRY)
+    assert ledger.finish_retry(database, task, manifest_key="r1", total=3, shards=[(0, 3)])
+    work(database, bucket, claim(database), ImageStatus.OK, [5, 6, 7], 3)
+    ledger.finish_jobs(database)
+    write_down(database, bucket, job)
+
+    (rebuilt,) = rebuild(empty, bucket)
+    assert (rebuilt.job_id, rebuilt.images, rebuilt.missing, rebuilt.parts, rebuilt.lost) == (
+        job,
+        10,
+        0,
+        4,
+        (),
+    )
+    assert [f.state for f in ledger.finish_jobs(empty)] == [JobState.SUCCEEDED]
+    assert everything(empty, job) == everything(database, job)
+    assert queries.job_progress(empty, job).by_status == queries.job_progress(database, job).by_status
+    assert [a["status"] for a in queries.earlier_results(empty, job, 6)] == ["error"]
+    assert queries.get_job(empty, job).profile == {"batch": 8, "device_kind": "cpu"}
+    assert list(rebuild(empty, bucket)) == []
+    row = queries.get_result(empty, job, 6)
+    mask = parts.read(bucket.get(row["part_key"]), row["part_sha256"]).mask(row["part_row"])
+    assert mask is not None
+    assert mask[0, 0] == np.float32(0.06)
+
+
+def test_an_unfinished_job_keeps_what_was_computed_and_waits_for_a_person(
+    database: Database, empty: Database, bucket: Bucket
+) -> None:
+    job = plan(database, total=20, size=5)
+    work(database, bucket, claim(database), ImageStatus.OK, range(5), 5)
+    write_down(database, bucket, job)
+    work(database, bucket, claim(database), ImageStatus.OK, range(5, 10), 10)  # after the list was written
+    upload(bucket, claim(database), ImageStatus.OK, range(10, 13))  # never committed: worth keeping
+    bucket.put(f"parts/{job}/{job}-15/1-x.parquet", b"half an upl")
+    survivor = claim(database)
+
+    (rebuilt,) = rebuild(empty, bucket)
+    assert (rebuilt.missing, rebuilt.parts) == (7, 3)
+    found = queries.get_job(empty, job)
+    assert (found.state, found.paused) == (JobState.RUNNING, True)
+    assert recorded(empty, job) == dict.fromkeys(range(13), "ok")
+    # A worker that outlived the database holds a claim of the old one: it commits nothing here.
+    ledger.resume_job(empty, job)
+    taken = ledger.claim_shard(empty, "w", "explain", 60.0, prefer=survivor.shard_id)
+    assert taken is not None
+    assert taken.fence > survivor.fence
+    assert not ledger.renew_lease(empty, survivor, 60.0).held
+    assert ledger.release_shard(empty, taken, "stopped")
+    finish_all(empty)
+    assert ledger.finish_jobs(empty)[0].state is JobState.SUCCEEDED
+    assert recorded(empty, job) == dict.fromkeys(range(20), "ok")
+
+
+def test_a_part_that_is_gone_or_damaged_is_done_again(
+    database: Database, empty: Database, bucket: Bucket
+) -> None:
+    job = plan(database, total=15, size=5)
+    for start in (0, 5, 10):
+        work(database, bucket, claim(database), ImageStatus.OK, range(start, start + 5), start + 5)
+    write_down(database, bucket, job)
+    first, second, _ = queries.iterate_parts(database, job)
+    bucket.delete_many([first.key])
+    bucket.put(second.key, b"something else")
+    (rebuilt,) = rebuild(empty, bucket)
+    assert rebuilt.missing == 10
+    assert set(rebuilt.lost) == {first.key, second.key}
+    assert recorded(empty, job) == dict.fromkeys(range(10, 15), "ok")
+
+
+def test_a_rebuilding_that_was_interrupted_is_started_again(
+    database: Database, empty: Database, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = plan(database, total=10, size=5)
+    for start in (0, 5):
+        work(database, bucket, claim(database), ImageStatus.OK, range(start, start + 5), start + 5)
+    write_down(database, bucket, job, committed=False)
+    from store import rebuild as module
+
+    def killed(*_: object) -> int:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(module, "end_restore", killed)
+        with pytest.raises(KeyboardInterrupt):
+            list(rebuild(empty, bucket))
+    (rebuilt,) = rebuild(empty, bucket)
+    assert (rebuilt.missing, rebuilt.parts) == (0, 0)
+    assert recorded(empty, job) == dict.fromkeys(range(10), "ok")
+    assert ledger.finish_jobs(empty)[0].state is JobState.SUCCEEDED
