@@ -120,6 +120,12 @@ class Lease:
             self._optimising = now
         self._announce()
 
+    def at_rest(self) -> None:
+        """No image is being worked on any more: whatever happens now, none is a suspect. Raises LeaseLost."""
+        with self._lock:
+            self._decoding = self._optimising = frozenset()
+        self._announce()
+
     def held(self) -> None:
         """Raise LeaseLost when this worker may no longer commit."""
         if self.lost.is_set():

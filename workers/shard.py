@@ -175,6 +175,8 @@ class _Shard:
                 self._lease.held()
             for upload in uploads:
                 upload.result()
+        # From here on no image is opened: a death while packing and uploading is none's doing.
+        self._lease.at_rest()
         finished = _prefix(self._entries, self._rows)
         if not finished:
             ledger.release_shard(self._services.database, self._claim, "its worker was told to stop")

@@ -3,7 +3,9 @@
 A worker that dies leaves an overdue lease. Its shard goes back; the question is whether one of its images
 killed it. Only rows in flight at the last renewal are suspects, and being a suspect is no more than being
 tried singly, as a one-row shard (`alone`). A death alone counts; after `DEATHS_ALONE` of them the image is
-convicted: the next worker records it as an error without opening it. When nothing was known to be in flight
+convicted: the next worker records it as an error without opening it. Where workers are dying all the time
+anyway, three in a row may be an accident (100 kills at random over 400 images convicted two innocents), and
+as many more are asked for as make it one in a thousand. When nothing was known to be in flight
 the shard returns whole, and after `UNEXPLAINED` such deaths in two halves, each of which is halved again
 by one more: innocents clear themselves by finishing.
 
@@ -16,8 +18,9 @@ Not every overdue lease is a death.
   takes the death back.
 """
 
+import math
 from collections.abc import Iterable, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import sqlalchemy as sa
 
@@ -29,10 +32,15 @@ from store.records import Expired, ShardClaim
 from store.tables import JobState, ShardState, in_state, incidents, pulse, shards
 
 DEATHS_ALONE = 3
+MOST_DEATHS_ALONE = 9
+"""Enough, however often workers die: nothing is tried for ever."""
+ACCIDENT = 1e-3
+RECENT_S = 900.0
+_BENEFIT_OF_DOUBT = 10  # shards taken to have gone well, so that a handful of deaths proves nothing
 UNEXPLAINED = 3
 # A single image, and never a sign of what was being done: not its fault, but not for ever either.
 UNEXPLAINED_ALONE = 10
-CONVICTION = "killed its worker three times"
+CONVICTION = "killed its worker {} times"
 
 _BATCH = 200
 # Never below what a slow tick of a busy machine may take.
@@ -101,8 +109,8 @@ def _expire(
             pass  # recording it needs no image: this death was something else
         elif suspects and shard.alone:
             deaths += 1
-            if deaths >= DEATHS_ALONE:
-                outcome, convicted = "convicted", CONVICTION
+            if deaths >= DEATHS_ALONE and deaths >= _deaths_needed(connection, shard):
+                outcome, convicted = "convicted", CONVICTION.format(deaths)
         elif suspects:
             stretches = _single_out(shard.start, shard.stop, suspects)
             unexplained = 0
@@ -155,8 +163,31 @@ def _expire(
         reason = f"worker {shard.worker} stopped renewing its lease"
         add_incident(connection, shard, "death", suspects=suspects, reason=reason, failure_class="worker")
         if outcome == "convicted":
-            add_incident(connection, shard, "convicted", suspects=suspects, reason=CONVICTION)
+            add_incident(connection, shard, "convicted", suspects=suspects, reason=convicted)
         return Expired(job_id, id_, fence, shard.worker, outcome, tuple(suspects))
+
+
+def _deaths_needed(connection: sa.Connection, shard: sa.Row[Any]) -> int:
+    """How many deaths in a row alone with its image stand out from those that had nothing to do with it."""
+    recent = now() - RECENT_S
+    deaths = connection.execute(
+        sa.select(incidents.c.suspects).where(
+            incidents.c.job_id == shard.job_id,
+            incidents.c.kind == "death",
+            incidents.c.shard_id != shard.id,
+            ~incidents.c.absolved,
+            incidents.c.at > recent,
+        )
+    ).scalars()
+    others = sum(shard.start not in (suspects or ()) for suspects in deaths)
+    done = connection.execute(
+        sa.select(sa.func.count()).where(
+            shards.c.job_id == shard.job_id, in_state(shards, ShardState.DONE), shards.c.done_at > recent
+        )
+    ).scalar_one()
+    share = others / (others + done + _BENEFIT_OF_DOUBT)
+    needed = math.ceil(math.log(ACCIDENT) / math.log(share)) if share else DEATHS_ALONE
+    return min(max(needed, DEATHS_ALONE), MOST_DEATHS_ALONE)
 
 
 def _single_out(start: int, stop: int, suspects: Iterable[int]) -> list[tuple[int, int, bool]]:

@@ -182,7 +182,18 @@ class Engine:
 def _explained(item: Item) -> Explanation:
     grid = grid_of(item.prepared.image)
     return Explanation(
-        item.index, item.target or 0, 0, 0.9, 0.8, 0.1, grid, PACE.steps, "ok", float(grid.mean()), 0.0, "blur"
+        item.index,
+        item.target or 0,
+        0,
+        0.9,
+        0.8,
+        0.1,
+        grid,
+        PACE.steps,
+        "ok",
+        float(grid.mean()),
+        0.0,
+        "blur",
     )
 
 

@@ -234,7 +234,13 @@ class House:
     def submit(self, photographs: Photographs, **request: Any) -> str:
         """Submit a job over photographs; its id."""
         asked = submission.request_from(
-            **{"dataset": str(photographs.folder), "model": MODEL, "target": "predicted", "save": (), "batch": 8}
+            **{
+                "dataset": str(photographs.folder),
+                "model": MODEL,
+                "target": "predicted",
+                "save": (),
+                "batch": 8,
+            }
             | request
         )
         submitted: Submitted = submission.submit(self.database, self.settings_here, asked, new=True)
@@ -255,7 +261,9 @@ class House:
             except StoreError:
                 time.sleep(0.2)
 
-    def wait(self, job: str, timeout: float = 120.0, until: Callable[[queries.Progress], bool] | None = None) -> None:
+    def wait(
+        self, job: str, timeout: float = 120.0, until: Callable[[queries.Progress], bool] | None = None
+    ) -> None:
         """Until the job has ended, or `until` holds; an AssertionError says how far it came."""
         deadline = time.monotonic() + timeout
         while True:

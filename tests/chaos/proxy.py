@@ -34,7 +34,9 @@ class _Proxy:
     async def _guarded(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writers.add(writer)
         try:
-            with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, TimeoutError):
+            with contextlib.suppress(
+                OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, TimeoutError
+            ):
                 await self.serve(reader, writer)
         finally:
             self._writers.discard(writer)
@@ -139,7 +141,9 @@ class S3Proxy(_Proxy):
         """One request, one answer."""
         head = await reader.readuntil(b"\r\n\r\n")
         lines = head.decode("latin-1").split("\r\n")
-        headers = {k.strip().lower(): v.strip() for k, _, v in (line.partition(":") for line in lines[1:] if line)}
+        headers = {
+            k.strip().lower(): v.strip() for k, _, v in (line.partition(":") for line in lines[1:] if line)
+        }
         method, length = lines[0].split(" ", 1)[0], int(headers.get("content-length", 0))
         fault = self._fault(method, length > 0)
         self.seen[fault or "none"] += 1

@@ -131,7 +131,9 @@ class Nursery:
         if self._answer() != "ready":
             raise AssertionError(f"the nursery did not start: {log.read_text()}")
 
-    def birth(self, role: str, environment: dict[str, str], config: dict[str, Any], log: Path) -> psutil.Process:
+    def birth(
+        self, role: str, environment: dict[str, str], config: dict[str, Any], log: Path
+    ) -> psutil.Process:
         """Start a process."""
         order = {"role": role, "environment": environment, "config": config, "log": str(log)}
         with self._lock:

@@ -8,7 +8,13 @@ import sqlalchemy as sa
 
 from store import ledger, queries
 from store.database import Database
-from store.ledger.reaper import CONVICTION, SHORTEST_GAP_S, UNEXPLAINED_ALONE
+from store.ledger.reaper import (
+    CONVICTION,
+    DEATHS_ALONE,
+    MOST_DEATHS_ALONE,
+    SHORTEST_GAP_S,
+    UNEXPLAINED_ALONE,
+)
 from store.ledger.shards import OTHER_RELEASES, TRANSIENT_RELEASES
 from store.records import ResultRecord
 from store.tables import ImageStatus, JobState, pulse, shards
@@ -214,6 +220,18 @@ def test_only_rows_in_flight_are_suspects_and_they_are_tried_singly(database: Da
     assert recorded(database, job) == dict.fromkeys(range(10), "ok")
 
 
+def test_where_workers_die_all_the_time_three_deaths_convict_nobody(database: Database) -> None:
+    job = plan(database, total=40, size=1)
+    for place in range(1, 11):  # an epidemic that has nothing to do with image 0
+        assert die(database, claim(database, prefer=f"{job}-{place}"), in_flight=[place]) == "returned"
+    assert die(database, claim(database, prefer=f"{job}-0"), in_flight=[0]) == "returned"
+    outcomes = []
+    while not outcomes or outcomes[-1] == "returned":
+        outcomes.append(die(database, claim(database, prefer=f"{job}-0"), in_flight=[0]))
+    assert outcomes[-1] == "convicted"
+    assert DEATHS_ALONE < len(outcomes) <= MOST_DEATHS_ALONE
+
+
 def test_an_image_is_convicted_after_three_deaths_alone_and_never_opened_again(database: Database) -> None:
     job = plan(database, total=3, size=3)
     assert die(database, claim(database), in_flight=[1]) == "split"
@@ -222,11 +240,11 @@ def test_an_image_is_convicted_after_three_deaths_alone_and_never_opened_again(d
         assert (alone.alone, alone.convicted, alone.start, alone.stop) == (True, None, 1, 2)
         assert die(database, alone, in_flight=[1]) == outcome
     guilty = claim(database, prefer=f"{job}-1")
-    assert guilty.convicted == CONVICTION
+    assert guilty.convicted == CONVICTION.format(3)
     # The worker that records it may die too, of something else: it stays convicted.
     assert die(database, guilty) == "returned"
     guilty = claim(database, prefer=f"{job}-1")
-    assert guilty.convicted == CONVICTION
+    assert guilty.convicted == CONVICTION.format(3)
     assert commit(database, guilty, status=ImageStatus.ERROR)
     finish_all(database)
     assert recorded(database, job) == {0: "ok", 1: "error", 2: "ok"}

@@ -1,0 +1,373 @@
+"""The ten scenarios: what goes wrong, for how long, and that nothing came of it.
+
+Each takes the world, a seed and a scale, breaks things, waits for its jobs and returns one `Row`; `verify` has raised
+by then if an image was lost, counted twice, or has another mask than in the undisturbed run. Scenario 8 is in `hosts`,
+10 in `soak`.
+"""
+
+import random
+import sqlite3
+import statistics
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from store import ledger, queries
+from store.tables import JobState
+from tests.chaos.fake import AIMS
+from tests.chaos.house import LEASE_S, WITHIN_S, House, gfi
+from tests.chaos.photographs import Photographs, make
+from tests.chaos.servers import Servers
+from tests.chaos.verify import Verdict, verify
+
+SLOW = {"step_s": 0.03}
+"""A pace at which a shard of 64 images takes a second: long enough to be interrupted."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of benchmarks/results/chaos.json. `kills` counts every fault that was inflicted."""
+
+    scenario: int
+    seed: int
+    images: int
+    kills: int
+    lost: int
+    duplicates: int
+    orphans: int
+    recovery_median_s: float | None
+    recovery_worst_s: float | None
+
+    def to_json(self) -> dict[str, Any]:
+        """All fields."""
+        return asdict(self)
+
+
+class World:
+    """The servers, the photographs and what an undisturbed run makes of them."""
+
+    def __init__(self, servers: Servers, images: int) -> None:
+        self.servers = servers
+        self._images = images
+        self._made: dict[str, Photographs] = {}
+        self._undisturbed: dict[str, str] | None = None
+
+    def photographs(self, count: int, poison: dict[int, str] | None = None) -> Photographs:
+        """The first `count` photographs."""
+        name = f"photographs-{count}" + "".join(f"-{key}" for key in sorted(poison or {}))
+        if name not in self._made:
+            self._made[name] = make(self.servers.directory / name, count, poison)
+        return self._made[name]
+
+    @property
+    def undisturbed(self) -> dict[str, str]:
+        """Masks by key, from a run in which nothing went wrong."""
+        if self._undisturbed is None:
+            everything = self.photographs(self._images)
+            with House(self.servers, "postgres") as house:
+                house.staff(2)
+                job = house.submit(everything)
+                house.wait(job, 300)
+                self._undisturbed = verify(house, job, everything).masks
+        return self._undisturbed
+
+
+def row(
+    scenario: int, seed: int, verdicts: Sequence[Verdict], kills: int, recoveries: Sequence[float]
+) -> Row:
+    """A scenario's figures, from its jobs."""
+    return Row(
+        scenario=scenario,
+        seed=seed,
+        images=sum(verdict.images for verdict in verdicts),
+        kills=kills,
+        lost=sum(verdict.lost for verdict in verdicts),
+        duplicates=sum(verdict.duplicates for verdict in verdicts),
+        orphans=sum(verdict.orphans for verdict in verdicts),
+        recovery_median_s=round(statistics.median(recoveries), 2) if recoveries else None,
+        recovery_worst_s=round(max(recoveries), 2) if recoveries else None,
+    )
+
+
+def workers_killed(world: World, seed: int, full: bool) -> Row:
+    """1. `kill -9` of workers, aimed at the worst moments and at random."""
+    rng = random.Random(seed)
+    verdicts, kills, recoveries = [], 0, []
+    photographs = world.photographs(1000 if full else 200)
+    with House(world.servers, "postgres") as house:
+        house.start("scheduler")
+        house.start("control")
+        chances = {"in renewal": 0.03}
+        for aim in AIMS:
+            house.start("worker", aim=aim, chance=chances.get(aim, 0.25))
+        job = house.submit(photographs)
+        pids = {resident.process.pid for resident in house.living("worker")}
+        house.wait(job, 400)
+        died = len(house.incidents(job, "death"))
+        assert died, f"no aim was true: {pids}"
+        kills += died
+        verdicts.append(verify(house, job, photographs, world.undisturbed))
+    wanted, photographs = (100, world.photographs(5000)) if full else (5, world.photographs(400))
+    with House(world.servers, "postgres") as house:
+        house.staff(3 if full else 2, pace=SLOW)
+        while house.kills < wanted:
+            job = house.submit(photographs)
+            house.wait(job, 60, until=lambda progress: progress.done > 0)
+            with house.killing(rng, "worker", every=(0.5, 2.0)):
+                house.wait(job, 1200)
+            verdicts.append(verify(house, job, photographs, world.undisturbed))
+        kills += house.kills
+        recoveries += house.recoveries.seconds
+    return row(1, seed, verdicts, kills, recoveries)
+
+
+def schedulers_killed(world: World, seed: int, full: bool) -> Row:
+    """2. `kill -9` of schedulers, three of them at once, and of the planning worker; on both databases."""
+    rng = random.Random(seed)
+    verdicts, kills, recoveries = [], 0, []
+    photographs = world.photographs(200)
+    for kind in ("postgres", "sqlite") if full else ("postgres",):
+        with House(world.servers, kind) as house:
+            house.start("scheduler", 3)
+            house.start("control")
+            house.start("worker", 2)
+            with house.killing(rng, "scheduler", "control", every=(0.3, 1.2)):
+                for _ in range(15 if full else 3):
+                    submitted = time.monotonic()
+                    job = house.submit(photographs)
+                    house.wait(job, 120)
+                    recoveries.append(time.monotonic() - submitted)
+                    verdicts.append(verify(house, job, photographs, world.undisturbed))
+            kills += house.kills
+    return row(2, seed, verdicts, kills, [])
+
+
+def redis_faults(world: World, seed: int, full: bool) -> Row:
+    """3. Redis killed and restarted with and without its data, frozen for longer than leases, emptied, full."""
+    rng = random.Random(seed)
+    redis = world.servers.redis
+    photographs = world.photographs(5000 if full else 400)
+
+    def killed(keep: bool) -> None:
+        redis.kill()
+        time.sleep(0.5)
+        redis.restart(keep=keep)
+
+    def frozen() -> None:
+        with redis.frozen():
+            time.sleep(LEASE_S + 1.5)
+
+    def full_memory() -> None:
+        with redis.full():
+            time.sleep(LEASE_S if full else 1.0)
+
+    faults: list[Callable[[], object]] = [
+        lambda: killed(True), lambda: killed(False), redis.client.flushall, full_memory, frozen,
+    ]  # fmt: skip
+    rounds = 4 if full else 1
+    with House(world.servers, "postgres") as house:
+        house.staff(2, pace={"step_s": 0.1})
+        job = house.submit(photographs)
+        house.wait(job, 60, until=lambda progress: progress.done > 0)
+        recoveries = []
+        for _ in range(rounds):
+            for fault in rng.sample(faults, len(faults)):
+                fault()
+                recoveries.append(_until_commit(house, job))
+        house.wait(job, 600)
+        verdict = verify(house, job, photographs, world.undisturbed)
+    return row(3, seed, [verdict], rounds * len(faults), recoveries)
+
+
+def database_faults(world: World, seed: int, full: bool) -> Row:
+    """4. PostgreSQL killed in mid-commit and restarted, its connections cut and swallowed; SQLite locked."""
+    rng = random.Random(seed)
+    postgres, proxy = world.servers.postgres, world.servers.postgres_proxy
+    photographs = world.photographs(3000 if full else 300)
+
+    def killed() -> None:
+        postgres.crash()
+        time.sleep(rng.uniform(0.1, 1.0))
+        postgres.restart()
+
+    def swallowed() -> None:
+        proxy.black_hole = True
+        time.sleep(LEASE_S + 1.0)
+        proxy.cut()
+        proxy.black_hole = False
+
+    faults: list[Callable[[], object]] = [killed, proxy.cut, killed, swallowed]
+    verdicts, recoveries, rounds = [], [], 4 if full else 1
+    with House(world.servers, "postgres", proxied="postgres") as house:
+        house.staff(2, pace={"step_s": 0.08})
+        job = house.submit(photographs)
+        house.wait(job, 60, until=lambda progress: progress.done > 0)
+        for _ in range(rounds):
+            for fault in rng.sample(faults, len(faults)):
+                time.sleep(rng.uniform(0.0, 0.5))
+                fault()
+                recoveries.append(_until_commit(house, job))
+        house.wait(job, 600)
+        verdicts.append(verify(house, job, photographs, world.undisturbed))
+    photographs = world.photographs(300)
+    with House(world.servers, "sqlite") as house:
+        house.staff(2, pace=SLOW)
+        job = house.submit(photographs)
+        house.wait(job, 60, until=lambda progress: progress.done > 0)
+        _lock_sqlite(Path(house.database_url.removeprefix("sqlite:///")), 20.0 if full else 6.0)
+        recoveries.append(_until_commit(house, job))
+        house.wait(job, 120)
+        verdicts.append(verify(house, job, photographs, world.undisturbed))
+    return row(4, seed, verdicts, rounds * len(faults) + 1, recoveries)
+
+
+def _lock_sqlite(path: Path, seconds: float) -> None:
+    """Another program writes and takes its time."""
+    with closing(sqlite3.connect(path, isolation_level=None, timeout=30)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        time.sleep(seconds)
+        other.execute("ROLLBACK")
+
+
+def bucket_faults(world: World, seed: int, full: bool) -> Row:
+    """5. S3 answers 500 and 503, resets, takes half an upload, damages bodies, is slow, has a full disk."""
+    proxy = world.servers.s3_proxy
+    photographs = world.photographs(3000 if full else 300)
+    chance = 0.06 if full else 0.05
+    usual = dict.fromkeys(
+        ("500", "503", "reset", "reset after", "truncate", "corrupt", "corrupt answer", "slow"), chance
+    )
+    with House(world.servers, "postgres", proxied="s3") as house:
+        proxy.dice = random.Random(seed)
+        proxy.seen.clear()
+        proxy.faults = usual
+        try:
+            house.staff(3, pace=SLOW)
+            job = house.submit(photographs)
+            house.wait(job, 120, until=lambda progress: progress.done > 0)
+            proxy.faults = {"full": 1.0}
+            time.sleep(6.0 if full else 2.0)
+            proxy.faults = usual
+            recoveries = [_until_commit(house, job)]
+            house.wait(job, 600)
+        finally:
+            proxy.faults = {}
+        verdict = verify(house, job, photographs, world.undisturbed)
+    faults = sum(number for fault, number in proxy.seen.items() if fault != "none")
+    assert faults, "no request met a fault"
+    return row(5, seed, [verdict], faults, recoveries)
+
+
+def messages_repeated(world: World, seed: int, full: bool) -> Row:
+    """6. Every message delivered three times; messages come back after 5 s while a shard takes 30 s."""
+    photographs = world.photographs(640 if full else 200)
+    visible, pace = (5, {"step_s": 0.9}) if full else (1, {"step_s": 0.08})
+    with House(world.servers, "postgres", shard_seconds=60.0) as house:
+        house.start("scheduler", copies=3)
+        house.start("control", visibility_timeout_s=visible)
+        house.start("worker", 3, visibility_timeout_s=visible, pace=pace)
+        job = house.submit(photographs)
+        house.wait(job, 600)
+        verdict = verify(house, job, photographs, world.undisturbed)
+        assert not house.incidents(job, "death"), "a shard was taken from a living worker"
+    return row(6, seed, [verdict], 0, [])
+
+
+def clocks_and_sleepers(world: World, seed: int, full: bool) -> Row:
+    """7. A worker's clock five minutes and an hour off; a worker frozen past its lease and resumed."""
+    verdicts = []
+    photographs = world.photographs(600 if full else 200)
+    with House(world.servers, "postgres") as house:
+        house.start("scheduler")
+        house.start("control")
+        (late,) = house.start("worker", clock_s=300)
+        job = house.submit(photographs)
+        house.wait(job, 120)
+        verdicts.append(verify(house, job, photographs, world.undisturbed))
+        assert not house.incidents(job, "release"), "five minutes are within what S3 allows"
+        house.dismiss(late)
+        (wrong,) = house.start("worker", clock_s=3600)
+        job = house.submit(photographs)
+        house.eventually(lambda: house.incidents(job, "release"), 60, "an upload that S3 refuses")
+        said = house.eventually(lambda: "clock" in gfi("doctor", house=house), 60, "doctor names the clock")
+        assert said
+        assert not house.progress(job).done
+        house.start("worker", 2)
+        house.wait(job, 240)
+        verdicts.append(verify(house, job, photographs, world.undisturbed))
+        house.dismiss(wrong)
+    kills = 0
+    with House(world.servers, "postgres") as house:
+        house.staff(2, pace={"step_s": 0.1})
+        recoveries = []
+        job = house.submit(photographs)
+        for _ in range(3 if full else 1):
+            house.wait(job, 60, until=lambda progress: progress.in_flight > 0)
+            sleeper = house.eventually(
+                lambda: next((w for w in house.living("worker") if house.leased(w.name)), None),
+                30,
+                "a busy worker",
+            )
+            sleeper.process.suspend()
+            kills += 1
+            held = house.leased(sleeper.name)
+            asleep = time.monotonic()
+            if held:
+                house.eventually(lambda: not house.leased(sleeper.name), 30, "the sleeper loses its lease")
+                recoveries.append(time.monotonic() - asleep)
+            sleeper.process.resume()
+        house.wait(job, 240)
+        verdicts.append(verify(house, job, photographs, world.undisturbed))
+    return row(7, seed, verdicts, kills, recoveries)
+
+
+def poison(world: World, seed: int, full: bool) -> Row:
+    """9. An image that kills its process, one that hangs the decoder, one that hangs the engine; kills at random."""
+    rng = random.Random(seed)
+    images = 1000 if full else 120
+    faults = dict(
+        zip(rng.sample(range(images), 3), ("kills", "hangs the decoder", "hangs the engine"), strict=True)
+    )
+    photographs = world.photographs(images, faults)
+    guilty = frozenset(f"{number:06d}.ppm" for number in faults)
+    patience = {} if full else {"lease_s": 1.5, "stall_s": 1.5}
+    began = time.monotonic()
+    with House(world.servers, "postgres", **patience) as house:
+        house.staff(3, pace={"step_s": 0.01})
+        job = house.submit(photographs)
+        with house.killing(rng, "worker", every=(2.0, 6.0)):
+            house.wait(job, 300)
+        took = time.monotonic() - began
+        verdict = verify(house, job, photographs, world.undisturbed, errors=guilty)
+        assert took < 300, f"{took:.0f} s"
+        assert all("killed its worker" in error for error in verdict.errors.values())
+        stalls = sum(house.log(worker).count("worker stalled") for worker in house.residents)
+        assert stalls >= 2, "the stalled workers ended by themselves and said so"
+        return row(9, seed, [verdict], house.kills, house.recoveries.seconds)
+
+
+def _until_commit(house: House, job: str, timeout: float = 90.0) -> float:
+    """Seconds until the next commit of a job (0 when there is nothing more to commit)."""
+    began, done = time.monotonic(), house.progress(job).done
+    house.eventually(
+        lambda: house.progress(job).done > done or queries.get_job(house.database, job).ended,
+        timeout,
+        "a commit",
+    )
+    return time.monotonic() - began
+
+
+SCENARIOS: dict[int, Callable[[World, int, bool], Row]] = {
+    1: workers_killed,
+    2: schedulers_killed,
+    3: redis_faults,
+    4: database_faults,
+    5: bucket_faults,
+    6: messages_repeated,
+    7: clocks_and_sleepers,
+    9: poison,
+}
