@@ -42,15 +42,27 @@ class Scheduler:
         self._publish_after = 0.0
 
     def tick(self) -> None:
-        """One round. Raises Transient when the database is away."""
+        """One round. Raises Transient when the database is away; a step that fails otherwise spares the others."""
+        for step in (self._fire, self._reap, self._finish, self._dispatch):
+            try:
+                step()
+            except Transient:
+                raise
+            except Exception:
+                log.exception("step failed", step=step.__name__)
+
+    def _fire(self) -> None:
         fire_due(self._database, self._settings)
+
+    def _reap(self) -> None:
         for expired in ledger.expire_leases(self._database):
             log.warning("lease expired", **expired.__dict__)
         for task_id in ledger.expire_control(self._database):
             log.warning("control lease expired", task=task_id)
+
+    def _finish(self) -> None:
         for finished in ledger.finish_jobs(self._database):
             log.info("job finished", job=finished.job_id, state=str(finished.state))
-        self._dispatch()
 
     def _dispatch(self) -> None:
         if time.monotonic() < self._publish_after:
@@ -95,10 +107,6 @@ def run(settings: Settings, interval: float = 0.5) -> None:
             scheduler.tick()
         except Transient as error:
             log.warning("waiting", reason=str(error))
-            ended.wait(2.0)
-        except Exception:
-            # A tick is repeated in a moment anyway; a scheduler that ends helps nobody.
-            log.exception("tick failed")
             ended.wait(2.0)
         ended.wait(max(0.0, interval - (time.monotonic() - started)))
     log.info("scheduler stopped")
