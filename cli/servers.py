@@ -25,7 +25,7 @@ import subprocess
 import sysconfig
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import psutil
@@ -52,6 +52,7 @@ class Server:
     pid: int
     log: Path
     process: subprocess.Popen[bytes] = field(repr=False, compare=False)
+    leavings: tuple[Path, ...] = field(default=(), repr=False)  # what it leaves in /tmp
 
     def alive(self) -> bool:
         """True while the process runs."""
@@ -75,7 +76,8 @@ class Server:
         self._forget()
 
     def _forget(self) -> None:
-        _pid_file(self.log.parent, self.name).unlink(missing_ok=True)
+        for path in (_pid_file(self.log.parent, self.name), *self.leavings):
+            path.unlink(missing_ok=True)
 
 
 def free_port() -> int:
@@ -143,9 +145,21 @@ def start_s3(
     # Keys travel in the environment: an argument would show in `ps`.
     keys = {"AWS_ACCESS_KEY_ID": access_key, "AWS_SECRET_ACCESS_KEY": secret_key}
     url = f"http://{HOST}:{port}"
-    server = _spawn("s3", command, directory, port, url, keys)
+    server = replace(
+        _spawn("s3", command, directory, port, url, keys), leavings=_sockets(ports | {"s3": port})
+    )
     _await(server, lambda: _answers_s3(url, access_key, secret_key), timeout)
     return server
+
+
+def _sockets(ports: Mapping[str, int]) -> tuple[Path, ...]:
+    """The Unix sockets SeaweedFS makes beside its ports, and forgets."""
+    plain = [Path(f"/tmp/seaweedfs-{part}-{port}.sock") for part, port in ports.items()]  # noqa: S108
+    grpc = [
+        path.with_name(f"seaweedfs-{part}-grpc-{port + GRPC_OFFSET}.sock")
+        for path, (part, port) in zip(plain, ports.items(), strict=True)
+    ]
+    return (*plain, *grpc)
 
 
 def _own(directory: Path, name: str) -> Path:

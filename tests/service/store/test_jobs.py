@@ -267,6 +267,7 @@ def test_a_retry_waits_for_workers_that_still_hold_the_job(database: Database) -
         with pytest.raises(Conflict, match="letting go"):
             attempt(database, job)
     assert ledger.release_shard(database, held, "cancelled")
+    assert {state for _, _, state in states(database, job)} == {"cancelled"}
     assert ledger.retry_job(database, job).state is JobState.PLANNING
 
 
