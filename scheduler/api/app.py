@@ -10,11 +10,23 @@ from fastapi.openapi.utils import get_openapi
 from starlette.responses import JSONResponse
 
 from gfi import __version__
-from scheduler.api import health, jobs, problems, results, webhooks
+from scheduler.api import (
+    datasets,
+    events,
+    health,
+    jobs,
+    models,
+    operations,
+    problems,
+    results,
+    uploads,
+    webhooks,
+)
 from scheduler.api.access import Reader
 from scheduler.api.context import Context
 from scheduler.api.guard import Guard
 from scheduler.api.problems import Problem, documented
+from scheduler.web import pages
 from store.errors import StoreError
 
 DESCRIPTION = (
@@ -25,21 +37,26 @@ DESCRIPTION = (
 
 @asynccontextmanager
 async def _beside(app: FastAPI) -> AsyncIterator[None]:
-    """The courier of webhooks, for as long as the process serves."""
+    """The courier of webhooks and the janitor of uploads, for as long as the process serves."""
     context: Context = app.state.context
     ended = threading.Event()
-    thread = threading.Thread(target=webhooks.courier, args=(context, ended), name="webhooks", daemon=True)
+    threads = [
+        threading.Thread(target=work, args=(context, ended), name=name, daemon=True)
+        for name, work in (("webhooks", webhooks.courier), ("uploads", uploads.janitor))
+    ]
     try:
         context.settings.require_database()
-        thread.start()
+        for thread in threads:
+            thread.start()
     except StoreError:  # nothing to serve yet: requests will say so
         pass
     try:
         yield
     finally:
         ended.set()
-        if thread.ident is not None:
-            thread.join(5.0)
+        for thread in threads:
+            if thread.ident is not None:
+                thread.join(5.0)
         context.close()
 
 
@@ -58,7 +75,8 @@ def create_app() -> FastAPI:
     app.state.context = context
     problems.install(app)
     app.add_middleware(Guard, context=context)
-    for module in (health, jobs, results):
+    # `/v1/jobs/test` must come before `/v1/jobs/{job_id}`.
+    for module in (health, uploads, jobs, results, events, datasets, models, operations, pages):
         app.include_router(module.router)
 
     @app.get("/v1/openapi.json", include_in_schema=False, responses=documented())

@@ -2,7 +2,7 @@
 
 import threading
 from functools import cached_property
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from fastapi import Depends, Request
 
@@ -13,6 +13,9 @@ from store.database import Database
 from store.objects import Bucket
 from store.settings import Settings
 from store.shelf import Shelf
+
+if TYPE_CHECKING:
+    from scheduler.api.events import Hub
 
 KEPT_SOURCES = 32
 
@@ -53,6 +56,13 @@ class Context:
     def pictures(self) -> Pictures:
         """Pictures drawn lately."""
         return Pictures(self.api.cache)
+
+    @cached_property
+    def hub(self) -> "Hub":
+        """The progress streams of this process."""
+        from scheduler.api.events import Hub
+
+        return Hub(self)
 
     def source(self, spec: str) -> Source:
         """The dataset of a job, opened. DatasetError when it is gone or no longer allowed."""

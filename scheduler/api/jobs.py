@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Path, Query, Response
 
 from scheduler import estimates, sweeper
-from scheduler.api import webhooks
+from scheduler.api import datasets, webhooks
 from scheduler.api.access import Reader, Submitter
 from scheduler.api.body import StrictRoute
 from scheduler.api.context import Context, Here
@@ -27,7 +27,7 @@ from scheduler.api.schemas import (
     decode_cursor,
     encode_cursor,
 )
-from scheduler.submission import freeze, submit
+from scheduler.submission import JobRequest, freeze, submit
 from store import ledger, queries
 from store.errors import LimitExceeded, NotFound
 from store.queries import Job
@@ -57,7 +57,13 @@ def the_job(here: Context, job_id: str) -> Job:
     return job
 
 
-def _detail(here: Context, job: Job) -> JobDetail:
+def resolved(here: Context, body: JobIn, owner: str) -> JobRequest:
+    """A body as the submission takes it, `@name` replaced by the dataset it stands for."""
+    return body.model_copy(update={"dataset": datasets.spec_of(here, body.dataset)}).request(owner)
+
+
+def detail(here: Context, job: Job) -> JobDetail:
+    """A job with its progress and provenance."""
     progress = queries.job_progress(here.database, job.id)
     return JobDetail.whole(job, progress, webhooks.address_of(here.database, job.id) is not None)
 
@@ -69,8 +75,8 @@ def submit_job(
     """Start a job. 201 with the new job, 200 with the one that is there already."""
     if body.webhook is not None:
         webhooks.check(body.webhook, here.api)
-    request = body.request(caller.name)
-    _within_limits(here, caller, body)
+    request = resolved(here, body, caller.name)
+    _within_limits(here, caller, request.dataset)
     submitted = submit(
         here.database, here.settings, request, idempotency_key=idempotency_key, new=body.new
     )  # fmt: skip
@@ -79,10 +85,10 @@ def submit_job(
     job = queries.get_job(here.database, submitted.job_id)
     response.status_code = 201 if submitted.created else 200
     response.headers["Location"] = f"/v1/jobs/{job.id}"
-    return SubmittedOut(job=_detail(here, job), created=submitted.created, reason=submitted.reason)
+    return SubmittedOut(job=detail(here, job), created=submitted.created, reason=submitted.reason)
 
 
-def _within_limits(here: Context, caller: Submitter, body: JobIn) -> None:
+def _within_limits(here: Context, caller: Submitter, dataset: str) -> None:
     most = caller.limits.get("max_active_jobs")
     if most is not None:
         active = sum(
@@ -93,7 +99,7 @@ def _within_limits(here: Context, caller: Submitter, body: JobIn) -> None:
             raise LimitExceeded(f"this token may have {most} active jobs, and has {active}")
     most = caller.limits.get("max_images")
     if most is not None:
-        images, _ = estimates.count(here.source(body.dataset), most + 1)
+        images, _ = estimates.count(here.source(dataset), most + 1)
         if images > most:
             raise LimitExceeded(f"this token may explain {most} images a job; the dataset has more")
 
@@ -103,14 +109,14 @@ def validate_job(body: JobIn, here: Here, caller: Submitter) -> ValidOut:
     """Check a job without starting it; the answer is the configuration as it would be frozen."""
     if body.webhook is not None:
         webhooks.check(body.webhook, here.api)
-    config = freeze(here.database, here.settings, body.request(caller.name))
+    config = freeze(here.database, here.settings, resolved(here, body, caller.name))
     return ValidOut(config=config, config_digest=digest(config))
 
 
 @router.post("/estimate", responses=documented(413))
 def estimate_job(body: JobIn, here: Here, caller: Submitter) -> EstimateOut:
     """What a job would cost: images, shards, device seconds from measured rates, bytes in the bucket."""
-    config = freeze(here.database, here.settings, body.request(caller.name))
+    config = freeze(here.database, here.settings, resolved(here, body, caller.name))
     source = here.source(config["dataset"]["spec"])
     return EstimateOut(**estimates.estimate(here.database, here.settings, config, source).__dict__)
 
@@ -138,7 +144,7 @@ def list_jobs(
 @router.get("/{job_id}", responses=documented(404))
 def get_job(job_id: JobId, here: Here, caller: Reader) -> JobDetail:
     """One job with its progress, configuration and provenance."""
-    return _detail(here, the_job(here, job_id))
+    return detail(here, the_job(here, job_id))
 
 
 @router.delete("/{job_id}", responses=documented(404, 409))
@@ -194,7 +200,10 @@ def delete_job(job_id: JobId, here: Here, caller: Submitter) -> Done:
     job = the_job(here, job_id)
     caller.require_owner(job.owner)
     deleted = ledger.delete_job(here.database, job.id, actor=caller.name)
-    sweeper.delete_objects(here.bucket, deleted.prefixes)
+    spec = str(job.config.get("dataset", {}).get("spec", ""))
+    upload = spec.partition(f"s3://{here.bucket.name}/uploads/")[2].strip("/")
+    sent = (f"uploads/{upload}/",) if upload else ()
+    sweeper.delete_objects(here.bucket, (*deleted.prefixes, *sent))
     return Done(job=job.id, changed=True, state="deleted")
 
 

@@ -277,7 +277,7 @@ def _answer(request: Request, data: bytes, media_type: str, tag: str, name: str)
 
 def _binary(media_type: str) -> dict[int | str, dict[str, Any]]:
     content = {media_type: {"schema": {"type": "string", "format": "binary"}}}
-    unchanged = {304: {"description": "If-None-Match names what there is"}}
+    unchanged: dict[int | str, dict[str, Any]] = {304: {"description": "If-None-Match names what there is"}}
     return documented(404, 409, also={200: {"content": content, "description": "The bytes"}, **unchanged})
 
 

@@ -1,0 +1,233 @@
+// Thousands of explained images: only the cards in view exist; pages are fetched by key as one scrolls towards them.
+import { $, api, count, decimal, empty, h, later, may, percent, toast, told, words } from "/static/ui.js";
+
+const id = location.pathname.split("/")[2];
+const here = new URLSearchParams(location.search);
+const grid = $("grid");
+const statuses = ["ok", "not_settled", "target_lost", "empty", "full", "constant", "nonfinite", "changed", "error"];
+const numbers = ["area", "probability", "kept", "removed", "iterations", "deletion", "insertion", "average_drop", "energy_in_box", "pointing_hit", "pointing_hit_0", "entropy"];
+const options = (list) => list.map(([value, text]) => h("option", { value }, text));
+let job = null, items = [], next = null, complete = false, loading = null, chosen = 0, descending = false, flags = new Map(), classes = [], generation = 0;
+const cards = new Map();
+
+$("status").replaceChildren(...options([["", "any"], ...statuses.map((s) => [s, words(s)])]));
+$("sort").replaceChildren(...options([["row", "listing order"], ...numbers.map((n) => [n, words(n)])]));
+$("metric").replaceChildren(...options([["", "any number"], ...numbers.map((n) => [n, words(n)])]));
+for (const name of ["map", "view", "opacity"]) { const kept = localStorage.getItem(`gfi-${name}`); if (kept) $(name).value = kept; }
+if (here.has("status")) $("status").value = here.get("status");
+
+const picture = (owner, item, kind, more) => `/v1/jobs/${owner}/results/${item.row}/${kind}?${new URLSearchParams({ v: item.picture, ...more })}`;
+const masked = (owner, item, size, map) => picture(owner, item, "mask.png", { size, map });
+
+function query() {
+  const q = new URLSearchParams({ limit: 200, sort: $("sort").value, descending });
+  const pairs = { search: $("search").value.trim(), status: $("status").value };
+  for (const [k, v] of Object.entries(pairs)) if (v) q.set(k, v);
+  const wanted = $("prediction").value.trim().toLowerCase();
+  if (wanted) q.set("prediction", /^\d+$/.test(wanted) ? wanted : Math.max(0, classes.findIndex((c) => c.toLowerCase() === wanted)));
+  if ($("flagged").checked) q.set("flagged", "true");
+  const [low, high] = [$("low").value, $("high").value];
+  if ($("metric").value && (low || high)) {
+    q.set("metric", $("metric").value);
+    if (low) q.set("at_least", low);
+    if (high) q.set("at_most", high);
+  }
+  return q;
+}
+
+async function fetchMore() {
+  if (complete || loading) return loading;
+  const mine = generation;
+  const q = query();
+  if (next) q.set("after", next);
+  loading = (async () => {
+    const page = await api(`/v1/jobs/${id}/results?${q}`);
+    if (mine !== generation) return;
+    items.push(...page.items);
+    next = page.next;
+    complete = !next;
+    summary();
+    draw();
+  })();
+  try { await loading; } finally { loading = null; }
+}
+
+async function restart() {
+  generation += 1;
+  items = []; next = null; complete = false; chosen = 0; loading = null;
+  for (const card of cards.values()) card.remove();
+  cards.clear();
+  $("empty").hidden = true;
+  await told(fetchMore);
+}
+
+function summary() {
+  const total = job?.progress.total;
+  $("shown").textContent = complete ? `${count(items.length)} images` : `${count(items.length)}${total ? ` of up to ${count(total)}` : ""} images loaded; more as you scroll`;
+  if (!items.length && complete) {
+    const filtered = [...query()].some(([k]) => !["limit", "sort", "descending"].includes(k));
+    empty(filtered ? "No image matches" : "No results yet", filtered ? "Clear the filters to see all images." : "Results appear as shards are committed: reload in a moment.");
+  } else $("empty").hidden = true;
+}
+
+// -- the grid ---------------------------------------------------------------------------------------------
+const GAP = 14, TEXT = 56;
+function shape() {
+  const width = grid.clientWidth;
+  const panes = panesOf();
+  const wanted = panes === 1 ? 230 : panes === 2 ? 400 : 540;
+  const columns = Math.max(1, Math.floor((width + GAP) / (wanted + GAP)));
+  const w = (width - GAP * (columns - 1)) / columns;
+  return { columns, w, h: Math.round(Math.max(120, (w / panes) * 0.8)) + TEXT, panes };
+}
+const panesOf = () => ($("view").value === "compare" ? 3 : 1) + ($("beside").value ? 1 : 0);
+
+function draw() {
+  const { columns, w, h: height } = shape();
+  const rows = Math.ceil(items.length / columns);
+  grid.style.height = `${Math.max(0, rows * (height + GAP) - GAP)}px`;
+  const top = -grid.getBoundingClientRect().top;
+  const first = Math.max(0, Math.floor((top - 600) / (height + GAP))) * columns;
+  const last = Math.min(items.length, (Math.ceil((top + innerHeight + 600) / (height + GAP)) + 1) * columns);
+  for (const [index, card] of cards) if (index < first || index >= last) { card.remove(); cards.delete(index); }
+  for (let index = first; index < last; index += 1) {
+    let card = cards.get(index);
+    if (!card) { card = make(index); cards.set(index, card); grid.append(card); }
+    const column = index % columns, line = Math.floor(index / columns);
+    card.style.width = `${w}px`;
+    card.style.height = `${height}px`;
+    card.style.transform = `translate(${column * (w + GAP)}px, ${line * (height + GAP)}px)`;
+    card.setAttribute("aria-selected", String(index === chosen));
+  }
+  grid.setAttribute("aria-activedescendant", cards.has(chosen) ? `card-${chosen}` : "");
+  if (!complete && last > items.length - columns * 12) told(fetchMore);
+}
+
+function stack(owner, item, { photo = true, mask = true, size = 384, label = "", plain = false }) {
+  const pic = h("span.pic");
+  const missing = (text) => () => pic.append(h("em", null, text));
+  const map = $("map").value;
+  if (photo) pic.append(h("img", { src: picture(id, item, "photo.jpg", { size }), alt: "", decoding: "async", onerror: missing("no photograph") }));
+  if (mask && item.has_mask) pic.append(h(plain ? "img" : "img.over", { src: masked(owner, item, size, map), alt: "", decoding: "async", onerror: missing("no mask") }));
+  if (mask && !item.has_mask && !photo) pic.append(h("em", null, "no mask"));
+  if (label) pic.append(h("b", null, label));
+  return pic;
+}
+
+function panes(item, size) {
+  const view = $("view").value;
+  const other = $("beside").value;
+  const list = [];
+  if (view !== "overlay") list.push(stack(id, item, { mask: false, size }));
+  if (view === "compare") list.push(stack(id, item, { photo: false, plain: true, size }));
+  if (view !== "photo") list.push(stack(id, item, { size, label: other ? "this job" : "" }));
+  if (other) list.push(stack(other, { ...item, has_mask: true, picture: "other" }, { size, label: $("beside").selectedOptions[0].textContent.slice(0, 24) }));
+  return list;
+}
+
+function make(index) {
+  const item = items[index];
+  const flag = flags.get(item.row);
+  const name = item.key.split("/").pop();
+  const right = item.status === "ok" ? (numbers.includes($("sort").value) ? `${words($("sort").value)} ${decimal(item[$("sort").value])}` : percent(item.probability)) : "";
+  return h("div.card", { id: `card-${index}`, role: "option", "aria-label": `${item.key}, ${words(item.status)}`, "data-row": item.row, onclick: () => { choose(index); look(); } },
+    h("span.pics", null, ...panes(item, 384)),
+    h("span.text", null, h("p", { title: item.key }, flag ? h("span.mark", { title: flag.note }, "⚑ ") : "", name), h("p", null, h("span.state", null, h(`i.dot.c-${item.status}`), item.status === "ok" ? item.target_name ?? String(item.target ?? "") : words(item.status)), h("span", null, right))));
+}
+
+function remake() {
+  for (const card of cards.values()) card.remove();
+  cards.clear();
+  draw();
+}
+
+function choose(index) {
+  chosen = Math.max(0, Math.min(items.length - 1, index));
+  const { columns, h: height } = shape();
+  const top = grid.getBoundingClientRect().top + Math.floor(chosen / columns) * (height + GAP);
+  const head = document.querySelector(".tools").offsetHeight + 8;
+  if (top < head) scrollBy(0, top - head);
+  else if (top + height > innerHeight) scrollBy(0, top + height - innerHeight + 8);
+  draw();
+  if ($("viewer").open) look();
+}
+
+// -- one image ------------------------------------------------------------------------------------------
+async function look() {
+  const item = items[chosen];
+  if (!item) return;
+  $("viewer-name").textContent = item.key;
+  $("place").textContent = `${count(chosen + 1)} of ${count(items.length)}${complete ? "" : "+"}`;
+  $("stage").replaceChildren(...panes(item, Math.min(1600, Math.max(960, innerWidth))));
+  const facts = [["Status", words(item.status)], ["Error", item.error], ["Target", item.target_name ?? item.target], ["Predicted", item.prediction_name ?? item.prediction], ["Label", item.label], ["Probability", percent(item.probability)], ["Kept", percent(item.kept)], ["Removed", percent(item.removed)], ...numbers.filter((n) => !["probability", "kept", "removed"].includes(n)).map((n) => [words(n), n === "iterations" ? item[n] : decimal(item[n])])];
+  $("viewer-about").replaceChildren(h("dl.facts", null, ...facts.filter(([, v]) => v !== null && v !== undefined && v !== "").flatMap(([k, v]) => [h("dt", null, k), h("dd", null, String(v))]), h("dt", null, "Mask"), h("dd", null, item.has_mask ? h("a", { href: picture(id, item, "mask.npy", {}), download: "" }, "float32 .npy") : "none")));
+  const flag = flags.get(item.row);
+  $("flag-kind").value = flag?.flag ?? "look";
+  $("flag-note").value = flag?.note ?? "";
+  $("unflag").hidden = !flag;
+  $("flag-form").hidden = !may.submit;
+  if (!$("viewer").open) $("viewer").showModal();
+}
+
+async function setFlag(remove) {
+  const item = items[chosen];
+  const path = `/v1/jobs/${id}/results/${item.row}/flag`;
+  if (remove) { await api(path, { method: "DELETE" }); flags.delete(item.row); }
+  else {
+    const body = { flag: $("flag-kind").value, note: $("flag-note").value };
+    await api(path, { method: "PUT", body });
+    flags.set(item.row, body);
+  }
+  toast(remove ? "Flag removed" : "Flagged");
+  remake();
+  if ($("viewer").open) look();
+}
+
+$("flag-form").addEventListener("submit", (event) => { event.preventDefault(); told(() => setFlag(false)); });
+$("unflag").addEventListener("click", () => told(() => setFlag(true)));
+$("viewer-close").addEventListener("click", () => $("viewer").close());
+$("viewer").addEventListener("close", () => grid.focus({ preventScroll: true }));
+
+document.addEventListener("keydown", (event) => {
+  const typing = ["INPUT", "TEXTAREA", "SELECT"].includes(event.target.tagName);
+  if (typing || event.ctrlKey || event.metaKey || event.altKey || !items.length) return;
+  const columns = $("viewer").open ? 1 : shape().columns;
+  const moves = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: columns, ArrowUp: -columns, j: 1, k: -1, Home: -items.length, End: items.length };
+  if (event.key in moves) { event.preventDefault(); choose(chosen + moves[event.key]); }
+  else if (event.key === "Enter" && document.activeElement === grid) { event.preventDefault(); look(); }
+  else if (event.key === "f" || event.key === "F") { event.preventDefault(); look(); $("flag-note").focus(); }
+  else if (event.key === "[" || event.key === "]") { $("opacity").value = Number($("opacity").value) + (event.key === "]" ? 10 : -10); opacity(); }
+});
+
+function opacity() {
+  const value = $("opacity").value;
+  document.documentElement.style.setProperty("--opacity", value / 100);
+  $("opacity-value").textContent = `${value} %`;
+  localStorage.setItem("gfi-opacity", value);
+}
+
+opacity();
+$("opacity").addEventListener("input", opacity);
+for (const name of ["map", "view", "beside"]) $(name).addEventListener("change", () => { if (name !== "beside") localStorage.setItem(`gfi-${name}`, $(name).value); remake(); });
+for (const name of ["status", "sort", "flagged", "metric", "prediction"]) $(name).addEventListener("change", restart);
+for (const name of ["search", "low", "high"]) $(name).addEventListener("input", later(300, restart));
+$("direction").addEventListener("click", () => { descending = !descending; $("direction").setAttribute("aria-pressed", String(descending)); $("direction").textContent = descending ? "↓" : "↑"; restart(); });
+let asked = false;
+const soon = () => { if (!asked) { asked = true; requestAnimationFrame(() => { asked = false; draw(); }); } };
+addEventListener("scroll", soon, { passive: true });
+new ResizeObserver(soon).observe(grid);
+
+told(async () => {
+  job = await api(`/v1/jobs/${id}`);
+  $("title").textContent = job.name || "Gallery";
+  $("back").href = `/jobs/${id}`;
+  $("back").textContent = job.name || job.id;
+  $("export").href = `/v1/jobs/${id}/flags?format=csv`;
+  document.title = `${job.name || job.id}: gallery · gfi`;
+  flags = new Map((await api(`/v1/jobs/${id}/flags`)).map((f) => [f.row, f]));
+  await restart();
+  const [model, others] = await Promise.all([api(`/v1/models/${encodeURIComponent(job.model)}`).catch(() => null), api("/v1/jobs?limit=200")]);
+  classes = model?.class_names ?? [];
+  $("classes").replaceChildren(...classes.map((c) => h("option", { value: c })));
+  $("beside").append(...others.items.filter((o) => o.id !== id && o.dataset === job.dataset && o.progress.done).map((o) => h("option", { value: o.id }, o.name || `${o.preset} ${o.id}`)));
+});

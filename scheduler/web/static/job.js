@@ -1,0 +1,126 @@
+import { $, api, count, decimal, duration, h, may, rate, state, svg, toast, told, when, words } from "/static/ui.js";
+
+const id = location.pathname.split("/")[2];
+const order = ["ok", "not_settled", "target_lost", "empty", "full", "constant", "nonfinite", "changed", "error"];
+const ended = (s) => ["succeeded", "partial", "failed", "cancelled"].includes(s);
+let job = null;
+
+function progress() {
+  const p = job.progress;
+  const left = p.eta_s === null ? (ended(job.state) ? "—" : "…") : `${duration(p.eta_low_s)} – ${duration(p.eta_high_s)}`;
+  const took = job.finished_at && job.planned_at ? job.finished_at - job.planned_at : null;
+  const figures = [[p.total === null ? "…" : `${count(p.done + p.finished)} / ${count(p.total)}`, "images"], [took ? rate(p.done / took) : rate(p.rate) || "—", "images per second"], [left, "left"], [duration(p.elapsed_s), "since submission"], [count(p.in_flight), "in work"]];
+  $("figures").replaceChildren(...figures.map(([value, text]) => h("", null, h("strong", null, value), h("span", null, text))));
+  const total = p.total || 1;
+  $("bar").replaceChildren(...order.filter((s) => p.by_status[s]).map((s) => h(`i.c-${s}`, { style: { width: `${(100 * p.by_status[s]) / total}%` } })), h("i.c-running", { style: { width: `${(100 * (p.finished + p.partial)) / total}%` } }));
+  $("bar").setAttribute("aria-label", `${count(p.done)} of ${count(p.total)} images done`);
+  $("legend").replaceChildren(...order.filter((s) => p.by_status[s]).map((s) => h("span.state", null, h(`i.dot.c-${s}`), `${words(s)} ${count(p.by_status[s])}`)));
+  $("sub").replaceChildren(state(job.paused && !ended(job.state) ? "paused" : job.state), job.error ? ` — ${job.error}` : "");
+}
+
+function button(text, work, kind = "") {
+  return h(`button${kind}`, { type: "button", onclick: () => told(async () => { await work(); await load(); }) }, text);
+}
+
+function actions() {
+  const nodes = [h("a.button", { href: `/jobs/${id}/gallery` }, "Gallery")];
+  if (may.submit) {
+    if (!ended(job.state)) {
+      nodes.push(job.paused ? button("Resume", () => api(`/v1/jobs/${id}/resume`, { method: "POST" })) : button("Pause", () => api(`/v1/jobs/${id}/pause`, { method: "POST" })));
+      nodes.push(button("Cancel", () => api(`/v1/jobs/${id}`, { method: "DELETE" }), ".danger"));
+    } else {
+      if (job.state === "cancelled" || job.state === "failed" || job.state === "partial") nodes.push(button("Try failed images again", () => api(`/v1/jobs/${id}/retry`, { method: "POST", body: {} })));
+      nodes.push(h("button.danger", { type: "button", onclick: remove }, "Delete"));
+    }
+  }
+  const signature = nodes.map((n) => n.textContent).join();
+  if ($("actions").dataset.signature === signature) return;
+  $("actions").dataset.signature = signature;
+  $("actions").replaceChildren(...nodes);
+}
+
+async function remove() {
+  if (!confirm("Delete this job with its results and masks? The audit keeps that it existed.")) return;
+  await told(async () => {
+    await api(`/v1/jobs/${id}/data`, { method: "DELETE" });
+    location.assign("/jobs");
+  });
+}
+
+function provenance() {
+  const c = job.config;
+  const facts = [["Dataset", job.dataset], ["Model", `${job.model} · ${job.model_digest.slice(0, 12)}`], ["Preset", `${job.preset} · ${(c.method_digest || "").slice(0, 12)}`], ["Layers", c.layers ? `${c.layers.inverted}, ${c.layers.weighed.join(" + ")}` : ""], ["Target", String(c.target ?? "")], ["Metrics", (c.metrics || []).join(", ") || "none"], ["Profile", job.profile ? `${job.profile.device_kind}, ${job.profile.dtype ?? ""}, batch ${job.profile.batch ?? "?"}` : "set by the first worker"], ["Listing", job.listing_digest ? job.listing_digest.slice(0, 12) : "not listed yet"], ["Configuration", job.config_digest.slice(0, 12)], ["Submitted", `${when(job.created_at)}${job.owner ? ` by ${job.owner}` : ""}`], ...job.warnings.map((w) => ["Warning", w])];
+  $("facts").replaceChildren(...facts.flatMap(([k, v]) => [h("dt", null, k), h("dd", null, v)]), h("dt", null, "Export"), h("dd", null, h("a", { href: `/v1/jobs/${id}/config`, download: "" }, "configuration"), " · ", h("a", { href: `/v1/jobs/${id}/results?format=jsonl`, download: `results-${id}.jsonl` }, "results as JSONL")));
+  $("config").textContent = JSON.stringify(c, null, 2);
+}
+
+async function shards() {
+  const found = [];
+  let after = null;
+  do {
+    const page = await api(`/v1/jobs/${id}/shards?limit=1000${after ? `&after=${after}` : ""}`);
+    found.push(...page.items);
+    after = page.next;
+  } while (after && found.length < 3000);
+  $("shards").replaceChildren(...found.slice(0, 600).map((s) => h(`i.c-${s.state}`, { title: `${s.start}–${s.stop - 1}: ${s.state}${s.worker ? ` at ${s.worker}` : ""}${s.reason ? `, ${s.reason}` : ""}` })));
+  const by = Object.entries(job.progress.shards).filter(([, n]) => n);
+  $("shard-words").textContent = by.length ? by.map(([s, n]) => `${count(n)} ${s}`).join(", ") : "None yet: the dataset is not listed.";
+  chart(found.filter((s) => s.done_at && s.state === "done"));
+}
+
+function chart(done) {
+  if (!done.length) return $("rate").replaceChildren(h("p.soft", null, "Shown once a shard is done."));
+  const start = job.planned_at || job.created_at;
+  const end = Math.max(...done.map((s) => s.done_at), start + 1);
+  const n = Math.min(48, Math.max(8, done.length));
+  const width = (end - start) / n;
+  const bins = Array(n).fill(0);
+  for (const s of done) bins[Math.min(n - 1, Math.max(0, Math.floor((s.done_at - start) / width)))] += s.stop - s.start;
+  const top = Math.max(...bins) / width || 1;
+  const bars = bins.map((b, i) => svg("rect", { x: `${(100 * i) / n}%`, width: `${80 / n}%`, y: 16 + 92 * (1 - b / width / top), height: (92 * b) / width / top, rx: 1.5 }));
+  const label = (text, x, y, anchor) => { const t = svg("text", { x, y, "text-anchor": anchor }); t.textContent = text; return t; };
+  $("rate").replaceChildren(svg("svg", { role: "img", "aria-label": `Up to ${rate(top)} images per second` }, ...bars, label(`${rate(top)}`, "0", 11, "start"), label(when(start), "0", 124, "start"), label(when(end), "100%", 124, "end")));
+}
+
+async function failures() {
+  const found = await api(`/v1/jobs/${id}/failures`);
+  $("failures-panel").hidden = !found.length;
+  $("failures").replaceChildren(...found.map((f) => h("tr", null, h("td", null, state(f.status)), h("td", null, f.error_class || ""), h("td.num", null, count(f.images)), h("td", null, f.example || ""), h("td.nowrap", null, h("a.button", { href: `/jobs/${id}/gallery?status=${f.status}` }, "Look"), " ", may.submit && ended(job.state) && f.status !== "failed" ? button("Try again", async () => { await api(`/v1/jobs/${id}/retry`, { method: "POST", body: { statuses: [f.status] } }); toast("They are being collected into a new attempt."); follow(); }) : null))));
+}
+
+async function means() {
+  const { means: found } = await api(`/v1/jobs/${id}/summary`);
+  const names = Object.keys(found);
+  $("means-panel").hidden = !names.length;
+  $("means").replaceChildren(...names.map((n) => h("", null, h("dt", null, words(n)), h("dd", null, decimal(found[n].mean)), h("dd", null, `${count(found[n].count)} images`))));
+}
+
+async function load() {
+  job = await api(`/v1/jobs/${id}`);
+  $("title").textContent = job.name || job.id;
+  document.title = `${job.name || job.id} · gfi`;
+  progress();
+  actions();
+  provenance();
+  await Promise.all([shards(), failures(), means()]);
+}
+
+let stream = null;
+let last = 0;
+function follow() {
+  stream?.close();
+  stream = new EventSource(`/v1/jobs/${id}/events`);
+  const take = (event) => {
+    const data = JSON.parse(event.data);
+    if (!job || data.state === "deleted") return;
+    Object.assign(job, { state: data.state, paused: data.paused ?? false, progress: data.progress });
+    progress();
+    actions();
+    if (event.type === "end") { stream.close(); told(load); }
+    else if (Date.now() - last > 4000) { last = Date.now(); told(async () => { await shards(); await failures(); }); }
+  };
+  stream.addEventListener("progress", take);
+  stream.addEventListener("end", take);
+}
+
+told(async () => { await load(); if (!ended(job.state)) follow(); });

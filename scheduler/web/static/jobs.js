@@ -1,0 +1,151 @@
+import { $, api, bytes, count, decimal, duration, empty, every, h, later, may, rate, refused, state, told, when, words } from "/static/ui.js";
+
+const rows = new Map();
+let shown = 50;
+
+function row(job) {
+  const p = job.progress;
+  const share = p.total ? Math.min(1, (p.done + p.finished + p.partial) / p.total) : 0;
+  const cells = [
+    h("td", null, h("a", { href: `/jobs/${job.id}` }, job.name || job.id), h("small", { title: job.dataset }, job.dataset.split("/").slice(-2).join("/"))),
+    h("td", null, state(job.shown_state)),
+    h("td", null, h(".meter", { role: "img", "aria-label": `${Math.round(100 * share)} percent` }, h("i", { style: { width: `${100 * share}%` } })), h("small", null, p.total === null ? "not listed yet" : `${count(p.done + p.finished)} of ${count(p.total)}${notOk(p)}`)),
+    h("td.num", null, rate(p.rate)),
+    h("td.num", { title: p.eta_low_s === null ? null : `${duration(p.eta_low_s)} to ${duration(p.eta_high_s)}` }, p.eta_s === null ? "" : duration(p.eta_s)),
+    h("td", null, job.model, h("small.soft", null, ` ${job.preset}`)),
+    h("td.nowrap", null, when(job.created_at)),
+  ];
+  const node = rows.get(job.id) || h("tr", { "data-job": job.id });
+  const signature = JSON.stringify(job);
+  if (node.dataset.signature !== signature) {
+    node.dataset.signature = signature;
+    node.replaceChildren(...cells);
+  }
+  rows.set(job.id, node);
+  return node;
+}
+
+function notOk(p) {
+  const n = Object.entries(p.by_status).reduce((sum, [name, value]) => sum + (name === "ok" ? 0 : value), 0);
+  return n ? `, ${count(n)} not ok` : "";
+}
+
+async function load() {
+  const query = new URLSearchParams({ limit: Math.min(1000, shown) });
+  if ($("state").value) query.set("state", $("state").value);
+  if ($("search").value.trim()) query.set("search", $("search").value.trim());
+  const page = await api(`/v1/jobs?${query}`);
+  const body = document.querySelector("#jobs tbody");
+  const wanted = page.items.map(row);
+  if (wanted.length !== body.children.length || wanted.some((node, i) => node !== body.children[i])) body.replaceChildren(...wanted);
+  $("more").hidden = !page.next;
+  $("jobs").hidden = !page.items.length;
+  if (page.items.length) $("empty").hidden = true;
+  else if (query.has("state") || query.has("search")) empty("No job matches", "Clear the filters to see all jobs.");
+  else empty("No jobs yet", may.submit ? "Start one with New job, or " : "Start one with ", h("code", null, "gfi submit --dataset FOLDER"), ".");
+}
+
+const again = () => told(load);
+every(2000, again);
+$("state").addEventListener("change", again);
+$("search").addEventListener("input", later(250, again));
+$("more").addEventListener("click", () => { shown += 100; again(); });
+
+const metrics = { deletion: "Deletion", insertion: "Insertion", average_drop: "Average drop", energy_in_box: "Energy in box", pointing: "Pointing", entropy: "Entropy" };
+const form = $("composer");
+let models = [];
+
+async function open() {
+  form.hidden = !form.hidden;
+  $("new").setAttribute("aria-expanded", String(!form.hidden));
+  if (form.hidden || models.length) return;
+  $("metrics").replaceChildren(...Object.entries(metrics).map(([name, text]) => h("label", null, h("input", { type: "checkbox", name: "metrics", value: name, checked: name === "deletion" || name === "insertion" }), text)));
+  const [found, places] = await Promise.all([api("/v1/models"), api("/v1/datasets")]);
+  models = found;
+  form.model.replaceChildren(...models.map((m) => h("option", { value: m.reference }, m.reference)));
+  if (!models.length) refused({ message: "No model is registered.", advice: "gfi models add efficientnet-lite0" });
+  $("datasets").replaceChildren(...places.registered.map((d) => h("option", { value: `@${d.name}` }, d.dataset)));
+  $("where").textContent = places.roots.length || places.buckets.length ? `Below ${[...places.roots, ...places.buckets.map((b) => `s3://${b}`)].join(", ")}` : "A folder, manifest, tar shards or bucket that the workers can read.";
+  await picked();
+  form.elements.dataset.focus();
+}
+
+async function picked() {
+  const model = models.find((m) => m.reference === form.model.value);
+  if (!model) return;
+  const names = Object.keys(model.presets).filter((name) => !model.presets[name].error);
+  form.preset.replaceChildren(...names.map((name) => h("option", { value: name }, name)));
+  const layers = await api(`/v1/models/${encodeURIComponent(model.reference)}/layers`);
+  const spatial = layers.filter((l) => l.shape.length >= 3);
+  for (const select of [form.inverted, form.weighed]) select.replaceChildren(h("option", { value: "" }, "the preset's"), ...spatial.map((l) => h("option", { value: l.name }, `${l.name} · ${l.type} ${l.shape.slice(-3).join("×")}`)));
+}
+
+function asked() {
+  const body = {
+    dataset: form.elements.dataset.value.trim(), model: form.model.value, preset: form.preset.value, target: form.elements.target.value.trim() || "auto",
+    metrics: [...form.querySelectorAll("[name=metrics]:checked")].map((c) => c.value), name: form.elements.name.value.trim(), priority: Number(form.priority.value || 0),
+  };
+  const [l0, l1] = [form.inverted.value, form.weighed.value];
+  if (l0 || l1) {
+    const own = models.find((m) => m.reference === form.model.value).presets[form.preset.value];
+    body.layers = `${l0 || own.inverted},${l1 || own.weighed.join("+")}`;
+  }
+  return body;
+}
+
+async function preview() {
+  const dataset = form.elements.dataset.value.trim();
+  if (!dataset) return;
+  try {
+    const seen = await api("/v1/datasets/preview", { method: "POST", body: { dataset, limit: 8 } });
+    refused(null);
+    const text = `${seen.complete ? "" : "At least "}${count(seen.images)} images · ${seen.kind}`;
+    $("preview").replaceChildren(h("p.soft", null, text), ...seen.items.map((item) => h("figure", null, h("img", { loading: "lazy", alt: "", src: `/v1/datasets/photo?${new URLSearchParams({ dataset, key: item.key, size: 240 })}` }), h("figcaption", { title: item.key }, item.label || item.key))));
+  } catch (error) {
+    refused(error);
+    $("preview").replaceChildren(h("p.soft", null, "No preview."));
+  }
+}
+
+async function estimate() {
+  const cost = await api("/v1/jobs/estimate", { method: "POST", body: asked() });
+  const facts = [["Images", `${cost.complete ? "" : "at least "}${count(cost.images)}`], ["Shards", count(cost.shards)], ["Device time", cost.device_seconds === null ? "not measured yet for this model and method" : `${duration(cost.device_seconds)} at ${decimal(cost.images_per_s, 2)} images/s`], ["In the bucket", bytes(cost.bucket_bytes)]];
+  $("estimate").replaceChildren(...facts.flatMap(([k, v]) => [h("dt", null, k), h("dd", null, v)]));
+  $("estimate").hidden = false;
+}
+
+async function trial() {
+  $("trial").hidden = false;
+  $("trial").replaceChildren(h("p.soft", null, "A worker is explaining the first image …"));
+  let { job } = await api("/v1/jobs/test", { method: "POST", body: asked() });
+  while (!["succeeded", "partial", "failed", "cancelled"].includes(job.state)) {
+    await new Promise((done) => setTimeout(done, 700));
+    job = await api(`/v1/jobs/${job.id}`);
+  }
+  const [one] = (await api(`/v1/jobs/${job.id}/results`)).items;
+  const base = `/v1/jobs/${job.id}/results/0`;
+  $("trial").replaceChildren(...(one?.has_mask ? [h("img", { alt: "Photograph", src: `${base}/photo.jpg?size=480` }), h("img", { alt: "Overlay", src: `${base}/overlay.png?size=480` })] : []), h("p.soft", null, one ? `${words(one.status)}. Predicted ${one.prediction_name || one.prediction || "nothing"}; kept ${decimal(one.kept)}, removed ${decimal(one.removed)}. ${one.error || ""}` : job.error || "No result."));
+}
+
+const attempt = (button, work) => async () => {
+  button.disabled = true;
+  refused(null);
+  try { await work(); } catch (error) { refused(error); } finally { button.disabled = false; }
+};
+
+if (form) {
+  $("new").addEventListener("click", () => told(open));
+  $("close").addEventListener("click", () => told(open));
+  form.model.addEventListener("change", () => told(picked));
+  form.elements.dataset.addEventListener("change", () => told(preview));
+  $("estimate-button").addEventListener("click", attempt($("estimate-button"), estimate));
+  $("trial-button").addEventListener("click", attempt($("trial-button"), trial));
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    const button = form.querySelector("[type=submit]");
+    attempt(button, async () => {
+      const { job } = await api("/v1/jobs", { method: "POST", body: asked() });
+      location.assign(`/jobs/${job.id}`);
+    })();
+  });
+}

@@ -1,0 +1,26 @@
+import { $, api, empty, h, refused, told, when } from "/static/ui.js";
+
+async function load() {
+  const found = await api("/v1/tokens");
+  $("rows").replaceChildren(...found.map((t) => h("tr", null, h("td", null, t.name), h("td", null, t.scopes.join(", ")), h("td", null, Object.entries(t.limits || {}).map(([k, v]) => `${k.replaceAll("_", " ")} ${v}`).join(", ")), h("td.nowrap", null, when(t.created_at)), h("td.nowrap", null, t.expires_at ? when(t.expires_at) : "never"), h("td.nowrap", null, t.used_at ? when(t.used_at) : "never"), h("td", null, t.revoked_at ? "revoked" : h("button.danger", { type: "button", onclick: () => told(async () => { await api(`/v1/tokens/${t.id}`, { method: "DELETE" }); await load(); }) }, "Revoke")))));
+  $("empty").hidden = true;
+  if (!found.length) empty("No tokens yet", "A program that submits jobs needs one of its own, so that it can be revoked alone.");
+}
+
+const form = $("form");
+form.addEventListener("submit", async (event) => {
+  event.preventDefault();
+  refused(null);
+  const value = (name) => form.elements[name].value.trim();
+  const limits = {};
+  for (const name of ["max_images", "max_active_jobs"]) if (value(name)) limits[name] = Number(value(name));
+  try {
+    const made = await api("/v1/tokens", { method: "POST", body: { name: value("name"), scopes: [value("scope")], expires_in_s: value("expires") ? Number(value("expires")) : null, limits } });
+    $("plain").textContent = made.token;
+    $("made").hidden = false;
+    form.elements.name.value = "";
+    await load();
+  } catch (error) { refused(error); }
+});
+$("copy").addEventListener("click", () => navigator.clipboard?.writeText($("plain").textContent));
+told(load);

@@ -1,0 +1,154 @@
+// What every page uses: asking the API, making elements, writing numbers. No dependency, nothing from elsewhere.
+
+let me = null;
+
+export class Problem extends Error {
+  constructor(status, body) {
+    super(body.detail || `status ${status}`);
+    this.status = status;
+    this.advice = body.advice || "";
+  }
+}
+
+export async function api(path, { method = "GET", body, form, signal } = {}) {
+  const headers = { Accept: "application/json" };
+  if (method !== "GET") headers["X-GFI-CSRF"] = (await whoAmI()).csrf || "";
+  if (body !== undefined) headers["Content-Type"] = "application/json";
+  const answer = await fetch(path, { method, headers, signal, body: form || (body === undefined ? undefined : JSON.stringify(body)) });
+  if (answer.status === 401) {
+    location.assign("/sign-in");
+    throw new Problem(401, { detail: "signed out" });
+  }
+  if (answer.status === 204) return null;
+  const data = await answer.json().catch(() => ({}));
+  if (!answer.ok) throw new Problem(answer.status, data);
+  return data;
+}
+
+export async function whoAmI() {
+  me = me || (await api("/v1/me"));
+  return me;
+}
+
+export const $ = (id) => document.getElementById(id);
+
+// h("p.soft", { title: "x", onclick: f }, "text", node …)
+export function h(what, attributes, ...children) {
+  const [tag, ...classes] = what.split(".");
+  const node = document.createElement(tag || "div");
+  if (classes.length) node.className = classes.join(" ");
+  for (const [name, value] of Object.entries(attributes || {})) {
+    if (value === null || value === undefined || value === false) continue;
+    if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
+    else if (name === "style") for (const [k, v] of Object.entries(value)) node.style.setProperty(k, v);
+    else if (name in node && typeof node[name] === "boolean") node[name] = value;
+    else node.setAttribute(name, value === true ? "" : value);
+  }
+  node.append(...children.flat().filter((c) => c !== null && c !== undefined && c !== false));
+  return node;
+}
+
+export function svg(tag, attributes, ...children) {
+  const node = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  for (const [name, value] of Object.entries(attributes || {})) node.setAttribute(name, value);
+  node.append(...children);
+  return node;
+}
+
+const grouped = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
+export const count = (n) => (n === null || n === undefined ? "" : grouped.format(n));
+export const decimal = (n, places = 3) => (n === null || n === undefined ? "" : n.toFixed(places));
+export const percent = (n) => (n === null || n === undefined ? "" : `${(100 * n).toFixed(n < 0.1 ? 1 : 0)} %`);
+export const rate = (n) => (n === null || n === undefined ? "" : n >= 10 ? count(n) : n.toFixed(2));
+
+export function duration(seconds) {
+  if (seconds === null || seconds === undefined) return "";
+  const s = Math.round(seconds);
+  if (s < 60) return `${s} s`;
+  if (s < 3600) return `${Math.floor(s / 60)} min ${s % 60} s`;
+  if (s < 172800) return `${Math.floor(s / 3600)} h ${Math.floor((s % 3600) / 60)} min`;
+  return `${Math.round(s / 86400)} days`;
+}
+
+export function bytes(n) {
+  if (n < 1e3) return `${n} B`;
+  const units = ["kB", "MB", "GB", "TB"];
+  let i = -1;
+  do { n /= 1000; i += 1; } while (n >= 1000 && i < units.length - 1);
+  return `${n.toFixed(n < 10 ? 1 : 0)} ${units[i]}`;
+}
+
+export function when(epoch) {
+  if (epoch === null || epoch === undefined) return "";
+  const date = new Date(epoch * 1000);
+  const today = new Date().toDateString() === date.toDateString();
+  const time = date.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
+  return today ? `today ${time}` : `${date.toLocaleDateString([], { day: "numeric", month: "short", year: "numeric" })}, ${time}`;
+}
+
+export const words = (name) => name.replaceAll("_", " ").replace(/^./, (c) => c.toUpperCase());
+export const state = (name) => h("span.state", null, h(`i.dot.c-${name}`), words(name));
+
+export function toast(text, bad = false) {
+  const node = h(`p.toast${bad ? ".bad" : ""}`, null, text);
+  $("toasts").append(node);
+  setTimeout(() => node.remove(), bad ? 9000 : 4000);
+}
+
+export async function told(work) {
+  try {
+    return await work();
+  } catch (error) {
+    if (error.name === "AbortError" || error.status === 401) return undefined;
+    toast(error instanceof Problem ? `${error.message} ${error.advice}` : "The service is not answering; trying again.", true);
+    return undefined;
+  }
+}
+
+export function refused(error) {
+  const place = $("refused");
+  place.textContent = error ? `${error.message} ${error.advice || ""}` : "";
+  place.hidden = !error;
+}
+
+export function empty(title, ...text) {
+  $("empty").replaceChildren(h("h2", null, title), h("p", null, ...text));
+  $("empty").hidden = false;
+}
+
+// Call `work` now and every `ms` while the page is looked at.
+export function every(ms, work) {
+  let timer;
+  const run = async () => {
+    clearTimeout(timer);
+    if (!document.hidden) await work();
+    timer = setTimeout(run, ms);
+  };
+  document.addEventListener("visibilitychange", () => document.hidden || run());
+  return run();
+}
+
+export function later(ms, work) {
+  let timer;
+  return (...given) => {
+    clearTimeout(timer);
+    timer = setTimeout(() => work(...given), ms);
+  };
+}
+
+const themes = ["system", "light", "dark"];
+function theme(name) {
+  if (name === "system") delete document.documentElement.dataset.theme;
+  else document.documentElement.dataset.theme = name;
+  if ($("theme")) $("theme").textContent = `Theme: ${name}`;
+}
+let chosen = localStorage.getItem("gfi-theme") || "system";
+theme(chosen);
+$("theme")?.addEventListener("click", () => {
+  chosen = themes[(themes.indexOf(chosen) + 1) % themes.length];
+  localStorage.setItem("gfi-theme", chosen);
+  theme(chosen);
+});
+$("sign-out")?.addEventListener("click", () => told(async () => location.assign((await api("/sign-out", { method: "POST" })).location)));
+
+export const may = { submit: document.body.dataset.submit === "1", admin: document.body.dataset.admin === "1" };
