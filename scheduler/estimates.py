@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 import sqlalchemy as sa
 
 from datasets.sources import Source
-from scheduler.planner import rate_key, shard_size
+from store.records import work_digest, shard_size
 from store import queries
 from store.database import Database
-from store.records import JSON
+from store.records import JSON, work_digest
 from store.settings import Settings
 from store.tables import rates
 
@@ -49,7 +49,7 @@ def count(source: Source, most: int | None = None, seconds: float = COUNT_S) -> 
 def estimate(database: Database, settings: Settings, config: JSON, source: Source) -> Estimate:
     """For a frozen configuration and its dataset."""
     images, complete = count(source)
-    key = rate_key(config)
+    key = work_digest(config)
     rate = queries.measured_rate(database, key)
     size = shard_size(rate, settings.shard_seconds, config.get("batch"))
     with database.read() as connection:
