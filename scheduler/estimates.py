@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import sqlalchemy as sa
 
 from datasets.sources import Source
-from store.records import work_digest, shard_size
+from scheduler.planner import shard_size
 from store import queries
 from store.database import Database
 from store.records import JSON, work_digest
