@@ -10,7 +10,7 @@ from datasets.sources import Source
 from scheduler.planner import shard_size
 from store import queries
 from store.database import Database
-from store.records import JSON, work_digest, work_digest
+from store.records import JSON, work_digest
 from store.settings import Settings
 from store.tables import rates
 

@@ -68,8 +68,10 @@ def plan(services: "Services", claim: ControlClaim, alive: Callable[[], None]) -
             f"{written.unmatched} of {written.count} images have a label that is no class of the model; "
             "they are explained for the predicted class"
         )
+    row = queries.get_job(services.database, claim.job_id)
     job = {
         "job": claim.job_id,
+        **{name: getattr(row, name) for name in ("name", "owner", "queue", "priority")},
         "config": config,
         "model": record,
         "manifest": {"key": key, "sha256": written.sha256, "count": written.count},
