@@ -1,5 +1,6 @@
 """Fixtures that several rooms' tests share; the servers start when a test first asks for one."""
 
+import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,17 @@ import pytest
 from cli.servers import Server, free_port, start_s3, start_valkey
 from store.database import Database
 from tests.servers import S3_ACCESS_KEY, S3_SECRET_KEY, Postgres, Sqlite
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Under CI=true a skipped test is a failure: what CI does not run, nobody runs."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    skipped = reporter.stats.get("skipped", []) if reporter else []
+    if skipped and os.environ.get("CI") == "true":
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        for report in skipped:
+            reporter.write_line(f"skipped under CI=true, which is a failure: {report.nodeid}", red=True)
 
 
 @pytest.fixture(scope="session")
