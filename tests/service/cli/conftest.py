@@ -38,7 +38,7 @@ class Gfi:
     environment: dict[str, str]
 
     def run(
-        self, *arguments: str | Path, check: bool = True, timeout: float = 120
+        self, *arguments: str | Path, check: bool = True, timeout: float = 280
     ) -> subprocess.CompletedProcess[str]:
         """Run `gfi ARGUMENTS`; fails the test on a non-zero exit unless `check` is False."""
         done = subprocess.run(
@@ -48,7 +48,7 @@ class Gfi:
         assert not check or done.returncode == 0, f"{arguments}: {done.stdout}\n{done.stderr}"
         return done
 
-    def json(self, *arguments: str | Path, timeout: float = 120) -> Any:
+    def json(self, *arguments: str | Path, timeout: float = 280) -> Any:
         """The JSON that `gfi ARGUMENTS --json` prints."""
         return json.loads(self.run(*arguments, "--json", timeout=timeout).stdout)
 

@@ -107,7 +107,9 @@ def test_a_report_shows_every_image_and_nothing_from_outside(
 
 
 def test_a_worker_killed_mid_job_loses_no_image_and_repeats_none(stack: Gfi, photographs: Path) -> None:
-    job = stack.json("submit", "--dataset", photographs, "--model", "tiny", "--set", "steps_class=100")["job"]
+    job = stack.json(
+        "submit", "--dataset", photographs, "--model", "tiny", "--set", "steps_class=30", "--batch", "2"
+    )["job"]
     eventually(lambda: stack.json("job", job)["progress"]["in_flight"])
     killed = stack.pids()["worker"]
     os.kill(killed, signal.SIGKILL)
@@ -120,7 +122,9 @@ def test_a_worker_killed_mid_job_loses_no_image_and_repeats_none(stack: Gfi, pho
 
 
 def test_sigterm_commits_what_is_finished_and_another_worker_goes_on(stack: Gfi, photographs: Path) -> None:
-    job = stack.json("submit", "--dataset", photographs, "--model", "tiny", "--set", "steps_class=100")["job"]
+    job = stack.json(
+        "submit", "--dataset", photographs, "--model", "tiny", "--set", "steps_class=30", "--batch", "2"
+    )["job"]
     eventually(lambda: stack.json("job", job)["progress"]["in_flight"])
     os.kill(stack.pids()["worker"], signal.SIGTERM)
     stack.run("job", job, "--wait")
@@ -141,7 +145,17 @@ def test_a_cancelled_job_stops_within_seconds_and_keeps_what_it_has(stack: Gfi, 
 
 
 def test_the_same_submission_while_it_runs_is_one_job(stack: Gfi, photographs: Path) -> None:
-    arguments = ("submit", "--dataset", photographs, "--model", "tiny", "--set", "steps_class=3000")
+    arguments = (
+        "submit",
+        "--dataset",
+        photographs,
+        "--model",
+        "tiny",
+        "--set",
+        "steps_class=3000",
+        "--batch",
+        "2",
+    )
     first, second = stack.json(*arguments), stack.json(*arguments)
     assert (second["job"], second["created"]) == (first["job"], False)
     third = stack.json(*arguments, "--new")

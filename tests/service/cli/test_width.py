@@ -1,4 +1,4 @@
-"""Any dataset, any model, both databases: each through the command line to its end."""
+"""Any dataset, both databases, through the command line and through the API: each to its end."""
 
 import json
 from pathlib import Path
@@ -8,8 +8,14 @@ import pytest
 from PIL import Image, ImageDraw
 
 import samples
+from scheduler.client import Client
 from tests.service.cli.conftest import Gfi
 
+METRICS = {
+    "voc": "energy_in_box,pointing",
+    "s3": "entropy,pointing",
+    "manifest": "energy_in_box,pointing,deletion,insertion",
+}
 TINY = ("--model", "tiny", "--set", "steps_inversion=1", "--set", "steps_class=2")
 
 
@@ -52,19 +58,38 @@ def test_a_dataset_of_each_kind_is_explained_to_its_end(deployment: Gfi, kind: s
         "s3": lambda: (bucket(deployment, samples.path()), 4),
         "manifest": lambda: (str(samples.manifest()), len(list(samples.path().glob("*.jpg")))),
     }[kind]()
-    job = deployment.json(
-        "submit", "--dataset", spec, *TINY, "--metrics", "energy_in_box,pointing,deletion,insertion", "--wait"
-    )
+    job = deployment.json("submit", "--dataset", spec, *TINY, "--metrics", METRICS[kind], "--wait")
     assert (job["state"], job["total"]) == ("succeeded", images)
     rows = deployment.results(job["id"])
     assert len(rows) == images
     explained = [row for row in rows if row["status"] == "ok"]
     for row in explained:
-        assert 0 <= row["deletion"] <= 1
-        assert 0 <= row["insertion"] <= 1
+        for name in ("deletion", "insertion") if kind == "manifest" else ():
+            assert 0 <= row[name] <= 1
         assert (row["energy_in_box"] is not None) == (kind != "s3")
     summary = deployment.run("job", job["id"]).stdout
     assert (("Energy in box" in summary) == (kind != "s3")) or not explained
+
+
+@pytest.mark.parametrize("kind", ["voc", "s3", "manifest"])
+def test_the_api_runs_the_same_datasets(
+    deployment: Gfi, kind: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    if kind == "voc":
+        spec = f"voc:{voc(tmp_path_factory.mktemp('api') / 'VOC2007')}?split=test"
+    else:
+        spec = bucket(deployment, samples.path()) if kind == "s3" else str(samples.manifest())
+    stack = deployment.home / "stack.json"
+    url = json.loads(stack.read_text())["api_url"] if stack.exists() else deployment.environment["GFI_URL"]
+    token = deployment.json("tokens", "create", f"width-{kind}", "--scope", "submit")["token"]
+    client = Client(url, token=token)
+    job = client.submit(
+        dataset=spec, model="tiny", overrides={"steps_inversion": 1, "steps_class": 3}, metrics=["pointing"]
+    ).wait(timeout_s=280)
+    assert job.state == "succeeded"
+    rows = list(job.results())
+    assert len(rows) == {"voc": 3, "s3": 4, "manifest": len(list(samples.path().glob("*.jpg")))}[kind]
+    assert {row["status"] for row in rows} <= {"ok", "empty", "full", "constant", "target_lost"}
 
 
 def test_an_idempotency_key_is_one_job_for_ever(deployment: Gfi) -> None:
