@@ -238,8 +238,14 @@ def resume(job_id: str) -> None:
     show_default=True,
     help="Comma-separated statuses to explain again.",
 )
-def retry(job_id: str, statuses: str) -> None:
-    """Explain part of an ended job again: by status; given-up and cancelled shards always."""
+@click.option(
+    "--class",
+    "classes",
+    default="",
+    help="Only errors of these classes (comma-separated; gfi job lists them): unreadable, missing, killer …",
+)
+def retry(job_id: str, statuses: str, classes: str) -> None:
+    """Explain part of an ended job again: by status and class; given-up and cancelled shards always."""
     from cli.errors import CommandError
     from cli.stack import open_stack
     from store import ledger, queries
@@ -251,7 +257,9 @@ def retry(job_id: str, statuses: str) -> None:
             raise CommandError(f"no status is called {status!r}; they are {', '.join(ImageStatus)}")
     _, database = open_stack()
     job_id = queries.get_job(database, job_id).id
-    retried = ledger.retry_job(database, job_id, [ImageStatus(each) for each in wanted], actor=user())
+    retried = ledger.retry_job(
+        database, job_id, [ImageStatus(each) for each in wanted], classes=_names(classes), actor=user()
+    )
     click.echo(f"{retried.job_id} is {retried.state} again for {', '.join(retried.statuses)}")
 
 

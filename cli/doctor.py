@@ -37,6 +37,7 @@ def examine() -> list[Finding]:
         return [*findings, Finding("stack", False, str(error))]
     checks: list[tuple[str, Callable[[Settings], str]]] = [
         ("database", _database), ("redis", _redis), ("s3", _s3), ("clock", _clock), ("workers", _workers),
+        ("queues", _queues),
     ]  # fmt: skip
     for what, check in checks:
         try:
@@ -135,4 +136,25 @@ def _workers(settings: Settings) -> str:
     live = [worker for worker in seen if worker.alive]
     if not live:
         raise RuntimeError("no worker has reported in the last minute: gfi worker (or gfi up) starts one")
+    for worker in live:
+        off = worker.clock_skew_s or 0.0
+        if abs(off) > CLOCK_WARN_S:
+            raise RuntimeError(
+                f"the clock of worker {worker.name} is {off:+.0f} s off the database's; S3 refuses uploads that "
+                "are 900 s off: set the clock there"
+            )
     return f"{len(live)} live: " + ", ".join(each.name for each in live[:5])
+
+
+def _queues(settings: Settings) -> str:
+    from store import queries
+    from store.broker import make_celery, queue_length
+    from store.database import Database
+
+    waiting = queries.waiting(Database(settings.require_database()))
+    celery = make_celery(settings, "gfi-doctor")
+    return "; ".join(
+        f"{name}: {counts['pending']} waiting, {counts['leased']} at work, {counts['delayed']} backing off, "
+        f"{queue_length(celery, name)} messages"
+        for name, counts in waiting.items()
+    )

@@ -107,6 +107,30 @@ def current() -> None:
     click.echo(current_revision(database) or "empty: gfi db upgrade")
 
 
+@db.command()
+def rebuild() -> None:
+    """Write back the jobs and results of a lost database, from the bucket alone.
+
+    After `gfi db upgrade` on a new database. Jobs that it knows are left alone; a job of which images are
+    missing comes back paused, and `gfi resume JOB` explains these.
+    """
+    from store.database import Database
+    from store.objects import Bucket
+    from store.rebuild import rebuild
+    from store.settings import Settings
+
+    settings = Settings.load().require_stack()
+    number = 0
+    for number, job in enumerate(  # noqa: B007
+        rebuild(Database(settings.require_database()), Bucket.from_settings(settings)), 1
+    ):
+        missing = f", {job.missing} missing: gfi resume {job.job_id}" if job.missing else ""
+        click.echo(f"{job.job_id}: {job.images} images from {job.parts} parts{missing}")
+        for key in job.lost:
+            click.echo(f"  gone or damaged: {key}")
+    click.echo(f"{number} jobs written back")
+
+
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def doctor(as_json: bool) -> None:

@@ -41,6 +41,7 @@ def perform(services: Services, claim: ControlClaim, stop: threading.Event) -> s
         ControlKind.PLAN: planner.plan,
         ControlKind.RETRY: planner.plan_retry,
         ControlKind.REPORT: reporter.report,
+        ControlKind.LIST: reporter.list_parts,
         ControlKind.SWEEP: sweeper.sweep,
     }[claim.kind]
 

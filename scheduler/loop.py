@@ -30,6 +30,7 @@ log = structlog.get_logger(__name__)
 
 # While Redis is away the tick still reaps and finishes; it tries to publish again after this long.
 REDIS_PAUSE_S = 2.0
+LIST_PAUSE_S = 30.0
 
 
 class Scheduler:
@@ -40,10 +41,11 @@ class Scheduler:
         self._database = database
         self._celery = celery
         self._publish_after = 0.0
+        self._list_after = 0.0
 
     def tick(self) -> None:
         """One round. Raises Transient when the database is away; a step that fails otherwise spares the others."""
-        for step in (self._fire, self._reap, self._finish, self._dispatch):
+        for step in (self._fire, self._reap, self._finish, self._list, self._dispatch):
             try:
                 step()
             except Transient:
@@ -63,6 +65,12 @@ class Scheduler:
     def _finish(self) -> None:
         for finished in ledger.finish_jobs(self._database):
             log.info("job finished", job=finished.job_id, state=str(finished.state))
+
+    def _list(self) -> None:
+        if time.monotonic() < self._list_after:
+            return  # parts are counted for it, which takes a moment once there are a million
+        self._list_after = time.monotonic() + LIST_PAUSE_S
+        ledger.request_lists(self._database)
 
     def _dispatch(self) -> None:
         if time.monotonic() < self._publish_after:

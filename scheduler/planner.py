@@ -103,7 +103,12 @@ def plan_retry(services: "Services", claim: ControlClaim, alive: Callable[[], No
     job = queries.get_job(services.database, claim.job_id)
     assert job.manifest_key is not None
     rows = list(
-        _watched(queries.rows_with_status(services.database, claim.job_id, claim.payload["statuses"]), alive)
+        _watched(
+            queries.rows_with_status(
+                services.database, claim.job_id, claim.payload["statuses"], claim.payload.get("classes", ())
+            ),
+            alive,
+        )
     )
     key, size = None, FIRST_SHARD
     if rows:

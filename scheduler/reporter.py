@@ -1,7 +1,8 @@
 """What is made of a job's results: the summary, the page to look at, and the list that results can be rebuilt from.
 
 jobs/{job}/summary.json      counts by status and means, written when the job ends
-jobs/{job}/committed.json    the keys of all its parts, with their SHA-256: with job.json and the parts, every result
+jobs/{job}/committed.json    the keys of all its parts, with their SHA-256: with job.json and the parts, every result;
+                             written every thousand parts and when the job ends
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -41,6 +42,14 @@ def report(services: "Services", claim: ControlClaim, alive: Callable[[], None])
     return (
         "written" if ledger.finish_control(services.database, claim, {"images": summed.total}) else "too late"
     )
+
+
+def list_parts(services: "Services", claim: ControlClaim, alive: Callable[[], None]) -> str:
+    """The control task every thousand parts: write committed.json."""
+    assert claim.job_id is not None
+    listed = write_committed(services.database, services.bucket, claim.job_id)
+    done = ledger.finish_control(services.database, claim, {"parts": listed})
+    return f"{listed} parts listed" if done else "too late"
 
 
 def write_committed(database: Database, bucket: Bucket, job_id: str) -> int:

@@ -121,6 +121,7 @@ class ShardClaim:
     config: JSON = field(repr=False)
     model: JSON | None = field(repr=False)
     profile: JSON | None = field(repr=False)
+    manifest_digest: str | None = None  # SHA-256 of the job's own manifest; a retry's has none
 
 
 @dataclass(frozen=True)

@@ -79,6 +79,7 @@ class ControlKind(StrEnum):
     PLAN = "plan"
     RETRY = "retry"
     REPORT = "report"
+    LIST = "list"
     SWEEP = "sweep"
 
 

@@ -12,6 +12,7 @@ Python. The thread pool keeps the process answering while the optimiser runs, an
 import os
 import socket
 import threading
+import time
 from functools import cache
 from typing import Any
 
@@ -61,6 +62,7 @@ def _doing() -> dict[str, Any]:
         "memory_mib": psutil.Process().memory_info().rss / 2**20,
         "shard_id": here.shard_id,
         "rate": here.rate.per_second(),
+        "clock_skew_s": time.time() - here.database.now(),
     }
 
 

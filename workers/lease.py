@@ -69,7 +69,7 @@ class Lease:
         self.stop = threading.Event()
         self.lost = threading.Event()
         self._database = database
-        self._lease_s = lease_s
+        self._lease_s = self.term_s = lease_s
         self._poll_s = min(poll_s, lease_s / 3)
         self._stall_s = stall_s
         self._shutdown = shutdown

@@ -56,6 +56,9 @@ class Rate:
         return self._per_second
 
 
+LONGEST_REST_S = 60.0
+
+
 class Services:
     """One a process; everything is opened at first use. device: `cpu` or `cuda:N`. threads: of the optimiser."""
 
@@ -67,10 +70,19 @@ class Services:
         self.shutdown = threading.Event()
         self.rate = Rate()
         self.shard_id: str | None = None  # what is being explained, for the heartbeat
+        self._refusals = 0
         self._manifests: Recent[tuple[Path, Manifest]] = Recent(
             8, lambda value: value[0].unlink(missing_ok=True)
         )
         self._sources: Recent[Source] = Recent(32)
+
+    def rest(self, refused: bool) -> None:
+        """After a shard: when the bucket or the database refused this worker, wait before taking another, longer each
+        time. It fails faster than its healthy neighbours work, and would else take every shard before they do.
+        """
+        self._refusals = self._refusals + 1 if refused else 0
+        if refused:
+            self.shutdown.wait(min(LONGEST_REST_S, 2.0**self._refusals))
 
     @cached_property
     def device_kind(self) -> str:

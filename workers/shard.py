@@ -44,6 +44,8 @@ Answer = TypeVar("Answer")
 
 # A commit that meets a database in restart is repeated until the lease is gone; the pauses grow to this.
 LONGEST_PAUSE_S = 5.0
+REFUSED = "refused"
+"""What `explain_shard` answers when the fault may be this worker's own: it should rest, not take the next shard."""
 PICTURE_THREADS = 4
 
 
@@ -62,14 +64,18 @@ def explain_shard(services: Services, claim: ShardClaim) -> str:
             return _explain(services, claim, lease)
     except LeaseLost as error:
         log.warning("lease lost", reason=str(error))
+        _own_up(services, claim, lambda: ledger.release_shard(services.database, claim, "the lease was lost"))
         return "lost"
     except Unavailable as error:
         return _release(services, claim, "dataset unavailable", str(error), transient=True)
     except (ModelChanged, NotFound, DatasetError) as error:
         return _fail(services, claim, "model" if isinstance(error, ModelChanged) else "dataset", str(error))
-    except StoreError as error:
-        # Away, full, or refusing this worker alone (its clock is wrong): another may do better, later.
+    except Transient as error:
         return _release(services, claim, "store", str(error), transient=True)
+    except StoreError as error:
+        # Refusing this worker, perhaps it alone (its clock is wrong, its keys are old): another may do better.
+        _release(services, claim, "store", str(error), transient=True)
+        return REFUSED
     except OutOfMemory as error:
         return _release(services, claim, "memory", str(error))
     except MethodError as error:
@@ -92,10 +98,36 @@ def _release(
     services: Services, claim: ShardClaim, kind: str, reason: str, *, transient: bool = False
 ) -> str:
     log.warning("shard released", kind=kind, reason=reason)
-    # When the database is the one that is away, the lease runs out by itself: same effect, later.
-    with contextlib.suppress(StoreError):
-        ledger.release_shard(services.database, claim, reason, failure_class=kind, transient=transient)
+    _own_up(
+        services,
+        claim,
+        lambda: ledger.release_shard(
+            services.database, claim, reason, failure_class=kind, transient=transient
+        ),
+    )
     return "released"
+
+
+def _own_up(services: Services, claim: ShardClaim, release: Callable[[], bool]) -> None:
+    """Give the shard back, or where it was taken already say that its worker lives.
+
+    Without its database a worker has nothing else to do, so it waits for it: what it does not get to say would
+    pass for its death, and the images in flight for suspects.
+    """
+    pause = 0.1
+    while True:
+        try:
+            if not release():
+                ledger.absolve(services.database, claim)
+            return
+        except Transient as error:
+            log.warning("waiting to release", reason=str(error))
+            if services.shutdown.wait(pause):
+                return
+            pause = min(2 * pause, LONGEST_PAUSE_S)
+        except StoreError as error:
+            log.warning("not released", reason=str(error))
+            return
 
 
 def _explain(services: Services, claim: ShardClaim, lease: Lease) -> str:
@@ -140,7 +172,8 @@ class _Shard:
     """The rows [start, stop) of one claim on their way through one engine."""
 
     def __init__(self, services: Services, claim: ShardClaim, lease: Lease, engine: Engine) -> None:
-        manifest = services.manifest(claim.manifest_key)
+        manifest = services.manifest(claim.manifest_key, claim.manifest_digest)
+        lease.beat()
         self._services = services
         self._claim = claim
         self._lease = lease
@@ -281,7 +314,7 @@ def _prefix(entries: Sequence[Entry], rows: Mapping[int, PartRow]) -> list[PartR
 
 def _record_conviction(services: Services, claim: ShardClaim, lease: Lease) -> str:
     """Record an image that killed its workers as an error, without opening it."""
-    (entry,) = services.manifest(claim.manifest_key).rows(claim.start, claim.stop)
+    (entry,) = services.manifest(claim.manifest_key, claim.manifest_digest).rows(claim.start, claim.stop)
     record = ResultRecord(
         row=entry.row,
         key=entry.key,
@@ -308,13 +341,18 @@ def _commit(
 
 
 def _insist(lease: Lease, ask: Callable[[], Answer]) -> Answer:
-    """Repeat what a restarting database or bucket refuses, with growing pauses, for as long as the lease holds."""
-    pause = 0.1
+    """Repeat what a restarting database or bucket refuses, with growing pauses, for the term of one lease.
+
+    Raises LeaseLost when the lease ended meanwhile, Transient when it did not help: the shard is then released.
+    """
+    pause, until = 0.1, time.monotonic() + lease.term_s
     while True:
         try:
             return ask()
         except Transient as error:
             lease.held()
+            if time.monotonic() > until:
+                raise
             log.warning("waiting", reason=str(error), pause_s=round(pause, 1))
             if lease.lost.wait(pause):
                 lease.held()

@@ -13,7 +13,7 @@ from store import ledger
 from store.broker import EXPLAIN
 from store.errors import StoreError
 from workers.app import services
-from workers.shard import explain_shard
+from workers.shard import REFUSED, explain_shard
 
 log = structlog.get_logger(__name__)
 
@@ -50,6 +50,7 @@ def explain(queue: str, shard_id: str | None = None) -> str:
             images=claim.stop - claim.start,
             took_s=round(time.monotonic() - started, 2),
         )
+        here.rest(outcome == REFUSED)
         return outcome
     finally:
         here.shard_id = None

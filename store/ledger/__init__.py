@@ -19,6 +19,7 @@ from store.ledger.control import (
     finish_retry,
     release_control,
     renew_control,
+    request_lists,
     request_report,
     request_sweep,
 )
@@ -93,6 +94,7 @@ __all__ = [
     "renew_control",
     "renew_lease",
     "replace_profile",
+    "request_lists",
     "request_report",
     "request_sweep",
     "resume_job",

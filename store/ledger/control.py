@@ -19,6 +19,7 @@ from store.ledger.jobs import add_control_task, announce
 from store.ledger.moves import job_moves, lock_job, shard_moves
 from store.records import ControlClaim
 from store.tables import (
+    OPEN,
     TERMINAL,
     ControlKind,
     JobState,
@@ -26,10 +27,12 @@ from store.tables import (
     control_tasks,
     in_state,
     jobs,
+    parts,
     shards,
 )
 
 ATTEMPTS = 5
+LISTED_EVERY = 1000
 _BULK = 1000
 
 
@@ -50,6 +53,36 @@ def request_report(db: Database, job_id: str) -> str:
     with db.begin() as connection:
         lock_job(connection, job_id, shared=True)
         return add_control_task(connection, ControlKind.REPORT, job_id)
+
+
+def request_lists(db: Database, every: int = LISTED_EVERY) -> list[str]:
+    """A `list` task for each running job with `every` parts more than its last list names. Returns their ids.
+
+    The list is what results are rebuilt from when the database is lost: it must not be a day old.
+    """
+    counted = (
+        sa.select(parts.c.job_id, sa.func.count().label("parts"))
+        .join(jobs, jobs.c.id == parts.c.job_id)
+        .where(in_state(jobs, JobState.RUNNING))
+        .group_by(parts.c.job_id)
+        .having(sa.func.count() >= every)
+    )
+    with db.read() as connection:
+        grown = connection.execute(counted).all()
+    asked = []
+    for job_id, number in grown:
+        with db.begin() as connection:
+            if lock_job(connection, job_id).state != JobState.RUNNING:
+                continue
+            lists = connection.execute(
+                sa.select(control_tasks.c.state, control_tasks.c.result).where(
+                    control_tasks.c.job_id == job_id, control_tasks.c.kind == ControlKind.LIST.value
+                )
+            ).all()
+            listed = max(((each.result or {}).get("parts", 0) for each in lists), default=0)
+            if number - listed >= every and not any(each.state in OPEN for each in lists):
+                asked.append(add_control_task(connection, ControlKind.LIST, job_id))
+    return asked
 
 
 def claim_control(

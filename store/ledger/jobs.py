@@ -242,15 +242,18 @@ def retry_job(
     job_id: str,
     statuses: Sequence[ImageStatus] = (ImageStatus.ERROR, ImageStatus.CHANGED),
     *,
+    classes: Sequence[str] = (),
     actor: str = "local",
 ) -> Retried:
     """succeeded | partial | failed | cancelled → planning, for another attempt at part of the job.
 
-    A `retry` control task collects the rows whose status is one of `statuses` into a new manifest; shards
+    A `retry` control task collects the rows whose status is one of `statuses` (and, where `classes` are named,
+    whose error is of one of these: `unreadable`, `missing`, `killer` …) into a new manifest; shards
     that failed or were cancelled are opened again with it. What the new attempt replaces is kept in
     `attempts`. A job that was never planned goes back to queued with a new `plan` task.
     """
     wanted = tuple(sorted(ImageStatus(status).value for status in statuses))
+    asked = {"statuses": list(wanted), "classes": sorted(classes)}
     with db.begin() as connection:
         job = lock_job(connection, job_id)
         if job.state not in TERMINAL:
@@ -275,8 +278,8 @@ def retry_job(
         )
         kind = ControlKind.RETRY if planned else ControlKind.PLAN
         close_control(connection, job_id)
-        add_control_task(connection, kind, job_id, {"statuses": list(wanted)} if planned else None)
-        record(connection, actor, "job.retried", job_id, {"statuses": list(wanted), "from": job.state})
+        add_control_task(connection, kind, job_id, asked if planned else None)
+        record(connection, actor, "job.retried", job_id, asked | {"from": job.state})
         return Retried(job_id, after, wanted)
 
 

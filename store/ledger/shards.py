@@ -71,8 +71,14 @@ def claim_shard(
                     .where(shards.c.id == prefer, in_state(shards, ShardState.PENDING))
                     .values(published_at=None)
                 )
-            frozen = sa.select(jobs.c.config, jobs.c.model, jobs.c.profile).where(jobs.c.id == job_id)
-            job = connection.execute(frozen).one()
+            frozen = (
+                jobs.c.config,
+                jobs.c.model,
+                jobs.c.profile,
+                jobs.c.manifest_key,
+                jobs.c.manifest_digest,
+            )
+            job = connection.execute(sa.select(*frozen).where(jobs.c.id == job_id)).one()
             return ShardClaim(
                 job_id=job_id,
                 shard_id=row.id,
@@ -87,6 +93,7 @@ def claim_shard(
                 config=job.config,
                 model=job.model,
                 profile=job.profile,
+                manifest_digest=job.manifest_digest if row.manifest_key == job.manifest_key else None,
             )
     return None
 

@@ -198,8 +198,11 @@ def failures(db: Database, job_id: str) -> list[JSON]:
     return [row | {"images": int(row["images"])} for row in fetch(db, by_class) + fetch(db, given_up)]
 
 
-def rows_with_status(db: Database, job_id: str, statuses: Sequence[str]) -> Iterator[int]:
-    """Manifest rows whose current result has one of these statuses, ascending: what a retry works on."""
+def rows_with_status(
+    db: Database, job_id: str, statuses: Sequence[str], classes: Sequence[str] = ()
+) -> Iterator[int]:
+    """Manifest rows whose current result has one of these statuses and, where `classes` are named, an error of
+    one of these, ascending: what a retry works on."""
     after = -1
     while True:
         query = (
@@ -209,6 +212,8 @@ def rows_with_status(db: Database, job_id: str, statuses: Sequence[str]) -> Iter
             .order_by(results.c.row)
             .limit(BULK)
         )
+        if classes:
+            query = query.where(results.c.error_class.in_(list(classes)))
         with db.read() as connection:
             page = connection.execute(query).scalars().all()
         if not page:

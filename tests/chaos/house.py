@@ -107,7 +107,7 @@ class House:
                 "lease_s": LEASE_S,
                 "poll_s": 0.5,
                 "stall_s": STALL_S,
-                "shard_seconds": 20.0,
+                "shard_seconds": 3.0,
                 "window": 64,
             }
             | settings

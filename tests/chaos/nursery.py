@@ -36,6 +36,19 @@ def preload() -> None:
         "workers.services", "workers.shard", "scheduler.control", "scheduler.loop",
     ):  # fmt: skip
         importlib.import_module(name)
+    _read_s3_model()
+
+
+def _read_s3_model() -> None:
+    """boto3 reads some megabytes of JSON for every client; here once for all."""
+    import botocore.loaders
+
+    loader = botocore.loaders.create_loader()
+    for kind in ("service-2", "endpoint-rule-set-1", "paginators-1", "waiters-2"):
+        loader.load_service_model("s3", kind)
+    for name in ("endpoints", "partitions", "_retry", "sdk-default-configuration"):
+        loader.load_data(name)
+    botocore.loaders.create_loader = lambda *_: loader
 
 
 def main() -> None:
@@ -114,7 +127,7 @@ def _scheduler(config: dict[str, Any]) -> None:
     copies, publish = config.get("copies", 1), scheduler.loop.publish
 
     def several(*args: Any) -> bool:
-        return all([publish(*args) for _ in range(copies)])
+        return [publish(*args) for _ in range(copies)][-1]
 
     scheduler.loop.publish = several
     scheduler.loop.run(Settings.load(), interval=config.get("interval", 0.25))

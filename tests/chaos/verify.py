@@ -79,7 +79,7 @@ def verify(
         wrong = [key for key, mask in masks.items() if undisturbed[key] != mask]
         assert not wrong, f"{len(wrong)} masks differ from the undisturbed run's, first {wrong[:3]}"
 
-    orphans = _sweep(house, set(part.key for part in committed.values()))
+    orphans = _sweep(house, {part.key for part in committed.values()})
     verdict = Verdict(photographs.count, lost, duplicates, orphans, masks, failed)
     assert (lost, duplicates, orphans) == (0, 0, 0), (lost, duplicates, orphans)
     return verdict
