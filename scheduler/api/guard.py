@@ -132,7 +132,7 @@ class Guard:
         if header is not None:
             return access.bearer(self._context.database, header)
         cookie = cookie_parser(headers.get("cookie", "")).get(access.COOKIE)
-        if cookie:
+        if cookie and path != "/sign-in":  # who signs in need not be signed in
             try:
                 return access.browser(self._context.database, cookie)
             except Refused:

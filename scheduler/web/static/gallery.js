@@ -7,7 +7,7 @@ const grid = $("grid");
 const statuses = ["ok", "not_settled", "target_lost", "empty", "full", "constant", "nonfinite", "changed", "error"];
 const numbers = ["area", "probability", "kept", "removed", "iterations", "deletion", "insertion", "average_drop", "energy_in_box", "pointing_hit", "pointing_hit_0", "entropy"];
 const options = (list) => list.map(([value, text]) => h("option", { value }, text));
-let job = null, items = [], next = null, complete = false, loading = null, chosen = 0, descending = false, flags = new Map(), classes = [], generation = 0;
+let job = null, items = [], next = null, complete = false, loading = null, chosen = 0, descending = false, flags = new Map(), classes = [], generation = 0, others = new Map();
 const cards = new Map();
 
 $("status").replaceChildren(...options([["", "any"], ...statuses.map((s) => [s, words(s)])]));
@@ -55,6 +55,7 @@ async function fetchMore() {
 async function restart() {
   generation += 1;
   items = []; next = null; complete = false; chosen = 0; loading = null;
+  grid.removeAttribute("aria-activedescendant");
   for (const card of cards.values()) card.remove();
   cards.clear();
   $("empty").hidden = true;
@@ -99,17 +100,21 @@ function draw() {
     card.style.transform = `translate(${column * (w + GAP)}px, ${line * (height + GAP)}px)`;
     card.setAttribute("aria-selected", String(index === chosen));
   }
-  grid.setAttribute("aria-activedescendant", cards.has(chosen) ? `card-${chosen}` : "");
+  if (cards.has(chosen)) grid.setAttribute("aria-activedescendant", `card-${chosen}`);
+  else grid.removeAttribute("aria-activedescendant");
   if (!complete && last > items.length - columns * 12) told(fetchMore);
 }
 
-function stack(owner, item, { photo = true, mask = true, size = 384, label = "", plain = false }) {
+function stack(owner, item, { theirs = item, photo = true, mask = true, size = 384, label = "", plain = false }) {
   const pic = h("span.pic");
   const missing = (text) => () => pic.append(h("em", null, text));
   const map = $("map").value;
+  // What could not be read is not asked for: its reason is said instead.
+  const unreadable = item.status === "error" || item.status === "changed";
+  if (unreadable) return h("span.pic", null, h("em", null, photo ? item.error || words(item.status) : "no mask"));
   if (photo) pic.append(h("img", { src: picture(id, item, "photo.jpg", { size }), alt: "", decoding: "async", onerror: missing("no photograph") }));
-  if (mask && item.has_mask) pic.append(h(plain ? "img" : "img.over", { src: masked(owner, item, size, map), alt: "", decoding: "async", onerror: missing("no mask") }));
-  if (mask && !item.has_mask && !photo) pic.append(h("em", null, "no mask"));
+  if (mask && theirs.has_mask) pic.append(h(plain ? "img" : "img.over", { src: masked(owner, theirs, size, map), alt: "", decoding: "async", onerror: missing("no mask") }));
+  if (mask && !theirs.has_mask && (!photo || theirs !== item)) pic.append(h("em", null, "no mask"));
   if (label) pic.append(h("b", null, label));
   return pic;
 }
@@ -121,7 +126,8 @@ function panes(item, size) {
   if (view !== "overlay") list.push(stack(id, item, { mask: false, size }));
   if (view === "compare") list.push(stack(id, item, { photo: false, plain: true, size }));
   if (view !== "photo") list.push(stack(id, item, { size, label: other ? "this job" : "" }));
-  if (other) list.push(stack(other, { ...item, has_mask: true, picture: "other" }, { size, label: $("beside").selectedOptions[0].textContent.slice(0, 24) }));
+  const same = others.get(item.key) ?? { ...item, has_mask: false };
+  if (other) list.push(stack(other, item, { theirs: same, size, label: $("beside").selectedOptions[0].textContent.slice(0, 24) }));
   return list;
 }
 
@@ -130,7 +136,7 @@ function make(index) {
   const flag = flags.get(item.row);
   const name = item.key.split("/").pop();
   const right = item.status === "ok" ? (numbers.includes($("sort").value) ? `${words($("sort").value)} ${decimal(item[$("sort").value])}` : percent(item.probability)) : "";
-  return h("div.card", { id: `card-${index}`, role: "option", "aria-label": `${item.key}, ${words(item.status)}`, "data-row": item.row, onclick: () => { choose(index); look(); } },
+  return h("div.card", { id: `card-${index}`, role: "option", "data-row": item.row, onclick: () => { choose(index); look(); } },
     h("span.pics", null, ...panes(item, 384)),
     h("span.text", null, h("p", { title: item.key }, flag ? h("span.mark", { title: flag.note }, "⚑ ") : "", name), h("p", null, h("span.state", null, h(`i.dot.c-${item.status}`), item.status === "ok" ? item.target_name ?? String(item.target ?? "") : words(item.status)), h("span", null, right))));
 }
@@ -208,7 +214,19 @@ function opacity() {
 
 opacity();
 $("opacity").addEventListener("input", opacity);
-for (const name of ["map", "view", "beside"]) $(name).addEventListener("change", () => { if (name !== "beside") localStorage.setItem(`gfi-${name}`, $(name).value); remake(); });
+for (const name of ["map", "view"]) $(name).addEventListener("change", () => { localStorage.setItem(`gfi-${name}`, $(name).value); remake(); });
+$("beside").addEventListener("change", () => told(async () => {
+  // Images are matched by their key: the other job may have listed other rows.
+  others = new Map();
+  let after = null;
+  do {
+    if (!$("beside").value) break;
+    const page = await api(`/v1/jobs/${$("beside").value}/results?limit=1000${after ? `&after=${after}` : ""}`);
+    for (const one of page.items) others.set(one.key, one);
+    after = page.next;
+  } while (after && others.size < 20000);
+  remake();
+}));
 for (const name of ["status", "sort", "flagged", "metric", "prediction"]) $(name).addEventListener("change", restart);
 for (const name of ["search", "low", "high"]) $(name).addEventListener("input", later(300, restart));
 $("direction").addEventListener("click", () => { descending = !descending; $("direction").setAttribute("aria-pressed", String(descending)); $("direction").textContent = descending ? "↓" : "↑"; restart(); });
@@ -226,8 +244,8 @@ told(async () => {
   document.title = `${job.name || job.id}: gallery · gfi`;
   flags = new Map((await api(`/v1/jobs/${id}/flags`)).map((f) => [f.row, f]));
   await restart();
-  const [model, others] = await Promise.all([api(`/v1/models/${encodeURIComponent(job.model)}`).catch(() => null), api("/v1/jobs?limit=200")]);
+  const [model, jobs] = await Promise.all([api(`/v1/models/${encodeURIComponent(job.model)}`).catch(() => null), api("/v1/jobs?limit=200")]);
   classes = model?.class_names ?? [];
   $("classes").replaceChildren(...classes.map((c) => h("option", { value: c })));
-  $("beside").append(...others.items.filter((o) => o.id !== id && o.dataset === job.dataset && o.progress.done).map((o) => h("option", { value: o.id }, o.name || `${o.preset} ${o.id}`)));
+  $("beside").append(...jobs.items.filter((o) => o.id !== id && o.dataset === job.dataset && o.progress.done).map((o) => h("option", { value: o.id }, o.name || `${o.preset} ${o.id}`)));
 });

@@ -10,7 +10,7 @@ function row(job) {
     h("td", null, h("a", { href: `/jobs/${job.id}` }, job.name || job.id), h("small", { title: job.dataset }, job.dataset.split("/").slice(-2).join("/"))),
     h("td", null, state(job.shown_state)),
     h("td", null, h(".meter", { role: "img", "aria-label": `${Math.round(100 * share)} percent` }, h("i", { style: { width: `${100 * share}%` } })), h("small", null, p.total === null ? "not listed yet" : `${count(p.done + p.finished)} of ${count(p.total)}${notOk(p)}`)),
-    h("td.num", null, rate(p.rate)),
+    h("td.num", null, rate(job.finished_at && job.planned_at ? p.done / Math.max(job.finished_at - job.planned_at, 0.1) : p.rate)),
     h("td.num", { title: p.eta_low_s === null ? null : `${duration(p.eta_low_s)} to ${duration(p.eta_high_s)}` }, p.eta_s === null ? "" : duration(p.eta_s)),
     h("td", null, job.model, h("small.soft", null, ` ${job.preset}`)),
     h("td.nowrap", null, when(job.created_at)),

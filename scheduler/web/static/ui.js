@@ -86,7 +86,8 @@ export function when(epoch) {
   return today ? `today ${time}` : `${date.toLocaleDateString([], { day: "numeric", month: "short", year: "numeric" })}, ${time}`;
 }
 
-export const words = (name) => name.replaceAll("_", " ").replace(/^./, (c) => c.toUpperCase());
+const named = { ok: "Explained", empty: "Empty mask", full: "Full mask", constant: "Constant mask", nonfinite: "Not finite", changed: "File changed" };
+export const words = (name) => named[name] || name.replaceAll("_", " ").replace(/^./, (c) => c.toUpperCase());
 export const state = (name) => h("span.state", null, h(`i.dot.c-${name}`), words(name));
 
 export function toast(text, bad = false) {

@@ -13,6 +13,7 @@ from fastapi.testclient import TestClient
 import samples
 from cli.servers import Server
 from datasets.files import version_of
+from datasets.sources import open_source
 from scheduler.api import create_app
 from store import ledger, parts, queries
 from store.database import Database
@@ -92,30 +93,41 @@ class World:
     def explained(self, broken: int = 1, **fields: Any) -> str:
         """A finished job over the photographs: a real part in the bucket, the last `broken` images errors."""
         job = self.planned(size=64, **fields)
+        while self.explain_shard(broken):
+            pass
+        ledger.finish_jobs(self.database)
+        return job
+
+    def explain_shard(self, broken: int = 1) -> bool:
+        """What a worker does with one shard; False when there is none."""
         claim = ledger.claim_shard(self.database, "worker", "explain", 60.0)
-        assert claim is not None
-        rows = [self._row(claim.start + at, key, broken) for at, key in enumerate(self.names)]
+        claim = claim or ledger.claim_shard(self.database, "worker", "interactive", 60.0)
+        if claim is None:
+            return False
+        spec = claim.config["dataset"]["spec"]
+        keys = [each.key for each in open_source(spec, self.settings).list()]
+        rows = [self._row(at, keys[at % len(keys)], broken) for at in range(claim.start, claim.stop)]
         header = PartHeader(
-            job_id=job, shard_id=claim.shard_id, fence=claim.fence, model_digest=DIGEST,
+            job_id=claim.job_id, shard_id=claim.shard_id, fence=claim.fence, model_digest=DIGEST,
             method_digest=claim.config["method_digest"], recipe=claim.config["recipe"],
             layers=claim.config["layers"], profile={"device_kind": "cpu"}, align_corners=False,
             input_size=(64, 64), code_version="test", model_reference=MODEL,
         )  # fmt: skip
         part = parts.write(header, rows)
-        key = parts.part_key(job, claim.shard_id, claim.fence)
+        key = parts.part_key(claim.job_id, claim.shard_id, claim.fence)
         self.bucket.put(key, part.data)
         record = PartRecord(new_id(), key, part.sha256, len(part.data), part.rows)
         names = {each for each in ResultRecord.__dataclass_fields__ if each != "part_row"}
         results = [
             ResultRecord(**{n: getattr(row, n) for n in names}, part_row=at) for at, row in enumerate(rows)
         ]
-        assert ledger.commit_shard(self.database, claim, claim.stop, record, results)
-        ledger.finish_jobs(self.database)
-        return job
+        return ledger.commit_shard(self.database, claim, claim.stop, record, results)
 
     def _row(self, row: int, key: str, broken: int) -> PartRow:
+        if not (self.photographs / key).exists():  # an upload
+            return PartRow(row=row, key=key, status=ImageStatus.CONSTANT, target=0, prediction=0)
         version = version_of((self.photographs / key).stat())
-        if row >= len(self.names) - broken:
+        if key in self.names[len(self.names) - broken :]:
             return PartRow(
                 row=row, key=key, status=ImageStatus.ERROR, error="not a photograph", error_class="unreadable"
             )
@@ -124,14 +136,14 @@ class World:
         with Image.open(self.photographs / key) as image:
             width, height = image.size
         ys, xs = np.mgrid[0:14, 0:14] / 13.0
-        grid = np.exp(-((xs - 0.3 - 0.03 * row) ** 2 + (ys - 0.5) ** 2) / 0.05).astype(np.float32)
+        grid = np.exp(-((xs - 0.3 - 0.03 * (row % 10)) ** 2 + (ys - 0.5) ** 2) / 0.05).astype(np.float32)
         side = min(width, height)
         left, top = (width - side) / 2, (height - side) / 2
         return PartRow(
             row=row, key=key, version=version, status=ImageStatus.OK, target=row % 3, prediction=(row + 1) % 3,
-            probability=0.9, kept=0.5 + row / 100, removed=0.1, grid=grid, iterations=80,
+            probability=0.9, kept=0.5 + row % 40 / 100, removed=0.1, grid=grid, iterations=80,
             original_size=(height, width), box=(left, top, left + side, top + side),
-            area=row / 50, metrics={"deletion": 0.2, "insertion": 0.5 + row / 100},
+            area=row % 50 / 50, metrics={"deletion": 0.2, "insertion": 0.5 + row / 10_000},
         )  # fmt: skip
 
 

@@ -1,0 +1,120 @@
+"""The dashboard in headless Chromium, against a live server with a played worker.
+
+Without Chromium these tests skip with one reason; with CI=true that is a failure.
+"""
+
+import os
+import shutil
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvicorn
+
+from cli.servers import Server, free_port
+from scheduler.api import create_app
+from scheduler.tokens import create_link
+from store import ledger
+from tests.service.api.conftest import World, environment, make_world
+
+CHROMIUM = shutil.which("chromium")
+ARGUMENTS = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """Chromium, driven by Playwright."""
+    if CHROMIUM is None:
+        reason = "no chromium on this machine: make setup-browser installs Debian's"
+        if os.environ.get("CI") == "true":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(scope="session")
+def site(
+    sqlite_files: Any, s3: Server, valkey: Server, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[str, World]]:
+    """The address of a live server, and the world behind it: a finished job, workers, a schedule."""
+    patch = pytest.MonkeyPatch()
+    port = free_port()
+    home = tmp_path_factory.mktemp("site")
+    world = make_world(environment(sqlite_files.create(), s3, valkey, home), patch)
+    server = uvicorn.Server(
+        uvicorn.Config(create_app(), port=port, log_level="warning", access_log=False, ws="none")
+    )
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        pass
+    from fastapi.testclient import TestClient
+
+    with TestClient(create_app()) as client:
+        world.client = client
+        _furnish(world)
+        yield f"http://127.0.0.1:{port}", world
+    server.should_exit = True
+    thread.join(10)
+    world.database.dispose()
+    patch.undo()
+
+
+def _furnish(world: World) -> None:
+    world.explained(name="First look", total=400, metrics=["deletion", "insertion"])
+    world.explained(name="Released preset", preset="released")
+    for number, device in enumerate(("cpu", "cuda:NVIDIA H200")):
+        ledger.heartbeat(
+            world.database,
+            {"id": f"host-{number}:4711", "host": f"host-{number}", "device": device, "state": "explaining",
+             "queues": ["explain", "interactive"], "rate": 0.5 + 20 * number, "memory_mib": 2100.0},
+        )  # fmt: skip
+    body = {"dataset": str(world.photographs), "model": "tiny"}
+    made = world.call(
+        "POST",
+        "/v1/schedules",
+        json={"name": "nightly", "cron": "0 2 * * *", "zone": "Europe/Berlin", "job": body},
+    )
+    assert made.status_code == 201, made.text
+
+
+class Visit:
+    """A page of a signed-in browser; what its console complained about."""
+
+    def __init__(self, browser: Any, url: str, world: World, width: int = 1280, height: int = 900) -> None:
+        self.context = browser.new_context(viewport={"width": width, "height": height})
+        self.page = self.context.new_page()
+        self.complaints: list[str] = []
+        self.hosts: set[str] = set()
+        self.page.on("console", lambda said: said.type == "error" and self.complaints.append(said.text))
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on(
+            "request",
+            lambda request: self.hosts.add(request.url.split("/")[2] if "//" in request.url else ""),
+        )
+        self.url = url
+        self.page.goto(f"{url}/sign-in#{create_link(world.database, 60.0)}")
+        self.page.wait_for_url(f"{url}/jobs")
+
+    def open(self, path: str) -> Any:
+        """Go to a page and wait until it is quiet."""
+        self.page.goto(f"{self.url}{path}")
+        self.page.wait_for_load_state("load")
+        return self.page
+
+
+@pytest.fixture
+def pictures() -> Path | None:
+    """Where screenshots for docs/ go: GFI_PICTURES, else nowhere."""
+    folder = os.environ.get("GFI_PICTURES")
+    return Path(folder) if folder else None

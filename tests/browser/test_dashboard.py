@@ -1,0 +1,192 @@
+"""What a person does with the dashboard, in headless Chromium at 1280 and 400 px; screenshots for docs/."""
+
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from store import ledger
+from store.tables import ControlKind
+from tests.browser.conftest import Visit
+from tests.service.api.conftest import World
+
+AXE = (Path(__file__).parent / "assets" / "axe.min.js").read_text()
+PAGES = ["/jobs", "/jobs/{job}", "/jobs/{job}/gallery", "/schedules", "/models", "/workers", "/tokens"]
+
+
+@pytest.fixture
+def visit(browser: Any, site: tuple[str, World], request: pytest.FixtureRequest) -> Iterator[Visit]:
+    """A signed-in browser; the width is the test's parameter. At the end nothing may have gone wrong in it."""
+    url, world = site
+    made = Visit(browser, url, world, *getattr(request, "param", (1280, 900)))
+    yield made
+    made.context.close()
+    assert made.complaints == []
+    assert made.hosts <= {url.partition("//")[2]}, "a request left the host"
+
+
+def the_job(world: World) -> str:
+    """The furnished job with 400 images."""
+    return str(world.call("GET", "/v1/jobs", params={"search": "First look"}).json()["items"][0]["id"])
+
+
+@pytest.mark.parametrize("visit", [(1280, 900), (400, 800)], indirect=True, ids=["1280px", "400px"])
+def test_every_page_is_accessible_fits_and_is_quiet(
+    visit: Visit, site: tuple[str, World], pictures: Path | None
+) -> None:
+    job = the_job(site[1])
+    for path in PAGES:
+        page = visit.open(path.format(job=job))
+        page.wait_for_selector(".card img" if "gallery" in path else "main td, main .figures strong")
+        for theme in ("light", "dark") if page.viewport_size["width"] > 400 else ("light",):
+            page.evaluate("name => { document.documentElement.dataset.theme = name }", theme)
+            page.wait_for_timeout(50)
+            faults = _axe(page)
+            assert faults == [], f"{path} {theme}"
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"{path} scrolls sideways"
+        if pictures is not None:
+            _shoot(page, pictures, path.strip("/").replace("{job}", "one").replace("/", "-"))
+
+
+def _axe(page: Any) -> list[str]:
+    # Evaluated by the driver, not loaded by the page: the content security policy stays as it is.
+    page.evaluate(AXE)
+    found = page.evaluate("axe.run(document, { resultTypes: ['violations'] })")
+    return [
+        f"{each['id']}: {each['nodes'][0]['html'][:200]} {each['nodes'][0]['failureSummary']}"
+        for each in found["violations"]
+        if each["impact"] in ("serious", "critical")
+    ]
+
+
+def _shoot(page: Any, folder: Path, name: str) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    page.evaluate("document.documentElement.dataset.theme = 'light'")
+    page.wait_for_timeout(600)
+    page.screenshot(path=str(folder / f"{name}-{page.viewport_size['width']}.png"))
+
+
+def test_submit_progress_gallery_flag(visit: Visit, site: tuple[str, World], pictures: Path | None) -> None:
+    url, world = site
+    page = visit.open("/jobs")
+    page.click("#new")
+    page.fill("[name=dataset]", str(world.photographs))
+    page.press("[name=dataset]", "Tab")
+    page.wait_for_selector("#preview figure img")
+    page.click("#estimate-button")
+    page.wait_for_selector("#estimate dd")
+    page.fill("#composer [name=name]", "By hand")
+    if pictures is not None:
+        _shoot(page, pictures, "submit")
+    page.click("#composer [type=submit]")
+    page.wait_for_url(f"{url}/jobs/*")
+    job = page.url.rpartition("/")[2]
+    page.wait_for_selector("text=Queued")
+    played = threading.Thread(target=_play, args=(world, job), daemon=True)
+    played.start()
+    page.wait_for_selector("text=Partial", timeout=20_000)  # told by the event stream, without a reload
+    played.join()
+    assert "10 / 10" in page.inner_text("#figures")
+    page.click("text=Gallery")
+    page.wait_for_selector(".card img")
+    page.focus("#grid")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("dialog[open]")
+    assert "2 of" in page.inner_text("#place")
+    page.fill("#flag-note", "the tripod, not the man")
+    page.click("#flag-form [type=submit]")
+    page.wait_for_selector(".mark", state="attached")
+    page.keyboard.press("Escape")
+    page.check("#flagged")
+    _cards(page, 1)
+    assert world.call("GET", f"/v1/jobs/{job}/flags").json()[0]["note"] == "the tripod, not the man"
+    with page.expect_download() as download:
+        page.click("#export")
+    assert "the tripod" in Path(download.value.path()).read_text()
+
+
+def _cards(page: Any, number: int) -> None:
+    # Not wait_for_function: that evaluates a string in the page, which the page's policy forbids.
+    from playwright.sync_api import expect
+
+    expect(page.locator(".card")).to_have_count(number)
+
+
+def _play(world: World, job: str) -> None:
+    """A planner and a worker, at a pace one can watch."""
+    while (claim := ledger.claim_control(world.database, "planner", 60.0)) is not None:
+        if claim.kind is ControlKind.PLAN:
+            bounds = [(at, min(at + 4, 10)) for at in range(0, 10, 4)]
+            assert ledger.finish_planning(
+                world.database, claim, manifest_key="m", manifest_digest="m" * 64, total=10, shards=bounds
+            )
+        else:
+            assert ledger.finish_control(world.database, claim)
+    time.sleep(1.0)
+    while world.explain_shard():
+        time.sleep(0.3)
+    ledger.finish_jobs(world.database)
+
+
+def test_thousands_of_images_scroll_with_few_elements(visit: Visit, site: tuple[str, World]) -> None:
+    page = visit.open(f"/jobs/{the_job(site[1])}/gallery")
+    page.wait_for_selector(".card img")
+    for _ in range(40):
+        page.mouse.wheel(0, 2500)
+        page.wait_for_timeout(40)
+    page.wait_for_selector("text=400 images", timeout=10_000)
+    page.keyboard.press("End")
+    page.wait_for_selector("#card-399")
+    assert page.locator(".card").count() < 80
+
+
+def test_filters_sorting_opacity_and_another_job_beside(visit: Visit, site: tuple[str, World]) -> None:
+    page = visit.open(f"/jobs/{the_job(site[1])}/gallery")
+    page.wait_for_selector(".card img")
+    page.select_option("#status", "error")
+    page.wait_for_selector("text=40 images")
+    page.select_option("#status", "")
+    page.select_option("#sort", "insertion")
+    page.click("#direction")
+    page.wait_for_selector(".card[data-row='398']")
+    page.select_option("#metric", "insertion")
+    page.fill("#low", "0.5385")
+    _cards(page, 13)
+    page.fill("#search", "no such file")
+    page.wait_for_selector("text=No image matches")
+    page.fill("#search", "")
+    page.fill("#low", "")
+    page.locator("#opacity").fill("80")
+    assert page.evaluate("getComputedStyle(document.documentElement).getPropertyValue('--opacity')") == "0.8"
+    beside = page.locator("#beside option", has_text="Released preset").get_attribute("value")
+    page.select_option("#beside", beside)
+    page.wait_for_selector(".pic b:has-text('Released preset')")
+
+
+def test_a_token_is_made_shown_once_and_revoked(visit: Visit) -> None:
+    page = visit.open("/tokens")
+    page.fill("[name=name]", "ci")
+    page.click("text=Create")
+    page.wait_for_selector("#made")
+    assert page.inner_text("#plain").startswith("gfi_")
+    row = page.locator("tr", has_text="ci").first
+    row.locator("text=Revoke").click()
+    page.wait_for_selector("tr:has-text('ci') >> text=revoked")
+    visit.open("/tokens")
+    assert not page.is_visible("#made")
+
+
+def test_without_a_session_pages_lead_to_the_sign_in(browser: Any, site: tuple[str, World]) -> None:
+    url, _ = site
+    context = browser.new_context()
+    page = context.new_page()
+    page.goto(f"{url}/tokens")
+    assert page.url == f"{url}/sign-in"
+    page.fill("#secret", "gfi_wrong")
+    page.click("[type=submit]")
+    page.wait_for_selector("text=spent, expired or unknown")
+    context.close()

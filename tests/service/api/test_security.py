@@ -1,0 +1,322 @@
+"""What an attacker tries, tried: tokens, traversal, bombs, large bodies, header injection, CSRF, SSRF, leaks."""
+
+import io
+import json
+import os
+import struct
+import zlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from scheduler.api import create_app, webhooks
+from scheduler.api.config import ApiSettings
+from scheduler.tokens import create_link
+from store import ledger
+from tests.service.api.conftest import World
+
+
+def test_without_a_token_nothing_but_health_answers(one_world: World) -> None:
+    client = one_world.client
+    assert client.get("/livez").status_code == 200
+    ready = client.get("/readyz")
+    assert (ready.status_code, ready.json()["ready"]) == (200, True), ready.text
+    paths = create_app().openapi()["paths"]
+    for path, operations in paths.items():
+        for method in operations:
+            if path in ("/livez", "/readyz"):
+                continue
+            answer = client.request(method, path.replace("{job_id}", "x").replace("{row}", "0"))
+            assert answer.status_code == 401, (method, path)
+            assert answer.headers["content-type"] == "application/problem+json"
+            assert answer.headers["www-authenticate"].startswith("Bearer")
+    # Not even what does not exist, and not even a body that is wrong.
+    assert client.get("/v1/nothing").status_code == 401
+    assert client.post("/v1/jobs", content=b"{").status_code == 401
+    assert client.get("/v1/openapi.json").status_code == 401
+    for header in ("Bearer gfi_wrong", "Basic YTpi", "Bearer", "Bearer  ", "bearer \x80"):
+        assert client.get("/v1/jobs", headers={"Authorization": header.encode("latin-1")}).status_code == 401
+
+
+def test_every_error_is_a_problem_with_advice(one_world: World) -> None:
+    call = one_world.call
+    answers = [
+        call("GET", "/v1/jobs/none"),
+        call("GET", "/v1/nothing"),
+        call("PATCH", "/v1/jobs"),
+        call("POST", "/v1/jobs", json={"dataset": 5, "colour": "red"}),
+        call("POST", "/v1/jobs", content=b"{", headers={"Content-Type": "application/json"}),
+        call("POST", "/v1/jobs", content=b'{"dataset": NaN}', headers={"Content-Type": "application/json"}),
+        call("POST", "/v1/jobs", content=b"[" * 100_000, headers={"Content-Type": "application/json"}),
+        call("GET", "/v1/jobs?after=%00"),
+        call("POST", "/v1/uploads", content=b"x"),
+    ]
+    assert [each.status_code for each in answers] == [404, 404, 405, 422, 422, 400, 400, 400, 415]
+    for answer in answers:
+        assert answer.headers["content-type"] == "application/problem+json"
+        problem = answer.json()
+        assert problem["status"] == answer.status_code
+        assert problem["title"]
+        assert problem["detail"]
+        assert problem["advice"]
+    assert answers[2].headers["allow"]
+    assert {each["at"] for each in answers[3].json()["errors"]} == {"body.dataset", "body.colour"}
+
+
+def test_scopes_contain_each_other_and_no_more(one_world: World) -> None:
+    assert one_world.submit("read").status_code == 403
+    assert one_world.submit("submit").status_code == 201
+    assert one_world.call("GET", "/v1/tokens", "submit").status_code == 403
+    assert one_world.call("POST", "/v1/models", "submit", json={"reference": "x"}).status_code == 403
+    assert one_world.call("GET", "/v1/audit", "admin").status_code == 200
+
+
+def test_a_revoked_or_expired_token_is_worth_nothing(one_world: World) -> None:
+    made = one_world.call("POST", "/v1/tokens", json={"name": "brief", "scopes": ["read"]}).json()
+    headers = {"Authorization": f"Bearer {made['token']}"}
+    assert one_world.client.get("/v1/me", headers=headers).json()["name"] == "brief"
+    again = one_world.call("POST", "/v1/tokens", json={"name": "brief", "scopes": ["read"]})
+    assert again.status_code == 409  # names own jobs
+    assert one_world.call("DELETE", f"/v1/tokens/{made['id']}").status_code == 204
+    assert one_world.client.get("/v1/me", headers=headers).status_code == 401
+    _, expired = ledger.create_token(one_world.database, "old", ["read"], expires_in_s=-1.0)
+    assert one_world.client.get("/v1/me", headers={"Authorization": f"Bearer {expired}"}).status_code == 401
+
+
+@pytest.mark.parametrize("way", ["../", "absolute", "encoded", "symlink", "NUL", "scheme"])
+def test_no_path_leads_out_of_the_roots(one_world: World, tmp_path: Path, way: str) -> None:
+    outside = tmp_path / "secret"
+    outside.mkdir()
+    (outside / "a.jpg").write_bytes((one_world.photographs / one_world.names[0]).read_bytes())
+    link = one_world.photographs / "link"
+    if way == "symlink":
+        link.symlink_to(outside)
+    inside = str(one_world.photographs)
+    dataset = {
+        "../": f"{inside}/../../secret",
+        "absolute": str(outside),
+        "encoded": f"{inside}/%2e%2e/%2e%2e/secret",
+        "symlink": str(link),
+        "NUL": f"{inside}\0/../../secret",
+        "scheme": f"file://{outside}",
+    }[way]
+    assert one_world.submit(dataset=dataset).status_code == 422
+    assert one_world.call("POST", "/v1/datasets/preview", json={"dataset": dataset}).status_code == 422
+    keys = {
+        "../": "../../secret/a.jpg", "absolute": str(outside / "a.jpg"), "encoded": "%2e%2e/%2e%2e/secret/a.jpg",
+        "symlink": "link/a.jpg", "NUL": "a\0.jpg", "scheme": f"file://{outside}/a.jpg",
+    }  # fmt: skip
+    photo = one_world.call("GET", "/v1/datasets/photo", params={"dataset": inside, "key": keys[way]})
+    assert photo.status_code in (400, 404), photo.text
+    for path in ("/static/..%2f..%2fpages.py", "/static/%2e%2e/pages.py", "/static//etc/passwd"):
+        assert one_world.client.get(path).status_code in (401, 404)
+    listed = one_world.call("POST", "/v1/datasets/preview", json={"dataset": inside, "limit": 60})
+    assert listed.status_code == (422 if way == "symlink" else 200)  # refused whole, not shown in part
+
+
+def test_registration_takes_a_reference_never_a_path_or_an_option(one_world: World) -> None:
+    for reference in (
+        "/tmp/x.toml", "../x", "file:/tmp/m.py:Net", "a/b", "--help", "x.toml/..", "", "torchvision:a b", "a\nb",
+    ):  # fmt: skip
+        answer = one_world.call("POST", "/v1/models", json={"reference": reference})
+        assert answer.status_code == 422, reference
+
+
+def _bomb() -> bytes:
+    """A PNG of 30,000 × 30,000 pixels in a kilobyte."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", 30_000, 30_000, 8, 2, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(b"\0" * 1000))
+        + chunk(b"IEND", b"")
+    )
+
+
+def test_uploads_become_an_interactive_job_and_bombs_do_not(one_world: World) -> None:
+    photograph = (one_world.photographs / one_world.names[0]).read_bytes()
+    files = [("images", ("../../etc/passwd\u202e.jpg", photograph, "image/jpeg"))]
+    sent = one_world.call("POST", "/v1/uploads", "submit", files=files, data={"model": "tiny"})
+    assert sent.status_code == 201, sent.text
+    job = sent.json()["job"]
+    assert job["queue"] == "interactive"
+    (kept,) = one_world.bucket.list(job["dataset"].partition("/gfi-api/")[2])
+    assert "passwd" in kept.key
+    assert ".." not in kept.key
+    for data, word in (
+        (_bomb(), "million"),
+        (b"not a photograph", "image 1"),
+        (photograph[:5000], "image 1"),
+    ):
+        answer = one_world.call(
+            "POST", "/v1/uploads", files=[("images", ("x.png", data, "image/png"))], data={"model": "tiny"}
+        )
+        assert answer.status_code == 422
+        assert word in answer.json()["detail"]
+    unknown = one_world.call("POST", "/v1/uploads", files=files, data={"model": "tiny", "path": "/etc"})
+    assert unknown.status_code == 422
+    many = one_world.call("POST", "/v1/uploads", files=files * 40, data={"model": "tiny"})
+    assert many.status_code in (413, 422)
+    from scheduler.api.uploads import expire
+
+    assert expire(one_world.bucket, 24.0) == 0
+    assert expire(one_world.bucket, -1.0) >= 1
+    assert one_world.bucket.head(kept.key) is None
+
+
+def test_a_test_explanation_takes_the_first_image(one_world: World) -> None:
+    body = {"dataset": str(one_world.photographs), "model": "tiny"}
+    job = one_world.call("POST", "/v1/jobs/test", "submit", json=body).json()["job"]
+    assert (job["queue"], job["name"]) == ("interactive", "test")
+
+
+def test_bodies_above_the_limit_are_refused_whether_they_say_so_or_not(one_world: World) -> None:
+    large = b'{"dataset": "' + b"x" * 2_000_000 + b'"}'
+    headers = {"Content-Type": "application/json"}
+    assert one_world.call("POST", "/v1/jobs", content=large, headers=headers).status_code == 413
+
+    def chunks() -> Any:
+        for at in range(0, len(large), 65536):
+            yield large[at : at + 65536]
+
+    assert one_world.call("POST", "/v1/jobs", content=chunks(), headers=headers).status_code == 413
+
+
+def test_a_token_has_limits_of_its_own(one_world: World) -> None:
+    limits = {"requests_per_minute": 3, "max_active_jobs": 1, "max_images": 5}
+    made = one_world.call(
+        "POST", "/v1/tokens", json={"name": "small", "scopes": ["submit"], "limits": limits}
+    )
+    one_world.tokens["small"] = made.json()["token"]
+    refused = one_world.submit("small")
+    assert (refused.status_code, "5 images" in refused.json()["detail"]) == (429, True)
+    assert one_world.call("GET", "/v1/jobs", "small").status_code == 200
+    assert one_world.call("GET", "/v1/jobs", "small").status_code == 200
+    spent = one_world.call("GET", "/v1/jobs", "small")
+    assert spent.status_code == 429
+    assert int(spent.headers["retry-after"]) >= 1
+
+
+def test_no_header_can_be_injected(one_world: World) -> None:
+    job = one_world.explained()
+    for path in (
+        f"/v1/jobs/{job}/results/0/photo.jpg?v=%0d%0aSet-Cookie:%20a=b",
+        "/v1/jobs?search=%0d%0aX:y",
+    ):
+        answer = one_world.call("GET", path)
+        assert answer.status_code == 400
+        assert "set-cookie" not in answer.headers
+    key = one_world.submit(headers={"Idempotency-Key": "a b\tc"})
+    assert key.status_code == 422
+
+
+def _sign_in(world: World) -> dict[str, str]:
+    secret = create_link(world.database, 60.0)
+    answer = world.client.post("/sign-in", json={"secret": secret})
+    assert answer.status_code == 200
+    cookie = answer.headers["set-cookie"]
+    assert "HttpOnly" in cookie
+    assert "SameSite=strict" in cookie
+    assert secret not in cookie
+    assert world.client.post("/sign-in", json={"secret": secret}).status_code == 401  # good once
+    bearer = {"Authorization": f"Bearer {secret}"}
+    assert world.client.get("/v1/me", headers=bearer).status_code == 401  # and for nothing else
+    csrf: str = world.client.get("/v1/me").json()["csrf"]
+    return {"X-GFI-CSRF": csrf}
+
+
+def test_a_browser_changes_nothing_for_another_site(one_world: World) -> None:
+    headers = _sign_in(one_world)
+    body = {"dataset": str(one_world.photographs), "model": "tiny"}
+    post = one_world.client.post
+    assert post("/v1/jobs", json=body).status_code == 403
+    assert post("/v1/jobs", json=body, headers={"X-GFI-CSRF": "0" * 64}).status_code == 403
+    assert (
+        post("/v1/jobs", json=body, headers=headers | {"Origin": "https://evil.example"}).status_code == 403
+    )
+    assert post("/v1/jobs", json=body, headers=headers | {"Sec-Fetch-Site": "cross-site"}).status_code == 403
+    fine = post("/v1/jobs", json=body, headers=headers | {"Origin": "http://testserver"})
+    assert fine.status_code == 201
+    evil = {"Origin": "https://evil.example"}
+    assert post("/sign-in", json={"secret": "x"}, headers=evil).status_code == 403
+    assert post("/sign-out", headers=headers).status_code == 200
+    assert one_world.client.get("/v1/me").status_code == 401
+
+
+def test_pages_forbid_everything_from_elsewhere(one_world: World) -> None:
+    page = one_world.client.get("/sign-in")
+    policy = page.headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    assert page.headers["x-frame-options"] == "DENY"
+    assert page.headers["referrer-policy"] == "no-referrer"
+    static = Path(__file__).parents[3] / "scheduler" / "web"
+    for file in (*static.rglob("*.html"), *static.rglob("*.js"), *static.rglob("*.css")):
+        text = file.read_text().replace("http://www.w3.org/2000/svg", "")
+        assert "https://" not in text
+        assert "http://" not in text
+        assert "innerHTML" not in text
+        assert " style=" not in text
+
+
+def _hooks(**more: Any) -> ApiSettings:
+    settings = {"webhook_hosts": "hooks.example.org,*.example.net", "webhook_secret": "s3cret"} | more
+    return ApiSettings(**settings)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://hooks.example.org/", "https://evil.org/", "https://hooks.example.org@evil.org/", "ftp://hooks.example.org",
+        "https://hooks.example.org:6379/", "https://example.net/", "https://evilexample.net/", "https://127.0.0.1/",
+        "https://[::1]/", "https://hooks.example.org/ HTTP/1.1\r\nX: y", "https://169.254.169.254/latest", "nonsense",
+        "https://hooks.example.org/#x", "https://[bad/",
+    ],
+)  # fmt: skip
+def test_a_webhook_reaches_allow_listed_hosts_only(url: str) -> None:
+    with pytest.raises(webhooks.Refused):
+        webhooks.check(url, _hooks())
+
+
+@pytest.mark.parametrize(
+    "address", ["127.0.0.1", "10.0.0.8", "169.254.169.254", "::1", "::ffff:10.0.0.1", "fd00::1", "0.0.0.0"]
+)
+def test_a_webhook_never_reaches_a_private_address(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+    family = 10 if ":" in address else 2
+    public = (2, 1, 6, "", ("93.184.215.14", 443))
+    monkeypatch.setattr(
+        webhooks.socket, "getaddrinfo", lambda *_, **__: [public, (family, 1, 6, "", (address, 443))]
+    )
+    parts = webhooks.check("https://hooks.example.org/x", _hooks())
+    with pytest.raises(webhooks.Undeliverable, match="not public"):
+        webhooks.resolve(parts, False)
+    assert webhooks.resolve(parts, True) == "93.184.215.14"
+
+
+def test_no_token_appears_in_any_log(one_world: World, capfd: pytest.CaptureFixture[str]) -> None:
+    made = one_world.call("POST", "/v1/tokens", json={"name": "quiet", "scopes": ["admin"]}).json()["token"]
+    one_world.client.get("/v1/jobs", headers={"Authorization": f"Bearer {made}"})
+    one_world.client.get(f"/v1/jobs?search={made}", headers={"Authorization": f"Bearer {made}"})
+    _sign_in(one_world)
+    one_world.client.post("/sign-in", json={"secret": made})
+    cookie = one_world.client.cookies["gfi_session"]
+    out = "".join(capfd.readouterr())
+    assert "/v1/jobs" in out  # there is a log
+    for secret in (made, cookie, *one_world.tokens.values()):
+        assert secret not in out
+    audit = json.dumps(one_world.call("GET", "/v1/audit").json())
+    assert made not in audit
+    assert os.environ["GFI_S3_SECRET_KEY"] not in out
+
+
+def test_the_picture_of_a_hostile_name_is_served_under_ours(one_world: World) -> None:
+    job = one_world.explained()
+    answer = one_world.call("GET", f"/v1/jobs/{job}/results/0/mask.png")
+    assert answer.headers["content-disposition"] == 'inline; filename="0-mask.png"'
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert io.BytesIO(answer.content).read(4) == b"\x89PNG"
