@@ -9,11 +9,11 @@ class MethodError(Exception):
     """A wrong model, layer, recipe or tensor."""
 
 
-class Stopped(Exception):  # noqa: N818 - it is an answer to a request, not a fault
+class Stopped(Exception):
     """The stop event was set; raised within one optimiser step. What was yielded before stands."""
 
 
-class OutOfMemory(MethodError):  # noqa: N818
+class OutOfMemory(MethodError):
     """The device cannot hold this batch.
 
     The batch is part of the execution profile (see `engine.Profile`), so the engine never shrinks it

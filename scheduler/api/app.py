@@ -3,13 +3,13 @@
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from importlib.metadata import version
 from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from starlette.responses import JSONResponse
 
-from gfi import __version__
 from scheduler.api import (
     datasets,
     events,
@@ -64,7 +64,7 @@ def create_app() -> FastAPI:
     """The API and the dashboard as an ASGI application. Opens no connection: the first request does."""
     app = FastAPI(
         title="gfi",
-        version=__version__,
+        version=version("gfi"),
         description=DESCRIPTION,
         docs_url=None,  # they would load scripts from other hosts
         redoc_url=None,
