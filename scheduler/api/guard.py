@@ -100,7 +100,7 @@ class Guard:
         if _has_control(scope["path"]) or _has_control(
             unquote(scope["query_string"].decode("latin-1"), errors="replace")
         ):
-            raise Refused(400, "the address contains a control character")
+            raise Refused(422, "the address contains a control character")
         limit = self._context.api.max_upload if scope["path"] == UPLOADS else self._context.api.max_body
         scope["state"]["max_body"] = limit
         length = headers.get("content-length")

@@ -188,11 +188,15 @@ def make_token(body: TokenIn, here: Here, caller: Admin) -> TokenMade:
     return TokenMade(id=made, token=plain)
 
 
-@router.delete("/tokens/{token_id}", tags=["tokens"], status_code=204, responses=documented(404))
+@router.delete("/tokens/{token_id}", tags=["tokens"], status_code=204, responses=documented(404, 409))
 def revoke_token(
     token_id: Annotated[str, Path(min_length=1, max_length=64)], here: Here, caller: Admin
 ) -> None:
-    """Make a token worthless from now on."""
+    """Make a token worthless from now on; not the one that is calling."""
+    if token_id == caller.id:
+        raise Refused(
+            409, "this is the token you are calling with", "Revoke it with another, or `gfi tokens`."
+        )
     ledger.revoke_token(here.database, token_id, actor=caller.name)
 
 

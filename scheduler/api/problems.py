@@ -1,5 +1,6 @@
 """Errors as RFC 9457 problem details, each with advice: what is wrong, and what to do about it."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -113,6 +114,21 @@ def of_error(error: Exception) -> JSONResponse | None:
     return None
 
 
+def _methods(app: FastAPI, address: str) -> list[str]:
+    """Every method that the document has for an address; a literal one comes before a pattern."""
+    fitting = [
+        path
+        for path in app.openapi()["paths"]
+        if re.fullmatch(
+            re.sub(r"\{[^/]+?\}", "[^/]+", re.escape(path).replace(r"\{", "{").replace(r"\}", "}")), address
+        )
+    ]
+    if not fitting:
+        return []
+    best = min(fitting, key=lambda path: path.count("{"))
+    return sorted(method.upper() for method in app.openapi()["paths"][best])
+
+
 def install(app: FastAPI) -> None:
     """Every error that leaves a route becomes a problem."""
 
@@ -128,7 +144,10 @@ def install(app: FastAPI) -> None:
             else f"{request.method} is no method of {request.url.path[:200]}" if error.status_code == 405
             else str(error.detail)
         )  # fmt: skip
-        return problem(error.status_code, detail, headers=dict(error.headers or {}))
+        headers = dict(error.headers or {})
+        if error.status_code == 405:
+            headers["Allow"] = ", ".join(_methods(app, request.url.path)) or headers.get("allow", "GET")
+        return problem(error.status_code, detail, headers=headers)
 
     async def invalid(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)

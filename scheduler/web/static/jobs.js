@@ -59,6 +59,8 @@ async function open() {
   form.hidden = !form.hidden;
   $("new").setAttribute("aria-expanded", String(!form.hidden));
   if (form.hidden || models.length) return;
+  const buttons = form.querySelectorAll("#estimate-button, #trial-button, [type=submit]");
+  for (const each of buttons) each.disabled = true; // until there is a model to ask about
   $("metrics").replaceChildren(...Object.entries(metrics).map(([name, text]) => h("label", null, h("input", { type: "checkbox", name: "metrics", value: name, checked: name === "deletion" || name === "insertion" }), text)));
   const [found, places] = await Promise.all([api("/v1/models"), api("/v1/datasets")]);
   models = found;
@@ -67,6 +69,7 @@ async function open() {
   $("datasets").replaceChildren(...places.registered.map((d) => h("option", { value: `@${d.name}` }, d.dataset)));
   $("where").textContent = places.roots.length || places.buckets.length ? `Below ${[...places.roots, ...places.buckets.map((b) => `s3://${b}`)].join(", ")}` : "A folder, manifest, tar shards or bucket that the workers can read.";
   await picked();
+  for (const each of buttons) each.disabled = !models.length;
   form.elements.dataset.focus();
 }
 

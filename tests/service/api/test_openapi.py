@@ -1,0 +1,59 @@
+"""schemathesis against a live server: every check on, 422 declared for semantic rejection, nothing else exempt."""
+
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import uvicorn
+
+from cli.servers import Server, free_port
+from scheduler.api import create_app, models
+from tests.service.api.conftest import World, environment, make_world
+
+# How many requests a minute may be made is a limit of its own, tested elsewhere.
+FAST = {"GFI_API_REQUESTS_PER_MINUTE": "10000000"}
+
+
+@pytest.fixture
+def live(
+    sqlite_files: Any, s3: Server, valkey: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[tuple[str, World]]:
+    """A server and the world behind it; registering a model ends at once, as on a machine that cannot read it."""
+    world = make_world(environment(sqlite_files.create(), s3, valkey, tmp_path, **FAST), monkeypatch)
+    port = free_port()
+    played = SimpleNamespace(
+        run=lambda *_, **__: subprocess.CompletedProcess([], 1, "", "gfi: there are no such weights here"),
+        DEVNULL=subprocess.DEVNULL,
+        TimeoutExpired=subprocess.TimeoutExpired,
+    )
+    monkeypatch.setattr(models, "subprocess", played)
+    server = uvicorn.Server(
+        uvicorn.Config(create_app(), port=port, log_level="error", access_log=False, ws="none")
+    )
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        pass
+    yield f"http://127.0.0.1:{port}", world
+    server.should_exit = True
+    thread.join(10)
+    world.database.dispose()
+
+
+def test_the_server_does_what_its_document_says(live: tuple[str, World], tmp_path: Path) -> None:
+    url, world = live
+    config = Path(__file__).parent / "schemathesis.toml"
+    done = subprocess.run(
+        [
+            str(Path(sys.executable).parent / "schemathesis"), "--config-file", str(config), "run",
+            f"{url}/v1/openapi.json", "--header", f"Authorization: Bearer {world.tokens['admin']}",
+            "--no-color",
+        ],
+        cwd=tmp_path, capture_output=True, text=True, check=False, timeout=280,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-20_000:] + done.stderr[-2000:]
