@@ -55,3 +55,9 @@ setup-browser: setup-system
 
 clean:  ## remove .venv and the embedded stack's state
 	rm -rf $(VENV) .gfi build dist *.egg-info
+
+chaos: $(VENV)/.ready-test  ## break everything on purpose, at length: SCENARIO=n, SEED=s; writes docs/reliability.md
+	$(BIN)/python -m tests.chaos $(if $(SCENARIO),--scenario $(SCENARIO)) $(if $(SEED),--seed $(SEED))
+
+soak: $(VENV)/.ready-test  ## mixed jobs under random faults for MINUTES=30; memory, connections and keys stay flat
+	$(BIN)/python -m tests.chaos --scenario 10 --minutes $(or $(MINUTES),30) $(if $(SEED),--seed $(SEED))

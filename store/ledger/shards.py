@@ -48,9 +48,9 @@ def claim_shard(
 ) -> ShardClaim | None:
     """pending → leased under a new fence, for `lease_s` seconds. Returns None when nothing is to be had.
 
-    Which one: highest priority, then the job with the fewest shards in workers' hands — so a small job
-    behind one of ten million images starts as soon as any worker is free —, then the oldest job, then the
-    first shard; `prefer` (the shard a message named) only breaks ties. Jobs whose profile is frozen to
+    Which one: highest priority, then the job with the fewest shards in workers' hands, then the one served
+    longest ago — so a small job behind one of ten million images starts as soon as any worker is free —, then
+    the oldest job, then the first shard; `prefer` (the shard a message named) only breaks ties. Jobs whose profile is frozen to
     another kind of device than `device_kind` are passed over.
     """
     with db.begin() as connection:
@@ -107,6 +107,10 @@ def _candidate_jobs(
         .where(shards.c.job_id == jobs.c.id, in_state(shards, ShardState.LEASED))
         .scalar_subquery()
     )
+    # Of several that hold as many, the one whose last commit is longest ago, none yet being longest: a single
+    # worker holds nothing when it claims, and would else stay with the big job whose messages fill the queue.
+    # (A claim leaves no trace on the job's row, which commits of all workers share a lock on.)
+    served = sa.select(sa.func.max(shards.c.done_at)).where(shards.c.job_id == jobs.c.id).scalar_subquery()
     claimable = sa.exists().where(
         shards.c.job_id == jobs.c.id,
         in_state(shards, ShardState.PENDING),
@@ -118,6 +122,7 @@ def _candidate_jobs(
         .order_by(
             jobs.c.priority.desc(),
             held,
+            served.nulls_first(),
             (jobs.c.id == (prefer_job or "")).desc(),
             jobs.c.created_at,
         )

@@ -70,7 +70,7 @@ class Resident:
 
 @dataclass
 class Recoveries:
-    """How long work lay idle after each death: seconds from the kill to the next claim of the shard."""
+    """How long work was locked up after each death: seconds from the kill until others may have the shard."""
 
     waiting: dict[tuple[str, int], float] = field(default_factory=dict)
     seconds: list[float] = field(default_factory=list)
@@ -196,11 +196,12 @@ class House:
         name = resident.name
         with contextlib.suppress(psutil.Error):
             resident.process.send_signal(number)
+            died = time.monotonic()
             if number == signal.SIGKILL:
                 self.kills += 1
                 resident.process.wait(5)
                 if resident.role == "worker":
-                    self._time_recovery(name)
+                    self._time_recovery(name, died)
 
     def dismiss(self, resident: Resident) -> None:
         """Kill it and let nobody take its place."""
@@ -208,11 +209,10 @@ class House:
             resident.wanted = False
         self.kill(resident)
 
-    def _time_recovery(self, worker: str) -> None:
+    def _time_recovery(self, worker: str, died: float) -> None:
         query = sa.select(shards.c.id, shards.c.fence).where(
             shards.c.worker == worker, shards.c.state == ShardState.LEASED.value
         )
-        died = time.monotonic()
         with contextlib.suppress(StoreError), self.database.read() as connection:
             for row in connection.execute(query):
                 self.recoveries.waiting[row.id, row.fence] = died
@@ -221,11 +221,13 @@ class House:
         if not self.recoveries.waiting:
             return
         ids = [id_ for id_, _ in self.recoveries.waiting]
-        query = sa.select(shards.c.id, shards.c.fence).where(shards.c.id.in_(ids))
+        held = sa.select(shards.c.id, shards.c.fence).where(
+            shards.c.id.in_(ids), shards.c.state == ShardState.LEASED.value
+        )
         with contextlib.suppress(StoreError), self.database.read() as connection:
-            fences = {row.id: row.fence for row in connection.execute(query)}
+            still = {(row.id, row.fence) for row in connection.execute(held)}
             for (id_, fence), died in list(self.recoveries.waiting.items()):
-                if fences.get(id_, fence) > fence:
+                if (id_, fence) not in still:
                     self.recoveries.seconds.append(time.monotonic() - died)
                     self.recoveries.waiting.pop((id_, fence), None)
 

@@ -79,7 +79,9 @@ def _live(order: dict[str, Any]) -> None:
             os.dup2(log.fileno(), 1)
             os.dup2(log.fileno(), 2)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-        os.environ.update(order["environment"])
+        os.environ.update(order["environment"] | order["config"].get("environment", {}))
+        if "namespace" in order["config"]:
+            _move(order["config"]["namespace"])
         {"worker": _worker, "control": _control, "scheduler": _scheduler}[order["role"]](order["config"])
         code = 0
     except SystemExit as end:
@@ -92,6 +94,15 @@ def _live(order: dict[str, Any]) -> None:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
+
+
+def _move(namespace: str) -> None:
+    """To another network namespace (Python has os.setns from 3.12 on)."""
+    import ctypes
+
+    with Path(f"/run/netns/{namespace}").open() as place:
+        if ctypes.CDLL(None, use_errno=True).setns(place.fileno(), 0x40000000):  # CLONE_NEWNET
+            raise OSError(ctypes.get_errno(), "setns")
 
 
 def _celery(application: str, queues: str) -> None:

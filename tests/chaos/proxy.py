@@ -21,14 +21,14 @@ _PATIENCE_S = 120.0
 class _Proxy:
     """A listener in an event loop of its own."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, host: str = "127.0.0.1") -> None:
         self.port = port
         self._writers: set[asyncio.StreamWriter] = set()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name=f"proxy-{port}", daemon=True)
         self._thread.start()
         self._server = asyncio.run_coroutine_threadsafe(
-            asyncio.start_server(self._guarded, "127.0.0.1", port), self._loop
+            asyncio.start_server(self._guarded, host, port), self._loop
         ).result()
 
     async def _guarded(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -73,17 +73,21 @@ def _reset(writer: asyncio.StreamWriter) -> None:
 
 
 class TcpProxy(_Proxy):
-    """To a Unix socket. `black_hole`: accept everything, pass on nothing; `latency_s` before every piece."""
+    """To a Unix socket, or a port of this machine. `black_hole`: accept everything, pass on nothing."""
 
-    def __init__(self, port: int, target: Callable[[], str]) -> None:
+    def __init__(self, port: int, target: Callable[[], str | int], host: str = "127.0.0.1") -> None:
         self._target = target
         self.black_hole = False
-        self.latency_s = 0.0
-        super().__init__(port)
+        super().__init__(port, host)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Both directions, until one ends."""
-        there_reader, there_writer = await asyncio.open_unix_connection(self._target())
+        target = self._target()
+        there_reader, there_writer = await (
+            asyncio.open_connection("127.0.0.1", target)
+            if isinstance(target, int)
+            else asyncio.open_unix_connection(target)
+        )
         self._writers.add(there_writer)
         try:
             pumps = [
@@ -102,8 +106,6 @@ class TcpProxy(_Proxy):
             while piece := await reader.read(CHUNK):
                 while self.black_hole:
                     await asyncio.sleep(0.05)
-                if self.latency_s:
-                    await asyncio.sleep(self.latency_s)
                 writer.write(piece)
                 await writer.drain()
 

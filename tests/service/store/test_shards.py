@@ -33,6 +33,16 @@ from tests.service.store.acting import (
 )
 
 
+def test_a_single_worker_takes_turns_between_jobs(database: Database) -> None:
+    big, small = plan(database, total=8, size=1), plan(database, total=2, size=1)
+    order = []
+    for _ in range(4):
+        held = claim(database, prefer=f"{big}-7")  # the messages in Redis are all the big job's
+        order.append(held.job_id)
+        assert commit(database, held)
+    assert order == [big, small, big, small]
+
+
 def test_a_small_job_behind_a_big_one_is_next(database: Database) -> None:
     big = plan(database, total=100, size=10)
     assert claim(database).job_id == big

@@ -1,0 +1,170 @@
+"""Scenario 10: mixed jobs under random faults for a long time, and nothing grows.
+
+Small jobs, large ones, urgent ones, some cancelled, some paused and resumed, one after the other, while workers,
+schedulers, Redis and PostgreSQL are killed and S3 misbehaves. Every few seconds memory and open files of the oldest
+worker, connections of PostgreSQL and keys and memory of Redis are noted; the medians of the last third must not stand
+above those of the middle third by more than a margin for noise.
+"""
+
+import contextlib
+import random
+import statistics
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+
+import psutil
+
+from store import ledger, queries
+from store.errors import StoreError
+from store.tables import JobState
+from tests.chaos.house import House
+from tests.chaos.scenarios import Row, World, row
+from tests.chaos.verify import Verdict, verify
+
+SAMPLE_S = 5.0
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Memory (MiB) and open files of the spared worker, clients of PostgreSQL, keys and memory (MiB) of Redis."""
+
+    memory_mib: float
+    files: int
+    connections: int
+    redis_keys: int
+    redis_mib: float
+
+
+MARGINS = Sample(memory_mib=48, files=24, connections=24, redis_keys=12, redis_mib=8)
+"""Noise: a shard under way, a pool that fills, a kill that resets a counter."""
+
+
+def soak(world: World, seed: int, seconds: float) -> Row:
+    """Run for `seconds`; AssertionError when an image is lost or something grows."""
+    rng = random.Random(seed)
+    verdicts: list[Verdict] = []
+    samples: list[Sample] = []
+    with House(world.servers, "postgres", proxied="s3 postgres") as house:
+        house.start("scheduler", 2)
+        house.start("control")
+        house.start("worker", 2, pace={"step_s": 0.01})
+        (steady,) = house.start("worker", pace={"step_s": 0.01})
+        world.servers.s3_proxy.dice = random.Random(seed)
+        world.servers.s3_proxy.faults = dict.fromkeys(("500", "503", "reset", "truncate", "corrupt"), 0.01)
+        faults, ended = [0], threading.Event()
+        trouble = threading.Thread(
+            target=_trouble, args=(house, rng, ended, faults, steady.number), daemon=True
+        )
+        watch = threading.Thread(target=_watch, args=(house, steady.number, ended, samples), daemon=True)
+        trouble.start()
+        watch.start()
+        try:
+            until = time.monotonic() + seconds
+            while time.monotonic() < until:
+                verdicts += _round(world, house, rng)
+        finally:
+            ended.set()
+            trouble.join(60)
+            watch.join(60)
+            world.servers.s3_proxy.faults = {}
+        recoveries = list(house.recoveries.seconds)
+    print(f"{len(verdicts)} jobs, {len(samples)} samples: first {samples[:1]}, last {samples[-1:]}")
+    _flat(samples)
+    return row(10, seed, verdicts, faults[0], recoveries)
+
+
+def _round(world: World, house: House, rng: random.Random) -> list[Verdict]:
+    """A few jobs side by side, then each verified."""
+    jobs = []
+    for _ in range(rng.randint(1, 3)):
+        photographs = world.photographs(rng.choice((40, 100, 300)))
+        jobs.append((house.submit(photographs, priority=rng.randint(-1, 1)), photographs))
+    fate, (victim, _) = rng.random(), jobs[0]
+    if fate < 0.2:
+        time.sleep(rng.uniform(0.0, 2.0))
+        _insist(lambda: ledger.cancel_job(house.database, victim))
+        house.wait(victim, 300)
+        if queries.get_job(house.database, victim).state is JobState.CANCELLED:
+            house.eventually(lambda: not house.progress(victim).shards["leased"], 60, "its workers let go")
+            _insist(lambda: ledger.retry_job(house.database, victim))
+    elif fate < 0.4:
+        _insist(lambda: ledger.pause_job(house.database, victim))
+        time.sleep(rng.uniform(0.0, 2.0))
+        _insist(lambda: ledger.resume_job(house.database, victim))
+    verdicts = []
+    for job, photographs in jobs:
+        house.wait(job, 300)
+        verdicts.append(verify(house, job, photographs, world.undisturbed))
+    return verdicts
+
+
+def _insist(ask: Callable[[], object]) -> None:
+    """Until the database answers; a job that has ended meanwhile is left alone."""
+    from store.errors import Conflict, Transient
+
+    while True:
+        try:
+            ask()
+            return
+        except Transient:
+            time.sleep(0.2)
+        except Conflict:
+            return
+
+
+def _trouble(house: House, rng: random.Random, ended: threading.Event, count: list[int], spared: int) -> None:
+    """Something goes wrong every few seconds; one worker is spared, so that what it holds can be watched."""
+    servers = house.servers
+
+    def kill(role: str) -> None:
+        victims = [each for each in house.living(role) if each.number != spared]
+        if victims:
+            house.kill(rng.choice(victims))
+
+    def redis() -> None:
+        servers.redis.kill()
+        servers.redis.restart(keep=rng.random() < 0.5)
+
+    def postgres() -> None:
+        servers.postgres.crash()
+        servers.postgres.restart()
+
+    usual: list[Callable[[], object]] = [
+        lambda: kill("worker"), lambda: kill("scheduler"), lambda: kill("control"), servers.postgres_proxy.cut,
+    ]  # fmt: skip
+    rare: list[Callable[[], object]] = [redis, postgres, servers.redis.client.flushall]
+    while not ended.wait(rng.uniform(3.0, 9.0)):
+        (rng.choice(rare) if rng.random() < 0.15 else rng.choice(usual))()
+        count[0] += 1
+
+
+def _watch(house: House, number: int, ended: threading.Event, samples: list[Sample]) -> None:
+    redis = house.redis()
+    while not ended.wait(SAMPLE_S):
+        # A server that is being restarted is looked at the next time.
+        with contextlib.suppress(psutil.Error, StoreError, Exception):
+            process = house.residents[number].process
+            samples.append(
+                Sample(
+                    memory_mib=process.memory_info().rss / 2**20,
+                    files=process.num_fds(),
+                    connections=house.servers.postgres.connections(house.database_url),
+                    redis_keys=redis.dbsize(),
+                    redis_mib=redis.info("memory")["used_memory"] / 2**20,
+                )
+            )
+    redis.close()
+
+
+def _flat(samples: list[Sample]) -> None:
+    third = len(samples) // 3
+    if third < 4:
+        return  # a minute says nothing about growth
+    for each in fields(Sample):
+        middle, last = (
+            statistics.median(getattr(sample, each.name) for sample in part)
+            for part in (samples[third : 2 * third], samples[2 * third :])
+        )
+        assert last <= middle + getattr(MARGINS, each.name), f"{each.name} grows: {middle} → {last}"
