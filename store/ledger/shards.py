@@ -50,8 +50,8 @@ def claim_shard(
 
     Which one: highest priority, then the job with the fewest shards in workers' hands, then the one served
     longest ago — so a small job behind one of ten million images starts as soon as any worker is free —, then
-    the oldest job, then the first shard; `prefer` (the shard a message named) only breaks ties. Jobs whose profile is frozen to
-    another kind of device than `device_kind` are passed over.
+    the oldest job, then the first shard; `prefer` (the shard a message named) only breaks ties. Jobs whose
+    profile is frozen to another kind of device than `device_kind` are passed over.
     """
     with db.begin() as connection:
         prefer_job = None

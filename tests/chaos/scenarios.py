@@ -344,7 +344,7 @@ def poison(world: World, seed: int, full: bool) -> Row:
     )
     photographs = world.photographs(images, faults)
     guilty = frozenset(f"{number:06d}.ppm" for number in faults)
-    patience = {} if full else {"lease_s": 1.5, "stall_s": 2.5}
+    patience = {} if full else {"lease_s": 1.5, "stall_s": 2.0}
     began = time.monotonic()
     with House(world.servers, "postgres", **patience) as house:
         house.staff(3, pace={"step_s": 0.01})

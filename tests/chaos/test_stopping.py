@@ -24,7 +24,7 @@ STEADY = {"step_s": 0.06}
 @pytest.fixture(scope="module")
 def house(world: World):
     """One installation with a single worker, for all of these."""
-    with House(world.servers, "postgres", shard_seconds=60.0) as house:
+    with House(world.servers, "postgres", shard_seconds=4.0) as house:
         house.staff(1, pace=STEADY)
         yield house
 
