@@ -51,6 +51,9 @@ setup-system:  ## Debian packages that some tests need: chromium, docker-compose
 	@command -v chromium >/dev/null && command -v docker-compose >/dev/null || \
 	  { apt-get update -qq && apt-get install -y -qq chromium docker-compose >/dev/null; }
 
+bench-api: $(VENV)/.ready-test  ## the API over a million results on PostgreSQL; writes benchmarks/results/api.json
+	@$(BIN)/python -m benchmarks.api
+
 setup-browser: setup-system
 
 clean:  ## remove .venv and the embedded stack's state

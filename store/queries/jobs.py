@@ -119,8 +119,10 @@ def list_jobs(
     owner: str | None = None,
     search: str | None = None,
 ) -> list[Job]:
-    """Jobs, newest first. `after`: the id of the last job of the page before."""
-    query = sa.select(jobs).order_by(jobs.c.id.desc()).limit(limit)
+    """Jobs, newest first, without their model's record. `after`: the id of the last job of the page before."""
+    # A record has a thousand class names: a page of 50 jobs took 104 ms with it, 53 without.
+    columns = [column for column in jobs.columns if column is not jobs.c.model]
+    query: sa.Select[Any] = sa.select(*columns, sa.null().label("model")).order_by(jobs.c.id.desc()).limit(limit)
     if after is not None:
         query = query.where(jobs.c.id < after)
     if state is not None:
@@ -140,6 +142,18 @@ def _job(row: sa.Row[Any]) -> Job:
 def job_progress(db: Database, job_id: str) -> Progress:
     """How far a job is, how fast and how long still, from its shards alone."""
     return jobs_progress(db, [get_job(db, job_id).id])[0]
+
+
+_FOR_PROGRESS: tuple[sa.Column[Any], ...] = (
+    jobs.c.id,
+    jobs.c.config,
+    jobs.c.profile,
+    jobs.c.state,
+    jobs.c.paused,
+    jobs.c.total,
+    jobs.c.created_at,
+    jobs.c.finished_at,
+)
 
 
 def jobs_progress(db: Database, job_ids: Sequence[str]) -> list[Progress]:
@@ -174,7 +188,8 @@ def jobs_progress(db: Database, job_ids: Sequence[str]) -> list[Progress]:
     )
     with db.read() as connection:
         rows = {
-            row.id: row for row in connection.execute(sa.select(jobs).where(jobs.c.id.in_(list(job_ids))))
+            row.id: row
+            for row in connection.execute(sa.select(*_FOR_PROGRESS).where(jobs.c.id.in_(list(job_ids))))
         }
         by_job = {row.job_id: row for row in connection.execute(sums)}
         flying: dict[str, list[Any]] = {}

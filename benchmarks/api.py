@@ -1,0 +1,221 @@
+"""The API over a million results and ten thousand jobs on PostgreSQL: `make bench-api`.
+
+Goals: the gallery's first page in 200 ms or less at the server and a deep page no slower, a page of 10,000 jobs in
+100 ms, 200 open progress streams on two cores. The server is `gfi api` in a process of its own; times are of whole
+requests over loopback, medians of 15. Writes benchmarks/results/api.json: `what, rows, median_ms, worst_ms, goal_ms`.
+"""
+
+import asyncio
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+import sqlalchemy as sa
+
+from cli.servers import free_port
+from store import ledger
+from store.database import Database
+from store.records import new_id
+from store.tables import jobs
+from tests.servers import Postgres
+
+RESULTS, JOBS, STREAMS, REPEATS = 1_000_000, 10_000, 200, 15
+OUT = Path(__file__).parent / "results" / "api.json"
+
+_MODEL = {"class_names": [f"a class with a name of usual length {n}" for n in range(1000)], "layers": []}
+_CONFIG = {
+    "dataset": {"spec": "folder:/data/photographs", "kind": "folder"},
+    "model": {"reference": "torchvision:vgg19", "digest": "0" * 64},
+    "preset": "paper", "recipe": {"steps_inversion": 10, "steps_class": 70}, "method_digest": "1" * 64,
+    "layers": {"inverted": "features.36", "weighed": ["features.35:relu"]}, "target": "auto", "metrics": [],
+}  # fmt: skip
+
+_FILL = """
+INSERT INTO results (job_id, row, method, target_rank, status, key, version, target, prediction, probability, kept,
+  removed, iterations, area, deletion, insertion, part_id, part_row, shard_id, fence, created_at)
+SELECT '{job}', n, 'gfi', 0, CASE WHEN n % 97 = 0 THEN 'error' WHEN n % 13 = 0 THEN 'target_lost' ELSE 'ok' END,
+  'class' || n % 1000 || '/photograph-' || n || '.jpg', 'v', n % 1000, (n * 7) % 1000, random(), random(), random(), 80,
+  random(), random(), random(), 'part' || n / 512, n % 512, 'shard' || n / 512, 1, 1.8e9
+FROM generate_series(0, {rows} - 1) AS n
+"""
+_SHARDS = """
+INSERT INTO shards (id, job_id, manifest_key, start, stop, state, fence, done_at, leased_at, n_ok)
+SELECT '{job}-x' || n, '{job}', 'm', n * 512, (n + 1) * 512, 'done', 1, 1.8e9, 1.8e9, 512
+FROM generate_series(0, {rows} / 512) AS n
+"""
+
+
+def fill(database: Database) -> str:
+    """One job with a million results among ten thousand with a few shards; the id of the large one."""
+    ids = sorted({new_id() for _ in range(JOBS + 50)})[:JOBS]
+    large = ids[JOBS // 2]
+    rows = [
+        {
+            "id": each, "name": f"job {number}", "owner": "bench",
+            "state": "running" if number % 50 == 0 else "succeeded",
+            "config": _CONFIG, "config_digest": f"{number:064}", "model": _MODEL, "total": 4, "created_at": 1.8e9,
+            "planned_at": 1.8e9,
+        }
+        for number, each in enumerate(ids)
+    ]  # fmt: skip
+    with database.begin() as connection:
+        for at in range(0, JOBS, 500):
+            connection.execute(sa.insert(jobs), rows[at : at + 500])
+        connection.execute(sa.update(jobs).where(jobs.c.id == large).values(total=RESULTS, state="running"))
+        connection.execute(
+            sa.text(
+                "INSERT INTO shards (id, job_id, manifest_key, start, stop, state, n_ok, done_at) "
+                "SELECT j.id || '-' || n, j.id, 'm', n, n + 1, 'done', 1, 1.8e9 FROM jobs j, generate_series(0, 3) n"
+            )
+        )
+        connection.execute(sa.text(_SHARDS.format(job=large, rows=RESULTS)))
+        connection.execute(sa.text(_FILL.format(job=large, rows=RESULTS)))
+    with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.exec_driver_sql("ANALYZE")
+    return large
+
+
+class Figures:
+    """What was measured, printed as it comes."""
+
+    def __init__(self) -> None:
+        self.rows: list[dict[str, Any]] = []
+
+    def add(self, what: str, rows: int, times: list[float], goal_ms: float | None) -> None:
+        """Times in seconds."""
+        row = {
+            "what": what, "rows": rows, "median_ms": round(statistics.median(times) * 1000, 1),
+            "worst_ms": round(max(times) * 1000, 1), "goal_ms": goal_ms,
+        }  # fmt: skip
+        self.rows.append(row)
+        verdict = "" if goal_ms is None else "ok" if row["median_ms"] <= goal_ms else "ABOVE THE GOAL"
+        print(f"{what:<44} {row['median_ms']:>9} ms  (worst {row['worst_ms']} ms)  {verdict}", flush=True)
+
+
+def timed(client: httpx.Client, path: str, **params: Any) -> tuple[list[float], Any]:
+    """Seconds of each repetition, and the last answer."""
+    times: list[float] = []
+    answer: Any = None
+    for _ in range(REPEATS):
+        started = time.perf_counter()
+        answer = client.get(path, params=params)
+        times.append(time.perf_counter() - started)
+        answer.raise_for_status()
+    return times, answer.json()
+
+
+def pages(client: httpx.Client, job: str, figures: Figures) -> None:
+    """Pages of the gallery and of the jobs."""
+    base = f"/v1/jobs/{job}/results"
+    times, first = timed(client, base, limit=200)
+    figures.add("gallery, first page of 200", RESULTS, times, 200.0)
+    from scheduler.api.schemas import encode_cursor
+
+    goal = max(200.0, 1.2 * statistics.median(times) * 1000)
+    times, deep = timed(client, base, limit=200, after=encode_cursor([900_000, "gfi", 0]))
+    assert deep["items"][0]["row"] == 900_001
+    assert first["items"][0]["row"] == 0
+    figures.add("gallery, page at row 900,000", RESULTS, times, goal)
+    for what, params in (
+        ("status error", {"status": "error"}),
+        ("predicted class 7", {"prediction": 7}),
+        ("sorted by insertion", {"sort": "insertion", "descending": True}),
+        ("insertion at least 0.999", {"metric": "insertion", "at_least": 0.999}),
+        ("name contains 99999", {"search": "99999"}),
+    ):
+        figures.add(f"gallery, {what}", RESULTS, timed(client, base, limit=200, **params)[0], None)
+    times, listed = timed(client, "/v1/jobs")
+    assert len(listed["items"]) == 50
+    figures.add("jobs, a page of 50", JOBS, times, 100.0)
+    times, listed = timed(client, "/v1/jobs", after=encode_cursor([listed["items"][-1]["id"]]))
+    figures.add("jobs, the next page", JOBS, times, 100.0)
+    figures.add("job, with its progress", RESULTS, timed(client, f"/v1/jobs/{job}")[0], None)
+
+
+async def streams(url: str, token: str, job: str, figures: Figures) -> None:
+    """Open the streams together; each must have its first event, and the API must still answer."""
+    headers = {"Authorization": f"Bearer {token}"}
+    limits = httpx.Limits(max_connections=STREAMS + 10)
+    first: list[float] = []
+    everyone = asyncio.Event()
+    async with httpx.AsyncClient(base_url=url, headers=headers, timeout=60, limits=limits) as client:
+
+        async def watch() -> None:
+            started = time.perf_counter()
+            async with client.stream("GET", f"/v1/jobs/{job}/events") as answer:
+                assert answer.status_code == 200
+                async for line in answer.aiter_lines():
+                    if line.startswith("data:"):
+                        first.append(time.perf_counter() - started)
+                        await everyone.wait()
+                        return
+
+        tasks = [asyncio.create_task(watch()) for _ in range(STREAMS)]
+        while len(first) < STREAMS:
+            await asyncio.sleep(0.05)
+            if failed := [task for task in tasks if task.done()]:
+                failed[0].result()
+        figures.add(f"{STREAMS} progress streams, to the first event", STREAMS, first, None)
+        times = []
+        for _ in range(REPEATS):
+            started = time.perf_counter()
+            (await client.get("/v1/jobs")).raise_for_status()
+            times.append(time.perf_counter() - started)
+        figures.add(f"jobs, beside {STREAMS} open streams", JOBS, times, None)
+        everyone.set()
+        await asyncio.gather(*tasks)
+
+
+def main() -> None:
+    """Fill, serve, measure, write."""
+    folder = Path(tempfile.mkdtemp(prefix="gfi-bench-api-"))
+    server = Postgres(Path(tempfile.mkdtemp(prefix="gfi-bench-pg-")))
+    figures = Figures()
+    port = free_port()
+    try:
+        database = Database(server.create())
+        started = time.perf_counter()
+        job = fill(database)
+        print(f"{RESULTS:,} results and {JOBS:,} jobs in {time.perf_counter() - started:.0f} s", flush=True)
+        token = ledger.create_token(database, "bench", ["read"])[1]
+        environment = os.environ | {
+            "GFI_HOME": str(folder), "GFI_DATABASE_URL": database.url.render_as_string(hide_password=False),
+            "GFI_REDIS_URL": "redis://127.0.0.1:1/0", "GFI_S3_BUCKET": "none", "GFI_S3_ENDPOINT": "http://127.0.0.1:1",
+            "GFI_API_REQUESTS_PER_MINUTE": "1000000", "GFI_LOG_LEVEL": "WARNING",
+        }  # fmt: skip
+        api = subprocess.Popen(
+            [sys.executable, "-m", "cli.main", "api", "--port", str(port)], env=environment
+        )
+        url = f"http://127.0.0.1:{port}"
+        try:
+            with httpx.Client(
+                base_url=url, headers={"Authorization": f"Bearer {token}"}, timeout=120
+            ) as client:
+                while True:
+                    try:
+                        client.get("/livez")
+                        break
+                    except httpx.TransportError:
+                        time.sleep(0.2)
+                pages(client, job, figures)
+            asyncio.run(streams(url, token, job, figures))
+        finally:
+            api.terminate()
+            api.wait(15)
+        database.dispose()
+    finally:
+        server.stop()
+    OUT.parent.mkdir(exist_ok=True)
+    OUT.write_text(json.dumps(figures.rows, indent=1) + "\n")
+    print(f"written: {OUT}")
+
+
+if __name__ == "__main__":
+    main()
