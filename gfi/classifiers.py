@@ -89,6 +89,8 @@ class Classifier:
         given = self.own_layers
         if recipe.one_layer:
             given = Layers(given.inverted, (layers.rectified(given.inverted, self.calls),))
+        if recipe.two_grids:
+            given = layers.on_two_grids(given.inverted, self.calls)
         return layers.Chosen(given, "model")
 
     @cached_property

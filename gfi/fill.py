@@ -18,14 +18,17 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 LUMA = (0.299, 0.587, 0.114)  # ITU-R 601, as Pillow turns RGB into grey
 
 
-def make(image: Tensor, preprocess: Preprocess, recipe: Recipe) -> Tensor:
+def make(image: Tensor, preprocess: Preprocess, recipe: Recipe, kind: str | None = None) -> Tensor:
     """p for one normalised image (C, H, W), by the recipe's `fill`; same shape, dtype and device.
+
+    kind: "blur", "mean" or "noise" instead of the recipe's `fill`.
 
     One image at a time: a product over a whole batch might round an image by its place in the batch.
     """
-    if recipe.fill == "mean":
+    kind = kind or recipe.fill
+    if kind == "mean":
         return mean_colour(preprocess).to(image)[:, None, None].expand_as(image).contiguous()
-    if recipe.fill == "noise":
+    if kind == "noise":
         return noise(tuple(image.shape), recipe.seed).to(image)
     return blur(image, recipe.blur_radius, recipe.blur_kernel)
 

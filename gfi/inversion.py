@@ -8,6 +8,9 @@ For each image x with removed-pixel image p and target class c, over channel wei
     m = normalise(Σ_i ω_i f_i^{l1}(x))                            (Eq. 6-7, `gfi.masks`)
     ω ← max(0, Adam(ω, ∂loss/∂ω)),  ω_0 = 0.1
 
+What differs under `tuned` is written in `gfi.recipes`: the map's start, the objective of stage 2, signed
+weights, the step.
+
 Each row is an optimisation of its own: losses are sums over that image alone, Adam's state is a row's
 (`gfi.adam`), and every operation treats a row alike wherever it stands. At one batch shape an image's path
 is therefore bit-equal in any slot, with any neighbours - which matters, because the recipe is chaotic: a
@@ -33,6 +36,7 @@ from torch import Tensor
 
 from gfi import masks
 from gfi.adam import Adam
+from gfi.descent import Relative
 from gfi.masks import Mask, Upsampling
 from gfi.network import Network
 from gfi.recipes import Recipe
@@ -92,23 +96,30 @@ class Inversion:
     """∂loss/∂ω at the weights before the last step, (B, K)."""
     loss: Tensor
     """Of the last step, at the weights before it, (B,)."""
-    adam: Adam
+    search: Adam | Relative
     steps_done: int
     alive: Tensor
     """(B,) bool: not frozen."""
     fate: Tensor
     """(B,) long, a `Fate`; final only after `finish`."""
 
-    def start(self, images: Tensor, fills: Tensor, targets: Sequence[int | None]) -> None:
-        """Load x and p, each (B, C, H, W), and the target classes; None stands for the predicted class."""
+    def start(
+        self, images: Tensor, fills: Tensor, targets: Sequence[int | None], second: Tensor | None = None
+    ) -> None:
+        """Load x and p, each (B, C, H, W), and the target classes; None stands for the predicted class.
+
+        second: another p, like `fills`, for a recipe with a second fill.
+        """
+        if (second is None) == (self.recipe.second_fill != "none"):
+            raise ValueError(f"the recipe's second fill is {self.recipe.second_fill}")
         if len(images) != self.batch or images.shape != fills.shape or len(targets) != self.batch:
             raise ValueError(f"a batch is {self.batch} images, fills and targets")
         layout = self.network.memory_format
         self.images = images.contiguous(memory_format=layout)
-        self.fills = fills.contiguous(memory_format=layout)
+        self.fills = [p.contiguous(memory_format=layout) for p in (fills, second) if p is not None]
 
         # All that does not depend on ω, once: f(x), f^{l0}(x), f^{l1}(x).
-        examined = self.network.examine(self.images)
+        examined = self.network.examine(self.images, self.recipe.centred)
         self.features, self.wanted = examined.weighed, examined.inverted
         self.energy = _per_row(self.wanted.square())
         self.prediction = examined.probabilities.argmax(1)
@@ -117,10 +128,16 @@ class Inversion:
         self.probability = self._of_target(examined.probabilities)
 
         self.upsample = Upsampling.between(self.features, images, self.recipe.align_corners)
-        self.omega = images.new_full((self.batch, self.features.shape[1]), self.recipe.omega_start)
+        prior = self.recipe.start == "grad-cam"
+        weight = 0.0 if prior else self.recipe.omega_start
+        self.omega = images.new_full((self.batch, self.features.shape[1]), weight)
+        self.base = self._prior() if prior else None
         self.gradient = torch.zeros_like(self.omega)
         self.loss = images.new_zeros(self.batch)
-        self.adam = Adam(self.recipe, self.omega)
+        if self.recipe.search == "adam":
+            self.search = Adam(self.recipe, self.omega)
+        else:
+            self.search = Relative(self.recipe, self.features, self.map(self.omega))
         self.steps_done = 0
         self.alive = torch.ones(self.batch, dtype=torch.bool, device=images.device)
         self.fate = torch.full((self.batch,), Fate.FINISHED, device=images.device)
@@ -132,34 +149,53 @@ class Inversion:
         """All steps of the recipe have run."""
         return self.steps_done >= self.recipe.steps
 
+    def map(self, omega: Tensor) -> Tensor:
+        """g of every row, (B, h, w), from weights (B, K)  (Eq. 6), on top of the prior where there is one."""
+        grid = masks.combine(omega, self.features)
+        return grid if self.base is None else self.base + grid
+
     def mask(self, omega: Tensor) -> Mask:
         """m of every row from weights (B, K)  (Eq. 6-7)."""
-        grid = masks.combine(omega, self.features)
-        return masks.normalise(grid, self.upsample, self.recipe.normalise)
+        return masks.normalise(self.map(omega), self.upsample, self.recipe.normalise)
+
+    def _prior(self) -> Tensor:
+        """Grad-CAM's map at l0 on the grid of l1, (B, h, w), divided by its largest absolute value."""
+        grid = self.network.evidence(self.images, self.target)
+        if grid.shape != (self.batch, *self.features.shape[2:]):
+            grid = Upsampling.between(grid, self.features, align_corners=False)(grid)
+        largest = grid.abs().amax((1, 2), keepdim=True)
+        return grid / torch.where(largest > 0, largest, torch.ones_like(largest))
 
     def step(self) -> None:
         """One update of every live row."""
         first_stage = self.steps_done < self.recipe.steps_inversion
         if self.steps_done == self.recipe.steps_inversion and not self.recipe.one_adam:
-            self.adam.reset()
+            self.search.reset()
 
         with torch.enable_grad():
             omega = self.omega.detach().requires_grad_()
             mask = self.mask(omega)
-            loss = self._keep_features(mask, omega) if first_stage else self._keep_class(mask, omega)
+            if first_stage:
+                loss = self._keep_features(mask, omega)
+            elif self.recipe.objective == "probability":
+                loss = self._keep_class(mask, omega)
+            else:
+                loss = self._contrast(omega)
             (gradient,) = torch.autograd.grad(loss.sum(), omega)
         self.loss, self.gradient = loss.detach(), gradient
 
-        proposed = self.adam.update(self.omega, gradient, halving=self.recipe.one_adam or not first_stage)
+        proposed = self.search.update(self.omega, gradient, halving=self.recipe.one_adam or not first_stage)
         sound = self._witness(mask)
         finite = torch.isfinite(self.loss) & torch.isfinite(gradient).all(1)
         self._freeze(sound & ~finite, Fate.NONFINITE)
-        self.omega = torch.where(self.alive.unsqueeze(1), proposed.clamp_min(0), self._sound)
+        if not self.recipe.signed:
+            proposed = proposed.clamp_min(0)
+        self.omega = torch.where(self.alive.unsqueeze(1), proposed, self._sound)
         self.steps_done += 1
 
     def _keep_features(self, mask: Mask, omega: Tensor) -> Tensor:
         """Eq. 8, (B,). The pass ends at l0."""
-        kept = self.network.inverted(masks.blend(self.images, self.fills, mask.image))
+        kept = self.network.inverted(masks.blend(self.images, self.fills[0], mask.image))
         error = _per_row((kept - self.wanted).square())
         if self.recipe.relative_inversion:
             error = error / self.energy
@@ -167,13 +203,30 @@ class Inversion:
 
     def _keep_class(self, mask: Mask, omega: Tensor) -> Tensor:
         """Eq. 9, (B,)."""
-        kept, removed = self._halves(mask)
+        kept, removed = self._halves(mask.image, self._fill_in_turn())
         return -kept + self.recipe.lambda_ * removed + self.recipe.delta * self._penalty(omega)
 
-    def _halves(self, mask: Mask) -> tuple[Tensor, Tensor]:
-        """f_c(Φ) and f_c(Φ_bg), (B,) each, from one pass over 2B images."""
-        kept = masks.blend(self.images, self.fills, mask.image)
-        removed = masks.blend_background(self.images, self.fills, mask.image)
+    def _contrast(self, omega: Tensor) -> Tensor:
+        """−log(f_c(Φ) + ε f_c(x)) + λ log(f_c(Φ_bg) + ε f_c(x)) at the level whose turn it is, (B,)."""
+        levels = self.recipe.levels
+        area = levels[self._turn // len(self.fills) % len(levels)]
+        part = masks.threshold(self.map(omega), self.upsample, area, self.recipe.softness)
+        kept, removed = self._halves(part, self._fill_in_turn())
+        least = self.recipe.floor * self.probability
+        return -(kept + least).log() + self.recipe.lambda_ * (removed + least).log()
+
+    @property
+    def _turn(self) -> int:
+        """Steps of stage 2 before this one."""
+        return self.steps_done - self.recipe.steps_inversion
+
+    def _fill_in_turn(self) -> Tensor:
+        return self.fills[self._turn % len(self.fills)]
+
+    def _halves(self, mask: Tensor, fill: Tensor) -> tuple[Tensor, Tensor]:
+        """f_c(Φ) and f_c(Φ_bg), (B,) each, from one pass over 2B images; mask (B, 1, H, W)."""
+        kept = masks.blend(self.images, fill, mask)
+        removed = masks.blend_background(self.images, fill, mask)
         both = self._of_target(self.network.probabilities(torch.cat([kept, removed])), pairs=True)
         return both[: self.batch], both[self.batch :]
 
@@ -208,7 +261,7 @@ class Inversion:
         self._witness(self.mask(self.omega))
         self.omega = self._sound
         mask = self.mask(self.omega)
-        kept, removed = self._halves(mask)
+        kept, removed = self._halves(mask.image, self.fills[0])
         has_mask = self._sound_at >= 0
         there = has_mask.view(-1, 1, 1)
         grid = torch.where(there, mask.grid, torch.zeros_like(mask.grid))

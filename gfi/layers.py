@@ -19,6 +19,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from gfi import layer_names
 from gfi.errors import MethodError
 from gfi.layer_names import RELU, Layers
 from gfi.recipes import Recipe
@@ -111,6 +112,8 @@ def choose(module: nn.Module, calls: Sequence[Call], recipe: Recipe) -> Chosen:
         layers, how = automatic(calls), "automatic"
     if recipe.one_layer:
         layers = Layers(layers.inverted, (rectified(layers.inverted, calls),))
+    if recipe.two_grids:
+        layers = on_two_grids(layers.inverted, calls)
     return Chosen(layers, how)
 
 
@@ -144,22 +147,47 @@ def automatic(calls: Sequence[Call]) -> Layers:
         if calls[i].output != inverted.output
         and calls[i].shape[1] >= inverted.shape[1] and calls[i].shape[2] >= inverted.shape[2]
     ]  # fmt: skip
+    found = _rectified_map(calls, before)
+    return Layers(inverted.name, (found or rectified(inverted.name, calls),))
+
+
+def on_two_grids(inverted: str, calls: Sequence[Call]) -> Layers:
+    """l1 of `tuned`: l0 itself and the last rectified map on the finer grid before it, if there is one."""
+    own = rectified(inverted, calls)
+    end = max(i for i, call in enumerate(calls) if call.name == layer_names.split(inverted)[0])
+    if not calls[end].spatial:
+        raise MethodError(f"layer `{inverted}` is not a map; preset `tuned` starts from Grad-CAM's map there")
+    _, height, width = calls[end].shape
+    finer = [
+        i for i, call in enumerate(calls[:end])
+        if call.spatial and call.shape[1] > height and call.shape[2] > width
+        and call.leaf and (ACTIVATION.search(call.kind) or PRODUCER.search(call.kind))  # no padded map
+    ]  # fmt: skip
+    if finer:
+        _, tall, wide = calls[finer[-1]].shape
+        finer = [i for i in finer if calls[i].shape[1:] == (tall, wide)]
+    found = _rectified_map(calls, finer)
+    return Layers(inverted, (own, found) if found else (own,))
+
+
+def _rectified_map(calls: Sequence[Call], among: Sequence[int]) -> str | None:
+    """The last post-activation map among these calls, by a name that means it."""
     final = {call.name: i for i, call in enumerate(calls)}
-    for i in reversed(before):
+    for i in reversed(among):
         call = calls[i]
         if not (call.leaf and ACTIVATION.search(call.kind)):
             continue
         if final[call.name] == i:
-            return Layers(inverted.name, (rectified(call.name, calls),))
+            return rectified(call.name, calls)
         # An activation that runs again later can only be named by what fed this call of it.
         for j in reversed(range(i)):
             if calls[j].output == call.inputs and final[calls[j].name] == j:
-                return Layers(inverted.name, (calls[j].name + RELU,))
-    for i in reversed(before):  # activations that are no modules: rectify what feeds them
+                return calls[j].name + RELU
+    for i in reversed(among):  # activations that are no modules: rectify what feeds them
         call = calls[i]
         if call.leaf and PRODUCER.search(call.kind) and final[call.name] == i:
-            return Layers(inverted.name, (rectified(call.name, calls),))
-    return Layers(inverted.name, (rectified(inverted.name, calls),))
+            return rectified(call.name, calls)
+    return None
 
 
 def rectified(layer: str, calls: Sequence[Call]) -> str:

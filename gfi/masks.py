@@ -3,6 +3,7 @@
     grid   g = Σ_i ω_i · f_i^{l1}(x)                                       (Eq. 6)
     mask   m = U_h · (g − min g)/(max g − min g) · U_wᵀ                    (Eq. 7, `paper`)
            m = (M − min M)/max M with M = U_h · g · U_wᵀ                   (`released`)
+           m = U_h · max(0, g)/max g · U_wᵀ                                (`tuned`)
     Φ      = x⊙m + p⊙(1−m),   Φ_bg = x⊙(1−m) + p⊙m                         (Eq. 2, 4)
 
 All functions are batched and never mix rows: minimum and maximum are each image's own. A row whose
@@ -59,21 +60,51 @@ def combine(omega: Tensor, features: Tensor) -> Tensor:
     return torch.bmm(omega.unsqueeze(1), features.reshape(b, k, h * w)).view(b, h, w)
 
 
-def normalise(grid: Tensor, upsample: Upsampling, how: Literal["grid", "image"]) -> Mask:
+def normalise(grid: Tensor, upsample: Upsampling, how: Literal["grid", "image", "rectified"]) -> Mask:
     """Scale the map (B, h, w) of each image to a mask of the input size (Eq. 7).
 
     how="grid": (g − min)/(max − min) on the grid, then up-sampled (`paper`); how="image": up-sampled, then
-    (m − min)/max with the maximum taken before subtracting (`released`).
+    (m − min)/max with the maximum taken before subtracting (`released`); how="rectified": max(0, g)/max on the
+    grid, then up-sampled (`tuned`).
     """
-    drawn = grid if how == "grid" else upsample(grid)
+    if how == "rectified":
+        grid = grid.clamp_min(0)
+    drawn = upsample(grid) if how == "image" else grid
     low, high = drawn.amin((1, 2), keepdim=True), drawn.amax((1, 2), keepdim=True)
-    span = high - low if how == "grid" else high
+    bottom = torch.zeros_like(low) if how == "rectified" else low
+    span = high if how == "image" else high - bottom
     valid = (high > low) & (span > 0) & torch.isfinite(low) & torch.isfinite(high)
     # Where there is no mask the divisor is 1, so that no NaN reaches the row's gradient; `valid` says so.
     span = torch.where(valid, span, torch.ones_like(span))
-    scaled = (grid - low) / span
-    image = upsample(scaled) if how == "grid" else (drawn - low) / span
+    scaled = (grid - bottom) / span
+    image = (drawn - low) / span if how == "image" else upsample(scaled)
     return Mask(image.unsqueeze(1), scaled, valid[:, 0, 0])
+
+
+def threshold(grid: Tensor, upsample: Upsampling, area: float, softness: float) -> Tensor:
+    """The highest part of each map (B, h, w), about `area` of it, as a soft mask (B, 1, H, W):
+
+        m_a = U_h · σ((g − q_a)/(τ s)) · U_wᵀ
+
+    q_a: half-way between the last cell inside and the first outside; s: the map's standard deviation. Both
+    count as constants: the gradient moves cells over the threshold, not the threshold over cells.
+    """
+    cells = grid.detach().flatten(1).sort(dim=1, descending=True).values
+    inside = min(max(round(area * cells.shape[1]), 1), cells.shape[1] - 1)
+    edge = (cells[:, inside - 1] + cells[:, inside]) / 2
+    spread = (cells - cells.mean(1, keepdim=True)).square().mean(1).sqrt()
+    spread = torch.where(spread > 0, spread, torch.ones_like(spread))
+    return upsample(
+        torch.sigmoid((grid - edge.view(-1, 1, 1)) / (softness * spread).view(-1, 1, 1))
+    ).unsqueeze(1)
+
+
+def centre(features: Tensor) -> Tensor:
+    """φ from one layer's features (B, K, h, w): each channel less its mean over the map, then all divided by
+    one number, so that Σ_i φ_i² is 1 on average over the cells. Rows whose features are constant give zeros."""
+    moved = features - features.mean((2, 3), keepdim=True)
+    size = moved.square().sum(1).mean((1, 2)).sqrt()
+    return moved / torch.where(size > 0, size, torch.ones_like(size)).view(-1, 1, 1, 1)
 
 
 def blend(image: Tensor, fill: Tensor, mask: Tensor) -> Tensor:

@@ -1,8 +1,8 @@
 """A classifier on one device in one precision, with its two layers tapped: f, f^{l0} and f^{l1}.
 
 Three passes are all the method needs: `examine` once on the photographs, `inverted` in stage 1, which ends at
-l0 and never runs the head, and `probabilities` in stage 2. Parameters need no gradient, so autograd follows
-the image alone.
+l0 and never runs the head, and `probabilities` in stage 2; a start from Grad-CAM costs one more, `evidence`.
+Parameters need no gradient, so autograd follows the image alone.
 """
 
 import copy
@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from gfi import layer_names
+from gfi import layer_names, masks
 from gfi.classifiers import Classifier
 from gfi.errors import MethodError
 from gfi.layer_names import Layers
@@ -29,7 +29,7 @@ class Examined(NamedTuple):
     """f^{l1}(x), (B, channels, h, w)."""
 
 
-class _Reached(Exception):  # noqa: N818
+class _Reached(Exception):
     """Ends a forward pass at a layer."""
 
 
@@ -50,15 +50,40 @@ class Network:
                         (layer_names.split(layer)[0] for layer in layers.names)}  # fmt: skip
 
     @torch.no_grad()
-    def examine(self, images: Tensor) -> Examined:
-        """One whole pass over images (B, C, H, W)."""
+    def examine(self, images: Tensor, centred: bool = False) -> Examined:
+        """One whole pass over images (B, C, H, W). centred: l1's channels as `masks.centre` has them."""
         logits, found = self._run(images, self.layers.names, to_the_end=True)
         maps = [found[layer] for layer in self.layers.weighed]
         for layer, features in zip(self.layers.weighed, maps, strict=True):
             if features.ndim != 4 or features.shape[2] * features.shape[3] < 2:
                 shape = "×".join(map(str, features.shape[1:]))
                 raise MethodError(f"layer `{layer}` gives {shape}; a mask is made from channels × h × w")
-        return Examined(self._output(logits), found[self.layers.inverted], _side_by_side(maps))
+        return Examined(self._output(logits), found[self.layers.inverted], _side_by_side(maps, centred))
+
+    def evidence(self, images: Tensor, targets: Tensor) -> Tensor:
+        """Grad-CAM's map at l0 before it is rectified, Σ_k α_k f_k^{l0} with α_k the mean over the map of
+        ∂y_c/∂f_k^{l0}, y the network's outputs: images (B, C, H, W), targets (B,) → (B, h, w)."""
+        name, rectify = layer_names.split(self.layers.inverted)
+        last: list[Tensor] = []
+
+        def tap(module: nn.Module, inputs: tuple, output: Tensor) -> Tensor:
+            last[:] = [output]
+            return output.clone()  # what follows in place changes the copy
+
+        handle = self.module.get_submodule(name).register_forward_hook(tap)
+        try:
+            with torch.enable_grad():
+                outputs = self.module(images.detach().requires_grad_())
+                chosen = outputs.gather(1, targets.unsqueeze(1)).sum()
+                (slopes,) = torch.autograd.grad(chosen, last[0])
+        finally:
+            handle.remove()
+        features = last[0].detach()
+        if features.ndim != 4:
+            shape = "×".join(map(str, features.shape[1:]))
+            raise MethodError(f"layer `{name}` gives {shape}; Grad-CAM's map is made from channels × h × w")
+        weights = slopes.contiguous().mean((2, 3))
+        return masks.combine(weights, (features.relu() if rectify else features).contiguous())
 
     def inverted(self, images: Tensor) -> Tensor:
         """f^{l0} of images (B, C, H, W); nothing after l0 runs."""
@@ -107,7 +132,7 @@ class Network:
         return logits, found
 
 
-def _side_by_side(maps: list[Tensor]) -> Tensor:
+def _side_by_side(maps: list[Tensor], centred: bool) -> Tensor:
     """Channels of several layers on the finest of their grids, (B, ΣK, h, w)."""
     finest = max(maps, key=lambda features: features.shape[2] * features.shape[3])
     fine = []
@@ -116,5 +141,5 @@ def _side_by_side(maps: list[Tensor]) -> Tensor:
         if features.shape[2:] != finest.shape[2:]:
             upsample = Upsampling.between(features, finest, align_corners=False)
             features = upsample(features.flatten(0, 1)).view(b, k, *finest.shape[2:])
-        fine.append(features)
+        fine.append(masks.centre(features) if centred else features)
     return torch.cat(fine, 1).contiguous()
