@@ -200,7 +200,7 @@ document.addEventListener("keydown", (event) => {
   const columns = $("viewer").open ? 1 : shape().columns;
   const moves = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: columns, ArrowUp: -columns, j: 1, k: -1, Home: -items.length, End: items.length };
   if (event.key in moves) { event.preventDefault(); choose(chosen + moves[event.key]); }
-  else if (event.key === "Enter" && document.activeElement === grid) { event.preventDefault(); look(); }
+  else if (event.key === "Enter" && [grid, document.body].includes(document.activeElement)) { event.preventDefault(); look(); }
   else if (event.key === "f" || event.key === "F") { event.preventDefault(); look(); $("flag-note").focus(); }
   else if (event.key === "[" || event.key === "]") { $("opacity").value = Number($("opacity").value) + (event.key === "]" ? 10 : -10); opacity(); }
 });
