@@ -9,7 +9,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
   $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $$p && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format clean setup-browser setup-system chaos soak bench bench-quality bench-service bench-api
+.PHONY: help setup demo test check format clean setup-browser setup-system chaos soak bench bench-quality bench-quality-full bench-service bench-api
 
 help:  ## list the verbs
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -64,3 +64,9 @@ chaos: $(VENV)/.ready-test  ## break everything on purpose, at length: SCENARIO=
 
 soak: $(VENV)/.ready-test  ## mixed jobs under random faults for MINUTES=30; memory, connections and keys stay flat
 	$(BIN)/python -m tests.chaos --scenario 10 --minutes $(or $(MINUTES),30) $(if $(SEED),--seed $(SEED))
+
+bench-quality: $(VENV)/.ready-test  ## what the masks are worth beside other methods; writes benchmarks/results/quality.json
+	@$(BIN)/python -m benchmarks.quality $(ARGS)
+
+bench-quality-full: $(VENV)/.ready-test  ## the same on 50 photographs, every fill and grid for every method (hours)
+	@$(BIN)/python -m benchmarks.quality --full --picture $(ARGS)
