@@ -31,6 +31,7 @@ from store.records import ShardClaim
 
 log = structlog.get_logger(__name__)
 
+LATE_S = 1.0
 STALLED_EXIT = 70  # EX_SOFTWARE: a supervisor restarts the worker, the reaper returns its shard
 
 
@@ -137,7 +138,7 @@ class Lease:
         self.held()
 
     def _keep(self) -> None:
-        while not self._ended.wait(self._poll_s):
+        while not self._waited(self._poll_s):
             if self._shutdown.is_set():
                 self.stop.set()
             with self._lock:
@@ -150,6 +151,16 @@ class Lease:
             self._renew()
             if self.lost.is_set():
                 return
+
+    def _waited(self, pause_s: float) -> bool:
+        """Wait; True when the shard has ended. A process that was itself suspended meanwhile did not stall."""
+        until = time.monotonic() + pause_s
+        ended = self._ended.wait(pause_s)
+        late = time.monotonic() - until
+        if late > LATE_S:
+            with self._lock:
+                self._beat_at += late
+        return ended
 
     def _renew(self) -> None:
         with self._lock:

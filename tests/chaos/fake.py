@@ -22,6 +22,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from itertools import islice
+from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -262,7 +263,8 @@ and its COMMIT; the commit is applied and its worker dies before it hears so."""
 def misbehave(config: dict[str, Any]) -> None:
     """Set up this worker process as a scenario wants it.
 
-    pace: {steps, step_s} of the optimiser. aim: one of AIMS, `chance`: how likely each such moment is the last.
+    pace: {steps, step_s} of the optimiser. aim: one of AIMS; it is true the first time (`first`: a file that says
+    that it was) and from then on with `chance`.
     clock_s: how far this machine's clock is ahead.
     """
     for name, value in config.get("pace", {}).items():
@@ -270,10 +272,10 @@ def misbehave(config: dict[str, Any]) -> None:
     if config.get("clock_s"):
         _set_clock(config["clock_s"])
     if config.get("aim"):
-        _aim(config["aim"], config.get("chance", 1.0))
+        _aim(config["aim"], config["chance"], Path(config["first"]))
 
 
-def _aim(aim: str, chance: float) -> None:
+def _aim(aim: str, chance: float, first: Path) -> None:
     import sqlalchemy as sa
 
     from store import ledger
@@ -283,8 +285,11 @@ def _aim(aim: str, chance: float) -> None:
     inside = threading.local()
 
     def perhaps() -> None:
-        if dice.random() < chance:
-            os.kill(os.getpid(), signal.SIGKILL)
+        if not first.exists():
+            first.touch()  # at least once, whatever the dice say
+        elif dice.random() >= chance:
+            return
+        os.kill(os.getpid(), signal.SIGKILL)
 
     def afterwards(function: Callable[..., Any], only: Callable[..., bool]) -> Callable[..., Any]:
         def wrapped(*args: Any, **kw: Any) -> Any:

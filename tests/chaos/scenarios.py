@@ -95,21 +95,23 @@ def workers_killed(world: World, seed: int, full: bool) -> Row:
     """1. `kill -9` of workers, aimed at the worst moments and at random."""
     rng = random.Random(seed)
     verdicts, kills, recoveries = [], 0, []
-    photographs = world.photographs(1000 if full else 200)
+    photographs = world.photographs(1000 if full else 400)
     with House(world.servers, "postgres") as house:
         house.start("scheduler")
         house.start("control")
         chances = {"in renewal": 0.03}
-        for aim in AIMS:
-            house.start("worker", aim=aim, chance=chances.get(aim, 0.25))
+        hits = {aim: house.directory / f"{aim}.first" for aim in AIMS}
+        for aim, first in hits.items():
+            house.start("worker", aim=aim, chance=chances.get(aim, 0.25 if full else 0.1), first=str(first))
         job = house.submit(photographs)
-        pids = {resident.process.pid for resident in house.living("worker")}
         house.wait(job, 400)
         died = len(house.incidents(job, "death"))
-        assert died, f"no aim was true: {pids}"
+        true = [aim for aim, first in hits.items() if first.exists()]
+        assert len(true) >= 3, f"only {true}"
+        assert died
         kills += died
         verdicts.append(verify(house, job, photographs, world.undisturbed))
-    wanted, photographs = (100, world.photographs(5000)) if full else (5, world.photographs(400))
+    wanted, photographs = (100, world.photographs(5000)) if full else (3, world.photographs(200))
     with House(world.servers, "postgres") as house:
         house.staff(3 if full else 2, pace=SLOW)
         while house.kills < wanted:
@@ -133,7 +135,8 @@ def schedulers_killed(world: World, seed: int, full: bool) -> Row:
             house.start("scheduler", 3)
             house.start("control")
             house.start("worker", 2)
-            with house.killing(rng, "scheduler", "control", every=(0.3, 1.2)):
+            # A planner that dies five times in a row has its job given up: rarer than that, please.
+            with house.killing(rng, *["scheduler"] * 4, "control", every=(0.3, 1.2)):
                 for _ in range(15 if full else 3):
                     submitted = time.monotonic()
                     job = house.submit(photographs)
