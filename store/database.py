@@ -33,8 +33,8 @@ from store.errors import StoreError, Transient, one_line
 BUSY_TIMEOUT_S = 30.0
 _READ = "gfi_read"
 # PostgreSQL: serialization failure, deadlock, lock not available, shutdowns, cannot connect now,
-# too many connections, connection exceptions; read_only appears during a failover.
-_TRANSIENT_STATES = ("40001", "40P01", "55P03", "57P01", "57P02", "57P03", "53300", "25006")
+# too many connections, connection exceptions; read_only appears during a failover; ended while frozen.
+_TRANSIENT_STATES = ("40001", "40P01", "55P03", "57P01", "57P02", "57P03", "53300", "25006", "25P03")
 
 
 # A server that vanished without a word (a cable, a partition) is noticed in half a minute, not in two hours.
@@ -44,6 +44,9 @@ _NOTICE = {
     "keepalives_count": 3,
     "tcp_user_timeout": 30_000,
 }
+# A process that is frozen inside a transaction keeps its locks, and the reaper would wait for them with all other
+# shards behind it: the server ends such a transaction. None of ours waits for anything but the database.
+_FROZEN_S = 10
 
 
 class now(FunctionElement[float]):  # noqa: N801 - reads as the SQL function it is
@@ -74,6 +77,8 @@ class Database:
         else:
             options["pool_pre_ping"] = True
             options["connect_args"] = {"connect_timeout": 10, "application_name": "gfi", **_NOTICE}
+            if "options" not in self.url.query:
+                options["connect_args"]["options"] = f"-c idle_in_transaction_session_timeout={_FROZEN_S}s"
         try:
             self.engine = sa.create_engine(self.url, **options)
         except ModuleNotFoundError as error:
