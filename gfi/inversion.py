@@ -159,10 +159,16 @@ class Inversion:
         return masks.normalise(self.map(omega), self.upsample, self.recipe.normalise)
 
     def _prior(self) -> Tensor:
-        """Grad-CAM's map at l0 on the grid of l1, (B, h, w), divided by its largest absolute value."""
+        """Grad-CAM's map at l0 on the grid of l1, (B, h, w), divided by its largest absolute value.
+
+        Where nothing speaks for the class - one that was asked for, not predicted - the map begins with what
+        speaks least against it: less its minimum.
+        """
         grid = self.network.evidence(self.images, self.target)
         if grid.shape != (self.batch, *self.features.shape[2:]):
             grid = Upsampling.between(grid, self.features, align_corners=False)(grid)
+        low, high = grid.amin((1, 2), keepdim=True), grid.amax((1, 2), keepdim=True)
+        grid = torch.where(high > 0, grid, grid - low)
         largest = grid.abs().amax((1, 2), keepdim=True)
         return grid / torch.where(largest > 0, largest, torch.ones_like(largest))
 

@@ -46,6 +46,7 @@ class Network:
         module = copy.deepcopy(classifier.module).eval().requires_grad_(False)
         self.module = module.to(device=device, dtype=dtype, memory_format=self.memory_format)  # type: ignore[call-overload]
         self._output = classifier.as_probabilities
+        self._relative = classifier.output == "softmax"
         self._passes = {name: sum(c.name == name for c in classifier.calls) for name in
                         (layer_names.split(layer)[0] for layer in layers.names)}  # fmt: skip
 
@@ -62,7 +63,11 @@ class Network:
 
     def evidence(self, images: Tensor, targets: Tensor) -> Tensor:
         """Grad-CAM's map at l0 before it is rectified, Σ_k α_k f_k^{l0} with α_k the mean over the map of
-        ∂y_c/∂f_k^{l0}, y the network's outputs: images (B, C, H, W), targets (B,) → (B, h, w)."""
+        ∂y_c/∂f_k^{l0}: images (B, C, H, W), targets (B,) → (B, h, w).
+
+        y: the network's outputs; before a softmax, which does not see what all share, less their mean. (On
+        trained networks the mean is nearly zero. On random ones a class may otherwise have no evidence.)
+        """
         name, rectify = layer_names.split(self.layers.inverted)
         last: list[Tensor] = []
 
@@ -74,6 +79,8 @@ class Network:
         try:
             with torch.enable_grad():
                 outputs = self.module(images.detach().requires_grad_())
+                if self._relative:
+                    outputs = outputs - outputs.mean(1, keepdim=True)
                 chosen = outputs.gather(1, targets.unsqueeze(1)).sum()
                 (slopes,) = torch.autograd.grad(chosen, last[0])
         finally:

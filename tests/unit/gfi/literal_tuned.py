@@ -40,7 +40,8 @@ def grad_cam(net: nn.Module, layer: str, x: Tensor, c: int) -> Tensor:
     """Σ_k α_k f_k at `layer`, not rectified: (1, 1, h, w)."""
     seen: list[Tensor] = []
     handle = net.get_submodule(layer).register_forward_hook(lambda m, i, out: seen.append(out))
-    y_c = net(x.clone().requires_grad_())[0, c]
+    y = net(x.clone().requires_grad_())[0]
+    y_c = y[c] - y.mean()
     handle.remove()
     f = seen[-1]
     (slope,) = torch.autograd.grad(y_c, f)
@@ -80,6 +81,8 @@ def explain(
     grid = max((tuple(f.shape[2:]) for f in maps), key=lambda hw: hw[0] * hw[1])
     phi = torch.cat([centred(f, grid) for f in maps])
     prior = F.interpolate(grad_cam(net, l0, x, c), grid, mode="bilinear", align_corners=False)[0, 0]
+    if prior.max() <= 0:
+        prior = prior - prior.min()
     prior = prior / prior.abs().max()
 
     omega = torch.zeros(len(phi), dtype=x.dtype)

@@ -9,7 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 import samples
-from gfi import classifiers, fill, masks
+from gfi import classifiers, fill, masks, peers
 from gfi.classifiers import Classifier, load
 from gfi.engine import Engine, Item
 from gfi.errors import MethodError
@@ -146,25 +146,42 @@ def test_steps_move_evidence_about_and_add_none() -> None:
 
 
 def test_without_a_step_the_mask_is_grad_cams() -> None:
-    from gfi import peers
-
     inversion, images, _ = small(recipe("tuned", steps_class=0))
     mask = inversion.mask(inversion.omega).image
-    wanted = peers.explain("grad-cam", Small(), images, inversion.target, layer="pool")
-    fine = inversion.features.shape[2:]
-    assert tuple(fine) == (24, 24)
+
+    class Relative(Small):
+        def forward(self, x: Tensor) -> Tensor:
+            y = super().forward(x)
+            return y - y.mean(1, keepdim=True)
+
+    wanted = peers.explain("grad-cam", Relative(), images, inversion.target, layer="pool")
+    assert tuple(inversion.features.shape[2:]) == (24, 24)
     # Grad-CAM rectifies on its own grid, we on the finer one: equal where nothing is cut.
     assert (mask - wanted).abs().mean() < 0.05
 
 
-def test_a_class_without_evidence_anywhere_ends_empty() -> None:
+def test_a_class_that_nothing_speaks_for_has_a_mask_too() -> None:
     net = Small()
-    net.head.weight.data[4] = -net.head.weight.data.abs()[4]
+    net.head.weight.data[4] = -net.head.weight.data.abs().max()
     classifier = classifiers.of(net, (48, 48))
     images = smooth_images(1, 48).float()
-    engine = Engine(classifier, recipe("tuned"), batch=2)
+    chosen = recipe("tuned")
+    engine = Engine(classifier, chosen, batch=2)
+    assert engine.network.evidence(images, torch.tensor([4])).max() <= 0
     item = Item(0, Prepared(images[0], None, (48, 48), (0, 0, 48, 48)), 4)
     (found,) = engine.explain_many([item])
+    assert found.iterations == chosen.steps
+    assert found.grid.max() == 1
+
+
+def test_where_the_network_sees_nothing_the_mask_is_empty() -> None:
+    net = Small()
+    net.body.weight.data.zero_()
+    net.body.bias.data.zero_()
+    engine = Engine(classifiers.of(net, (48, 48)), recipe("tuned"), batch=2)
+    (found,) = engine.explain_many(
+        [Item(0, Prepared(smooth_images(1, 48)[0].float(), None, (48, 48), (0, 0, 48, 48)))]
+    )
     assert found.status == "empty"
     assert found.iterations == 0
     assert not found.grid.any()
