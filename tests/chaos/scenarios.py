@@ -102,7 +102,7 @@ def workers_killed(world: World, seed: int, full: bool) -> Row:
         chances = {"in renewal": 0.03}
         hits = {aim: house.directory / f"{aim}.first" for aim in AIMS}
         for aim, first in hits.items():
-            house.start("worker", aim=aim, chance=chances.get(aim, 0.25 if full else 0.1), first=str(first))
+            house.start("worker", aim=aim, chance=chances.get(aim, 0.25) if full else 0.0, first=str(first))
         job = house.submit(photographs)
         house.wait(job, 400)
         died = len(house.incidents(job, "death"))
