@@ -219,7 +219,8 @@ class Inversion:
         part = masks.threshold(self.map(omega), self.upsample, area, self.recipe.softness)
         kept, removed = self._halves(part, self._fill_in_turn())
         least = self.recipe.floor * self.probability
-        return -(kept + least).log() + self.recipe.lambda_ * (removed + least).log()
+        kept, removed = (masks.by_row(torch.log, share + least) for share in (kept, removed))
+        return self.recipe.lambda_ * removed - kept
 
     @property
     def _turn(self) -> int:

@@ -11,6 +11,7 @@ map is constant (all weights dead, or a flat combination) has no mask, 0/0; it i
 and the optimiser freezes that image at the step before. No ε hides it.
 """
 
+from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 import torch
@@ -94,9 +95,14 @@ def threshold(grid: Tensor, upsample: Upsampling, area: float, softness: float) 
     edge = (cells[:, inside - 1] + cells[:, inside]) / 2
     spread = (cells - cells.mean(1, keepdim=True)).square().mean(1).sqrt()
     spread = torch.where(spread > 0, spread, torch.ones_like(spread))
-    return upsample(
-        torch.sigmoid((grid - edge.view(-1, 1, 1)) / (softness * spread).view(-1, 1, 1))
-    ).unsqueeze(1)
+    steepness = (softness * spread).view(-1, 1, 1)
+    return upsample(by_row(torch.sigmoid, (grid - edge.view(-1, 1, 1)) / steepness)).unsqueeze(1)
+
+
+def by_row(function: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:
+    """`function` of each row by itself. Vectorised exponentials and logarithms round otherwise in the last few
+    elements of a tensor than elsewhere, so in one call a row's bits would depend on its slot (batches of 7)."""
+    return torch.stack([function(row) for row in rows])
 
 
 def centre(features: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ from gfi.classifiers import Classifier, load
 from gfi.engine import Engine, Item
 from gfi.errors import MethodError
 from gfi.inversion import Fate, Inversion
+from gfi.layers import on_two_grids
 from gfi.preprocess import Prepared
 from gfi.recipes import Recipe, recipe
 from tests.unit.gfi import literal, literal_tuned
@@ -221,3 +222,23 @@ def test_the_second_fill_must_be_given_when_the_recipe_has_one_and_only_then() -
 def test_a_recipe_that_cannot_be_is_refused(changes: dict, text: str) -> None:
     with pytest.raises(MethodError, match=text):
         recipe("tuned", **changes)
+
+
+@pytest.mark.parametrize(
+    ("reference", "layers"),
+    [
+        ("efficientnet-lite0", "_swish,_swish+_blocks.11._bn0:relu"),
+        ("torchvision:resnet18@seed:0", "layer4,layer4+layer3.1.relu"),
+        ("torchvision:mobilenet_v2@seed:0", "features,features+features.14.conv.0.2"),
+        ("torchvision:squeezenet1_1@seed:0", "classifier.2,classifier.2+features.7.expand3x3_activation"),
+    ],
+)
+def test_the_mask_is_made_from_the_last_map_and_the_finer_rectified_one_before_it(
+    reference: str, layers: str
+) -> None:
+    assert str(load(reference).layers_for(recipe("tuned"))) == layers
+
+
+def test_a_start_from_grad_cam_needs_a_map() -> None:
+    with pytest.raises(MethodError, match="layer `head` is not a map"):
+        on_two_grids("head", classifiers.of(Small(), (48, 48)).calls)
