@@ -80,7 +80,7 @@ def case(request: pytest.FixtureRequest) -> Case:
     inversion.start(images, fills, [None, None])
     moments = []
     while not inversion.done:
-        adam = inversion.adam
+        adam = inversion.search
         moment = Moment(
             inversion.omega, adam.mean, adam.square, adam.count, inversion.mask(inversion.omega).image
         )
