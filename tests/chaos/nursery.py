@@ -7,7 +7,8 @@ tests kill hundreds. Here it takes a fifth of that. The parent opens nothing and
     control     celery -A scheduler.app worker …, as `gfi worker --queues control` starts it
     scheduler   scheduler.loop.run
 
-One JSON object a line on stdin ({role, environment, config, log}), the child's process id on stdout.
+One JSON object a line on stdin ({role, environment, config, log}), the child's process id on stdout. When whoever holds
+the other end is killed, the nursery dies, and its children with it.
 """
 
 import json
@@ -19,6 +20,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from cli.children import die_with
 from tests.chaos import fake
 
 
@@ -59,11 +61,13 @@ def main() -> None:
     assert threading.active_count() == 1, "a thread would not survive the fork"
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the dead: the system buries them
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    nursery = os.getpid()
     print("ready", flush=True)
     for line in sys.stdin:
         order = json.loads(line)
         child = os.fork()
         if child == 0:
+            die_with(nursery)
             _live(order)
         print(child, flush=True)
 

@@ -18,6 +18,7 @@ import psutil
 import redis
 import sqlalchemy as sa
 
+from cli.children import popen
 from cli.servers import Server, free_port, start_s3, start_valkey
 from tests.chaos.proxy import S3Proxy, TcpProxy
 from tests.servers import S3_ACCESS_KEY, S3_SECRET_KEY, Postgres, Sqlite
@@ -38,9 +39,14 @@ class CrashablePostgres(Postgres):
         """The Unix socket it listens on."""
         return Path(str(self._url("postgres").query["host"])) / ".s.PGSQL.5432"
 
+    @property
+    def pid(self) -> int:
+        """Of the server's first process."""
+        return int(self._server.get_pid())
+
     def crash(self) -> None:
         """SIGKILL to the server and all its processes at once."""
-        postmaster = psutil.Process(self._server.get_pid())
+        postmaster = psutil.Process(self.pid)
         doomed = [postmaster, *postmaster.children(recursive=True)]
         for process in doomed:
             with contextlib.suppress(psutil.Error):
@@ -122,7 +128,7 @@ class Nursery:
     def __init__(self, log: Path) -> None:
         clean = {name: value for name, value in os.environ.items() if not name.startswith("GFI_")}
         with log.open("ab") as output:
-            self._process = subprocess.Popen(
+            self._process = popen(
                 [sys.executable, "-m", "tests.chaos.nursery"],
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=output, text=True,
                 cwd=Path(__file__).parents[2], env={**clean, "PYTHONUNBUFFERED": "1"},

@@ -15,8 +15,9 @@ import pytest
 import yaml
 
 import samples
+from cli.children import popen
 from cli.servers import Server, free_port
-from tests.servers import S3_ACCESS_KEY, S3_SECRET_KEY, Postgres
+from tests.servers import S3_ACCESS_KEY, S3_SECRET_KEY, LastWill, Postgres
 
 ROOT = Path(__file__).parents[3]
 
@@ -73,11 +74,13 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gfi]:
     home = tmp_path_factory.mktemp("gfi") / "home"
     gfi = gfi_in(home, GFI_LEASE_S="3", GFI_POLL_S="0.3", GFI_SHARD_SECONDS="0.1", GFI_THREADS="1")
     gfi.run("up", "-d")
+    will = LastWill([sys.executable, "-m", "cli.main", "down"], gfi.environment)
     model = home.parent / "tiny.toml"
     model.write_text(TINY)
     gfi.run("models", "add", model)
     yield gfi
     gfi.run("down")
+    will.revoke()
 
 
 @pytest.fixture(scope="session")
@@ -129,7 +132,7 @@ def cluster(
         command = [{"0.0.0.0": "127.0.0.1", "8080": port}.get(word, word) for word in service["command"]]
         with (folder / f"{name}.log").open("wb") as log:
             processes.append(
-                subprocess.Popen(
+                popen(
                     [sys.executable, "-m", "cli.main", *command], env=gfi.environment, stdout=log, stderr=log
                 )
             )

@@ -1,6 +1,8 @@
 """The embedded servers: on this machine only, durable, and never two over the same data."""
 
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import boto3
@@ -8,6 +10,7 @@ import psutil
 import pytest
 import redis
 
+from cli.children import popen
 from cli.servers import GRPC_OFFSET, ServerError, free_port, start_s3, start_valkey
 
 
@@ -79,3 +82,18 @@ def test_a_free_port_leaves_room_for_grpc() -> None:
     for number in (port, port + GRPC_OFFSET):
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", number))
+
+
+def test_a_process_outlives_the_thread_that_started_it_but_not_the_process() -> None:
+    program = (
+        "import threading, time; from cli.children import popen; born = []\n"
+        "starter = threading.Thread(target=lambda: born.append(popen(['sleep', '60'])))\n"
+        "starter.start(); starter.join(); time.sleep(0.2)\n"
+        "print(born[0].pid if born[0].poll() is None else 0, flush=True); time.sleep(60)"
+    )
+    starter = popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
+    assert starter.stdout is not None
+    child = psutil.Process(int(starter.stdout.readline()))
+    starter.kill()
+    starter.wait()
+    assert psutil.wait_procs([child], timeout=5)[1] == []
