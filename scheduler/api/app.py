@@ -12,6 +12,7 @@ from starlette.responses import JSONResponse
 
 from scheduler.api import (
     datasets,
+    drawing,
     events,
     health,
     jobs,
@@ -39,6 +40,7 @@ DESCRIPTION = (
 async def _beside(app: FastAPI) -> AsyncIterator[None]:
     """The courier of webhooks and the janitor of uploads, for as long as the process serves."""
     context: Context = app.state.context
+    drawing.give_back_large_blocks()
     ended = threading.Event()
     threads = [
         threading.Thread(target=work, args=(context, ended), name=name, daemon=True)

@@ -10,7 +10,6 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import BaseModel, Field, StringConstraints
 
-from datasets.decode import decode
 from datasets.errors import DatasetError, Unavailable
 from scheduler import estimates
 from scheduler.api import drawing
@@ -178,7 +177,7 @@ def dataset_photo(
     try:
         data = here.pictures.get(
             ("dataset", source.spec, key, size),
-            lambda: drawing.photo_jpeg(decode(source.fetch(key).data).rgb, size=size),
+            lambda: drawing.photo_jpeg(source.fetch(key).data, size=size),
         )
     except Unavailable:
         raise

@@ -7,9 +7,8 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
-from datasets.decode import decode
 from datasets.errors import DatasetError, Unavailable
-from report.pictures import Picture
+from report.pictures import Picture, jpeg
 from scheduler.api import drawing
 from scheduler.api.access import Reader, Submitter
 from scheduler.api.body import StrictRoute
@@ -247,14 +246,14 @@ class _Explained:
             )
         return stored, mask
 
-    def photograph(self) -> Picture:
-        """The photograph from the job's dataset, as it was when it was explained."""
+    def photograph(self, size: int) -> Picture:
+        """The photograph from the job's dataset, as it was when it was explained, `size` pixels at most."""
         try:
             source = self._here.source(self.job.config["dataset"]["spec"])
             fetched = source.fetch(self.found["key"], self.found["version"])
             if fetched.changed:
                 raise Refused(409, f"{self.found['key']} is not the photograph that was explained any more")
-            return decode(fetched.data).rgb
+            return drawing.photograph(fetched.data, size)
         except Unavailable:
             raise
         except DatasetError as error:
@@ -349,7 +348,7 @@ def overlay_png(
     def draw() -> bytes:
         stored, mask = one.masked
         return drawing.overlay_png(
-            one.photograph(), stored, mask, size=size, map=map.value, opacity=opacity
+            one.photograph(size), stored, mask, size=size, map=map.value, opacity=opacity
         )  # fmt: skip
 
     return _answer(request, here.pictures.get(key, draw), "image/png", _tag(key), f"{row}-overlay.png")
@@ -362,7 +361,7 @@ def photo_jpeg(
     """The photograph that was explained, made small."""
     one = _Explained(here, job_id, row, PRIMARY_METHOD, 0)
     key = (one.job.id, row, one.found["version"], "photo", size)
-    data = here.pictures.get(key, lambda: drawing.photo_jpeg(one.photograph(), size=size))
+    data = here.pictures.get(key, lambda: jpeg(one.photograph(size)))
     return _answer(request, data, "image/jpeg", f"{one.tag}-photo-{size}", f"{row}-photo.jpg")
 
 

@@ -16,8 +16,9 @@ from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 
-from datasets.decode import Limits, decode
+from datasets.decode import Limits
 from datasets.errors import DecodeError
+from scheduler.api import drawing
 from scheduler.api.access import Caller, Submitter
 from scheduler.api.body import StrictRoute
 from scheduler.api.context import Context, Here
@@ -136,7 +137,7 @@ def _explain(
     files = []
     for number, (name, data) in enumerate(images):
         try:
-            kind = decode(data, LIMITS).format
+            kind = drawing.kind_of(data, LIMITS)
         except DecodeError as error:
             raise Refused(422, f"image {number + 1} ({name[:100]!r}): {error}") from None
         files.append((f"{folder}/{number:03}-{_safe(name)}{SUFFIXES.get(kind, '.jpg')}", data))

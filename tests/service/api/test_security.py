@@ -4,12 +4,16 @@ import io
 import json
 import os
 import struct
+import tarfile
 import zlib
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from datasets.errors import DatasetError
+from datasets.sources import open_source
 from scheduler.api import create_app, webhooks
 from scheduler.api.config import ApiSettings
 from scheduler.tokens import create_link
@@ -113,6 +117,50 @@ def test_no_path_leads_out_of_the_roots(one_world: World, tmp_path: Path, way: s
         assert one_world.client.get(path).status_code in (401, 404)
     listed = one_world.call("POST", "/v1/datasets/preview", json={"dataset": inside, "limit": 60})
     assert listed.status_code == (422 if way == "symlink" else 200)  # refused whole, not shown in part
+
+
+@pytest.mark.parametrize(
+    "name", ["../slip.jpg", "a/../../slip.jpg", "/etc/slip.jpg", "symlink", "hard link", "device", "FIFO"]
+)
+def test_a_tar_leads_nowhere(one_world: World, tmp_path: Path, name: str) -> None:
+    (tmp_path / "slip.jpg").write_bytes(b"a secret")
+    shard = one_world.photographs.parent / "shard.tar"
+    good = (one_world.photographs / one_world.names[0]).read_bytes()
+    kinds = {
+        "symlink": (tarfile.SYMTYPE, str(tmp_path / "slip.jpg")), "hard link": (tarfile.LNKTYPE, "../../slip.jpg"),
+        "device": (tarfile.CHRTYPE, ""), "FIFO": (tarfile.FIFOTYPE, ""),
+    }  # fmt: skip
+    with tarfile.open(shard, "w") as tar:
+        plain = tarfile.TarInfo("good.jpg")
+        plain.size = len(good)
+        tar.addfile(plain, io.BytesIO(good))
+        evil = tarfile.TarInfo("evil.jpg" if name in kinds else name)
+        if name in kinds:
+            evil.type, evil.linkname = kinds[name]
+            tar.addfile(evil)
+        else:
+            evil.size = 8
+            tar.addfile(evil, io.BytesIO(b"a secret"))
+    dataset = str(shard)
+    seen = one_world.call("POST", "/v1/datasets/preview", json={"dataset": dataset})
+    if name in kinds:  # not a photograph: left out
+        assert [each["key"] for each in seen.json()["items"]] == ["shard.tar/good.jpg"]
+    else:  # refused whole
+        assert seen.status_code == 422
+        assert "leads out" in seen.json()["detail"]
+    for key in (
+        f"shard.tar/{evil.name}",
+        "shard.tar/../../slip.jpg",
+        f"shard.tar/{tmp_path}/slip.jpg",
+        "slip.jpg",
+    ):
+        photo = one_world.call("GET", "/v1/datasets/photo", params={"dataset": dataset, "key": key})
+        assert photo.status_code == 404, key
+    one_world.submit(dataset=dataset)  # taken or not, its planner meets the same listing
+    with pytest.raises(DatasetError) if name not in kinds else nullcontext():
+        listed = [each.key for each in open_source(dataset, one_world.settings).list()]
+        assert listed == ["shard.tar/good.jpg"]
+    assert sorted(path.name for path in tmp_path.rglob("slip.jpg")) == ["slip.jpg"]  # nothing was unpacked
 
 
 def test_registration_takes_a_reference_never_a_path_or_an_option(one_world: World) -> None:
