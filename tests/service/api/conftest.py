@@ -2,26 +2,28 @@
 
 import shutil
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import sqlalchemy as sa
 from fastapi.testclient import TestClient
 
 import samples
 from cli.servers import Server
 from datasets.files import version_of
 from datasets.sources import open_source
-from scheduler.api import create_app
+from scheduler.api import create_app, webhooks
 from store import ledger, parts, queries
 from store.database import Database
 from store.objects import Bucket
 from store.parts import PartHeader, PartRow
 from store.records import PartRecord, ResultRecord, new_id
 from store.settings import Settings
-from store.tables import ControlKind, ImageStatus
+from store.tables import ControlKind, ImageStatus, metadata
 from tests.servers import S3_ACCESS_KEY, S3_SECRET_KEY
 
 MODEL = "tiny"
@@ -186,26 +188,81 @@ def make_world(variables: dict[str, str], patch: pytest.MonkeyPatch, client: Any
     return World(client, database, bucket, settings, photographs, tokens)
 
 
-@pytest.fixture
+class Services:
+    """One service a database, started when a test first asks for it and emptied after each test."""
+
+    def __init__(self, directory: Path, request: pytest.FixtureRequest) -> None:
+        self._directory, self._request = directory, request
+        self._made: dict[str, tuple[World, dict[str, str]]] = {}
+        self._stack = ExitStack()
+
+    def world(self, kind: str, patch: pytest.MonkeyPatch) -> World:
+        """The service on this database, with its variables set for as long as `patch` lasts."""
+        if kind not in self._made:
+            self._made[kind] = self._make(kind)
+        world, variables = self._made[kind]
+        for name, value in variables.items():
+            patch.setenv(name, value)
+        return world
+
+    def _make(self, kind: str) -> tuple[World, dict[str, str]]:
+        get = self._request.getfixturevalue
+        servers = get("postgres" if kind == "postgres" else "sqlite_files")
+        home = self._directory / kind
+        home.mkdir()
+        variables = environment(servers.create(), get("s3"), get("valkey"), home)
+        with pytest.MonkeyPatch.context() as patch:
+            # The courier would take the messages that a test means to send itself.
+            patch.setattr(webhooks, "courier", lambda *_: None)
+            world = make_world(variables, patch)
+            world.client = self._stack.enter_context(TestClient(create_app(), raise_server_exceptions=False))
+            world.call("GET", "/v1/jobs")  # opens what it opens under these variables
+        self._stack.callback(world.database.dispose)
+        return world, variables
+
+    def close(self) -> None:
+        """End them."""
+        self._stack.close()
+
+
+@pytest.fixture(scope="package")
+def services(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Services]:
+    """Starting a service takes a second, emptying one some milliseconds."""
+    made = Services(tmp_path_factory.mktemp("services"), request)
+    yield made
+    made.close()
+
+
+@contextmanager
+def _emptied(world: World) -> Iterator[World]:
+    photographs = {path.name: path.read_bytes() for path in world.photographs.iterdir()}
+    tokens = dict(world.tokens)
+    yield world
+    world.client.cookies.clear()
+    world.tokens = tokens
+    with world.database.begin() as connection:
+        for table in reversed(metadata.sorted_tables):
+            if table.name not in ("tokens", "models"):
+                connection.execute(sa.delete(table))
+    for path in world.photographs.iterdir():
+        if path.name not in photographs or path.read_bytes() != photographs[path.name]:
+            path.unlink()
+    for name, data in photographs.items():
+        if not (world.photographs / name).exists():
+            (world.photographs / name).write_bytes(data)
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
 def world(
-    database_url: str, s3: Server, valkey: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    services: Services, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[World]:
-    """The service on SQLite and on PostgreSQL."""
-    made = make_world(environment(database_url, s3, valkey, tmp_path), monkeypatch)
-    with TestClient(create_app(), raise_server_exceptions=False) as client:
-        made.client = client
+    """The service on SQLite and on PostgreSQL, for what the databases might answer differently."""
+    with _emptied(services.world(request.param, monkeypatch)) as made:
         yield made
-    made.database.dispose()
 
 
 @pytest.fixture
-def one_world(
-    sqlite_files: Any, s3: Server, valkey: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[World]:
-    """The service on SQLite alone, for what does not depend on the database."""
-    url = sqlite_files.create()
-    made = make_world(environment(url, s3, valkey, tmp_path), monkeypatch)
-    with TestClient(create_app(), raise_server_exceptions=False) as client:
-        made.client = client
+def one_world(services: Services, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    """The service on SQLite alone: queries and ledger are tested on both in tests/service/store."""
+    with _emptied(services.world("sqlite", monkeypatch)) as made:
         yield made
-    made.database.dispose()

@@ -1,4 +1,4 @@
-"""Submitting, listing, paging, cancelling; results and pictures, on SQLite and PostgreSQL with a real bucket."""
+"""Submitting, listing, paging, cancelling; results and pictures, with a real bucket."""
 
 import io
 import json
@@ -44,40 +44,42 @@ def test_a_job_is_submitted_once_per_idempotency_key(world: World) -> None:
     assert len(world.call("GET", "/v1/jobs").json()["items"]) == 1
 
 
-def test_jobs_are_listed_newest_first_by_page_and_filter(world: World) -> None:
-    ids = [world.submit(name=f"night {n}").json()["job"]["id"] for n in range(5)]
+def test_jobs_are_listed_newest_first_by_page_and_filter(one_world: World) -> None:
+    ids = [one_world.submit(name=f"night {n}").json()["job"]["id"] for n in range(5)]
     seen, after = [], None
     while True:
-        page = world.call("GET", "/v1/jobs", params={"limit": 2} | ({"after": after} if after else {})).json()
+        page = one_world.call(
+            "GET", "/v1/jobs", params={"limit": 2} | ({"after": after} if after else {})
+        ).json()
         seen += [job["id"] for job in page["items"]]
         after = page["next"]
         if after is None:
             break
     assert seen == sorted(ids, reverse=True)
-    found = world.call("GET", "/v1/jobs", params={"search": "night 3"}).json()["items"]
+    found = one_world.call("GET", "/v1/jobs", params={"search": "night 3"}).json()["items"]
     assert [job["id"] for job in found] == [ids[3]]
-    assert world.call("GET", "/v1/jobs", params={"state": "running"}).json()["items"] == []
-    assert world.call("GET", "/v1/jobs", params={"owner": "nobody"}).json()["items"] == []
+    assert one_world.call("GET", "/v1/jobs", params={"state": "running"}).json()["items"] == []
+    assert one_world.call("GET", "/v1/jobs", params={"owner": "nobody"}).json()["items"] == []
 
 
-def test_delete_cancels_and_says_so_twice(world: World) -> None:
-    job = world.planned()
-    done = world.call("DELETE", f"/v1/jobs/{job}")
+def test_delete_cancels_and_says_so_twice(one_world: World) -> None:
+    job = one_world.planned()
+    done = one_world.call("DELETE", f"/v1/jobs/{job}")
     assert done.json() == {"job": job, "changed": True, "state": "cancelled"}
-    assert world.call("DELETE", f"/v1/jobs/{job}").json()["changed"] is False
-    assert world.call("GET", f"/v1/jobs/{job}").json()["state"] == "cancelled"
+    assert one_world.call("DELETE", f"/v1/jobs/{job}").json()["changed"] is False
+    assert one_world.call("GET", f"/v1/jobs/{job}").json()["state"] == "cancelled"
 
 
-def test_only_the_owner_or_an_administrator_changes_a_job(world: World) -> None:
-    job = world.submit("admin").json()["job"]["id"]
+def test_only_the_owner_or_an_administrator_changes_a_job(one_world: World) -> None:
+    job = one_world.submit("admin").json()["job"]["id"]
     for method, path in (("DELETE", ""), ("POST", "/pause"), ("DELETE", "/data")):
-        refused = world.call(method, f"/v1/jobs/{job}{path}", "submit")
+        refused = one_world.call(method, f"/v1/jobs/{job}{path}", "submit")
         assert refused.status_code == 403
-    own = world.submit("submit").json()["job"]["id"]
-    assert world.call("POST", f"/v1/jobs/{own}/pause", "submit").json()["state"] == "paused"
-    assert world.call("GET", f"/v1/jobs/{own}").json()["shown_state"] == "paused"
-    assert world.call("POST", f"/v1/jobs/{own}/resume", "admin").json()["changed"]
-    assert world.call("PUT", f"/v1/jobs/{own}/priority", "submit", json={"priority": 7}).json()["changed"]
+    own = one_world.submit("submit").json()["job"]["id"]
+    assert one_world.call("POST", f"/v1/jobs/{own}/pause", "submit").json()["state"] == "paused"
+    assert one_world.call("GET", f"/v1/jobs/{own}").json()["shown_state"] == "paused"
+    assert one_world.call("POST", f"/v1/jobs/{own}/resume", "admin").json()["changed"]
+    assert one_world.call("PUT", f"/v1/jobs/{own}/priority", "submit", json={"priority": 7}).json()["changed"]
 
 
 def test_results_are_paged_by_key_filtered_sorted_and_streamed(world: World) -> None:
@@ -114,19 +116,19 @@ def test_results_are_paged_by_key_filtered_sorted_and_streamed(world: World) -> 
     assert (bad.status_code, bad.json()["title"]) == (422, "Does not fit")
 
 
-def test_one_explanation_says_what_made_it_and_draws_its_mask(world: World) -> None:
-    job = world.explained()
-    one = world.call("GET", f"/v1/jobs/{job}/results/2").json()
+def test_one_explanation_says_what_made_it_and_draws_its_mask(one_world: World) -> None:
+    job = one_world.explained()
+    one = one_world.call("GET", f"/v1/jobs/{job}/results/2").json()
     assert one["made_by"]["model_digest"] == "0" * 64
     assert one["grid_size"] == [14, 14]
     assert one["input_size"] == [64, 64]
-    with Image.open(world.photographs / world.names[2]) as photograph:
+    with Image.open(one_world.photographs / one_world.names[2]) as photograph:
         width, height = photograph.size
     assert one["original_size"] == [height, width]
-    stored = world.call("GET", f"/v1/jobs/{job}/results/2/mask.npy")
+    stored = one_world.call("GET", f"/v1/jobs/{job}/results/2/mask.npy")
     mask = np.load(io.BytesIO(stored.content), allow_pickle=False)
     assert (mask.shape, mask.dtype) == ((64, 64), np.float32)
-    picture = world.call("GET", f"/v1/jobs/{job}/results/2/mask.png", params={"size": 200})
+    picture = one_world.call("GET", f"/v1/jobs/{job}/results/2/mask.png", params={"size": 200})
     assert picture.headers["content-type"] == "image/png"
     drawn = Image.open(io.BytesIO(picture.content))
     assert max(drawn.size) == 200
@@ -135,25 +137,27 @@ def test_one_explanation_says_what_made_it_and_draws_its_mask(world: World) -> N
         assert drawn.mode == "LA"
         assert np.asarray(drawn)[0, 0, 1] == (0 if width > height else np.asarray(drawn)[0, 0, 1])
     for name in ("overlay.png", "photo.jpg"):
-        answer = world.call("GET", f"/v1/jobs/{job}/results/2/{name}", params={"size": 96})
+        answer = one_world.call("GET", f"/v1/jobs/{job}/results/2/{name}", params={"size": 96})
         assert answer.status_code == 200, answer.text
         assert max(Image.open(io.BytesIO(answer.content)).size) == 96
-        again = world.call(
+        again = one_world.call(
             "GET", f"/v1/jobs/{job}/results/2/{name}", params={"size": 96},
             headers={"If-None-Match": answer.headers["etag"]},
         )  # fmt: skip
         assert again.status_code == 304
-    assert world.call("GET", f"/v1/jobs/{job}/results/2/mask.png", params={"map": "jet"}).status_code == 200
-    broken = world.call("GET", f"/v1/jobs/{job}/results/{len(world.names) - 1}/mask.png")
+    assert (
+        one_world.call("GET", f"/v1/jobs/{job}/results/2/mask.png", params={"map": "jet"}).status_code == 200
+    )
+    broken = one_world.call("GET", f"/v1/jobs/{job}/results/{len(one_world.names) - 1}/mask.png")
     assert broken.status_code == 404
     assert "not a photograph" in broken.json()["detail"]
 
 
-def test_a_photograph_that_changed_is_not_shown_as_the_one_explained(world: World) -> None:
-    job = world.explained()
-    path = world.photographs / world.names[1]
+def test_a_photograph_that_changed_is_not_shown_as_the_one_explained(one_world: World) -> None:
+    job = one_world.explained()
+    path = one_world.photographs / one_world.names[1]
     path.write_bytes(path.read_bytes() + b" ")
-    assert world.call("GET", f"/v1/jobs/{job}/results/1/photo.jpg").status_code == 409
+    assert one_world.call("GET", f"/v1/jobs/{job}/results/1/photo.jpg").status_code == 409
 
 
 def test_failures_are_listed_by_class_and_tried_again(world: World) -> None:
@@ -179,24 +183,24 @@ def test_flags_are_kept_with_their_notes_and_exported(world: World) -> None:
     assert world.call("GET", f"/v1/jobs/{job}/flags").json() == []
 
 
-def test_a_deleted_job_leaves_nothing_but_its_audit(world: World) -> None:
-    job = world.explained()
-    assert list(world.bucket.list(f"parts/{job}/"))
-    assert world.call("DELETE", f"/v1/jobs/{job}/data").json()["state"] == "deleted"
-    assert not list(world.bucket.list(f"parts/{job}/"))
-    assert world.call("GET", f"/v1/jobs/{job}").status_code == 404
-    assert queries.list_audit(world.database, job_id=job)[0]["action"] == "job.deleted"
+def test_a_deleted_job_leaves_nothing_but_its_audit(one_world: World) -> None:
+    job = one_world.explained()
+    assert list(one_world.bucket.list(f"parts/{job}/"))
+    assert one_world.call("DELETE", f"/v1/jobs/{job}/data").json()["state"] == "deleted"
+    assert not list(one_world.bucket.list(f"parts/{job}/"))
+    assert one_world.call("GET", f"/v1/jobs/{job}").status_code == 404
+    assert queries.list_audit(one_world.database, job_id=job)[0]["action"] == "job.deleted"
 
 
-def test_validate_and_estimate_start_nothing(world: World) -> None:
-    body = {"dataset": str(world.photographs), "model": "tiny", "metrics": ["deletion"]}
-    valid = world.call("POST", "/v1/jobs/validate", "submit", json=body)
+def test_validate_and_estimate_start_nothing(one_world: World) -> None:
+    body = {"dataset": str(one_world.photographs), "model": "tiny", "metrics": ["deletion"]}
+    valid = one_world.call("POST", "/v1/jobs/validate", "submit", json=body)
     assert valid.status_code == 200, valid.text
     assert len(valid.json()["config_digest"]) == 64
-    cost = world.call("POST", "/v1/jobs/estimate", "submit", json=body).json()
-    assert (cost["images"], cost["complete"], cost["device_seconds"]) == (len(world.names), True, None)
+    cost = one_world.call("POST", "/v1/jobs/estimate", "submit", json=body).json()
+    assert (cost["images"], cost["complete"], cost["device_seconds"]) == (len(one_world.names), True, None)
     assert cost["bucket_bytes"] > cost["images"] * 14 * 14 * 4
-    wrong = world.call("POST", "/v1/jobs/validate", "submit", json=body | {"layers": "features.9"})
+    wrong = one_world.call("POST", "/v1/jobs/validate", "submit", json=body | {"layers": "features.9"})
     assert wrong.status_code == 422
     assert "features.4" in wrong.json()["detail"]
-    assert world.call("GET", "/v1/jobs").json()["items"] == []
+    assert one_world.call("GET", "/v1/jobs").json()["items"] == []
