@@ -9,6 +9,7 @@ The same functions serve the command line and these routes. No torch is loaded, 
     app         the routes put together          guard       what every request passes before any route
     config      what an operator may set         access      who calls and what they may
     problems    errors, RFC 9457                 context     database, bucket, parts: one set a process
+    rates       requests a minute
     schemas     what comes in and goes out       jobs, results, explanations, events, catalogue, uploads, health
 """
 

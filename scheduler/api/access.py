@@ -12,8 +12,6 @@ nothing but POST /sign-in; `session` for a browser that used one.
 
 import hashlib
 import hmac
-import threading
-import time
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -77,26 +75,6 @@ def browser(database: Database, cookie: str) -> Caller:
 
 def _caller(token: Token, csrf: str | None) -> Caller:
     return Caller(token.id, token.name, frozenset(token.scopes), token.limits, csrf)
-
-
-class Rates:
-    """Requests per token and minute, as a bucket that refills. In this process; thread-safe."""
-
-    def __init__(self) -> None:
-        self._buckets: dict[str, tuple[float, float]] = {}
-        self._lock = threading.Lock()
-
-    def take(self, caller: str, per_minute: float) -> float:
-        """Take one; 0.0, or the seconds until there is one."""
-        now = time.monotonic()
-        with self._lock:
-            left, at = self._buckets.get(caller, (per_minute, now))
-            left = min(per_minute, left + (now - at) * per_minute / 60.0)
-            allowed = left >= 1.0
-            self._buckets[caller] = (left - 1.0 if allowed else left, now)
-            if len(self._buckets) > 10_000:  # tokens long gone
-                self._buckets.pop(next(iter(self._buckets)))
-        return 0.0 if allowed else (1.0 - left) * 60.0 / per_minute
 
 
 # For the OpenAPI document; the guard has verified the caller before any route is reached.

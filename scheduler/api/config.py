@@ -13,7 +13,7 @@ _Count = Annotated[int, Field(gt=0)]
 
 
 class ApiSettings(BaseModel):
-    """Limits hold for each process of the API; a token's own `limits` may only narrow them."""
+    """A token's own `limits` may only narrow these."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -25,11 +25,11 @@ class ApiSettings(BaseModel):
     upload_hours: Annotated[float, Field(gt=0)] = 24.0
     """How long uploaded photographs are kept."""
     requests_per_minute: _Count = 6000
-    """Per token. A gallery scrolled quickly asks for some thousand small pictures a minute."""
+    """Per token, over all processes. A gallery scrolled quickly asks for some thousand small pictures a minute."""
     max_streams: _Count = 500
-    """Open progress streams."""
+    """Open progress streams, for each process."""
     cache: _Count = 128 * MiB
-    """Bytes of drawn pictures kept in memory."""
+    """Bytes of drawn pictures kept in memory, by each process."""
     session_hours: Annotated[float, Field(gt=0)] = 12.0
     """How long a browser stays signed in through a one-time link."""
     secure_cookies: bool = False

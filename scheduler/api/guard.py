@@ -9,6 +9,7 @@
 """
 
 import hmac
+import math
 import time
 from typing import Any
 from urllib.parse import unquote
@@ -21,9 +22,10 @@ from starlette.requests import cookie_parser
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from scheduler.api import access
-from scheduler.api.access import Caller, Rates
+from scheduler.api.access import Caller
 from scheduler.api.context import Context
 from scheduler.api.problems import Refused, of_error, problem
+from scheduler.api.rates import Rates
 from store.records import new_id
 
 log = structlog.get_logger(__name__)
@@ -106,26 +108,34 @@ class Guard:
         length = headers.get("content-length")
         if length is not None and not (length.isascii() and length.isdigit()):
             raise Refused(400, "Content-Length is not a number")
-        caller = await run_in_threadpool(self._identify, headers, scope["path"])
+        caller = await run_in_threadpool(self._count, headers, scope["path"])
         if caller is None:
             if scope["path"] == "/v1" or scope["path"].startswith("/v1/"):
                 raise Refused(401, "no token was sent")
         else:
             scope["state"]["caller"] = caller
             self._check_origin(scope, headers, caller)
-            own = caller.limits.get("requests_per_minute")
-            most = self._context.api.requests_per_minute
-            wait = self._rates.take(caller.id, min(most, own) if own else most)
-            if wait:
-                raise Refused(
-                    429,
-                    "this token has used up its requests of this minute",
-                    headers={"Retry-After": str(max(1, round(wait)))},
-                )
             if own_body := caller.limits.get("max_body"):
                 limit = scope["state"]["max_body"] = min(limit, own_body)
         if length is not None and int(length) > limit:
             raise Refused(413, f"the body has {length} bytes; the limit here is {limit}")
+
+    def _count(self, headers: Headers, path: str) -> Caller | None:
+        """The caller, with this request taken from those it has."""
+        caller = self._identify(headers, path)
+        if caller is not None:
+            own = caller.limits.get("requests_per_minute")
+            most = self._context.api.requests_per_minute
+            wait = self._rates.take(
+                self._context.settings.redis_url, caller.id, min(most, own) if own else most
+            )
+            if wait:
+                raise Refused(
+                    429,
+                    "this token has used up its requests of this minute",
+                    headers={"Retry-After": str(max(1, math.ceil(wait)))},
+                )
+        return caller
 
     def _identify(self, headers: Headers, path: str) -> Caller | None:
         header = headers.get("authorization")

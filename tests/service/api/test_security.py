@@ -11,7 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
+from fastapi.testclient import TestClient
 
+from cli.servers import Server
 from datasets.errors import DatasetError
 from datasets.sources import open_source
 from scheduler.api import create_app, webhooks
@@ -248,6 +251,27 @@ def test_a_token_has_limits_of_its_own(one_world: World) -> None:
     spent = one_world.call("GET", "/v1/jobs", "small")
     assert spent.status_code == 429
     assert int(spent.headers["retry-after"]) >= 1
+
+
+def test_requests_are_counted_over_all_processes(
+    one_world: World, monkeypatch: pytest.MonkeyPatch, valkey: Server
+) -> None:
+    limits = {"requests_per_minute": 10}
+    made = one_world.call(
+        "POST", "/v1/tokens", json={"name": "shared", "scopes": ["read"], "limits": limits}
+    ).json()
+    headers = {"Authorization": f"Bearer {made['token']}"}
+    with TestClient(create_app()) as other:
+        clients = [one_world.client, other]
+        statuses = [clients[at % 2].get("/v1/me", headers=headers).status_code for at in range(16)]
+    assert statuses == [200] * 10 + [429] * 6
+    with redis.Redis.from_url(valkey.url) as client:
+        assert 50_000 < client.pttl(f"gfi:rate:{made['id']}") <= 60_000  # nothing stays behind
+    # Redis goes away: each process counts by itself, and nobody waits for it at every request.
+    monkeypatch.setenv("GFI_REDIS_URL", "redis://127.0.0.1:1/0")
+    with TestClient(create_app()) as alone:
+        statuses = [alone.get("/v1/me", headers=headers).status_code for _ in range(12)]
+    assert statuses == [200] * 10 + [429] * 2
 
 
 def test_no_header_can_be_injected(one_world: World) -> None:
