@@ -36,5 +36,8 @@ def die_with(parent: int) -> None:
 def popen(command: Sequence[str], **options: Any) -> subprocess.Popen[Any]:
     """`subprocess.Popen` of a process that dies with this one."""
     parent = os.getpid()
-    birth = _births.submit(subprocess.Popen, list(command), preexec_fn=lambda: die_with(parent), **options)
-    return birth.result()
+
+    def birth() -> subprocess.Popen[Any]:
+        return subprocess.Popen(list(command), preexec_fn=lambda: die_with(parent), **options)
+
+    return _births.submit(birth).result()

@@ -244,7 +244,8 @@ control_tasks = sa.Table(
     sa.Column("kind", sa.Text, nullable=False),
     sa.Column("payload", _Json),
     *_leased(),
-    _count("attempts"),
+    _count("attempts"),  # that failed and said why
+    _count("deaths"),  # of workers that had it
     sa.Column("result", _Json),
     sa.Column("created_at", _Time, nullable=False),
     sa.Index(None, "state", "created_at"),

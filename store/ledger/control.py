@@ -2,9 +2,11 @@
 
     pending → leased → done | failed | cancelled
 
-Leased and fenced like shards, so that any number of control workers may run and die. A task is attempted at
-most `ATTEMPTS` times; when a `plan` is given up its job fails with the reason, a given-up `retry` returns
-its job to the state it had, a given-up report costs the report alone.
+Leased and fenced like shards, so that any number of control workers may run and die. A task that fails and
+says why is attempted `ATTEMPTS` times. A worker that dies over it says nothing, and most deaths have other causes:
+they are counted apart, with pauses that double, and only `DEATHS` of them give a task up. When a `plan`
+is given up its job fails with the reason, a given-up `retry` returns its job to the state it had, a given-up report
+costs the report alone.
 """
 
 from collections.abc import Iterable, Mapping
@@ -32,6 +34,10 @@ from store.tables import (
 )
 
 ATTEMPTS = 5
+DEATHS = 9
+"""As many as an image is allowed at most (`reaper.MOST_DEATHS_ALONE`): a worker has one control task at a time, so each
+of these deaths was alone with it, and one costs a restart, not a batch on a GPU."""
+LONGEST_PAUSE_S = 300.0
 LISTED_EVERY = 1000
 _BULK = 1000
 
@@ -165,7 +171,11 @@ def finish_control(db: Database, claim: ControlClaim, result: Mapping[str, Any] 
 
 
 def release_control(db: Database, claim: ControlClaim, reason: str = "stopped") -> bool:
-    """leased → pending, by a worker that is told to stop; the attempt is not counted."""
+    """leased → pending, by a worker that is told to stop; the attempt is not counted.
+
+    False when it came too late. Then a death was concluded from the overdue lease of a worker that lives: it is
+    taken back.
+    """
     with db.begin() as connection:
         changed = connection.execute(
             sa.update(control_tasks)
@@ -177,6 +187,16 @@ def release_control(db: Database, claim: ControlClaim, reason: str = "stopped") 
                 published_at=None,
             )
         )
+        if not changed.rowcount:
+            connection.execute(
+                sa.update(control_tasks)
+                .where(
+                    control_tasks.c.id == claim.task_id,
+                    control_tasks.c.state.in_(OPEN),
+                    control_tasks.c.deaths > 0,
+                )
+                .values(deaths=control_tasks.c.deaths - 1)
+            )
         return bool(changed.rowcount)
 
 
@@ -200,13 +220,16 @@ def fail_control(
         ).one_or_none()
         if task is None:
             return False
-        delay = min(300.0, 2.0**task.attempts) if delay_s is None else delay_s
-        _give_back(connection, task, error, failure_class, retry=retry, delay_s=delay)
+        delay = min(LONGEST_PAUSE_S, 2.0**task.attempts) if delay_s is None else delay_s
+        again = retry and task.attempts < ATTEMPTS
+        _give_back(connection, task, error, failure_class, again=again, delay_s=delay)
         return True
 
 
 def expire_control(db: Database) -> list[str]:
-    """leased → pending (→ failed after the last attempt), every control task whose lease ran out.
+    """leased → pending (→ failed after `DEATHS`), every control task whose lease ran out.
+
+    At once after the first death, then after a pause that doubles: whatever kills workers may end meanwhile.
 
     Returns their ids.
     """
@@ -224,8 +247,17 @@ def expire_control(db: Database) -> list[str]:
                 .with_for_update()
             ).one_or_none()
             if still is not None:
+                deaths = still.deaths + 1
                 reason = f"worker {still.worker} stopped renewing its lease"
-                _give_back(connection, still, reason, "worker", retry=True, delay_s=0.0)
+                if deaths >= DEATHS:
+                    reason = f"{deaths} workers died over it; the last: {reason}"
+                delay = 0.0 if deaths == 1 else min(LONGEST_PAUSE_S, 2.0 ** (deaths - 2))
+                connection.execute(
+                    sa.update(control_tasks)
+                    .where(control_tasks.c.id == still.id)
+                    .values(deaths=deaths, attempts=control_tasks.c.attempts - 1)
+                )
+                _give_back(connection, still, reason, "worker", again=deaths < DEATHS, delay_s=delay)
                 expired.append(still.id)
     return expired
 
@@ -352,10 +384,9 @@ def _give_back(
     error: str,
     failure_class: str | None,
     *,
-    retry: bool,
+    again: bool,
     delay_s: float,
 ) -> None:
-    again = retry and task.attempts < ATTEMPTS
     after = ShardState.PENDING if again else ShardState.FAILED
     connection.execute(
         sa.update(control_tasks)

@@ -29,7 +29,7 @@ from store.ledger.control import shard_id
 from store.ledger.moves import lock_job, shard_moves
 from store.ledger.shards import add_incident
 from store.records import Expired, ShardClaim
-from store.tables import JobState, ShardState, in_state, incidents, pulse, shards
+from store.tables import JobState, ShardState, control_tasks, in_state, incidents, pulse, shards
 
 DEATHS_ALONE = 3
 MOST_DEATHS_ALONE = 9
@@ -73,18 +73,19 @@ def _after_a_gap(db: Database) -> bool:
         connection.execute(beat.on_conflict_do_update(index_elements=["id"], set_={"at": beat.excluded.at}))
         if last is None or last.now - last.at <= SHORTEST_GAP_S:
             return False
-        term = shards.c.lease_until - shards.c.renewed_at
-        connection.execute(
-            sa.update(shards)
-            .where(
-                in_state(shards, ShardState.LEASED),
-                # Workers renew every third of a term: two thirds were left when the gap began, so a gap of
-                # less than half lets nobody's lease run out.
-                term < 2 * (last.now - last.at),
-                shards.c.renewed_at >= last.at - term,  # in force then: later ones were the dead's
+        for leased in (shards, control_tasks):
+            term = leased.c.lease_until - leased.c.renewed_at
+            connection.execute(
+                sa.update(leased)
+                .where(
+                    in_state(leased, ShardState.LEASED),
+                    # Workers renew every third of a term: two thirds were left when the gap began, so a gap of
+                    # less than half lets nobody's lease run out.
+                    term < 2 * (last.now - last.at),
+                    leased.c.renewed_at >= last.at - term,  # in force then: later ones were the dead's
+                )
+                .values(lease_until=now() + term, renewed_at=now())
             )
-            .values(lease_until=now() + term, renewed_at=now())
-        )
         return True
 
 

@@ -3,12 +3,15 @@
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+import sqlalchemy as sa
 
 from store import ledger, queries
-from store.database import Database
+from store.database import Database, now
 from store.errors import Conflict, LimitExceeded, NotFound
-from store.records import JobSpec
-from store.tables import TERMINAL, ControlKind, ImageStatus, JobState
+from store.ledger.control import ATTEMPTS, DEATHS
+from store.ledger.reaper import SHORTEST_GAP_S
+from store.records import ControlClaim, JobSpec
+from store.tables import TERMINAL, ControlKind, ImageStatus, JobState, control_tasks, pulse
 from tests.service.store.acting import (
     OVER,
     claim,
@@ -134,6 +137,74 @@ def test_planning_is_given_up_after_five_attempts_with_the_reason(database: Data
     assert ledger.claim_control(database, "planner", 60.0) is None
     found = queries.get_job(database, job)
     assert (found.state, found.error) == (JobState.FAILED, "planning failed: the bucket is away")
+
+
+def _planner_dies(database: Database) -> ControlClaim:
+    """A planner claims, dies, and the pause after its death is over."""
+    task = claim_task(database, ControlKind.PLAN, lease_s=OVER)
+    assert ledger.expire_control(database) == [task.task_id]
+    with database.begin() as connection:
+        connection.execute(sa.update(control_tasks).values(not_before=0.0))
+    return task
+
+
+def test_a_planner_killed_again_and_again_costs_a_job_no_attempt(database: Database) -> None:
+    job = submit(database)
+    for _ in range(DEATHS - 1):
+        _planner_dies(database)
+    for _ in range(ATTEMPTS - 1):
+        task = claim_task(database, ControlKind.PLAN)
+        assert ledger.fail_control(database, task, "the bucket is away", delay_s=0.0)
+    assert plan_claimed(database, claim_task(database, ControlKind.PLAN))
+    assert queries.get_job(database, job).state is JobState.RUNNING
+
+
+def test_deaths_of_planners_are_pauses_apart_that_double(database: Database) -> None:
+    submit(database)
+    pauses = []
+    for _ in range(5):
+        task = claim_task(database, ControlKind.PLAN, lease_s=OVER)
+        assert ledger.expire_control(database) == [task.task_id]
+        with database.begin() as connection:
+            pauses.append(connection.execute(sa.select(control_tasks.c.not_before - now())).scalar_one())
+            connection.execute(sa.update(control_tasks).values(not_before=0.0))
+    assert pauses == pytest.approx([0.0, 1.0, 2.0, 4.0, 8.0], abs=0.5)
+
+
+def test_a_job_that_kills_every_planner_is_given_up_with_the_reason(database: Database) -> None:
+    job = submit(database)
+    for _ in range(DEATHS):
+        _planner_dies(database)
+    assert ledger.claim_control(database, "planner", 60.0) is None
+    found = queries.get_job(database, job)
+    assert found.state is JobState.FAILED
+    assert (found.error or "").startswith(f"planning failed: {DEATHS} workers died over it")
+    assert ledger.retry_job(database, job)
+    assert plan_claimed(database, claim_task(database, ControlKind.PLAN))
+
+
+def test_a_planner_that_comes_back_takes_its_death_back(database: Database) -> None:
+    job = submit(database)
+    for _ in range(3 * DEATHS):
+        assert not ledger.release_control(database, _planner_dies(database))
+    assert queries.get_job(database, job).state is JobState.PLANNING
+
+
+def test_an_outage_of_the_database_is_no_planners_death(database: Database) -> None:
+    submit(database)
+    task = claim_task(database, ControlKind.PLAN, lease_s=8.0)
+    assert ledger.expire_leases(database) == []
+    gap = SHORTEST_GAP_S + 5.0
+    with database.begin() as connection:
+        connection.execute(sa.update(pulse).values(at=pulse.c.at - gap))
+        connection.execute(
+            sa.update(control_tasks).values(
+                lease_until=control_tasks.c.lease_until - gap, renewed_at=control_tasks.c.renewed_at - gap
+            )
+        )
+    assert ledger.expire_leases(database) == []
+    assert ledger.expire_control(database) == []
+    assert plan_claimed(database, task)
 
 
 def test_a_reason_that_time_does_not_heal_fails_planning_at_once(database: Database) -> None:
