@@ -260,11 +260,15 @@ renewal and its COMMIT; the part is in the bucket and the ledger does not know; 
 and its COMMIT; the commit is applied and its worker dies before it hears so."""
 
 
+PLANNING = "planning"
+"""A control task is claimed, and nobody has heard of us."""
+
+
 def misbehave(config: dict[str, Any]) -> None:
     """Set up this worker process as a scenario wants it.
 
-    pace: {steps, step_s} of the optimiser. aim: one of AIMS; it is true the first time (`first`: a file that says
-    that it was) and from then on with `chance`.
+    pace: {steps, step_s} of the optimiser. aim: one of AIMS or, of a planner, PLANNING; it is true the first time
+    (`first`: a file that says that it was) and from then on with `chance`.
     clock_s: how far this machine's clock is ahead.
     """
     for name, value in config.get("pace", {}).items():
@@ -317,6 +321,8 @@ def _aim(aim: str, chance: float, first: Path) -> None:
 
     if aim == "after claim":
         ledger.claim_shard = afterwards(ledger.claim_shard, lambda *_: True)
+    elif aim == PLANNING:
+        ledger.claim_control = afterwards(ledger.claim_control, lambda *_: True)
     elif aim == "in renewal":
         ledger.renew_lease = before_commit(ledger.renew_lease)
     elif aim == "after upload":

@@ -17,6 +17,7 @@ import signal
 import socket
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,7 +34,7 @@ from store.errors import StoreError
 from store.objects import Bucket
 from store.records import Submitted
 from store.settings import Settings
-from store.tables import ShardState, incidents, shards
+from store.tables import ShardState, control_tasks, incidents, pulse, shards
 from tests.chaos.fake import MODEL, MODEL_DIGEST, RECORD
 from tests.chaos.photographs import Photographs
 from tests.chaos.servers import Servers
@@ -56,6 +57,8 @@ class Resident:
     process: psutil.Process
     number: int
     wanted: bool = True
+    mourned: bool = False
+    """Its death was noted."""
 
     @property
     def name(self) -> str:
@@ -72,10 +75,13 @@ class Resident:
 
 @dataclass
 class Recoveries:
-    """How long work was locked up after each death: seconds from the kill until others may have the shard."""
+    """How long work stood still after each death, by the role of the dead: seconds until others may have a worker's
+    shard, until others have a planner's task, until a scheduler ticks again.
+    """
 
-    waiting: dict[tuple[str, int], float] = field(default_factory=dict)
-    seconds: list[float] = field(default_factory=list)
+    waiting: dict[tuple[str, str, float], float] = field(default_factory=dict)
+    """Role; shard, task or nothing; its fence or the last tick → when its holder died."""
+    by_role: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
 
 
 class House:
@@ -123,6 +129,8 @@ class House:
         self.residents: list[Resident] = []
         self.recoveries = Recoveries()
         self.kills = 0
+        self.suicides = 0
+        """Deaths that were not our doing: aimed ones, and those that images cause."""
         self._ended = threading.Event()
         self._lock = threading.RLock()
         self._keeper = threading.Thread(target=self._keep, name="keeper", daemon=True)
@@ -185,6 +193,10 @@ class House:
             with self._lock:
                 for resident in self.residents:
                     if resident.wanted and not resident.alive():
+                        if not resident.mourned:
+                            self.suicides += 1
+                            self._time_recovery(resident, time.monotonic())
+                        resident.mourned = False
                         resident.process = self._birth(resident.role, resident.config, resident.number)
             self._watch_recoveries()
 
@@ -195,15 +207,14 @@ class House:
 
     def kill(self, resident: Resident, number: int = signal.SIGKILL) -> None:
         """Send a signal; a SIGKILL is counted, and what becomes of the victim's shards is timed."""
-        name = resident.name
-        with contextlib.suppress(psutil.Error):
+        with self._lock, contextlib.suppress(psutil.Error):
             resident.process.send_signal(number)
             died = time.monotonic()
             if number == signal.SIGKILL:
                 self.kills += 1
+                resident.mourned = True
                 resident.process.wait(5)
-                if resident.role == "worker":
-                    self._time_recovery(name, died)
+                self._time_recovery(resident, died)
 
     def dismiss(self, resident: Resident) -> None:
         """Kill it and let nobody take its place."""
@@ -211,27 +222,43 @@ class House:
             resident.wanted = False
         self.kill(resident)
 
-    def _time_recovery(self, worker: str, died: float) -> None:
-        query = sa.select(shards.c.id, shards.c.fence).where(
-            shards.c.worker == worker, shards.c.state == ShardState.LEASED.value
-        )
+    def _time_recovery(self, dead: Resident, died: float) -> None:
+        """Note what the dead one held; `_watch_recoveries` sees when it is free."""
+        waiting = self.recoveries.waiting
         with contextlib.suppress(StoreError), self.database.read() as connection:
+            if dead.role == "scheduler":
+                at = connection.execute(sa.select(pulse.c.at)).scalar()
+                waiting.setdefault((dead.role, "", at or 0.0), died)
+                return
+            leased = shards if dead.role == "worker" else control_tasks
+            query = sa.select(leased.c.id, leased.c.fence).where(
+                leased.c.worker == dead.name, leased.c.state == ShardState.LEASED.value
+            )
             for row in connection.execute(query):
-                self.recoveries.waiting[row.id, row.fence] = died
+                waiting[dead.role, row.id, row.fence] = died
 
     def _watch_recoveries(self) -> None:
-        if not self.recoveries.waiting:
+        waiting = self.recoveries.waiting
+        if not waiting:
             return
-        ids = [id_ for id_, _ in self.recoveries.waiting]
-        held = sa.select(shards.c.id, shards.c.fence).where(
-            shards.c.id.in_(ids), shards.c.state == ShardState.LEASED.value
-        )
         with contextlib.suppress(StoreError), self.database.read() as connection:
-            still = {(row.id, row.fence) for row in connection.execute(held)}
-            for (id_, fence), died in list(self.recoveries.waiting.items()):
-                if (id_, fence) not in still:
-                    self.recoveries.seconds.append(time.monotonic() - died)
-                    self.recoveries.waiting.pop((id_, fence), None)
+            at = connection.execute(sa.select(pulse.c.at)).scalar() or 0.0
+            shard_ids, task_ids = (
+                [id_ for role, id_, _ in waiting if role == wanted] for wanted in ("worker", "control")
+            )
+            leased = sa.select(shards.c.id, shards.c.fence).where(
+                shards.c.id.in_(shard_ids), shards.c.state == ShardState.LEASED.value
+            )
+            held = {(row.id, row.fence) for row in connection.execute(leased)}
+            untouched = sa.select(control_tasks.c.id, control_tasks.c.fence).where(
+                control_tasks.c.id.in_(task_ids),
+                control_tasks.c.state.in_([ShardState.LEASED.value, ShardState.PENDING.value]),
+            )
+            held |= {(row.id, row.fence) for row in connection.execute(untouched)}
+            for (role, id_, fence), died in list(waiting.items()):
+                if at > fence if role == "scheduler" else (id_, fence) not in held:
+                    self.recoveries.by_role[role].append(time.monotonic() - died)
+                    waiting.pop((role, id_, fence), None)
 
     # -- jobs ----------------------------------------------------------------------------------------------
 

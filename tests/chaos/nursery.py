@@ -121,18 +121,47 @@ def _celery(application: str, queues: str) -> None:
 
 
 def _worker(config: dict[str, Any]) -> None:
-    import store.broker
-
-    store.broker.VISIBILITY_TIMEOUT_S = config.get("visibility_timeout_s", store.broker.VISIBILITY_TIMEOUT_S)
+    _forget_messages_early(config)
     fake.misbehave(config)
+    _tell_of_repetitions(config)
     _celery("workers.app", "explain,interactive")
 
 
-def _control(config: dict[str, Any]) -> None:
+def _forget_messages_early(config: dict[str, Any]) -> None:
+    """`visibility_timeout_s`, and look every second: kombu looks every hundred, longer than most of these jobs take."""
+    if "visibility_timeout_s" not in config:
+        return
+    from kombu.transport.redis import Channel
+
     import store.broker
 
-    store.broker.VISIBILITY_TIMEOUT_S = config.get("visibility_timeout_s", store.broker.VISIBILITY_TIMEOUT_S)
+    store.broker.VISIBILITY_TIMEOUT_S = config["visibility_timeout_s"]
+    Channel.unacked_restore_interval = Channel.unacked_restore_throttle = 1
+
+
+def _control(config: dict[str, Any]) -> None:
+    _forget_messages_early(config)
+    fake.misbehave(config)
+    _tell_of_repetitions(config)
     _celery("scheduler.app", "control")
+
+
+def _tell_of_repetitions(config: dict[str, Any]) -> None:
+    """A line `again` in the file `tally` for each message that its visibility timeout has brought back."""
+    if "tally" not in config:
+        return
+    from celery.signals import task_received
+
+    def received(request: Any, **_: Any) -> None:
+        if request.delivery_info.get("redelivered"):
+            _tally(config, "again")
+
+    task_received.connect(received, weak=False)
+
+
+def _tally(config: dict[str, Any], word: str) -> None:
+    with Path(config["tally"]).open("a") as file:
+        file.write(f"{word}\n")
 
 
 def _scheduler(config: dict[str, Any]) -> None:
@@ -142,7 +171,11 @@ def _scheduler(config: dict[str, Any]) -> None:
     copies, publish = config.get("copies", 1), scheduler.loop.publish
 
     def several(*args: Any) -> bool:
-        return [publish(*args) for _ in range(copies)][-1]
+        first = publish(*args)
+        for _ in range(copies - 1):
+            if publish(*args) and "tally" in config:
+                _tally(config, "copy")
+        return first
 
     scheduler.loop.publish = several
     scheduler.loop.run(Settings.load(), interval=config.get("interval", 0.25))

@@ -12,6 +12,7 @@ from enum import StrEnum
 from itertools import pairwise
 from typing import Any
 
+from store.ledger.control import ATTEMPTS, DEATHS
 from store.ledger.reaper import ACCIDENT, DEATHS_ALONE, MOST_DEATHS_ALONE
 from store.ledger.shards import OTHER_RELEASES, TRANSIENT_RELEASES
 from store.tables import SHARD_TRANSITIONS, TRANSITIONS, JobState, ShardState
@@ -72,12 +73,17 @@ def figures(rows: Sequence[Mapping[str, Any]]) -> str:
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
     lines += [
-        f"| {each['scenario']} | {WHAT[each['scenario']]} | {each['seed']} | {each['images']:,} | {each['kills']:,} "
+        f"| {each['scenario']} | {_what(each)} | {each['seed']} | {each['images']:,} | {each['kills']:,} "
         f"| {each['lost']} | {each['duplicates']} | {each['orphans']} "
         f"| {seconds(each['recovery_median_s'])} | {seconds(each['recovery_worst_s'])} |"
         for each in rows
     ]
     return "\n".join(lines)
+
+
+def _what(each: Mapping[str, Any]) -> str:
+    detail = each.get("detail")
+    return WHAT[each["scenario"]] + (f" (*{detail}*)" if detail else "")
 
 
 def page(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -105,6 +111,8 @@ What happens when things die, what is promised, what is not, and what was measur
 - **Nothing is retried for ever.** A shard whose bucket or database is away is given back with growing pauses up to five
   minutes, {TRANSIENT_RELEASES} times in a row; one that fails for another reason, {OTHER_RELEASES} times. Then it is `failed`, with the
   reason; `gfi job JOB` lists such failures by class, `gfi retry JOB [--status …] [--class …]` tries them again.
+- **A planner's death is no attempt.** A listing that cannot be read is tried {ATTEMPTS} times; one whose planner dies, as often as it
+  takes, with pauses that double, until {DEATHS} workers have died over it.
 - **Cancel, pause and resume are durable** and reach a running worker within 2 s and one optimiser step. What was
   finished by then is committed and stays readable.
 - **A lost database costs no computing.** `gfi db rebuild` writes jobs and results back from `job.json`,
@@ -142,8 +150,9 @@ in the history.
 `make chaos` with leases of {LEASE_S:g} s on the two cores of a shared machine; real Celery workers, schedulers, Valkey, SeaweedFS and
 PostgreSQL, and an optimiser that takes milliseconds. *Faults* counts kills, restarts, cuts and damaged requests. *Recovery* is:
 after a worker's death (1, 9, 10) and after its silence (7, 8), the time until its shard is free for others, lease included; after a
-fault of Redis, the database or the bucket (3, 4, 5), the time until the next commit. The raw figures are in
-`benchmarks/results/chaos.json`.
+planner's death (2), the time until another has its task, lease and pause included; after a scheduler's, the time until the next
+tick of any (three at once are killed now and then); after a fault of Redis, the database or the bucket (3, 4, 5), the time until
+the next commit. The raw figures are in `benchmarks/results/chaos.json`.
 
 {figures(rows)}
 {not_run}

@@ -9,6 +9,7 @@ import random
 import sqlite3
 import statistics
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from store import queries
-from tests.chaos.fake import AIMS
+from tests.chaos.fake import AIMS, PLANNING
 from tests.chaos.house import LEASE_S, House, Resident, gfi
 from tests.chaos.photographs import Photographs, make
 from tests.chaos.servers import Servers
@@ -28,7 +29,7 @@ SLOW = {"step_s": 0.03}
 
 @dataclass(frozen=True)
 class Row:
-    """One line of benchmarks/results/chaos.json. `kills` counts every fault that was inflicted."""
+    """One line of benchmarks/results/chaos.json. `kills` counts every fault that was inflicted; `detail` says more."""
 
     scenario: int
     seed: int
@@ -39,6 +40,7 @@ class Row:
     orphans: int
     recovery_median_s: float | None
     recovery_worst_s: float | None
+    detail: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """All fields."""
@@ -75,7 +77,12 @@ class World:
 
 
 def row(
-    scenario: int, seed: int, verdicts: Sequence[Verdict], kills: int, recoveries: Sequence[float]
+    scenario: int,
+    seed: int,
+    verdicts: Sequence[Verdict],
+    kills: int,
+    recoveries: Sequence[float],
+    detail: str = "",
 ) -> Row:
     """A scenario's figures, from its jobs."""
     return Row(
@@ -88,6 +95,7 @@ def row(
         orphans=sum(verdict.orphans for verdict in verdicts),
         recovery_median_s=round(statistics.median(recoveries), 2) if recoveries else None,
         recovery_worst_s=round(max(recoveries), 2) if recoveries else None,
+        detail=detail,
     )
 
 
@@ -121,30 +129,39 @@ def workers_killed(world: World, seed: int, full: bool) -> Row:
                 house.wait(job, 1200)
             verdicts.append(verify(house, job, photographs, world.undisturbed))
         kills += house.kills
-        recoveries += house.recoveries.seconds
+        recoveries += house.recoveries.by_role["worker"]
     return row(1, seed, verdicts, kills, recoveries)
 
 
 def schedulers_killed(world: World, seed: int, full: bool) -> Row:
     """2. `kill -9` of schedulers, three of them at once, and of the planning worker; on both databases."""
     rng = random.Random(seed)
-    verdicts, kills, recoveries = [], 0, []
+    verdicts, kills = [], 0
+    recoveries: dict[str, list[float]] = {"control": [], "scheduler": []}
     photographs = world.photographs(200)
     for kind in ("postgres", "sqlite") if full else ("postgres",):
         with House(world.servers, kind) as house:
             house.start("scheduler", 3)
-            house.start("control")
+            first = house.directory / "planning.first"
+            house.start("control", aim=PLANNING, chance=0.3 if full else 0.0, first=str(first))
             house.start("worker", 2)
-            # A planner that dies five times in a row has its job given up: rarer than that, please.
-            with house.killing(rng, *["scheduler"] * 4, "control", every=(0.3, 1.2)):
-                for _ in range(15 if full else 3):
-                    submitted = time.monotonic()
+            with house.killing(rng, *["scheduler"] * 3, "control", every=(0.3, 1.2)):
+                for number in range(15 if full else 2):
                     job = house.submit(photographs)
+                    if number % 5 == 0:
+                        for head in house.living("scheduler"):
+                            house.kill(head)
                     house.wait(job, 120)
-                    recoveries.append(time.monotonic() - submitted)
                     verdicts.append(verify(house, job, photographs, world.undisturbed))
-            kills += house.kills
-    return row(2, seed, verdicts, kills, [])
+            kills += house.kills + house.suicides
+            for role, seconds in recoveries.items():
+                seconds += house.recoveries.by_role[role]
+    assert all(recoveries.values()), recoveries
+    detail = "; ".join(
+        f"{what} went on after {statistics.median(recoveries[role]):.1f} s, at worst {max(recoveries[role]):.1f} s"
+        for what, role in (("planning", "control"), ("ticks", "scheduler"))
+    )
+    return row(2, seed, verdicts, kills, recoveries["control"], detail)
 
 
 def redis_faults(world: World, seed: int, full: bool) -> Row:
@@ -268,14 +285,19 @@ def messages_repeated(world: World, seed: int, full: bool) -> Row:
     photographs = world.photographs(640 if full else 200)
     visible, pace = (5, {"step_s": 0.9}) if full else (1, {"step_s": 0.08})
     with House(world.servers, "postgres", shard_seconds=60.0) as house:
-        house.start("scheduler", copies=3)
-        house.start("control", visibility_timeout_s=visible)
-        house.start("worker", 3, visibility_timeout_s=visible, pace=pace)
+        tally = house.directory / "messages.tally"
+        house.start("scheduler", copies=3, tally=str(tally))
+        house.start("control", visibility_timeout_s=visible, tally=str(tally))
+        house.start("worker", 3, visibility_timeout_s=visible, pace=pace, tally=str(tally))
         job = house.submit(photographs)
         house.wait(job, 600)
         verdict = verify(house, job, photographs, world.undisturbed)
         assert not house.incidents(job, "death"), "a shard was taken from a living worker"
-    return row(6, seed, [verdict], 0, [])
+        told = Counter(tally.read_text().split())
+    assert told["copy"], "no message was delivered more than once"
+    assert told["again"], "no message outlived its visibility timeout"
+    detail = f"{told['copy']} messages too many, {told['again']} brought back by the visibility timeout"
+    return row(6, seed, [verdict], told.total(), [], detail)
 
 
 def clocks_and_sleepers(world: World, seed: int, full: bool) -> Row:
@@ -360,7 +382,7 @@ def poison(world: World, seed: int, full: bool) -> Row:
         assert all("killed its worker" in error for error in verdict.errors.values())
         stalls = sum(house.log(worker).count("worker stalled") for worker in house.residents)
         assert stalls >= 2, "the stalled workers ended by themselves and said so"
-        return row(9, seed, [verdict], house.kills, house.recoveries.seconds)
+        return row(9, seed, [verdict], house.kills + house.suicides, house.recoveries.by_role["worker"])
 
 
 def _until_commit(house: House, job: str, timeout: float = 90.0) -> float:

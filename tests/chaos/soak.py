@@ -69,7 +69,7 @@ def soak(world: World, seed: int, seconds: float) -> Row:
             trouble.join(60)
             watch.join(60)
             world.servers.s3_proxy.faults = {}
-        recoveries = list(house.recoveries.seconds)
+        recoveries = list(house.recoveries.by_role["worker"])
     print(f"{len(verdicts)} jobs, {len(samples)} samples: first {samples[:1]}, last {samples[-1:]}")
     _flat(samples)
     return row(10, seed, verdicts, faults[0], recoveries)

@@ -9,7 +9,7 @@ from tests.chaos.reliability import PAGE, page
 
 COLUMNS = {
     *("scenario", "seed", "images", "kills", "lost", "duplicates", "orphans"),
-    *("recovery_median_s", "recovery_worst_s"),
+    *("recovery_median_s", "recovery_worst_s", "detail"),
 }
 
 
