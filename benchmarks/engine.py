@@ -70,7 +70,7 @@ def measure(network: str, device_name: str, batch: int) -> dict[str, object]:
 
     def engine_step(steps_done: int) -> Callable[[], None]:
         def run() -> None:
-            inversion.steps_done = steps_done
+            inversion.skip_to(steps_done)
             inversion.step()
 
         return run

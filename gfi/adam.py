@@ -25,8 +25,6 @@ class Adam:
         """μ, (B, K)."""
         self.square = torch.zeros_like(omega)
         """ν, (B, K)."""
-        self.count = torch.zeros(len(omega), dtype=torch.long, device=omega.device)
-        """t, (B,): updates since the row's last reset."""
         steps = range(1, recipe.steps + 1)
         halved = [recipe.rate * 0.5 ** ((t - 1) // recipe.halve_every) for t in steps]
 
@@ -43,13 +41,19 @@ class Adam:
         """A new Adam for every row."""
         self.mean = torch.zeros_like(self.mean)
         self.square = torch.zeros_like(self.square)
-        self.count = torch.zeros_like(self.count)
 
-    def update(self, omega: Tensor, gradient: Tensor, halving: bool) -> Tensor:
-        """The next ω of every row, (B, K), not yet clipped. halving: the rate halves every few steps."""
+    def take(self, slot: int, other: "Adam", row: int) -> None:
+        """Row `row` of `other` goes on in `slot` here."""
+        self.mean[slot], self.square[slot] = other.mean[row], other.square[row]
+
+    def update(self, omega: Tensor, gradient: Tensor, count: Tensor, halving: bool) -> Tensor:
+        """The next ω of every row, (B, K), not yet clipped.
+
+        count: t − 1, (B,): updates of the row since its last reset. halving: the rate halves every few steps.
+        """
         self.mean = torch.lerp(self.mean, gradient, 1 - self.recipe.beta1)
         self.square = self.square * self.recipe.beta2 + (1 - self.recipe.beta2) * gradient * gradient
-        step_size = self._step_size[halving][self.count].unsqueeze(1)
-        root = self._root[self.count].unsqueeze(1)
-        self.count = self.count + 1
+        count = count.clamp_max(len(self._root) - 1)  # rows that have ended and wait to be replaced
+        step_size = self._step_size[halving][count].unsqueeze(1)
+        root = self._root[count].unsqueeze(1)
         return omega - step_size * self.mean / (self.square.sqrt() / root + self.recipe.epsilon)

@@ -24,16 +24,22 @@ class Relative:
         self.features = features
         self.unit = start.abs().amax((1, 2))
         """max|g_0|, (B,)."""
-        self.count = 0
 
     def reset(self) -> None:
-        """The rate's halving counts from here."""
-        self.count = 0
+        """Nothing is kept from step to step."""
 
-    def update(self, omega: Tensor, gradient: Tensor, halving: bool) -> Tensor:
-        """The next ω of every row, (B, K). halving: the rate halves every few steps."""
-        rate = self.recipe.rate * (0.5 ** (self.count // self.recipe.halve_every) if halving else 1.0)
-        self.count += 1
+    def take(self, slot: int, other: "Relative", row: int) -> None:
+        """Row `row` of `other` goes on in `slot` here; its features are the caller's to move."""
+        self.unit[slot] = other.unit[row]
+
+    def update(self, omega: Tensor, gradient: Tensor, count: Tensor, halving: bool) -> Tensor:
+        """The next ω of every row, (B, K).
+
+        count: (B,), updates of the row so far. halving: the rate halves every few steps.
+        """
+        rate = torch.full_like(self.unit, self.recipe.rate)
+        if halving:
+            rate = torch.ldexp(rate, -(count // self.recipe.halve_every))
         largest = masks.combine(gradient, self.features).abs().amax((1, 2))
         scale = torch.where(largest > 0, rate * self.unit / largest, torch.zeros_like(largest))
         return omega - scale.unsqueeze(1) * gradient

@@ -4,16 +4,22 @@
     for explanation in engine.explain_many(items):
         ...
 
-The last batch is padded, so one image alone runs exactly as the same image among others: on the CPU masks are
-bit-equal whatever the slot, the neighbours or the stream. That holds within one execution `Profile`; another
-batch size, thread count, precision or device is another profile.
+The batch is padded where images are missing, so one image alone runs exactly as the same image among others: on
+the CPU masks are bit-equal whatever the slot, the neighbours or the stream. That holds within one execution
+`Profile`; another batch size, thread count, precision or device is another profile.
 
-The stream is pulled as it is needed, `batch` items at a time, and results come in its order.
+    stream → examined, and stage 1, `batch` images together → stage 2: a slot an image → results
+
+Stage 1 has a fixed length, so its images start and end together. In stage 2 a recipe with `check_every` lets each
+image go when its mask has settled, and the next in the stream takes the slot. Who shares a batch with whom follows
+from the images alone, never from timing. The stream is pulled as it is needed, `batch` items at a time; results
+come as they settle, in the order of the stream where nothing settles early.
 """
 
 import contextlib
 import itertools
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -169,12 +175,11 @@ class Engine:
         progress: Callable[[Progress], None] | None = None,
         stop: threading.Event | None = None,
     ) -> Iterator[Explanation]:
-        """Explanations in the order of `items`, pulled lazily.
+        """Explanations of `items`, which are pulled lazily, as they are done: `Explanation.index` says whose.
 
         progress is called after every step; when `stop` is set, Stopped is raised within one step.
         OutOfMemory says which smaller batch to build the next engine with.
         """
-        stream = iter(items)
         steps = 0
 
         def tick(indices: tuple[int, ...]) -> None:
@@ -185,33 +190,27 @@ class Engine:
             if stop is not None and stop.is_set():
                 raise Stopped(f"stopped with {len(indices)} images in flight")
 
-        while group := list(itertools.islice(stream, self.batch)):
+        pool = _Pool(self, iter(items), tick)
+        while True:
             if torch.get_num_threads() != self._threads:
                 torch.set_num_threads(self._threads)  # another thread may hold another setting
-            for item in group:
-                self.check(item)
             with self._memory():
-                explanations = self._explain(group, tick)
+                explanations = pool.advance()
+            if explanations is None:
+                return
             yield from explanations
 
-    def _explain(self, group: list[Item], tick: Callable[[tuple[int, ...]], None]) -> list[Explanation]:
-        indices = tuple(item.index for item in group)
-        fills = [self._fill(item) for item in group]
+    def _begin(self, group: list[Item], fills: list[Tensor]) -> Inversion:
+        """A batch of at most `batch` images, examined and ready for its first step."""
         inversion = Inversion(self.network, self.recipe, self.batch)
-        with self._exact():
-            inversion.start(
-                self._padded([item.prepared.image for item in group]),
-                self._padded([made for made, _ in fills]),
-                [item.target for item in group] + [None] * (self.batch - len(group)),
-                self._padded([self._second_fill(item) for item in group])
-                if self.recipe.second_fill != "none"
-                else None,
-            )
-            while not inversion.done:
-                inversion.step()
-                tick(indices)
-            outcome = inversion.finish()
-        return [_explanation(item.index, row, outcome, fills[row][1]) for row, item in enumerate(group)]
+        second = self.recipe.second_fill != "none"
+        inversion.start(
+            self._padded([item.prepared.image for item in group]),
+            self._padded(fills),
+            [item.target for item in group] + [None] * (self.batch - len(group)),
+            self._padded([self._second_fill(item) for item in group]) if second else None,
+        )
+        return inversion
 
     def _padded(self, images: list[Tensor]) -> Tensor:
         """The fixed batch shape (B, C, H, W): the first image again wherever there is none."""
@@ -269,6 +268,116 @@ class Engine:
                 yield
         finally:
             torch.backends.cuda.matmul.allow_tf32 = matmul
+
+
+@dataclass
+class _Seat:
+    """An image and the row it has."""
+
+    item: Item
+    fill: str
+    row: int
+    last_look: Tensor | None = None
+    """Its mask at the last look, (h, w)."""
+
+
+class _Pool:
+    """Stage 2 of one stream: `batch` slots, and the images that wait for one."""
+
+    def __init__(
+        self, engine: Engine, stream: Iterator[Item], tick: Callable[[tuple[int, ...]], None]
+    ) -> None:
+        self._engine = engine
+        self._recipe = engine.recipe
+        self._stream = stream
+        self._tick = tick
+        self._slots: list[_Seat | None] = [None] * engine.batch
+        self._rows: Inversion | None = None
+        self._waiting: deque[_Seat] = deque()
+        self._waiting_rows: Inversion | None = None
+
+    def advance(self) -> list[Explanation] | None:
+        """Fill the free slots and step to the next point where images may end; None when nothing is left."""
+        with self._engine._exact():
+            self._refill()
+            if self._rows is None or not self._seated:
+                return None
+            for _ in range(self._until_the_next_look(self._rows)):
+                self._rows.step()
+                self._told()
+            return self._leave(self._rows)
+
+    @property
+    def _seated(self) -> list[_Seat]:
+        return [seat for seat in self._slots if seat is not None]
+
+    def _told(self) -> None:
+        self._tick(tuple(seat.item.index for seat in (*self._seated, *self._waiting)))
+
+    def _refill(self) -> None:
+        for slot, seat in enumerate(self._slots):
+            if seat is not None:
+                continue
+            if not self._waiting:
+                self._pull()
+            if not self._waiting:
+                return
+            assert self._waiting_rows is not None
+            if self._rows is None or not (self._seated or self._waiting[0].row):
+                # All slots are free and nobody of the new batch has left it: it goes on as it stands.
+                self._rows = self._waiting_rows
+                for seat in self._waiting:
+                    self._slots[seat.row] = seat
+                self._waiting.clear()
+                return
+            seat = self._waiting.popleft()
+            self._rows.take(slot, self._waiting_rows, seat.row)
+            seat.row = slot
+            self._slots[slot] = seat
+
+    def _pull(self) -> None:
+        """The next images of the stream, examined and through stage 1."""
+        group = list(itertools.islice(self._stream, self._engine.batch))
+        if not group:
+            return
+        for item in group:
+            self._engine.check(item)
+        fills = [self._engine._fill(item) for item in group]
+        rows = self._engine._begin(group, [made for made, _ in fills])
+        self._waiting = deque(_Seat(item, fills[row][1], row) for row, item in enumerate(group))
+        self._waiting_rows = rows
+        while rows.first_stage and not rows.done:
+            rows.step()
+            self._told()
+
+    def _until_the_next_look(self, rows: Inversion) -> int:
+        """Steps until some image reaches a multiple of check_every in stage 2, or the end of its schedule."""
+        left = [self._recipe.steps - rows.taken[seat.row] for seat in self._seated]
+        if self._recipe.check_every:
+            since = [rows.taken[seat.row] - self._recipe.steps_inversion for seat in self._seated]
+            left += [self._recipe.check_every - steps % self._recipe.check_every for steps in since]
+        return min(left)
+
+    def _leave(self, rows: Inversion) -> list[Explanation]:
+        """The explanations of the images that are done; their slots are free."""
+        grids, alive = rows.look()
+        leaving = []
+        for seat in self._seated:
+            steps = rows.taken[seat.row] - self._recipe.steps_inversion
+            looks = self._recipe.check_every > 0 and steps % self._recipe.check_every == 0
+            grid = grids[seat.row]
+            if rows.taken[seat.row] >= self._recipe.steps or (looks and not alive[seat.row]):
+                leaving.append(seat)
+            elif looks:
+                before, seat.last_look = seat.last_look, grid
+                if before is not None and (grid - before).abs().mean() <= self._recipe.settled:
+                    leaving.append(seat)
+        if not leaving:
+            return []
+        outcome = rows.outcome()
+        for seat in leaving:
+            self._slots[seat.row] = None
+        return [_explanation(seat.item.index, seat.row, outcome, seat.fill) for seat in leaving]
 
 
 def _device(device: str | torch.device) -> torch.device:

@@ -24,7 +24,9 @@ step waits for the device.
     inversion.start(images, fills, targets)
     while not inversion.done:
         inversion.step()            # omega, loss, gradient are open to inspection and omega may be set
-    outcome = inversion.finish()
+    outcome = inversion.outcome()
+
+Rows count their own steps, so that a row may end early and another, started elsewhere, `take` its place.
 """
 
 from collections.abc import Sequence
@@ -97,11 +99,17 @@ class Inversion:
     loss: Tensor
     """Of the last step, at the weights before it, (B,)."""
     search: Adam | Relative
-    steps_done: int
+    count: Tensor
+    """(B,) long: steps of each row."""
     alive: Tensor
     """(B,) bool: not frozen."""
     fate: Tensor
-    """(B,) long, a `Fate`; final only after `finish`."""
+    """(B,) long, a `Fate`; final only in `outcome`."""
+
+    _MOVED = (
+        "images", "features", "wanted", "energy", "prediction", "target", "probability", "omega", "gradient",
+        "loss", "count", "alive", "fate", "_sound", "_sound_at",
+    )  # fmt: skip
 
     def start(
         self, images: Tensor, fills: Tensor, targets: Sequence[int | None], second: Tensor | None = None
@@ -138,16 +146,49 @@ class Inversion:
             self.search = Adam(self.recipe, self.omega)
         else:
             self.search = Relative(self.recipe, self.features, self.map(self.omega))
-        self.steps_done = 0
+        self.count = torch.zeros(self.batch, dtype=torch.long, device=images.device)
+        self.taken = [0] * self.batch  # `count` where the host can see it without waiting for the device
         self.alive = torch.ones(self.batch, dtype=torch.bool, device=images.device)
         self.fate = torch.full((self.batch,), Fate.FINISHED, device=images.device)
-        self._sound = self.omega  # each row's last weights that had a mask ...
+        self._sound = self.omega.clone()  # each row's last weights that had a mask ...
         self._sound_at = torch.full((self.batch,), -1, device=images.device)  # ... and updates behind them
+        self._levels = torch.tensor(self.recipe.levels, dtype=torch.float64, device=images.device)
+
+    def take(self, slot: int, other: "Inversion", row: int) -> None:
+        """Row `row` of `other`, begun with the same recipe and shapes, goes on in `slot` here.
+
+        Both batches must be past stage 1, whose passes are others.
+        """
+        if min(self.taken[slot], other.taken[row]) < self.recipe.steps_inversion:
+            raise ValueError("rows move between batches only in stage 2")
+        for name in self._MOVED:
+            getattr(self, name)[slot] = getattr(other, name)[row]
+        for mine, theirs in zip(self.fills, other.fills, strict=True):
+            mine[slot] = theirs[row]
+        if self.base is not None and other.base is not None:
+            self.base[slot] = other.base[row]
+        self.search.take(slot, other.search, row)  # type: ignore[arg-type]
+        self.taken[slot] = other.taken[row]
+
+    def skip_to(self, steps: int) -> None:
+        """Every row as if after `steps` steps, whatever its weights: single steps are looked at and timed so."""
+        self.taken = [steps] * self.batch
+        self.count = torch.full_like(self.count, steps)
 
     @property
     def done(self) -> bool:
         """All steps of the recipe have run."""
-        return self.steps_done >= self.recipe.steps
+        return min(self.taken) >= self.recipe.steps
+
+    @property
+    def first_stage(self) -> bool:
+        """The next step is of stage 1."""
+        return min(self.taken) < self.recipe.steps_inversion
+
+    @property
+    def updates(self) -> Tensor:
+        """Steps of each row that the search's state stems from, (B,)."""
+        return self.count if self.first_stage or self.recipe.one_adam else self._turn
 
     def map(self, omega: Tensor) -> Tensor:
         """g of every row, (B, h, w), from weights (B, K)  (Eq. 6), on top of the prior where there is one."""
@@ -174,9 +215,7 @@ class Inversion:
 
     def step(self) -> None:
         """One update of every live row."""
-        first_stage = self.steps_done < self.recipe.steps_inversion
-        if self.steps_done == self.recipe.steps_inversion and not self.recipe.one_adam:
-            self.search.reset()
+        first_stage = self.first_stage
 
         with torch.enable_grad():
             omega = self.omega.detach().requires_grad_()
@@ -190,14 +229,18 @@ class Inversion:
             (gradient,) = torch.autograd.grad(loss.sum(), omega)
         self.loss, self.gradient = loss.detach(), gradient
 
-        proposed = self.search.update(self.omega, gradient, halving=self.recipe.one_adam or not first_stage)
+        halving = self.recipe.one_adam or not first_stage
+        proposed = self.search.update(self.omega, gradient, self.updates, halving)
         sound = self._witness(mask)
         finite = torch.isfinite(self.loss) & torch.isfinite(gradient).all(1)
         self._freeze(sound & ~finite, Fate.NONFINITE)
         if not self.recipe.signed:
             proposed = proposed.clamp_min(0)
         self.omega = torch.where(self.alive.unsqueeze(1), proposed, self._sound)
-        self.steps_done += 1
+        self.count = self.count + 1
+        self.taken = [steps + 1 for steps in self.taken]
+        if first_stage and not self.first_stage and not self.recipe.one_adam:
+            self.search.reset()
 
     def _keep_features(self, mask: Mask, omega: Tensor) -> Tensor:
         """Eq. 8, (B,). The pass ends at l0."""
@@ -214,8 +257,7 @@ class Inversion:
 
     def _contrast(self, omega: Tensor) -> Tensor:
         """−log(f_c(Φ) + ε f_c(x)) + λ log(f_c(Φ_bg) + ε f_c(x)) at the level whose turn it is, (B,)."""
-        levels = self.recipe.levels
-        area = levels[self._turn // len(self.fills) % len(levels)]
+        area = self._levels[self._turn // len(self.fills) % len(self._levels)]
         part = masks.threshold(self.map(omega), self.upsample, area, self.recipe.softness)
         kept, removed = self._halves(part, self._fill_in_turn())
         least = self.recipe.floor * self.probability
@@ -223,12 +265,15 @@ class Inversion:
         return self.recipe.lambda_ * removed - kept
 
     @property
-    def _turn(self) -> int:
-        """Steps of stage 2 before this one."""
-        return self.steps_done - self.recipe.steps_inversion
+    def _turn(self) -> Tensor:
+        """Steps of stage 2 before this one, (B,)."""
+        return self.count - self.recipe.steps_inversion
 
     def _fill_in_turn(self) -> Tensor:
-        return self.fills[self._turn % len(self.fills)]
+        if len(self.fills) == 1:
+            return self.fills[0]
+        first, second = self.fills
+        return torch.where((self._turn % 2 == 0).view(-1, 1, 1, 1), first, second)
 
     def _halves(self, mask: Tensor, fill: Tensor) -> tuple[Tensor, Tensor]:
         """f_c(Φ) and f_c(Φ_bg), (B,) each, from one pass over 2B images; mask (B, 1, H, W)."""
@@ -251,7 +296,7 @@ class Inversion:
         finite = torch.isfinite(mask.grid).flatten(1).all(1) & torch.isfinite(self.omega).all(1)
         dead = (self.omega == 0).all(1)
         self._sound = torch.where(sound.unsqueeze(1), self.omega, self._sound)
-        self._sound_at = torch.where(sound, self.steps_done, self._sound_at)
+        self._sound_at = torch.where(sound, self.count, self._sound_at)
         lost = self.alive & ~mask.valid
         self._freeze(lost & ~finite, Fate.NONFINITE)
         self._freeze(lost & finite & dead, Fate.EMPTY)
@@ -263,18 +308,24 @@ class Inversion:
         self.alive = self.alive & ~rows
 
     @torch.no_grad()
-    def finish(self) -> Outcome:
-        """The rows as they stand: also after fewer steps than the recipe's."""
-        self._witness(self.mask(self.omega))
-        self.omega = self._sound
+    def look(self) -> tuple[Tensor, Tensor]:
+        """The masks as they stand before up-sampling, (B, h, w) float32, and which rows live, (B,) bool; on the CPU."""
         mask = self.mask(self.omega)
+        self._witness(mask)
+        return mask.grid.float().cpu(), self.alive.cpu()
+
+    @torch.no_grad()
+    def outcome(self) -> Outcome:
+        """The rows as they stand: also after fewer steps than the recipe's. Steps may follow."""
+        self._witness(self.mask(self.omega))
+        mask = self.mask(self._sound)
         kept, removed = self._halves(mask.image, self.fills[0])
         has_mask = self._sound_at >= 0
         there = has_mask.view(-1, 1, 1)
         grid = torch.where(there, mask.grid, torch.zeros_like(mask.grid))
         area = torch.where(has_mask, mask.image.mean((1, 2, 3)), torch.zeros_like(kept))
         found = Outcome(
-            omega=self.omega, grid=grid.float(), area=area, iterations=self._sound_at.clamp_min(0),
+            omega=self._sound, grid=grid.float(), area=area, iterations=self._sound_at.clamp_min(0),
             fate=self.fate, has_mask=has_mask, target=self.target, prediction=self.prediction,
             probability=self.probability, kept=kept, removed=removed, loss=self.loss,
         )  # fmt: skip

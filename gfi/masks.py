@@ -82,8 +82,8 @@ def normalise(grid: Tensor, upsample: Upsampling, how: Literal["grid", "image", 
     return Mask(image.unsqueeze(1), scaled, valid[:, 0, 0])
 
 
-def threshold(grid: Tensor, upsample: Upsampling, area: float, softness: float) -> Tensor:
-    """The highest part of each map (B, h, w), about `area` of it, as a soft mask (B, 1, H, W):
+def threshold(grid: Tensor, upsample: Upsampling, area: Tensor, softness: float) -> Tensor:
+    """The highest part of each map (B, h, w), about the share `area` (B,) of it, as a soft mask (B, 1, H, W):
 
         m_a = U_h · σ((g − q_a)/(τ s)) · U_wᵀ
 
@@ -91,8 +91,8 @@ def threshold(grid: Tensor, upsample: Upsampling, area: float, softness: float) 
     count as constants: the gradient moves cells over the threshold, not the threshold over cells.
     """
     cells = grid.detach().flatten(1).sort(dim=1, descending=True).values
-    inside = min(max(round(area * cells.shape[1]), 1), cells.shape[1] - 1)
-    edge = (cells[:, inside - 1] + cells[:, inside]) / 2
+    inside = (area * cells.shape[1]).round().long().clamp(1, cells.shape[1] - 1).unsqueeze(1)
+    edge = (cells.gather(1, inside - 1) + cells.gather(1, inside)).squeeze(1) / 2
     spread = (cells - cells.mean(1, keepdim=True)).square().mean(1).sqrt()
     spread = torch.where(spread > 0, spread, torch.ones_like(spread))
     steepness = (softness * spread).view(-1, 1, 1)

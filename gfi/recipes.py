@@ -76,6 +76,11 @@ class Recipe:
     softness: float = 0.2  # of the threshold, in standard deviations of the map
     floor: float = 0.1  # ε
 
+    # When a row is done before the schedule is: at multiples of check_every steps of stage 2, once the mask has
+    # changed by less than `settled` since the last such step, on average over its cells.
+    check_every: int = 0  # 0: the full schedule, always
+    settled: float = 0.0
+
     # The mask.
     normalise: Literal["grid", "image", "rectified"] = "grid"
     # (m − min)/(max − min) before or (m − min)/max after up-sampling, or max(0, m)/max before it
@@ -143,7 +148,9 @@ TUNED = Recipe(
     rate=0.2,
     halve_every=8,
     steps_inversion=0,
-    steps_class=16,
+    steps_class=32,
+    check_every=8,
+    settled=0.04,
     objective="contrast",
     levels=(0.05, 0.15, 0.35, 0.6),
     normalise="rectified",
@@ -195,6 +202,7 @@ def _value(field: str, value: Any, kind: Any) -> Any:
 def _in_range(recipe: Recipe) -> Recipe:
     at_least = {
         "omega_start": 0, "rate": 0, "steps_inversion": 0, "steps_class": 0, "halve_every": 1,
+        "check_every": 0, "settled": 0,
         "gamma": 0, "lambda_": 0, "delta": 0, "blur_radius": 0, "blur_kernel": 1, "softness": 1e-3, "floor": 1e-6,
     }  # fmt: skip
     for field, low in at_least.items():

@@ -73,8 +73,7 @@ def test_a_full_run_of_the_paper_on_the_sample_classifier_is_bit_equal_alone_and
     assert mask.max() <= 1
 
 
-# `tuned` is not bit-equal at every odd batch yet (3 and 7 were seen to differ in the last bits): README says so.
-@pytest.mark.parametrize("preset", ["paper", "released"])
+@pytest.mark.parametrize("preset", PRESETS)
 @pytest.mark.parametrize("batch", [2, 3, 5, 7])
 def test_odd_batches_odd_channels_and_odd_sizes_are_bit_equal_too(preset: str, batch: int) -> None:
     """Rows whose memory is not aligned, products whose blocks do not divide the batch."""

@@ -82,12 +82,12 @@ def case(request: pytest.FixtureRequest) -> Case:
     while not inversion.done:
         adam = inversion.search
         moment = Moment(
-            inversion.omega, adam.mean, adam.square, adam.count, inversion.mask(inversion.omega).image
+            inversion.omega, adam.mean, adam.square, inversion.updates, inversion.mask(inversion.omega).image
         )
         inversion.step()
         moment.loss, moment.gradient = inversion.loss, inversion.gradient
         moments.append(moment)
-    return Case(classifier, chosen, images, fills, problems, moments, inversion.finish())
+    return Case(classifier, chosen, images, fills, problems, moments, inversion.outcome())
 
 
 def test_in_float64_every_step_equals_the_literal_version_to_1e_8(case: Case) -> None:
@@ -118,15 +118,13 @@ def test_in_float32_single_steps_from_the_same_weights_agree_to_1e_5(case: Case)
     for t in (t for t in CHECKED if t < len(case.moments)):
         moment = case.moments[t]
         omega, mean, square = moment.omega.float(), moment.mean.float(), moment.square.float()
-        inversion.omega, inversion.steps_done = omega, t
-        inversion.search.mean, inversion.search.square, inversion.search.count = mean, square, moment.count
+        inversion.omega = omega
+        inversion.skip_to(t)
+        inversion.search.mean, inversion.search.square = mean, square
         inversion.step()
         for row, problem in enumerate(case.problems):
             # A new Adam begins stage 2 of `paper`; the literal one has no state then either.
-            fresh = moment.count[row] == 0 or (
-                case.recipe.name == "paper" and t == case.recipe.steps_inversion
-            )
-            state = {} if fresh else {
+            state = {} if moment.count[row] == 0 else {
                 "step": moment.count[row].float(), "exp_avg": mean[row].double(), "exp_avg_sq": square[row].double()
             }  # fmt: skip
             wanted = problem.step_from(t, omega[row].double(), state)
@@ -175,7 +173,7 @@ def test_where_the_mask_dies_both_report_the_same_status_at_the_same_step(preset
     inversion.start(images, torch.stack([fill.blur(x) for x in images]), [None, None])
     while not inversion.done:
         inversion.step()
-    outcome = inversion.finish()
+    outcome = inversion.outcome()
     assert run.status == "empty"
     assert outcome.fate[0] == Fate.EMPTY
     assert outcome.iterations[0] == run.iterations < chosen.steps
