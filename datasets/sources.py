@@ -17,9 +17,13 @@ A prefix says it instead: `folder:`, `classes:` (both also before s3://), `manif
 `boxes.csv?root=/data/photographs`. `Source.spec` is the spec in full: kind, absolute path, options.
 
 With `dataset_roots` or `dataset_buckets` configured, nothing outside them is read.
+
+`upload:ID` (kind `upload`) is what was sent to the API: the objects below uploads/ID/ in the bucket of results, with
+its credentials, wherever datasets may come from else. The API makes these specs and takes them from nobody.
 """
 
 import os
+import re
 from pathlib import Path
 from urllib.parse import parse_qsl
 
@@ -34,8 +38,20 @@ from datasets.table import Table
 from datasets.tarshards import TarShards
 from store.settings import Settings
 
-__all__ = ["IMAGE_SUFFIXES", "Fetched", "Listed", "Source", "fingerprint", "open_source"]
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "UPLOAD",
+    "UPLOADS",
+    "Fetched",
+    "Listed",
+    "Source",
+    "fingerprint",
+    "open_source",
+]
 
+UPLOAD = "upload:"
+UPLOADS = "uploads/"
+"""Where in the bucket of results they are."""
 _OPTIONS = {
     "folder": set[str](),
     "classes": set[str](),
@@ -44,6 +60,7 @@ _OPTIONS = {
     "manifest": {"root"},
     "voc": {"split"},
     "imagenet": {"split"},
+    "upload": set[str](),
 }
 
 
@@ -53,6 +70,8 @@ def open_source(spec: str, settings: Settings) -> Source:
     DatasetError: it does not exist, is of no known kind, or lies outside what `settings` allow.
     """
     kind, place, options = _parse(spec)
+    if kind == "upload":
+        return _upload(spec, place, settings)
     if place.startswith("s3://"):
         if kind == "manifest" or (kind is None and place.lower().endswith(TABLE_SUFFIXES)):
             _check(spec, "manifest", options)
@@ -75,6 +94,18 @@ def open_source(spec: str, settings: Settings) -> Source:
     if kind == "imagenet":
         return ImageNet(roots, options.get("split", "val"))
     return Folder(kind, roots)
+
+
+def _upload(spec: str, name: str, settings: Settings) -> Source:
+    if not re.fullmatch(r"[0-9a-z]{1,32}", name) or settings.s3_bucket is None:
+        raise DatasetError(f"{spec[:200]!r} names no upload")
+    nearest = settings.model_copy(
+        update={field: None for field in Settings.model_fields if field.startswith("dataset_s3_")}
+        | {"dataset_buckets": ()}
+    )
+    source = Objects(f"s3://{settings.s3_bucket}/{UPLOADS}{name}", nearest, labelled=False)
+    source.kind, source.spec = "upload", spec
+    return source
 
 
 def _parse(spec: str) -> tuple[str | None, str, dict[str, str]]:

@@ -11,6 +11,7 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import BaseModel, Field, StringConstraints
 
 from datasets.errors import DatasetError, Unavailable
+from datasets.sources import UPLOAD
 from scheduler import estimates
 from scheduler.api import drawing
 from scheduler.api.access import Admin, Reader, Submitter
@@ -80,7 +81,11 @@ class PreviewOut(BaseModel):
 
 
 def spec_of(here: Context, dataset: str) -> str:
-    """What `@name` stands for; anything else as it is. Refused with 422 for an unknown name."""
+    """What `@name` stands for; anything else as it is. Refused with 422 for an unknown name, and for somebody's
+    upload, which only the job that was made of it may read.
+    """
+    if dataset.startswith(UPLOAD):
+        raise Refused(422, "an upload is no dataset; send the photographs to POST /v1/uploads")
     if not dataset.startswith("@"):
         return dataset
     try:
@@ -111,7 +116,7 @@ def list_datasets(here: Here, caller: Reader) -> DatasetsOut:
 @router.post("", status_code=201, responses=documented(409, 413))
 def register_dataset(body: DatasetIn, here: Here, caller: Submitter) -> DatasetOut:
     """Give a dataset a name."""
-    source = here.source(body.dataset)
+    source = here.source(spec_of(here, body.dataset))
     made = DatasetOut(name=body.name, dataset=source.spec, kind=source.kind, owner=caller.name)
     try:
         here.bucket.put(

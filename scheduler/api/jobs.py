@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Path, Query, Response
 
+from datasets.sources import UPLOAD, UPLOADS
 from scheduler import estimates, sweeper
 from scheduler.api import datasets, webhooks
 from scheduler.api.access import Reader, Submitter
@@ -201,8 +202,7 @@ def delete_job(job_id: JobId, here: Here, caller: Submitter) -> Done:
     caller.require_owner(job.owner)
     deleted = ledger.delete_job(here.database, job.id, actor=caller.name)
     spec = str(job.config.get("dataset", {}).get("spec", ""))
-    upload = spec.partition(f"s3://{here.bucket.name}/uploads/")[2].strip("/")
-    sent = (f"uploads/{upload}/",) if upload else ()
+    sent = (f"{UPLOADS}{spec.removeprefix(UPLOAD)}/",) if spec.startswith(UPLOAD) else ()
     sweeper.delete_objects(here.bucket, (*deleted.prefixes, *sent))
     return Done(job=job.id, changed=True, state="deleted")
 

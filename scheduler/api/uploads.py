@@ -18,6 +18,7 @@ from starlette.exceptions import HTTPException
 
 from datasets.decode import Limits
 from datasets.errors import DecodeError
+from datasets.sources import UPLOAD, UPLOADS
 from scheduler.api import drawing
 from scheduler.api.access import Caller, Submitter
 from scheduler.api.body import StrictRoute
@@ -34,7 +35,6 @@ from store.records import new_id
 log = structlog.get_logger(__name__)
 router = APIRouter(prefix="/v1", tags=["uploads"], route_class=StrictRoute)
 
-PREFIX = "uploads/"
 LIMITS = Limits(bytes=32 * 2**20, pixels=40_000_000, jpeg_pixels=100_000_000, decoded=32_000_000)
 SUFFIXES = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp", "GIF": ".gif", "BMP": ".bmp", "TIFF": ".tif"}
 EXPIRY_EVERY_S = 600.0
@@ -112,35 +112,25 @@ def _explain(
     here: Context, caller: Caller, images: list[tuple[str, bytes]], fields: dict[str, Any]
 ) -> SubmittedOut:
     settings = here.settings
-    if settings.dataset_s3_endpoint not in (None, settings.s3_endpoint) or (
-        settings.dataset_buckets and settings.s3_bucket not in settings.dataset_buckets
-    ):
-        raise Refused(
-            409, "uploads are not set up here: workers may not read datasets from the bucket of results",
-            f"An operator adds {settings.s3_bucket} to GFI_DATASET_BUCKETS.",
-        )  # fmt: skip
     if len(images) > here.api.max_upload_images:
         raise Refused(413, f"{here.api.max_upload_images} images at once are the limit")
     if isinstance(fields.get("metrics"), str):
         fields = fields | {"metrics": [each for each in fields["metrics"].split(",") if each.strip()]}
     given = {name: value for name, value in fields.items() if value not in (None, "") and name != "images"}
-    folder = f"{PREFIX}{new_id()}"
+    name = new_id()
     try:
-        body = JobIn(
-            **given
-            | {"dataset": f"folder:s3://{settings.s3_bucket}/{folder}", "queue": "interactive", "new": True}
-        )
+        body = JobIn(**given | {"dataset": f"{UPLOAD}{name}", "queue": "interactive", "new": True})
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False)[0]
         raise Refused(422, f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
     request = body.request(caller.name)
     files = []
-    for number, (name, data) in enumerate(images):
+    for number, (sent_as, data) in enumerate(images):
         try:
             kind = drawing.kind_of(data, LIMITS)
         except DecodeError as error:
-            raise Refused(422, f"image {number + 1} ({name[:100]!r}): {error}") from None
-        files.append((f"{folder}/{number:03}-{_safe(name)}{SUFFIXES.get(kind, '.jpg')}", data))
+            raise Refused(422, f"image {number + 1} ({sent_as[:100]!r}): {error}") from None
+        files.append((f"{UPLOADS}{name}/{number:03}-{_safe(sent_as)}{SUFFIXES.get(kind, '.jpg')}", data))
     freeze(here.database, settings, request)  # nothing is stored for a request that would be refused
     for key, data in files:
         here.bucket.put(key, data)
@@ -157,7 +147,7 @@ def _safe(name: str) -> str:
 def expire(bucket: Bucket, hours: float) -> int:
     """Delete uploads older than this, by the bucket's own clock; returns how many."""
     end = time.time() - bucket.clock_skew() - hours * 3600
-    return bucket.delete_many(each.key for each in bucket.list(PREFIX) if each.modified < end)
+    return bucket.delete_many(each.key for each in bucket.list(UPLOADS) if each.modified < end)
 
 
 def janitor(context: Context, ended: threading.Event) -> None:

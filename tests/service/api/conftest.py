@@ -3,7 +3,7 @@
 import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -236,10 +236,8 @@ def services(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRe
 @contextmanager
 def _emptied(world: World) -> Iterator[World]:
     photographs = {path.name: path.read_bytes() for path in world.photographs.iterdir()}
-    tokens = dict(world.tokens)
-    yield world
+    yield replace(world, tokens=dict(world.tokens))
     world.client.cookies.clear()
-    world.tokens = tokens
     with world.database.begin() as connection:
         for table in reversed(metadata.sorted_tables):
             if table.name not in ("tokens", "models"):

@@ -21,6 +21,7 @@ from scheduler.api import create_app, webhooks
 from scheduler.api.config import ApiSettings
 from scheduler.tokens import create_link
 from store import ledger
+from store.settings import Settings
 from tests.service.api.conftest import World
 
 
@@ -196,7 +197,7 @@ def test_uploads_become_an_interactive_job_and_bombs_do_not(one_world: World) ->
     assert sent.status_code == 201, sent.text
     job = sent.json()["job"]
     assert job["queue"] == "interactive"
-    (kept,) = one_world.bucket.list(job["dataset"].partition("/gfi-api/")[2])
+    (kept,) = one_world.bucket.list(f"uploads/{job['dataset'].removeprefix('upload:')}/")
     assert "passwd" in kept.key
     assert ".." not in kept.key
     for data, word in (
@@ -218,6 +219,41 @@ def test_uploads_become_an_interactive_job_and_bombs_do_not(one_world: World) ->
     assert expire(one_world.bucket, 24.0) == 0
     assert expire(one_world.bucket, -1.0) >= 1
     assert one_world.bucket.head(kept.key) is None
+
+
+def test_uploads_are_read_by_their_job_and_as_a_dataset_by_nobody(
+    one_world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GFI_DATASET_BUCKETS", "elsewhere")
+    monkeypatch.setenv("GFI_DATASET_S3_ACCESS_KEY", "another store's")
+    photograph = (one_world.photographs / one_world.names[0]).read_bytes()
+    with TestClient(create_app()) as client:
+        one_world.client, one_world.settings = client, Settings.load()
+        files = [("images", ("a.jpg", photograph, "image/jpeg"))]
+        sent = one_world.call("POST", "/v1/uploads", "submit", files=files, data={"model": "tiny"})
+        assert sent.status_code == 201, sent.text
+        job = sent.json()["job"]
+        (listed,) = open_source(job["dataset"], one_world.settings).list()  # as a worker does
+        assert open_source(job["dataset"], one_world.settings).fetch(listed.key).data == photograph
+        place = f"s3://gfi-api/uploads/{job['dataset'].removeprefix('upload:')}"
+        for spec in (job["dataset"], place, f"folder:{place}", "upload:../parts", "s3://gfi-api/parts"):
+            assert one_world.submit(dataset=spec).status_code == 422, spec
+            for path, body in (
+                ("/v1/datasets/preview", {"dataset": spec}),
+                ("/v1/datasets", {"name": "mine", "dataset": spec}),
+                ("/v1/jobs/test", {"dataset": spec, "model": "tiny"}),
+                ("/v1/jobs/estimate", {"dataset": spec, "model": "tiny"}),
+                (
+                    "/v1/schedules",
+                    {"name": "x", "cron": "0 2 * * *", "job": {"dataset": spec, "model": "tiny"}},
+                ),
+            ):
+                assert one_world.call("POST", path, "submit", json=body).status_code == 422, (path, spec)
+            photo = {"dataset": spec, "key": listed.key}
+            assert one_world.call("GET", "/v1/datasets/photo", params=photo).status_code == 422
+        one_world.call("DELETE", f"/v1/jobs/{job['id']}", "submit")
+        assert one_world.call("DELETE", f"/v1/jobs/{job['id']}/data", "submit").status_code == 200
+        assert not list(one_world.bucket.list(place.partition("gfi-api/")[2]))
 
 
 def test_a_test_explanation_takes_the_first_image(one_world: World) -> None:
