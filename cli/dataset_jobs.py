@@ -183,12 +183,14 @@ def job(job_id: str, wait: bool, as_json: bool) -> None:
     from cli.following import follow
     from cli.reporting import print_summary
     from cli.stack import open_stack
+    from store import queries
 
     _, database = open_stack()
     if wait:
         follow(database, job_id, quiet=as_json)
     if as_json:
-        emit(_job_json(database, job_id))
+        job_id = queries.get_job(database, job_id).id
+        emit(_job_json(database, job_id) | {"failures": queries.failures(database, job_id)})
     else:
         print_summary(database, job_id)
 

@@ -11,6 +11,7 @@ from store import queries
 from store.database import Database
 from store.objects import Bucket
 from store.settings import Settings
+from store.tables import UNUSABLE, ShardState
 
 
 def print_summary(database: Database, job_id: str) -> None:
@@ -39,6 +40,14 @@ def print_summary(database: Database, job_id: str) -> None:
     counts = [(status_words(status), count) for status, count in summary.counts.items() if count]
     click.echo("")
     table("", ("status", "images"), counts, "no results yet")
+    failures = [
+        (each["error_class"] or each["status"], each["images"], each["example"])
+        for each in queries.failures(database, job.id)
+        if each["status"] in (*UNUSABLE, ShardState.FAILED)
+    ]
+    if failures:
+        click.echo("")
+        table("", ("failed by class", "images", "for example"), failures, "")
     means = [
         (
             each.words,
