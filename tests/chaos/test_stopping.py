@@ -140,3 +140,7 @@ def test_a_shard_that_always_fails_is_given_up_listed_and_can_be_retried(house: 
     (failure,) = queries.failures(house.database, job)
     assert (failure["status"], failure["error_class"], failure["images"]) == ("failed", "internal", 40)
     assert "RuntimeError" in (record.error or "")
+    told = gfi("job", job, house=house)
+    assert "internal" in told.partition("failed by class")[2], told
+    assert "is planning again" in gfi("retry", job, "--class", "internal", house=house)
+    ledger.cancel_job(house.database, job)
