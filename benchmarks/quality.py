@@ -137,7 +137,8 @@ def optimised(classifier: Classifier, recipe: Recipe, images: Tensor, targets: T
     size = (images.shape[2], images.shape[3])
     box = (0.0, 0.0, float(size[1]), float(size[0]))
     items = (Item(i, Prepared(x, None, size, box), int(targets[i])) for i, x in enumerate(images))
-    drawn = [interpolation.draw(e.grid, size, recipe.align_corners) for e in engine.explain_many(items)]
+    done = sorted(engine.explain_many(items), key=lambda e: e.index)
+    drawn = [interpolation.draw(e.grid, size, recipe.align_corners) for e in done]
     return torch.from_numpy(np.stack(drawn)).unsqueeze(1)
 
 

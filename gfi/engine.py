@@ -36,6 +36,7 @@ from gfi.errors import MethodError, OutOfMemory, Stopped
 from gfi.inversion import Fate, Inversion, Outcome
 from gfi.layer_names import Layers
 from gfi.layers import Chosen, rectified
+from gfi.memory import fitting_batch
 from gfi.network import Network
 from gfi.preprocess import Prepared
 from gfi.recipes import Recipe
@@ -51,10 +52,8 @@ TARGET_KEPT = 0.1
 """Where the target was the prediction and the kept image has less than this share of its probability, the
 mask does not explain it: status `target_lost`."""
 
-DEFAULT_BATCH = 4
-"""On a CPU the time an image takes hardly depends on the batch (EfficientNet-Lite0, `paper`, one core: 11.3,
-10.0, 10.8, 12.0 s at 1, 2, 4, 8), while memory (2 GB at 8) and the padding of the last batch grow with it. A
-GPU wants more."""
+
+_FITTING: dict[tuple[object, ...], int] = {}
 
 
 @dataclass(frozen=True)
@@ -126,16 +125,18 @@ class Engine:
         recipe: Recipe,
         layers: Layers | None = None,
         device: str | torch.device = "cpu",
-        batch: int = DEFAULT_BATCH,
+        batch: int | None = None,
         dtype: torch.dtype = torch.float32,
     ) -> None:
-        """layers: replaces the network's own choice. batch: images optimised together, at least 1."""
-        if batch < 1:
+        """layers: replaces the network's own choice. batch: images optimised together, at least 1; None takes
+        what the device's free memory allows (`gfi.memory`), and `profile` says what that was.
+        """
+        if batch is not None and batch < 1:
             raise MethodError(f"a batch holds at least one image, not {batch}")
         self.device = _device(device)
         self.classifier = classifier
         self.recipe = recipe
-        self.batch = batch
+        self.batch = batch or 1
         self.dtype = dtype
         self.chosen = Chosen(layers, "given") if layers else classifier.chosen(recipe)
         with self._memory():
@@ -144,6 +145,8 @@ class Engine:
             self.network = Network(classifier, self.chosen.layers, self.device, dtype, channels_last=nhwc)
         self._refuse_signed()
         self._threads = torch.get_num_threads()
+        if batch is None:
+            self.batch = self._fitting_batch()
 
     @property
     def layers(self) -> Layers:
@@ -158,6 +161,22 @@ class Engine:
             self.classifier.digest, kind, str(self.dtype).removeprefix("torch."), self._threads,
             self.classifier.preprocess.size, self.batch,
         )  # fmt: skip
+
+    def _fitting_batch(self) -> int:
+        """What fits, found once a process for this model, method, device and resolution."""
+        shape = (self.classifier.preprocess.channels, *self.classifier.preprocess.size)
+        key = (
+            self.classifier.digest,
+            self.recipe.digest(),
+            str(self.layers),
+            str(self.device),
+            self.dtype,
+            shape,
+        )
+        if key not in _FITTING:
+            with self._memory(), self._exact():
+                _FITTING[key] = fitting_batch(self.network, self.recipe, shape, self.device)
+        return _FITTING[key]
 
     def check(self, item: Item) -> None:
         """Raise MethodError if `item` does not fit the classifier; `explain_many` does so too."""

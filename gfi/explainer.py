@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from gfi import classifiers, interpolation
 from gfi.classifiers import Classifier, Output
-from gfi.engine import DEFAULT_BATCH, Engine, Explanation, Item, Progress
+from gfi.engine import Engine, Explanation, Item, Progress
 from gfi.errors import MethodError
 from gfi.layer_names import Layers
 from gfi.preprocess import Prepared, Preprocess
@@ -35,15 +35,15 @@ class GuidedFeatureInversion:
         net: nn.Module | Classifier,
         preset: str | Recipe = "paper",
         layers: Layers | str | None = None,
-        batch: int = DEFAULT_BATCH,
+        batch: int | None = None,
         output: Output = "softmax",
         preprocess: Preprocess | None = None,
     ) -> None:
         """net: images (N, C, H, W) to outputs (N, K), or a loaded `Classifier`.
 
         layers: `L0,L1` (see `gfi.layer_names`) instead of the automatic choice. batch: images optimised
-        together; part of the execution profile, so results between two batch sizes differ. output and
-        preprocess describe a bare module; preprocess matters only to the fill "mean".
+        together, None: as many as fit; part of the execution profile, so results between two batch sizes differ.
+        output and preprocess describe a bare module; preprocess matters only to the fill "mean".
         """
         self.net = net
         self.recipe = recipe(preset) if isinstance(preset, str) else preset
@@ -89,7 +89,7 @@ class GuidedFeatureInversion:
             Item(i, Prepared(image, fill, size, (0.0, 0.0, float(size[1]), float(size[0]))), targets[i])
             for i, (image, fill) in enumerate(zip(inputs.detach(), fills, strict=True))
         ]
-        return list(self.engine(inputs).explain_many(items))
+        return sorted(self.engine(inputs).explain_many(items), key=lambda e: e.index)
 
     def engine(self, inputs: Tensor) -> Engine:
         """The engine that inputs of this shape, dtype and device go through; it knows layers and profile."""
@@ -134,11 +134,11 @@ def explain_many(
     target: int | None = None,
     layers: Layers | str | None = None,
     device: str | torch.device = "cpu",
-    batch: int = DEFAULT_BATCH,
+    batch: int | None = None,
     progress: Callable[[Progress], None] | None = None,
     stop: threading.Event | None = None,
 ) -> Iterator[Explanation]:
-    """Explain a stream of photographs (H, W, 3) uint8, in order; index counts them from 0.
+    """Explain a stream of photographs (H, W, 3) uint8 as they are done; index counts them from 0.
 
     classifier: a `Classifier` or a reference for `gfi.load`. For targets of their own, prepared elsewhere or
     in other threads, feed `Item`s to `Engine.explain_many` instead.

@@ -7,7 +7,7 @@ import structlog
 import torch
 
 from gfi.classifiers import Classifier, load
-from gfi.engine import DEFAULT_BATCH, Engine
+from gfi.engine import Engine
 from gfi.errors import MethodError
 from gfi.layer_names import Layers
 from gfi.recipes import Recipe
@@ -56,7 +56,7 @@ class Engines:
             )
             if threads is not None:
                 torch.set_num_threads(threads)
-            engine = Engine(classifier, recipe, layers, device=self._device, batch=batch or DEFAULT_BATCH)
+            engine = Engine(classifier, recipe, layers, device=self._device, batch=batch)
             while len(self._engines) >= KEPT:
                 self._engines.pop(next(iter(self._engines)))
         self._engines[key] = engine

@@ -1,0 +1,160 @@
+"""Does the house keep the engine busy? The real pipeline on 2,000 real JPEGs, with a clocked engine: `make bench-service`.
+
+Everything is what `gfi up` starts - Valkey, SeaweedFS, SQLite, scheduler, planner, API, one worker - but for one method:
+the worker's engine waits for its clock where it would optimise, as a host waits for its GPU, 100 images a second.
+Reading, decoding, resizing, packing, uploading, committing are real, on the same cores, and should hide behind the
+clock.
+
+    engine rate    2,000 / seconds that the clock asks for
+    service rate   2,000 / seconds from the end of planning to the job's end, as the ledger has them
+
+A small job goes first, so that the network is loaded. Photographs: those of ../shared/data/photographs where it is
+there, else the shipped samples, each cut a little differently and written as JPEG of quality 90.
+Writes benchmarks/results/service.json: `images, engine_images_per_s, service_images_per_s, service_over_engine`.
+"""
+
+import argparse
+import itertools
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+import samples
+from benchmarks.engine import cpu_name
+from benchmarks.quality import SHARED
+from cli.children import popen
+from cli.stack import Stack
+from gfi.engine import Engine, Explanation, Item, Progress
+from gfi.errors import Stopped
+
+RATE = 100.0
+IMAGES = 2_000
+BATCH = 8
+STEPS = 8
+GRID = (14, 14)
+OUT = Path(__file__).parent / "results" / "service.json"
+
+
+class Clocked(Engine):
+    """The real engine, its network loaded, but for the optimiser: a batch takes the time the clock gives it."""
+
+    def explain_many(
+        self,
+        items: Iterable[Item],
+        progress: Callable[[Progress], None] | None = None,
+        stop: threading.Event | None = None,
+    ) -> Iterator[Explanation]:
+        stream, steps = iter(items), 0
+        while group := list(itertools.islice(stream, self.batch)):
+            due = time.monotonic()
+            for _ in range(STEPS):
+                due += len(group) / RATE / STEPS
+                time.sleep(max(0.0, due - time.monotonic()))
+                steps += 1
+                if progress is not None:
+                    progress(Progress(steps, tuple(item.index for item in group)))
+                if stop is not None and stop.is_set():
+                    raise Stopped("stopped")
+            for item in group:
+                grid = np.random.default_rng(item.index).random(GRID, np.float32)
+                yield Explanation(
+                    item.index, 0, 0, 0.9, 0.8, 0.1, grid, STEPS, "ok", 0.5, 0.0, "input blurred"
+                )
+
+
+def worker() -> None:
+    """A worker as `gfi worker` starts it, with the clocked engine."""
+    from celery.__main__ import main as celery
+
+    from workers import engines
+
+    engines.Engine = Clocked  # type: ignore[misc]
+    sys.argv = ["celery", "-A", "workers.app", "worker", "--pool", "threads", "--concurrency", "1",
+                "--queues", "explain,interactive", "--without-gossip", "--without-mingle", "--without-heartbeat",
+                "--loglevel", "WARNING"]  # fmt: skip
+    celery()
+
+
+def photographs(folder: Path, count: int) -> None:
+    """`count` JPEGs cut from real photographs, no two alike."""
+    source = SHARED if SHARED.is_dir() else samples.path()
+    files = sorted(f for f in source.iterdir() if f.suffix.lower() in (".jpg", ".jpeg", ".png"))
+    folder.mkdir(parents=True)
+    for number, file in zip(range(count), itertools.cycle(files), strict=False):
+        image = Image.open(file).convert("RGB")
+        image.thumbnail((560, 560))
+        shift = number // len(files)
+        image = image.crop((shift, shift // 2, image.width - shift % 7, image.height - shift % 5))
+        image.save(folder / f"{number:05}.jpg", quality=90)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--images", type=int, default=IMAGES)
+    parser.add_argument("--output", type=Path, default=OUT)
+    parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.worker:
+        return worker()
+    with tempfile.TemporaryDirectory() as work:
+        print(f"writing {options.images} photographs", flush=True)
+        photographs(Path(work) / "photographs", options.images)
+        photographs(Path(work) / "few", BATCH)
+        home = Path(work) / "home"
+        environment = {**os.environ, "GFI_HOME": str(home), "GFI_THREADS": "1"}
+        os.environ |= environment
+        stack = Stack(home, workers=0, say=print)
+        stack.start()
+        log = (home / "logs" / "clocked.log").open("ab")
+        clocked = popen(
+            [sys.executable, "-m", "benchmarks.service", "--worker"],
+            env=environment,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            explain(Path(work) / "few", environment)
+            row = explain(Path(work) / "photographs", environment)
+        finally:
+            clocked.terminate()
+            clocked.wait(60)
+            stack.stop()
+    options.output.write_text(json.dumps([row], indent=1) + "\n")
+    print(json.dumps(row))
+
+
+def explain(folder: Path, environment: dict[str, str]) -> dict[str, Any]:
+    """One job to its end; its row of service.json."""
+    done = subprocess.run(
+        [sys.executable, "-m", "cli.main", "submit", "--dataset", str(folder), "--batch", str(BATCH), "--save", "none",
+         "--wait", "--json"],
+        env=environment, stdout=subprocess.PIPE, text=True, check=True,
+    )  # fmt: skip
+    job = json.loads(done.stdout)
+    progress = job["progress"]
+    images = progress["done"]
+    took = job["finished_at"] - job["planned_at"]
+    return {
+        "images": images,
+        "device": cpu_name(),
+        "engine_images_per_s": RATE,
+        "service_images_per_s": round(images / took, 2),
+        "service_over_engine": round(images / took / RATE, 3),
+        "seconds": round(took, 1),
+    }
+
+
+if __name__ == "__main__":
+    main()
