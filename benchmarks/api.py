@@ -39,10 +39,12 @@ _CONFIG = {
 
 _FILL = """
 INSERT INTO results (job_id, row, method, target_rank, status, key, version, target, prediction, probability, kept,
-  removed, iterations, area, deletion, insertion, part_id, part_row, shard_id, fence, created_at)
+  removed, iterations, area, deletion, insertion, average_drop, energy_in_box, pointing_hit, pointing_hit_0,
+  part_id, part_row, shard_id, fence, created_at)
 SELECT '{job}', n, 'gfi', 0, CASE WHEN n % 97 = 0 THEN 'error' WHEN n % 13 = 0 THEN 'target_lost' ELSE 'ok' END,
   'class' || n % 1000 || '/photograph-' || n || '.jpg', 'v', n % 1000, (n * 7) % 1000, random(), random(), random(), 80,
-  random(), random(), random(), 'part' || n / 512, n % 512, 'shard' || n / 512, 1, 1.8e9
+  random(), random(), random(), random(), CASE WHEN n % 3 = 0 THEN random() END, n % 2, n % 5 / 4,
+  'part' || n / 512, n % 512, 'shard' || n / 512, 1, 1.8e9
 FROM generate_series(0, {rows} - 1) AS n
 """
 _SHARDS = """
@@ -126,17 +128,48 @@ def pages(client: httpx.Client, job: str, figures: Figures) -> None:
     for what, params in (
         ("status error", {"status": "error"}),
         ("predicted class 7", {"prediction": 7}),
-        ("sorted by insertion", {"sort": "insertion", "descending": True}),
         ("insertion at least 0.999", {"metric": "insertion", "at_least": 0.999}),
         ("name contains 99999", {"search": "99999"}),
     ):
         figures.add(f"gallery, {what}", RESULTS, timed(client, base, limit=200, **params)[0], None)
+    sorted_pages(client, base, figures)
     times, listed = timed(client, "/v1/jobs")
     assert len(listed["items"]) == 50
     figures.add("jobs, a page of 50", JOBS, times, 100.0)
     times, listed = timed(client, "/v1/jobs", after=encode_cursor([listed["items"][-1]["id"]]))
     figures.add("jobs, the next page", JOBS, times, 100.0)
     figures.add("job, with its progress", RESULTS, timed(client, f"/v1/jobs/{job}")[0], None)
+
+
+def sorted_pages(client: httpx.Client, base: str, figures: Figures) -> None:
+    """The first page by every number a gallery offers, which is the slowest; and pages behind it."""
+    from scheduler.api.schemas import encode_cursor
+    from store.tables import NUMBERS
+
+    slowest: tuple[str, list[float]] = ("", [0.0])
+    for name in NUMBERS:
+        for descending in (False, True):
+            times, page = timed(client, base, limit=200, sort=name, descending=descending)
+            assert len(page["items"]) == 200
+            numbers = [item[name] for item in page["items"]]
+            assert numbers == sorted(numbers, key=lambda n: (n is None, -n if descending and n else n or 0))
+            if statistics.median(times) > statistics.median(slowest[1]):
+                slowest = (name, times)
+    figures.add(f"gallery by any number, first page (slowest: {slowest[0]})", RESULTS, slowest[1], 200.0)
+    goal = max(200.0, 1.2 * statistics.median(slowest[1]) * 1000)
+    for name, value in (("insertion", 0.9), ("iterations", 80), ("pointing_hit", 1.0), ("entropy", None)):
+        place = encode_cursor([value, 900_000, "gfi", 0])
+        times, _ = timed(client, base, limit=200, sort=name, after=place)
+        figures.add(f"gallery by {name}, a page far behind", RESULTS, times, goal)
+    filtered = {"sort": "insertion", "descending": True, "limit": 200}
+    for what, more in (
+        ("of class 7", {"prediction": 7}),
+        ("not settled", {"status": "not_settled"}),
+        ("name contains 99999", {"search": "99999"}),
+    ):
+        figures.add(
+            f"gallery by insertion, {what}", RESULTS, timed(client, base, **filtered, **more)[0], None
+        )
 
 
 async def streams(url: str, token: str, job: str, figures: Figures) -> None:

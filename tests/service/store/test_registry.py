@@ -2,6 +2,7 @@
 
 import time
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -9,9 +10,9 @@ import sqlalchemy as sa
 from store import ledger, queries
 from store.database import Database
 from store.errors import Conflict, LimitExceeded, NotFound, StoreError
-from store.records import JobSpec
-from store.tables import ControlKind, ImageStatus, firings, tokens
-from tests.service.store.acting import claim, claim_task, commit, finish_all, plan, submit
+from store.records import JobSpec, ResultRecord
+from store.tables import METRICS, ControlKind, ImageStatus, firings, tokens
+from tests.service.store.acting import claim, claim_task, commit, finish_all, part, plan, submit
 
 
 def test_a_firing_starts_one_job_however_many_schedulers_see_it_due(database: Database) -> None:
@@ -146,9 +147,6 @@ def test_a_sweep_waits_once(database: Database) -> None:
 def test_pages_by_key_show_every_result_once_in_any_order(database: Database) -> None:
     job = plan(database, total=25, size=25)
     held = claim(database)
-    from store.records import ResultRecord
-    from tests.service.store.acting import part
-
     rows = [
         ResultRecord(
             row=row,
@@ -179,6 +177,53 @@ def test_pages_by_key_show_every_result_once_in_any_order(database: Database) ->
     assert len(list(queries.iterate_results(database, job, limit=7))) == 7
     with pytest.raises(StoreError, match="cannot be sorted"):
         queries.list_results(database, job, sort="key; DROP TABLE jobs")
+
+
+def test_a_page_in_any_order_is_read_from_an_index(database: Database) -> None:
+    statements: list[tuple[str, Any]] = []
+    job = _a_thousand_results(database)
+    sa.event.listen(
+        database.engine, "before_cursor_execute", lambda *given: statements.append((given[2], given[3]))
+    )
+    for sort in queries.SORTABLE:
+        for descending in (False, True):
+            page = queries.list_results(
+                database, job, filters=queries.Filters(), sort=sort, descending=descending, limit=5
+            )
+            deep = queries.page_key(page[-1], sort)
+            queries.list_results(database, job, sort=sort, descending=descending, limit=5, after=deep)
+    asked = [each for each in statements if each[0].startswith("SELECT results")]
+    assert len(asked) >= 4 * len(queries.SORTABLE)
+    for statement, values in asked:
+        with database.read() as connection:
+            explain = "EXPLAIN QUERY PLAN " if database.is_sqlite else "EXPLAIN "
+            if not database.is_sqlite:  # a thousand rows are sorted as quickly; make bench-api has a million
+                connection.exec_driver_sql("SET LOCAL enable_sort = off")
+                connection.exec_driver_sql("SET LOCAL enable_seqscan = off")
+            plan = "\n".join(str(row) for row in connection.exec_driver_sql(explain + statement, values))
+        if " IS NOT NULL" in statement:
+            assert "ix_results_by_" in plan, plan
+        assert "USE TEMP B-TREE FOR ORDER BY" not in plan, plan
+        assert "'Sort" not in plan, (
+            plan
+        )  # a few equal numbers may be sorted (Incremental Sort), never the job
+
+
+def _a_thousand_results(database: Database) -> str:
+    job = plan(database, total=1000, size=1000)
+    held = claim(database)
+    rows = [
+        ResultRecord(
+            row=row, key=f"{row}", status=ImageStatus.OK, prediction=row % 4, area=row / 1000, probability=0.5,
+            kept=row % 7 / 7, removed=row % 9 / 9, iterations=80,
+            metrics=dict.fromkeys(METRICS, row * 7 % 501 / 501),
+        )
+        for row in range(1000)
+    ]  # fmt: skip
+    assert ledger.commit_shard(database, held, 1000, part(held, 1000), rows)
+    with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.exec_driver_sql("ANALYZE")
+    return job
 
 
 def test_jobs_are_found_by_the_beginning_of_their_id_and_paged_newest_first(database: Database) -> None:
