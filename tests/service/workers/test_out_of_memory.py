@@ -1,0 +1,127 @@
+"""A device that cannot hold the batch: the shard starts again with a smaller one, and no image is lost."""
+
+import shutil
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+import samples
+from cli.models import register
+from cli.servers import Server
+from gfi.inversion import Inversion
+from scheduler import control, submission
+from store import ledger, queries
+from tests.servers import Sqlite
+from tests.service.store.test_objects import settings_for
+from workers.services import Services
+from workers.shard import explain_shard
+
+NET = """
+from tests.unit.gfi.networks import Small
+
+def build():
+    return Small()
+"""
+MODEL = """
+architecture = "file:net.py:build"
+weights = "seed:0"
+[input]
+size = 32
+"""
+PHOTOGRAPHS = 7
+
+
+@pytest.fixture
+def services(s3: Server, sqlite_files: Sqlite, tmp_path: Path) -> Iterator[Services]:
+    """A worker in this process, and a folder of photographs beside it."""
+    folder = tmp_path / "photographs"
+    folder.mkdir()
+    for file in sorted(samples.path().glob("*.jpg"))[:PHOTOGRAPHS]:
+        shutil.copy(file, folder)
+    models = tmp_path / "models"
+    models.mkdir()
+    (models / "net.py").write_text(NET)
+    (models / "small.toml").write_text(MODEL)
+    url = sqlite_files.create()
+    settings = settings_for(s3.url, s3_bucket="memory-tests", database_url=url, redis_url="redis://127.0.0.1:1",
+                            models_dir=models, dataset_roots=(tmp_path,))  # fmt: skip
+    here = Services(settings, threads=1)
+    here.bucket.ensure()
+    register(here.database, settings, "small")
+    yield here
+    here.database.dispose()
+    sqlite_files.drop(url)
+
+
+def submit(services: Services, **request: object) -> str:
+    """A planned job over the photographs."""
+    asked = submission.request_from(
+        dataset=str(services.settings.dataset_roots[0] / "photographs"), model="small", target="predicted",
+        preset="tuned", overrides={"steps_class": 16}, **request,
+    )  # fmt: skip
+    job = submission.submit(services.database, services.settings, asked, new=True).job_id
+    planner = control.Services(services.settings, services.database, services.bucket)
+    claim = ledger.claim_control(services.database, "planner", 60)
+    assert claim is not None
+    assert "images in shards" in control.perform(planner, claim, threading.Event())
+    return job
+
+
+def explain(services: Services) -> str:
+    """What became of the one shard."""
+    claim = ledger.claim_shard(services.database, "worker", "explain", 60)
+    assert claim is not None
+    return explain_shard(services, claim)
+
+
+def test_a_smaller_batch_is_a_new_profile_and_no_image_is_lost(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step, tried = Inversion.step, []
+
+    def step_with_room_for_two(self: Inversion) -> None:
+        tried.append(self.batch)
+        if self.batch > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        step(self)
+
+    monkeypatch.setattr(Inversion, "step", step_with_room_for_two)
+    job = submit(services, batch=8)
+    assert explain(services) == "done"
+    assert list(dict.fromkeys(tried)) == [8, 4, 2]
+    found = queries.get_job(services.database, job)
+    assert found.profile is not None
+    assert found.profile["batch"] == 2
+    rows = queries.job_progress(services.database, job).by_status
+    assert sum(rows.values()) == rows["ok"] + rows["target_lost"] == PHOTOGRAPHS
+    # Remembered: the next job of this model does not try again what did not fit.
+    tried.clear()
+    submit(services, batch=8)
+    assert explain(services) == "done"
+    assert set(tried) == {2}
+
+
+def test_where_not_even_one_image_fits_the_shard_is_given_back_and_says_so(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(self: Inversion) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(Inversion, "step", full)
+    job = submit(services, batch=2)
+    assert explain(services) == "released"
+    (shard,) = queries.list_shards(services.database, job)
+    assert "out of memory with 1 image a batch; use a smaller input or network" in str(shard)
+    assert queries.job_progress(services.database, job).done == 0
+
+
+def test_images_that_settle_early_are_all_recorded(services: Services) -> None:
+    """They come out of order, and their part holds them in the manifest's."""
+    job = submit(services, batch=2)
+    assert explain(services) == "done"
+    rows = queries.list_results(services.database, job, limit=50)
+    assert [row["row"] for row in rows] == list(range(PHOTOGRAPHS))
+    assert {row["iterations"] for row in rows} <= {8, 16}
