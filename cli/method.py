@@ -65,6 +65,7 @@ def layers(model: str, every: bool, as_json: bool) -> None:
     """List the layers of MODEL, with those the presets choose."""
     from gfi.classifiers import describe_layers, load
     from gfi.errors import MethodError
+    from gfi.layer_names import TOKENS
     from gfi.recipes import PRESETS
     from store.settings import Settings
 
@@ -87,10 +88,16 @@ def layers(model: str, every: bool, as_json: bool) -> None:
             }
         )
         return
+    last = {call.name: call for call in classifier.calls}
     rows = [
-        (name, kind, "×".join(map(str, shape)), "≥ 0" if rectified else "signed")
+        (
+            name + TOKENS * last[name].tokens,
+            kind,
+            "×".join(map(str, shape)),
+            "≥ 0" if rectified else "signed",
+        )
         for name, kind, shape, rectified in described
-        if every or len(shape) == 3
+        if every or last[name].spatial
     ]
     table(model, ("layer", "type", "output", "values"), rows, "no spatial layer")
     for name, choice in chosen.items():

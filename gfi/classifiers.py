@@ -111,7 +111,8 @@ class Classifier:
     def record(self) -> dict[str, Any]:
         """All that rooms without torch must know, as JSON values.
 
-        `layers`: name, type, shape and whether already rectified, in call order; `chosen`: for each preset
+        `layers`: name, type, shape and whether already rectified, in call order, and `tokens` where the output
+        is a grid of them (`gfi.layer_names`); `chosen`: for each preset
         the layers and how they were found ("preset", "automatic", "model"), or why there are none.
         """
         return {
@@ -124,12 +125,18 @@ class Classifier:
             "class_names": list(self.class_names),
             "wordnet_ids": list(self.wordnet_ids),
             "layers": [
-                {"name": name, "type": kind, "shape": list(shape), "rectified": positive}
-                for name, kind, shape, positive in describe_layers(self)
+                {"name": name, "type": kind, "shape": list(shape), "rectified": positive} | tokens
+                for (name, kind, shape, positive), tokens in zip(
+                    describe_layers(self), self._tokens(), strict=True
+                )
             ],
             "chosen": {name: self._choice_record(recipe) for name, recipe in PRESETS.items()},
             "parameters": sum(p.numel() for p in self.module.parameters()),
         }
+
+    def _tokens(self) -> list[dict[str, bool]]:
+        last = {call.name: call for call in self.calls}
+        return [{"tokens": True} if call.tokens else {} for call in last.values()]
 
     def _choice_record(self, recipe: Recipe) -> dict[str, Any]:
         try:

@@ -1,10 +1,14 @@
 """Layers by name: how they are written, and what to say when there is no such layer. Loads no torch.
 
 A layer is a module's dotted path as `named_modules` gives it; the suffix `:relu` rectifies its output,
-max(f, 0). A module that runs several times in one pass means its last call.
+max(f, 0), and `:tokens` lays the tokens of a transformer out as a map. A module that runs several times in one
+pass means its last call.
 
     features.36                 the output of that module
     layer4.1.bn1:relu           its positive part
+    features.7.1.mlp.1:tokens   Swin, (h, w, D) as (D, h, w)
+    encoder.layers.encoder_layer_11.ln_1:tokens:relu
+                                ViT, (1+h·w, D) as (D, h, w) without the class token, its positive part
 
 A choice is written `L0` (both layers alike) or `L0,L1`; channels of several layers together make the mask
 when they are joined by `+`: `L0,L1+L1b`.
@@ -13,19 +17,30 @@ when they are joined by `+`: `L0,L1+L1b`.
 import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from gfi.errors import MethodError
 
 RELU = ":relu"
+TOKENS = ":tokens"
 
 
-def split(layer: str) -> tuple[str, bool]:
-    """("features.34", True) from "features.34:relu"; raises MethodError on any other suffix."""
+class Written(NamedTuple):
+    """What a layer's text says."""
+
+    name: str
+    tokens: bool
+    """Its output is a grid of tokens, to be laid out as a map."""
+    rectify: bool
+    """Its positive part is meant."""
+
+
+def split(layer: str) -> Written:
+    """("features.34", False, True) from "features.34:relu"; raises MethodError on any other suffix."""
     name, colon, suffix = layer.partition(":")
-    if not name or (colon and suffix != RELU[1:]):
-        raise MethodError(f"layer `{layer}` is not of the form NAME or NAME{RELU}")
-    return name, bool(colon)
+    if not name or colon + suffix not in ("", RELU, TOKENS, TOKENS + RELU):
+        raise MethodError(f"layer `{layer}` is not of the form NAME, NAME{RELU} or NAME{TOKENS}{RELU}")
+    return Written(name, suffix.startswith(TOKENS[1:]), suffix.endswith(RELU[1:]))
 
 
 @dataclass(frozen=True)
@@ -68,7 +83,7 @@ def check(layers: Layers, known: Sequence[tuple[str, str]], reference: str) -> N
     """Raise MethodError with near matches unless every layer is among `known`: (name, type) in call order."""
     names = [name for name, _ in known]
     for layer in layers.names:
-        name, _ = split(layer)
+        name = split(layer).name
         if name not in names:
             convolutions = [n for n, kind in known if "conv" in kind.lower() and "." not in kind]
             raise MethodError(not_found(name, names, convolutions, reference))

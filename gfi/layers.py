@@ -10,23 +10,29 @@ Any other CNN is looked at instead of known by name (`automatic`): one pass on n
 calls (`probe`), l0 is the last spatial map before pooling or the first fully connected layer, l1 the
 post-activation map one stage below it. The method needs features that are not negative - a sum with weights
 ≥ 0 can then only add evidence - so a map that is signed gets the suffix `:relu`.
+
+Transformers are read through their token grids, written with the suffix `:tokens`: (h, w, D) in Swin and inside
+ConvNeXt's blocks; (1+h·w, D) in ViT, without the class token. In a ViT the patch tokens behind the last attention
+are read by nobody, so l0 is the last normalisation whose patch tokens still reach the output.
 """
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
 from gfi import layer_names
 from gfi.errors import MethodError
-from gfi.layer_names import RELU, Layers
+from gfi.layer_names import RELU, TOKENS, Layers
 from gfi.recipes import Recipe
 
 ACTIVATION = re.compile(r"relu|elu|silu|gelu|swish|mish|softplus|celu", re.IGNORECASE)
 POOLING = re.compile(r"adaptive|global", re.IGNORECASE)
 PRODUCER = re.compile(r"conv|norm", re.IGNORECASE)
+CHANNELS_LAST = ("Linear", "LayerNorm")  # not LayerNorm2d, which takes maps
+MOST_EXTRA_TOKENS = 8  # a class token, one for distillation, a few registers; they stand before the patches
 
 
 @dataclass(frozen=True)
@@ -46,31 +52,49 @@ class Call:
     """Identity of the output tensor: calls with equal values handed on one tensor."""
     inputs: int
     """Identity of the first input tensor."""
+    grid: tuple[int, int] | None = None
+    """(h, w) where the output is a map or a grid of tokens."""
+    tokens: bool = False
+    """The output is a grid of tokens: (h, w, D), or (N, D) whose last h·w rows are the patches."""
+    unread: bool = False
+    """Tokens with a class token whose patches the output does not depend on."""
 
     @property
     def spatial(self) -> bool:
-        """(C, h, w) with more than one cell: a map."""
-        return len(self.shape) == 3 and self.shape[1] * self.shape[2] > 1
+        """A map or a grid of tokens of more than one cell."""
+        return self.grid is not None and self.grid[0] * self.grid[1] > 1
+
+    @property
+    def extra(self) -> int:
+        """Tokens that are no patches."""
+        if self.grid is None or not self.tokens or len(self.shape) == 3:
+            return 0
+        return self.shape[0] - self.grid[0] * self.grid[1]
+
+    @property
+    def layer(self) -> str:
+        """The layer as it is written to weigh its channels: the name, and what makes it a map that is not negative."""
+        return self.name + TOKENS * self.tokens + RELU * self.signed
 
 
-@torch.no_grad()
 def probe(module: nn.Module, channels: int, size: tuple[int, int]) -> tuple[list[Call], Tensor]:
     """Every call whose output is a tensor, in order of completion, and the output (1, K), on seeded noise.
 
     A module that runs several times appears several times.
     """
     calls: list[Call] = []
-    alive: list[object] = []  # identities stay unique while the tensors live
+    outputs: list[Tensor] = []  # of the calls; identities stay unique while the tensors live
+    sources: list[object] = []
 
     def watch(name: str) -> "torch.utils.hooks.RemovableHandle":
         def hook(module: nn.Module, inputs: tuple, output: object) -> None:
             if not isinstance(output, Tensor):
                 return
-            source = inputs[0] if inputs else None
-            alive.extend((output, source))
+            outputs.append(output)
+            sources.append(inputs[0] if inputs else None)
             calls.append(Call(
                 name, type(module).__name__, tuple(output.shape[1:]), bool((output < 0).any()),
-                not any(module.children()), id(output), id(source),
+                not any(module.children()), id(output), id(sources[-1]),
             ))  # fmt: skip
 
         return modules[name].register_forward_hook(hook)
@@ -80,7 +104,8 @@ def probe(module: nn.Module, channels: int, size: tuple[int, int]) -> tuple[list
     parameter = next(module.parameters(), torch.empty(0))
     noise = torch.randn((1, channels, *size), generator=torch.Generator().manual_seed(0)).to(parameter)
     try:
-        output = module(noise)
+        with torch.enable_grad():  # autograd knows what depends on the image
+            output = module(noise.requires_grad_().clone())
     except Exception as error:
         text = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise MethodError(
@@ -93,7 +118,59 @@ def probe(module: nn.Module, channels: int, size: tuple[int, int]) -> tuple[list
     if not isinstance(output, Tensor) or output.ndim != 2:
         shape = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
         raise MethodError(f"a classifier's output is one (N, classes) tensor, not {shape}")
-    return calls, output
+    calls = _with_grids(calls, size, [each.requires_grad for each in outputs])
+    unread = _unread(calls, outputs, sources, output)
+    return [replace(call, unread=i in unread) for i, call in enumerate(calls)], output.detach()
+
+
+def _with_grids(calls: Sequence[Call], size: tuple[int, int], of_the_image: Sequence[bool]) -> list[Call]:
+    """The calls with what their axes mean. size: (H, W) of the image.
+
+    Channels are the last axis wherever a fully connected layer or a LayerNorm gave the same shape. Such networks
+    also make windows, heads and tables of positions; a grid has the proportions of the image.
+    """
+    last = {call.shape for call in calls if call.kind in CHANNELS_LAST and len(call.shape) in (2, 3)}
+
+    def like_the_image(grid: tuple[int, int]) -> bool:
+        return abs(grid[0] * size[1] - grid[1] * size[0]) <= max(size)  # the rounding of one cell
+
+    found = []
+    latest: tuple[int, int] | None = None  # of the map that patches were cut from
+    for call, depends in zip(calls, of_the_image, strict=True):
+        shape, grid, tokens = call.shape, None, False
+        if len(shape) == 3 and depends:
+            tokens = shape in last
+            grid = (shape[0], shape[1]) if tokens else (shape[1], shape[2])
+            if last and max(grid) > 1 and not like_the_image(grid):
+                grid = None
+            elif not tokens and grid[0] * grid[1] > 1:
+                latest = grid
+        elif len(shape) == 2 and depends and latest is not None:
+            tokens = 0 <= shape[0] - latest[0] * latest[1] <= MOST_EXTRA_TOKENS
+            grid = latest if tokens else None
+        found.append(replace(call, grid=grid, tokens=tokens and grid is not None))
+    return found
+
+
+def _unread(
+    calls: Sequence[Call], outputs: Sequence[Tensor], sources: Sequence[object], output: Tensor
+) -> set[int]:
+    """Indices of the normalised tokens with a class token whose patches do not reach the head."""
+    which = [i for i, call in enumerate(calls) if call.extra and call.kind == "LayerNorm"]
+    if not which:
+        return set()
+    # What the head reads, rather than what it says: torchvision's ViT begins with a head of zeros.
+    end = next(
+        (i for i, call in enumerate(calls) if call.output == id(output) and call.kind == "Linear"), None
+    )
+    read = output if end is None else sources[end]
+    assert isinstance(read, Tensor)
+    some = torch.randn(read.shape, generator=torch.Generator().manual_seed(1)).to(read)
+    slopes = torch.autograd.grad(read, [outputs[i] for i in which], some, allow_unused=True)
+    return {
+        i for i, slope in zip(which, slopes, strict=True)
+        if slope is None or not slope[:, calls[i].extra :].any()
+    }  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -138,34 +215,39 @@ def preset(module: nn.Module) -> Layers | None:
 
 def automatic(calls: Sequence[Call]) -> Layers:
     """The last map, and the post-activation map before it, for a network nobody has chosen for."""
-    maps = [i for i, call in enumerate(calls) if call.spatial and not POOLING.search(call.kind)]
+    maps = [
+        i for i, call in enumerate(calls)
+        if call.spatial and not POOLING.search(call.kind)
+        and not (call.extra and (call.unread or call.kind != "LayerNorm"))
+    ]  # fmt: skip
     if not maps:
         raise MethodError("the network has no spatial feature map to explain with; name its layers")
     inverted = calls[maps[-1]]
+    assert inverted.grid is not None
+    height, width = inverted.grid
     before = [
-        i for i in maps
-        if calls[i].output != inverted.output
-        and calls[i].shape[1] >= inverted.shape[1] and calls[i].shape[2] >= inverted.shape[2]
+        i for i, call in enumerate(calls[: maps[-1]])
+        if call.spatial and call.output != inverted.output and not POOLING.search(call.kind)
+        and call.grid is not None and call.grid[0] >= height and call.grid[1] >= width
     ]  # fmt: skip
     found = _rectified_map(calls, before)
-    return Layers(inverted.name, (found or rectified(inverted.name, calls),))
+    return Layers(inverted.name + TOKENS * inverted.tokens, (found or inverted.layer,))
 
 
 def on_two_grids(inverted: str, calls: Sequence[Call]) -> Layers:
     """l1 of `tuned`: l0 itself and the last rectified map on the finer grid before it, if there is one."""
     own = rectified(inverted, calls)
-    end = max(i for i, call in enumerate(calls) if call.name == layer_names.split(inverted)[0])
-    if not calls[end].spatial:
+    end = max(i for i, call in enumerate(calls) if call.name == layer_names.split(inverted).name)
+    grid = calls[end].grid
+    if grid is None or not calls[end].spatial:
         raise MethodError(f"layer `{inverted}` is not a map; preset `tuned` starts from Grad-CAM's map there")
-    _, height, width = calls[end].shape
     finer = [
         i for i, call in enumerate(calls[:end])
-        if call.spatial and call.shape[1] > height and call.shape[2] > width
+        if call.grid is not None and call.grid[0] > grid[0] and call.grid[1] > grid[1]
         and call.leaf and (ACTIVATION.search(call.kind) or PRODUCER.search(call.kind))  # no padded map
     ]  # fmt: skip
     if finer:
-        _, tall, wide = calls[finer[-1]].shape
-        finer = [i for i in finer if calls[i].shape[1:] == (tall, wide)]
+        finer = [i for i in finer if calls[i].grid == calls[finer[-1]].grid]
     found = _rectified_map(calls, finer)
     return Layers(inverted, (own, found) if found else (own,))
 
@@ -178,15 +260,15 @@ def _rectified_map(calls: Sequence[Call], among: Sequence[int]) -> str | None:
         if not (call.leaf and ACTIVATION.search(call.kind)):
             continue
         if final[call.name] == i:
-            return rectified(call.name, calls)
+            return call.layer
         # An activation that runs again later can only be named by what fed this call of it.
         for j in reversed(range(i)):
             if calls[j].output == call.inputs and final[calls[j].name] == j:
-                return calls[j].name + RELU
+                return calls[j].name + TOKENS * calls[j].tokens + RELU
     for i in reversed(among):  # activations that are no modules: rectify what feeds them
         call = calls[i]
         if call.leaf and PRODUCER.search(call.kind) and final[call.name] == i:
-            return rectified(call.name, calls)
+            return call.layer
     return None
 
 
@@ -194,5 +276,5 @@ def rectified(layer: str, calls: Sequence[Call]) -> str:
     """`layer`, with the suffix `:relu` if its last call gave negative values."""
     if layer.endswith(RELU):
         return layer
-    last = next(call for call in reversed(calls) if call.name == layer)
+    last = next(call for call in reversed(calls) if call.name == layer_names.split(layer).name)
     return layer + RELU * last.signed

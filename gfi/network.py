@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from gfi import layer_names, masks
 from gfi.classifiers import Classifier
 from gfi.errors import MethodError
-from gfi.layer_names import Layers
+from gfi.layer_names import TOKENS, Layers
+from gfi.layers import Call
 from gfi.masks import Upsampling
 
 
@@ -42,13 +43,16 @@ class Network:
     ) -> None:  # fmt: skip
         layer_names.check(layers, [(c.name, c.kind) for c in classifier.calls], classifier.reference)
         self.layers = layers
+        calls = {call.name: call for call in classifier.calls}
+        self._grids = {layer: _grid(layer, calls[layer_names.split(layer).name]) for layer in layers.names}
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
         module = copy.deepcopy(classifier.module).eval().requires_grad_(False)
         self.module = module.to(device=device, dtype=dtype, memory_format=self.memory_format)  # type: ignore[call-overload]
+        self.dtype = dtype
         self._output = classifier.as_probabilities
         self._relative = classifier.output == "softmax"
         self._passes = {name: sum(c.name == name for c in classifier.calls) for name in
-                        (layer_names.split(layer)[0] for layer in layers.names)}  # fmt: skip
+                        (layer_names.split(layer).name for layer in layers.names)}  # fmt: skip
 
     @torch.no_grad()
     def examine(self, images: Tensor, centred: bool = False) -> Examined:
@@ -68,7 +72,8 @@ class Network:
         y: the network's outputs; before a softmax, which does not see what all share, less their mean. (On
         trained networks the mean is nearly zero. On random ones a class may otherwise have no evidence.)
         """
-        name, rectify = layer_names.split(self.layers.inverted)
+        layer = self.layers.inverted
+        name = layer_names.split(layer).name
         last: list[Tensor] = []
 
         def tap(module: nn.Module, inputs: tuple, output: Tensor) -> Tensor:
@@ -85,12 +90,12 @@ class Network:
                 (slopes,) = torch.autograd.grad(chosen, last[0])
         finally:
             handle.remove()
-        features = last[0].detach()
+        features, slopes = self._read(layer, last[0].detach()), _as_map(slopes, self._grids[layer])
         if features.ndim != 4:
             shape = "×".join(map(str, features.shape[1:]))
             raise MethodError(f"layer `{name}` gives {shape}; Grad-CAM's map is made from channels × h × w")
         weights = slopes.contiguous().mean((2, 3))
-        return masks.combine(weights, (features.relu() if rectify else features).contiguous())
+        return masks.combine(weights, features.contiguous())
 
     def inverted(self, images: Tensor) -> Tensor:
         """f^{l0} of images (B, C, H, W); nothing after l0 runs."""
@@ -120,7 +125,7 @@ class Network:
 
             return hook
 
-        names = {layer_names.split(layer)[0] for layer in layers}
+        names = {layer_names.split(layer).name for layer in layers}
         handles = [self.module.get_submodule(n).register_forward_hook(hook_for(n)) for n in names]
         logits = images
         try:
@@ -132,11 +137,40 @@ class Network:
                 handle.remove()
         found = {}
         for layer in layers:
-            name, rectify = layer_names.split(layer)
+            name = layer_names.split(layer).name
             if name not in outputs:
                 raise MethodError(f"layer `{name}` was not reached in this pass; name one that always runs")
-            found[layer] = outputs[name].relu() if rectify else outputs[name]
+            found[layer] = self._read(layer, outputs[name])
         return logits, found
+
+    def _read(self, layer: str, output: Tensor) -> Tensor:
+        """A module's output as the layer's suffixes say."""
+        features = _as_map(output, self._grids[layer])
+        return features.relu() if layer_names.split(layer).rectify else features
+
+
+def _grid(layer: str, call: Call) -> tuple[int, int] | None:
+    """(h, w) of a layer that is written with `:tokens`, otherwise None."""
+    shape = "×".join(map(str, call.shape))
+    if not layer_names.split(layer).tokens:
+        if call.tokens:  # h×w×D would be taken for D cells of h channels
+            raise MethodError(f"layer `{call.name}` gives tokens, {shape}; write `{call.name}{TOKENS}`")
+        return None
+    if not call.tokens:
+        raise MethodError(
+            f"layer `{call.name}` gives {shape}, which is no grid of tokens; leave `{TOKENS}` out"
+        )
+    return call.grid
+
+
+def _as_map(output: Tensor, grid: tuple[int, int] | None) -> Tensor:
+    """Tokens (B, h, w, D), or (B, N, D) whose last h·w are the patches, as a map (B, D, h, w); None: as it is."""
+    if grid is None:
+        return output
+    if output.ndim == 4:
+        return output.permute(0, 3, 1, 2)
+    patches = output[:, -grid[0] * grid[1] :]
+    return patches.transpose(1, 2).reshape(len(output), -1, *grid)
 
 
 def _side_by_side(maps: list[Tensor], centred: bool) -> Tensor:

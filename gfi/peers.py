@@ -230,7 +230,9 @@ def _slopes(
 
     With ":relu" A is rectified; the slope stays that of the map itself.
     """
-    name, rectify = layer_names.split(layer)
+    name, tokens, rectify = layer_names.split(layer)
+    if tokens:
+        raise MethodError(f"layer `{layer}`: the baselines read maps, no tokens")
     try:
         child = module.get_submodule(name)
     except AttributeError:

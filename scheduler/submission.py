@@ -131,10 +131,21 @@ def submit(
 
 def _spatial(layers: Layers, record: dict[str, Any]) -> None:
     """A mask is made from maps of more than one cell."""
-    shapes = {each["name"]: each["shape"] for each in record["layers"]}
+    described = {each["name"]: each for each in record["layers"]}
     for layer in layers.weighed:
-        shape = shapes[layer_names.split(layer)[0]]
-        if len(shape) != 3 or shape[1] * shape[2] < 2:
+        name, tokens, _ = layer_names.split(layer)
+        shape = described[name]["shape"]
+        if tokens != described[name].get("tokens", False):  # models registered before know of no tokens
+            suffix = layer_names.TOKENS
+            raise Invalid(
+                f"layer {name} of {record['reference']} "
+                + (
+                    f"gives no tokens; leave {suffix} out"
+                    if tokens
+                    else f"gives tokens; write {name}{suffix}"
+                )
+            )
+        if not tokens and (len(shape) != 3 or shape[1] * shape[2] < 2):
             size = "×".join(map(str, shape))
             raise Invalid(
                 f"layer {layer} of {record['reference']} gives {size}; a mask is made from channels × h × w"

@@ -130,12 +130,14 @@ def test_a_misspelt_layer_is_answered_with_near_matches_and_the_last_convolution
         MethodError, match=r"`features.99` does not exist in AlexNet.* features.10, .8, .6 — `gfi"
     ):
         network(alexnet, "features.99")
-    with pytest.raises(MethodError, match="not of the form NAME or NAME:relu"):
+    with pytest.raises(MethodError, match="not of the form NAME, NAME:relu or NAME:tokens:relu"):
         Layers.parse("features.3:gelu")
     for text in ("", "a,b,c", "a,", "a,+"):
         with pytest.raises(MethodError):
             Layers.parse(text)
-    assert split("features.34:relu") == ("features.34", True)
+    assert split("features.34:relu") == ("features.34", False, True)
+    assert split("encoder.ln:tokens") == ("encoder.ln", True, False)
+    assert split("encoder.ln:tokens:relu") == ("encoder.ln", True, True)
 
 
 def test_a_layer_that_gives_no_map_is_refused() -> None:
