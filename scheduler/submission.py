@@ -40,6 +40,7 @@ class JobRequest(BaseModel):
     (`gfi.layer_names`). target: `auto` (the label where it is a class of the
     model, else the predicted class), `predicted`, or one class for all images, by index, WordNet id or name.
     save: pictures written to the bucket beside the parts; None means `png` below 1,000 images.
+    webhook: an address the API has checked, told when the job ends.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -56,6 +57,7 @@ class JobRequest(BaseModel):
     queue: Literal["explain", "interactive"] = "explain"
     owner: str = Field(default="", max_length=200)
     batch: int | None = Field(default=None, ge=1, le=4096)
+    webhook: str | None = Field(default=None, max_length=2048)
 
 
 def request_from(**fields: Any) -> JobRequest:
@@ -109,6 +111,7 @@ def spec_of(
         owner=request.owner,
         idempotency_key=idempotency_key,
         new=new,
+        webhook=request.webhook,
     )
 
 

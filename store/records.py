@@ -55,6 +55,7 @@ class JobSpec:
     listing_digest: str | None = None  # of the data set's listing, when it is known before planning
     model: JSON | None = None  # the classifier's record, when it is registered
     new: bool = False  # start another even while the same one is active
+    webhook: str | None = None  # told when it ends; an address that was checked
 
     def to_json(self) -> JSON:
         """As a schedule keeps it."""

@@ -81,8 +81,6 @@ def submit_job(
     submitted = submit(
         here.database, here.settings, request, idempotency_key=idempotency_key, new=body.new
     )  # fmt: skip
-    if submitted.created and body.webhook is not None:
-        webhooks.remember(here.database, caller.name, submitted.job_id, body.webhook)
     job = queries.get_job(here.database, submitted.job_id)
     response.status_code = 201 if submitted.created else 200
     response.headers["Location"] = f"/v1/jobs/{job.id}"

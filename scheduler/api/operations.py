@@ -6,6 +6,7 @@ from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, Field
 
 from scheduler import schedules
+from scheduler.api import webhooks
 from scheduler.api.access import Admin, Reader, Submitter
 from scheduler.api.body import StrictRoute
 from scheduler.api.context import Here
@@ -56,11 +57,15 @@ class ScheduleOut(BaseModel):
     request: dict[str, Any]
     created_at: float
     next_at: float | None
+    has_webhook: bool
 
     @classmethod
     def of(cls, schedule: schedules.Schedule) -> "ScheduleOut":
-        """From the scheduler's."""
-        return cls(**{name: getattr(schedule, name) for name in cls.model_fields})
+        """From the scheduler's. A webhook's address may hold a secret: it is shown to nobody."""
+        request = dict(schedule.request)
+        told = request.pop("webhook", None) is not None
+        same = {name: getattr(schedule, name) for name in cls.model_fields if hasattr(schedule, name)}
+        return cls(**same | {"request": request, "has_webhook": told})
 
 
 @router.get("/schedules", tags=["schedules"], responses=documented())
@@ -71,9 +76,9 @@ def list_schedules(here: Here, caller: Reader) -> list[ScheduleOut]:
 
 @router.post("/schedules", tags=["schedules"], status_code=201, responses=documented(409, 413))
 def add_schedule(body: ScheduleIn, here: Here, caller: Submitter) -> ScheduleOut:
-    """Submit this job at these times; each firing is a job of its own."""
+    """Submit this job at these times; each firing is a job of its own and tells the webhook, if there is one."""
     if body.job.webhook is not None:
-        raise Refused(422, "job.webhook: scheduled jobs have no webhook")
+        webhooks.check(body.job.webhook, here.api)
     made = schedules.add(
         here.database, here.settings, body.name, body.cron, body.zone,
         resolved(here, body.job, caller.name), actor=caller.name,
@@ -106,6 +111,8 @@ class WorkerOut(BaseModel):
     rate: float | None
     memory_mib: float | None
     shard_id: str | None
+    job_id: str | None = Field(description="Whose shard that is.")
+    job_name: str | None
     clock_skew_s: float | None
     started_at: float
     seen_at: float

@@ -71,7 +71,7 @@ class JobIn(In):
 
     def request(self, owner: str) -> JobRequest:
         """As the submission takes it."""
-        fields = self.model_dump(exclude={"new", "webhook"})
+        fields = self.model_dump(exclude={"new"})
         return request_from(**fields | {"owner": owner})
 
 

@@ -1,8 +1,8 @@
 """Telling others that a job has ended: signed, retried, and never a way into the network behind this service.
 
-The address a submission names is kept in the audit (`job.webhook`). When the job ends, the ledger writes a row of
-the outbox in the same transaction; a courier in each API process takes rows that are due, holds them from the
-others, and posts
+The address a submission or a schedule names is kept in the audit of each job (`job.webhook`). When the job ends, the
+ledger writes a row of the outbox in the same transaction; a courier in each API process takes rows that are due, holds
+them from the others, and posts
 
     {"job": ID, "state": "succeeded", "event": "job.finished", "delivery": ID}
     X-GFI-Timestamp: 1765000000
@@ -75,11 +75,6 @@ def check(url: str, api: ApiSettings) -> SplitResult:
 
 def _matches(host: str, allowed: str) -> bool:
     return host == allowed or (allowed.startswith("*.") and host.endswith(allowed[1:]))
-
-
-def remember(database: Database, actor: str, job_id: str, url: str) -> None:
-    """Keep where to tell of a job's end."""
-    ledger.audited(database, actor, ACTION, job_id, {"url": url})
 
 
 def address_of(database: Database, job_id: str) -> str | None:

@@ -101,6 +101,8 @@ def submit_in(connection: sa.Connection, spec: JobSpec, *, max_active_jobs: int 
     )
     add_control_task(connection, ControlKind.PLAN, job_id)
     record(connection, spec.owner or "local", "job.submitted", job_id, {"config_digest": config_digest})
+    if spec.webhook is not None:
+        record(connection, spec.owner or "local", "job.webhook", job_id, {"url": spec.webhook})
     return Submitted(job_id, created=True)
 
 

@@ -41,6 +41,8 @@ class Worker:
     rate: float | None
     memory_mib: float | None
     shard_id: str | None
+    job_id: str | None  # whose shard that is
+    job_name: str | None
     clock_skew_s: float | None
     facts: JSON | None
     started_at: float
@@ -61,7 +63,12 @@ class Worker:
 def list_workers(db: Database) -> list[Worker]:
     """Workers by name."""
     silent = (now() - workers.c.seen_at).label("silent_s")
-    return [Worker(**row) for row in fetch(db, sa.select(workers, silent).order_by(workers.c.id))]
+    query = (
+        sa.select(workers, silent, shards.c.job_id, jobs.c.name.label("job_name"))
+        .outerjoin(shards, shards.c.id == workers.c.shard_id)
+        .outerjoin(jobs, jobs.c.id == shards.c.job_id)
+    )
+    return [Worker(**row) for row in fetch(db, query.order_by(workers.c.id))]
 
 
 def waiting(db: Database) -> dict[str, JSON]:

@@ -13,10 +13,12 @@ import pytest
 import sqlalchemy as sa
 from fastapi.testclient import TestClient
 
+from scheduler import schedules
 from scheduler.api import create_app, webhooks
 from scheduler.client import ApiError, Client
 from store import ledger
 from store.tables import outbox
+from store.tables import schedules as schedules_table
 from tests.service.api.conftest import World
 
 
@@ -106,6 +108,38 @@ def test_a_webhook_is_signed_and_tried_again(
     assert headers["Host"] == f"localhost:{listener.server_port}"
 
 
+def test_a_schedules_jobs_inherit_its_webhook(
+    one_world: World, listener: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listener.RequestHandlerClass.refusals = 0
+    url = f"http://localhost:{listener.server_port}/secret-path"
+    job = {"dataset": str(one_world.photographs), "model": "tiny", "webhook": url}
+    body = {"name": "nightly", "cron": "* * * * *", "job": job}
+    refused = one_world.call("POST", "/v1/schedules", "submit", json=body)
+    assert (refused.status_code, "not set up" in refused.json()["detail"]) == (422, True)
+    monkeypatch.setenv("GFI_WEBHOOK_HOSTS", "localhost")
+    monkeypatch.setenv("GFI_WEBHOOK_SECRET", "s3cret")
+    monkeypatch.setenv("GFI_WEBHOOK_PRIVATE", "true")
+    monkeypatch.setattr(webhooks, "courier", lambda *_: None)
+    app = create_app()
+    with TestClient(app) as client:
+        one_world.client = client
+        evil = body | {"job": job | {"webhook": "https://evil.example/"}}
+        assert one_world.call("POST", "/v1/schedules", "submit", json=evil).status_code == 422
+        made = one_world.call("POST", "/v1/schedules", "submit", json=body).json()
+        assert made["has_webhook"]
+        assert "secret-path" not in json.dumps(one_world.call("GET", "/v1/schedules", "read").json())
+        with one_world.database.begin() as connection:
+            older = schedules_table.c.created_at - 90
+            connection.execute(sa.update(schedules_table).values(created_at=older))
+        (fired, *_) = schedules.fire_due(one_world.database, one_world.settings)
+        assert one_world.call("GET", f"/v1/jobs/{fired}").json()["has_webhook"]
+        one_world.call("DELETE", f"/v1/jobs/{fired}")
+        assert webhooks.send_due(app.state.context) == 1
+    ((_, told),) = listener.RequestHandlerClass.taken
+    assert (json.loads(told)["job"], json.loads(told)["state"]) == (fired, "cancelled")
+
+
 def test_a_dataset_is_previewed_registered_and_named(one_world: World) -> None:
     spec = str(one_world.photographs)
     preview = one_world.call(
@@ -137,6 +171,22 @@ def test_models_show_what_registration_read(one_world: World) -> None:
     assert "vgg99" in refused.json()["detail"]
 
 
+def test_an_administrator_registers_a_model_by_its_name(one_world: World) -> None:
+    reference = "torchvision:squeezenet1_1@seed:0"  # a name the service knows, neither a path nor code
+    assert one_world.call("POST", "/v1/models", "submit", json={"reference": reference}).status_code == 403
+    made = one_world.call("POST", "/v1/models", json={"reference": reference})
+    assert made.status_code == 201, made.text
+    model = made.json()
+    assert (model["reference"], model["classes"], model["input_size"]) == (reference, 1000, [224, 224])
+    assert len(model["digest"]) == 64
+    layers = one_world.call("GET", f"/v1/models/{reference}/layers", "read").json()
+    assert "features.12" in [each["name"] for each in layers]
+    assert one_world.submit("submit", model=reference).status_code == 201
+    who = one_world.call("GET", "/v1/audit").json()["items"]
+    assert ("admin-test", "model.registered") in [(each["actor"], each["action"]) for each in who]
+    assert one_world.call("DELETE", f"/v1/models/{reference}").status_code == 204
+
+
 def test_schedules_are_added_listed_and_removed(one_world: World) -> None:
     job = {"dataset": str(one_world.photographs), "model": "tiny"}
     body = {"name": "nightly", "cron": "30 2 * * *", "zone": "Europe/Berlin", "job": job}
@@ -154,10 +204,17 @@ def test_schedules_are_added_listed_and_removed(one_world: World) -> None:
 
 
 def test_workers_queues_and_figures(one_world: World) -> None:
-    ledger.heartbeat(one_world.database, {"id": "w:1", "device": "cpu", "queues": ["explain"], "rate": 1.5})
-    one_world.planned()
+    facts = {"id": "w:1", "device": "cpu", "queues": ["explain"], "rate": 1.5, "memory_mib": 2048.0}
+    ledger.heartbeat(one_world.database, facts)
+    job = one_world.planned(name="by hand")
     (worker,) = one_world.call("GET", "/v1/workers").json()
-    assert (worker["id"], worker["alive"]) == ("w:1", True)
+    assert (worker["id"], worker["alive"], worker["job_id"]) == ("w:1", True, None)
+    shard = one_world.call("GET", f"/v1/jobs/{job}/shards").json()["items"][0]["id"]
+    ledger.heartbeat(one_world.database, facts | {"shard_id": shard})
+    (worker,) = one_world.call("GET", "/v1/workers").json()
+    assert (worker["shard_id"], worker["job_id"], worker["job_name"]) == (shard, job, "by hand")
+    assert (worker["rate"], worker["memory_mib"]) == (1.5, 2048.0)
+    assert worker["silent_s"] < 60
     assert one_world.call("GET", "/v1/queues").json()["explain"]["pending"] == 2
     figures = one_world.call("GET", "/metrics", "read")
     assert 'gfi_jobs{state="running"} 1.0' in figures.text
