@@ -9,7 +9,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
   $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $$p && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format clean setup-browser setup-system chaos soak bench bench-quality bench-quality-full bench-service bench-api
+.PHONY: help setup demo test check format clean setup-browser setup-system chaos soak bench bench-quality bench-quality-full bench-service bench-agreement bench-api
 
 help:  ## list the verbs
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -64,6 +64,15 @@ chaos: $(VENV)/.ready-test  ## break everything on purpose, at length: SCENARIO=
 
 soak: $(VENV)/.ready-test  ## mixed jobs under random faults for MINUTES=30; memory, connections and keys stay flat
 	$(BIN)/python -m tests.chaos --scenario 10 --minutes $(or $(MINUTES),30) $(if $(SEED),--seed $(SEED))
+
+bench: $(VENV)/.ready-test  ## the engine beside its floor and a naive program; writes benchmarks/results/engine.json
+	@$(BIN)/python -m benchmarks.engine $(ARGS)
+
+bench-service: $(VENV)/.ready-test  ## does the house keep the engine busy? writes benchmarks/results/service.json
+	@$(BIN)/python -m benchmarks.service $(ARGS)
+
+bench-agreement: $(VENV)/.ready-test  ## is it the same picture twice? writes benchmarks/results/agreement.json
+	@$(BIN)/python -m benchmarks.agreement $(ARGS)
 
 bench-quality: $(VENV)/.ready-test  ## what the masks are worth beside other methods; writes benchmarks/results/quality.json
 	@$(BIN)/python -m benchmarks.quality $(ARGS)
