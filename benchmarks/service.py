@@ -1,7 +1,7 @@
 """Does the house keep the engine busy? The real pipeline, 2,000 real JPEGs, a clocked engine: `make bench-service`.
 
 Everything is what `gfi up` starts - Valkey, SeaweedFS, SQLite, scheduler, planner, API, one worker - but for one
-method: the worker's engine waits for its clock where it would optimise, as a host waits for its GPU, 100 images a second.
+method: the worker's engine waits for its clock where it would optimise, as a host waits for its GPU, 100 a second.
 Reading, decoding, resizing, packing, uploading, committing are real, on the same cores, and should hide behind the
 clock.
 
