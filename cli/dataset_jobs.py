@@ -26,7 +26,7 @@ _JOB_OPTIONS = (
         show_default=True,
         help="A registered model: see `gfi models`.",
     ),
-    click.option("--preset", default="paper", show_default=True, help="The recipe: paper or released."),
+    click.option("--preset", help="The recipe: paper, released or tuned. [default: the model's]"),
     click.option(
         "--set",
         "overrides",

@@ -12,7 +12,7 @@ from datasets.errors import DatasetError
 
 
 def explain_photos(
-    photos: Sequence[Path], output: Path, *, model: str, preset: str, layers: str | None, target: str | None,
+    photos: Sequence[Path], output: Path, *, model: str, preset: str | None, layers: str | None, target: str | None,
     batch: int, device: str, colours: str, quiet: bool,
 ) -> list[dict[str, Any]]:  # fmt: skip
     """Explain `photos` and write NAME-mask.png and NAME-overlay.png into `output`; one row a photograph.
@@ -28,7 +28,6 @@ def explain_photos(
     from report.pictures import fit_mask, grey, overlay, png
     from store.settings import Settings
 
-    chosen = recipe(preset)
     try:
         output.mkdir(parents=True, exist_ok=True)
         (output / ".gfi-writable").touch()
@@ -38,6 +37,7 @@ def explain_photos(
             f"{output} cannot be written: {error.strerror}; choose another with --output"
         ) from error
     classifier = load(model, Settings.load().models)
+    chosen = recipe(preset or classifier.default_preset)
     wanted = None
     if target is not None:
         wanted = ClassIndex(classifier.class_names, classifier.wordnet_ids).find(target)

@@ -13,7 +13,7 @@ SAMPLE_MODEL = "efficientnet-lite0"
 @click.command()
 @click.argument("photos", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--model", default=SAMPLE_MODEL, show_default=True, help="A model reference: see `gfi models`.")
-@click.option("--preset", default="paper", show_default=True, help="paper or released.")
+@click.option("--preset", help="paper, released or tuned. [default: the model's]")
 @click.option("--layers", help="`L0,L1` in place of the preset's: see `gfi layers MODEL`.")
 @click.option("--target", help="Class index, WordNet id or name; default: the predicted class.")
 @click.option(
@@ -32,7 +32,7 @@ SAMPLE_MODEL = "efficientnet-lite0"
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def explain(
-    photos: tuple[Path, ...], model: str, preset: str, layers: str | None, target: str | None, output: Path,
+    photos: tuple[Path, ...], model: str, preset: str | None, layers: str | None, target: str | None, output: Path,
     batch: int, device: str, colours: str, as_json: bool,
 ) -> None:  # fmt: skip
     """Explain photographs in this process; no service is needed.

@@ -78,6 +78,11 @@ class Classifier:
         """K, the number of classes."""
         return self._probed[1]
 
+    @property
+    def default_preset(self) -> str:
+        """The preset for who names none: `tuned`, but for the paper's networks, on which it has not been measured."""
+        return layers.default_preset(self.module)
+
     def layers_for(self, recipe: Recipe) -> Layers:
         """The layers that `recipe` uses on this network when nobody names others."""
         return self.chosen(recipe).layers
@@ -113,7 +118,8 @@ class Classifier:
 
         `layers`: name, type, shape and whether already rectified, in call order, and `tokens` where the output
         is a grid of them (`gfi.layer_names`); `chosen`: for each preset
-        the layers and how they were found ("preset", "automatic", "model"), or why there are none.
+        the layers and how they were found ("preset", "automatic", "model"), or why there are none;
+        `default_preset`: the preset for who names none.
         """
         return {
             "reference": self.reference,
@@ -131,6 +137,7 @@ class Classifier:
                 )
             ],
             "chosen": {name: self._choice_record(recipe) for name, recipe in PRESETS.items()},
+            "default_preset": self.default_preset,
             "parameters": sum(p.numel() for p in self.module.parameters()),
         }
 

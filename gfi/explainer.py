@@ -17,6 +17,7 @@ from gfi.classifiers import Classifier, Output
 from gfi.engine import Engine, Explanation, Item, Progress
 from gfi.errors import MethodError
 from gfi.layer_names import Layers
+from gfi.layers import default_preset
 from gfi.preprocess import Prepared, Preprocess
 from gfi.recipes import Recipe, recipe
 
@@ -33,19 +34,22 @@ class GuidedFeatureInversion:
     def __init__(
         self,
         net: nn.Module | Classifier,
-        preset: str | Recipe = "paper",
+        preset: str | Recipe | None = None,
         layers: Layers | str | None = None,
         batch: int | None = None,
         output: Output = "softmax",
         preprocess: Preprocess | None = None,
     ) -> None:
-        """net: images (N, C, H, W) to outputs (N, K), or a loaded `Classifier`.
+        """net: images (N, C, H, W) to outputs (N, K), or a loaded `Classifier`. preset: None takes `tuned`, but
+        `paper` for AlexNet, VGG and ResNet.
 
         layers: `L0,L1` (see `gfi.layer_names`) instead of the automatic choice. batch: images optimised
         together, None: as many as fit; part of the execution profile, so results between two batch sizes differ.
         output and preprocess describe a bare module; preprocess matters only to the fill "mean".
         """
         self.net = net
+        if preset is None:
+            preset = default_preset(net.module if isinstance(net, Classifier) else net)
         self.recipe = recipe(preset) if isinstance(preset, str) else preset
         self.layers = Layers.parse(layers) if isinstance(layers, str) else layers
         self.batch = batch
@@ -129,7 +133,7 @@ def _targets(target: Target, count: int) -> list[int | None]:
 def explain_many(
     photographs: Iterable[NDArray[np.uint8]],
     classifier: Classifier | str,
-    preset: str | Recipe = "paper",
+    preset: str | Recipe | None = None,
     *,
     target: int | None = None,
     layers: Layers | str | None = None,
@@ -144,6 +148,7 @@ def explain_many(
     in other threads, feed `Item`s to `Engine.explain_many` instead.
     """
     network = classifiers.load(classifier) if isinstance(classifier, str) else classifier
+    preset = network.default_preset if preset is None else preset
     chosen = recipe(preset) if isinstance(preset, str) else preset
     named = Layers.parse(layers) if isinstance(layers, str) else layers
     engine = Engine(network, chosen, named, device, batch)

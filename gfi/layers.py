@@ -6,6 +6,8 @@ The paper's choice, by network:
     VGG          l0 = pool5, 512×7×7; l1 = the last convolution after its ReLU, 512×14×14
     ResNet       l0 = the last map, `layer4`; l1 = the next-to-last convolution's map, rectified
 
+and ours for GoogLeNet and Inception v3: l0 = l1 = the last map of all branches together.
+
 Any other CNN is looked at instead of known by name (`automatic`): one pass on noise lists every module's
 calls (`probe`), l0 is the last spatial map before pooling or the first fully connected layer, l1 the
 post-activation map one stage below it. The method needs features that are not negative - a sum with weights
@@ -179,11 +181,11 @@ class Chosen:
 
     layers: Layers
     how: str
-    """"preset" (the paper's, by architecture), "automatic", "model" (its file says so) or "given"."""
+    """"preset" (known by architecture: the paper's, and a few of ours), "automatic", "model" (its file says so) or "given"."""
 
 
 def choose(module: nn.Module, calls: Sequence[Call], recipe: Recipe) -> Chosen:
-    """The paper's layers where the architecture is known, otherwise the automatic choice."""
+    """The layers written down here where the architecture is known, otherwise the automatic choice."""
     layers, how = preset(module), "preset"
     if layers is None:
         layers, how = automatic(calls), "automatic"
@@ -194,8 +196,16 @@ def choose(module: nn.Module, calls: Sequence[Call], recipe: Recipe) -> Chosen:
     return Chosen(layers, how)
 
 
+def default_preset(module: nn.Module) -> str:
+    """`tuned`; on AlexNet, VGG and ResNet, the paper's own networks, the method as printed: `paper`. (Which of the two
+    is better there has not been measured: their weights cannot be had here.)"""
+    from torchvision import models
+
+    return "paper" if isinstance(module, models.AlexNet | models.VGG | models.ResNet) else "tuned"
+
+
 def preset(module: nn.Module) -> Layers | None:
-    """The paper's layers for torchvision's AlexNet, VGG and ResNet and the sample classifier, or None."""
+    """The layers of torchvision's AlexNet, VGG, ResNet, GoogLeNet and Inception v3 and of the sample, or None."""
     from torchvision import models
 
     if isinstance(module, models.AlexNet):
@@ -207,6 +217,11 @@ def preset(module: nn.Module) -> Layers | None:
         last = len(module.layer4) - 1
         norm = "bn1" if isinstance(module.layer4[last], models.resnet.BasicBlock) else "bn2"
         return Layers("layer4", (f"layer4.{last}.{norm}{RELU}",))
+    # Where branches are joined, the last activation is of one branch only; the joined map is rectified already.
+    if isinstance(module, models.GoogLeNet):
+        return Layers("inception5b", ("inception5b",))
+    if isinstance(module, models.Inception3):
+        return Layers("Mixed_7c", ("Mixed_7c",))
     if type(module).__module__.startswith("efficientnet_lite_pytorch"):
         # `_swish` is the ReLU6 of stem and head alike; its last call is the head's, 1280×7×7.
         return Layers("_swish", ("_swish",))

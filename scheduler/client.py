@@ -204,7 +204,7 @@ class Client:
         dataset: str,
         model: str = "efficientnet-lite0",
         *,
-        preset: str = "paper",
+        preset: str | None = None,
         overrides: dict[str, bool | int | float | str] | None = None,
         layers: str | None = None,
         target: str | int = "auto",

@@ -35,10 +35,9 @@ class JobRequest(BaseModel):
     """A job as a user words it.
 
     dataset: a folder, a manifest file, tar shards, `s3://bucket/prefix`; below the configured roots and buckets.
-    model: a registered model. preset: `paper` or `released`. overrides: single fields of its
-    recipe. layers: `L0,L1` in place of the preset's
-    (`gfi.layer_names`). target: `auto` (the label where it is a class of the
-    model, else the predicted class), `predicted`, or one class for all images, by index, WordNet id or name.
+    model: a registered model. preset: `paper`, `released` or `tuned`; None takes the model's default. overrides:
+    single fields of its recipe. layers: `L0,L1` in place of the preset's (`gfi.layer_names`).
+    target: `auto` (the label where it is a class of the model, else the predicted class), `predicted`, or one class for all images, by index, WordNet id or name.
     save: pictures written to the bucket beside the parts; None means `png` below 1,000 images.
     webhook: an address the API has checked, told when the job ends.
     """
@@ -46,7 +45,7 @@ class JobRequest(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
     dataset: str = Field(min_length=1, max_length=4096)
     model: str = Field(default="efficientnet-lite0", min_length=1, max_length=256)
-    preset: str = Field(default="paper", max_length=64)
+    preset: str | None = Field(default=None, max_length=64)
     overrides: dict[str, int | float | str | bool] = Field(default_factory=dict, max_length=32)
     layers: str | None = Field(default=None, max_length=4096)
     target: str | int = "auto"
@@ -73,8 +72,10 @@ def request_from(**fields: Any) -> JobRequest:
 def freeze(database: Database, settings: Settings, request: JobRequest) -> dict[str, Any]:
     """The complete configuration of a job, as JSON. Raises Invalid, DatasetError or MethodError with advice."""
     record = _model(database, request.model)
-    chosen = recipe(request.preset, **request.overrides)
-    layers = _layers(request, record)
+    preset = request.preset or record.get("default_preset", "paper")
+    request = request.model_copy(update={"preset": preset})
+    chosen = recipe(preset, **request.overrides)
+    layers = layers_of(request, record)
     for metric in request.metrics:
         if metric not in METRICS:
             raise Invalid(f"metric {metric!r} does not exist; there are {', '.join(METRICS)}")
@@ -82,7 +83,7 @@ def freeze(database: Database, settings: Settings, request: JobRequest) -> dict[
     return {
         "dataset": {"spec": source.spec, "kind": source.kind},
         "model": {"reference": record["reference"], "digest": record["digest"]},
-        "preset": request.preset,
+        "preset": preset,
         "recipe": chosen.to_json(),
         "method_digest": chosen.digest(),
         "layers": layers,
@@ -173,7 +174,7 @@ def _model(database: Database, reference: str) -> dict[str, Any]:
     return model.record
 
 
-def _layers(request: JobRequest, record: dict[str, Any]) -> dict[str, Any]:
+def layers_of(request: JobRequest, record: dict[str, Any]) -> dict[str, Any]:
     """The layers of this job: those asked for, or the model's own for the preset."""
     if request.layers is not None:
         layers = Layers.parse(request.layers)

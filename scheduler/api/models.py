@@ -61,6 +61,7 @@ class ModelOut(BaseModel):
     presets: dict[str, dict[str, Any]] = Field(
         description="The layers each preset takes, or why there are none."
     )
+    default_preset: str
     created_at: float
     updated_at: float
 
@@ -76,6 +77,7 @@ class ModelOut(BaseModel):
             classes=int(record.get("classes") or len(record.get("class_names", []))),
             parameters=int(record.get("parameters") or 0),
             presets=record.get("chosen", {}),
+            default_preset=record.get("default_preset", "paper"),
             created_at=model.created_at,
             updated_at=model.updated_at,
         )

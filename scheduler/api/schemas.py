@@ -47,7 +47,9 @@ class JobIn(In):
 
     dataset: Annotated[Text, Field(min_length=1, max_length=4096, examples=["/data/photographs"])]
     model: Annotated[Text, Field(min_length=1, max_length=256)] = "efficientnet-lite0"
-    preset: Annotated[Text, Field(max_length=64)] = "paper"
+    preset: Annotated[Text, Field(max_length=64)] | None = Field(
+        None, description="`paper`, `released` or `tuned`; null takes the model's default."
+    )
     overrides: dict[Annotated[Text, Field(max_length=64)], bool | int | Finite | Name] = Field(
         default_factory=dict, max_length=32, description="Single fields of the preset's recipe."
     )
@@ -292,6 +294,30 @@ class FailureOut(BaseModel):
     images: int
     example_row: int | None
     example: str | None
+
+
+class BesideIn(In):
+    """The method to compare a job with."""
+
+    method: Literal["paper", "released", "tuned", "grad-cam"]
+
+
+class MethodOut(BaseModel):
+    """A method a job can be compared with. `job`: who explains the same images with it, null: nobody yet; `own`: it
+    is the job's own; `reason`: why it cannot be asked for.
+    """
+
+    method: str
+    own: bool
+    reason: str | None
+    job: JobOut | None
+
+
+class BesideOut(BaseModel):
+    """What can stand beside a job in its gallery: methods, and other jobs over its dataset, newest first."""
+
+    methods: list[MethodOut]
+    jobs: list[JobOut]
 
 
 class RetryIn(In):

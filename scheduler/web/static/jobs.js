@@ -77,7 +77,7 @@ async function picked() {
   const model = models.find((m) => m.reference === form.model.value);
   if (!model) return;
   const names = Object.keys(model.presets).filter((name) => !model.presets[name].error);
-  form.preset.replaceChildren(...names.map((name) => h("option", { value: name }, name)));
+  form.preset.replaceChildren(...names.map((name) => h("option", { value: name, selected: name === model.default_preset }, name)));
   const layers = await api(`/v1/models/${encodeURIComponent(model.reference)}/layers`);
   const spatial = layers.filter((l) => l.shape.length >= 3);
   for (const select of [form.inverted, form.weighed]) select.replaceChildren(h("option", { value: "" }, "the preset's"), ...spatial.map((l) => h("option", { value: l.name }, `${l.name} · ${l.type} ${l.shape.slice(-3).join("×")}`)));

@@ -11,7 +11,10 @@ const form = $("form");
 if (form) {
   told(async () => {
     const models = await api("/v1/models");
-    const presets = () => form.preset.replaceChildren(...Object.keys(models.find((m) => m.reference === form.model.value)?.presets ?? {}).map((p) => h("option", { value: p }, p)));
+    const presets = () => {
+      const model = models.find((m) => m.reference === form.model.value);
+      form.preset.replaceChildren(...Object.keys(model?.presets ?? {}).map((p) => h("option", { value: p, selected: p === model.default_preset }, p)));
+    };
     form.model.replaceChildren(...models.map((m) => h("option", { value: m.reference }, m.reference)));
     form.model.addEventListener("change", presets);
     presets();
