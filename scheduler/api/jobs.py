@@ -5,19 +5,22 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Path, Query, Response
 
 from datasets.sources import UPLOAD, UPLOADS
-from scheduler import estimates, sweeper
+from scheduler import beside, estimates, sweeper
 from scheduler.api import datasets, webhooks
 from scheduler.api.access import Reader, Submitter
 from scheduler.api.body import StrictRoute
 from scheduler.api.context import Context, Here
-from scheduler.api.problems import documented
+from scheduler.api.problems import Refused, documented
 from scheduler.api.schemas import (
+    BesideIn,
+    BesideOut,
     Done,
     EstimateOut,
     FailureOut,
     JobDetail,
     JobIn,
     JobOut,
+    MethodOut,
     Name,
     Page,
     PriorityIn,
@@ -203,6 +206,49 @@ def delete_job(job_id: JobId, here: Here, caller: Submitter) -> Done:
     sent = (f"{UPLOADS}{spec.removeprefix(UPLOAD)}/",) if spec.startswith(UPLOAD) else ()
     sweeper.delete_objects(here.bucket, (*deleted.prefixes, *sent))
     return Done(job=job.id, changed=True, state="deleted")
+
+
+@router.get("/{job_id}/beside", responses=documented(404))
+def list_beside(job_id: JobId, here: Here, caller: Reader) -> BesideOut:
+    """Methods this job can be compared with, and the other jobs over its dataset."""
+    methods, others = beside.companions(here.database, the_job(here, job_id))
+    progress = queries.jobs_progress(here.database, [job.id for job in others]) if others else []
+    shown = {job.id: JobOut.of(job, each) for job, each in zip(others, progress, strict=True)}
+    return BesideOut(
+        methods=[
+            MethodOut(
+                method=each.method, own=each.own, reason=each.reason, job=shown[each.job.id] if each.job else None
+            )
+            for each in methods
+        ],
+        jobs=list(shown.values()),
+    )  # fmt: skip
+
+
+@router.post(
+    "/{job_id}/beside",
+    status_code=201,
+    responses=documented(404, 409, 413, also={200: {"model": SubmittedOut}}),
+)
+def compare_job(
+    job_id: JobId, body: BesideIn, here: Here, caller: Submitter, response: Response
+) -> SubmittedOut:
+    """Explain the same images with another method, to stand beside this job. 200 with the job that does so already."""
+    job = the_job(here, job_id)
+    request = beside.request_for(here.database, job, body.method, caller.name)
+    methods, _ = beside.companions(here.database, job)
+    (known,) = (each for each in methods if each.method == body.method)
+    if known.own:
+        raise Refused(422, f"job {job.id} itself is by {body.method}", "Choose another method.")
+    if known.job is not None:
+        response.status_code = 200
+        reason = f"{known.job.id} explains these images with {body.method}"
+        return SubmittedOut(job=detail(here, known.job), created=False, reason=reason)
+    _within_limits(here, caller, request.dataset)
+    submitted = submit(here.database, here.settings, request)
+    made = queries.get_job(here.database, submitted.job_id)
+    response.headers["Location"] = f"/v1/jobs/{made.id}"
+    return SubmittedOut(job=detail(here, made), created=submitted.created, reason=submitted.reason)
 
 
 @router.get("/{job_id}/shards", responses=documented(404))

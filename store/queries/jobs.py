@@ -137,6 +137,19 @@ def list_jobs(
         return [_job(row) for row in connection.execute(query)]
 
 
+def jobs_over(db: Database, dataset: str, limit: int = 100) -> list[Job]:
+    """The newest jobs over a dataset, named as their configurations do, without their model's record."""
+    columns = [column for column in jobs.columns if column is not jobs.c.model]
+    query: sa.Select[Any] = (
+        sa.select(*columns, sa.null().label("model"))
+        .where(jobs.c.config["dataset"]["spec"].as_string() == dataset)
+        .order_by(jobs.c.id.desc())
+        .limit(limit)
+    )
+    with db.read() as connection:
+        return [_job(row) for row in connection.execute(query)]
+
+
 def _job(row: sa.Row[Any]) -> Job:
     return Job(**dict(row._mapping) | {"state": JobState(row.state)})
 

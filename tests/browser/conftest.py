@@ -73,6 +73,7 @@ def site(
 def _furnish(world: World) -> None:
     world.explained(name="First look", total=400, metrics=["deletion", "insertion"])
     world.explained(name="Released preset", preset="released")
+    world.explained(name="By class", target="coffee")
     for number, device in enumerate(("cpu", "cuda:NVIDIA H200")):
         ledger.heartbeat(
             world.database,

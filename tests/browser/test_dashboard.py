@@ -163,9 +163,31 @@ def test_filters_sorting_opacity_and_another_job_beside(visit: Visit, site: tupl
     page.fill("#low", "")
     page.locator("#opacity").fill("80")
     assert page.evaluate("getComputedStyle(document.documentElement).getPropertyValue('--opacity')") == "0.8"
-    beside = page.locator("#beside option", has_text="Released preset").get_attribute("value")
-    page.select_option("#beside", beside)
-    page.wait_for_selector(".pic b:has-text('Released preset')")
+    page.select_option("#beside", label="Released")  # a job over the same images, found
+    page.wait_for_selector(".pic b:has-text('Released')")
+    page.wait_for_selector(".pic b:has-text('Paper')")
+    page.select_option("#beside", label="By class")
+    page.wait_for_selector(".pic b:has-text('By class')")
+
+
+def test_another_method_is_submitted_from_the_gallery_and_stands_beside(
+    visit: Visit, site: tuple[str, World]
+) -> None:
+    world = site[1]
+    page = visit.open(f"/jobs/{the_job(world)}/gallery")
+    page.wait_for_selector(".card img")
+    page.once("dialog", lambda dialog: dialog.dismiss())
+    page.select_option("#beside", label="Grad-CAM: explain …")
+    assert page.input_value("#beside") == ""
+    page.once("dialog", lambda dialog: dialog.accept())
+    page.select_option("#beside", label="Grad-CAM: explain …")
+    page.wait_for_selector(".pic em:has-text('not explained yet')")
+    other = page.input_value("#beside")
+    played = threading.Thread(target=_play, args=(world, other), daemon=True)
+    played.start()
+    page.wait_for_selector(".card[data-row='0'] .pic:last-child .over", timeout=20_000)
+    played.join()
+    assert page.inner_text(".card[data-row='0'] .pic:last-child b") == "Grad-CAM"
 
 
 def test_a_token_is_made_shown_once_and_revoked(visit: Visit) -> None:

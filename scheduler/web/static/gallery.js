@@ -7,7 +7,7 @@ const grid = $("grid");
 const statuses = ["ok", "not_settled", "target_lost", "empty", "full", "constant", "nonfinite", "changed", "error"];
 const numbers = ["area", "probability", "kept", "removed", "iterations", "deletion", "insertion", "average_drop", "energy_in_box", "pointing_hit", "pointing_hit_0", "entropy"];
 const options = (list) => list.map(([value, text]) => h("option", { value }, text));
-let job = null, items = [], next = null, complete = false, loading = null, chosen = 0, descending = false, flags = new Map(), classes = [], generation = 0, others = new Map();
+let job = null, items = [], next = null, complete = false, loading = null, chosen = 0, descending = false, flags = new Map(), classes = [], generation = 0, others = new Map(), ownName = "this job", theirName = "", watching = 0;
 const cards = new Map();
 
 $("status").replaceChildren(...options([["", "any"], ...statuses.map((s) => [s, words(s)])]));
@@ -114,9 +114,16 @@ function stack(owner, item, { theirs = item, photo = true, mask = true, size = 3
   if (unreadable) return h("span.pic", null, h("em", null, photo ? item.error || words(item.status) : "no mask"));
   if (photo) pic.append(h("img", { src: picture(id, item, "photo.jpg", { size }), alt: "", decoding: "async", onerror: missing("no photograph") }));
   if (mask && theirs.has_mask) pic.append(h(plain ? "img" : "img.over", { src: masked(owner, theirs, size, map), alt: "", decoding: "async", onerror: missing("no mask") }));
-  if (mask && !theirs.has_mask && (!photo || theirs !== item)) pic.append(h("em", null, "no mask"));
+  if (mask && !theirs.has_mask && (!photo || theirs !== item)) pic.append(h("em", null, theirs.why || "no mask"));
   if (label) pic.append(h("b", null, label));
   return pic;
+}
+
+// Images are matched by their key, for the other job may have listed other rows; and only where both saw the same bytes.
+function theirs(item) {
+  const same = others.get(item.key);
+  const why = !same ? "not explained yet" : same.version !== item.version ? "explained another version" : same.has_mask ? "" : words(same.status);
+  return why ? { ...item, has_mask: false, why } : same;
 }
 
 function panes(item, size) {
@@ -125,9 +132,8 @@ function panes(item, size) {
   const list = [];
   if (view !== "overlay") list.push(stack(id, item, { mask: false, size }));
   if (view === "compare") list.push(stack(id, item, { photo: false, plain: true, size }));
-  if (view !== "photo") list.push(stack(id, item, { size, label: other ? "this job" : "" }));
-  const same = others.get(item.key) ?? { ...item, has_mask: false };
-  if (other) list.push(stack(other, item, { theirs: same, size, label: $("beside").selectedOptions[0].textContent.slice(0, 24) }));
+  if (view !== "photo") list.push(stack(id, item, { size, label: other ? ownName : "" }));
+  if (other) list.push(stack(other, item, { theirs: theirs(item), size, label: theirName }));
   return list;
 }
 
@@ -215,18 +221,74 @@ function opacity() {
 opacity();
 $("opacity").addEventListener("input", opacity);
 for (const name of ["map", "view"]) $(name).addEventListener("change", () => { localStorage.setItem(`gfi-${name}`, $(name).value); remake(); });
-$("beside").addEventListener("change", () => told(async () => {
-  // Images are matched by their key: the other job may have listed other rows.
+// -- another method, or another job, beside this one --------------------------------------------------------
+const methods = { paper: "Paper", released: "Released", tuned: "Tuned", "grad-cam": "Grad-CAM" };
+const ended = (one) => ["succeeded", "partial", "failed", "cancelled"].includes(one.state);
+const MOST = 20000; // of another job's results are held
+
+async function offer(selected = "") {
+  const found = await api(`/v1/jobs/${id}/beside`);
+  const own = found.methods.find((m) => m.own);
+  if (own) ownName = methods[own.method];
+  const by = found.methods.filter((m) => !m.own).map((m) => {
+    const name = methods[m.method];
+    if (m.job) return h("option", { value: m.job.id, "data-name": name }, ended(m.job) ? name : `${name} (under way)`);
+    return h("option", { value: `+${m.method}`, "data-name": name, disabled: !may.submit || m.reason !== null, title: m.reason }, m.reason ? `${name}: not for this model` : `${name}: explain …`);
+  });
+  const taken = new Set(found.methods.filter((m) => m.job).map((m) => m.job.id));
+  const rest = found.jobs.filter((o) => !taken.has(o.id) && o.progress.done).map((o) => h("option", { value: o.id, "data-name": (o.name || o.preset).slice(0, 24) }, o.name || `${o.preset} ${o.id}`));
+  $("beside").replaceChildren(h("option", { value: "" }, "nothing"), h("optgroup", { label: "Another method" }, ...by), ...(rest.length ? [h("optgroup", { label: "Another job" }, ...rest)] : []));
+  $("beside").value = selected;
+}
+
+async function stand() {
+  const mine = (watching += 1);
   others = new Map();
+  let value = $("beside").value;
+  $("beside-state").textContent = "";
+  if (value.startsWith("+")) {
+    const method = value.slice(1);
+    if (!confirm(`Explain ${job.progress.total === null ? "these" : `these ${count(job.progress.total)}`} images with ${methods[method]} as well? It becomes a job of its own.`)) {
+      $("beside").value = "";
+      return remake();
+    }
+    try {
+      value = (await api(`/v1/jobs/${id}/beside`, { method: "POST", body: { method } })).job.id;
+    } catch (error) {
+      $("beside").value = "";
+      throw error;
+    }
+    await offer(value);
+  }
+  if (!value) return remake();
+  theirName = $("beside").selectedOptions[0].dataset.name;
+  for (let had = -1; mine === watching; ) {
+    const other = await api(`/v1/jobs/${value}`);
+    const done = other.progress.done;
+    // What is under way is read again when it has grown by a tenth.
+    if (done > had * 1.1 || (ended(other) && done !== had)) { await fill(value, mine); had = done; }
+    if (mine !== watching) return;
+    $("beside-state").replaceChildren(ended(other) ? (done > MOST ? `${theirName}: the first ${count(MOST)} images` : "") : `${theirName}: ${count(done)} of ${count(other.progress.total)} images`, " ", ended(other) && !done ? h("a", { href: `/jobs/${value}` }, `${theirName}: ${words(other.state)}`) : "");
+    if (ended(other)) return;
+    await new Promise((then) => setTimeout(then, 2500));
+  }
+}
+
+async function fill(other, mine) {
+  const found = new Map();
   let after = null;
   do {
-    if (!$("beside").value) break;
-    const page = await api(`/v1/jobs/${$("beside").value}/results?limit=1000${after ? `&after=${after}` : ""}`);
-    for (const one of page.items) others.set(one.key, one);
+    const page = await api(`/v1/jobs/${other}/results?limit=1000${after ? `&after=${after}` : ""}`);
+    for (const one of page.items) found.set(one.key, one);
     after = page.next;
-  } while (after && others.size < 20000);
+  } while (after && found.size < MOST && mine === watching);
+  if (mine !== watching) return;
+  others = found;
   remake();
-}));
+  if ($("viewer").open) look();
+}
+
+$("beside").addEventListener("change", () => told(stand));
 for (const name of ["status", "sort", "flagged", "metric", "prediction"]) $(name).addEventListener("change", restart);
 for (const name of ["search", "low", "high"]) $(name).addEventListener("input", later(300, restart));
 $("direction").addEventListener("click", () => { descending = !descending; $("direction").setAttribute("aria-pressed", String(descending)); $("direction").textContent = descending ? "↓" : "↑"; restart(); });
@@ -244,8 +306,7 @@ told(async () => {
   document.title = `${job.name || job.id}: gallery · gfi`;
   flags = new Map((await api(`/v1/jobs/${id}/flags`)).map((f) => [f.row, f]));
   await restart();
-  const [model, jobs] = await Promise.all([api(`/v1/models/${encodeURIComponent(job.model)}`).catch(() => null), api("/v1/jobs?limit=200")]);
+  const [model] = await Promise.all([api(`/v1/models/${encodeURIComponent(job.model)}`).catch(() => null), offer()]);
   classes = model?.class_names ?? [];
   $("classes").replaceChildren(...classes.map((c) => h("option", { value: c })));
-  $("beside").append(...jobs.items.filter((o) => o.id !== id && o.dataset === job.dataset && o.progress.done).map((o) => h("option", { value: o.id }, o.name || `${o.preset} ${o.id}`)));
 });

@@ -46,7 +46,7 @@ def model_record() -> dict[str, Any]:
             {"name": "features.2", "type": "Conv2d", "shape": [8, 14, 14], "rectified": False},
             {"name": "features.4", "type": "Conv2d", "shape": [8, 7, 7], "rectified": False},
         ],
-        "chosen": {"paper": chosen, "released": chosen},
+        "chosen": {"paper": chosen, "released": chosen, "tuned": chosen},
         "parameters": 1000,
     }
 

@@ -8,8 +8,8 @@ import sys
 import numpy as np
 from PIL import Image
 
-from store import queries
-from tests.service.api.conftest import World
+from store import ledger, queries
+from tests.service.api.conftest import DIGEST, MODEL, World, model_record
 
 
 def test_the_api_never_loads_torch_and_needs_nothing_to_be_made() -> None:
@@ -181,6 +181,45 @@ def test_flags_are_kept_with_their_notes_and_exported(world: World) -> None:
     assert world.call("PUT", f"/v1/jobs/{job}/results/999/flag", json={}).status_code == 404
     assert world.call("DELETE", f"/v1/jobs/{job}/results/3/flag").status_code == 204
     assert world.call("GET", f"/v1/jobs/{job}/flags").json() == []
+
+
+def test_a_method_beside_is_a_job_of_its_own_submitted_once(world: World) -> None:
+    job = world.explained(metrics=["deletion"], name="first")
+    path = f"/v1/jobs/{job}/beside"
+    world.explained(target="coffee", name="another target")
+    offered = world.call("GET", path, "read").json()
+    assert [(m["method"], m["own"], m["job"], m["reason"]) for m in offered["methods"]] == [
+        ("paper", True, None, None), ("released", False, None, None),
+        ("tuned", False, None, None), ("grad-cam", False, None, None),
+    ]  # fmt: skip
+    assert [each["name"] for each in offered["jobs"]] == ["another target"]
+    assert world.call("POST", path, "read", json={"method": "tuned"}).status_code == 403
+    assert world.call("POST", path, json={"method": "paper"}).status_code == 422
+    assert world.call("POST", path, json={"method": "lime"}).status_code == 422
+    made = world.call("POST", path, "submit", json={"method": "grad-cam"})
+    assert made.status_code == 201, made.text
+    other = made.json()["job"]
+    assert (other["owner"], other["name"], other["preset"]) == ("submit-test", "first: grad-cam", "tuned")
+    recipe = other["config"]["recipe"]
+    assert (recipe["start"], recipe["steps_inversion"], recipe["steps_class"]) == ("grad-cam", 0, 0)
+    same = ("dataset", "model", "target", "metrics")
+    first = world.call("GET", f"/v1/jobs/{job}").json()["config"]
+    assert [other["config"][name] for name in same] == [first[name] for name in same]
+    again = world.call("POST", path, json={"method": "grad-cam"})
+    assert (again.status_code, again.json()["job"]["id"]) == (200, other["id"])
+    # From either side they are each other's companions.
+    back = world.call("GET", f"/v1/jobs/{other['id']}/beside").json()["methods"]
+    assert [(m["own"], m["job"] and m["job"]["id"]) for m in back if m["method"] in ("paper", "grad-cam")] == [
+        (False, job), (True, None),
+    ]  # fmt: skip
+    # One that was cancelled is no use; and a model that changed under its name cannot be compared.
+    world.call("DELETE", f"/v1/jobs/{other['id']}")
+    anew = world.call("POST", path, json={"method": "grad-cam"})
+    assert (anew.status_code, anew.json()["job"]["id"] != other["id"]) == (201, True)
+    ledger.save_model(world.database, MODEL, "1" * 64, model_record() | {"digest": "1" * 64}, actor="test")
+    refused = world.call("POST", path, json={"method": "tuned"})
+    ledger.save_model(world.database, MODEL, DIGEST, model_record(), actor="test")
+    assert (refused.status_code, "registered anew" in refused.json()["detail"]) == (422, True)
 
 
 def test_a_deleted_job_leaves_nothing_but_its_audit(one_world: World) -> None:
