@@ -14,17 +14,17 @@ def schedule() -> None:
 
 
 @schedule.command("add")
-@click.argument("name")
+@click.argument("schedule_name", metavar="NAME")  # the options of a job have a --name of their own
 @click.option("--cron", required=True, help="minute hour day month weekday, for example `0 2 * * *`.")
 @click.option("--zone", default="UTC", show_default=True, help="IANA time zone, for example Europe/Berlin.")
 @job_options
-def add_schedule(name: str, cron: str, zone: str, **options: Any) -> None:
+def add_schedule(schedule_name: str, cron: str, zone: str, **options: Any) -> None:
     """Submit a job at the times of a cron line."""
     from cli.stack import open_stack
     from scheduler import schedules
 
     settings, database = open_stack()
-    added = schedules.add(database, settings, name, cron, zone, request_of(options), actor=user())
+    added = schedules.add(database, settings, schedule_name, cron, zone, request_of(options), actor=user())
     click.echo(f"{added.name}: next at {when(added.next_at)}")
 
 

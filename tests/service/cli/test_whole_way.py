@@ -29,6 +29,9 @@ from store.settings import Settings
 from store.shelf import Shelf
 from tests.service.cli.conftest import SHORT, Gfi, gfi_in
 
+LONG = ("--set", "steps_inversion=2", "--set", "steps_class=30")
+"""Some seconds: long enough to be interrupted."""
+
 
 def eventually(holds: Callable[[], Any], timeout: float = 60) -> Any:
     """Wait until `holds()` is true; its value."""
@@ -54,7 +57,9 @@ def test_every_photograph_gets_one_result_and_bad_files_their_own_error(
     errors = {row["key"]: row["error"] for row in rows if row["status"] == "error"}
     assert set(errors) == {"d-truncated.jpg", "e-text.png"}
     assert all(row["part_id"] for row in rows)
-    assert stack.run("job", job["id"]).stdout.count("Error") == 1
+    summary = stack.run("job", job["id"]).stdout
+    assert summary.count("Error") == 1
+    assert "unreadable" in summary.partition("failed by class")[2]
 
 
 @pytest.mark.parametrize("preset", ["paper", "released"])
@@ -107,9 +112,7 @@ def test_a_report_shows_every_image_and_nothing_from_outside(
 
 
 def test_a_worker_killed_mid_job_loses_no_image_and_repeats_none(stack: Gfi, photographs: Path) -> None:
-    job = stack.json(
-        "submit", "--dataset", photographs, "--model", "tiny", "--set", "steps_class=30", "--batch", "2"
-    )["job"]
+    job = stack.json("submit", "--dataset", photographs, "--model", "tiny", *LONG, "--batch", "2")["job"]
     eventually(lambda: stack.json("job", job)["progress"]["in_flight"])
     killed = stack.pids()["worker"]
     os.kill(killed, signal.SIGKILL)
@@ -122,9 +125,7 @@ def test_a_worker_killed_mid_job_loses_no_image_and_repeats_none(stack: Gfi, pho
 
 
 def test_sigterm_commits_what_is_finished_and_another_worker_goes_on(stack: Gfi, photographs: Path) -> None:
-    job = stack.json(
-        "submit", "--dataset", photographs, "--model", "tiny", "--set", "steps_class=30", "--batch", "2"
-    )["job"]
+    job = stack.json("submit", "--dataset", photographs, "--model", "tiny", *LONG, "--batch", "2")["job"]
     eventually(lambda: stack.json("job", job)["progress"]["in_flight"])
     os.kill(stack.pids()["worker"], signal.SIGTERM)
     stack.run("job", job, "--wait")

@@ -121,11 +121,14 @@ def test_a_schedule_says_when_it_is_next_due_and_refuses_nonsense(deployment: Gf
         *TINY,
         "--zone",
         "Europe/Berlin",
+        "--name",
+        "tonight's",
     )
     wrong = deployment.run(*arguments, "--cron", "61 2 * * *", check=False)
     assert "no cron line" in wrong.stderr
     assert "next at" in deployment.run(*arguments, "--cron", "30 2 * * *").stdout
     (listed,) = deployment.json("schedule", "list")
-    assert listed["zone"] == "Europe/Berlin"
+    assert (listed["name"], listed["zone"]) == ("nightly", "Europe/Berlin")
+    assert listed["request"]["name"] == "tonight's"
     deployment.run("schedule", "rm", "nightly")
     assert deployment.json("schedule", "list") == []
