@@ -181,7 +181,8 @@ class Chosen:
 
     layers: Layers
     how: str
-    """"preset" (known by architecture: the paper's, and a few of ours), "automatic", "model" (its file says so) or "given"."""
+    """"preset" (known by architecture: the paper's, and a few of ours), "automatic", "model" (its file says so) or
+    "given"."""
 
 
 def choose(module: nn.Module, calls: Sequence[Call], recipe: Recipe) -> Chosen:
