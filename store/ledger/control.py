@@ -323,7 +323,8 @@ def finish_retry(
 ) -> bool:
     """planning → running: shards over the retry's own manifest (of `total` rows; None when no row had one
     of the wanted statuses), and shards that failed or were cancelled pending again, their record in
-    `incidents`. With nothing to do at all the job returns to the state it had. False when too late.
+    `incidents`. With nothing to do at all the job returns to the state it had; but one that was cancelled when its
+    last shard had just been committed is complete, and runs on to its verdict. False when too late.
     """
     assert claim.job_id is not None
     with db.begin() as connection:
@@ -338,8 +339,8 @@ def finish_retry(
             covered = _insert_shards(connection, claim.job_id, job.generation, manifest_key, shards)
             if covered != total:
                 raise ValueError(f"shards cover {covered} of {total} images")
-        if not total and not opened:
-            before = JobState(job.state_before)
+        before = JobState(job.state_before)
+        if not total and not opened and before is not JobState.CANCELLED:
             connection.execute(
                 sa.update(jobs)
                 .where(jobs.c.id == claim.job_id, job_moves(JobState.PLANNING, before))

@@ -352,6 +352,17 @@ def test_a_retry_with_nothing_to_do_changes_nothing(database: Database) -> None:
     assert queries.get_job(database, job).state is JobState.SUCCEEDED
 
 
+def test_a_retry_completes_a_job_that_was_cancelled_behind_its_last_commit(database: Database) -> None:
+    job = plan(database)
+    finish_all(database)
+    ledger.cancel_job(database, job)
+    ledger.retry_job(database, job)
+    task = claim_task(database, ControlKind.RETRY)
+    assert ledger.finish_retry(database, task, manifest_key=None, total=0, shards=[])
+    (finished,) = ledger.finish_jobs(database)
+    assert (finished.job_id, finished.state) == (job, JobState.SUCCEEDED)
+
+
 def test_a_retry_that_cannot_be_planned_returns_the_job_to_where_it_was(database: Database) -> None:
     job = plan(database, total=1)
     assert commit(database, claim(database), status=ImageStatus.ERROR)
