@@ -26,8 +26,15 @@ CONTROL_QUEUE = "control"
 @click.option(
     "--threads", type=click.IntRange(1), help="CPU threads of the optimiser; part of the execution profile."
 )
+@click.option(
+    "--dtype",
+    default="float32",
+    show_default=True,
+    type=click.Choice(["float32", "bfloat16"]),
+    help="Precision of the network; part of the execution profile.",
+)
 @click.option("--log-level", default="INFO", show_default=True)
-def worker(queues: str, device: str, threads: int | None, log_level: str) -> None:
+def worker(queues: str, device: str, threads: int | None, dtype: str, log_level: str) -> None:
     """Run one worker until SIGTERM.
 
     SIGTERM finishes the running step, commits what is finished and releases the rest.
@@ -51,6 +58,7 @@ def worker(queues: str, device: str, threads: int | None, log_level: str) -> Non
     elif device != "cpu":
         raise CommandError(f"--device {device}: use cpu or cuda:N")
     environment["GFI_DEVICE"] = device
+    environment["GFI_DTYPE"] = dtype
     if threads is not None:
         environment["GFI_THREADS"] = str(threads)
     application = "scheduler.app" if names == [CONTROL_QUEUE] else "workers.app"

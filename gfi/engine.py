@@ -53,6 +53,8 @@ TARGET_KEPT = 0.1
 mask does not explain it: status `target_lost`."""
 
 
+DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.bfloat16}
+
 _FITTING: dict[tuple[object, ...], int] = {}
 
 
@@ -129,8 +131,11 @@ class Engine:
         dtype: torch.dtype = torch.float32,
     ) -> None:
         """layers: replaces the network's own choice. batch: images optimised together, at least 1; None takes
-        what the device's free memory allows (`gfi.memory`), and `profile` says what that was.
+        what the device's free memory allows (`gfi.memory`), and `profile` says what that was. dtype: float32,
+        float64, or bfloat16, in which the network alone then computes.
         """
+        if dtype not in DTYPES.values():
+            raise MethodError(f"{dtype} is no precision of the optimiser; it has {', '.join(DTYPES)}")
         if batch is not None and batch < 1:
             raise MethodError(f"a batch holds at least one image, not {batch}")
         self.device = _device(device)
@@ -141,7 +146,8 @@ class Engine:
         self.chosen = Chosen(layers, "given") if layers else classifier.chosen(recipe)
         with self._memory():
             # oneDNN's float32 kernels run EfficientNet-Lite0 1.3 times as fast with the channels last.
-            nhwc = self.device.type == "cpu" and dtype == torch.float32
+            # So do the matrix units of a GPU, which have no float32.
+            nhwc = dtype == (torch.float32 if self.device.type == "cpu" else torch.bfloat16)
             self.network = Network(classifier, self.chosen.layers, self.device, dtype, channels_last=nhwc)
         self._refuse_signed()
         self._threads = torch.get_num_threads()
@@ -234,20 +240,20 @@ class Engine:
     def _padded(self, images: list[Tensor]) -> Tensor:
         """The fixed batch shape (B, C, H, W): the first image again wherever there is none."""
         rows = images + images[:1] * (self.batch - len(images))
-        return torch.stack([row.to(self.device, self.dtype) for row in rows])
+        return torch.stack([row.to(self.device, self.network.dtype) for row in rows])
 
     def _fill(self, item: Item) -> tuple[Tensor, str]:
         """p of one image, and how it came to be."""
         if item.prepared.fill is not None:
             return item.prepared.fill, "given"
         # In the engine's precision and, like all that decides bits, on the engine's thread.
-        image = item.prepared.image.to("cpu", self.dtype)
+        image = item.prepared.image.to("cpu", self.network.dtype)
         made = fill.make(image, self.classifier.preprocess, self.recipe)
         return made, "input blurred" if self.recipe.fill == "blur" else self.recipe.fill
 
     def _second_fill(self, item: Item) -> Tensor:
         """The recipe's other p, of one image."""
-        image = item.prepared.image.to("cpu", self.dtype)
+        image = item.prepared.image.to("cpu", self.network.dtype)
         return fill.make(image, self.classifier.preprocess, self.recipe, self.recipe.second_fill)
 
     def _refuse_signed(self) -> None:

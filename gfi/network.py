@@ -35,7 +35,10 @@ class _Reached(Exception):
 
 
 class Network:
-    """A private copy of a classifier; hooks are in place only during its own passes."""
+    """A private copy of a classifier; hooks are in place only during its own passes.
+
+    Only its own arithmetic is in `dtype`: with bfloat16, images come and features and probabilities go in float32.
+    """
 
     def __init__(
         self, classifier: Classifier, layers: Layers, device: torch.device, dtype: torch.dtype,
@@ -48,7 +51,9 @@ class Network:
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
         module = copy.deepcopy(classifier.module).eval().requires_grad_(False)
         self.module = module.to(device=device, dtype=dtype, memory_format=self.memory_format)  # type: ignore[call-overload]
-        self.dtype = dtype
+        self.inside = dtype
+        # Masks, weights and losses: bfloat16 has eight bits, too few for sums over a mask and for steps of 1 %.
+        self.dtype = torch.float32 if dtype == torch.bfloat16 else dtype
         self._output = classifier.as_probabilities
         self._relative = classifier.output == "softmax"
         self._passes = {name: sum(c.name == name for c in classifier.calls) for name in
@@ -83,7 +88,7 @@ class Network:
         handle = self.module.get_submodule(name).register_forward_hook(tap)
         try:
             with torch.enable_grad():
-                outputs = self.module(images.detach().requires_grad_())
+                outputs = self._logits(images.detach().requires_grad_())
                 if self._relative:
                     outputs = outputs - outputs.mean(1, keepdim=True)
                 chosen = outputs.gather(1, targets.unsqueeze(1)).sum()
@@ -94,7 +99,7 @@ class Network:
         if features.ndim != 4:
             shape = "×".join(map(str, features.shape[1:]))
             raise MethodError(f"layer `{name}` gives {shape}; Grad-CAM's map is made from channels × h × w")
-        weights = slopes.contiguous().mean((2, 3))
+        weights = slopes.to(self.dtype).contiguous().mean((2, 3))
         return masks.combine(weights, features.contiguous())
 
     def inverted(self, images: Tensor) -> Tensor:
@@ -104,7 +109,12 @@ class Network:
 
     def probabilities(self, images: Tensor) -> Tensor:
         """f of images (B, C, H, W): softmax, sigmoid or the output itself, (B, K)."""
-        return self._output(self.module(images))
+        return self._output(self._logits(images))
+
+    def _logits(self, images: Tensor) -> Tensor:
+        """The network's outputs, (B, K)."""
+        outputs: Tensor = self.module(images.to(self.inside))
+        return outputs.to(self.dtype)
 
     def _run(
         self, images: Tensor, layers: tuple[str, ...], to_the_end: bool
@@ -129,7 +139,7 @@ class Network:
         handles = [self.module.get_submodule(n).register_forward_hook(hook_for(n)) for n in names]
         logits = images
         try:
-            logits = self.module(images)
+            logits = self._logits(images)
         except _Reached:
             pass
         finally:
@@ -145,7 +155,7 @@ class Network:
 
     def _read(self, layer: str, output: Tensor) -> Tensor:
         """A module's output as the layer's suffixes say."""
-        features = _as_map(output, self._grids[layer])
+        features = _as_map(output, self._grids[layer]).to(self.dtype)
         return features.relu() if layer_names.split(layer).rectify else features
 
 

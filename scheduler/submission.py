@@ -37,7 +37,8 @@ class JobRequest(BaseModel):
     dataset: a folder, a manifest file, tar shards, `s3://bucket/prefix`; below the configured roots and buckets.
     model: a registered model. preset: `paper`, `released` or `tuned`; None takes the model's default. overrides:
     single fields of its recipe. layers: `L0,L1` in place of the preset's (`gfi.layer_names`).
-    target: `auto` (the label where it is a class of the model, else the predicted class), `predicted`, or one class for all images, by index, WordNet id or name.
+    target: `auto` (the label where it is a class of the model, else the predicted class), `predicted`, or one class
+    for all images, by index, WordNet id or name.
     save: pictures written to the bucket beside the parts; None means `png` below 1,000 images.
     webhook: an address the API has checked, told when the job ends.
     """

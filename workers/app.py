@@ -7,6 +7,7 @@ Python. The thread pool keeps the process answering while the optimiser runs, an
 
     GFI_DEVICE   cpu (default) or cuda:0
     GFI_THREADS  CPU threads of the optimiser; part of the execution profile
+    GFI_DTYPE    float32 (default) or bfloat16, likewise
 """
 
 import os
@@ -42,7 +43,12 @@ HEARTBEAT_S = 10.0
 def services() -> Services:
     """This process's services, opened at first use."""
     threads = os.environ.get("GFI_THREADS")
-    return Services(Settings.load(), os.environ.get("GFI_DEVICE", "cpu"), int(threads) if threads else None)
+    return Services(
+        Settings.load(),
+        os.environ.get("GFI_DEVICE", "cpu"),
+        int(threads) if threads else None,
+        os.environ.get("GFI_DTYPE", "float32"),
+    )
 
 
 @worker_ready.connect

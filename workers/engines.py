@@ -7,7 +7,7 @@ import structlog
 import torch
 
 from gfi.classifiers import Classifier, load
-from gfi.engine import Engine
+from gfi.engine import DTYPES, Engine
 from gfi.errors import MethodError
 from gfi.layer_names import Layers
 from gfi.recipes import Recipe
@@ -23,12 +23,15 @@ class ModelChanged(MethodError):
 
 
 class Engines:
-    """Engines by job configuration. models_dir: where registered model files are. threads: None leaves torch's own."""
+    """Engines by job configuration. models_dir: where registered model files are. threads: None leaves torch's own.
+    dtype: a name in `gfi.engine.DTYPES`, for jobs that have no profile yet.
+    """
 
-    def __init__(self, models_dir: Path, device: str, threads: int | None) -> None:
+    def __init__(self, models_dir: Path, device: str, threads: int | None, dtype: str = "float32") -> None:
         self._models_dir = models_dir
         self._device = device
         self._threads = threads
+        self._dtype = dtype
         self._classifiers: dict[str, Classifier] = {}
         self._engines: dict[tuple[Any, ...], Engine] = {}
         # A batch that did not fit once will not fit again: (model, layers) → the largest that did.
@@ -47,7 +50,8 @@ class Engines:
         if ceiling is not None:
             batch = min(batch, ceiling) if batch else ceiling
         threads = (profile or {}).get("threads") or self._threads
-        key = (digest, recipe.digest(), str(layers), batch, threads)
+        dtype = (profile or {}).get("dtype") or self._dtype
+        key = (digest, recipe.digest(), str(layers), batch, threads, dtype)
         engine = self._engines.pop(key, None)
         if engine is None:
             classifier = self._classifier(config["model"]["reference"], digest)
@@ -56,7 +60,7 @@ class Engines:
             )
             if threads is not None:
                 torch.set_num_threads(threads)
-            engine = Engine(classifier, recipe, layers, device=self._device, batch=batch)
+            engine = Engine(classifier, recipe, layers, device=self._device, batch=batch, dtype=DTYPES[dtype])
             while len(self._engines) >= KEPT:
                 self._engines.pop(next(iter(self._engines)))
         self._engines[key] = engine

@@ -60,12 +60,15 @@ LONGEST_REST_S = 60.0
 
 
 class Services:
-    """One a process; everything is opened at first use. device: `cpu` or `cuda:N`. threads: of the optimiser."""
+    """One a process; everything is opened at first use. device: `cpu` or `cuda:N`. threads, dtype: of the optimiser."""
 
-    def __init__(self, settings: Settings, device: str = "cpu", threads: int | None = None) -> None:
+    def __init__(
+        self, settings: Settings, device: str = "cpu", threads: int | None = None, dtype: str = "float32"
+    ) -> None:
         self.settings = settings.require_stack()
         self.device = device
         self.threads = threads
+        self.dtype = dtype
         self.name = f"{socket.gethostname()}:{os.getpid()}"
         self.shutdown = threading.Event()
         self.rate = Rate()
@@ -103,7 +106,7 @@ class Services:
 
     @cached_property
     def engines(self) -> Engines:
-        return Engines(self.settings.models, self.device, self.threads)
+        return Engines(self.settings.models, self.device, self.threads, self.dtype)
 
     @cached_property
     def _directory(self) -> Path:

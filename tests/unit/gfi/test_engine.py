@@ -201,3 +201,22 @@ def test_photographs_stream_through_one_function() -> None:
     classifier = classifiers.of(Small(), (32, 32))
     found = list(explain_many(photographs, classifier, QUICK, target=2, batch=2))
     assert [(e.index, e.target) for e in found] == [(0, 2), (1, 2), (2, 2)]
+
+
+@pytest.mark.parametrize("preset", ["paper", "tuned"])
+def test_in_bfloat16_the_network_alone_computes_so(preset: str) -> None:
+    quick = recipe(preset, steps_inversion=2, steps_class=2)
+    half = Engine(classifiers.of(Small(), (32, 32)), quick, batch=3, dtype=torch.bfloat16)
+    full = Engine(classifiers.of(Small(), (32, 32)), quick, batch=3)
+    assert half.profile.dtype == "bfloat16"
+    assert next(half.network.module.parameters()).dtype == torch.bfloat16
+    found, wanted = (list(e.explain_many(items(3))) for e in (half, full))
+    for one, other in zip(found, wanted, strict=True):
+        assert one.grid.dtype == np.float32
+        assert 0 < np.abs(one.grid - other.grid).mean() < 0.1
+        assert one.probability == pytest.approx(other.probability, abs=0.02)
+
+
+def test_a_precision_that_the_optimiser_has_not_is_refused() -> None:
+    with pytest.raises(MethodError, match=r"torch.float16 is no precision .* float32, float64, bfloat16"):
+        Engine(classifiers.of(Small(), (32, 32)), PAPER, dtype=torch.float16)

@@ -64,7 +64,8 @@ from gfi.preprocess import Prepared
 from gfi.recipes import recipe
 from tests.unit.gfi.networks import Small
 
-engine = Engine(classifiers.of(Small(), (64, 64)), recipe("tuned", steps_class=3, check_every=1, settled=0.05), batch=16)
+quick = recipe("tuned", steps_class=3, check_every=1, settled=0.05)
+engine = Engine(classifiers.of(Small(), (64, 64)), quick, batch=16)
 def items():
     for i in range(2000):
         image = torch.rand((3, 64, 64), generator=torch.Generator().manual_seed(i))
