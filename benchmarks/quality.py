@@ -151,7 +151,7 @@ FILLS: dict[str, Callable[[Tensor], Fill]] = {
 
 
 def score(
-    setting: Setting, method: str, count: int, grids: bool, wanted: Iterable[str], home: Path
+    setting: Setting, method: str, count: int, grids: bool, wanted: Iterable[str], home: Path, imputed: int
 ) -> Scores:
     """All scores of one method on the first `count` photographs; parts that exist in `home` are read."""
     images, targets = setting.images[:count], setting.targets[:count]
@@ -176,10 +176,13 @@ def score(
 
     def curves(fill: str) -> Scores:
         mask = drawn[-1] if drawn else maps()
-        base = FILLS[fill](images)
+        shown = (images, mask, targets) if fill != "imputation" else (
+            images[:imputed], mask[:imputed], targets[:imputed]
+        )  # fmt: skip
+        base = FILLS[fill](shown[0])
         return {
-            f"insertion {fill}": insertion(setting.ask, images, mask, targets, base).area.tolist(),
-            f"deletion {fill}": deletion(setting.ask, images, mask, targets, base).area.tolist(),
+            f"insertion {fill}": insertion(setting.ask, *shown, base).area.tolist(),
+            f"deletion {fill}": deletion(setting.ask, *shown, base).area.tolist(),
         }
 
     def others() -> Scores:
@@ -198,7 +201,8 @@ def score(
 
     scores: Scores = {}
     for fill in wanted:
-        scores |= part(fill, lambda fill=fill: curves(fill))  # type: ignore[misc]
+        name = f"{fill}-{imputed}" if fill == "imputation" else fill
+        scores |= part(name, lambda fill=fill: curves(fill))  # type: ignore[misc]
     scores |= part("others", others)
     for n in setting.grids if grids else ():
         scores |= part(f"grids{n}", lambda n=n: pointing(n))  # type: ignore[misc]
@@ -285,6 +289,9 @@ def main() -> None:
     parser.add_argument(
         "--grids", type=int, nargs=2, help="2×2 and 3×3 grids (default 8 4; with --full 40 27)"
     )
+    parser.add_argument(
+        "--imputed", type=int, help="photographs scored with imputation too (default 4; with --full all)"
+    )
     parser.add_argument("--photographs", type=Path)
     parser.add_argument(
         "--picture", action="store_true", help="draw docs/pictures/quality.png from the samples"
@@ -294,6 +301,7 @@ def main() -> None:
 
     count = options.images or (50 if options.full else 8)
     slow = options.slow or (count if options.full else 4)
+    imputed = options.imputed or (count if options.full else 4)
     shared = options.photographs is None and SHARED.is_dir()
     folder = options.photographs or (SHARED if shared else samples.path())
     setting = Setting(folder, count, tuple(options.grids or ((40, 27) if options.full else (8, 4))), shared)
@@ -309,7 +317,7 @@ def main() -> None:
         few = method in SLOW and not options.full
         wanted = [f for f in FILLS if options.full or f != "imputation" or method in IMPUTED]
         many = min(slow, len(setting.images)) if method in SLOW else len(setting.images)
-        scored[method] = score(setting, method, many, not few, wanted, home)
+        scored[method] = score(setting, method, many, not few, wanted, home, imputed)
         report = {
             "machine": cpu_name(), "torch": torch.__version__, "scores_on": setting.ask.runtime,
             "photographs": described, "recipe": PRESETS["tuned"].to_json(),
