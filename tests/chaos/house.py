@@ -299,7 +299,9 @@ class House:
         deadline = time.monotonic() + timeout
         while True:
             progress = self.progress(job)
-            ended = queries.get_job(self.database, job).ended
+            ended = False
+            with contextlib.suppress(StoreError):  # a database that is away is waited for
+                ended = queries.get_job(self.database, job).ended
             if ended or (until is not None and until(progress)):
                 return
             assert time.monotonic() < deadline, f"after {timeout} s: {progress}\n{self.tails()}"

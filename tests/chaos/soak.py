@@ -13,16 +13,19 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, fields
+from functools import partial
+from typing import TypeVar
 
 import psutil
 
 from store import ledger, queries
-from store.errors import StoreError
+from store.errors import Conflict, StoreError, Transient
 from store.tables import JobState
 from tests.chaos.house import House
 from tests.chaos.scenarios import Row, World, row
 from tests.chaos.verify import Verdict, verify
 
+Answer = TypeVar("Answer")
 SAMPLE_S = 5.0
 
 
@@ -65,12 +68,14 @@ def soak(world: World, seed: int, seconds: float) -> Row:
             while time.monotonic() < until:
                 verdicts += _round(world, house, rng)
         finally:
+            still = trouble.is_alive()
             ended.set()
             trouble.join(60)
             watch.join(60)
             world.servers.s3_proxy.faults = {}
         recoveries = list(house.recoveries.by_role["worker"])
     print(f"{len(verdicts)} jobs, {len(samples)} samples: first {samples[:1]}, last {samples[-1:]}")
+    assert still, "nothing went wrong any more: see the traceback of the thread that makes trouble"
     _flat(samples)
     return row(10, seed, verdicts, faults[0], recoveries)
 
@@ -80,38 +85,40 @@ def _round(world: World, house: House, rng: random.Random) -> list[Verdict]:
     jobs = []
     for _ in range(rng.randint(1, 3)):
         photographs = world.photographs(rng.choice((40, 100, 300)))
-        jobs.append((house.submit(photographs, priority=rng.randint(-1, 1)), photographs))
+        priority = rng.randint(-1, 1)
+        jobs.append((_insist(partial(house.submit, photographs, priority=priority)), photographs))
     fate, (victim, _) = rng.random(), jobs[0]
     if fate < 0.2:
         time.sleep(rng.uniform(0.0, 2.0))
-        _insist(lambda: ledger.cancel_job(house.database, victim))
+        _unless_ended(lambda: ledger.cancel_job(house.database, victim))
         house.wait(victim, 300)
-        if queries.get_job(house.database, victim).state is JobState.CANCELLED:
+        if _insist(lambda: queries.get_job(house.database, victim)).state is JobState.CANCELLED:
             house.eventually(lambda: not house.progress(victim).shards["leased"], 60, "its workers let go")
-            _insist(lambda: ledger.retry_job(house.database, victim))
+            _unless_ended(lambda: ledger.retry_job(house.database, victim))
     elif fate < 0.4:
-        _insist(lambda: ledger.pause_job(house.database, victim))
+        _unless_ended(lambda: ledger.pause_job(house.database, victim))
         time.sleep(rng.uniform(0.0, 2.0))
-        _insist(lambda: ledger.resume_job(house.database, victim))
+        _unless_ended(lambda: ledger.resume_job(house.database, victim))
     verdicts = []
     for job, photographs in jobs:
         house.wait(job, 300)
-        verdicts.append(verify(house, job, photographs, world.undisturbed))
+        verdicts.append(_insist(partial(verify, house, job, photographs, world.undisturbed)))
     return verdicts
 
 
-def _insist(ask: Callable[[], object]) -> None:
-    """Until the database answers; a job that has ended meanwhile is left alone."""
-    from store.errors import Conflict, Transient
-
+def _insist(ask: Callable[[], Answer]) -> Answer:
+    """Until the database answers."""
     while True:
         try:
-            ask()
-            return
+            return ask()
         except Transient:
             time.sleep(0.2)
-        except Conflict:
-            return
+
+
+def _unless_ended(ask: Callable[[], object]) -> None:
+    """Until the database answers; a job that has ended meanwhile is left alone."""
+    with contextlib.suppress(Conflict):
+        _insist(ask)
 
 
 def _trouble(house: House, rng: random.Random, ended: threading.Event, count: list[int], spared: int) -> None:
