@@ -85,6 +85,8 @@ class Item:
     prepared: Prepared
     target: int | None = None
     """A class, or None for the predicted one."""
+    rather_than: int | None = None
+    """Another class B, to explain "why the target A rather than B": f_A/(f_A + f_B) takes the place of f_A."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,7 +99,8 @@ class Explanation:
     probability: float
     kept: float
     removed: float
-    """f of the target: on the photograph, where only the masked part is kept, where only it is removed."""
+    """f of the target: on the photograph, where only the masked part is kept, where only it is removed. With
+    `rather_than` its share f_A/(f_A + f_B)."""
     grid: NDArray[np.float32]
     """(h, w), scaled; `interpolation.draw(grid, input size, recipe.align_corners)` is the mask in [0, 1]."""
     iterations: int
@@ -108,6 +111,8 @@ class Explanation:
     loss: float
     fill: str
     """What stood in for removed pixels: "given" with the image, "input blurred", "mean" or "noise"."""
+    rather_than: int | None = None
+    """As in the `Item`. Where the prediction, taken for the target, is this class itself: status `constant`."""
 
 
 class Progress(NamedTuple):
@@ -190,9 +195,14 @@ class Engine:
         for tensor in (item.prepared.image, item.prepared.fill):
             if tensor is not None and tuple(tensor.shape) != shape:
                 raise MethodError(f"image {item.index} is {tuple(tensor.shape)}, the network's input {shape}")
-        if item.target is not None and not 0 <= item.target < self.classifier.classes:
-            last = self.classifier.classes - 1
-            raise MethodError(f"image {item.index}: target {item.target} is no class; they are 0 to {last}")
+        last = self.classifier.classes - 1
+        for what, number in (("target", item.target), ("rather_than", item.rather_than)):
+            if number is not None and not 0 <= number <= last:
+                raise MethodError(f"image {item.index}: {what} {number} is no class; they are 0 to {last}")
+        if item.target is not None and item.target == item.rather_than:
+            raise MethodError(
+                f"image {item.index}: nothing tells class {item.target} from itself; name another with rather_than"
+            )
 
     def explain_many(
         self,
@@ -234,6 +244,7 @@ class Engine:
             self._padded(fills),
             [item.target for item in group] + [None] * (self.batch - len(group)),
             self._padded([self._second_fill(item) for item in group]) if second else None,
+            [item.rather_than for item in group] + [None] * (self.batch - len(group)),
         )
         return inversion
 
@@ -402,7 +413,7 @@ class _Pool:
         outcome = rows.outcome()
         for seat in leaving:
             self._slots[seat.row] = None
-        return [_explanation(seat.item.index, seat.row, outcome, seat.fill) for seat in leaving]
+        return [_explanation(seat.item, seat.row, outcome, seat.fill) for seat in leaving]
 
 
 def _device(device: str | torch.device) -> torch.device:
@@ -417,12 +428,12 @@ def _device(device: str | torch.device) -> torch.device:
     return found
 
 
-def _explanation(index: int, row: int, outcome: Outcome, filled: str) -> Explanation:
+def _explanation(item: Item, row: int, outcome: Outcome, filled: str) -> Explanation:
     kept, probability = outcome.kept[row].item(), outcome.probability[row].item()
     area = outcome.area[row].item()
     predicted = bool(outcome.target[row] == outcome.prediction[row])
     return Explanation(
-        index=index,
+        index=item.index,
         target=int(outcome.target[row]),
         prediction=int(outcome.prediction[row]),
         probability=probability,
@@ -434,6 +445,7 @@ def _explanation(index: int, row: int, outcome: Outcome, filled: str) -> Explana
         area=area,
         loss=outcome.loss[row].item(),
         fill=filled,
+        rather_than=item.rather_than,
     )
 
 

@@ -23,6 +23,8 @@ from gfi.recipes import Recipe, recipe
 
 Target = int | Sequence[int] | Tensor | None
 """One class for all, one an image, or None for the predicted class."""
+Foil = int | Sequence[int] | Tensor | None
+"""One class B for all, one an image, or None: "why the target rather than B"."""
 
 
 class GuidedFeatureInversion:
@@ -62,15 +64,17 @@ class GuidedFeatureInversion:
         inputs: Tensor,
         target: Target = None,
         baselines: Tensor | None = None,
+        rather_than: Foil = None,
     ) -> Tensor:
         """Masks (N, 1, H, W) in [0, 1], in the dtype and on the device of inputs (N, C, H, W).
 
         target: one class for all, one an image, or None for the predicted class. baselines: the removed-pixel
         images p, shaped like inputs or broadcast to them; None makes them from the inputs by the recipe -
         for `released`, whose blur is of the full photograph, the input is blurred instead, as
-        `explain(...)[i].fill` says. An image whose mask never existed is all zero; `explain` has statuses.
+        `explain(...)[i].fill` says. rather_than: a class B, to ask why the target rather than B. An image whose
+        mask never existed is all zero; `explain` has statuses.
         """
-        explanations = self.explain(inputs, target, baselines)
+        explanations = self.explain(inputs, target, baselines, rather_than)
         size, corners = (inputs.shape[2], inputs.shape[3]), self.recipe.align_corners
         drawn = np.stack([interpolation.draw(e.grid, size, corners) for e in explanations])
         return torch.from_numpy(drawn).unsqueeze(1).to(inputs)
@@ -80,6 +84,7 @@ class GuidedFeatureInversion:
         inputs: Tensor,
         target: Target = None,
         baselines: Tensor | None = None,
+        rather_than: Foil = None,
     ) -> list[Explanation]:
         """One `Explanation` an image; arguments as `attribute`."""
         if inputs.ndim != 4 or not len(inputs) or not inputs.is_floating_point():
@@ -87,10 +92,15 @@ class GuidedFeatureInversion:
                 f"inputs are normalised images (N, C, H, W), not {tuple(inputs.shape)} of {inputs.dtype}"
             )
         fills = [None] * len(inputs) if baselines is None else list(_like(baselines, inputs))
-        targets = _targets(target, len(inputs))
+        targets, foils = _targets(target, len(inputs)), _targets(rather_than, len(inputs))
         size = (inputs.shape[2], inputs.shape[3])
         items = [
-            Item(i, Prepared(image, fill, size, (0.0, 0.0, float(size[1]), float(size[0]))), targets[i])
+            Item(
+                i,
+                Prepared(image, fill, size, (0.0, 0.0, float(size[1]), float(size[0]))),
+                targets[i],
+                foils[i],
+            )
             for i, (image, fill) in enumerate(zip(inputs.detach(), fills, strict=True))
         ]
         return sorted(self.engine(inputs).explain_many(items), key=lambda e: e.index)
@@ -136,6 +146,7 @@ def explain_many(
     preset: str | Recipe | None = None,
     *,
     target: int | None = None,
+    rather_than: int | None = None,
     layers: Layers | str | None = None,
     device: str | torch.device = "cpu",
     batch: int | None = None,
@@ -152,5 +163,5 @@ def explain_many(
     chosen = recipe(preset) if isinstance(preset, str) else preset
     named = Layers.parse(layers) if isinstance(layers, str) else layers
     engine = Engine(network, chosen, named, device, batch)
-    items = (Item(i, network.prepare(rgb, chosen), target) for i, rgb in enumerate(photographs))
+    items = (Item(i, network.prepare(rgb, chosen), target, rather_than) for i, rgb in enumerate(photographs))
     return engine.explain_many(items, progress, stop)

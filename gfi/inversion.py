@@ -8,6 +8,9 @@ For each image x with removed-pixel image p and target class c, over channel wei
     m = normalise(Σ_i ω_i f_i^{l1}(x))                            (Eq. 6-7, `gfi.masks`)
     ω ← max(0, Adam(ω, ∂loss/∂ω)),  ω_0 = 0.1
 
+f_c is the class's probability; "why A rather than B" takes the share f_A/(f_A + f_B) in its place, and y_A − y_B
+for Grad-CAM.
+
 What differs under `tuned` is written in `gfi.recipes`: the map's start, the objective of stage 2, signed
 weights, the step.
 
@@ -78,7 +81,7 @@ class Outcome(NamedTuple):
     probability: Tensor
     kept: Tensor
     removed: Tensor
-    """(B,): f_c of the photograph, of Φ and of Φ_bg."""
+    """(B,): f_c of the photograph, of Φ and of Φ_bg; with a foil the target's share of both."""
     loss: Tensor
     """(B,): of the last step that ran on live weights."""
 
@@ -107,16 +110,19 @@ class Inversion:
     """(B,) long, a `Fate`; final only in `outcome`."""
 
     _MOVED = (
-        "images", "features", "wanted", "energy", "prediction", "target", "probability", "omega", "gradient",
-        "loss", "count", "alive", "fate", "_sound", "_sound_at",
+        "images", "features", "wanted", "energy", "prediction", "target", "foil", "probability", "omega",
+        "gradient", "loss", "count", "alive", "fate", "_sound", "_sound_at",
     )  # fmt: skip
 
     def start(
-        self, images: Tensor, fills: Tensor, targets: Sequence[int | None], second: Tensor | None = None
-    ) -> None:
+        self, images: Tensor, fills: Tensor, targets: Sequence[int | None], second: Tensor | None = None,
+        foils: Sequence[int | None] | None = None,
+    ) -> None:  # fmt: skip
         """Load x and p, each (B, C, H, W), and the target classes; None stands for the predicted class.
 
-        second: another p, like `fills`, for a recipe with a second fill.
+        second: another p, like `fills`, for a recipe with a second fill. foils: for each row a class B, "why A
+        rather than B", or None. A row whose prediction, taken for its target, is B itself has nothing to tell
+        apart and begins frozen, CONSTANT and without a mask.
         """
         if (second is None) == (self.recipe.second_fill != "none"):
             raise ValueError(f"the recipe's second fill is {self.recipe.second_fill}")
@@ -133,6 +139,9 @@ class Inversion:
         self.prediction = examined.probabilities.argmax(1)
         given = torch.tensor([-1 if t is None else t for t in targets], device=images.device)
         self.target = torch.where(given < 0, self.prediction, given)
+        self.foil = torch.tensor(
+            [-1 if b is None else b for b in foils or [None] * self.batch], device=images.device
+        )  # -1: none
         self.probability = self._of_target(examined.probabilities)
 
         self.upsample = Upsampling.between(self.features, images, self.recipe.align_corners)
@@ -152,6 +161,7 @@ class Inversion:
         self.fate = torch.full((self.batch,), Fate.FINISHED, device=images.device)
         self._sound = self.omega.clone()  # each row's last weights that had a mask ...
         self._sound_at = torch.full((self.batch,), -1, device=images.device)  # ... and updates behind them
+        self._freeze(self.target == self.foil, Fate.CONSTANT)
         self._levels = torch.tensor(self.recipe.levels, dtype=torch.float64, device=images.device)
 
     def take(self, slot: int, other: "Inversion", row: int) -> None:
@@ -205,7 +215,7 @@ class Inversion:
         Where nothing speaks for the class - one that was asked for, not predicted - the map begins with what
         speaks least against it: less its minimum.
         """
-        grid = self.network.evidence(self.images, self.target)
+        grid = self.network.evidence(self.images, self.target, self.foil)
         if grid.shape != (self.batch, *self.features.shape[2:]):
             grid = Upsampling.between(grid, self.features, align_corners=False)(grid)
         low, high = grid.amin((1, 2), keepdim=True), grid.amax((1, 2), keepdim=True)
@@ -287,8 +297,12 @@ class Inversion:
         return _per_row(omega.abs() if self.recipe.penalty == "l1" else omega.square())
 
     def _of_target(self, probabilities: Tensor, pairs: bool = False) -> Tensor:
-        target = self.target.repeat(2) if pairs else self.target
-        return probabilities.gather(1, target.unsqueeze(1)).squeeze(1)
+        """f_c, (B,), or (2B,) of pairs, from f, (B, K) or (2B, K)."""
+        target, foil = (c.repeat(2) if pairs else c for c in (self.target, self.foil))
+        wanted = probabilities.gather(1, target.unsqueeze(1)).squeeze(1)
+        other = probabilities.gather(1, foil.clamp_min(0).unsqueeze(1)).squeeze(1)
+        # Without a foil the divisor is 1, which changes no bit of value or gradient.
+        return wanted / torch.where(foil >= 0, wanted + other, torch.ones_like(wanted))
 
     def _witness(self, mask: Mask) -> Tensor:
         """Note which live rows have a mask at the current ω, freeze those that have none; (B,) bool."""

@@ -70,9 +70,11 @@ class Network:
                 raise MethodError(f"layer `{layer}` gives {shape}; a mask is made from channels × h × w")
         return Examined(self._output(logits), found[self.layers.inverted], _side_by_side(maps, centred))
 
-    def evidence(self, images: Tensor, targets: Tensor) -> Tensor:
+    def evidence(self, images: Tensor, targets: Tensor, foils: Tensor | None = None) -> Tensor:
         """Grad-CAM's map at l0 before it is rectified, Σ_k α_k f_k^{l0} with α_k the mean over the map of
         ∂y_c/∂f_k^{l0}: images (B, C, H, W), targets (B,) → (B, h, w).
+
+        foils: (B,); where not negative, y_c − y_foil takes the place of y_c.
 
         y: the network's outputs; before a softmax, which does not see what all share, less their mean. (On
         trained networks the mean is nearly zero. On random ones a class may otherwise have no evidence.)
@@ -91,8 +93,11 @@ class Network:
                 outputs = self._logits(images.detach().requires_grad_())
                 if self._relative:
                     outputs = outputs - outputs.mean(1, keepdim=True)
-                chosen = outputs.gather(1, targets.unsqueeze(1)).sum()
-                (slopes,) = torch.autograd.grad(chosen, last[0])
+                chosen = outputs.gather(1, targets.unsqueeze(1)).squeeze(1)
+                if foils is not None:
+                    others = outputs.gather(1, foils.clamp_min(0).unsqueeze(1)).squeeze(1)
+                    chosen = chosen - torch.where(foils >= 0, others, torch.zeros_like(others))
+                (slopes,) = torch.autograd.grad(chosen.sum(), last[0])
         finally:
             handle.remove()
         features, slopes = self._read(layer, last[0].detach()), _as_map(slopes, self._grids[layer])
