@@ -210,7 +210,7 @@ def _orders(rgb: NDArray[np.uint8], fault: str) -> bool:
 class Engines:
     """As `workers.engines.Engines`."""
 
-    def __init__(self, models_dir: object, device: str, threads: int | None) -> None:
+    def __init__(self, models_dir: object, device: str, threads: int | None, dtype: str = "float32") -> None:
         self._kept: dict[tuple[int, str], Engine] = {}
 
     def get(self, config: dict[str, Any], profile: dict[str, Any] | None = None) -> Engine:
