@@ -49,6 +49,7 @@ def soak(world: World, seed: int, seconds: float) -> Row:
     rng = random.Random(seed)
     verdicts: list[Verdict] = []
     samples: list[Sample] = []
+    assert world.undisturbed, "made before anything is disturbed"
     with House(world.servers, "postgres", proxied="s3 postgres") as house:
         house.start("scheduler", 2)
         house.start("control")
