@@ -9,7 +9,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
   $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $$p && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format clean setup-browser setup-system chaos soak bench bench-quality bench-quality-full bench-service bench-agreement bench-api
+.PHONY: help setup demo test check format clean setup-browser setup-system chaos soak bench bench-quality bench-quality-full bench-service bench-agreement bench-api pictures
 
 help:  ## list the verbs
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,6 +50,9 @@ format: $(VENV)/.ready-test  ## let ruff mend what it can
 setup-system:  ## Debian packages that some tests need: chromium, docker-compose (needs root)
 	@command -v chromium >/dev/null && command -v docker-compose >/dev/null || \
 	  { apt-get update -qq && apt-get install -y -qq chromium docker-compose >/dev/null; }
+
+pictures: $(VENV)/.ready-test  ## remake every picture of the dashboard in docs/pictures (needs chromium; THEME=dark)
+	GFI_PICTURES=$(CURDIR)/docs/pictures GFI_PICTURES_THEME=$(or $(THEME),light) $(BIN)/python -m pytest tests/browser -k every_page
 
 bench-api: $(VENV)/.ready-test  ## the API over a million results on PostgreSQL; writes benchmarks/results/api.json
 	@$(BIN)/python -m benchmarks.api

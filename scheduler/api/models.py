@@ -47,6 +47,7 @@ class Layer(BaseModel):
     type: str
     shape: list[int]
     rectified: bool
+    tokens: bool = Field(default=False, description="A grid of tokens; a job writes NAME:tokens.")
 
 
 class ModelOut(BaseModel):

@@ -3,15 +3,18 @@
 Without Chromium these tests skip with one reason; with CI=true that is a failure.
 """
 
+import io
 import os
 import shutil
+import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import uvicorn
+from PIL import Image
 
 from cli.servers import Server, free_port
 from scheduler.api import create_app
@@ -43,13 +46,11 @@ def browser() -> Iterator[Any]:
 
 
 @pytest.fixture(scope="session")
-def site(
-    sqlite_files: Any, s3: Server, valkey: Server, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[tuple[str, World]]:
+def site(sqlite_files: Any, s3: Server, valkey: Server) -> Iterator[tuple[str, World]]:
     """The address of a live server, and the world behind it: a finished job, workers, a schedule."""
     patch = pytest.MonkeyPatch()
     port = free_port()
-    home = tmp_path_factory.mktemp("site")
+    home = Path(tempfile.mkdtemp(prefix="gfi-"))  # short: pictures show it
     world = make_world(environment(sqlite_files.create(), s3, valkey, home), patch)
     server = uvicorn.Server(
         uvicorn.Config(create_app(), port=port, log_level="warning", access_log=False, ws="none")
@@ -68,17 +69,24 @@ def site(
     thread.join(10)
     world.database.dispose()
     patch.undo()
+    shutil.rmtree(home, ignore_errors=True)
 
 
 def _furnish(world: World) -> None:
     world.explained(name="First look", total=400, metrics=["deletion", "insertion"])
     world.explained(name="Released preset", preset="released")
     world.explained(name="By class", target="coffee")
+    world.planned(total=60, size=12, name="Under way", preset="tuned")
+    for _ in range(2):
+        world.explain_shard()
+    claim = ledger.claim_shard(world.database, "host-1:4711", "explain", 600.0)
+    assert claim is not None
     for number, device in enumerate(("cpu", "cuda:NVIDIA H200")):
         ledger.heartbeat(
             world.database,
-            {"id": f"host-{number}:4711", "host": f"host-{number}", "device": device, "state": "explaining",
-             "queues": ["explain", "interactive"], "rate": 0.5 + 20 * number, "memory_mib": 2100.0},
+            {"id": f"host-{number}:4711", "host": f"host-{number}", "device": device,
+             "queues": ["explain", "interactive"], "rate": 0.5 + 20 * number, "memory_mib": 2100.0,
+             "shard_id": claim.shard_id if number else None},
         )  # fmt: skip
     body = {"dataset": str(world.photographs), "model": "tiny"}
     made = world.call(
@@ -115,7 +123,22 @@ class Visit:
 
 
 @pytest.fixture
-def pictures() -> Path | None:
-    """Where screenshots for docs/ go: GFI_PICTURES, else nowhere."""
-    folder = os.environ.get("GFI_PICTURES")
-    return Path(folder) if folder else None
+def shoot() -> Callable[[Any, str], None]:
+    """Keep a picture of a page for docs/, below GFI_PICTURES; without that variable, do nothing. `make pictures`."""
+    folder, theme = os.environ.get("GFI_PICTURES"), os.environ.get("GFI_PICTURES_THEME", "light")
+
+    def keep(page: Any, name: str) -> None:
+        if not folder:
+            return
+        page.evaluate("theme => { document.documentElement.dataset.theme = theme }", theme)
+        page.wait_for_load_state("networkidle")
+        page.wait_for_timeout(300)
+        kind = "-phone" if page.viewport_size["width"] <= 400 else ""
+        target = Path(folder) / f"dashboard-{name}{kind}.png"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with Image.open(io.BytesIO(page.screenshot())) as picture:
+            plain = picture.convert("RGB")
+            # 256 colours are a third of the bytes, and enough where there are no photographs.
+            (plain if page.locator("main img").count() else plain.quantize(256)).save(target, optimize=True)
+
+    return keep

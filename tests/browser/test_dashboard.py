@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,7 @@ def the_job(world: World) -> str:
 
 @pytest.mark.parametrize("visit", [(1280, 900), (400, 800)], indirect=True, ids=["1280px", "400px"])
 def test_every_page_is_accessible_fits_and_is_quiet(
-    visit: Visit, site: tuple[str, World], pictures: Path | None
+    visit: Visit, site: tuple[str, World], shoot: Callable[[Any, str], None]
 ) -> None:
     job = the_job(site[1])
     for path in PAGES:
@@ -47,8 +47,22 @@ def test_every_page_is_accessible_fits_and_is_quiet(
             faults = _axe(page)
             assert faults == [], f"{path} {theme}"
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"{path} scrolls sideways"
-        if pictures is not None:
-            _shoot(page, pictures, path.strip("/").replace("{job}", "one").replace("/", "-"))
+        shoot(page, {"/jobs/{job}": "job", "/jobs/{job}/gallery": "gallery"}.get(path, path.strip("/")))
+    page = visit.open(f"/jobs/{job}/gallery")
+    page.locator(".card").nth(3).click()
+    page.wait_for_selector("dialog[open]")
+    assert _axe(page) == []
+    shoot(page, "viewer")
+    page = visit.open("/jobs")
+    page.click("#new")
+    page.wait_for_selector("#metrics input")
+    page.fill("[name=dataset]", str(site[1].photographs))
+    page.press("[name=dataset]", "Tab")
+    page.wait_for_selector("#preview figure img")
+    page.click("#estimate-button")
+    page.wait_for_selector("#estimate dd")
+    assert _axe(page) == []
+    shoot(page, "submit")
 
 
 def _axe(page: Any) -> list[str]:
@@ -62,14 +76,7 @@ def _axe(page: Any) -> list[str]:
     ]
 
 
-def _shoot(page: Any, folder: Path, name: str) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    page.evaluate("document.documentElement.dataset.theme = 'light'")
-    page.wait_for_timeout(600)
-    page.screenshot(path=str(folder / f"{name}-{page.viewport_size['width']}.png"))
-
-
-def test_submit_progress_gallery_flag(visit: Visit, site: tuple[str, World], pictures: Path | None) -> None:
+def test_submit_progress_gallery_flag(visit: Visit, site: tuple[str, World]) -> None:
     url, world = site
     page = visit.open("/jobs")
     page.click("#new")
@@ -79,8 +86,6 @@ def test_submit_progress_gallery_flag(visit: Visit, site: tuple[str, World], pic
     page.click("#estimate-button")
     page.wait_for_selector("#estimate dd")
     page.fill("#composer [name=name]", "By hand")
-    if pictures is not None:
-        _shoot(page, pictures, "submit")
     page.click("#composer [type=submit]")
     page.wait_for_url(f"{url}/jobs/*")
     job = page.url.rpartition("/")[2]
@@ -197,6 +202,7 @@ def test_a_token_is_made_shown_once_and_revoked(visit: Visit) -> None:
     page.wait_for_selector("#made")
     assert page.inner_text("#plain").startswith("gfi_")
     row = page.locator("tr", has_text="ci").first
+    page.once("dialog", lambda dialog: dialog.accept())
     row.locator("text=Revoke").click()
     page.wait_for_selector("tr:has-text('ci') >> text=revoked")
     visit.open("/tokens")

@@ -292,6 +292,7 @@ $("beside").addEventListener("change", () => told(stand));
 for (const name of ["status", "sort", "flagged", "metric", "prediction"]) $(name).addEventListener("change", restart);
 for (const name of ["search", "low", "high"]) $(name).addEventListener("input", later(300, restart));
 $("direction").addEventListener("click", () => { descending = !descending; $("direction").setAttribute("aria-pressed", String(descending)); $("direction").textContent = descending ? "↓" : "↑"; restart(); });
+$("more-tools").addEventListener("click", () => $("more-tools").setAttribute("aria-expanded", String($("tools").classList.toggle("open"))));
 let asked = false;
 const soon = () => { if (!asked) { asked = true; requestAnimationFrame(() => { asked = false; draw(); }); } };
 addEventListener("scroll", soon, { passive: true });

@@ -1,4 +1,4 @@
-import { $, api, count, decimal, duration, h, may, rate, state, svg, toast, told, when, words } from "/static/ui.js";
+import { $, api, count, decimal, duration, fill, h, may, rate, state, svg, toast, told, when, words } from "/static/ui.js";
 
 const id = location.pathname.split("/")[2];
 const order = ["ok", "not_settled", "target_lost", "empty", "full", "constant", "nonfinite", "changed", "error"];
@@ -23,7 +23,7 @@ function button(text, work, kind = "") {
 }
 
 function actions() {
-  const nodes = [h("a.button", { href: `/jobs/${id}/gallery` }, "Gallery")];
+  const nodes = [h("a.button.primary", { href: `/jobs/${id}/gallery` }, "Gallery")];
   if (may.submit) {
     if (!ended(job.state)) {
       nodes.push(job.paused ? button("Resume", () => api(`/v1/jobs/${id}/resume`, { method: "POST" })) : button("Pause", () => api(`/v1/jobs/${id}/pause`, { method: "POST" })));
@@ -85,14 +85,14 @@ function chart(done) {
 async function failures() {
   const found = await api(`/v1/jobs/${id}/failures`);
   $("failures-panel").hidden = !found.length;
-  $("failures").replaceChildren(...found.map((f) => h("tr", null, h("td", null, state(f.status)), h("td", null, f.error_class || ""), h("td.num", null, count(f.images)), h("td", null, f.example || ""), h("td.nowrap", null, h("a.button", { href: `/jobs/${id}/gallery?status=${f.status}` }, "Look"), " ", may.submit && ended(job.state) && f.status !== "failed" ? button("Try again", async () => { await api(`/v1/jobs/${id}/retry`, { method: "POST", body: { statuses: [f.status] } }); toast("They are being collected into a new attempt."); follow(); }) : null))));
+  fill($("failures"), found.map((f) => h("tr", null, h("td", null, state(f.status)), h("td", null, f.error_class || ""), h("td.num", null, count(f.images)), h("td", null, f.example || ""), h("td.do", null, h("a.button", { href: `/jobs/${id}/gallery?status=${f.status}` }, "Look"), " ", may.submit && ended(job.state) && f.status !== "failed" ? button("Try again", async () => { await api(`/v1/jobs/${id}/retry`, { method: "POST", body: { statuses: [f.status] } }); toast("They are being collected into a new attempt."); follow(); }) : null))));
 }
 
 async function means() {
   const { means: found } = await api(`/v1/jobs/${id}/summary`);
   const names = Object.keys(found);
   $("means-panel").hidden = !names.length;
-  $("means").replaceChildren(...names.map((n) => h("", null, h("dt", null, words(n)), h("dd", null, decimal(found[n].mean)), h("dd", null, `${count(found[n].count)} images`))));
+  $("means").replaceChildren(...names.map((n) => h("", null, h("dt", null, words(n)), h("dd", null, decimal(found[n].mean, n === "iterations" ? 1 : 3)), h("dd", null, `${count(found[n].count)} images`))));
 }
 
 async function load() {

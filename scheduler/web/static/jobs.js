@@ -1,6 +1,7 @@
 import { $, api, bytes, count, decimal, duration, empty, every, h, later, may, rate, refused, state, told, when, words } from "/static/ui.js";
 
 const rows = new Map();
+const headings = [...$("jobs").tHead.rows[0].cells].map((cell) => cell.textContent);
 let shown = 50;
 
 function row(job) {
@@ -12,13 +13,14 @@ function row(job) {
     h("td", null, h(".meter", { role: "img", "aria-label": `${Math.round(100 * share)} percent` }, h("i", { style: { width: `${100 * share}%` } })), h("small", null, p.total === null ? "not listed yet" : `${count(p.done + p.finished)} of ${count(p.total)}${notOk(p)}`)),
     h("td.num", null, rate(job.finished_at && job.planned_at ? p.done / Math.max(job.finished_at - job.planned_at, 0.1) : p.rate)),
     h("td.num", { title: p.eta_low_s === null ? null : `${duration(p.eta_low_s)} to ${duration(p.eta_high_s)}` }, p.eta_s === null ? "" : duration(p.eta_s)),
-    h("td", null, job.model, h("small.soft", null, ` ${job.preset}`)),
+    h("td.nowrap", null, job.model, h("small.soft", null, ` ${job.preset}`)),
     h("td.nowrap", null, when(job.created_at)),
   ];
   const node = rows.get(job.id) || h("tr", { "data-job": job.id });
   const signature = JSON.stringify(job);
   if (node.dataset.signature !== signature) {
     node.dataset.signature = signature;
+    cells.forEach((cell, i) => { cell.dataset.label = headings[i]; });
     node.replaceChildren(...cells);
   }
   rows.set(job.id, node);
@@ -79,8 +81,8 @@ async function picked() {
   const names = Object.keys(model.presets).filter((name) => !model.presets[name].error);
   form.preset.replaceChildren(...names.map((name) => h("option", { value: name, selected: name === model.default_preset }, name)));
   const layers = await api(`/v1/models/${encodeURIComponent(model.reference)}/layers`);
-  const spatial = layers.filter((l) => l.shape.length >= 3);
-  for (const select of [form.inverted, form.weighed]) select.replaceChildren(h("option", { value: "" }, "the preset's"), ...spatial.map((l) => h("option", { value: l.name }, `${l.name} · ${l.type} ${l.shape.slice(-3).join("×")}`)));
+  const spatial = layers.filter((l) => l.tokens || l.shape.length >= 3);
+  for (const select of [form.inverted, form.weighed]) select.replaceChildren(h("option", { value: "" }, "the preset's"), ...spatial.map((l) => h("option", { value: l.tokens ? `${l.name}:tokens` : l.name }, `${l.name} · ${l.type} ${l.shape.slice(-3).join("×")}`)));
 }
 
 function asked() {
@@ -103,9 +105,11 @@ async function preview() {
     const seen = await api("/v1/datasets/preview", { method: "POST", body: { dataset, limit: 8 } });
     refused(null);
     const text = `${seen.complete ? "" : "At least "}${count(seen.images)} images · ${seen.kind}`;
+    $("preview").classList.remove("bare");
     $("preview").replaceChildren(h("p.soft", null, text), ...seen.items.map((item) => h("figure", null, h("img", { loading: "lazy", alt: "", src: `/v1/datasets/photo?${new URLSearchParams({ dataset, key: item.key, size: 240 })}` }), h("figcaption", { title: item.key }, item.label || item.key))));
   } catch (error) {
     refused(error);
+    $("preview").classList.add("bare");
     $("preview").replaceChildren(h("p.soft", null, "No preview."));
   }
 }

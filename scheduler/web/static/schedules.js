@@ -1,10 +1,22 @@
-import { $, api, empty, h, may, refused, told, when } from "/static/ui.js";
+import { $, api, empty, fill, h, may, refused, told, when } from "/static/ui.js";
 
 async function load() {
   const found = await api("/v1/schedules");
-  $("rows").replaceChildren(...found.map((s) => h("tr", null, h("td", null, s.name), h("td", null, h("code", null, s.cron), ` ${s.zone}`), h("td.nowrap", null, s.paused ? "paused" : s.next_at ? when(s.next_at) : "never"), h("td", null, s.request.dataset), h("td", null, `${s.request.model} ${s.request.preset}`), h("td", null, may.submit ? h("button.danger", { type: "button", onclick: () => told(async () => { await api(`/v1/schedules/${encodeURIComponent(s.name)}`, { method: "DELETE" }); await load(); }) }, "Remove") : null))));
+  fill($("rows"), found.map((s) => h("tr", null,
+    h("td.nowrap", null, s.name), h("td.nowrap", null, h("code", null, s.cron), ` ${s.zone}`), h("td.nowrap", null, s.paused ? "paused" : s.next_at ? when(s.next_at) : "never"),
+    h("td.any", null, s.request.dataset), h("td.nowrap", null, s.request.model, h("small.soft", null, ` ${s.request.preset ?? "its default"}`), s.has_webhook ? h("small.soft", null, ", webhook") : null),
+    h("td.do", null, may.submit ? h("button.danger", { type: "button", onclick: () => remove(s.name) }, "Remove") : null))));
+  $("table").hidden = !found.length;
   $("empty").hidden = true;
   if (!found.length) empty("No schedules yet", "A schedule submits the same job again and again: ", h("code", null, "gfi schedule add"), " or the form above.");
+}
+
+async function remove(name) {
+  if (!confirm(`Remove the schedule ${name}? The jobs it started stay.`)) return;
+  await told(async () => {
+    await api(`/v1/schedules/${encodeURIComponent(name)}`, { method: "DELETE" });
+    await load();
+  });
 }
 
 const form = $("form");

@@ -1,10 +1,23 @@
-import { $, api, empty, h, refused, told, when } from "/static/ui.js";
+import { $, api, empty, fill, h, refused, told, when } from "/static/ui.js";
 
 async function load() {
   const found = await api("/v1/tokens");
-  $("rows").replaceChildren(...found.map((t) => h("tr", null, h("td", null, t.name), h("td", null, t.scopes.join(", ")), h("td", null, Object.entries(t.limits || {}).map(([k, v]) => `${k.replaceAll("_", " ")} ${v}`).join(", ")), h("td.nowrap", null, when(t.created_at)), h("td.nowrap", null, t.expires_at ? when(t.expires_at) : "never"), h("td.nowrap", null, t.used_at ? when(t.used_at) : "never"), h("td", null, t.revoked_at ? "revoked" : h("button.danger", { type: "button", onclick: () => told(async () => { await api(`/v1/tokens/${t.id}`, { method: "DELETE" }); await load(); }) }, "Revoke")))));
+  const limits = (t) => Object.entries(t.limits || {}).map(([k, v]) => `${k.replaceAll("_", " ")} ${v}`).join(", ");
+  fill($("rows"), found.map((t) => h("tr", null,
+    h("td", null, t.name), h("td.nowrap", null, t.scopes.join(", ")), h("td", null, limits(t) || h("span.soft", null, "none of its own")), h("td.nowrap", null, when(t.created_at)),
+    h("td.nowrap", null, t.expires_at ? when(t.expires_at) : "never"), h("td.nowrap", null, t.used_at ? when(t.used_at) : "never"),
+    h("td.do", null, t.revoked_at ? h("span.soft", null, "revoked") : h("button.danger", { type: "button", onclick: () => revoke(t) }, "Revoke")))));
+  $("table").hidden = !found.length;
   $("empty").hidden = true;
   if (!found.length) empty("No tokens yet", "A program that submits jobs needs one of its own, so that it can be revoked alone.");
+}
+
+async function revoke(token) {
+  if (!confirm(`Revoke the token ${token.name}? Who uses it is refused from now on.`)) return;
+  await told(async () => {
+    await api(`/v1/tokens/${token.id}`, { method: "DELETE" });
+    await load();
+  });
 }
 
 const form = $("form");

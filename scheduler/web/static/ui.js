@@ -90,6 +90,13 @@ const named = { ok: "Explained", empty: "Empty mask", full: "Full mask", constan
 export const words = (name) => named[name] || name.replaceAll("_", " ").replace(/^./, (c) => c.toUpperCase());
 export const state = (name) => h("span.state", null, h(`i.dot.c-${name}`), words(name));
 
+// Rows under a table's headings; each cell knows its heading, for narrow screens where a row becomes a block.
+export function fill(body, rows) {
+  const headings = [...body.closest("table").tHead.rows[0].cells].map((cell) => cell.textContent);
+  for (const row of rows) [...row.cells].forEach((cell, i) => { cell.dataset.label = headings[i]; });
+  body.replaceChildren(...rows);
+}
+
 export function toast(text, bad = false) {
   const node = h(`p.toast${bad ? ".bad" : ""}`, null, text);
   $("toasts").append(node);
