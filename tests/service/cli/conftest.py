@@ -35,9 +35,21 @@ size = 96
 """
 
 
-# What a process of its own would spend most of its time on is importing, 0.7 s of a core each. Commands that start
-# processes or load torch always get one.
-HERE = {"submit", "jobs", "job", "cancel", "results", "report", "schedule", "tokens", "gc", "doctor"}
+# What a process of its own would spend most of its time on is importing, 0.7 s of a core each, 4 s with torch. Commands
+# that start processes always get one.
+HERE = {
+    "submit",
+    "jobs",
+    "job",
+    "cancel",
+    "results",
+    "report",
+    "schedule",
+    "tokens",
+    "gc",
+    "doctor",
+    "explain",
+}
 
 
 @dataclass(frozen=True)
@@ -121,6 +133,14 @@ def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def finished(stack: Gfi, photographs: Path) -> dict[str, Any]:
+    """A job over all of them that has ended, with its masks saved as pictures, as `gfi submit --wait` tells of it."""
+    return stack.json(
+        "submit", "--dataset", photographs, "--model", "tiny", *SHORT, "--save", "png,overlay,npy", "--wait"
+    )
+
+
 def compose_services() -> dict[str, dict[str, Any]]:
     """The services of docker-compose.yml, anchors resolved."""
     return yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
@@ -151,7 +171,6 @@ def cluster(
     model = folder / "tiny.toml"
     model.write_text(TINY)
     gfi.run("models", "add", model)
-    gfi.run("models", "add", "efficientnet-lite0")
     port = str(free_port())
     processes = []
     for name, service in ours.items():

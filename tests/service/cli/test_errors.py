@@ -1,6 +1,8 @@
 """Bad input shows one clear line and a non-zero exit, with and without a stack."""
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -31,7 +33,7 @@ def test_a_command_that_needs_a_stack_and_finds_none_says_how_to_start_one(
 
 
 def test_explaining_without_a_stack_names_what_is_wrong(tmp_path: Path) -> None:
-    gfi = gfi_in(tmp_path / "home")
+    gfi = replace(gfi_in(tmp_path / "home"), here=True)
     photo = next(samples.path().glob("*.jpg"))
     assert "unknown model `nosuch`" in refused(gfi, "explain", photo, "--model", "nosuch")
     assert "features.99" in refused(
@@ -96,9 +98,8 @@ def refused_job(stack: Gfi, folder: Path) -> str:
     return done.stderr.strip().splitlines()[-1]
 
 
-def test_a_report_that_cannot_be_written_is_refused(stack: Gfi, photographs: Path, tmp_path: Path) -> None:
-    job = stack.json(
-        "submit", "--dataset", photographs, "--model", "tiny", "--set", "steps_class=1", "--wait"
-    )
+def test_a_report_that_cannot_be_written_is_refused(
+    stack: Gfi, finished: dict[str, Any], tmp_path: Path
+) -> None:
     (tmp_path / "file").touch()
-    assert "cannot be written" in refused(stack, "report", job["id"], "-o", tmp_path / "file" / "report")
+    assert "cannot be written" in refused(stack, "report", finished["id"], "-o", tmp_path / "file" / "report")

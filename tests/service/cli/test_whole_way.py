@@ -29,7 +29,7 @@ from store.settings import Settings
 from store.shelf import Shelf
 from tests.service.cli.conftest import SHORT, Gfi, gfi_in
 
-LONG = ("--set", "steps_inversion=2", "--set", "steps_class=30")
+LONG = ("--set", "steps_inversion=2", "--set", "steps_class=15")
 """Some seconds: long enough to be interrupted."""
 
 
@@ -48,9 +48,9 @@ def opened(gfi: Gfi) -> tuple[Database, Bucket]:
 
 
 def test_every_photograph_gets_one_result_and_bad_files_their_own_error(
-    stack: Gfi, photographs: Path
+    stack: Gfi, finished: dict[str, Any]
 ) -> None:
-    job = stack.json("submit", "--dataset", photographs, "--model", "tiny", *SHORT, "--wait")
+    job = finished
     assert job["state"] == "partial"
     rows = stack.results(job["id"])
     assert [row["row"] for row in rows] == list(range(job["total"]))
@@ -64,12 +64,18 @@ def test_every_photograph_gets_one_result_and_bad_files_their_own_error(
 
 @pytest.mark.parametrize("preset", ["paper", "released"])
 def test_a_mask_is_bit_equal_alone_and_through_the_service_in_any_shard(
-    stack: Gfi, photographs: Path, preset: str
+    stack: Gfi, tmp_path: Path, preset: str
 ) -> None:
-    job = stack.json("submit", "--dataset", photographs, "--preset", preset, *SHORT, "--wait", timeout=300)
+    photographs = tmp_path / "photographs"
+    photographs.mkdir()
+    for photo in sorted(samples.path().glob("*.jpg"))[:5]:
+        (photographs / photo.name).write_bytes(photo.read_bytes())
+    job = stack.json(
+        "submit", "--dataset", photographs, "--preset", preset, *SHORT, "--batch", "2", "--wait", timeout=300
+    )
     database, bucket = opened(stack)
     shelf = Shelf(database, bucket)
-    # Prefixes are committed batch by batch, so these thirteen images lie in several shards.
+    # Prefixes are committed batch by batch, so these five images lie in several shards.
     results = [row for row in stack.results(job["id"]) if row["status"] == "ok"]
     assert len({row["shard_id"] for row in (results[0], results[-1])}) == 2
     classifier = load("efficientnet-lite0")
@@ -86,10 +92,10 @@ def test_a_mask_is_bit_equal_alone_and_through_the_service_in_any_shard(
         assert np.array_equal(mask, alone)
 
 
-def test_masks_are_saved_as_pictures_of_the_photographs_size(stack: Gfi, photographs: Path) -> None:
-    job = stack.json(
-        "submit", "--dataset", photographs, "--model", "tiny", *SHORT, "--save", "png,overlay,npy", "--wait"
-    )
+def test_masks_are_saved_as_pictures_of_the_photographs_size(
+    stack: Gfi, photographs: Path, finished: dict[str, Any]
+) -> None:
+    job = finished
     _, bucket = opened(stack)
     row = next(row for row in stack.results(job["id"]) if row["part_id"] and row["status"] != "error")
     prefix = f"jobs/{job['id']}/images/{row['row']:08d}"
@@ -101,10 +107,9 @@ def test_masks_are_saved_as_pictures_of_the_photographs_size(stack: Gfi, photogr
 
 
 def test_a_report_shows_every_image_and_nothing_from_outside(
-    stack: Gfi, photographs: Path, tmp_path: Path
+    stack: Gfi, photographs: Path, finished: dict[str, Any], tmp_path: Path
 ) -> None:
-    job = stack.json("submit", "--dataset", photographs, "--model", "tiny", *SHORT, "--wait")
-    page = Path(stack.json("report", job["id"], "-o", tmp_path / "report")["report"])
+    page = Path(stack.json("report", finished["id"], "-o", tmp_path / "report")["report"])
     text = page.read_text()
     assert all(photo.name in text for photo in photographs.iterdir())
     assert "http://" not in text.replace("http://www.w3.org", "")
