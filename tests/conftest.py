@@ -11,6 +11,10 @@ from cli.servers import Server, free_port, start_s3, start_valkey
 from store.database import Database
 from tests.servers import S3_ACCESS_KEY, S3_SECRET_KEY, Postgres, Sqlite
 
+# Before anything imports torch, here and in all that the tests start: on a busy machine its threads wait for each
+# other longer than they compute.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
