@@ -1,7 +1,9 @@
 """`gfi explain`: photographs through the engine in this process."""
 
+import re
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +13,28 @@ from datasets.decode import Photograph, decode
 from datasets.errors import DatasetError
 
 
+@dataclass(frozen=True)
+class _Wanted:
+    """One explanation of one photograph."""
+
+    photo: Path
+    stem: str
+    """Of its files' names."""
+    target: int | None
+    photograph: Photograph
+    box: tuple[float, float, float, float]
+
+
 def explain_photos(
     photos: Sequence[Path], output: Path, *, model: str, preset: str | None, layers: str | None, target: str | None,
-    batch: int, device: str, colours: str, quiet: bool,
+    rather_than: str | None, top: int | None, batch: int, device: str, colours: str, quiet: bool,
 ) -> list[dict[str, Any]]:  # fmt: skip
     """Explain `photos` and write NAME-mask.png and NAME-overlay.png into `output`; one row a photograph.
 
-    A photograph that cannot be read becomes a row with status `error`. Raises MethodError for a wrong model, layer or
-    preset, and CommandError when `output` cannot be written.
+    top: instead, for each of the so many most probable classes NAME-CLASS-mask.png and NAME-CLASS-overlay.png, a row
+    each, the most probable first. A photograph that cannot be read becomes a row with status `error`. Raises
+    MethodError for a wrong model, layer or preset, and CommandError for a wrong class and when `output` cannot be
+    written.
     """
     from gfi import interpolation
     from gfi.classifiers import load
@@ -28,46 +44,58 @@ def explain_photos(
     from report.pictures import fit_mask, grey, overlay, png
     from store.settings import Settings
 
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-        (output / ".gfi-writable").touch()
-        (output / ".gfi-writable").unlink()
-    except OSError as error:
-        raise CommandError(
-            f"{output} cannot be written: {error.strerror}; choose another with --output"
-        ) from error
+    writable(output)
     classifier = load(model, Settings.load().models)
     chosen = recipe(preset or classifier.default_preset)
-    wanted = None
-    if target is not None:
-        wanted = ClassIndex(classifier.class_names, classifier.wordnet_ids).find(target)
-        if wanted is None:
+    classes = ClassIndex(classifier.class_names, classifier.wordnet_ids)
+
+    def number(text: str | None, what: str) -> int | None:
+        if text is None:
+            return None
+        found = classes.find(text)
+        if found is None:
             raise CommandError(
-                f"target {target!r} is no class of {model}; give a class index, WordNet id or name"
+                f"{what} {text!r} is no class of {model}; give a class index, WordNet id or name"
             )
+        return found
+
+    def name(index: int | None) -> Any:
+        return index if index is None or not classifier.class_names else classifier.class_names[index]
+
+    wanted, foil = number(target, "target"), number(rather_than, "rather-than")
+    if top is not None and top > classifier.classes:
+        raise CommandError(f"{model} has {classifier.classes} classes; --top {top} is more")
     engine = Engine(classifier, chosen, Layers.parse(layers) if layers else None, device=device, batch=batch)
-    rows: list[dict[str, Any]] = [
-        {"photograph": str(photo), "status": "error", "error": None} for photo in photos
-    ]
-    decoded: dict[int, Photograph] = {}
-    boxes: dict[int, tuple[float, float, float, float]] = {}
+    under_way: dict[int, _Wanted] = {}
+    rows: dict[int, dict[str, Any]] = {}
     stems = _stems(photos)
+    taken: set[str] = set()
 
     def items() -> Iterator[Item]:
-        for index, photo in enumerate(photos):
+        for photo, stem in zip(photos, stems, strict=True):
             try:
-                decoded[index] = decode(photo.read_bytes())
+                photograph = decode(photo.read_bytes())
             except (DatasetError, OSError) as error:
-                rows[index]["error"] = str(error)
+                rows[len(rows)] = {"photograph": str(photo), "status": "error", "error": str(error)}
                 print(f"gfi: {photo}: {error}", file=sys.stderr)
                 continue
-            prepared = classifier.prepare(decoded[index].rgb, chosen, decoded[index].scale)
-            boxes[index] = prepared.box
-            yield Item(index, prepared, wanted)
+            prepared = classifier.prepare(photograph.rgb, chosen, photograph.scale)
+            targets = [wanted] if top is None else classifier.most_probable(prepared.image, top)
+            for each in targets:
+                if top is not None and each == foil:
+                    continue  # nothing tells a class from itself
+                files = stem if top is None else f"{stem}-{_in_a_file_name(name(each))}"
+                if files in taken:  # ImageNet has two cranes
+                    files = f"{files}-{each}"
+                taken.add(files)
+                index = len(rows)
+                rows[index] = {"photograph": str(photo), "status": "error", "error": None}
+                under_way[index] = _Wanted(photo, files, each, photograph, prepared.box)
+                yield Item(index, prepared, each, foil)
 
     def show(now: Progress) -> None:
         if not quiet and sys.stderr.isatty():
-            first = photos[now.indices_in_flight[0]].name
+            first = under_way[now.indices_in_flight[0]].photo.name
             print(
                 f"\r{first} and {len(now.indices_in_flight) - 1} more: step {now.step}   ",
                 end="",
@@ -75,18 +103,17 @@ def explain_photos(
             )
 
     for explanation in engine.explain_many(items(), progress=show):
-        photograph = decoded.pop(explanation.index)
+        done = under_way.pop(explanation.index)
         mask = interpolation.draw(explanation.grid, classifier.preprocess.size, chosen.align_corners)
-        placed = fit_mask(mask, photograph.rgb.shape[:2], _shrunk(boxes[explanation.index], photograph))
-        stem = stems[explanation.index]
-        files = {"mask": output / f"{stem}-mask.png", "overlay": output / f"{stem}-overlay.png"}
+        placed = fit_mask(mask, done.photograph.rgb.shape[:2], _shrunk(done.box, done.photograph))
+        files = {"mask": output / f"{done.stem}-mask.png", "overlay": output / f"{done.stem}-overlay.png"}
         files["mask"].write_bytes(png(grey(placed)))
-        files["overlay"].write_bytes(png(overlay(photograph.rgb, placed, 0.55, colours)))
-        names = classifier.class_names
+        files["overlay"].write_bytes(png(overlay(done.photograph.rgb, placed, 0.55, colours)))
         rows[explanation.index] |= {
             "status": explanation.status,
-            "target": names[explanation.target] if names else explanation.target,
-            "prediction": names[explanation.prediction] if names else explanation.prediction,
+            "target": name(explanation.target),
+            "rather_than": name(explanation.rather_than),
+            "prediction": name(explanation.prediction),
             "probability": round(explanation.probability, 4),
             "kept": round(explanation.kept, 4),
             "removed": round(explanation.removed, 4),
@@ -97,7 +124,24 @@ def explain_photos(
         }
     if not quiet and sys.stderr.isatty():
         print("\r" + " " * 70 + "\r", end="", file=sys.stderr)
-    return rows
+    return [rows[index] for index in sorted(rows)]
+
+
+def writable(output: Path) -> None:
+    """Make the folder; CommandError with advice where nothing can be written there."""
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        (output / ".gfi-writable").touch()
+        (output / ".gfi-writable").unlink()
+    except OSError as error:
+        raise CommandError(
+            f"{output} cannot be written: {error.strerror}; choose another with --output"
+        ) from error
+
+
+def _in_a_file_name(name: object) -> str:
+    """`tiger cat` as tiger-cat: letters, digits and hyphens, at most 40."""
+    return re.sub(r"[^A-Za-z0-9]+", "-", str(name)).strip("-")[:40] or "class"
 
 
 def _shrunk(

@@ -16,6 +16,10 @@ SAMPLE_MODEL = "efficientnet-lite0"
 @click.option("--preset", help="paper, released or tuned. [default: the model's]")
 @click.option("--layers", help="`L0,L1` in place of the preset's: see `gfi layers MODEL`.")
 @click.option("--target", help="Class index, WordNet id or name; default: the predicted class.")
+@click.option("--rather-than", help="Another class: why the target rather than this one.")
+@click.option(
+    "--top", type=click.IntRange(1, 10), help="Explain each of the so many most probable classes instead."
+)
 @click.option(
     "--output",
     default="explanations",
@@ -32,21 +36,23 @@ SAMPLE_MODEL = "efficientnet-lite0"
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def explain(
-    photos: tuple[Path, ...], model: str, preset: str | None, layers: str | None, target: str | None, output: Path,
-    batch: int, device: str, colours: str, as_json: bool,
+    photos: tuple[Path, ...], model: str, preset: str | None, layers: str | None, target: str | None,
+    rather_than: str | None, top: int | None, output: Path, batch: int, device: str, colours: str, as_json: bool,
 ) -> None:  # fmt: skip
     """Explain photographs in this process; no service is needed.
 
-    For each PHOTO writes NAME-mask.png and NAME-overlay.png.
+    For each PHOTO writes NAME-mask.png and NAME-overlay.png; with --top NAME-CLASS-mask.png and so on.
     """
     from cli.explaining import explain_photos
 
     missing = [str(photo) for photo in photos if not photo.is_file()]
     if missing:
         raise CommandError(f"no such photograph: {missing[0]}")
+    if top is not None and target is not None:
+        raise CommandError("--top names the classes itself; leave --target out")
     rows = explain_photos(
-        photos, output, model=model, preset=preset, layers=layers, target=target, batch=batch, device=device,
-        colours=colours, quiet=as_json,
+        photos, output, model=model, preset=preset, layers=layers, target=target, rather_than=rather_than, top=top,
+        batch=batch, device=device, colours=colours, quiet=as_json,
     )  # fmt: skip
     if as_json:
         emit(rows)

@@ -1,0 +1,84 @@
+"""`gfi explain` in this process, with a network of three classes."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+from cli.main import gfi
+
+NET = """
+from torch import nn
+
+def build():
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 3, 2, 1), nn.ReLU(), nn.Conv2d(8, 12, 3, 1, 1), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Conv2d(12, 12, 3, 1, 1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(12, 4),
+    )
+"""
+MODEL = """
+architecture = "file:net.py:build"
+weights = "seed:0"
+classes = ["crane", "tiger cat", "crane", "jay"]
+[input]
+size = 32
+"""
+
+
+@pytest.fixture
+def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "net.py").write_text(NET)
+    (tmp_path / "models" / "tiny.toml").write_text(MODEL)
+    monkeypatch.setenv("GFI_MODELS_DIR", str(tmp_path / "models"))
+    monkeypatch.setenv("GFI_HOME", str(tmp_path / "home"))
+    for name in ("a", "b"):
+        pixels = np.random.default_rng(ord(name)).integers(0, 255, (6, 8, 3), np.uint8)
+        Image.fromarray(pixels).resize((80, 60)).save(tmp_path / f"{name}.png")
+    return [str(tmp_path / f"{name}.png") for name in ("a", "b")]
+
+
+def explain(*arguments: str, code: int = 0) -> Any:
+    found = CliRunner().invoke(gfi, ["explain", *arguments, "--model", "tiny", "--preset", "tuned", "--json"])
+    if code:
+        assert found.exit_code == code
+        return str(found.exception)
+    assert found.exit_code == 0, found.output
+    return json.loads(found.stdout)
+
+
+def test_top_explains_the_most_probable_classes_of_each_photograph(photos: list[str], tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    rows = explain(*photos, "--top", "4", "--output", str(out))
+    assert [row["photograph"] for row in rows] == [photos[0]] * 4 + [photos[1]] * 4
+    for each in (rows[:4], rows[4:]):
+        assert sorted(row["target"] for row in each) == ["crane", "crane", "jay", "tiger cat"]
+        probabilities = [row["probability"] for row in each]
+        assert probabilities == sorted(probabilities, reverse=True)
+        assert each[0]["target"] == each[0]["prediction"]
+    files = {file.name for file in out.iterdir()}
+    assert {"a-crane-mask.png", "a-tiger-cat-mask.png", "b-jay-overlay.png"} <= files
+    assert len(files) == 16  # also where two classes have one name
+
+
+def test_rather_than_names_the_other_class_and_takes_the_share(photos: list[str], tmp_path: Path) -> None:
+    out = ("--output", str(tmp_path / "out"))
+    (plain,) = explain(photos[0], "--target", "jay", *out)
+    (other,) = explain(photos[0], "--target", "tiger cat", *out)
+    (found,) = explain(photos[0], "--target", "jay", "--rather-than", "tiger cat", *out)
+    assert (plain["rather_than"], found["rather_than"]) == (None, "tiger cat")
+    share = plain["probability"] / (plain["probability"] + other["probability"])
+    assert found["probability"] == pytest.approx(share, abs=1e-3)
+
+
+def test_classes_that_do_not_fit_are_named(photos: list[str], tmp_path: Path) -> None:
+    out = ("--output", str(tmp_path / "out"))
+    assert "rather-than 'dog' is no class of tiny" in explain(photos[0], "--rather-than", "dog", *out, code=1)
+    assert "leave --target out" in explain(photos[0], "--top", "2", "--target", "jay", *out, code=1)
+    assert "has 4 classes; --top 5 is more" in explain(photos[0], "--top", "5", *out, code=1)
+    same = explain(photos[0], "--target", "jay", "--rather-than", "jay", *out, code=1)
+    assert "nothing tells class 3 from itself" in same
