@@ -145,6 +145,11 @@ class Job:
         params = {"size": size, "map": map, "opacity": opacity}
         return self._client.bytes(f"/v1/jobs/{self.id}/results/{row}/overlay.png", params)
 
+    def beside(self, method: Literal["paper", "released", "tuned", "grad-cam"]) -> "Job":
+        """The job that explains the same images with another method, found or submitted."""
+        answer = self._client.send("POST", f"/v1/jobs/{self.id}/beside", json={"method": method}).json()
+        return Job(self._client, answer["job"])
+
     def cancel(self) -> Self:
         """Cancel it; what was finished stays readable."""
         self._client.send("DELETE", f"/v1/jobs/{self.id}")
@@ -167,9 +172,11 @@ class Job:
 
 
 def _show(job: Job) -> None:
-    seen = job.progress
-    left = f", {seen.eta_s:.0f} s left" if seen.eta_s is not None else ""
-    sys.stderr.write(f"\r{job.record['shown_state']}: {seen.done} of {seen.total or '?'} images{left}    ")
+    seen = job.record["progress"]
+    done = seen["done"] + seen["finished"]  # explained, be it committed or not
+    counted = "" if seen["total"] is None else f": {done} of {seen['total']} images"
+    left = f", {seen['eta_s']:.0f} s left" if seen["eta_s"] else ""
+    sys.stderr.write(f"\r{job.record['shown_state'] + counted + left:<70}")
     sys.stderr.flush()
 
 
@@ -208,6 +215,7 @@ class Client:
         overrides: dict[str, bool | int | float | str] | None = None,
         layers: str | None = None,
         target: str | int = "auto",
+        rather_than: str | int | None = None,
         metrics: Sequence[str] = (),
         save: Sequence[Literal["png", "overlay", "npy"]] | None = None,
         name: str = "",
@@ -221,7 +229,8 @@ class Client:
         """Start a job, or get the one that is there already (see `JobIn` of the API)."""
         body = {
             "dataset": dataset, "model": model, "preset": preset, "overrides": overrides or {}, "layers": layers,
-            "target": target, "metrics": list(metrics), "save": None if save is None else list(save),
+            "target": target, "rather_than": rather_than, "metrics": list(metrics),
+            "save": None if save is None else list(save),
             "name": name, "priority": priority, "queue": queue, "batch": batch, "new": new, "webhook": webhook,
         }  # fmt: skip
         key = idempotency_key or uuid.uuid4().hex

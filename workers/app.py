@@ -84,6 +84,7 @@ def _report() -> None:
         "host": socket.gethostname(),
         "pid": os.getpid(),
         "device": here.device_kind,
+        "queues": sorted(app.amqp.queues.consume_from),
         "version": __version__,
         "state": "up",
     }

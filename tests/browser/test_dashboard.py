@@ -209,12 +209,15 @@ def test_a_token_is_made_shown_once_and_revoked(visit: Visit) -> None:
     assert not page.is_visible("#made")
 
 
-def test_without_a_session_pages_lead_to_the_sign_in(browser: Any, site: tuple[str, World]) -> None:
+def test_without_a_session_pages_lead_to_the_sign_in(
+    browser: Any, site: tuple[str, World], shoot: Callable[[Any, str], None]
+) -> None:
     url, _ = site
     context = browser.new_context()
     page = context.new_page()
     page.goto(f"{url}/tokens")
     assert page.url == f"{url}/sign-in"
+    shoot(page, "sign-in")
     page.fill("#secret", "gfi_wrong")
     page.click("[type=submit]")
     page.wait_for_selector("text=spent, expired or unknown")

@@ -109,9 +109,6 @@ function stack(owner, item, { theirs = item, photo = true, mask = true, size = 3
   const pic = h("span.pic");
   const missing = (text) => () => pic.append(h("em", null, text));
   const map = $("map").value;
-  // What could not be read is not asked for: its reason is said instead.
-  const unreadable = item.status === "error" || item.status === "changed";
-  if (unreadable) return h("span.pic", null, h("em", null, photo ? item.error || words(item.status) : "no mask"));
   if (photo) pic.append(h("img", { src: picture(id, item, "photo.jpg", { size }), alt: "", decoding: "async", onerror: missing("no photograph") }));
   if (mask && theirs.has_mask) pic.append(h(plain ? "img" : "img.over", { src: masked(owner, theirs, size, map), alt: "", decoding: "async", onerror: missing("no mask") }));
   if (mask && !theirs.has_mask && (!photo || theirs !== item)) pic.append(h("em", null, theirs.why || "no mask"));
@@ -126,7 +123,9 @@ function theirs(item) {
   return why ? { ...item, has_mask: false, why } : same;
 }
 
+// What could not be read is not asked for: its reason is said instead.
 function panes(item, size) {
+  if (item.status === "error" || item.status === "changed") return [h("span.pic", null, h("em", null, item.error || words(item.status)))];
   const view = $("view").value;
   const other = $("beside").value;
   const list = [];
@@ -268,8 +267,8 @@ async function stand() {
     // What is under way is read again when it has grown by a tenth.
     if (done > had * 1.1 || (ended(other) && done !== had)) { await fill(value, mine); had = done; }
     if (mine !== watching) return;
-    $("beside-state").replaceChildren(ended(other) ? (done > MOST ? `${theirName}: the first ${count(MOST)} images` : "") : `${theirName}: ${count(done)} of ${count(other.progress.total)} images`, " ", ended(other) && !done ? h("a", { href: `/jobs/${value}` }, `${theirName}: ${words(other.state)}`) : "");
-    if (ended(other)) return;
+    $("beside-state").replaceChildren(ended(other) ? (done > MOST ? `${theirName}: the first ${count(MOST)} images` : "") : other.progress.total === null ? `${theirName}: its images are being listed` : `${theirName}: ${count(done)} of ${count(other.progress.total)} images`, " ", ended(other) && !done ? h("a", { href: `/jobs/${value}` }, `${theirName}: ${words(other.state)}`) : "");
+    if (ended(other)) return void (await offer(value));
     await new Promise((then) => setTimeout(then, 2500));
   }
 }

@@ -113,10 +113,12 @@ function follow() {
   const take = (event) => {
     const data = JSON.parse(event.data);
     if (!job || data.state === "deleted") return;
+    const before = job.state;
     Object.assign(job, { state: data.state, paused: data.paused ?? false, progress: data.progress });
     progress();
     actions();
     if (event.type === "end") { stream.close(); told(load); }
+    else if (data.state !== before) told(load); // what planning found
     else if (Date.now() - last > 4000) { last = Date.now(); told(async () => { await shards(); await failures(); }); }
   };
   stream.addEventListener("progress", take);

@@ -106,7 +106,7 @@ async function preview() {
     refused(null);
     const text = `${seen.complete ? "" : "At least "}${count(seen.images)} images · ${seen.kind}`;
     $("preview").classList.remove("bare");
-    $("preview").replaceChildren(h("p.soft", null, text), ...seen.items.map((item) => h("figure", null, h("img", { loading: "lazy", alt: "", src: `/v1/datasets/photo?${new URLSearchParams({ dataset, key: item.key, size: 240 })}` }), h("figcaption", { title: item.key }, item.label || item.key))));
+    $("preview").replaceChildren(h("p.soft", null, text), ...seen.items.map((item) => h("figure", null, h("img", { loading: "lazy", alt: "", onerror: (event) => event.target.replaceWith(h("em", null, "not a photograph")), src: `/v1/datasets/photo?${new URLSearchParams({ dataset, key: item.key, size: 240 })}` }), h("figcaption", { title: item.key }, item.label || item.key))));
   } catch (error) {
     refused(error);
     $("preview").classList.add("bare");
