@@ -41,6 +41,7 @@ _JOB_OPTIONS = (
         show_default=True,
         help="auto (the label, else the predicted class), predicted, or one class.",
     ),
+    click.option("--rather-than", help="Another class: why the target rather than this one."),
     click.option(
         "--metrics",
         default="",

@@ -39,6 +39,7 @@ class JobRequest(BaseModel):
     single fields of its recipe. layers: `L0,L1` in place of the preset's (`gfi.layer_names`).
     target: `auto` (the label where it is a class of the model, else the predicted class), `predicted`, or one class
     for all images, by index, WordNet id or name.
+    rather_than: another class, "why the target rather than this one"; None for none.
     save: pictures written to the bucket beside the parts; None means `png` below 1,000 images.
     webhook: an address the API has checked, told when the job ends.
     """
@@ -50,6 +51,7 @@ class JobRequest(BaseModel):
     overrides: dict[str, int | float | str | bool] = Field(default_factory=dict, max_length=32)
     layers: str | None = Field(default=None, max_length=4096)
     target: str | int = "auto"
+    rather_than: str | int | None = None
     metrics: tuple[str, ...] = ()
     save: tuple[Literal["png", "overlay", "npy"], ...] | None = None
     name: str = Field(default="", max_length=200)
@@ -88,7 +90,8 @@ def freeze(database: Database, settings: Settings, request: JobRequest) -> dict[
         "recipe": chosen.to_json(),
         "method_digest": chosen.digest(),
         "layers": layers,
-        "target": _target(request.target, record),
+        "target": (target := _target(request.target, record)),
+        "rather_than": _rather_than(request.rather_than, target, record),
         "metrics": sorted(set(request.metrics)),
         "save": sorted(set(request.save)) if request.save is not None else None,
         "batch": request.batch,
@@ -200,12 +203,26 @@ def layers_of(request: JobRequest, record: dict[str, Any]) -> dict[str, Any]:
 def _target(target: str | int, record: dict[str, Any]) -> str | int:
     if target in ("auto", "predicted"):
         return target
-    found = ClassIndex(record["class_names"], record["wordnet_ids"]).find(target)
+    return _class("target", target, record, ", `auto` or `predicted`")
+
+
+def _rather_than(foil: str | int | None, target: str | int, record: dict[str, Any]) -> int | None:
+    if foil is None:
+        return None
+    found = _class("rather_than", foil, record)
+    if found == target:
+        raise Invalid(f"rather_than: nothing tells class {foil!r} from itself; name another")
+    return found
+
+
+def _class(what: str, wanted: str | int, record: dict[str, Any], also: str = "") -> int:
+    """The index of a class of the model. Raises Invalid with near matches."""
+    found = ClassIndex(record["class_names"], record["wordnet_ids"]).find(wanted)
     if found is None:
-        near = difflib.get_close_matches(str(target), record["class_names"], n=3, cutoff=0.5)
+        near = difflib.get_close_matches(str(wanted), record["class_names"], n=3, cutoff=0.5)
         raise Invalid(
-            f"target {target!r} is no class of {record['reference']}"
+            f"{what} {wanted!r} is no class of {record['reference']}"
             + (f"; near matches: {', '.join(near)}" if near else "")
-            + "; give a class index, WordNet id or name, `auto` or `predicted`"
+            + f"; give a class index, WordNet id or name{also}"
         )
     return found

@@ -66,6 +66,12 @@ def _refused(entry: Entry, version: str, status: ImageStatus, error: str, error_
     return Photograph(entry, version, status=status, error=error, error_class=error_class)
 
 
+def without_contrast(photograph: Photograph) -> Photograph:
+    """A photograph whose label is the very class it was to be told from."""
+    reason = "its label is the class of rather_than; nothing tells a class from itself"
+    return _refused(photograph.entry, photograph.version, ImageStatus.ERROR, reason, "target")
+
+
 def refused_row(photograph: Photograph) -> PartRow:
     """The part row of a photograph that could not be made ready."""
     assert photograph.status is not None

@@ -36,7 +36,7 @@ from workers.engines import ModelChanged
 from workers.lease import Lease, LeaseLost
 from workers.measure import Metrics
 from workers.readahead import Readahead
-from workers.rows import Photograph, explained_row, reader, refused_row, result
+from workers.rows import Photograph, explained_row, reader, refused_row, result, without_contrast
 from workers.services import Services
 
 log = structlog.get_logger(__name__)
@@ -231,7 +231,7 @@ class _Shard:
 
     def _items(self) -> Iterator[Item]:
         batch = self._engine.profile.batch
-        target = self._claim.config["target"]
+        target, foil = self._claim.config["target"], self._claim.config.get("rather_than")
         source = self._services.source(self._claim.config["dataset"]["spec"])
         read = Readahead(
             self._entries,
@@ -248,10 +248,13 @@ class _Shard:
             if photograph.prepared is None:
                 self._rows[entry.row] = refused_row(photograph)
                 continue
+            wanted = entry.target if target == "auto" else None if target == "predicted" else target
+            if wanted is not None and wanted == foil:
+                self._rows[entry.row] = refused_row(without_contrast(photograph))
+                continue
             handed += 1
             self._photographs[entry.row] = photograph
-            wanted = entry.target if target == "auto" else None if target == "predicted" else target
-            yield Item(entry.row, photograph.prepared, wanted)
+            yield Item(entry.row, photograph.prepared, wanted, foil)
 
     def _progress(self, now: Progress) -> None:
         self._lease.beat(now.step)

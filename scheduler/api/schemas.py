@@ -60,6 +60,9 @@ class JobIn(In):
         "auto",
         description="`auto` (the label where it is a class, else the predicted class), `predicted`, or a class.",
     )
+    rather_than: Name | Annotated[int, Field(ge=0, le=LARGEST)] | None = Field(
+        None, description="Another class: why the target rather than this one."
+    )
     metrics: list[Name] = Field(default_factory=list, max_length=16)
     save: list[Literal["png", "overlay", "npy"]] | None = Field(None, max_length=3)
     name: Name = ""
