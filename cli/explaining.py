@@ -127,6 +127,57 @@ def explain_photos(
     return [rows[index] for index in sorted(rows)]
 
 
+def depths_of_photos(
+    photos: Sequence[Path], output: Path, *, model: str, batch: int, device: str, colours: str
+) -> list[dict[str, Any]]:
+    """Write NAME-by-layer.png, what each depth still keeps, for each photograph; one row a photograph and layer.
+
+    Raises CommandError for a photograph that cannot be read and when `output` cannot be written.
+    """
+    from gfi import interpolation
+    from gfi.classifiers import load
+    from gfi.depths import by_layer
+    from gfi.recipes import PAPER
+    from report.contact import Cell, contact_png
+    from report.pictures import fit_mask, overlay
+    from store.settings import Settings
+
+    writable(output)
+    classifier = load(model, Settings.load().models)
+    decoded = []
+    for photo in photos:
+        try:
+            decoded.append(decode(photo.read_bytes()))
+        except (DatasetError, OSError) as error:
+            raise CommandError(f"{photo}: {error}") from error
+    prepared = [classifier.prepare(each.rgb, PAPER, each.scale) for each in decoded]
+    cells = [[Cell(each.rgb, "the photograph")] for each in decoded]
+    strips = [str(output / f"{stem}-by-layer.png") for stem in _stems(photos)]
+    rows: list[dict[str, Any]] = []
+    layers: list[str] = []
+    for depth in by_layer(classifier, prepared, batch=min(batch, len(photos)), device=device):
+        photograph, i = decoded[depth.image], depth.image
+        mask = interpolation.draw(depth.grid, classifier.preprocess.size, PAPER.align_corners)
+        placed = fit_mask(mask, photograph.rgb.shape[:2], _shrunk(prepared[i].box, photograph))
+        cells[i].append(Cell(overlay(photograph.rgb, placed, 0.55, colours), f"error {depth.error:.2f}"))
+        if depth.layer not in layers:
+            layers.append(depth.layer)
+        rows.append(
+            {
+                "photograph": str(photos[i]),
+                "layer": depth.layer,
+                "error": round(depth.error, 4),
+                "status": depth.status,
+                "area": round(float(mask.mean()), 4),
+                "strip": strips[i],
+            }
+        )
+    for strip, row in zip(strips, cells, strict=True):
+        title = "What each depth still keeps: inversion error, 0 is all"
+        Path(strip).write_bytes(contact_png(["", *layers], [("", row)], title))
+    return rows
+
+
 def writable(output: Path) -> None:
     """Make the folder; CommandError with advice where nothing can be written there."""
     try:

@@ -21,6 +21,11 @@ SAMPLE_MODEL = "efficientnet-lite0"
     "--top", type=click.IntRange(1, 10), help="Explain each of the so many most probable classes instead."
 )
 @click.option(
+    "--by-layer",
+    is_flag=True,
+    help="Instead, what each depth still keeps: stage 1 of `paper` over a ladder of layers.",
+)
+@click.option(
     "--output",
     default="explanations",
     show_default=True,
@@ -37,19 +42,34 @@ SAMPLE_MODEL = "efficientnet-lite0"
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def explain(
     photos: tuple[Path, ...], model: str, preset: str | None, layers: str | None, target: str | None,
-    rather_than: str | None, top: int | None, output: Path, batch: int, device: str, colours: str, as_json: bool,
+    rather_than: str | None, top: int | None, by_layer: bool, output: Path, batch: int, device: str, colours: str,
+    as_json: bool,
 ) -> None:  # fmt: skip
     """Explain photographs in this process; no service is needed.
 
-    For each PHOTO writes NAME-mask.png and NAME-overlay.png; with --top NAME-CLASS-mask.png and so on.
+    For each PHOTO writes NAME-mask.png and NAME-overlay.png; with --top NAME-CLASS-mask.png and so on,
+    with --by-layer one strip NAME-by-layer.png.
     """
-    from cli.explaining import explain_photos
+    from cli.explaining import depths_of_photos, explain_photos
 
     missing = [str(photo) for photo in photos if not photo.is_file()]
     if missing:
         raise CommandError(f"no such photograph: {missing[0]}")
     if top is not None and target is not None:
         raise CommandError("--top names the classes itself; leave --target out")
+    if by_layer:
+        if target or rather_than or top or layers or preset:
+            raise CommandError(
+                "--by-layer asks for no class and takes its own layers and preset; leave --target, --rather-than,"
+                " --top, --layers and --preset out"
+            )
+        depths = depths_of_photos(photos, output, model=model, batch=batch, device=device, colours=colours)
+        if as_json:
+            emit(depths)
+            return
+        names = ("photograph", "layer", "error", "status", "strip")
+        table("", names, [[row.get(name) for name in names] for row in depths], "")
+        return
     rows = explain_photos(
         photos, output, model=model, preset=preset, layers=layers, target=target, rather_than=rather_than, top=top,
         batch=batch, device=device, colours=colours, quiet=as_json,

@@ -82,3 +82,26 @@ def test_classes_that_do_not_fit_are_named(photos: list[str], tmp_path: Path) ->
     assert "has 4 classes; --top 5 is more" in explain(photos[0], "--top", "5", *out, code=1)
     same = explain(photos[0], "--target", "jay", "--rather-than", "jay", *out, code=1)
     assert "nothing tells class 3 from itself" in same
+
+
+def test_by_layer_draws_one_strip_a_photograph(photos: list[str], tmp_path: Path) -> None:
+    command = [
+        "explain",
+        *photos,
+        "--by-layer",
+        "--model",
+        "tiny",
+        "--json",
+        "--output",
+        str(tmp_path / "out"),
+    ]
+    found = CliRunner().invoke(gfi, command)
+    assert found.exit_code == 0, found.output
+    rows = json.loads(found.stdout)
+    assert {row["strip"] for row in rows} == {str(tmp_path / "out" / f"{n}-by-layer.png") for n in ("a", "b")}
+    layers = [row["layer"] for row in rows if row["photograph"] == photos[0]]
+    assert len(layers) >= 2
+    with Image.open(rows[0]["strip"]) as strip:
+        assert strip.width > 192 * (1 + len(layers))
+    refused = CliRunner().invoke(gfi, [*command, "--top", "2"])
+    assert "--by-layer asks for no class" in str(refused.exception)

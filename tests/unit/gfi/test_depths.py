@@ -1,0 +1,61 @@
+"""What each depth keeps: the ladder of layers, and the inversion error against its definition."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from gfi import classifiers
+from gfi.classifiers import Classifier, load
+from gfi.depths import by_layer, ladder
+from gfi.errors import MethodError
+from gfi.preprocess import Prepared, Preprocess
+from gfi.recipes import recipe
+from tests.unit.gfi.families import FAMILIES, build
+from tests.unit.gfi.networks import Small, smooth_images
+
+
+def test_the_ladder_has_one_layer_a_resolution_from_shallow_to_deep() -> None:
+    assert ladder(load("efficientnet-lite0")) == [
+        "_blocks.1._bn0", "_blocks.3._bn0", "_blocks.5._bn0", "_blocks.11._bn0", "_swish",
+    ]  # fmt: skip
+    assert ladder(classifiers.of(Small(), (32, 32))) == ["act", "pool"]
+    named = {family.name: family for family in FAMILIES}
+    for name, wanted in (
+        ("resnet18", ["relu", "layer1", "layer2", "layer3", "layer4"]),
+        ("swin_t", ["features.1:tokens", "features.3:tokens", "features.5:tokens", "permute"]),
+    ):
+        family = named[name]
+        assert ladder(Classifier(build(family), name, Preprocess(family.size))) == wanted
+
+
+def test_the_error_is_the_share_of_the_features_that_the_kept_image_does_not_give_back() -> None:
+    net: nn.Module = Small().eval()
+    classifier = classifiers.of(net, (32, 32))
+    images = smooth_images(2, 32).float()
+    fills = torch.zeros_like(images)
+    prepared = [Prepared(x, p, (32, 32), (0, 0, 32, 32)) for x, p in zip(images, fills, strict=True)]
+    found = list(by_layer(classifier, prepared, batch=2))
+    assert [(depth.image, depth.layer) for depth in found] == [
+        (0, "act"),
+        (1, "act"),
+        (0, "pool"),
+        (1, "pool"),
+    ]
+    for depth in found:
+        x = images[depth.image : depth.image + 1]
+        grid = torch.from_numpy(depth.grid)[None, None]
+        mask = F.interpolate(grid, (32, 32), mode="bilinear", align_corners=False)
+
+        def features(image: torch.Tensor, deep: bool = depth.layer == "pool") -> torch.Tensor:
+            act = torch.relu(net.body(torch.relu(net.stem(image))))
+            return F.max_pool2d(act, 2) if deep else act
+
+        wanted = ((features(x * mask) - features(x)) ** 2).sum() / (features(x) ** 2).sum()
+        assert depth.error == pytest.approx(wanted.item(), rel=1e-4)
+        assert 0 < depth.error < 2
+
+
+def test_without_a_first_stage_there_is_nothing_to_show() -> None:
+    with pytest.raises(MethodError, match="preset `tuned` has no stage 1"):
+        list(by_layer(classifiers.of(Small(), (32, 32)), [], recipe=recipe("tuned")))
