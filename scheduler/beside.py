@@ -1,8 +1,8 @@
 """Another method beside a job's: the job that explains the same images with it, found or to be submitted.
 
-A comparison holds all else fixed: dataset, model (by its digest), target and metrics are the job's; the method brings
-its own hyper-parameters and layers. A job of its own does it, so that it is queued, resumed, measured and kept like any
-other, and two galleries are one join over the images' keys.
+A comparison holds all else fixed: dataset, model (by its digest), question (target, rather than which class) and
+metrics are the job's; the method brings its own hyper-parameters and layers. A job of its own does it, so that it is
+queued, resumed, measured and kept like any other, and two galleries are one join over the images' keys.
 
     paper, released, tuned     the presets
     grad-cam                   where `tuned` starts, and stops before its first step: Grad-CAM's map of l0, within the
@@ -63,13 +63,18 @@ def request_for(database: Database, job: Job, method: str, owner: str) -> JobReq
         preset=name,
         overrides=overrides,
         layers=layers,
-        target=config["target"],
         metrics=tuple(config["metrics"]),
         save=(),
         name=f"{job.name or job.id}: {method}"[:200],
         queue=job.queue,
         owner=owner,
+        **_question(config),
     )
+
+
+def _question(config: JSON) -> JSON:
+    """What is asked of each image."""
+    return {name: config[name] for name in ("target", "rather_than") if config.get(name) is not None}
 
 
 def companions(database: Database, job: Job) -> tuple[list[Companion], list[Job]]:
@@ -103,6 +108,6 @@ def _mark(database: Database, request: JobRequest) -> JSON:
 
 def _same(other: Job, config: JSON, mark: JSON) -> bool:
     def of(what: JSON) -> Any:
-        return (what["model"]["digest"], what["target"])
+        return (what["model"]["digest"], _question(what))
 
     return of(other.config) == of(config) and all(other.config.get(name) == mark[name] for name in mark)
