@@ -9,7 +9,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
   $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $$p && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format clean setup-browser setup-system chaos soak bench bench-quality bench-quality-full bench-service bench-agreement bench-api pictures
+.PHONY: help setup demo test check format clean setup-browser setup-system chaos soak bench bench-quality bench-quality-full bench-service bench-agreement bench-page bench-api pictures
 
 help:  ## list the verbs
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -79,6 +79,9 @@ bench-agreement: $(VENV)/.ready-test  ## is it the same picture twice? writes be
 
 bench-quality: $(VENV)/.ready-test  ## what the masks are worth beside other methods; writes benchmarks/results/quality.json
 	@$(BIN)/python -m benchmarks.quality $(ARGS)
+
+bench-page: $(VENV)/.ready-test  ## docs/benchmarks.md from benchmarks/results
+	@$(BIN)/python -m benchmarks.page
 
 bench-quality-full: $(VENV)/.ready-test  ## the same on 50 photographs, every fill and grid for every method (hours)
 	@$(BIN)/python -m benchmarks.quality --full --picture $(ARGS)

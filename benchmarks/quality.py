@@ -64,7 +64,7 @@ METHODS = (
 )  # fmt: skip
 SLOW = ("paper", "rise", "occlusion", "integrated-gradients")
 """Methods of hundreds of passes an image: fewer photographs, and no grids unless --full."""
-IMPUTED = (REFERENCE, "tuned", "random", "centred")
+IMPUTED = (REFERENCE, "tuned")
 """Methods tried with the imputation too, unless --full: solving for the missing pixels costs more than the passes."""
 
 Scores = dict[str, list[float]]
@@ -292,6 +292,9 @@ def main() -> None:
     parser.add_argument(
         "--imputed", type=int, help="photographs scored with imputation too (default 4; with --full all)"
     )
+    parser.add_argument(
+        "--others", type=int, help=f"photographs for all but {REFERENCE} and tuned (default: as many)"
+    )
     parser.add_argument("--photographs", type=Path)
     parser.add_argument(
         "--picture", action="store_true", help="draw docs/pictures/quality.png from the samples"
@@ -301,6 +304,7 @@ def main() -> None:
 
     count = options.images or (50 if options.full else 8)
     slow = options.slow or (count if options.full else 4)
+    others = options.others or count
     imputed = options.imputed or (count if options.full else 4)
     shared = options.photographs is None and SHARED.is_dir()
     folder = options.photographs or (SHARED if shared else samples.path())
@@ -316,7 +320,8 @@ def main() -> None:
     for method in dict.fromkeys((REFERENCE, *options.methods)):
         few = method in SLOW and not options.full
         wanted = [f for f in FILLS if options.full or f != "imputation" or method in IMPUTED]
-        many = min(slow, len(setting.images)) if method in SLOW else len(setting.images)
+        many = len(setting.images) if method in (REFERENCE, "tuned") else min(others, len(setting.images))
+        many = min(slow, many) if method in SLOW else many
         scored[method] = score(setting, method, many, not few, wanted, home, imputed)
         report = {
             "machine": cpu_name(), "torch": torch.__version__, "scores_on": setting.ask.runtime,
