@@ -2,7 +2,8 @@
 
 Goals: the gallery's first page in 200 ms or less at the server and a deep page no slower, a page of 10,000 jobs in
 100 ms, 200 open progress streams on two cores. The server is `gfi api` in a process of its own; times are of whole
-requests over loopback, medians of 15. Writes benchmarks/results/api.json: `what, rows, median_ms, worst_ms, goal_ms`.
+requests over loopback, medians of 15. Writes benchmarks/results/api.json: `what, rows, median_ms, worst_ms,
+goal_ms, load` - of the machine in that minute.
 """
 
 import asyncio
@@ -95,6 +96,7 @@ class Figures:
         row = {
             "what": what, "rows": rows, "median_ms": round(statistics.median(times) * 1000, 1),
             "worst_ms": round(max(times) * 1000, 1), "goal_ms": goal_ms,
+            "load": round(os.getloadavg()[0], 1),
         }  # fmt: skip
         self.rows.append(row)
         verdict = "" if goal_ms is None else "ok" if row["median_ms"] <= goal_ms else "ABOVE THE GOAL"
