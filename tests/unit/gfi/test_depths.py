@@ -59,3 +59,19 @@ def test_the_error_is_the_share_of_the_features_that_the_kept_image_does_not_giv
 def test_without_a_first_stage_there_is_nothing_to_show() -> None:
     with pytest.raises(MethodError, match="preset `tuned` has no stage 1"):
         list(by_layer(classifiers.of(Small(), (32, 32)), [], recipe=recipe("tuned")))
+
+
+def test_a_vit_of_one_resolution_is_climbed_by_its_blocks() -> None:
+    from torchvision import models
+
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        net = models.VisionTransformer(64, 16, 4, 2, 32, 64, num_classes=5)
+    classifier = Classifier(net, "vit", Preprocess((64, 64)))
+    climbed = ladder(classifier)
+    assert climbed[0].startswith("encoder.layers.encoder_layer_0.")
+    assert climbed[-1] == classifier.layers_for(recipe("paper")).inverted
+    image = Prepared(smooth_images(1, 64)[0].float(), None, (64, 64), (0, 0, 64, 64))
+    found = list(by_layer(classifier, [image], batch=1))
+    assert [each.layer for each in found] == climbed
+    assert all(0 <= each.error < 2 for each in found)
