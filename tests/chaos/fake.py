@@ -85,6 +85,7 @@ class Item:
     index: int
     prepared: Prepared
     target: int | None = None
+    rather_than: int | None = None
 
 
 @dataclass(frozen=True)
@@ -103,6 +104,7 @@ class Explanation:
     area: float
     loss: float
     fill: str
+    rather_than: int | None = None
 
 
 class Progress(NamedTuple):
