@@ -53,6 +53,8 @@ setup-system:  ## Debian packages that some tests need: chromium, docker-compose
 
 pictures: $(VENV)/.ready-test  ## remake every picture of the dashboard in docs/pictures (needs chromium; THEME=dark)
 	GFI_PICTURES=$(CURDIR)/docs/pictures GFI_PICTURES_THEME=$(or $(THEME),light) $(BIN)/python -m pytest tests/browser -k "every_page or session"
+	$(BIN)/gfi demo
+	$(BIN)/python -m benchmarks.pictures
 
 bench-api: $(VENV)/.ready-test  ## the API over a million results on PostgreSQL; writes benchmarks/results/api.json
 	@$(BIN)/python -m benchmarks.api
