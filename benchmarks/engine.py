@@ -58,6 +58,9 @@ def timed(run: Callable[[], object], device: torch.device) -> float:
 
 def measure(network: str, device_name: str, batch: int) -> dict[str, object]:
     """One row of engine.json."""
+    # A seeded network may be so sure that gradients are denormal numbers, a hundred times slower than others (the floor
+    # of ResNet-50 was). Before the first thread starts: threads inherit it.
+    torch.set_flush_denormal(True)
     classifier = load(NETWORKS[network])
     engine = Engine(classifier, PAPER, device=device_name, batch=batch)
     device, net = engine.device, engine.network
@@ -218,6 +221,8 @@ def main() -> None:
         print(json.dumps(measure(arguments.one, arguments.device, arguments.batch)))
         return
     rows = []
+    if arguments.output.exists():  # those of networks that are not measured now
+        rows = [r for r in json.loads(arguments.output.read_text()) if r["network"] not in arguments.networks]
     for network in arguments.networks:
         command = [sys.executable, "-m", "benchmarks.engine", "--one", network, "--device", arguments.device,
                    "--batch", str(arguments.batch)]  # fmt: skip
