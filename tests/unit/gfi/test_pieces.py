@@ -55,7 +55,7 @@ def test_a_recipe_survives_json_and_its_digest_covers_every_field() -> None:
         assert Recipe.from_json(preset.to_json()) == preset
     assert recipe("paper", gamma=10).digest() == PAPER.digest()
     changes = {
-        int: lambda v: v + 2, float: lambda v: v * 1.5, bool: lambda v: not v,
+        int: lambda v: v + 2, float: lambda v: v * 1.5 + 0.01, bool: lambda v: not v,
         str: lambda v: {"l1": "squares", "grid": "image", "blur": "mean", "input": "photograph", "squash": "crop",
                         "even": "grad-cam", "adam": "relative", "probability": "contrast", "none": "mean"}[v],
         list: lambda v: [each / 2 for each in v],
@@ -127,7 +127,8 @@ def test_adam_is_torchs_adam_and_each_row_has_its_own_step() -> None:
     twin = torch.full((6,), 0.1, dtype=torch.float64, requires_grad=True)
     wanted = torch.optim.Adam([twin], lr=0.01)
     for t, gradient in enumerate(gradients):
-        omega = adam.update(omega, gradient, halving=True)
+        # The second row began seven steps ago: the first does not notice.
+        omega = adam.update(omega, gradient, torch.tensor([t, t + 7]), halving=True)
         wanted.param_groups[0]["lr"] = 0.01 * 0.5 ** (t // 10)
         twin.grad = gradient[0].clone()
         wanted.step()
