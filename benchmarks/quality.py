@@ -88,6 +88,8 @@ class Setting:
         self.names = [self.files[i].name for i in chosen]
         self.grids: dict[int, tuple[Tensor, Tensor, Tensor]] = {}
         for n, many in zip((2, 3), grids, strict=True):
+            if not many:
+                continue
             try:
                 which = choose(predicted.tolist(), sure.tolist(), n, many)
             except ValueError:
