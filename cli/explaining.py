@@ -27,7 +27,7 @@ class _Wanted:
 
 def explain_photos(
     photos: Sequence[Path], output: Path, *, model: str, preset: str | None, layers: str | None, target: str | None,
-    rather_than: str | None, top: int | None, batch: int, device: str, colours: str, quiet: bool,
+    rather_than: str | None, top: int | None, batch: int | None, device: str, colours: str, quiet: bool,
 ) -> list[dict[str, Any]]:  # fmt: skip
     """Explain `photos` and write NAME-mask.png and NAME-overlay.png into `output`; one row a photograph.
 
@@ -65,7 +65,8 @@ def explain_photos(
     wanted, foil = number(target, "target"), number(rather_than, "rather-than")
     if top is not None and top > classifier.classes:
         raise CommandError(f"{model} has {classifier.classes} classes; --top {top} is more")
-    engine = Engine(classifier, chosen, Layers.parse(layers) if layers else None, device=device, batch=batch)
+    named = Layers.parse(layers) if layers else None
+    engine = Engine(classifier, chosen, named, device=device, batch=_batch(batch, len(photos) * (top or 1)))
     under_way: dict[int, _Wanted] = {}
     rows: dict[int, dict[str, Any]] = {}
     stems = _stems(photos)
@@ -128,7 +129,7 @@ def explain_photos(
 
 
 def depths_of_photos(
-    photos: Sequence[Path], output: Path, *, model: str, batch: int, device: str, colours: str
+    photos: Sequence[Path], output: Path, *, model: str, batch: int | None, device: str, colours: str
 ) -> list[dict[str, Any]]:
     """Write NAME-by-layer.png, what each depth still keeps, for each photograph; one row a photograph and layer.
 
@@ -155,7 +156,7 @@ def depths_of_photos(
     strips = [str(output / f"{stem}-by-layer.png") for stem in _stems(photos)]
     rows: list[dict[str, Any]] = []
     layers: list[str] = []
-    for depth in by_layer(classifier, prepared, batch=min(batch, len(photos)), device=device):
+    for depth in by_layer(classifier, prepared, batch=_batch(batch, len(photos)), device=device):
         photograph, i = decoded[depth.image], depth.image
         mask = interpolation.draw(depth.grid, classifier.preprocess.size, PAPER.align_corners)
         placed = fit_mask(mask, photograph.rgb.shape[:2], _shrunk(prepared[i].box, photograph))
@@ -201,6 +202,11 @@ def _shrunk(
     """`box` in pixels of the decoded array rather than of the original."""
     sx, sy = photograph.scale
     return box[0] / sx, box[1] / sy, box[2] / sx, box[3] / sy
+
+
+def _batch(asked: int | None, explanations: int) -> int | None:
+    """What was asked; else one or two photographs do not pay for a padded batch, and more take what fits."""
+    return asked or (explanations if explanations < 4 else None)
 
 
 def _stems(photos: Sequence[Path]) -> list[str]:

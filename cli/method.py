@@ -33,7 +33,7 @@ SAMPLE_MODEL = "efficientnet-lite0"
     help="Folder for the pictures.",
 )
 @click.option(
-    "--batch", default=8, show_default=True, type=click.IntRange(1), help="Images optimised together."
+    "--batch", type=click.IntRange(1), help="Images optimised together. [default: what fits the memory]"
 )
 @click.option("--device", default="cpu", show_default=True)
 @click.option(
@@ -42,8 +42,8 @@ SAMPLE_MODEL = "efficientnet-lite0"
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def explain(
     photos: tuple[Path, ...], model: str, preset: str | None, layers: str | None, target: str | None,
-    rather_than: str | None, top: int | None, by_layer: bool, output: Path, batch: int, device: str, colours: str,
-    as_json: bool,
+    rather_than: str | None, top: int | None, by_layer: bool, output: Path, batch: int | None, device: str,
+    colours: str, as_json: bool,
 ) -> None:  # fmt: skip
     """Explain photographs in this process; no service is needed.
 
