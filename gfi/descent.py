@@ -4,8 +4,7 @@
 
 A step moves no cell of the map g by more than the share η of the largest value it started from, whatever
 the scale of loss, features or weights. The map then moves along −K ∂L/∂g with K = Σ_i φ_i φ_iᵀ: cells that the
-network sees alike move together. Nothing is divided by a root of squared gradients and nothing is clipped, so
-roundings stay roundings, where Adam under `paper` amplifies them.
+network sees alike move together. Nothing is divided by a root of squared gradients and nothing is clipped.
 """
 
 import torch
