@@ -126,17 +126,11 @@ JPEGs, {service["device"]}: **{service["service_images_per_s"]:.1f} images a sec
 
 
 def page() -> str:
-    return (
-        "\n".join(
-            [
-                "# Benchmarks\n\nWritten by `make bench-page` from `benchmarks/results/`.\n",
-                quality(),
-                agreement(),
-                speed(),
-            ]
-        ).rstrip()
-        + "\n"
-    )
+    """What has been measured; a result that is not there has no section."""
+    parts = {"quality.json": quality, "agreement.json": agreement, "engine.json": speed}
+    sections = [write() for name, write in parts.items() if (RESULTS / name).exists()]
+    head = "# Benchmarks\n\nWritten by `make bench-page` from `benchmarks/results/`.\n"
+    return "\n".join([head, *sections]).rstrip() + "\n"
 
 
 def main() -> None:
