@@ -73,6 +73,22 @@ def test_a_long_run_of_the_paper_on_the_sample_classifier_is_bit_equal_alone_and
     assert mask.max() <= 1
 
 
+def test_two_threads_are_one_profile_too(sample: Classifier, photographs: list[np.ndarray]) -> None:
+    """Other bits than one thread's, perhaps; but the same in every slot and every time."""
+    chosen = recipe("paper", steps_inversion=2, steps_class=4)
+    a, b, c = (Item(i, sample.prepare(photographs[i], chosen)) for i in (1, 2, 4))
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        engine = Engine(sample, chosen, batch=3)
+        first, *_, last = engine.explain_many([a, b, c, c, b, a])
+        (alone,) = engine.explain_many([a])
+    finally:
+        torch.set_num_threads(before)
+    assert_same_bits(first, last)
+    assert_same_bits(first, alone)
+
+
 @pytest.mark.parametrize("preset", PRESETS)
 @pytest.mark.parametrize("batch", [2, 3, 5, 7])
 def test_odd_batches_odd_channels_and_odd_sizes_are_bit_equal_too(preset: str, batch: int) -> None:
