@@ -112,7 +112,13 @@ def speed() -> str:
         "of the floor",
         "peak MiB",
     )
-    (service,) = json.loads((RESULTS / "service.json").read_text())
+    house: Rows = json.loads((RESULTS / "service.json").read_text())
+    kept = ", ".join(
+        f"**{r['service_images_per_s']:.1f} images a second, {r['service_over_engine']:.2f} of the engine**"
+        f" in batches of {r['batch']}"
+        for r in house
+    )
+    service = house[0]
     return f"""## How fast
 
 `make bench`: images a second at the full `paper` schedule (80 steps), beside the passes that the method cannot avoid (the floor) and a
@@ -121,7 +127,7 @@ there is not measured.
 
 {table(head, lines)}
 `make bench-service`: the whole house around a clocked engine of {service["engine_images_per_s"]:.0f} images a second, {service["images"]}
-JPEGs, {service["device"]}: **{service["service_images_per_s"]:.1f} images a second, {service["service_over_engine"]:.2f} of the engine**.
+JPEGs, {service["device"]}: {kept}.
 """
 
 

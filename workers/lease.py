@@ -77,10 +77,12 @@ class Lease:
         self._on_stall = on_stall
         self._ended = threading.Event()
         self._lock = threading.Lock()
+        self._writing = threading.Lock()  # renewals reach the ledger in the order in which they were true
         self._step = 0
         self._finished = 0
         self._decoding: frozenset[int] = frozenset()
         self._optimising: frozenset[int] = frozenset()
+        self._announced: frozenset[int] = frozenset()  # what the ledger was last told
         self._beat_at = self._held_at = time.monotonic()
         self._thread = threading.Thread(target=self._keep, name=f"lease-{claim.shard_id}", daemon=True)
 
@@ -113,12 +115,12 @@ class Lease:
         self._announce()
 
     def optimising(self, rows: Iterable[int]) -> None:
-        """Announce the rows the engine works on; writes only when they changed. Raises LeaseLost."""
+        """Announce the rows the engine works on; writes only what the ledger lacks. Raises LeaseLost."""
         now = frozenset(rows)
         with self._lock:
-            if now == self._optimising:
-                return
             self._optimising = now
+            if now <= self._announced:
+                return
         self._announce()
 
     def at_rest(self) -> None:
@@ -163,9 +165,13 @@ class Lease:
         return ended
 
     def _renew(self) -> None:
+        with self._writing:
+            self._write()
+
+    def _write(self) -> None:
         with self._lock:
             step, finished = self._step, self._finished
-            in_flight = self._decoding | self._optimising
+            self._announced = in_flight = self._decoding | self._optimising
         asked_at = time.monotonic()
         try:
             answer = ledger.renew_lease(

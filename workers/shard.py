@@ -15,7 +15,7 @@ What can go wrong, and what it costs:
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
@@ -191,10 +191,13 @@ class _Shard:
     def run(self) -> str:
         """Explain until done, stopped or out of time; commit what is finished."""
         uploads: list[Future[None]] = []
-        with ThreadPoolExecutor(PICTURE_THREADS, thread_name_prefix="pictures") as pool:
+        with (
+            ThreadPoolExecutor(PICTURE_THREADS, thread_name_prefix="pictures") as pool,
+            contextlib.closing(self._items()) as items,
+        ):
             try:
                 for explanation in self._engine.explain_many(
-                    self._items(), progress=self._progress, stop=self._lease.stop
+                    items, progress=self._progress, stop=self._lease.stop
                 ):
                     photograph = self._photographs.pop(explanation.index)
                     assert photograph.prepared is not None
@@ -229,7 +232,7 @@ class _Shard:
                     self._services.database, work_digest(self._claim.config), kind, images / took
                 )
 
-    def _items(self) -> Iterator[Item]:
+    def _items(self) -> Generator[Item]:
         batch = self._engine.profile.batch
         target, foil = self._claim.config["target"], self._claim.config.get("rather_than")
         source = self._services.source(self._claim.config["dataset"]["spec"])

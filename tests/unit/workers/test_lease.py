@@ -1,0 +1,85 @@
+"""The lease tells the ledger what it lacks, in the order in which it was true, and nothing twice."""
+
+import threading
+import time
+from typing import Any
+
+import pytest
+
+from store import ledger
+from store.records import LeaseAnswer, ShardClaim
+from workers.lease import Lease, LeaseLost
+
+
+class Told:
+    """Stands in for `ledger.renew_lease`."""
+
+    def __init__(self) -> None:
+        self.rows: list[set[int]] = []
+        self.held = True
+        self.keeper_s = 0.0
+
+    def __call__(self, *_: Any, in_flight: frozenset[int], **__: Any) -> LeaseAnswer:
+        if threading.current_thread().name.startswith("lease-"):
+            time.sleep(self.keeper_s)
+        self.rows.append(set(in_flight))
+        return LeaseAnswer(held=self.held, wanted="continue")
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> Told:
+    told = Told()
+    monkeypatch.setattr(ledger, "renew_lease", told)
+    monkeypatch.setattr(ledger, "absolve", lambda *_: None)
+    return told
+
+
+def lease(poll_s: float = 60.0) -> Lease:
+    claim: Any = ShardClaim.__new__(ShardClaim)
+    for name, value in (("shard_id", "s"), ("fence", 1), ("job_id", "j")):
+        object.__setattr__(claim, name, value)
+    return Lease(None, claim, lease_s=60, poll_s=poll_s, stall_s=60, shutdown=threading.Event())  # type: ignore[arg-type]
+
+
+def test_rows_announced_for_decoding_are_not_announced_again_for_the_optimiser(told: Told) -> None:
+    held = lease()
+    held.decoding([0, 1, 2, 3])
+    held.optimising([0, 1])
+    held.optimising([0, 1])
+    assert told.rows == [{0, 1, 2, 3}]
+    held.decoding([2, 3, 4, 5])
+    assert told.rows[1:] == [{0, 1, 2, 3, 4, 5}], "what the optimiser still has stays named"
+    held.optimising([2, 3])
+    held.decoding([4, 5, 6, 7])
+    assert told.rows[2:] == [{2, 3, 4, 5, 6, 7}]
+
+
+def test_a_row_that_the_ledger_lacks_is_told_before_the_step_goes_on(told: Told) -> None:
+    held = lease()
+    held.decoding([0, 1])
+    held.decoding([2, 3])  # 0 and 1 wait in the engine for a slot, unnamed
+    held.optimising([0, 1])
+    assert told.rows[-1] == {0, 1, 2, 3}
+    held.at_rest()
+    assert told.rows[-1] == set()
+    held.optimising([1])
+    assert told.rows[-1] == {1}
+
+
+def test_a_renewal_never_takes_back_what_was_announced_after_it(told: Told) -> None:
+    """The keeper's renewal, begun before an announcement, must not reach the ledger after it."""
+    told.keeper_s = 0.01
+    with lease(poll_s=0.001) as held:
+        for row in range(30):
+            held.decoding([row])
+            time.sleep(0.003)
+    order = [row for rows in told.rows for row in rows]
+    assert order == sorted(order)
+
+
+def test_an_announcement_of_a_lease_that_is_gone_raises(told: Told) -> None:
+    held = lease()
+    told.held = False
+    with pytest.raises(LeaseLost):
+        held.decoding([0])
+    assert held.stop.is_set()
