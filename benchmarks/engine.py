@@ -6,7 +6,7 @@
     naive    the shape of the authors' program: one image at a time, the photograph's own features recomputed every
              step, kept and removed image apart, the head run in stage 1 too, gradients for the network's weights.
 
-Single steps are timed, the three kinds interleaved, and the medians of at least five rounds scaled to the recipe's
+Single steps are timed, the three kinds interleaved, and the medians of at least fifteen rounds scaled to the recipe's
 10 + 70. Every network runs in a process of its own, so that the peak of its memory is its own. Weights are seeded:
 speed does not depend on them (EfficientNet-Lite0 has its own).
 
@@ -39,8 +39,8 @@ NETWORKS = {
     "resnet50": "torchvision:resnet50@seed:0",
     "efficientnet-lite0": "efficientnet-lite0",
 }
-ROUNDS = 5
-"""At least; small networks are timed for SECONDS, because a shared machine is never quite quiet."""
+ROUNDS = 15
+"""At least; small networks are timed for SECONDS. Of five rounds of VGG-19 the medians still moved by a tenth."""
 SECONDS = 60.0
 HERE = Path(__file__).parent
 

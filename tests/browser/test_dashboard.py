@@ -85,11 +85,14 @@ def test_submit_progress_gallery_flag(visit: Visit, site: tuple[str, World]) -> 
     page.wait_for_selector("#preview figure img")
     page.click("#estimate-button")
     page.wait_for_selector("#estimate dd")
+    page.fill("#composer [name=rather_than]", "coffee")
     page.fill("#composer [name=name]", "By hand")
     page.click("#composer [type=submit]")
     page.wait_for_url(f"{url}/jobs/*")
     job = page.url.rpartition("/")[2]
     page.wait_for_selector("text=Queued")
+    assert "Rather than" in page.inner_text("main")
+    assert world.call("GET", f"/v1/jobs/{job}").json()["config"]["rather_than"] is not None
     played = threading.Thread(target=_play, args=(world, job), daemon=True)
     played.start()
     page.wait_for_selector("text=Partial", timeout=20_000)  # told by the event stream, without a reload

@@ -90,6 +90,8 @@ function asked() {
     dataset: form.elements.dataset.value.trim(), model: form.model.value, preset: form.preset.value, target: form.elements.target.value.trim() || "auto",
     metrics: [...form.querySelectorAll("[name=metrics]:checked")].map((c) => c.value), name: form.elements.name.value.trim(), priority: Number(form.priority.value || 0),
   };
+  const foil = form.elements.rather_than.value.trim();
+  if (foil) body.rather_than = foil;
   const [l0, l1] = [form.inverted.value, form.weighed.value];
   if (l0 || l1) {
     const own = models.find((m) => m.reference === form.model.value).presets[form.preset.value];
