@@ -72,6 +72,11 @@ def without_contrast(photograph: Photograph) -> Photograph:
     return _refused(photograph.entry, photograph.version, ImageStatus.ERROR, reason, "target")
 
 
+def convicted_row(entry: Entry, reason: str | None) -> PartRow:
+    """The part row of an image that killed its workers, which nobody opens again."""
+    return refused_row(_refused(entry, entry.version, ImageStatus.ERROR, reason or "", "killer"))
+
+
 def refused_row(photograph: Photograph) -> PartRow:
     """The part row of a photograph that could not be made ready."""
     assert photograph.status is not None

@@ -29,14 +29,21 @@ from gfi.errors import MethodError, OutOfMemory, Stopped
 from store import ledger, parts
 from store.errors import NotFound, StoreError, Transient
 from store.parts import PartHeader, PartRow
-from store.records import PartRecord, ResultRecord, ShardClaim, new_id, work_digest
-from store.tables import ImageStatus
+from store.records import PartRecord, ShardClaim, new_id, work_digest
 from workers import pictures
 from workers.engines import ModelChanged
 from workers.lease import Lease, LeaseLost
 from workers.measure import Metrics
 from workers.readahead import Readahead
-from workers.rows import Photograph, explained_row, reader, refused_row, result, without_contrast
+from workers.rows import (
+    Photograph,
+    convicted_row,
+    explained_row,
+    reader,
+    refused_row,
+    result,
+    without_contrast,
+)
 from workers.services import Services
 
 log = structlog.get_logger(__name__)
@@ -131,14 +138,14 @@ def _own_up(services: Services, claim: ShardClaim, release: Callable[[], bool]) 
 
 
 def _explain(services: Services, claim: ShardClaim, lease: Lease) -> str:
-    if claim.convicted is not None:
-        return _record_conviction(services, claim, lease)
     engine = services.engines.get(claim.config, claim.profile)
     lease.beat()
     profile = claim.profile or _freeze_profile(services, claim, lease, engine)
     if profile != engine.profile.to_json():
         engine = services.engines.get(claim.config, profile)
         lease.beat()
+    if claim.convicted is not None:
+        return _Shard(services, claim, lease, engine).convict()
     while True:
         try:
             return _Shard(services, claim, lease, engine).run()
@@ -221,6 +228,12 @@ class _Shard:
         self._measure_rate(len(finished))
         return "done" if len(finished) == len(self._entries) else f"prefix of {len(finished)}"
 
+    def convict(self) -> str:
+        """Record the one image, which killed its workers, as an error, without opening it."""
+        (entry,) = self._entries
+        self._commit([convicted_row(entry, self._claim.convicted)])
+        return "convicted"
+
     def _measure_rate(self, images: int) -> None:
         """Note how fast this kind of work goes, for the size of later shards and for estimates."""
         took = time.monotonic() - self._started
@@ -287,7 +300,9 @@ class _Shard:
         lease.beat()
         part = PartRecord(new_id(), key, written.sha256, len(written.data), len(rows))
         records = [result(row, number) for number, row in enumerate(rows)]
-        _commit(services, claim, lease, claim.start + len(rows), part, records)
+        upto = claim.start + len(rows)
+        if not _insist(lease, lambda: ledger.commit_shard(services.database, claim, upto, part, records)):
+            raise LeaseLost(f"shard {claim.shard_id}: fence {claim.fence} was overtaken before the commit")
 
     def _header(self) -> PartHeader:
         claim, engine = self._claim, self._engine
@@ -316,34 +331,6 @@ def _prefix(entries: Sequence[Entry], rows: Mapping[int, PartRow]) -> list[PartR
             break
         prefix.append(rows[entry.row])
     return prefix
-
-
-def _record_conviction(services: Services, claim: ShardClaim, lease: Lease) -> str:
-    """Record an image that killed its workers as an error, without opening it."""
-    (entry,) = services.manifest(claim.manifest_key, claim.manifest_digest).rows(claim.start, claim.stop)
-    record = ResultRecord(
-        row=entry.row,
-        key=entry.key,
-        status=ImageStatus.ERROR,
-        error=claim.convicted,
-        error_class="killer",
-        version=entry.version,
-        label=entry.label,
-    )
-    _commit(services, claim, lease, claim.stop, None, [record])
-    return "convicted"
-
-
-def _commit(
-    services: Services,
-    claim: ShardClaim,
-    lease: Lease,
-    upto: int,
-    part: PartRecord | None,
-    records: Sequence[ResultRecord],
-) -> None:
-    if not _insist(lease, lambda: ledger.commit_shard(services.database, claim, upto, part, records)):
-        raise LeaseLost(f"shard {claim.shard_id}: fence {claim.fence} was overtaken before the commit")
 
 
 def _insist(lease: Lease, ask: Callable[[], Answer]) -> Answer:
