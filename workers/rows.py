@@ -92,11 +92,12 @@ def refused_row(photograph: Photograph) -> PartRow:
 
 
 def explained_row(
-    photograph: Photograph, prepared: Prepared, explanation: Explanation, metrics: dict[str, float]
+    photograph: Photograph, rank: int, prepared: Prepared, explanation: Explanation, metrics: dict[str, float]
 ) -> PartRow:
-    """The part row of an explained photograph."""
+    """The part row of an explained photograph; `rank` of its class among the job's, from 0."""
     return PartRow(
         row=photograph.entry.row,
+        target_rank=rank,
         key=photograph.entry.key,
         version=photograph.version,
         label=photograph.entry.label,

@@ -15,14 +15,13 @@ What can go wrong, and what it costs:
 
 import contextlib
 import time
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
 import structlog
 
 from datasets.errors import DatasetError, Unavailable
-from datasets.manifest import Entry
 from gfi import __version__
 from gfi.engine import Engine, Item, Progress
 from gfi.errors import MethodError, OutOfMemory, Stopped
@@ -190,8 +189,11 @@ class _Shard:
         self._positions = {entry.row: claim.start + at for at, entry in enumerate(self._entries)}
         self._save = pictures.wanted(claim.config["save"], manifest.count)
         self._metrics = Metrics(engine, claim.config, lease.beat)
+        # With several classes an image the engine is given each as an item of its own: row · top + rank.
+        self._top = int(claim.config.get("top", 1))
         self._photographs: dict[int, Photograph] = {}
-        self._rows: dict[int, PartRow] = {}
+        self._rows: dict[int, list[PartRow]] = {}
+        self._finished: set[int] = set()
         self._started = time.monotonic()
         self._deadline = self._started + services.settings.shard_seconds
 
@@ -208,10 +210,10 @@ class _Shard:
                 ):
                     photograph = self._photographs.pop(explanation.index)
                     assert photograph.prepared is not None
+                    rank = explanation.index % self._top
                     measured = self._metrics.of(photograph.entry, photograph.prepared, explanation)
-                    row = explained_row(photograph, photograph.prepared, explanation, measured)
-                    self._rows[row.row] = row
-                    self._lease.finished(len(self._rows))
+                    row = explained_row(photograph, rank, photograph.prepared, explanation, measured)
+                    self._keep(row)
                     if self._save:
                         uploads.append(pool.submit(self._save_pictures, row, photograph))
             except Stopped:
@@ -220,18 +222,18 @@ class _Shard:
                 upload.result()
         # From here on no image is opened: a death while packing and uploading is none's doing.
         self._lease.at_rest()
-        finished = _prefix(self._entries, self._rows)
+        finished = self._prefix()
         if not finished:
             ledger.release_shard(self._services.database, self._claim, "its worker was told to stop")
             return "stopped"
-        self._commit(finished)
+        self._commit(len(finished), [row for rows in finished for row in rows])
         self._measure_rate(len(finished))
         return "done" if len(finished) == len(self._entries) else f"prefix of {len(finished)}"
 
     def convict(self) -> str:
         """Record the one image, which killed its workers, as an error, without opening it."""
         (entry,) = self._entries
-        self._commit([convicted_row(entry, self._claim.convicted)])
+        self._commit(1, [convicted_row(entry, self._claim.convicted)])
         return "convicted"
 
     def _measure_rate(self, images: int) -> None:
@@ -262,19 +264,46 @@ class _Shard:
             if handed and handed % batch == 0 and time.monotonic() > self._deadline:
                 return
             if photograph.prepared is None:
-                self._rows[entry.row] = refused_row(photograph)
+                self._refuse(photograph)
                 continue
             wanted = entry.target if target == "auto" else None if target == "predicted" else target
             if wanted is not None and wanted == foil:
-                self._rows[entry.row] = refused_row(without_contrast(photograph))
+                self._refuse(without_contrast(photograph))
                 continue
             handed += 1
-            self._photographs[entry.row] = photograph
-            yield Item(entry.row, photograph.prepared, wanted, foil)
+            targets = [wanted]
+            if self._top > 1:
+                targets = [*self._engine.most_probable(photograph.prepared, self._top)]
+            for rank, each in enumerate(targets):
+                index = entry.row * self._top + rank
+                self._photographs[index] = photograph
+                yield Item(index, photograph.prepared, each, foil)
 
     def _progress(self, now: Progress) -> None:
         self._lease.beat(now.step)
-        self._lease.optimising(self._positions[row] for row in now.indices_in_flight)
+        self._lease.optimising(self._positions[index // self._top] for index in now.indices_in_flight)
+
+    def _keep(self, row: PartRow) -> None:
+        """One class of an image is done."""
+        done = self._rows.setdefault(row.row, [])
+        done.append(row)
+        if len(done) == self._top:
+            self._finished.add(row.row)
+        self._lease.finished(len(self._finished))
+
+    def _refuse(self, photograph: Photograph) -> None:
+        """An image of which no class can be explained: its one row is all there will be."""
+        self._rows[photograph.entry.row] = [refused_row(photograph)]
+        self._finished.add(photograph.entry.row)
+
+    def _prefix(self) -> list[list[PartRow]]:
+        """The images finished without a gap from the first, by rank: what one commit may cover."""
+        prefix = []
+        for entry in self._entries:
+            if entry.row not in self._finished:
+                break
+            prefix.append(sorted(self._rows[entry.row], key=lambda row: row.target_rank))
+        return prefix
 
     def _save_pictures(self, row: PartRow, photograph: Photograph) -> None:
         _insist(
@@ -290,8 +319,8 @@ class _Shard:
             ),
         )
 
-    def _commit(self, rows: Sequence[PartRow]) -> None:
-        """Upload one part and commit it in one transaction. Raises LeaseLost when it came too late."""
+    def _commit(self, images: int, rows: Sequence[PartRow]) -> None:
+        """Upload one part and commit the first `images` in one transaction. Raises LeaseLost when it came too late."""
         claim, lease, services = self._claim, self._lease, self._services
         written = parts.write(self._header(), rows)
         key = parts.part_key(claim.job_id, claim.shard_id, claim.fence)
@@ -300,7 +329,7 @@ class _Shard:
         lease.beat()
         part = PartRecord(new_id(), key, written.sha256, len(written.data), len(rows))
         records = [result(row, number) for number, row in enumerate(rows)]
-        upto = claim.start + len(rows)
+        upto = claim.start + images
         if not _insist(lease, lambda: ledger.commit_shard(services.database, claim, upto, part, records)):
             raise LeaseLost(f"shard {claim.shard_id}: fence {claim.fence} was overtaken before the commit")
 
@@ -321,16 +350,6 @@ class _Shard:
             model_reference=claim.config["model"]["reference"],
             manifest_key=claim.manifest_key,
         )
-
-
-def _prefix(entries: Sequence[Entry], rows: Mapping[int, PartRow]) -> list[PartRow]:
-    """The rows finished without a gap from the first: what one commit may cover."""
-    prefix = []
-    for entry in entries:
-        if entry.row not in rows:
-            break
-        prefix.append(rows[entry.row])
-    return prefix
 
 
 def _insist(lease: Lease, ask: Callable[[], Answer]) -> Answer:

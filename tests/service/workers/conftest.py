@@ -4,6 +4,7 @@ import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,6 +16,7 @@ from store import ledger
 from tests.servers import Sqlite
 from tests.service.store.test_objects import settings_for
 from workers.services import Services
+from workers.shard import explain_shard
 
 NET = """
 from tests.unit.gfi.networks import Small
@@ -56,13 +58,19 @@ def services(s3: Server, sqlite_files: Sqlite, tmp_path: Path) -> Iterator[Servi
 
 def submit(services: Services, **request: object) -> str:
     """A planned job over the photographs."""
-    asked = submission.request_from(
-        dataset=str(services.settings.dataset_roots[0] / "photographs"), model="small", target="predicted",
-        preset="tuned", overrides={"steps_class": 16}, **request,
-    )  # fmt: skip
+    wanted: dict[str, Any] = {"target": "predicted", "preset": "tuned", "overrides": {"steps_class": 16}}
+    folder = services.settings.dataset_roots[0] / "photographs"
+    asked = submission.request_from(dataset=str(folder), model="small", **wanted | request)
     job = submission.submit(services.database, services.settings, asked, new=True).job_id
     planner = control.Services(services.settings, services.database, services.bucket)
     claim = ledger.claim_control(services.database, "planner", 60)
     assert claim is not None
     assert "images in shards" in control.perform(planner, claim, threading.Event())
     return job
+
+
+def explain(services: Services) -> str:
+    """What became of the next shard."""
+    claim = ledger.claim_shard(services.database, "worker", "explain", 60)
+    assert claim is not None
+    return explain_shard(services, claim)

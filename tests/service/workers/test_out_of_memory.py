@@ -4,17 +4,9 @@ import pytest
 import torch
 
 from gfi.inversion import Inversion
-from store import ledger, queries
-from tests.service.workers.conftest import PHOTOGRAPHS, submit
+from store import queries
+from tests.service.workers.conftest import PHOTOGRAPHS, explain, submit
 from workers.services import Services
-from workers.shard import explain_shard
-
-
-def explain(services: Services) -> str:
-    """What became of the one shard."""
-    claim = ledger.claim_shard(services.database, "worker", "explain", 60)
-    assert claim is not None
-    return explain_shard(services, claim)
 
 
 def test_a_smaller_batch_is_a_new_profile_and_no_image_is_lost(
