@@ -43,6 +43,13 @@ _JOB_OPTIONS = (
     ),
     click.option("--rather-than", help="Another class: why the target rather than this one."),
     click.option(
+        "--top",
+        default=1,
+        show_default=True,
+        type=click.IntRange(1, 10),
+        help="Explain so many of the most probable classes.",
+    ),
+    click.option(
         "--metrics",
         default="",
         help="Comma-separated: deletion, insertion, energy_in_box, pointing, average_drop, entropy.",

@@ -47,7 +47,7 @@ def explain_photos(
     writable(output)
     classifier = load(model, Settings.load().models)
     chosen = recipe(preset or classifier.default_preset)
-    classes = ClassIndex(classifier.class_names, classifier.wordnet_ids)
+    classes = ClassIndex.of(classifier.class_names, classifier.wordnet_ids, classifier.classes)
 
     def number(text: str | None, what: str) -> int | None:
         if text is None:
@@ -81,7 +81,7 @@ def explain_photos(
                 print(f"gfi: {photo}: {error}", file=sys.stderr)
                 continue
             prepared = classifier.prepare(photograph.rgb, chosen, photograph.scale)
-            targets = [wanted] if top is None else classifier.most_probable(prepared.image, top)
+            targets = [wanted] if top is None else engine.most_probable(prepared, top)
             for each in targets:
                 if top is not None and each == foil:
                     continue  # nothing tells a class from itself

@@ -226,6 +226,11 @@ class ClassIndex:
     _exact: dict[str, int | None] = field(init=False, repr=False, compare=False)
     _tolerant: dict[str, int | None] = field(init=False, repr=False, compare=False)
 
+    @classmethod
+    def of(cls, class_names: Sequence[str], wordnet_ids: Sequence[str], classes: int) -> "ClassIndex":
+        """Of a model; one that came without names has its `classes` by index alone."""
+        return cls(class_names or [str(index) for index in range(classes)], wordnet_ids)
+
     def __post_init__(self) -> None:
         exact: dict[str, int | None] = {}
         tolerant: dict[str, int | None] = {}

@@ -63,14 +63,6 @@ class Classifier:
         """The network's input from a photograph (H, W, 3); see `gfi.preprocess.prepare`."""
         return preprocess.prepare(rgb, self.preprocess, recipe, scale)
 
-    @torch.no_grad()
-    def most_probable(self, image: Tensor, count: int) -> list[int]:
-        """The classes of a prepared image (C, H, W) by falling probability, `count` of them."""
-        found: list[int] = (
-            self.as_probabilities(self.module(image.unsqueeze(0)))[0].topk(count).indices.tolist()
-        )
-        return found
-
     @cached_property
     def _probed(self) -> tuple[list[layers.Call], int]:
         calls, output = layers.probe(self.module, self.preprocess.channels, self.preprocess.size)

@@ -204,6 +204,14 @@ class Engine:
                 f"image {item.index}: nothing tells class {item.target} from itself; name another with rather_than"
             )
 
+    @torch.no_grad()
+    def most_probable(self, prepared: Prepared, count: int) -> list[int]:
+        """The `count` most probable classes of one prepared image, by falling probability."""
+        image = prepared.image[None].to(self.device, self.network.dtype)
+        image = image.contiguous(memory_format=self.network.memory_format)
+        order = self.network.probabilities(image)[0].argsort(descending=True, stable=True)
+        return [int(each) for each in order[:count]]
+
     def explain_many(
         self,
         items: Iterable[Item],

@@ -74,7 +74,7 @@ def request_for(database: Database, job: Job, method: str, owner: str) -> JobReq
 
 def _question(config: JSON) -> JSON:
     """What is asked of each image."""
-    return {name: config[name] for name in ("target", "rather_than") if config.get(name) is not None}
+    return {name: config[name] for name in ("target", "rather_than", "top") if config.get(name) is not None}
 
 
 def companions(database: Database, job: Job) -> tuple[list[Companion], list[Job]]:

@@ -216,6 +216,7 @@ class Client:
         layers: str | None = None,
         target: str | int = "auto",
         rather_than: str | int | None = None,
+        top: int = 1,
         metrics: Sequence[str] = (),
         save: Sequence[Literal["png", "overlay", "npy"]] | None = None,
         name: str = "",
@@ -229,7 +230,7 @@ class Client:
         """Start a job, or get the one that is there already (see `JobIn` of the API)."""
         body = {
             "dataset": dataset, "model": model, "preset": preset, "overrides": overrides or {}, "layers": layers,
-            "target": target, "rather_than": rather_than, "metrics": list(metrics),
+            "target": target, "rather_than": rather_than, "top": top, "metrics": list(metrics),
             "save": None if save is None else list(save),
             "name": name, "priority": priority, "queue": queue, "batch": batch, "new": new, "webhook": webhook,
         }  # fmt: skip

@@ -63,7 +63,7 @@ def estimate(database: Database, settings: Settings, config: JSON, source: Sourc
         shards=math.ceil(images / size),
         images_per_s=rate,
         device_seconds=images / rate if rate else None,
-        bucket_bytes=images * (ROW_BYTES + _grid_bytes(database, config)),
+        bucket_bytes=images * config.get("top", 1) * (ROW_BYTES + _grid_bytes(database, config)),
         per_device_kind=kinds,
     )
 

@@ -14,9 +14,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from datasets.annotations import ClassIndex
 from datasets.manifest import Manifest, entries, subset, write
 from datasets.sources import open_source
+from scheduler.submission import class_index
 from store import ledger, queries
 from store.errors import LimitExceeded
 from store.records import ControlClaim, canonical, work_digest
@@ -53,7 +53,7 @@ def plan(services: "Services", claim: ControlClaim, alive: Callable[[], None]) -
     source = open_source(config["dataset"]["spec"], settings)
     record = claim.model or {}
     # With one target for all nobody asks what the labels mean.
-    classes = ClassIndex(record["class_names"], record["wordnet_ids"]) if config["target"] == "auto" else None
+    classes = class_index(record) if config["target"] == "auto" else None
     with tempfile.TemporaryDirectory(prefix="gfi-plan-") as folder:
         path = Path(folder) / "manifest.parquet"
         listing = _limited(_watched(source.list(), alive), settings.max_images_per_job)

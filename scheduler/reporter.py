@@ -27,6 +27,9 @@ from store.tables import METRICS
 if TYPE_CHECKING:
     from scheduler.control import Services
 
+FIRST_CLASS = queries.Filters(target_rank=0)
+"""A job with several classes an image is counted and shown by the first, the predicted one."""
+
 
 def report(services: "Services", claim: ControlClaim, alive: Callable[[], None]) -> str:
     """The control task at the end of a job: write summary.json and committed.json."""
@@ -63,8 +66,8 @@ def write_committed(database: Database, bucket: Bucket, job_id: str) -> int:
 
 
 def summary(database: Database, job_id: str) -> Summary:
-    """Counts and means over all current results of a job, streamed."""
-    return summarise(map(_measured, queries.iterate_results(database, job_id)))
+    """Counts and means over all current results of a job, streamed; of several classes an image the first."""
+    return summarise(map(_measured, queries.iterate_results(database, job_id, filters=FIRST_CLASS)))
 
 
 def write_report(
@@ -85,6 +88,7 @@ def write_report(
         "Preset": f"{config['preset']} ({config['method_digest'][:12]})",
         "Layers": f"{config['layers']['inverted']}, {' + '.join(config['layers']['weighed'])}",
         "Dataset": config["dataset"]["spec"],
+        **({"Class": f"the first of the {config['top']} explained"} if config.get("top", 1) > 1 else {}),
         "Images": str(total) if total <= limit else f"the first {limit} of {total}",
         **({"Profile": _profile(job.profile)} if job.profile else {}),
     }
@@ -112,7 +116,7 @@ def _cards(
     except DatasetError:
         source = None
     shelf = Shelf(database, bucket)
-    for row in queries.iterate_results(database, job.id, limit=limit):
+    for row in queries.iterate_results(database, job.id, filters=FIRST_CLASS, limit=limit):
         named = _measured(row)
         for field in ("target", "prediction"):
             index = row.get(field)

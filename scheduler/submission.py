@@ -23,6 +23,8 @@ from store.settings import Settings
 
 METRICS = ("deletion", "insertion", "average_drop", "energy_in_box", "pointing", "entropy")
 SAVED = ("png", "overlay", "npy")
+MOST_TOP = 10
+"""Classes explained of one image."""
 # One PNG an image costs more requests than all parts together; below this many images nobody minds.
 PICTURES_BY_DEFAULT_BELOW = 1_000
 
@@ -40,6 +42,8 @@ class JobRequest(BaseModel):
     target: `auto` (the label where it is a class of the model, else the predicted class), `predicted`, or one class
     for all images, by index, WordNet id or name.
     rather_than: another class, "why the target rather than this one"; None for none.
+    top: so many of the most probable classes, each explained; results carry its place as `target_rank`, from 0.
+    More than 1 names the classes itself: no target, no rather_than.
     save: pictures written to the bucket beside the parts; None means `png` below 1,000 images.
     webhook: an address the API has checked, told when the job ends.
     """
@@ -52,6 +56,7 @@ class JobRequest(BaseModel):
     layers: str | None = Field(default=None, max_length=4096)
     target: str | int = "auto"
     rather_than: str | int | None = None
+    top: int = Field(default=1, ge=1, le=MOST_TOP)
     metrics: tuple[str, ...] = ()
     save: tuple[Literal["png", "overlay", "npy"], ...] | None = None
     name: str = Field(default="", max_length=200)
@@ -82,6 +87,7 @@ def freeze(database: Database, settings: Settings, request: JobRequest) -> dict[
     for metric in request.metrics:
         if metric not in METRICS:
             raise Invalid(f"metric {metric!r} does not exist; there are {', '.join(METRICS)}")
+    _check_top(request, record)
     source = open_source(request.dataset, settings)
     return {
         "dataset": {"spec": source.spec, "kind": source.kind},
@@ -90,8 +96,9 @@ def freeze(database: Database, settings: Settings, request: JobRequest) -> dict[
         "recipe": chosen.to_json(),
         "method_digest": chosen.digest(),
         "layers": layers,
-        "target": (target := _target(request.target, record)),
+        "target": (target := _target(request.target if request.top == 1 else "predicted", record)),
         "rather_than": _rather_than(request.rather_than, target, record),
+        "top": request.top,
         "metrics": sorted(set(request.metrics)),
         "save": sorted(set(request.save)) if request.save is not None else None,
         "batch": request.batch,
@@ -206,6 +213,15 @@ def _target(target: str | int, record: dict[str, Any]) -> str | int:
     return _class("target", target, record, ", `auto` or `predicted`")
 
 
+def _check_top(request: JobRequest, record: dict[str, Any]) -> None:
+    if request.top == 1:
+        return
+    if request.target not in ("auto", "predicted") or request.rather_than is not None:
+        raise Invalid("top: it names the classes itself, the most probable; leave target and rather_than out")
+    if request.top > (classes := class_index(record).count):
+        raise Invalid(f"top: {record['reference']} has {classes} classes, not {request.top}")
+
+
 def _rather_than(foil: str | int | None, target: str | int, record: dict[str, Any]) -> int | None:
     if foil is None:
         return None
@@ -215,9 +231,14 @@ def _rather_than(foil: str | int | None, target: str | int, record: dict[str, An
     return found
 
 
+def class_index(record: dict[str, Any]) -> ClassIndex:
+    """The classes of a registered model."""
+    return ClassIndex.of(record["class_names"], record["wordnet_ids"], record.get("classes", 0))
+
+
 def _class(what: str, wanted: str | int, record: dict[str, Any], also: str = "") -> int:
     """The index of a class of the model. Raises Invalid with near matches."""
-    found = ClassIndex(record["class_names"], record["wordnet_ids"]).find(wanted)
+    found = class_index(record).find(wanted)
     if found is None:
         near = difflib.get_close_matches(str(wanted), record["class_names"], n=3, cutoff=0.5)
         raise Invalid(

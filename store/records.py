@@ -37,9 +37,11 @@ def digest(value: Any) -> str:
 
 
 def work_digest(config: JSON) -> str:
-    """What decides how fast a job's images are explained, apart from the device: network, method, layers, metrics."""
-    parts = (config["model"]["digest"], config["method_digest"], config["layers"], config.get("metrics"))
-    return digest(list(parts))
+    """What decides how fast a job's images are explained, apart from the device: network, method, layers, metrics, and
+    how many classes of each."""
+    parts = [config["model"]["digest"], config["method_digest"], config["layers"], config.get("metrics")]
+    top = config.get("top", 1)
+    return digest([*parts, top] if top > 1 else parts)
 
 
 @dataclass(frozen=True)

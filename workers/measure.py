@@ -31,7 +31,8 @@ class Metrics:
         self._engine = engine
         self._wanted = frozenset(config.get("metrics") or ())
         self._beat = beat
-        self._classes = ClassIndex(engine.classifier.class_names, engine.classifier.wordnet_ids)
+        classifier = engine.classifier
+        self._classes = ClassIndex.of(classifier.class_names, classifier.wordnet_ids, classifier.classes)
 
     def of(self, entry: Entry, prepared: Prepared, explanation: Explanation) -> dict[str, float]:
         """The wanted metrics of one image, by column name; without those that do not apply."""

@@ -5,7 +5,8 @@
     jobs/{job}/images/{row}-mask.npy      the mask at the network's input size, float32
 
 PNGs are at the photograph's size, at most LONGEST pixels a side. They are made from the part and hold nothing
-that it does not; a second attempt at a row writes the same names again.
+that it does not; a second attempt at a row writes the same names again. Of a job with several classes an image, those
+behind the first have their rank in the name: {row}-1-mask.png.
 """
 
 import io
@@ -48,7 +49,8 @@ def save_pictures(
     if row.grid is None or row.original_size is None or row.box is None:
         return
     mask = interpolation.draw(row.grid, input_size, align_corners)
-    prefix = f"jobs/{job_id}/images/{row.row:08d}"
+    rank = f"-{row.target_rank}" if row.target_rank else ""
+    prefix = f"jobs/{job_id}/images/{row.row:08d}{rank}"
     if "npy" in which:
         out = io.BytesIO()
         np.save(out, mask, allow_pickle=False)

@@ -72,6 +72,11 @@ def without_contrast(photograph: Photograph) -> Photograph:
     return _refused(photograph.entry, photograph.version, ImageStatus.ERROR, reason, "target")
 
 
+def convicted_row(entry: Entry, reason: str | None) -> PartRow:
+    """The part row of an image that killed its workers, which nobody opens again."""
+    return refused_row(_refused(entry, entry.version, ImageStatus.ERROR, reason or "", "killer"))
+
+
 def refused_row(photograph: Photograph) -> PartRow:
     """The part row of a photograph that could not be made ready."""
     assert photograph.status is not None
@@ -87,11 +92,12 @@ def refused_row(photograph: Photograph) -> PartRow:
 
 
 def explained_row(
-    photograph: Photograph, prepared: Prepared, explanation: Explanation, metrics: dict[str, float]
+    photograph: Photograph, rank: int, prepared: Prepared, explanation: Explanation, metrics: dict[str, float]
 ) -> PartRow:
-    """The part row of an explained photograph."""
+    """The part row of an explained photograph; `rank` of its class among the job's, from 0."""
     return PartRow(
         row=photograph.entry.row,
+        target_rank=rank,
         key=photograph.entry.key,
         version=photograph.version,
         label=photograph.entry.label,

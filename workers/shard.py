@@ -15,28 +15,34 @@ What can go wrong, and what it costs:
 
 import contextlib
 import time
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
 import structlog
 
 from datasets.errors import DatasetError, Unavailable
-from datasets.manifest import Entry
 from gfi import __version__
 from gfi.engine import Engine, Item, Progress
 from gfi.errors import MethodError, OutOfMemory, Stopped
 from store import ledger, parts
 from store.errors import NotFound, StoreError, Transient
 from store.parts import PartHeader, PartRow
-from store.records import PartRecord, ResultRecord, ShardClaim, new_id, work_digest
-from store.tables import ImageStatus
+from store.records import PartRecord, ShardClaim, new_id, work_digest
 from workers import pictures
 from workers.engines import ModelChanged
 from workers.lease import Lease, LeaseLost
 from workers.measure import Metrics
 from workers.readahead import Readahead
-from workers.rows import Photograph, explained_row, reader, refused_row, result, without_contrast
+from workers.rows import (
+    Photograph,
+    convicted_row,
+    explained_row,
+    reader,
+    refused_row,
+    result,
+    without_contrast,
+)
 from workers.services import Services
 
 log = structlog.get_logger(__name__)
@@ -131,14 +137,14 @@ def _own_up(services: Services, claim: ShardClaim, release: Callable[[], bool]) 
 
 
 def _explain(services: Services, claim: ShardClaim, lease: Lease) -> str:
-    if claim.convicted is not None:
-        return _record_conviction(services, claim, lease)
     engine = services.engines.get(claim.config, claim.profile)
     lease.beat()
     profile = claim.profile or _freeze_profile(services, claim, lease, engine)
     if profile != engine.profile.to_json():
         engine = services.engines.get(claim.config, profile)
         lease.beat()
+    if claim.convicted is not None:
+        return _Shard(services, claim, lease, engine).convict()
     while True:
         try:
             return _Shard(services, claim, lease, engine).run()
@@ -183,8 +189,11 @@ class _Shard:
         self._positions = {entry.row: claim.start + at for at, entry in enumerate(self._entries)}
         self._save = pictures.wanted(claim.config["save"], manifest.count)
         self._metrics = Metrics(engine, claim.config, lease.beat)
+        # With several classes an image the engine is given each as an item of its own: row · top + rank.
+        self._top = int(claim.config.get("top", 1))
         self._photographs: dict[int, Photograph] = {}
-        self._rows: dict[int, PartRow] = {}
+        self._rows: dict[int, list[PartRow]] = {}
+        self._finished: set[int] = set()
         self._started = time.monotonic()
         self._deadline = self._started + services.settings.shard_seconds
 
@@ -201,10 +210,10 @@ class _Shard:
                 ):
                     photograph = self._photographs.pop(explanation.index)
                     assert photograph.prepared is not None
+                    rank = explanation.index % self._top
                     measured = self._metrics.of(photograph.entry, photograph.prepared, explanation)
-                    row = explained_row(photograph, photograph.prepared, explanation, measured)
-                    self._rows[row.row] = row
-                    self._lease.finished(len(self._rows))
+                    row = explained_row(photograph, rank, photograph.prepared, explanation, measured)
+                    self._keep(row)
                     if self._save:
                         uploads.append(pool.submit(self._save_pictures, row, photograph))
             except Stopped:
@@ -213,13 +222,19 @@ class _Shard:
                 upload.result()
         # From here on no image is opened: a death while packing and uploading is none's doing.
         self._lease.at_rest()
-        finished = _prefix(self._entries, self._rows)
+        finished = self._prefix()
         if not finished:
             ledger.release_shard(self._services.database, self._claim, "its worker was told to stop")
             return "stopped"
-        self._commit(finished)
+        self._commit(len(finished), [row for rows in finished for row in rows])
         self._measure_rate(len(finished))
         return "done" if len(finished) == len(self._entries) else f"prefix of {len(finished)}"
+
+    def convict(self) -> str:
+        """Record the one image, which killed its workers, as an error, without opening it."""
+        (entry,) = self._entries
+        self._commit(1, [convicted_row(entry, self._claim.convicted)])
+        return "convicted"
 
     def _measure_rate(self, images: int) -> None:
         """Note how fast this kind of work goes, for the size of later shards and for estimates."""
@@ -249,19 +264,46 @@ class _Shard:
             if handed and handed % batch == 0 and time.monotonic() > self._deadline:
                 return
             if photograph.prepared is None:
-                self._rows[entry.row] = refused_row(photograph)
+                self._refuse(photograph)
                 continue
             wanted = entry.target if target == "auto" else None if target == "predicted" else target
             if wanted is not None and wanted == foil:
-                self._rows[entry.row] = refused_row(without_contrast(photograph))
+                self._refuse(without_contrast(photograph))
                 continue
             handed += 1
-            self._photographs[entry.row] = photograph
-            yield Item(entry.row, photograph.prepared, wanted, foil)
+            targets = [wanted]
+            if self._top > 1:
+                targets = [*self._engine.most_probable(photograph.prepared, self._top)]
+            for rank, each in enumerate(targets):
+                index = entry.row * self._top + rank
+                self._photographs[index] = photograph
+                yield Item(index, photograph.prepared, each, foil)
 
     def _progress(self, now: Progress) -> None:
         self._lease.beat(now.step)
-        self._lease.optimising(self._positions[row] for row in now.indices_in_flight)
+        self._lease.optimising(self._positions[index // self._top] for index in now.indices_in_flight)
+
+    def _keep(self, row: PartRow) -> None:
+        """One class of an image is done."""
+        done = self._rows.setdefault(row.row, [])
+        done.append(row)
+        if len(done) == self._top:
+            self._finished.add(row.row)
+        self._lease.finished(len(self._finished))
+
+    def _refuse(self, photograph: Photograph) -> None:
+        """An image of which no class can be explained: its one row is all there will be."""
+        self._rows[photograph.entry.row] = [refused_row(photograph)]
+        self._finished.add(photograph.entry.row)
+
+    def _prefix(self) -> list[list[PartRow]]:
+        """The images finished without a gap from the first, by rank: what one commit may cover."""
+        prefix = []
+        for entry in self._entries:
+            if entry.row not in self._finished:
+                break
+            prefix.append(sorted(self._rows[entry.row], key=lambda row: row.target_rank))
+        return prefix
 
     def _save_pictures(self, row: PartRow, photograph: Photograph) -> None:
         _insist(
@@ -277,8 +319,8 @@ class _Shard:
             ),
         )
 
-    def _commit(self, rows: Sequence[PartRow]) -> None:
-        """Upload one part and commit it in one transaction. Raises LeaseLost when it came too late."""
+    def _commit(self, images: int, rows: Sequence[PartRow]) -> None:
+        """Upload one part and commit the first `images` in one transaction. Raises LeaseLost when it came too late."""
         claim, lease, services = self._claim, self._lease, self._services
         written = parts.write(self._header(), rows)
         key = parts.part_key(claim.job_id, claim.shard_id, claim.fence)
@@ -287,7 +329,9 @@ class _Shard:
         lease.beat()
         part = PartRecord(new_id(), key, written.sha256, len(written.data), len(rows))
         records = [result(row, number) for number, row in enumerate(rows)]
-        _commit(services, claim, lease, claim.start + len(rows), part, records)
+        upto = claim.start + images
+        if not _insist(lease, lambda: ledger.commit_shard(services.database, claim, upto, part, records)):
+            raise LeaseLost(f"shard {claim.shard_id}: fence {claim.fence} was overtaken before the commit")
 
     def _header(self) -> PartHeader:
         claim, engine = self._claim, self._engine
@@ -306,44 +350,6 @@ class _Shard:
             model_reference=claim.config["model"]["reference"],
             manifest_key=claim.manifest_key,
         )
-
-
-def _prefix(entries: Sequence[Entry], rows: Mapping[int, PartRow]) -> list[PartRow]:
-    """The rows finished without a gap from the first: what one commit may cover."""
-    prefix = []
-    for entry in entries:
-        if entry.row not in rows:
-            break
-        prefix.append(rows[entry.row])
-    return prefix
-
-
-def _record_conviction(services: Services, claim: ShardClaim, lease: Lease) -> str:
-    """Record an image that killed its workers as an error, without opening it."""
-    (entry,) = services.manifest(claim.manifest_key, claim.manifest_digest).rows(claim.start, claim.stop)
-    record = ResultRecord(
-        row=entry.row,
-        key=entry.key,
-        status=ImageStatus.ERROR,
-        error=claim.convicted,
-        error_class="killer",
-        version=entry.version,
-        label=entry.label,
-    )
-    _commit(services, claim, lease, claim.stop, None, [record])
-    return "convicted"
-
-
-def _commit(
-    services: Services,
-    claim: ShardClaim,
-    lease: Lease,
-    upto: int,
-    part: PartRecord | None,
-    records: Sequence[ResultRecord],
-) -> None:
-    if not _insist(lease, lambda: ledger.commit_shard(services.database, claim, upto, part, records)):
-        raise LeaseLost(f"shard {claim.shard_id}: fence {claim.fence} was overtaken before the commit")
 
 
 def _insist(lease: Lease, ask: Callable[[], Answer]) -> Answer:

@@ -78,6 +78,9 @@ def list_results(
     label: Annotated[Name | None, Query()] = None,
     error_class: Annotated[Name | None, Query()] = None,
     method: Method = PRIMARY_METHOD,
+    target_rank: Annotated[
+        int | None, Query(ge=0, le=LARGEST, description="Of a job with `top` classes an image, this one.")
+    ] = None,
     metric: Annotated[Sort | None, Query(description="With `at_least`, `at_most`: a range.")] = None,
     at_least: Annotated[float | None, Query(allow_inf_nan=False)] = None,
     at_most: Annotated[float | None, Query(allow_inf_nan=False)] = None,
@@ -97,6 +100,7 @@ def list_results(
         target=target,
         label=label,
         method=method,
+        target_rank=target_rank,
         error_class=error_class,
         metric=metric.value if metric is not None else None,
         at_least=at_least,

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from report.colours import MAPS
 from scheduler.api.problems import Refused
-from scheduler.submission import JobRequest, request_from
+from scheduler.submission import MOST_TOP, JobRequest, request_from
 from store.queries import SORTABLE, Job, Progress
 from store.tables import ImageStatus, JobState, ShardState
 
@@ -62,6 +62,9 @@ class JobIn(In):
     )
     rather_than: Name | Annotated[int, Field(ge=0, le=LARGEST)] | None = Field(
         None, description="Another class: why the target rather than this one."
+    )
+    top: Annotated[int, Field(ge=1, le=MOST_TOP)] = Field(
+        1, description="Explain so many of the most probable classes, each a result with its `target_rank`."
     )
     metrics: list[Name] = Field(default_factory=list, max_length=16)
     save: list[Literal["png", "overlay", "npy"]] | None = Field(None, max_length=3)

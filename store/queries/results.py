@@ -39,6 +39,7 @@ class Filters:
     target: int | None = None
     label: str | None = None
     method: str | None = PRIMARY_METHOD
+    target_rank: int | None = None  # of the image's classes; None for all that were explained
     error_class: str | None = None
     metric: str | None = None
     at_least: float | None = None
@@ -137,7 +138,7 @@ def iterate_results(
 
 def _conditions(filters: Filters) -> list[sa.ColumnElement[bool]]:
     conditions: list[sa.ColumnElement[bool]] = []
-    for name in ("prediction", "target", "label", "method", "error_class"):
+    for name in ("prediction", "target", "label", "method", "target_rank", "error_class"):
         if (value := getattr(filters, name)) is not None:
             conditions.append(results.c[name] == value)
     if filters.status is not None:

@@ -178,6 +178,22 @@ def test_filters_sorting_opacity_and_another_job_beside(visit: Visit, site: tupl
     page.wait_for_selector(".pic b:has-text('By class')")
 
 
+def test_each_class_of_an_image_has_a_card_with_its_own_mask(visit: Visit, site: tuple[str, World]) -> None:
+    world = site[1]
+    job = world.explained(name="Two classes", top=2)
+    asked: list[str] = []
+    page = visit.open(f"/jobs/{job}/gallery")
+    page.on("request", lambda request: asked.append(request.url))
+    page.reload()
+    page.wait_for_selector("text=19 explanations")
+    page.wait_for_load_state("networkidle")
+    first, second = (page.inner_text(f"#card-{at} .state") for at in (0, 1))
+    assert page.get_attribute("#card-1", "data-row") == "0"
+    assert first != second
+    masks = [url for url in asked if f"{job}/results/0/mask.png" in url]
+    assert sorted("target_rank=1" in url for url in masks) == [False, True]
+
+
 def test_another_method_is_submitted_from_the_gallery_and_stands_beside(
     visit: Visit, site: tuple[str, World]
 ) -> None:

@@ -122,8 +122,6 @@ What happens when things die, what is promised, what is not, and what was measur
 
 - A power cut of the database's machine: PostgreSQL with its own settings survives it; the embedded stack's SQLite may
   forget the last commits, and these shards are then done again.
-- The record of an image that was convicted of killing its workers, when the database is lost: it has no part. It is
-  missing then, and tried again once its job is resumed.
 - Work in a dead worker's memory. What it had not committed is explained again: at most one shard, which is cut so that
   it takes about a minute.
 - Speed while things are broken. Leases are 90 s by default (10 s in the embedded stack), so a dead worker's shard is

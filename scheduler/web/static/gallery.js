@@ -16,7 +16,9 @@ $("metric").replaceChildren(...options([["", "any number"], ...numbers.map((n) =
 for (const name of ["map", "view", "opacity"]) { const kept = localStorage.getItem(`gfi-${name}`); if (kept) $(name).value = kept; }
 if (here.has("status")) $("status").value = here.get("status");
 
-const picture = (owner, item, kind, more) => `/v1/jobs/${owner}/results/${item.row}/${kind}?${new URLSearchParams({ v: item.picture, ...more })}`;
+// One card an explanation: a job with several classes an image has as many cards of it.
+const rank = (item) => (item.target_rank ? { target_rank: item.target_rank } : {});
+const picture = (owner, item, kind, more) => `/v1/jobs/${owner}/results/${item.row}/${kind}?${new URLSearchParams({ v: item.picture, ...(kind === "photo.jpg" ? {} : rank(item)), ...more })}`;
 const masked = (owner, item, size, map) => picture(owner, item, "mask.png", { size, map });
 
 function query() {
@@ -63,8 +65,8 @@ async function restart() {
 }
 
 function summary() {
-  const total = job?.progress.total;
-  $("shown").textContent = complete ? `${count(items.length)} images` : `${count(items.length)}${total ? ` of up to ${count(total)}` : ""} images loaded; more as you scroll`;
+  const top = job?.config.top ?? 1, total = (job?.progress.total ?? 0) * top, unit = top > 1 ? "explanations" : "images";
+  $("shown").textContent = complete ? `${count(items.length)} ${unit}` : `${count(items.length)}${total ? ` of up to ${count(total)}` : ""} ${unit} loaded; more as you scroll`;
   if (!items.length && complete) {
     const filtered = [...query()].some(([k]) => !["limit", "sort", "descending"].includes(k));
     empty(filtered ? "No image matches" : "No results yet", filtered ? "Clear the filters to see all images." : "Results appear as shards are committed: reload in a moment.");
@@ -116,9 +118,10 @@ function stack(owner, item, { theirs = item, photo = true, mask = true, size = 3
   return pic;
 }
 
+const place = (item) => `${item.target_rank} ${item.key}`;
 // Images are matched by their key, for the other job may have listed other rows; and only where both saw the same bytes.
 function theirs(item) {
-  const same = others.get(item.key);
+  const same = others.get(place(item));
   const why = !same ? "not explained yet" : same.version !== item.version ? "explained another version" : same.has_mask ? "" : words(same.status);
   return why ? { ...item, has_mask: false, why } : same;
 }
@@ -278,7 +281,7 @@ async function fill(other, mine) {
   let after = null;
   do {
     const page = await api(`/v1/jobs/${other}/results?limit=1000${after ? `&after=${after}` : ""}`);
-    for (const one of page.items) found.set(one.key, one);
+    for (const one of page.items) found.set(place(one), one);
     after = page.next;
   } while (after && found.size < MOST && mine === watching);
   if (mine !== watching) return;

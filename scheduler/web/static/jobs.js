@@ -92,6 +92,7 @@ function asked() {
   };
   const foil = form.elements.rather_than.value.trim();
   if (foil) body.rather_than = foil;
+  if (Number(form.elements.top.value) > 1) body.top = Number(form.elements.top.value);
   const [l0, l1] = [form.inverted.value, form.weighed.value];
   if (l0 || l1) {
     const own = models.find((m) => m.reference === form.model.value).presets[form.preset.value];

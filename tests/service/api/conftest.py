@@ -108,7 +108,11 @@ class World:
             return False
         spec = claim.config["dataset"]["spec"]
         keys = [each.key for each in open_source(spec, self.settings).list()]
-        rows = [self._row(at, keys[at % len(keys)], broken) for at in range(claim.start, claim.stop)]
+        rows = [
+            row
+            for at in range(claim.start, claim.stop)
+            for row in self._classes(self._row(at, keys[at % len(keys)], broken), claim.config.get("top", 1))
+        ]
         header = PartHeader(
             job_id=claim.job_id, shard_id=claim.shard_id, fence=claim.fence, model_digest=DIGEST,
             method_digest=claim.config["method_digest"], recipe=claim.config["recipe"],
@@ -124,6 +128,17 @@ class World:
             ResultRecord(**{n: getattr(row, n) for n in names}, part_row=at) for at, row in enumerate(rows)
         ]
         return ledger.commit_shard(self.database, claim, claim.stop, record, results)
+
+    def _classes(self, row: PartRow, top: int) -> list[PartRow]:
+        """The row of each of an image's classes, each with a mask of its own."""
+        if row.grid is None or row.target is None:
+            return [row]
+        return [
+            replace(
+                row, target_rank=rank, target=(row.target + rank) % 3, grid=np.roll(row.grid, 3 * rank, 0)
+            )
+            for rank in range(top)
+        ]
 
     def _row(self, row: int, key: str, broken: int) -> PartRow:
         if not (self.photographs / key).exists():  # an upload

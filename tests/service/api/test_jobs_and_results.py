@@ -153,6 +153,23 @@ def test_one_explanation_says_what_made_it_and_draws_its_mask(one_world: World) 
     assert "not a photograph" in broken.json()["detail"]
 
 
+def test_each_class_of_an_image_has_a_result_and_a_mask(world: World) -> None:
+    job = world.explained(top=2)
+    assert world.call("GET", f"/v1/jobs/{job}").json()["progress"]["done"] == 10
+    base = f"/v1/jobs/{job}/results"
+    everything = world.call("GET", f"{base}?limit=100").json()["items"]
+    assert [(one["row"], one["target_rank"]) for one in everything[:4]] == [(0, 0), (0, 1), (1, 0), (1, 1)]
+    assert len(everything) == 2 * 9 + 1  # one could not be read
+    second = world.call("GET", f"{base}?target_rank=1&limit=100").json()["items"]
+    assert [one["target_rank"] for one in second] == [1] * 9
+    masks = [world.call("GET", f"{base}/3/mask.npy?target_rank={rank}").content for rank in (0, 1)]
+    assert masks[0] != masks[1]
+    assert world.call("GET", f"{base}/3/mask.npy?target_rank=2").status_code == 404
+    refused = world.submit(top=2, target="cat")
+    assert refused.status_code == 422
+    assert "leave target and rather_than out" in refused.text
+
+
 def test_a_photograph_that_changed_is_not_shown_as_the_one_explained(one_world: World) -> None:
     job = one_world.explained()
     path = one_world.photographs / one_world.names[1]

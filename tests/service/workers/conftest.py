@@ -1,0 +1,76 @@
+"""A worker in this process, on SQLite and a real S3 server, with a small network and a few photographs."""
+
+import shutil
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import samples
+from cli.models import register
+from cli.servers import Server
+from scheduler import control, submission
+from store import ledger
+from tests.servers import Sqlite
+from tests.service.store.test_objects import settings_for
+from workers.services import Services
+from workers.shard import explain_shard
+
+NET = """
+from tests.unit.gfi.networks import Small
+
+def build():
+    return Small()
+"""
+MODEL = """
+architecture = "file:net.py:build"
+weights = "seed:0"
+[input]
+size = 32
+"""
+PHOTOGRAPHS = 7
+
+
+@pytest.fixture
+def services(s3: Server, sqlite_files: Sqlite, tmp_path: Path) -> Iterator[Services]:
+    """A worker in this process, and a folder of photographs beside it."""
+    folder = tmp_path / "photographs"
+    folder.mkdir()
+    for file in sorted(samples.path().glob("*.jpg"))[:PHOTOGRAPHS]:
+        shutil.copy(file, folder)
+    models = tmp_path / "models"
+    models.mkdir()
+    (models / "net.py").write_text(NET)
+    (models / "small.toml").write_text(MODEL)
+    url = sqlite_files.create()
+    settings = settings_for(s3.url, s3_bucket="worker-tests", database_url=url, redis_url="redis://127.0.0.1:1",
+                            models_dir=models, dataset_roots=(tmp_path,))  # fmt: skip
+    here = Services(settings, threads=1)
+    here.bucket.ensure()
+    register(here.database, settings, "small")
+    yield here
+    here.bucket.delete_many([found.key for found in here.bucket.list("")])
+    here.database.dispose()
+    sqlite_files.drop(url)
+
+
+def submit(services: Services, **request: object) -> str:
+    """A planned job over the photographs."""
+    wanted: dict[str, Any] = {"target": "predicted", "preset": "tuned", "overrides": {"steps_class": 16}}
+    folder = services.settings.dataset_roots[0] / "photographs"
+    asked = submission.request_from(dataset=str(folder), model="small", **wanted | request)
+    job = submission.submit(services.database, services.settings, asked, new=True).job_id
+    planner = control.Services(services.settings, services.database, services.bucket)
+    claim = ledger.claim_control(services.database, "planner", 60)
+    assert claim is not None
+    assert "images in shards" in control.perform(planner, claim, threading.Event())
+    return job
+
+
+def explain(services: Services) -> str:
+    """What became of the next shard."""
+    claim = ledger.claim_shard(services.database, "worker", "explain", 60)
+    assert claim is not None
+    return explain_shard(services, claim)

@@ -1,0 +1,98 @@
+"""Several classes of each image in one job: a row each, one image in every count."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from scheduler import reporter
+from store import ledger, parts, queries
+from store.errors import StoreError
+from store.queries import Filters
+from tests.service.workers.conftest import PHOTOGRAPHS, explain, submit
+from workers.services import Services
+
+TOP = 3
+
+
+@pytest.mark.parametrize("batch", [2, 4])
+def test_each_of_the_most_probable_classes_has_a_row_and_the_image_counts_once(
+    services: Services, batch: int
+) -> None:
+    job = submit(services, top=TOP, batch=batch)
+    assert explain(services) == "done"
+    rows = queries.list_results(services.database, job, limit=100)
+    assert [(row["row"], row["target_rank"]) for row in rows] == [
+        (image, rank) for image in range(PHOTOGRAPHS) for rank in range(TOP)
+    ]
+    for image in range(PHOTOGRAPHS):
+        mine = rows[TOP * image : TOP * image + TOP]
+        assert len({row["target"] for row in mine}) == TOP
+        assert mine[0]["target"] == mine[0]["prediction"]
+        chances = [row["probability"] for row in mine]
+        assert chances == sorted(chances, reverse=True)
+    progress = queries.job_progress(services.database, job)
+    assert progress.done == sum(progress.by_status.values()) == PHOTOGRAPHS
+    assert reporter.summary(services.database, job).total == PHOTOGRAPHS
+    second = queries.list_results(services.database, job, filters=Filters(target_rank=1), limit=100)
+    assert [row["target_rank"] for row in second] == [1] * PHOTOGRAPHS
+
+    # The part holds them by image and rank, and a result finds its own mask there.
+    one = queries.get_result(services.database, job, 4, target_rank=2)
+    part = parts.read(services.bucket.get(one["part_key"]), one["part_sha256"])
+    assert len(part) == TOP * PHOTOGRAPHS
+    stored = part.row(one["part_row"])
+    assert (stored.row, stored.target_rank, stored.target) == (4, 2, one["target"])
+    assert stored.grid is not None
+    names = Counter(found.key.rpartition("/")[2] for found in services.bucket.list(f"jobs/{job}/images/"))
+    assert {"00000004-mask.png", "00000004-1-mask.png", "00000004-2-mask.png"} <= set(names)
+
+
+def test_the_first_class_has_the_mask_of_a_job_that_asks_for_one(services: Services) -> None:
+    one, three = submit(services), submit(services, top=TOP)
+    assert explain(services) == explain(services) == "done"
+
+    def grid(job: str, image: int) -> bytes:
+        found = queries.get_result(services.database, job, image)
+        row = parts.read(services.bucket.get(found["part_key"]), found["part_sha256"]).row(found["part_row"])
+        assert row.grid is not None
+        return np.ascontiguousarray(row.grid).tobytes()
+
+    for image in range(PHOTOGRAPHS):
+        assert grid(one, image) == grid(three, image)
+
+
+def test_an_image_that_cannot_be_read_has_one_row(services: Services) -> None:
+    folder = services.settings.dataset_roots[0] / "photographs"
+    broken = sorted(folder.iterdir())[1]
+    broken.write_bytes(broken.read_bytes()[:200])
+    job = submit(services, top=2)
+    assert explain(services) == "done"
+    rows = queries.list_results(services.database, job, limit=100)
+    assert Counter(row["row"] for row in rows) == {i: 1 if i == 1 else 2 for i in range(PHOTOGRAPHS)}
+    assert rows[2]["status"] == "error"
+    ledger.finish_jobs(services.database)
+    assert queries.get_job(services.database, job).shown_state == "partial"
+
+
+@pytest.mark.parametrize(
+    ("asked", "advice"),
+    [
+        ({"target": 1}, "leave target and rather_than out"),
+        ({"rather_than": 1}, "leave target and rather_than out"),
+        ({"top": 6}, "has 5 classes, not 6"),
+        ({"top": 0}, "top: Input should be greater than or equal to 1"),
+    ],
+)
+def test_what_top_cannot_go_with_is_said(services: Services, asked: dict[str, object], advice: str) -> None:
+    with pytest.raises(StoreError, match=advice):
+        submit(services, **{"top": 2} | asked)
+
+
+def test_a_model_without_class_names_has_its_classes_by_index(services: Services) -> None:
+    job = submit(services, target=4)
+    assert explain(services) == "done"
+    rows = queries.list_results(services.database, job, limit=100)
+    assert {row["target"] for row in rows} == {4}
+    with pytest.raises(StoreError, match="target 5 is no class of small"):
+        submit(services, target=5)
