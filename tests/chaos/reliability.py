@@ -126,6 +126,8 @@ What happens when things die, what is promised, what is not, and what was measur
   it takes about a minute.
 - Speed while things are broken. Leases are 90 s by default (10 s in the embedded stack), so a dead worker's shard is
   idle for so long.
+- An instant return after Redis was away. About once in thirty times the message library reconnects and takes no message any
+  more; a worker that notices (after 25 to 30 s of idling beside waiting messages) ends itself and is started again.
 - An image that was being explained in each of several unrelated deaths in a row may still be taken for their cause;
   `gfi retry` tries it again.
 - Objects in the bucket that no job explains are reported by the sweep, never deleted.
