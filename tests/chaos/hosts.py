@@ -7,10 +7,13 @@ not allowed `refused` says why, and in CI this is not even collected.
 
 import contextlib
 import os
+import re
 import shutil
 import subprocess
 import time
 from collections.abc import Iterator
+
+import psutil
 
 from store import queries
 from tests.chaos.house import LEASE_S, House
@@ -39,6 +42,7 @@ def refused() -> str | None:
 def cable() -> Iterator[tuple[str, str]]:
     """A namespace joined to ours; (its name, the name of our end of the cable)."""
     name, end = f"gfi-{os.getpid()}", f"gfi{os.getpid()}"[:14]
+    _forget_the_dead()
     _ip("netns", "add", name)
     try:
         _ip("link", "add", end, "type", "veth", "peer", "name", "gfi0", "netns", name)
@@ -51,6 +55,14 @@ def cable() -> Iterator[tuple[str, str]]:
     finally:
         subprocess.run(["ip", "netns", "del", name], check=False)
         subprocess.run(["ip", "link", "del", end], check=False, capture_output=True)
+
+
+def _forget_the_dead() -> None:
+    """Remove the hosts of harnesses that were killed; a cable goes with its far end."""
+    listed = subprocess.run(["ip", "netns", "list"], capture_output=True, text=True, check=True).stdout
+    for name, pid in re.findall(r"^(gfi-(\d+))\b", listed, re.MULTILINE):
+        if not psutil.pid_exists(int(pid)):
+            subprocess.run(["ip", "netns", "del", name], check=False)
 
 
 def _ip(*arguments: str) -> None:
