@@ -24,8 +24,9 @@ from torch import Tensor
 
 import samples
 from benchmarks.engine import cpu_name
-from benchmarks.quality import FILLS, NETWORK, SHARED, Setting
+from benchmarks.quality import FILLS, SHARED, Setting
 from gfi import interpolation
+from gfi.classifiers import SAMPLE
 from gfi.engine import Engine, Explanation, Item
 from gfi.metrics.deletion import deletion
 from gfi.metrics.insertion import insertion
@@ -118,10 +119,10 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     shared = SHARED.is_dir()
-    setting = Setting(SHARED if shared else samples.path(), options.images, (0, 0), shared)
+    setting = Setting(SAMPLE, SHARED if shared else samples.path(), options.images, (0, 0), shared)
     few = setting.images[::2]
     report = {
-        "network": NETWORK, "machine": cpu_name(), "torch": torch.__version__, "scores_on": setting.ask.runtime,
+        "network": SAMPLE, "machine": cpu_name(), "torch": torch.__version__, "scores_on": setting.ask.runtime,
         "photographs": "every second photograph of ../shared/data/photographs" if shared else "the shipped samples",
         "settling": settling(setting),
         "profiles": profiles(setting, TUNED, few) + profiles(setting, PAPER, few[:2]),

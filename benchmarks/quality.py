@@ -15,7 +15,7 @@ bootstraps over photographs, differences to Grad-CAM paired.
 Masks come from the engine and from `gfi.peers`. Scores need a hundred thousand forward passes; they run on
 OpenVINO where it is installed (five times as fast, checked against torch first), and the result says which.
 
-    python -m benchmarks.quality [--full] [--images N] [--photographs DIR] [--output FILE] [METHOD…]
+    python -m benchmarks.quality [--network NAME] [--full] [--images N] [--photographs DIR] [--output FILE] [METHOD…]
 
 Finished parts are kept under .gfi/bench-quality, so an interrupted run goes on where it was.
 """
@@ -38,7 +38,7 @@ import samples
 from benchmarks.engine import cpu_name
 from benchmarks.forward import forward
 from gfi import interpolation, peers
-from gfi.classifiers import Classifier, load
+from gfi.classifiers import SAMPLE, Classifier, load
 from gfi.engine import Engine, Item
 from gfi.layer_names import Layers
 from gfi.metrics import fills
@@ -55,7 +55,6 @@ from report.pictures import fit_mask, overlay, png
 
 HERE = Path(__file__).parent
 SHARED = HERE.parent.parent / "shared" / "data" / "photographs"
-NETWORK = "efficientnet-lite0"
 REFERENCE = "grad-cam"
 RANDOMISED = "tuned, randomised weights"
 METHODS = (
@@ -74,8 +73,10 @@ Scores = dict[str, list[float]]
 class Setting:
     """The photographs, the grids made from them, and the network that is asked."""
 
-    def __init__(self, photographs: Path, count: int, grids: tuple[int, int], shared: bool) -> None:
-        self.classifier = load(NETWORK)
+    def __init__(
+        self, network: str, photographs: Path, count: int, grids: tuple[int, int], shared: bool
+    ) -> None:
+        self.classifier = load(network)
         self.ask = forward(self.classifier)
         files = sorted(f for f in photographs.iterdir() if f.suffix.lower() in (".jpg", ".jpeg", ".png"))
         self.files = files[1::2] if shared else files
@@ -249,12 +250,12 @@ def difference(scores: Scores, reference: Scores, name: str) -> dict[str, Any]:
     return {"difference": round(float(gap.mean()), 4), "difference_ci": interval(gap)}
 
 
-def rows(method: str, scores: Scores, reference: Scores) -> list[dict[str, Any]]:
+def rows(network: str, method: str, scores: Scores, reference: Scores) -> list[dict[str, Any]]:
     """The rows of one method in quality.json, one a fill."""
     found = []
     for fill in (f for f in FILLS if f"insertion {f}" in scores):
         row: dict[str, Any] = {
-            "network": NETWORK, "method": method, "images": len(scores[f"insertion {fill}"]), "fill": fill,
+            "network": network, "method": method, "images": len(scores[f"insertion {fill}"]), "fill": fill,
         }  # fmt: skip
         for name in ("insertion", "deletion"):
             values = scores[f"{name} {fill}"]
@@ -297,6 +298,11 @@ def main() -> None:
     parser.add_argument(
         "--others", type=int, help=f"photographs for all but {REFERENCE} and tuned (default: as many)"
     )
+    parser.add_argument(
+        "--network",
+        default=SAMPLE,
+        help="efficientnet-lite0, -lite1 or -lite2; rows of others are left alone",
+    )
     parser.add_argument("--photographs", type=Path)
     parser.add_argument(
         "--picture", action="store_true", help="draw docs/pictures/quality.png from the samples"
@@ -310,10 +316,16 @@ def main() -> None:
     imputed = options.imputed or (count if options.full else 4)
     shared = options.photographs is None and SHARED.is_dir()
     folder = options.photographs or (SHARED if shared else samples.path())
-    setting = Setting(folder, count, tuple(options.grids or ((40, 27) if options.full else (8, 4))), shared)
+    setting = Setting(
+        options.network, folder, count, tuple(options.grids or ((40, 27) if options.full else (8, 4))), shared
+    )
     described = "every second photograph of ../shared/data/photographs" if shared else (
         "the shipped samples" if folder == samples.path() else str(folder)
     )  # fmt: skip
+    others_rows = []
+    if options.output.exists():
+        before = json.loads(options.output.read_text())["rows"]
+        others_rows = [row for row in before if row["network"] != options.network]
     print(f"{len(setting.images)} photographs: {described}; scores on {setting.ask.runtime}", flush=True)
 
     home = HERE.parent / ".gfi" / "bench-quality"
@@ -328,11 +340,15 @@ def main() -> None:
         report = {
             "machine": cpu_name(), "torch": torch.__version__, "scores_on": setting.ask.runtime,
             "photographs": described, "recipe": PRESETS["tuned"].to_json(),
-            "rows": [row for name, s in scored.items() for row in rows(name, s, scored[REFERENCE])],
+            "rows": sorted(
+                others_rows
+                + [row for name, s in scored.items() for row in rows(options.network, name, s, scored[REFERENCE])],
+                key=lambda row: str(row["network"]),
+            ),
         }  # fmt: skip
         options.output.parent.mkdir(parents=True, exist_ok=True)
         options.output.write_text(json.dumps(report, indent=1) + "\n")
-        for row in rows(method, scored[method], scored[REFERENCE]):
+        for row in rows(options.network, method, scored[method], scored[REFERENCE]):
             print(line(row), flush=True)
     if folder == samples.path() or options.picture:
         picture(setting, HERE.parent / "docs" / "pictures" / "quality.png")

