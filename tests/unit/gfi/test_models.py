@@ -5,10 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import save_file
 
+import samples
 from gfi import imagenet
-from gfi.classifiers import Classifier, describe_layers, known, load
+from gfi.classifiers import LITE, Classifier, describe_layers, known, load
 from gfi.engine import Engine, Item
 from gfi.errors import MethodError
 from gfi.recipes import PRESETS, recipe
@@ -44,6 +46,19 @@ def explain(classifier: Classifier) -> None:
         (found,) = Engine(classifier, quick, batch=1).explain_many([Item(0, classifier.prepare(rgb, quick))])
         assert np.isfinite([found.probability, found.kept, found.removed, found.loss]).all()
         assert found.iterations == 4
+
+
+@pytest.mark.parametrize("name", LITE)
+def test_the_lite_networks_know_a_cat_and_have_layers_for_every_preset(name: str) -> None:
+    classifier = load(name)
+    assert name in known()
+    cat = np.asarray(Image.open(samples.path() / "cat.jpg").convert("RGB"))
+    for preset in PRESETS:
+        (found,) = Engine(
+            classifier, recipe(preset, steps_inversion=0, steps_class=1), batch=1
+        ).explain_many([Item(0, classifier.prepare(cat, recipe(preset)))])  # fmt: skip
+        assert classifier.class_names[found.prediction] == "Egyptian cat"
+        assert found.status == "ok"
 
 
 def test_a_grey_model_of_ones_own_runs_from_a_file(tmp_path: Path) -> None:
