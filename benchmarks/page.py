@@ -102,7 +102,8 @@ def elsewhere(everything: Rows) -> str:
 ### Trained networks that the recipe never saw
 
 `make bench-quality ARGS="--network efficientnet-lite1"`: `tuned` there, differences to Grad-CAM on the same network; share of the mass
-in the right cell with its difference, and share of arg-maxes (Grad-CAM's: {"; ".join(hits)}).
+in the right cell with its difference, and share of arg-maxes (Grad-CAM's: {"; ".join(hits)}). Grids are of photographs predicted with
+{" and ".join(sorted({f"{r['grid_confidence']:g}" for r in rows}))} or more; above, with {everything[0]["grid_confidence"]:g} or more.
 
 {table(head, lines)}"""
 

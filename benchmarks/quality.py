@@ -88,19 +88,32 @@ class Setting:
         self.images, self.targets = everything[chosen], predicted[chosen]
         self.names = [self.files[i].name for i in chosen]
         self.grids: dict[int, tuple[Tensor, Tensor, Tensor]] = {}
+        self.least: dict[int, float] = {}
         for n, many in zip((2, 3), grids, strict=True):
             if not many:
                 continue
-            try:
-                which = choose(predicted.tolist(), sure.tolist(), n, many)
-            except ValueError:
-                continue  # too few confident classes
+            which = self.confident(predicted.tolist(), sure.tolist(), n, many)
+            if which is None:
+                continue
             cells = torch.arange(many) % (n * n)
             images = compose(
                 torch.stack([everything[list(g)] for g in which]), n, self.classifier.preprocess.size
             )
             targets = torch.stack([predicted[g[c]] for g, c in zip(which, cells.tolist(), strict=True)])
             self.grids[n] = (images, targets, cells)
+
+    def confident(
+        self, predicted: list[int], sure: list[float], n: int, many: int
+    ) -> list[tuple[int, ...]] | None:
+        """Grids of photographs the network is as sure of as it gets; None where it predicts too few classes."""
+        for least in (0.9, 0.7, 0.5, 0.3):
+            try:
+                which = choose(predicted, sure, n, many, least=least)
+            except ValueError:
+                continue
+            self.least[n] = least
+            return which
+        return None
 
     def load(self, files: Iterable[Path]) -> Tensor:
         """Normalised images (N, 3, H, W)."""
@@ -250,12 +263,13 @@ def difference(scores: Scores, reference: Scores, name: str) -> dict[str, Any]:
     return {"difference": round(float(gap.mean()), 4), "difference_ci": interval(gap)}
 
 
-def rows(network: str, method: str, scores: Scores, reference: Scores) -> list[dict[str, Any]]:
+def rows(setting: Setting, method: str, scores: Scores, reference: Scores) -> list[dict[str, Any]]:
     """The rows of one method in quality.json, one a fill."""
     found = []
     for fill in (f for f in FILLS if f"insertion {f}" in scores):
         row: dict[str, Any] = {
-            "network": network, "method": method, "images": len(scores[f"insertion {fill}"]), "fill": fill,
+            "network": setting.classifier.reference, "method": method, "fill": fill,
+            "images": len(scores[f"insertion {fill}"]),
         }  # fmt: skip
         for name in ("insertion", "deletion"):
             values = scores[f"{name} {fill}"]
@@ -266,11 +280,10 @@ def rows(network: str, method: str, scores: Scores, reference: Scores) -> list[d
                 f"grid_pointing{suffix}": mean(scores.get(f"share {n}")),
                 f"grid_hit{suffix}": mean(scores.get(f"hit {n}")),
             }
-            row |= {
-                f"grid_pointing{suffix}_{k}": v
-                for k, v in difference(scores, reference, f"share {n}").items()
-            }
+            for name, score in ((f"grid_pointing{suffix}", f"share {n}"), (f"grid_hit{suffix}", f"hit {n}")):
+                row |= {f"{name}_{k}": v for k, v in difference(scores, reference, score).items()}
         row |= {"grids": len(scores.get("share 2", [])), "grids_3": len(scores.get("share 3", []))}
+        row |= {"grid_confidence": setting.least.get(2), "grid_confidence_3": setting.least.get(3)}
         row |= {"energy_in_box": mean(scores.get("energy")), "boxes": len(scores.get("energy", []))}
         row |= {name: mean(scores.get(name)) for name in ("average_drop", "average_increase", "area")}
         found.append(row)
@@ -342,13 +355,13 @@ def main() -> None:
             "photographs": described, "recipe": PRESETS["tuned"].to_json(),
             "rows": sorted(
                 others_rows
-                + [row for name, s in scored.items() for row in rows(options.network, name, s, scored[REFERENCE])],
+                + [row for name, s in scored.items() for row in rows(setting, name, s, scored[REFERENCE])],
                 key=lambda row: str(row["network"]),
             ),
         }  # fmt: skip
         options.output.parent.mkdir(parents=True, exist_ok=True)
         options.output.write_text(json.dumps(report, indent=1) + "\n")
-        for row in rows(options.network, method, scored[method], scored[REFERENCE]):
+        for row in rows(setting, method, scored[method], scored[REFERENCE]):
             print(line(row), flush=True)
     if folder == samples.path() or options.picture:
         picture(setting, HERE.parent / "docs" / "pictures" / "quality.png")
