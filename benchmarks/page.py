@@ -30,7 +30,9 @@ def share(row: dict[str, Any], name: str, hit: str) -> str:
 def quality() -> str:
     found = json.loads((RESULTS / "quality.json").read_text())
     everything: Rows = found["rows"]
-    rows = [row for row in everything if row["network"] == everything[0]["network"]]
+    network = everything[0]["network"]  # the sample's come first
+    rows = [row for row in everything if row["network"] == network]
+    facts = found["facts"][network]
     columns = (
         "method",
         "fill",
@@ -53,9 +55,9 @@ def quality() -> str:
     grids = once["grad-cam"]
     return f"""## What the masks are worth
 
-`make bench-quality`: {rows[0]["network"]}, {found["photographs"]}, the half that did not choose the recipe. Differences are
+`make bench-quality`: {network}, {facts["photographs"]}, the half that did not choose the recipe. Differences are
 paired, intervals are percentiles of 10,000 bootstraps over photographs. `tuned` optimises with blur and mean colour; noise and
-imputation it never saw. Scores ran on {found["scores_on"]}, masks on torch {found["torch"]}.
+imputation it never saw. Scores ran on {facts["scores_on"]}, masks on torch {facts["torch"]}.
 
 {table(columns, marks)}
 Share of the mask's mass in the right cell and share of arg-maxes there, on {grids["grids"]} grids of 2×2 and {grids["grids_3"]} of
@@ -74,38 +76,27 @@ def elsewhere(everything: Rows) -> str:
         return ""
 
     def grids(row: dict[str, Any], suffix: str) -> str:
-        low, high = row[f"grid_pointing{suffix}_difference_ci"]
-        return (
-            f"{row[f'grid_pointing{suffix}']:.3f} ({row[f'grid_pointing{suffix}_difference']:+.3f}; {low:+.3f} to {high:+.3f}),"
-            f" {row[f'grid_hit{suffix}']:.2f}"
-        )
+        if row[f"grid_pointing{suffix}"] is None:
+            return ""
+        pairs = [f"{interval(row, f'grid_{name}{suffix}')}" for name in ("pointing", "hit")]
+        return ", ".join(pairs) + f"; {row[f'grids{suffix}']} of {row[f'grid_confidence{suffix}']:g} or more"
 
     lines = [
-        (
-            r["network"],
-            r["fill"],
-            r["images"],
-            interval(r, "insertion"),
-            interval(r, "deletion"),
-            grids(r, ""),
-            grids(r, "_3"),
-        )
+        (r["network"], r["fill"], r["images"], interval(r, "insertion"), interval(r, "deletion"))
         for r in rows
     ]
-    hits = [
-        f"{r['network']} {r['grid_hit']:.2f} and {r['grid_hit_3']:.2f}"
-        for r in everything
-        if r["method"] == "grad-cam" and r["fill"] == "blur" and r["network"] != everything[0]["network"]
+    places = [
+        (r["network"], grids(r, ""), grids(r, "_3")) for r in {row["network"]: row for row in rows}.values()
     ]
-    head = ("network", "fill", "images", "insertion ↑", "deletion ↓", "2×2", "3×3")
     return f"""
 ### Trained networks that the recipe never saw
 
-`make bench-quality ARGS="--network efficientnet-lite1"`: `tuned` there, differences to Grad-CAM on the same network; share of the mass
-in the right cell with its difference, and share of arg-maxes (Grad-CAM's: {"; ".join(hits)}). Grids are of photographs predicted with
-{" and ".join(sorted({f"{r['grid_confidence']:g}" for r in rows}))} or more; above, with {everything[0]["grid_confidence"]:g} or more.
+`make bench-quality ARGS="--network efficientnet-lite1"`: `tuned` there, with differences to Grad-CAM on the same network.
 
-{table(head, lines)}"""
+{table(("network", "fill", "images", "insertion ↑", "deletion ↓"), lines)}
+Share of the mass in the right cell, share of arg-maxes there; grids, and how sure the network was of each photograph in them.
+
+{table(("network", "2×2", "3×3"), places)}"""
 
 
 def agreement() -> str:

@@ -335,10 +335,6 @@ def main() -> None:
     described = "every second photograph of ../shared/data/photographs" if shared else (
         "the shipped samples" if folder == samples.path() else str(folder)
     )  # fmt: skip
-    others_rows = []
-    if options.output.exists():
-        before = json.loads(options.output.read_text())["rows"]
-        others_rows = [row for row in before if row["network"] != options.network]
     print(f"{len(setting.images)} photographs: {described}; scores on {setting.ask.runtime}", flush=True)
 
     home = HERE.parent / ".gfi" / "bench-quality"
@@ -350,21 +346,28 @@ def main() -> None:
         many = len(setting.images) if method in (REFERENCE, "tuned") else min(others, len(setting.images))
         many = min(slow, many) if method in SLOW else many
         scored[method] = score(setting, method, many, not few, wanted, home, imputed)
-        report = {
+        ours = [row for name, s in scored.items() for row in rows(setting, name, s, scored[REFERENCE])]
+        facts = {
             "machine": cpu_name(), "torch": torch.__version__, "scores_on": setting.ask.runtime,
             "photographs": described, "recipe": PRESETS["tuned"].to_json(),
-            "rows": sorted(
-                others_rows
-                + [row for name, s in scored.items() for row in rows(setting, name, s, scored[REFERENCE])],
-                key=lambda row: str(row["network"]),
-            ),
         }  # fmt: skip
+        report = merged(options.output, options.network, facts, ours)
         options.output.parent.mkdir(parents=True, exist_ok=True)
         options.output.write_text(json.dumps(report, indent=1) + "\n")
         for row in rows(setting, method, scored[method], scored[REFERENCE]):
             print(line(row), flush=True)
     if folder == samples.path() or options.picture:
         picture(setting, HERE.parent / "docs" / "pictures" / "quality.png")
+
+
+def merged(file: Path, network: str, facts: dict[str, Any], ours: list[dict[str, Any]]) -> dict[str, Any]:
+    """What `file` is to hold: our rows and those of other networks, the sample's first; facts are a network's own."""
+    before = json.loads(file.read_text()) if file.exists() else {"facts": {}, "rows": []}
+    kept = [row for row in before["rows"] if row["network"] != network]
+    return {
+        "facts": before["facts"] | {network: facts},
+        "rows": sorted([*kept, *ours], key=lambda row: (row["network"] != SAMPLE, row["network"])),
+    }
 
 
 def line(row: dict[str, Any]) -> str:

@@ -279,7 +279,7 @@ def retry(job_id: str, statuses: str, classes: str) -> None:
 @click.option("--limit", type=click.IntRange(1), help="At most so many.")
 @as_json_option
 def results(job_id: str, status: str | None, limit: int | None, as_json: bool) -> None:
-    """Print the results of a job, one image a line (--json: one JSON object a line)."""
+    """Print the results of a job, one image and class a line (--json: one JSON object a line)."""
     from cli.errors import CommandError
     from cli.stack import open_stack
     from store import queries
@@ -299,6 +299,7 @@ def results(job_id: str, status: str | None, limit: int | None, as_json: bool) -
         "row",
         "key",
         "status",
+        "target_rank",
         "target",
         "prediction",
         "probability",

@@ -73,7 +73,10 @@ class Results:
         return list(self)
 
     def to_pandas(self) -> "pd.DataFrame":
-        """A frame with a row per image, indexed by the manifest's row. Needs pandas."""
+        """A frame with a row per explanation, indexed by the manifest's row. Needs pandas.
+
+        A job with `top` has several an image, told apart by `target_rank`.
+        """
         import pandas as pd
 
         rows = self.to_list()
@@ -132,17 +135,23 @@ class Job:
         """Its results; filters as of GET /v1/jobs/{id}/results: status, prediction, metric, at_least, sort …"""
         return Results(self._client, self.id, filters)
 
-    def mask(self, row: int) -> "NDArray[np.float32]":
-        """The mask of one image: float32 (H, W) in [0, 1] at the network's input size."""
+    def mask(self, row: int, target_rank: int = 0) -> "NDArray[np.float32]":
+        """The mask of one image: float32 (H, W) in [0, 1] at the network's input size.
+
+        target_rank: which of the classes of a job with `top`.
+        """
         import numpy as np
 
-        data = self._client.bytes(f"/v1/jobs/{self.id}/results/{row}/mask.npy")
+        rank = {"target_rank": target_rank}
+        data = self._client.bytes(f"/v1/jobs/{self.id}/results/{row}/mask.npy", rank)
         mask: NDArray[np.float32] = np.load(io.BytesIO(data), allow_pickle=False)
         return mask
 
-    def overlay(self, row: int, size: int = 768, map: str = "viridis", opacity: float = 0.5) -> bytes:
+    def overlay(
+        self, row: int, size: int = 768, map: str = "viridis", opacity: float = 0.5, target_rank: int = 0
+    ) -> bytes:
         """PNG of the coloured mask over the photograph."""
-        params = {"size": size, "map": map, "opacity": opacity}
+        params = {"size": size, "map": map, "opacity": opacity, "target_rank": target_rank}
         return self._client.bytes(f"/v1/jobs/{self.id}/results/{row}/overlay.png", params)
 
     def beside(self, method: Literal["paper", "released", "tuned", "grad-cam"]) -> "Job":

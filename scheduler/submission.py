@@ -98,7 +98,7 @@ def freeze(database: Database, settings: Settings, request: JobRequest) -> dict[
         "layers": layers,
         "target": (target := _target(request.target if request.top == 1 else "predicted", record)),
         "rather_than": _rather_than(request.rather_than, target, record),
-        "top": request.top,
+        **({"top": request.top} if request.top > 1 else {}),
         "metrics": sorted(set(request.metrics)),
         "save": sorted(set(request.save)) if request.save is not None else None,
         "batch": request.batch,

@@ -1,6 +1,6 @@
 """The part: the result file of one shard, Parquet, with everything that made it.
 
-A row per image and method: the mask as a float32 grid (h, w), already scaled, which is some hundred bytes
+A row per image, method and class: the mask as a float32 grid (h, w), already scaled, which is some hundred bytes
 where the drawn mask is two hundred thousand; `Part.mask` draws it as U_h · m · U_wᵀ with the very matrices the
 optimiser used, so that the drawn mask equals the optimiser's to 1e-6. The header names job, shard and fence,
 model and method by digest, recipe, layers, execution profile and code version: a part explains itself without

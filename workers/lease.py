@@ -32,6 +32,7 @@ from store.records import ShardClaim
 log = structlog.get_logger(__name__)
 
 LATE_S = 1.0
+RETRY_S = 0.5
 STALLED_EXIT = 70  # EX_SOFTWARE: a supervisor restarts the worker, the reaper returns its shard
 
 
@@ -49,7 +50,7 @@ def end_process() -> None:
 class Lease:
     """Keeps one claim alive for the length of a `with` block.
 
-    database: used from the lease's own thread, on its own pooled connection.
+    database: used from the lease's own thread and from those that announce, one at a time.
     lease_s: seconds a renewal lasts, in database time. poll_s: how often cancellation is looked for.
     stall_s: seconds without a `beat` after which `on_stall` is called.
     shutdown: set by the process's SIGTERM handler; ends the shard like a pause does.
@@ -109,7 +110,10 @@ class Lease:
         self.beat()
 
     def decoding(self, rows: Iterable[int]) -> None:
-        """Announce the rows about to be fetched and decoded. Returns once the ledger knows, or raises LeaseLost."""
+        """Announce the rows about to be fetched and decoded, and what else may be touched with them.
+
+        Returns once the ledger knows, or when the shard is to stop. Raises LeaseLost.
+        """
         with self._lock:
             self._decoding = frozenset(rows)
         self._announce()
@@ -127,7 +131,8 @@ class Lease:
         """No image is being worked on any more: whatever happens now, none is a suspect. Raises LeaseLost."""
         with self._lock:
             self._decoding = self._optimising = frozenset()
-        self._announce()
+        self._renew()
+        self.held()
 
     def held(self) -> None:
         """Raise LeaseLost when this worker may no longer commit."""
@@ -136,7 +141,8 @@ class Lease:
 
     def _announce(self) -> None:
         self.beat()
-        self._renew()
+        while not self._renew() and not self.stop.wait(RETRY_S):
+            self.beat()
         self.held()
 
     def _keep(self) -> None:
@@ -164,11 +170,12 @@ class Lease:
                 self._beat_at += late
         return ended
 
-    def _renew(self) -> None:
+    def _renew(self) -> bool:
+        """Whether the ledger now knows what this worker is at."""
         with self._writing:
-            self._write()
+            return self._write()
 
-    def _write(self) -> None:
+    def _write(self) -> bool:
         with self._lock:
             step, finished = self._step, self._finished
             self._announced = in_flight = self._decoding | self._optimising
@@ -182,13 +189,16 @@ class Lease:
             if asked_at - self._held_at > self._lease_s:
                 log.warning("lease given up", shard=self.claim.shard_id, reason=str(error))
                 self._lose()
-            return
+            with self._lock:
+                self._announced = frozenset()  # who knows what arrived
+            return False
         if not answer.held:
             self._lose()
-            return
+            return False
         self._held_at = asked_at
         if answer.wanted != "continue":
             self.stop.set()
+        return True
 
     def _lose(self) -> None:
         self.lost.set()

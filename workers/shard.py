@@ -254,15 +254,16 @@ class _Shard:
         read = Readahead(
             self._entries,
             reader(source, self._engine, "overlay" in self._save),
-            announce=lambda rows: self._lease.decoding(self._positions[row] for row in rows),
+            announce=self._announce,
             beat=self._lease.beat,
             chunk=batch,
         )
-        handed = 0
+        handed = looked = 0
         for entry, photograph in read:
             # Between batches alone: what has entered the engine is worth finishing.
-            if handed and handed % batch == 0 and time.monotonic() > self._deadline:
+            if handed // batch > looked // batch and time.monotonic() > self._deadline:
                 return
+            looked = handed
             if photograph.prepared is None:
                 self._refuse(photograph)
                 continue
@@ -270,14 +271,21 @@ class _Shard:
             if wanted is not None and wanted == foil:
                 self._refuse(without_contrast(photograph))
                 continue
-            handed += 1
             targets = [wanted]
             if self._top > 1:
                 targets = [*self._engine.most_probable(photograph.prepared, self._top)]
+            handed += len(targets)
             for rank, each in enumerate(targets):
                 index = entry.row * self._top + rank
                 self._photographs[index] = photograph
                 yield Item(index, photograph.prepared, each, foil)
+
+    def _announce(self, rows: Sequence[int]) -> None:
+        """Tell the ledger of the rows about to be read, and of those the engine still has: where a row was refused, a
+        chunk is no batch any more, and what the engine was given may be neither read again nor begun yet.
+        """
+        held = {index // self._top for index in list(self._photographs)}
+        self._lease.decoding(self._positions[row] for row in {*rows, *held})
 
     def _progress(self, now: Progress) -> None:
         self._lease.beat(now.step)

@@ -200,7 +200,9 @@ def get_explanation(
     header = part.header.to_json() if part else None
     earlier = [
         {k: v for k, v in each.items() if v is not None}
-        for each in queries.earlier_results(here.database, job.id, row)
+        for each in queries.earlier_results(
+            here.database, job.id, row, method=method, target_rank=target_rank
+        )
     ]
     return ExplanationOut(
         **_picked(_shown(found, _names(job))),
@@ -235,6 +237,7 @@ class _Explained:
         self.job = the_job(here, job_id)
         self.found = queries.get_result(here.database, self.job.id, row, method=method, target_rank=rank)
         self.tag = f"{self.found['part_id']}-{self.found['part_row']}"
+        self.name = f"{row}-{rank}" if rank else str(row)
         self._here = here
 
     @property
@@ -307,7 +310,7 @@ def mask_png(
         stored, mask = one.masked
         return drawing.mask_png(stored, mask, size=size, map=map.value, photograph=frame == "photograph")
 
-    return _answer(request, here.pictures.get(key, draw), "image/png", _tag(key), f"{row}-mask.png")
+    return _answer(request, here.pictures.get(key, draw), "image/png", _tag(key), f"{one.name}-mask.png")
 
 
 def _tag(key: tuple[Any, ...]) -> str:
@@ -327,7 +330,7 @@ def mask_npy(
     """The mask (H, W) float32 in [0, 1] at the network's input size, as the optimiser left it."""
     one = _Explained(here, job_id, row, method, target_rank)
     data = drawing.mask_npy(one.masked[1])
-    return _answer(request, data, "application/octet-stream", f"{one.tag}-npy", f"{row}-mask.npy")
+    return _answer(request, data, "application/octet-stream", f"{one.tag}-npy", f"{one.name}-mask.npy")
 
 
 @router.get("/results/{row}/overlay.png", response_class=Response, responses=_binary("image/png"))
@@ -355,7 +358,7 @@ def overlay_png(
             one.photograph(size), stored, mask, size=size, map=map.value, opacity=opacity
         )  # fmt: skip
 
-    return _answer(request, here.pictures.get(key, draw), "image/png", _tag(key), f"{row}-overlay.png")
+    return _answer(request, here.pictures.get(key, draw), "image/png", _tag(key), f"{one.name}-overlay.png")
 
 
 @router.get("/results/{row}/photo.jpg", response_class=Response, responses=_binary("image/jpeg"))

@@ -38,7 +38,7 @@ router = APIRouter(prefix="/v1", tags=["uploads"], route_class=StrictRoute)
 LIMITS = Limits(bytes=32 * 2**20, pixels=40_000_000, jpeg_pixels=100_000_000, decoded=32_000_000)
 SUFFIXES = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp", "GIF": ".gif", "BMP": ".bmp", "TIFF": ".tif"}
 EXPIRY_EVERY_S = 600.0
-_FIELDS = ("model", "preset", "layers", "target", "rather_than", "name", "metrics")
+_FIELDS = ("model", "preset", "layers", "target", "rather_than", "top", "name", "metrics")
 _FORM = {
     "required": True,
     "content": {
@@ -105,7 +105,7 @@ def test_explanation(body: JobIn, here: Here, caller: Submitter) -> SubmittedOut
     first = next(iter(source.list()))
     data = source.fetch(first.key).data
     fields = body.model_dump(
-        include={"model", "preset", "overrides", "layers", "target", "rather_than", "metrics"}
+        include={"model", "preset", "overrides", "layers", "target", "rather_than", "top", "metrics"}
     )
     return _explain(here, caller, [(first.key.rpartition("/")[2], data)], fields | {"name": "test"})
 

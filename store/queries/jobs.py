@@ -219,7 +219,8 @@ def _partial(job: sa.Row[Any], shard: Any) -> float:
     recipe = job.config.get("recipe") or {}
     steps = recipe.get("steps_inversion", 0) + recipe.get("steps_class", 0)
     batch = (job.profile or {}).get("batch") or len(shard.in_flight)
-    return min(batch, len(shard.in_flight)) * ((shard.step or 0) % steps) / steps if steps else 0.0
+    images = min(batch / job.config.get("top", 1), len(shard.in_flight))
+    return images * ((shard.step or 0) % steps) / steps if steps else 0.0
 
 
 def _progress(job: sa.Row[Any], sums: Any, flying: Sequence[Any], clock: float) -> Progress:

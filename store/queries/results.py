@@ -178,11 +178,14 @@ def get_result(
     return dict(found._mapping)
 
 
-def earlier_results(db: Database, job_id: str, row: int) -> list[JSON]:
+def earlier_results(
+    db: Database, job_id: str, row: int, *, method: str = PRIMARY_METHOD, target_rank: int = 0
+) -> list[JSON]:
     """What the current result of an image replaced, oldest first."""
     query = (
         sa.select(attempts)
         .where(attempts.c.job_id == job_id, attempts.c.row == row)
+        .where(attempts.c.method == method, attempts.c.target_rank == target_rank)
         .order_by(attempts.c.attempt)
     )
     return fetch(db, query)

@@ -7,7 +7,7 @@ const grid = $("grid");
 const statuses = ["ok", "not_settled", "target_lost", "empty", "full", "constant", "nonfinite", "changed", "error"];
 const numbers = ["area", "probability", "kept", "removed", "iterations", "deletion", "insertion", "average_drop", "energy_in_box", "pointing_hit", "pointing_hit_0", "entropy"];
 const options = (list) => list.map(([value, text]) => h("option", { value }, text));
-let job = null, items = [], next = null, complete = false, loading = null, chosen = 0, descending = false, flags = new Map(), classes = [], generation = 0, others = new Map(), ownName = "this job", theirName = "", watching = 0;
+let job = null, items = [], next = null, complete = false, loading = null, chosen = 0, descending = false, flags = new Map(), classes = [], generation = 0, others = new Map(), cut = false, ownName = "this job", theirName = "", watching = 0;
 const cards = new Map();
 
 $("status").replaceChildren(...options([["", "any"], ...statuses.map((s) => [s, words(s)])]));
@@ -270,7 +270,7 @@ async function stand() {
     // What is under way is read again when it has grown by a tenth.
     if (done > had * 1.1 || (ended(other) && done !== had)) { await fill(value, mine); had = done; }
     if (mine !== watching) return;
-    $("beside-state").replaceChildren(ended(other) ? (done > MOST ? `${theirName}: the first ${count(MOST)} images` : "") : other.progress.total === null ? `${theirName}: its images are being listed` : `${theirName}: ${count(done)} of ${count(other.progress.total)} images`, " ", ended(other) && !done ? h("a", { href: `/jobs/${value}` }, `${theirName}: ${words(other.state)}`) : "");
+    $("beside-state").replaceChildren(ended(other) ? (cut ? `${theirName}: the first ${count(others.size)} explanations` : "") : other.progress.total === null ? `${theirName}: its images are being listed` : `${theirName}: ${count(done)} of ${count(other.progress.total)} images`, " ", ended(other) && !done ? h("a", { href: `/jobs/${value}` }, `${theirName}: ${words(other.state)}`) : "");
     if (ended(other)) return void (await offer(value));
     await new Promise((then) => setTimeout(then, 2500));
   }
@@ -285,6 +285,7 @@ async function fill(other, mine) {
     after = page.next;
   } while (after && found.size < MOST && mine === watching);
   if (mine !== watching) return;
+  cut = Boolean(after);
   others = found;
   remake();
   if ($("viewer").open) look();

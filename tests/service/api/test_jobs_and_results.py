@@ -165,6 +165,8 @@ def test_each_class_of_an_image_has_a_result_and_a_mask(world: World) -> None:
     masks = [world.call("GET", f"{base}/3/mask.npy?target_rank={rank}").content for rank in (0, 1)]
     assert masks[0] != masks[1]
     assert world.call("GET", f"{base}/3/mask.npy?target_rank=2").status_code == 404
+    one = world.call("GET", f"{base}/3/mask.npy?target_rank=1")
+    assert "3-1-mask.npy" in one.headers["content-disposition"]
     refused = world.submit(top=2, target="cat")
     assert refused.status_code == 422
     assert "leave target and rather_than out" in refused.text

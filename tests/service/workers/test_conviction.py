@@ -1,19 +1,41 @@
 """An image that killed its workers: recorded without being opened, in a part like any other."""
 
 import pytest
+import torch
 
 from datasets.folder import Folder
 from datasets.listing import Fetched
+from gfi.engine import Engine, Item
 from store import ledger, queries
 from store.database import Database
 from store.rebuild import rebuild
 from tests.servers import Sqlite
 from tests.service.store.acting import die
-from tests.service.workers.conftest import PHOTOGRAPHS, submit
+from tests.service.workers.conftest import PHOTOGRAPHS, explain, submit
 from workers.services import Services
 from workers.shard import explain_shard
 
 GUILTY = 2
+
+
+@pytest.mark.parametrize("top", [1, 3])
+def test_what_the_engine_is_given_is_named_in_the_ledger_even_behind_an_unreadable_image(
+    services: Services, monkeypatch: pytest.MonkeyPatch, top: int
+) -> None:
+    broken = sorted((services.settings.dataset_roots[0] / "photographs").iterdir())[1]
+    broken.write_bytes(b"not a photograph")
+    begin, unnamed = Engine._begin, list[set[int]]()
+
+    def noted(self: Engine, group: list[Item], fills: list[torch.Tensor]) -> object:
+        (shard,) = queries.list_shards(services.database, job)
+        unnamed.append({item.index // top for item in group} - set(shard["in_flight"] or ()))
+        return begin(self, group, fills)
+
+    monkeypatch.setattr(Engine, "_begin", noted)
+    job = submit(services, batch=2, top=top)
+    assert explain(services) == "done"
+    assert len(unnamed) == -(-(PHOTOGRAPHS - 1) * top // 2)
+    assert unnamed == [set()] * len(unnamed)
 
 
 def test_a_convicted_image_is_never_opened_and_its_record_outlives_the_database(

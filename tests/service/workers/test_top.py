@@ -48,6 +48,15 @@ def test_each_of_the_most_probable_classes_has_a_row_and_the_image_counts_once(
     assert {"00000004-mask.png", "00000004-1-mask.png", "00000004-2-mask.png"} <= set(names)
 
 
+def test_half_a_pass_over_the_classes_of_an_image_is_no_more_than_its_share(services: Services) -> None:
+    job = submit(services, top=TOP, batch=4)
+    claim = ledger.claim_shard(services.database, "worker", "explain", 60)
+    assert claim is not None
+    ledger.freeze_profile(services.database, job, {"batch": 4, "device_kind": "cpu"}, "cpu")
+    ledger.renew_lease(services.database, claim, 60, step=8, in_flight=range(4))
+    assert queries.job_progress(services.database, job).partial == pytest.approx(4 / TOP * 8 / 16)
+
+
 def test_the_first_class_has_the_mask_of_a_job_that_asks_for_one(services: Services) -> None:
     one, three = submit(services), submit(services, top=TOP)
     assert explain(services) == explain(services) == "done"

@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from store import ledger
+from store.errors import Transient
 from store.records import LeaseAnswer, ShardClaim
+from workers import lease as lease_module
 from workers.lease import Lease, LeaseLost
 
 
@@ -17,11 +19,15 @@ class Told:
     def __init__(self) -> None:
         self.rows: list[set[int]] = []
         self.held = True
+        self.away = 0
         self.keeper_s = 0.0
 
     def __call__(self, *_: Any, in_flight: frozenset[int], **__: Any) -> LeaseAnswer:
         if threading.current_thread().name.startswith("lease-"):
             time.sleep(self.keeper_s)
+        if self.away:
+            self.away -= 1
+            raise Transient("the database is restarting")
         self.rows.append(set(in_flight))
         return LeaseAnswer(held=self.held, wanted="continue")
 
@@ -75,6 +81,31 @@ def test_a_renewal_never_takes_back_what_was_announced_after_it(told: Told) -> N
             time.sleep(0.003)
     order = [row for rows in told.rows for row in rows]
     assert order == sorted(order)
+
+
+def test_while_the_database_is_away_nothing_counts_as_told(
+    told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lease_module, "RETRY_S", 0.01)
+    held = lease()
+    held.decoding([0, 1])
+    told.away = 3
+    held.decoding([2, 3])  # returns once it is known, not before
+    assert told.away == 0
+    assert told.rows[-1] == {2, 3}
+    told.away = 1
+    held.at_rest()  # no image is touched any more: nothing to wait for
+    assert told.away == 0
+    held.optimising([2])
+    assert told.rows[-1] == {2}, "what was written before the outage may be gone from the ledger"
+
+
+def test_a_worker_that_is_to_stop_does_not_wait_for_the_database(told: Told) -> None:
+    held = lease()
+    held.stop.set()
+    told.away = 1
+    held.decoding([0])
+    assert told.rows == []
 
 
 def test_an_announcement_of_a_lease_that_is_gone_raises(told: Told) -> None:
