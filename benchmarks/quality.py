@@ -298,15 +298,15 @@ def main() -> None:
     parser.add_argument(
         "--full", action="store_true", help="50 photographs, every fill and grid for every method"
     )
-    parser.add_argument("--images", type=int, help="photographs (default 8; with --full 50)")
+    parser.add_argument("--images", type=int, help="photographs (default 6; with --full 50)")
     parser.add_argument(
-        "--slow", type=int, help=f"photographs for {', '.join(SLOW)} (default 4; with --full all)"
+        "--slow", type=int, help=f"photographs for {', '.join(SLOW)} (default 2; with --full all)"
     )
     parser.add_argument(
-        "--grids", type=int, nargs=2, help="2×2 and 3×3 grids (default 8 4; with --full 40 27)"
+        "--grids", type=int, nargs=2, help="2×2 and 3×3 grids (default 6 3; with --full 40 27)"
     )
     parser.add_argument(
-        "--imputed", type=int, help="photographs scored with imputation too (default 4; with --full all)"
+        "--imputed", type=int, help="photographs scored with imputation too (default 2; with --full all)"
     )
     parser.add_argument(
         "--others", type=int, help=f"photographs for all but {REFERENCE} and tuned (default: as many)"
@@ -323,14 +323,14 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=HERE / "results" / "quality.json")
     options = parser.parse_args()
 
-    count = options.images or (50 if options.full else 8)
-    slow = options.slow or (count if options.full else 4)
+    count = options.images or (50 if options.full else 6)
+    slow = options.slow or (count if options.full else 2)
     others = options.others or count
-    imputed = options.imputed or (count if options.full else 4)
+    imputed = options.imputed or (count if options.full else 2)
     shared = options.photographs is None and SHARED.is_dir()
     folder = options.photographs or (SHARED if shared else samples.path())
     setting = Setting(
-        options.network, folder, count, tuple(options.grids or ((40, 27) if options.full else (8, 4))), shared
+        options.network, folder, count, tuple(options.grids or ((40, 27) if options.full else (6, 3))), shared
     )
     described = "every second photograph of ../shared/data/photographs" if shared else (
         "the shipped samples" if folder == samples.path() else str(folder)
