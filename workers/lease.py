@@ -131,6 +131,7 @@ class Lease:
         """No image is being worked on any more: whatever happens now, none is a suspect. Raises LeaseLost."""
         with self._lock:
             self._decoding = self._optimising = frozenset()
+        self.beat()
         self._renew()
         self.held()
 

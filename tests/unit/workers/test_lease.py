@@ -24,7 +24,7 @@ class Told:
 
     def __call__(self, *_: Any, in_flight: frozenset[int], **__: Any) -> LeaseAnswer:
         if threading.current_thread().name.startswith("lease-"):
-            time.sleep(self.keeper_s)
+            time.sleep(self.keeper_s)  # a slow database, for the keeper alone
         if self.away:
             self.away -= 1
             raise Transient("the database is restarting")
@@ -78,7 +78,7 @@ def test_a_renewal_never_takes_back_what_was_announced_after_it(told: Told) -> N
     with lease(poll_s=0.001) as held:
         for row in range(30):
             held.decoding([row])
-            time.sleep(0.003)
+            time.sleep(0.003)  # so that the keeper begins a renewal between two announcements
     order = [row for rows in told.rows for row in rows]
     assert order == sorted(order)
 

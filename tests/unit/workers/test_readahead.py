@@ -24,7 +24,7 @@ class Recorder:
         self.untold: list[int] = []
 
     def announce(self, rows: Sequence[int]) -> None:
-        time.sleep(self.announce_s)
+        time.sleep(self.announce_s)  # a slow ledger
         self.announced.append(list(rows))
 
     def read(self, entry: Entry) -> int:
@@ -120,5 +120,5 @@ def test_whoever_stops_taking_leaves_no_thread_and_no_announcement_behind() -> N
     rows.close()  # type: ignore[attr-defined]
     told = len(seen.announced)
     assert threading.active_count() == before
-    time.sleep(0.15)
+    time.sleep(0.15)  # three times what one more announcement would have taken
     assert len(seen.announced) == told
