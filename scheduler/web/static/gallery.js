@@ -7,7 +7,7 @@ const grid = $("grid");
 const statuses = ["ok", "not_settled", "target_lost", "empty", "full", "constant", "nonfinite", "changed", "error"];
 const numbers = ["area", "probability", "kept", "removed", "iterations", "deletion", "insertion", "average_drop", "energy_in_box", "pointing_hit", "pointing_hit_0", "entropy"];
 const options = (list) => list.map(([value, text]) => h("option", { value }, text));
-let job = null, items = [], next = null, complete = false, loading = null, chosen = 0, descending = false, flags = new Map(), classes = [], generation = 0, others = new Map(), cut = false, ownName = "this job", theirName = "", watching = 0;
+let job = null, items = [], next = null, complete = true, loading = null, chosen = 0, descending = false, flags = new Map(), classes = [], others = new Map(), cut = false, ownName = "this job", theirName = "", watching = 0;
 const cards = new Map();
 
 $("status").replaceChildren(...options([["", "any"], ...statuses.map((s) => [s, words(s)])]));
@@ -37,30 +37,31 @@ function query() {
   return q;
 }
 
+// One request at a time. `complete` until the list is begun: what draws before the job is known asks for nothing.
 async function fetchMore() {
-  if (complete || loading) return loading;
-  const mine = generation;
+  if (complete || loading) return;
   const q = query();
   if (next) q.set("after", next);
-  loading = (async () => {
-    const page = await api(`/v1/jobs/${id}/results?${q}`);
-    if (mine !== generation) return;
+  const mine = api(`/v1/jobs/${id}/results?${q}`);
+  loading = mine;
+  try {
+    const page = await mine;
+    if (loading !== mine) return; // the list was begun anew meanwhile: another request's turn
     items.push(...page.items);
     next = page.next;
     complete = !next;
-    summary();
-    draw();
-  })();
-  try { await loading; } finally { loading = null; }
+  } finally { if (loading === mine) loading = null; }
+  summary();
+  draw();
 }
 
 async function restart() {
-  generation += 1;
   items = []; next = null; complete = false; chosen = 0; loading = null;
   grid.removeAttribute("aria-activedescendant");
   for (const card of cards.values()) card.remove();
   cards.clear();
   $("empty").hidden = true;
+  if (grid.getBoundingClientRect().top < 0) reveal(0);
   await told(fetchMore);
 }
 
@@ -155,13 +156,17 @@ function remake() {
   draw();
 }
 
-function choose(index) {
-  chosen = Math.max(0, Math.min(items.length - 1, index));
+function reveal(index) {
   const { columns, h: height } = shape();
-  const top = grid.getBoundingClientRect().top + Math.floor(chosen / columns) * (height + GAP);
-  const head = document.querySelector(".tools").offsetHeight + 8;
+  const top = grid.getBoundingClientRect().top + Math.floor(index / columns) * (height + GAP);
+  const head = $("tools").offsetHeight + 8;
   if (top < head) scrollBy(0, top - head);
   else if (top + height > innerHeight) scrollBy(0, top + height - innerHeight + 8);
+}
+
+function choose(index) {
+  chosen = Math.max(0, Math.min(items.length - 1, index));
+  reveal(chosen);
   draw();
   if ($("viewer").open) look();
 }

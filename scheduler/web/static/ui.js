@@ -98,6 +98,7 @@ export function fill(body, rows) {
 }
 
 export function toast(text, bad = false) {
+  if ([...$("toasts").children].some((said) => said.textContent === text)) return; // a page that asks every second says it once
   const node = h(`p.toast${bad ? ".bad" : ""}`, null, text);
   $("toasts").append(node);
   setTimeout(() => node.remove(), bad ? 9000 : 4000);
@@ -108,7 +109,7 @@ export async function told(work) {
     return await work();
   } catch (error) {
     if (error.name === "AbortError" || error.status === 401) return undefined;
-    toast(error instanceof Problem ? `${error.message} ${error.advice}` : "The service is not answering; trying again.", true);
+    toast(error instanceof Problem ? `${error.message} ${error.advice}` : "The service is not answering. Is it being restarted?", true);
     return undefined;
   }
 }
