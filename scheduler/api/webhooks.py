@@ -85,6 +85,19 @@ def address_of(database: Database, job_id: str) -> str | None:
     return None
 
 
+_UNICAST = ipaddress.IPv6Network("2000::/3")
+_SIX_TO_FOUR = ipaddress.IPv6Network("2002::/16")
+
+
+def _public(address: str) -> bool:
+    """Whether it is an address of the Internet, and none that carries a private IPv4 address inside it."""
+    parsed = ipaddress.ip_address(address)
+    parsed = getattr(parsed, "ipv4_mapped", None) or parsed
+    if parsed.version == 6 and (parsed not in _UNICAST or parsed in _SIX_TO_FOUR):
+        return False  # 64:ff9b::10.0.0.8 and 2002:a00:8:: would be global by is_global alone
+    return parsed.is_global and not parsed.is_multicast
+
+
 def resolve(parts: SplitResult, private: bool) -> str:
     """An address of the host, checked. Undeliverable when one of its addresses is not public."""
     assert parts.hostname is not None
@@ -95,9 +108,7 @@ def resolve(parts: SplitResult, private: bool) -> str:
         raise Undeliverable(f"{parts.hostname} cannot be resolved: {error}") from None
     addresses = [str(each[4][0]).partition("%")[0] for each in found]
     for address in addresses:
-        parsed = ipaddress.ip_address(address)
-        mapped = getattr(parsed, "ipv4_mapped", None) or parsed
-        if not private and (not mapped.is_global or mapped.is_multicast):
+        if not private and not _public(address):
             raise Undeliverable(f"{parts.hostname} resolves to {address}, which is not public")
     if not addresses:
         raise Undeliverable(f"{parts.hostname} has no address")

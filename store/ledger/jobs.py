@@ -100,7 +100,13 @@ def submit_in(connection: sa.Connection, spec: JobSpec, *, max_active_jobs: int 
         )
     )
     add_control_task(connection, ControlKind.PLAN, job_id)
-    record(connection, spec.owner or "local", "job.submitted", job_id, {"config_digest": config_digest})
+    what = {  # who asked for what with which weights: said here too, for the job itself may be deleted
+        "config_digest": config_digest,
+        "dataset": spec.config.get("dataset", {}).get("spec"),
+        "model": (spec.model or {}).get("reference"),
+        "model_digest": (spec.model or {}).get("digest"),
+    }
+    record(connection, spec.owner or "local", "job.submitted", job_id, what)
     if spec.webhook is not None:
         record(connection, spec.owner or "local", "job.webhook", job_id, {"url": spec.webhook})
     return Submitted(job_id, created=True)

@@ -7,20 +7,18 @@ import io
 import os
 import shutil
 import tempfile
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import uvicorn
 from PIL import Image
 
-from cli.servers import Server, free_port
+from cli.servers import Server
 from scheduler.api import create_app
 from scheduler.tokens import create_link
 from store import ledger
-from tests.service.api.conftest import World, environment, make_world
+from tests.service.api.conftest import World, environment, make_world, serving
 
 CHROMIUM = shutil.which("chromium")
 ARGUMENTS = [
@@ -49,24 +47,14 @@ def browser() -> Iterator[Any]:
 def site(sqlite_files: Any, s3: Server, valkey: Server) -> Iterator[tuple[str, World]]:
     """The address of a live server, and the world behind it: a finished job, workers, a schedule."""
     patch = pytest.MonkeyPatch()
-    port = free_port()
     home = Path(tempfile.mkdtemp(prefix="gfi-"))  # short: pictures show it
     world = make_world(environment(sqlite_files.create(), s3, valkey, home), patch)
-    server = uvicorn.Server(
-        uvicorn.Config(create_app(), port=port, log_level="warning", access_log=False, ws="none")
-    )
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        pass
     from fastapi.testclient import TestClient
 
-    with TestClient(create_app()) as client:
+    with serving() as url, TestClient(create_app()) as client:
         world.client = client
         _furnish(world)
-        yield f"http://127.0.0.1:{port}", world
-    server.should_exit = True
-    thread.join(10)
+        yield url, world
     world.database.dispose()
     patch.undo()
     shutil.rmtree(home, ignore_errors=True)

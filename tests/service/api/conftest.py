@@ -1,6 +1,8 @@
 """A whole service to call: database, bucket and Redis are real servers, the worker is played by the ledger."""
 
 import shutil
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -10,10 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 import sqlalchemy as sa
+import uvicorn
 from fastapi.testclient import TestClient
 
 import samples
-from cli.servers import Server
+from cli.servers import Server, free_port
 from datasets.files import version_of
 from datasets.sources import open_source
 from scheduler.api import create_app, webhooks
@@ -201,6 +204,22 @@ def make_world(variables: dict[str, str], patch: pytest.MonkeyPatch, client: Any
         for scope in ("read", "submit", "admin")
     }
     return World(client, database, bucket, settings, photographs, tokens)
+
+
+@contextmanager
+def serving() -> Iterator[str]:
+    """A live server under the present variables: its address."""
+    port = free_port()
+    config = uvicorn.Config(create_app(), port=port, log_level="error", access_log=False, ws="none")
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        assert thread.is_alive(), "the server did not start"
+        time.sleep(0.01)
+    yield f"http://127.0.0.1:{port}"
+    server.should_exit = True
+    thread.join(10)
 
 
 class Services:

@@ -1,5 +1,6 @@
 """Submitting, listing, paging, cancelling; results and pictures, with a real bucket."""
 
+import hashlib
 import io
 import json
 import subprocess
@@ -248,6 +249,24 @@ def test_a_deleted_job_leaves_nothing_but_its_audit(one_world: World) -> None:
     assert not list(one_world.bucket.list(f"parts/{job}/"))
     assert one_world.call("GET", f"/v1/jobs/{job}").status_code == 404
     assert queries.list_audit(one_world.database, job_id=job)[0]["action"] == "job.deleted"
+
+
+def test_the_audit_says_who_asked_for_what_with_which_weights(one_world: World) -> None:
+    job = one_world.explained(metrics=["deletion"])
+    kept = one_world.call("GET", f"/v1/jobs/{job}/config")
+    assert kept.headers["content-disposition"] == f'attachment; filename="gfi-{job}.json"'
+    exported = kept.json()
+    frozen = json.dumps(exported["config"], sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    assert hashlib.sha256(frozen.encode()).hexdigest() == exported["config_digest"]
+    assert exported["model"]["digest"] == exported["config"]["model"]["digest"] == DIGEST
+    one_world.call("DELETE", f"/v1/jobs/{job}/data")  # the job is gone, its record stays
+    said = one_world.call("GET", "/v1/audit").json()["items"]
+    (submitted,) = [each for each in said if each["action"] == "job.submitted"]
+    assert (submitted["actor"], submitted["job_id"]) == ("admin-test", job)
+    assert submitted["details"] == {
+        "config_digest": exported["config_digest"], "dataset": f"folder:{one_world.photographs}",
+        "model": MODEL, "model_digest": DIGEST,
+    }  # fmt: skip
 
 
 def test_validate_and_estimate_start_nothing(one_world: World) -> None:

@@ -2,18 +2,16 @@
 
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-import uvicorn
 
-from cli.servers import Server, free_port
-from scheduler.api import create_app, models
-from tests.service.api.conftest import World, environment, make_world
+from cli.servers import Server
+from scheduler.api import models
+from tests.service.api.conftest import World, environment, make_world, serving
 
 # How many requests a minute may be made is a limit of its own, tested elsewhere.
 FAST = {"GFI_API_REQUESTS_PER_MINUTE": "10000000"}
@@ -25,23 +23,14 @@ def live(
 ) -> Iterator[tuple[str, World]]:
     """A server and the world behind it; registering a model ends at once, as on a machine that cannot read it."""
     world = make_world(environment(sqlite_files.create(), s3, valkey, tmp_path, **FAST), monkeypatch)
-    port = free_port()
     played = SimpleNamespace(
         run=lambda *_, **__: subprocess.CompletedProcess([], 1, "", "gfi: there are no such weights here"),
         DEVNULL=subprocess.DEVNULL,
         TimeoutExpired=subprocess.TimeoutExpired,
     )
     monkeypatch.setattr(models, "subprocess", played)
-    server = uvicorn.Server(
-        uvicorn.Config(create_app(), port=port, log_level="error", access_log=False, ws="none")
-    )
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        pass
-    yield f"http://127.0.0.1:{port}", world
-    server.should_exit = True
-    thread.join(10)
+    with serving() as url:
+        yield url, world
     world.database.dispose()
 
 

@@ -4,7 +4,8 @@ import hashlib
 import hmac
 import json
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
@@ -15,45 +16,48 @@ from fastapi.testclient import TestClient
 
 from scheduler import schedules
 from scheduler.api import create_app, webhooks
+from scheduler.api.config import ApiSettings
 from scheduler.client import ApiError, Client
 from store import ledger
 from store.tables import outbox
 from store.tables import schedules as schedules_table
-from tests.service.api.conftest import World
+from tests.service.api.conftest import World, serving
 
 
 def test_a_stream_tells_progress_until_the_end(one_world: World) -> None:
     job = one_world.planned(size=4)
-    worker = threading.Timer(1.2, lambda: _work(one_world))
-    worker.start()
-    events = []
+    events: list[tuple[str, Any]] = []
     headers = {"Authorization": f"Bearer {one_world.tokens['read']}"}
-    with one_world.client.stream("GET", f"/v1/jobs/{job}/events", headers=headers) as stream:
+    with serving() as url, httpx.stream("GET", f"{url}/v1/jobs/{job}/events", headers=headers) as stream:
         assert stream.headers["content-type"].startswith("text/event-stream")
         kind = ""
         for line in stream.iter_lines():
             if line.startswith("event: "):
                 kind = line.removeprefix("event: ")
             elif line.startswith("data: "):
+                told = [data["progress"]["done"] for _, data in events]
                 events.append((kind, json.loads(line.removeprefix("data: "))))
-    worker.join()
-    assert events[0][0] == "progress"
-    assert events[0][1]["progress"]["done"] == 0
+                if events[-1][1]["progress"]["done"] not in told:  # the next shard, once this one was told of
+                    one_world.explain_shard()
+                    ledger.finish_jobs(one_world.database)
+    done = [data["progress"]["done"] for _, data in events]
+    assert list(dict.fromkeys(done)) == [0, 4, 8, len(one_world.names)]
+    assert [kind for kind, _ in events[:-1]] == ["progress"] * (len(events) - 1)
     assert events[-1][0] == "end"
     assert events[-1][1]["state"] == "partial"
-    assert events[-1][1]["progress"]["done"] == len(one_world.names)
     assert one_world.call("GET", "/v1/jobs/none/events").status_code == 404
 
 
-def _work(world: World) -> None:
-    while world.explain_shard():
-        pass
-    ledger.finish_jobs(world.database)
+def _until(true: Callable[[], Any], patience_s: float = 20.0) -> None:
+    end = time.monotonic() + patience_s
+    while not true():
+        assert time.monotonic() < end, "it never came true"
+        time.sleep(0.05)
 
 
 @pytest.fixture
 def listener() -> Iterator[Any]:
-    """A server that takes webhooks: the second time it is asked."""
+    """A server that takes webhooks: the second time it is asked. What is posted to /elsewhere it leads to itself."""
 
     class Taking(BaseHTTPRequestHandler):
         taken: list[tuple[dict[str, str], bytes]] = []  # noqa: RUF012
@@ -61,7 +65,10 @@ def listener() -> Iterator[Any]:
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
-            if Taking.refusals:
+            if self.path == "/elsewhere":
+                self.send_response(307)
+                self.send_header("Location", "/hook")
+            elif Taking.refusals:
                 Taking.refusals -= 1
                 self.send_response(503)
             else:
@@ -108,6 +115,18 @@ def test_a_webhook_is_signed_and_tried_again(
     assert headers["Host"] == f"localhost:{listener.server_port}"
 
 
+def test_a_webhook_follows_no_redirect(listener: Any) -> None:
+    listener.RequestHandlerClass.refusals = 0
+    settings = ApiSettings(webhook_hosts="localhost", webhook_secret="s", webhook_private=True)  # type: ignore[arg-type]
+    message = {"id": "1", "kind": "job.finished", "job_id": "j", "payload": {}}
+    address = f"http://localhost:{listener.server_port}"
+    with pytest.raises(webhooks.Undeliverable, match="answered 307"):
+        webhooks.deliver(message, f"{address}/elsewhere", settings)
+    assert listener.RequestHandlerClass.taken == []
+    webhooks.deliver(message, f"{address}/hook", settings)
+    assert len(listener.RequestHandlerClass.taken) == 1
+
+
 def test_a_schedules_jobs_inherit_its_webhook(
     one_world: World, listener: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -120,9 +139,7 @@ def test_a_schedules_jobs_inherit_its_webhook(
     monkeypatch.setenv("GFI_WEBHOOK_HOSTS", "localhost")
     monkeypatch.setenv("GFI_WEBHOOK_SECRET", "s3cret")
     monkeypatch.setenv("GFI_WEBHOOK_PRIVATE", "true")
-    monkeypatch.setattr(webhooks, "courier", lambda *_: None)
-    app = create_app()
-    with TestClient(app) as client:
+    with TestClient(create_app()) as client:  # with its courier
         one_world.client = client
         evil = body | {"job": job | {"webhook": "https://evil.example/"}}
         assert one_world.call("POST", "/v1/schedules", "submit", json=evil).status_code == 422
@@ -135,7 +152,7 @@ def test_a_schedules_jobs_inherit_its_webhook(
         (fired, *_) = schedules.fire_due(one_world.database, one_world.settings)
         assert one_world.call("GET", f"/v1/jobs/{fired}").json()["has_webhook"]
         one_world.call("DELETE", f"/v1/jobs/{fired}")
-        assert webhooks.send_due(app.state.context) == 1
+        _until(lambda: listener.RequestHandlerClass.taken)
     ((_, told),) = listener.RequestHandlerClass.taken
     assert (json.loads(told)["job"], json.loads(told)["state"]) == (fired, "cancelled")
 

@@ -3,8 +3,10 @@
 import io
 import json
 import os
+import socket
 import struct
 import tarfile
+import time
 import zlib
 from contextlib import nullcontext
 from pathlib import Path
@@ -17,7 +19,7 @@ from fastapi.testclient import TestClient
 from cli.servers import Server
 from datasets.errors import DatasetError
 from datasets.sources import open_source
-from scheduler.api import create_app, webhooks
+from scheduler.api import create_app, uploads, webhooks
 from scheduler.api.config import ApiSettings
 from scheduler.tokens import create_link
 from store import ledger
@@ -190,7 +192,9 @@ def _bomb() -> bytes:
     )
 
 
-def test_uploads_become_an_interactive_job_and_bombs_do_not(one_world: World) -> None:
+def test_uploads_become_an_interactive_job_and_bombs_do_not(
+    one_world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     photograph = (one_world.photographs / one_world.names[0]).read_bytes()
     files = [("images", ("../../etc/passwd\u202e.jpg", photograph, "image/jpeg"))]
     sent = one_world.call("POST", "/v1/uploads", "submit", files=files, data={"model": "tiny"})
@@ -214,11 +218,14 @@ def test_uploads_become_an_interactive_job_and_bombs_do_not(one_world: World) ->
     assert unknown.status_code == 422
     many = one_world.call("POST", "/v1/uploads", files=files * 40, data={"model": "tiny"})
     assert many.status_code in (413, 422)
-    from scheduler.api.uploads import expire
-
-    assert expire(one_world.bucket, 24.0) == 0
-    assert expire(one_world.bucket, -1.0) >= 1
-    assert one_world.bucket.head(kept.key) is None
+    assert uploads.expire(one_world.bucket, 24.0) == 0
+    monkeypatch.setattr(uploads, "EXPIRY_EVERY_S", 0.1)
+    monkeypatch.setenv("GFI_API_UPLOAD_HOURS", "0.0001")
+    end = time.monotonic() + 20
+    with TestClient(create_app()):  # its janitor
+        while one_world.bucket.head(kept.key) is not None:
+            assert time.monotonic() < end, "the upload is still there"
+            time.sleep(0.05)
 
 
 def test_uploads_are_read_by_their_job_and_as_a_dataset_by_nobody(
@@ -292,22 +299,22 @@ def test_a_token_has_limits_of_its_own(one_world: World) -> None:
 def test_requests_are_counted_over_all_processes(
     one_world: World, monkeypatch: pytest.MonkeyPatch, valkey: Server
 ) -> None:
-    limits = {"requests_per_minute": 10}
+    limits = {"requests_per_minute": 4}  # one comes back every 15 s: slower than any test machine
     made = one_world.call(
         "POST", "/v1/tokens", json={"name": "shared", "scopes": ["read"], "limits": limits}
     ).json()
     headers = {"Authorization": f"Bearer {made['token']}"}
     with TestClient(create_app()) as other:
         clients = [one_world.client, other]
-        statuses = [clients[at % 2].get("/v1/me", headers=headers).status_code for at in range(16)]
-    assert statuses == [200] * 10 + [429] * 6
+        statuses = [clients[at % 2].get("/v1/me", headers=headers).status_code for at in range(8)]
+    assert statuses == [200] * 4 + [429] * 4
     with redis.Redis.from_url(valkey.url) as client:
-        assert 50_000 < client.pttl(f"gfi:rate:{made['id']}") <= 60_000  # nothing stays behind
+        assert 30_000 < client.pttl(f"gfi:rate:{made['id']}") <= 60_000  # nothing stays behind
     # Redis goes away: each process counts by itself, and nobody waits for it at every request.
     monkeypatch.setenv("GFI_REDIS_URL", "redis://127.0.0.1:1/0")
     with TestClient(create_app()) as alone:
-        statuses = [alone.get("/v1/me", headers=headers).status_code for _ in range(12)]
-    assert statuses == [200] * 10 + [429] * 2
+        statuses = [alone.get("/v1/me", headers=headers).status_code for _ in range(6)]
+    assert statuses == [200] * 4 + [429] * 2
 
 
 def test_no_header_can_be_injected(one_world: World) -> None:
@@ -392,8 +399,12 @@ def test_a_webhook_reaches_allow_listed_hosts_only(url: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "address", ["127.0.0.1", "10.0.0.8", "169.254.169.254", "::1", "::ffff:10.0.0.1", "fd00::1", "0.0.0.0"]
-)
+    "address",
+    [
+        "127.0.0.1", "10.0.0.8", "100.64.0.1", "169.254.169.254", "0.0.0.0", "::1", "::ffff:10.0.0.1", "fd00::1",
+        "fe80::1", "fec0::1", "2002:a00:8::", "64:ff9b::a00:8", "::a00:8",
+    ],
+)  # fmt: skip
 def test_a_webhook_never_reaches_a_private_address(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
     family = 10 if ":" in address else 2
     public = (2, 1, 6, "", ("93.184.215.14", 443))
@@ -404,6 +415,23 @@ def test_a_webhook_never_reaches_a_private_address(monkeypatch: pytest.MonkeyPat
     with pytest.raises(webhooks.Undeliverable, match="not public"):
         webhooks.resolve(parts, False)
     assert webhooks.resolve(parts, True) == "93.184.215.14"
+
+
+def test_a_webhook_goes_to_the_address_that_was_checked_whatever_its_name_becomes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[str] = []
+
+    def rebound(host: str, *_: Any, **__: Any) -> list[Any]:
+        asked.append(host)
+        address = "93.184.215.14" if len(asked) == 1 else "127.0.0.1"  # public once, ours from then on
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, 1))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", rebound)
+    message = {"id": "1", "kind": "job.finished", "job_id": "j", "payload": {}}
+    with pytest.raises(webhooks.Undeliverable):
+        webhooks.deliver(message, "https://hooks.example.org/x", _hooks())
+    assert asked == ["hooks.example.org", "93.184.215.14"]  # the second to connect: a number, no name
 
 
 def test_no_token_appears_in_any_log(one_world: World, capfd: pytest.CaptureFixture[str]) -> None:
