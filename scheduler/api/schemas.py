@@ -283,6 +283,7 @@ class ShardOut(BaseModel):
     state: ShardState
     fence: int
     worker: str | None
+    leased_at: float | None
     lease_until: float | None
     step: int | None
     finished: int

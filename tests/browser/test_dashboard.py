@@ -229,6 +229,29 @@ def test_filters_sorting_opacity_and_another_job_beside(visit: Visit, site: tupl
     page.wait_for_selector(".pic b:has-text('By class')")
 
 
+def test_the_gallery_of_a_job_under_way_grows(visit: Visit, site: tuple[str, World]) -> None:
+    world = site[1]
+    job = world.planned(total=10, size=4, name="Grows", priority=100)
+    page = visit.open(f"/jobs/{job}/gallery")
+    page.wait_for_selector("text=No results yet")
+    assert world.explain_shard()
+    _cards(page, 4)  # by themselves
+    assert not page.is_visible("#fresh")
+    assert world.explain_shard()
+    page.click("text=4 more explained: show")
+    _cards(page, 8)
+    expect(page.locator("#fresh")).to_be_hidden()
+
+
+def test_a_job_that_is_tried_again_is_watched_again(visit: Visit, site: tuple[str, World]) -> None:
+    job = site[1].explained(name="Again")
+    page = visit.open(f"/jobs/{job}")
+    page.click("text=Try failed images again")
+    expect(page.locator("#sub")).to_have_text("Planning")
+    site[1].call("DELETE", f"/v1/jobs/{job}")
+    expect(page.locator("#sub")).to_have_text("Cancelled", timeout=10_000)  # without a reload
+
+
 def test_each_class_of_an_image_has_a_card_with_its_own_mask(visit: Visit, site: tuple[str, World]) -> None:
     world = site[1]
     job = world.explained(name="Two classes", top=2)

@@ -1,5 +1,5 @@
 // Thousands of explained images: only the cards in view exist; pages are fetched by key as one scrolls towards them.
-import { $, api, count, decimal, empty, h, later, may, percent, toast, told, words } from "/static/ui.js";
+import { $, api, count, decimal, empty, follow, h, later, may, percent, toast, told, words } from "/static/ui.js";
 
 const id = location.pathname.split("/")[2];
 const here = new URLSearchParams(location.search);
@@ -7,7 +7,7 @@ const grid = $("grid");
 const statuses = ["ok", "not_settled", "target_lost", "empty", "full", "constant", "nonfinite", "changed", "error"];
 const numbers = ["area", "probability", "kept", "removed", "iterations", "deletion", "insertion", "average_drop", "energy_in_box", "pointing_hit", "pointing_hit_0", "entropy"];
 const options = (list) => list.map(([value, text]) => h("option", { value }, text));
-let job = null, items = [], next = null, complete = true, loading = null, chosen = 0, descending = false, flags = new Map(), classes = [], others = new Map(), cut = false, ownName = "this job", theirName = "", watching = 0;
+let job = null, items = [], next = null, complete = true, loading = null, chosen = 0, descending = false, flags = new Map(), classes = [], others = new Map(), cut = false, ownName = "this job", theirName = "", watching = 0, seen = 0;
 const cards = new Map();
 
 $("status").replaceChildren(...options([["", "any"], ...statuses.map((s) => [s, words(s)])]));
@@ -61,6 +61,8 @@ async function restart() {
   for (const card of cards.values()) card.remove();
   cards.clear();
   $("empty").hidden = true;
+  $("fresh").hidden = true;
+  seen = job?.progress.done ?? 0;
   if (grid.getBoundingClientRect().top < 0) reveal(0);
   await told(fetchMore);
 }
@@ -70,7 +72,7 @@ function summary() {
   $("shown").textContent = complete ? `${count(items.length)} ${unit}` : `${count(items.length)}${total ? ` of up to ${count(total)}` : ""} ${unit} loaded; more as you scroll`;
   if (!items.length && complete) {
     const filtered = [...query()].some(([k]) => !["limit", "sort", "descending"].includes(k));
-    empty(filtered ? "No image matches" : "No results yet", filtered ? "Clear the filters to see all images." : "Results appear as shards are committed: reload in a moment.");
+    empty(filtered ? "No image matches" : "No results yet", filtered ? "Clear the filters to see all images." : ended(job) ? "This job ended before an image was explained." : "The first appear here as soon as a worker has committed them.");
   } else $("empty").hidden = true;
 }
 
@@ -296,6 +298,20 @@ async function fill(other, mine) {
   if ($("viewer").open) look();
 }
 
+// While the job runs its first results appear by themselves, later ones when asked for: nothing moves under the hand.
+function grow() {
+  if (ended(job)) return;
+  follow(id, (data) => {
+    if (data.state === "deleted") return;
+    Object.assign(job, { state: data.state, progress: data.progress });
+    const more = job.progress.done - seen;
+    if (more > 0 && !items.length) { restart(); return; }
+    $("fresh").textContent = `${count(more)} more explained: show`;
+    $("fresh").hidden = more <= 0;
+  });
+}
+
+$("fresh").addEventListener("click", restart);
 $("beside").addEventListener("change", () => told(stand));
 for (const name of ["status", "sort", "flagged", "metric", "prediction"]) $(name).addEventListener("change", restart);
 for (const name of ["search", "low", "high"]) $(name).addEventListener("input", later(300, restart));
@@ -318,4 +334,5 @@ told(async () => {
   const [model] = await Promise.all([api(`/v1/models/${encodeURIComponent(job.model)}`).catch(() => null), offer()]);
   classes = model?.class_names ?? [];
   $("classes").replaceChildren(...classes.map((c) => h("option", { value: c })));
+  grow();
 });

@@ -1,4 +1,4 @@
-import { $, api, count, decimal, duration, fill, h, may, rate, state, svg, toast, told, when, words } from "/static/ui.js";
+import { $, api, count, decimal, duration, fill, follow, h, may, rate, state, svg, toast, told, when, words } from "/static/ui.js";
 
 const id = location.pathname.split("/")[2];
 const order = ["ok", "not_settled", "target_lost", "empty", "full", "constant", "nonfinite", "changed", "error"];
@@ -72,10 +72,17 @@ function chart(done) {
   if (!done.length) return $("rate").replaceChildren(h("p.soft", null, "Shown once a shard is done."));
   const start = job.planned_at || job.created_at;
   const end = Math.max(...done.map((s) => s.done_at), start + 1);
-  const n = Math.min(48, Math.max(8, done.length));
+  const n = 48;
   const width = (end - start) / n;
   const bins = Array(n).fill(0);
-  for (const s of done) bins[Math.min(n - 1, Math.max(0, Math.floor((s.done_at - start) / width)))] += s.stop - s.start;
+  // A shard's images are spread over the time that its worker had it: a bar says what was worked, not what was committed.
+  for (const s of done) {
+    const from = Math.min(s.leased_at ?? s.done_at, s.done_at - 0.001);
+    for (let i = 0; i < n; i += 1) {
+      const both = Math.min(s.done_at, start + (i + 1) * width) - Math.max(from, start + i * width);
+      if (both > 0) bins[i] += ((s.stop - s.start) * both) / (s.done_at - from);
+    }
+  }
   const top = Math.max(...bins) / width || 1;
   const bars = bins.map((b, i) => svg("rect", { x: `${(100 * i) / n}%`, width: `${80 / n}%`, y: 16 + 92 * (1 - b / width / top), height: (92 * b) / width / top, rx: 1.5 }));
   const label = (text, x, y, anchor) => { const t = svg("text", { x, y, "text-anchor": anchor }); t.textContent = text; return t; };
@@ -85,7 +92,7 @@ function chart(done) {
 async function failures() {
   const found = await api(`/v1/jobs/${id}/failures`);
   $("failures-panel").hidden = !found.length;
-  fill($("failures"), found.map((f) => h("tr", null, h("td", null, state(f.status)), h("td", null, f.error_class || ""), h("td.num", null, count(f.images)), h("td", null, f.example || ""), h("td.do", null, h("a.button", { href: `/jobs/${id}/gallery?status=${f.status}` }, "Look"), " ", may.submit && ended(job.state) && f.status !== "failed" ? button("Try again", async () => { await api(`/v1/jobs/${id}/retry`, { method: "POST", body: { statuses: [f.status] } }); toast("They are being collected into a new attempt."); follow(); }) : null))));
+  fill($("failures"), found.map((f) => h("tr", null, h("td", null, state(f.status)), h("td", null, f.error_class || ""), h("td.num", null, count(f.images)), h("td", null, f.example || ""), h("td.do", null, h("a.button", { href: `/jobs/${id}/gallery?status=${f.status}` }, "Look"), " ", may.submit && ended(job.state) && f.status !== "failed" ? button("Try again", async () => { await api(`/v1/jobs/${id}/retry`, { method: "POST", body: { statuses: [f.status] } }); toast("They are being collected into a new attempt."); }) : null))));
 }
 
 async function means() {
@@ -102,27 +109,25 @@ async function load() {
   progress();
   actions();
   provenance();
+  watch();
   await Promise.all([shards(), failures(), means()]);
 }
 
-let stream = null;
-let last = 0;
-function follow() {
-  stream?.close();
-  stream = new EventSource(`/v1/jobs/${id}/events`);
-  const take = (event) => {
-    const data = JSON.parse(event.data);
-    if (!job || data.state === "deleted") return;
+let following = false, last = 0;
+function watch() {
+  if (following || ended(job.state)) return;
+  following = true;
+  follow(id, (data, end) => {
+    if (data.state === "deleted") return location.assign("/jobs");
     const before = job.state;
     Object.assign(job, { state: data.state, paused: data.paused ?? false, progress: data.progress });
     progress();
     actions();
-    if (event.type === "end") { stream.close(); told(load); }
-    else if (data.state !== before) told(load); // what planning found
-    else if (Date.now() - last > 4000) { last = Date.now(); told(async () => { await shards(); await failures(); }); }
-  };
-  stream.addEventListener("progress", take);
-  stream.addEventListener("end", take);
+    if (end) following = false;
+    if (end || data.state !== before) return told(load); // what planning found, what the end left
+    if (Date.now() - last > 4000) { last = Date.now(); return told(async () => { await shards(); await failures(); }); }
+    return undefined;
+  });
 }
 
-told(async () => { await load(); if (!ended(job.state)) follow(); });
+told(load);

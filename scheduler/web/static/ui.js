@@ -137,6 +137,25 @@ export function every(ms, work) {
   return run();
 }
 
+// A job's progress as it changes: `take(data, last)` until it has ended. Only while the page is looked at, for a stream
+// holds one of the six connections that a browser opens to a host, and whoever watches jobs has many tabs.
+export function follow(job, take) {
+  let stream = null, ended = false;
+  const listen = () => {
+    stream?.close();
+    if (ended || document.hidden) return;
+    stream = new EventSource(`/v1/jobs/${job}/events`);
+    for (const kind of ["progress", "end"]) {
+      stream.addEventListener(kind, (event) => {
+        if (kind === "end") { ended = true; stream.close(); }
+        take(JSON.parse(event.data), ended);
+      });
+    }
+  };
+  document.addEventListener("visibilitychange", listen);
+  listen();
+}
+
 export function later(ms, work) {
   let timer;
   return (...given) => {
