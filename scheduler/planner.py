@@ -1,14 +1,17 @@
 """Dataset → manifest → shards.
 
 The listing is streamed into one Parquet file, frozen, and uploaded before a single row of the ledger changes;
-then one transaction inserts the shards and moves planning → running. A planner that dies leaves an object that the
-next attempt overwrites, and nothing else.
+then one transaction inserts the shards and moves planning → running.
 
-    jobs/{job}/manifest.parquet         the listing
-    jobs/{job}/manifest-r{n}.parquet    the rows of the n-th retry
-    jobs/{job}/job.json                 configuration, model record, manifest digest: enough to rebuild from
+    jobs/{job}/manifest-{id}.parquet        the listing
+    jobs/{job}/manifest-r{n}-{id}.parquet   the rows of the n-th retry
+    jobs/{job}/job.json                     configuration, model record, manifest digest: enough to rebuild from
+
+Each attempt writes a manifest of its own, and the first job.json stands: a planner that was frozen past its lease and
+wakes in the middle of an upload would else exchange the manifest under the workers of the one that took its place.
 """
 
+import json
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,7 +22,8 @@ from datasets.sources import open_source
 from scheduler.submission import class_index
 from store import ledger, queries
 from store.errors import LimitExceeded
-from store.records import ControlClaim, canonical, work_digest
+from store.objects import Bucket, Exists
+from store.records import JSON, ControlClaim, canonical, new_id, work_digest
 
 if TYPE_CHECKING:
     from scheduler.control import Services
@@ -59,7 +63,7 @@ def plan(services: "Services", claim: ControlClaim, alive: Callable[[], None]) -
         listing = _limited(_watched(source.list(), alive), settings.max_images_per_job)
         written = write(entries(listing, classes), path, {"dataset": source.spec, "kind": source.kind})
         alive()
-        key = f"jobs/{claim.job_id}/manifest.parquet"
+        key = f"jobs/{claim.job_id}/manifest-{new_id()}.parquet"
         services.bucket.put(key, path)
     facts: dict[str, Any] = {"dataset": source.describe(), "warnings": []}
     if written.unmatched and classes is not None:
@@ -74,26 +78,41 @@ def plan(services: "Services", claim: ControlClaim, alive: Callable[[], None]) -
         **{name: getattr(row, name) for name in ("name", "owner", "queue", "priority")},
         "config": config,
         "model": record,
-        "manifest": {"key": key, "sha256": written.sha256, "count": written.count},
+        "manifest": {
+            "key": key,
+            "sha256": written.sha256,
+            "count": written.count,
+            "listing": written.listing,
+        },
         "facts": facts,
     }
-    services.bucket.put(
-        f"jobs/{claim.job_id}/job.json", canonical(job).encode(), content_type="application/json"
-    )
+    if written.count:  # an empty listing fails the job, and is not what its retry is to find
+        job = _written_down(services.bucket, job)
     alive()
+    manifest = job["manifest"]
     rate = queries.measured_rate(services.database, work_digest(config))
     size = shard_size(rate, settings.shard_seconds, config.get("batch"))
     planned = ledger.finish_planning(
         services.database,
         claim,
-        manifest_key=key,
-        manifest_digest=written.sha256,
-        total=written.count,
-        shards=shard_bounds(written.count, size),
-        facts=facts,
-        listing_digest=written.listing,
+        manifest_key=manifest["key"],
+        manifest_digest=manifest["sha256"],
+        total=manifest["count"],
+        shards=shard_bounds(manifest["count"], size),
+        facts=job["facts"],
+        listing_digest=manifest["listing"],
     )
-    return f"{written.count} images in shards of {size}" if planned else "too late"
+    return f"{manifest['count']} images in shards of {size}" if planned else "too late"
+
+
+def _written_down(bucket: Bucket, job: JSON) -> JSON:
+    """job.json, as the first planner to get so far has written it."""
+    key = f"jobs/{job['job']}/job.json"
+    try:
+        bucket.put(key, canonical(job).encode(), "application/json", if_none_match=True)
+    except Exists:
+        return json.loads(bucket.get(key))
+    return job
 
 
 def plan_retry(services: "Services", claim: ControlClaim, alive: Callable[[], None]) -> str:
@@ -112,7 +131,7 @@ def plan_retry(services: "Services", claim: ControlClaim, alive: Callable[[], No
     )
     key, size = None, FIRST_SHARD
     if rows:
-        key = f"jobs/{claim.job_id}/manifest-r{claim.generation}.parquet"
+        key = f"jobs/{claim.job_id}/manifest-r{claim.generation}-{new_id()}.parquet"
         with tempfile.TemporaryDirectory(prefix="gfi-plan-") as folder:
             whole, part = Path(folder) / "manifest.parquet", Path(folder) / "retry.parquet"
             services.bucket.get_to(job.manifest_key, whole)

@@ -1,0 +1,152 @@
+"""Planners that die, freeze and come back, against real databases and a real S3 server, without torch."""
+
+import hashlib
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from cli.servers import Server
+from datasets.manifest import Manifest
+from scheduler import planner
+from scheduler.control import Services, perform
+from scheduler.submission import JobRequest, submit
+from store import ledger, queries
+from store.database import Database
+from store.objects import Bucket
+from store.records import ControlClaim
+from store.tables import ControlKind, ImageStatus, JobState
+from tests.service.scheduler.test_firing import RECORD
+from tests.service.store.acting import OVER, claim, claim_task, commit
+from tests.service.store.test_objects import settings_for
+
+
+@pytest.fixture
+def services(database: Database, s3: Server) -> Iterator[Services]:
+    settings = settings_for(s3.url, s3_bucket="planning-tests")
+    bucket = Bucket.from_settings(settings)
+    bucket.ensure()
+    ledger.save_model(database, "net", RECORD["digest"], RECORD, actor="test")
+    yield Services(settings, database, bucket)
+    bucket.delete_many([found.key for found in bucket.list("")])
+
+
+def photographs(folder: Path, numbers: range) -> Path:
+    folder.mkdir(exist_ok=True)
+    for number in numbers:
+        Image.new("RGB", (8, 8)).save(folder / f"{number:05d}.ppm")
+    return folder
+
+
+class Frozen:
+    """A planner's lease that runs out while it sleeps; it wakes after `meanwhile` and has heard of nothing."""
+
+    def __init__(self, services: Services, task: ControlClaim, meanwhile) -> None:
+        self._services, self._task, self._meanwhile = services, task, meanwhile
+        self._slept = False
+
+    def alive(self) -> None:
+        if not self._slept:
+            self._slept = True
+            ledger.renew_control(self._services.database, self._task, OVER)
+            assert ledger.expire_control(self._services.database) == [self._task.task_id]
+            self._meanwhile()
+
+
+def manifest(services: Services, key: str, folder: Path) -> tuple[str, list[int]]:
+    """(SHA-256, the rows' numbers in the job's own manifest)."""
+    path = folder / "found.parquet"
+    services.bucket.get_to(key, path)
+    opened = Manifest.open(path)
+    return hashlib.sha256(path.read_bytes()).hexdigest(), [e.row for e in opened.rows(0, opened.count)]
+
+
+def test_a_planner_frozen_past_its_lease_does_not_touch_the_manifest_of_the_one_that_planned(
+    services: Services, tmp_path: Path
+) -> None:
+    folder = photographs(tmp_path / "photographs", range(4))
+    request = JobRequest(dataset=str(folder), model="net", target="predicted")
+    job = submit(services.database, services.settings, request).job_id
+
+    def another_plans() -> None:
+        photographs(folder, range(4, 9))  # what is listed by then is not what the first was listing
+        task = claim_task(services.database, ControlKind.PLAN)
+        assert planner.plan(services, task, lambda: None).startswith("9 images")
+        for number in range(2, 9):
+            (folder / f"{number:05d}.ppm").unlink()
+
+    first = claim_task(services.database, ControlKind.PLAN)
+    assert planner.plan(services, first, Frozen(services, first, another_plans).alive) == "too late"
+    found = queries.get_job(services.database, job)
+    assert (found.state, found.total) == (JobState.RUNNING, 9)
+    assert found.manifest_key is not None
+    assert manifest(services, found.manifest_key, tmp_path) == (found.manifest_digest, list(range(9)))
+    written = json.loads(services.bucket.get(f"jobs/{job}/job.json"))["manifest"]
+    assert (written["key"], written["sha256"], written["count"]) == (
+        found.manifest_key,
+        found.manifest_digest,
+        9,
+    )
+
+
+def test_a_listing_that_was_written_down_is_the_jobs_whoever_finishes_planning(
+    services: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed between job.json and its transaction: what the bucket says and what the ledger says must not differ."""
+    folder = photographs(tmp_path / "photographs", range(4))
+    request = JobRequest(dataset=str(folder), model="net", target="predicted")
+    job = submit(services.database, services.settings, request).job_id
+    first = claim_task(services.database, ControlKind.PLAN, lease_s=OVER)
+    with monkeypatch.context() as patched:
+        patched.setattr(ledger, "finish_planning", lambda *_, **__: False)
+        planner.plan(services, first, lambda: None)
+    photographs(folder, range(4, 9))
+    ledger.expire_control(services.database)
+    assert planner.plan(services, claim_task(services.database, ControlKind.PLAN), lambda: None).startswith(
+        "4 images"
+    )
+    found = queries.get_job(services.database, job)
+    written = json.loads(services.bucket.get(f"jobs/{job}/job.json"))["manifest"]
+    assert (written["key"], written["sha256"]) == (found.manifest_key, found.manifest_digest)
+    assert found.total == 4
+
+
+def test_a_folder_that_was_empty_is_listed_anew_by_a_retry(services: Services, tmp_path: Path) -> None:
+    folder = photographs(tmp_path / "photographs", range(0))
+    request = JobRequest(dataset=str(folder), model="net", target="predicted")
+    job = submit(services.database, services.settings, request).job_id
+    perform(services, claim_task(services.database, ControlKind.PLAN), threading.Event())
+    assert "no images" in (queries.get_job(services.database, job).error or "")
+    photographs(folder, range(3))
+    ledger.retry_job(services.database, job)
+    planner.plan(services, claim_task(services.database, ControlKind.PLAN), lambda: None)
+    found = queries.get_job(services.database, job)
+    assert (found.state, found.total) == (JobState.RUNNING, 3)
+
+
+def test_a_retrys_planner_that_wakes_late_does_not_touch_the_manifest_of_the_one_that_planned(
+    services: Services, tmp_path: Path
+) -> None:
+    folder = photographs(tmp_path / "photographs", range(4))
+    request = JobRequest(dataset=str(folder), model="net", target="predicted")
+    job = submit(services.database, services.settings, request).job_id
+    planner.plan(services, claim_task(services.database, ControlKind.PLAN), lambda: None)
+    assert commit(services.database, claim(services.database), status=ImageStatus.ERROR)
+    ledger.finish_jobs(services.database)
+    ledger.retry_job(services.database, job)
+
+    def another_plans_and_a_worker_begins() -> None:
+        task = claim_task(services.database, ControlKind.RETRY)
+        assert planner.plan_retry(services, task, lambda: None) == "4 images again"
+        held = claim(services.database)
+        assert commit(services.database, held, upto=2, rows=[0, 1])
+
+    late = claim_task(services.database, ControlKind.RETRY)
+    frozen = Frozen(services, late, another_plans_and_a_worker_begins)
+    assert planner.plan_retry(services, late, frozen.alive) == "too late"
+    rest = claim(services.database)
+    assert (rest.start, rest.stop) == (2, 4)
+    assert manifest(services, rest.manifest_key, tmp_path)[1] == [0, 1, 2, 3]
