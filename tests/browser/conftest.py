@@ -26,6 +26,14 @@ ARGUMENTS = [
     "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage",
 ]  # fmt: skip
 
+# How much of what is seen was moved, unasked, while a page loaded: 0 nothing, 1 all of it by the window's height.
+SHIFTS = """
+globalThis.moved = [];
+new PerformanceObserver((seen) => {
+  for (const shift of seen.getEntries()) if (!shift.hadRecentInput) moved.push([shift.value, ...shift.sources.map((s) => s.node?.id || s.node?.className || s.node?.nodeName)]);
+}).observe({ type: "layout-shift", buffered: true });
+"""
+
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Any]:
@@ -99,6 +107,7 @@ class Visit:
             "request",
             lambda request: self.hosts.add(request.url.split("/")[2] if "//" in request.url else ""),
         )
+        self.context.add_init_script(SHIFTS)
         self.url = url
         self.page.goto(f"{url}/sign-in#{create_link(world.database, 60.0)}")
         self.page.wait_for_url(f"{url}/jobs")

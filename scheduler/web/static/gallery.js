@@ -68,6 +68,7 @@ async function restart() {
 }
 
 function summary() {
+  $("keys").hidden = !items.length;
   const top = job?.config.top ?? 1, total = (job?.progress.total ?? 0) * top, unit = top > 1 ? "explanations" : "images";
   $("shown").textContent = complete ? `${count(items.length)} ${unit}` : `${count(items.length)}${total ? ` of up to ${count(total)}` : ""} ${unit} loaded; more as you scroll`;
   if (!items.length && complete) {
@@ -206,6 +207,7 @@ async function setFlag(remove) {
 
 $("flag-form").addEventListener("submit", (event) => { event.preventDefault(); told(() => setFlag(false)); });
 $("unflag").addEventListener("click", () => told(() => setFlag(true)));
+for (const [name, step] of [["before", -1], ["after", 1]]) $(name).addEventListener("click", () => choose(chosen + step));
 $("viewer-close").addEventListener("click", () => $("viewer").close());
 $("viewer").addEventListener("close", () => grid.focus({ preventScroll: true }));
 
@@ -222,6 +224,7 @@ document.addEventListener("keydown", (event) => {
 
 function opacity() {
   const value = $("opacity").value;
+  $("viewer-opacity").value = value;
   document.documentElement.style.setProperty("--opacity", value / 100);
   $("opacity-value").textContent = `${value} %`;
   localStorage.setItem("gfi-opacity", value);
@@ -229,6 +232,7 @@ function opacity() {
 
 opacity();
 $("opacity").addEventListener("input", opacity);
+$("viewer-opacity").addEventListener("input", () => { $("opacity").value = $("viewer-opacity").value; opacity(); });
 for (const name of ["map", "view"]) $(name).addEventListener("change", () => { localStorage.setItem(`gfi-${name}`, $(name).value); remake(); });
 // -- another method, or another job, beside this one --------------------------------------------------------
 const methods = { paper: "Paper", released: "Released", tuned: "Tuned", "grad-cam": "Grad-CAM" };

@@ -1,4 +1,4 @@
-import { $, api, count, decimal, duration, fill, follow, h, may, rate, state, svg, toast, told, when, words } from "/static/ui.js";
+import { $, api, count, decimal, duration, fill, follow, h, may, rate, state, svg, toast, told, when, whole, words } from "/static/ui.js";
 
 const id = location.pathname.split("/")[2];
 const order = ["ok", "not_settled", "target_lost", "empty", "full", "constant", "nonfinite", "changed", "error"];
@@ -7,9 +7,10 @@ let job = null;
 
 function progress() {
   const p = job.progress;
-  const left = p.eta_s === null ? (ended(job.state) ? "—" : "…") : `${duration(p.eta_low_s)} – ${duration(p.eta_high_s)}`;
+  const left = p.eta_s === null ? "…" : `${duration(p.eta_low_s)} – ${duration(p.eta_high_s)}`;
   const took = job.finished_at && job.planned_at ? job.finished_at - job.planned_at : null;
-  const figures = [[p.total === null ? "…" : `${count(p.done + p.finished)} / ${count(p.total)}`, "images"], [took ? rate(p.done / took) : rate(p.rate) || "—", "images per second"], [left, "left"], [duration(p.elapsed_s), "since submission"], [count(p.in_flight), "in work"]];
+  const pace = [took ? rate(p.done / took) : rate(p.rate) || "—", "images per second"];
+  const figures = [[p.total === null ? "…" : `${count(p.done + p.finished)} / ${count(p.total)}`, "images"], pace, ...(ended(job.state) ? [[duration(p.elapsed_s), "from submission to end"]] : [[left, "left"], [duration(p.elapsed_s), "since submission"], [count(p.in_flight), "in work"]])];
   $("figures").replaceChildren(...figures.map(([value, text]) => h("", null, h("strong", null, value), h("span", null, text))));
   const total = p.total || 1;
   $("bar").replaceChildren(...order.filter((s) => p.by_status[s]).map((s) => h(`i.c-${s}`, { style: { width: `${(100 * p.by_status[s]) / total}%` } })), h("i.c-running", { style: { width: `${(100 * (p.finished + p.partial)) / total}%` } }));
@@ -110,7 +111,7 @@ async function load() {
   actions();
   provenance();
   watch();
-  await Promise.all([shards(), failures(), means()]);
+  await Promise.all([shards(), failures(), means()]).finally(whole);
 }
 
 let following = false, last = 0;

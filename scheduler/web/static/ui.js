@@ -97,6 +97,9 @@ export function fill(body, rows) {
   body.replaceChildren(...rows);
 }
 
+// What a page shows appears when all of it is there: piece by piece, each would push the next ones down.
+export const whole = () => { $("whole").hidden = false; };
+
 export function toast(text, bad = false) {
   if ([...$("toasts").children].some((said) => said.textContent === text)) return; // a page that asks every second says it once
   const node = h(`p.toast${bad ? ".bad" : ""}`, null, text);

@@ -1,4 +1,4 @@
-import { $, api, count, duration, empty, every, fill, h, rate, state, told } from "/static/ui.js";
+import { $, api, count, duration, empty, every, fill, h, rate, state, told, whole } from "/static/ui.js";
 
 const about = { explain: "shards of jobs", interactive: "uploads and tests", control: "plans and reports" };
 const work = (w) => h("td", null, w.job_id ? [h("a", { href: `/jobs/${w.job_id}` }, w.job_name || w.job_id), h("small", null, w.shard_id)] : h("span.soft", null, "none"));
@@ -16,6 +16,7 @@ async function load() {
     h("td", null, (w.queues || []).join(", ")), h("td.num", null, `${duration(w.silent_s)} ago`))));
   $("table").hidden = !found.length;
   $("empty").hidden = true;
+  whole();
   if (!found.length) empty("No worker has been heard of", "Start one: ", h("code", null, "gfi worker"), ", or ", h("code", null, "gfi worker --device cuda:0"), ".");
 }
 every(3000, () => told(load));
