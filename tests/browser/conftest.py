@@ -30,7 +30,10 @@ ARGUMENTS = [
 SHIFTS = """
 globalThis.moved = [];
 new PerformanceObserver((seen) => {
-  for (const shift of seen.getEntries()) if (!shift.hadRecentInput) moved.push([shift.value, ...shift.sources.map((s) => s.node?.id || s.node?.className || s.node?.nodeName)]);
+  for (const shift of seen.getEntries()) {
+    const what = shift.sources.map(({ node }) => node?.id || node?.className || node?.nodeName);
+    if (!shift.hadRecentInput) moved.push([shift.value, ...what]);
+  }
 }).observe({ type: "layout-shift", buffered: true });
 """
 
