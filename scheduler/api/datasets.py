@@ -45,12 +45,21 @@ class DatasetOut(BaseModel):
     owner: str
 
 
+class UploadLimits(BaseModel):
+    """Of `POST /v1/uploads`: at most so many images and bytes at once, deleted after so many hours."""
+
+    images: int
+    bytes: int
+    hours: float
+
+
 class DatasetsOut(BaseModel):
     """Where datasets may be read from, and those with a name. No roots: anywhere on this machine."""
 
     roots: list[str]
     buckets: list[str]
     registered: list[DatasetOut]
+    uploads: UploadLimits
 
 
 class PreviewIn(In):
@@ -110,6 +119,9 @@ def list_datasets(here: Here, caller: Reader) -> DatasetsOut:
         roots=[str(root) for root in here.settings.dataset_roots],
         buckets=list(here.settings.dataset_buckets),
         registered=registered,
+        uploads=UploadLimits(
+            images=here.api.max_upload_images, bytes=here.api.max_upload, hours=here.api.upload_hours
+        ),
     )
 
 

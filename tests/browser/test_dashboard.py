@@ -119,6 +119,28 @@ def test_submit_progress_gallery_flag(visit: Visit, site: tuple[str, World]) -> 
     assert "the tripod" in Path(download.value.path()).read_text()
 
 
+def test_photographs_from_this_computer_become_an_interactive_job(
+    visit: Visit, site: tuple[str, World]
+) -> None:
+    url, world = site
+    page = visit.open("/jobs")
+    page.click("#new")
+    page.wait_for_selector("#metrics input")
+    page.set_input_files("[name=photographs]", [world.photographs / name for name in world.names[:2]])
+    expect(page.locator("#preview figure img")).to_have_count(2)
+    assert "deleted after 24 hours" in page.inner_text("#preview")
+    assert page.is_disabled("[name=dataset]")
+    page.fill("#composer [name=name]", "From here")
+    page.click("#composer [type=submit]")
+    page.wait_for_url(f"{url}/jobs/*")
+    job = world.call("GET", f"/v1/jobs/{page.url.rpartition('/')[2]}").json()
+    assert (job["queue"], job["name"], job["config"]["metrics"]) == (
+        "interactive", "From here", ["deletion", "insertion"],
+    )  # fmt: skip
+    uploaded = f"uploads/{job['dataset'].removeprefix('upload:')}/"
+    assert len(list(world.bucket.list(uploaded))) == 2
+
+
 def _cards(page: Any, number: int) -> None:
     # Not wait_for_function: that evaluates a string in the page, which the page's policy forbids.
     expect(page.locator(".card")).to_have_count(number)

@@ -55,7 +55,7 @@ $("more").addEventListener("click", () => { shown += 100; again(); });
 
 const metrics = { deletion: "Deletion", insertion: "Insertion", average_drop: "Average drop", energy_in_box: "Energy in box", pointing: "Pointing", entropy: "Entropy" };
 const form = $("composer");
-let models = [];
+let models = [], limits = null;
 
 async function open() {
   form.hidden = !form.hidden;
@@ -66,6 +66,8 @@ async function open() {
   $("metrics").replaceChildren(...Object.entries(metrics).map(([name, text]) => h("label", null, h("input", { type: "checkbox", name: "metrics", value: name, checked: name === "deletion" || name === "insertion" }), text)));
   const [found, places] = await Promise.all([api("/v1/models"), api("/v1/datasets")]);
   models = found;
+  limits = places.uploads;
+  form.photographs.title = `at most ${limits.images}, ${bytes(limits.bytes)} together`;
   form.model.replaceChildren(...models.map((m) => h("option", { value: m.reference }, m.reference)));
   if (!models.length) refused({ message: "No model is registered.", advice: "gfi models add efficientnet-lite0" });
   $("datasets").replaceChildren(...places.registered.map((d) => h("option", { value: `@${d.name}` }, d.dataset)));
@@ -99,6 +101,34 @@ function asked() {
     body.layers = `${l0 || own.inverted},${l1 || own.weighed.join("+")}`;
   }
   return body;
+}
+
+// Photographs sent from here are a dataset of their own: what is asked of a dataset by its name does not apply.
+function sent() {
+  const files = [...form.photographs.files];
+  form.elements.dataset.disabled = files.length > 0;
+  for (const name of ["estimate-button", "trial-button"]) $(name).hidden = files.length > 0;
+  $("estimate").hidden = $("trial").hidden = true;
+  refused(null);
+  $("preview").classList.toggle("bare", !files.length);
+  $("preview").replaceChildren(h("p.soft", null, files.length ? `${count(files.length)} images · ${bytes(files.reduce((sum, file) => sum + file.size, 0))}; deleted after ${count(limits.hours)} hours` : "Name a dataset to see its first photographs."), ...files.slice(0, 8).map((file) => {
+    const src = URL.createObjectURL(file);
+    const done = () => URL.revokeObjectURL(src);
+    return h("figure", null, h("img", { src, alt: "", onload: done, onerror: (event) => { done(); event.target.replaceWith(h("em", null, "not shown here")); } }), h("figcaption", { title: file.name }, file.name));
+  }));
+  if (!files.length) told(preview);
+}
+
+async function submit() {
+  const files = [...form.photographs.files];
+  if (!files.length) return api("/v1/jobs", { method: "POST", body: asked() });
+  const size = files.reduce((sum, file) => sum + file.size, 0);
+  if (files.length > limits.images || size > limits.bytes) throw new Error(`At most ${limits.images} photographs and ${bytes(limits.bytes)} are taken at once. Put more where the workers can read them and name it as a dataset.`);
+  const data = new FormData();
+  const { dataset, priority, metrics: chosen, ...rest } = asked();
+  for (const [name, value] of Object.entries({ ...rest, metrics: chosen.join(",") })) if (value) data.set(name, value);
+  for (const file of files) data.append("images", file);
+  return api("/v1/uploads", { method: "POST", form: data });
 }
 
 async function preview() {
@@ -148,13 +178,14 @@ if (form) {
   $("close").addEventListener("click", () => told(open));
   form.model.addEventListener("change", () => told(picked));
   form.elements.dataset.addEventListener("change", () => told(preview));
+  form.photographs.addEventListener("change", sent);
   $("estimate-button").addEventListener("click", attempt($("estimate-button"), estimate));
   $("trial-button").addEventListener("click", attempt($("trial-button"), trial));
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     const button = form.querySelector("[type=submit]");
     attempt(button, async () => {
-      const { job } = await api("/v1/jobs", { method: "POST", body: asked() });
+      const { job } = await submit();
       location.assign(`/jobs/${job.id}`);
     })();
   });
