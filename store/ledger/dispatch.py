@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 import sqlalchemy as sa
 
 from store.database import Database, now
+from store.ledger.moves import has_shard
 from store.records import Hint
 from store.tables import JobState, ShardState, control_tasks, in_state, jobs, shards
 
@@ -61,7 +62,8 @@ def _publishable(
     connection: sa.Connection, table: sa.Table, queue: str, room: int, stale: sa.ColumnElement[float]
 ) -> list[Hint]:
     unpublished = sa.or_(table.c.published_at.is_(None), table.c.published_at < stale)
-    waiting = sa.and_(in_state(table, ShardState.PENDING), table.c.not_before <= now(), unpublished)
+    due = sa.and_(table.c.not_before <= now(), unpublished)
+    waiting = sa.and_(in_state(table, ShardState.PENDING), due)
     if table is control_tasks:
         query = sa.select(table.c.id, table.c.job_id).where(waiting).order_by(table.c.created_at).limit(room)
         return [Hint(queue, row.id, row.job_id) for row in connection.execute(query)]
@@ -69,7 +71,7 @@ def _publishable(
     running = (
         sa.select(jobs.c.id)
         .where(in_state(jobs, JobState.RUNNING), ~jobs.c.paused, jobs.c.queue == queue)
-        .where(sa.exists().where(table.c.job_id == jobs.c.id, waiting))
+        .where(has_shard(ShardState.PENDING, due))
         .order_by(jobs.c.priority.desc(), jobs.c.created_at)
         .limit(room)
     )

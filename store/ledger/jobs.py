@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from store.database import Database, now
 from store.errors import Conflict, LimitExceeded, NotFound
-from store.ledger.moves import job_moves, lock_job, shard_moves
+from store.ledger.moves import has_shard, job_moves, lock_job, shard_moves
 from store.records import JSON, Deleted, Finished, JobSpec, Retried, Submitted, digest, new_id
 from store.tables import (
     ACTIVE,
@@ -200,7 +200,7 @@ def finish_jobs(db: Database) -> list[Finished]:
     Counts come from the shards' own counters. With the change of state go a row for the outbox and, where
     there is anything to show, a `report` task.
     """
-    open_shards = sa.exists().where(shards.c.job_id == jobs.c.id, shards.c.state.in_(sorted(OPEN)))
+    open_shards = sa.or_(*map(has_shard, sorted(OPEN)))
     with db.read() as connection:
         query = sa.select(jobs.c.id).where(in_state(jobs, JobState.RUNNING), ~open_shards)
         candidates = connection.execute(query).scalars().all()

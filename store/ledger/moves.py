@@ -5,7 +5,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from store.errors import NotFound
-from store.tables import SHARD_TRANSITIONS, TRANSITIONS, JobState, ShardState, in_state, jobs
+from store.tables import SHARD_TRANSITIONS, TRANSITIONS, JobState, ShardState, in_state, jobs, shards
 
 
 def job_moves(before: JobState | frozenset[JobState], after: JobState) -> sa.ColumnElement[bool]:
@@ -20,6 +20,23 @@ def shard_moves(table: sa.Table, before: ShardState, after: ShardState) -> sa.Co
     """The condition under which a row of `shards` or `control_tasks` may go from `before` to `after`."""
     assert after in SHARD_TRANSITIONS[before], f"{before} → {after} is not a transition"
     return in_state(table, before)
+
+
+def has_shard(state: ShardState, *conditions: sa.ColumnElement[bool]) -> sa.ColumnElement[bool]:
+    """That a row of `jobs` has a shard in this state.
+
+    Asked for as the first one in order, which no plan but the index's can answer cheaply. EXISTS says the same, and
+    where one job owned most of the table PostgreSQL expected any page to hold such a row and read them all for each
+    small job: with 300 of these beside one of 150,000 shards, a claim took 7 s instead of 6 ms.
+    """
+    first = (
+        sa.select(shards.c.start)
+        .where(shards.c.job_id == jobs.c.id, in_state(shards, state), *conditions)
+        .order_by(shards.c.start)
+        .limit(1)
+        .scalar_subquery()
+    )
+    return first.is_not(None)
 
 
 def lock_job(connection: sa.Connection, job_id: str, *, shared: bool = False) -> sa.Row[Any]:

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from store.database import Database, now
 from store.ledger.control import shard_id
-from store.ledger.moves import lock_job, shard_moves
+from store.ledger.moves import has_shard, lock_job, shard_moves
 from store.records import LeaseAnswer, PartRecord, ResultRecord, ShardClaim, new_id
 from store.tables import (
     PRIMARY_METHOD,
@@ -111,11 +111,7 @@ def _candidate_jobs(
     # worker holds nothing when it claims, and would else stay with the big job whose messages fill the queue.
     # (A claim leaves no trace on the job's row, which commits of all workers share a lock on.)
     served = sa.select(sa.func.max(shards.c.done_at)).where(shards.c.job_id == jobs.c.id).scalar_subquery()
-    claimable = sa.exists().where(
-        shards.c.job_id == jobs.c.id,
-        in_state(shards, ShardState.PENDING),
-        shards.c.not_before <= now(),
-    )
+    claimable = has_shard(ShardState.PENDING, shards.c.not_before <= now())
     query = (
         sa.select(jobs.c.id)
         .where(in_state(jobs, JobState.RUNNING), ~jobs.c.paused, jobs.c.queue == queue, claimable)
