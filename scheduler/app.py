@@ -24,7 +24,6 @@ from store import ledger
 from store.broker import CONTROL, make_celery
 from store.database import Database
 from store.errors import StoreError
-from store.hearing import Hearing
 from store.logs import configure_logs
 from store.objects import Bucket
 from store.records import ControlClaim
@@ -35,7 +34,6 @@ settings = Settings.load().require_stack()
 app = make_celery(settings, "gfi-control")
 configure_logs()
 _shutdown = threading.Event()
-hearing = Hearing(app)
 NAME = f"{socket.gethostname()}:{os.getpid()}"
 
 
@@ -47,7 +45,6 @@ def _services() -> control.Services:
 @worker_ready.connect
 def _ready(**_: Any) -> None:
     log.info("control worker ready", worker=NAME)
-    hearing.watch(_shutdown)
 
 
 @worker_shutting_down.connect
@@ -88,11 +85,6 @@ def _renewed(database: Database, claim: ControlClaim) -> Iterator[threading.Even
 @shared_task(name=CONTROL)
 def run_control(task_id: str | None = None) -> str:
     """Claim one control task, preferably `task_id`, and do it. Returns what became of it."""
-    with hearing.busy():
-        return _run_control(task_id)
-
-
-def _run_control(task_id: str | None) -> str:
     if _shutdown.is_set():
         return "stopping"
     here = _services()

@@ -25,7 +25,6 @@ from gfi import __version__
 from store import ledger
 from store.broker import make_celery
 from store.errors import StoreError
-from store.hearing import Hearing
 from store.logs import configure_logs
 from store.settings import Settings
 from workers.services import Services
@@ -33,8 +32,6 @@ from workers.services import Services
 log = structlog.get_logger(__name__)
 configure_logs()
 app = make_celery(Settings.load().require_stack(), "gfi-workers", include=["workers.tasks"])
-
-hearing = Hearing(app)
 
 HEARTBEAT_S = 10.0
 
@@ -56,7 +53,6 @@ def _ready(**_: Any) -> None:
     here = services()
     log.info("worker ready", worker=here.name, device=here.device, version=__version__)
     threading.Thread(target=_report, name="heartbeat", daemon=True).start()
-    hearing.watch(here.shutdown)
 
 
 @worker_shutting_down.connect

@@ -12,7 +12,7 @@ from celery import shared_task
 from store import ledger
 from store.broker import EXPLAIN
 from store.errors import StoreError
-from workers.app import hearing, services
+from workers.app import services
 from workers.shard import REFUSED, explain_shard
 
 log = structlog.get_logger(__name__)
@@ -21,11 +21,6 @@ log = structlog.get_logger(__name__)
 @shared_task(name=EXPLAIN)
 def explain(queue: str, shard_id: str | None = None) -> str:
     """Claim one shard of `queue`, preferably `shard_id`, and explain it. Returns what became of it."""
-    with hearing.busy():
-        return _explain(queue, shard_id)
-
-
-def _explain(queue: str, shard_id: str | None) -> str:
     here = services()
     if here.shutdown.is_set():
         return "stopping"

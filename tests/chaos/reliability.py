@@ -23,7 +23,7 @@ PAGE = here() / "docs" / "reliability.md"
 WHAT = {
     1: "`kill -9` of workers at random, and aimed: right after a claim, during a renewal, between upload and commit, during a commit, after a commit before its answer",
     2: "`kill -9` of three schedulers and of the planning worker, on PostgreSQL and SQLite",
-    3: "Redis killed and restarted with and without its data, `FLUSHALL`, memory full, frozen for longer than a lease",
+    3: "Redis killed and restarted with and without its data, away while every worker ends its shard, `FLUSHALL`, memory full, frozen for longer than a lease",
     4: "PostgreSQL killed (`-9`) and restarted under commits, connections cut, connections swallowed; SQLite locked by another writer for 20 s",
     5: "S3: 500, 503, resets before and after the request was carried out, half-written uploads, bodies damaged both ways, delays, a full disk",
     6: "every message delivered three times, and again after 5 s while a shard takes 30 s",
@@ -122,12 +122,12 @@ What happens when things die, what is promised, what is not, and what was measur
 
 - A power cut of the database's machine: PostgreSQL with its own settings survives it; the embedded stack's SQLite may
   forget the last commits, and these shards are then done again.
+- What only a lost database knew: jobs that were not planned yet, models (`gfi models add` again), schedules, tokens, marks on
+  images, webhooks, the audit. A job that was cancelled or paused comes back paused where images are left.
 - Work in a dead worker's memory. What it had not committed is explained again: at most one shard, which is cut so that
   it takes about a minute.
 - Speed while things are broken. Leases are 90 s by default (10 s in the embedded stack), so a dead worker's shard is
   idle for so long.
-- An instant return after Redis was away. About once in thirty times the message library reconnects and takes no message any
-  more; a worker that notices (after 25 to 30 s of idling beside waiting messages) ends itself and is started again.
 - An image that was being explained in each of several unrelated deaths in a row may still be taken for their cause;
   `gfi retry` tries it again.
 - Objects in the bucket that no job explains are reported by the sweep, never deleted.

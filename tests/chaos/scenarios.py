@@ -176,7 +176,9 @@ def schedulers_killed(world: World, seed: int, full: bool) -> Row:
 
 
 def redis_faults(world: World, seed: int, full: bool) -> Row:
-    """3. Redis killed and restarted with and without its data, frozen for longer than leases, emptied, full."""
+    """3. Redis killed and restarted with and without its data, away for long, frozen for longer than leases, emptied,
+    full.
+    """
     rng = random.Random(seed)
     redis = world.servers.redis
     photographs = world.photographs(5000 if full else 400)
@@ -194,13 +196,21 @@ def redis_faults(world: World, seed: int, full: bool) -> Row:
         with redis.full():
             time.sleep(LEASE_S if full else 1.0)
 
-    faults: list[Callable[[], object]] = [
-        lambda: killed(True), lambda: killed(False), redis.client.flushall, full_memory, frozen,
-    ]  # fmt: skip
     rounds = 4 if full else 1
     with House(world.servers, "postgres", lease_s=_lease(full)) as house:
         house.staff(2, pace={"step_s": 0.1})
         job = house.submit(photographs)
+
+        def away() -> None:
+            house.wait(job, 60, until=lambda progress: progress.in_flight > 0)
+            redis.kill()
+            # Every worker ends its shard, and cannot say that its message is dealt with.
+            house.wait(job, 60, until=lambda progress: not progress.shards["leased"])
+            redis.restart()
+
+        faults: list[Callable[[], object]] = [
+            lambda: killed(True), lambda: killed(False), redis.client.flushall, full_memory, frozen, away,
+        ]  # fmt: skip
         house.wait(job, 60, until=lambda progress: progress.done > 0)
         recoveries = []
         for _ in range(rounds):

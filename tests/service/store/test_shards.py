@@ -358,7 +358,7 @@ def test_hints_never_exceed_the_window_and_come_back_after_a_lease(database: Dat
     claim(database, prefer=first[0].id)
     assert len(ledger.dispatch(database, 8, LEASE)) == 1
     # Redis lost them all: after one lease the same are published again.
-    assert len(ledger.dispatch(database, 8, 0.0)) == 8
+    assert len(ledger.dispatch(database, 8, OVER)) == 8
     ledger.undispatch(database, first[1:4])
     assert len(ledger.dispatch(database, 8, LEASE)) == 3
 
