@@ -14,6 +14,7 @@ from report.colours import MAPS
 from scheduler.api.problems import Refused
 from scheduler.submission import MOST_TOP, JobRequest, request_from
 from store.queries import SORTABLE, Job, Progress
+from store.queries.jobs import RATE_WINDOW_S
 from store.tables import ImageStatus, JobState, ShardState
 
 LARGEST = 2**31 - 1
@@ -106,7 +107,10 @@ class ProgressOut(BaseModel):
         """
         low = high = None
         if progress.eta_s is not None:
-            seen = max(1.0, progress.done + progress.finished + progress.partial)
+            seen = progress.done + progress.finished + progress.partial
+            seen = max(
+                1.0, min(seen, (progress.rate or 0.0) * RATE_WINDOW_S)
+            )  # the rate is of the last minutes
             doubt = min(0.5, 0.05 + 1.0 / seen**0.5)
             low, high = progress.eta_s * (1 - doubt), progress.eta_s * (1 + doubt)
         values = progress.to_json()

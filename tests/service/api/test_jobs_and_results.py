@@ -5,10 +5,14 @@ import io
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
+import pytest
 from PIL import Image
 
+from scheduler.api import drawing
+from scheduler.api.schemas import ProgressOut
 from store import ledger, queries
 from tests.service.api.conftest import DIGEST, MODEL, World, model_record
 
@@ -267,6 +271,36 @@ def test_the_audit_says_who_asked_for_what_with_which_weights(one_world: World) 
         "config_digest": exported["config_digest"], "dataset": f"folder:{one_world.photographs}",
         "model": MODEL, "model_digest": DIGEST,
     }  # fmt: skip
+
+
+def test_the_time_left_is_a_range_that_narrows(one_world: World) -> None:
+    job = one_world.planned(total=400, size=20)
+    doubts = []
+    for _ in range(3):
+        one_world.explain_shard()
+        seen = one_world.call("GET", f"/v1/jobs/{job}").json()["progress"]
+        assert seen["eta_low_s"] < seen["eta_s"] < seen["eta_high_s"]
+        doubts.append((seen["eta_high_s"] - seen["eta_s"]) / seen["eta_s"])
+    assert doubts == sorted(doubts, reverse=True)
+    # A long past says nothing of the present pace: few images in the last minutes are few, whatever was done before.
+    progress = replace(queries.job_progress(one_world.database, job), rate=0.02, eta_s=1000.0)
+    slow = ProgressOut.of(replace(progress, done=1_000_000))
+    assert slow.eta_high_s is not None
+    assert slow.eta_high_s > 1300
+    assert ProgressOut.of(replace(progress, done=1_000_000, rate=100.0)).eta_high_s < 1100  # type: ignore[operator]
+
+
+def test_a_picture_is_drawn_once(one_world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = one_world.explained()
+    drawn = []
+    draw = drawing.overlay_png
+    monkeypatch.setattr(drawing, "overlay_png", lambda *a, **k: drawn.append(k["size"]) or draw(*a, **k))
+    ask = [
+        one_world.call("GET", f"/v1/jobs/{job}/results/1/overlay.png?size={size}")
+        for size in (64, 64, 80, 64)
+    ]
+    assert ask[0].content == ask[1].content == ask[3].content != ask[2].content
+    assert drawn == [64, 80]
 
 
 def test_validate_and_estimate_start_nothing(one_world: World) -> None:

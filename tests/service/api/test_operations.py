@@ -48,6 +48,24 @@ def test_a_stream_tells_progress_until_the_end(one_world: World) -> None:
     assert one_world.call("GET", "/v1/jobs/none/events").status_code == 404
 
 
+def test_streams_are_counted(one_world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = one_world.planned()
+    headers = {"Authorization": f"Bearer {one_world.tokens['read']}"}
+    monkeypatch.setenv("GFI_API_MAX_STREAMS", "2")
+    with serving() as url, httpx.Client(base_url=url, headers=headers) as client:
+        path = f"/v1/jobs/{job}/events"
+
+        def status() -> int:
+            with client.stream("GET", path) as answer:
+                return answer.status_code
+
+        with client.stream("GET", path) as one, client.stream("GET", path) as other:
+            begun = [one.iter_lines(), other.iter_lines()]
+            assert [next(lines) for lines in begun] == ["retry: 2000"] * 2
+            assert status() == 429
+        _until(lambda: status() == 200)  # a reader that went away makes room
+
+
 def _until(true: Callable[[], Any], patience_s: float = 20.0) -> None:
     end = time.monotonic() + patience_s
     while not true():
