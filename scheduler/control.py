@@ -4,6 +4,7 @@ A task that fails for a reason time may heal (the bucket is away) is tried again
 time does not heal (no such directory) ends at once, with the reason in its job.
 """
 
+import contextlib
 import threading
 from dataclasses import dataclass
 
@@ -52,7 +53,8 @@ def perform(services: Services, claim: ControlClaim, stop: threading.Event) -> s
     try:
         return work(services, claim, alive)
     except Interrupted:
-        ledger.release_control(services.database, claim, "its worker was told to stop")
+        with contextlib.suppress(StoreError):  # the lease runs out by itself: same effect, later
+            ledger.release_control(services.database, claim, "its worker was told to stop")
         return "interrupted"
     except (Transient, Unavailable) as error:
         return _failed(services, claim, str(error), retry=True)

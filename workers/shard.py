@@ -82,6 +82,10 @@ def explain_shard(services: Services, claim: ShardClaim) -> str:
         # Refusing this worker, perhaps it alone (its clock is wrong, its keys are old): another may do better.
         _release(services, claim, "store", str(error), transient=True)
         return REFUSED
+    except OSError as error:
+        # This machine's own: its disk is full, it has too many files open. (What the dataset's do is a DatasetError.)
+        _release(services, claim, "machine", str(error), transient=True)
+        return REFUSED
     except OutOfMemory as error:
         return _release(services, claim, "memory", str(error))
     except MethodError as error:

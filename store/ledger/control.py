@@ -9,7 +9,7 @@ is given up its job fails with the reason, a given-up `retry` returns its job to
 costs the report alone.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -334,7 +334,7 @@ def finish_retry(
             return False
         if already:
             return True
-        opened = _reopen(connection, claim.job_id)
+        opened = _reopen(connection, claim.job_id, claim.payload.get("classes", ()))
         if total and manifest_key is not None:
             covered = _insert_shards(connection, claim.job_id, job.generation, manifest_key, shards)
             if covered != total:
@@ -454,19 +454,23 @@ def shard_id(job_id: str, generation: int, start: int) -> str:
     return f"{job_id}-r{generation}-{start}" if generation else f"{job_id}-{start}"
 
 
-def _reopen(connection: sa.Connection, job_id: str) -> int:
-    """failed | cancelled → pending, every such shard of a job. Returns how many."""
+def _reopen(connection: sa.Connection, job_id: str, classes: Sequence[str]) -> int:
+    """failed | cancelled → pending, every such shard of a job; where `classes` are named, of the failed ones those
+    that failed by one of these. Returns how many.
+    """
     opened = 0
     for before in (ShardState.FAILED, ShardState.CANCELLED):
+        asked = shards.c.failure_class.in_(classes) if classes and before is ShardState.FAILED else sa.true()
         changed = connection.execute(
             sa.update(shards)
-            .where(shards.c.job_id == job_id, shard_moves(shards, before, ShardState.PENDING))
+            .where(shards.c.job_id == job_id, shard_moves(shards, before, ShardState.PENDING), asked)
             .values(
                 state=ShardState.PENDING.value,
                 reason=None,
                 failure_class=None,
                 not_before=0.0,
                 published_at=None,
+                convicted=None,
                 deaths=0,
                 unexplained=0,
                 releases=0,

@@ -256,8 +256,8 @@ def retry_job(
     """succeeded | partial | failed | cancelled → planning, for another attempt at part of the job.
 
     A `retry` control task collects the rows whose status is one of `statuses` (and, where `classes` are named,
-    whose error is of one of these: `unreadable`, `missing`, `killer` …) into a new manifest; shards
-    that failed or were cancelled are opened again with it. What the new attempt replaces is kept in
+    whose error is of one of these: `unreadable`, `missing`, `killer` …) into a new manifest; shards that failed (for
+    one of these) or were cancelled are opened again with it. What the new attempt replaces is kept in
     `attempts`. A job that was never planned goes back to queued with a new `plan` task.
     """
     wanted = tuple(sorted(ImageStatus(status).value for status in statuses))

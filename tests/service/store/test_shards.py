@@ -17,11 +17,12 @@ from store.ledger.reaper import (
 )
 from store.ledger.shards import OTHER_RELEASES, TRANSIENT_RELEASES
 from store.records import ResultRecord
-from store.tables import ImageStatus, JobState, pulse, shards
+from store.tables import ControlKind, ImageStatus, JobState, pulse, shards
 from tests.service.store.acting import (
     LEASE,
     OVER,
     claim,
+    claim_task,
     commit,
     die,
     finish_all,
@@ -198,6 +199,32 @@ def test_a_shard_that_makes_no_progress_is_given_up_listed_and_can_be_retried(
     assert queries.get_job(database, job).error == "3 images were given up: the bucket is away"
     (failure,) = queries.failures(database, job)
     assert (failure["status"], failure["error_class"], failure["images"]) == ("failed", "s3", 3)
+
+
+def test_a_retry_by_class_leaves_what_failed_otherwise(database: Database) -> None:
+    job = plan(database, total=6, size=3)
+    for failure_class in ("memory", "internal"):
+        for _ in range(OTHER_RELEASES):
+            held = claim(database)
+            assert ledger.release_shard(database, held, "no", failure_class=failure_class, delay_s=0.0)
+    assert ledger.finish_jobs(database)[0].state is JobState.FAILED
+    ledger.retry_job(database, job, classes=["internal"])
+    task = claim_task(database, ControlKind.RETRY)
+    assert ledger.finish_retry(database, task, manifest_key=None, total=0, shards=[])
+    assert states(database, job) == [(0, 3, "failed"), (3, 6, "pending")]
+    assert commit(database, claim(database))
+    assert ledger.finish_jobs(database)[0].state is JobState.PARTIAL
+
+
+def test_a_conviction_that_nobody_recorded_is_forgotten_by_a_retry(database: Database) -> None:
+    job = plan(database, total=1)
+    outcomes = [die(database, claim(database), in_flight=[0]) for _ in range(DEATHS_ALONE + 1)]
+    assert outcomes[-1] == "convicted"
+    ledger.cancel_job(database, job)
+    ledger.retry_job(database, job)
+    task = claim_task(database, ControlKind.RETRY)
+    assert ledger.finish_retry(database, task, manifest_key=None, total=0, shards=[])
+    assert claim(database).convicted is None
 
 
 def test_a_failure_waits_before_the_next_attempt(database: Database) -> None:
