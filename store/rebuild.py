@@ -9,10 +9,14 @@ whole, name what made them, and an image's mask does not depend on which attempt
 nothing is pending again, and such a job is paused until someone resumes it.
 """
 
+import io
 import json
-from collections.abc import Iterator
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
+
+import pyarrow.parquet as pq
 
 from store import parts
 from store.database import Database
@@ -66,18 +70,28 @@ def _rebuild(db: Database, bucket: Bucket, job: dict[str, Any]) -> Rebuilt:
         )
         longest = max(longest, part.stop - part.start)
     known = {part.key for part in listed}
-    for found in bucket.list(f"parts/{job_id}/"):
-        if found.key in known or (parsed := parse_part_key(found.key)) is None:
-            continue
-        if _generation(parsed[1], job_id):
-            continue  # of a retry that was not finished: its rows still have their first result
-        data = bucket.get(found.key)
+    # By retry: what a later one did must stay current.
+    unlisted = sorted(
+        (_generation(shard_id, job_id), found.key, found)
+        for found in bucket.list(f"parts/{job_id}/")
+        if found.key not in known and (shard_id := _shard_of(found.key)) is not None
+    )
+    latest = max((_generation(part.shard_id, job_id) for part in listed), default=0)
+    for generation, key, found in unlisted:
+        if 0 < generation < latest:
+            continue  # a later retry has gone over its rows
+        data = bucket.get(key)
         try:
             read = parts.read(data, None)
+            listing = _listing(bucket, read, generation, job["manifest"]["count"])
+        except Transient:
+            raise
         except StoreError:
-            continue  # half an upload
-        if (part_ := _unlisted(found, read, parsed, parts.sha256(data), job)) is not None:
-            taken += restore_part(db, part_, 0, read.header.profile, _records(read))
+            continue  # half an upload, or of a retry whose manifest is gone
+        manifest_key = read.header.manifest_key if generation else job["manifest"]["key"]
+        part_ = _unlisted(found, read, parts.sha256(data), listing, manifest_key)
+        if part_ is not None:
+            taken += restore_part(db, part_, generation, read.header.profile, _records(read))
     missing = end_restore(db, job_id, longest or _SHARD)
     return Rebuilt(job_id, job["manifest"]["count"], missing, taken, tuple(lost))
 
@@ -98,25 +112,41 @@ def _generation(shard_id: str, job_id: str) -> int:
     return int(first[1:]) if dash and first.startswith("r") else 0
 
 
+def _shard_of(key: str) -> str | None:
+    parsed = parse_part_key(key)
+    return parsed and parsed[1]
+
+
+def _listing(bucket: Bucket, read: Part, generation: int, count: int) -> Sequence[int]:
+    """The rows that a part's manifest lists: all of the job's, or those that a retry has collected."""
+    if not generation:
+        return range(count)
+    manifest = pq.read_table(io.BytesIO(bucket.get(read.header.manifest_key)), columns=["row"])
+    rows: list[int] = manifest["row"].to_pylist()
+    return rows
+
+
 def _unlisted(
-    found: Object, read: Part, parsed: tuple[str, str, int], sha256: str, job: dict[str, Any]
+    found: Object, read: Part, sha256: str, listing: Sequence[int], manifest_key: str
 ) -> CommittedPart | None:
-    """What the commit of this part would have recorded; None when its rows are no stretch of the manifest."""
+    """What the commit of this part would have recorded; None when its rows are no stretch of its manifest."""
     rows = sorted({row.row for row in read.rows()})
-    if not rows or rows != list(range(rows[0], rows[-1] + 1)) or rows[-1] >= job["manifest"]["count"]:
+    start = bisect_left(listing, rows[0]) if rows else 0
+    stop = start + len(rows)
+    if not rows or rows != [*listing[start:stop]]:
         return None
     return CommittedPart(
         id=new_id(),
-        job_id=parsed[0],
-        shard_id=parsed[1],
-        fence=parsed[2],
+        job_id=read.header.job_id,
+        shard_id=read.header.shard_id,
+        fence=read.header.fence,
         key=found.key,
         sha256=sha256,
         bytes=found.size,
         rows=len(read),
-        manifest_key=job["manifest"]["key"],
-        start=rows[0],
-        stop=rows[-1] + 1,
+        manifest_key=manifest_key,
+        start=start,
+        stop=stop,
         created_at=found.modified,
     )
 

@@ -1,10 +1,13 @@
 """A lost database: jobs come back from the bucket, on SQLite and PostgreSQL, with a real S3 server."""
 
+import io
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from cli.servers import Server
@@ -64,6 +67,7 @@ def upload(
         align_corners=False,
         input_size=(8, 8),
         code_version="0",
+        manifest_key=held.manifest_key,
     )
     packed = [
         PartRow(
@@ -162,6 +166,32 @@ def test_an_unfinished_job_keeps_what_was_computed_and_waits_for_a_person(
     finish_all(empty)
     assert ledger.finish_jobs(empty)[0].state is JobState.SUCCEEDED
     assert recorded(empty, job) == dict.fromkeys(range(20), "ok")
+
+
+def test_a_retry_that_was_not_finished_keeps_what_it_computed(
+    database: Database, empty: Database, bucket: Bucket
+) -> None:
+    job = plan(database, total=10, size=10)
+    work(database, bucket, claim(database), ImageStatus.ERROR, range(10), 10)
+    ledger.finish_jobs(database)
+    write_down(database, bucket, job)
+    ledger.retry_job(database, job)
+    task = claim_task(database, ControlKind.RETRY)
+    again = [1, 3, 5, 8]
+    listed = io.BytesIO()
+    pq.write_table(pa.table({"row": again}), listed)
+    bucket.put("r1", listed.getvalue())
+    assert ledger.finish_retry(database, task, manifest_key="r1", total=4, shards=[(0, 2), (2, 4)])
+    claim(database)
+    work(database, bucket, claim(database), ImageStatus.OK, [5, 8], 4)
+
+    (rebuilt,) = rebuild(empty, bucket)
+    assert (rebuilt.missing, rebuilt.parts) == (0, 2)
+    assert recorded(empty, job) == dict.fromkeys(range(10), "error") | {5: "ok", 8: "ok"}
+    assert ledger.finish_jobs(empty)[0].state is JobState.PARTIAL
+    # The next retry is another one: nothing of it can be mistaken for this one's.
+    ledger.retry_job(empty, job)
+    assert claim_task(empty, ControlKind.RETRY).generation == 2
 
 
 def test_a_part_that_is_gone_or_damaged_is_done_again(
