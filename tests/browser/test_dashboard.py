@@ -107,6 +107,13 @@ def test_submit_progress_gallery_flag(visit: Visit, site: tuple[str, World]) -> 
     page.locator("#grid").press("Enter")
     page.wait_for_selector("dialog[open]")
     assert page.inner_text("#place") == "2 of 10"
+    expect(page.locator("#viewer-close")).to_be_focused()  # Enter opens and Enter closes
+    page.click("#after")
+    expect(page.locator("#place")).to_have_text("3 of 10")
+    page.keyboard.press("ArrowLeft")
+    expect(page.locator("#place")).to_have_text("2 of 10")
+    page.locator("#viewer-opacity").fill("30")
+    expect(page.locator("#opacity-value")).to_have_text("30 %")
     page.fill("#flag-note", "the tripod, not the man")
     page.click("#flag-form [type=submit]")
     page.wait_for_selector(".mark", state="attached")
@@ -219,6 +226,20 @@ def _until(page: Any, true: Callable[[], bool], patience_s: float = 10.0) -> Non
     while not true():
         assert time.monotonic() < end, "it never came true"
         page.wait_for_timeout(20)
+
+
+def test_an_answer_that_comes_late_replaces_no_newer_one(visit: Visit, site: tuple[str, World]) -> None:
+    page = visit.open("/jobs")
+    page.wait_for_selector("#jobs td")
+    held: list[Any] = []
+    page.route("**/v1/jobs?limit=50", lambda route: held.append(route))
+    _until(page, lambda: len(held) == 1)  # the list is read again every two seconds
+    page.fill("#search", "By class")
+    expect(page.locator("#jobs tbody tr")).to_have_count(1)
+    with page.expect_response("**/v1/jobs?limit=50"):
+        held.pop().continue_()
+    _frames(page)
+    assert page.locator("#jobs tbody tr").count() == 1
 
 
 def _frames(page: Any) -> None:

@@ -2,7 +2,7 @@ import { $, api, bytes, count, decimal, duration, empty, every, h, later, may, r
 
 const rows = new Map();
 const headings = [...$("jobs").tHead.rows[0].cells].map((cell) => cell.textContent);
-let shown = 50;
+let shown = 50, asking = 0;
 
 function row(job) {
   const p = job.progress;
@@ -36,7 +36,9 @@ async function load() {
   const query = new URLSearchParams({ limit: Math.min(1000, shown) });
   if ($("state").value) query.set("state", $("state").value);
   if ($("search").value.trim()) query.set("search", $("search").value.trim());
+  const mine = (asking += 1);
   const page = await api(`/v1/jobs?${query}`);
+  if (mine !== asking) return; // another filter was chosen meanwhile
   const body = document.querySelector("#jobs tbody");
   const wanted = page.items.map(row);
   if (wanted.length !== body.children.length || wanted.some((node, i) => node !== body.children[i])) body.replaceChildren(...wanted);
@@ -83,6 +85,7 @@ async function picked() {
   const names = Object.keys(model.presets).filter((name) => !model.presets[name].error);
   form.preset.replaceChildren(...names.map((name) => h("option", { value: name, selected: name === model.default_preset }, name)));
   const layers = await api(`/v1/models/${encodeURIComponent(model.reference)}/layers`);
+  if (form.model.value !== model.reference) return;
   const spatial = layers.filter((l) => l.tokens || l.shape.length >= 3);
   for (const select of [form.inverted, form.weighed]) select.replaceChildren(h("option", { value: "" }, "the preset's"), ...spatial.map((l) => h("option", { value: l.tokens ? `${l.name}:tokens` : l.name }, `${l.name} · ${l.type} ${l.shape.slice(-3).join("×")}`)));
 }
@@ -136,6 +139,7 @@ async function preview() {
   if (!dataset) return;
   try {
     const seen = await api("/v1/datasets/preview", { method: "POST", body: { dataset, limit: 8 } });
+    if (form.elements.dataset.value.trim() !== dataset || form.photographs.files.length) return;
     refused(null);
     const text = `${seen.complete ? "" : "At least "}${count(seen.images)} images · ${seen.kind}`;
     $("preview").classList.remove("bare");
