@@ -51,7 +51,7 @@ def estimate(database: Database, settings: Settings, config: JSON, source: Sourc
     images, complete = count(source)
     key = work_digest(config)
     rate = queries.measured_rate(database, key)
-    size = shard_size(rate, settings.shard_seconds, config.get("batch"))
+    size = shard_size(images, rate, settings.shard_seconds, config.get("batch"))
     with database.read() as connection:
         known = connection.execute(
             sa.select(rates.c.device_kind, rates.c.images_per_s).where(rates.c.digest == key)

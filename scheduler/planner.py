@@ -12,6 +12,7 @@ wakes in the middle of an upload would else exchange the manifest under the work
 """
 
 import json
+import math
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -34,6 +35,8 @@ Thing = TypeVar("Thing")
 # too short costs a claim and a part each.
 FIRST_SHARD = 64
 LARGEST_SHARD = 4096
+MOST_SHARDS = 200_000
+"""Of one job; of a larger one the shards are larger. What the ledger is measured with has 150,000 (test_scale)."""
 
 
 def shard_bounds(total: int, size: int) -> Iterator[tuple[int, int]]:
@@ -42,11 +45,11 @@ def shard_bounds(total: int, size: int) -> Iterator[tuple[int, int]]:
         yield start, min(start + size, total)
 
 
-def shard_size(images_per_s: float | None, seconds: float, batch: int | None) -> int:
-    """Images a worker explains in about `seconds`, a whole number of batches."""
+def shard_size(images: int, images_per_s: float | None, seconds: float, batch: int | None) -> int:
+    """How many of the images a worker explains in about `seconds`, a whole number of batches."""
     batch = batch or 8
     wanted = FIRST_SHARD if not images_per_s else min(LARGEST_SHARD, images_per_s * seconds)
-    return max(batch, round(wanted / batch) * batch)
+    return batch * max(1, round(wanted / batch), math.ceil(images / (MOST_SHARDS * batch)))
 
 
 def plan(services: "Services", claim: ControlClaim, alive: Callable[[], None]) -> str:
@@ -91,7 +94,7 @@ def plan(services: "Services", claim: ControlClaim, alive: Callable[[], None]) -
     alive()
     manifest = job["manifest"]
     rate = queries.measured_rate(services.database, work_digest(config))
-    size = shard_size(rate, settings.shard_seconds, config.get("batch"))
+    size = shard_size(manifest["count"], rate, settings.shard_seconds, config.get("batch"))
     planned = ledger.finish_planning(
         services.database,
         claim,
@@ -139,7 +142,7 @@ def plan_retry(services: "Services", claim: ControlClaim, alive: Callable[[], No
             alive()
             services.bucket.put(key, part)
         rate = queries.measured_rate(services.database, work_digest(claim.config))
-        size = shard_size(rate, services.settings.shard_seconds, claim.config.get("batch"))
+        size = shard_size(len(rows), rate, services.settings.shard_seconds, claim.config.get("batch"))
     planned = ledger.finish_retry(
         services.database, claim, manifest_key=key, total=len(rows), shards=shard_bounds(len(rows), size)
     )

@@ -22,7 +22,7 @@ PAGE = here() / "docs" / "reliability.md"
 
 WHAT = {
     1: "`kill -9` of workers at random, and aimed: right after a claim, during a renewal, between upload and commit, during a commit, after a commit before its answer",
-    2: "`kill -9` of three schedulers and of the planning worker, on PostgreSQL and SQLite",
+    2: "`kill -9` of three schedulers and of the planning worker, also while a retry is planned and a job is paused, on PostgreSQL and SQLite",
     3: "Redis killed and restarted with and without its data, away while every worker ends its shard, `FLUSHALL`, memory full, frozen for longer than a lease",
     4: "PostgreSQL killed (`-9`) and restarted under commits, connections cut, connections swallowed; SQLite locked by another writer for 20 s",
     5: "S3: 500, 503, resets before and after the request was carried out, half-written uploads, bodies damaged both ways, delays, a full disk",

@@ -16,7 +16,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from store import queries
+from store import ledger, queries
+from store.errors import Conflict
+from store.tables import ImageStatus, JobState
 from tests.chaos.fake import AIMS, PLANNING
 from tests.chaos.house import LEASE_S, House, Resident, gfi
 from tests.chaos.photographs import Photographs, make
@@ -145,7 +147,9 @@ def workers_killed(world: World, seed: int, full: bool) -> Row:
 
 
 def schedulers_killed(world: World, seed: int, full: bool) -> Row:
-    """2. `kill -9` of schedulers, three of them at once, and of the planning worker; on both databases."""
+    """2. `kill -9` of schedulers, three of them at once, and of the planning worker, in a retry and a pause as well; on
+    both databases.
+    """
     rng = random.Random(seed)
     verdicts, kills = [], 0
     recoveries: dict[str, list[float]] = {"control": [], "scheduler": []}
@@ -164,6 +168,9 @@ def schedulers_killed(world: World, seed: int, full: bool) -> Row:
                             house.kill(head)
                     house.wait(job, 120)
                     verdicts.append(verify(house, job, photographs, world.undisturbed))
+                    if number % 5 == 1:
+                        _all_again(house, job)
+                        verdicts.append(verify(house, job, photographs, world.undisturbed))
             kills += house.kills + house.suicides
             for role, seconds in recoveries.items():
                 seconds += house.recoveries.by_role[role]
@@ -173,6 +180,25 @@ def schedulers_killed(world: World, seed: int, full: bool) -> Row:
         for what, role in (("planning", "control"), ("ticks", "scheduler"))
     )
     return row(2, seed, verdicts, kills, recoveries["control"], detail)
+
+
+def _all_again(house: House, job: str) -> None:
+    """A retry of every image, paused as soon as it is asked for, while everybody is being killed."""
+    ledger.retry_job(house.database, job, list(ImageStatus))
+    with contextlib.suppress(Conflict):  # on a slow machine it may have ended again before this line
+        ledger.pause_job(house.database, job)
+        house.eventually(
+            lambda: queries.get_job(house.database, job).state is JobState.RUNNING, 60, "the retry is planned"
+        )
+        house.eventually(lambda: not house.progress(job).shards["leased"], 60, "the workers let go")
+        before = house.progress(job).shards
+        time.sleep(1.0)
+        assert house.progress(job).shards == before, "a pause holds"
+        ledger.resume_job(house.database, job)
+    house.wait(job, 120)
+    images = range(queries.get_job(house.database, job).total or 0)
+    kept = {len(queries.earlier_results(house.database, job, row)) for row in images}
+    assert kept == {1}, "history keeps what was replaced, once"
 
 
 def redis_faults(world: World, seed: int, full: bool) -> Row:

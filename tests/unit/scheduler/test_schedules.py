@@ -39,7 +39,16 @@ def test_a_night_with_two_half_past_twos_or_none_fires_once(day: str, instants: 
 
 def test_shards_cover_every_row_once_and_are_whole_batches() -> None:
     assert list(shard_bounds(10, 4)) == [(0, 4), (4, 8), (8, 10)]
-    assert shard_size(None, 60, 8) == 64
-    assert shard_size(1.0, 60, 8) == 64
-    assert shard_size(0.01, 60, 8) == 8
-    assert shard_size(1e6, 60, 8) == 4096
+    assert shard_size(1000, None, 60, 8) == 64
+    assert shard_size(1000, 1.0, 60, 8) == 64
+    assert shard_size(1000, 0.01, 60, 8) == 8
+    assert shard_size(1000, 1e6, 60, 8) == 4096
+
+
+def test_a_job_of_ten_million_slow_images_is_not_cut_into_more_shards_than_the_ledger_is_measured_with() -> (
+    None
+):
+    for batch in (1, 8):
+        size = shard_size(10_000_000, 0.01, 60, batch)
+        assert size % batch == 0
+        assert 150_000 < 10_000_000 / size <= 200_000
