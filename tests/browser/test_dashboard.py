@@ -132,7 +132,7 @@ def test_photographs_from_this_computer_become_an_interactive_job(
     url, world = site
     page = visit.open("/jobs")
     page.click("#new")
-    page.wait_for_selector("#metrics input")
+    expect(page.locator("[name=photographs]")).to_be_enabled()
     page.set_input_files("[name=photographs]", [world.photographs / name for name in world.names[:2]])
     expect(page.locator("#preview figure img")).to_have_count(2)
     assert "deleted after 24 hours" in page.inner_text("#preview")

@@ -69,6 +69,7 @@ async function open() {
   const [found, places] = await Promise.all([api("/v1/models"), api("/v1/datasets")]);
   models = found;
   limits = places.uploads;
+  form.photographs.disabled = false;
   form.photographs.title = `at most ${limits.images}, ${bytes(limits.bytes)} together`;
   form.model.replaceChildren(...models.map((m) => h("option", { value: m.reference }, m.reference)));
   if (!models.length) refused({ message: "No model is registered.", advice: "gfi models add efficientnet-lite0" });
