@@ -4,6 +4,7 @@ Each command parses, calls one function of another room and prints. Other rooms 
 `gfi --help` answers at once, and only what needs torch waits for it.
 """
 
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -74,6 +75,8 @@ def explain_error(error: Exception) -> str | None:
         return str(error)
     if isinstance(error, OSError) and error.filename:
         return f"{error.filename}: {error.strerror}"
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"{error.strerror}: the place this was to be written to is full"
     return None
 
 

@@ -21,6 +21,7 @@ import contextlib
 import json
 import os
 import secrets
+import shutil
 import signal
 import subprocess
 import sys
@@ -307,6 +308,10 @@ def run_foreground(stack: Stack, ready: Callable[[], None]) -> None:
                 stack.stop()
 
 
+def _room(home: Path) -> str:
+    return f"{home} has {shutil.disk_usage(home).free >> 20} MiB free"
+
+
 def run_background(home: Path, workers: int, timeout: float = 120.0) -> None:
     """Start `gfi up` detached from this terminal; returns when it is ready. Raises CommandError with its last words."""
     if running_stack(home) is not None:
@@ -325,7 +330,8 @@ def run_background(home: Path, workers: int, timeout: float = 120.0) -> None:
     deadline = time.monotonic() + timeout
     while not (home / "children.json").exists():
         if process.poll() is not None or time.monotonic() > deadline:
-            raise CommandError(f"the stack did not start:\n{log.read_text(errors='replace').strip()}")
+            said = log.read_text(errors="replace").strip()
+            raise CommandError(f"the stack did not start:\n{said or f'its log is empty too; {_room(home)}'}")
         time.sleep(0.1)
 
 

@@ -32,9 +32,10 @@ from store.errors import StoreError, Transient, one_line
 
 BUSY_TIMEOUT_S = 30.0
 _READ = "gfi_read"
-# PostgreSQL: serialization failure, deadlock, lock not available, shutdowns, cannot connect now,
-# too many connections, connection exceptions; read_only appears during a failover; ended while frozen.
-_TRANSIENT_STATES = ("40001", "40P01", "55P03", "57P01", "57P02", "57P03", "53300", "25006", "25P03")
+# PostgreSQL: serialization failure, deadlock, lock not available, shutdowns, cannot connect now; read_only appears
+# during a failover; ended while frozen. And two classes: connection exceptions, and what it lacks (disk, memory, slots).
+_TRANSIENT_STATES = ("40001", "40P01", "55P03", "57P01", "57P02", "57P03", "25006", "25P03")
+_TRANSIENT_CLASSES = ("08", "53")
 
 
 # A server that vanished without a word (a cable, a partition) is noticed in half a minute, not in two hours.
@@ -281,11 +282,11 @@ def _is_transient(error: DBAPIError) -> bool:
         return True
     state = getattr(error.orig, "sqlstate", None)
     if state is not None:
-        return state in _TRANSIENT_STATES or state.startswith("08")
+        return state in _TRANSIENT_STATES or state.startswith(_TRANSIENT_CLASSES)
     if not isinstance(error, OperationalError):
         return False
     # Without an SQLSTATE PostgreSQL never answered; SQLite says in words what it means.
     reason = str(error.orig)
     if "psycopg" in type(error.orig).__module__:
         return "password" not in reason and "does not exist" not in reason
-    return "locked" in reason or "busy" in reason
+    return any(word in reason for word in ("locked", "busy", "disk is full"))

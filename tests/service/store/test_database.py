@@ -130,6 +130,18 @@ def test_a_database_locked_for_long_is_transient(tmp_path: Path, monkeypatch: py
     db.dispose()
 
 
+def test_a_full_disk_is_transient(tmp_path: Path) -> None:
+    db = Database(f"sqlite:///{tmp_path / 'gfi.db'}")
+    upgrade(db)
+    with db.read() as connection:
+        pages = connection.exec_driver_sql("PRAGMA page_count").scalar()
+    sa.event.listen(db.engine, "connect", lambda raw, _: raw.execute(f"PRAGMA max_page_count = {pages}"))
+    db.dispose()
+    with pytest.raises(Transient, match="disk is full"):
+        ledger.audited(db, "someone", "something", None, {"long": "x" * 100_000})
+    db.dispose()
+
+
 def test_a_cut_connection_is_transient_and_the_next_call_works(postgres: Postgres) -> None:
     url = postgres.create()
     db = Database(url)
