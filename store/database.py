@@ -33,7 +33,7 @@ from store.errors import StoreError, Transient, one_line
 BUSY_TIMEOUT_S = 30.0
 _READ = "gfi_read"
 # PostgreSQL: serialization failure, deadlock, lock not available, shutdowns, cannot connect now; read_only appears
-# during a failover; ended while frozen. And two classes: connection exceptions, and what it lacks (disk, memory, slots).
+# during a failover; ended while frozen. And two classes: connection exceptions, and what it lacks (disk, memory).
 _TRANSIENT_STATES = ("40001", "40P01", "55P03", "57P01", "57P02", "57P03", "25006", "25P03")
 _TRANSIENT_CLASSES = ("08", "53")
 
