@@ -38,6 +38,7 @@ _ABSENT = {"NoSuchKey", "404", "NotFound"}
 _CLOCK = {"RequestTimeTooSkewed", "RequestExpired"}
 _EXISTS = {"PreconditionFailed", "412"}
 _BUSY = {"ConditionalRequestConflict", "409"}
+_UNCONDITIONAL = {"NotImplemented"}  # a store that does not know If-None-Match
 _TRANSIENT = {
     "InternalError",
     "OperationAborted",
@@ -161,7 +162,12 @@ class Bucket:
                 if _code(error) in _BUSY and attempt < _CONFLICTS - 1:
                     time.sleep(0.1 * 2**attempt)
                     continue
-                if _code(error) in _EXISTS:
+                unconditional = if_none_match and _code(error) in _UNCONDITIONAL
+                if unconditional and self.head(key) is None:
+                    return self.put(
+                        key, data, content_type
+                    )  # nothing then guards against another's at this moment
+                if unconditional or _code(error) in _EXISTS:
                     raise Exists(f"{self.place}/{key} exists already") from None
                 self._fail(error, key)
         raise AssertionError("unreachable")

@@ -7,9 +7,11 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import botocore.auth
 import pytest
+from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 
 from cli.servers import Server, free_port
 from store.errors import NotFound, StoreError, Transient
@@ -75,6 +77,21 @@ def test_only_one_of_many_conditional_writers_wins(bucket: Bucket) -> None:
         won = list(pool.map(write, range(6)))
     assert sum(won) == 1
     assert bucket.get("once") == str(won.index(True)).encode()
+
+
+def test_where_the_store_knows_no_condition_what_is_there_is_kept_all_the_same(bucket: Bucket) -> None:
+    def refuse(request: AWSPreparedRequest, **_: object) -> AWSResponse | None:
+        """As stores answer that know a part of S3 only."""
+        if "If-None-Match" not in request.headers:
+            return None
+        said = b"<Error><Code>NotImplemented</Code><Message>A header you provided</Message></Error>"
+        return AWSResponse(request.url, 501, {}, SimpleNamespace(stream=lambda **_: iter([said])))
+
+    bucket.client.meta.events.register("before-send.s3.PutObject", refuse)
+    bucket.put("kept", b"first", if_none_match=True)
+    with pytest.raises(Exists):
+        bucket.put("kept", b"second", if_none_match=True)
+    assert bucket.get("kept") == b"first"
 
 
 def test_a_body_damaged_on_the_way_is_refused(bucket: Bucket) -> None:
