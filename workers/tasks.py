@@ -17,6 +17,10 @@ from workers.shard import REFUSED, explain_shard
 
 log = structlog.get_logger(__name__)
 
+NOTHING_DUE_S = 0.5
+"""Pause after a hint that was of no use, as all are to an idle worker beside jobs of another kind of device: those who
+can use them get them first."""
+
 
 @shared_task(name=EXPLAIN)
 def explain(queue: str, shard_id: str | None = None) -> str:
@@ -38,6 +42,7 @@ def explain(queue: str, shard_id: str | None = None) -> str:
         log.warning("no claim", reason=str(error))
         return "no claim"
     if claim is None:
+        here.shutdown.wait(NOTHING_DUE_S)
         return "nothing due"
     structlog.contextvars.bind_contextvars(job=claim.job_id, shard=claim.shard_id, fence=claim.fence)
     started = time.monotonic()

@@ -64,13 +64,8 @@ def claim_shard(
             if row is None:
                 continue  # others hold locks on all that was left of this job
             if prefer is not None and row.id != prefer and row.published_at is None:
-                # This worker consumed the message of another shard: that one has none in Redis any more.
-                # (Had the claimed one its own message, that would now stand for the preferred one.)
-                connection.execute(
-                    sa.update(shards)
-                    .where(shards.c.id == prefer, in_state(shards, ShardState.PENDING))
-                    .values(published_at=None)
-                )
+                # Had the claimed one a message of its own, that would now stand for the preferred one.
+                _unpublish(connection, prefer)
             frozen = (
                 jobs.c.config,
                 jobs.c.model,
@@ -95,7 +90,18 @@ def claim_shard(
                 profile=job.profile,
                 manifest_digest=job.manifest_digest if row.manifest_key == job.manifest_key else None,
             )
+        if prefer is not None:
+            _unpublish(connection, prefer)  # not for this worker, perhaps for one with another kind of device
     return None
+
+
+def _unpublish(connection: sa.Connection, shard_id: str) -> None:
+    """A waiting shard's message was spent on nothing, or on another: it has none in Redis any more."""
+    connection.execute(
+        sa.update(shards)
+        .where(shards.c.id == shard_id, in_state(shards, ShardState.PENDING))
+        .values(published_at=None)
+    )
 
 
 def _candidate_jobs(

@@ -79,6 +79,10 @@ def test_a_job_frozen_to_one_kind_of_device_waits_for_it(database: Database) -> 
     job = plan(database)
     ledger.freeze_profile(database, job, {"batch": 8}, "cuda:H200")
     assert ledger.claim_shard(database, "w", "explain", LEASE, device_kind="cpu") is None
+    (hint, *_) = hints = ledger.dispatch(database, 10, LEASE)
+    assert ledger.claim_shard(database, "w", "explain", LEASE, prefer=hint.id, device_kind="cpu") is None
+    assert ledger.dispatch(database, 10, LEASE) == [hint], "the wrong worker took its message"
+    assert len(hints) > 1
     assert claim(database, device_kind="cuda:H200").profile == {"batch": 8}
 
 
