@@ -30,7 +30,9 @@ log = structlog.get_logger(__name__)
 
 # While Redis is away the tick still reaps and finishes; it tries to publish again after this long.
 REDIS_PAUSE_S = 2.0
-LIST_PAUSE_S = 30.0
+CHORES_PAUSE_S = 30.0
+FORGET_WORKERS_S = 86_400.0
+"""A worker not heard of for so long is no news any more."""
 
 
 class Scheduler:
@@ -41,11 +43,11 @@ class Scheduler:
         self._database = database
         self._celery = celery
         self._publish_after = 0.0
-        self._list_after = 0.0
+        self._chores_after = 0.0
 
     def tick(self) -> None:
         """One round. Raises Transient when the database is away; a step that fails otherwise spares the others."""
-        for step in (self._fire, self._reap, self._finish, self._list, self._dispatch):
+        for step in (self._fire, self._reap, self._finish, self._chores, self._dispatch):
             try:
                 step()
             except Transient:
@@ -66,11 +68,12 @@ class Scheduler:
         for finished in ledger.finish_jobs(self._database):
             log.info("job finished", job=finished.job_id, state=str(finished.state))
 
-    def _list(self) -> None:
-        if time.monotonic() < self._list_after:
-            return  # parts are counted for it, which takes a moment once there are a million
-        self._list_after = time.monotonic() + LIST_PAUSE_S
+    def _chores(self) -> None:
+        if time.monotonic() < self._chores_after:
+            return  # parts are counted for one, which takes a moment once there are a million
+        self._chores_after = time.monotonic() + CHORES_PAUSE_S
         ledger.request_lists(self._database)
+        ledger.forget_workers(self._database, FORGET_WORKERS_S)
 
     def _dispatch(self) -> None:
         if time.monotonic() < self._publish_after:
