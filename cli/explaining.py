@@ -206,7 +206,7 @@ def _shrunk(
 
 def _batch(asked: int | None, explanations: int) -> int | None:
     """What was asked; else one or two photographs do not pay for a padded batch, and more take what fits."""
-    return asked or (explanations if explanations < 4 else None)
+    return asked or (explanations if explanations <= 2 else None)
 
 
 def _stems(photos: Sequence[Path]) -> list[str]:

@@ -24,7 +24,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from gfi import architectures, imagenet, layer_names, layers, preprocess, registry
+from gfi import architectures, imagenet, layer_names, layers, preprocess, registry, rows
 from gfi.errors import MethodError
 from gfi.layer_names import Layers
 from gfi.preprocess import Prepared, Preprocess
@@ -59,7 +59,7 @@ class Classifier:
         """f from the network's outputs (N, K): each row's classes in [0, 1]."""
         if self.output == "softmax":
             return outputs.softmax(1)
-        return outputs.sigmoid() if self.output == "sigmoid" else outputs
+        return rows.by_row(torch.sigmoid, outputs) if self.output == "sigmoid" else outputs
 
     def prepare(
         self, rgb: NDArray[np.uint8], recipe: Recipe, scale: tuple[float, float] = (1.0, 1.0)

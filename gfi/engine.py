@@ -40,6 +40,7 @@ from gfi.memory import fitting_batch
 from gfi.network import Network
 from gfi.preprocess import Prepared
 from gfi.recipes import Recipe
+from gfi.rows import whole_batch
 
 Status = Literal["ok", "empty", "full", "constant", "nonfinite", "target_lost", "not_settled"]
 
@@ -104,7 +105,7 @@ class Explanation:
     grid: NDArray[np.float32]
     """(h, w), scaled; `interpolation.draw(grid, input size, recipe.align_corners)` is the mask in [0, 1]."""
     iterations: int
-    """Updates behind the mask: fewer than the recipe's where the image froze."""
+    """Steps behind the mask: fewer than the recipe's where the image settled or froze."""
     status: Status
     area: float
     """Mean of the mask over the input, in [0, 1]."""
@@ -135,9 +136,9 @@ class Engine:
         batch: int | None = None,
         dtype: torch.dtype = torch.float32,
     ) -> None:
-        """layers: replaces the network's own choice. batch: images optimised together, at least 1; None takes
-        what the device's free memory allows (`gfi.memory`), and `profile` says what that was. dtype: float32,
-        float64, or bfloat16, in which the network alone then computes.
+        """layers: replaces the network's own choice. batch: images optimised together, at least 1, made a
+        `whole_batch`; None takes what the device's free memory allows (`gfi.memory`). `profile` says what it is.
+        dtype: float32, float64, or bfloat16, in which the network alone then computes.
         """
         if dtype not in DTYPES.values():
             raise MethodError(f"{dtype} is no precision of the optimiser; it has {', '.join(DTYPES)}")
@@ -146,7 +147,7 @@ class Engine:
         self.device = _device(device)
         self.classifier = classifier
         self.recipe = recipe
-        self.batch = batch or 1
+        self.batch = whole_batch(batch or 1)
         self.dtype = dtype
         self.chosen = Chosen(layers, "given") if layers else classifier.chosen(recipe)
         with self._memory():

@@ -39,7 +39,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from gfi import masks
+from gfi import masks, rows
 from gfi.adam import Adam
 from gfi.descent import Relative
 from gfi.masks import Mask, Upsampling
@@ -70,7 +70,7 @@ class Outcome(NamedTuple):
     area: Tensor
     """(B,): the mask's mean over the input."""
     iterations: Tensor
-    """(B,) long: updates behind `omega`."""
+    """(B,) long: steps behind `omega`."""
     fate: Tensor
     """(B,) long, a `Fate`."""
     has_mask: Tensor
@@ -198,7 +198,7 @@ class Inversion:
     @property
     def updates(self) -> Tensor:
         """Steps of each row that the search's state stems from, (B,)."""
-        return self.count if self.first_stage or self.recipe.one_adam else self._turn
+        return self.count if self.first_stage or self.recipe.one_adam else self._since
 
     def map(self, omega: Tensor) -> Tensor:
         """g of every row, (B, h, w), from weights (B, K)  (Eq. 6), on top of the prior where there is one."""
@@ -224,7 +224,7 @@ class Inversion:
         return grid / torch.where(largest > 0, largest, torch.ones_like(largest))
 
     def step(self) -> None:
-        """One update of every live row."""
+        """One update of every live row; of `tuned`, a question, and an update where a turn of them ends."""
         first_stage = self.first_stage
 
         with torch.enable_grad():
@@ -267,15 +267,15 @@ class Inversion:
 
     def _contrast(self, omega: Tensor) -> Tensor:
         """−log(f_c(Φ) + ε f_c(x)) + λ log(f_c(Φ_bg) + ε f_c(x)) at the level whose turn it is, (B,)."""
-        area = self._levels[self._turn // len(self.fills) % len(self._levels)]
+        area = self._levels[self._since // len(self.fills) % len(self._levels)]
         part = masks.threshold(self.map(omega), self.upsample, area, self.recipe.softness)
         kept, removed = self._halves(part, self._fill_in_turn())
         least = self.recipe.floor * self.probability
-        kept, removed = (masks.by_row(torch.log, share + least) for share in (kept, removed))
+        kept, removed = (rows.by_row(torch.log, share + least) for share in (kept, removed))
         return self.recipe.lambda_ * removed - kept
 
     @property
-    def _turn(self) -> Tensor:
+    def _since(self) -> Tensor:
         """Steps of stage 2 before this one, (B,)."""
         return self.count - self.recipe.steps_inversion
 
@@ -283,7 +283,7 @@ class Inversion:
         if len(self.fills) == 1:
             return self.fills[0]
         first, second = self.fills
-        return torch.where((self._turn % 2 == 0).view(-1, 1, 1, 1), first, second)
+        return torch.where((self._since % 2 == 0).view(-1, 1, 1, 1), first, second)
 
     def _halves(self, mask: Tensor, fill: Tensor) -> tuple[Tensor, Tensor]:
         """f_c(Φ) and f_c(Φ_bg), (B,) each, from one pass over 2B images; mask (B, 1, H, W)."""

@@ -11,13 +11,12 @@ map is constant (all weights dead, or a flat combination) has no mask, 0/0; it i
 and the optimiser freezes that image at the step before. No ε hides it.
 """
 
-from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
-from gfi import interpolation
+from gfi import interpolation, rows
 
 
 class Upsampling(NamedTuple):
@@ -37,11 +36,9 @@ class Upsampling(NamedTuple):
 
     def __call__(self, grid: Tensor) -> Tensor:
         """U_h · g · U_wᵀ, (B, h, w) → (B, H, W)."""
-        # bmm, not matmul: matmul folds the batch into the rows of one product, whose blocks may then
-        # round a row differently by its place in the batch.
         n = len(grid)
-        tall = torch.bmm(self.rows.expand(n, -1, -1), grid)
-        return torch.bmm(tall, self.columns.T.expand(n, -1, -1))
+        tall = rows.product(self.rows.expand(n, -1, -1), grid)
+        return rows.product(tall, self.columns.T.expand(n, -1, -1))
 
 
 class Mask(NamedTuple):
@@ -58,7 +55,7 @@ class Mask(NamedTuple):
 def combine(omega: Tensor, features: Tensor) -> Tensor:
     """Σ_i ω_i · f_i  (Eq. 6): (B, K) and (B, K, h, w) → (B, h, w)."""
     b, k, h, w = features.shape
-    return torch.bmm(omega.unsqueeze(1), features.reshape(b, k, h * w)).view(b, h, w)
+    return rows.product(omega.unsqueeze(1), features.reshape(b, k, h * w)).view(b, h, w)
 
 
 def normalise(grid: Tensor, upsample: Upsampling, how: Literal["grid", "image", "rectified"]) -> Mask:
@@ -96,13 +93,7 @@ def threshold(grid: Tensor, upsample: Upsampling, area: Tensor, softness: float)
     spread = (cells - cells.mean(1, keepdim=True)).square().mean(1).sqrt()
     spread = torch.where(spread > 0, spread, torch.ones_like(spread))
     steepness = (softness * spread).view(-1, 1, 1)
-    return upsample(by_row(torch.sigmoid, (grid - edge.view(-1, 1, 1)) / steepness)).unsqueeze(1)
-
-
-def by_row(function: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:
-    """`function` of each row by itself. Vectorised exponentials and logarithms round otherwise in the last few
-    elements of a tensor than elsewhere, so in one call a row's bits would depend on its slot (batches of 7)."""
-    return torch.stack([function(row) for row in rows])
+    return upsample(rows.by_row(torch.sigmoid, (grid - edge.view(-1, 1, 1)) / steepness)).unsqueeze(1)
 
 
 def centre(features: Tensor) -> Tensor:

@@ -40,7 +40,8 @@ def bytes_an_image(
     fill = torch.zeros_like(noise)
     inversion.start(noise, fill, [None], fill if recipe.second_fill != "none" else None)
     state = sum(t.nbytes for t in vars(inversion).values() if isinstance(t, Tensor))
-    weights = {p.untyped_storage().data_ptr() for p in network.module.parameters()}
+    own = (*network.module.parameters(), *network.module.buffers())
+    weights = {tensor.untyped_storage().data_ptr() for tensor in own}
     kept: dict[int, int] = {}
 
     def keep(tensor: Tensor) -> Tensor:

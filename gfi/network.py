@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from gfi import layer_names, masks
+from gfi import layer_names, masks, rows
 from gfi.classifiers import Classifier
 from gfi.errors import MethodError
 from gfi.layer_names import TOKENS, Layers
@@ -50,6 +50,7 @@ class Network:
         self._grids = {layer: _grid(layer, calls[layer_names.split(layer).name]) for layer in layers.names}
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
         module = copy.deepcopy(classifier.module).eval().requires_grad_(False)
+        rows.even(module)
         self.module = module.to(device=device, dtype=dtype, memory_format=self.memory_format)  # type: ignore[call-overload]
         self.inside = dtype
         # Masks, weights and losses: bfloat16 has eight bits, too few for sums over a mask and for steps of 1 %.

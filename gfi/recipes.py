@@ -17,10 +17,11 @@ image without it loses the class, at several sizes a of that part and with two f
 
     g(ω) = Grad-CAM + Σ_i ω_i φ_i,   φ_i = f_i − mean f_i,   m = max(0, g)/max g
 
-    min over ω of   −log(f_c(Φ(x, m_a)) + ε f_c(x)) + λ log(f_c(Φ_bg(x, m_a)) + ε f_c(x))
+    min over ω of   Σ_ap −log(f_c(Φ(x, m_a)) + ε f_c(x)) + λ log(f_c(Φ_bg(x, m_a)) + ε f_c(x))
 
-m_a is g behind a soft threshold at its own a-quantile (`masks.threshold`). A step is plain descent of a fixed
-size, measured on the map (`gfi.descent`): the prior is bent, never washed out.
+m_a is g behind a soft threshold at its own a-quantile (`masks.threshold`). A step asks about one size and one
+fill; after a turn of all of them the weights move, by plain descent of a fixed size, measured on the map
+(`gfi.descent`): the prior is bent, never washed out.
 
 Anything that changes a mask is a field here, and so part of `Recipe.digest`.
 
@@ -50,8 +51,8 @@ class Recipe:
     omega_start: float = 0.1
     signed: bool = False  # ω in ℝ: a channel may count against the class; otherwise clipped to [0, ∞)
 
-    # The optimiser. "relative": rate is the largest change of the map, as a share of the largest value of
-    # the map at the start; "adam": on ω.
+    # The optimiser. "adam": on ω. "relative": a move a turn; rate is the largest change of the map, as a share
+    # of the largest value of the map at the start.
     search: Literal["adam", "relative"] = "adam"
     rate: float = 0.01
     beta1: float = 0.9
@@ -72,7 +73,7 @@ class Recipe:
 
     penalty: Literal["l1", "squares"] = "l1"  # ‖ω‖₁ or Σω²
     objective: Literal["probability", "contrast"] = "probability"  # Eq. 9, or as `TUNED` above, without δ
-    levels: tuple[float, ...] = (0.25,)  # a: for "contrast", one a step in turn, after each has had all fills
+    levels: tuple[float, ...] = (0.25,)  # a: for "contrast", one a step in turn, each with all fills
     softness: float = 0.2  # of the threshold, in standard deviations of the map
     floor: float = 0.1  # ε
 
@@ -104,6 +105,12 @@ class Recipe:
     def steps(self) -> int:
         """Optimiser steps of a full run."""
         return self.steps_inversion + self.steps_class
+
+    @property
+    def turn(self) -> int:
+        """Steps of stage 2 that ask about every size and every fill once."""
+        fills = 1 if self.second_fill == "none" else 2
+        return fills * len(self.levels) if self.objective == "contrast" else fills
 
     def to_json(self) -> dict[str, Any]:
         """All fields as JSON values."""
@@ -145,7 +152,7 @@ TUNED = Recipe(
     start="grad-cam",
     signed=True,
     search="relative",
-    rate=0.1,
+    rate=0.5,
     halve_every=8,
     steps_inversion=0,
     steps_class=32,
@@ -217,6 +224,12 @@ def _in_range(recipe: Recipe) -> Recipe:
             "recipe field `normalise`: `image` divides by the map's maximum and needs ω ≥ 0 and"
             " features as they are; use `rectified`"
         )
+    for field in ("steps_class", "check_every") if recipe.search == "relative" else ():
+        if getattr(recipe, field) % recipe.turn:
+            raise MethodError(
+                f"recipe field `{field}` is a multiple of {recipe.turn}, not {getattr(recipe, field)}: weights"
+                f" move when each of the {recipe.turn} pairs of level and fill has had its step"
+            )
     if recipe.blur_kernel % 2 == 0:
         raise MethodError(f"recipe field `blur_kernel` is odd, not {recipe.blur_kernel}")
     return recipe

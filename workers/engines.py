@@ -11,6 +11,7 @@ from gfi.engine import DTYPES, Engine
 from gfi.errors import MethodError
 from gfi.layer_names import Layers
 from gfi.recipes import Recipe
+from gfi.rows import whole_batch
 
 log = structlog.get_logger(__name__)
 
@@ -49,6 +50,7 @@ class Engines:
         ceiling = self._ceiling.get((digest, str(layers)))
         if ceiling is not None:
             batch = min(batch, ceiling) if batch else ceiling
+        batch = batch and whole_batch(batch)
         threads = (profile or {}).get("threads") or self._threads
         dtype = (profile or {}).get("dtype") or self._dtype
         key = (digest, recipe.digest(), str(layers), batch, threads, dtype)

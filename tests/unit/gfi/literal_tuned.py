@@ -87,6 +87,12 @@ def explain(
 
     omega = torch.zeros(len(phi), dtype=x.dtype)
     steps: list[Step] = []
+    votes = torch.zeros_like(omega)
+    turn = len(fills) * len(recipe.levels)
+
+    def height(weights: Tensor) -> Tensor:
+        return (weights.view(-1, 1, 1) * phi).sum(0).abs().max()
+
     for t in range(recipe.steps_class):
         p = fills[t % len(fills)]
         area = recipe.levels[(t // len(fills)) % len(recipe.levels)]
@@ -98,9 +104,12 @@ def explain(
         least = recipe.floor * f_c_x
         loss = -torch.log(f_c + least) + recipe.lambda_ * torch.log(f_c_bg + least)
         (gradient,) = torch.autograd.grad(loss, omega)
-        rate = recipe.rate * 0.5 ** (t // recipe.halve_every)
-        largest = (gradient.view(-1, 1, 1) * phi).sum(0).abs().max()
-        after = omega.detach() - rate * prior.abs().max() / largest * gradient
+        votes = votes + gradient / height(gradient)
+        after = omega.detach()
+        if t % turn == turn - 1:
+            rate = recipe.rate * 0.5 ** (t // recipe.halve_every)
+            after = after - rate * prior.abs().max() / height(votes) * votes
+            votes = torch.zeros_like(votes)
         steps.append(Step(omega.detach(), g.detach(), loss.item(), gradient, after))
         omega = after
 

@@ -17,7 +17,7 @@ from gfi.recipes import recipe
 from tests.unit.gfi.networks import Small, smooth_images
 
 PAPER = recipe("paper", steps_inversion=3, steps_class=6)
-TUNED = recipe("tuned", steps_class=16, check_every=4, settled=0.05)
+TUNED = recipe("tuned", levels=[0.15, 0.5], steps_class=16, check_every=4, settled=0.05)
 
 
 def explain(

@@ -25,7 +25,7 @@ def items(count: int, size: int = 32, **fields: object) -> list[Item]:
     return [Item(i, Prepared(image, None, (size, size), box), **fields) for i, image in enumerate(images)]  # type: ignore[arg-type]
 
 
-def engine(net: torch.nn.Module | None = None, batch: int = 3, **options: object) -> Engine:
+def engine(net: torch.nn.Module | None = None, batch: int = 4, **options: object) -> Engine:
     return Engine(classifiers.of(net or Small(), (32, 32)), QUICK, batch=batch, **options)  # type: ignore[arg-type]
 
 
@@ -39,7 +39,7 @@ def test_explanations_come_in_order_and_the_stream_is_pulled_a_batch_at_a_time()
 
     found = engine().explain_many(stream())
     assert next(found).index == 0
-    assert pulled == [0, 1, 2]
+    assert pulled == [0, 1, 2, 3]
     assert [e.index for e in found] == [1, 2, 3, 4, 5, 6]
 
 
@@ -49,10 +49,10 @@ def test_an_empty_stream_gives_nothing() -> None:
 
 def test_progress_grows_with_every_step_and_names_the_images_in_flight() -> None:
     seen: list[Progress] = []
-    list(engine().explain_many(items(4), progress=seen.append))
+    list(engine().explain_many(items(5), progress=seen.append))
     assert [p.step for p in seen] == list(range(1, 11))
-    assert seen[0].indices_in_flight == (0, 1, 2)
-    assert seen[-1].indices_in_flight == (3,)
+    assert seen[0].indices_in_flight == (0, 1, 2, 3)
+    assert seen[-1].indices_in_flight == (4,)
 
 
 def test_a_set_stop_event_is_obeyed_within_one_step() -> None:
@@ -72,7 +72,7 @@ def test_a_set_stop_event_is_obeyed_within_one_step() -> None:
     found = engine().explain_many(items(6), lambda p: stop.set() if p.step > 5 else None, stop)
     with pytest.raises(Stopped):
         done.extend(explanation.index for explanation in found)
-    assert done == [0, 1, 2]  # the batch before is not lost
+    assert done == [0, 1, 2, 3]  # the batch before is not lost
 
 
 def test_out_of_memory_says_which_batch_to_try_next(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -81,19 +81,25 @@ def test_out_of_memory_says_which_batch_to_try_next(monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(Inversion, "step", full)
     with pytest.raises(
-        OutOfMemory, match="out of memory with 3 images a batch; run it again with --batch 1"
+        OutOfMemory, match="out of memory with 4 images a batch; run it again with --batch 2"
     ) as e:
         list(engine().explain_many(items(3)))
-    assert e.value.suggested == 1
+    assert e.value.suggested == 2
     with pytest.raises(OutOfMemory) as e:
         list(engine(batch=1).explain_many(items(1)))
     assert e.value.suggested is None
 
 
 def test_a_smaller_batch_is_another_execution_profile() -> None:
-    one, three = engine(batch=1).profile, engine(batch=3).profile
-    assert one != three
-    assert one.to_json() == {**three.to_json(), "batch": 1}
+    one, four = engine(batch=1).profile, engine(batch=4).profile
+    assert one != four
+    assert one.to_json() == {**four.to_json(), "batch": 1}
+
+
+def test_a_batch_is_a_whole_one_and_never_larger_than_was_asked() -> None:
+    asked = (1, 2, 3, 4, 5, 7, 8, 11, 12, 64, 70)
+    assert [engine(batch=b).batch for b in asked] == [1, 2, 2, 4, 4, 4, 8, 8, 12, 64, 68]
+    assert engine(batch=7).profile.batch == 4
 
 
 def test_an_image_or_target_that_does_not_fit_is_named() -> None:
@@ -205,9 +211,9 @@ def test_photographs_stream_through_one_function() -> None:
 
 @pytest.mark.parametrize("preset", ["paper", "tuned"])
 def test_in_bfloat16_the_network_alone_computes_so(preset: str) -> None:
-    quick = recipe(preset, steps_inversion=2, steps_class=2)
-    half = Engine(classifiers.of(Small(), (32, 32)), quick, batch=3, dtype=torch.bfloat16)
-    full = Engine(classifiers.of(Small(), (32, 32)), quick, batch=3)
+    quick = recipe(preset, steps_inversion=2, steps_class=2, levels=[0.25])
+    half = Engine(classifiers.of(Small(), (32, 32)), quick, batch=4, dtype=torch.bfloat16)
+    full = Engine(classifiers.of(Small(), (32, 32)), quick, batch=4)
     assert half.profile.dtype == "bfloat16"
     assert next(half.network.module.parameters()).dtype == torch.bfloat16
     found, wanted = (list(e.explain_many(items(3))) for e in (half, full))

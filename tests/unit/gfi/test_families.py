@@ -32,15 +32,17 @@ def _one_thread() -> Iterator[None]:
 
 
 PAPER = recipe("paper", steps_inversion=1, steps_class=1)
-TUNED = recipe("tuned", steps_class=2)
+TUNED = recipe("tuned", levels=[0.25], steps_class=2)
 
 
 def mask_of(classifier: Classifier, chosen: Recipe, target: int | None = None) -> NDArray[np.float32]:
-    """(H, W)."""
+    """(H, W); the same bits in two slots."""
     size = classifier.preprocess.size
     image = smooth_images(1, 128)[0, :, : size[0], : size[1]].float()
     item = Item(0, Prepared(image, None, size, (0, 0, size[1], size[0])), target)
-    (found,) = Engine(classifier, chosen, batch=1).explain_many([item])
+    found, other = Engine(classifier, chosen, batch=2).explain_many([item, item])
+    assert np.array_equal(found.grid, other.grid)
+    assert (found.loss, found.kept, found.removed) == (other.loss, other.kept, other.removed)
     return interpolation.draw(found.grid, size, chosen.align_corners)
 
 

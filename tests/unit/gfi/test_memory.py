@@ -64,7 +64,7 @@ from gfi.preprocess import Prepared
 from gfi.recipes import recipe
 from tests.unit.gfi.networks import Small
 
-quick = recipe("tuned", steps_class=3, check_every=1, settled=0.02)
+quick = recipe("tuned", levels=[0.25], second_fill="none", rate=0.1, steps_class=3, check_every=1, settled=0.02)
 engine = Engine(classifiers.of(Small(), (64, 64)), quick, batch=16)
 def items():
     for i in range(2000):

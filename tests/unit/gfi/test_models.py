@@ -42,7 +42,7 @@ def write(folder: Path, text: str, name: str = "mine") -> str:
 def explain(classifier: Classifier) -> None:
     rgb = np.random.default_rng(0).integers(0, 255, (48, 64, 3), np.uint8)
     for preset in PRESETS:
-        quick = recipe(preset, steps_inversion=2, steps_class=2)
+        quick = recipe(preset, steps_inversion=2, steps_class=2, levels=[0.25])
         (found,) = Engine(classifier, quick, batch=1).explain_many([Item(0, classifier.prepare(rgb, quick))])
         assert np.isfinite([found.probability, found.kept, found.removed, found.loss]).all()
         assert found.iterations == 4
@@ -55,7 +55,7 @@ def test_the_lite_networks_know_a_cat_and_have_layers_for_every_preset(name: str
     cat = np.asarray(Image.open(samples.path() / "cat.jpg").convert("RGB"))
     for preset in PRESETS:
         (found,) = Engine(
-            classifier, recipe(preset, steps_inversion=0, steps_class=1), batch=1
+            classifier, recipe(preset, steps_inversion=0, steps_class=2, levels=[0.25]), batch=1
         ).explain_many([Item(0, classifier.prepare(cat, recipe(preset)))])  # fmt: skip
         assert classifier.class_names[found.prediction] == "Egyptian cat"
         assert found.status == "ok"

@@ -15,10 +15,10 @@ from gfi.preprocess import Prepared
 from gfi.recipes import Recipe, recipe
 from tests.unit.gfi.networks import Small, smooth_images
 
-SIZE, BATCH, COUNT = 48, 3, 11
+SIZE, BATCH, COUNT = 48, 4, 13
 BOX = (0.0, 0.0, float(SIZE), float(SIZE))
 RECIPES = {
-    "tuned": recipe("tuned", steps_class=24, check_every=4, settled=0.02),
+    "tuned": recipe("tuned", levels=[0.15, 0.5], steps_class=24, halve_every=16, check_every=4, settled=0.03),
     # Two stages, Adam's state and the penalty: all that a row takes with it.
     "paper": recipe("paper", steps_inversion=3, steps_class=15, check_every=2, settled=0.017),
     "released": recipe("released", steps_inversion=3, steps_class=15, check_every=2, settled=0.01),

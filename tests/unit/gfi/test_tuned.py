@@ -11,6 +11,7 @@ from torch import Tensor
 import samples
 from gfi import classifiers, fill, masks, peers
 from gfi.classifiers import Classifier, load
+from gfi.descent import Relative
 from gfi.engine import Engine, Item
 from gfi.errors import MethodError
 from gfi.inversion import Fate, Inversion
@@ -20,7 +21,7 @@ from gfi.recipes import Recipe, recipe
 from tests.unit.gfi import literal, literal_tuned
 from tests.unit.gfi.networks import Small, seeded, smooth_images
 
-CASES = [("alexnet", 96, 4), ("resnet18", 40, 10), ("efficientnet-lite0", 224, 2)]
+CASES = [("alexnet", 96, 8), ("resnet18", 40, 24), ("efficientnet-lite0", 224, 8)]
 
 
 @dataclass
@@ -80,22 +81,25 @@ def test_in_float64_every_step_equals_the_literal_version_to_1e_8(case: Case) ->
     assert outcome.removed[0].item() == pytest.approx(case.run.removed, abs=1e-8)
 
 
-def test_in_float32_single_steps_from_the_same_weights_agree_to_a_hundredth_of_the_step(case: Case) -> None:
+def test_in_float32_single_turns_from_the_same_weights_agree_to_a_hundredth_of_the_move(case: Case) -> None:
     """A ReLU or a sorted cell within rounding of its switch moves a gradient by more than rounding does."""
     engine = Engine(case.classifier, case.recipe, batch=2)
     inversion = Inversion(engine.network, case.recipe, 2)
-    for t in (0, 1, 3, 9):
-        if t >= len(case.run.steps):
-            continue
-        wanted = case.run.steps[t]
+    turn = case.recipe.turn
+    assert turn == 8
+    for first in range(0, case.recipe.steps_class, turn):
         inversion.start(case.images.float(), case.fills.float(), [None, None], case.second.float())
-        inversion.omega = wanted.omega.float().repeat(2, 1)
-        inversion.skip_to(t)
-        inversion.step()
-        assert inversion.loss[0].item() == pytest.approx(wanted.loss, rel=1e-4, abs=1e-5)
+        inversion.omega = case.run.steps[first].omega.float().repeat(2, 1)
+        inversion.skip_to(first)
+        for wanted in case.run.steps[first : first + turn]:
+            before = inversion.omega
+            inversion.step()
+            assert inversion.loss[0].item() == pytest.approx(wanted.loss, rel=1e-4, abs=1e-5)
+            assert torch.equal(inversion.omega, before) == torch.equal(wanted.next_omega, wanted.omega)
         moved, should = (
             inversion.map(inversion.omega)[0].double(),
-            case.run.prior + torch.einsum("k,khw->hw", wanted.next_omega, case.run.phi),
+            case.run.prior
+            + torch.einsum("k,khw->hw", case.run.steps[first + turn - 1].next_omega, case.run.phi),
         )
         assert (moved - should).abs().max() <= 0.01 * case.recipe.rate
 
@@ -119,8 +123,8 @@ def small(chosen: Recipe, batch: int = 3) -> tuple[Inversion, Tensor, Tensor]:
     return inversion, images, fills
 
 
-def test_no_step_moves_a_cell_of_the_map_further_than_the_rate_allows() -> None:
-    chosen = recipe("tuned", rate=0.1, halve_every=4, steps_class=8)
+def test_a_turn_moves_the_map_as_far_as_the_rate_says_and_a_step_within_it_not_at_all() -> None:
+    chosen = recipe("tuned", rate=0.1, halve_every=8, levels=[0.15, 0.5], steps_class=16)
     inversion, _, _ = small(chosen)
     before = inversion.map(inversion.omega)
     assert before.abs().amax((1, 2)).tolist() == pytest.approx([1, 1, 1])
@@ -128,9 +132,25 @@ def test_no_step_moves_a_cell_of_the_map_further_than_the_rate_allows() -> None:
         t = inversion.taken[0]
         inversion.step()
         after = inversion.map(inversion.omega)
-        allowed = 0.1 if t < 4 else 0.05
+        allowed = 0.0 if t % 4 != 3 else 0.1 if t < 8 else 0.05
         assert (after - before).abs().amax((1, 2)).tolist() == pytest.approx([allowed] * 3, rel=1e-3)
         before = after
+
+
+def test_every_question_of_a_turn_has_one_vote_however_loud_its_loss() -> None:
+    chosen = recipe("tuned", levels=[0.25], steps_class=2)
+    inversion, _, _ = small(chosen)
+    search = inversion.search
+    assert isinstance(search, Relative)
+    random = torch.Generator().manual_seed(0)
+    omega = torch.zeros_like(inversion.omega)
+    quiet, loud = (torch.randn(omega.shape, generator=random) for _ in range(2))
+    moves = []
+    for scale in (1.0, 1e6):
+        count = torch.zeros(len(omega), dtype=torch.long)
+        assert torch.equal(search.update(omega, quiet, count, True), omega)
+        moves.append(search.update(omega, scale * loud, count + 1, True))
+    torch.testing.assert_close(moves[0], moves[1])
 
 
 def test_steps_move_evidence_about_and_add_none() -> None:
@@ -213,6 +233,8 @@ def test_the_second_fill_must_be_given_when_the_recipe_has_one_and_only_then() -
         ({"levels": ["a"]}, "of type float"),
         ({"normalise": "image"}, "use `rectified`"),
         ({"softness": 0.0}, "at least 0.001"),
+        ({"steps_class": 20}, "`steps_class` is a multiple of 8, not 20"),
+        ({"check_every": 4}, "`check_every` is a multiple of 8, not 4"),
     ],
 )
 def test_a_recipe_that_cannot_be_is_refused(changes: dict, text: str) -> None:
