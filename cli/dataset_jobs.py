@@ -32,7 +32,7 @@ _JOB_OPTIONS = (
         "overrides",
         multiple=True,
         metavar="FIELD=VALUE",
-        help="One field of the recipe: steps_class=20.",
+        help="One field of the recipe: steps_class=24.",
     ),
     click.option("--layers", help="`L0,L1` in place of the preset's: see `gfi layers MODEL`."),
     click.option(
@@ -353,7 +353,7 @@ def _overrides(given: tuple[str, ...]) -> dict[str, object]:
     for each in given:
         name, equals, value = each.partition("=")
         if not equals:
-            raise CommandError(f"--set {each}: write FIELD=VALUE, for example steps_class=20")
+            raise CommandError(f"--set {each}: write FIELD=VALUE, for example steps_class=24")
         try:
             fields[name] = json.loads(value)
         except ValueError:
