@@ -38,7 +38,7 @@ INPUT_SIZE = (8, 8)
 GRID = (4, 4)
 POISON = {"kills": (250, 1, 1), "hangs the decoder": (250, 2, 2), "hangs the engine": (250, 3, 3)}
 
-STUMBLES_AT = 13
+STUMBLES_AT = 1304
 """A job with so many `steps_class` meets a network that cannot take its images."""
 
 RECORD = {

@@ -175,7 +175,9 @@ def test_class_folders_are_matched_and_the_unmatched_counted_once(stack: Gfi, tm
     for folder in ("n02124075", "285", "Egyptian cat", "no such class"):
         (tmp_path / "d" / folder).mkdir(parents=True)
         (tmp_path / "d" / folder / "one.jpg").write_bytes(photo)
-    job = stack.json("submit", "--dataset", tmp_path / "d", *SHORT, "--wait", timeout=300)
+    job = stack.json(
+        "submit", "--dataset", tmp_path / "d", "--preset", "paper", *SHORT, "--wait", timeout=300
+    )
     targets = {row["label"]: row["target"] for row in stack.results(job["id"])}
     assert targets["n02124075"] == targets["285"] == targets["Egyptian cat"] == 285
     (warning,) = job["facts"]["warnings"]
