@@ -49,6 +49,8 @@ class Progress:
     total: int | None
     rate: float | None
     eta_s: float | None
+    eta_low_s: float | None
+    eta_high_s: float | None
     by_status: dict[str, int]
 
 
@@ -111,9 +113,8 @@ class Job:
     def progress(self) -> Progress:
         """As of the last refresh."""
         seen = self.record["progress"]
-        return Progress(
-            self.state, seen["done"], seen["total"], seen["rate"], seen["eta_s"], seen["by_status"]
-        )
+        names = ("done", "total", "rate", "eta_s", "eta_low_s", "eta_high_s", "by_status")
+        return Progress(self.state, **{name: seen[name] for name in names})
 
     def wait(self, progress: bool = False, timeout_s: float | None = None, every_s: float = 1.0) -> Self:
         """Until it has ended. progress: a line on stderr. TimeoutError after `timeout_s`; ApiError when it failed."""
@@ -184,7 +185,7 @@ def _show(job: Job) -> None:
     seen = job.record["progress"]
     done = seen["done"] + seen["finished"]  # explained, be it committed or not
     counted = "" if seen["total"] is None else f": {done} of {seen['total']} images"
-    left = f", {seen['eta_s']:.0f} s left" if seen["eta_s"] else ""
+    left = f", {seen['eta_low_s']:.0f} to {seen['eta_high_s']:.0f} s left" if seen["eta_s"] else ""
     sys.stderr.write(f"\r{job.record['shown_state'] + counted + left:<70}")
     sys.stderr.flush()
 

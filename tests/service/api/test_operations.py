@@ -280,6 +280,7 @@ def test_the_typed_client_submits_waits_and_reads(
     client = Client("http://testserver", one_world.tokens["submit"], transport=httpx.MockTransport(through))
     job = client.submit(str(one_world.photographs), "tiny", name="from a notebook")
     assert job.state == "queued"
+    assert (job.progress.state, job.progress.done, job.progress.eta_high_s) == ("queued", 0, None)
     with pytest.raises(TimeoutError):
         job.wait(timeout_s=0.0, every_s=0.0)
     finished = client.job(one_world.explained(name="done")).wait(progress=True)
