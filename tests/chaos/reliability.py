@@ -12,12 +12,16 @@ from enum import StrEnum
 from itertools import pairwise
 from typing import Any
 
+from scheduler.planner import MOST_SHARDS
+from store.broker import LONGEST_QUEUE
 from store.ledger.control import ATTEMPTS, DEATHS
 from store.ledger.reaper import ACCIDENT, DEATHS_ALONE, MOST_DEATHS_ALONE
 from store.ledger.shards import OTHER_RELEASES, TRANSIENT_RELEASES
+from store.settings import Settings
 from store.tables import SHARD_TRANSITIONS, TRANSITIONS, JobState, ShardState
 from tests.chaos.house import LEASE_S, here
 
+USUAL = Settings()
 PAGE = here() / "docs" / "reliability.md"
 
 WHAT = {
@@ -111,6 +115,10 @@ What happens when things die, what is promised, what is not, and what was measur
 - **Nothing is retried for ever.** A shard whose bucket or database is away is given back with growing pauses up to five
   minutes, {TRANSIENT_RELEASES} times in a row; one that fails for another reason, {OTHER_RELEASES} times. Then it is `failed`, with the
   reason; `gfi job JOB` lists such failures by class, `gfi retry JOB [--status …] [--class …]` tries them again.
+- **A flood is refused or waits, and says so.** At most {USUAL.max_images_per_job:,} images a job (`GFI_MAX_IMAGES_PER_JOB`) and
+  {USUAL.max_active_jobs:,} active jobs (`GFI_MAX_ACTIVE_JOBS`), in {MOST_SHARDS:,} shards a job; {USUAL.window} messages a queue are
+  ahead of the workers (`GFI_WINDOW`), and none is added to a queue of {LONGEST_QUEUE:,}. `gfi doctor` and `/metrics` show what waits. Beside a
+  job of 150,000 shards a small one is claimed next, in milliseconds.
 - **A planner's death is no attempt.** A listing that cannot be read is tried {ATTEMPTS} times; one whose planner dies, as often as it
   takes, with pauses that double, until {DEATHS} workers have died over it.
 - **Cancel, pause and resume are durable** and reach a running worker within 2 s and one optimiser step. What was
