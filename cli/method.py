@@ -54,7 +54,11 @@ def explain(
 
     missing = [str(photo) for photo in photos if not photo.is_file()]
     if missing:
-        raise CommandError(f"no such photograph: {missing[0]}")
+        folder = Path(missing[0]).is_dir()
+        advice = f"a folder is a job: `gfi submit --dataset {missing[0]}`, or name its photographs here"
+        raise CommandError(
+            f"{missing[0]} is a folder; {advice}" if folder else f"no such photograph: {missing[0]}"
+        )
     if top is not None and target is not None:
         raise CommandError("--top names the classes itself; leave --target out")
     if by_layer:

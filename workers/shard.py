@@ -97,11 +97,18 @@ def explain_shard(services: Services, claim: ShardClaim) -> str:
 
 
 def _fail(services: Services, claim: ShardClaim, kind: str, reason: str) -> str:
-    """End the job: every shard would meet the same model, layer or dataset."""
-    log.error("job failed", kind=kind, reason=reason)
-    with contextlib.suppress(StoreError):
-        ledger.fail_job(services.database, claim.job_id, reason, kind)
-    return _release(services, claim, kind, reason)
+    """End the job, for every shard would meet the same model, layer or dataset; unless another worker is at work on
+    it, which shows that it is this one that lacks them."""
+    try:
+        ended = ledger.fail_job(services.database, claim.job_id, reason, kind, worker=services.name)
+    except StoreError as error:
+        ended = False
+        log.warning("the job could not be failed", reason=str(error))
+    if ended:
+        log.error("job failed", kind=kind, reason=reason)
+        return _release(services, claim, kind, reason)
+    _release(services, claim, kind, reason, transient=True)
+    return REFUSED
 
 
 def _release(

@@ -174,15 +174,23 @@ def cancel_job(db: Database, job_id: str, *, actor: str = "local") -> bool:
         return True
 
 
-def fail_job(db: Database, job_id: str, error: str, failure_class: str) -> bool:
+def fail_job(db: Database, job_id: str, error: str, failure_class: str, worker: str | None = None) -> bool:
     """running → failed (partial, where some images have a mask), for what no image is to blame for and
     every shard would meet: a model that cannot be loaded, a manifest that is gone. Waiting shards fail with
-    the same reason. Returns False when the job had ended.
+    the same reason.
+
+    Returns False when the job had ended, or when another than `worker` is at work on it: what that one has at hand,
+    `worker` alone lacks.
     """
     with db.begin() as connection:
         job = lock_job(connection, job_id)
         if job.state != JobState.RUNNING:
             return False
+        if worker is not None:
+            leased = sa.and_(in_state(shards, ShardState.LEASED), shards.c.lease_until >= now())
+            at_work = sa.exists().where(shards.c.job_id == job_id, leased, shards.c.worker != worker)
+            if connection.execute(sa.select(at_work)).scalar_one():
+                return False
         verdict = JobState.FAILED if _verdict(connection, job)[0] is JobState.FAILED else JobState.PARTIAL
         connection.execute(
             sa.update(jobs)

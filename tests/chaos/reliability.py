@@ -112,6 +112,9 @@ What happens when things die, what is promised, what is not, and what was measur
 - **A bad image costs itself.** One that cannot be read is recorded as `error`. One that kills or hangs its workers is
   tried alone and convicted after {DEATHS_ALONE} deaths; while workers are dying for other reasons, after as many as make
   an accident of it less likely than {ACCIDENT:g}, at most {MOST_DEATHS_ALONE}.
+- **A bad worker costs itself.** One whose disk is full, whose clock is wrong, whose model or data set is not the job's
+  gives its shards back and rests, longer each time, as long as another is at work on the job. Alone with a model or data set it
+  cannot have, it fails the job, with the reason.
 - **Nothing is retried for ever.** A shard whose bucket or database is away is given back with growing pauses up to five
   minutes, {TRANSIENT_RELEASES} times in a row; one that fails for another reason, {OTHER_RELEASES} times. Then it is `failed`, with the
   reason; `gfi job JOB` lists such failures by class, `gfi retry JOB [--status …] [--class …]` tries them again.

@@ -391,6 +391,24 @@ def test_a_job_fails_as_a_whole_where_every_shard_would(database: Database) -> N
     assert (failure["error_class"], failure["images"]) == ("model", 10)
 
 
+def test_one_worker_does_not_fail_a_job_that_another_is_at_work_on(database: Database) -> None:
+    """Its copy of the model is old, its disk is not mounted: the other has both."""
+    job = plan(database)
+    healthy = ledger.claim_shard(database, "healthy", "explain", 60)
+    broken = ledger.claim_shard(database, "broken", "explain", 60)
+    assert healthy is not None
+    assert broken is not None
+    assert healthy.job_id == broken.job_id == job
+    assert not ledger.fail_job(database, job, "no such model", "model", worker="broken")
+    assert ledger.release_shard(database, broken, "no such model", failure_class="model", transient=True)
+    assert queries.get_job(database, job).state is JobState.RUNNING
+    assert ledger.release_shard(database, healthy, "stopping")
+    again = ledger.claim_shard(database, "broken", "explain", 60)
+    assert again is not None
+    assert ledger.fail_job(database, job, "no such model", "model", worker="broken"), "nobody shows otherwise"
+    assert queries.get_job(database, job).state is JobState.FAILED
+
+
 def test_deleting_leaves_no_row_but_an_audit_entry(database: Database) -> None:
     job = plan(database)
     with pytest.raises(Conflict, match="cancel it first"):
