@@ -57,7 +57,7 @@ def quality() -> str:
 
 `make bench-quality`: {network}, {facts["photographs"]}, the half that did not choose the recipe. Differences are
 paired, intervals are percentiles of 10,000 bootstraps over photographs. `tuned` optimises with blur and mean colour; noise and
-imputation it never saw. Scores ran on {facts["scores_on"]}, masks on torch {facts["torch"]}.
+imputation it never saw. Scores ran on {facts["scores_on"]}, masks on torch {facts["torch"]}; {machines(rows)}.
 
 {table(columns, marks)}
 Share of the mask's mass in the right cell and share of arg-maxes there, on {grids["grids"]} grids of 2×2 and {grids["grids_3"]} of
@@ -65,6 +65,16 @@ Share of the mask's mass in the right cell and share of arg-maxes there, on {gri
 
 {table(("method", "2×2", "3×3", "energy in box", "average drop", "average increase", "area"), places)}{elsewhere(everything)}
 """
+
+
+def machines(rows: Rows) -> str:
+    """Which methods were measured where."""
+    where: dict[str, dict[str, None]] = {}
+    for row in rows:
+        where.setdefault(row["machine"], {})[row["method"]] = None
+    if len(where) == 1:
+        return next(iter(where))
+    return "; ".join(f"{', '.join(methods)} on {machine}" for machine, methods in where.items())
 
 
 def elsewhere(everything: Rows) -> str:

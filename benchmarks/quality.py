@@ -269,7 +269,7 @@ def rows(setting: Setting, method: str, scores: Scores, reference: Scores) -> li
     for fill in (f for f in FILLS if f"insertion {f}" in scores):
         row: dict[str, Any] = {
             "network": setting.classifier.reference, "method": method, "fill": fill,
-            "images": len(scores[f"insertion {fill}"]),
+            "images": len(scores[f"insertion {fill}"]), "machine": cpu_name(),
         }  # fmt: skip
         for name in ("insertion", "deletion"):
             values = scores[f"{name} {fill}"]
@@ -314,7 +314,7 @@ def main() -> None:
     parser.add_argument(
         "--network",
         default=SAMPLE,
-        help="efficientnet-lite0, -lite1 or -lite2; rows of others are left alone",
+        help="efficientnet-lite0, -lite1 or -lite2; rows of others, and of methods not named, are left alone",
     )
     parser.add_argument("--photographs", type=Path)
     parser.add_argument(
@@ -361,12 +361,19 @@ def main() -> None:
 
 
 def merged(file: Path, network: str, facts: dict[str, Any], ours: list[dict[str, Any]]) -> dict[str, Any]:
-    """What `file` is to hold: our rows and those of other networks, the sample's first; facts are a network's own."""
+    """What `file` is to hold: our rows, and those of other networks and methods as they were; the sample's first.
+
+    facts are the last run's on this network; a row says itself which machine it is from.
+    """
     before = json.loads(file.read_text()) if file.exists() else {"facts": {}, "rows": []}
-    kept = [row for row in before["rows"] if row["network"] != network]
+    again = {row["method"] for row in ours}
+    kept = [row for row in before["rows"] if row["network"] != network or row["method"] not in again]
     return {
         "facts": before["facts"] | {network: facts},
-        "rows": sorted([*kept, *ours], key=lambda row: (row["network"] != SAMPLE, row["network"])),
+        "rows": sorted(
+            [*kept, *ours],
+            key=lambda row: (row["network"] != SAMPLE, row["network"], METHODS.index(row["method"])),
+        ),
     }
 
 

@@ -1,6 +1,8 @@
 """`gfi explain`, `gfi layers`, `gfi models`: the method without any service, and the networks it can read."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -71,8 +73,7 @@ def explain(
         if as_json:
             emit(depths)
             return
-        names = ("photograph", "layer", "error", "status", "strip")
-        table("", names, [[row.get(name) for name in names] for row in depths], "")
+        show(depths, ("photograph", "layer", "error", "status", "strip"), output)
         return
     rows = explain_photos(
         photos, output, model=model, preset=preset, layers=layers, target=target, rather_than=rather_than, top=top,
@@ -81,10 +82,20 @@ def explain(
     if as_json:
         emit(rows)
     else:
-        columns = ("photograph", "status", "target", "probability", "kept", "removed", "overlay")
-        table("", columns, [[row.get(name) for name in columns] for row in rows], "")
+        show(rows, ("photograph", "status", "target", "probability", "kept", "removed", "overlay"), output)
     if any(row["status"] == "error" for row in rows):
         raise SystemExit(1)
+
+
+def show(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], output: Path) -> None:
+    """A table of explanations for people: files by their names, and once where they are."""
+
+    def cell(row: Mapping[str, Any], column: str) -> object:
+        value = row.get(column)
+        return Path(value).name if value and column in ("photograph", "overlay", "strip") else value
+
+    table("", columns, [[cell(row, column) for column in columns] for row in rows], "")
+    click.echo(f"pictures are in {output}/", err=True)
 
 
 @click.command()
