@@ -108,5 +108,7 @@ def test_by_layer_draws_one_strip_a_photograph(photos: list[str], tmp_path: Path
 
 
 def test_a_folder_is_sent_to_where_folders_are_explained(photos: list[str], tmp_path: Path) -> None:
-    assert f"{tmp_path} is a folder; a folder is a job: `gfi submit --dataset" in explain(str(tmp_path), code=1)
+    assert f"{tmp_path} is a folder; a folder is a job: `gfi submit --dataset" in explain(
+        str(tmp_path), code=1
+    )
     assert "no such photograph: nowhere.png" in explain("nowhere.png", code=1)
