@@ -326,7 +326,8 @@ def _judge(db: Database, keys: Sequence[str]) -> dict[str, Verdict]:
     job_ids = sorted({p[0] for p in parsed.values() if p})
     deleted = sa.select(audit.c.job_id).where(audit.c.action == "job.deleted", audit.c.job_id.in_(job_ids))
     with db.read() as connection:
-        kept = set(connection.execute(sa.select(parts.c.key).where(parts.c.key.in_(keys))).scalars())
+        # Shards before parts: PostgreSQL shows each statement what is committed by then. A commit that ends a shard
+        # between the two brings its part with it; the other way round the shard had ended and its part was not known.
         known = {
             row.id: row
             for row in connection.execute(
@@ -335,6 +336,7 @@ def _judge(db: Database, keys: Sequence[str]) -> dict[str, Verdict]:
                 )
             )
         }
+        kept = set(connection.execute(sa.select(parts.c.key).where(parts.c.key.in_(keys))).scalars())
         gone = set(connection.execute(deleted).scalars())
     verdicts: dict[str, Verdict] = {}
     for key, part in parsed.items():

@@ -30,6 +30,7 @@ from tests.service.store.acting import (
     part,
     plan,
     recorded,
+    records,
     states,
 )
 
@@ -451,3 +452,26 @@ def test_the_sweep_may_delete_only_what_nobody_can_commit_any_more(database: Dat
         "parts/what.txt": "unknown",
     }
     assert queries.judge_parts(database, keys) == keys
+
+
+def test_a_part_that_is_committed_while_it_is_judged_is_no_orphan(database: Database) -> None:
+    """A soak lost one so: its shard had ended when the sweep looked, and its part was not there when it had."""
+    plan(database)
+    claimed = claim(database)
+    uploaded = part(claimed, 4)
+    rows = records(range(claimed.start, claimed.stop))
+    done = []
+
+    def between(*_: object) -> None:
+        if not done:
+            done.append(True)
+            done.append(ledger.commit_shard(database, claimed, claimed.stop, uploaded, rows))
+
+    sa.event.listen(database.engine, "after_cursor_execute", between)
+    try:
+        (verdict,) = queries.judge_parts(database, [uploaded.key]).values()
+    finally:
+        sa.event.remove(database.engine, "after_cursor_execute", between)
+    assert done == [True, True]
+    assert verdict in ("kept", "held")
+    assert queries.judge_parts(database, [uploaded.key]) == {uploaded.key: "kept"}
