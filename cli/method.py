@@ -95,7 +95,8 @@ def show(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], output: Path
         return Path(value).name if value and column in ("photograph", "overlay", "strip") else value
 
     table("", columns, [[cell(row, column) for column in columns] for row in rows], "")
-    click.echo(f"pictures are in {output}/", err=True)
+    if any(row.get("overlay") or row.get("strip") for row in rows):
+        click.echo(f"pictures are in {output}/", err=True)
 
 
 @click.command()

@@ -192,7 +192,7 @@ def _all_again(house: House, job: str) -> None:
         )
         house.eventually(lambda: not house.progress(job).shards["leased"], 60, "the workers let go")
         before = house.progress(job).shards
-        time.sleep(1.0)
+        time.sleep(1.0)  # that nothing is claimed shows only in time
         assert house.progress(job).shards == before, "a pause holds"
         ledger.resume_job(house.database, job)
     house.wait(job, 120)

@@ -112,3 +112,16 @@ def test_a_folder_is_sent_to_where_folders_are_explained(photos: list[str], tmp_
         str(tmp_path), code=1
     )
     assert "no such photograph: nowhere.png" in explain("nowhere.png", code=1)
+
+
+def test_pictures_are_announced_where_there_are_any(photos: list[str], tmp_path: Path) -> None:
+    (tmp_path / "cut.jpg").write_bytes(b"\xff\xd8\xff\xe0 no more")
+
+    def said(photo: str, code: int) -> str:
+        told = ["explain", photo, "--model", "tiny", "--preset", "tuned", "--output", str(tmp_path / "out")]
+        found = CliRunner().invoke(gfi, told)
+        assert found.exit_code == code
+        return found.output
+
+    assert "pictures are in" in said(photos[0], 0)
+    assert "pictures are in" not in said(str(tmp_path / "cut.jpg"), 1)
