@@ -3,14 +3,9 @@ FROM python:3.12-slim-bookworm AS build
 WORKDIR /src
 COPY pyproject.toml README.md LICENSE ./
 COPY gfi gfi
-COPY datasets datasets
-COPY store store
-COPY report report
 COPY scheduler scheduler
 COPY workers workers
-COPY cli cli
 COPY migrations migrations
-COPY samples samples
 RUN python -m venv /opt/gfi \
  && /opt/gfi/bin/pip install --no-cache-dir --upgrade pip \
  && /opt/gfi/bin/pip install --no-cache-dir '.[sample,postgres,peers]'

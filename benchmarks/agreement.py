@@ -22,16 +22,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-import samples
 from benchmarks.engine import cpu_name
 from benchmarks.quality import FILLS, SHARED, Setting
-from gfi import interpolation
-from gfi.classifiers import SAMPLE
-from gfi.engine import Engine, Explanation, Item
+from gfi import samples
+from gfi.domain import interpolation
+from gfi.domain.recipes import PAPER, TUNED, Recipe
+from gfi.method.classifiers import SAMPLE
+from gfi.method.engine import Engine, Explanation, Item
+from gfi.method.preprocess import Prepared
 from gfi.metrics.deletion import deletion
 from gfi.metrics.insertion import insertion
-from gfi.preprocess import Prepared
-from gfi.recipes import PAPER, TUNED, Recipe
 
 HERE = Path(__file__).parent
 QUANTILES = (0.0, 0.25, 0.5, 0.75, 0.9, 1.0)

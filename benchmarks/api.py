@@ -20,11 +20,11 @@ from typing import Any
 import httpx
 import sqlalchemy as sa
 
-from cli.servers import free_port
-from store import ledger
-from store.database import Database
-from store.records import new_id
-from store.tables import jobs
+from gfi.cli.servers import free_port
+from gfi.store import ledger
+from gfi.store.database import Database
+from gfi.store.records import new_id
+from gfi.store.tables import jobs
 from tests.servers import Postgres
 
 RESULTS, JOBS, STREAMS, REPEATS = 1_000_000, 10_000, 200, 15
@@ -120,7 +120,7 @@ def pages(client: httpx.Client, job: str, figures: Figures) -> None:
     base = f"/v1/jobs/{job}/results"
     times, first = timed(client, base, limit=200)
     figures.add("gallery, first page of 200", RESULTS, times, 200.0)
-    from scheduler.api.schemas import encode_cursor
+    from gfi.api.schemas import encode_cursor
 
     goal = max(200.0, 1.2 * statistics.median(times) * 1000)
     times, deep = timed(client, base, limit=200, after=encode_cursor([900_000, "gfi", 0]))
@@ -145,8 +145,8 @@ def pages(client: httpx.Client, job: str, figures: Figures) -> None:
 
 def sorted_pages(client: httpx.Client, base: str, figures: Figures) -> None:
     """The first page by every number a gallery offers, which is the slowest; and pages behind it."""
-    from scheduler.api.schemas import encode_cursor
-    from store.tables import NUMBERS
+    from gfi.api.schemas import encode_cursor
+    from gfi.store.tables import NUMBERS
 
     slowest: tuple[str, list[float]] = ("", [0.0])
     for name in NUMBERS:
@@ -226,7 +226,7 @@ def main() -> None:
             "GFI_API_REQUESTS_PER_MINUTE": "1000000", "GFI_LOG_LEVEL": "WARNING",
         }  # fmt: skip
         api = subprocess.Popen(
-            [sys.executable, "-m", "cli.main", "api", "--port", str(port)], env=environment
+            [sys.executable, "-m", "gfi.cli.main", "api", "--port", str(port)], env=environment
         )
         url = f"http://127.0.0.1:{port}"
         try:

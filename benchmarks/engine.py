@@ -26,11 +26,11 @@ from pathlib import Path
 
 import torch
 
-from gfi import masks
-from gfi.classifiers import load
-from gfi.engine import Engine
-from gfi.inversion import Inversion
-from gfi.recipes import PAPER
+from gfi.domain.recipes import PAPER
+from gfi.method import masks
+from gfi.method.classifiers import load
+from gfi.method.engine import Engine
+from gfi.method.inversion import Inversion
 
 NETWORKS = {
     "alexnet": "torchvision:alexnet@seed:0",

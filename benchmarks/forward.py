@@ -9,7 +9,7 @@ import importlib.util
 import torch
 from torch import Tensor
 
-from gfi.classifiers import Classifier
+from gfi.method.classifiers import Classifier
 
 AGREE = 1e-4
 """Largest difference in probability to torch that is accepted."""

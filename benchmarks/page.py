@@ -125,7 +125,7 @@ def agreement() -> str:
 
 `make bench-agreement`, {found["machine"]}, torch {found["torch"]}: the mean absolute difference of a mask between execution
 profiles, against float64 in a batch of 4; over images the mean, the median, the ninth decile and the worst, and the largest single
-pixel. Within one profile the difference is exactly 0 (`tests/unit/gfi/test_bits.py`).
+pixel. Within one profile the difference is exactly 0 (`tests/unit/method/test_bits.py`).
 
 {table(("preset", "profile", "images", "mean", "median", "90 %", "worst image", "worst pixel"), rows)}
 `tuned` lets an image go when its mask has settled: {s["steps"]["mean"]:.1f} of {s["full_steps"]} steps on average over {s["images"]}

@@ -19,11 +19,11 @@ import httpx
 import numpy as np
 from PIL import Image
 
-from cli.stack import Stack, open_stack, running_stack
-from report.contact import Cell, contact_png
-from report.pictures import colour, overlay
-from scheduler.tokens import create_link
-from store import queries
+from gfi.cli.stack import Stack, open_stack, running_stack
+from gfi.report.contact_sheet import Cell, contact_png
+from gfi.report.overlays import colour, overlay
+from gfi.store import queries
+from gfi.store.access import create_link
 
 SHOWN = 6
 ROOT = Path(__file__).parents[1]

@@ -34,13 +34,15 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-import samples
 from benchmarks.engine import cpu_name
 from benchmarks.forward import forward
-from gfi import interpolation, peers
-from gfi.classifiers import SAMPLE, Classifier, load
-from gfi.engine import Engine, Item
-from gfi.layer_names import Layers
+from gfi import peers, samples
+from gfi.domain import interpolation
+from gfi.domain.layer_names import Layers
+from gfi.domain.recipes import PAPER, PRESETS, Recipe
+from gfi.method.classifiers import SAMPLE, Classifier, load
+from gfi.method.engine import Engine, Item
+from gfi.method.preprocess import Prepared
 from gfi.metrics import fills
 from gfi.metrics.average_drop import average_drop
 from gfi.metrics.curves import Fill
@@ -48,10 +50,8 @@ from gfi.metrics.deletion import deletion
 from gfi.metrics.energy_in_box import energy_in_box
 from gfi.metrics.grid_pointing import choose, compose, grid_pointing
 from gfi.metrics.insertion import insertion
-from gfi.preprocess import Prepared
-from gfi.recipes import PAPER, PRESETS, Recipe
-from report.contact import Cell, contact_sheet
-from report.pictures import fit_mask, overlay, png
+from gfi.report.contact_sheet import Cell, contact_sheet
+from gfi.report.overlays import fit_mask, overlay, png
 
 HERE = Path(__file__).parent
 SHARED = HERE.parent.parent / "shared" / "data" / "photographs"

@@ -29,13 +29,13 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-import samples
 from benchmarks.engine import cpu_name
 from benchmarks.quality import SHARED
-from cli.children import popen
-from cli.stack import Stack
-from gfi.engine import Engine, Explanation, Item, Progress
-from gfi.errors import Stopped
+from gfi import samples
+from gfi.cli.children import popen
+from gfi.cli.stack import Stack
+from gfi.domain.errors import Stopped
+from gfi.method.engine import Engine, Explanation, Item, Progress
 
 RATE = 100.0
 IMAGES = 2_000
@@ -141,7 +141,8 @@ def main() -> None:
 def explain(folder: Path, batch: int, environment: dict[str, str]) -> dict[str, Any]:
     """One job to its end; its row of service.json."""
     done = subprocess.run(
-        [sys.executable, "-m", "cli.main", "submit", "--dataset", str(folder), "--batch", str(batch), "--save", "none",
+        [sys.executable, "-m", "gfi.cli.main", "submit", "--dataset", str(folder), "--batch", str(batch),
+         "--save", "none",
          "--wait", "--json"],
         env=environment, stdout=subprocess.PIPE, text=True, check=True,
     )  # fmt: skip

@@ -3,7 +3,7 @@
     from gfi import GuidedFeatureInversion, load
     masks = GuidedFeatureInversion(load("efficientnet-lite0")).attribute(inputs)
 
-Names are loaded when first used: `import gfi` and `gfi.recipes` do not load torch.
+Names are loaded when first used: `import gfi` and `gfi.domain.recipes` do not load torch.
 """
 
 import importlib
@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from gfi.classifiers import load as load
-    from gfi.explainer import GuidedFeatureInversion as GuidedFeatureInversion
-    from gfi.explainer import explain_many as explain_many
-    from gfi.quantus import quantus_explain as quantus_explain
+    from gfi.method.classifiers import load as load
+    from gfi.method.explainer import GuidedFeatureInversion as GuidedFeatureInversion
+    from gfi.method.explainer import explain_many as explain_many
+    from gfi.method.quantus import quantus_explain as quantus_explain
 
 _HOMES = {
-    "GuidedFeatureInversion": "gfi.explainer",
-    "explain_many": "gfi.explainer",
-    "load": "gfi.classifiers",
-    "quantus_explain": "gfi.quantus",
+    "GuidedFeatureInversion": "gfi.method.explainer",
+    "explain_many": "gfi.method.explainer",
+    "load": "gfi.method.classifiers",
+    "quantus_explain": "gfi.method.quantus",
 }
 
 __all__ = ["GuidedFeatureInversion", "__version__", "explain_many", "load", "quantus_explain"]

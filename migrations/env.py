@@ -1,8 +1,8 @@
-"""Alembic's entry: runs on the connection that `store.database.upgrade` hands over, in its transaction."""
+"""Alembic's entry: runs on the connection that `gfi.store.database.upgrade` hands over, in its transaction."""
 
 from alembic import context
 
-from store.tables import metadata
+from gfi.store.tables import metadata
 
 connection = context.config.attributes.get("connection")
 if connection is None:

@@ -19,15 +19,16 @@ import structlog
 from celery import shared_task
 from celery.signals import worker_ready, worker_shutting_down
 
-from scheduler import control
-from store import ledger
-from store.broker import CONTROL, make_celery
-from store.database import Database
-from store.errors import StoreError
-from store.logs import configure_logs
-from store.objects import Bucket
-from store.records import ControlClaim
-from store.settings import Settings
+from gfi.store import ledger
+from gfi.store.broker import CONTROL, make_celery
+from gfi.store.database import Database
+from gfi.store.errors import StoreError
+from gfi.store.logs import configure_logs
+from gfi.store.objects import Bucket
+from gfi.store.records import ControlClaim
+from gfi.store.settings import Settings
+from scheduler import tasks
+from scheduler.services import Services
 
 log = structlog.get_logger(__name__)
 settings = Settings.load().require_stack()
@@ -38,8 +39,8 @@ NAME = f"{socket.gethostname()}:{os.getpid()}"
 
 
 @cache
-def _services() -> control.Services:
-    return control.Services(settings, Database(settings.require_database()), Bucket.from_settings(settings))
+def _services() -> Services:
+    return Services(settings, Database(settings.require_database()), Bucket.from_settings(settings))
 
 
 @worker_ready.connect
@@ -100,7 +101,7 @@ def run_control(task_id: str | None = None) -> str:
     )
     try:
         with _renewed(here.database, claim) as stop:
-            outcome = control.perform(here, claim, stop)
+            outcome = tasks.perform(here, claim, stop)
         log.info("control task", outcome=outcome)
         return outcome
     finally:

@@ -17,14 +17,14 @@ from types import FrameType
 import structlog
 from celery import Celery
 
+from gfi.store import ledger
+from gfi.store.broker import CONTROL, EXPLAIN, make_celery, publish
+from gfi.store.database import Database
+from gfi.store.errors import StoreError, Transient
+from gfi.store.logs import configure_logs
+from gfi.store.records import Hint
+from gfi.store.settings import Settings
 from scheduler.schedules import fire_due
-from store import ledger
-from store.broker import CONTROL, EXPLAIN, make_celery, publish
-from store.database import Database
-from store.errors import StoreError, Transient
-from store.logs import configure_logs
-from store.records import Hint
-from store.settings import Settings
 
 log = structlog.get_logger(__name__)
 
@@ -99,7 +99,7 @@ class Scheduler:
             publish(self._celery, EXPLAIN, [hint.queue, hint.id], hint.queue)
 
 
-def run(settings: Settings, interval: float = 0.5) -> None:
+def run(settings: Settings, interval: float) -> None:
     """Tick every `interval` seconds until SIGTERM or SIGINT. A database in restart is waited for."""
     configure_logs()
     ended = threading.Event()

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from cli.servers import Server, free_port, start_s3, start_valkey
-from store.database import Database
+from gfi.cli.servers import Server, free_port, start_s3, start_valkey
+from gfi.store.database import Database
 from tests.servers import S3_ACCESS_KEY, S3_SECRET_KEY, Postgres, Sqlite
 
 # Before anything imports torch, here and in all that the tests start: on a busy machine its threads wait for each

@@ -14,8 +14,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from store.database import Database, upgrade
-from store.tables import metadata
+from gfi.store.database import Database, upgrade
+from gfi.store.tables import metadata
 
 S3_ACCESS_KEY = "gfi-test"
 S3_SECRET_KEY = "gfi-test-secret"

@@ -22,11 +22,11 @@ import structlog
 from celery.signals import worker_ready, worker_shutting_down
 
 from gfi import __version__
-from store import ledger
-from store.broker import make_celery
-from store.errors import StoreError
-from store.logs import configure_logs
-from store.settings import Settings
+from gfi.store import ledger
+from gfi.store.broker import make_celery
+from gfi.store.errors import StoreError
+from gfi.store.logs import configure_logs
+from gfi.store.settings import Settings
 from workers.services import Services
 
 log = structlog.get_logger(__name__)

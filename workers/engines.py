@@ -6,12 +6,12 @@ from typing import Any
 import structlog
 import torch
 
-from gfi.classifiers import Classifier, load
-from gfi.engine import DTYPES, Engine
-from gfi.errors import MethodError
-from gfi.layer_names import Layers
-from gfi.recipes import Recipe
-from gfi.rows import whole_batch
+from gfi.domain.errors import MethodError
+from gfi.domain.layer_names import Layers
+from gfi.domain.recipes import Recipe
+from gfi.method.batch_invariance import whole_batch
+from gfi.method.classifiers import Classifier, load
+from gfi.method.engine import DTYPES, Engine
 
 log = structlog.get_logger(__name__)
 
@@ -25,7 +25,7 @@ class ModelChanged(MethodError):
 
 class Engines:
     """Engines by job configuration. models_dir: where registered model files are. threads: None leaves torch's own.
-    dtype: a name in `gfi.engine.DTYPES`, for jobs that have no profile yet.
+    dtype: a name in `gfi.method.engine.DTYPES`, for jobs that have no profile yet.
     """
 
     def __init__(self, models_dir: Path, device: str, threads: int | None, dtype: str = "float32") -> None:

@@ -11,17 +11,17 @@ from typing import Any
 import numpy as np
 import torch
 
-from datasets.annotations import ClassIndex
-from datasets.manifest import Entry
-from gfi import interpolation
-from gfi.engine import Engine, Explanation
+from gfi.datasets.annotations import ClassIndex
+from gfi.datasets.manifest import Entry
+from gfi.domain import interpolation
+from gfi.method.engine import Engine, Explanation
+from gfi.method.preprocess import Prepared
 from gfi.metrics.area import area
 from gfi.metrics.average_drop import average_drop
 from gfi.metrics.deletion import deletion
 from gfi.metrics.energy_in_box import energy_in_box
 from gfi.metrics.insertion import insertion
 from gfi.metrics.pointing import ordinary, pointing
-from gfi.preprocess import Prepared
 
 
 class Metrics:

@@ -15,10 +15,10 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from gfi import interpolation
-from report.pictures import fit_mask, overlay, png, shrink
-from store.objects import Bucket
-from store.parts import PartRow
+from gfi.domain import interpolation
+from gfi.report.overlays import fit_mask, overlay, png, shrink
+from gfi.store.objects import Bucket
+from gfi.store.parts import PartRow
 
 LONGEST = 1024
 BY_DEFAULT_BELOW = 1_000

@@ -10,7 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import pairwise
 from typing import Generic, TypeVar
 
-from datasets.manifest import Entry
+from gfi.datasets.manifest import Entry
 
 Decoded = TypeVar("Decoded")
 

@@ -6,15 +6,15 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
-from datasets.decode import decode
-from datasets.errors import DatasetError, Unavailable
-from datasets.manifest import Entry
-from datasets.sources import Source
-from gfi.engine import Engine, Explanation
-from gfi.preprocess import Prepared
-from store.parts import PartRow
-from store.records import ResultRecord
-from store.tables import ImageStatus
+from gfi.datasets.decode import decode
+from gfi.datasets.errors import DatasetError, Unavailable
+from gfi.datasets.manifest import Entry
+from gfi.datasets.sources import Source
+from gfi.method.engine import Engine, Explanation
+from gfi.method.preprocess import Prepared
+from gfi.store.parts import PartRow
+from gfi.store.records import ResultRecord
+from gfi.store.tables import ImageStatus
 from workers import pictures
 
 

@@ -11,12 +11,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from datasets.manifest import Manifest
-from datasets.sources import Source, open_source
-from store.database import Database
-from store.errors import StoreError
-from store.objects import Bucket
-from store.settings import Settings
+from gfi.datasets.manifest import Manifest
+from gfi.datasets.sources import Source, open_source
+from gfi.store.database import Database
+from gfi.store.errors import StoreError
+from gfi.store.objects import Bucket
+from gfi.store.settings import Settings
 from workers.engines import Engines
 
 Value = TypeVar("Value")

@@ -21,14 +21,14 @@ from typing import Any, TypeVar
 
 import structlog
 
-from datasets.errors import DatasetError, Unavailable
 from gfi import __version__
-from gfi.engine import Engine, Item, Progress
-from gfi.errors import MethodError, OutOfMemory, Stopped
-from store import ledger, parts
-from store.errors import NotFound, StoreError, Transient
-from store.parts import PartHeader, PartRow
-from store.records import PartRecord, ShardClaim, new_id, work_digest
+from gfi.datasets.errors import DatasetError, Unavailable
+from gfi.domain.errors import MethodError, OutOfMemory, Stopped
+from gfi.method.engine import Engine, Item, Progress
+from gfi.store import ledger, parts
+from gfi.store.errors import NotFound, StoreError, Transient
+from gfi.store.parts import PartHeader, PartRow
+from gfi.store.records import PartRecord, ShardClaim, new_id, work_digest
 from workers import pictures
 from workers.engines import ModelChanged
 from workers.lease import Lease, LeaseLost

@@ -9,9 +9,9 @@ import time
 import structlog
 from celery import shared_task
 
-from store import ledger
-from store.broker import EXPLAIN
-from store.errors import StoreError
+from gfi.store import ledger
+from gfi.store.broker import EXPLAIN
+from gfi.store.errors import StoreError
 from workers.app import services
 from workers.shard import REFUSED, explain_shard
 

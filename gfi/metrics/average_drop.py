@@ -14,7 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from gfi.metrics.asking import BATCH, Probabilities, ask, check
+from gfi.metrics.batched_probabilities import BATCH, Probabilities, ask, check
 
 
 class Drop(NamedTuple):

@@ -16,7 +16,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from gfi.metrics.asking import BATCH, Probabilities, ask, check
+from gfi.metrics.batched_probabilities import BATCH, Probabilities, ask, check
 
 STEPS = 28
 

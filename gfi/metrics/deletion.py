@@ -8,7 +8,7 @@ fill the mask's maker never saw (`gfi.metrics.fills`).
 
 from torch import Tensor
 
-from gfi.metrics.asking import BATCH, Probabilities
+from gfi.metrics.batched_probabilities import BATCH, Probabilities
 from gfi.metrics.curves import Curve, Fill, trace
 
 

@@ -1,6 +1,6 @@
 """Energy in box: the share of the mask's mass that lies inside the ground-truth boxes of the class.
 
-The mask is read on the original photograph (`gfi.metrics.placement`): mass outside what the network
+The mask is read on the original photograph (`gfi.domain.geometry`): mass outside what the network
 saw is zero. Overlapping boxes count once. Higher is better; the share of the *area* inside the boxes
 is what an even mask would score.
 
@@ -14,7 +14,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from gfi.metrics.placement import Box, axes, pixels
+from gfi.domain.geometry import Box, axes, pixels
 
 
 def energy_in_box(

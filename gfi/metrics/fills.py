@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from gfi import fill
+from gfi.method import fills
 
 NOISE = 0.05
 """Standard deviation of the imputation's noise; ROAD's 0.01 on [0, 1] images, in normalised units."""
@@ -32,12 +32,12 @@ def mean_colour(images: Tensor) -> Tensor:
 
 def blurred(images: Tensor) -> Tensor:
     """The images (N, C, H, W) under a Gaussian of σ = 11, reflected at the borders."""
-    return torch.stack([fill.blur(image) for image in images]) if len(images) else images
+    return torch.stack([fills.blur(image) for image in images]) if len(images) else images
 
 
 def white_noise(images: Tensor, seed: int = 0) -> Tensor:
     """N(0, 1), one draw for all images, broadcast to (N, C, H, W)."""
-    return fill.noise(tuple(images.shape[1:]), seed).to(images).expand_as(images)
+    return fills.noise(tuple(images.shape[1:]), seed).to(images).expand_as(images)
 
 
 def imputation(

@@ -6,7 +6,7 @@ mask order, H·W/28 a step; the score is the area under the target's probability
 
 from torch import Tensor
 
-from gfi.metrics.asking import BATCH, Probabilities
+from gfi.metrics.batched_probabilities import BATCH, Probabilities
 from gfi.metrics.curves import Curve, Fill, trace
 from gfi.metrics.fills import blurred
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gfi.metrics.placement import Box, pixels, stripes
+from gfi.domain.geometry import Box, pixels, stripes
 
 TOLERANCE = 15.0
 

@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from cli.servers import Server
-from scheduler.api import create_app
-from scheduler.tokens import create_link
-from store import ledger
+from gfi.api import create_app
+from gfi.cli.servers import Server
+from gfi.store import ledger
+from gfi.store.access import create_link
 from tests.service.api.conftest import World, environment, make_world, serving
 
 CHROMIUM = shutil.which("chromium")

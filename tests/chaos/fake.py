@@ -1,6 +1,6 @@
 """A fast engine in place of torch's, and the ways in which a test makes a worker misbehave.
 
-`install()` puts stand-ins for the four modules that load torch (`gfi.engine`, `gfi.preprocess`,
+`install()` puts stand-ins for the four modules that load torch (`gfi.method.engine`, `gfi.method.preprocess`,
 `workers.engines`, `workers.measure`) into `sys.modules` before the workers are imported. Everything else of the
 worker is the real thing: claim, lease, read-ahead, decoding, part, upload, commit.
 
@@ -29,8 +29,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from gfi.errors import MethodError, Stopped
-from gfi.recipes import Recipe
+from gfi.domain.errors import MethodError, Stopped
+from gfi.domain.recipes import Recipe
 
 MODEL = "fake"
 MODEL_DIGEST = hashlib.sha256(b"fake").hexdigest()
@@ -71,7 +71,7 @@ def grid_of(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 @dataclass(frozen=True)
 class Prepared:
-    """As `gfi.preprocess.Prepared`; `image` is the photograph itself."""
+    """As `gfi.method.preprocess.Prepared`; `image` is the photograph itself."""
 
     image: NDArray[np.uint8]
     original_size: tuple[int, int]
@@ -80,7 +80,7 @@ class Prepared:
 
 @dataclass(frozen=True)
 class Item:
-    """As `gfi.engine.Item`."""
+    """As `gfi.method.engine.Item`."""
 
     index: int
     prepared: Prepared
@@ -90,7 +90,7 @@ class Item:
 
 @dataclass(frozen=True)
 class Explanation:
-    """As `gfi.engine.Explanation`."""
+    """As `gfi.method.engine.Explanation`."""
 
     index: int
     target: int
@@ -108,7 +108,7 @@ class Explanation:
 
 
 class Progress(NamedTuple):
-    """As `gfi.engine.Progress`."""
+    """As `gfi.method.engine.Progress`."""
 
     step: int
     indices_in_flight: tuple[int, ...]
@@ -116,7 +116,7 @@ class Progress(NamedTuple):
 
 @dataclass(frozen=True)
 class Profile:
-    """As `gfi.engine.Profile`."""
+    """As `gfi.method.engine.Profile`."""
 
     batch: int
     model_digest: str = MODEL_DIGEST
@@ -137,7 +137,7 @@ class Preprocess:
 
 
 class Classifier:
-    """As much of `gfi.classifiers.Classifier` as a worker touches."""
+    """As much of `gfi.method.classifiers.Classifier` as a worker touches."""
 
     reference = MODEL
     class_names = RECORD["class_names"]
@@ -153,7 +153,7 @@ class Classifier:
 
 
 class Engine:
-    """As `gfi.engine.Engine`: batches of one size, progress after every step, `stop` within one."""
+    """As `gfi.method.engine.Engine`: batches of one size, progress after every step, `stop` within one."""
 
     def __init__(self, recipe: Recipe, batch: int) -> None:
         self.recipe = recipe
@@ -243,8 +243,8 @@ class Metrics:
 def install() -> None:
     """Replace the modules that load torch. To be called before `workers.shard` is imported."""
     stands_for = {
-        "gfi.engine": (Engine, Item, Explanation, Progress),
-        "gfi.preprocess": (Prepared,),
+        "gfi.method.engine": (Engine, Item, Explanation, Progress),
+        "gfi.method.preprocess": (Prepared,),
         "workers.engines": (Engines, ModelChanged),
         "workers.measure": (Metrics,),
     }
@@ -284,8 +284,8 @@ def misbehave(config: dict[str, Any]) -> None:
 def _aim(aim: str, chance: float, first: Path) -> None:
     import sqlalchemy as sa
 
-    from store import ledger
-    from store.objects import Bucket
+    from gfi.store import ledger
+    from gfi.store.objects import Bucket
 
     dice = random.Random()  # every incarnation of a worker must roll anew
     inside = threading.local()

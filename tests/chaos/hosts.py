@@ -15,7 +15,7 @@ from collections.abc import Iterator
 
 import psutil
 
-from store import queries
+from gfi.store import queries
 from tests.chaos.house import LEASE_S, House
 from tests.chaos.proxy import TcpProxy
 from tests.chaos.scenarios import Row, World, row

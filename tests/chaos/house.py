@@ -26,15 +26,15 @@ from typing import Any
 import psutil
 import sqlalchemy as sa
 
-from cli.children import die_with
-from scheduler import submission
-from store import ledger, queries
-from store.database import Database
-from store.errors import StoreError
-from store.objects import Bucket
-from store.records import Submitted
-from store.settings import Settings
-from store.tables import ShardState, control_tasks, incidents, pulse, shards
+from gfi.cli.children import die_with
+from gfi.jobs import submit
+from gfi.store import ledger, queries
+from gfi.store.database import Database
+from gfi.store.errors import StoreError
+from gfi.store.objects import Bucket
+from gfi.store.records import Submitted
+from gfi.store.settings import Settings
+from gfi.store.tables import ShardState, control_tasks, incidents, pulse, shards
 from tests.chaos.fake import MODEL, MODEL_DIGEST, RECORD
 from tests.chaos.photographs import Photographs
 from tests.chaos.servers import Servers
@@ -264,7 +264,7 @@ class House:
 
     def submit(self, photographs: Photographs, **request: Any) -> str:
         """Submit a job over photographs; its id."""
-        asked = submission.request_from(
+        asked = submit.request_from(
             **{
                 "dataset": str(photographs.folder),
                 "model": MODEL,
@@ -274,7 +274,7 @@ class House:
             }
             | request
         )
-        submitted: Submitted = submission.submit(self.database, self.settings_here, asked, new=True)
+        submitted: Submitted = submit.submit(self.database, self.settings_here, asked, new=True)
         return submitted.job_id
 
     @property
@@ -377,7 +377,7 @@ def gfi(*arguments: str, house: House) -> str:
 
     settings = {f"GFI_{name.upper()}": str(value) for name, value in house.settings_here.for_stack().items()}
     done = subprocess.run(
-        [sys.executable, "-m", "cli.main", *arguments],
+        [sys.executable, "-m", "gfi.cli.main", *arguments],
         env=free_of_gfi(dict(os.environ)) | settings | {"GFI_HOME": str(house.directory)},
         capture_output=True, text=True, timeout=60, check=False, cwd=here(),
         preexec_fn=functools.partial(die_with, os.getpid()),

@@ -20,7 +20,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from cli.children import die_with
+from gfi.cli.children import die_with
 from tests.chaos import fake
 
 
@@ -34,8 +34,9 @@ def preload() -> None:
         "kombu.transport.redis", "kombu.transport.pyamqp", "redis", "boto3", "botocore.httpchecksum", "botocore.auth",
         "s3transfer.manager", "sqlalchemy.dialects.postgresql.psycopg", "sqlalchemy.dialects.sqlite.pysqlite",
         "psycopg", "pyarrow.parquet", "PIL.Image", "PIL.PpmImagePlugin", "psutil", "structlog", "numpy.random",
-        "store.ledger", "store.queries", "store.objects", "store.parts", "datasets.sources", "datasets.manifest",
-        "workers.services", "workers.shard", "scheduler.control", "scheduler.loop",
+        "gfi.store.ledger", "gfi.store.queries", "gfi.store.objects", "gfi.store.parts", "gfi.datasets.sources",
+        "gfi.datasets.manifest",
+        "workers.services", "workers.shard", "scheduler.tasks", "scheduler.loop",
     ):  # fmt: skip
         importlib.import_module(name)
     _read_s3_model()
@@ -133,9 +134,9 @@ def _forget_messages_early(config: dict[str, Any]) -> None:
         return
     from kombu.transport.redis import Channel
 
-    import store.broker
+    from gfi.store import broker
 
-    store.broker.VISIBILITY_TIMEOUT_S = config["visibility_timeout_s"]
+    broker.VISIBILITY_TIMEOUT_S = config["visibility_timeout_s"]
     Channel.unacked_restore_interval = Channel.unacked_restore_throttle = 1
 
 
@@ -166,7 +167,7 @@ def _tally(config: dict[str, Any], word: str) -> None:
 
 def _scheduler(config: dict[str, Any]) -> None:
     import scheduler.loop
-    from store.settings import Settings
+    from gfi.store.settings import Settings
 
     copies, publish = config.get("copies", 1), scheduler.loop.publish
 

@@ -1,5 +1,5 @@
 # ruff: noqa: E501 - prose
-"""docs/reliability.md: the state machines from `store.tables`, the figures from benchmarks/results/chaos.json.
+"""docs/reliability.md: the state machines from `gfi.store.tables`, the figures from benchmarks/results/chaos.json.
 
 Nothing in that page that can be wrong is written by hand: `make chaos` writes it, a test compares it with the code.
 """
@@ -12,13 +12,13 @@ from enum import StrEnum
 from itertools import pairwise
 from typing import Any
 
-from scheduler.planner import MOST_SHARDS
-from store.broker import LONGEST_QUEUE
-from store.ledger.control import ATTEMPTS, DEATHS
-from store.ledger.reaper import ACCIDENT, DEATHS_ALONE, MOST_DEATHS_ALONE
-from store.ledger.shards import OTHER_RELEASES, TRANSIENT_RELEASES
-from store.settings import Settings
-from store.tables import SHARD_TRANSITIONS, TRANSITIONS, JobState, ShardState
+from gfi.jobs.sharding import MOST_SHARDS
+from gfi.store.broker import LONGEST_QUEUE
+from gfi.store.ledger.control import ATTEMPTS, DEATHS
+from gfi.store.ledger.reaper import ACCIDENT, DEATHS_ALONE, MOST_DEATHS_ALONE
+from gfi.store.ledger.shards import OTHER_RELEASES, TRANSIENT_RELEASES
+from gfi.store.settings import Settings
+from gfi.store.tables import SHARD_TRANSITIONS, TRANSITIONS, JobState, ShardState
 from tests.chaos.house import LEASE_S, here
 
 USUAL = Settings()

@@ -16,9 +16,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from store import ledger, queries
-from store.errors import Conflict
-from store.tables import ImageStatus, JobState
+from gfi.store import ledger, queries
+from gfi.store.errors import Conflict
+from gfi.store.tables import ImageStatus, JobState
 from tests.chaos.fake import AIMS, PLANNING
 from tests.chaos.house import LEASE_S, House, Resident, gfi
 from tests.chaos.photographs import Photographs, make

@@ -18,8 +18,8 @@ import psutil
 import redis
 import sqlalchemy as sa
 
-from cli.children import popen
-from cli.servers import Server, free_port, start_s3, start_valkey
+from gfi.cli.children import popen
+from gfi.cli.servers import Server, free_port, start_s3, start_valkey
 from tests.chaos.proxy import S3Proxy, TcpProxy
 from tests.servers import S3_ACCESS_KEY, S3_SECRET_KEY, Postgres, Sqlite
 

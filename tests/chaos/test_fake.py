@@ -3,18 +3,18 @@
 import dataclasses
 import inspect
 
-import gfi.engine
 import workers.engines
+from gfi.method import engine
 from tests.chaos import fake
 
 
 def test_the_fakes_have_the_fields_of_the_real_ones() -> None:
     for name in ("Item", "Explanation", "Profile"):
         real, stand_in = (
-            {each.name for each in dataclasses.fields(getattr(module, name))} for module in (gfi.engine, fake)
+            {each.name for each in dataclasses.fields(getattr(module, name))} for module in (engine, fake)
         )
         assert real == stand_in, name
-    assert gfi.engine.Progress._fields == fake.Progress._fields
+    assert engine.Progress._fields == fake.Progress._fields
 
 
 def test_the_fakes_are_called_as_the_real_ones() -> None:
@@ -22,6 +22,6 @@ def test_the_fakes_are_called_as_the_real_ones() -> None:
         (workers.engines.Engines.__init__, fake.Engines.__init__),
         (workers.engines.Engines.get, fake.Engines.get),
         (workers.engines.Engines.shrink, fake.Engines.shrink),
-        (gfi.engine.Engine.explain_many, fake.Engine.explain_many),
+        (engine.Engine.explain_many, fake.Engine.explain_many),
     ):
         assert list(inspect.signature(real).parameters) == list(inspect.signature(stand_in).parameters)

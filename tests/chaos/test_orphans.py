@@ -7,7 +7,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from cli.children import popen
+from gfi.cli.children import popen
 from tests.chaos.house import here
 
 HARNESS = """

@@ -6,11 +6,11 @@ import time
 import pytest
 import sqlalchemy as sa
 
-from store import ledger, queries
-from store.database import Database
-from store.ledger.shards import OTHER_RELEASES
-from store.rebuild import rebuild
-from store.tables import JobState, shards
+from gfi.store import ledger, queries
+from gfi.store.database import Database
+from gfi.store.ledger.shards import OTHER_RELEASES
+from gfi.store.rebuild import rebuild
+from gfi.store.tables import JobState, shards
 from tests.chaos.fake import STUMBLES_AT
 from tests.chaos.house import House, Resident, gfi
 from tests.chaos.scenarios import World

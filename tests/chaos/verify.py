@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scheduler.sweeper import sweep_parts
-from store import parts, queries
-from store.parts import Part
-from store.tables import ImageStatus, JobState
+from gfi.jobs.sweep import sweep_parts
+from gfi.store import parts, queries
+from gfi.store.parts import Part
+from gfi.store.tables import ImageStatus, JobState
 from tests.chaos.house import House
 from tests.chaos.photographs import Photographs
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-ROOMS = ("gfi", "datasets", "store", "report", "scheduler", "workers", "cli", "migrations", "samples")
+PACKAGES = ("gfi", "scheduler", "workers", "migrations")
 
 
 @pytest.fixture(scope="module")
@@ -34,14 +34,14 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return next(out.glob("*.whl"))
 
 
-def test_the_wheel_ships_every_room_and_nothing_else(wheel: Path) -> None:
+def test_the_wheel_ships_four_packages_and_nothing_else(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
-    assert {name.split("/")[0] for name in names if ".dist-info" not in name} == set(ROOMS)
-    assert any(name.startswith("samples/photographs/") and name.endswith(".jpg") for name in names)
-    assert "samples/LICENSES.md" in names
-    assert any(name.startswith("report/templates/") for name in names)
+    assert {name.split("/")[0] for name in names if ".dist-info" not in name} == set(PACKAGES)
+    assert any(name.startswith("gfi/samples/photographs/") and name.endswith(".jpg") for name in names)
+    assert "gfi/samples/LICENSES.md" in names
+    assert any(name.startswith("gfi/report/templates/") for name in names)
     assert any(name.startswith("migrations/versions/0001") for name in names)
-    assert "gfi/imagenet_classes.tsv" in names
+    assert "gfi/domain/imagenet_classes.tsv" in names
 
 
 def test_an_installed_wheel_upgrades_a_database(wheel: Path, tmp_path: Path) -> None:
@@ -63,7 +63,7 @@ def test_an_installed_wheel_upgrades_a_database(wheel: Path, tmp_path: Path) -> 
     newest = max(file.name[:4] for file in (ROOT / "migrations" / "versions").glob("[0-9]*.py"))
     assert f"is at revision {newest}" in done.stdout
     where = subprocess.run(
-        [python, "-c", "import store; print(store.__file__)"],
+        [python, "-c", "import gfi.store; print(gfi.store.__file__)"],
         cwd=tmp_path,
         env=clean,
         capture_output=True,

@@ -15,18 +15,18 @@ import sqlalchemy as sa
 import uvicorn
 from fastapi.testclient import TestClient
 
-import samples
-from cli.servers import Server, free_port
-from datasets.files import version_of
-from datasets.sources import open_source
-from scheduler.api import create_app, webhooks
-from store import ledger, parts, queries
-from store.database import Database
-from store.objects import Bucket
-from store.parts import PartHeader, PartRow
-from store.records import PartRecord, ResultRecord, new_id
-from store.settings import Settings
-from store.tables import ControlKind, ImageStatus, metadata
+from gfi import samples
+from gfi.api import create_app, webhooks
+from gfi.cli.servers import Server, free_port
+from gfi.datasets.media.local import version_of
+from gfi.datasets.sources import open_source
+from gfi.store import ledger, parts, queries
+from gfi.store.database import Database
+from gfi.store.objects import Bucket
+from gfi.store.parts import PartHeader, PartRow
+from gfi.store.records import PartRecord, ResultRecord, new_id
+from gfi.store.settings import Settings
+from gfi.store.tables import ControlKind, ImageStatus, metadata
 from tests.servers import S3_ACCESS_KEY, S3_SECRET_KEY
 
 MODEL = "tiny"

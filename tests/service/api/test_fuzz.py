@@ -20,8 +20,8 @@ import psutil
 import pytest
 from PIL import Image
 
-from cli.servers import Server, free_port
-from scheduler.api import drawing
+from gfi.api import drawing
+from gfi.cli.servers import Server, free_port
 from tests.service.api.conftest import World, environment, make_world
 
 MiB = 2**20
@@ -39,7 +39,7 @@ class Process:
         port = free_port()
         self.world, self.peak = world, 0
         self._child = subprocess.Popen(
-            [sys.executable, "-m", "cli.main", "api", "--port", str(port)],
+            [sys.executable, "-m", "gfi.cli.main", "api", "--port", str(port)],
             env=os.environ | variables | {"GFI_LOG_LEVEL": "ERROR"},
         )
         self._watched = psutil.Process(self._child.pid)

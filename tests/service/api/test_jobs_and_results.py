@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from scheduler.api import drawing
-from scheduler.api.schemas import ProgressOut
-from store import ledger, queries
+from gfi.api import drawing
+from gfi.api.schemas import ProgressOut
+from gfi.store import ledger, queries
 from tests.service.api.conftest import DIGEST, MODEL, World, model_record
 
 
@@ -22,9 +22,9 @@ def test_the_api_never_loads_torch_and_needs_nothing_to_be_made() -> None:
         "import sys, os\n"
         "for name in list(os.environ):\n"
         "    name.startswith('GFI_') and os.environ.pop(name)\n"
-        "from scheduler.api import create_app\n"
+        "from gfi.api import create_app\n"
         "app = create_app(); app.openapi()\n"
-        "import scheduler.client\n"
+        "import gfi.client\n"
         "assert 'torch' not in sys.modules, 'torch was loaded'\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd="/")

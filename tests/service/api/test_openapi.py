@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from cli.servers import Server
-from scheduler.api import models
+from gfi.api import models
+from gfi.cli.servers import Server
 from tests.service.api.conftest import World, environment, make_world, serving
 
 # How many requests a minute may be made is a limit of its own, tested elsewhere.

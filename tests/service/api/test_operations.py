@@ -14,13 +14,13 @@ import pytest
 import sqlalchemy as sa
 from fastapi.testclient import TestClient
 
-from scheduler import schedules
-from scheduler.api import create_app, webhooks
-from scheduler.api.config import ApiSettings
-from scheduler.client import ApiError, Client
-from store import ledger
-from store.tables import outbox
-from store.tables import schedules as schedules_table
+from gfi.api import create_app, webhooks
+from gfi.api.config import ApiSettings
+from gfi.client import ApiError, Client
+from gfi.store import ledger
+from gfi.store.tables import outbox
+from gfi.store.tables import schedules as schedules_table
+from scheduler.schedules import fire_due
 from tests.service.api.conftest import World, serving
 
 
@@ -167,7 +167,7 @@ def test_a_schedules_jobs_inherit_its_webhook(
         with one_world.database.begin() as connection:
             older = schedules_table.c.created_at - 90
             connection.execute(sa.update(schedules_table).values(created_at=older))
-        (fired, *_) = schedules.fire_due(one_world.database, one_world.settings)
+        (fired, *_) = fire_due(one_world.database, one_world.settings)
         assert one_world.call("GET", f"/v1/jobs/{fired}").json()["has_webhook"]
         one_world.call("DELETE", f"/v1/jobs/{fired}")
         _until(lambda: listener.RequestHandlerClass.taken)

@@ -16,14 +16,14 @@ import pytest
 import redis
 from fastapi.testclient import TestClient
 
-from cli.servers import Server
-from datasets.errors import DatasetError
-from datasets.sources import open_source
-from scheduler.api import create_app, uploads, webhooks
-from scheduler.api.config import ApiSettings
-from scheduler.tokens import create_link
-from store import ledger
-from store.settings import Settings
+from gfi.api import create_app, uploads, webhooks
+from gfi.api.config import ApiSettings
+from gfi.cli.servers import Server
+from gfi.datasets.errors import DatasetError
+from gfi.datasets.sources import open_source
+from gfi.store import ledger
+from gfi.store.access import create_link
+from gfi.store.settings import Settings
 from tests.service.api.conftest import World
 
 
@@ -370,7 +370,7 @@ def test_pages_forbid_everything_from_elsewhere(one_world: World) -> None:
     assert "unsafe" not in policy
     assert page.headers["x-frame-options"] == "DENY"
     assert page.headers["referrer-policy"] == "no-referrer"
-    static = Path(__file__).parents[3] / "scheduler" / "web"
+    static = Path(__file__).parents[3] / "gfi" / "web"
     for file in (*static.rglob("*.html"), *static.rglob("*.js"), *static.rglob("*.css")):
         text = file.read_text().replace("http://www.w3.org/2000/svg", "")
         assert "https://" not in text

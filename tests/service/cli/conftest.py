@@ -17,10 +17,10 @@ from unittest import mock
 import pytest
 import yaml
 
-import cli.main
-import samples
-from cli.children import popen
-from cli.servers import Server, free_port
+from gfi import samples
+from gfi.cli.children import popen
+from gfi.cli.main import main as gfi_command
+from gfi.cli.servers import Server, free_port
 from tests.servers import S3_ACCESS_KEY, S3_SECRET_KEY, LastWill, Postgres
 
 ROOT = Path(__file__).parents[3]
@@ -69,7 +69,7 @@ class Gfi:
             done = self._run_here(words)
         else:
             done = subprocess.run(
-                [sys.executable, "-m", "cli.main", *words],
+                [sys.executable, "-m", "gfi.cli.main", *words],
                 env=self.environment, capture_output=True, text=True, timeout=timeout, check=False,
             )  # fmt: skip
         assert not check or done.returncode == 0, f"{arguments}: {done.stdout}\n{done.stderr}"
@@ -83,7 +83,7 @@ class Gfi:
             contextlib.redirect_stderr(err),
         ):
             try:
-                cli.main.main(words)
+                gfi_command(words)
             except SystemExit as end:
                 code = int(end.code or 0)
         return subprocess.CompletedProcess(words, code, out.getvalue(), err.getvalue())
@@ -113,7 +113,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gfi]:
     home = tmp_path_factory.mktemp("gfi") / "home"
     gfi = gfi_in(home, GFI_LEASE_S="3", GFI_POLL_S="0.3", GFI_SHARD_SECONDS="0.1", GFI_THREADS="1")
     gfi.run("up", "-d")
-    will = LastWill([sys.executable, "-m", "cli.main", "down"], gfi.environment)
+    will = LastWill([sys.executable, "-m", "gfi.cli.main", "down"], gfi.environment)
     model = home.parent / "tiny.toml"
     model.write_text(TINY)
     gfi.run("models", "add", model)
@@ -179,7 +179,10 @@ def cluster(
         with (folder / f"{name}.log").open("wb") as log:
             processes.append(
                 popen(
-                    [sys.executable, "-m", "cli.main", *command], env=gfi.environment, stdout=log, stderr=log
+                    [sys.executable, "-m", "gfi.cli.main", *command],
+                    env=gfi.environment,
+                    stdout=log,
+                    stderr=log,
                 )
             )
     yield replace(gfi_in(folder / "home", **settings, GFI_URL=f"http://127.0.0.1:{port}"), here=True)

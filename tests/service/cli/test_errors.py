@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-import samples
+from gfi import samples
 from tests.service.cli.conftest import Gfi, gfi_in
 
 

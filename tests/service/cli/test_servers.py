@@ -10,8 +10,8 @@ import psutil
 import pytest
 import redis
 
-from cli.children import popen
-from cli.servers import GRPC_OFFSET, ServerError, free_port, start_s3, start_valkey
+from gfi.cli.children import popen
+from gfi.cli.servers import GRPC_OFFSET, ServerError, free_port, start_s3, start_valkey
 
 
 def _keys(url: str, access: str = "key-for-tests", secret: str = "secret-for-tests"):
@@ -86,7 +86,7 @@ def test_a_free_port_leaves_room_for_grpc() -> None:
 
 def test_a_process_outlives_the_thread_that_started_it_but_not_the_process() -> None:
     program = (
-        "import threading, time; from cli.children import popen; born = []\n"
+        "import threading, time; from gfi.cli.children import popen; born = []\n"
         "starter = threading.Thread(target=lambda: born.append(popen(['sleep', '60'])))\n"
         "starter.start(); starter.join(); time.sleep(0.2)\n"
         "print(born[0].pid if born[0].poll() is None else 0, flush=True); time.sleep(60)"

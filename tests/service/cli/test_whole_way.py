@@ -17,16 +17,15 @@ import pytest
 import torch
 from PIL import Image
 
-import samples
-from datasets.decode import decode
-from gfi import GuidedFeatureInversion
-from gfi.classifiers import load
-from gfi.recipes import recipe
-from store.database import Database
-from store.objects import Bucket
-from store.queries import get_job
-from store.settings import Settings
-from store.shelf import Shelf
+from gfi import GuidedFeatureInversion, samples
+from gfi.datasets.decode import decode
+from gfi.domain.recipes import recipe
+from gfi.method.classifiers import load
+from gfi.store.database import Database
+from gfi.store.objects import Bucket
+from gfi.store.part_cache import Shelf
+from gfi.store.queries import get_job
+from gfi.store.settings import Settings
 from tests.service.cli.conftest import SHORT, Gfi, gfi_in
 
 LONG = ("--set", "steps_inversion=2", "--set", "steps_class=15")
@@ -135,7 +134,7 @@ def test_sigterm_commits_what_is_finished_and_another_worker_goes_on(stack: Gfi,
     os.kill(stack.pids()["worker"], signal.SIGTERM)
     stack.run("job", job, "--wait")
     database, _ = opened(stack)
-    from store.queries import list_incidents
+    from gfi.store.queries import list_incidents
 
     assert list_incidents(database, job) == []  # nobody was blamed
 
@@ -192,7 +191,7 @@ def test_doctor_finds_nothing_wrong_with_a_running_stack(stack: Gfi) -> None:
 
 def test_commands_about_jobs_load_no_torch(stack: Gfi) -> None:
     program = (
-        "import sys; from cli.main import gfi; gfi.main(['jobs'], standalone_mode=False); "
+        "import sys; from gfi.cli.main import gfi; gfi.main(['jobs'], standalone_mode=False); "
         "assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", program], env=stack.environment, check=True, capture_output=True)
@@ -203,7 +202,7 @@ def test_interrupting_the_demo_stops_all_it_started_and_again_continues(tmp_path
 
     def start() -> subprocess.Popen[str]:
         return subprocess.Popen(
-            [sys.executable, "-m", "cli.main", "demo"],
+            [sys.executable, "-m", "gfi.cli.main", "demo"],
             env=gfi.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
             # Whoever runs the tests may ignore Ctrl-C (xdist does), and what it starts would inherit that.
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),

@@ -7,8 +7,8 @@ import boto3
 import pytest
 from PIL import Image, ImageDraw
 
-import samples
-from scheduler.client import Client
+from gfi import samples
+from gfi.client import Client
 from tests.service.cli.conftest import Gfi
 
 METRICS = {

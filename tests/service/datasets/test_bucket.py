@@ -10,13 +10,13 @@ import pytest
 from botocore.config import Config
 from pydantic import SecretStr
 
-import samples
-from cli.servers import Server, free_port
-from datasets import manifest
-from datasets.bucket import Objects
-from datasets.errors import DatasetError, Unavailable
-from datasets.sources import fingerprint, open_source
-from store.settings import Settings
+from gfi import samples
+from gfi.cli.servers import Server, free_port
+from gfi.datasets import manifest
+from gfi.datasets.errors import DatasetError, Unavailable
+from gfi.datasets.media.s3 import Objects
+from gfi.datasets.sources import fingerprint, open_source
+from gfi.store.settings import Settings
 from tests.servers import S3_ACCESS_KEY, S3_SECRET_KEY
 
 _numbers = itertools.count(1)

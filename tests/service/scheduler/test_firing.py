@@ -1,19 +1,21 @@
 """Schedules and submissions against real databases, without torch."""
 
 import threading
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
-import samples
-from scheduler import schedules
-from scheduler.submission import Invalid, JobRequest, submit
-from store import ledger, queries
-from store.database import Database
-from store.settings import Settings
-from store.tables import schedules as schedules_table
+from gfi import samples
+from gfi.jobs import schedules
+from gfi.jobs.submit import Invalid, JobRequest, submit
+from gfi.store import ledger, queries
+from gfi.store.database import Database
+from gfi.store.settings import Settings
+from gfi.store.tables import schedules as schedules_table
+from scheduler.schedules import fire_due, spec_for_firing
 
 RECORD: dict[str, Any] = {
     "reference": "net",
@@ -53,7 +55,7 @@ def test_a_schedule_fires_once_with_two_schedulers_running(registered: Database)
     def tick() -> None:
         start.wait()
         for _ in range(3):
-            fired.extend(schedules.fire_due(registered, settings))
+            fired.extend(fire_due(registered, settings))
 
     threads = [threading.Thread(target=tick) for _ in range(2)]
     for thread in threads:
@@ -75,7 +77,7 @@ def test_a_firing_that_is_refused_is_kept_and_not_repeated(registered: Database,
     (folder / "one.jpg").unlink()
     folder.rmdir()
     row = queries.list_schedules(registered)[0]
-    spec = schedules._spec(registered, Settings(), row, schedules.datetime.now(schedules.UTC))
+    spec = spec_for_firing(registered, Settings(), row, datetime.now(UTC))
     assert isinstance(spec, Invalid)
     with pytest.raises(Invalid):
         ledger.fire(registered, row["id"], "2026-01-01", spec)
@@ -102,7 +104,7 @@ def test_a_firing_that_is_refused_is_kept_and_not_repeated(registered: Database,
 def test_a_wrong_request_is_refused_with_advice_and_stores_nothing(
     registered: Database, changes: dict[str, Any], says: str
 ) -> None:
-    from gfi.errors import MethodError
+    from gfi.domain.errors import MethodError
 
     with pytest.raises((Invalid, MethodError)) as refusal:
         submit(registered, Settings(), REQUEST.model_copy(update=changes))
@@ -112,7 +114,7 @@ def test_a_wrong_request_is_refused_with_advice_and_stores_nothing(
 
 
 def test_a_dataset_outside_the_configured_roots_is_refused(registered: Database, tmp_path: Path) -> None:
-    from datasets.errors import DatasetError
+    from gfi.datasets.errors import DatasetError
 
     with pytest.raises(DatasetError):
         submit(registered, Settings(dataset_roots=(tmp_path,)), REQUEST)

@@ -2,12 +2,12 @@
 
 import sqlalchemy as sa
 
+from gfi.store import ledger, queries
+from gfi.store.broker import make_celery
+from gfi.store.database import Database
+from gfi.store.settings import Settings
+from gfi.store.tables import workers
 from scheduler.loop import FORGET_WORKERS_S, Scheduler
-from store import ledger, queries
-from store.broker import make_celery
-from store.database import Database
-from store.settings import Settings
-from store.tables import workers
 
 
 def test_workers_that_are_long_gone_leave_the_list(database: Database) -> None:

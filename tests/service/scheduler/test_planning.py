@@ -9,16 +9,16 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from cli.servers import Server
-from datasets.manifest import Manifest
-from scheduler import planner
-from scheduler.control import Services, perform
-from scheduler.submission import JobRequest, submit
-from store import ledger, queries
-from store.database import Database
-from store.objects import Bucket
-from store.records import ControlClaim
-from store.tables import ControlKind, ImageStatus, JobState
+from gfi.cli.servers import Server
+from gfi.datasets.manifest import Manifest
+from gfi.jobs.submit import JobRequest, submit
+from gfi.store import ledger, queries
+from gfi.store.database import Database
+from gfi.store.objects import Bucket
+from gfi.store.records import ControlClaim
+from gfi.store.tables import ControlKind, ImageStatus, JobState
+from scheduler import planning
+from scheduler.tasks import Services, perform
 from tests.service.scheduler.test_firing import RECORD
 from tests.service.store.acting import OVER, claim, claim_task, commit
 from tests.service.store.test_objects import settings_for
@@ -74,12 +74,12 @@ def test_a_planner_frozen_past_its_lease_does_not_touch_the_manifest_of_the_one_
     def another_plans() -> None:
         photographs(folder, range(4, 9))  # what is listed by then is not what the first was listing
         task = claim_task(services.database, ControlKind.PLAN)
-        assert planner.plan(services, task, lambda: None).startswith("9 images")
+        assert planning.plan(services, task, lambda: None).startswith("9 images")
         for number in range(2, 9):
             (folder / f"{number:05d}.ppm").unlink()
 
     first = claim_task(services.database, ControlKind.PLAN)
-    assert planner.plan(services, first, Frozen(services, first, another_plans).alive) == "too late"
+    assert planning.plan(services, first, Frozen(services, first, another_plans).alive) == "too late"
     found = queries.get_job(services.database, job)
     assert (found.state, found.total) == (JobState.RUNNING, 9)
     assert found.manifest_key is not None
@@ -102,10 +102,10 @@ def test_a_listing_that_was_written_down_is_the_jobs_whoever_finishes_planning(
     first = claim_task(services.database, ControlKind.PLAN, lease_s=OVER)
     with monkeypatch.context() as patched:
         patched.setattr(ledger, "finish_planning", lambda *_, **__: False)
-        planner.plan(services, first, lambda: None)
+        planning.plan(services, first, lambda: None)
     photographs(folder, range(4, 9))
     ledger.expire_control(services.database)
-    assert planner.plan(services, claim_task(services.database, ControlKind.PLAN), lambda: None).startswith(
+    assert planning.plan(services, claim_task(services.database, ControlKind.PLAN), lambda: None).startswith(
         "4 images"
     )
     found = queries.get_job(services.database, job)
@@ -122,7 +122,7 @@ def test_a_folder_that_was_empty_is_listed_anew_by_a_retry(services: Services, t
     assert "no images" in (queries.get_job(services.database, job).error or "")
     photographs(folder, range(3))
     ledger.retry_job(services.database, job)
-    planner.plan(services, claim_task(services.database, ControlKind.PLAN), lambda: None)
+    planning.plan(services, claim_task(services.database, ControlKind.PLAN), lambda: None)
     found = queries.get_job(services.database, job)
     assert (found.state, found.total) == (JobState.RUNNING, 3)
 
@@ -133,20 +133,20 @@ def test_a_retrys_planner_that_wakes_late_does_not_touch_the_manifest_of_the_one
     folder = photographs(tmp_path / "photographs", range(4))
     request = JobRequest(dataset=str(folder), model="net", target="predicted")
     job = submit(services.database, services.settings, request).job_id
-    planner.plan(services, claim_task(services.database, ControlKind.PLAN), lambda: None)
+    planning.plan(services, claim_task(services.database, ControlKind.PLAN), lambda: None)
     assert commit(services.database, claim(services.database), status=ImageStatus.ERROR)
     ledger.finish_jobs(services.database)
     ledger.retry_job(services.database, job)
 
     def another_plans_and_a_worker_begins() -> None:
         task = claim_task(services.database, ControlKind.RETRY)
-        assert planner.plan_retry(services, task, lambda: None) == "4 images again"
+        assert planning.plan_retry(services, task, lambda: None) == "4 images again"
         held = claim(services.database)
         assert commit(services.database, held, upto=2, rows=[0, 1])
 
     late = claim_task(services.database, ControlKind.RETRY)
     frozen = Frozen(services, late, another_plans_and_a_worker_begins)
-    assert planner.plan_retry(services, late, frozen.alive) == "too late"
+    assert planning.plan_retry(services, late, frozen.alive) == "too late"
     rest = claim(services.database)
     assert (rest.start, rest.stop) == (2, 4)
     assert manifest(services, rest.manifest_key, tmp_path)[1] == [0, 1, 2, 3]

@@ -5,10 +5,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from store import ledger
-from store.database import Database
-from store.records import ControlClaim, JobSpec, PartRecord, ResultRecord, ShardClaim, new_id
-from store.tables import ControlKind, ImageStatus, incidents, results, shards
+from gfi.store import ledger
+from gfi.store.database import Database
+from gfi.store.records import ControlClaim, JobSpec, PartRecord, ResultRecord, ShardClaim, new_id
+from gfi.store.tables import ControlKind, ImageStatus, incidents, results, shards
 
 LEASE = 60.0
 OVER = -1.0

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 import redis
 
-from cli.servers import Server, free_port, start_valkey
-from store import broker
-from store.broker import EXPLAIN, make_celery, ping, publish, queue_length, redact
-from store.errors import StoreError, Transient
-from store.settings import Settings
+from gfi.cli.servers import Server, free_port, start_valkey
+from gfi.store import broker
+from gfi.store.broker import EXPLAIN, make_celery, ping, publish, queue_length, redact
+from gfi.store.errors import StoreError, Transient
+from gfi.store.settings import Settings
 
 
 @pytest.fixture

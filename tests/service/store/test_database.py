@@ -11,11 +11,11 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
-from store import database as databases
-from store import ledger
-from store.database import Database, check, current_revision, head_revision, safe_url, upgrade
-from store.errors import StoreError, Transient
-from store.tables import metadata
+from gfi.store import database as databases
+from gfi.store import ledger
+from gfi.store.database import Database, check, current_revision, head_revision, safe_url, upgrade
+from gfi.store.errors import StoreError, Transient
+from gfi.store.tables import metadata
 from tests.servers import Postgres
 from tests.service.store.acting import submit
 

@@ -28,11 +28,11 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from store import ledger, queries
-from store.database import Database
-from store.errors import Conflict
-from store.records import JobSpec, ShardClaim
-from store.tables import (
+from gfi.store import ledger, queries
+from gfi.store.database import Database
+from gfi.store.errors import Conflict
+from gfi.store.records import JobSpec, ShardClaim
+from gfi.store.tables import (
     SHARD_TRANSITIONS,
     TERMINAL,
     TRANSITIONS,

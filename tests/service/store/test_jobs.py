@@ -5,13 +5,13 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import sqlalchemy as sa
 
-from store import ledger, queries
-from store.database import Database, now
-from store.errors import Conflict, LimitExceeded, NotFound
-from store.ledger.control import ATTEMPTS, DEATHS
-from store.ledger.reaper import SHORTEST_GAP_S
-from store.records import ControlClaim, JobSpec
-from store.tables import TERMINAL, ControlKind, ImageStatus, JobState, control_tasks, pulse
+from gfi.store import ledger, queries
+from gfi.store.database import Database, now
+from gfi.store.errors import Conflict, LimitExceeded, NotFound
+from gfi.store.ledger.control import ATTEMPTS, DEATHS
+from gfi.store.ledger.reaper import SHORTEST_GAP_S
+from gfi.store.records import ControlClaim, JobSpec
+from gfi.store.tables import TERMINAL, ControlKind, ImageStatus, JobState, control_tasks, pulse
 from tests.service.store.acting import (
     OVER,
     claim,

@@ -2,9 +2,9 @@
 
 import sqlalchemy as sa
 
-from store import ledger, queries
-from store.database import Database
-from store.tables import ControlKind, ImageStatus, JobState
+from gfi.store import ledger, queries
+from gfi.store.database import Database
+from gfi.store.tables import ControlKind, ImageStatus, JobState
 from tests.service.store.acting import claim, claim_task, commit, part, plan, records
 
 

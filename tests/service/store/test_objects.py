@@ -13,10 +13,10 @@ import botocore.auth
 import pytest
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 
-from cli.servers import Server, free_port
-from store.errors import NotFound, StoreError, Transient
-from store.objects import Bucket, Exists
-from store.settings import Settings
+from gfi.cli.servers import Server, free_port
+from gfi.store.errors import NotFound, StoreError, Transient
+from gfi.store.objects import Bucket, Exists
+from gfi.store.settings import Settings
 from tests.servers import S3_ACCESS_KEY, S3_SECRET_KEY
 
 

@@ -10,14 +10,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from cli.servers import Server
-from store import ledger, parts, queries
-from store.database import Database
-from store.objects import Bucket
-from store.parts import PartHeader, PartRow
-from store.rebuild import rebuild
-from store.records import PartRecord, ResultRecord, ShardClaim, new_id
-from store.tables import ControlKind, ImageStatus, JobState
+from gfi.cli.servers import Server
+from gfi.store import ledger, parts, queries
+from gfi.store.database import Database
+from gfi.store.objects import Bucket
+from gfi.store.parts import PartHeader, PartRow
+from gfi.store.rebuild import rebuild
+from gfi.store.records import PartRecord, ResultRecord, ShardClaim, new_id
+from gfi.store.tables import ControlKind, ImageStatus, JobState
 from tests.servers import Postgres, Sqlite
 from tests.service.store.acting import claim, claim_task, finish_all, plan, recorded
 from tests.service.store.test_objects import settings_for
@@ -217,7 +217,7 @@ def test_a_rebuilding_that_was_interrupted_is_started_again(
     for start in (0, 5):
         work(database, bucket, claim(database), ImageStatus.OK, range(start, start + 5), start + 5)
     write_down(database, bucket, job, committed=False)
-    from store import rebuild as module
+    from gfi.store import rebuild as module
 
     def killed(*_: object) -> int:
         raise KeyboardInterrupt

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from store import ledger, queries
-from store.database import Database
-from store.errors import Conflict, LimitExceeded, NotFound, StoreError
-from store.records import JobSpec, ResultRecord
-from store.tables import METRICS, ControlKind, ImageStatus, firings, tokens
+from gfi.store import ledger, queries
+from gfi.store.database import Database
+from gfi.store.errors import Conflict, LimitExceeded, NotFound, StoreError
+from gfi.store.records import JobSpec, ResultRecord
+from gfi.store.tables import METRICS, ControlKind, ImageStatus, firings, tokens
 from tests.service.store.acting import claim, claim_task, commit, finish_all, part, plan, submit
 
 

@@ -2,9 +2,9 @@
 
 import sqlalchemy as sa
 
-from store import ledger
-from store.database import Database
-from store.tables import shards
+from gfi.store import ledger
+from gfi.store.database import Database
+from gfi.store.tables import shards
 from tests.service.store.acting import LEASE, claim, commit, plan
 
 IMAGES, SHARD = 9_600_000, 64

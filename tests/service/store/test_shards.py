@@ -6,18 +6,18 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import sqlalchemy as sa
 
-from store import ledger, queries
-from store.database import Database
-from store.ledger.reaper import (
+from gfi.store import ledger, queries
+from gfi.store.database import Database
+from gfi.store.ledger.reaper import (
     CONVICTION,
     DEATHS_ALONE,
     MOST_DEATHS_ALONE,
     SHORTEST_GAP_S,
     UNEXPLAINED_ALONE,
 )
-from store.ledger.shards import OTHER_RELEASES, TRANSIENT_RELEASES
-from store.records import ResultRecord
-from store.tables import ControlKind, ImageStatus, JobState, pulse, shards
+from gfi.store.ledger.shards import OTHER_RELEASES, TRANSIENT_RELEASES
+from gfi.store.records import ResultRecord
+from gfi.store.tables import ControlKind, ImageStatus, JobState, pulse, shards
 from tests.service.store.acting import (
     LEASE,
     OVER,
@@ -366,7 +366,7 @@ def test_a_long_dead_worker_is_reaped_after_an_outage_all_the_same(database: Dat
 
 
 def database_time(connection: sa.Connection) -> float:
-    from store.database import now
+    from gfi.store.database import now
 
     return connection.execute(sa.select(now())).scalar_one()
 

@@ -11,11 +11,11 @@ import time
 
 import sqlalchemy as sa
 
-from store import ledger, queries
-from store.database import Database
-from store.errors import Conflict
-from store.records import JobSpec
-from store.tables import ControlKind, ImageStatus, ShardState, shards
+from gfi.store import ledger, queries
+from gfi.store.database import Database
+from gfi.store.errors import Conflict
+from gfi.store.records import JobSpec
+from gfi.store.tables import ControlKind, ImageStatus, ShardState, shards
 from tests.service.store.acting import LEASE, OVER, part, plan, recorded, records
 
 IMAGES = 60

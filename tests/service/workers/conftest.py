@@ -8,18 +8,20 @@ from typing import Any
 
 import pytest
 
-import samples
-from cli.models import register
-from cli.servers import Server
-from scheduler import control, submission
-from store import ledger
+from gfi import samples
+from gfi.cli.models import register
+from gfi.cli.servers import Server
+from gfi.jobs.submit import request_from
+from gfi.jobs.submit import submit as submit_job
+from gfi.store import ledger
+from scheduler import tasks
 from tests.servers import Sqlite
 from tests.service.store.test_objects import settings_for
 from workers.services import Services
 from workers.shard import explain_shard
 
 NET = """
-from tests.unit.gfi.networks import Small
+from tests.unit.method.networks import Small
 
 def build():
     return Small()
@@ -60,12 +62,12 @@ def submit(services: Services, **request: object) -> str:
     """A planned job over the photographs."""
     wanted: dict[str, Any] = {"target": "predicted", "preset": "tuned", "overrides": {"steps_class": 16}}
     folder = services.settings.dataset_roots[0] / "photographs"
-    asked = submission.request_from(dataset=str(folder), model="small", **wanted | request)
-    job = submission.submit(services.database, services.settings, asked, new=True).job_id
-    planner = control.Services(services.settings, services.database, services.bucket)
+    asked = request_from(dataset=str(folder), model="small", **wanted | request)
+    job = submit_job(services.database, services.settings, asked, new=True).job_id
+    planner = tasks.Services(services.settings, services.database, services.bucket)
     claim = ledger.claim_control(services.database, "planner", 60)
     assert claim is not None
-    assert "images in shards" in control.perform(planner, claim, threading.Event())
+    assert "images in shards" in tasks.perform(planner, claim, threading.Event())
     return job
 
 

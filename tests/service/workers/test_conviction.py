@@ -3,12 +3,12 @@
 import pytest
 import torch
 
-from datasets.folder import Folder
-from datasets.listing import Fetched
-from gfi.engine import Engine, Item
-from store import ledger, queries
-from store.database import Database
-from store.rebuild import rebuild
+from gfi.datasets.layouts.folder import Folder
+from gfi.datasets.listing import Fetched
+from gfi.method.engine import Engine, Item
+from gfi.store import ledger, queries
+from gfi.store.database import Database
+from gfi.store.rebuild import rebuild
 from tests.servers import Sqlite
 from tests.service.store.acting import die
 from tests.service.workers.conftest import PHOTOGRAPHS, explain, submit

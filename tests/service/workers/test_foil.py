@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from gfi.engine import Engine, Item
-from store import parts, queries
+from gfi.method.engine import Engine, Item
+from gfi.store import parts, queries
 from tests.service.workers.conftest import PHOTOGRAPHS, explain, submit
 from workers.rows import reader
 from workers.services import Services

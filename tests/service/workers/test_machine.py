@@ -4,7 +4,7 @@ import tempfile
 
 import pytest
 
-from store import queries
+from gfi.store import queries
 from tests.service.workers.conftest import explain, submit
 from workers.services import Services
 from workers.shard import REFUSED

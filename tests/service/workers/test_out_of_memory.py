@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from gfi.inversion import Inversion
-from store import queries
+from gfi.method.inversion import Inversion
+from gfi.store import queries
 from tests.service.workers.conftest import PHOTOGRAPHS, explain, submit
 from workers.services import Services
 

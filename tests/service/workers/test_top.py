@@ -5,10 +5,10 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from scheduler import reporter
-from store import ledger, parts, queries
-from store.errors import StoreError
-from store.queries import Filters
+from gfi.jobs import report
+from gfi.store import ledger, parts, queries
+from gfi.store.errors import StoreError
+from gfi.store.queries import Filters
 from tests.service.workers.conftest import PHOTOGRAPHS, explain, submit
 from workers.services import Services
 
@@ -33,7 +33,7 @@ def test_each_of_the_most_probable_classes_has_a_row_and_the_image_counts_once(
         assert chances == sorted(chances, reverse=True)
     progress = queries.job_progress(services.database, job)
     assert progress.done == sum(progress.by_status.values()) == PHOTOGRAPHS
-    assert reporter.summary(services.database, job).total == PHOTOGRAPHS
+    assert report.summary(services.database, job).total == PHOTOGRAPHS
     second = queries.list_results(services.database, job, filters=Filters(target_rank=1), limit=100)
     assert [row["target_rank"] for row in second] == [1] * PHOTOGRAPHS
 

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from cli.main import gfi
+from gfi.cli.main import gfi
 
 NET = """
 from torch import nn

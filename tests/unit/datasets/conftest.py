@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from store.settings import Settings
+from gfi.store.settings import Settings
 
 
 def jpeg(colour: int = 0, size: tuple[int, int] = (8, 6)) -> bytes:

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from datasets.annotations import Box, ClassIndex, parse_xml, read_localisation
-from datasets.errors import DatasetError
+from gfi.datasets.annotations import Box, ClassIndex, parse_xml, read_localisation
+from gfi.datasets.errors import DatasetError
 
 
 def annotation(*boxes: str, size: str = "<size><width>500</width><height>375</height></size>") -> bytes:
@@ -138,7 +138,7 @@ def test_classes_may_have_no_wordnet_ids():
 
 
 def test_every_imagenet_name_that_is_unique_is_found():
-    table = Path(__file__).parents[3] / "gfi" / "imagenet_classes.tsv"
+    table = Path(__file__).parents[3] / "gfi" / "domain" / "imagenet_classes.tsv"
     with table.open(newline="", encoding="utf-8") as file:
         rows = list(csv.reader((line for line in file if not line.startswith("#")), delimiter="\t"))
     rows = [row for row in rows if row[0].startswith("n")]

@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-import samples
-from datasets.decode import DEFAULT, Limits, decode
-from datasets.errors import DecodeError
+from gfi import samples
+from gfi.datasets.decode import DEFAULT, Limits, decode
+from gfi.datasets.errors import DecodeError
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -237,8 +237,8 @@ def test_refusing_bombs_takes_no_memory():
     program = f"""
 import resource, sys
 from PIL import Image
-from datasets.decode import decode
-from datasets.errors import DecodeError
+from gfi.datasets.decode import decode
+from gfi.datasets.errors import DecodeError
 Image.init()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 for data in {list(BOMBS.values())!r}:
@@ -381,8 +381,8 @@ def test_pillow_warns_nobody():
         tiff[:-40],
     ]
     program = f"""
-from datasets.decode import decode
-from datasets.errors import DecodeError
+from gfi.datasets.decode import decode
+from gfi.datasets.errors import DecodeError
 for data in {files!r}:
     try:
         decode(data)

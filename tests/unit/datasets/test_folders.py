@@ -7,12 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from datasets import files
-from datasets.decode import decode
-from datasets.errors import DatasetError, Unavailable
-from datasets.sources import fingerprint, open_source
-from datasets.spill import sorted_names
-from store.settings import Settings
+from gfi.datasets.decode import decode
+from gfi.datasets.errors import DatasetError, Unavailable
+from gfi.datasets.external_sort import sorted_names
+from gfi.datasets.media import local
+from gfi.datasets.sources import fingerprint, open_source
+from gfi.store.settings import Settings
 from tests.unit.datasets.conftest import jpeg
 
 
@@ -114,7 +114,7 @@ def test_a_failing_disk_is_not_the_images_fault(plant, free, monkeypatch):
     def broken(path):
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr(files, "open_regular", broken)
+    monkeypatch.setattr(local, "open_regular", broken)
     with pytest.raises(Unavailable, match="now"):
         source.fetch("1.jpg")
 

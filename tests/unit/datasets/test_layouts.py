@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datasets.annotations import Box
-from datasets.decode import decode
-from datasets.errors import DatasetError
-from datasets.sources import open_source
+from gfi.datasets.annotations import Box
+from gfi.datasets.decode import decode
+from gfi.datasets.errors import DatasetError
+from gfi.datasets.sources import open_source
 from tests.unit.datasets.conftest import jpeg
 
 

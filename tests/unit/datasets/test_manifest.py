@@ -6,12 +6,12 @@ import random
 import pyarrow.parquet as pq
 import pytest
 
-from datasets import manifest
-from datasets.annotations import Box, ClassIndex
-from datasets.errors import DatasetError
-from datasets.listing import Listed
-from datasets.manifest import Entry, Manifest
-from datasets.sources import fingerprint, open_source
+from gfi.datasets import manifest
+from gfi.datasets.annotations import Box, ClassIndex
+from gfi.datasets.errors import DatasetError
+from gfi.datasets.listing import Listed
+from gfi.datasets.manifest import Entry, Manifest
+from gfi.datasets.sources import fingerprint, open_source
 
 
 def many(count: int) -> list[Entry]:

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import samples
-from datasets.annotations import Box
-from datasets.errors import DatasetError
-from datasets.sources import open_source
-from store.settings import Settings
+from gfi import samples
+from gfi.datasets.annotations import Box
+from gfi.datasets.errors import DatasetError
+from gfi.datasets.sources import open_source
+from gfi.store.settings import Settings
 from tests.unit.datasets.conftest import jpeg
 
 ROWS = [

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from datasets.annotations import Box
-from datasets.errors import DatasetError
-from datasets.sources import open_source
-from store.settings import Settings
+from gfi.datasets.annotations import Box
+from gfi.datasets.errors import DatasetError
+from gfi.datasets.sources import open_source
+from gfi.store.settings import Settings
 from tests.unit.datasets.conftest import jpeg
 
 

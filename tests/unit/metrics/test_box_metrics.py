@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
+from gfi.domain.geometry import pixels, place
 from gfi.metrics.area import area
 from gfi.metrics.energy_in_box import energy_in_box
-from gfi.metrics.placement import pixels, place
 from gfi.metrics.pointing import accuracy, ordinary, pointing, strongest
 from tests.unit.metrics import literal
 
@@ -177,6 +177,6 @@ def test_a_box_holds_the_pixels_whose_centre_it_holds(region, expected):
 
 
 def test_metrics_with_boxes_load_no_torch():
-    names = "gfi.metrics.energy_in_box, gfi.metrics.pointing, gfi.metrics.area, report.page, report.contact"
+    names = "gfi.metrics.energy_in_box, gfi.metrics.pointing, gfi.report.page, gfi.report.contact_sheet"
     code = f"import sys, {names}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from gfi.explainer import GuidedFeatureInversion
-from gfi.quantus import quantus_explain
+from gfi.method.explainer import GuidedFeatureInversion
+from gfi.method.quantus import quantus_explain
 from tests.unit.metrics.conftest import tiny
 
 PAGE = Path(__file__).parents[3] / "docs" / "captum-quantus.md"

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from gfi.errors import MethodError
+from gfi.domain.errors import MethodError
 from gfi.peers import METHODS, NEED_LAYER, explain, randomised, unit
 
 OPTIONS = {

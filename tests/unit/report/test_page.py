@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from report import page
-from report.page import Card, write_page
-from report.summary import summarise
+from gfi.report import page
+from gfi.report.page import Card, write_page
+from gfi.report.summary import summarise
 
 HOSTILE = "cats/<script>alert(1)</script>\"' onerror=alert(1) &amp; {{ 7 * 7 }}\u202egpj.exe"
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from report.colours import MAPS, table
-from report.contact import Cell, contact_png, contact_sheet
-from report.pictures import colour, fit_mask, grey, jpeg, overlay, png, shrink
+from gfi.report.colours import MAPS, table
+from gfi.report.contact_sheet import Cell, contact_png, contact_sheet
+from gfi.report.overlays import colour, fit_mask, grey, jpeg, overlay, png, shrink
 
 
 @pytest.mark.parametrize("name", MAPS)

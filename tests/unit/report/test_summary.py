@@ -4,8 +4,8 @@ import math
 
 import pytest
 
-from report.summary import STATUS_WORDS, summarise
-from store import tables
+from gfi.report.summary import STATUS_WORDS, summarise
+from gfi.store import tables
 
 
 def row(status="ok", **values):

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from scheduler.planner import shard_bounds, shard_size
+from gfi.jobs.sharding import shard_bounds, shard_size
 from scheduler.schedules import last_due
 
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)

@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from gfi.interpolation import draw
-from store import parts
-from store.errors import StoreError
-from store.parts import PartHeader, PartRow
-from store.tables import ImageStatus
+from gfi.domain.interpolation import draw
+from gfi.store import parts
+from gfi.store.errors import StoreError
+from gfi.store.parts import PartHeader, PartRow
+from gfi.store.tables import ImageStatus
 
 HEADER = PartHeader(
     job_id="job",

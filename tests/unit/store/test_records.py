@@ -4,8 +4,8 @@ import time
 
 import pytest
 
-from store.records import JobSpec, ResultRecord, digest, new_id
-from store.tables import (
+from gfi.store.records import JobSpec, ResultRecord, digest, new_id
+from gfi.store.tables import (
     ACTIVE,
     OPEN,
     SHARD_TRANSITIONS,

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from store.errors import StoreError
-from store.settings import Settings
+from gfi.store.errors import StoreError
+from gfi.store.settings import Settings
 
 FULL = {
     "GFI_DATABASE_URL": "postgresql://gfi:hush-db@db/gfi",

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from datasets.errors import Unavailable
-from datasets.manifest import Entry
+from gfi.datasets.errors import Unavailable
+from gfi.datasets.manifest import Entry
 from workers.lease import LeaseLost
 from workers.readahead import Readahead
 

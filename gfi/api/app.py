@@ -1,0 +1,111 @@
+"""The application: routes, guard, errors, what runs beside them."""
+
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from starlette.responses import JSONResponse
+
+from gfi.api import (
+    datasets,
+    drawing,
+    events,
+    health,
+    jobs,
+    models,
+    operations,
+    problems,
+    results,
+    uploads,
+    webhooks,
+)
+from gfi.api.access import Reader
+from gfi.api.context import Context
+from gfi.api.guard import Guard
+from gfi.api.problems import Problem, documented
+from gfi.store.errors import StoreError
+from gfi.web import pages
+
+DESCRIPTION = (
+    "Which pixels made this classifier say that? Submit a dataset, watch it being explained, look at the masks. "
+    "Errors are problem details (RFC 9457); lists are paged by `after` = the `next` of the page before."
+)
+
+
+@asynccontextmanager
+async def _beside(app: FastAPI) -> AsyncIterator[None]:
+    """The courier of webhooks and the janitor of uploads, for as long as the process serves."""
+    context: Context = app.state.context
+    drawing.give_back_large_blocks()
+    ended = threading.Event()
+    threads = [
+        threading.Thread(target=work, args=(context, ended), name=name, daemon=True)
+        for name, work in (("webhooks", webhooks.courier), ("uploads", uploads.janitor))
+    ]
+    try:
+        context.settings.require_database()
+        for thread in threads:
+            thread.start()
+    except StoreError:  # nothing to serve yet: requests will say so
+        pass
+    try:
+        yield
+    finally:
+        ended.set()
+        for thread in threads:
+            if thread.ident is not None:
+                thread.join(5.0)
+        context.close()
+
+
+def create_app() -> FastAPI:
+    """The API and the dashboard as an ASGI application. Opens no connection: the first request does."""
+    app = FastAPI(
+        title="gfi",
+        version=version("gfi"),
+        description=DESCRIPTION,
+        docs_url=None,  # they would load scripts from other hosts
+        redoc_url=None,
+        openapi_url=None,
+        lifespan=_beside,
+    )
+    context = Context()
+    app.state.context = context
+    problems.install(app)
+    app.add_middleware(Guard, context=context)
+    # `/v1/jobs/test` must come before `/v1/jobs/{job_id}`.
+    for module in (health, uploads, jobs, results, events, datasets, models, operations, pages):
+        app.include_router(module.router)
+
+    @app.get("/v1/openapi.json", include_in_schema=False, responses=documented())
+    def document(caller: Reader) -> JSONResponse:
+        return JSONResponse(app.openapi())
+
+    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
+    return app
+
+
+def _openapi(app: FastAPI) -> dict[str, Any]:
+    if not app.openapi_schema:
+        made = get_openapi(
+            title=app.title, version=app.version, description=app.description, routes=app.routes,
+            openapi_version="3.1.0",
+        )  # fmt: skip
+        schemas = made.setdefault("components", {}).setdefault("schemas", {})
+        problem = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+        schemas |= problem.pop("$defs", {})
+        schemas["Problem"] = problem
+        for path in made["paths"].values():
+            for operation in path.values():
+                # FastAPI documents its own 422; ours are problems.
+                said = operation["responses"].get("422", {})
+                if "application/json" in said.get("content", {}):
+                    said["content"].pop("application/json")
+        schemas.pop("HTTPValidationError", None)
+        schemas.pop("ValidationError", None)
+        app.openapi_schema = made
+    return app.openapi_schema

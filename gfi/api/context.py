@@ -1,0 +1,90 @@
+"""What the routes share: settings, database, bucket, parts. One set a process, each opened when first needed."""
+
+import threading
+from functools import cached_property
+from typing import TYPE_CHECKING, Annotated
+
+from fastapi import Depends, Request
+
+from gfi.api.config import ApiSettings
+from gfi.api.drawing import Pictures
+from gfi.datasets.sources import Source, open_source
+from gfi.store.database import Database
+from gfi.store.objects import Bucket
+from gfi.store.part_cache import Shelf
+from gfi.store.settings import Settings
+
+if TYPE_CHECKING:
+    from gfi.api.events import Hub
+
+KEPT_SOURCES = 32
+
+
+class Context:
+    """Thread-safe: what is made twice by two first requests is made equal, and one of them is dropped."""
+
+    def __init__(self) -> None:
+        self._sources: dict[str, Source] = {}
+        self._lock = threading.Lock()
+
+    @cached_property
+    def settings(self) -> Settings:
+        """Where the services are; StoreError with advice when nothing is configured."""
+        return Settings.load().require_stack()
+
+    @cached_property
+    def api(self) -> ApiSettings:
+        """What the operator set for the API."""
+        return ApiSettings.load()
+
+    @cached_property
+    def database(self) -> Database:
+        """The ledger's database."""
+        return Database(self.settings.require_database(), pool_size=20)
+
+    @cached_property
+    def bucket(self) -> Bucket:
+        """Where results are."""
+        return Bucket.from_settings(self.settings)
+
+    @cached_property
+    def shelf(self) -> Shelf:
+        """Parts read lately."""
+        return Shelf(self.database, self.bucket)
+
+    @cached_property
+    def pictures(self) -> Pictures:
+        """Pictures drawn lately."""
+        return Pictures(self.api.cache)
+
+    @cached_property
+    def hub(self) -> "Hub":
+        """The progress streams of this process."""
+        from gfi.api.events import Hub
+
+        return Hub(self)
+
+    def source(self, spec: str) -> Source:
+        """The dataset of a job, opened. DatasetError when it is gone or no longer allowed."""
+        with self._lock:
+            known = self._sources.get(spec)
+        if known is None:
+            known = open_source(spec, self.settings)
+            with self._lock:
+                while len(self._sources) >= KEPT_SOURCES:
+                    self._sources.pop(next(iter(self._sources)))
+                self._sources[spec] = known
+        return known
+
+    def close(self) -> None:
+        """Let go of the database's connections."""
+        if "database" in self.__dict__:
+            self.database.dispose()
+
+
+def _context(request: Request) -> Context:
+    context: Context = request.app.state.context
+    return context
+
+
+Here = Annotated[Context, Depends(_context)]

@@ -1,0 +1,183 @@
+"""What every request passes before any route sees it, as one ASGI layer.
+
+- Without a valid token nothing under /v1 answers, not even that an address does not exist or a body is wrong.
+- A body above the limit is refused by its length, or while it arrives when it does not say its length.
+- NUL and control characters in an address are refused: no database column, path or header meets them.
+- A browser's change must carry the CSRF header and come from this origin.
+- Responses get the security headers; a fault of ours becomes a problem without a trace in it.
+- One line of log a request: method, path without its query, status, time, token id. Never a header.
+"""
+
+import hmac
+import math
+import time
+from typing import Any
+from urllib.parse import unquote
+
+import structlog
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.requests import cookie_parser
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from gfi.api import access
+from gfi.api.access import Caller
+from gfi.api.context import Context
+from gfi.api.problems import Refused, of_error, problem
+from gfi.api.rates import Rates
+from gfi.store.records import new_id
+
+log = structlog.get_logger(__name__)
+
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+UPLOADS = "/v1/uploads"
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; "
+    "font-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+_HEADERS = {
+    "Content-Security-Policy": POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+
+
+class Guard:
+    """ASGI middleware around the whole application."""
+
+    def __init__(self, app: ASGIApp, context: Context) -> None:
+        self._app, self._context = app, context
+        self._rates = Rates()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Guard one request; anything that is no HTTP request goes through."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        request_id = new_id()
+        answered: dict[str, Any] = {"status": 500, "begun": False}
+
+        async def sending(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                answered["status"], answered["begun"] = message["status"], True
+                headers = MutableHeaders(scope=message)
+                for name, value in _HEADERS.items():
+                    headers.setdefault(name, value)
+                headers["X-Request-Id"] = request_id
+            await send(message)
+
+        state = scope.setdefault("state", {})
+        try:
+            await self._admit(scope)
+            await self._app(scope, self._metered(scope, receive), sending)
+        except Exception as error:
+            if answered["begun"]:
+                log.exception("a response broke off", request=request_id)
+                raise
+            answer = of_error(error)
+            if answer is None:
+                log.exception("request failed", request=request_id, path=scope["path"])
+                answer = problem(500, f"something went wrong here; the request is {request_id}")
+            await answer(scope, receive, sending)
+        finally:
+            caller: Caller | None = state.get("caller")
+            log.info(
+                "request",
+                request=request_id,
+                method=scope["method"],
+                path=scope["path"][:300],
+                status=answered["status"],
+                ms=round((time.perf_counter() - started) * 1000, 1),
+                caller=caller.id if caller else None,
+            )
+
+    async def _admit(self, scope: Scope) -> None:
+        """Raise Refused unless the request may reach a route; sets scope.state.caller."""
+        headers = Headers(scope=scope)
+        if _has_control(scope["path"]) or _has_control(
+            unquote(scope["query_string"].decode("latin-1"), errors="replace")
+        ):
+            raise Refused(422, "the address contains a control character")
+        limit = self._context.api.max_upload if scope["path"] == UPLOADS else self._context.api.max_body
+        scope["state"]["max_body"] = limit
+        length = headers.get("content-length")
+        if length is not None and not (length.isascii() and length.isdigit()):
+            raise Refused(400, "Content-Length is not a number")
+        caller = await run_in_threadpool(self._count, headers, scope["path"])
+        if caller is None:
+            if scope["path"] == "/v1" or scope["path"].startswith("/v1/"):
+                raise Refused(401, "no token was sent")
+        else:
+            scope["state"]["caller"] = caller
+            self._check_origin(scope, headers, caller)
+            if own_body := caller.limits.get("max_body"):
+                limit = scope["state"]["max_body"] = min(limit, own_body)
+        if length is not None and int(length) > limit:
+            raise Refused(413, f"the body has {length} bytes; the limit here is {limit}")
+
+    def _count(self, headers: Headers, path: str) -> Caller | None:
+        """The caller, with this request taken from those it has."""
+        caller = self._identify(headers, path)
+        if caller is not None:
+            own = caller.limits.get("requests_per_minute")
+            most = self._context.api.requests_per_minute
+            wait = self._rates.take(
+                self._context.settings.redis_url, caller.id, min(most, own) if own else most
+            )
+            if wait:
+                raise Refused(
+                    429,
+                    "this token has used up its requests of this minute",
+                    headers={"Retry-After": str(max(1, math.ceil(wait)))},
+                )
+        return caller
+
+    def _identify(self, headers: Headers, path: str) -> Caller | None:
+        header = headers.get("authorization")
+        if header is not None:
+            return access.bearer(self._context.database, header)
+        cookie = cookie_parser(headers.get("cookie", "")).get(access.COOKIE)
+        if cookie and path != "/sign-in":  # who signs in need not be signed in
+            try:
+                return access.browser(self._context.database, cookie)
+            except Refused:
+                if path.startswith("/v1"):
+                    raise
+        return None
+
+    def _check_origin(self, scope: Scope, headers: Headers, caller: Caller) -> None:
+        if caller.csrf is None or scope["method"] in SAFE_METHODS:
+            return
+        origin = headers.get("origin")
+        if origin is not None and origin.partition("://")[2] != headers.get("host"):
+            raise Refused(403, "this request comes from another site")
+        if headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
+            raise Refused(403, "this request comes from another site")
+        sent = headers.get(access.CSRF_HEADER, "")
+        if not hmac.compare_digest(sent.encode(), caller.csrf.encode()):
+            raise Refused(403, "the header X-GFI-CSRF is missing or wrong", "Load the page again.")
+
+    def _metered(self, scope: Scope, receive: Receive) -> Receive:
+        """`receive`, refusing a body once it is larger than allowed."""
+        taken = 0
+
+        async def metered() -> Message:
+            nonlocal taken
+            message = await receive()
+            if message["type"] == "http.request":
+                taken += len(message.get("body", b""))
+                if taken > scope["state"]["max_body"]:
+                    # Of a kind that FastAPI lets through from inside its parsing of the body.
+                    raise HTTPException(413, f"the body is larger than {scope['state']['max_body']} bytes")
+            return message
+
+        return metered
+
+
+def _has_control(text: str) -> bool:
+    return any(ord(letter) < 32 or ord(letter) == 127 for letter in text)

@@ -1,0 +1,154 @@
+"""Models: what was read of them at registration, and registering one.
+
+Registration runs where torch is. The API starts `gfi models add` as a process of its own for it, so that this process
+never loads torch, and answers when it is done; on a machine without torch it says where to run the command instead. A
+caller names a reference (torchvision:NAME, timm:NAME@seed:N, or the NAME of a file the operator put into the models
+folder), never a path and never code.
+"""
+
+import importlib.util
+import re
+import subprocess
+import sys
+import threading
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path
+from pydantic import BaseModel, Field, StringConstraints
+
+from gfi.api.access import Admin, Reader
+from gfi.api.body import StrictRoute
+from gfi.api.context import Here
+from gfi.api.problems import Refused, documented
+from gfi.api.schemas import In
+from gfi.store import ledger, queries
+from gfi.store.errors import NotFound
+from gfi.store.queries import Model
+
+router = APIRouter(prefix="/v1/models", tags=["models"], route_class=StrictRoute)
+REFERENCE = r"^(?:(?:torchvision|timm):)?[A-Za-z0-9][A-Za-z0-9_-]*(?:\.[A-Za-z0-9_-]+)*(?:@seed:[0-9]{1,9})?$"
+REGISTRATION_S = 300.0
+_one_at_a_time = threading.Lock()
+Reference = Annotated[str, Path(min_length=1, max_length=256)]
+
+
+class ModelIn(In):
+    """What to register."""
+
+    reference: Annotated[str, StringConstraints(pattern=REFERENCE, max_length=128)] = Field(
+        examples=["torchvision:resnet18"]
+    )
+
+
+class Layer(BaseModel):
+    """A module call of one pass: its output's shape, and whether that is never negative."""
+
+    name: str
+    type: str
+    shape: list[int]
+    rectified: bool
+    tokens: bool = Field(default=False, description="A grid of tokens; a job writes NAME:tokens.")
+
+
+class ModelOut(BaseModel):
+    """A registered model."""
+
+    reference: str
+    digest: str
+    input_size: list[int]
+    output: str
+    classes: int
+    parameters: int
+    presets: dict[str, dict[str, Any]] = Field(
+        description="The layers each preset takes, or why there are none."
+    )
+    default_preset: str
+    created_at: float
+    updated_at: float
+
+    @classmethod
+    def of(cls, model: Model) -> "ModelOut":
+        """From the ledger's."""
+        record = model.record
+        return cls(
+            reference=model.reference,
+            digest=model.digest,
+            input_size=list(record.get("input_size", [])),
+            output=str(record.get("output", "")),
+            classes=int(record.get("classes") or len(record.get("class_names", []))),
+            parameters=int(record.get("parameters") or 0),
+            presets=record.get("chosen", {}),
+            default_preset=record.get("default_preset", "paper"),
+            created_at=model.created_at,
+            updated_at=model.updated_at,
+        )
+
+
+class ModelDetail(ModelOut):
+    """A registered model with its layers and classes."""
+
+    layers: list[Layer]
+    class_names: list[str]
+    preprocess: dict[str, Any]
+
+
+@router.get("", responses=documented())
+def list_models(here: Here, caller: Reader) -> list[ModelOut]:
+    """Registered models by reference."""
+    return [ModelOut.of(each) for each in queries.list_models(here.database)]
+
+
+def _find(here: Here, reference: str) -> Model:
+    found = queries.find_model(here.database, reference)
+    if found is None:
+        raise NotFound(f"model {reference} is not registered; GET /v1/models lists those that are")
+    return found
+
+
+@router.get("/{reference}", responses=documented(404))
+def get_model(reference: Reference, here: Here, caller: Reader) -> ModelDetail:
+    """One model with its layers and classes."""
+    found = _find(here, reference)
+    return ModelDetail(
+        **ModelOut.of(found).model_dump(),
+        layers=found.record.get("layers", []),
+        class_names=found.record.get("class_names", []),
+        preprocess=found.record.get("preprocess", {}),
+    )
+
+
+@router.get("/{reference}/layers", responses=documented(404))
+def list_layers(reference: Reference, here: Here, caller: Reader) -> list[Layer]:
+    """The layers that a job may name, in the order of a forward pass."""
+    return [Layer(**each) for each in _find(here, reference).record.get("layers", [])]
+
+
+@router.post("", status_code=201, responses=documented(409, 413))
+def register_model(body: ModelIn, here: Here, caller: Admin) -> ModelOut:
+    """Register a model, or register it again. Takes as long as reading its weights."""
+    if importlib.util.find_spec("torch") is None:
+        raise Refused(
+            409, "there is no torch beside this API", f"Run on a worker: gfi models add {body.reference}"
+        )
+    if not _one_at_a_time.acquire(blocking=False):
+        raise Refused(429, "another model is being registered", headers={"Retry-After": "10"})
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "gfi.cli.main", "models", "add", body.reference],
+            capture_output=True, text=True, check=False, timeout=REGISTRATION_S, stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        raise Refused(503, f"registering {body.reference} took more than {REGISTRATION_S:.0f} s") from None
+    finally:
+        _one_at_a_time.release()
+    if done.returncode:
+        lines = [re.sub(r"^gfi: ", "", line) for line in done.stderr.splitlines() if line.strip()]
+        raise Refused(422, lines[-1][:500] if lines else f"{body.reference} could not be registered")
+    ledger.audited(here.database, caller.name, "model.registered", None, {"reference": body.reference})
+    return ModelOut.of(_find(here, body.reference))
+
+
+@router.delete("/{reference}", status_code=204, responses=documented(404))
+def forget_model(reference: Reference, here: Here, caller: Admin) -> None:
+    """Forget a model; jobs keep the record they were submitted with."""
+    ledger.delete_model(here.database, reference, actor=caller.name)

@@ -1,0 +1,125 @@
+"""What every source of photographs gives: a listing, and the bytes of one image with their version.
+
+A `version` is a short string that changes when the image does: `size-mtime_ns` for a file, the ETag for
+an S3 object, shard and offset for a tar member. The listing carries the version it saw; `fetch` returns
+the version of the bytes it read, and `changed` where these differ, so that a result never speaks of other
+bytes than it says.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from gfi.datasets.annotations import Box, check_text
+from gfi.datasets.errors import DatasetError
+
+IMAGE_SUFFIXES = (
+    *(".jpg", ".jpeg", ".png", ".webp", ".gif", ".tif", ".tiff", ".bmp", ".ppm", ".pgm", ".pbm", ".avif"),
+)
+# No photograph is larger; a film called .jpg must not fill the memory.
+MAX_BYTES = 256 * 2**20
+
+
+@dataclass(frozen=True)
+class Listed:
+    """One image of a listing. size: bytes, 0 where the listing does not say. version: "" where unknown.
+    label: as the dataset writes it. extra: further columns, JSON-able."""
+
+    key: str
+    size: int
+    version: str
+    label: str | None = None
+    boxes: tuple[Box, ...] = ()
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check_text("the key", self.key, 2_048)
+        check_text("the label", self.label)
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """The bytes of one image. version: of these bytes. sha256: hex, of these bytes. changed: they are not
+    those that the listing saw."""
+
+    data: bytes
+    version: str
+    sha256: str
+    changed: bool
+
+
+def fetched(data: bytes, version: str, expected: str | None) -> Fetched:
+    """Compare what was read with what was listed (None or "": the listing did not know)."""
+    return Fetched(data, version, hashlib.sha256(data).hexdigest(), bool(expected) and version != expected)
+
+
+class Source(Protocol):
+    """A place with photographs. Instances are cheap, thread-safe, and rebuilt from `spec` in every process.
+
+    kind: folder, classes, s3, manifest, tar, voc or imagenet. spec: canonical, with kind and absolute path,
+    so that a job means the same in every process and working directory.
+    """
+
+    kind: str
+    spec: str
+
+    def list(self) -> Iterator[Listed]:
+        """Every image once, always in the same order, streaming. DatasetError when there is none."""
+        ...
+
+    def fetch(self, key: str, version: str | None = None) -> Fetched:
+        """The bytes of `key`, from any thread. version: as listed, to notice a change.
+
+        DatasetError: it is gone, too large or out of reach. Unavailable: the medium failed, try again.
+        """
+        ...
+
+    def describe(self) -> str:
+        """One line for people: kind and place."""
+        ...
+
+
+def is_image(name: str) -> bool:
+    """By its suffix; hidden files (.DS_Store, ._photo.jpg of macOS archives) are none."""
+    return not name.startswith(".") and name.lower().endswith(IMAGE_SUFFIXES)
+
+
+def or_empty(listing: Iterable[Listed], place: object) -> Iterator[Listed]:
+    """Pass a listing through; an empty one is a DatasetError."""
+    empty = True
+    for listed in listing:
+        empty = False
+        yield listed
+    if empty:
+        raise DatasetError(f"no images in {place}; looked for {' '.join(IMAGE_SUFFIXES)}")
+
+
+class ListingDigest:
+    """SHA-256 over (key, version, size, label, boxes) of a listing in its order, fed as it streams by."""
+
+    def __init__(self) -> None:
+        self._hash = hashlib.sha256()
+        self.count = 0
+
+    def add(self, key: str, version: str, size: int, label: str | None, boxes: Iterable[Box]) -> None:
+        """One image more."""
+        row = json.dumps([key, version, size, label, [box.to_json() for box in boxes]])
+        self._hash.update(row.encode() + b"\n")
+        self.count += 1
+
+    def hexdigest(self) -> str:
+        """64 hex digits for what was added so far."""
+        return self._hash.hexdigest()
+
+
+def fingerprint(source: Source) -> str:
+    """Digest of the listing as it is now: equal to `manifest.Written.listing` exactly while nothing changed.
+
+    Reads names, sizes, times and annotations, no image.
+    """
+    digest = ListingDigest()
+    for listed in source.list():
+        digest.add(listed.key, listed.version, listed.size, listed.label, listed.boxes)
+    return digest.hexdigest()

@@ -1,0 +1,165 @@
+"""Open a dataset by its spec.
+
+A bare spec is taken for, in this order:
+
+    s3://bucket/prefix                 objects below the prefix, with or without class folders (kind `s3`)
+    FILE.csv .jsonl .ndjson .parquet   a manifest with a column `key` (kind `manifest`), also s3://…/FILE
+    FILE.tar, DIR/x-{00..09}.tar,      tar shards (kind `tar`)
+      DIR/x-*.tar
+    a folder with JPEGImages/          PASCAL VOC (kind `voc`)
+    a folder with ILSVRC/Data/CLS-LOC/ ImageNet as handed out (kind `imagenet`)
+    a folder with an image in it       photographs at any depth (kind `folder`)
+    a folder with folders              class folders: label = the folder's name (kind `classes`)
+    a folder with .tar files           tar shards (kind `tar`)
+
+A prefix says it instead: `folder:`, `classes:` (both also before s3://), `manifest:`, `tar:`, `voc:`,
+`imagenet:`. Options follow a `?`: `voc:/data/VOC2007?split=test`, `imagenet:/data?split=val`,
+`boxes.csv?root=/data/photographs`. `Source.spec` is the spec in full: kind, absolute path, options.
+
+With `dataset_roots` or `dataset_buckets` configured, nothing outside them is read.
+
+`upload:ID` (kind `upload`) is what was sent to the API: the objects below uploads/ID/ in the bucket of results, with
+its credentials, wherever datasets may come from else. The API makes these specs and takes them from nobody.
+"""
+
+import os
+import re
+from pathlib import Path
+from urllib.parse import parse_qsl
+
+from gfi.datasets.errors import DatasetError
+from gfi.datasets.layouts import ImageNet, Voc, is_imagenet
+from gfi.datasets.layouts.folder import Folder
+from gfi.datasets.listing import IMAGE_SUFFIXES, Fetched, Listed, Source, fingerprint, is_image
+from gfi.datasets.media import local
+from gfi.datasets.media.s3 import Objects
+from gfi.datasets.tables import SUFFIXES as TABLE_SUFFIXES
+from gfi.datasets.tables import Table
+from gfi.datasets.tar import TarShards
+from gfi.store.settings import Settings
+
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "UPLOAD",
+    "UPLOADS",
+    "Fetched",
+    "Listed",
+    "Source",
+    "fingerprint",
+    "open_source",
+]
+
+UPLOAD = "upload:"
+UPLOADS = "uploads/"
+"""Where in the bucket of results they are."""
+_OPTIONS = {
+    "folder": set[str](),
+    "classes": set[str](),
+    "s3": set[str](),
+    "tar": set[str](),
+    "manifest": {"root"},
+    "voc": {"split"},
+    "imagenet": {"split"},
+    "upload": set[str](),
+}
+
+
+def open_source(spec: str, settings: Settings) -> Source:
+    """The dataset that `spec` names. Looks at most at one folder or page; listing comes later.
+
+    DatasetError: it does not exist, is of no known kind, or lies outside what `settings` allow.
+    """
+    kind, place, options = _parse(spec)
+    if kind == "upload":
+        return _upload(spec, place, settings)
+    if place.startswith("s3://"):
+        if kind == "manifest" or (kind is None and place.lower().endswith(TABLE_SUFFIXES)):
+            _check(spec, "manifest", options)
+            return Table(place, settings, options.get("root"))
+        if kind not in (None, "folder", "classes") or place.lower().endswith(".tar"):
+            raise DatasetError(
+                f"{spec}: tar shards and VOC or ImageNet layouts are read from a file system only"
+            )
+        _check(spec, "s3", options)
+        return Objects(place, settings, None if kind is None else kind == "classes")
+    kind = kind or _recognise(place, settings)
+    _check(spec, kind, options)
+    if kind == "manifest":
+        return Table(place, settings, options.get("root"))
+    if kind == "tar":
+        return TarShards(place, settings.dataset_roots)
+    roots = local.Roots.admit(place, settings.dataset_roots)
+    if kind == "voc":
+        return Voc(roots, options.get("split"))
+    if kind == "imagenet":
+        return ImageNet(roots, options.get("split", "val"))
+    return Folder(kind, roots)
+
+
+def _upload(spec: str, name: str, settings: Settings) -> Source:
+    if not re.fullmatch(r"[0-9a-z]{1,32}", name) or settings.s3_bucket is None:
+        raise DatasetError(f"{spec[:200]!r} names no upload")
+    nearest = settings.model_copy(
+        update={field: None for field in Settings.model_fields if field.startswith("dataset_s3_")}
+        | {"dataset_buckets": ()}
+    )
+    source = Objects(f"s3://{settings.s3_bucket}/{UPLOADS}{name}", nearest, labelled=False)
+    source.kind, source.spec = "upload", spec
+    return source
+
+
+def _parse(spec: str) -> tuple[str | None, str, dict[str, str]]:
+    """`kind:place?option=value` → its parts; kind None when the spec does not say."""
+    head, colon, rest = spec.partition(":")
+    kind, place = (head, rest) if colon and head in _OPTIONS and head != "s3" else (None, spec)
+    if not place or "\0" in place or len(place) > 4096:
+        raise DatasetError(f"{spec[:200]!r} names no dataset")
+    # `?` is also a wildcard of shard patterns, so only what looks like options is taken for them.
+    before, mark, query = place.rpartition("?")
+    if mark and "=" in query and not os.path.exists(place):  # noqa: PTH110 - Path.exists raises on odd names
+        return kind, before, dict(parse_qsl(query, keep_blank_values=True))
+    return kind, place, {}
+
+
+def _check(spec: str, kind: str, options: dict[str, str]) -> None:
+    unknown = sorted(set(options) - _OPTIONS[kind])
+    if unknown:
+        known = ", ".join(sorted(_OPTIONS[kind])) or "none"
+        raise DatasetError(f"{spec}: a {kind} dataset has no option {unknown[0]!r}; it has {known}")
+
+
+def _recognise(place: str, settings: Settings) -> str:
+    if place.lower().endswith(".tar"):
+        return "tar"
+    base = local.Roots.admit(place, settings.dataset_roots).base
+    if place.lower().endswith(TABLE_SUFFIXES) and not base.is_dir():
+        return "manifest"
+    if not base.is_dir():
+        if is_image(base.name):
+            raise DatasetError(
+                f"{place} is a photograph, not a dataset; name its folder, or `gfi explain {place}`"
+            )
+        raise DatasetError(
+            f"{place} is no dataset: expected a folder, .csv, .jsonl, .parquet, .tar or s3://bucket/prefix"
+        )
+    if (base / "JPEGImages").is_dir():
+        return "voc"
+    if is_imagenet(base):
+        return "imagenet"
+    return _recognise_folder(base)
+
+
+def _recognise_folder(base: Path) -> str:
+    folders = shards = False
+    try:
+        with os.scandir(base) as entries:
+            for entry in entries:
+                if entry.name.startswith("."):
+                    continue
+                if is_image(entry.name):
+                    return "folder"
+                folders = folders or entry.is_dir()
+                shards = shards or entry.name.lower().endswith(".tar")
+    except OSError as error:
+        raise local.failure(error, base) from error
+    return "classes" if folders else "tar" if shards else "folder"

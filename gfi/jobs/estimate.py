@@ -1,0 +1,79 @@
+"""What a job would cost, before it is submitted: counted where counting is quick, measured where there are rates."""
+
+import math
+import time
+from dataclasses import dataclass, field
+
+import sqlalchemy as sa
+
+from gfi.datasets.sources import Source
+from gfi.jobs.sharding import shard_size
+from gfi.store import queries
+from gfi.store.database import Database
+from gfi.store.records import JSON, work_digest
+from gfi.store.settings import Settings
+from gfi.store.tables import rates
+
+COUNT_S = 3.0
+"""A listing of millions is not read to its end for an estimate."""
+ROW_BYTES = 420
+"""Of a part, per image, beside its grid: measured on the samples (zstd, keys of 20 letters, metrics)."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """images: in the listing; at least so many unless `complete`. device_seconds: None when nothing like it was
+    measured yet; by the slowest kind of device. bucket_bytes: of the parts, without saved pictures.
+    """
+
+    images: int
+    complete: bool
+    shards: int
+    images_per_s: float | None
+    device_seconds: float | None
+    bucket_bytes: int
+    per_device_kind: dict[str, float] = field(default_factory=dict)
+
+
+def count(source: Source, most: int | None = None, seconds: float = COUNT_S) -> tuple[int, bool]:
+    """(images, whether all were counted). Stops after `seconds` or at `most`. DatasetError as listing raises."""
+    end = time.monotonic() + seconds
+    images = 0
+    for _ in source.list():
+        images += 1
+        if (most is not None and images >= most) or (images % 256 == 0 and time.monotonic() > end):
+            return images, False
+    return images, True
+
+
+def estimate(database: Database, settings: Settings, config: JSON, source: Source) -> Estimate:
+    """For a frozen configuration and its dataset."""
+    images, complete = count(source)
+    key = work_digest(config)
+    rate = queries.measured_rate(database, key)
+    size = shard_size(images, rate, settings.shard_seconds, config.get("batch"))
+    with database.read() as connection:
+        known = connection.execute(
+            sa.select(rates.c.device_kind, rates.c.images_per_s).where(rates.c.digest == key)
+        )
+        kinds = {row.device_kind: float(row.images_per_s) for row in known}
+    return Estimate(
+        images=images,
+        complete=complete,
+        shards=math.ceil(images / size),
+        images_per_s=rate,
+        device_seconds=images / rate if rate else None,
+        bucket_bytes=images * config.get("top", 1) * (ROW_BYTES + _grid_bytes(database, config)),
+        per_device_kind=kinds,
+    )
+
+
+def _grid_bytes(database: Database, config: JSON) -> int:
+    model = queries.find_model(database, config["model"]["reference"])
+    shapes = {each["name"]: each["shape"] for each in (model.record["layers"] if model else [])}
+    sizes = [
+        math.prod(shape[-2:])
+        for layer in config["layers"]["weighed"]
+        if (shape := shapes.get(layer.partition(":")[0])) and len(shape) >= 2
+    ]
+    return 4 * max(sizes, default=196)

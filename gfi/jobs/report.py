@@ -1,0 +1,122 @@
+"""What is made of a job's results: the summary, the page to look at, and the list that results can be rebuilt from.
+
+jobs/{job}/summary.json      counts by status and means, written when the job ends
+jobs/{job}/committed.json    the keys of all its parts, with their SHA-256: with job.json and the parts, every result;
+                             written every thousand parts and when the job ends
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from gfi.datasets.decode import decode
+from gfi.datasets.errors import DatasetError
+from gfi.datasets.sources import open_source
+from gfi.report.page import Card, write_page
+from gfi.report.summary import Summary, summarise
+from gfi.store import queries
+from gfi.store.database import Database
+from gfi.store.errors import NotFound, StoreError
+from gfi.store.objects import Bucket
+from gfi.store.part_cache import Shelf
+from gfi.store.records import canonical
+from gfi.store.settings import Settings
+from gfi.store.tables import METRICS
+
+FIRST_CLASS = queries.Filters(target_rank=0)
+"""A job with several classes an image is counted and shown by the first, the predicted one."""
+
+
+def write_summary(database: Database, bucket: Bucket, job_id: str) -> Summary:
+    """Write `summary.json` of a job that has ended; returns what it says."""
+    summed = summary(database, job_id)
+    body = canonical(summed.to_json()).encode()
+    bucket.put(f"jobs/{job_id}/summary.json", body, content_type="application/json")
+    return summed
+
+
+def write_committed(database: Database, bucket: Bucket, job_id: str) -> int:
+    """Write the list of a job's parts; returns how many."""
+    parts = [
+        asdict(part) for part in queries.iterate_parts(database, job_id)
+    ]  # fmt: skip
+    body = canonical({"job": job_id, "parts": parts}).encode()
+    bucket.put(f"jobs/{job_id}/committed.json", body, content_type="application/json")
+    return len(parts)
+
+
+def summary(database: Database, job_id: str) -> Summary:
+    """Counts and means over all current results of a job, streamed; of several classes an image the first."""
+    return summarise(map(_measured, queries.iterate_results(database, job_id, filters=FIRST_CLASS)))
+
+
+def write_report(
+    database: Database, settings: Settings, bucket: Bucket, job_id: str, folder: Path, limit: int = 5000
+) -> Path:
+    """Write `folder/index.html` with at most `limit` images; returns its path. NotFound for an unknown job."""
+    job = queries.get_job(database, job_id)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(f"{folder} cannot be written: {error.strerror}") from error
+    config, model = job.config, job.model or {}
+    total = job.total or 0
+    facts = {
+        "Job": job.id,
+        "State": job.shown_state,
+        "Model": f"{config['model']['reference']} ({config['model']['digest'][:12]})",
+        "Preset": f"{config['preset']} ({config['method_digest'][:12]})",
+        "Layers": f"{config['layers']['inverted']}, {' + '.join(config['layers']['weighed'])}",
+        "Dataset": config["dataset"]["spec"],
+        **({"Class": f"the first of the {config['top']} explained"} if config.get("top", 1) > 1 else {}),
+        "Images": str(total) if total <= limit else f"the first {limit} of {total}",
+        **({"Profile": _profile(job.profile)} if job.profile else {}),
+    }
+    for warning in (job.facts or {}).get("warnings", []):
+        facts["Warning"] = warning
+    cards = _cards(database, settings, bucket, job, model.get("class_names") or [], limit)
+    return write_page(folder, job.name or f"Job {job.id}", facts, summary(database, job.id), cards)
+
+
+def _measured(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A result as the report reads it: the metrics that it has, together."""
+    return dict(row) | {"metrics": {name: row[name] for name in METRICS if row[name] is not None}}
+
+
+def _profile(profile: dict[str, Any]) -> str:
+    return f"{profile['device_kind']}, {profile['dtype']}, batch {profile['batch']}, {profile['threads']} threads"
+
+
+def _cards(
+    database: Database, settings: Settings, bucket: Bucket, job: queries.Job, names: list[str], limit: int
+) -> Iterator[Card]:
+    """One card an image, in the order of the manifest; a photograph that cannot be read any more is left out."""
+    try:
+        source = open_source(job.config["dataset"]["spec"], settings)
+    except DatasetError:
+        source = None
+    shelf = Shelf(database, bucket)
+    for row in queries.iterate_results(database, job.id, filters=FIRST_CLASS, limit=limit):
+        named = _measured(row)
+        for field in ("target", "prediction"):
+            index = row.get(field)
+            if index is not None and index < len(names):
+                named[f"{field}_name"] = names[index]
+        photo, scale = None, (1.0, 1.0)
+        if source is not None:
+            try:
+                decoded = decode(source.fetch(row["key"], row["version"]).data)
+                photo, scale = decoded.rgb, decoded.scale
+            except DatasetError:
+                photo = None
+        mask, box = None, None
+        try:
+            stored, mask = shelf.explanation(row)
+        except NotFound:
+            named["error"] = "the part with this mask is no longer in the bucket"
+        else:
+            if stored is not None and stored.box is not None:
+                left, top, right, bottom = stored.box
+                box = (left / scale[0], top / scale[1], right / scale[0], bottom / scale[1])
+        yield Card(named, photo, mask, box)

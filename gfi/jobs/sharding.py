@@ -1,0 +1,24 @@
+"""How a job is cut into shards: stretches [start, stop) of its manifest that take a worker about a minute."""
+
+import math
+from collections.abc import Iterator
+
+# Without a measured rate. A shard that turns out too long is committed in prefixes, so this need not be right;
+# too short costs a claim and a part each.
+FIRST_SHARD = 64
+LARGEST_SHARD = 4096
+MOST_SHARDS = 200_000
+"""Of one job; of a larger one the shards are larger. What the ledger is measured with has 150,000 (test_scale)."""
+
+
+def shard_bounds(total: int, size: int) -> Iterator[tuple[int, int]]:
+    """[0, size), [size, 2·size) … [.., total)."""
+    for start in range(0, total, size):
+        yield start, min(start + size, total)
+
+
+def shard_size(images: int, images_per_s: float | None, seconds: float, batch: int | None) -> int:
+    """How many of the images a worker explains in about `seconds`, a whole number of batches."""
+    batch = batch or 8
+    wanted = FIRST_SHARD if not images_per_s else min(LARGEST_SHARD, images_per_s * seconds)
+    return batch * max(1, round(wanted / batch), math.ceil(images / (MOST_SHARDS * batch)))

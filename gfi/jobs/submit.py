@@ -1,0 +1,249 @@
+"""What a job may ask for, checked and frozen before anything runs.
+
+The CLI, the HTTP API and schedules all call `submit`. Nothing here needs torch: what must be known of a model
+(its layers, input size, class names, digest) was read when it was registered. The frozen configuration names every
+hyper-parameter, so that a job means the same after the code or the presets have changed.
+"""
+
+import difflib
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from gfi.datasets.annotations import ClassIndex
+from gfi.datasets.sources import open_source
+from gfi.domain import layer_names
+from gfi.domain.layer_names import Layers
+from gfi.domain.recipes import recipe
+from gfi.store import ledger, queries
+from gfi.store.database import Database
+from gfi.store.errors import StoreError
+from gfi.store.records import JobSpec, Submitted
+from gfi.store.settings import Settings
+
+METRICS = ("deletion", "insertion", "average_drop", "energy_in_box", "pointing", "entropy")
+SAVED = ("png", "overlay", "npy")
+MOST_TOP = 10
+"""Classes explained of one image."""
+# One PNG an image costs more requests than all parts together; below this many images nobody minds.
+PICTURES_BY_DEFAULT_BELOW = 1_000
+
+
+class Invalid(StoreError):
+    """The request names something that does not exist here or does not fit; nothing was stored."""
+
+
+class JobRequest(BaseModel):
+    """A job as a user words it.
+
+    dataset: a folder, a manifest file, tar shards, `s3://bucket/prefix`; below the configured roots and buckets.
+    model: a registered model. preset: `paper`, `released` or `tuned`; None takes the model's default. overrides:
+    single fields of its recipe. layers: `L0,L1` in place of the preset's (`gfi.domain.layer_names`).
+    target: `auto` (the label where it is a class of the model, else the predicted class), `predicted`, or one class
+    for all images, by index, WordNet id or name.
+    rather_than: another class, "why the target rather than this one"; None for none.
+    top: so many of the most probable classes, each explained; results carry its place as `target_rank`, from 0.
+    More than 1 names the classes itself: no target, no rather_than.
+    save: pictures written to the bucket beside the parts; None means `png` below 1,000 images.
+    webhook: an address the API has checked, told when the job ends.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    dataset: str = Field(min_length=1, max_length=4096)
+    model: str = Field(default="efficientnet-lite0", min_length=1, max_length=256)
+    preset: str | None = Field(default=None, max_length=64)
+    overrides: dict[str, int | float | str | bool] = Field(default_factory=dict, max_length=32)
+    layers: str | None = Field(default=None, max_length=4096)
+    target: str | int = "auto"
+    rather_than: str | int | None = None
+    top: int = Field(default=1, ge=1, le=MOST_TOP)
+    metrics: tuple[str, ...] = ()
+    save: tuple[Literal["png", "overlay", "npy"], ...] | None = None
+    name: str = Field(default="", max_length=200)
+    priority: int = Field(default=0, ge=-100, le=100)
+    queue: Literal["explain", "interactive"] = "explain"
+    owner: str = Field(default="", max_length=200)
+    batch: int | None = Field(default=None, ge=1, le=4096)
+    webhook: str | None = Field(default=None, max_length=2048)
+
+
+def request_from(**fields: Any) -> JobRequest:
+    """A JobRequest, with a wrong field as one line that names it. Raises Invalid."""
+    try:
+        return JobRequest(**fields)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False)[0]
+        name = ".".join(str(part) for part in first["loc"])
+        raise Invalid(f"{name}: {first['msg']}, not {first.get('input')!r}") from None
+
+
+def freeze(database: Database, settings: Settings, request: JobRequest) -> dict[str, Any]:
+    """The complete configuration of a job, as JSON. Raises Invalid, DatasetError or MethodError with advice."""
+    record = _model(database, request.model)
+    preset = request.preset or record.get("default_preset", "paper")
+    request = request.model_copy(update={"preset": preset})
+    chosen = recipe(preset, **request.overrides)
+    layers = layers_of(request, record)
+    for metric in request.metrics:
+        if metric not in METRICS:
+            raise Invalid(f"metric {metric!r} does not exist; there are {', '.join(METRICS)}")
+    _check_top(request, record)
+    source = open_source(request.dataset, settings)
+    return {
+        "dataset": {"spec": source.spec, "kind": source.kind},
+        "model": {"reference": record["reference"], "digest": record["digest"]},
+        "preset": preset,
+        "recipe": chosen.to_json(),
+        "method_digest": chosen.digest(),
+        "layers": layers,
+        "target": (target := _target(request.target if request.top == 1 else "predicted", record)),
+        "rather_than": _rather_than(request.rather_than, target, record),
+        **({"top": request.top} if request.top > 1 else {}),
+        "metrics": sorted(set(request.metrics)),
+        "save": sorted(set(request.save)) if request.save is not None else None,
+        "batch": request.batch,
+    }
+
+
+def spec_of(
+    database: Database,
+    settings: Settings,
+    request: JobRequest,
+    *,
+    idempotency_key: str | None = None,
+    new: bool = False,
+) -> JobSpec:
+    """The frozen job of a request. Raises as `freeze` does."""
+    return JobSpec(
+        config=freeze(database, settings, request),
+        model=_model(database, request.model),
+        name=request.name,
+        priority=request.priority,
+        queue=request.queue,
+        owner=request.owner,
+        idempotency_key=idempotency_key,
+        new=new,
+        webhook=request.webhook,
+    )
+
+
+def submit(
+    database: Database,
+    settings: Settings,
+    request: JobRequest,
+    *,
+    idempotency_key: str | None = None,
+    new: bool = False,
+) -> Submitted:
+    """Validate, freeze and store a job; the scheduler plans it.
+
+    The same idempotency key returns its job; without one, the same configuration as an active job returns that job
+    (`new` starts another).
+    """
+    spec = spec_of(database, settings, request, idempotency_key=idempotency_key, new=new)
+    return ledger.submit_job(database, spec, max_active_jobs=settings.max_active_jobs)
+
+
+def _spatial(layers: Layers, record: dict[str, Any]) -> None:
+    """A mask is made from maps of more than one cell."""
+    described = {each["name"]: each for each in record["layers"]}
+    for layer in layers.weighed:
+        name, tokens, _ = layer_names.split(layer)
+        shape = described[name]["shape"]
+        if tokens != described[name].get("tokens", False):  # models registered before know of no tokens
+            suffix = layer_names.TOKENS
+            raise Invalid(
+                f"layer {name} of {record['reference']} "
+                + (
+                    f"gives no tokens; leave {suffix} out"
+                    if tokens
+                    else f"gives tokens; write {name}{suffix}"
+                )
+            )
+        if not tokens and (len(shape) != 3 or shape[1] * shape[2] < 2):
+            size = "×".join(map(str, shape))
+            raise Invalid(
+                f"layer {layer} of {record['reference']} gives {size}; a mask is made from channels × h × w"
+            )
+
+
+def _model(database: Database, reference: str) -> dict[str, Any]:
+    """The registered record. Raises Invalid with near matches."""
+    model = queries.find_model(database, reference)
+    if model is None:
+        known = [each.reference for each in queries.list_models(database)]
+        near = difflib.get_close_matches(reference, known, n=3, cutoff=0.5)
+        raise Invalid(
+            f"model {reference!r} is not registered; "
+            + (
+                f"near matches: {', '.join(near)}; "
+                if near
+                else f"registered: {', '.join(known) or 'none'}; "
+            )
+            + f"`gfi models add {reference}` registers it"
+        )
+    return model.record
+
+
+def layers_of(request: JobRequest, record: dict[str, Any]) -> dict[str, Any]:
+    """The layers of this job: those asked for, or the model's own for the preset."""
+    if request.layers is not None:
+        layers = Layers.parse(request.layers)
+        layer_names.check(
+            layers, [(each["name"], each["type"]) for each in record["layers"]], record["reference"]
+        )
+        _spatial(layers, record)
+        return layers.to_json()
+    chosen = record["chosen"].get(request.preset)
+    if chosen is None:
+        raise Invalid(
+            f"{record['reference']} was registered before preset {request.preset!r} existed; "
+            f"`gfi models add {record['reference']}` registers it again"
+        )
+    if "error" in chosen:
+        raise Invalid(f"{chosen['error']}; name layers with --layers L0,L1")
+    layers = Layers(chosen["inverted"], tuple(chosen["weighed"]))
+    _spatial(layers, record)
+    return layers.to_json()
+
+
+def _target(target: str | int, record: dict[str, Any]) -> str | int:
+    if target in ("auto", "predicted"):
+        return target
+    return _class("target", target, record, ", `auto` or `predicted`")
+
+
+def _check_top(request: JobRequest, record: dict[str, Any]) -> None:
+    if request.top == 1:
+        return
+    if request.target not in ("auto", "predicted") or request.rather_than is not None:
+        raise Invalid("top: it names the classes itself, the most probable; leave target and rather_than out")
+    if request.top > (classes := class_index(record).count):
+        raise Invalid(f"top: {record['reference']} has {classes} classes, not {request.top}")
+
+
+def _rather_than(foil: str | int | None, target: str | int, record: dict[str, Any]) -> int | None:
+    if foil is None:
+        return None
+    found = _class("rather_than", foil, record)
+    if found == target:
+        raise Invalid(f"rather_than: nothing tells class {foil!r} from itself; name another")
+    return found
+
+
+def class_index(record: dict[str, Any]) -> ClassIndex:
+    """The classes of a registered model."""
+    return ClassIndex.of(record["class_names"], record["wordnet_ids"], record.get("classes", 0))
+
+
+def _class(what: str, wanted: str | int, record: dict[str, Any], also: str = "") -> int:
+    """The index of a class of the model. Raises Invalid with near matches."""
+    found = class_index(record).find(wanted)
+    if found is None:
+        near = difflib.get_close_matches(str(wanted), record["class_names"], n=3, cutoff=0.5)
+        raise Invalid(
+            f"{what} {wanted!r} is no class of {record['reference']}"
+            + (f"; near matches: {', '.join(near)}" if near else "")
+            + f"; give a class index, WordNet id or name{also}"
+        )
+    return found

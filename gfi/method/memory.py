@@ -1,0 +1,78 @@
+"""How many images fit: what a step over one image keeps for its way back, against the memory that is free."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from gfi.domain.recipes import Recipe
+from gfi.method.inversion import Inversion
+from gfi.method.network import Network
+
+CPU_BATCH = 4
+"""On a CPU the time an image takes hardly depends on the batch (EfficientNet-Lite0, `paper`, one core: 11.3,
+10.0, 10.8, 12.0 s at 1, 2, 4, 8), while memory (2 GB at 8) and the padding of the last batch grow with it."""
+CUDA_BATCH = 64
+"""Stage 2 then runs 128 images in one pass; a shard's last batch is padded, so more would not be free. (Not yet
+measured on a GPU.)"""
+SHARE = 0.7
+"""Of the free memory: allocators round up, and the host has other things to do."""
+BESIDE = 1.5
+"""Gradients and the kernels' scratch space beside what autograd keeps."""
+
+
+def fitting_batch(network: Network, recipe: Recipe, shape: tuple[int, int, int], device: torch.device) -> int:
+    """The largest power of two of images (C, H, W) that one step has room for now, at least 1.
+
+    At most CPU_BATCH or CUDA_BATCH, beyond which there is nothing to gain.
+    """
+    fits = int(SHARE * free_bytes(device) / bytes_an_image(network, recipe, shape, device))
+    most = CPU_BATCH if device.type == "cpu" else CUDA_BATCH
+    return 1 << (max(1, min(fits, most)).bit_length() - 1)
+
+
+def bytes_an_image(
+    network: Network, recipe: Recipe, shape: tuple[int, int, int], device: torch.device
+) -> int:
+    """Bytes that each image (C, H, W) of a batch needs at most: one step of stage 2 over noise is taken and counted."""
+    inversion = Inversion(network, recipe, 1)
+    noise = torch.randn((1, *shape), generator=torch.Generator().manual_seed(0)).to(device, network.dtype)
+    fill = torch.zeros_like(noise)
+    inversion.start(noise, fill, [None], fill if recipe.second_fill != "none" else None)
+    state = sum(t.nbytes for t in vars(inversion).values() if isinstance(t, Tensor))
+    own = (*network.module.parameters(), *network.module.buffers())
+    weights = {tensor.untyped_storage().data_ptr() for tensor in own}
+    kept: dict[int, int] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in weights:
+            kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    inversion.skip_to(recipe.steps_inversion)
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        inversion.step()
+    # Twice: those in stage 2, and those that wait for their place.
+    return round(BESIDE * sum(kept.values())) + 2 * state
+
+
+def free_bytes(device: torch.device) -> int:
+    """What `device` can still give, torch's own reserve included; for the CPU what the machine or its container can."""
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    available = _number(Path("/proc/meminfo"), "MemAvailable:")
+    free = 8 << 30 if available is None else available * 1024
+    limit, used = (_number(Path(f"/sys/fs/cgroup/memory.{name}")) for name in ("max", "current"))
+    return free if limit is None or used is None else min(free, limit - used)
+
+
+def _number(file: Path, name: str = "") -> int | None:
+    """The number after `name` in a file of the kernel's, or None where there is none (another system, `max`)."""
+    try:
+        text = file.read_text()
+    except OSError:
+        return None
+    words = text.partition(name)[2].split() if name in text else []
+    return int(words[0]) if words and words[0].isdigit() else None

@@ -1,0 +1,276 @@
+"""Model files: how an administrator describes a classifier. One TOML file a model, models_dir/NAME.toml.
+
+    architecture = "torchvision:resnet18"   # or timm:NAME, or file:net.py:build - a factory in a Python file
+                                            # beside this one; only who may write models_dir can name code
+    weights = "birds.pth"                   # beside this file; .pth/.pt (tensors only) or .safetensors;
+                                            # or "seed:0", or "default" (torchvision's, if on this machine)
+    classes = ["jay", "wren"]               # or "names.txt", a line each; or "imagenet"
+    output = "softmax"                      # or sigmoid, probabilities
+
+    [arguments]                             # passed to the architecture
+    [input]
+    size = 224                              # or [height, width]
+    channels = 3                            # or 1
+    mean = [0.485, 0.456, 0.406]
+    std = [0.229, 0.224, 0.225]
+    interpolation = "bilinear"              # nearest, bilinear, bicubic, lanczos
+    crop = "recipe"                         # as the preset says; or centre, none
+    resize = 256                            # shorter side before a centre crop
+
+    [layers]                                # otherwise the architecture's preset, or the automatic choice
+    inverted = "layer4"
+    weighed = "layer4.1.bn1:relu"           # or a list
+
+Only `architecture` and `weights` are required. Every error names the file and the field.
+"""
+
+import contextlib
+import importlib.util
+import re
+import tomllib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+from torch import nn
+
+from gfi.domain import imagenet
+from gfi.domain.errors import MethodError
+from gfi.domain.layer_names import Layers
+from gfi.method import architectures
+from gfi.method.preprocess import FILTERS, Preprocess
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+
+FIELDS = {
+    "": ("architecture", "weights", "classes", "output", "arguments", "input", "layers"),
+    "input": ("size", "channels", "mean", "std", "interpolation", "crop", "resize"),
+    "layers": ("inverted", "weighed"),
+}
+OUTPUTS = ("softmax", "sigmoid", "probabilities")
+
+
+@dataclass(frozen=True, eq=False)
+class Description:
+    """A network in memory and what its file or library says of it."""
+
+    origin: str
+    """The file or reference, for error lines."""
+    module: nn.Module
+    preprocess: Preprocess
+    output: str = "softmax"
+    class_names: tuple[str, ...] = ()
+    wordnet_ids: tuple[str, ...] = ()
+    layers: Layers | None = None
+
+
+def names(models_dir: Path | None) -> list[str]:
+    """The registered models, sorted."""
+    if models_dir is None or not models_dir.is_dir():
+        return []
+    return sorted(file.stem for file in models_dir.glob("*.toml") if NAME.fullmatch(file.stem))
+
+
+def read(path: Path) -> Description:
+    """The classifier that a model file describes."""
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise MethodError(f"{path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise MethodError(f"{path}: not a TOML file: {error}") from error
+    return _ModelFile(path, table).describe()
+
+
+def seeded(architecture: str, seed: int) -> Description:
+    """An architecture with random weights."""
+    module = architectures.build(architecture, {}, seed)
+    return Description(architecture, module, architectures.documented_input(architecture))
+
+
+def pretrained(architecture: str) -> Description:
+    """torchvision's default weights with their own preprocessing and class names."""
+    source, _, name = architecture.partition(":")
+    module = architectures.build(architecture, {})  # first: an unknown name is the better complaint
+    advice = f"register a model file with its weights (`gfi models add`), or use {architecture}@seed:0"
+    if source != "torchvision":
+        raise MethodError(f"{architecture}: gfi downloads no weights; {advice} for random ones")
+    weights, file = architectures.torchvision_weights(name)
+    if not file.is_file():
+        raise MethodError(
+            f"the weights of {architecture} are not on this machine and gfi downloads nothing:"
+            f" put {file.name} into {file.parent}, {advice} for random ones"
+        )
+    architectures.load_weights(module, file)
+    categories = tuple(weights.meta["categories"])
+    return Description(
+        architecture, module, architectures.documented_input(architecture), class_names=categories,
+        wordnet_ids=imagenet.wordnet_ids() if categories == imagenet.names() else (),
+    )  # fmt: skip
+
+
+class _ModelFile:
+    """One model file being read; every complaint names the file and the field."""
+
+    def __init__(self, path: Path, table: dict[str, Any]) -> None:
+        self.path = path
+        self.table = table
+        for section in ("arguments", "input", "layers"):
+            if not isinstance(table.get(section, {}), dict):
+                self.fail(section, "is a table", table[section])
+        for section, fields in FIELDS.items():
+            for field in table.get(section, {}) if section else table:
+                if field not in fields:
+                    where = f"[{section}] has" if section else "there is"
+                    near = architectures.near(field, list(fields))
+                    raise MethodError(f"{path}: {where} no field `{field}`{near}")
+
+    def fail(self, field: str, wanted: str, value: object) -> NoReturn:
+        raise MethodError(f"{self.path}: `{field}` {wanted}, not {value!r}")
+
+    @contextlib.contextmanager
+    def field(self, field: str) -> Iterator[None]:
+        """Name file and field in whatever goes wrong inside."""
+        try:
+            yield
+        except MethodError as error:
+            raise MethodError(f"{self.path}: `{field}`: {error}") from error
+
+    def text(self, field: str, default: str | None = None) -> str:
+        value = self.table.get(field, default)
+        if value is None:
+            raise MethodError(f"{self.path}: `{field}` is missing")
+        if not isinstance(value, str):
+            self.fail(field, "is a text", value)
+        return value
+
+    def describe(self) -> Description:
+        output = self.text("output", "softmax")
+        if output not in OUTPUTS:
+            self.fail("output", f"is one of {', '.join(OUTPUTS)}", output)
+        class_names, wordnet_ids = self._classes()
+        module = self._module(len(class_names))
+        return Description(
+            str(self.path), module, self._input(), output, class_names, wordnet_ids, self._layers()
+        )
+
+    def _module(self, classes: int) -> nn.Module:
+        architecture, weights = self.text("architecture"), self.text("weights")
+        source, _, name = architecture.partition(":")
+        arguments = dict(self.table.get("arguments", {}))
+        seed = self._seed(weights)
+        with self.field("architecture"):
+            if source == "file":
+                module = architectures.call(self._factory(name), arguments, seed or 0)
+            else:
+                if classes:
+                    arguments.setdefault("num_classes", classes)
+                if source == "timm" and "channels" in self.table.get("input", {}):
+                    arguments.setdefault("in_chans", self.table["input"]["channels"])
+                module = architectures.build(architecture, arguments, seed or 0)
+        with self.field("weights"):
+            if weights == "default":
+                if source != "torchvision":
+                    raise MethodError('"default" is for torchvision; name a file')
+                architectures.load_weights(module, architectures.torchvision_weights(name)[1])
+            elif seed is None:
+                architectures.load_weights(module, self.path.parent / weights)
+        return module
+
+    def _seed(self, weights: str) -> int | None:
+        if not weights.startswith("seed:"):
+            return None
+        if not weights[5:].isdecimal():
+            self.fail("weights", "names a seed like seed:0", weights)
+        return int(weights[5:])
+
+    def _factory(self, name: str) -> Callable[..., Any]:
+        """The function `build` of net.py beside this file, from `net.py:build`."""
+        file, _, function = name.partition(":")
+        folder = self.path.parent.resolve()
+        path = (folder / file).resolve()
+        if not function or path.parent != folder or path.suffix != ".py" or not path.is_file():
+            raise MethodError(
+                f"`file:{name}` is not a function in a Python file beside this one: file:net.py:build"
+            )
+        spec = importlib.util.spec_from_file_location(f"gfi_model_{path.stem}", path)
+        assert spec is not None
+        assert spec.loader is not None
+        code = importlib.util.module_from_spec(spec)
+        try:
+            spec.loader.exec_module(code)
+        except Exception as error:
+            raise MethodError(f"{path.name} fails: {error}") from error
+        factory = getattr(code, function, None)
+        if not callable(factory):
+            raise MethodError(f"{path.name} has no function `{function}`")
+        return factory
+
+    def _classes(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        value = self.table.get("classes", [])
+        if value == "imagenet":
+            return imagenet.names(), imagenet.wordnet_ids()
+        if isinstance(value, str):
+            file = self.path.parent / value
+            try:
+                lines = file.read_text(encoding="utf-8").splitlines()
+            except (OSError, UnicodeDecodeError) as error:
+                raise MethodError(f"{self.path}: `classes`: {file} cannot be read: {error}") from error
+            value = [line.strip() for line in lines if line.strip()]
+        if not isinstance(value, list) or not all(isinstance(name, str) and name for name in value):
+            self.fail("classes", 'is a list of names, a file of names or "imagenet"', value)
+        return tuple(value), ()
+
+    def _layers(self) -> Layers | None:
+        part = self.table.get("layers")
+        if part is None:
+            return None
+        inverted = part.get("inverted")
+        weighed = part.get("weighed", inverted)
+        weighed = [weighed] if isinstance(weighed, str) else weighed
+        if not isinstance(inverted, str):
+            self.fail("layers.inverted", "is the name of a layer", inverted)
+        if not isinstance(weighed, list) or not all(isinstance(name, str) for name in weighed):
+            self.fail("layers.weighed", "is the name of a layer or a list of them", weighed)
+        with self.field("layers"):
+            return Layers(inverted, tuple(weighed))
+
+    def _input(self) -> Preprocess:
+        part = self.table.get("input", {})
+        base = architectures.documented_input(self.text("architecture"))
+
+        size = part.get("size", list(base.size))
+        size = [size, size] if isinstance(size, int) else size
+        pixels = isinstance(size, list) and all(type(side) is int and 8 <= side <= 4096 for side in size)
+        if not pixels or len(size) != 2:
+            self.fail("input.size", "is one or two whole numbers from 8 to 4096", part.get("size"))
+
+        channels = part.get("channels", base.channels)
+        if type(channels) is not int or channels not in (1, 3):
+            self.fail("input.channels", "is 1 or 3", channels)
+        same = channels == base.channels
+        mean = self._colour("mean", base.mean if same else (0.5,) * channels, channels)
+        std = self._colour("std", base.std if same else (0.5,) * channels, channels)
+        if not all(value > 0 for value in std):
+            self.fail("input.std", "is positive", list(std))
+
+        interpolation = part.get("interpolation", base.interpolation)
+        if interpolation not in FILTERS:
+            self.fail("input.interpolation", f"is one of {', '.join(FILTERS)}", interpolation)
+        crop = part.get("crop", "recipe")
+        if crop not in ("recipe", "centre", "none"):
+            self.fail("input.crop", "is one of recipe, centre, none", crop)
+        resize = part.get("resize")
+        if resize is not None and (type(resize) is not int or resize < min(size)):
+            self.fail("input.resize", f"is a whole number of at least {min(size)}", resize)
+        return Preprocess((size[0], size[1]), channels, mean, std, interpolation, crop, resize)
+
+    def _colour(self, field: str, default: tuple[float, ...], channels: int) -> tuple[float, ...]:
+        """One number a channel; a single number stands for all."""
+        value = self.table.get("input", {}).get(field, list(default))
+        value = [value] * channels if type(value) in (int, float) else value
+        numbers = isinstance(value, list) and all(type(v) in (int, float) for v in value)
+        if not numbers or len(value) != channels:
+            self.fail(f"input.{field}", f"is {channels} number{'s' * (channels > 1)}", value)
+        return tuple(float(v) for v in value)

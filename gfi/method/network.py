@@ -1,0 +1,203 @@
+"""A classifier on one device in one precision, with its two layers tapped: f, f^{l0} and f^{l1}.
+
+Three passes are all the method needs: `examine` once on the photographs, `inverted` in stage 1, which ends at
+l0 and never runs the head, and `probabilities` in stage 2; a start from Grad-CAM costs one more, `evidence`.
+Parameters need no gradient, so autograd follows the image alone.
+"""
+
+import copy
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from gfi.domain import layer_names
+from gfi.domain.errors import MethodError
+from gfi.domain.layer_names import TOKENS, Layers
+from gfi.method import batch_invariance, masks
+from gfi.method.classifiers import Classifier
+from gfi.method.layers import Call
+from gfi.method.masks import Upsampling
+
+
+class Examined(NamedTuple):
+    """What the network makes of the photographs themselves."""
+
+    probabilities: Tensor
+    """f(x), (B, K)."""
+    inverted: Tensor
+    """f^{l0}(x), (B, …)."""
+    weighed: Tensor
+    """f^{l1}(x), (B, channels, h, w)."""
+
+
+class _Reached(Exception):
+    """Ends a forward pass at a layer."""
+
+
+class Network:
+    """A private copy of a classifier; hooks are in place only during its own passes.
+
+    Only its own arithmetic is in `dtype`: with bfloat16, images come and features and probabilities go in float32.
+    """
+
+    def __init__(
+        self, classifier: Classifier, layers: Layers, device: torch.device, dtype: torch.dtype,
+        channels_last: bool,
+    ) -> None:  # fmt: skip
+        layer_names.check(layers, [(c.name, c.kind) for c in classifier.calls], classifier.reference)
+        self.layers = layers
+        calls = {call.name: call for call in classifier.calls}
+        self._grids = {layer: _grid(layer, calls[layer_names.split(layer).name]) for layer in layers.names}
+        self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
+        module = copy.deepcopy(classifier.module).eval().requires_grad_(False)
+        batch_invariance.even(module)
+        self.module = module.to(device=device, dtype=dtype, memory_format=self.memory_format)  # type: ignore[call-overload]
+        self.inside = dtype
+        # Masks, weights and losses: bfloat16 has eight bits, too few for sums over a mask and for steps of 1 %.
+        self.dtype = torch.float32 if dtype == torch.bfloat16 else dtype
+        self._output = classifier.as_probabilities
+        self._relative = classifier.output == "softmax"
+        self._passes = {name: sum(c.name == name for c in classifier.calls) for name in
+                        (layer_names.split(layer).name for layer in layers.names)}  # fmt: skip
+
+    @torch.no_grad()
+    def examine(self, images: Tensor, centred: bool = False) -> Examined:
+        """One whole pass over images (B, C, H, W). centred: l1's channels as `masks.centre` has them."""
+        logits, found = self._run(images, self.layers.names, to_the_end=True)
+        maps = [found[layer] for layer in self.layers.weighed]
+        for layer, features in zip(self.layers.weighed, maps, strict=True):
+            if features.ndim != 4 or features.shape[2] * features.shape[3] < 2:
+                shape = "×".join(map(str, features.shape[1:]))
+                raise MethodError(f"layer `{layer}` gives {shape}; a mask is made from channels × h × w")
+        return Examined(self._output(logits), found[self.layers.inverted], _side_by_side(maps, centred))
+
+    def evidence(self, images: Tensor, targets: Tensor, foils: Tensor | None = None) -> Tensor:
+        """Grad-CAM's map at l0 before it is rectified, Σ_k α_k f_k^{l0} with α_k the mean over the map of
+        ∂y_c/∂f_k^{l0}: images (B, C, H, W), targets (B,) → (B, h, w).
+
+        foils: (B,); where not negative, y_c − y_foil takes the place of y_c.
+
+        y: the network's outputs; before a softmax, which does not see what all share, less their mean. (On
+        trained networks the mean is nearly zero. On random ones a class may otherwise have no evidence.)
+        """
+        layer = self.layers.inverted
+        name = layer_names.split(layer).name
+        last: list[Tensor] = []
+
+        def tap(module: nn.Module, inputs: tuple, output: Tensor) -> Tensor:
+            last[:] = [output]
+            return output.clone()  # what follows in place changes the copy
+
+        handle = self.module.get_submodule(name).register_forward_hook(tap)
+        try:
+            with torch.enable_grad():
+                outputs = self._logits(images.detach().requires_grad_())
+                if self._relative:
+                    outputs = outputs - outputs.mean(1, keepdim=True)
+                chosen = outputs.gather(1, targets.unsqueeze(1)).squeeze(1)
+                if foils is not None:
+                    others = outputs.gather(1, foils.clamp_min(0).unsqueeze(1)).squeeze(1)
+                    chosen = chosen - torch.where(foils >= 0, others, torch.zeros_like(others))
+                (slopes,) = torch.autograd.grad(chosen.sum(), last[0])
+        finally:
+            handle.remove()
+        features, slopes = self._read(layer, last[0].detach()), _as_map(slopes, self._grids[layer])
+        if features.ndim != 4:
+            shape = "×".join(map(str, features.shape[1:]))
+            raise MethodError(f"layer `{name}` gives {shape}; Grad-CAM's map is made from channels × h × w")
+        weights = slopes.to(self.dtype).contiguous().mean((2, 3))
+        return masks.combine(weights, features.contiguous())
+
+    def inverted(self, images: Tensor) -> Tensor:
+        """f^{l0} of images (B, C, H, W); nothing after l0 runs."""
+        _, found = self._run(images, (self.layers.inverted,), to_the_end=False)
+        return found[self.layers.inverted]
+
+    def probabilities(self, images: Tensor) -> Tensor:
+        """f of images (B, C, H, W): softmax, sigmoid or the output itself, (B, K)."""
+        return self._output(self._logits(images))
+
+    def _logits(self, images: Tensor) -> Tensor:
+        """The network's outputs, (B, K)."""
+        outputs: Tensor = self.module(images.to(self.inside))
+        return outputs.to(self.dtype)
+
+    def _run(
+        self, images: Tensor, layers: tuple[str, ...], to_the_end: bool
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """One pass, and the output of each layer at the last of its calls."""
+        outputs: dict[str, Tensor] = {}
+        calls: dict[str, int] = {}
+
+        def hook_for(name: str) -> Any:
+            def hook(module: nn.Module, inputs: tuple, output: Tensor) -> None:
+                calls[name] = calls.get(name, 0) + 1
+                if calls[name] < self._passes[name]:
+                    return
+                if not to_the_end:
+                    outputs[name] = output
+                    raise _Reached
+                outputs[name] = output.clone()  # an in-place ReLU may follow and change it
+
+            return hook
+
+        names = {layer_names.split(layer).name for layer in layers}
+        handles = [self.module.get_submodule(n).register_forward_hook(hook_for(n)) for n in names]
+        logits = images
+        try:
+            logits = self._logits(images)
+        except _Reached:
+            pass
+        finally:
+            for handle in handles:
+                handle.remove()
+        found = {}
+        for layer in layers:
+            name = layer_names.split(layer).name
+            if name not in outputs:
+                raise MethodError(f"layer `{name}` was not reached in this pass; name one that always runs")
+            found[layer] = self._read(layer, outputs[name])
+        return logits, found
+
+    def _read(self, layer: str, output: Tensor) -> Tensor:
+        """A module's output as the layer's suffixes say."""
+        features = _as_map(output, self._grids[layer]).to(self.dtype)
+        return features.relu() if layer_names.split(layer).rectify else features
+
+
+def _grid(layer: str, call: Call) -> tuple[int, int] | None:
+    """(h, w) of a layer that is written with `:tokens`, otherwise None."""
+    shape = "×".join(map(str, call.shape))
+    if not layer_names.split(layer).tokens:
+        if call.tokens:  # h×w×D would be taken for D cells of h channels
+            raise MethodError(f"layer `{call.name}` gives tokens, {shape}; write `{call.name}{TOKENS}`")
+        return None
+    if not call.tokens:
+        raise MethodError(
+            f"layer `{call.name}` gives {shape}, which is no grid of tokens; leave `{TOKENS}` out"
+        )
+    return call.grid
+
+
+def _as_map(output: Tensor, grid: tuple[int, int] | None) -> Tensor:
+    """Tokens (B, h, w, D), or (B, N, D) whose last h·w are the patches, as a map (B, D, h, w); None: as it is."""
+    if grid is None:
+        return output
+    if output.ndim == 4:
+        return output.permute(0, 3, 1, 2)
+    patches = output[:, -grid[0] * grid[1] :]
+    return patches.transpose(1, 2).reshape(len(output), -1, *grid)
+
+
+def _side_by_side(maps: list[Tensor], centred: bool) -> Tensor:
+    """Channels of several layers on the finest of their grids, (B, ΣK, h, w)."""
+    finest = max(maps, key=lambda features: features.shape[2] * features.shape[3])
+    fine = []
+    for features in maps:
+        b, k = features.shape[:2]
+        if features.shape[2:] != finest.shape[2:]:
+            upsample = Upsampling.between(features, finest, align_corners=False)
+            features = upsample(features.flatten(0, 1)).view(b, k, *finest.shape[2:])
+        fine.append(masks.centre(features) if centred else features)
+    return torch.cat(fine, 1).contiguous()

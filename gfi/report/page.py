@@ -1,0 +1,223 @@
+"""The page of a job: `index.html` and a folder of pictures beside it, to be opened from a disk.
+
+One file holds the whole page; its style and script are inline and named by their SHA-256 in the
+content security policy, so nothing else runs and nothing leaves the machine, whatever a file name
+contains. Pictures are written as they come and the page is streamed, so a report of 5,000 images
+needs the memory of one. Per image:
+
+    images/00007-thumb.jpg   the photograph, longer side ≤ 360 px, for the list
+    images/00007-photo.jpg   the same, ≤ 960 px, for the large view
+    images/00007-mask.png    the mask on the photograph, 8-bit grey, clear where the network never looked
+
+The browser colours the mask (an SVG filter with the 256 entries of each map), so one grey file serves
+every colour map, every opacity and the plain mask. File names are numbers, never keys.
+"""
+
+import base64
+import hashlib
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+from markupsafe import Markup
+from numpy.typing import NDArray
+
+from gfi.report.colours import MAPS, table
+from gfi.report.overlays import Box, fit_mask, grey, jpeg, png, shrink
+from gfi.report.summary import Summary, measured, status_meaning, status_words, words
+
+THUMB, PHOTO = 360, 960
+
+_TEMPLATES = Path(__file__).parent / "templates"
+_FILE = re.compile(r"(\d{5,})-(thumb|photo|mask)\.(jpg|png)")
+
+
+@dataclass(frozen=True)
+class Card:
+    """One image of the report.
+
+    row: a result row: key, status, error, label, target, prediction, probability, kept, removed,
+        area, iterations, metrics (a mapping); target_name and prediction_name where the caller knows
+        the class names. Missing ones are left out of the page.
+    photo: (H, W, 3) or (H, W) uint8 after EXIF rotation, or None when it cannot be read.
+    mask: (h, w) float in [0, 1] at the network's input size, or None when there is none.
+    box: (left, top, right, bottom), in pixels of `photo`, that the network saw; None: all of it.
+    """
+
+    row: Mapping[str, Any]
+    photo: NDArray[np.uint8] | None = None
+    mask: NDArray[np.floating] | None = None
+    box: Box | None = None
+
+
+def write_page(
+    directory: Path, title: str, facts: Mapping[str, str], summary: Summary, cards: Iterable[Card]
+) -> Path:
+    """Write `index.html` and `images/` into `directory` (made if missing); returns the page's path.
+
+    facts: what made these masks (model, preset, layers, job …), shown as they are given, in order.
+    `cards` is read once. A report already there is replaced once the new page is complete.
+    """
+    images = directory / "images"
+    images.mkdir(parents=True, exist_ok=True)
+    page, unfinished = directory / "index.html", directory / "index.html.part.tmp"
+    written: set[str] = set()
+    template = _environment().get_template("index.html")
+    stream = template.stream(
+        title=_text(title),
+        facts=[(_text(k), _text(v)) for k, v in facts.items()],
+        summary=summary,
+        statuses=[(s, status_words(s), status_meaning(s), n) for s, n in summary.counts.items()],
+        sorts=[(m.name, m.words) for m in summary.means],
+        cards=_views(cards, images, written),
+        **_fixed(),
+    )
+    stream.enable_buffering(64)
+    with unfinished.open("w", encoding="utf-8") as out:
+        out.writelines(stream)
+    unfinished.replace(page)
+    for old in images.iterdir():  # of a longer report that stood here before
+        if _FILE.fullmatch(old.name) and old.name not in written:
+            old.unlink()
+    return page
+
+
+def _views(cards: Iterable[Card], images: Path, written: set[str]) -> Iterator[dict[str, Any]]:
+    """What the template shows of each card, its pictures written on the way."""
+    for index, card in enumerate(cards):
+        files = _pictures(index, card)
+        for name, data in files.items():
+            (images / name).write_bytes(data)
+        written.update(files)
+        row = card.row
+        status = str(row.get("status", ""))
+        values = measured(row)
+        prefix = f"images/{index:05}"
+        photo, mask = card.photo is not None, f"{index:05}-mask.png" in files
+        key = _text(row.get("key", index))
+        folder, slash, file = key.rpartition("/")
+        yield {
+            "key": key,
+            "folder": folder + slash,
+            "file": file,
+            "status": status,
+            "status_words": status_words(status),
+            "status_meaning": status_meaning(status),
+            "error": _text(row["error"]) if row.get("error") else "",
+            "target": _class(row.get("target_name"), row.get("target")),
+            "prediction": _class(row.get("prediction_name"), row.get("prediction")),
+            "label": _text(row["label"]) if row.get("label") is not None else "",
+            "agrees": row.get("target") is not None and row.get("target") == row.get("prediction"),
+            "bars": [
+                (name, words_, _percent(values[name]), f"{100 * min(max(values[name], 0), 1):.1f}%")
+                for name, words_ in (("probability", "Whole"), ("kept", "Kept"), ("removed", "Removed"))
+                if name in values
+            ],
+            "measures": [
+                (words(name), _decimal(name, value))
+                for name, value in values.items()
+                if name not in ("probability", "kept", "removed")
+            ],
+            "values": values,
+            "thumb": f"{prefix}-thumb.jpg" if photo else "",
+            "photo": f"{prefix}-photo.jpg" if photo else "",
+            "mask": f"{prefix}-mask.png" if mask else "",
+            "size": _size(card),
+        }
+
+
+def _pictures(index: int, card: Card) -> dict[str, bytes]:
+    """The picture files of one card by name; a photograph or mask that is missing has none."""
+    files: dict[str, bytes] = {}
+    photo = card.photo
+    if photo is not None:
+        view = shrink(photo, PHOTO)
+        files[f"{index:05}-photo.jpg"] = jpeg(view)
+        files[f"{index:05}-thumb.jpg"] = jpeg(shrink(view, THUMB))
+    if card.mask is not None:
+        height, width = photo.shape[:2] if photo is not None else card.mask.shape
+        box = card.box if card.box is not None and photo is not None else (0, 0, width, height)
+        # Drawn at the thumbnail's size: a mask is smooth, and the browser enlarges it bilinearly.
+        scale = min(1.0, THUMB / max(height, width))
+        size = (max(1, round(height * scale)), max(1, round(width * scale)))
+        down, across = size[0] / height, size[1] / width
+        fitted = (box[0] * across, box[1] * down, box[2] * across, box[3] * down)
+        seen = fit_mask(np.ones((1, 1)), size, fitted)
+        layers = (grey(fit_mask(card.mask, size, fitted)), grey(seen))
+        files[f"{index:05}-mask.png"] = png(np.stack(layers, axis=-1))
+    return files
+
+
+def _size(card: Card) -> tuple[int, int]:
+    """(width, height) of the picture as shown, so that nothing jumps while it loads."""
+    if card.photo is not None:
+        return card.photo.shape[1], card.photo.shape[0]
+    return (card.mask.shape[1], card.mask.shape[0]) if card.mask is not None else (1, 1)
+
+
+def _class(name: Any, index: Any) -> str:
+    """A class as "tabby cat · 281"; either part may be missing."""
+    parts = [_text(name)] if name not in (None, "") else []
+    if index is not None:
+        parts.append(str(index) if parts else f"class {index}")
+    return " · ".join(parts)
+
+
+def _percent(value: float) -> str:
+    """A probability in per cent, one decimal, never rounded to 0 or 100 when it is neither."""
+    if 0 < value < 0.0005:
+        return "< 0.1 %"
+    if 0.9995 <= value < 1:
+        return "> 99.9 %"
+    return f"{100 * value:.1f} %"
+
+
+def _decimal(name: str, value: float) -> str:
+    if name.startswith("pointing"):
+        return {0.0: "miss", 1.0: "hit"}.get(value, f"{value:.3f}")
+    return f"{value:.0f}" if name == "iterations" else f"{value:.3f}"
+
+
+def _text(value: Any) -> str:
+    """`value` as text that UTF-8 can hold: a file name may carry undecodable bytes (lone surrogates)."""
+    return str(value).encode("utf-8", "replace").decode("utf-8")
+
+
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["mean"] = lambda m: f"{m.mean:.{1 if m.name == 'iterations' else 3}f}"
+    environment.filters["share"] = lambda n, total: f"{100 * n / total:.3f}" if total else "0"
+    environment.filters["thousands"] = lambda n: f"{n:,}"
+    return environment
+
+
+def _fixed() -> dict[str, Any]:
+    """Style, script, their hashes for the policy, and the colour maps as filter tables."""
+    css = (_TEMPLATES / "page.css").read_text(encoding="utf-8")
+    script = (_TEMPLATES / "page.js").read_text(encoding="utf-8")
+    return {
+        "css": Markup(css),  # noqa: S704 - our own files, hashed below
+        "script": Markup(script),  # noqa: S704
+        "css_hash": _sha256(css),
+        "script_hash": _sha256(script),
+        "maps": [(name, [_channel(name, c) for c in range(3)]) for name in MAPS],
+    }
+
+
+def _sha256(text: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+def _channel(name: str, channel: int) -> str:
+    """One channel of a map as feFunc tableValues: 256 entries, so grey k/255 gives exactly entry k."""
+    return " ".join(f"{v / 255:.4f}".rstrip("0").rstrip(".") for v in table(name)[:, channel].tolist())

@@ -1,0 +1,292 @@
+"""The database: PostgreSQL, or SQLite for one machine, behind the same two context managers.
+
+    db = Database(url)
+    with db.begin() as connection: ...      # one transaction that writes
+    with db.read() as connection: ...       # one transaction that only reads
+
+On SQLite a writing transaction begins with BEGIN IMMEDIATE: with pysqlite's own transactions 416 to 451
+claims went through for 400 shards, with this exactly 400. WAL lets readers go on meanwhile, and a writer
+waits up to 30 s for another. On PostgreSQL concurrency is settled by row locks (`FOR UPDATE SKIP LOCKED`,
+`FOR SHARE`), which SQLite's compiler leaves out.
+
+Time is the database's own, so that workers' clocks do not matter: `now()` in a statement is epoch seconds
+as a double, `clock_timestamp()` on PostgreSQL and `julianday('now')` on SQLite.
+
+Errors leave here as one line: `Transient` when the connection failed or a lock was not had (repeat the whole
+call; every transaction of the ledger is idempotent), `StoreError` otherwise.
+"""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
+
+from gfi.store.errors import StoreError, Transient, one_line
+
+BUSY_TIMEOUT_S = 30.0
+_READ = "gfi_read"
+# PostgreSQL: serialization failure, deadlock, lock not available, shutdowns, cannot connect now; read_only appears
+# during a failover; ended while frozen. And two classes: connection exceptions, and what it lacks (disk, memory).
+_TRANSIENT_STATES = ("40001", "40P01", "55P03", "57P01", "57P02", "57P03", "25006", "25P03")
+_TRANSIENT_CLASSES = ("08", "53")
+
+
+# A server that vanished without a word (a cable, a partition) is noticed in half a minute, not in two hours.
+_NOTICE = {
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,
+}
+# A process that is frozen inside a transaction keeps its locks, and the reaper would wait for them with all other
+# shards behind it: the server ends such a transaction. None of ours waits for anything but the database.
+_FROZEN_S = 10
+
+
+class now(FunctionElement[float]):  # noqa: N801 - reads as the SQL function it is
+    """The database's clock in a statement: epoch seconds, double precision."""
+
+    type = sa.Double()
+    inherit_cache = True
+
+
+@compiles(now, "postgresql")
+def _now_postgresql(element: now, compiler: Any, **kw: Any) -> str:
+    return "CAST(extract(epoch FROM clock_timestamp()) AS double precision)"
+
+
+@compiles(now, "sqlite")
+def _now_sqlite(element: now, compiler: Any, **kw: Any) -> str:
+    return "((julianday('now') - 2440587.5) * 86400.0)"
+
+
+class Database:
+    """One database and its pool of connections; cheap to make, connects on first use, thread-safe."""
+
+    def __init__(self, url: str, *, pool_size: int = 10) -> None:
+        self.url = _normalised(url)
+        options: dict[str, Any] = {"pool_size": pool_size, "max_overflow": 20}
+        if self.is_sqlite:
+            options["connect_args"] = {"timeout": BUSY_TIMEOUT_S, "check_same_thread": False}
+        else:
+            options["pool_pre_ping"] = True
+            options["connect_args"] = {"connect_timeout": 10, "application_name": "gfi", **_NOTICE}
+            if "options" not in self.url.query:
+                options["connect_args"]["options"] = f"-c idle_in_transaction_session_timeout={_FROZEN_S}s"
+        try:
+            self.engine = sa.create_engine(self.url, **options)
+        except ModuleNotFoundError as error:
+            raise StoreError(
+                f"{safe_url(url)} needs a driver: {error}; pip install 'gfi[postgres]'"
+            ) from None
+        if self.is_sqlite:
+            event.listen(self.engine, "connect", _set_up_sqlite)
+            event.listen(self.engine, "begin", _begin_sqlite)
+
+    @property
+    def is_sqlite(self) -> bool:
+        """True for SQLite, False for PostgreSQL: the two that are supported."""
+        return self.url.get_backend_name() == "sqlite"
+
+    @property
+    def safe_url(self) -> str:
+        """The URL without its password, for messages and logs."""
+        return safe_url(self.url)
+
+    def __repr__(self) -> str:
+        return f"Database({self.safe_url!r})"
+
+    @contextlib.contextmanager
+    def begin(self) -> Iterator[sa.Connection]:
+        """A connection in one writing transaction: committed at the end, rolled back on an exception."""
+        with self._told(), self.engine.connect() as connection, connection.begin():
+            yield connection
+
+    @contextlib.contextmanager
+    def read(self) -> Iterator[sa.Connection]:
+        """A connection in one transaction that only reads; on SQLite it takes no write lock."""
+        with (
+            self._told(),
+            self.engine.connect().execution_options(**{_READ: True}) as connection,
+            connection.begin() as transaction,
+        ):
+            yield connection
+            transaction.rollback()
+
+    def now(self) -> float:
+        """The database's clock, epoch seconds."""
+        with self.read() as connection:
+            return float(connection.execute(sa.select(now())).scalar_one())
+
+    def dispose(self) -> None:
+        """Close every pooled connection, as a forked or ending process must."""
+        self.engine.dispose()
+
+    @contextlib.contextmanager
+    def _told(self) -> Iterator[None]:
+        """Turn what the driver raises into one line that names this database and no password."""
+        try:
+            yield
+        except sa.exc.TimeoutError:
+            raise Transient(f"{self.safe_url}: every connection of this process is busy") from None
+        except DBAPIError as error:
+            reason = one_line(error.orig or error)
+            if _is_missing_table(reason):
+                message = f"{self.safe_url} has no tables of this version; run: gfi db upgrade"
+                raise StoreError(message) from None
+            if _is_transient(error):
+                raise Transient(f"{self.safe_url} is not answering: {reason}") from error
+            raise StoreError(f"{self.safe_url}: {reason}") from error
+
+
+def safe_url(url: str | sa.URL) -> str:
+    """A database or Redis URL with its password (and any password in its query) replaced by ***."""
+    try:
+        parsed = sa.make_url(url)
+    except ArgumentError:
+        return "***"
+    hidden = {k: "***" if "pass" in k.lower() else v for k, v in parsed.query.items()}
+    return parsed.set(query=hidden).render_as_string(hide_password=True).replace("%2A", "*")
+
+
+def insert(connection: sa.Connection, table: sa.Table) -> postgresql.Insert | sqlite.Insert:
+    """The dialect's INSERT, which knows ON CONFLICT; both have the same methods."""
+    return (sqlite if connection.dialect.name == "sqlite" else postgresql).insert(table)
+
+
+def upsert(
+    connection: sa.Connection, table: sa.Table, rows: Sequence[dict[str, Any]], keys: Sequence[str]
+) -> None:
+    """Insert rows (all with the same columns), overwriting those whose `keys` exist already."""
+    if not rows:
+        return
+    statement = insert(connection, table)
+    changes = {name: statement.excluded[name] for name in rows[0] if name not in keys}
+    connection.execute(statement.on_conflict_do_update(index_elements=list(keys), set_=changes), list(rows))
+
+
+def upgrade(db: Database, revision: str = "head") -> str:
+    """Bring the tables to `revision` (default: this version's). Returns the revision reached.
+
+    Safe to run from several processes at once: the second waits and finds nothing to do.
+    """
+    from alembic import command
+
+    if db.is_sqlite and db.url.database:
+        Path(db.url.database).parent.mkdir(parents=True, exist_ok=True)
+    with db.begin() as connection:
+        if not db.is_sqlite:
+            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(7_305_001)))
+        config = _alembic()
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+        reached = _revision(connection)
+    assert reached is not None
+    return reached
+
+
+def current_revision(db: Database) -> str | None:
+    """The revision the tables are at; None for a database without tables."""
+    with db.read() as connection:
+        return _revision(connection)
+
+
+def head_revision() -> str:
+    """The revision this version of the code needs."""
+    from alembic.script import ScriptDirectory
+
+    head = ScriptDirectory.from_config(_alembic()).get_current_head()
+    assert head is not None
+    return head
+
+
+def check(db: Database) -> None:
+    """Raise StoreError with advice unless the tables are at this version's revision."""
+    current, head = current_revision(db), head_revision()
+    if current is None:
+        raise StoreError(f"{db.safe_url} has no tables; run: gfi db upgrade")
+    if current != head:
+        raise StoreError(
+            f"{db.safe_url} is at revision {current}, this version needs {head}; run: gfi db upgrade"
+        )
+
+
+def _alembic() -> Any:
+    from alembic.config import Config
+
+    import migrations
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrations.__file__).parent).replace("%", "%%"))
+    return config
+
+
+def _revision(connection: sa.Connection) -> str | None:
+    from alembic.migration import MigrationContext
+
+    return MigrationContext.configure(connection).get_current_revision()
+
+
+def _normalised(url: str) -> sa.URL:
+    try:
+        parsed = sa.make_url(url)
+    except ArgumentError:
+        raise StoreError("the database URL cannot be read; use postgresql://… or sqlite:///path") from None
+    if parsed.drivername in ("postgres", "postgresql"):
+        parsed = parsed.set(drivername="postgresql+psycopg")
+    try:
+        backend = parsed.get_backend_name()
+    except NoSuchModuleError:
+        backend = parsed.drivername
+    if backend not in ("sqlite", "postgresql"):
+        raise StoreError(f"database {backend!r} is not supported; use postgresql://… or sqlite:///path")
+    if backend == "sqlite" and parsed.database in (None, "", ":memory:"):
+        raise StoreError("SQLite needs a file, several processes share it: sqlite:///path")
+    return parsed
+
+
+def _set_up_sqlite(connection: Any, record: Any) -> None:
+    connection.isolation_level = None  # the driver must not begin transactions by itself
+    cursor = connection.cursor()
+    cursor.execute(f"PRAGMA busy_timeout = {int(BUSY_TIMEOUT_S * 1000)}")
+    cursor.execute("PRAGMA journal_mode = WAL")
+    # A killed process loses nothing; after a power cut the last commits may be gone, which the ledger
+    # treats like any lost worker: the shard is simply done again.
+    cursor.execute("PRAGMA synchronous = NORMAL")
+    cursor.execute("PRAGMA foreign_keys = ON")
+    cursor.close()
+
+
+def _begin_sqlite(connection: sa.Connection) -> None:
+    reads = connection.get_execution_options().get(_READ, False)
+    connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
+
+
+def _is_missing_table(reason: str) -> bool:
+    return (
+        "no such table" in reason
+        or "no such column" in reason
+        or (reason.startswith(("relation ", "column ")) and "does not exist" in reason)
+    )
+
+
+def _is_transient(error: DBAPIError) -> bool:
+    if error.connection_invalidated:
+        return True
+    state = getattr(error.orig, "sqlstate", None)
+    if state is not None:
+        return state in _TRANSIENT_STATES or state.startswith(_TRANSIENT_CLASSES)
+    if not isinstance(error, OperationalError):
+        return False
+    # Without an SQLSTATE PostgreSQL never answered; SQLite says in words what it means.
+    reason = str(error.orig)
+    if "psycopg" in type(error.orig).__module__:
+        return "password" not in reason and "does not exist" not in reason
+    return any(word in reason for word in ("locked", "busy", "disk is full"))

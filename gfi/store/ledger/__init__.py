@@ -1,0 +1,112 @@
+"""The ledger: every change of state in the house, one function each, one transaction each.
+
+`jobs` (submitted … deleted), `control` (planning, retrying, reporting), `dispatch` (what is published),
+`shards` (claimed, renewed, committed, released), `reaper` (leases that ran out) and `registry` (workers,
+models, schedules, tokens). The states and their allowed transitions are `gfi.store.tables`; reading is
+`gfi.store.queries`. Nothing else in the house writes to the database.
+
+Every function is safe to call from any number of processes and safe to repeat: guarded by a state, a fence
+or a unique key, it finds its work done and says so. They raise `gfi.store.errors.Transient` when the database is
+away; the caller repeats the whole call.
+"""
+
+from gfi.store.ledger.control import (
+    claim_control,
+    expire_control,
+    fail_control,
+    finish_control,
+    finish_planning,
+    finish_retry,
+    release_control,
+    renew_control,
+    request_lists,
+    request_report,
+    request_sweep,
+)
+from gfi.store.ledger.dispatch import CONTROL_QUEUE, dispatch, undispatch
+from gfi.store.ledger.jobs import (
+    cancel_job,
+    delete_job,
+    fail_job,
+    finish_jobs,
+    freeze_model,
+    freeze_profile,
+    pause_job,
+    replace_profile,
+    resume_job,
+    retry_job,
+    set_priority,
+    submit_job,
+)
+from gfi.store.ledger.reaper import absolve, expire_leases
+from gfi.store.ledger.registry import (
+    Token,
+    add_schedule,
+    audited,
+    create_token,
+    delete_model,
+    fire,
+    forget_workers,
+    heartbeat,
+    remove_schedule,
+    revoke_token,
+    save_model,
+    save_rate,
+    set_flag,
+    settle_outbox,
+    take_outbox,
+    verify_token,
+)
+from gfi.store.ledger.shards import check_lease, claim_shard, commit_shard, release_shard, renew_lease
+
+__all__ = [
+    "CONTROL_QUEUE",
+    "Token",
+    "absolve",
+    "add_schedule",
+    "audited",
+    "cancel_job",
+    "check_lease",
+    "claim_control",
+    "claim_shard",
+    "commit_shard",
+    "create_token",
+    "delete_job",
+    "delete_model",
+    "dispatch",
+    "expire_control",
+    "expire_leases",
+    "fail_control",
+    "fail_job",
+    "finish_control",
+    "finish_jobs",
+    "finish_planning",
+    "finish_retry",
+    "fire",
+    "forget_workers",
+    "freeze_model",
+    "freeze_profile",
+    "heartbeat",
+    "pause_job",
+    "release_control",
+    "release_shard",
+    "remove_schedule",
+    "renew_control",
+    "renew_lease",
+    "replace_profile",
+    "request_lists",
+    "request_report",
+    "request_sweep",
+    "resume_job",
+    "retry_job",
+    "revoke_token",
+    "save_model",
+    "save_rate",
+    "set_flag",
+    "set_priority",
+    "settle_outbox",
+    "submit_job",
+    "take_outbox",
+    "undispatch",
+    "verify_token",
+]

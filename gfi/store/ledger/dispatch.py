@@ -1,0 +1,97 @@
+"""What is published to Redis, and when: hints, never more than a small window ahead.
+
+A message says "there is work on queue Q, preferably shard S". It is only a hint: who receives it claims from
+the database, where priority and fairness are decided, and finds nothing when there is nothing. A row's
+`published_at` says that a message for it is thought to be in Redis; a mark older than one lease is taken for
+lost and published again, which is all the recovery that Redis needs.
+"""
+
+from collections.abc import Iterable, Sequence
+
+import sqlalchemy as sa
+
+from gfi.store.database import Database, now
+from gfi.store.ledger.guards import has_shard
+from gfi.store.records import Hint
+from gfi.store.tables import JobState, ShardState, control_tasks, in_state, jobs, shards
+
+CONTROL_QUEUE = "control"
+
+
+def dispatch(db: Database, window: int, lease_s: float) -> list[Hint]:
+    """Choose and mark what to publish now: at most `window` messages per queue are thought to be in Redis.
+
+    Publish after this returns (commit, then publish); `undispatch` what could not be published. A hint that
+    nobody took within `lease_s` is published again, so whatever Redis loses comes back. Which shard a hint
+    names matters little: who claims decides by priority and fairness.
+    """
+    hints = []
+    with db.begin() as connection:
+        stale = now() - lease_s
+        for table, queue in ((control_tasks, sa.literal(CONTROL_QUEUE)), (shards, jobs.c.queue)):
+            outstanding = (
+                sa.select(queue.label("queue"), sa.func.count())
+                .select_from(table.outerjoin(jobs, jobs.c.id == table.c.job_id))
+                .where(in_state(table, ShardState.PENDING), table.c.published_at >= stale)
+                .group_by(queue)
+            )
+            taken = {row[0]: row[1] for row in connection.execute(outstanding)}
+            for queue_name in _queues(connection, table):
+                room = window - taken.get(queue_name, 0)
+                if room > 0:
+                    hints += _publishable(connection, table, queue_name, room, stale)
+        for table in (control_tasks, shards):
+            ids = sorted(h.id for h in hints if (h.queue == CONTROL_QUEUE) == (table is control_tasks))
+            if ids:
+                connection.execute(
+                    sa.update(table)
+                    .where(table.c.id.in_(ids), in_state(table, ShardState.PENDING))
+                    .values(published_at=now())
+                )
+    return hints
+
+
+def _queues(connection: sa.Connection, table: sa.Table) -> Sequence[str]:
+    if table is control_tasks:
+        return [CONTROL_QUEUE]
+    running = sa.select(jobs.c.queue).where(in_state(jobs, JobState.RUNNING), ~jobs.c.paused)
+    return connection.execute(running.distinct()).scalars().all()
+
+
+def _publishable(
+    connection: sa.Connection, table: sa.Table, queue: str, room: int, stale: sa.ColumnElement[float]
+) -> list[Hint]:
+    unpublished = sa.or_(table.c.published_at.is_(None), table.c.published_at < stale)
+    due = sa.and_(table.c.not_before <= now(), unpublished)
+    waiting = sa.and_(in_state(table, ShardState.PENDING), due)
+    if table is control_tasks:
+        query = sa.select(table.c.id, table.c.job_id).where(waiting).order_by(table.c.created_at).limit(room)
+        return [Hint(queue, row.id, row.job_id) for row in connection.execute(query)]
+    # Job by job in the order of claims, so that nothing sorts the waiting shards of every job.
+    running = (
+        sa.select(jobs.c.id)
+        .where(in_state(jobs, JobState.RUNNING), ~jobs.c.paused, jobs.c.queue == queue)
+        .where(has_shard(ShardState.PENDING, due))
+        .order_by(jobs.c.priority.desc(), jobs.c.created_at)
+        .limit(room)
+    )
+    job_ids = connection.execute(running).scalars().all()
+    hints: list[Hint] = []
+    for place, job_id in enumerate(job_ids):
+        share = -(-(room - len(hints)) // (len(job_ids) - place))
+        query = (
+            sa.select(table.c.id)
+            .where(table.c.job_id == job_id, waiting)
+            .order_by(table.c.start)
+            .limit(share)
+        )
+        hints += [Hint(queue, id_, job_id) for id_ in connection.execute(query).scalars()]
+    return hints
+
+
+def undispatch(db: Database, hints: Iterable[Hint]) -> None:
+    """Take back the mark of hints that could not be published, so that the next tick tries again."""
+    with db.begin() as connection:
+        for hint in hints:
+            table = control_tasks if hint.queue == CONTROL_QUEUE else shards
+            connection.execute(sa.update(table).where(table.c.id == hint.id).values(published_at=None))

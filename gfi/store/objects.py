@@ -1,0 +1,289 @@
+"""The bucket: manifests, parts, pictures. One client per process, explicit retries, errors in one line.
+
+    bucket = Bucket.from_settings(settings)
+    sha = bucket.put("jobs/x/job.json", data, content_type="application/json")
+
+Standard retries (8 attempts with back-off) ride out throttling and resets; what is left after them is raised
+as `Transient` when waiting may help, as `StoreError` when it will not. `If-None-Match: *` makes a put that
+never overwrites: 412 means that the object exists, 409 that someone is writing it now and one tries again.
+
+S3 refuses requests signed fifteen minutes or more off its own clock, and botocore does not correct for that:
+such an error names the clock.
+"""
+
+import base64
+import hashlib
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn, Self
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, ParamValidationError
+
+from gfi.store.errors import NotFound, StoreError, Transient, one_line
+from gfi.store.settings import Settings
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+POOL = 32
+_DELETE_AT_ONCE = 1000  # the most S3 takes in one request
+_CONFLICTS = 5
+
+_ABSENT = {"NoSuchKey", "404", "NotFound"}
+_CLOCK = {"RequestTimeTooSkewed", "RequestExpired"}
+_EXISTS = {"PreconditionFailed", "412"}
+_BUSY = {"ConditionalRequestConflict", "409"}
+_UNCONDITIONAL = {"NotImplemented"}  # a store that does not know If-None-Match
+_TRANSIENT = {
+    "InternalError",
+    "OperationAborted",
+    "RequestTimeout",
+    "ServiceUnavailable",
+    "SlowDown",
+    "Throttling",
+    "ThrottlingException",
+    "TooManyRequests",
+    # A body damaged on the way: sent again, it arrives whole.
+    "BadDigest",
+    "XAmzContentChecksumMismatch",
+    "XAmzContentSHA256Mismatch",
+    "IncompleteBody",
+}
+_ADVICE = {
+    "NoSuchBucket": "there is no such bucket; create it or set GFI_S3_BUCKET",
+    "AccessDenied": "access denied; see GFI_S3_ACCESS_KEY and GFI_S3_SECRET_KEY",
+    "403": "access denied; see GFI_S3_ACCESS_KEY and GFI_S3_SECRET_KEY",
+    "InvalidAccessKeyId": "the access key is unknown; see GFI_S3_ACCESS_KEY",
+    "SignatureDoesNotMatch": "the secret key is wrong; see GFI_S3_SECRET_KEY",
+    "InvalidBucketName": "that is not the name of a bucket; see GFI_S3_BUCKET",
+}
+
+
+class Exists(StoreError):
+    """A put with `if_none_match` found the object there already."""
+
+
+@dataclass(frozen=True)
+class Object:
+    """An object as a listing shows it. `modified` is in epoch seconds, of the bucket's clock."""
+
+    key: str
+    size: int
+    modified: float
+    etag: str = ""
+
+
+class Bucket:
+    """One bucket of one S3 store. Thread-safe; share one a process."""
+
+    def __init__(self, client: "S3Client", name: str, place: str, *, checksums: bool = True) -> None:
+        self.client = client
+        self.name = name
+        self.place = place  # for messages
+        self._checksums = checksums
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Self:
+        """The bucket results go to. Connects on first use."""
+        settings.require_stack()
+        assert settings.s3_bucket is not None
+        secret = settings.s3_secret_key
+        client = boto3.session.Session().client(
+            "s3",
+            endpoint_url=settings.s3_endpoint,
+            region_name=settings.s3_region,
+            aws_access_key_id=settings.s3_access_key,
+            aws_secret_access_key=secret.get_secret_value() if secret else None,
+            config=Config(
+                connect_timeout=5,
+                read_timeout=60,
+                max_pool_connections=POOL,
+                retries={"mode": "standard", "total_max_attempts": 8},
+                s3={"addressing_style": settings.s3_addressing},
+                request_checksum_calculation=settings.s3_checksums,
+                response_checksum_validation=settings.s3_checksums,
+            ),
+        )
+        place = f"{settings.s3_endpoint or 's3:/'}/{settings.s3_bucket}"
+        return cls(client, settings.s3_bucket, place, checksums=settings.s3_checksums == "when_supported")
+
+    def ensure(self) -> None:
+        """Create the bucket unless it is there."""
+        try:
+            self.client.head_bucket(Bucket=self.name)
+            return
+        except ClientError as error:
+            if _code(error) not in _ABSENT | {"NoSuchBucket"}:
+                self._fail(error, "")
+        except BotoCoreError as error:
+            self._fail(error, "")
+        try:
+            self.client.create_bucket(Bucket=self.name)
+        except (ClientError, BotoCoreError) as error:
+            if _code(error) not in {"BucketAlreadyOwnedByYou", "BucketAlreadyExists"}:
+                self._fail(error, "")
+
+    def put(
+        self,
+        key: str,
+        data: bytes | Path,
+        content_type: str = "application/octet-stream",
+        *,
+        if_none_match: bool = False,
+    ) -> str:
+        """Store bytes, or the file at a path, under `key`. Returns their SHA-256 (hex).
+
+        The store checks the SHA-256 of what arrives, so a body damaged on the way is refused, not kept
+        (with `s3_checksums = when_required` the request carries it only as part of its signature).
+        `if_none_match`: raise Exists rather than overwrite.
+        """
+        extra: dict[str, Any] = {"IfNoneMatch": "*"} if if_none_match else {}
+        digest = _sha256(data)
+        if self._checksums:
+            extra["ChecksumSHA256"] = base64.b64encode(digest).decode()
+        for attempt in range(_CONFLICTS):
+            try:
+                if isinstance(data, Path):
+                    with data.open("rb") as file:
+                        self.client.put_object(
+                            Bucket=self.name, Key=key, Body=file, ContentType=content_type, **extra
+                        )
+                else:
+                    self.client.put_object(
+                        Bucket=self.name, Key=key, Body=data, ContentType=content_type, **extra
+                    )
+                return digest.hex()
+            except (ClientError, BotoCoreError) as error:
+                if _code(error) in _BUSY and attempt < _CONFLICTS - 1:
+                    time.sleep(0.1 * 2**attempt)
+                    continue
+                unconditional = if_none_match and _code(error) in _UNCONDITIONAL
+                if unconditional and self.head(key) is None:
+                    return self.put(
+                        key, data, content_type
+                    )  # nothing then guards against another's at this moment
+                if unconditional or _code(error) in _EXISTS:
+                    raise Exists(f"{self.place}/{key} exists already") from None
+                self._fail(error, key)
+        raise AssertionError("unreachable")
+
+    def get(self, key: str) -> bytes:
+        """The bytes under `key`; NotFound when there are none."""
+        try:
+            return self.client.get_object(Bucket=self.name, Key=key)["Body"].read()
+        except (ClientError, BotoCoreError) as error:
+            self._fail(error, key)
+
+    def get_to(self, key: str, path: Path) -> None:
+        """Download into a file, whole or not at all. NotFound when there is no such object."""
+        unfinished = path.with_name(path.name + ".part.tmp")
+        try:
+            body = self.client.get_object(Bucket=self.name, Key=key)["Body"]
+            with unfinished.open("wb") as file:
+                for chunk in body.iter_chunks(1 << 20):
+                    file.write(chunk)
+            unfinished.replace(path)
+        except (ClientError, BotoCoreError) as error:
+            self._fail(error, key)
+        finally:
+            unfinished.unlink(missing_ok=True)
+
+    def head(self, key: str) -> Object | None:
+        """Size and age of an object; None when there is none."""
+        try:
+            found = self.client.head_object(Bucket=self.name, Key=key)
+        except (ClientError, BotoCoreError) as error:
+            if _code(error) in _ABSENT:
+                return None
+            self._fail(error, key)
+        return Object(key, found["ContentLength"], found["LastModified"].timestamp(), found["ETag"])
+
+    def list(self, prefix: str) -> Iterator[Object]:
+        """Every object under a prefix, in key order, a page at a time."""
+        try:
+            for page in self.client.get_paginator("list_objects_v2").paginate(
+                Bucket=self.name, Prefix=prefix
+            ):
+                for found in page.get("Contents", ()):
+                    yield Object(
+                        found["Key"], found["Size"], found["LastModified"].timestamp(), found["ETag"]
+                    )
+        except (ClientError, BotoCoreError) as error:
+            self._fail(error, prefix)
+
+    def delete_many(self, keys: Iterable[str]) -> int:
+        """Delete objects, a thousand a request; those that are gone already count. Returns how many."""
+        deleted, batch = 0, []
+        for key in keys:
+            batch.append(key)
+            if len(batch) == _DELETE_AT_ONCE:
+                deleted += self._delete(batch)
+                batch = []
+        return deleted + self._delete(batch)
+
+    def _delete(self, keys: "list_[str]") -> int:
+        if not keys:
+            return 0
+        try:
+            answer = self.client.delete_objects(
+                Bucket=self.name, Delete={"Objects": [{"Key": key} for key in keys], "Quiet": True}
+            )
+        except (ClientError, BotoCoreError) as error:
+            self._fail(error, keys[0])
+        for refused in answer.get("Errors", ()):
+            raise StoreError(f"{self.place}/{refused.get('Key')} could not be deleted: {refused.get('Code')}")
+        return len(keys)
+
+    def clock_skew(self) -> float:
+        """How many seconds this machine's clock is ahead of the bucket's (±1 s)."""
+        try:
+            answer: Any = self.client.head_bucket(Bucket=self.name)
+        except ClientError as error:
+            answer = error.response
+        except BotoCoreError as error:
+            self._fail(error, "")
+        date = answer["ResponseMetadata"].get("HTTPHeaders", {}).get("date")
+        return time.time() - parsedate_to_datetime(date).timestamp() if date else 0.0
+
+    def _fail(self, error: ClientError | BotoCoreError, key: str) -> NoReturn:
+        where = f"{self.place}/{key}" if key else self.place
+        if isinstance(error, ClientError):
+            code = _code(error)
+            status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+            if code in _CLOCK:
+                raise StoreError(
+                    f"{self.place} refuses this machine's clock (S3 allows 15 minutes); "
+                    "set the time right: gfi doctor shows by how much it is off"
+                ) from None
+            if code in _ADVICE:
+                raise StoreError(f"{where}: {_ADVICE[code]}") from None
+            if code in _ABSENT:
+                raise NotFound(f"{where}: there is no such object") from None
+            message = f"{where}: {error.response.get('Error', {}).get('Message') or code}"
+            if code in _TRANSIENT or status >= 500 or status == 429:
+                raise Transient(message) from None
+            raise StoreError(message) from None
+        if isinstance(error, NoCredentialsError):
+            raise StoreError(f"{self.place}: no credentials; set GFI_S3_ACCESS_KEY and GFI_S3_SECRET_KEY")
+        if isinstance(error, ParamValidationError):
+            raise StoreError(f"{where}: {one_line(error)}") from None
+        raise Transient(f"{where} is not answering: {one_line(error)}") from None
+
+
+list_ = list  # `Bucket.list` shadows the name inside the class
+
+
+def _code(error: Exception) -> str:
+    return str(error.response.get("Error", {}).get("Code", "")) if isinstance(error, ClientError) else ""
+
+
+def _sha256(data: bytes | Path) -> bytes:
+    if isinstance(data, Path):
+        with data.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").digest()
+    return hashlib.sha256(data).digest()

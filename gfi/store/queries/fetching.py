@@ -1,0 +1,17 @@
+"""How a query becomes plain rows."""
+
+from typing import Any
+
+import sqlalchemy as sa
+
+from gfi.store.database import Database
+from gfi.store.records import JSON
+
+BULK = 5000
+"""Rows read at a time where everything is wanted: some megabytes."""
+
+
+def fetch(db: Database, query: sa.Select[Any]) -> list[JSON]:
+    """Every row of a query as a dict of its columns."""
+    with db.read() as connection:
+        return [dict(row._mapping) for row in connection.execute(query)]

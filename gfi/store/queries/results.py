@@ -1,0 +1,275 @@
+"""Results: pages, filters, failures by class, means, flags."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import sqlalchemy as sa
+
+from gfi.store.database import Database
+from gfi.store.errors import NotFound, StoreError
+from gfi.store.queries.fetching import BULK, fetch
+from gfi.store.records import JSON
+from gfi.store.tables import (
+    METRICS,
+    NUMBERS,
+    PRIMARY_METHOD,
+    ImageStatus,
+    ShardState,
+    attempts,
+    flags,
+    in_state,
+    parts,
+    results,
+    shards,
+)
+
+SORTABLE = ("row", *NUMBERS)
+PRIMARY = sa.and_(results.c.method == PRIMARY_METHOD, results.c.target_rank == 0)
+# Written out, not as a parameter, so that both databases see that the partial index applies.
+NOT_OK = sa.literal_column("results.status", sa.Text) != sa.literal_column("'ok'")
+
+
+@dataclass(frozen=True)
+class Filters:
+    """Which results; every field narrows. `metric` with bounds (either may be None) is a range."""
+
+    status: ImageStatus | None = None
+    prediction: int | None = None
+    target: int | None = None
+    label: str | None = None
+    method: str | None = PRIMARY_METHOD
+    target_rank: int | None = None  # of the image's classes; None for all that were explained
+    error_class: str | None = None
+    metric: str | None = None
+    at_least: float | None = None
+    at_most: float | None = None
+    search: str | None = None  # a piece of the key
+    flagged: bool = False
+
+
+def list_results(
+    db: Database,
+    job_id: str,
+    *,
+    filters: Filters | None = None,
+    sort: str = "row",
+    descending: bool = False,
+    limit: int = 100,
+    after: tuple[Any, ...] | None = None,
+) -> list[JSON]:
+    """Current results of a job, a page at a time.
+
+    `after`: `page_key` of the last row of the page before. Sorted by a number, rows without it come last, in order.
+    """
+    if sort not in SORTABLE:
+        raise StoreError(f"results cannot be sorted by {sort!r}; there are {', '.join(SORTABLE)}")
+    query = sa.select(results).where(results.c.job_id == job_id, *_conditions(filters or Filters()))
+    if sort == "row":
+        return fetch(db, _behind(query, _TAIL, descending, after).limit(limit))
+    found: list[JSON] = []
+    for stretch in _stretches(query, results.c[sort], descending, after):
+        found += fetch(db, stretch.limit(limit - len(found)))
+        if len(found) == limit:
+            break
+    return found
+
+
+_TAIL = (results.c.row, results.c.method, results.c.target_rank)
+
+
+def _stretches(
+    query: sa.Select[Any], number: sa.Column[Any], descending: bool, after: tuple[Any, ...] | None
+) -> Iterator[sa.Select[Any]]:
+    """What follows a place in the order of a number: the rows with the same number, those beyond it, those that have
+    none. Each is a stretch of an index; as one condition PostgreSQL took equal numbers for few and sorted half a
+    million of them (290 ms).
+    """
+    value, *key = (None, None) if after is None else after
+    if value is not None:
+        yield _behind(query.where(number == value), _TAIL, descending, tuple(key))
+    if value is not None or after is None:
+        beyond = [] if value is None else [number < value if descending else number > value]
+        yield _behind(query.where(number.is_not(None), *beyond), (number, *_TAIL), descending, None)
+    place = tuple(key) if after is not None and value is None else None
+    yield _behind(query.where(number.is_(None)), _TAIL, False, place)
+
+
+def _behind(
+    query: sa.Select[Any], keys: Sequence[sa.Column[Any]], descending: bool, after: tuple[Any, ...] | None
+) -> sa.Select[Any]:
+    """In the order of these columns, from behind a place."""
+    if after is not None:
+        here, there = sa.tuple_(*keys), sa.tuple_(*map(sa.literal, after))
+        query = query.where(here < there if descending else here > there)
+    return query.order_by(*(key.desc() if descending else key for key in keys))
+
+
+def page_key(row: Mapping[str, Any], sort: str = "row") -> tuple[Any, ...]:
+    """What `list_results` takes as `after` to go on behind this row."""
+    key = (row["row"], row["method"], row["target_rank"])
+    return key if sort == "row" else (row[sort], *key)
+
+
+def iterate_results(
+    db: Database,
+    job_id: str,
+    *,
+    filters: Filters | None = None,
+    status: ImageStatus | None = None,
+    limit: int | None = None,
+) -> Iterator[JSON]:
+    """Current results in row order, read a few thousand at a time: for exports and reports. At most `limit`.
+
+    `status` is short for the filter of that name.
+    """
+    if status is not None:
+        filters = replace(filters or Filters(), status=status)
+    after, left = None, limit
+    while left is None or left > 0:
+        size = BULK if left is None else min(BULK, left)
+        page = list_results(db, job_id, filters=filters, limit=size, after=after)
+        yield from page
+        if len(page) < size:
+            return
+        after = page_key(page[-1])
+        left = None if left is None else left - size
+
+
+def _conditions(filters: Filters) -> list[sa.ColumnElement[bool]]:
+    conditions: list[sa.ColumnElement[bool]] = []
+    for name in ("prediction", "target", "label", "method", "target_rank", "error_class"):
+        if (value := getattr(filters, name)) is not None:
+            conditions.append(results.c[name] == value)
+    if filters.status is not None:
+        conditions.append(results.c.status == filters.status.value)
+        if filters.status is not ImageStatus.OK:
+            # Said outright, so that the partial index of the few that are not ok applies on both databases.
+            conditions.append(NOT_OK)
+    if filters.search:
+        conditions.append(results.c.key.contains(filters.search, autoescape=True))
+    if filters.metric is not None:
+        if filters.metric not in SORTABLE:
+            raise StoreError(f"no metric {filters.metric!r}; there are {', '.join(SORTABLE)}")
+        number = results.c[filters.metric]
+        if filters.at_least is not None:
+            conditions.append(number >= filters.at_least)
+        if filters.at_most is not None:
+            conditions.append(number <= filters.at_most)
+    if filters.flagged:
+        conditions.append(sa.exists().where(flags.c.job_id == results.c.job_id, flags.c.row == results.c.row))
+    return conditions
+
+
+def get_result(
+    db: Database, job_id: str, row: int, *, method: str = PRIMARY_METHOD, target_rank: int = 0
+) -> JSON:
+    """One image's current result, with its part's `part_key` and `part_sha256`. NotFound when there is none."""
+    query = (
+        sa.select(results, parts.c.key.label("part_key"), parts.c.sha256.label("part_sha256"))
+        .outerjoin(parts, parts.c.id == results.c.part_id)
+        .where(results.c.job_id == job_id, results.c.row == row)
+        .where(results.c.method == method, results.c.target_rank == target_rank)
+    )
+    with db.read() as connection:
+        found = connection.execute(query).one_or_none()
+    if found is None:
+        raise NotFound(f"job {job_id} has no result for image {row}")
+    return dict(found._mapping)
+
+
+def earlier_results(
+    db: Database, job_id: str, row: int, *, method: str = PRIMARY_METHOD, target_rank: int = 0
+) -> list[JSON]:
+    """What the current result of an image replaced, oldest first."""
+    query = (
+        sa.select(attempts)
+        .where(attempts.c.job_id == job_id, attempts.c.row == row)
+        .where(attempts.c.method == method, attempts.c.target_rank == target_rank)
+        .order_by(attempts.c.attempt)
+    )
+    return fetch(db, query)
+
+
+def failures(db: Database, job_id: str) -> list[JSON]:
+    """What went wrong, by class: {status, error_class, images, example_row, example}, most frequent first,
+    then shards that were given up: {status: 'failed', error_class, images, example_row, example}.
+    """
+    unusable = sa.and_(results.c.job_id == job_id, PRIMARY, NOT_OK)
+    by_class = (
+        sa.select(
+            results.c.status,
+            results.c.error_class,
+            sa.func.count().label("images"),
+            sa.func.min(results.c.row).label("example_row"),
+            sa.func.min(results.c.error).label("example"),
+        )
+        .where(unusable)
+        .group_by(results.c.status, results.c.error_class)
+        .order_by(sa.desc("images"), results.c.status)
+    )
+    given_up = (
+        sa.select(
+            shards.c.state.label("status"),
+            shards.c.failure_class.label("error_class"),
+            sa.func.sum(shards.c.stop - shards.c.start).label("images"),
+            sa.func.min(shards.c.start).label("example_row"),
+            sa.func.min(shards.c.reason).label("example"),
+        )
+        .where(shards.c.job_id == job_id, in_state(shards, ShardState.FAILED))
+        .group_by(shards.c.state, shards.c.failure_class)
+    )
+    return [row | {"images": int(row["images"])} for row in fetch(db, by_class) + fetch(db, given_up)]
+
+
+def rows_with_status(
+    db: Database, job_id: str, statuses: Sequence[str], classes: Sequence[str] = ()
+) -> Iterator[int]:
+    """Manifest rows whose current result has one of these statuses and, where `classes` are named, an error of
+    one of these, ascending: what a retry works on."""
+    after = -1
+    while True:
+        query = (
+            sa.select(results.c.row)
+            .where(results.c.job_id == job_id, PRIMARY, results.c.row > after)
+            .where(results.c.status.in_([ImageStatus(status).value for status in statuses]))
+            .order_by(results.c.row)
+            .limit(BULK)
+        )
+        if classes:
+            query = query.where(results.c.error_class.in_(list(classes)))
+        with db.read() as connection:
+            page = connection.execute(query).scalars().all()
+        if not page:
+            return
+        yield from page
+        after = page[-1]
+
+
+def means(db: Database, job_id: str, *, method: str = PRIMARY_METHOD) -> dict[str, tuple[float, int]]:
+    """{metric: (mean over `ok` images that have it, how many)}; metrics nobody computed are left out."""
+    names = ("area", "kept", "removed", "iterations", *METRICS)
+    averages = [c for n in names for c in (sa.func.avg(results.c[n]), sa.func.count(results.c[n]))]
+    query = sa.select(*averages).where(
+        results.c.job_id == job_id,
+        results.c.method == method,
+        results.c.target_rank == 0,
+        results.c.status == ImageStatus.OK.value,
+    )
+    with db.read() as connection:
+        row = connection.execute(query).one()
+    pairs = zip(names, row[::2], row[1::2], strict=True)
+    return {name: (float(mean), count) for name, mean, count in pairs if count}
+
+
+def list_flags(db: Database, job_id: str) -> list[JSON]:
+    """Flagged images of a job with their notes and keys, by row."""
+    query = (
+        sa.select(flags, results.c.key)
+        .outerjoin(
+            results, sa.and_(results.c.job_id == flags.c.job_id, results.c.row == flags.c.row, PRIMARY)
+        )
+        .where(flags.c.job_id == job_id)
+        .order_by(flags.c.row)
+    )
+    return fetch(db, query)

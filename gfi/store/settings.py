@@ -1,0 +1,164 @@
+"""Where the services are and how patient to be: one frozen `Settings`, from the environment.
+
+Each field is the variable `GFI_<FIELD>`; what is not set there is taken from
+`${GFI_HOME:-./.gfi}/stack.json`, which `gfi up` writes for the embedded stack, and else has its default.
+Nothing connects here: a command that needs the services calls `require_stack()` and gets one line of advice
+when there are none.
+
+Secrets and URLs (which may carry passwords) never appear in `repr`; `shown()` is the redacted view.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+
+from gfi.store.errors import StoreError
+
+STACK_FILE = "stack.json"
+_Positive = Annotated[float, Field(gt=0)]
+_Count = Annotated[int, Field(gt=0)]
+
+
+class Settings(BaseModel):
+    """Everything the rooms need to know about this installation. Durations are seconds."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    home: Path = Path(".gfi")
+    """State of the embedded stack: data, logs, `stack.json`."""
+
+    database_url: str | None = Field(default=None, repr=False)
+    redis_url: str | None = Field(default=None, repr=False)
+
+    s3_endpoint: str | None = None
+    """None: AWS itself."""
+    s3_bucket: str | None = None
+    s3_region: str = "us-east-1"
+    s3_access_key: str | None = Field(default=None, repr=False)
+    """None: botocore's own chain (environment, profile, instance role)."""
+    s3_secret_key: SecretStr | None = None
+    s3_addressing: Literal["auto", "path", "virtual"] = "auto"
+    s3_checksums: Literal["when_supported", "when_required"] = "when_supported"
+    """Many S3 stores refuse the checksums newer SDKs send by default: `when_required` is for those."""
+
+    dataset_s3_endpoint: str | None = None
+    """Reading data sets may use another store and other credentials than writing results; None: the same."""
+    dataset_s3_region: str | None = None
+    dataset_s3_access_key: str | None = Field(default=None, repr=False)
+    dataset_s3_secret_key: SecretStr | None = None
+    dataset_roots: tuple[Path, ...] = ()
+    """Directories data sets may be read from; empty: anywhere (a single user's own machine)."""
+    dataset_buckets: tuple[str, ...] = ()
+    """Buckets data sets may be read from; empty: any the credentials allow."""
+
+    models_dir: Path | None = None
+    """Registered models, one TOML file each; None: `home`/models."""
+
+    lease_s: _Positive = 90.0
+    """How long a shard stays with a worker that says nothing."""
+    poll_s: _Positive = 1.0
+    """Pause between two ticks of the scheduler."""
+    stall_s: _Positive = 120.0
+    """How long the engine may make no step before its worker gives up and exits."""
+    window: _Count = 64
+    """Messages kept in Redis per queue: enough to feed every worker, few enough to stay fair."""
+    shard_seconds: _Positive = 60.0
+    """How long one shard should take a worker."""
+    max_images_per_job: _Count = 20_000_000
+    max_active_jobs: _Count = 10_000
+
+    @field_validator("dataset_roots", mode="before")
+    @classmethod
+    def _paths(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return tuple(Path(part) for part in value.split(os.pathsep) if part)
+        return value
+
+    @field_validator("dataset_buckets", mode="before")
+    @classmethod
+    def _names(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @classmethod
+    def load(cls, environ: Mapping[str, str] | None = None) -> Self:
+        """Settings from `environ` (default: the process environment) over the embedded stack's file.
+
+        An unreadable file or a value that does not parse raises StoreError naming the variable.
+        """
+        environ = os.environ if environ is None else environ
+        home = Path(environ.get("GFI_HOME") or ".gfi")
+        values: dict[str, Any] = {k: v for k, v in _read_stack(home).items() if k in cls.model_fields}
+        for name in cls.model_fields:
+            if given := environ.get(f"GFI_{name.upper()}"):
+                values[name] = given
+        values["home"] = home
+        try:
+            return cls(**values)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            raise StoreError(f"GFI_{str(first['loc'][0]).upper()}: {first['msg']}") from None
+
+    def require_stack(self) -> Self:
+        """Self, when database, Redis and bucket are all known; StoreError with advice otherwise."""
+        needed = {name: getattr(self, name) for name in ("database_url", "redis_url", "s3_bucket")}
+        missing = [f"GFI_{name.upper()}" for name, value in needed.items() if not value]
+        if len(missing) == len(needed):
+            raise StoreError("nothing is running: gfi up -d")
+        if missing:
+            raise StoreError(f"not configured: {', '.join(missing)} (or start everything here: gfi up -d)")
+        return self
+
+    def require_database(self) -> str:
+        """The database URL; StoreError with advice when there is none."""
+        if not self.database_url:
+            raise StoreError("nothing is running: gfi up -d (or set GFI_DATABASE_URL)")
+        return self.database_url
+
+    @property
+    def models(self) -> Path:
+        """The directory of registered models."""
+        return self.models_dir or self.home / "models"
+
+    @property
+    def stack_file(self) -> Path:
+        """Where `gfi up` records the embedded stack."""
+        return self.home / STACK_FILE
+
+    def for_stack(self) -> dict[str, Any]:
+        """These settings as `gfi up` writes them into `stack.json` — secrets included: mode 0600."""
+        values = self.model_dump(mode="json", exclude_defaults=True, exclude={"home"})
+        for name in ("s3_secret_key", "dataset_s3_secret_key"):
+            secret: SecretStr | None = getattr(self, name)
+            if secret is not None:
+                values[name] = secret.get_secret_value()
+        return values
+
+    def shown(self) -> dict[str, Any]:
+        """Every setting, passwords and keys replaced: for `gfi doctor` and logs."""
+        from gfi.store.database import safe_url
+
+        values = self.model_dump(mode="json")
+        for name in ("database_url", "redis_url"):
+            values[name] = values[name] and safe_url(values[name])
+        for name in ("s3_access_key", "dataset_s3_access_key"):
+            values[name] = values[name] and "***"
+        return values
+
+
+def _read_stack(home: Path) -> dict[str, Any]:
+    path = home / STACK_FILE
+    try:
+        loaded = json.loads(path.read_text())
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise StoreError(f"{path} cannot be read ({error}); gfi down && gfi up -d writes it anew") from None
+    if not isinstance(loaded, dict):
+        raise StoreError(f"{path} is not a settings file; gfi down && gfi up -d writes it anew")
+    return loaded

@@ -1,0 +1,493 @@
+"""The tables, the states and which state may follow which.
+
+`jobs` own `shards`; a shard is a stretch [start, stop) of a manifest and is what a worker leases. A committed
+shard leaves a row in `parts` (the file in the bucket) and one row per image in `results`; the row that a
+later attempt replaces moves to `attempts`. `control_tasks` are leased the same way as shards. `incidents`
+keeps what went wrong where. Counters live on shards, never on jobs: one hot row took 859 transactions a
+second where rows of their own took 4,263.
+
+Times are epoch seconds of the database's clock. Ids come from `gfi.store.records.new_id` and sort by time.
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
+
+
+class JobState(StrEnum):
+    """Where a job is. `paused` is a flag beside it: work in hand is committed, nothing new is claimed."""
+
+    QUEUED = "queued"
+    """Submitted; its listing is not begun."""
+    PLANNING = "planning"
+    """A control worker lists the data set into a manifest, or collects the rows of a retry."""
+    RUNNING = "running"
+    """Its shards are there to be claimed."""
+    SUCCEEDED = "succeeded"
+    """Every image has a result and none is `error` or `changed`."""
+    PARTIAL = "partial"
+    """Some images have a mask; others are `error` or `changed`, or their shard failed."""
+    FAILED = "failed"
+    """No image has a mask, or the job could not be planned; `error` says why."""
+    CANCELLED = "cancelled"
+    """Stopped by its owner; what was finished by then stays readable."""
+
+
+class ShardState(StrEnum):
+    """Where a shard or a control task is."""
+
+    PENDING = "pending"
+    """Waits to be claimed, not before `not_before`."""
+    LEASED = "leased"
+    """With `worker` until `lease_until`, under `fence`; nobody else may commit it."""
+    DONE = "done"
+    """Committed: its rows are in `results`."""
+    FAILED = "failed"
+    """Given up after repeated failures without progress; `reason` and `failure_class` say why."""
+    CANCELLED = "cancelled"
+    """Its job was cancelled before it was done."""
+
+
+class ImageStatus(StrEnum):
+    """What came of one image. All but `ok` are counted, shown as what they are and left out of means."""
+
+    OK = "ok"
+    EMPTY = "empty"
+    """Every weight died: the mask of the last step before is kept."""
+    FULL = "full"
+    """The mask keeps nearly everything."""
+    CONSTANT = "constant"
+    """The mask has no contrast: there is nothing to normalise."""
+    NONFINITE = "nonfinite"
+    """The network returned NaN or infinity."""
+    TARGET_LOST = "target_lost"
+    """The kept part alone no longer shows the target."""
+    NOT_SETTLED = "not_settled"
+    """The mask was still moving at the last step."""
+    CHANGED = "changed"
+    """The bytes read are not the version the manifest lists."""
+    ERROR = "error"
+    """Unreadable, missing or deadly to its workers; `error` says which."""
+
+
+class ControlKind(StrEnum):
+    """Work for queue `control`."""
+
+    PLAN = "plan"
+    RETRY = "retry"
+    REPORT = "report"
+    LIST = "list"
+    SWEEP = "sweep"
+
+
+TERMINAL = frozenset({JobState.SUCCEEDED, JobState.PARTIAL, JobState.FAILED, JobState.CANCELLED})
+ACTIVE = frozenset({JobState.QUEUED, JobState.PLANNING, JobState.RUNNING})
+OPEN = frozenset({ShardState.PENDING, ShardState.LEASED})
+UNUSABLE = frozenset({ImageStatus.ERROR, ImageStatus.CHANGED})
+
+# Terminal states are left by an explicit retry alone: to `planning` for the listing of the rows concerned,
+# to `queued` when the job was never planned. `planning` returns to a terminal state when a retry's own
+# planning fails or finds nothing.
+TRANSITIONS: Mapping[JobState, frozenset[JobState]] = {
+    JobState.QUEUED: frozenset({JobState.PLANNING, JobState.FAILED, JobState.CANCELLED}),
+    JobState.PLANNING: frozenset({JobState.RUNNING}) | TERMINAL,
+    JobState.RUNNING: TERMINAL,
+    JobState.SUCCEEDED: frozenset({JobState.PLANNING}),
+    JobState.PARTIAL: frozenset({JobState.PLANNING}),
+    JobState.FAILED: frozenset({JobState.PLANNING, JobState.QUEUED}),
+    JobState.CANCELLED: frozenset({JobState.PLANNING, JobState.QUEUED}),
+}
+
+# Control tasks follow the same table. `failed` and `cancelled` return to `pending` by a job's retry only.
+SHARD_TRANSITIONS: Mapping[ShardState, frozenset[ShardState]] = {
+    ShardState.PENDING: frozenset({ShardState.LEASED, ShardState.FAILED, ShardState.CANCELLED}),
+    ShardState.LEASED: frozenset(
+        {ShardState.DONE, ShardState.PENDING, ShardState.FAILED, ShardState.CANCELLED}
+    ),
+    ShardState.DONE: frozenset(),
+    ShardState.FAILED: frozenset({ShardState.PENDING}),
+    ShardState.CANCELLED: frozenset({ShardState.PENDING}),
+}
+
+# The numbers of a result that can be filtered, sorted and averaged over `ok` images.
+METRICS = (
+    "deletion",
+    "insertion",
+    "average_drop",
+    "energy_in_box",
+    "pointing_hit",
+    "pointing_hit_0",
+    "entropy",
+)
+NUMBERS = ("area", "probability", "kept", "removed", "iterations", *METRICS)
+"""What a gallery can be sorted by: each has an index."""
+PRIMARY_METHOD = "gfi"
+"""The method a job counts images by; peers computed beside it have their own result rows."""
+
+metadata = sa.MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+_Json = sa.JSON(none_as_null=True).with_variant(postgresql.JSONB(none_as_null=True), "postgresql")
+_Time = sa.Double
+
+
+def _id() -> sa.Column[str]:
+    return sa.Column("id", sa.Text, primary_key=True)
+
+
+def _count(name: str) -> sa.Column[int]:
+    return sa.Column(name, sa.Integer, nullable=False, server_default="0")
+
+
+def _flag(name: str) -> sa.Column[bool]:
+    return sa.Column(name, sa.Boolean, nullable=False, server_default=sa.false())
+
+
+def _leased() -> list[sa.Column[Any]]:
+    """What a shard and a control task have in common: state, fence, lease and when it was published."""
+    return [
+        sa.Column("state", sa.Text, nullable=False, server_default=ShardState.PENDING.value),
+        _count("fence"),
+        sa.Column("worker", sa.Text),
+        sa.Column("leased_at", _Time),
+        sa.Column("renewed_at", _Time),
+        sa.Column("lease_until", _Time),
+        sa.Column("not_before", _Time, nullable=False, server_default="0"),
+        sa.Column("published_at", _Time),  # null: no message for it is thought to be in Redis
+        sa.Column("reason", sa.Text),
+        sa.Column("failure_class", sa.Text),
+        sa.Column("done_at", _Time),
+    ]
+
+
+jobs = sa.Table(
+    "jobs",
+    metadata,
+    _id(),
+    sa.Column("name", sa.Text, nullable=False, server_default=""),
+    sa.Column("owner", sa.Text, nullable=False, server_default=""),
+    sa.Column("queue", sa.Text, nullable=False, server_default="explain"),
+    sa.Column("priority", sa.Integer, nullable=False, server_default="0"),  # higher first
+    sa.Column("state", sa.Text, nullable=False),
+    _flag("paused"),
+    sa.Column("config", _Json, nullable=False),
+    sa.Column("config_digest", sa.Text, nullable=False),
+    sa.Column("listing_digest", sa.Text),
+    sa.Column("idempotency_key", sa.Text),
+    sa.Column("model", _Json),  # the classifier's record, frozen
+    sa.Column("profile", _Json),  # the execution profile, frozen by the first worker
+    sa.Column("device_kind", sa.Text),
+    sa.Column("manifest_key", sa.Text),
+    sa.Column("manifest_digest", sa.Text),
+    sa.Column("total", sa.Integer),  # images; null until planned
+    sa.Column("facts", _Json),  # what planning found: warnings, counts
+    sa.Column("error", sa.Text),
+    _count("generation"),  # how often it was retried
+    sa.Column("state_before", sa.Text),  # where a retry that cannot be planned returns to
+    sa.Column("created_at", _Time, nullable=False),
+    sa.Column("planned_at", _Time),
+    sa.Column("finished_at", _Time),
+    sa.UniqueConstraint("owner", "idempotency_key"),
+    sa.Index(None, "state", "priority"),
+    sa.Index(None, "config_digest"),
+)
+
+shards = sa.Table(
+    "shards",
+    metadata,
+    _id(),  # says job, retry and start, so two shards can never begin at the same row
+    sa.Column("job_id", sa.Text, sa.ForeignKey("jobs.id", ondelete="CASCADE"), nullable=False),
+    sa.Column("manifest_key", sa.Text, nullable=False),
+    sa.Column("start", sa.Integer, nullable=False),  # positions in the manifest, [start, stop)
+    sa.Column("stop", sa.Integer, nullable=False),
+    _count("generation"),  # 0: the job's own manifest, n: the n-th retry's
+    *_leased(),
+    sa.Column("step", sa.Integer),  # the engine's counter at the last renewal
+    _count("finished"),  # images finished and not yet committed, at the last renewal
+    sa.Column("in_flight", _Json),  # positions at work at the last renewal
+    _flag("alone"),  # one image, suspected of killing its worker
+    sa.Column("convicted", sa.Text),  # found guilty: to be recorded as an error, never opened again
+    _count("deaths"),  # of workers, while alone with the image
+    _count("unexplained"),  # deaths with nothing known to be in flight
+    _count("releases"),  # given back by failure since it last made progress
+    sa.Column("part_id", sa.Text),
+    *(_count(f"n_{status}") for status in ImageStatus),
+    sa.Index(None, "job_id", "state", "start"),
+    sa.Index(None, "job_id", "done_at"),
+    # The few leased rows, for the reaper, found without reading the many others.
+    sa.Index(
+        "ix_shards_leased",
+        "lease_until",
+        sqlite_where=sa.text("state = 'leased'"),
+        postgresql_where=sa.text("state = 'leased'"),
+    ),
+    sa.Index(
+        "ix_shards_published",
+        "published_at",
+        sqlite_where=sa.text("state = 'pending' AND published_at IS NOT NULL"),
+        postgresql_where=sa.text("state = 'pending' AND published_at IS NOT NULL"),
+    ),
+)
+
+control_tasks = sa.Table(
+    "control_tasks",
+    metadata,
+    _id(),
+    sa.Column("job_id", sa.Text, sa.ForeignKey("jobs.id", ondelete="CASCADE"), index=True),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("payload", _Json),
+    *_leased(),
+    _count("attempts"),  # that failed and said why
+    _count("deaths"),  # of workers that had it
+    sa.Column("result", _Json),
+    sa.Column("created_at", _Time, nullable=False),
+    sa.Index(None, "state", "created_at"),
+)
+
+parts = sa.Table(
+    "parts",
+    metadata,
+    _id(),
+    sa.Column("job_id", sa.Text, sa.ForeignKey("jobs.id", ondelete="CASCADE"), nullable=False),
+    sa.Column("shard_id", sa.Text, nullable=False),
+    sa.Column("fence", sa.Integer, nullable=False),
+    sa.Column("key", sa.Text, nullable=False, unique=True),
+    sa.Column("sha256", sa.Text, nullable=False),
+    sa.Column("bytes", sa.BigInteger, nullable=False),
+    sa.Column("rows", sa.Integer, nullable=False),
+    sa.Column("manifest_key", sa.Text, nullable=False),
+    sa.Column("start", sa.Integer, nullable=False),
+    sa.Column("stop", sa.Integer, nullable=False),
+    sa.Column("created_at", _Time, nullable=False),
+    sa.Index(None, "job_id", "id"),
+)
+
+
+def _result_columns() -> list[sa.Column[Any]]:
+    return [
+        sa.Column("status", sa.Text, nullable=False),
+        sa.Column("error", sa.Text),
+        sa.Column("error_class", sa.Text),
+        sa.Column("key", sa.Text, nullable=False),
+        sa.Column("version", sa.Text),
+        sa.Column("label", sa.Text),
+        sa.Column("target", sa.Integer),
+        sa.Column("prediction", sa.Integer),
+        sa.Column("probability", sa.Double),
+        sa.Column("kept", sa.Double),
+        sa.Column("removed", sa.Double),
+        sa.Column("iterations", sa.Integer),
+        sa.Column("area", sa.Double),
+        *(sa.Column(name, sa.Double) for name in METRICS),
+        sa.Column("part_id", sa.Text),
+        sa.Column("part_row", sa.Integer),
+        sa.Column("shard_id", sa.Text, nullable=False),
+        sa.Column("fence", sa.Integer, nullable=False),
+        sa.Column("created_at", _Time, nullable=False),
+    ]
+
+
+def _result_key() -> list[sa.Column[Any]]:
+    return [
+        sa.Column("job_id", sa.Text, primary_key=True),
+        sa.Column("row", sa.Integer, primary_key=True),
+        sa.Column("method", sa.Text, primary_key=True, server_default=PRIMARY_METHOD),
+        sa.Column("target_rank", sa.Integer, primary_key=True, server_default="0"),
+    ]
+
+
+# No foreign keys here: these rows come by the million, and only the ledger writes them.
+results = sa.Table(
+    "results",
+    metadata,
+    *_result_key(),
+    *_result_columns(),
+    # Row order is the primary key; `ok` is most of any job and is found by it as well.
+    sa.Index(
+        "ix_results_not_ok",
+        "job_id",
+        "status",
+        "row",
+        sqlite_where=sa.text("status <> 'ok'"),
+        postgresql_where=sa.text("status <> 'ok'"),
+    ),
+    sa.Index(None, "job_id", "prediction", "row"),
+    # Sorting a million rows by one of these took 1.1 s; by its index the first page takes what any page does.
+    *(
+        sa.Index(
+            f"ix_results_by_{name}",
+            "job_id",
+            name,
+            "row",
+            sqlite_where=sa.text(f"{name} IS NOT NULL"),
+            postgresql_where=sa.text(f"{name} IS NOT NULL"),
+        )
+        for name in NUMBERS
+    ),
+)
+
+# What a current row replaced, whole.
+attempts = sa.Table(
+    "attempts",
+    metadata,
+    *_result_key(),
+    sa.Column("attempt", sa.Integer, primary_key=True),
+    *_result_columns(),
+)
+
+incidents = sa.Table(
+    "incidents",
+    metadata,
+    _id(),
+    sa.Column("job_id", sa.Text, sa.ForeignKey("jobs.id", ondelete="CASCADE"), nullable=False),
+    sa.Column("shard_id", sa.Text, nullable=False),
+    sa.Column("fence", sa.Integer, nullable=False),
+    sa.Column("kind", sa.Text, nullable=False),  # death | release | failed | convicted
+    sa.Column("worker", sa.Text),
+    sa.Column("start", sa.Integer),
+    sa.Column("stop", sa.Integer),
+    sa.Column("suspects", _Json),
+    _flag("alone"),
+    _flag("absolved"),  # the worker came back: it had lost its lease, not its life
+    sa.Column("reason", sa.Text),
+    sa.Column("failure_class", sa.Text),
+    sa.Column("at", _Time, nullable=False),
+    sa.Index(None, "job_id", "id"),
+    sa.Index(None, "shard_id", "fence"),
+)
+
+pulse = sa.Table(
+    "pulse",  # one row: when leases were last looked after; a gap means an outage, see ledger.reaper
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("at", _Time, nullable=False),
+)
+
+workers = sa.Table(
+    "workers",
+    metadata,
+    _id(),
+    sa.Column("host", sa.Text),
+    sa.Column("pid", sa.Integer),
+    sa.Column("device", sa.Text),
+    sa.Column("queues", _Json),
+    sa.Column("version", sa.Text),
+    sa.Column("state", sa.Text),
+    sa.Column("rate", sa.Double),  # images per second, lately
+    sa.Column("memory_mib", sa.Double),
+    sa.Column("shard_id", sa.Text),
+    sa.Column("clock_skew_s", sa.Double),
+    sa.Column("facts", _Json),
+    sa.Column("started_at", _Time, nullable=False),
+    sa.Column("seen_at", _Time, nullable=False),
+)
+
+models = sa.Table(
+    "models",
+    metadata,
+    sa.Column("reference", sa.Text, primary_key=True),
+    sa.Column("digest", sa.Text, nullable=False),
+    sa.Column("record", _Json, nullable=False),
+    sa.Column("created_at", _Time, nullable=False),
+    sa.Column("updated_at", _Time, nullable=False),
+)
+
+rates = sa.Table(
+    "rates",  # images per second measured per kind of work, for shard sizes and estimates
+    metadata,
+    sa.Column("digest", sa.Text, primary_key=True),  # of model, recipe and profile
+    sa.Column("device_kind", sa.Text, primary_key=True),
+    sa.Column("images_per_s", sa.Double, nullable=False),
+    sa.Column("updated_at", _Time, nullable=False),
+)
+
+schedules = sa.Table(
+    "schedules",
+    metadata,
+    _id(),
+    sa.Column("name", sa.Text, nullable=False, unique=True),
+    sa.Column("owner", sa.Text, nullable=False, server_default=""),
+    sa.Column("cron", sa.Text, nullable=False),
+    sa.Column("zone", sa.Text, nullable=False),
+    sa.Column("request", _Json, nullable=False),  # a job as a user words it; frozen anew at each firing
+    _flag("paused"),
+    sa.Column("created_at", _Time, nullable=False),
+)
+
+firings = sa.Table(
+    "firings",
+    metadata,
+    sa.Column("schedule_id", sa.Text, sa.ForeignKey("schedules.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("firing_key", sa.Text, primary_key=True),  # the instant it was due: once, whoever fires it
+    sa.Column("job_id", sa.Text),
+    sa.Column("error", sa.Text),
+    sa.Column("at", _Time, nullable=False),
+)
+
+tokens = sa.Table(
+    "tokens",
+    metadata,
+    _id(),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("sha256", sa.Text, nullable=False, unique=True),
+    sa.Column("scopes", _Json, nullable=False),
+    sa.Column("limits", _Json),
+    sa.Column("created_at", _Time, nullable=False),
+    sa.Column("expires_at", _Time),
+    sa.Column("revoked_at", _Time),
+    sa.Column("used_at", _Time),
+)
+
+audit = sa.Table(
+    "audit",
+    metadata,
+    _id(),
+    sa.Column("at", _Time, nullable=False),
+    sa.Column("actor", sa.Text, nullable=False),
+    sa.Column("action", sa.Text, nullable=False),
+    sa.Column("job_id", sa.Text, index=True),
+    sa.Column("details", _Json),
+)
+
+outbox = sa.Table(
+    "outbox",  # what must be told to the outside after the transaction that decided it
+    metadata,
+    _id(),
+    sa.Column("job_id", sa.Text, nullable=False, index=True),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("payload", _Json, nullable=False),
+    sa.Column("created_at", _Time, nullable=False),
+    _count("attempts"),
+    sa.Column("not_before", _Time, nullable=False, server_default="0"),
+    sa.Column("sent_at", _Time),
+    sa.Column("error", sa.Text),
+)
+
+flags = sa.Table(
+    "flags",
+    metadata,
+    sa.Column("job_id", sa.Text, sa.ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("row", sa.Integer, primary_key=True),
+    sa.Column("flag", sa.Text, nullable=False),
+    sa.Column("note", sa.Text, nullable=False, server_default=""),
+    sa.Column("owner", sa.Text, nullable=False, server_default=""),
+    sa.Column("at", _Time, nullable=False),
+)
+
+
+def in_state(table: sa.Table, state: StrEnum) -> sa.ColumnElement[bool]:
+    """That a row of a table with states is in this one.
+
+    Written out in the statement, not as a parameter: a partial index applies only where the database can see
+    that its condition holds.
+    """
+    return table.c.state == sa.literal_column(f"'{state}'", sa.Text)

@@ -1,0 +1,146 @@
+"""The dashboard's addresses: pages for a signed-in browser, the way in and out, and the static files."""
+
+import hashlib
+import mimetypes
+from functools import cache
+from pathlib import Path
+
+import jinja2
+from fastapi import APIRouter, Request
+from pydantic import BaseModel, Field
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+
+from gfi.api import access
+from gfi.api.access import Caller
+from gfi.api.body import StrictRoute
+from gfi.api.context import Here
+from gfi.api.problems import Refused
+from gfi.api.schemas import In
+from gfi.store.access import redeem_link
+
+router = APIRouter(include_in_schema=False, route_class=StrictRoute)
+HERE = Path(__file__).parent
+# address: (template, title). Script and style are named after the template.
+PAGES = {
+    "/jobs": ("jobs", "Jobs"),
+    "/jobs/{job}": ("job", "Job"),
+    "/jobs/{job}/gallery": ("gallery", "Gallery"),
+    "/schedules": ("schedules", "Schedules"),
+    "/models": ("models", "Models"),
+    "/workers": ("workers", "Workers"),
+    "/tokens": ("tokens", "Tokens"),
+}
+
+
+class SignIn(In):
+    """A sign-in link's secret, or a token."""
+
+    secret: str = Field(min_length=1, max_length=200, pattern=r"^[A-Za-z0-9_-]+$")
+
+
+class SignedIn(BaseModel):
+    """Where to go."""
+
+    location: str = "/jobs"
+
+
+@cache
+def _templates() -> jinja2.Environment:
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader(HERE / "templates"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+@cache
+def _static() -> dict[str, tuple[bytes, str, str]]:
+    """Every static file by name: (bytes, media type, ETag). A name that is not here is not served."""
+    files = {}
+    for path in (HERE / "static").iterdir():
+        data = path.read_bytes()
+        kind = "text/javascript" if path.suffix == ".js" else mimetypes.guess_type(path.name)[0]
+        files[path.name] = (data, kind or "application/octet-stream", hashlib.sha256(data).hexdigest()[:16])
+    return files
+
+
+def _caller(request: Request) -> Caller | None:
+    caller: Caller | None = request.scope.get("state", {}).get("caller")
+    return caller
+
+
+def _page(template: str, title: str, caller: Caller | None) -> HTMLResponse:
+    html = _templates().get_template(f"{template}.html").render(
+        page=template, title=title, caller=caller, admin=caller is not None and caller.may("admin"),
+        submit=caller is not None and caller.may("submit"),
+    )  # fmt: skip
+    return HTMLResponse(html, headers={"Cache-Control": "no-store"})
+
+
+@router.get("/")
+def home() -> RedirectResponse:
+    """To the jobs."""
+    return RedirectResponse("/jobs", 303)
+
+
+def _add(address: str, template: str, title: str) -> None:
+    @router.get(address)
+    def page(request: Request) -> Response:
+        caller = _caller(request)
+        return RedirectResponse("/sign-in", 303) if caller is None else _page(template, title, caller)
+
+
+for _address, (_template, _title) in PAGES.items():
+    _add(_address, _template, _title)
+
+
+@router.get("/sign-in")
+def sign_in_page() -> HTMLResponse:
+    """Where a link or a token becomes a session. A link's secret is behind the `#`: only its script sees it."""
+    return _page("sign-in", "Sign in", None)
+
+
+@router.post("/sign-in")
+def sign_in(body: SignIn, request: Request, here: Here) -> Response:
+    """A session for a link's secret or a token."""
+    origin = request.headers.get("origin")
+    if origin is not None and origin.partition("://")[2] != request.headers.get("host"):
+        raise Refused(403, "this request comes from another site")
+    hours = here.api.session_hours
+    cookie = redeem_link(here.database, body.secret, hours * 3600)
+    if cookie is None:
+        access.bearer(here.database, f"Bearer {body.secret}")  # Refused unless it is a token people use
+        cookie = body.secret
+    answer = JSONResponse(SignedIn().model_dump(), headers={"Cache-Control": "no-store"})
+    answer.set_cookie(
+        access.COOKIE, cookie, max_age=int(hours * 3600), httponly=True, samesite="strict",
+        secure=here.api.secure_cookies, path="/",
+    )  # fmt: skip
+    return answer
+
+
+@router.post("/sign-out")
+def sign_out(request: Request, here: Here) -> Response:
+    """End the session: the cookie goes, and a session that a link began is worth nothing any more."""
+    from gfi.store import ledger
+
+    caller = _caller(request)
+    answer = JSONResponse({"location": "/sign-in"})
+    if caller is not None and caller.csrf is not None and caller.limits.get("kind") == "session":
+        ledger.revoke_token(here.database, caller.id, actor=caller.name)
+    answer.delete_cookie(access.COOKIE, path="/")
+    return answer
+
+
+@router.get("/static/{name}")
+def static(name: str, request: Request) -> Response:
+    """Style and scripts."""
+    found = _static().get(name)
+    if found is None:
+        raise Refused(404, f"there is no file {name[:100]}")
+    data, kind, tag = found
+    headers = {"ETag": f'"{tag}"', "Cache-Control": "no-cache"}
+    if request.headers.get("if-none-match") == f'"{tag}"':
+        return Response(status_code=304, headers=headers)
+    return Response(data, media_type=kind, headers=headers)

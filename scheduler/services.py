@@ -1,0 +1,20 @@
+"""What the control tasks of one process share."""
+
+from dataclasses import dataclass
+
+from gfi.store.database import Database
+from gfi.store.objects import Bucket
+from gfi.store.settings import Settings
+
+
+class Interrupted(Exception):
+    """The lease is lost or the process is to stop: leave everything as it is."""
+
+
+@dataclass(frozen=True)
+class Services:
+    """What the tasks share. One a process."""
+
+    settings: Settings
+    database: Database
+    bucket: Bucket

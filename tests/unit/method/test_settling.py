@@ -1,0 +1,137 @@
+"""Images leave when their mask has settled, others take their places, and no mask notices."""
+
+import threading
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from gfi.domain.errors import MethodError, Stopped
+from gfi.domain.recipes import Recipe, recipe
+from gfi.method import classifiers
+from gfi.method.engine import Engine, Explanation, Item, Progress
+from gfi.method.fills import make_fill
+from gfi.method.inversion import Inversion
+from gfi.method.preprocess import Prepared
+from tests.unit.method.networks import Small, smooth_images
+
+SIZE, BATCH, COUNT = 48, 4, 13
+BOX = (0.0, 0.0, float(SIZE), float(SIZE))
+RECIPES = {
+    "tuned": recipe("tuned", levels=[0.15, 0.5], steps_class=24, halve_every=16, check_every=4, settled=0.03),
+    # Two stages, Adam's state and the penalty: all that a row takes with it.
+    "paper": recipe("paper", steps_inversion=3, steps_class=15, check_every=2, settled=0.017),
+    "released": recipe("released", steps_inversion=3, steps_class=15, check_every=2, settled=0.01),
+}
+
+
+def engine(chosen: Recipe) -> Engine:
+    return Engine(classifiers.of(Small(), (SIZE, SIZE)), chosen, batch=BATCH)
+
+
+def items(count: int = COUNT) -> list[Item]:
+    images = smooth_images(count, SIZE).float()
+    return [Item(i, Prepared(image, None, (SIZE, SIZE), BOX)) for i, image in enumerate(images)]
+
+
+def literally(e: Engine, item: Item) -> tuple[np.ndarray, int]:
+    """The rule of `Recipe.settled` for one image alone: its mask and its steps."""
+    chosen = e.recipe
+    images = item.prepared.image.expand(BATCH, -1, -1, -1).contiguous()
+    filled = make_fill(item.prepared.image, e.classifier.preprocess, chosen).expand_as(images)
+    second = None
+    if chosen.second_fill != "none":
+        made = make_fill(item.prepared.image, e.classifier.preprocess, chosen, chosen.second_fill)
+        second = made.expand_as(images)
+    rows = Inversion(e.network, chosen, BATCH)
+    rows.start(images, filled, [None] * BATCH, second)
+    before = None
+    for step in range(1, chosen.steps + 1):
+        rows.step()
+        in_stage_2 = step - chosen.steps_inversion
+        if in_stage_2 <= 0 or in_stage_2 % chosen.check_every or step == chosen.steps:
+            continue
+        grid = rows.look()[0][0]
+        if before is not None and (grid - before).abs().mean() <= chosen.settled:
+            break
+        before = grid
+    return rows.outcome().grid[0].numpy(), step
+
+
+@pytest.mark.parametrize("preset", RECIPES)
+def test_every_mask_is_the_one_that_the_rule_gives_alone_bit_for_bit(preset: str) -> None:
+    e = engine(RECIPES[preset])
+    found = list(e.explain_many(items()))
+    assert sorted(x.index for x in found) == list(range(COUNT))
+    iterations = set()
+    for explanation, item in zip(sorted(found, key=lambda x: x.index), items(), strict=True):
+        grid, steps = literally(e, item)
+        assert explanation.iterations == steps
+        assert np.array_equal(explanation.grid, grid)
+        iterations.add(steps)
+    assert len(iterations) > 2, "all left together: nothing was refilled"
+
+
+def test_who_settles_first_comes_first_and_the_next_takes_the_slot() -> None:
+    e = engine(RECIPES["tuned"])
+    told: list[Progress] = []
+    found = list(e.explain_many(items(), progress=told.append))
+    assert [x.index for x in found] != sorted(x.index for x in found)
+    steps = sum(x.iterations for x in found)
+    assert told[-1].step < steps / BATCH * 1.5, "slots stood empty"
+    assert all(len(p.indices_in_flight) <= 2 * BATCH for p in told)
+    again = [x.index for x in e.explain_many(items())]
+    assert again == [x.index for x in found], "the order follows from the images"
+
+
+def test_the_stream_is_pulled_no_further_than_a_batch_ahead() -> None:
+    pulled, left = 0, 0
+
+    def stream():
+        nonlocal pulled
+        for item in items():
+            pulled += 1
+            assert pulled - left <= 2 * BATCH
+            yield item
+
+    for _ in engine(RECIPES["tuned"]).explain_many(stream()):
+        left += 1
+    assert left == COUNT
+
+
+def test_without_the_rule_all_run_the_full_schedule_in_the_order_of_the_stream() -> None:
+    full = replace(RECIPES["tuned"], check_every=0)
+    found = list(engine(full).explain_many(items()))
+    assert [x.index for x in found] == list(range(COUNT))
+    assert {x.iterations for x in found} == {full.steps}
+
+
+def test_a_stop_between_batches_leaves_what_was_told_before() -> None:
+    stop = threading.Event()
+    done: list[Explanation] = []
+
+    def take() -> None:
+        for explanation in engine(RECIPES["tuned"]).explain_many(items(), stop=stop):
+            done.append(explanation)
+            if len(done) == 2:
+                stop.set()
+
+    with pytest.raises(Stopped):
+        take()
+    assert len(done) >= 2
+
+
+def test_rows_move_only_between_batches_past_stage_one() -> None:
+    e = engine(RECIPES["paper"])
+    images = smooth_images(BATCH, SIZE).float()
+    two = [Inversion(e.network, e.recipe, BATCH) for _ in range(2)]
+    for rows in two:
+        rows.start(images, torch.zeros_like(images), [None] * BATCH)
+    with pytest.raises(ValueError, match="only in stage 2"):
+        two[0].take(0, two[1], 1)
+
+
+def test_a_negative_rule_is_refused() -> None:
+    with pytest.raises(MethodError, match="check_every"):
+        recipe("tuned", check_every=-1)
