@@ -21,9 +21,9 @@ import httpx
 import sqlalchemy as sa
 
 from gfi.cli.servers import free_port
+from gfi.domain.ids import new_id
 from gfi.store import ledger
 from gfi.store.database import Database
-from gfi.store.records import new_id
 from gfi.store.tables import jobs
 from tests.servers import Postgres
 
@@ -146,7 +146,7 @@ def pages(client: httpx.Client, job: str, figures: Figures) -> None:
 def sorted_pages(client: httpx.Client, base: str, figures: Figures) -> None:
     """The first page by every number a gallery offers, which is the slowest; and pages behind it."""
     from gfi.api.schemas import encode_cursor
-    from gfi.store.tables import NUMBERS
+    from gfi.domain.metrics import NUMBERS
 
     slowest: tuple[str, list[float]] = ("", [0.0])
     for name in NUMBERS:

@@ -19,13 +19,14 @@ import structlog
 from celery import shared_task
 from celery.signals import worker_ready, worker_shutting_down
 
+from gfi.domain.queues import CONTROL
+from gfi.domain.records import ControlClaim
 from gfi.store import ledger
-from gfi.store.broker import CONTROL, make_celery
+from gfi.store.broker import make_celery
 from gfi.store.database import Database
 from gfi.store.errors import StoreError
 from gfi.store.logs import configure_logs
 from gfi.store.objects import Bucket
-from gfi.store.records import ControlClaim
 from gfi.store.settings import Settings
 from scheduler import tasks
 from scheduler.services import Services

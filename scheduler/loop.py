@@ -17,12 +17,13 @@ from types import FrameType
 import structlog
 from celery import Celery
 
+from gfi.domain.queues import CONTROL, CONTROL_QUEUE, EXPLAIN
+from gfi.domain.records import Hint
 from gfi.store import ledger
-from gfi.store.broker import CONTROL, EXPLAIN, make_celery, publish
+from gfi.store.broker import make_celery, publish
 from gfi.store.database import Database
 from gfi.store.errors import StoreError, Transient
 from gfi.store.logs import configure_logs
-from gfi.store.records import Hint
 from gfi.store.settings import Settings
 from scheduler.schedules import fire_due
 
@@ -93,7 +94,7 @@ class Scheduler:
             ledger.undispatch(self._database, unpublished)
 
     def _publish(self, hint: Hint) -> None:
-        if hint.queue == ledger.CONTROL_QUEUE:
+        if hint.queue == CONTROL_QUEUE:
             publish(self._celery, CONTROL, [hint.id], hint.queue)
         else:
             publish(self._celery, EXPLAIN, [hint.queue, hint.id], hint.queue)

@@ -19,12 +19,14 @@ from typing import Any, TypeVar
 
 from gfi.datasets.manifest import Manifest, entries, subset, write
 from gfi.datasets.sources import open_source
+from gfi.domain.digests import JSON, canonical, work_digest
+from gfi.domain.ids import new_id
+from gfi.domain.records import ControlClaim
 from gfi.jobs.sharding import FIRST_SHARD, shard_bounds, shard_size
 from gfi.jobs.submit import class_index
 from gfi.store import ledger, queries
 from gfi.store.errors import LimitExceeded
 from gfi.store.objects import Bucket, Exists
-from gfi.store.records import JSON, ControlClaim, canonical, new_id, work_digest
 from scheduler.services import Services
 
 Thing = TypeVar("Thing")

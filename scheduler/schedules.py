@@ -13,11 +13,11 @@ from cronsim import CronSim
 
 from gfi.datasets.errors import DatasetError
 from gfi.domain.errors import MethodError
+from gfi.domain.records import JobSpec
 from gfi.jobs.submit import Invalid, request_from, spec_of
 from gfi.store import ledger, queries
 from gfi.store.database import Database
 from gfi.store.errors import StoreError, Transient
-from gfi.store.records import JobSpec
 from gfi.store.settings import Settings
 
 log = structlog.get_logger(__name__)

@@ -11,11 +11,11 @@ from collections.abc import Callable, Mapping
 import structlog
 
 from gfi.datasets.errors import DatasetError, Unavailable
+from gfi.domain.records import ControlClaim
+from gfi.domain.states import ControlKind
 from gfi.jobs import report, sweep
 from gfi.store import ledger
 from gfi.store.errors import StoreError, Transient
-from gfi.store.records import ControlClaim
-from gfi.store.tables import ControlKind
 from scheduler import planning
 from scheduler.services import Interrupted, Services
 

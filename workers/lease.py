@@ -24,10 +24,10 @@ from typing import Self
 
 import structlog
 
+from gfi.domain.records import ShardClaim
 from gfi.store import ledger
 from gfi.store.database import Database
 from gfi.store.errors import StoreError
-from gfi.store.records import ShardClaim
 
 log = structlog.get_logger(__name__)
 

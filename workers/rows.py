@@ -10,11 +10,11 @@ from gfi.datasets.decode import decode
 from gfi.datasets.errors import DatasetError, Unavailable
 from gfi.datasets.manifest import Entry
 from gfi.datasets.sources import Source
+from gfi.domain.records import ResultRecord
+from gfi.domain.statuses import ImageStatus
 from gfi.method.engine import Engine, Explanation
 from gfi.method.preprocess import Prepared
 from gfi.store.parts import PartRow
-from gfi.store.records import ResultRecord
-from gfi.store.tables import ImageStatus
 from workers import pictures
 
 

@@ -23,12 +23,14 @@ import structlog
 
 from gfi import __version__
 from gfi.datasets.errors import DatasetError, Unavailable
+from gfi.domain.digests import work_digest
 from gfi.domain.errors import MethodError, OutOfMemory, Stopped
+from gfi.domain.ids import new_id
+from gfi.domain.records import PartRecord, ShardClaim
 from gfi.method.engine import Engine, Item, Progress
 from gfi.store import ledger, parts
 from gfi.store.errors import NotFound, StoreError, Transient
 from gfi.store.parts import PartHeader, PartRow
-from gfi.store.records import PartRecord, ShardClaim, new_id, work_digest
 from workers import pictures
 from workers.engines import ModelChanged
 from workers.lease import Lease, LeaseLost

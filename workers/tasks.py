@@ -9,8 +9,8 @@ import time
 import structlog
 from celery import shared_task
 
+from gfi.domain.queues import EXPLAIN
 from gfi.store import ledger
-from gfi.store.broker import EXPLAIN
 from gfi.store.errors import StoreError
 from workers.app import services
 from workers.shard import REFUSED, explain_shard

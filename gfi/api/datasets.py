@@ -18,11 +18,11 @@ from gfi.api.problems import Refused, documented
 from gfi.api.schemas import NO_NUL, In, Text
 from gfi.datasets.errors import DatasetError, Unavailable
 from gfi.datasets.sources import UPLOAD
+from gfi.domain.digests import canonical
 from gfi.jobs import estimate
 from gfi.store import ledger
 from gfi.store.errors import Conflict, NotFound
 from gfi.store.objects import Exists
-from gfi.store.records import canonical
 
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"], route_class=StrictRoute)
 PREFIX = "datasets/"

@@ -22,9 +22,9 @@ from gfi.api.context import Context, Here
 from gfi.api.jobs import the_job
 from gfi.api.problems import Refused, documented
 from gfi.api.schemas import ProgressOut
+from gfi.domain.states import TERMINAL
 from gfi.store import queries
 from gfi.store.errors import StoreError
-from gfi.store.tables import TERMINAL
 
 log = structlog.get_logger(__name__)
 router = APIRouter(prefix="/v1/jobs", tags=["events"])

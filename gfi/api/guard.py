@@ -26,7 +26,7 @@ from gfi.api.access import Caller
 from gfi.api.context import Context
 from gfi.api.problems import Refused, of_error, problem
 from gfi.api.rates import Rates
-from gfi.store.records import new_id
+from gfi.domain.ids import new_id
 
 log = structlog.get_logger(__name__)
 

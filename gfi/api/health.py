@@ -13,10 +13,11 @@ from starlette.responses import JSONResponse
 from gfi.api.access import Reader
 from gfi.api.context import Context, Here
 from gfi.api.problems import documented
+from gfi.domain.states import JobState
+from gfi.domain.statuses import ImageStatus
 from gfi.store import broker, queries
 from gfi.store.database import check
 from gfi.store.errors import StoreError
-from gfi.store.tables import ImageStatus, JobState
 
 router = APIRouter(tags=["health"])
 

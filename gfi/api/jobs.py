@@ -30,14 +30,15 @@ from gfi.api.schemas import (
     encode_cursor,
 )
 from gfi.datasets.sources import UPLOAD, UPLOADS
+from gfi.domain.digests import digest
+from gfi.domain.states import ACTIVE, JobState
+from gfi.domain.statuses import ImageStatus
 from gfi.jobs import comparison, estimate
 from gfi.jobs.delete import delete_objects
 from gfi.jobs.submit import JobRequest, freeze, submit
 from gfi.store import ledger, queries
 from gfi.store.errors import LimitExceeded, NotFound
 from gfi.store.queries import Job
-from gfi.store.records import digest
-from gfi.store.tables import ACTIVE, ImageStatus, JobState
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=StrictRoute)
 JobId = Annotated[str, Path(min_length=1, max_length=64, description="As a submission returned it.")]

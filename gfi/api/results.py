@@ -27,12 +27,13 @@ from gfi.api.schemas import (
     encode_cursor,
 )
 from gfi.datasets.errors import DatasetError, Unavailable
+from gfi.domain.digests import JSON
+from gfi.domain.metrics import PRIMARY_METHOD
+from gfi.domain.statuses import ImageStatus
 from gfi.report.overlays import Picture, jpeg
 from gfi.store import ledger, queries
 from gfi.store.parts import Part, PartRow
 from gfi.store.queries import Filters, Job
-from gfi.store.records import JSON
-from gfi.store.tables import PRIMARY_METHOD, ImageStatus
 
 router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["results"], route_class=StrictRoute)
 JSONL = "application/x-ndjson"

@@ -12,11 +12,12 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from gfi.api.problems import Refused
+from gfi.domain.states import JobState, ShardState
+from gfi.domain.statuses import ImageStatus
 from gfi.jobs.submit import MOST_TOP, JobRequest, request_from
 from gfi.report.colours import MAPS
 from gfi.store.queries import SORTABLE, Job, Progress
 from gfi.store.queries.jobs import RATE_WINDOW_S
-from gfi.store.tables import ImageStatus, JobState, ShardState
 
 LARGEST = 2**31 - 1
 NO_NUL = r"^[^\x00]*$"

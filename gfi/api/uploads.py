@@ -26,11 +26,11 @@ from gfi.api.schemas import JobIn, SubmittedOut
 from gfi.datasets.decode import Limits
 from gfi.datasets.errors import DecodeError
 from gfi.datasets.sources import UPLOAD, UPLOADS
+from gfi.domain.ids import new_id
 from gfi.jobs.submit import freeze, submit
 from gfi.store import queries
 from gfi.store.errors import StoreError
 from gfi.store.objects import Bucket
-from gfi.store.records import new_id
 
 log = structlog.get_logger(__name__)
 router = APIRouter(prefix="/v1", tags=["uploads"], route_class=StrictRoute)

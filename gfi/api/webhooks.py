@@ -29,10 +29,10 @@ import structlog
 from gfi.api.config import ApiSettings
 from gfi.api.context import Context
 from gfi.api.problems import Refused
+from gfi.domain.digests import JSON
 from gfi.store import ledger, queries
 from gfi.store.database import Database
 from gfi.store.errors import StoreError
-from gfi.store.records import JSON
 
 log = structlog.get_logger(__name__)
 

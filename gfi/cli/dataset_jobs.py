@@ -131,8 +131,8 @@ def jobs(context: click.Context, state: str | None, limit: int, as_json: bool) -
         return
     from gfi.cli.errors import CommandError
     from gfi.cli.stack import open_stack
+    from gfi.domain.states import JobState
     from gfi.store import queries
-    from gfi.store.tables import JobState
 
     if state is not None and state not in tuple(JobState):
         raise CommandError(f"no state is called {state!r}; the states are {', '.join(JobState)}")
@@ -258,8 +258,8 @@ def retry(job_id: str, statuses: str, classes: str) -> None:
     """Explain part of an ended job again: by status and class; given-up and cancelled shards always."""
     from gfi.cli.errors import CommandError
     from gfi.cli.stack import open_stack
+    from gfi.domain.statuses import ImageStatus
     from gfi.store import ledger, queries
-    from gfi.store.tables import ImageStatus
 
     wanted = _names(statuses)
     for status in wanted:
@@ -282,8 +282,8 @@ def results(job_id: str, status: str | None, limit: int | None, as_json: bool) -
     """Print the results of a job, one image and class a line (--json: one JSON object a line)."""
     from gfi.cli.errors import CommandError
     from gfi.cli.stack import open_stack
+    from gfi.domain.statuses import ImageStatus
     from gfi.store import queries
-    from gfi.store.tables import ImageStatus
 
     if status is not None and status not in tuple(ImageStatus):
         raise CommandError(f"no status is called {status!r}; they are {', '.join(ImageStatus)}")

@@ -29,8 +29,8 @@ def run_demo(folder: Path, stack: Stack | None = None) -> None:
 def _demo(folder: Path, watch: Callable[[], None]) -> None:
     from gfi.cli.following import follow
     from gfi.cli.reporting import print_summary, write_report
+    from gfi.domain.digests import digest
     from gfi.jobs.submit import freeze, request_from, submit
-    from gfi.store.records import digest
 
     settings, database = open_stack()
     request = request_from(

@@ -8,11 +8,11 @@ import click
 
 from gfi.cli.errors import CommandError
 from gfi.cli.printing import duration
+from gfi.domain.states import JobState
 from gfi.store import queries
 from gfi.store.database import Database
 from gfi.store.errors import Transient
 from gfi.store.queries import Progress
-from gfi.store.tables import JobState
 
 # A line every so often keeps a log readable; a bar is redrawn a few times a second.
 LINE_EVERY_S = 15.0

@@ -5,13 +5,14 @@ from pathlib import Path
 import click
 
 from gfi.cli.printing import duration, table, when
+from gfi.domain.states import ShardState
+from gfi.domain.statuses import UNUSABLE
 from gfi.jobs import report
 from gfi.report.summary import status_words
 from gfi.store import queries
 from gfi.store.database import Database
 from gfi.store.objects import Bucket
 from gfi.store.settings import Settings
-from gfi.store.tables import UNUSABLE, ShardState
 
 
 def print_summary(database: Database, job_id: str) -> None:

@@ -12,14 +12,14 @@ queued, resumed, measured and kept like any other, and two galleries are one joi
 from dataclasses import dataclass
 from typing import Any
 
+from gfi.domain.digests import JSON
 from gfi.domain.errors import MethodError
 from gfi.domain.recipes import PRESETS, recipe
+from gfi.domain.states import JobState
 from gfi.jobs.submit import Invalid, JobRequest, layers_of
 from gfi.store import queries
 from gfi.store.database import Database
 from gfi.store.queries import Job
-from gfi.store.records import JSON
-from gfi.store.tables import JobState
 
 GRAD_CAM = "grad-cam"
 METHODS = (*PRESETS, GRAD_CAM)

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 import sqlalchemy as sa
 
 from gfi.datasets.sources import Source
+from gfi.domain.digests import JSON, work_digest
 from gfi.jobs.sharding import shard_size
 from gfi.store import queries
 from gfi.store.database import Database
-from gfi.store.records import JSON, work_digest
 from gfi.store.settings import Settings
 from gfi.store.tables import rates
 

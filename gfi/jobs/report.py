@@ -13,6 +13,8 @@ from typing import Any
 from gfi.datasets.decode import decode
 from gfi.datasets.errors import DatasetError
 from gfi.datasets.sources import open_source
+from gfi.domain.digests import canonical
+from gfi.domain.metrics import METRICS
 from gfi.report.page import Card, write_page
 from gfi.report.summary import Summary, summarise
 from gfi.store import queries
@@ -20,9 +22,7 @@ from gfi.store.database import Database
 from gfi.store.errors import NotFound, StoreError
 from gfi.store.objects import Bucket
 from gfi.store.part_cache import Shelf
-from gfi.store.records import canonical
 from gfi.store.settings import Settings
-from gfi.store.tables import METRICS
 
 FIRST_CLASS = queries.Filters(target_rank=0)
 """A job with several classes an image is counted and shown by the first, the predicted one."""

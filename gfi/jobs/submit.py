@@ -15,10 +15,10 @@ from gfi.datasets.sources import open_source
 from gfi.domain import layer_names
 from gfi.domain.layer_names import Layers
 from gfi.domain.recipes import recipe
+from gfi.domain.records import JobSpec, Submitted
 from gfi.store import ledger, queries
 from gfi.store.database import Database
 from gfi.store.errors import StoreError
-from gfi.store.records import JobSpec, Submitted
 from gfi.store.settings import Settings
 
 METRICS = ("deletion", "insertion", "average_drop", "energy_in_box", "pointing", "entropy")

@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from gfi.domain.digests import JSON
 from gfi.store import ledger, queries
 from gfi.store.database import Database
 from gfi.store.errors import Conflict, StoreError
-from gfi.store.records import JSON
 
 LINK, SESSION = "link", "session"
 """`limits.kind` of tokens that are no one's to keep: a one-time sign-in link, and the browser that used one."""

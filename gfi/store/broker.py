@@ -27,15 +27,10 @@ from celery import Celery
 from kombu.exceptions import KombuError
 from redis.exceptions import RedisError
 
+from gfi.domain.queues import EXPLAIN_QUEUE
 from gfi.store.database import safe_url
 from gfi.store.errors import StoreError, Transient, one_line
 from gfi.store.settings import Settings
-
-EXPLAIN = "gfi.explain_shard"
-CONTROL = "gfi.control"
-
-EXPLAIN_QUEUE = "explain"
-INTERACTIVE_QUEUE = "interactive"
 
 SOCKET_TIMEOUT_S = 5.0
 VISIBILITY_TIMEOUT_S = 6 * 3600

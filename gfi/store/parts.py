@@ -21,10 +21,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from gfi.domain.digests import JSON, canonical
 from gfi.domain.interpolation import draw
+from gfi.domain.metrics import PRIMARY_METHOD
+from gfi.domain.statuses import ImageStatus
 from gfi.store.errors import StoreError
-from gfi.store.records import JSON, canonical
-from gfi.store.tables import PRIMARY_METHOD, ImageStatus
 
 SCHEMA_VERSION = 1
 _META = b"gfi.part"

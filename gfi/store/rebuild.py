@@ -18,6 +18,8 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from gfi.domain.ids import new_id
+from gfi.domain.records import ResultRecord
 from gfi.store import parts
 from gfi.store.database import Database
 from gfi.store.errors import NotFound, StoreError, Transient
@@ -25,7 +27,6 @@ from gfi.store.ledger.restoring import begin_restore, end_restore, restore_part
 from gfi.store.objects import Bucket, Object
 from gfi.store.parts import Part, parse_part_key
 from gfi.store.queries.jobs import CommittedPart
-from gfi.store.records import ResultRecord, new_id
 
 _SHARD = 64
 

@@ -1,4 +1,4 @@
-"""The tables, the states and which state may follow which.
+"""The tables.
 
 `jobs` own `shards`; a shard is a stretch [start, stop) of a manifest and is what a worker leases. A committed
 shard leaves a row in `parts` (the file in the bucket) and one row per image in `results`; the row that a
@@ -6,126 +6,18 @@ later attempt replaces moves to `attempts`. `control_tasks` are leased the same 
 keeps what went wrong where. Counters live on shards, never on jobs: one hot row took 859 transactions a
 second where rows of their own took 4,263.
 
-Times are epoch seconds of the database's clock. Ids come from `gfi.store.records.new_id` and sort by time.
+Times are epoch seconds of the database's clock. Ids come from `gfi.domain.ids.new_id` and sort by time.
 """
 
-from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
-
-class JobState(StrEnum):
-    """Where a job is. `paused` is a flag beside it: work in hand is committed, nothing new is claimed."""
-
-    QUEUED = "queued"
-    """Submitted; its listing is not begun."""
-    PLANNING = "planning"
-    """A control worker lists the data set into a manifest, or collects the rows of a retry."""
-    RUNNING = "running"
-    """Its shards are there to be claimed."""
-    SUCCEEDED = "succeeded"
-    """Every image has a result and none is `error` or `changed`."""
-    PARTIAL = "partial"
-    """Some images have a mask; others are `error` or `changed`, or their shard failed."""
-    FAILED = "failed"
-    """No image has a mask, or the job could not be planned; `error` says why."""
-    CANCELLED = "cancelled"
-    """Stopped by its owner; what was finished by then stays readable."""
-
-
-class ShardState(StrEnum):
-    """Where a shard or a control task is."""
-
-    PENDING = "pending"
-    """Waits to be claimed, not before `not_before`."""
-    LEASED = "leased"
-    """With `worker` until `lease_until`, under `fence`; nobody else may commit it."""
-    DONE = "done"
-    """Committed: its rows are in `results`."""
-    FAILED = "failed"
-    """Given up after repeated failures without progress; `reason` and `failure_class` say why."""
-    CANCELLED = "cancelled"
-    """Its job was cancelled before it was done."""
-
-
-class ImageStatus(StrEnum):
-    """What came of one image. All but `ok` are counted, shown as what they are and left out of means."""
-
-    OK = "ok"
-    EMPTY = "empty"
-    """Every weight died: the mask of the last step before is kept."""
-    FULL = "full"
-    """The mask keeps nearly everything."""
-    CONSTANT = "constant"
-    """The mask has no contrast: there is nothing to normalise."""
-    NONFINITE = "nonfinite"
-    """The network returned NaN or infinity."""
-    TARGET_LOST = "target_lost"
-    """The kept part alone no longer shows the target."""
-    NOT_SETTLED = "not_settled"
-    """The mask was still moving at the last step."""
-    CHANGED = "changed"
-    """The bytes read are not the version the manifest lists."""
-    ERROR = "error"
-    """Unreadable, missing or deadly to its workers; `error` says which."""
-
-
-class ControlKind(StrEnum):
-    """Work for queue `control`."""
-
-    PLAN = "plan"
-    RETRY = "retry"
-    REPORT = "report"
-    LIST = "list"
-    SWEEP = "sweep"
-
-
-TERMINAL = frozenset({JobState.SUCCEEDED, JobState.PARTIAL, JobState.FAILED, JobState.CANCELLED})
-ACTIVE = frozenset({JobState.QUEUED, JobState.PLANNING, JobState.RUNNING})
-OPEN = frozenset({ShardState.PENDING, ShardState.LEASED})
-UNUSABLE = frozenset({ImageStatus.ERROR, ImageStatus.CHANGED})
-
-# Terminal states are left by an explicit retry alone: to `planning` for the listing of the rows concerned,
-# to `queued` when the job was never planned. `planning` returns to a terminal state when a retry's own
-# planning fails or finds nothing.
-TRANSITIONS: Mapping[JobState, frozenset[JobState]] = {
-    JobState.QUEUED: frozenset({JobState.PLANNING, JobState.FAILED, JobState.CANCELLED}),
-    JobState.PLANNING: frozenset({JobState.RUNNING}) | TERMINAL,
-    JobState.RUNNING: TERMINAL,
-    JobState.SUCCEEDED: frozenset({JobState.PLANNING}),
-    JobState.PARTIAL: frozenset({JobState.PLANNING}),
-    JobState.FAILED: frozenset({JobState.PLANNING, JobState.QUEUED}),
-    JobState.CANCELLED: frozenset({JobState.PLANNING, JobState.QUEUED}),
-}
-
-# Control tasks follow the same table. `failed` and `cancelled` return to `pending` by a job's retry only.
-SHARD_TRANSITIONS: Mapping[ShardState, frozenset[ShardState]] = {
-    ShardState.PENDING: frozenset({ShardState.LEASED, ShardState.FAILED, ShardState.CANCELLED}),
-    ShardState.LEASED: frozenset(
-        {ShardState.DONE, ShardState.PENDING, ShardState.FAILED, ShardState.CANCELLED}
-    ),
-    ShardState.DONE: frozenset(),
-    ShardState.FAILED: frozenset({ShardState.PENDING}),
-    ShardState.CANCELLED: frozenset({ShardState.PENDING}),
-}
-
-# The numbers of a result that can be filtered, sorted and averaged over `ok` images.
-METRICS = (
-    "deletion",
-    "insertion",
-    "average_drop",
-    "energy_in_box",
-    "pointing_hit",
-    "pointing_hit_0",
-    "entropy",
-)
-NUMBERS = ("area", "probability", "kept", "removed", "iterations", *METRICS)
-"""What a gallery can be sorted by: each has an index."""
-PRIMARY_METHOD = "gfi"
-"""The method a job counts images by; peers computed beside it have their own result rows."""
+from gfi.domain.metrics import METRICS, NUMBERS, PRIMARY_METHOD
+from gfi.domain.states import ShardState
+from gfi.domain.statuses import ImageStatus
 
 metadata = sa.MetaData(
     naming_convention={

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 
+from gfi.domain.states import ControlKind
 from gfi.store import ledger
-from gfi.store.tables import ControlKind
 from tests.browser.conftest import Visit
 from tests.service.api.conftest import World
 

@@ -27,14 +27,15 @@ import psutil
 import sqlalchemy as sa
 
 from gfi.cli.children import die_with
+from gfi.domain.records import Submitted
+from gfi.domain.states import ShardState
 from gfi.jobs import submit
 from gfi.store import ledger, queries
 from gfi.store.database import Database
 from gfi.store.errors import StoreError
 from gfi.store.objects import Bucket
-from gfi.store.records import Submitted
 from gfi.store.settings import Settings
-from gfi.store.tables import ShardState, control_tasks, incidents, pulse, shards
+from gfi.store.tables import control_tasks, incidents, pulse, shards
 from tests.chaos.fake import MODEL, MODEL_DIGEST, RECORD
 from tests.chaos.photographs import Photographs
 from tests.chaos.servers import Servers

@@ -12,13 +12,13 @@ from enum import StrEnum
 from itertools import pairwise
 from typing import Any
 
+from gfi.domain.states import SHARD_TRANSITIONS, TRANSITIONS, JobState, ShardState
 from gfi.jobs.sharding import MOST_SHARDS
 from gfi.store.broker import LONGEST_QUEUE
 from gfi.store.ledger.control import ATTEMPTS, DEATHS
 from gfi.store.ledger.reaper import ACCIDENT, DEATHS_ALONE, MOST_DEATHS_ALONE
 from gfi.store.ledger.shards import OTHER_RELEASES, TRANSIENT_RELEASES
 from gfi.store.settings import Settings
-from gfi.store.tables import SHARD_TRANSITIONS, TRANSITIONS, JobState, ShardState
 from tests.chaos.house import LEASE_S, here
 
 USUAL = Settings()

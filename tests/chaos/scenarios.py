@@ -16,9 +16,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from gfi.domain.states import JobState
+from gfi.domain.statuses import ImageStatus
 from gfi.store import ledger, queries
 from gfi.store.errors import Conflict
-from gfi.store.tables import ImageStatus, JobState
 from tests.chaos.fake import AIMS, PLANNING
 from tests.chaos.house import LEASE_S, House, Resident, gfi
 from tests.chaos.photographs import Photographs, make

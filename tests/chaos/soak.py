@@ -18,9 +18,9 @@ from typing import TypeVar
 
 import psutil
 
+from gfi.domain.states import JobState
 from gfi.store import ledger, queries
 from gfi.store.errors import Conflict, StoreError, Transient
-from gfi.store.tables import JobState
 from tests.chaos.house import House
 from tests.chaos.scenarios import Row, World, row
 from tests.chaos.verify import Verdict, verify

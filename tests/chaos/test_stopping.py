@@ -6,11 +6,12 @@ import time
 import pytest
 import sqlalchemy as sa
 
+from gfi.domain.states import JobState
 from gfi.store import ledger, queries
 from gfi.store.database import Database
 from gfi.store.ledger.shards import OTHER_RELEASES
 from gfi.store.rebuild import rebuild
-from gfi.store.tables import JobState, shards
+from gfi.store.tables import shards
 from tests.chaos.fake import STUMBLES_AT
 from tests.chaos.house import House, Resident, gfi
 from tests.chaos.scenarios import World

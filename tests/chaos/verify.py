@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from gfi.domain.states import JobState
+from gfi.domain.statuses import ImageStatus
 from gfi.jobs.sweep import sweep_parts
 from gfi.store import parts, queries
 from gfi.store.parts import Part
-from gfi.store.tables import ImageStatus, JobState
 from tests.chaos.house import House
 from tests.chaos.photographs import Photographs
 

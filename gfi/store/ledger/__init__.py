@@ -23,7 +23,7 @@ from gfi.store.ledger.control import (
     request_report,
     request_sweep,
 )
-from gfi.store.ledger.dispatch import CONTROL_QUEUE, dispatch, undispatch
+from gfi.store.ledger.dispatch import dispatch, undispatch
 from gfi.store.ledger.jobs import (
     cancel_job,
     delete_job,
@@ -60,7 +60,6 @@ from gfi.store.ledger.registry import (
 from gfi.store.ledger.shards import check_lease, claim_shard, commit_shard, release_shard, renew_lease
 
 __all__ = [
-    "CONTROL_QUEUE",
     "Token",
     "absolve",
     "add_schedule",

@@ -15,23 +15,13 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from gfi.domain.records import ControlClaim
+from gfi.domain.states import OPEN, TERMINAL, ControlKind, JobState, ShardState
 from gfi.store.database import Database, now
 from gfi.store.errors import LimitExceeded
 from gfi.store.ledger.guards import job_moves, lock_job, shard_moves
 from gfi.store.ledger.jobs import add_control_task, announce
-from gfi.store.records import ControlClaim
-from gfi.store.tables import (
-    OPEN,
-    TERMINAL,
-    ControlKind,
-    JobState,
-    ShardState,
-    control_tasks,
-    in_state,
-    jobs,
-    parts,
-    shards,
-)
+from gfi.store.tables import control_tasks, in_state, jobs, parts, shards
 
 ATTEMPTS = 5
 DEATHS = 9

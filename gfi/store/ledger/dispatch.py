@@ -10,12 +10,12 @@ from collections.abc import Iterable, Sequence
 
 import sqlalchemy as sa
 
+from gfi.domain.queues import CONTROL_QUEUE
+from gfi.domain.records import Hint
+from gfi.domain.states import JobState, ShardState
 from gfi.store.database import Database, now
 from gfi.store.ledger.guards import has_shard
-from gfi.store.records import Hint
-from gfi.store.tables import JobState, ShardState, control_tasks, in_state, jobs, shards
-
-CONTROL_QUEUE = "control"
+from gfi.store.tables import control_tasks, in_state, jobs, shards
 
 
 def dispatch(db: Database, window: int, lease_s: float) -> list[Hint]:

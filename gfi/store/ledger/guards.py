@@ -4,16 +4,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from gfi.domain.states import SHARD_TRANSITIONS, TRANSITIONS, JobState, ShardState
 from gfi.store.errors import NotFound
-from gfi.store.tables import (
-    SHARD_TRANSITIONS,
-    TRANSITIONS,
-    JobState,
-    ShardState,
-    in_state,
-    jobs,
-    shards,
-)
+from gfi.store.tables import in_state, jobs, shards
 
 
 def job_moves(before: JobState | frozenset[JobState], after: JobState) -> sa.ColumnElement[bool]:

@@ -10,28 +10,15 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from gfi.domain.digests import JSON, digest
+from gfi.domain.ids import new_id
+from gfi.domain.records import Deleted, Finished, JobSpec, Retried, Submitted
+from gfi.domain.states import ACTIVE, OPEN, TERMINAL, ControlKind, JobState, ShardState
+from gfi.domain.statuses import UNUSABLE, ImageStatus
 from gfi.store.database import Database, now
 from gfi.store.errors import Conflict, LimitExceeded, NotFound
 from gfi.store.ledger.guards import has_shard, job_moves, lock_job, shard_moves
-from gfi.store.records import JSON, Deleted, Finished, JobSpec, Retried, Submitted, digest, new_id
-from gfi.store.tables import (
-    ACTIVE,
-    OPEN,
-    TERMINAL,
-    UNUSABLE,
-    ControlKind,
-    ImageStatus,
-    JobState,
-    ShardState,
-    attempts,
-    audit,
-    control_tasks,
-    in_state,
-    jobs,
-    outbox,
-    results,
-    shards,
-)
+from gfi.store.tables import attempts, audit, control_tasks, in_state, jobs, outbox, results, shards
 
 _SUBMIT_LOCK = 7_305_002
 

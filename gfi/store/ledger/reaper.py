@@ -24,12 +24,13 @@ from typing import Any, Literal
 
 import sqlalchemy as sa
 
+from gfi.domain.records import Expired, ShardClaim
+from gfi.domain.states import JobState, ShardState
 from gfi.store.database import Database, insert, now
 from gfi.store.ledger.control import shard_id
 from gfi.store.ledger.guards import lock_job, shard_moves
 from gfi.store.ledger.shards import add_incident
-from gfi.store.records import Expired, ShardClaim
-from gfi.store.tables import JobState, ShardState, control_tasks, in_state, incidents, pulse, shards
+from gfi.store.tables import control_tasks, in_state, incidents, pulse, shards
 
 DEATHS_ALONE = 3
 MOST_DEATHS_ALONE = 9

@@ -8,10 +8,12 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from gfi.domain.digests import JSON
+from gfi.domain.ids import new_id
+from gfi.domain.records import JobSpec, Submitted
 from gfi.store.database import Database, insert, now, upsert
 from gfi.store.errors import Conflict, NotFound, StoreError
 from gfi.store.ledger.jobs import lock_job, record, submit_in
-from gfi.store.records import JSON, JobSpec, Submitted, new_id
 from gfi.store.tables import firings, flags, models, outbox, rates, schedules, tokens, workers
 
 SCOPES = ("read", "submit", "admin")

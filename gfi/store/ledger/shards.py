@@ -12,23 +12,15 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from gfi.domain.ids import new_id
+from gfi.domain.metrics import PRIMARY_METHOD
+from gfi.domain.records import LeaseAnswer, PartRecord, ResultRecord, ShardClaim
+from gfi.domain.states import JobState, ShardState
+from gfi.domain.statuses import ImageStatus
 from gfi.store.database import Database, now
 from gfi.store.ledger.control import shard_id
 from gfi.store.ledger.guards import has_shard, lock_job, shard_moves
-from gfi.store.records import LeaseAnswer, PartRecord, ResultRecord, ShardClaim, new_id
-from gfi.store.tables import (
-    PRIMARY_METHOD,
-    ImageStatus,
-    JobState,
-    ShardState,
-    attempts,
-    in_state,
-    incidents,
-    jobs,
-    parts,
-    results,
-    shards,
-)
+from gfi.store.tables import attempts, in_state, incidents, jobs, parts, results, shards
 
 # Failures of what the images do not own. A transient one (bucket, database, memory of the card) is worth
 # waiting for, with a back-off up to five minutes: some two hours in all. Anything else shows itself quickly.

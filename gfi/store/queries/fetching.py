@@ -4,8 +4,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from gfi.domain.digests import JSON
 from gfi.store.database import Database
-from gfi.store.records import JSON
 
 BULK = 5000
 """Rows read at a time where everything is wanted: some megabytes."""

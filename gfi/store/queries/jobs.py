@@ -6,23 +6,13 @@ from typing import Any, Literal
 
 import sqlalchemy as sa
 
+from gfi.domain.digests import JSON
+from gfi.domain.states import OPEN, TERMINAL, JobState, ShardState
+from gfi.domain.statuses import ImageStatus
 from gfi.store.database import Database, now
 from gfi.store.errors import NotFound
 from gfi.store.queries.fetching import BULK, fetch
-from gfi.store.records import JSON
-from gfi.store.tables import (
-    OPEN,
-    TERMINAL,
-    ImageStatus,
-    JobState,
-    ShardState,
-    audit,
-    in_state,
-    incidents,
-    jobs,
-    parts,
-    shards,
-)
+from gfi.store.tables import audit, in_state, incidents, jobs, parts, shards
 
 RATE_WINDOW_S = 300.0
 

@@ -6,23 +6,14 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from gfi.domain.digests import JSON
+from gfi.domain.metrics import METRICS, NUMBERS, PRIMARY_METHOD
+from gfi.domain.states import ShardState
+from gfi.domain.statuses import ImageStatus
 from gfi.store.database import Database
 from gfi.store.errors import NotFound, StoreError
 from gfi.store.queries.fetching import BULK, fetch
-from gfi.store.records import JSON
-from gfi.store.tables import (
-    METRICS,
-    NUMBERS,
-    PRIMARY_METHOD,
-    ImageStatus,
-    ShardState,
-    attempts,
-    flags,
-    in_state,
-    parts,
-    results,
-    shards,
-)
+from gfi.store.tables import attempts, flags, in_state, parts, results, shards
 
 SORTABLE = ("row", *NUMBERS)
 PRIMARY = sa.and_(results.c.method == PRIMARY_METHOD, results.c.target_rank == 0)

@@ -4,13 +4,11 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
+from gfi.domain.digests import JSON
+from gfi.domain.states import ACTIVE, OPEN, ShardState
 from gfi.store.database import Database, now
 from gfi.store.queries.fetching import fetch
-from gfi.store.records import JSON
 from gfi.store.tables import (
-    ACTIVE,
-    OPEN,
-    ShardState,
     audit,
     control_tasks,
     firings,

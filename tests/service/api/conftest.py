@@ -20,13 +20,16 @@ from gfi.api import create_app, webhooks
 from gfi.cli.servers import Server, free_port
 from gfi.datasets.media.local import version_of
 from gfi.datasets.sources import open_source
+from gfi.domain.ids import new_id
+from gfi.domain.records import PartRecord, ResultRecord
+from gfi.domain.states import ControlKind
+from gfi.domain.statuses import ImageStatus
 from gfi.store import ledger, parts, queries
 from gfi.store.database import Database
 from gfi.store.objects import Bucket
 from gfi.store.parts import PartHeader, PartRow
-from gfi.store.records import PartRecord, ResultRecord, new_id
 from gfi.store.settings import Settings
-from gfi.store.tables import ControlKind, ImageStatus, metadata
+from gfi.store.tables import metadata
 from tests.servers import S3_ACCESS_KEY, S3_SECRET_KEY
 
 MODEL = "tiny"

@@ -11,12 +11,13 @@ from PIL import Image
 
 from gfi.cli.servers import Server
 from gfi.datasets.manifest import Manifest
+from gfi.domain.records import ControlClaim
+from gfi.domain.states import ControlKind, JobState
+from gfi.domain.statuses import ImageStatus
 from gfi.jobs.submit import JobRequest, submit
 from gfi.store import ledger, queries
 from gfi.store.database import Database
 from gfi.store.objects import Bucket
-from gfi.store.records import ControlClaim
-from gfi.store.tables import ControlKind, ImageStatus, JobState
 from scheduler import planning
 from scheduler.tasks import Services, perform
 from tests.service.scheduler.test_firing import RECORD

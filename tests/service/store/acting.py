@@ -5,10 +5,13 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from gfi.domain.ids import new_id
+from gfi.domain.records import ControlClaim, JobSpec, PartRecord, ResultRecord, ShardClaim
+from gfi.domain.states import ControlKind
+from gfi.domain.statuses import ImageStatus
 from gfi.store import ledger
 from gfi.store.database import Database
-from gfi.store.records import ControlClaim, JobSpec, PartRecord, ResultRecord, ShardClaim, new_id
-from gfi.store.tables import ControlKind, ImageStatus, incidents, results, shards
+from gfi.store.tables import incidents, results, shards
 
 LEASE = 60.0
 OVER = -1.0

@@ -10,8 +10,9 @@ import pytest
 import redis
 
 from gfi.cli.servers import Server, free_port, start_valkey
+from gfi.domain.queues import EXPLAIN
 from gfi.store import broker
-from gfi.store.broker import EXPLAIN, make_celery, ping, publish, queue_length, redact
+from gfi.store.broker import make_celery, ping, publish, queue_length, redact
 from gfi.store.errors import StoreError, Transient
 from gfi.store.settings import Settings
 

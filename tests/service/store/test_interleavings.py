@@ -28,23 +28,20 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from gfi.store import ledger, queries
-from gfi.store.database import Database
-from gfi.store.errors import Conflict
-from gfi.store.records import JobSpec, ShardClaim
-from gfi.store.tables import (
+from gfi.domain.records import JobSpec, ShardClaim
+from gfi.domain.states import (
     SHARD_TRANSITIONS,
     TERMINAL,
     TRANSITIONS,
     ControlKind,
-    ImageStatus,
     JobState,
     ShardState,
-    jobs,
-    metadata,
-    results,
-    shards,
 )
+from gfi.domain.statuses import ImageStatus
+from gfi.store import ledger, queries
+from gfi.store.database import Database
+from gfi.store.errors import Conflict
+from gfi.store.tables import jobs, metadata, results, shards
 from tests.service.store.acting import LEASE, OVER, part, plan_claimed, records
 
 EXAMPLES = int(os.environ.get("GFI_TEST_EXAMPLES", "45"))

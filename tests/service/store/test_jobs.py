@@ -5,13 +5,15 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import sqlalchemy as sa
 
+from gfi.domain.records import ControlClaim, JobSpec
+from gfi.domain.states import TERMINAL, ControlKind, JobState
+from gfi.domain.statuses import ImageStatus
 from gfi.store import ledger, queries
 from gfi.store.database import Database, now
 from gfi.store.errors import Conflict, LimitExceeded, NotFound
 from gfi.store.ledger.control import ATTEMPTS, DEATHS
 from gfi.store.ledger.reaper import SHORTEST_GAP_S
-from gfi.store.records import ControlClaim, JobSpec
-from gfi.store.tables import TERMINAL, ControlKind, ImageStatus, JobState, control_tasks, pulse
+from gfi.store.tables import control_tasks, pulse
 from tests.service.store.acting import (
     OVER,
     claim,

@@ -2,9 +2,10 @@
 
 import sqlalchemy as sa
 
+from gfi.domain.states import ControlKind, JobState
+from gfi.domain.statuses import ImageStatus
 from gfi.store import ledger, queries
 from gfi.store.database import Database
-from gfi.store.tables import ControlKind, ImageStatus, JobState
 from tests.service.store.acting import claim, claim_task, commit, part, plan, records
 
 

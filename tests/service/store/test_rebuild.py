@@ -11,13 +11,15 @@ import pyarrow.parquet as pq
 import pytest
 
 from gfi.cli.servers import Server
+from gfi.domain.ids import new_id
+from gfi.domain.records import PartRecord, ResultRecord, ShardClaim
+from gfi.domain.states import ControlKind, JobState
+from gfi.domain.statuses import ImageStatus
 from gfi.store import ledger, parts, queries
 from gfi.store.database import Database
 from gfi.store.objects import Bucket
 from gfi.store.parts import PartHeader, PartRow
 from gfi.store.rebuild import rebuild
-from gfi.store.records import PartRecord, ResultRecord, ShardClaim, new_id
-from gfi.store.tables import ControlKind, ImageStatus, JobState
 from tests.servers import Postgres, Sqlite
 from tests.service.store.acting import claim, claim_task, finish_all, plan, recorded
 from tests.service.store.test_objects import settings_for

@@ -7,11 +7,14 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from gfi.domain.metrics import METRICS
+from gfi.domain.records import JobSpec, ResultRecord
+from gfi.domain.states import ControlKind
+from gfi.domain.statuses import ImageStatus
 from gfi.store import ledger, queries
 from gfi.store.database import Database
 from gfi.store.errors import Conflict, LimitExceeded, NotFound, StoreError
-from gfi.store.records import JobSpec, ResultRecord
-from gfi.store.tables import METRICS, ControlKind, ImageStatus, firings, tokens
+from gfi.store.tables import firings, tokens
 from tests.service.store.acting import claim, claim_task, commit, finish_all, part, plan, submit
 
 

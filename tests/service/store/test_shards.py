@@ -6,6 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import sqlalchemy as sa
 
+from gfi.domain.queues import CONTROL_QUEUE
+from gfi.domain.records import ResultRecord
+from gfi.domain.states import ControlKind, JobState
+from gfi.domain.statuses import ImageStatus
 from gfi.store import ledger, queries
 from gfi.store.database import Database
 from gfi.store.ledger.reaper import (
@@ -16,8 +20,7 @@ from gfi.store.ledger.reaper import (
     UNEXPLAINED_ALONE,
 )
 from gfi.store.ledger.shards import OTHER_RELEASES, TRANSIENT_RELEASES
-from gfi.store.records import ResultRecord
-from gfi.store.tables import ControlKind, ImageStatus, JobState, pulse, shards
+from gfi.store.tables import pulse, shards
 from tests.service.store.acting import (
     LEASE,
     OVER,
@@ -428,7 +431,7 @@ def test_control_tasks_are_hinted_too(database: Database) -> None:
 
     job = submit(database)
     (hint,) = ledger.dispatch(database, 8, LEASE)
-    assert (hint.queue, hint.job_id) == (ledger.CONTROL_QUEUE, job)
+    assert (hint.queue, hint.job_id) == (CONTROL_QUEUE, job)
     assert ledger.dispatch(database, 8, LEASE) == []
     claimed = ledger.claim_control(database, "w", LEASE, prefer=hint.id)
     assert claimed is not None

@@ -11,11 +11,13 @@ import time
 
 import sqlalchemy as sa
 
+from gfi.domain.records import JobSpec
+from gfi.domain.states import ControlKind, ShardState
+from gfi.domain.statuses import ImageStatus
 from gfi.store import ledger, queries
 from gfi.store.database import Database
 from gfi.store.errors import Conflict
-from gfi.store.records import JobSpec
-from gfi.store.tables import ControlKind, ImageStatus, ShardState, shards
+from gfi.store.tables import shards
 from tests.service.store.acting import LEASE, OVER, part, plan, recorded, records
 
 IMAGES = 60

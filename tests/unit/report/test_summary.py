@@ -4,8 +4,8 @@ import math
 
 import pytest
 
-from gfi.report.summary import STATUS_WORDS, summarise
-from gfi.store import tables
+from gfi.domain.statuses import STATUS_WORDS, ImageStatus
+from gfi.report.summary import summarise
 
 
 def row(status="ok", **values):
@@ -14,7 +14,7 @@ def row(status="ok", **values):
 
 
 def test_every_status_has_words():
-    assert set(STATUS_WORDS) == {str(status) for status in tables.ImageStatus}
+    assert set(STATUS_WORDS) == {str(status) for status in ImageStatus}
 
 
 def test_only_explained_images_enter_a_mean():

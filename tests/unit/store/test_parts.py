@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from gfi.domain.interpolation import draw
+from gfi.domain.statuses import ImageStatus
 from gfi.store import parts
 from gfi.store.errors import StoreError
 from gfi.store.parts import PartHeader, PartRow
-from gfi.store.tables import ImageStatus
 
 HEADER = PartHeader(
     job_id="job",

@@ -4,17 +4,19 @@ import time
 
 import pytest
 
-from gfi.store.records import JobSpec, ResultRecord, digest, new_id
-from gfi.store.tables import (
+from gfi.domain.digests import digest
+from gfi.domain.ids import new_id
+from gfi.domain.records import JobSpec, ResultRecord
+from gfi.domain.states import (
     ACTIVE,
     OPEN,
     SHARD_TRANSITIONS,
     TERMINAL,
     TRANSITIONS,
-    ImageStatus,
     JobState,
     ShardState,
 )
+from gfi.domain.statuses import ImageStatus
 
 
 def test_ids_sort_by_time_and_do_not_repeat() -> None:

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from gfi.domain.records import LeaseAnswer, ShardClaim
 from gfi.store import ledger
 from gfi.store.errors import Transient
-from gfi.store.records import LeaseAnswer, ShardClaim
 from workers import lease as lease_module
 from workers.lease import Lease, LeaseLost
 

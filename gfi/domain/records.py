@@ -1,47 +1,14 @@
-"""What the ledger takes and gives: frozen records, ids and the one digest function."""
+"""What the ledger takes and gives, as frozen records."""
 
-import hashlib
-import json
 import math
-import secrets
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from gfi.store.tables import METRICS, PRIMARY_METHOD, ControlKind, ImageStatus, JobState
-
-JSON = dict[str, Any]
-
-_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's: no i, l, o, u to misread
-_EPOCH_MS = 1_577_836_800_000  # 2020-01-01: eight letters of milliseconds last until 2054
-
-
-def new_id() -> str:
-    """Twelve letters that sort by time (to the millisecond) and survive being read aloud."""
-    return _letters(int(time.time() * 1000) - _EPOCH_MS, 8) + _letters(secrets.randbits(20), 4)
-
-
-def _letters(number: int, length: int) -> str:
-    return "".join(_ALPHABET[(number >> (5 * place)) & 31] for place in reversed(range(length)))
-
-
-def canonical(value: Any) -> str:
-    """JSON with one spelling per value: sorted keys, no spaces, no NaN."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-
-
-def digest(value: Any) -> str:
-    """SHA-256 (hex) of the canonical JSON of `value`."""
-    return hashlib.sha256(canonical(value).encode()).hexdigest()
-
-
-def work_digest(config: JSON) -> str:
-    """What decides how fast a job's images are explained, apart from the device: network, method, layers, metrics, and
-    how many classes of each."""
-    parts = [config["model"]["digest"], config["method_digest"], config["layers"], config.get("metrics")]
-    top = config.get("top", 1)
-    return digest([*parts, top] if top > 1 else parts)
+from gfi.domain.digests import JSON
+from gfi.domain.metrics import METRICS, PRIMARY_METHOD
+from gfi.domain.states import ControlKind, JobState
+from gfi.domain.statuses import ImageStatus
 
 
 @dataclass(frozen=True)

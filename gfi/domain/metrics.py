@@ -1,0 +1,115 @@
+"""The catalogue of metrics: each is declared here once and computed by the file of its name in `gfi/metrics/`.
+
+The columns of the results, what can be sorted by, help texts, report and dashboard are made from it. A new metric is an
+entry here, a file `gfi/metrics/<name>.py` with a function `measure`, a migration that adds its columns, a test and a
+line in the docs.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+PRIMARY_METHOD = "gfi"
+"""The method a job counts images by; peers computed beside it have result rows of their own."""
+
+ALGORITHM_VERSION = 1
+"""Raised when the same recipe would give other masks; part of every job's question."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """A number of a result: its name in the tables and files, its title, and what it says in half a sentence."""
+
+    name: str
+    title: str
+    meaning: str
+    better: Literal["higher", "lower"] | None = None
+    per_class: bool = False
+    """Defined for each class and then averaged over classes."""
+
+    @property
+    def sentence(self) -> str:
+        """The meaning, and which way is better."""
+        return self.meaning + (f"; {self.better} is better" if self.better else "")
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric that a job can ask for.
+
+    needs: "network", forward passes; "boxes", ground-truth boxes of the class; "mask", the mask alone. version: raised
+    when the same mask would get another number.
+    """
+
+    name: str
+    needs: Literal["network", "boxes", "mask"]
+    columns: tuple[Column, ...]
+    version: int = 1
+
+
+def _metric(
+    name: str,
+    needs: Literal["network", "boxes", "mask"],
+    better: Literal["higher", "lower"] | None,
+    title: str,
+    meaning: str,
+) -> Metric:
+    """A metric of one column, which has the metric's name."""
+    return Metric(name, needs, (Column(name, title, meaning, better),))
+
+
+CATALOGUE: Mapping[str, Metric] = {
+    metric.name: metric
+    for metric in (
+        _metric(
+            "deletion", "network", "lower",
+            "Deletion", "area under the probability curve while the marked pixels are removed first",
+        ),
+        _metric(
+            "insertion", "network", "higher",
+            "Insertion", "area under the probability curve while the marked pixels are inserted first",
+        ),
+        _metric(
+            "average_drop", "network", "lower",
+            "Average drop", "relative fall of the probability on image × mask",
+        ),
+        _metric(
+            "energy_in_box", "boxes", "higher",
+            "Energy in box", "share of the mask's mass inside the boxes of the class",
+        ),
+        Metric(
+            "pointing", "boxes",
+            (
+                Column(
+                    "pointing_hit", "Pointing, 15 px",
+                    "the strongest point is within 15 px of a box of the class", "higher", per_class=True,
+                ),
+                Column(
+                    "pointing_hit_0", "Pointing, 0 px",
+                    "the strongest point is inside a box of the class", "higher", per_class=True,
+                ),
+            ),
+        ),
+        _metric("entropy", "mask", None, "Entropy", "of the mask's mass; 1 for an even spread"),
+    )
+}  # fmt: skip
+"""Every metric by name, in the order in which people read them."""
+
+BASE_COLUMNS: tuple[Column, ...] = (
+    Column("probability", "Probability", "of the target class, on the whole photograph"),
+    Column("kept", "Kept", "target probability when only the marked part is kept", "higher"),
+    Column("removed", "Removed", "target probability when the marked part is removed", "lower"),
+    Column("area", "Area", "share of the image that the mask covers"),
+    Column("iterations", "Iterations", "optimiser steps"),
+)
+"""What every explained image has, whatever metrics were asked for."""
+
+METRIC_COLUMNS: tuple[Column, ...] = tuple(
+    column for metric in CATALOGUE.values() for column in metric.columns
+)
+COLUMNS: Mapping[str, Column] = {column.name: column for column in (*BASE_COLUMNS, *METRIC_COLUMNS)}
+
+METRICS = tuple(column.name for column in METRIC_COLUMNS)
+"""The metric columns of a result: they can be filtered, sorted and averaged over `ok` images."""
+NUMBERS = tuple(COLUMNS)
+"""Everything a gallery can be sorted by."""
