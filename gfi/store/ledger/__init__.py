@@ -10,6 +10,7 @@ or a unique key, it finds its work done and says so. They raise `gfi.store.error
 away; the caller repeats the whole call.
 """
 
+from gfi.store.ledger.audit import audited
 from gfi.store.ledger.control import (
     claim_control,
     expire_control,
@@ -24,6 +25,7 @@ from gfi.store.ledger.control import (
     request_sweep,
 )
 from gfi.store.ledger.dispatch import dispatch, undispatch
+from gfi.store.ledger.flags import set_flag
 from gfi.store.ledger.jobs import (
     cancel_job,
     delete_job,
@@ -38,26 +40,14 @@ from gfi.store.ledger.jobs import (
     set_priority,
     submit_job,
 )
+from gfi.store.ledger.models import delete_model, save_model
+from gfi.store.ledger.outbox import settle_outbox, take_outbox
+from gfi.store.ledger.rates import save_rate
 from gfi.store.ledger.reaper import absolve, expire_leases
-from gfi.store.ledger.registry import (
-    Token,
-    add_schedule,
-    audited,
-    create_token,
-    delete_model,
-    fire,
-    forget_workers,
-    heartbeat,
-    remove_schedule,
-    revoke_token,
-    save_model,
-    save_rate,
-    set_flag,
-    settle_outbox,
-    take_outbox,
-    verify_token,
-)
+from gfi.store.ledger.schedules import add_schedule, fire, remove_schedule
 from gfi.store.ledger.shards import check_lease, claim_shard, commit_shard, release_shard, renew_lease
+from gfi.store.ledger.tokens import Token, create_token, revoke_token, verify_token
+from gfi.store.ledger.workers import forget_workers, heartbeat
 
 __all__ = [
     "Token",

@@ -5,6 +5,7 @@ a key 0.1 ms). Counts are sums over shards, never over results (1 ms against 71 
 Rows come as frozen records or as plain dicts of the columns, ready for JSON.
 """
 
+from gfi.store.queries.audit import list_audit
 from gfi.store.queries.jobs import (
     CommittedPart,
     Job,
@@ -21,6 +22,9 @@ from gfi.store.queries.jobs import (
     list_shards,
     part_of,
 )
+from gfi.store.queries.models import Model, find_model, list_models
+from gfi.store.queries.queues import waiting
+from gfi.store.queries.rates import measured_rate
 from gfi.store.queries.results import (
     SORTABLE,
     Filters,
@@ -34,20 +38,10 @@ from gfi.store.queries.results import (
     page_key,
     rows_with_status,
 )
-from gfi.store.queries.service import (
-    Model,
-    Worker,
-    control_of,
-    find_model,
-    list_audit,
-    list_models,
-    list_schedules,
-    list_tokens,
-    list_workers,
-    measured_rate,
-    waiting,
-    was_fired,
-)
+from gfi.store.queries.schedules import list_schedules, was_fired
+from gfi.store.queries.tasks import control_of
+from gfi.store.queries.tokens import list_tokens
+from gfi.store.queries.workers import Worker, list_workers
 
 __all__ = [
     "SORTABLE",

@@ -1,0 +1,20 @@
+"""Flags that people put on images."""
+
+import sqlalchemy as sa
+
+from gfi.store.database import Database, now, upsert
+from gfi.store.ledger.jobs import lock_job
+from gfi.store.tables import flags
+
+
+def set_flag(db: Database, job_id: str, row: int, flag: str | None, note: str = "", owner: str = "") -> None:
+    """Mark one image of a job with a flag and a note; None takes the mark away."""
+    with db.begin() as connection:
+        lock_job(connection, job_id, shared=True)
+        if flag is None:
+            same = sa.and_(flags.c.job_id == job_id, flags.c.row == row)
+            connection.execute(sa.delete(flags).where(same))
+            return
+        values = {"job_id": job_id, "row": row, "flag": flag, "note": note, "owner": owner}
+        values["at"] = connection.execute(sa.select(now())).scalar_one()
+        upsert(connection, flags, [values], ("job_id", "row"))

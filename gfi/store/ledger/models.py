@@ -1,0 +1,31 @@
+"""Registered models."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import sqlalchemy as sa
+
+from gfi.store.database import Database, insert, now
+from gfi.store.errors import NotFound
+from gfi.store.ledger.jobs import record
+from gfi.store.tables import models
+
+
+def save_model(db: Database, reference: str, digest: str, model: Mapping[str, Any], *, actor: str) -> None:
+    """Register a model's record, or replace it; jobs keep the record they were submitted with."""
+    with db.begin() as connection:
+        statement = insert(connection, models).values(
+            reference=reference, digest=digest, record=dict(model), created_at=now(), updated_at=now()
+        )
+        names = ("digest", "record", "updated_at")
+        changes = {name: statement.excluded[name] for name in names}
+        connection.execute(statement.on_conflict_do_update(index_elements=["reference"], set_=changes))
+        record(connection, actor, "model.saved", None, {"reference": reference, "digest": digest})
+
+
+def delete_model(db: Database, reference: str, *, actor: str = "local") -> None:
+    """Remove a model from the list; NotFound when it is not there."""
+    with db.begin() as connection:
+        if not connection.execute(sa.delete(models).where(models.c.reference == reference)).rowcount:
+            raise NotFound(f"no model {reference}; `gfi models` lists them")
+        record(connection, actor, "model.deleted", None, {"reference": reference})

@@ -1,0 +1,36 @@
+"""Messages to the outside: taken by one sender at a time, sent or put off."""
+
+from typing import Any
+
+import sqlalchemy as sa
+
+from gfi.domain.digests import JSON
+from gfi.store.database import Database, now
+from gfi.store.tables import outbox
+
+
+def take_outbox(db: Database, limit: int, hold_s: float) -> list[JSON]:
+    """Messages due to be sent, held from other senders for `hold_s` seconds, oldest first."""
+    with db.begin() as connection:
+        due = (
+            sa.select(outbox.c.id)
+            .where(outbox.c.sent_at.is_(None), outbox.c.not_before <= now())
+            .order_by(outbox.c.id)
+            .limit(limit)
+            .with_for_update(skip_locked=True)
+        )
+        taken = connection.execute(
+            sa.update(outbox)
+            .where(outbox.c.id.in_(due))
+            .values(not_before=now() + hold_s, attempts=outbox.c.attempts + 1)
+            .returning(outbox)
+        ).all()
+        return sorted((dict(row._mapping) for row in taken), key=lambda row: row["id"])
+
+
+def settle_outbox(db: Database, message_id: str, error: str | None = None, delay_s: float = 0.0) -> None:
+    """Mark a message sent, or to be tried again after `delay_s` because of `error`."""
+    values: dict[str, Any] = {"error": error}
+    values |= {"sent_at": now()} if error is None else {"not_before": now() + delay_s}
+    with db.begin() as connection:
+        connection.execute(sa.update(outbox).where(outbox.c.id == message_id).values(**values))

@@ -1,0 +1,21 @@
+"""How fast each kind of work went on each kind of device."""
+
+import sqlalchemy as sa
+
+from gfi.store.database import Database, now, upsert
+from gfi.store.tables import rates
+
+
+def save_rate(db: Database, digest: str, device_kind: str, images_per_s: float) -> None:
+    """Keep a measured rate, smoothed over the last few reports."""
+    with db.begin() as connection:
+        same = sa.and_(rates.c.digest == digest, rates.c.device_kind == device_kind)
+        before = connection.execute(sa.select(rates.c.images_per_s).where(same)).scalar()
+        rate = images_per_s if before is None else 0.7 * before + 0.3 * images_per_s
+        row = {
+            "digest": digest,
+            "device_kind": device_kind,
+            "images_per_s": rate,
+            "updated_at": connection.execute(sa.select(now())).scalar_one(),
+        }
+        upsert(connection, rates, [row], ("digest", "device_kind"))

@@ -1,0 +1,94 @@
+"""Schedules, and the firing that turns one into a job."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import sqlalchemy as sa
+
+from gfi.domain.ids import new_id
+from gfi.domain.records import JobSpec, Submitted
+from gfi.store.database import Database, insert, now
+from gfi.store.errors import Conflict, NotFound, StoreError
+from gfi.store.ledger.jobs import record, submit_in
+from gfi.store.tables import firings, schedules
+
+
+def add_schedule(
+    db: Database, name: str, cron: str, zone: str, request: Mapping[str, Any], *, actor: str = "local"
+) -> str:
+    """A schedule under a name of its own. Returns its id. The caller has checked `cron`, `zone` and `request`,
+    which is frozen into a job's configuration anew at each firing: a changed model is explained as it is then.
+    """
+    with db.begin() as connection:
+        if connection.execute(sa.select(schedules.c.id).where(schedules.c.name == name)).scalar():
+            raise Conflict(f"a schedule named {name!r} exists; gfi schedule rm {name}")
+        schedule_id = new_id()
+        connection.execute(
+            sa.insert(schedules).values(
+                id=schedule_id,
+                name=name,
+                owner=request.get("owner", ""),
+                cron=cron,
+                zone=zone,
+                request=dict(request),
+                created_at=now(),
+            )
+        )
+        record(connection, actor, "schedule.added", None, {"name": name, "cron": cron, "zone": zone})
+        return schedule_id
+
+
+def remove_schedule(db: Database, name: str, *, actor: str = "local") -> None:
+    """Remove a schedule by name or id; jobs it started stay. NotFound when there is none."""
+    with db.begin() as connection:
+        named = sa.or_(schedules.c.name == name, schedules.c.id == name)
+        if not connection.execute(sa.delete(schedules).where(named)).rowcount:
+            raise NotFound(f"no schedule {name!r}; `gfi schedule list` shows them")
+        record(connection, actor, "schedule.removed", None, {"name": name})
+
+
+def fire(
+    db: Database,
+    schedule_id: str,
+    firing_key: str,
+    spec: JobSpec | StoreError,
+    *,
+    max_active_jobs: int | None = None,
+) -> Submitted | None:
+    """Submit the job of one firing, exactly once whoever calls: the key is unique per schedule.
+
+    `spec`: the job, or why there can be none (its dataset is gone). Returns None when this firing was had
+    already, or the schedule is gone. A refusal (that one, or a limit) is kept with the firing and raised.
+    """
+    with db.begin() as connection:
+        if not _first(connection, schedule_id, firing_key):
+            return None
+        refused: StoreError | None = None
+        try:
+            if isinstance(spec, StoreError):
+                raise spec
+            with connection.begin_nested():
+                submitted = submit_in(connection, spec, max_active_jobs=max_active_jobs)
+        except StoreError as error:
+            refused = error
+            outcome = {"error": str(error)}
+        else:
+            outcome = {"job_id": submitted.job_id}
+        connection.execute(
+            sa.update(firings)
+            .where(firings.c.schedule_id == schedule_id, firings.c.firing_key == firing_key)
+            .values(**outcome)
+        )
+    if refused is not None:
+        raise refused
+    return submitted
+
+
+def _first(connection: sa.Connection, schedule_id: str, firing_key: str) -> bool:
+    known = sa.select(schedules.c.id).where(schedules.c.id == schedule_id)
+    if connection.execute(known).scalar() is None:
+        return False
+    statement = insert(connection, firings).values(schedule_id=schedule_id, firing_key=firing_key, at=now())
+    # RETURNING, not rowcount: psycopg's is -1 here, whatever was inserted.
+    inserted = statement.on_conflict_do_nothing().returning(firings.c.firing_key)
+    return connection.execute(inserted).scalar() is not None

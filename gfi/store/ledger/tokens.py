@@ -1,0 +1,97 @@
+"""API tokens: created, verified, revoked; sign-in links and browser sessions."""
+
+import hashlib
+import secrets
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from gfi.domain.digests import JSON
+from gfi.domain.ids import new_id
+from gfi.store.database import Database, now
+from gfi.store.errors import NotFound, StoreError
+from gfi.store.ledger.jobs import record
+from gfi.store.tables import tokens
+
+SCOPES = ("read", "submit", "admin")
+
+
+@dataclass(frozen=True)
+class Token:
+    """Who calls, and what they may."""
+
+    id: str
+    name: str
+    scopes: tuple[str, ...]
+    limits: JSON
+
+
+def create_token(
+    db: Database,
+    name: str,
+    scopes: Iterable[str],
+    *,
+    expires_in_s: float | None = None,
+    limits: Mapping[str, Any] | None = None,
+    actor: str = "local",
+) -> tuple[str, str]:
+    """(id, the token itself). The token is shown this once: only its SHA-256 is kept."""
+    wanted = tuple(sorted(set(scopes)))
+    if unknown := set(wanted) - set(SCOPES):
+        raise StoreError(f"no scope {sorted(unknown)[0]!r}; there are {', '.join(SCOPES)}")
+    token_id, plain = new_id(), f"gfi_{secrets.token_urlsafe(32)}"
+    with db.begin() as connection:
+        connection.execute(
+            sa.insert(tokens).values(
+                id=token_id,
+                name=name,
+                sha256=_hash(plain),
+                scopes=list(wanted),
+                limits=dict(limits or {}),
+                created_at=now(),
+                expires_at=None if expires_in_s is None else now() + expires_in_s,
+            )
+        )
+        record(connection, actor, "token.created", None, {"id": token_id, "scopes": list(wanted)})
+    return token_id, plain
+
+
+def verify_token(db: Database, plain: str) -> Token | None:
+    """Whose token this is; None when it is unknown, expired or revoked."""
+    valid = sa.and_(
+        tokens.c.sha256 == _hash(plain),
+        tokens.c.revoked_at.is_(None),
+        sa.or_(tokens.c.expires_at.is_(None), tokens.c.expires_at > now()),
+    )
+    with db.read() as connection:
+        found = connection.execute(sa.select(tokens, now().label("now")).where(valid)).one_or_none()
+    if found is None:
+        return None
+    if found.used_at is None or found.now - found.used_at > 60.0:  # not a write per request
+        with db.begin() as connection:
+            connection.execute(sa.update(tokens).where(tokens.c.id == found.id).values(used_at=now()))
+    return Token(found.id, found.name, tuple(found.scopes), found.limits or {})
+
+
+def revoke_token(db: Database, token_id: str, *, actor: str = "local") -> bool:
+    """Make a token worthless from now on. False when it was so already: of two callers who redeem a one-time
+    token, one gets True. NotFound when there is none with this id.
+    """
+    with db.begin() as connection:
+        mine = tokens.c.id == token_id
+        changed = connection.execute(
+            sa.update(tokens).where(mine, tokens.c.revoked_at.is_(None)).values(revoked_at=now())
+        )
+        if changed.rowcount:
+            record(connection, actor, "token.revoked", None, {"id": token_id})
+            return True
+        if connection.execute(sa.select(tokens.c.id).where(mine)).scalar() is None:
+            raise NotFound(f"no token {token_id}; `gfi tokens` lists them")
+        return False
+
+
+def _hash(plain: str) -> str:
+    # Tokens are 256 random bits: there is nothing to guess, so a fast hash is enough.
+    return hashlib.sha256(plain.encode()).hexdigest()

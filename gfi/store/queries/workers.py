@@ -1,0 +1,60 @@
+"""Workers, as their last heartbeats showed them."""
+
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from gfi.domain.digests import JSON
+from gfi.store.database import Database, now
+from gfi.store.queries.fetching import fetch
+from gfi.store.tables import (
+    jobs,
+    shards,
+    workers,
+)
+
+ALIVE_S = 60.0
+
+
+@dataclass(frozen=True)
+class Worker:
+    """A worker as its last heartbeat showed it, `silent_s` seconds ago."""
+
+    id: str
+    host: str | None
+    pid: int | None
+    device: str | None
+    queues: list[str] | None
+    version: str | None
+    state: str | None
+    rate: float | None
+    memory_mib: float | None
+    shard_id: str | None
+    job_id: str | None  # whose shard that is
+    job_name: str | None
+    clock_skew_s: float | None
+    facts: JSON | None
+    started_at: float
+    seen_at: float
+    silent_s: float
+
+    @property
+    def name(self) -> str:
+        """What it calls itself: host and process."""
+        return self.id
+
+    @property
+    def alive(self) -> bool:
+        """Heard of within the last minute."""
+        return self.silent_s < ALIVE_S
+
+
+def list_workers(db: Database) -> list[Worker]:
+    """Workers by name."""
+    silent = (now() - workers.c.seen_at).label("silent_s")
+    query = (
+        sa.select(workers, silent, shards.c.job_id, jobs.c.name.label("job_name"))
+        .outerjoin(shards, shards.c.id == workers.c.shard_id)
+        .outerjoin(jobs, jobs.c.id == shards.c.job_id)
+    )
+    return [Worker(**row) for row in fetch(db, query.order_by(workers.c.id))]
