@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from gfi.datasets.annotations import ClassIndex
 from gfi.datasets.manifest import Entry
 from gfi.domain import interpolation
+from gfi.domain.class_index import ClassIndex
 from gfi.method.engine import Engine, Explanation
 from gfi.method.preprocess import Prepared
 from gfi.metrics.area import area

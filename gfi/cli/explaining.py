@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from gfi.cli.errors import CommandError
-from gfi.datasets.annotations import ClassIndex
 from gfi.datasets.decode import Photograph, decode
 from gfi.datasets.errors import DatasetError
+from gfi.domain.class_index import ClassIndex
 
 
 @dataclass(frozen=True)

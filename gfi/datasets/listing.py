@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from gfi.datasets.annotations import Box, check_text
+from gfi.datasets.annotations.boxes import Box, check_text
 from gfi.datasets.errors import DatasetError
 
 IMAGE_SUFFIXES = (

@@ -30,9 +30,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from gfi.datasets.annotations import Box, ClassIndex
+from gfi.datasets.annotations.boxes import Box
 from gfi.datasets.errors import DatasetError
 from gfi.datasets.listing import Listed, ListingDigest
+from gfi.domain.class_index import ClassIndex
 from gfi.store.errors import one_line
 
 SCHEMA_VERSION = 1

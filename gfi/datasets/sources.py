@@ -28,8 +28,9 @@ from pathlib import Path
 from urllib.parse import parse_qsl
 
 from gfi.datasets.errors import DatasetError
-from gfi.datasets.layouts import ImageNet, Voc, is_imagenet
 from gfi.datasets.layouts.folder import Folder
+from gfi.datasets.layouts.imagenet import ImageNet, is_imagenet
+from gfi.datasets.layouts.voc import Voc
 from gfi.datasets.listing import IMAGE_SUFFIXES, Fetched, Listed, Source, fingerprint, is_image
 from gfi.datasets.media import local
 from gfi.datasets.media.s3 import Objects

@@ -26,7 +26,7 @@ from urllib.parse import quote
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from gfi.datasets.annotations import Box
+from gfi.datasets.annotations.boxes import Box
 from gfi.datasets.errors import DatasetError, Unavailable
 from gfi.datasets.listing import Fetched, Listed, fetched
 from gfi.datasets.media import local

@@ -26,7 +26,7 @@ from itertools import product
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
-from gfi.datasets.annotations import Box
+from gfi.datasets.annotations.boxes import Box
 from gfi.datasets.errors import DatasetError
 from gfi.datasets.listing import MAX_BYTES, Fetched, Listed, fetched, is_image, or_empty
 from gfi.datasets.media import local

@@ -10,9 +10,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from gfi.datasets.annotations import ClassIndex
 from gfi.datasets.sources import open_source
 from gfi.domain import layer_names
+from gfi.domain.class_index import ClassIndex
 from gfi.domain.layer_names import Layers
 from gfi.domain.recipes import recipe
 from gfi.domain.records import JobSpec, Submitted

@@ -7,8 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gfi.datasets.annotations import Box, ClassIndex, parse_xml, read_localisation
+from gfi.datasets.annotations.boxes import Box
+from gfi.datasets.annotations.localisation_csv import read_localisation
+from gfi.datasets.annotations.voc_xml import parse_xml
 from gfi.datasets.errors import DatasetError
+from gfi.domain.class_index import ClassIndex
 
 
 def annotation(*boxes: str, size: str = "<size><width>500</width><height>375</height></size>") -> bytes:

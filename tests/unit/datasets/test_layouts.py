@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gfi.datasets.annotations import Box
+from gfi.datasets.annotations.boxes import Box
 from gfi.datasets.decode import decode
 from gfi.datasets.errors import DatasetError
 from gfi.datasets.sources import open_source

@@ -7,11 +7,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from gfi.datasets import manifest
-from gfi.datasets.annotations import Box, ClassIndex
+from gfi.datasets.annotations.boxes import Box
 from gfi.datasets.errors import DatasetError
 from gfi.datasets.listing import Listed
 from gfi.datasets.manifest import Entry, Manifest
 from gfi.datasets.sources import fingerprint, open_source
+from gfi.domain.class_index import ClassIndex
 
 
 def many(count: int) -> list[Entry]:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gfi.datasets.annotations import Box
+from gfi.datasets.annotations.boxes import Box
 from gfi.datasets.errors import DatasetError
 from gfi.datasets.sources import open_source
 from gfi.store.settings import Settings

@@ -1,0 +1,92 @@
+"""PASCAL VOC (kind `voc`).
+
+    ROOT/JPEGImages/000005.jpg, ROOT/Annotations/000005.xml, ROOT/ImageSets/Main/test.txt
+
+`?split=test` reads the images of that list; without it, all of JPEGImages. The label is the class of the
+objects when all are of one class, else none: the boxes carry their own. Keys are paths below ROOT.
+Annotations are read while listing, one file an image.
+"""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from gfi.datasets.annotations.voc_xml import read_xml
+from gfi.datasets.errors import DatasetError
+from gfi.datasets.listing import Fetched, Listed, fetched, or_empty
+from gfi.datasets.media import local
+
+_SPLIT = re.compile(r"\w[\w-]*")
+_IMAGES = ("ILSVRC/Data/CLS-LOC", "Data/CLS-LOC")
+_WORDNET = re.compile(r"n\d{8}")
+
+
+class Voc:
+    """kind: `voc`. split: a list in ImageSets/Main, None for every image."""
+
+    kind = "voc"
+
+    def __init__(self, roots: local.Roots, split: str | None = None):
+        roots.require_folder()
+        self._roots = roots
+        self._images = roots.base / "JPEGImages"
+        if not self._images.is_dir():
+            raise DatasetError(f"{roots.base} holds no JPEGImages/; the root of a VOC layout does")
+        self._list_file: Path | None = None
+        if split is not None:
+            lists = roots.base / "ImageSets" / "Main"
+            self._list_file = lists / f"{split}.txt"
+            if not _SPLIT.fullmatch(split) or not self._list_file.is_file():
+                known = sorted(path.stem for path in lists.glob("*.txt"))[:20]
+                raise DatasetError(f"no list {split!r} in {lists}; there are {', '.join(known) or 'none'}")
+        self.spec = f"voc:{roots.base}" + (f"?split={split}" if split else "")
+
+    def describe(self) -> str:
+        return f"VOC layout {self.spec.removeprefix('voc:')}"
+
+    def list(self) -> Iterator[Listed]:
+        return or_empty(self._list(), self._images)
+
+    def _list(self) -> Iterator[Listed]:
+        wanted = None if self._list_file is None else self._names()
+        left = set(wanted or ())
+        for key, status in local.walk(self._roots, self._images):
+            name = Path(key).stem
+            if wanted is not None:
+                if name not in wanted:
+                    continue
+                left.discard(name)
+            annotation = self._roots.locate(f"Annotations/{name}.xml")
+            boxes = read_xml(annotation, one_based=True).boxes if annotation.is_file() else ()
+            labels = {box.label for box in boxes}
+            yield Listed(
+                key,
+                status.st_size,
+                local.version_of(status),
+                labels.pop() if len(labels) == 1 else None,
+                boxes,
+            )
+        if left:
+            raise DatasetError(
+                f"{self._list_file} names {len(left)} images that JPEGImages/ lacks, {min(left)} among them"
+            )
+
+    def _names(self) -> set[str]:
+        """The ids of the list, 4,952 of VOC07 test. Of a class list (`cat_test`) those not marked −1."""
+        assert self._list_file is not None
+        names = set()
+        try:
+            with self._list_file.open(encoding="utf-8") as file:
+                for line in file:
+                    words = line.split()
+                    if words and words[-1] != "-1":
+                        names.add(words[0])
+        except (OSError, UnicodeDecodeError) as error:
+            raise DatasetError(f"cannot read {self._list_file}: {error}") from error
+        if not names:
+            raise DatasetError(f"{self._list_file} names no image")
+        return names
+
+    def fetch(self, key: str, version: str | None = None) -> Fetched:
+        data, seen = local.read(self._roots.locate(key))
+        return fetched(data, seen, version)

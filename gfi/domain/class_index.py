@@ -1,0 +1,69 @@
+"""Which class of a model a label means."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+_WORDNET = re.compile(r"(n\d{8})(?:[_\s-].*)?")
+
+
+def _loose(name: str) -> str:
+    return " ".join(re.sub(r"[_\-\s]+", " ", name).casefold().split())
+
+
+@dataclass(frozen=True)
+class ClassIndex:
+    """From what a dataset calls a class to the classifier's index.
+
+    class_names: one a class, synonyms after commas ("tench, Tinca tinca"). wordnet_ids: one a class, or ().
+    """
+
+    class_names: Sequence[str]
+    wordnet_ids: Sequence[str] = ()
+    _wordnet: dict[str, int] = field(init=False, repr=False, compare=False)
+    _exact: dict[str, int | None] = field(init=False, repr=False, compare=False)
+    _tolerant: dict[str, int | None] = field(init=False, repr=False, compare=False)
+
+    @classmethod
+    def of(cls, class_names: Sequence[str], wordnet_ids: Sequence[str], classes: int) -> "ClassIndex":
+        """Of a model; one that came without names has its `classes` by index alone."""
+        return cls(class_names or [str(index) for index in range(classes)], wordnet_ids)
+
+    def __post_init__(self) -> None:
+        exact: dict[str, int | None] = {}
+        tolerant: dict[str, int | None] = {}
+        for index, name in enumerate(self.class_names):
+            for word in {name, *name.split(",")}:
+                for table, key in ((exact, word.strip()), (tolerant, _loose(word))):
+                    if key:
+                        table[key] = index if table.get(key, index) == index else None
+        by_wordnet = {wordnet: index for index, wordnet in enumerate(self.wordnet_ids)}
+        object.__setattr__(self, "_wordnet", by_wordnet)
+        object.__setattr__(self, "_exact", exact)
+        object.__setattr__(self, "_tolerant", tolerant)
+
+    def find(self, label: str | int | None) -> int | None:
+        """The class `label` means; None when it means none, or more than one.
+
+        In this order: a WordNet id ("n01440764", also "n01440764_tench"); a name or synonym as written; the
+        same ignoring case, underscores and hyphens; an index. A name comes before an index so that classes
+        called "1" … "9", "0" are found by name. "crane", bird and machine, is ambiguous: None.
+        """
+        if label is None or isinstance(label, bool):
+            return None
+        if isinstance(label, int):
+            return label if 0 <= label < self.count else None
+        text = label.strip()
+        wordnet = _WORDNET.fullmatch(text)
+        if wordnet and self.wordnet_ids:
+            return self._wordnet.get(wordnet[1])
+        for table, key in ((self._exact, text), (self._tolerant, _loose(text))):
+            if key in table:
+                return table[key]
+        if text.isascii() and text.isdigit() and len(text) < 10:
+            return self.find(int(text))
+        return None
+
+    @property
+    def count(self) -> int:
+        return max(len(self.class_names), len(self.wordnet_ids))
