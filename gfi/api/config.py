@@ -4,18 +4,21 @@ import os
 from collections.abc import Mapping
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import NoDecode, SettingsConfigDict
 
-from gfi.store.errors import StoreError
+from gfi.store.settings import Environment, Explicit, checked
 
 MiB = 2**20
 _Count = Annotated[int, Field(gt=0)]
 
 
-class ApiSettings(BaseModel):
+class ApiSettings(Explicit):
     """A token's own `limits` may only narrow these."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = SettingsConfigDict(
+        frozen=True, env_prefix="GFI_API_", env_ignore_empty=True, populate_by_name=True
+    )
 
     max_body: _Count = MiB
     """Bytes of a request, uploads apart."""
@@ -35,11 +38,11 @@ class ApiSettings(BaseModel):
     secure_cookies: bool = False
     """Set behind TLS: the browser then never sends the session over plain HTTP."""
 
-    webhook_hosts: tuple[str, ...] = ()
+    webhook_hosts: Annotated[tuple[str, ...], NoDecode] = Field((), validation_alias="GFI_WEBHOOK_HOSTS")
     """Hosts that may be told of finished jobs, comma-separated; `*.example.org` takes its subdomains."""
-    webhook_secret: SecretStr | None = None
+    webhook_secret: SecretStr | None = Field(None, validation_alias="GFI_WEBHOOK_SECRET")
     """Key of the HMAC that signs each message; without it there are no webhooks."""
-    webhook_private: bool = False
+    webhook_private: bool = Field(False, validation_alias="GFI_WEBHOOK_PRIVATE")
     """Allow addresses that are not public, and plain http."""
 
     @field_validator("webhook_hosts", mode="before")
@@ -52,16 +55,4 @@ class ApiSettings(BaseModel):
     @classmethod
     def load(cls, environ: Mapping[str, str] | None = None) -> Self:
         """From the environment. StoreError names a variable whose value does not parse."""
-        environ = os.environ if environ is None else environ
-        values: dict[str, Any] = {}
-        for name in cls.model_fields:
-            variable = f"GFI_{name.upper()}" if name.startswith("webhook_") else f"GFI_API_{name.upper()}"
-            if given := environ.get(variable):
-                values[name] = given
-        try:
-            return cls(**values)
-        except ValidationError as error:
-            first = error.errors(include_url=False, include_input=False)[0]
-            name = str(first["loc"][0])
-            prefix = "GFI_" if name.startswith("webhook_") else "GFI_API_"
-            raise StoreError(f"{prefix}{name.upper()}: {first['msg']}") from None
+        return checked(cls, Environment(cls, os.environ if environ is None else environ)())

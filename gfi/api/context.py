@@ -11,7 +11,7 @@ from gfi.api.drawing import Pictures
 from gfi.datasets.sources import Source, open_source
 from gfi.store.database import Database
 from gfi.store.objects import Bucket
-from gfi.store.part_cache import Shelf
+from gfi.store.part_cache import PartCache
 from gfi.store.settings import Settings
 
 if TYPE_CHECKING:
@@ -48,9 +48,9 @@ class Context:
         return Bucket.from_settings(self.settings)
 
     @cached_property
-    def shelf(self) -> Shelf:
+    def part_cache(self) -> PartCache:
         """Parts read lately."""
-        return Shelf(self.database, self.bucket)
+        return PartCache(self.database, self.bucket)
 
     @cached_property
     def pictures(self) -> Pictures:

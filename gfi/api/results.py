@@ -227,7 +227,7 @@ def _list(values: Any) -> list[Any] | None:
 def _stored(here: Context, found: JSON) -> tuple[Part | None, PartRow | None]:
     if found["part_id"] is None or found["part_row"] is None:
         return None, None
-    part = here.shelf.part(found["part_id"])
+    part = here.part_cache.part(found["part_id"])
     return part, part.row(found["part_row"])
 
 
@@ -244,7 +244,7 @@ class _Explained:
     @property
     def masked(self) -> tuple[PartRow, drawing.Mask]:
         """The part's row and the mask at the network's input size."""
-        stored, mask = self._here.shelf.explanation(self.found)
+        stored, mask = self._here.part_cache.explanation(self.found)
         if stored is None or mask is None:
             raise Refused(
                 404,

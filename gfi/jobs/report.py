@@ -21,7 +21,7 @@ from gfi.store import queries
 from gfi.store.database import Database
 from gfi.store.errors import NotFound, StoreError
 from gfi.store.objects import Bucket
-from gfi.store.part_cache import Shelf
+from gfi.store.part_cache import PartCache
 from gfi.store.settings import Settings
 
 FIRST_CLASS = queries.Filters(target_rank=0)
@@ -96,7 +96,7 @@ def _cards(
         source = open_source(job.config["dataset"]["spec"], settings)
     except DatasetError:
         source = None
-    shelf = Shelf(database, bucket)
+    part_cache = PartCache(database, bucket)
     for row in queries.iterate_results(database, job.id, filters=FIRST_CLASS, limit=limit):
         named = _measured(row)
         for field in ("target", "prediction"):
@@ -112,7 +112,7 @@ def _cards(
                 photo = None
         mask, box = None, None
         try:
-            stored, mask = shelf.explanation(row)
+            stored, mask = part_cache.explanation(row)
         except NotFound:
             named["error"] = "the part with this mask is no longer in the bucket"
         else:

@@ -1,14 +1,11 @@
-"""The bucket: manifests, parts, pictures. One client per process, explicit retries, errors in one line.
+"""The bucket: manifests, parts, pictures.
 
     bucket = Bucket.from_settings(settings)
     sha = bucket.put("jobs/x/job.json", data, content_type="application/json")
 
-Standard retries (8 attempts with back-off) ride out throttling and resets; what is left after them is raised
-as `Transient` when waiting may help, as `StoreError` when it will not. `If-None-Match: *` makes a put that
-never overwrites: 412 means that the object exists, 409 that someone is writing it now and one tries again.
-
-S3 refuses requests signed fifteen minutes or more off its own clock, and botocore does not correct for that:
-such an error names the clock.
+What is left after the client's own retries is raised as `Transient` when waiting may help, as `StoreError` when it
+will not. `If-None-Match: *` makes a put that never overwrites: 412 means that the object exists, 409 that someone
+is writing it now and that one tries again.
 """
 
 import base64
@@ -20,48 +17,20 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
-import boto3
-from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, ParamValidationError
+from botocore.exceptions import BotoCoreError, ClientError
 
-from gfi.store.errors import NotFound, StoreError, Transient, one_line
+from gfi.store.errors import NotFound, StoreError, Transient
+from gfi.store.s3_client import ABSENT, PRECONDITION, error_code, explain, results_client
 from gfi.store.settings import Settings
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-POOL = 32
 _DELETE_AT_ONCE = 1000  # the most S3 takes in one request
 _CONFLICTS = 5
 
-_ABSENT = {"NoSuchKey", "404", "NotFound"}
-_CLOCK = {"RequestTimeTooSkewed", "RequestExpired"}
-_EXISTS = {"PreconditionFailed", "412"}
 _BUSY = {"ConditionalRequestConflict", "409"}
 _UNCONDITIONAL = {"NotImplemented"}  # a store that does not know If-None-Match
-_TRANSIENT = {
-    "InternalError",
-    "OperationAborted",
-    "RequestTimeout",
-    "ServiceUnavailable",
-    "SlowDown",
-    "Throttling",
-    "ThrottlingException",
-    "TooManyRequests",
-    # A body damaged on the way: sent again, it arrives whole.
-    "BadDigest",
-    "XAmzContentChecksumMismatch",
-    "XAmzContentSHA256Mismatch",
-    "IncompleteBody",
-}
-_ADVICE = {
-    "NoSuchBucket": "there is no such bucket; create it or set GFI_S3_BUCKET",
-    "AccessDenied": "access denied; see GFI_S3_ACCESS_KEY and GFI_S3_SECRET_KEY",
-    "403": "access denied; see GFI_S3_ACCESS_KEY and GFI_S3_SECRET_KEY",
-    "InvalidAccessKeyId": "the access key is unknown; see GFI_S3_ACCESS_KEY",
-    "SignatureDoesNotMatch": "the secret key is wrong; see GFI_S3_SECRET_KEY",
-    "InvalidBucketName": "that is not the name of a bucket; see GFI_S3_BUCKET",
-}
 
 
 class Exists(StoreError):
@@ -92,23 +61,7 @@ class Bucket:
         """The bucket results go to. Connects on first use."""
         settings.require_stack()
         assert settings.s3_bucket is not None
-        secret = settings.s3_secret_key
-        client = boto3.session.Session().client(
-            "s3",
-            endpoint_url=settings.s3_endpoint,
-            region_name=settings.s3_region,
-            aws_access_key_id=settings.s3_access_key,
-            aws_secret_access_key=secret.get_secret_value() if secret else None,
-            config=Config(
-                connect_timeout=5,
-                read_timeout=60,
-                max_pool_connections=POOL,
-                retries={"mode": "standard", "total_max_attempts": 8},
-                s3={"addressing_style": settings.s3_addressing},
-                request_checksum_calculation=settings.s3_checksums,
-                response_checksum_validation=settings.s3_checksums,
-            ),
-        )
+        client = results_client(settings)
         place = f"{settings.s3_endpoint or 's3:/'}/{settings.s3_bucket}"
         return cls(client, settings.s3_bucket, place, checksums=settings.s3_checksums == "when_supported")
 
@@ -118,14 +71,14 @@ class Bucket:
             self.client.head_bucket(Bucket=self.name)
             return
         except ClientError as error:
-            if _code(error) not in _ABSENT | {"NoSuchBucket"}:
+            if error_code(error) not in ABSENT | {"NoSuchBucket"}:
                 self._fail(error, "")
         except BotoCoreError as error:
             self._fail(error, "")
         try:
             self.client.create_bucket(Bucket=self.name)
         except (ClientError, BotoCoreError) as error:
-            if _code(error) not in {"BucketAlreadyOwnedByYou", "BucketAlreadyExists"}:
+            if error_code(error) not in {"BucketAlreadyOwnedByYou", "BucketAlreadyExists"}:
                 self._fail(error, "")
 
     def put(
@@ -159,15 +112,15 @@ class Bucket:
                     )
                 return digest.hex()
             except (ClientError, BotoCoreError) as error:
-                if _code(error) in _BUSY and attempt < _CONFLICTS - 1:
+                if error_code(error) in _BUSY and attempt < _CONFLICTS - 1:
                     time.sleep(0.1 * 2**attempt)
                     continue
-                unconditional = if_none_match and _code(error) in _UNCONDITIONAL
+                unconditional = if_none_match and error_code(error) in _UNCONDITIONAL
                 if unconditional and self.head(key) is None:
                     return self.put(
                         key, data, content_type
                     )  # nothing then guards against another's at this moment
-                if unconditional or _code(error) in _EXISTS:
+                if unconditional or error_code(error) in PRECONDITION:
                     raise Exists(f"{self.place}/{key} exists already") from None
                 self._fail(error, key)
         raise AssertionError("unreachable")
@@ -198,7 +151,7 @@ class Bucket:
         try:
             found = self.client.head_object(Bucket=self.name, Key=key)
         except (ClientError, BotoCoreError) as error:
-            if _code(error) in _ABSENT:
+            if error_code(error) in ABSENT:
                 return None
             self._fail(error, key)
         return Object(key, found["ContentLength"], found["LastModified"].timestamp(), found["ETag"])
@@ -252,34 +205,12 @@ class Bucket:
 
     def _fail(self, error: ClientError | BotoCoreError, key: str) -> NoReturn:
         where = f"{self.place}/{key}" if key else self.place
-        if isinstance(error, ClientError):
-            code = _code(error)
-            status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-            if code in _CLOCK:
-                raise StoreError(
-                    f"{self.place} refuses this machine's clock (S3 allows 15 minutes); "
-                    "set the time right: gfi doctor shows by how much it is off"
-                ) from None
-            if code in _ADVICE:
-                raise StoreError(f"{where}: {_ADVICE[code]}") from None
-            if code in _ABSENT:
-                raise NotFound(f"{where}: there is no such object") from None
-            message = f"{where}: {error.response.get('Error', {}).get('Message') or code}"
-            if code in _TRANSIENT or status >= 500 or status == 429:
-                raise Transient(message) from None
-            raise StoreError(message) from None
-        if isinstance(error, NoCredentialsError):
-            raise StoreError(f"{self.place}: no credentials; set GFI_S3_ACCESS_KEY and GFI_S3_SECRET_KEY")
-        if isinstance(error, ParamValidationError):
-            raise StoreError(f"{where}: {one_line(error)}") from None
-        raise Transient(f"{where} is not answering: {one_line(error)}") from None
+        failure = explain(error, "GFI_S3")
+        kinds = {"absent": NotFound, "final": StoreError, "transient": Transient, "clock": StoreError}
+        raise kinds[failure.kind](f"{where}: {failure.message}") from None
 
 
 list_ = list  # `Bucket.list` shadows the name inside the class
-
-
-def _code(error: Exception) -> str:
-    return str(error.response.get("Error", {}).get("Code", "")) if isinstance(error, ClientError) else ""
 
 
 def _sha256(data: bytes | Path) -> bytes:

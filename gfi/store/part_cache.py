@@ -1,15 +1,15 @@
-"""Masks of results: from the ledger's row to the part in the bucket to the grid, a few parts kept at hand.
+"""Masks of results: from the ledger's row to the part in the bucket to the grid, with the last few parts kept.
 
-shelf = Shelf(database, bucket)
-row, mask = shelf.explanation(result)      # mask (H, W) float32 at the network's input size
+cache = PartCache(database, bucket)
+row, mask = cache.explanation(result)      # mask (H, W) float32 at the network's input size
 """
 
 import threading
-from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from cachetools import LRUCache, cachedmethod
 from numpy.typing import NDArray
 
 from gfi.store import parts, queries
@@ -20,28 +20,23 @@ from gfi.store.parts import Part, PartRow
 KEPT = 16  # parts; one holds a shard's masks, some tens of kilobytes
 
 
-class Shelf:
-    """Parts read lately. Thread-safe."""
+class PartCache:
+    """The parts read last. Thread-safe."""
 
     def __init__(self, database: Database, bucket: Bucket) -> None:
         self._database = database
         self._bucket = bucket
-        self._parts: OrderedDict[str, Part] = OrderedDict()
+        self._parts: LRUCache[str, Part] = LRUCache(KEPT)
         self._lock = threading.Lock()
 
+    @cachedmethod(lambda self: self._parts, key=lambda self, part_id: part_id, lock=lambda self: self._lock)
     def part(self, part_id: str) -> Part:
-        """A part by id, verified. NotFound when ledger or bucket do not have it, StoreError when it is damaged."""
-        with self._lock:
-            if part_id in self._parts:
-                self._parts.move_to_end(part_id)
-                return self._parts[part_id]
+        """A part by id, verified.
+
+        Raises NotFound when ledger or bucket do not have it, StoreError when it is damaged.
+        """
         record = queries.part_of(self._database, part_id)
-        part = parts.read(self._bucket.get(record.key), record.sha256)
-        with self._lock:
-            self._parts[part_id] = part
-            while len(self._parts) > KEPT:
-                self._parts.popitem(last=False)
-        return part
+        return parts.read(self._bucket.get(record.key), record.sha256)
 
     def explanation(self, result: Mapping[str, Any]) -> tuple[PartRow | None, NDArray[np.float32] | None]:
         """The part row of a result and its mask (H, W); (None, None) for a result without a part."""

@@ -12,21 +12,45 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
 from gfi.store.errors import StoreError
 
 STACK_FILE = "stack.json"
+Checked = TypeVar("Checked", bound=BaseSettings)
 _Positive = Annotated[float, Field(gt=0)]
 _Count = Annotated[int, Field(gt=0)]
 
 
-class Settings(BaseModel):
-    """Everything the rooms need to know about this installation. Durations are seconds."""
+class Explicit(BaseSettings):
+    """Settings that read nothing by themselves: `Settings(…)` takes what it is given, `load` reads the environment."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Only what is passed in."""
+        return (init_settings,)
+
+
+class Settings(Explicit):
+    """Everything the processes need to know about this installation. Durations are seconds."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="forbid", env_prefix="GFI_", env_ignore_empty=True)
 
     home: Path = Path(".gfi")
     """State of the embedded stack: data, logs, `stack.json`."""
@@ -46,21 +70,21 @@ class Settings(BaseModel):
     """Many S3 stores refuse the checksums newer SDKs send by default: `when_required` is for those."""
 
     dataset_s3_endpoint: str | None = None
-    """Reading data sets may use another store and other credentials than writing results; None: the same."""
+    """Reading datasets may use another store and other credentials than writing results; None: the same."""
     dataset_s3_region: str | None = None
     dataset_s3_access_key: str | None = Field(default=None, repr=False)
     dataset_s3_secret_key: SecretStr | None = None
-    dataset_roots: tuple[Path, ...] = ()
-    """Directories data sets may be read from; empty: anywhere (a single user's own machine)."""
-    dataset_buckets: tuple[str, ...] = ()
-    """Buckets data sets may be read from; empty: any the credentials allow."""
+    dataset_roots: Annotated[tuple[Path, ...], NoDecode] = ()
+    """Directories datasets may be read from; empty: anywhere (a single user's own machine)."""
+    dataset_buckets: Annotated[tuple[str, ...], NoDecode] = ()
+    """Buckets datasets may be read from; empty: any the credentials allow."""
 
     models_dir: Path | None = None
     """Registered models, one TOML file each; None: `home`/models."""
 
     lease_s: _Positive = 90.0
     """How long a shard stays with a worker that says nothing."""
-    poll_s: _Positive = 1.0
+    poll_s: _Positive = 0.5
     """Pause between two ticks of the scheduler."""
     stall_s: _Positive = 120.0
     """How long the engine may make no step before its worker gives up and exits."""
@@ -91,18 +115,10 @@ class Settings(BaseModel):
 
         An unreadable file or a value that does not parse raises StoreError naming the variable.
         """
-        environ = os.environ if environ is None else environ
-        home = Path(environ.get("GFI_HOME") or ".gfi")
-        values: dict[str, Any] = {k: v for k, v in _read_stack(home).items() if k in cls.model_fields}
-        for name in cls.model_fields:
-            if given := environ.get(f"GFI_{name.upper()}"):
-                values[name] = given
-        values["home"] = home
-        try:
-            return cls(**values)
-        except ValidationError as error:
-            first = error.errors(include_url=False, include_input=False)[0]
-            raise StoreError(f"GFI_{str(first['loc'][0]).upper()}: {first['msg']}") from None
+        given = Environment(cls, os.environ if environ is None else environ)()
+        home = Path(given.get("home", ".gfi"))
+        stack = {name: value for name, value in _read_stack(home).items() if name in cls.model_fields}
+        return checked(cls, stack | given | {"home": home})
 
     def require_stack(self) -> Self:
         """Self, when database, Redis and bucket are all known; StoreError with advice otherwise."""
@@ -149,6 +165,31 @@ class Settings(BaseModel):
         for name in ("s3_access_key", "dataset_s3_access_key"):
             values[name] = values[name] and "***"
         return values
+
+
+class Environment(EnvSettingsSource):
+    """The variables of a given environment; empty ones count as absent."""
+
+    def __init__(self, settings_cls: type[BaseSettings], environ: Mapping[str, str]) -> None:
+        self._environ = environ
+        super().__init__(settings_cls, env_ignore_empty=True)
+
+    def _load_env_vars(self) -> Mapping[str, str | None]:
+        return {name.lower(): value for name, value in self._environ.items() if value}
+
+
+def checked(cls: type[Checked], values: Mapping[str, Any]) -> Checked:
+    """The settings with these values. StoreError names the variable of one that does not parse."""
+    try:
+        return cls(**values)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        name = str(first["loc"][0])
+        prefix = str(cls.model_config.get("env_prefix", ""))
+        variable = (
+            f"{prefix}{name}".upper() if name in cls.model_fields else name
+        )  # an alias is a variable's name
+        raise StoreError(f"{variable}: {first['msg']}") from None
 
 
 def _read_stack(home: Path) -> dict[str, Any]:

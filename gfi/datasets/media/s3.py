@@ -8,35 +8,15 @@ The store and its credentials are `dataset_s3_*` of the settings, where these ar
 streams in pages of 1,000 in the store's order (UTF-8 bytes; the same as ours); it holds one page.
 """
 
-import functools
 from collections.abc import Iterator
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
-import boto3
-from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, ParamValidationError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from gfi.datasets.errors import DatasetError, Unavailable
 from gfi.datasets.listing import MAX_BYTES, Fetched, Listed, fetched, is_image, or_empty
+from gfi.store.s3_client import PRECONDITION, datasets_client, error_code, explain
 from gfi.store.settings import Settings
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
-
-# Trying again does not help, and the image or the request is to blame.
-_FINAL = {
-    "NoSuchBucket": "there is no such bucket",
-    "NoSuchKey": "there is no such object",
-    "404": "there is no such object",
-    "AccessDenied": "access denied; see GFI_DATASET_S3_ACCESS_KEY and GFI_DATASET_S3_SECRET_KEY",
-    "403": "access denied; see GFI_DATASET_S3_ACCESS_KEY and GFI_DATASET_S3_SECRET_KEY",
-    "InvalidAccessKeyId": "the access key is unknown; see GFI_DATASET_S3_ACCESS_KEY",
-    "SignatureDoesNotMatch": "the secret key is wrong; see GFI_DATASET_S3_SECRET_KEY",
-    "InvalidBucketName": "that is not the name of a bucket",
-    "InvalidObjectState": "the object is archived; restore it first",
-    "PermanentRedirect": "the bucket is in another region; see GFI_DATASET_S3_REGION",
-}
-_CHANGED = {"PreconditionFailed", "412"}
 
 
 class Reader:
@@ -48,16 +28,8 @@ class Reader:
             raise DatasetError(
                 f"s3://{name} is not among the dataset buckets ({allowed}); see GFI_DATASET_BUCKETS"
             )
-        secret = settings.dataset_s3_secret_key or settings.s3_secret_key
         self.name = name
-        self._client = _client(
-            settings.dataset_s3_endpoint or settings.s3_endpoint,
-            settings.dataset_s3_region or settings.s3_region,
-            settings.dataset_s3_access_key or settings.s3_access_key,
-            secret.get_secret_value() if secret else None,
-            settings.s3_addressing,
-            settings.s3_checksums,
-        )
+        self._client = datasets_client(settings)
 
     def pages(self, prefix: str, **more: Any) -> Iterator[Any]:
         """Pages of ListObjectsV2."""
@@ -83,7 +55,7 @@ class Reader:
                 data = answer["Body"].read()
                 return fetched(data, answer["ETag"].strip('"'), version)
             except ClientError as error:
-                if condition and error.response["Error"]["Code"] in _CHANGED:
+                if condition and error_code(error) in PRECONDITION:
                     condition = {}
                     continue
                 raise self._failure(error, key) from error
@@ -101,50 +73,12 @@ class Reader:
         except (ClientError, BotoCoreError) as error:
             raise self._failure(error, key) from error
 
-    def _failure(self, error: Exception, key: str) -> DatasetError:
+    def _failure(self, error: ClientError | BotoCoreError, key: str) -> DatasetError:
+        failure = explain(error, "GFI_DATASET_S3")
         place = f"s3://{self.name}/{key}"
-        if isinstance(error, ClientError):
-            code = str(error.response.get("Error", {}).get("Code", ""))
-            status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-            if code in _FINAL:
-                return DatasetError(f"cannot read {place}: {_FINAL[code]}")
-            if code == "RequestTimeTooSkewed":
-                return Unavailable(f"cannot read {place}: this machine's clock is wrong")
-            if (
-                400 <= status < 500
-                and status not in (408, 409, 429)
-                and code not in ("RequestTimeout", "SlowDown")
-            ):
-                return DatasetError(f"cannot read {place}: {code or status}")
-            return Unavailable(f"cannot read {place} now: {code or status}")
-        if isinstance(error, NoCredentialsError):
-            return DatasetError(f"no credentials for {place}; set GFI_DATASET_S3_ACCESS_KEY and …_SECRET_KEY")
-        if isinstance(error, ParamValidationError):
-            return DatasetError(f"{place} is not a place in S3: {' '.join(str(error).split())}")
-        return Unavailable(f"cannot read {place} now: {' '.join(str(error).split())}")
-
-
-# Creating a client takes 0.1 s and is not thread-safe; using one is.
-@functools.lru_cache(maxsize=8)
-def _client(
-    endpoint: str | None, region: str, access: str | None, secret: str | None, addressing: Any, checksums: Any
-) -> "S3Client":
-    return boto3.session.Session().client(
-        "s3",
-        endpoint_url=endpoint,
-        region_name=region,
-        aws_access_key_id=access,
-        aws_secret_access_key=secret,
-        config=Config(
-            connect_timeout=5,
-            read_timeout=60,
-            max_pool_connections=32,
-            retries={"mode": "standard", "max_attempts": 4},
-            s3={"addressing_style": addressing},
-            request_checksum_calculation=checksums,
-            response_checksum_validation=checksums,
-        ),
-    )
+        if failure.kind in ("transient", "clock"):
+            return Unavailable(f"cannot read {place} now: {failure.message}")
+        return DatasetError(f"cannot read {place}: {failure.message}")
 
 
 def split(place: str) -> tuple[str, str]:

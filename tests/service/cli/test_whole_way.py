@@ -23,7 +23,7 @@ from gfi.domain.recipes import recipe
 from gfi.method.classifiers import load
 from gfi.store.database import Database
 from gfi.store.objects import Bucket
-from gfi.store.part_cache import Shelf
+from gfi.store.part_cache import PartCache
 from gfi.store.queries import get_job
 from gfi.store.settings import Settings
 from tests.service.cli.conftest import SHORT, Gfi, gfi_in
@@ -73,7 +73,7 @@ def test_a_mask_is_bit_equal_alone_and_through_the_service_in_any_shard(
         "submit", "--dataset", photographs, "--preset", preset, *SHORT, "--batch", "2", "--wait", timeout=300
     )
     database, bucket = opened(stack)
-    shelf = Shelf(database, bucket)
+    part_cache = PartCache(database, bucket)
     # Prefixes are committed batch by batch, so these five images lie in several shards.
     results = [row for row in stack.results(job["id"]) if row["status"] == "ok"]
     assert len({row["shard_id"] for row in (results[0], results[-1])}) == 2
@@ -87,7 +87,7 @@ def test_a_mask_is_bit_equal_alone_and_through_the_service_in_any_shard(
         prepared = classifier.prepare(decoded.rgb, short, decoded.scale)
         fill = None if prepared.fill is None else prepared.fill[None]
         alone = explainer.attribute(prepared.image[None], target=row["target"], baselines=fill)[0, 0].numpy()
-        _, mask = shelf.explanation(row)
+        _, mask = part_cache.explanation(row)
         assert np.array_equal(mask, alone)
 
 

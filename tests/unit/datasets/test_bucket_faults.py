@@ -8,8 +8,8 @@ import pytest
 from pydantic import SecretStr
 
 from gfi.datasets.errors import DatasetError, Unavailable
-from gfi.datasets.media import s3
 from gfi.datasets.media.s3 import Objects
+from gfi.store import s3_client
 from gfi.store.errors import Transient
 from gfi.store.settings import Settings
 
@@ -19,7 +19,7 @@ def answering(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Objects
     """answering(status, body, length) is a source on a server that always answers so; .asked counts."""
     servers = []
     monkeypatch.setattr("time.sleep", lambda seconds: None)  # botocore's back-off
-    s3._client.cache_clear()
+    s3_client._client.cache_clear()
 
     def start(status: int, body: bytes = b"", length: int | None = None, **headers: str) -> Objects:
         class Answer(BaseHTTPRequestHandler):
@@ -56,7 +56,7 @@ def answering(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Objects
     for server in servers:
         server.shutdown()
         server.server_close()
-    s3._client.cache_clear()
+    s3_client._client.cache_clear()
 
 
 def error_xml(code: str) -> bytes:

@@ -1,0 +1,146 @@
+"""The one S3 client: how it is made, and what its errors mean.
+
+Results are written to one place (`s3_*` of the settings); datasets are read from the same, or from another with
+credentials of its own (`dataset_s3_*`). Standard retries with back-off ride out throttling and resets; `explain`
+says of what is left whether waiting may help.
+
+S3 refuses requests signed fifteen minutes or more off its own clock, and botocore does not correct for that: such
+an error names the clock.
+"""
+
+import functools
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, ParamValidationError
+
+from gfi.store.errors import one_line
+from gfi.store.settings import Settings
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+POOL = 32
+ATTEMPTS = 8
+
+ABSENT = frozenset({"NoSuchKey", "404", "NotFound"})
+CLOCK = frozenset({"RequestTimeTooSkewed", "RequestExpired"})
+PRECONDITION = frozenset({"PreconditionFailed", "412"})
+"""`If-None-Match: *`: the object exists. `If-Match`: it is another version."""
+_TRANSIENT = frozenset(
+    {
+        "InternalError",
+        "OperationAborted",
+        "RequestTimeout",
+        "ServiceUnavailable",
+        "SlowDown",
+        "Throttling",
+        "ThrottlingException",
+        "TooManyRequests",
+        # A body damaged on the way: sent again, it arrives whole.
+        "BadDigest",
+        "XAmzContentChecksumMismatch",
+        "XAmzContentSHA256Mismatch",
+        "IncompleteBody",
+    }
+)
+_ADVICE = {
+    "NoSuchBucket": "there is no such bucket; create it or set {prefix}_BUCKET",
+    "AccessDenied": "access denied; see {prefix}_ACCESS_KEY and {prefix}_SECRET_KEY",
+    "403": "access denied; see {prefix}_ACCESS_KEY and {prefix}_SECRET_KEY",
+    "InvalidAccessKeyId": "the access key is unknown; see {prefix}_ACCESS_KEY",
+    "SignatureDoesNotMatch": "the secret key is wrong; see {prefix}_SECRET_KEY",
+    "InvalidBucketName": "that is not the name of a bucket; see {prefix}_BUCKET",
+    "InvalidObjectState": "the object is archived; restore it first",
+    "PermanentRedirect": "the bucket is in another region; see {prefix}_REGION",
+}
+
+
+def results_client(settings: Settings) -> "S3Client":
+    """The client that writes results. Connects on first use."""
+    return _client(
+        settings.s3_endpoint,
+        settings.s3_region,
+        settings.s3_access_key,
+        settings.s3_secret_key.get_secret_value() if settings.s3_secret_key else None,
+        settings.s3_addressing,
+        settings.s3_checksums,
+    )
+
+
+def datasets_client(settings: Settings) -> "S3Client":
+    """The client that reads datasets: the settings `dataset_s3_*`, where they are not set `s3_*`."""
+    secret = settings.dataset_s3_secret_key or settings.s3_secret_key
+    return _client(
+        settings.dataset_s3_endpoint or settings.s3_endpoint,
+        settings.dataset_s3_region or settings.s3_region,
+        settings.dataset_s3_access_key or settings.s3_access_key,
+        secret.get_secret_value() if secret else None,
+        settings.s3_addressing,
+        settings.s3_checksums,
+    )
+
+
+# Creating a client takes 0.1 s and is not thread-safe; using one is.
+@functools.lru_cache(maxsize=8)
+def _client(
+    endpoint: str | None, region: str, access: str | None, secret: str | None, addressing: Any, checksums: Any
+) -> "S3Client":
+    return boto3.session.Session().client(
+        "s3",
+        endpoint_url=endpoint,
+        region_name=region,
+        aws_access_key_id=access,
+        aws_secret_access_key=secret,
+        config=Config(
+            connect_timeout=5,
+            read_timeout=60,
+            max_pool_connections=POOL,
+            retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
+            s3={"addressing_style": addressing},
+            request_checksum_calculation=checksums,
+            response_checksum_validation=checksums,
+        ),
+    )
+
+
+def error_code(error: Exception) -> str:
+    """The store's code of an error, or an empty string."""
+    return str(error.response.get("Error", {}).get("Code", "")) if isinstance(error, ClientError) else ""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """kind: `absent`, there is no such object; `final`, trying again does not help; `transient`, it may; `clock`, this
+    machine alone is refused.
+    """
+
+    kind: Literal["absent", "final", "transient", "clock"]
+    message: str
+
+
+def explain(error: ClientError | BotoCoreError, prefix: str) -> Failure:
+    """What went wrong, for a person. prefix: of the variables to look at, `GFI_S3` or `GFI_DATASET_S3`."""
+    if isinstance(error, ClientError):
+        code = error_code(error)
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        if code in CLOCK:
+            clock = "the store refuses this machine's clock (S3 allows 15 minutes); set the time right: gfi doctor"
+            return Failure("clock", f"{clock} shows by how much it is off")
+        if code in _ADVICE:
+            return Failure("final", _ADVICE[code].format(prefix=prefix))
+        if code in ABSENT:
+            return Failure("absent", "there is no such object")
+        # What a store answers is a stranger's text: one line of it is enough.
+        message = " ".join(str(error.response.get("Error", {}).get("Message") or code or status).split())[
+            :300
+        ]
+        again = code in _TRANSIENT or status >= 500 or status in (408, 409, 429)
+        return Failure("transient" if again else "final", message)
+    if isinstance(error, NoCredentialsError):
+        return Failure("final", f"no credentials; set {prefix}_ACCESS_KEY and {prefix}_SECRET_KEY")
+    if isinstance(error, ParamValidationError):
+        return Failure("final", one_line(error))
+    return Failure("transient", f"the store is not answering: {one_line(error)}")
