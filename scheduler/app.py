@@ -6,8 +6,6 @@ It needs no torch and no GPU, so it runs beside the scheduler on a small machine
 the same.
 """
 
-import os
-import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -19,12 +17,14 @@ import structlog
 from celery import shared_task
 from celery.signals import worker_ready, worker_shutting_down
 
+from gfi import __version__
 from gfi.domain.queues import CONTROL
 from gfi.domain.records import ControlClaim
 from gfi.store import ledger
 from gfi.store.broker import make_celery
 from gfi.store.database import Database
 from gfi.store.errors import StoreError
+from gfi.store.heartbeat import start_heartbeat, worker_name
 from gfi.store.logs import configure_logs
 from gfi.store.objects import Bucket
 from gfi.store.settings import Settings
@@ -36,7 +36,6 @@ settings = Settings.load().require_stack()
 app = make_celery(settings, "gfi-control")
 configure_logs()
 _shutdown = threading.Event()
-NAME = f"{socket.gethostname()}:{os.getpid()}"
 
 
 @cache
@@ -46,7 +45,14 @@ def _services() -> Services:
 
 @worker_ready.connect
 def _ready(**_: Any) -> None:
-    log.info("control worker ready", worker=NAME)
+    log.info("control worker ready", worker=worker_name())
+    start_heartbeat(
+        _services().database,
+        device=None,
+        queues=app.amqp.queues.consume_from,
+        version=__version__,
+        shutdown=_shutdown,
+    )
 
 
 @worker_shutting_down.connect
@@ -91,7 +97,7 @@ def run_control(task_id: str | None = None) -> str:
         return "stopping"
     here = _services()
     try:
-        claim = ledger.claim_control(here.database, NAME, settings.lease_s, prefer=task_id)
+        claim = ledger.claim_control(here.database, worker_name(), settings.lease_s, prefer=task_id)
     except StoreError as error:
         log.warning("no claim", reason=str(error))
         return "no claim"

@@ -74,6 +74,8 @@ class Scheduler:
             return  # parts are counted for one, which takes a moment once there are a million
         self._chores_after = time.monotonic() + CHORES_PAUSE_S
         ledger.request_lists(self._database)
+        if self._settings.sweep_every_s:
+            ledger.request_regular_sweep(self._database, self._settings.sweep_every_s)
         ledger.forget_workers(self._database, FORGET_WORKERS_S)
 
     def _dispatch(self) -> None:

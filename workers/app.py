@@ -11,20 +11,15 @@ Python. The thread pool keeps the process answering while the optimiser runs, an
 """
 
 import os
-import socket
-import threading
-import time
 from functools import cache
 from typing import Any
 
-import psutil
 import structlog
 from celery.signals import worker_ready, worker_shutting_down
 
 from gfi import __version__
-from gfi.store import ledger
 from gfi.store.broker import make_celery
-from gfi.store.errors import StoreError
+from gfi.store.heartbeat import start_heartbeat
 from gfi.store.logs import configure_logs
 from gfi.store.settings import Settings
 from workers.services import Services
@@ -32,8 +27,6 @@ from workers.services import Services
 log = structlog.get_logger(__name__)
 configure_logs()
 app = make_celery(Settings.load().require_stack(), "gfi-workers", include=["workers.tasks"])
-
-HEARTBEAT_S = 10.0
 
 
 @cache
@@ -50,9 +43,16 @@ def services() -> Services:
 
 @worker_ready.connect
 def _ready(**_: Any) -> None:
-    here = services()
-    log.info("worker ready", worker=here.name, device=here.device, version=__version__)
-    threading.Thread(target=_report, name="heartbeat", daemon=True).start()
+    own = services()
+    log.info("worker ready", worker=own.name, device=own.device, version=__version__)
+    start_heartbeat(
+        own.database,
+        device=own.device_kind,
+        queues=app.amqp.queues.consume_from,
+        version=__version__,
+        shutdown=own.shutdown,
+        doing=lambda: {"shard_id": own.shard_id, "rate": own.rate.per_second()},
+    )
 
 
 @worker_shutting_down.connect
@@ -60,33 +60,3 @@ def _shutting_down(sig: str = "", **_: Any) -> None:
     """SIGTERM: the running shard ends at its next step and commits what is finished."""
     log.info("worker stopping", signal=sig)
     services().shutdown.set()
-
-
-def _doing() -> dict[str, Any]:
-    here = services()
-    return {
-        "memory_mib": psutil.Process().memory_info().rss / 2**20,
-        "shard_id": here.shard_id,
-        "rate": here.rate.per_second(),
-        "clock_skew_s": time.time() - here.database.now(),
-    }
-
-
-def _report() -> None:
-    """Say every few seconds that this worker lives and what it does; people look at it, nothing relies on it."""
-    here = services()
-    facts = {
-        "id": here.name,
-        "host": socket.gethostname(),
-        "pid": os.getpid(),
-        "device": here.device_kind,
-        "queues": sorted(app.amqp.queues.consume_from),
-        "version": __version__,
-        "state": "up",
-    }
-    while not here.shutdown.is_set():
-        try:
-            ledger.heartbeat(here.database, facts | _doing())
-        except StoreError as error:
-            log.debug("no heartbeat", reason=str(error))
-        here.shutdown.wait(HEARTBEAT_S)

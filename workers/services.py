@@ -1,8 +1,6 @@
 """What every task of a worker process shares: settings, database, bucket, datasets, manifests, loaded networks."""
 
 import hashlib
-import os
-import socket
 import tempfile
 import threading
 from collections import OrderedDict
@@ -15,6 +13,7 @@ from gfi.datasets.manifest import Manifest
 from gfi.datasets.sources import Source, open_source
 from gfi.store.database import Database
 from gfi.store.errors import StoreError
+from gfi.store.heartbeat import worker_name
 from gfi.store.objects import Bucket
 from gfi.store.settings import Settings
 from workers.engines import Engines
@@ -69,7 +68,7 @@ class Services:
         self.device = device
         self.threads = threads
         self.dtype = dtype
-        self.name = f"{socket.gethostname()}:{os.getpid()}"
+        self.name = worker_name()
         self.shutdown = threading.Event()
         self.rate = Rate()
         self.shard_id: str | None = None  # what is being explained, for the heartbeat

@@ -55,6 +55,8 @@ LONGEST_PAUSE_S = 5.0
 REFUSED = "refused"
 """What `explain_shard` answers when the fault may be this worker's own: it should rest, not take the next shard."""
 PICTURE_THREADS = 4
+CANCELLATION_POLL_S = 1.0
+"""How often a worker asks whether its job was cancelled or paused; a cancellation is promised within two seconds."""
 
 
 def explain_shard(services: Services, claim: ShardClaim) -> str:
@@ -65,7 +67,7 @@ def explain_shard(services: Services, claim: ShardClaim) -> str:
             services.database,
             claim,
             lease_s=settings.lease_s,
-            poll_s=min(2.0, settings.poll_s),
+            poll_s=CANCELLATION_POLL_S,
             stall_s=settings.stall_s,
             shutdown=services.shutdown,
         ) as lease:

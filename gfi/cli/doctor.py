@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
+from gfi.domain.queues import CONTROL_QUEUE
 from gfi.store.settings import Settings
 
 # S3 refuses requests whose clock is 15 minutes off; warn well before.
@@ -134,8 +135,14 @@ def _workers(settings: Settings) -> str:
 
     seen = queries.list_workers(Database(settings.require_database()))
     live = [worker for worker in seen if worker.alive]
-    if not live:
+    control = [worker for worker in live if CONTROL_QUEUE in (worker.queues or ())]
+    explaining = [worker for worker in live if worker not in control]
+    if not explaining:
         raise RuntimeError("no worker has reported in the last minute: gfi worker (or gfi up) starts one")
+    if not control:
+        raise RuntimeError(
+            "no control worker has reported in the last minute, so no job is planned: gfi worker --queues control"
+        )
     for worker in live:
         off = worker.clock_skew_s or 0.0
         if abs(off) > CLOCK_WARN_S:
@@ -143,7 +150,8 @@ def _workers(settings: Settings) -> str:
                 f"the clock of worker {worker.name} is {off:+.0f} s off the database's; S3 refuses uploads that "
                 "are 900 s off: set the clock there"
             )
-    return f"{len(live)} live: " + ", ".join(each.name for each in live[:5])
+    named = ", ".join(worker.name for worker in explaining[:5])
+    return f"{len(explaining)} explaining ({named}), {len(control)} for planning and reports"
 
 
 def _queues(settings: Settings) -> str:

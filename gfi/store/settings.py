@@ -92,6 +92,8 @@ class Settings(Explicit):
     """Messages kept in Redis per queue: enough to feed every worker, few enough to stay fair."""
     shard_seconds: _Positive = 60.0
     """How long one shard should take a worker."""
+    sweep_every_s: Annotated[float, Field(ge=0)] = 6 * 3600.0
+    """How often objects that nobody can commit any more are deleted from the bucket; 0: never."""
     max_images_per_job: _Count = 20_000_000
     max_active_jobs: _Count = 10_000
 

@@ -21,6 +21,7 @@ from gfi.store.ledger.control import (
     release_control,
     renew_control,
     request_lists,
+    request_regular_sweep,
     request_report,
     request_sweep,
 )
@@ -84,6 +85,7 @@ __all__ = [
     "renew_lease",
     "replace_profile",
     "request_lists",
+    "request_regular_sweep",
     "request_report",
     "request_sweep",
     "resume_job",

@@ -30,6 +30,22 @@ of these deaths was alone with it, and one costs a restart, not a batch on a GPU
 LONGEST_PAUSE_S = 300.0
 LISTED_EVERY = 1000
 _BULK = 1000
+_SWEEP_LOCK = 7_305_003
+
+
+def request_regular_sweep(db: Database, every_s: float) -> str | None:
+    """A `sweep` task, unless one is under way or one was requested within `every_s` seconds; whichever scheduler asks.
+
+    Returns its id, or None.
+    """
+    with db.begin() as connection:
+        if connection.dialect.name == "postgresql":
+            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_SWEEP_LOCK)))
+        recent = sa.or_(control_tasks.c.state.in_(sorted(OPEN)), control_tasks.c.created_at > now() - every_s)
+        known = sa.select(control_tasks.c.id).where(control_tasks.c.kind == ControlKind.SWEEP.value, recent)
+        if connection.execute(known.limit(1)).scalar() is not None:
+            return None
+        return add_control_task(connection, ControlKind.SWEEP, None)
 
 
 def request_sweep(db: Database, payload: Mapping[str, Any] | None = None) -> str:
