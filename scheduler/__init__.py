@@ -1,6 +1,6 @@
-"""The head: what runs when. Loads no torch.
+"""What runs when. Loads no torch.
 
-`submission` checks and freezes a job, `planner` turns its dataset into a manifest and shards, `loop` is the tick
-(fire schedules, dispatch, reap, finish), `app` and `control` are the Celery worker of queue `control`,
-which plans and reports.
+`loop` is the scheduler: its ticks fire schedules, expire leases, finish jobs and publish hints. `app` is the Celery
+application of queue `control`; `tasks` maps each kind of control task to its handler, `planning` is the one that turns
+a dataset into a manifest and shards.
 """

@@ -7,9 +7,6 @@ the same.
 """
 
 import threading
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
@@ -19,17 +16,18 @@ from celery.signals import worker_ready, worker_shutting_down
 
 from gfi import __version__
 from gfi.domain.queues import CONTROL
-from gfi.domain.records import ControlClaim
+from gfi.domain.records import ControlClaim, LeaseAnswer
 from gfi.store import ledger
 from gfi.store.broker import make_celery
 from gfi.store.database import Database
 from gfi.store.errors import StoreError
 from gfi.store.heartbeat import start_heartbeat, worker_name
+from gfi.store.lease import LeaseKeeper
 from gfi.store.logs import configure_logs
 from gfi.store.objects import Bucket
 from gfi.store.settings import Settings
 from scheduler import tasks
-from scheduler.services import Services
+from scheduler.services import ControlServices
 
 log = structlog.get_logger(__name__)
 settings = Settings.load().require_stack()
@@ -37,10 +35,12 @@ app = make_celery(settings, "gfi-control")
 configure_logs()
 _shutdown = threading.Event()
 
+RENEWAL_S = 1.0
+
 
 @cache
-def _services() -> Services:
-    return Services(settings, Database(settings.require_database()), Bucket.from_settings(settings))
+def _services() -> ControlServices:
+    return ControlServices(settings, Database(settings.require_database()), Bucket.from_settings(settings))
 
 
 @worker_ready.connect
@@ -60,34 +60,13 @@ def _shutting_down(**_: Any) -> None:
     _shutdown.set()
 
 
-@contextmanager
-def _renewed(database: Database, claim: ControlClaim) -> Iterator[threading.Event]:
-    """Keep the lease of a control task; the event says that it is lost or that this process is to stop."""
-    stop, ended = threading.Event(), threading.Event()
+def _lease(services: ControlServices, claim: ControlClaim) -> LeaseKeeper:
+    def renew() -> LeaseAnswer:
+        return LeaseAnswer(ledger.renew_control(services.database, claim, settings.lease_s), "continue")
 
-    def keep() -> None:
-        held_at = time.monotonic()
-        while not ended.wait(min(1.0, settings.lease_s / 3)):
-            if _shutdown.is_set():
-                stop.set()
-            try:
-                asked_at = time.monotonic()
-                if not ledger.renew_control(database, claim, settings.lease_s):
-                    stop.set()
-                    return
-                held_at = asked_at
-            except StoreError:
-                if time.monotonic() - held_at > settings.lease_s:
-                    stop.set()
-                    return
-
-    thread = threading.Thread(target=keep, name=f"lease-{claim.task_id}", daemon=True)
-    thread.start()
-    try:
-        yield stop
-    finally:
-        ended.set()
-        thread.join()
+    return LeaseKeeper(
+        renew, name=claim.task_id, lease_s=settings.lease_s, poll_s=RENEWAL_S, shutdown=_shutdown
+    )
 
 
 @shared_task(name=CONTROL)
@@ -95,9 +74,9 @@ def run_control(task_id: str | None = None) -> str:
     """Claim one control task, preferably `task_id`, and do it. Returns what became of it."""
     if _shutdown.is_set():
         return "stopping"
-    here = _services()
+    services = _services()
     try:
-        claim = ledger.claim_control(here.database, worker_name(), settings.lease_s, prefer=task_id)
+        claim = ledger.claim_control(services.database, worker_name(), settings.lease_s, prefer=task_id)
     except StoreError as error:
         log.warning("no claim", reason=str(error))
         return "no claim"
@@ -107,8 +86,8 @@ def run_control(task_id: str | None = None) -> str:
         job=claim.job_id, task=claim.task_id, kind=claim.kind, fence=claim.fence
     )
     try:
-        with _renewed(here.database, claim) as stop:
-            outcome = tasks.perform(here, claim, stop)
+        with _lease(services, claim) as lease:
+            outcome = tasks.perform(services, claim, lease.stop)
         log.info("control task", outcome=outcome)
         return outcome
     finally:

@@ -1,12 +1,12 @@
 """The scheduler: one tick after the other, each a handful of short transactions.
 
-    fire schedules → expire leases → dispatch → finish jobs
+    expire leases → fire schedules → finish jobs → regular chores → publish hints
 
-Any number of schedulers may run; there is no leader. Every step is a guarded state change in the ledger, so two
-that do the same do it once. A tick does no listing, no upload and no computing: those are control tasks.
+Any number of schedulers may run; there is no leader. Every step is a guarded state change in the ledger, so that two
+schedulers that do the same do it once. A tick lists, uploads and computes nothing: those are control tasks.
 
-The ledger decides what is due and Redis only carries hints, so a Redis that is away, emptied or full costs a delay:
-what was not published, or not claimed within a lease, is published again.
+The ledger decides what is due and Redis only carries hints. A Redis that is away, emptied or full therefore costs a
+delay: what was not published, or not claimed within a lease, is published again.
 """
 
 import signal
@@ -29,15 +29,16 @@ from scheduler.schedules import fire_due
 
 log = structlog.get_logger(__name__)
 
-# While Redis is away the tick still reaps and finishes; it tries to publish again after this long.
 REDIS_PAUSE_S = 2.0
+"""While Redis is away a tick does all but publish, which it tries again after this long."""
 CHORES_PAUSE_S = 30.0
+"""Between two rounds of what need not happen at every tick."""
 FORGET_WORKERS_S = 86_400.0
-"""A worker not heard of for so long is no news any more."""
+"""A worker that has been silent for so long leaves the list of workers."""
 
 
 class Scheduler:
-    """Its state is in the ledger; what it remembers itself only spares a frozen Redis some attempts."""
+    """Its state is in the ledger. What it remembers itself is only when to try Redis and the chores again."""
 
     def __init__(self, settings: Settings, database: Database, celery: Celery) -> None:
         self._settings = settings
@@ -48,7 +49,7 @@ class Scheduler:
 
     def tick(self) -> None:
         """One round. Raises Transient when the database is away; a step that fails otherwise spares the others."""
-        for step in (self._fire, self._reap, self._finish, self._chores, self._dispatch):
+        for step in (self._reap, self._fire, self._finish, self._chores, self._dispatch):
             try:
                 step()
             except Transient:
@@ -71,7 +72,7 @@ class Scheduler:
 
     def _chores(self) -> None:
         if time.monotonic() < self._chores_after:
-            return  # parts are counted for one, which takes a moment once there are a million
+            return  # counting parts takes a moment once there are a million
         self._chores_after = time.monotonic() + CHORES_PAUSE_S
         ledger.request_lists(self._database)
         if self._settings.sweep_every_s:
@@ -102,8 +103,8 @@ class Scheduler:
             publish(self._celery, EXPLAIN, [hint.queue, hint.id], hint.queue)
 
 
-def run(settings: Settings, interval: float) -> None:
-    """Tick every `interval` seconds until SIGTERM or SIGINT. A database in restart is waited for."""
+def run(settings: Settings, pause_s: float) -> None:
+    """Tick, pause for `pause_s`, and so on until SIGTERM or SIGINT. A database that restarts is waited for."""
     configure_logs()
     ended = threading.Event()
 
@@ -114,14 +115,13 @@ def run(settings: Settings, interval: float) -> None:
     signal.signal(signal.SIGINT, end)
     database = Database(settings.require_database())
     scheduler = Scheduler(settings, database, make_celery(settings, "gfi-scheduler"))
-    log.info("scheduler started", database=database.safe_url, interval_s=interval)
+    log.info("scheduler started", database=database.safe_url, pause_s=pause_s)
     while not ended.is_set():
-        started = time.monotonic()
         try:
             scheduler.tick()
         except Transient as error:
             log.warning("waiting", reason=str(error))
             ended.wait(2.0)
-        ended.wait(max(0.0, interval - (time.monotonic() - started)))
+        ended.wait(pause_s)
     log.info("scheduler stopped")
     database.dispose()

@@ -12,8 +12,8 @@ class Interrupted(Exception):
 
 
 @dataclass(frozen=True)
-class Services:
-    """What the tasks share. One a process."""
+class ControlServices:
+    """Settings, database and bucket. One a process."""
 
     settings: Settings
     database: Database

@@ -45,7 +45,7 @@ def sweep_parts(
     *,
     safe_age_s: float = SAFE_AGE_S,
     dry_run: bool = True,
-    alive: Callable[[], None] = lambda: None,
+    check: Callable[[], None] = lambda: None,
 ) -> Swept:
     """Judge every part in the bucket; delete the orphans older than `safe_age_s`, by the bucket's own clock.
 
@@ -54,7 +54,7 @@ def sweep_parts(
     swept = Swept(dry_run)
     now = time.time() - bucket.clock_skew()
     for page in _pages(bucket.list("parts/")):
-        alive()
+        check()
         verdicts = queries.judge_parts(database, [each.key for each in page])
         orphans = []
         for each in page:

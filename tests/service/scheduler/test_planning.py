@@ -19,19 +19,20 @@ from gfi.store import ledger, queries
 from gfi.store.database import Database
 from gfi.store.objects import Bucket
 from scheduler import planning
-from scheduler.tasks import Services, perform
+from scheduler.services import ControlServices
+from scheduler.tasks import perform
 from tests.service.scheduler.test_firing import RECORD
 from tests.service.store.acting import OVER, claim, claim_task, commit
 from tests.service.store.test_objects import settings_for
 
 
 @pytest.fixture
-def services(database: Database, s3: Server) -> Iterator[Services]:
+def services(database: Database, s3: Server) -> Iterator[ControlServices]:
     settings = settings_for(s3.url, s3_bucket="planning-tests")
     bucket = Bucket.from_settings(settings)
     bucket.ensure()
     ledger.save_model(database, "net", RECORD["digest"], RECORD, actor="test")
-    yield Services(settings, database, bucket)
+    yield ControlServices(settings, database, bucket)
     bucket.delete_many([found.key for found in bucket.list("")])
 
 
@@ -45,7 +46,7 @@ def photographs(folder: Path, numbers: range) -> Path:
 class Frozen:
     """A planner's lease that runs out while it sleeps; it wakes after `meanwhile` and has heard of nothing."""
 
-    def __init__(self, services: Services, task: ControlClaim, meanwhile) -> None:
+    def __init__(self, services: ControlServices, task: ControlClaim, meanwhile) -> None:
         self._services, self._task, self._meanwhile = services, task, meanwhile
         self._slept = False
 
@@ -57,7 +58,7 @@ class Frozen:
             self._meanwhile()
 
 
-def manifest(services: Services, key: str, folder: Path) -> tuple[str, list[int]]:
+def manifest(services: ControlServices, key: str, folder: Path) -> tuple[str, list[int]]:
     """(SHA-256, the rows' numbers in the job's own manifest)."""
     path = folder / "found.parquet"
     services.bucket.get_to(key, path)
@@ -66,7 +67,7 @@ def manifest(services: Services, key: str, folder: Path) -> tuple[str, list[int]
 
 
 def test_a_planner_frozen_past_its_lease_does_not_touch_the_manifest_of_the_one_that_planned(
-    services: Services, tmp_path: Path
+    services: ControlServices, tmp_path: Path
 ) -> None:
     folder = photographs(tmp_path / "photographs", range(4))
     request = JobRequest(dataset=str(folder), model="net", target="predicted")
@@ -94,7 +95,7 @@ def test_a_planner_frozen_past_its_lease_does_not_touch_the_manifest_of_the_one_
 
 
 def test_a_listing_that_was_written_down_is_the_jobs_whoever_finishes_planning(
-    services: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    services: ControlServices, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Killed between job.json and its transaction: what the bucket says and what the ledger says must not differ."""
     folder = photographs(tmp_path / "photographs", range(4))
@@ -115,7 +116,7 @@ def test_a_listing_that_was_written_down_is_the_jobs_whoever_finishes_planning(
     assert found.total == 4
 
 
-def test_a_folder_that_was_empty_is_listed_anew_by_a_retry(services: Services, tmp_path: Path) -> None:
+def test_a_folder_that_was_empty_is_listed_anew_by_a_retry(services: ControlServices, tmp_path: Path) -> None:
     folder = photographs(tmp_path / "photographs", range(0))
     request = JobRequest(dataset=str(folder), model="net", target="predicted")
     job = submit(services.database, services.settings, request).job_id
@@ -129,7 +130,7 @@ def test_a_folder_that_was_empty_is_listed_anew_by_a_retry(services: Services, t
 
 
 def test_a_retrys_planner_that_wakes_late_does_not_touch_the_manifest_of_the_one_that_planned(
-    services: Services, tmp_path: Path
+    services: ControlServices, tmp_path: Path
 ) -> None:
     folder = photographs(tmp_path / "photographs", range(4))
     request = JobRequest(dataset=str(folder), model="net", target="predicted")

@@ -15,6 +15,7 @@ from gfi.jobs.submit import request_from
 from gfi.jobs.submit import submit as submit_job
 from gfi.store import ledger
 from scheduler import tasks
+from scheduler.services import ControlServices
 from tests.servers import Sqlite
 from tests.service.store.test_objects import settings_for
 from workers.services import Services
@@ -64,7 +65,7 @@ def submit(services: Services, **request: object) -> str:
     folder = services.settings.dataset_roots[0] / "photographs"
     asked = request_from(dataset=str(folder), model="small", **wanted | request)
     job = submit_job(services.database, services.settings, asked, new=True).job_id
-    planner = tasks.Services(services.settings, services.database, services.bucket)
+    planner = ControlServices(services.settings, services.database, services.bucket)
     claim = ledger.claim_control(services.database, "planner", 60)
     assert claim is not None
     assert "images in shards" in tasks.perform(planner, claim, threading.Event())
