@@ -7,8 +7,9 @@ then one transaction inserts the shards and moves planning → running.
     jobs/{job}/manifest-r{n}-{id}.parquet   the rows of the n-th retry
     jobs/{job}/job.json                     configuration, model record, manifest digest: enough to rebuild from
 
-Each attempt writes a manifest of its own, and the first job.json stands: a planner that was frozen past its lease and
-wakes in the middle of an upload would else exchange the manifest under the workers of the one that took its place.
+Each attempt writes a manifest of its own, and the first job.json stands. Otherwise a planner that was
+suspended past its lease and wakes in the middle of an upload would replace the manifest that workers are
+reading by then.
 """
 
 import json
@@ -27,31 +28,31 @@ from gfi.jobs.submit import class_index
 from gfi.store import ledger, queries
 from gfi.store.errors import LimitExceeded
 from gfi.store.objects import Bucket, Exists
-from scheduler.services import Services
+from scheduler.services import ControlServices
 
-Thing = TypeVar("Thing")
+Row = TypeVar("Row")
 
 
-def plan(services: Services, claim: ControlClaim, alive: Callable[[], None]) -> str:
-    """List the job's dataset and cut it into shards. `alive` raises when the lease is gone."""
+def plan(services: ControlServices, claim: ControlClaim, check: Callable[[], None]) -> str:
+    """List the job's dataset and cut it into shards. `check` raises when the lease is lost."""
     assert claim.job_id is not None
     assert claim.config is not None
     config, settings = claim.config, services.settings
     source = open_source(config["dataset"]["spec"], settings)
     record = claim.model or {}
-    # With one target for all nobody asks what the labels mean.
+    # With one target for all images the labels are not looked up.
     classes = class_index(record) if config["target"] == "auto" else None
     with tempfile.TemporaryDirectory(prefix="gfi-plan-") as folder:
         path = Path(folder) / "manifest.parquet"
-        listing = _limited(_watched(source.list(), alive), settings.max_images_per_job)
+        listing = _limited(_checked(source.list(), check), settings.max_images_per_job)
         written = write(entries(listing, classes), path, {"dataset": source.spec, "kind": source.kind})
-        alive()
+        check()
         key = f"jobs/{claim.job_id}/manifest-{new_id()}.parquet"
         services.bucket.put(key, path)
-    facts: dict[str, Any] = {"dataset": source.describe(), "warnings": []}
+    metadata: dict[str, Any] = {"dataset": source.describe(), "warnings": []}
     if written.unmatched and classes is not None:
-        facts["unmatched_labels"] = written.unmatched
-        facts["warnings"].append(
+        metadata["unmatched_labels"] = written.unmatched
+        metadata["warnings"].append(
             f"{written.unmatched} of {written.count} images have a label that is no class of the model; "
             "they are explained for the predicted class"
         )
@@ -67,11 +68,11 @@ def plan(services: Services, claim: ControlClaim, alive: Callable[[], None]) -> 
             "count": written.count,
             "listing": written.listing,
         },
-        "facts": facts,
+        "facts": metadata,
     }
-    if written.count:  # an empty listing fails the job, and is not what its retry is to find
-        job = _written_down(services.bucket, job)
-    alive()
+    if written.count:  # an empty listing fails the job; its retry must list anew
+        job = _first_record(services.bucket, job)
+    check()
     manifest = job["manifest"]
     rate = queries.measured_rate(services.database, work_digest(config))
     size = shard_size(manifest["count"], rate, settings.shard_seconds, config.get("batch"))
@@ -88,8 +89,8 @@ def plan(services: Services, claim: ControlClaim, alive: Callable[[], None]) -> 
     return f"{manifest['count']} images in shards of {size}" if planned else "too late"
 
 
-def _written_down(bucket: Bucket, job: JSON) -> JSON:
-    """job.json, as the first planner to get so far has written it."""
+def _first_record(bucket: Bucket, job: JSON) -> JSON:
+    """job.json as the first planner that came so far has written it."""
     key = f"jobs/{job['job']}/job.json"
     try:
         bucket.put(key, canonical(job).encode(), "application/json", if_none_match=True)
@@ -98,18 +99,18 @@ def _written_down(bucket: Bucket, job: JSON) -> JSON:
     return job
 
 
-def plan_retry(services: Services, claim: ControlClaim, alive: Callable[[], None]) -> str:
+def plan_retry(services: ControlServices, claim: ControlClaim, check: Callable[[], None]) -> str:
     """Collect the rows with the wanted statuses into a manifest of their own and cut it into shards."""
     assert claim.job_id is not None
     assert claim.config is not None
     job = queries.get_job(services.database, claim.job_id)
     assert job.manifest_key is not None
     rows = list(
-        _watched(
+        _checked(
             queries.rows_with_status(
                 services.database, claim.job_id, claim.payload["statuses"], claim.payload.get("classes", ())
             ),
-            alive,
+            check,
         )
     )
     key, size = None, FIRST_SHARD
@@ -119,7 +120,7 @@ def plan_retry(services: Services, claim: ControlClaim, alive: Callable[[], None
             whole, part = Path(folder) / "manifest.parquet", Path(folder) / "retry.parquet"
             services.bucket.get_to(job.manifest_key, whole)
             subset(Manifest.open(whole), rows, part, {"retry": str(claim.generation)})
-            alive()
+            check()
             services.bucket.put(key, part)
         rate = queries.measured_rate(services.database, work_digest(claim.config))
         size = shard_size(len(rows), rate, services.settings.shard_seconds, claim.config.get("batch"))
@@ -129,17 +130,17 @@ def plan_retry(services: Services, claim: ControlClaim, alive: Callable[[], None
     return f"{len(rows)} images again" if planned else "too late"
 
 
-def _watched(things: Iterator[Thing], alive: Callable[[], None]) -> Iterator[Thing]:
-    for number, thing in enumerate(things):
+def _checked(rows: Iterator[Row], check: Callable[[], None]) -> Iterator[Row]:
+    for number, row in enumerate(rows):
         if number % 1000 == 0:
-            alive()
-        yield thing
+            check()
+        yield row
 
 
-def _limited(things: Iterator[Thing], most: int) -> Iterator[Thing]:
-    for number, thing in enumerate(things):
+def _limited(rows: Iterator[Row], most: int) -> Iterator[Row]:
+    for number, row in enumerate(rows):
         if number >= most:
             raise LimitExceeded(
                 f"the dataset has more than {most} images, which is GFI_MAX_IMAGES_PER_JOB; split it or raise the limit"
             )
-        yield thing
+        yield row
