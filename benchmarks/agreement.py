@@ -26,9 +26,12 @@ from benchmarks.engine import cpu_name
 from benchmarks.quality import FILLS, SHARED, Setting
 from gfi import samples
 from gfi.domain import interpolation
-from gfi.domain.recipes import PAPER, TUNED, Recipe
+from gfi.domain.explanation import Explanation
+from gfi.domain.presets import PAPER, TUNED
+from gfi.domain.recipes import Recipe
 from gfi.method.classifiers import SAMPLE
-from gfi.method.engine import Engine, Explanation, Item
+from gfi.method.engine import Engine
+from gfi.method.item import Item
 from gfi.method.preprocess import Prepared
 from gfi.metrics.deletion import deletion
 from gfi.metrics.insertion import insertion

@@ -26,7 +26,7 @@ from pathlib import Path
 
 import torch
 
-from gfi.domain.recipes import PAPER
+from gfi.domain.presets import PAPER
 from gfi.method import masks
 from gfi.method.classifiers import load
 from gfi.method.engine import Engine
@@ -179,7 +179,7 @@ class Naive:
 
     def _start(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         _, found = self._pass(self.image)
-        features = found[self.layers.weighed[0]]
+        features = found[self.layers.mask_layers[0]]
         omega = torch.full((1, features.shape[1]), 0.1, device=self.image.device, requires_grad=True)
         return omega, self._mask(features, omega), found[self.layers.inverted]
 

@@ -39,9 +39,11 @@ from benchmarks.forward import forward
 from gfi import peers, samples
 from gfi.domain import interpolation
 from gfi.domain.layer_names import Layers
-from gfi.domain.recipes import PAPER, PRESETS, Recipe
+from gfi.domain.presets import PAPER, PRESETS
+from gfi.domain.recipes import Recipe
 from gfi.method.classifiers import SAMPLE, Classifier, load
-from gfi.method.engine import Engine, Item
+from gfi.method.engine import Engine
+from gfi.method.item import Item
 from gfi.method.preprocess import Prepared
 from gfi.metrics import fills
 from gfi.metrics.average_drop import average_drop

@@ -35,7 +35,9 @@ from gfi import samples
 from gfi.cli.children import popen
 from gfi.cli.stack import Stack
 from gfi.domain.errors import Stopped
-from gfi.method.engine import Engine, Explanation, Item, Progress
+from gfi.domain.explanation import Explanation, StepProgress
+from gfi.method.engine import Engine
+from gfi.method.item import Item
 
 RATE = 100.0
 IMAGES = 2_000
@@ -52,7 +54,7 @@ class Clocked(Engine):
     def explain_many(
         self,
         items: Iterable[Item],
-        progress: Callable[[Progress], None] | None = None,
+        progress: Callable[[StepProgress], None] | None = None,
         stop: threading.Event | None = None,
     ) -> Iterator[Explanation]:
         stream, steps = iter(items), 0
@@ -63,7 +65,7 @@ class Clocked(Engine):
                 time.sleep(max(0.0, due - time.monotonic()))
                 steps += 1
                 if progress is not None:
-                    progress(Progress(steps, tuple(item.index for item in group)))
+                    progress(StepProgress(steps, tuple(item.index for item in group)))
                 if stop is not None and stop.is_set():
                     raise Stopped("stopped")
             for item in group:
@@ -77,9 +79,9 @@ def worker() -> None:
     """A worker as `gfi worker` starts it, with the clocked engine."""
     from celery.__main__ import main as celery
 
-    from workers import engines
+    from workers import loaded_engines
 
-    engines.Engine = Clocked  # type: ignore[misc]
+    loaded_engines.Engine = Clocked  # type: ignore[misc]
     sys.argv = ["celery", "-A", "workers.app", "worker", "--pool", "threads", "--concurrency", "1",
                 "--queues", "explain,interactive", "--without-gossip", "--without-mingle", "--without-heartbeat",
                 "--loglevel", "WARNING"]  # fmt: skip

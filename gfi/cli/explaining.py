@@ -37,10 +37,12 @@ def explain_photos(
     written.
     """
     from gfi.domain import interpolation
+    from gfi.domain.explanation import StepProgress
     from gfi.domain.layer_names import Layers
-    from gfi.domain.recipes import recipe
+    from gfi.domain.presets import recipe
     from gfi.method.classifiers import load
-    from gfi.method.engine import Engine, Item, Progress
+    from gfi.method.engine import Engine
+    from gfi.method.item import Item
     from gfi.report.overlays import fit_mask, grey, overlay, png
     from gfi.store.settings import Settings
 
@@ -94,7 +96,7 @@ def explain_photos(
                 under_way[index] = _Wanted(photo, files, each, photograph, prepared.box)
                 yield Item(index, prepared, each, foil)
 
-    def show(now: Progress) -> None:
+    def show(now: StepProgress) -> None:
         if not quiet and sys.stderr.isatty():
             first = under_way[now.indices_in_flight[0]].photo.name
             print(
@@ -113,7 +115,7 @@ def explain_photos(
         rows[explanation.index] |= {
             "status": explanation.status,
             "target": name(explanation.target),
-            "rather_than": name(explanation.rather_than),
+            "rather_than": name(explanation.foil),
             "prediction": name(explanation.prediction),
             "probability": round(explanation.probability, 4),
             "kept": round(explanation.kept, 4),
@@ -136,7 +138,7 @@ def depths_of_photos(
     Raises CommandError for a photograph that cannot be read and when `output` cannot be written.
     """
     from gfi.domain import interpolation
-    from gfi.domain.recipes import PAPER
+    from gfi.domain.presets import PAPER
     from gfi.method.classifiers import load
     from gfi.method.depths import by_layer
     from gfi.report.contact_sheet import Cell, contact_png

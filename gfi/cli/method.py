@@ -107,7 +107,7 @@ def layers(model: str, every: bool, as_json: bool) -> None:
     """List the layers of MODEL, with those the presets choose."""
     from gfi.domain.errors import MethodError
     from gfi.domain.layer_names import TOKENS
-    from gfi.domain.recipes import PRESETS
+    from gfi.domain.presets import PRESETS
     from gfi.method.classifiers import describe_layers, load
     from gfi.store.settings import Settings
 

@@ -15,7 +15,7 @@ when they are joined by `+`: `L0,L1+L1b`.
 """
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -49,11 +49,11 @@ class Layers:
 
     inverted: str
     """l0, whose features stage 1 keeps."""
-    weighed: tuple[str, ...]
+    mask_layers: tuple[str, ...]
     """l1, whose channels make the mask; the channels of several are put side by side at the finest grid."""
 
     def __post_init__(self) -> None:
-        if not self.weighed:
+        if not self.mask_layers:
             raise MethodError("no layer is named whose channels make the mask")
         for layer in self.names:
             split(layer)
@@ -61,7 +61,7 @@ class Layers:
     @property
     def names(self) -> tuple[str, ...]:
         """Every layer once, inverted first."""
-        return tuple(dict.fromkeys((self.inverted, *self.weighed)))
+        return tuple(dict.fromkeys((self.inverted, *self.mask_layers)))
 
     @classmethod
     def parse(cls, text: str) -> "Layers":
@@ -72,11 +72,16 @@ class Layers:
         return cls(parts[0], tuple(part.strip() for part in parts[-1].split("+")))
 
     def __str__(self) -> str:
-        return f"{self.inverted},{'+'.join(self.weighed)}"
+        return f"{self.inverted},{'+'.join(self.mask_layers)}"
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> "Layers":
+        """What `to_json` wrote."""
+        return cls(value["inverted"], tuple(value["weighed"]))
 
     def to_json(self) -> dict[str, Any]:
         """{"inverted": name, "weighed": [name, …]}."""
-        return {"inverted": self.inverted, "weighed": list(self.weighed)}
+        return {"inverted": self.inverted, "weighed": list(self.mask_layers)}
 
 
 def check(layers: Layers, known: Sequence[tuple[str, str]], reference: str) -> None:

@@ -1,32 +1,7 @@
-"""Recipes: every hyper-parameter of guided feature inversion, as frozen data. Loads no torch.
+"""A recipe: every hyper-parameter of guided feature inversion, as frozen data. Loads no torch.
 
-Stage 1 (Eq. 8) finds what the network kept of the image x, whatever its class:
-
-    min over ω ≥ 0 of   ‖f^{l0}(Φ(x, m)) − f^{l0}(x)‖² + γ‖ω‖
-
-stage 2 (Eq. 9) continues from there towards the target class c:
-
-    min over ω ≥ 0 of   −f_c(Φ(x, m)) + λ f_c(Φ_bg(x, m)) + δ‖ω‖
-
-with the mask m made from the channels of layer l1 by their weights ω (Eq. 6-7, `gfi.method.masks`). Two
-recipes exist because the paper and the program its authors released differ (`PAPER`, `RELEASED`).
-
-`TUNED` is ours, within the same idea. The map starts as Grad-CAM's at l0 and is moved by signed weights of
-the channels of l0 and of the finer grid before it, so that its highest part alone keeps the class and the
-image without it loses the class, at several sizes a of that part and with two fills:
-
-    g(ω) = Grad-CAM + Σ_i ω_i φ_i,   φ_i = f_i − mean f_i,   m = max(0, g)/max g
-
-    min over ω of   Σ_ap −log(f_c(Φ(x, m_a)) + ε f_c(x)) + λ log(f_c(Φ_bg(x, m_a)) + ε f_c(x))
-
-m_a is g behind a soft threshold at its own a-quantile (`masks.threshold`). A step asks about one size and one
-fill; after a turn of all of them the weights move, by plain descent of a fixed size, measured on the map
-(`gfi.method.map_relative_descent`): the prior is bent, never washed out.
-
-Anything that changes a mask is a field here, and so part of `Recipe.digest`.
-
-    >>> recipe("paper", steps_class=20).digest() != PAPER.digest()
-    True
+Anything that changes a mask is a field here, and so part of `Recipe.digest`. The named recipes are
+`gfi.domain.presets`; what the fields choose are the classes of `gfi.method.parts`.
 """
 
 import dataclasses
@@ -46,13 +21,13 @@ class Recipe:
 
     name: str
 
-    # Where ω starts, and where it may go.
+    # Where ω starts, and where it may go: `parts.starts`.
     start: Literal["even", "grad-cam"] = "even"  # ω_i = omega_start, or ω = 0 on top of Grad-CAM's map at l0
     omega_start: float = 0.1
     signed: bool = False  # ω in ℝ: a channel may count against the class; otherwise clipped to [0, ∞)
 
-    # The optimiser. "adam": on ω. "relative": a move a turn; rate is the largest change of the map, as a share
-    # of the largest value of the map at the start.
+    # The step: `parts.steps`. "adam": on ω. "relative": one move a cycle; rate is the largest change of the map, as a
+    # share of the largest value of the map at the start.
     search: Literal["adam", "relative"] = "adam"
     rate: float = 0.01
     beta1: float = 0.9
@@ -72,8 +47,8 @@ class Recipe:
     delta: float = 1.0  # δ
 
     penalty: Literal["l1", "squares"] = "l1"  # ‖ω‖₁ or Σω²
-    objective: Literal["probability", "contrast"] = "probability"  # Eq. 9, or as `TUNED` above, without δ
-    levels: tuple[float, ...] = (0.25,)  # a: for "contrast", one a step in turn, each with all fills
+    objective: Literal["probability", "contrast"] = "probability"  # Eq. 9, or as `tuned` has it, without δ
+    levels: tuple[float, ...] = (0.25,)  # a: for "contrast", one a step, each with all fills
     softness: float = 0.2  # of the threshold, in standard deviations of the map
     floor: float = 0.1  # ε
 
@@ -107,8 +82,8 @@ class Recipe:
         return self.steps_inversion + self.steps_class
 
     @property
-    def turn(self) -> int:
-        """Steps of stage 2 that ask about every size and every fill once."""
+    def cycle(self) -> int:
+        """Steps of stage 2 in which every area and every fill comes once."""
         fills = 1 if self.second_fill == "none" else 2
         return fills * len(self.levels) if self.objective == "contrast" else fills
 
@@ -119,7 +94,7 @@ class Recipe:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "Recipe":
         """The recipe that `to_json` wrote; unknown or ill-typed fields raise MethodError."""
-        return _checked(cls(name=str(data.get("name", "custom"))), data)
+        return changed(cls(name=str(data.get("name", "custom"))), data)
 
     def digest(self) -> str:
         """SHA-256 (hex) of the canonical JSON: equal digests, equal method."""
@@ -127,59 +102,8 @@ class Recipe:
         return hashlib.sha256(canonical.encode()).hexdigest()
 
 
-PAPER = Recipe("paper")
-"""The method as printed: KDD 2018, Eq. 2-9, Table 2."""
-
-RELEASED = Recipe(
-    "released",
-    steps_inversion=11,
-    steps_class=69,
-    one_adam=True,
-    relative_inversion=True,
-    penalty="squares",
-    gamma=5.0,
-    delta=2.0,
-    normalise="image",
-    align_corners=True,
-    one_layer=True,
-    fill_from="photograph",
-    resize="crop",
-)
-"""The method as the authors' released program runs it."""
-
-TUNED = Recipe(
-    "tuned",
-    start="grad-cam",
-    signed=True,
-    search="relative",
-    rate=0.5,
-    halve_every=8,
-    steps_inversion=0,
-    steps_class=32,
-    check_every=8,
-    settled=0.04,
-    objective="contrast",
-    levels=(0.05, 0.15, 0.35, 0.6),
-    softness=0.4,
-    normalise="rectified",
-    two_grids=True,
-    centred=True,
-    second_fill="mean",
-)
-"""Ours: measured in docs/decisions and by `make bench-quality`."""
-
-PRESETS: dict[str, Recipe] = {r.name: r for r in (PAPER, RELEASED, TUNED)}
-
-
-def recipe(name: str, **overrides: Any) -> Recipe:
-    """The preset called `name`, with single fields replaced; raises MethodError with advice."""
-    if name not in PRESETS:
-        raise MethodError(f"no preset is called `{name}`; the presets are {', '.join(PRESETS)}")
-    return _checked(PRESETS[name], overrides) if overrides else PRESETS[name]
-
-
-def _checked(base: Recipe, changes: Mapping[str, Any]) -> Recipe:
-    """`base` with `changes`, each name and value checked."""
+def changed(base: Recipe, changes: Mapping[str, Any]) -> Recipe:
+    """`base` with some fields replaced. Raises MethodError for an unknown field or a value that does not fit."""
     hints = get_type_hints(Recipe)
     values: dict[str, Any] = {}
     for field, value in changes.items():
@@ -225,10 +149,10 @@ def _in_range(recipe: Recipe) -> Recipe:
             " features as they are; use `rectified`"
         )
     for field in ("steps_class", "check_every") if recipe.search == "relative" else ():
-        if getattr(recipe, field) % recipe.turn:
+        if getattr(recipe, field) % recipe.cycle:
             raise MethodError(
-                f"recipe field `{field}` is a multiple of {recipe.turn}, not {getattr(recipe, field)}: weights"
-                f" move when each of the {recipe.turn} pairs of level and fill has had its step"
+                f"recipe field `{field}` is a multiple of {recipe.cycle}, not {getattr(recipe, field)}: weights"
+                f" move when each of the {recipe.cycle} pairs of level and fill has had its step"
             )
     if recipe.blur_kernel % 2 == 0:
         raise MethodError(f"recipe field `blur_kernel` is odd, not {recipe.blur_kernel}")

@@ -14,7 +14,7 @@ from typing import Any
 
 from gfi.domain.digests import JSON
 from gfi.domain.errors import MethodError
-from gfi.domain.recipes import PRESETS, recipe
+from gfi.domain.presets import PRESETS, recipe
 from gfi.domain.states import JobState
 from gfi.jobs.submit import Invalid, JobRequest, layers_of
 from gfi.store import queries

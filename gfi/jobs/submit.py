@@ -14,7 +14,7 @@ from gfi.datasets.sources import open_source
 from gfi.domain import layer_names
 from gfi.domain.class_index import ClassIndex
 from gfi.domain.layer_names import Layers
-from gfi.domain.recipes import recipe
+from gfi.domain.presets import recipe
 from gfi.domain.records import JobSpec, Submitted
 from gfi.store import ledger, queries
 from gfi.store.database import Database
@@ -147,7 +147,7 @@ def submit(
 def _spatial(layers: Layers, record: dict[str, Any]) -> None:
     """A mask is made from maps of more than one cell."""
     described = {each["name"]: each for each in record["layers"]}
-    for layer in layers.weighed:
+    for layer in layers.mask_layers:
         name, tokens, _ = layer_names.split(layer)
         shape = described[name]["shape"]
         if tokens != described[name].get("tokens", False):  # models registered before know of no tokens

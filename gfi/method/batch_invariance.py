@@ -55,21 +55,21 @@ def by_row(function: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:
     return torch.stack([function(row) for row in rows])
 
 
-def even(module: nn.Module) -> None:
+def make_batch_invariant(module: nn.Module) -> None:
     """Make the linear layers and the exponentials among `module`'s modules compute every row alike, in place.
 
     What is written as a function, not as a module, is out of reach.
     """
     for part in module.modules():
         if type(part) is nn.Linear:  # what derives from it may compute otherwise
-            EvenLinear.become(part)
+            BatchInvariantLinear.become(part)
         elif type(part) in EXPONENTIALS:
             part.forward = functools.partial(_row_by_row, functools.partial(type(part).forward, part))
             if hasattr(part, "inplace"):
                 part.inplace = False  # type: ignore[assignment]
 
 
-class EvenLinear(nn.Linear):
+class BatchInvariantLinear(nn.Linear):
     """A linear layer whose input, output and rows - of one image, where it has many - are filled up with zeros."""
 
     even_weight: Tensor | None

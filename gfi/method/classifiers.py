@@ -27,7 +27,8 @@ from torch import Tensor, nn
 from gfi.domain import imagenet, layer_names
 from gfi.domain.errors import MethodError
 from gfi.domain.layer_names import Layers
-from gfi.domain.recipes import PRESETS, Recipe
+from gfi.domain.presets import PRESETS
+from gfi.domain.recipes import Recipe
 from gfi.method import architectures, batch_invariance, layers, model_files, preprocess
 from gfi.method.preprocess import Prepared, Preprocess
 

@@ -20,10 +20,13 @@ from numpy.typing import NDArray
 from gfi.domain import interpolation
 from gfi.domain.errors import MethodError
 from gfi.domain.layer_names import TOKENS, Layers
-from gfi.domain.recipes import PAPER, Recipe
+from gfi.domain.presets import PAPER
+from gfi.domain.recipes import Recipe
+from gfi.domain.statuses import ImageStatus
 from gfi.method import masks
 from gfi.method.classifiers import Classifier
-from gfi.method.engine import Engine, Item, Status
+from gfi.method.engine import Engine
+from gfi.method.item import Item
 from gfi.method.layers import ACTIVATION, POOLING, PRODUCER, Call, rectified
 from gfi.method.preprocess import Prepared
 
@@ -40,7 +43,7 @@ class Depth(NamedTuple):
     """(h, w), scaled; `interpolation.draw` draws it."""
     error: float
     """e above: 0 where all is kept, 1 where as much is missing as there was."""
-    status: Status
+    status: ImageStatus
 
 
 def ladder(classifier: Classifier) -> list[str]:
@@ -106,7 +109,7 @@ def _error(engine: Engine, prepared: Prepared, grid: NDArray[np.float32]) -> flo
     network, recipe = engine.network, engine.recipe
     size = engine.classifier.preprocess.size
     mask = torch.from_numpy(interpolation.draw(grid, size, recipe.align_corners))
-    fill, _ = engine._fill(Item(0, prepared))
+    fill, _ = engine.fill_of(Item(0, prepared))
     image, fill, mask = (each.to(engine.device, network.dtype) for each in (prepared.image, fill, mask))
     kept = masks.blend(image[None], fill[None], mask[None, None])
     wanted, found = network.inverted(image[None]), network.inverted(kept)

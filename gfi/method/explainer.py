@@ -14,11 +14,14 @@ from torch import Tensor, nn
 
 from gfi.domain import interpolation
 from gfi.domain.errors import MethodError
+from gfi.domain.explanation import Explanation, StepProgress
 from gfi.domain.layer_names import Layers
-from gfi.domain.recipes import Recipe, recipe
+from gfi.domain.presets import recipe
+from gfi.domain.recipes import Recipe
 from gfi.method import classifiers
 from gfi.method.classifiers import Classifier, Output
-from gfi.method.engine import Engine, Explanation, Item, Progress
+from gfi.method.engine import Engine
+from gfi.method.item import Item
 from gfi.method.layers import default_preset
 from gfi.method.preprocess import Prepared, Preprocess
 
@@ -151,7 +154,7 @@ def explain_many(
     layers: Layers | str | None = None,
     device: str | torch.device = "cpu",
     batch: int | None = None,
-    progress: Callable[[Progress], None] | None = None,
+    progress: Callable[[StepProgress], None] | None = None,
     stop: threading.Event | None = None,
 ) -> Iterator[Explanation]:
     """Explain a stream of photographs (H, W, 3) uint8 as they are done; index counts them from 0.

@@ -1,17 +1,13 @@
 """From channel weights to a mask, and from a mask to the two images the network is asked about.
 
     grid   g = Σ_i ω_i · f_i^{l1}(x)                                       (Eq. 6)
-    mask   m = U_h · (g − min g)/(max g − min g) · U_wᵀ                    (Eq. 7, `paper`)
-           m = (M − min M)/max M with M = U_h · g · U_wᵀ                   (`released`)
-           m = U_h · max(0, g)/max g · U_wᵀ                                (`tuned`)
+    mask   m from g: `gfi.method.parts.normalisations`                     (Eq. 7)
     Φ      = x⊙m + p⊙(1−m),   Φ_bg = x⊙(1−m) + p⊙m                         (Eq. 2, 4)
 
-All functions are batched and never mix rows: minimum and maximum are each image's own. A row whose
-map is constant (all weights dead, or a flat combination) has no mask, 0/0; it is reported in `Mask.valid`
-and the optimiser freezes that image at the step before. No ε hides it.
+All functions are batched and never mix rows.
 """
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -57,27 +53,6 @@ def combine(omega: Tensor, features: Tensor) -> Tensor:
     """Σ_i ω_i · f_i  (Eq. 6): (B, K) and (B, K, h, w) → (B, h, w)."""
     b, k, h, w = features.shape
     return batch_invariance.product(omega.unsqueeze(1), features.reshape(b, k, h * w)).view(b, h, w)
-
-
-def normalise(grid: Tensor, upsample: Upsampling, how: Literal["grid", "image", "rectified"]) -> Mask:
-    """Scale the map (B, h, w) of each image to a mask of the input size (Eq. 7).
-
-    how="grid": (g − min)/(max − min) on the grid, then up-sampled (`paper`); how="image": up-sampled, then
-    (m − min)/max with the maximum taken before subtracting (`released`); how="rectified": max(0, g)/max on the
-    grid, then up-sampled (`tuned`).
-    """
-    if how == "rectified":
-        grid = grid.clamp_min(0)
-    drawn = upsample(grid) if how == "image" else grid
-    low, high = drawn.amin((1, 2), keepdim=True), drawn.amax((1, 2), keepdim=True)
-    bottom = torch.zeros_like(low) if how == "rectified" else low
-    span = high if how == "image" else high - bottom
-    valid = (high > low) & (span > 0) & torch.isfinite(low) & torch.isfinite(high)
-    # Where there is no mask the divisor is 1, so that no NaN reaches the row's gradient; `valid` says so.
-    span = torch.where(valid, span, torch.ones_like(span))
-    scaled = (grid - bottom) / span
-    image = (drawn - low) / span if how == "image" else upsample(scaled)
-    return Mask(image.unsqueeze(1), scaled, valid[:, 0, 0])
 
 
 def threshold(grid: Tensor, upsample: Upsampling, area: Tensor, softness: float) -> Tensor:

@@ -1,7 +1,7 @@
 """A classifier on one device in one precision, with its two layers tapped: f, f^{l0} and f^{l1}.
 
 Three passes are all the method needs: `examine` once on the photographs, `inverted` in stage 1, which ends at
-l0 and never runs the head, and `probabilities` in stage 2; a start from Grad-CAM costs one more, `evidence`.
+l0 and never runs the head, and `probabilities` in stage 2; a start from Grad-CAM costs one more, `grad_cam`.
 Parameters need no gradient, so autograd follows the image alone.
 """
 
@@ -25,9 +25,9 @@ class Examined(NamedTuple):
 
     probabilities: Tensor
     """f(x), (B, K)."""
-    inverted: Tensor
+    representation: Tensor
     """f^{l0}(x), (B, …)."""
-    weighed: Tensor
+    mask_features: Tensor
     """f^{l1}(x), (B, channels, h, w)."""
 
 
@@ -51,7 +51,7 @@ class Network:
         self._grids = {layer: _grid(layer, calls[layer_names.split(layer).name]) for layer in layers.names}
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
         module = copy.deepcopy(classifier.module).eval().requires_grad_(False)
-        batch_invariance.even(module)
+        batch_invariance.make_batch_invariant(module)
         self.module = module.to(device=device, dtype=dtype, memory_format=self.memory_format)  # type: ignore[call-overload]
         self.inside = dtype
         # Masks, weights and losses: bfloat16 has eight bits, too few for sums over a mask and for steps of 1 %.
@@ -65,14 +65,14 @@ class Network:
     def examine(self, images: Tensor, centred: bool = False) -> Examined:
         """One whole pass over images (B, C, H, W). centred: l1's channels as `masks.centre` has them."""
         logits, found = self._run(images, self.layers.names, to_the_end=True)
-        maps = [found[layer] for layer in self.layers.weighed]
-        for layer, features in zip(self.layers.weighed, maps, strict=True):
+        maps = [found[layer] for layer in self.layers.mask_layers]
+        for layer, features in zip(self.layers.mask_layers, maps, strict=True):
             if features.ndim != 4 or features.shape[2] * features.shape[3] < 2:
                 shape = "×".join(map(str, features.shape[1:]))
                 raise MethodError(f"layer `{layer}` gives {shape}; a mask is made from channels × h × w")
         return Examined(self._output(logits), found[self.layers.inverted], _side_by_side(maps, centred))
 
-    def evidence(self, images: Tensor, targets: Tensor, foils: Tensor | None = None) -> Tensor:
+    def grad_cam(self, images: Tensor, targets: Tensor, foils: Tensor | None = None) -> Tensor:
         """Grad-CAM's map at l0 before it is rectified, Σ_k α_k f_k^{l0} with α_k the mean over the map of
         ∂y_c/∂f_k^{l0}: images (B, C, H, W), targets (B,) → (B, h, w).
 

@@ -1,8 +1,9 @@
 """A fast engine in place of torch's, and the ways in which a test makes a worker misbehave.
 
-`install()` puts stand-ins for the four modules that load torch (`gfi.method.engine`, `gfi.method.preprocess`,
-`workers.engines`, `workers.measure`) into `sys.modules` before the workers are imported. Everything else of the
-worker is the real thing: claim, lease, read-ahead, decoding, part, upload, commit.
+`install()` puts stand-ins for the five modules that load torch (`gfi.method.engine`, `gfi.method.item`,
+`gfi.method.preprocess`, `workers.loaded_engines`, `workers.measuring`) into `sys.modules` before the workers are
+imported. Everything else of the worker is the real thing: claim, lease, read-ahead, decoding, part, upload,
+commit.
 
 The fake engine works in batches and steps and tells of each step, as the real one does. Its grid is the SHA-256 of
 the photograph's pixels, so a mask that was mixed up, made from other bytes or written by halves cannot go unnoticed.
@@ -20,16 +21,18 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gfi.domain.errors import MethodError, Stopped
+from gfi.domain.explanation import Explanation, StepProgress
+from gfi.domain.profile import Profile
 from gfi.domain.recipes import Recipe
 
 MODEL = "fake"
@@ -80,54 +83,12 @@ class Prepared:
 
 @dataclass(frozen=True)
 class Item:
-    """As `gfi.method.engine.Item`."""
+    """As `gfi.method.item.Item`."""
 
     index: int
     prepared: Prepared
     target: int | None = None
-    rather_than: int | None = None
-
-
-@dataclass(frozen=True)
-class Explanation:
-    """As `gfi.method.engine.Explanation`."""
-
-    index: int
-    target: int
-    prediction: int
-    probability: float
-    kept: float
-    removed: float
-    grid: NDArray[np.float32]
-    iterations: int
-    status: str
-    area: float
-    loss: float
-    fill: str
-    rather_than: int | None = None
-
-
-class Progress(NamedTuple):
-    """As `gfi.method.engine.Progress`."""
-
-    step: int
-    indices_in_flight: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class Profile:
-    """As `gfi.method.engine.Profile`."""
-
-    batch: int
-    model_digest: str = MODEL_DIGEST
-    device_kind: str = "cpu"
-    dtype: str = "float32"
-    threads: int = 1
-    resolution: tuple[int, int] = INPUT_SIZE
-
-    def to_json(self) -> dict[str, Any]:
-        """All fields as JSON values."""
-        return {**asdict(self), "resolution": list(self.resolution)}
+    foil: int | None = None
 
 
 class Preprocess:
@@ -157,13 +118,13 @@ class Engine:
 
     def __init__(self, recipe: Recipe, batch: int) -> None:
         self.recipe = recipe
-        self.profile = Profile(batch)
+        self.profile = Profile(MODEL_DIGEST, "cpu", "float32", 1, INPUT_SIZE, batch)
         self.classifier = Classifier()
 
     def explain_many(
         self,
         items: Iterable[Item],
-        progress: Callable[[Progress], None] | None = None,
+        progress: Callable[[StepProgress], None] | None = None,
         stop: threading.Event | None = None,
     ) -> Iterator[Explanation]:
         """Explanations in the order of `items`."""
@@ -181,7 +142,7 @@ class Engine:
                         threading.Event().wait()
                 steps += 1
                 if progress is not None:
-                    progress(Progress(steps, indices))
+                    progress(StepProgress(steps, indices))
                 if stop is not None and stop.is_set():
                     raise Stopped(f"stopped with {len(group)} images in flight")
             yield from map(_explained, group)
@@ -209,8 +170,8 @@ def _orders(rgb: NDArray[np.uint8], fault: str) -> bool:
     return tuple(rgb[0, 0]) == POISON[fault]
 
 
-class Engines:
-    """As `workers.engines.Engines`."""
+class LoadedEngines:
+    """As `workers.loaded_engines.LoadedEngines`."""
 
     def __init__(self, models_dir: object, device: str, threads: int | None, dtype: str = "float32") -> None:
         self._kept: dict[tuple[int, str], Engine] = {}
@@ -226,16 +187,16 @@ class Engines:
 
 
 class ModelChanged(MethodError):
-    """As `workers.engines.ModelChanged`."""
+    """As `workers.loaded_engines.ModelChanged`."""
 
 
-class Metrics:
-    """As `workers.measure.Metrics`, for jobs that measure nothing."""
+class Measurer:
+    """As `workers.measuring.Measurer`, for jobs that measure nothing."""
 
-    def __init__(self, engine: Engine, config: dict[str, Any], beat: Callable[[], None]) -> None:
+    def __init__(self, engine: Engine, config: dict[str, Any], progressed: Callable[[], None]) -> None:
         assert not config["metrics"]
 
-    def of(self, *_: object) -> dict[str, float]:
+    def metrics(self, *_: object) -> dict[str, float]:
         """No metrics."""
         return {}
 
@@ -243,10 +204,11 @@ class Metrics:
 def install() -> None:
     """Replace the modules that load torch. To be called before `workers.shard` is imported."""
     stands_for = {
-        "gfi.method.engine": (Engine, Item, Explanation, Progress),
+        "gfi.method.engine": (Engine,),
+        "gfi.method.item": (Item,),
         "gfi.method.preprocess": (Prepared,),
-        "workers.engines": (Engines, ModelChanged),
-        "workers.measure": (Metrics,),
+        "workers.loaded_engines": (LoadedEngines, ModelChanged),
+        "workers.measuring": (Measurer,),
     }
     for name, classes in stands_for.items():
         assert name not in sys.modules, f"{name} was imported before its stand-in"

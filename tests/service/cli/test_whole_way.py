@@ -19,7 +19,7 @@ from PIL import Image
 
 from gfi import GuidedFeatureInversion, samples
 from gfi.datasets.decode import decode
-from gfi.domain.recipes import recipe
+from gfi.domain.presets import recipe
 from gfi.method.classifiers import load
 from gfi.store.database import Database
 from gfi.store.objects import Bucket

@@ -7,10 +7,12 @@ from PIL import Image
 
 from gfi import GuidedFeatureInversion, samples
 from gfi.domain import interpolation
-from gfi.domain.recipes import PRESETS, recipe
+from gfi.domain.explanation import Explanation
+from gfi.domain.presets import PRESETS, recipe
 from gfi.method import batch_invariance, classifiers, masks
 from gfi.method.classifiers import Classifier, load
-from gfi.method.engine import Engine, Explanation, Item
+from gfi.method.engine import Engine
+from gfi.method.item import Item
 from gfi.method.preprocess import Prepared
 from tests.unit.method.networks import Small, smooth_images
 
@@ -147,7 +149,7 @@ def test_linear_layers_have_the_same_bits_in_every_row(inside: int, outside: int
     net = torch.nn.Sequential(linear)
     x = torch.randn(1, inside, generator=torch.Generator().manual_seed(0))
     wanted, slope = linear(x), torch.randn(1, outside, generator=torch.Generator().manual_seed(1))
-    batch_invariance.even(net)
+    batch_invariance.make_batch_invariant(net)
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
@@ -171,7 +173,7 @@ def test_exponentials_have_the_same_bits_in_every_row(
     net = torch.nn.Sequential(part())
     x = torch.randn(1, *shape, generator=torch.Generator().manual_seed(0))
     wanted = net(x)
-    batch_invariance.even(net)
+    batch_invariance.make_batch_invariant(net)
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:

@@ -8,11 +8,13 @@ from torch import Tensor
 
 from gfi import GuidedFeatureInversion
 from gfi.domain.errors import MethodError
+from gfi.domain.explanation import Explanation
 from gfi.domain.layer_names import Layers
-from gfi.domain.recipes import recipe
+from gfi.domain.presets import recipe
 from gfi.method import classifiers
-from gfi.method.engine import Engine, Explanation, Item
+from gfi.method.engine import Engine
 from gfi.method.inversion import Inversion
+from gfi.method.item import Item
 from gfi.method.network import Network
 from gfi.method.preprocess import Prepared
 from tests.unit.method.networks import Small, smooth_images
@@ -38,13 +40,13 @@ def test_rows_keep_their_bits_beside_rows_with_a_foil_and_when_they_change_slots
     plain = explain(images, [None] * 9, preset, batch=4)
     mixed = explain(images, [None, 2, 3, None, 0, None, 2, 4, None], preset, batch=4)
     for i, found in enumerate(mixed):
-        if found.rather_than is None:
+        if found.foil is None:
             assert found.grid.tobytes() == plain[i].grid.tobytes()
             assert (found.probability, found.kept, found.loss) == (
                 plain[i].probability, plain[i].kept, plain[i].loss,
             )  # fmt: skip
         else:
-            (alone,) = explain(images[i : i + 1], [found.rather_than], preset, batch=4)
+            (alone,) = explain(images[i : i + 1], [found.foil], preset, batch=4)
             assert found.grid.tobytes() == alone.grid.tobytes()
             assert np.abs(found.grid - plain[i].grid).max() > 1e-3
 
@@ -84,8 +86,8 @@ def test_the_evidence_of_a_row_with_a_foil_is_that_of_the_difference() -> None:
         classifiers.of(net, (32, 32)), Layers.parse("pool"), torch.device("cpu"), torch.float64, False
     )
     x = smooth_images(2, 32)
-    found = network.evidence(x, torch.tensor([1, 1]), torch.tensor([-1, 3]))
-    of_1, of_3 = (network.evidence(x, torch.tensor([c, c])) for c in (1, 3))
+    found = network.grad_cam(x, torch.tensor([1, 1]), torch.tensor([-1, 3]))
+    of_1, of_3 = (network.grad_cam(x, torch.tensor([c, c])) for c in (1, 3))
     assert torch.equal(found[0], of_1[0])
     assert torch.allclose(found[1], of_1[1] - of_3[1], atol=1e-12)
 
@@ -93,7 +95,7 @@ def test_the_evidence_of_a_row_with_a_foil_is_that_of_the_difference() -> None:
 def test_a_foil_that_is_the_target_or_no_class_is_refused() -> None:
     explainer = GuidedFeatureInversion(Small(), preset=PAPER)
     images = smooth_images(2, 32)
-    with pytest.raises(MethodError, match="image 1: nothing tells class 2 from itself"):
+    with pytest.raises(MethodError, match="image 1: the target and the class to contrast it with are both 2"):
         explainer.attribute(images, [1, 2], rather_than=2)
     with pytest.raises(MethodError, match="image 0: rather_than 5 is no class; they are 0 to 4"):
         explainer.attribute(images, 1, rather_than=5)

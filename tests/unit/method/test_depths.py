@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from gfi.domain.errors import MethodError
-from gfi.domain.recipes import recipe
+from gfi.domain.presets import recipe
 from gfi.method import classifiers
 from gfi.method.classifiers import Classifier, load
 from gfi.method.depths import by_layer, ladder

@@ -9,12 +9,15 @@ import torch
 
 from gfi import GuidedFeatureInversion, explain_many
 from gfi.domain.errors import MethodError, OutOfMemory, Stopped
+from gfi.domain.explanation import StepProgress
 from gfi.domain.layer_names import Layers
-from gfi.domain.recipes import PAPER, RELEASED, recipe
+from gfi.domain.presets import PAPER, RELEASED, recipe
 from gfi.method import classifiers
-from gfi.method.engine import Engine, Item, Progress, status
-from gfi.method.inversion import Fate, Inversion
+from gfi.method.engine import Engine
+from gfi.method.inversion import Inversion, StopReason
+from gfi.method.item import Item
 from gfi.method.preprocess import Prepared
+from gfi.method.statuses import decide_status
 from tests.unit.method.networks import Small, smooth_images
 
 QUICK = recipe("paper", steps_inversion=2, steps_class=3)
@@ -49,7 +52,7 @@ def test_an_empty_stream_gives_nothing() -> None:
 
 
 def test_progress_grows_with_every_step_and_names_the_images_in_flight() -> None:
-    seen: list[Progress] = []
+    seen: list[StepProgress] = []
     list(engine().explain_many(items(5), progress=seen.append))
     assert [p.step for p in seen] == list(range(1, 11))
     assert seen[0].indices_in_flight == (0, 1, 2, 3)
@@ -59,7 +62,7 @@ def test_progress_grows_with_every_step_and_names_the_images_in_flight() -> None
 def test_a_set_stop_event_is_obeyed_within_one_step() -> None:
     stop, steps = threading.Event(), []
 
-    def progress(p: Progress) -> None:
+    def progress(p: StepProgress) -> None:
         steps.append(p.step)
         if p.step == 7:
             stop.set()
@@ -140,20 +143,20 @@ def test_a_broken_image_is_reported_and_does_not_touch_its_neighbours() -> None:
 
 
 @pytest.mark.parametrize(
-    ("fate", "area", "predicted", "kept", "wanted"),
+    ("reason", "area", "predicted", "kept", "wanted"),
     [
-        (Fate.FINISHED, 0.3, True, 0.5, "ok"),
-        (Fate.FINISHED, 0.0005, True, 0.5, "empty"),
-        (Fate.FINISHED, 0.97, True, 0.5, "full"),
-        (Fate.FINISHED, 0.3, True, 0.04, "target_lost"),
-        (Fate.FINISHED, 0.3, False, 0.04, "ok"),
-        (Fate.EMPTY, 0.3, True, 0.5, "empty"),
-        (Fate.CONSTANT, 0.3, True, 0.5, "constant"),
-        (Fate.NONFINITE, 0.3, True, 0.5, "nonfinite"),
+        (StopReason.FINISHED, 0.3, True, 0.5, "ok"),
+        (StopReason.FINISHED, 0.0005, True, 0.5, "empty"),
+        (StopReason.FINISHED, 0.97, True, 0.5, "full"),
+        (StopReason.FINISHED, 0.3, True, 0.04, "target_lost"),
+        (StopReason.FINISHED, 0.3, False, 0.04, "ok"),
+        (StopReason.EMPTY, 0.3, True, 0.5, "empty"),
+        (StopReason.CONSTANT, 0.3, True, 0.5, "constant"),
+        (StopReason.NONFINITE, 0.3, True, 0.5, "nonfinite"),
     ],
 )
-def test_statuses(fate: Fate, area: float, predicted: bool, kept: float, wanted: str) -> None:
-    assert status(fate, area, predicted, probability=0.5, kept=kept) == wanted
+def test_statuses(reason: StopReason, area: float, predicted: bool, kept: float, wanted: str) -> None:
+    assert decide_status(reason, area, predicted=predicted, probability=0.5, kept=kept) == wanted
 
 
 def test_released_refuses_a_signed_layer_and_says_what_to_write() -> None:

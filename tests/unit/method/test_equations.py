@@ -10,12 +10,13 @@ from torch import Tensor
 
 from gfi import samples
 from gfi.domain import interpolation
-from gfi.domain.recipes import Recipe, recipe
+from gfi.domain.presets import recipe
+from gfi.domain.recipes import Recipe
 from gfi.method import classifiers
 from gfi.method.classifiers import Classifier, load
 from gfi.method.engine import Engine
 from gfi.method.fills import blur
-from gfi.method.inversion import Fate, Inversion, Outcome
+from gfi.method.inversion import Inversion, Outcome, StopReason
 from tests.unit.method import literal
 from tests.unit.method.literal import Problem
 from tests.unit.method.networks import seeded, smooth_images
@@ -75,7 +76,7 @@ def case(request: pytest.FixtureRequest) -> Case:
         images = smooth_images(2, pixels).float().double()
     fills = torch.stack([blur(x) for x in images]).float().double()
     layers = classifier.layers_for(chosen)
-    names = (layers.inverted, layers.weighed[0])
+    names = (layers.inverted, layers.mask_layers[0])
     problems = [Problem(net, x[None], p[None], names, chosen) for x, p in zip(images, fills, strict=True)]
 
     inversion = Inversion(Engine(classifier, chosen, batch=2, dtype=torch.float64).network, chosen, 2)
@@ -100,7 +101,7 @@ def test_in_float64_every_step_equals_the_literal_version_to_1e_8(case: Case) ->
         np.testing.assert_allclose(found.mask[0], wanted.mask[0], atol=1e-8, rtol=0)
         assert found.loss[0].item() == pytest.approx(wanted.loss, abs=1e-8, rel=1e-8)
         np.testing.assert_allclose(found.gradient[0], wanted.gradient, atol=1e-8, rtol=1e-8)
-    assert case.outcome.fate[0] == Fate.FINISHED
+    assert case.outcome.stop_reason[0] == StopReason.FINISHED
     assert case.outcome.iterations[0] == run.iterations == case.recipe.steps
     np.testing.assert_allclose(case.outcome.omega[0], run.omega, atol=1e-8, rtol=0)
     assert case.outcome.kept[0].item() == pytest.approx(run.kept, abs=1e-8)
@@ -169,7 +170,7 @@ def test_where_the_mask_dies_both_report_the_same_status_at_the_same_step(preset
     images = smooth_images(2, 96)
     layers = classifier.layers_for(chosen)
     run = Problem(
-        net, images[:1], literal.blurred(images[:1]), (layers.inverted, layers.weighed[0]), chosen
+        net, images[:1], literal.blurred(images[:1]), (layers.inverted, layers.mask_layers[0]), chosen
     ).run()
     inversion = Inversion(Engine(classifier, chosen, batch=2, dtype=torch.float64).network, chosen, 2)
     inversion.start(images, torch.stack([blur(x) for x in images]), [None, None])
@@ -177,6 +178,6 @@ def test_where_the_mask_dies_both_report_the_same_status_at_the_same_step(preset
         inversion.step()
     outcome = inversion.outcome()
     assert run.status == "empty"
-    assert outcome.fate[0] == Fate.EMPTY
+    assert outcome.stop_reason[0] == StopReason.EMPTY
     assert outcome.iterations[0] == run.iterations < chosen.steps
     np.testing.assert_allclose(outcome.omega[0], run.omega, atol=1e-8, rtol=0)

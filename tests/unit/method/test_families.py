@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 from gfi.domain import interpolation
 from gfi.domain.errors import MethodError
 from gfi.domain.layer_names import Layers
-from gfi.domain.recipes import Recipe, recipe
+from gfi.domain.presets import recipe
+from gfi.domain.recipes import Recipe
 from gfi.method.classifiers import Classifier
-from gfi.method.engine import Engine, Item
+from gfi.method.engine import Engine
+from gfi.method.item import Item
 from gfi.method.network import Network
 from gfi.method.preprocess import Prepared, Preprocess
 from tests.unit.method.families import FAMILIES, Family, build
@@ -76,8 +78,8 @@ def test_the_tokens_of_a_vit_are_laid_out_as_they_lie_in_the_image_without_the_c
     patches = classifier.module.conv_proj(image)
     places = classifier.module.encoder.pos_embedding[0, 1:].T.reshape(768, 4, 4)
     found = network.examine(image)
-    assert torch.allclose(found.weighed, patches + places, atol=1e-5)
-    assert found.inverted.shape == (2, 768, 4, 4)
+    assert torch.allclose(found.mask_features, patches + places, atol=1e-5)
+    assert found.representation.shape == (2, 768, 4, 4)
 
     # Grad-CAM by its definition: 16 patches, and not the class token.
     seen: list[torch.Tensor] = []
@@ -89,7 +91,7 @@ def test_the_tokens_of_a_vit_are_laid_out_as_they_lie_in_the_image_without_the_c
     handle.remove()
     tokens, slope = seen[0].detach()[0, 1:], slope[0, 1:]
     wanted = (tokens * slope.mean(0)).sum(1).view(4, 4)
-    evidence = network.evidence(image[:1], torch.tensor([3]))[0]
+    evidence = network.grad_cam(image[:1], torch.tensor([3]))[0]
     assert torch.allclose(evidence, wanted, atol=1e-4 * float(wanted.abs().max()))
     assert wanted.abs().max() > 0
 

@@ -7,7 +7,7 @@ from torchvision import models
 
 from gfi.domain.errors import MethodError
 from gfi.domain.layer_names import Layers, split
-from gfi.domain.recipes import PAPER, RELEASED
+from gfi.domain.presets import PAPER, RELEASED
 from gfi.method import classifiers
 from gfi.method.classifiers import describe_layers, load
 from gfi.method.layers import Chosen
@@ -54,7 +54,7 @@ def test_the_sample_classifier_uses_rectified_last_features() -> None:
     classifier = load("efficientnet-lite0")
     assert classifier.chosen(PAPER).how == "preset"
     last = {name: (shape, positive) for name, _, shape, positive in describe_layers(classifier)}
-    inverted, (weighed,) = classifier.layers_for(PAPER).inverted, classifier.layers_for(PAPER).weighed
+    inverted, (weighed,) = classifier.layers_for(PAPER).inverted, classifier.layers_for(PAPER).mask_layers
     assert last[inverted] == ((1280, 7, 7), True)
     assert weighed.endswith(":relu") or last[weighed][1]
 
@@ -151,11 +151,11 @@ def test_an_in_place_relu_after_a_layer_does_not_change_what_was_captured() -> N
     tapped = network(classifiers.of(small, (32, 32)), "pool,stem")  # `relu` after `stem` works in place
     x = torch.randn(2, 3, 32, 32)
     found = tapped.examine(x)
-    assert torch.equal(found.weighed, small.stem(x))
-    assert (found.weighed < 0).any()
+    assert torch.equal(found.mask_features, small.stem(x))
+    assert (found.mask_features < 0).any()
 
     resnet = load("torchvision:resnet18@seed:0")
-    signed = network(resnet, "layer4,layer4.1.bn1").examine(torch.randn(1, 3, 64, 64)).weighed
+    signed = network(resnet, "layer4,layer4.1.bn1").examine(torch.randn(1, 3, 64, 64)).mask_features
     assert (signed < 0).any()
 
 
@@ -172,7 +172,7 @@ def test_a_module_that_runs_twice_means_its_last_call_also_where_the_pass_ends_t
     tapped = network(classifiers.of(net, (32, 32)), "act")
     x = torch.randn(2, 3, 32, 32)
     wanted = net.act(net.body(net.act(net.stem(x))))
-    assert torch.equal(tapped.examine(x).weighed, wanted)
+    assert torch.equal(tapped.examine(x).mask_features, wanted)
     before = Twice.headed
     assert torch.equal(tapped.inverted(x), wanted)
     assert Twice.headed == before, "stage 1 does not run the head"

@@ -6,7 +6,7 @@ import sys
 import pytest
 import torch
 
-from gfi.domain.recipes import PRESETS, recipe
+from gfi.domain.presets import PRESETS, recipe
 from gfi.method import classifiers, memory
 from gfi.method.engine import _FITTING, Engine
 from tests.unit.method.networks import Small
@@ -61,7 +61,7 @@ torch.set_num_threads(1)
 from gfi.method import classifiers
 from gfi.method.engine import Engine, Item
 from gfi.method.preprocess import Prepared
-from gfi.domain.recipes import recipe
+from gfi.domain.presets import recipe
 from tests.unit.method.networks import Small
 
 quick = recipe("tuned", levels=[0.25], second_fill="none", rate=0.1, steps_class=3, check_every=1, settled=0.02)

@@ -11,9 +11,10 @@ from safetensors.torch import save_file
 from gfi import samples
 from gfi.domain import imagenet
 from gfi.domain.errors import MethodError
-from gfi.domain.recipes import PRESETS, recipe
+from gfi.domain.presets import PRESETS, recipe
 from gfi.method.classifiers import LITE, Classifier, describe_layers, known, load
-from gfi.method.engine import Engine, Item
+from gfi.method.engine import Engine
+from gfi.method.item import Item
 
 NET = """
 import torch
@@ -116,7 +117,7 @@ def test_a_timm_model_runs_from_a_file_with_its_own_layers_and_channels(tmp_path
     classifier = load("mine", tmp_path)
     assert classifier.classes == 3
     assert classifier.chosen(PRESETS["paper"]).how == "model"
-    assert classifier.layers_for(PRESETS["released"]).weighed == ("layer4",)
+    assert classifier.layers_for(PRESETS["released"]).mask_layers == ("layer4",)
     explain(classifier)
 
 

@@ -11,17 +11,18 @@ from PIL import Image, ImageFilter
 
 from gfi.domain import interpolation
 from gfi.domain.errors import MethodError
-from gfi.domain.recipes import PAPER, PRESETS, RELEASED, Recipe, recipe
-from gfi.method.adam import Adam
+from gfi.domain.presets import PAPER, PRESETS, RELEASED, recipe
+from gfi.domain.recipes import Recipe
 from gfi.method.fills import IMAGENET_MEAN, blur, make_fill, mean_colour
+from gfi.method.parts.adam import Adam
 from gfi.method.preprocess import Preprocess, prepare
 from tests.unit.method import literal
 
 
 def test_importing_gfi_recipes_and_interpolation_loads_no_torch() -> None:
     code = (
-        "import sys, gfi, gfi.domain.recipes, gfi.domain.interpolation, gfi.domain.layer_names, gfi.domain.imagenet; "
-        "gfi.domain.recipes.PAPER; gfi.domain.interpolation.matrix(2, 3, True); "
+        "import sys, gfi, gfi.domain.presets, gfi.domain.interpolation, gfi.domain.layer_names, gfi.domain.imagenet; "
+        "gfi.domain.presets.PAPER; gfi.domain.interpolation.matrix(2, 3, True); "
         "sys.exit(any(m.split('.')[0] in ('torch', 'torchvision', 'timm') for m in sys.modules))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
@@ -113,7 +114,7 @@ def test_adam_is_torchs_adam_and_each_row_has_its_own_step() -> None:
     generator = torch.Generator().manual_seed(0)
     gradients = torch.randn(25, 2, 6, generator=generator, dtype=torch.float64)
     omega = torch.full((2, 6), 0.1, dtype=torch.float64)
-    adam = Adam(PAPER, omega)
+    adam = Adam(PAPER, omega, omega, omega)
     twin = torch.full((6,), 0.1, dtype=torch.float64, requires_grad=True)
     wanted = torch.optim.Adam([twin], lr=0.01)
     for t, gradient in enumerate(gradients):

@@ -8,11 +8,15 @@ import pytest
 import torch
 
 from gfi.domain.errors import MethodError, Stopped
-from gfi.domain.recipes import Recipe, recipe
+from gfi.domain.explanation import Explanation, StepProgress
+from gfi.domain.presets import recipe
+from gfi.domain.recipes import Recipe
+from gfi.domain.statuses import ImageStatus
 from gfi.method import classifiers
-from gfi.method.engine import Engine, Explanation, Item, Progress
+from gfi.method.engine import Engine
 from gfi.method.fills import make_fill
 from gfi.method.inversion import Inversion
+from gfi.method.item import Item
 from gfi.method.preprocess import Prepared
 from tests.unit.method.networks import Small, smooth_images
 
@@ -35,8 +39,8 @@ def items(count: int = COUNT) -> list[Item]:
     return [Item(i, Prepared(image, None, (SIZE, SIZE), BOX)) for i, image in enumerate(images)]
 
 
-def literally(e: Engine, item: Item) -> tuple[np.ndarray, int]:
-    """The rule of `Recipe.settled` for one image alone: its mask and its steps."""
+def literally(e: Engine, item: Item) -> tuple[np.ndarray, int, bool]:
+    """The rule of `Recipe.settled` for one image alone: its mask, its steps and whether the mask had settled."""
     chosen = e.recipe
     images = item.prepared.image.expand(BATCH, -1, -1, -1).contiguous()
     filled = make_fill(item.prepared.image, e.classifier.preprocess, chosen).expand_as(images)
@@ -46,17 +50,19 @@ def literally(e: Engine, item: Item) -> tuple[np.ndarray, int]:
         second = made.expand_as(images)
     rows = Inversion(e.network, chosen, BATCH)
     rows.start(images, filled, [None] * BATCH, second)
-    before = None
+    before, settled = None, True
     for step in range(1, chosen.steps + 1):
         rows.step()
         in_stage_2 = step - chosen.steps_inversion
-        if in_stage_2 <= 0 or in_stage_2 % chosen.check_every or step == chosen.steps:
+        if in_stage_2 <= 0 or (in_stage_2 % chosen.check_every and step < chosen.steps):
             continue
-        grid = rows.look()[0][0]
-        if before is not None and (grid - before).abs().mean() <= chosen.settled:
-            break
+        grid = rows.check_settled()[0][0]
+        if before is not None:
+            settled = bool((grid - before).abs().mean() <= chosen.settled)
+            if settled:
+                break
         before = grid
-    return rows.outcome().grid[0].numpy(), step
+    return rows.outcome().grid[0].numpy(), step, settled
 
 
 @pytest.mark.parametrize("preset", RECIPES)
@@ -66,8 +72,11 @@ def test_every_mask_is_the_one_that_the_rule_gives_alone_bit_for_bit(preset: str
     assert sorted(x.index for x in found) == list(range(COUNT))
     iterations = set()
     for explanation, item in zip(sorted(found, key=lambda x: x.index), items(), strict=True):
-        grid, steps = literally(e, item)
+        grid, steps, settled = literally(e, item)
         assert explanation.iterations == steps
+        assert (explanation.status == ImageStatus.NOT_SETTLED) <= (not settled)
+        if explanation.status == ImageStatus.OK:
+            assert settled
         assert np.array_equal(explanation.grid, grid)
         iterations.add(steps)
     assert len(iterations) > 2, "all left together: nothing was refilled"
@@ -75,7 +84,7 @@ def test_every_mask_is_the_one_that_the_rule_gives_alone_bit_for_bit(preset: str
 
 def test_who_settles_first_comes_first_and_the_next_takes_the_slot() -> None:
     e = engine(RECIPES["tuned"])
-    told: list[Progress] = []
+    told: list[StepProgress] = []
     found = list(e.explain_many(items(), progress=told.append))
     assert [x.index for x in found] != sorted(x.index for x in found)
     steps = sum(x.iterations for x in found)
@@ -135,3 +144,15 @@ def test_rows_move_only_between_batches_past_stage_one() -> None:
 def test_a_negative_rule_is_refused() -> None:
     with pytest.raises(MethodError, match="check_every"):
         recipe("tuned", check_every=-1)
+
+
+def test_a_mask_that_still_moves_when_its_steps_end_is_not_settled() -> None:
+    restless = replace(RECIPES["tuned"], settled=0.0)  # no mask stands perfectly still
+    statuses = {x.status for x in engine(restless).explain_many(items())}
+    assert ImageStatus.NOT_SETTLED in statuses
+    assert ImageStatus.OK not in statuses
+
+
+def test_where_no_two_checks_can_be_compared_nothing_is_said_of_settling() -> None:
+    once = replace(RECIPES["tuned"], settled=0.0, steps_class=RECIPES["tuned"].check_every)
+    assert ImageStatus.NOT_SETTLED not in {x.status for x in engine(once).explain_many(items())}

@@ -10,14 +10,16 @@ from torch import Tensor
 
 from gfi import peers, samples
 from gfi.domain.errors import MethodError
-from gfi.domain.recipes import Recipe, recipe
+from gfi.domain.presets import recipe
+from gfi.domain.recipes import Recipe
 from gfi.method import classifiers, masks
 from gfi.method.classifiers import Classifier, load
-from gfi.method.engine import Engine, Item
+from gfi.method.engine import Engine
 from gfi.method.fills import blur
-from gfi.method.inversion import Fate, Inversion
+from gfi.method.inversion import Inversion, StopReason
+from gfi.method.item import Item
 from gfi.method.layers import on_two_grids
-from gfi.method.map_relative_descent import Relative
+from gfi.method.parts.map_relative_descent import MapRelativeDescent
 from gfi.method.preprocess import Prepared
 from tests.unit.method import literal, literal_tuned
 from tests.unit.method.networks import Small, seeded, smooth_images
@@ -54,9 +56,14 @@ def case(request: pytest.FixtureRequest) -> Case:
     std = torch.tensor(classifier.preprocess.std).double()
     second = ((torch.tensor([0.485, 0.456, 0.406]).double() - mean) / std).view(1, 3, 1, 1).expand_as(images)
     layers = classifier.layers_for(chosen)
-    assert len(layers.weighed) == 2
+    assert len(layers.mask_layers) == 2
     run = literal_tuned.explain(
-        net, images[:1], (literal.blurred(images[:1]), second[:1]), layers.inverted, layers.weighed, chosen
+        net,
+        images[:1],
+        (literal.blurred(images[:1]), second[:1]),
+        layers.inverted,
+        layers.mask_layers,
+        chosen,
     )
     return Case(classifier, chosen, images, fills, second, run)
 
@@ -74,7 +81,7 @@ def test_in_float64_every_step_equals_the_literal_version_to_1e_8(case: Case) ->
         assert inversion.loss[0].item() == pytest.approx(step.loss, abs=1e-8, rel=1e-8)
         np.testing.assert_allclose(inversion.gradient[0], step.gradient, atol=1e-8, rtol=1e-8)
     outcome = inversion.outcome()
-    assert outcome.fate[0] == Fate.FINISHED
+    assert outcome.stop_reason[0] == StopReason.FINISHED
     assert outcome.iterations[0] == case.recipe.steps
     np.testing.assert_allclose(outcome.omega[0], case.run.omega, atol=1e-8, rtol=0)
     np.testing.assert_allclose(inversion.mask(inversion.omega).image[0], case.run.mask[0], atol=1e-8, rtol=0)
@@ -86,7 +93,7 @@ def test_in_float32_single_turns_from_the_same_weights_agree_to_a_hundredth_of_t
     """A ReLU or a sorted cell within rounding of its switch moves a gradient by more than rounding does."""
     engine = Engine(case.classifier, case.recipe, batch=2)
     inversion = Inversion(engine.network, case.recipe, 2)
-    turn = case.recipe.turn
+    turn = case.recipe.cycle
     assert turn == 8
     for first in range(0, case.recipe.steps_class, turn):
         inversion.start(case.images.float(), case.fills.float(), [None, None], case.second.float())
@@ -142,7 +149,7 @@ def test_every_question_of_a_turn_has_one_vote_however_loud_its_loss() -> None:
     chosen = recipe("tuned", levels=[0.25], steps_class=2)
     inversion, _, _ = small(chosen)
     search = inversion.search
-    assert isinstance(search, Relative)
+    assert isinstance(search, MapRelativeDescent)
     random = torch.Generator().manual_seed(0)
     omega = torch.zeros_like(inversion.omega)
     quiet, loud = (torch.randn(omega.shape, generator=random) for _ in range(2))
@@ -167,12 +174,12 @@ def test_without_a_step_the_mask_is_grad_cams() -> None:
     inversion, images, _ = small(recipe("tuned", steps_class=0))
     mask = inversion.mask(inversion.omega).image
 
-    class Relative(Small):
+    class MapRelativeDescent(Small):
         def forward(self, x: Tensor) -> Tensor:
             y = super().forward(x)
             return y - y.mean(1, keepdim=True)
 
-    wanted = peers.explain("grad-cam", Relative(), images, inversion.target, layer="pool")
+    wanted = peers.explain("grad-cam", MapRelativeDescent(), images, inversion.target, layer="pool")
     assert tuple(inversion.features.shape[2:]) == (24, 24)
     # Grad-CAM rectifies on its own grid, we on the finer one: equal where nothing is cut.
     assert (mask - wanted).abs().mean() < 0.05
@@ -185,7 +192,7 @@ def test_a_class_that_nothing_speaks_for_has_a_mask_too() -> None:
     images = smooth_images(1, 48).float()
     chosen = recipe("tuned", check_every=0)
     engine = Engine(classifier, chosen, batch=2)
-    assert engine.network.evidence(images, torch.tensor([4])).max() <= 0
+    assert engine.network.grad_cam(images, torch.tensor([4])).max() <= 0
     item = Item(0, Prepared(images[0], None, (48, 48), (0, 0, 48, 48)), 4)
     (found,) = engine.explain_many([item])
     assert found.iterations == chosen.steps

@@ -1,4 +1,4 @@
-"""Adam, a row at a time: every image of a batch has its own moments, step count and learning rate.
+"""Adam for each row: every image of a batch has its own moments, step count and learning rate.
 
     μ ← β1 μ + (1−β1) g,   ν ← β2 ν + (1−β2) g²
     ω ← ω − η_t/(1−β1^t) · μ / (√ν/√(1−β2^t) + ε)
@@ -19,7 +19,7 @@ from gfi.domain.recipes import Recipe
 class Adam:
     """State for B rows of K weights."""
 
-    def __init__(self, recipe: Recipe, omega: Tensor) -> None:
+    def __init__(self, recipe: Recipe, omega: Tensor, features: Tensor, start: Tensor) -> None:
         self.recipe = recipe
         self.mean = torch.zeros_like(omega)
         """μ, (B, K)."""

@@ -1,0 +1,99 @@
+"""What is minimised: one objective for stage 1, and for stage 2 one of two (`Recipe.objective`).
+
+Losses are sums over one image alone, (B,): they never couple the images of a batch.
+"""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Protocol
+
+import torch
+from torch import Tensor
+
+from gfi.domain.recipes import Recipe
+from gfi.method import batch_invariance, masks
+from gfi.method.masks import Mask
+from gfi.method.parts.penalties import PENALTIES
+
+if TYPE_CHECKING:
+    from gfi.method.inversion import Inversion
+
+
+class Objective(Protocol):
+    """A loss for every row of a batch."""
+
+    def __init__(self, recipe: Recipe) -> None: ...
+
+    def __call__(self, rows: "Inversion", omega: Tensor, mask: Mask) -> Tensor:
+        """The loss of each row, (B,). omega: (B, K), with a gradient; mask: made from it."""
+        ...
+
+
+class KeepFeatures:
+    """Stage 1: the kept image has the features of the photograph   (Eq. 8).
+
+        ‖f^{l0}(Φ(x, m)) − f^{l0}(x)‖² + γ‖ω‖
+
+    `relative_inversion` divides the squared error by ‖f^{l0}(x)‖². The pass ends at l0: the head does not run.
+    """
+
+    def __init__(self, recipe: Recipe) -> None:
+        self.recipe = recipe
+        self.penalty = PENALTIES[recipe.penalty]
+
+    def __call__(self, rows: "Inversion", omega: Tensor, mask: Mask) -> Tensor:
+        kept = rows.network.inverted(masks.blend(rows.images, rows.fills[0], mask.image))
+        error = (kept - rows.representation).square().flatten(1).sum(1)
+        if self.recipe.relative_inversion:
+            error = error / rows.energy
+        return error + self.recipe.gamma * self.penalty(omega)
+
+
+class ClassProbability:
+    """Stage 2: the kept image has the class, the removed one does not   (Eq. 9).
+
+    −f_c(Φ(x, m)) + λ f_c(Φ_bg(x, m)) + δ‖ω‖
+    """
+
+    def __init__(self, recipe: Recipe) -> None:
+        self.recipe = recipe
+        self.penalty = PENALTIES[recipe.penalty]
+
+    def __call__(self, rows: "Inversion", omega: Tensor, mask: Mask) -> Tensor:
+        kept, removed = rows.halves(mask.image, _fill_of_the_step(rows))
+        return -kept + self.recipe.lambda_ * removed + self.recipe.delta * self.penalty(omega)
+
+
+class LogContrast:
+    """Stage 2 of `tuned`: the same as a contrast of logarithms, for one area and one fill a step.
+
+        −log(f_c(Φ(x, m_a)) + ε f_c(x)) + λ log(f_c(Φ_bg(x, m_a)) + ε f_c(x))
+
+    m_a is the map behind a soft threshold at its own a-quantile (`masks.threshold`). The areas a and the fills come in
+    turn; a cycle has one step for each pair of them.
+    """
+
+    def __init__(self, recipe: Recipe) -> None:
+        self.recipe = recipe
+
+    def __call__(self, rows: "Inversion", omega: Tensor, mask: Mask) -> Tensor:
+        levels = torch.tensor(self.recipe.levels, dtype=torch.float64, device=omega.device)
+        area = levels[rows.class_steps // len(rows.fills) % len(levels)]
+        part = masks.threshold(rows.map(omega), rows.upsample, area, self.recipe.softness)
+        kept, removed = rows.halves(part, _fill_of_the_step(rows))
+        least = self.recipe.floor * rows.probability
+        kept, removed = (batch_invariance.by_row(torch.log, share + least) for share in (kept, removed))
+        return self.recipe.lambda_ * removed - kept
+
+
+CLASS_OBJECTIVES: Mapping[str, type[Objective]] = {
+    "probability": ClassProbability,
+    "contrast": LogContrast,
+}
+
+
+def _fill_of_the_step(rows: "Inversion") -> Tensor:
+    """p of this step, (B, C, H, W): with two fills, each row's first and second in turn."""
+    if len(rows.fills) == 1:
+        return rows.fills[0]
+    first, second = rows.fills
+    return torch.where((rows.class_steps % 2 == 0).view(-1, 1, 1, 1), first, second)

@@ -1,0 +1,166 @@
+"""Stage 2 of a stream of images: a slot an image, and the images that wait for one.
+
+    stream → examined, and stage 1, `batch` images together → stage 2: a slot an image → results
+
+Stage 1 has a fixed length, so its images start and end together. In stage 2 a recipe with `check_every` lets each image
+go when its mask has settled, and the next in the stream takes the slot. Which images share a batch follows from the
+images alone, never from timing.
+"""
+
+import itertools
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+from gfi.domain.explanation import Explanation
+from gfi.method.inversion import Inversion, Outcome, StopReason
+from gfi.method.item import Item
+from gfi.method.statuses import decide_status
+
+if TYPE_CHECKING:
+    from gfi.method.engine import Engine
+
+
+@dataclass
+class _Slot:
+    """An image and the row it has."""
+
+    item: Item
+    fill: str
+    row: int
+    checked: Tensor | None = None
+    """Its mask at the last check, (h, w)."""
+    settled: bool = True
+    """It did not move between the last two checks. True where there were no two checks to compare."""
+
+
+class Pool:
+    """Stage 2 of one stream: `batch` slots, and the images that wait for one."""
+
+    def __init__(
+        self, engine: "Engine", stream: Iterator[Item], tick: Callable[[tuple[int, ...]], None]
+    ) -> None:
+        self._engine = engine
+        self._recipe = engine.recipe
+        self._stream = stream
+        self._tick = tick
+        self._slots: list[_Slot | None] = [None] * engine.batch
+        self._rows: Inversion | None = None
+        self._waiting: deque[_Slot] = deque()
+        self._waiting_rows: Inversion | None = None
+
+    def advance(self) -> list[Explanation] | None:
+        """Fill the free slots and step to the next point where images may end; None when nothing is left."""
+        with self._engine.exact():
+            self._refill()
+            if self._rows is None or not self._taken:
+                return None
+            for _ in range(self._steps_to_next_check(self._rows)):
+                self._rows.step()
+                self._report()
+            return self._leave(self._rows)
+
+    @property
+    def _taken(self) -> list[_Slot]:
+        return [slot for slot in self._slots if slot is not None]
+
+    def _report(self) -> None:
+        self._tick(tuple(slot.item.index for slot in (*self._taken, *self._waiting)))
+
+    def _refill(self) -> None:
+        for free, occupant in enumerate(self._slots):
+            if occupant is not None:
+                continue
+            if not self._waiting:
+                self._pull()
+            if not self._waiting:
+                return
+            assert self._waiting_rows is not None
+            if self._rows is None or not (self._taken or self._waiting[0].row):
+                # All slots are free and no image of the new batch has left it: it goes on as it stands.
+                self._rows = self._waiting_rows
+                for slot in self._waiting:
+                    self._slots[slot.row] = slot
+                self._waiting.clear()
+                return
+            slot = self._waiting.popleft()
+            self._rows.take(free, self._waiting_rows, slot.row)
+            slot.row = free
+            self._slots[free] = slot
+
+    def _pull(self) -> None:
+        """The next images of the stream, examined and through stage 1."""
+        group = list(itertools.islice(self._stream, self._engine.batch))
+        if not group:
+            return
+        for item in group:
+            self._engine.check(item)
+        fills = [self._engine.fill_of(item) for item in group]
+        rows = self._engine.begin(group, [made for made, _ in fills])
+        self._waiting = deque(_Slot(item, fills[row][1], row) for row, item in enumerate(group))
+        self._waiting_rows = rows
+        while rows.first_stage and not rows.done:
+            rows.step()
+            self._report()
+
+    def _steps_to_next_check(self, rows: Inversion) -> int:
+        """Steps until some image reaches a multiple of check_every in stage 2, or the end of its schedule."""
+        left = [self._recipe.steps - rows.taken[slot.row] for slot in self._taken]
+        if self._recipe.check_every:
+            since = [rows.taken[slot.row] - self._recipe.steps_inversion for slot in self._taken]
+            left += [self._recipe.check_every - steps % self._recipe.check_every for steps in since]
+        return min(left)
+
+    def _leave(self, rows: Inversion) -> list[Explanation]:
+        """The explanations of the images that are done; their slots are free."""
+        grids, active = rows.check_settled()
+        leaving = []
+        for slot in self._taken:
+            steps = rows.taken[slot.row] - self._recipe.steps_inversion
+            ended = rows.taken[slot.row] >= self._recipe.steps
+            if self._recipe.check_every and (ended or steps % self._recipe.check_every == 0):
+                before, slot.checked = slot.checked, grids[slot.row]
+                if not active[slot.row]:
+                    ended = True
+                elif before is not None:
+                    slot.settled = bool((slot.checked - before).abs().mean() <= self._recipe.settled)
+                    ended = ended or slot.settled
+            if ended:
+                leaving.append(slot)
+        if not leaving:
+            return []
+        outcome = rows.outcome()
+        for slot in leaving:
+            self._slots[slot.row] = None
+        return [_explanation(slot, outcome) for slot in leaving]
+
+
+def _explanation(slot: _Slot, outcome: Outcome) -> Explanation:
+    row = slot.row
+    kept, probability = outcome.kept[row].item(), outcome.probability[row].item()
+    area = outcome.area[row].item()
+    return Explanation(
+        index=slot.item.index,
+        target=int(outcome.target[row]),
+        prediction=int(outcome.prediction[row]),
+        probability=probability,
+        kept=kept,
+        removed=outcome.removed[row].item(),
+        grid=outcome.grid[row].numpy().copy(),
+        iterations=int(outcome.iterations[row]),
+        status=decide_status(
+            StopReason(int(outcome.stop_reason[row])),
+            area,
+            predicted=bool(outcome.target[row] == outcome.prediction[row]),
+            probability=probability,
+            kept=kept,
+            settled=slot.settled,
+        ),
+        area=area,
+        loss=outcome.loss[row].item(),
+        fill=slot.fill,
+        foil=slot.item.foil,
+    )
