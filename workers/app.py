@@ -22,7 +22,7 @@ from gfi.store.broker import make_celery
 from gfi.store.heartbeat import start_heartbeat
 from gfi.store.logs import configure_logs
 from gfi.store.settings import Settings
-from workers.services import Services
+from workers.services import WorkerServices
 
 log = structlog.get_logger(__name__)
 configure_logs()
@@ -30,10 +30,10 @@ app = make_celery(Settings.load().require_stack(), "gfi-workers", include=["work
 
 
 @cache
-def services() -> Services:
+def services() -> WorkerServices:
     """This process's services, opened at first use."""
     threads = os.environ.get("GFI_THREADS")
-    return Services(
+    return WorkerServices(
         Settings.load(),
         os.environ.get("GFI_DEVICE", "cpu"),
         int(threads) if threads else None,

@@ -18,7 +18,7 @@ from scheduler import tasks
 from scheduler.services import ControlServices
 from tests.servers import Sqlite
 from tests.service.store.test_objects import settings_for
-from workers.services import Services
+from workers.services import WorkerServices
 from workers.shard import explain_shard
 
 NET = """
@@ -37,7 +37,7 @@ PHOTOGRAPHS = 7
 
 
 @pytest.fixture
-def services(s3: Server, sqlite_files: Sqlite, tmp_path: Path) -> Iterator[Services]:
+def services(s3: Server, sqlite_files: Sqlite, tmp_path: Path) -> Iterator[WorkerServices]:
     """A worker in this process, and a folder of photographs beside it."""
     folder = tmp_path / "photographs"
     folder.mkdir()
@@ -50,16 +50,16 @@ def services(s3: Server, sqlite_files: Sqlite, tmp_path: Path) -> Iterator[Servi
     url = sqlite_files.create()
     settings = settings_for(s3.url, s3_bucket="worker-tests", database_url=url, redis_url="redis://127.0.0.1:1",
                             models_dir=models, dataset_roots=(tmp_path,))  # fmt: skip
-    here = Services(settings, threads=1)
-    here.bucket.ensure()
-    register(here.database, settings, "small")
-    yield here
-    here.bucket.delete_many([found.key for found in here.bucket.list("")])
-    here.database.dispose()
+    services = WorkerServices(settings, threads=1)
+    services.bucket.ensure()
+    register(services.database, settings, "small")
+    yield services
+    services.bucket.delete_many([entry.key for entry in services.bucket.list("")])
+    services.database.dispose()
     sqlite_files.drop(url)
 
 
-def submit(services: Services, **request: object) -> str:
+def submit(services: WorkerServices, **request: object) -> str:
     """A planned job over the photographs."""
     wanted: dict[str, Any] = {"target": "predicted", "preset": "tuned", "overrides": {"steps_class": 16}}
     folder = services.settings.dataset_roots[0] / "photographs"
@@ -72,7 +72,7 @@ def submit(services: Services, **request: object) -> str:
     return job
 
 
-def explain(services: Services) -> str:
+def explain(services: WorkerServices) -> str:
     """What became of the next shard."""
     claim = ledger.claim_shard(services.database, "worker", "explain", 60)
     assert claim is not None

@@ -5,14 +5,15 @@ import torch
 
 from gfi.datasets.layouts.folder import Folder
 from gfi.datasets.listing import Fetched
-from gfi.method.engine import Engine, Item
+from gfi.method.engine import Engine
+from gfi.method.item import Item
 from gfi.store import ledger, queries
 from gfi.store.database import Database
 from gfi.store.rebuild import rebuild
 from tests.servers import Sqlite
 from tests.service.store.acting import die
 from tests.service.workers.conftest import PHOTOGRAPHS, explain, submit
-from workers.services import Services
+from workers.services import WorkerServices
 from workers.shard import explain_shard
 
 GUILTY = 2
@@ -20,18 +21,18 @@ GUILTY = 2
 
 @pytest.mark.parametrize("top", [1, 3])
 def test_what_the_engine_is_given_is_named_in_the_ledger_even_behind_an_unreadable_image(
-    services: Services, monkeypatch: pytest.MonkeyPatch, top: int
+    services: WorkerServices, monkeypatch: pytest.MonkeyPatch, top: int
 ) -> None:
     broken = sorted((services.settings.dataset_roots[0] / "photographs").iterdir())[1]
     broken.write_bytes(b"not a photograph")
-    begin, unnamed = Engine._begin, list[set[int]]()
+    begin, unnamed = Engine.begin, list[set[int]]()
 
     def noted(self: Engine, group: list[Item], fills: list[torch.Tensor]) -> object:
         (shard,) = queries.list_shards(services.database, job)
         unnamed.append({item.index // top for item in group} - set(shard["in_flight"] or ()))
         return begin(self, group, fills)
 
-    monkeypatch.setattr(Engine, "_begin", noted)
+    monkeypatch.setattr(Engine, "begin", noted)
     job = submit(services, batch=2, top=top)
     assert explain(services) == "done"
     assert len(unnamed) == -(-(PHOTOGRAPHS - 1) * top // 2)
@@ -39,7 +40,7 @@ def test_what_the_engine_is_given_is_named_in_the_ledger_even_behind_an_unreadab
 
 
 def test_a_convicted_image_is_never_opened_and_its_record_outlives_the_database(
-    services: Services, sqlite_files: Sqlite, monkeypatch: pytest.MonkeyPatch
+    services: WorkerServices, sqlite_files: Sqlite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened: list[str] = []
     fetch = Folder.fetch
@@ -60,7 +61,7 @@ def test_a_convicted_image_is_never_opened_and_its_record_outlives_the_database(
         else:
             assert explain_shard(services, claim) == "done"
     while (claim := ledger.claim_shard(services.database, "worker", "explain", 60)) is not None:
-        assert explain_shard(services, claim) == ("convicted" if claim.convicted else "done")
+        assert explain_shard(services, claim) == ("quarantined" if claim.convicted else "done")
     before = queries.list_results(services.database, job, limit=50)
     assert [row["row"] for row in before] == list(range(PHOTOGRAPHS))
     guilty = before[GUILTY]

@@ -2,14 +2,15 @@
 
 import numpy as np
 
-from gfi.method.engine import Engine, Item
+from gfi.method.engine import Engine
+from gfi.method.item import Item
 from gfi.store import parts, queries
 from tests.service.workers.conftest import PHOTOGRAPHS, explain, submit
-from workers.rows import reader
-from workers.services import Services
+from workers.photographs import photograph_reader
+from workers.services import WorkerServices
 
 
-def test_a_job_asks_every_image_why_its_class_rather_than_another(services: Services) -> None:
+def test_a_job_asks_every_image_why_its_class_rather_than_another(services: WorkerServices) -> None:
     job = submit(services, rather_than=2)
     assert explain(services) == "done"
     rows = queries.list_results(services.database, job, limit=50)
@@ -24,7 +25,7 @@ def test_a_job_asks_every_image_why_its_class_rather_than_another(services: Serv
     record = queries.get_job(services.database, job)
     engine: Engine = services.engines.get(record.config, record.profile)
     manifest = services.manifest(record.manifest_key, record.manifest_digest)
-    read = reader(services.source(record.config["dataset"]["spec"]), engine, overlays=False)
+    read = photograph_reader(services.source(record.config["dataset"]["spec"]), engine, overlays=False)
     for row in asked[:2]:
         (entry,) = manifest.rows(row["row"], row["row"] + 1)
         prepared = read(entry).prepared

@@ -6,12 +6,12 @@ import pytest
 
 from gfi.store import queries
 from tests.service.workers.conftest import explain, submit
-from workers.services import Services
+from workers.services import WorkerServices
 from workers.shard import REFUSED
 
 
 def test_a_worker_that_cannot_write_its_disk_gives_the_shard_to_others_and_rests(
-    services: Services, monkeypatch: pytest.MonkeyPatch
+    services: WorkerServices, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job = submit(services)
     monkeypatch.setattr(tempfile, "tempdir", "/dev/full")

@@ -10,14 +10,14 @@ from gfi.store import ledger, parts, queries
 from gfi.store.errors import StoreError
 from gfi.store.queries import Filters
 from tests.service.workers.conftest import PHOTOGRAPHS, explain, submit
-from workers.services import Services
+from workers.services import WorkerServices
 
 TOP = 3
 
 
 @pytest.mark.parametrize("batch", [2, 4])
 def test_each_of_the_most_probable_classes_has_a_row_and_the_image_counts_once(
-    services: Services, batch: int
+    services: WorkerServices, batch: int
 ) -> None:
     job = submit(services, top=TOP, batch=batch)
     assert explain(services) == "done"
@@ -48,7 +48,7 @@ def test_each_of_the_most_probable_classes_has_a_row_and_the_image_counts_once(
     assert {"00000004-mask.png", "00000004-1-mask.png", "00000004-2-mask.png"} <= set(names)
 
 
-def test_half_a_pass_over_the_classes_of_an_image_is_no_more_than_its_share(services: Services) -> None:
+def test_half_a_pass_over_the_classes_of_an_image_is_no_more_than_its_share(services: WorkerServices) -> None:
     job = submit(services, top=TOP, batch=4)
     claim = ledger.claim_shard(services.database, "worker", "explain", 60)
     assert claim is not None
@@ -57,7 +57,7 @@ def test_half_a_pass_over_the_classes_of_an_image_is_no_more_than_its_share(serv
     assert queries.job_progress(services.database, job).partial == pytest.approx(4 / TOP * 8 / 16)
 
 
-def test_the_first_class_has_the_mask_of_a_job_that_asks_for_one(services: Services) -> None:
+def test_the_first_class_has_the_mask_of_a_job_that_asks_for_one(services: WorkerServices) -> None:
     one, three = submit(services), submit(services, top=TOP)
     assert explain(services) == explain(services) == "done"
 
@@ -71,7 +71,7 @@ def test_the_first_class_has_the_mask_of_a_job_that_asks_for_one(services: Servi
         assert grid(one, image) == grid(three, image)
 
 
-def test_an_image_that_cannot_be_read_has_one_row(services: Services) -> None:
+def test_an_image_that_cannot_be_read_has_one_row(services: WorkerServices) -> None:
     folder = services.settings.dataset_roots[0] / "photographs"
     broken = sorted(folder.iterdir())[1]
     broken.write_bytes(broken.read_bytes()[:200])
@@ -93,12 +93,14 @@ def test_an_image_that_cannot_be_read_has_one_row(services: Services) -> None:
         ({"top": 0}, "top: Input should be greater than or equal to 1"),
     ],
 )
-def test_what_top_cannot_go_with_is_said(services: Services, asked: dict[str, object], advice: str) -> None:
+def test_what_top_cannot_go_with_is_said(
+    services: WorkerServices, asked: dict[str, object], advice: str
+) -> None:
     with pytest.raises(StoreError, match=advice):
         submit(services, **{"top": 2} | asked)
 
 
-def test_a_model_without_class_names_has_its_classes_by_index(services: Services) -> None:
+def test_a_model_without_class_names_has_its_classes_by_index(services: WorkerServices) -> None:
     job = submit(services, target=4)
     assert explain(services) == "done"
     rows = queries.list_results(services.database, job, limit=100)

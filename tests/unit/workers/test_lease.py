@@ -9,8 +9,9 @@ import pytest
 from gfi.domain.records import LeaseAnswer, ShardClaim
 from gfi.store import ledger
 from gfi.store.errors import Transient
+from gfi.store.lease import LeaseLost
 from workers import lease as lease_module
-from workers.lease import Lease, LeaseLost
+from workers.lease import ShardLease
 
 
 class Told:
@@ -40,35 +41,35 @@ def told(monkeypatch: pytest.MonkeyPatch) -> Told:
     return told
 
 
-def lease(poll_s: float = 60.0) -> Lease:
+def lease(poll_s: float = 60.0) -> ShardLease:
     claim: Any = ShardClaim.__new__(ShardClaim)
     for name, value in (("shard_id", "s"), ("fence", 1), ("job_id", "j")):
         object.__setattr__(claim, name, value)
-    return Lease(None, claim, lease_s=60, poll_s=poll_s, stall_s=60, shutdown=threading.Event())  # type: ignore[arg-type]
+    return ShardLease(None, claim, lease_s=60, poll_s=poll_s, stall_s=60, shutdown=threading.Event())  # type: ignore[arg-type]
 
 
 def test_rows_announced_for_decoding_are_not_announced_again_for_the_optimiser(told: Told) -> None:
     held = lease()
-    held.decoding([0, 1, 2, 3])
-    held.optimising([0, 1])
-    held.optimising([0, 1])
+    held.announce_decoding([0, 1, 2, 3])
+    held.announce_optimising([0, 1])
+    held.announce_optimising([0, 1])
     assert told.rows == [{0, 1, 2, 3}]
-    held.decoding([2, 3, 4, 5])
+    held.announce_decoding([2, 3, 4, 5])
     assert told.rows[1:] == [{0, 1, 2, 3, 4, 5}], "what the optimiser still has stays named"
-    held.optimising([2, 3])
-    held.decoding([4, 5, 6, 7])
+    held.announce_optimising([2, 3])
+    held.announce_decoding([4, 5, 6, 7])
     assert told.rows[2:] == [{2, 3, 4, 5, 6, 7}]
 
 
 def test_a_row_that_the_ledger_lacks_is_told_before_the_step_goes_on(told: Told) -> None:
     held = lease()
-    held.decoding([0, 1])
-    held.decoding([2, 3])  # 0 and 1 wait in the engine for a slot, unnamed
-    held.optimising([0, 1])
+    held.announce_decoding([0, 1])
+    held.announce_decoding([2, 3])  # 0 and 1 wait in the engine for a slot, unnamed
+    held.announce_optimising([0, 1])
     assert told.rows[-1] == {0, 1, 2, 3}
-    held.at_rest()
+    held.announce_nothing()
     assert told.rows[-1] == set()
-    held.optimising([1])
+    held.announce_optimising([1])
     assert told.rows[-1] == {1}
 
 
@@ -77,7 +78,7 @@ def test_a_renewal_never_takes_back_what_was_announced_after_it(told: Told) -> N
     told.keeper_s = 0.01
     with lease(poll_s=0.001) as held:
         for row in range(30):
-            held.decoding([row])
+            held.announce_decoding([row])
             time.sleep(0.003)  # so that the keeper begins a renewal between two announcements
     order = [row for rows in told.rows for row in rows]
     assert order == sorted(order)
@@ -88,15 +89,15 @@ def test_while_the_database_is_away_nothing_counts_as_told(
 ) -> None:
     monkeypatch.setattr(lease_module, "RETRY_S", 0.01)
     held = lease()
-    held.decoding([0, 1])
+    held.announce_decoding([0, 1])
     told.away = 3
-    held.decoding([2, 3])  # returns once it is known, not before
+    held.announce_decoding([2, 3])  # returns once it is known, not before
     assert told.away == 0
     assert told.rows[-1] == {2, 3}
     told.away = 1
-    held.at_rest()  # no image is touched any more: nothing to wait for
+    held.announce_nothing()  # no image is touched any more: nothing to wait for
     assert told.away == 0
-    held.optimising([2])
+    held.announce_optimising([2])
     assert told.rows[-1] == {2}, "what was written before the outage may be gone from the ledger"
 
 
@@ -104,7 +105,7 @@ def test_a_worker_that_is_to_stop_does_not_wait_for_the_database(told: Told) -> 
     held = lease()
     held.stop.set()
     told.away = 1
-    held.decoding([0])
+    held.announce_decoding([0])
     assert told.rows == []
 
 
@@ -112,5 +113,5 @@ def test_an_announcement_of_a_lease_that_is_gone_raises(told: Told) -> None:
     held = lease()
     told.held = False
     with pytest.raises(LeaseLost):
-        held.decoding([0])
+        held.announce_decoding([0])
     assert held.stop.is_set()

@@ -1,8 +1,8 @@
-"""Photographs fetched and decoded ahead of the engine, handed over in the order of the manifest.
+"""Photographs fetched and decoded ahead of the engine, yielded in the order of the manifest.
 
-Two chunks are under way at most: the one the engine is taking from and the next. That hides the reading behind
-the optimiser and bounds both the memory and the suspects: a death can only be blamed on rows that were announced.
-The ledger is told from a thread too, so the engine waits for it at the first chunk alone.
+At most two chunks are under way: the one the engine is taking from and the next. That hides the reading behind the
+optimiser and bounds both the memory and the suspects, since a death can be blamed only on rows that were announced.
+The announcement is made in a thread as well, so that the engine waits for it at the first chunk only.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -15,12 +15,12 @@ from gfi.datasets.manifest import Entry
 Decoded = TypeVar("Decoded")
 
 
-class Readahead(Generic[Decoded]):
-    """Iterate `(entry, read(entry))` over entries, in order; `read` runs in `threads` threads.
+class ReadAhead(Generic[Decoded]):
+    """Iterates `(entry, read(entry))` over entries, in order; `read` runs in `threads` threads.
 
     announce: called with the rows of both chunks before the first row of the second is touched; what it raises
-    (LeaseLost) ends the iteration at that chunk. read must return its errors rather than raise them: whatever it
-    does raise (an outage of the bucket) ends the iteration there.
+    (LeaseLost) ends the iteration at that chunk. read: must return what is wrong with a row; what it raises (an outage
+    of the bucket) ends the iteration at that row. progressed: called after each row.
     """
 
     def __init__(
@@ -29,14 +29,14 @@ class Readahead(Generic[Decoded]):
         read: Callable[[Entry], Decoded],
         *,
         announce: Callable[[Sequence[int]], None],
-        beat: Callable[[], None],
+        progressed: Callable[[], None],
         chunk: int,
         threads: int = 4,
     ) -> None:
         self._entries = entries
         self._read = read
         self._announce = announce
-        self._beat = beat
+        self._progressed = progressed
         self._chunk = chunk
         self._threads = threads
 
@@ -66,9 +66,9 @@ class Readahead(Generic[Decoded]):
     ) -> list[Future[Decoded]]:
         """Announce `chunk`, with the one before it, which the engine is taking from; then start reading it."""
         self._announce([entry.row for entry in (*before, *chunk)])
-        return [readers.submit(self._timed, entry) for entry in chunk]
+        return [readers.submit(self._read_one, entry) for entry in chunk]
 
-    def _timed(self, entry: Entry) -> Decoded:
+    def _read_one(self, entry: Entry) -> Decoded:
         decoded = self._read(entry)
-        self._beat()
+        self._progressed()
         return decoded

@@ -1,10 +1,11 @@
-"""The networks this process has loaded, each behind an engine of one execution profile."""
+"""The networks that this process has loaded, each in an engine of one execution profile."""
 
 from pathlib import Path
 from typing import Any
 
 import structlog
 import torch
+from cachetools import LRUCache
 
 from gfi.domain.errors import MethodError
 from gfi.domain.layer_names import Layers
@@ -15,17 +16,19 @@ from gfi.method.engine import DTYPES, Engine
 
 log = structlog.get_logger(__name__)
 
-# Two networks fit beside each other almost anywhere; a job that alternates with another then loads nothing anew.
 KEPT = 2
+"""Two networks fit into memory together almost anywhere, so that two jobs that alternate load each only once."""
 
 
 class ModelChanged(MethodError):
-    """The model under this name is not the one the job was submitted with, or cannot be loaded any more."""
+    """The model of this name is not the one that the job was submitted with, or can no longer be loaded."""
 
 
-class Engines:
-    """Engines by job configuration. models_dir: where registered model files are. threads: None leaves torch's own.
-    dtype: a name in `gfi.method.engine.DTYPES`, for jobs that have no profile yet.
+class LoadedEngines:
+    """Engines by job configuration.
+
+    models_dir: where registered model files are. threads: None leaves torch's own number. dtype: a name in
+    `gfi.method.engine.DTYPES`, for jobs that have no profile yet.
     """
 
     def __init__(self, models_dir: Path, device: str, threads: int | None, dtype: str = "float32") -> None:
@@ -33,28 +36,28 @@ class Engines:
         self._device = device
         self._threads = threads
         self._dtype = dtype
-        self._classifiers: dict[str, Classifier] = {}
-        self._engines: dict[tuple[Any, ...], Engine] = {}
+        self._classifiers: LRUCache[str, Classifier] = LRUCache(KEPT)
+        self._engines: LRUCache[tuple[Any, ...], Engine] = LRUCache(KEPT)
         # A batch that did not fit once will not fit again: (model, layers) → the largest that did.
-        self._ceiling: dict[tuple[str, str], int] = {}
+        self._largest_batch: dict[tuple[str, str], int] = {}
 
     def get(self, config: dict[str, Any], profile: dict[str, Any] | None = None) -> Engine:
         """The engine for a job's configuration and, where one is frozen, its execution profile.
 
-        Raises ModelChanged when the weights here are not those the job was submitted with.
+        Raises ModelChanged where this worker's weights are not those that the job was submitted with.
         """
         recipe = Recipe.from_json(config["recipe"])
         layers = Layers(config["layers"]["inverted"], tuple(config["layers"]["weighed"]))
         digest = config["model"]["digest"]
         batch = (profile or {}).get("batch") or config.get("batch")
-        ceiling = self._ceiling.get((digest, str(layers)))
-        if ceiling is not None:
-            batch = min(batch, ceiling) if batch else ceiling
+        largest = self._largest_batch.get((digest, str(layers)))
+        if largest is not None:
+            batch = min(batch, largest) if batch else largest
         batch = batch and whole_batch(batch)
         threads = (profile or {}).get("threads") or self._threads
         dtype = (profile or {}).get("dtype") or self._dtype
         key = (digest, recipe.digest(), str(layers), batch, threads, dtype)
-        engine = self._engines.pop(key, None)
+        engine = self._engines.get(key)
         if engine is None:
             classifier = self._classifier(config["model"]["reference"], digest)
             log.info(
@@ -63,29 +66,27 @@ class Engines:
             if threads is not None:
                 torch.set_num_threads(threads)
             engine = Engine(classifier, recipe, layers, device=self._device, batch=batch, dtype=DTYPES[dtype])
-            while len(self._engines) >= KEPT:
-                self._engines.pop(next(iter(self._engines)))
-        self._engines[key] = engine
+            self._engines[key] = engine
         return engine
 
     def shrink(self, config: dict[str, Any], batch: int) -> None:
-        """From now on at most `batch` images at once for this model: more did not fit the device."""
+        """From now on explain at most `batch` images at once with this model: more did not fit the device."""
         layers = Layers(config["layers"]["inverted"], tuple(config["layers"]["weighed"]))
-        self._ceiling[config["model"]["digest"], str(layers)] = batch
+        self._largest_batch[config["model"]["digest"], str(layers)] = batch
         self._engines.clear()
 
     def _classifier(self, reference: str, digest: str) -> Classifier:
-        if digest not in self._classifiers:
-            try:
-                classifier = load(reference, self._models_dir)
-            except MethodError as error:
-                raise ModelChanged(f"model {reference} cannot be loaded by this worker: {error}") from error
-            if classifier.digest != digest:
-                raise ModelChanged(
-                    f"model {reference} is not the one this job was submitted with (digest {classifier.digest[:12]}…, "
-                    f"the job's {digest[:12]}…): register it again with `gfi models add {reference}` and submit anew"
-                )
-            while len(self._classifiers) >= KEPT:
-                self._classifiers.pop(next(iter(self._classifiers)))
-            self._classifiers[digest] = classifier
-        return self._classifiers[digest]
+        classifier = self._classifiers.get(digest)
+        if classifier is not None:
+            return classifier
+        try:
+            classifier = load(reference, self._models_dir)
+        except MethodError as error:
+            raise ModelChanged(f"model {reference} cannot be loaded by this worker: {error}") from error
+        if classifier.digest != digest:
+            raise ModelChanged(
+                f"model {reference} is not the one this job was submitted with (digest {classifier.digest[:12]}…, "
+                f"the job's {digest[:12]}…): register it again with `gfi models add {reference}` and submit anew"
+            )
+        self._classifiers[digest] = classifier
+        return classifier

@@ -4,13 +4,14 @@
     jobs/{job}/images/{row}-overlay.png   the coloured mask over the photograph
     jobs/{job}/images/{row}-mask.npy      the mask at the network's input size, float32
 
-PNGs are at the photograph's size, at most LONGEST pixels a side. They are made from the part and hold nothing
-that it does not; a second attempt at a row writes the same names again. Of a job with several classes an image, those
-behind the first have their rank in the name: {row}-1-mask.png.
+PNGs have the photograph's size, at most LONGEST pixels a side. They hold nothing that the part does not hold; a second
+attempt at a row writes the same names again. Where a job explains several classes of an image, those after the first
+have their rank in the name: {row}-1-mask.png.
 """
 
 import io
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,8 +25,8 @@ LONGEST = 1024
 BY_DEFAULT_BELOW = 1_000
 
 
-def wanted(save: Iterable[str] | None, images: int) -> frozenset[str]:
-    """Which pictures a job of so many images gets: what was asked for, else `png` for a small one."""
+def wanted_pictures(save: Iterable[str] | None, images: int) -> frozenset[str]:
+    """The kinds of pictures that a job of so many images gets: what was asked for, else `png` for a small one."""
     if save is not None:
         return frozenset(save)
     return frozenset({"png"}) if images < BY_DEFAULT_BELOW else frozenset()
@@ -36,34 +37,50 @@ def thumbnail(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return shrink(rgb, LONGEST)
 
 
-def save_pictures(
-    bucket: Bucket,
+@dataclass(frozen=True)
+class Picture:
+    """A file for the bucket."""
+
+    key: str
+    data: bytes
+    content_type: str
+
+
+def draw_pictures(
     job_id: str,
     row: PartRow,
-    which: frozenset[str],
+    kinds: frozenset[str],
     photo: NDArray[np.uint8] | None,
     input_size: tuple[int, int],
     align_corners: bool,
-) -> None:
-    """Write the pictures of one explained row. photo: as `thumbnail` made it, for the overlay."""
+) -> list[Picture]:
+    """The pictures of one explained row. photo: as `thumbnail` made it, for the overlay."""
     if row.grid is None or row.original_size is None or row.box is None:
-        return
+        return []
     mask = interpolation.draw(row.grid, input_size, align_corners)
     rank = f"-{row.target_rank}" if row.target_rank else ""
     prefix = f"jobs/{job_id}/images/{row.row:08d}{rank}"
-    if "npy" in which:
+    pictures = []
+    if "npy" in kinds:
         out = io.BytesIO()
         np.save(out, mask, allow_pickle=False)
-        bucket.put(f"{prefix}-mask.npy", out.getvalue(), content_type="application/octet-stream")
-    if not which & {"png", "overlay"}:
-        return
+        pictures.append(Picture(f"{prefix}-mask.npy", out.getvalue(), "application/octet-stream"))
+    if not kinds & {"png", "overlay"}:
+        return pictures
     height, width = row.original_size
     shown = min(1.0, LONGEST / max(height, width))
     size = (max(1, round(height * shown)), max(1, round(width * shown))) if photo is None else photo.shape[:2]
     left, top, right, bottom = row.box
     x, y = size[1] / width, size[0] / height
     placed = fit_mask(mask, size, (left * x, top * y, right * x, bottom * y))
-    if "png" in which:
-        bucket.put(f"{prefix}-mask.png", png(placed), content_type="image/png")
-    if "overlay" in which and photo is not None:
-        bucket.put(f"{prefix}-overlay.png", png(overlay(photo, placed)), content_type="image/png")
+    if "png" in kinds:
+        pictures.append(Picture(f"{prefix}-mask.png", png(placed), "image/png"))
+    if "overlay" in kinds and photo is not None:
+        pictures.append(Picture(f"{prefix}-overlay.png", png(overlay(photo, placed)), "image/png"))
+    return pictures
+
+
+def upload_pictures(bucket: Bucket, pictures: Iterable[Picture]) -> None:
+    """Write them to the bucket."""
+    for picture in pictures:
+        bucket.put(picture.key, picture.data, content_type=picture.content_type)

@@ -1,0 +1,96 @@
+"""One rule for keeping a lease, of shards and of control tasks."""
+
+import threading
+
+import pytest
+
+from gfi.domain.records import LeaseAnswer
+from gfi.store.errors import Transient
+from gfi.store.lease import LeaseKeeper, LeaseLost
+
+LONG_S = 60.0
+
+
+class Ledger:
+    """Answers renewals as a test wants, and says when `awaited` of them have been asked for."""
+
+    def __init__(self) -> None:
+        self.answer = LeaseAnswer(held=True, wanted="continue")
+        self.away = False
+        self.asked = threading.Semaphore(0)
+
+    def renew(self) -> LeaseAnswer:
+        self.asked.release()
+        if self.away:
+            raise Transient("the database is restarting")
+        return self.answer
+
+    def wait(self, renewals: int) -> None:
+        """Until so many more renewals have been asked for."""
+        for _ in range(renewals):
+            assert self.asked.acquire(timeout=LONG_S)
+
+
+def keeper(ledger: Ledger, lease_s: float = LONG_S, shutdown: threading.Event | None = None) -> LeaseKeeper:
+    """A lease that is renewed as often as can be."""
+    return LeaseKeeper(
+        ledger.renew, name="task", lease_s=lease_s, poll_s=0.001, shutdown=shutdown or threading.Event()
+    )
+
+
+def test_a_lease_is_renewed_until_its_block_ends() -> None:
+    ledger = Ledger()
+    with keeper(ledger) as lease:
+        ledger.wait(3)
+        assert not lease.stop.is_set()
+        lease.check_held()
+    assert not [thread for thread in threading.enumerate() if thread.name == "lease-task"]
+
+
+def test_a_refused_renewal_ends_the_work_and_is_the_last() -> None:
+    ledger = Ledger()
+    ledger.answer = LeaseAnswer(held=False, wanted="continue")
+    with keeper(ledger) as lease:
+        assert lease.lost.wait(LONG_S)
+        assert lease.stop.is_set()
+        with pytest.raises(LeaseLost, match="task"):
+            lease.check_held()
+    ledger.wait(1)
+    assert not ledger.asked.acquire(blocking=False)
+
+
+@pytest.mark.parametrize("wanted", ["pause", "cancel"])
+def test_work_that_is_to_stop_keeps_its_lease_until_it_has_stopped(wanted: str) -> None:
+    ledger = Ledger()
+    ledger.answer = LeaseAnswer(held=True, wanted=wanted)  # type: ignore[arg-type]
+    with keeper(ledger) as lease:
+        assert lease.stop.wait(LONG_S)
+        ledger.wait(3)
+        lease.check_held()
+
+
+def test_a_process_that_is_told_to_end_keeps_its_lease_until_its_work_has_ended() -> None:
+    ledger, shutdown = Ledger(), threading.Event()
+    with keeper(ledger, shutdown=shutdown) as lease:
+        shutdown.set()
+        assert lease.stop.wait(LONG_S)
+        ledger.wait(3)
+        lease.check_held()
+
+
+def test_a_database_that_is_away_costs_nothing_within_the_lease() -> None:
+    ledger = Ledger()
+    ledger.away = True
+    with keeper(ledger) as lease:
+        ledger.wait(5)
+        assert not lease.stop.is_set()
+        ledger.away = False
+        assert lease.renew()
+
+
+def test_a_database_that_is_away_for_longer_than_the_lease_loses_it() -> None:
+    ledger = Ledger()
+    ledger.away = True
+    with keeper(ledger, lease_s=0.01) as lease:
+        assert lease.lost.wait(LONG_S)
+        assert lease.stop.is_set()

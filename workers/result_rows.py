@@ -1,0 +1,70 @@
+"""The rows of a part, as they come out of the engine, and the same rows as the ledger records them."""
+
+from dataclasses import fields
+
+import numpy as np
+
+from gfi.datasets.manifest import Entry
+from gfi.domain.explanation import Explanation
+from gfi.domain.records import ResultRecord
+from gfi.domain.statuses import ImageStatus
+from gfi.store.parts import PartRow
+from workers.photographs import Failure, Photograph
+
+FOIL_IS_TARGET = Failure(
+    ImageStatus.ERROR,
+    "its label is the class of rather_than; an image cannot be contrasted with its own class",
+    "target",
+)
+
+
+def quarantined_row(entry: Entry, reason: str | None) -> PartRow:
+    """The part row of an image that killed its workers and is not opened again."""
+    photograph = Photograph(entry, entry.version)
+    return failed_row(photograph, Failure(ImageStatus.ERROR, reason or "", "killer"))
+
+
+def failed_row(photograph: Photograph, failure: Failure, rank: int = 0) -> PartRow:
+    """The part row of a photograph without a mask; `rank` of the class, from 0, among those explained."""
+    return PartRow(
+        row=photograph.entry.row,
+        target_rank=rank,
+        key=photograph.entry.key,
+        version=photograph.version,
+        label=photograph.entry.label,
+        status=failure.status,
+        error=failure.error,
+        error_class=failure.error_class,
+    )
+
+
+def explained_row(
+    photograph: Photograph, rank: int, explanation: Explanation, metrics: dict[str, float]
+) -> PartRow:
+    """The part row of an explained photograph; `rank` of the class, from 0, among those explained."""
+    assert photograph.prepared is not None
+    return PartRow(
+        row=photograph.entry.row,
+        target_rank=rank,
+        key=photograph.entry.key,
+        version=photograph.version,
+        label=photograph.entry.label,
+        status=ImageStatus(explanation.status),
+        target=explanation.target,
+        prediction=explanation.prediction,
+        probability=explanation.probability,
+        kept=explanation.kept,
+        removed=explanation.removed,
+        grid=explanation.grid if np.isfinite(explanation.grid).all() else None,
+        iterations=explanation.iterations,
+        original_size=photograph.prepared.original_size,
+        box=photograph.prepared.box,
+        area=explanation.area,
+        metrics=metrics,
+    )
+
+
+def result_record(row: PartRow, part_row: int | None) -> ResultRecord:
+    """The columns of a part row, and where in its part the row is."""
+    names = [field.name for field in fields(ResultRecord) if field.name != "part_row"]
+    return ResultRecord(**{name: getattr(row, name) for name in names}, part_row=part_row)

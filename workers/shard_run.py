@@ -1,0 +1,243 @@
+"""The rows of one shard on their way from the dataset to the ledger: fetch, decode, explain, measure, pack, commit.
+
+manifest rows → ReadAhead (threads) → engine (one fixed batch shape) → part → one transaction
+"""
+
+import contextlib
+import time
+from collections.abc import Generator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+
+from gfi import __version__
+from gfi.domain.digests import work_digest
+from gfi.domain.errors import OutOfMemory, Stopped
+from gfi.domain.explanation import Explanation, StepProgress
+from gfi.domain.ids import new_id
+from gfi.domain.records import PartRecord, ShardClaim
+from gfi.method.engine import Engine
+from gfi.method.item import Item
+from gfi.store import ledger, parts
+from gfi.store.errors import StoreError
+from gfi.store.lease import LeaseLost
+from gfi.store.parts import PartHeader, PartRow
+from workers.lease import ShardLease
+from workers.measuring import Measurer
+from workers.photographs import Failure, Photograph, photograph_reader
+from workers.read_ahead import ReadAhead
+from workers.result_rows import FOIL_IS_TARGET, explained_row, failed_row, quarantined_row, result_record
+from workers.saved_pictures import draw_pictures, upload_pictures, wanted_pictures
+from workers.services import WorkerServices
+
+PICTURE_THREADS = 4
+
+
+class ShardRun:
+    """The rows [start, stop) of one claim on their way through one engine."""
+
+    def __init__(
+        self, services: WorkerServices, claim: ShardClaim, lease: ShardLease, engine: Engine
+    ) -> None:
+        manifest = services.manifest(claim.manifest_key, claim.manifest_digest)
+        lease.progressed()
+        self._services = services
+        self._claim = claim
+        self._lease = lease
+        self._engine = engine
+        self._entries = manifest.rows(claim.start, claim.stop)
+        # The ledger knows positions in the manifest; in a retry's manifest they are not the rows' own numbers.
+        self._positions = {entry.row: claim.start + at for at, entry in enumerate(self._entries)}
+        self._kinds = wanted_pictures(claim.config["save"], manifest.count)
+        self._measurer = Measurer(engine, claim.config, lease.progressed)
+        # With several classes an image, each class is an item of the engine: row · top + rank.
+        self._top = int(claim.config.get("top", 1))
+        self._photographs: dict[int, Photograph] = {}
+        self._rows: dict[int, dict[int, PartRow]] = {}
+        """What is done: by the image's row, by the rank of the class."""
+        self._finished: set[int] = set()
+        self._started = time.monotonic()
+        self._deadline = self._started + services.settings.shard_seconds
+
+    def run(self) -> str:
+        """Explain until done, stopped or out of time; commit what is finished."""
+        drawn: list[Future[PartRow | None]] = []
+        with (
+            ThreadPoolExecutor(PICTURE_THREADS, thread_name_prefix="pictures") as pool,
+            contextlib.closing(self._items()) as items,
+        ):
+            try:
+                for explanation in self._engine.explain_many(
+                    items, progress=self._progress, stop=self._lease.stop
+                ):
+                    photograph = self._photographs.pop(explanation.index)
+                    row = self._measured(photograph, explanation)
+                    self._keep(row)
+                    if self._kinds:
+                        drawn.append(pool.submit(self._save_pictures, row, photograph))
+            except Stopped:
+                self._lease.check_held()
+            for future in drawn:
+                if (failed := future.result()) is not None:
+                    self._rows[failed.row][failed.target_rank] = failed
+        # From now on no image is opened: a death while packing and uploading is not an image's fault.
+        self._lease.announce_nothing()
+        finished = self._prefix()
+        if not finished:
+            ledger.release_shard(self._services.database, self._claim, "its worker was told to stop")
+            return "stopped"
+        self._commit(len(finished), [row for rows in finished for row in rows])
+        self._save_rate(len(finished))
+        return "done" if len(finished) == len(self._entries) else f"prefix of {len(finished)}"
+
+    def quarantine(self) -> str:
+        """Record the one image, which killed its workers, as an error, without opening it."""
+        (entry,) = self._entries
+        self._commit(1, [quarantined_row(entry, self._claim.convicted)])
+        return "quarantined"
+
+    def _items(self) -> Generator[Item]:
+        """What the engine is given, as it asks for it; photographs without a mask are recorded on the way."""
+        batch = self._engine.profile.batch
+        foil = self._claim.config.get("rather_than")
+        source = self._services.source(self._claim.config["dataset"]["spec"])
+        read_ahead = ReadAhead(
+            self._entries,
+            photograph_reader(source, self._engine, "overlay" in self._kinds),
+            announce=self._announce,
+            progressed=self._lease.progressed,
+            chunk=batch,
+        )
+        given = given_before = 0
+        for _, photograph in read_ahead:
+            # Between batches only: what has entered the engine is worth finishing.
+            if given // batch > given_before // batch and time.monotonic() > self._deadline:
+                return
+            given_before = given
+            if photograph.failure is not None:
+                self._keep_failed(photograph, photograph.failure)
+                continue
+            assert photograph.prepared is not None
+            targets = self._targets(photograph)
+            if foil is not None and foil in targets:
+                self._keep_failed(photograph, FOIL_IS_TARGET)
+                continue
+            given += len(targets)
+            for rank, target in enumerate(targets):
+                index = photograph.entry.row * self._top + rank
+                self._photographs[index] = photograph
+                yield Item(index, photograph.prepared, target, foil)
+
+    def _targets(self, photograph: Photograph) -> list[int | None]:
+        """The classes to explain, by rank; None for the predicted one."""
+        assert photograph.prepared is not None
+        if self._top > 1:
+            return [*self._engine.most_probable(photograph.prepared, self._top)]
+        target = self._claim.config["target"]
+        if target == "auto":
+            return [photograph.entry.target]
+        return [None if target == "predicted" else target]
+
+    def _announce(self, rows: Sequence[int]) -> None:
+        """Tell the ledger of the rows about to be read, and of those that the engine still has. Where a row failed, a
+        chunk is no longer a batch: what the engine was given may then be in neither chunk, and not yet begun.
+        """
+        in_engine = {index // self._top for index in list(self._photographs)}
+        self._lease.announce_decoding(self._positions[row] for row in {*rows, *in_engine})
+
+    def _progress(self, progress: StepProgress) -> None:
+        self._lease.progressed(progress.step)
+        self._lease.announce_optimising(
+            self._positions[index // self._top] for index in progress.indices_in_flight
+        )
+
+    def _measured(self, photograph: Photograph, explanation: Explanation) -> PartRow:
+        assert photograph.prepared is not None
+        rank = explanation.index % self._top
+        try:
+            metrics = self._measurer.metrics(photograph.entry, photograph.prepared, explanation)
+        except OutOfMemory:
+            raise
+        except Exception as error:
+            return failed_row(photograph, Failure.of("measured", error, "metrics"), rank)
+        return explained_row(photograph, rank, explanation, metrics)
+
+    def _save_pictures(self, row: PartRow, photograph: Photograph) -> PartRow | None:
+        """Draw and upload; the row that takes the place of `row` where its pictures cannot be drawn."""
+        preprocess, recipe = self._engine.classifier.preprocess, self._engine.recipe
+        try:
+            pictures = draw_pictures(
+                self._claim.job_id,
+                row,
+                self._kinds,
+                photograph.picture,
+                preprocess.size,
+                recipe.align_corners,
+            )
+        except Exception as error:
+            return failed_row(photograph, Failure.of("drawn", error, "pictures"), row.target_rank)
+        self._lease.retry(lambda: upload_pictures(self._services.bucket, pictures))
+        return None
+
+    def _keep(self, row: PartRow) -> None:
+        """One class of an image is done."""
+        ranks = self._rows.setdefault(row.row, {})
+        ranks[row.target_rank] = row
+        if len(ranks) == self._top:
+            self._finished.add(row.row)
+        self._lease.set_finished(len(self._finished))
+
+    def _keep_failed(self, photograph: Photograph, failure: Failure) -> None:
+        """No class of the image can be explained: it has this one row."""
+        self._rows[photograph.entry.row] = {0: failed_row(photograph, failure)}
+        self._finished.add(photograph.entry.row)
+
+    def _prefix(self) -> list[list[PartRow]]:
+        """The images finished without a gap from the first, by rank: what one commit may cover."""
+        prefix = []
+        for entry in self._entries:
+            if entry.row not in self._finished:
+                break
+            prefix.append([row for _, row in sorted(self._rows[entry.row].items())])
+        return prefix
+
+    def _save_rate(self, images: int) -> None:
+        """Note how fast this kind of work goes, for the size of later shards and for estimates."""
+        took = time.monotonic() - self._started
+        self._services.rate.add(images, took)
+        if images >= self._engine.profile.batch:  # the rate of a padded batch would be the padding's
+            kind = self._engine.profile.device_kind
+            with contextlib.suppress(StoreError):
+                ledger.save_rate(
+                    self._services.database, work_digest(self._claim.config), kind, images / took
+                )
+
+    def _commit(self, images: int, rows: Sequence[PartRow]) -> None:
+        """Upload one part and commit the first `images` in one transaction. Raises LeaseLost when it came too late."""
+        claim, lease, services = self._claim, self._lease, self._services
+        written = parts.write(self._header(), rows)
+        key = parts.part_key(claim.job_id, claim.shard_id, claim.fence)
+        lease.check_held()
+        lease.retry(lambda: services.bucket.put(key, written.data))
+        lease.progressed()
+        part = PartRecord(new_id(), key, written.sha256, len(written.data), len(rows))
+        records = [result_record(row, number) for number, row in enumerate(rows)]
+        upto = claim.start + images
+        if not lease.retry(lambda: ledger.commit_shard(services.database, claim, upto, part, records)):
+            raise LeaseLost(f"shard {claim.shard_id}: fence {claim.fence} was overtaken before the commit")
+
+    def _header(self) -> PartHeader:
+        claim, engine = self._claim, self._engine
+        return PartHeader(
+            job_id=claim.job_id,
+            shard_id=claim.shard_id,
+            fence=claim.fence,
+            model_digest=claim.config["model"]["digest"],
+            method_digest=claim.config["method_digest"],
+            recipe=claim.config["recipe"],
+            layers=claim.config["layers"],
+            profile=engine.profile.to_json(),
+            align_corners=engine.recipe.align_corners,
+            input_size=engine.classifier.preprocess.size,
+            code_version=__version__,
+            model_reference=claim.config["model"]["reference"],
+            manifest_key=claim.manifest_key,
+        )
