@@ -1,19 +1,21 @@
 """Firing schedules: what is due becomes a job, once, however many schedulers look.
 
-A firing is named by its instant in UTC and that name is unique in the ledger.
+When a schedule is next due is stored, so a tick reads only the schedules that are due. (With 25 schedules of every
+minute, walking two days of instants for each of them took 12 s at every tick.) A firing is named by its instant in UTC,
+and that name is unique in the ledger.
 """
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import structlog
-from cronsim import CronSim
 
 from gfi.datasets.errors import DatasetError
 from gfi.domain.errors import MethodError
 from gfi.domain.records import JobSpec
+from gfi.jobs import cron
 from gfi.jobs.submit import Invalid, request_from, spec_of
 from gfi.store import ledger, queries
 from gfi.store.database import Database
@@ -22,25 +24,26 @@ from gfi.store.settings import Settings
 
 log = structlog.get_logger(__name__)
 
-# How far back a missed instant is looked for: a monthly job survives an outage over the turn of the month.
-CATCH_UP = timedelta(days=2)
-
 
 def fire_due(database: Database, settings: Settings) -> list[str]:
     """Fire what is due and was not fired yet; the ids of the new jobs. To be called about every second."""
-    fired = []
-    rows = queries.list_schedules(database)
-    now = datetime.fromtimestamp(database.now(), UTC) if rows else datetime.now(UTC)
-    for row in rows:
-        if row["paused"]:
-            continue
-        due = last_due(row["cron"], row["zone"], datetime.fromtimestamp(row["created_at"], UTC), now)
-        if due is None or queries.was_fired(database, row["id"], due.isoformat()):
+    jobs = []
+    for row in queries.due_schedules(database):
+        now = datetime.fromtimestamp(row["now"], UTC)
+        following = cron.next_due(row["cron"], row["zone"], now)
+        next_due = following.timestamp() if following else None
+        due = _latest_due(row, now)
+        if due is None:  # it was due before the time that is caught up with
+            ledger.set_next_due(database, row["id"], next_due)
             continue
         try:
-            spec: JobSpec | StoreError = spec_for_firing(database, settings, row, due)
             submitted = ledger.fire(
-                database, row["id"], due.isoformat(), spec, max_active_jobs=settings.max_active_jobs
+                database,
+                row["id"],
+                due.isoformat(),
+                spec_for_firing(database, settings, row, due),
+                next_due=next_due,
+                max_active_jobs=settings.max_active_jobs,
             )
         except Transient:
             raise
@@ -49,19 +52,15 @@ def fire_due(database: Database, settings: Settings) -> list[str]:
             continue
         if submitted is not None:
             log.info("schedule fired", schedule=row["name"], due=due.isoformat(), job=submitted.job_id)
-            fired.append(submitted.job_id)
-    return fired
+            jobs.append(submitted.job_id)
+    return jobs
 
 
-def last_due(cron: str, zone: str, since: datetime, now: datetime) -> datetime | None:
-    """The latest instant in (max(since, now − CATCH_UP), now], in UTC; None when there is none."""
-    begin = max(since, now - CATCH_UP)
-    found = None
-    for instant in CronSim(cron, begin.astimezone(ZoneInfo(zone))):
-        if instant > now:
-            return found
-        found = instant.astimezone(UTC)
-    return found
+def _latest_due(row: Mapping[str, Any], now: datetime) -> datetime | None:
+    """Of the instants that have passed since the schedule was last looked at, the latest; the others are left out."""
+    # One second before the stored instant, so that it counts itself. 0 is stored where it is not known yet.
+    since = max(row["created_at"], row["next_due"] - 1.0)
+    return cron.last_due(row["cron"], row["zone"], datetime.fromtimestamp(since, UTC), now)
 
 
 def spec_for_firing(

@@ -24,7 +24,9 @@ def add_schedule(schedule_name: str, cron: str, zone: str, **options: Any) -> No
     from gfi.jobs import schedules
 
     settings, database = open_stack()
-    added = schedules.add(database, settings, schedule_name, cron, zone, request_of(options), actor=user())
+    added = schedules.add_schedule(
+        database, settings, schedule_name, cron, zone, request_of(options), actor=user()
+    )
     click.echo(f"{added.name}: next at {when(added.next_at)}")
 
 
@@ -36,7 +38,7 @@ def list_schedules(as_json: bool) -> None:
     from gfi.jobs import schedules
 
     _, database = open_stack()
-    found = schedules.listed(database)
+    found = schedules.list_schedules(database)
     if as_json:
         emit([each.__dict__ for each in found])
         return
@@ -53,7 +55,7 @@ def remove_schedule(name: str) -> None:
     from gfi.jobs import schedules
 
     _, database = open_stack()
-    schedules.remove(database, name, actor=user())
+    schedules.remove_schedule(database, name, actor=user())
     click.echo(f"removed {name}")
 
 

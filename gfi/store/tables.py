@@ -313,6 +313,7 @@ schedules = sa.Table(
     sa.Column("request", _Json, nullable=False),  # a job as a user words it; frozen anew at each firing
     _flag("paused"),
     sa.Column("created_at", _Time, nullable=False),
+    sa.Column("next_due", _Time, server_default="0", index=True),  # null: never again; 0: not known yet
 )
 
 firings = sa.Table(

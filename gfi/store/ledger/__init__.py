@@ -45,7 +45,7 @@ from gfi.store.ledger.models import delete_model, save_model
 from gfi.store.ledger.outbox import settle_outbox, take_outbox
 from gfi.store.ledger.rates import save_rate
 from gfi.store.ledger.reaper import absolve, expire_leases
-from gfi.store.ledger.schedules import add_schedule, fire, remove_schedule
+from gfi.store.ledger.schedules import add_schedule, fire, remove_schedule, set_next_due
 from gfi.store.ledger.shards import check_lease, claim_shard, commit_shard, release_shard, renew_lease
 from gfi.store.ledger.tokens import Token, create_token, revoke_token, verify_token
 from gfi.store.ledger.workers import forget_workers, heartbeat
@@ -94,6 +94,7 @@ __all__ = [
     "save_model",
     "save_rate",
     "set_flag",
+    "set_next_due",
     "set_priority",
     "settle_outbox",
     "submit_job",

@@ -14,10 +14,19 @@ from gfi.store.tables import firings, schedules
 
 
 def add_schedule(
-    db: Database, name: str, cron: str, zone: str, request: Mapping[str, Any], *, actor: str = "local"
+    db: Database,
+    name: str,
+    cron: str,
+    zone: str,
+    request: Mapping[str, Any],
+    *,
+    next_due: float | None,
+    actor: str = "local",
 ) -> str:
     """A schedule under a name of its own. Returns its id. The caller has checked `cron`, `zone` and `request`,
     which is frozen into a job's configuration anew at each firing: a changed model is explained as it is then.
+
+    next_due: epoch seconds; None for never.
     """
     with db.begin() as connection:
         if connection.execute(sa.select(schedules.c.id).where(schedules.c.name == name)).scalar():
@@ -32,6 +41,7 @@ def add_schedule(
                 zone=zone,
                 request=dict(request),
                 created_at=now(),
+                next_due=next_due,
             )
         )
         record(connection, actor, "schedule.added", None, {"name": name, "cron": cron, "zone": zone})
@@ -47,20 +57,36 @@ def remove_schedule(db: Database, name: str, *, actor: str = "local") -> None:
         record(connection, actor, "schedule.removed", None, {"name": name})
 
 
+def set_next_due(db: Database, schedule_id: str, next_due: float | None) -> None:
+    """When the schedule is next due, where nothing is to be fired before."""
+    with db.begin() as connection:
+        _set_next_due(connection, schedule_id, next_due)
+
+
+def _set_next_due(connection: sa.Connection, schedule_id: str, next_due: float | None) -> None:
+    mine = sa.update(schedules).where(schedules.c.id == schedule_id)
+    if next_due is not None:  # of two schedulers the one that looked later is right
+        mine = mine.where(schedules.c.next_due < next_due)
+    connection.execute(mine.values(next_due=next_due))
+
+
 def fire(
     db: Database,
     schedule_id: str,
     firing_key: str,
     spec: JobSpec | StoreError,
     *,
+    next_due: float | None,
     max_active_jobs: int | None = None,
 ) -> Submitted | None:
     """Submit the job of one firing, exactly once whoever calls: the key is unique per schedule.
 
-    `spec`: the job, or why there can be none (its dataset is gone). Returns None when this firing was had
-    already, or the schedule is gone. A refusal (that one, or a limit) is kept with the firing and raised.
+    `spec`: the job, or why there can be none (its dataset is gone). `next_due`: the instant after this one. Returns
+    None when this firing was had already, or the schedule is gone. A refusal (that one, or a limit) is kept with the
+    firing and raised.
     """
     with db.begin() as connection:
+        _set_next_due(connection, schedule_id, next_due)
         if not _first(connection, schedule_id, firing_key):
             return None
         refused: StoreError | None = None

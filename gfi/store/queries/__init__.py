@@ -38,7 +38,7 @@ from gfi.store.queries.results import (
     page_key,
     rows_with_status,
 )
-from gfi.store.queries.schedules import list_schedules, was_fired
+from gfi.store.queries.schedules import due_schedules, list_schedules
 from gfi.store.queries.tasks import control_of
 from gfi.store.queries.tokens import list_tokens
 from gfi.store.queries.workers import Worker, list_workers
@@ -53,6 +53,7 @@ __all__ = [
     "Verdict",
     "Worker",
     "control_of",
+    "due_schedules",
     "earlier_results",
     "failures",
     "find_model",
@@ -80,5 +81,4 @@ __all__ = [
     "part_of",
     "rows_with_status",
     "waiting",
-    "was_fired",
 ]

@@ -1,14 +1,11 @@
-"""Schedules and their firings."""
+"""Schedules."""
 
 import sqlalchemy as sa
 
 from gfi.domain.digests import JSON
-from gfi.store.database import Database
+from gfi.store.database import Database, now
 from gfi.store.queries.fetching import fetch
-from gfi.store.tables import (
-    firings,
-    schedules,
-)
+from gfi.store.tables import schedules
 
 
 def list_schedules(db: Database) -> list[JSON]:
@@ -16,10 +13,8 @@ def list_schedules(db: Database) -> list[JSON]:
     return fetch(db, sa.select(schedules).order_by(schedules.c.name))
 
 
-def was_fired(db: Database, schedule_id: str, firing_key: str) -> bool:
-    """Whether this instant of a schedule was had already: spares the ledger a transaction every tick."""
-    query = sa.select(firings.c.at).where(
-        firings.c.schedule_id == schedule_id, firings.c.firing_key == firing_key
-    )
-    with db.read() as connection:
-        return connection.execute(query).scalar() is not None
+def due_schedules(db: Database) -> list[JSON]:
+    """Schedules that are due and not paused, the longest due first, each with the database's time as `now`."""
+    due = sa.and_(~schedules.c.paused, schedules.c.next_due <= now())
+    query = sa.select(schedules, now().label("now")).where(due)
+    return fetch(db, query.order_by(schedules.c.next_due, schedules.c.id))
