@@ -157,7 +157,7 @@ class Job:
 
     def beside(self, method: Literal["paper", "released", "tuned", "grad-cam"]) -> "Job":
         """The job that explains the same images with another method, found or submitted."""
-        answer = self._client.send("POST", f"/v1/jobs/{self.id}/beside", json={"method": method}).json()
+        answer = self._client.send("POST", f"/v1/jobs/{self.id}/comparisons", json={"method": method}).json()
         return Job(self._client, answer["job"])
 
     def cancel(self) -> Self:

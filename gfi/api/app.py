@@ -11,17 +11,25 @@ from fastapi.openapi.utils import get_openapi
 from starlette.responses import JSONResponse
 
 from gfi.api import (
+    audit,
+    comparisons,
     datasets,
     drawing,
     events,
+    explanations,
+    flags,
     health,
     jobs,
+    me,
     models,
-    operations,
     problems,
     results,
+    schedules,
+    shards,
+    tokens,
     uploads,
-    webhooks,
+    webhook_delivery,
+    workers,
 )
 from gfi.api.access import Reader
 from gfi.api.context import Context
@@ -36,15 +44,37 @@ DESCRIPTION = (
 )
 
 
+# `/v1/jobs/test` must come before `/v1/jobs/{job_id}`.
+ROUTES = (
+    health,
+    uploads,
+    jobs,
+    shards,
+    comparisons,
+    results,
+    explanations,
+    flags,
+    events,
+    datasets,
+    models,
+    me,
+    schedules,
+    workers,
+    tokens,
+    audit,
+    pages,
+)
+
+
 @asynccontextmanager
-async def _beside(app: FastAPI) -> AsyncIterator[None]:
-    """The courier of webhooks and the janitor of uploads, for as long as the process serves."""
+async def _background(app: FastAPI) -> AsyncIterator[None]:
+    """Deliver webhooks and expire uploads, for as long as the process serves."""
     context: Context = app.state.context
     drawing.give_back_large_blocks()
     ended = threading.Event()
     threads = [
         threading.Thread(target=work, args=(context, ended), name=name, daemon=True)
-        for name, work in (("webhooks", webhooks.courier), ("uploads", uploads.janitor))
+        for name, work in (("webhooks", webhook_delivery.deliver_loop), ("uploads", uploads.expire_loop))
     ]
     try:
         context.settings.require_database()
@@ -71,14 +101,13 @@ def create_app() -> FastAPI:
         docs_url=None,  # they would load scripts from other hosts
         redoc_url=None,
         openapi_url=None,
-        lifespan=_beside,
+        lifespan=_background,
     )
     context = Context()
     app.state.context = context
     problems.install(app)
     app.add_middleware(Guard, context=context)
-    # `/v1/jobs/test` must come before `/v1/jobs/{job_id}`.
-    for module in (health, uploads, jobs, results, events, datasets, models, operations, pages):
+    for module in ROUTES:
         app.include_router(module.router)
 
     @app.get("/v1/openapi.json", include_in_schema=False, responses=documented())

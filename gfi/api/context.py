@@ -2,20 +2,19 @@
 
 import threading
 from functools import cached_property
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
+from cachetools import LRUCache
 from fastapi import Depends, Request
 
 from gfi.api.config import ApiSettings
 from gfi.api.drawing import Pictures
+from gfi.api.progress_hub import Hub
 from gfi.datasets.sources import Source, open_source
 from gfi.store.database import Database
 from gfi.store.objects import Bucket
 from gfi.store.part_cache import PartCache
 from gfi.store.settings import Settings
-
-if TYPE_CHECKING:
-    from gfi.api.events import Hub
 
 KEPT_SOURCES = 32
 
@@ -24,7 +23,7 @@ class Context:
     """Thread-safe: what is made twice by two first requests is made equal, and one of them is dropped."""
 
     def __init__(self) -> None:
-        self._sources: dict[str, Source] = {}
+        self._sources: LRUCache[str, Source] = LRUCache(KEPT_SOURCES)
         self._lock = threading.Lock()
 
     @cached_property
@@ -58,11 +57,9 @@ class Context:
         return Pictures(self.api.cache)
 
     @cached_property
-    def hub(self) -> "Hub":
+    def hub(self) -> Hub:
         """The progress streams of this process."""
-        from gfi.api.events import Hub
-
-        return Hub(self)
+        return Hub(lambda: self.database)
 
     def source(self, spec: str) -> Source:
         """The dataset of a job, opened. DatasetError when it is gone or no longer allowed."""
@@ -71,8 +68,6 @@ class Context:
         if known is None:
             known = open_source(spec, self.settings)
             with self._lock:
-                while len(self._sources) >= KEPT_SOURCES:
-                    self._sources.pop(next(iter(self._sources)))
                 self._sources[spec] = known
         return known
 
@@ -87,4 +82,4 @@ def _context(request: Request) -> Context:
     return context
 
 
-Here = Annotated[Context, Depends(_context)]
+ContextDep = Annotated[Context, Depends(_context)]

@@ -13,11 +13,15 @@ from pydantic import BaseModel, Field, StringConstraints
 from gfi.api import drawing
 from gfi.api.access import Admin, Reader, Submitter
 from gfi.api.body import StrictRoute
-from gfi.api.context import Context, Here
+from gfi.api.context import ContextDep
 from gfi.api.problems import Refused, documented
+from gfi.api.requests import (
+    PREFIX,
+    dataset_key,
+    spec_of,
+)
 from gfi.api.schemas import NO_NUL, In, Text
 from gfi.datasets.errors import DatasetError, Unavailable
-from gfi.datasets.sources import UPLOAD
 from gfi.domain.digests import canonical
 from gfi.jobs import estimate
 from gfi.store import ledger
@@ -25,7 +29,6 @@ from gfi.store.errors import Conflict, NotFound
 from gfi.store.objects import Exists
 
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"], route_class=StrictRoute)
-PREFIX = "datasets/"
 DatasetName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
 
 
@@ -89,72 +92,57 @@ class PreviewOut(BaseModel):
     items: list[PreviewItem]
 
 
-def spec_of(here: Context, dataset: str) -> str:
-    """What `@name` stands for; anything else as it is. Refused with 422 for an unknown name, and for somebody's
-    upload, which only the job that was made of it may read.
-    """
-    if dataset.startswith(UPLOAD):
-        raise Refused(422, "an upload is no dataset; send the photographs to POST /v1/uploads")
-    if not dataset.startswith("@"):
-        return dataset
-    try:
-        return str(json.loads(here.bucket.get(_key(dataset[1:])))["dataset"])
-    except NotFound:
-        raise Refused(422, f"no dataset is registered as {dataset}", "GET /v1/datasets lists them.") from None
-
-
-def _key(name: str) -> str:
-    if not name or not all(letter.isascii() and (letter.isalnum() or letter in "._-") for letter in name):
-        raise Refused(422, f"@{name[:64]} is no name of a dataset", "GET /v1/datasets lists them.")
-    return f"{PREFIX}{name}.json"
-
-
 @router.get("", responses=documented())
-def list_datasets(here: Here, caller: Reader) -> DatasetsOut:
+def list_datasets(context: ContextDep, caller: Reader) -> DatasetsOut:
     """Where datasets may be, and those with a name."""
     registered = [
-        DatasetOut(**json.loads(here.bucket.get(each.key))) for each in here.bucket.list(PREFIX)
+        DatasetOut(**json.loads(context.bucket.get(each.key))) for each in context.bucket.list(PREFIX)
     ]  # fmt: skip
     return DatasetsOut(
-        roots=[str(root) for root in here.settings.dataset_roots],
-        buckets=list(here.settings.dataset_buckets),
+        roots=[str(root) for root in context.settings.dataset_roots],
+        buckets=list(context.settings.dataset_buckets),
         registered=registered,
         uploads=UploadLimits(
-            images=here.api.max_upload_images, bytes=here.api.max_upload, hours=here.api.upload_hours
+            images=context.api.max_upload_images, bytes=context.api.max_upload, hours=context.api.upload_hours
         ),
     )
 
 
 @router.post("", status_code=201, responses=documented(409, 413))
-def register_dataset(body: DatasetIn, here: Here, caller: Submitter) -> DatasetOut:
+def register_dataset(body: DatasetIn, context: ContextDep, caller: Submitter) -> DatasetOut:
     """Give a dataset a name."""
-    source = here.source(spec_of(here, body.dataset))
+    source = context.source(spec_of(context, body.dataset))
     made = DatasetOut(name=body.name, dataset=source.spec, kind=source.kind, owner=caller.name)
     try:
-        here.bucket.put(
-            _key(body.name), canonical(made.model_dump()).encode(), "application/json", if_none_match=True
+        context.bucket.put(
+            dataset_key(body.name),
+            canonical(made.model_dump()).encode(),
+            "application/json",
+            if_none_match=True,
         )
     except Exists:
         raise Conflict(f"@{body.name} is registered already; DELETE it first") from None
-    ledger.audited(here.database, caller.name, "dataset.registered", None, made.model_dump())
+    ledger.audited(context.database, caller.name, "dataset.registered", None, made.model_dump())
     return made
 
 
 @router.delete("/{name}", status_code=204, responses=documented(404))
 def forget_dataset(
-    name: Annotated[str, Path(max_length=64, pattern=r"^[a-z0-9][a-z0-9._-]*$")], here: Here, caller: Admin
+    name: Annotated[str, Path(max_length=64, pattern=r"^[a-z0-9][a-z0-9._-]*$")],
+    context: ContextDep,
+    caller: Admin,
 ) -> None:
     """Forget a name; the images stay where they are."""
-    if here.bucket.head(_key(name)) is None:
+    if context.bucket.head(dataset_key(name)) is None:
         raise NotFound(f"no dataset is registered as @{name}")
-    here.bucket.delete_many([_key(name)])
-    ledger.audited(here.database, caller.name, "dataset.forgotten", None, {"name": name})
+    context.bucket.delete_many([dataset_key(name)])
+    ledger.audited(context.database, caller.name, "dataset.forgotten", None, {"name": name})
 
 
 @router.post("/preview", responses=documented(413))
-def preview_dataset(body: PreviewIn, here: Here, caller: Submitter) -> PreviewOut:
+def preview_dataset(body: PreviewIn, context: ContextDep, caller: Submitter) -> PreviewOut:
     """Look into a dataset: its kind, how many images, the first of them."""
-    source = here.source(spec_of(here, body.dataset))
+    source = context.source(spec_of(context, body.dataset))
     first = []
     for listed in source.list():
         first.append(
@@ -183,16 +171,16 @@ def preview_dataset(body: PreviewIn, here: Here, caller: Submitter) -> PreviewOu
 )
 def dataset_photo(
     request: Request,
-    here: Here,
+    context: ContextDep,
     caller: Submitter,
     dataset: Annotated[str, Query(min_length=1, max_length=4096, pattern=NO_NUL)],
     key: Annotated[str, Query(min_length=1, max_length=2048, pattern=NO_NUL)],
     size: Annotated[int, Query(ge=16, le=1024)] = 240,
 ) -> Response:
     """One photograph of a dataset, made small. Nothing outside the dataset is read, whatever the key says."""
-    source = here.source(spec_of(here, dataset))
+    source = context.source(spec_of(context, dataset))
     try:
-        data = here.pictures.get(
+        data = context.pictures.get(
             ("dataset", source.spec, key, size),
             lambda: drawing.photo_jpeg(source.fetch(key).data, size=size),
         )

@@ -14,10 +14,10 @@ import ctypes
 import io
 import os
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Hashable
 
 import numpy as np
+from cachetools import LRUCache
 from numpy.typing import NDArray
 
 from gfi.datasets.decode import DEFAULT, Limits, decode
@@ -30,26 +30,21 @@ _decoders = threading.BoundedSemaphore(AT_ONCE)
 
 
 class Pictures:
-    """The bytes of pictures drawn lately, at most `limit` bytes together. Thread-safe."""
+    """The bytes of the pictures drawn last, at most `limit` bytes together. Thread-safe."""
 
     def __init__(self, limit: int) -> None:
-        self._limit, self._size = limit, 0
-        self._kept: OrderedDict[Hashable, bytes] = OrderedDict()
+        self._kept: LRUCache[Hashable, bytes] = LRUCache(limit, getsizeof=len)
         self._lock = threading.Lock()
 
     def get(self, key: Hashable, draw: Callable[[], bytes]) -> bytes:
         """What is kept under `key`, or what `draw` makes, which is kept."""
         with self._lock:
             if key in self._kept:
-                self._kept.move_to_end(key)
                 return self._kept[key]
         data = draw()
         with self._lock:
-            if key not in self._kept and len(data) <= self._limit // 4:
+            if len(data) <= self._kept.maxsize // 4:
                 self._kept[key] = data
-                self._size += len(data)
-                while self._size > self._limit:
-                    self._size -= len(self._kept.popitem(last=False)[1])
         return data
 
 

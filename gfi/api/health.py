@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from starlette.responses import JSONResponse
 
 from gfi.api.access import Reader
-from gfi.api.context import Context, Here
+from gfi.api.context import Context, ContextDep
 from gfi.api.problems import documented
 from gfi.domain.states import JobState
 from gfi.domain.statuses import ImageStatus
@@ -42,7 +42,7 @@ def livez() -> Live:
 
 
 @router.get("/readyz", responses={503: {"model": Ready, "description": "Something is away"}})
-def readyz(here: Here) -> Any:
+def readyz(context: ContextDep) -> Any:
     """Whether database, bucket and Redis answer; what is wrong when they do not."""
     checks: dict[str, str] = {}
 
@@ -53,9 +53,9 @@ def readyz(here: Here) -> Any:
         except StoreError as error:
             checks[name] = str(error)
 
-    look("database", lambda: check(here.database))
-    look("bucket", lambda: here.bucket.clock_skew())
-    look("redis", lambda: broker.ping(broker.make_celery(here.settings, "gfi-api-ready")))
+    look("database", lambda: check(context.database))
+    look("bucket", lambda: context.bucket.clock_skew())
+    look("redis", lambda: broker.ping(broker.make_celery(context.settings, "gfi-api-ready")))
     ready = all(said == "ok" for said in checks.values())
     body = Ready(ready=ready, checks=checks)
     return JSONResponse(body.model_dump(), 200 if ready else 503)
@@ -107,8 +107,8 @@ class _Figures(Collector):
 @router.get(
     "/metrics", response_class=PlainTextResponse, responses=documented(), summary="Figures for Prometheus"
 )
-def metrics(here: Here, caller: Reader) -> Response:
+def metrics(context: ContextDep, caller: Reader) -> Response:
     """Figures for Prometheus, in its text format; needs the scope `read`."""
     registry = CollectorRegistry()
-    registry.register(_Figures(here))
+    registry.register(_Figures(context))
     return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)

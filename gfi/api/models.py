@@ -18,7 +18,7 @@ from pydantic import BaseModel, Field, StringConstraints
 
 from gfi.api.access import Admin, Reader
 from gfi.api.body import StrictRoute
-from gfi.api.context import Here
+from gfi.api.context import ContextDep
 from gfi.api.problems import Refused, documented
 from gfi.api.schemas import In
 from gfi.store import ledger, queries
@@ -93,22 +93,22 @@ class ModelDetail(ModelOut):
 
 
 @router.get("", responses=documented())
-def list_models(here: Here, caller: Reader) -> list[ModelOut]:
+def list_models(context: ContextDep, caller: Reader) -> list[ModelOut]:
     """Registered models by reference."""
-    return [ModelOut.of(each) for each in queries.list_models(here.database)]
+    return [ModelOut.of(each) for each in queries.list_models(context.database)]
 
 
-def _find(here: Here, reference: str) -> Model:
-    found = queries.find_model(here.database, reference)
+def _find(context: ContextDep, reference: str) -> Model:
+    found = queries.find_model(context.database, reference)
     if found is None:
         raise NotFound(f"model {reference} is not registered; GET /v1/models lists those that are")
     return found
 
 
 @router.get("/{reference}", responses=documented(404))
-def get_model(reference: Reference, here: Here, caller: Reader) -> ModelDetail:
+def get_model(reference: Reference, context: ContextDep, caller: Reader) -> ModelDetail:
     """One model with its layers and classes."""
-    found = _find(here, reference)
+    found = _find(context, reference)
     return ModelDetail(
         **ModelOut.of(found).model_dump(),
         layers=found.record.get("layers", []),
@@ -118,13 +118,13 @@ def get_model(reference: Reference, here: Here, caller: Reader) -> ModelDetail:
 
 
 @router.get("/{reference}/layers", responses=documented(404))
-def list_layers(reference: Reference, here: Here, caller: Reader) -> list[Layer]:
+def list_layers(reference: Reference, context: ContextDep, caller: Reader) -> list[Layer]:
     """The layers that a job may name, in the order of a forward pass."""
-    return [Layer(**each) for each in _find(here, reference).record.get("layers", [])]
+    return [Layer(**each) for each in _find(context, reference).record.get("layers", [])]
 
 
 @router.post("", status_code=201, responses=documented(409, 413))
-def register_model(body: ModelIn, here: Here, caller: Admin) -> ModelOut:
+def register_model(body: ModelIn, context: ContextDep, caller: Admin) -> ModelOut:
     """Register a model, or register it again. Takes as long as reading its weights."""
     if importlib.util.find_spec("torch") is None:
         raise Refused(
@@ -144,11 +144,11 @@ def register_model(body: ModelIn, here: Here, caller: Admin) -> ModelOut:
     if done.returncode:
         lines = [re.sub(r"^gfi: ", "", line) for line in done.stderr.splitlines() if line.strip()]
         raise Refused(422, lines[-1][:500] if lines else f"{body.reference} could not be registered")
-    ledger.audited(here.database, caller.name, "model.registered", None, {"reference": body.reference})
-    return ModelOut.of(_find(here, body.reference))
+    ledger.audited(context.database, caller.name, "model.registered", None, {"reference": body.reference})
+    return ModelOut.of(_find(context, body.reference))
 
 
 @router.delete("/{reference}", status_code=204, responses=documented(404))
-def forget_model(reference: Reference, here: Here, caller: Admin) -> None:
+def forget_model(reference: Reference, context: ContextDep, caller: Admin) -> None:
     """Forget a model; jobs keep the record they were submitted with."""
-    ledger.delete_model(here.database, reference, actor=caller.name)
+    ledger.delete_model(context.database, reference, actor=caller.name)

@@ -308,13 +308,13 @@ class FailureOut(BaseModel):
     example: str | None
 
 
-class BesideIn(In):
+class ComparisonIn(In):
     """The method to compare a job with."""
 
     method: Literal["paper", "released", "tuned", "grad-cam"]
 
 
-class MethodOut(BaseModel):
+class ComparisonOut(BaseModel):
     """A method a job can be compared with. `job`: who explains the same images with it, null: nobody yet; `own`: it
     is the job's own; `reason`: why it cannot be asked for.
     """
@@ -325,10 +325,10 @@ class MethodOut(BaseModel):
     job: JobOut | None
 
 
-class BesideOut(BaseModel):
+class ComparisonsOut(BaseModel):
     """What can stand beside a job in its gallery: methods, and other jobs over its dataset, newest first."""
 
-    methods: list[MethodOut]
+    methods: list[ComparisonOut]
     jobs: list[JobOut]
 
 
@@ -364,7 +364,7 @@ class FlagOut(BaseModel):
     at: float
 
 
-class Done(BaseModel):
+class ChangeOut(BaseModel):
     """What a change came to. `changed` is false when it had been so already."""
 
     job: str

@@ -19,9 +19,9 @@ from starlette.exceptions import HTTPException
 from gfi.api import drawing
 from gfi.api.access import Caller, Submitter
 from gfi.api.body import StrictRoute
-from gfi.api.context import Context, Here
-from gfi.api.jobs import detail, resolved
+from gfi.api.context import Context, ContextDep
 from gfi.api.problems import Refused, documented
+from gfi.api.requests import detail, resolved
 from gfi.api.schemas import JobIn, SubmittedOut
 from gfi.datasets.decode import Limits
 from gfi.datasets.errors import DecodeError
@@ -67,7 +67,7 @@ _FORM = {
 )
 async def upload(
     request: Request,
-    here: Here,
+    context: ContextDep,
     caller: Submitter,
     response: Response,
     content_type: Annotated[str, Header(include_in_schema=False)] = "",
@@ -75,7 +75,7 @@ async def upload(
     """Explain a few photographs sent as multipart form data, field `images`; other fields as of a job."""
     if not content_type.lower().startswith("multipart/form-data"):
         raise Refused(415, "photographs are sent as multipart/form-data, field `images`")
-    most = here.api.max_upload_images
+    most = context.api.max_upload_images
     try:
         async with request.form(max_files=most, max_fields=16) as form:
             images = [each for each in form.getlist("images") if isinstance(each, UploadFile)]
@@ -92,30 +92,30 @@ async def upload(
     unknown = sorted(set(fields) - set(_FIELDS) - {"images"})
     if unknown:
         raise Refused(422, f"unknown field {unknown[0][:100]!r}; there are images, {', '.join(_FIELDS)}")
-    answer = await run_in_threadpool(_explain, here, caller, named, fields)
+    answer = await run_in_threadpool(_explain, context, caller, named, fields)
     response.headers["Location"] = f"/v1/jobs/{answer.job.id}"
     return answer
 
 
 @router.post("/jobs/test", status_code=201, responses=documented(413))
-def test_explanation(body: JobIn, here: Here, caller: Submitter) -> SubmittedOut:
+def test_explanation(body: JobIn, context: ContextDep, caller: Submitter) -> SubmittedOut:
     """Explain the first image of a dataset with these settings, before the whole is submitted."""
-    request = resolved(here, body, caller.name)
-    source = here.source(request.dataset)
+    request = resolved(context, body, caller.name)
+    source = context.source(request.dataset)
     first = next(iter(source.list()))
     data = source.fetch(first.key).data
     fields = body.model_dump(
         include={"model", "preset", "overrides", "layers", "target", "rather_than", "top", "metrics"}
     )
-    return _explain(here, caller, [(first.key.rpartition("/")[2], data)], fields | {"name": "test"})
+    return _explain(context, caller, [(first.key.rpartition("/")[2], data)], fields | {"name": "test"})
 
 
 def _explain(
-    here: Context, caller: Caller, images: list[tuple[str, bytes]], fields: dict[str, Any]
+    context: Context, caller: Caller, images: list[tuple[str, bytes]], fields: dict[str, Any]
 ) -> SubmittedOut:
-    settings = here.settings
-    if len(images) > here.api.max_upload_images:
-        raise Refused(413, f"{here.api.max_upload_images} images at once are the limit")
+    settings = context.settings
+    if len(images) > context.api.max_upload_images:
+        raise Refused(413, f"{context.api.max_upload_images} images at once are the limit")
     if isinstance(fields.get("metrics"), str):
         fields = fields | {"metrics": [each for each in fields["metrics"].split(",") if each.strip()]}
     given = {name: value for name, value in fields.items() if value not in (None, "") and name != "images"}
@@ -133,12 +133,12 @@ def _explain(
         except DecodeError as error:
             raise Refused(422, f"image {number + 1} ({sent_as[:100]!r}): {error}") from None
         files.append((f"{UPLOADS}{name}/{number:03}-{_safe(sent_as)}{SUFFIXES.get(kind, '.jpg')}", data))
-    freeze(here.database, settings, request)  # nothing is stored for a request that would be refused
+    freeze(context.database, settings, request)  # nothing is stored for a request that would be refused
     for key, data in files:
-        here.bucket.put(key, data)
-    submitted = submit(here.database, settings, request, new=True)
-    job = queries.get_job(here.database, submitted.job_id)
-    return SubmittedOut(job=detail(here, job), created=submitted.created, reason=submitted.reason)
+        context.bucket.put(key, data)
+    submitted = submit(context.database, settings, request, new=True)
+    job = queries.get_job(context.database, submitted.job_id)
+    return SubmittedOut(job=detail(context, job), created=submitted.created, reason=submitted.reason)
 
 
 def _safe(name: str) -> str:
@@ -152,7 +152,7 @@ def expire(bucket: Bucket, hours: float) -> int:
     return bucket.delete_many(each.key for each in bucket.list(UPLOADS) if each.modified < end)
 
 
-def janitor(context: Context, ended: threading.Event) -> None:
+def expire_loop(context: Context, ended: threading.Event) -> None:
     """Expire uploads now and then until `ended`; runs in a thread of the API."""
     while not ended.wait(EXPIRY_EVERY_S):
         try:

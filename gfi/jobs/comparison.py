@@ -28,7 +28,7 @@ _NO_USE = (JobState.FAILED, JobState.CANCELLED)
 
 
 @dataclass(frozen=True)
-class Companion:
+class Comparison:
     """A method that a job can be compared with. job: the newest that did so; None when there is none yet. own: it is
     the job's own method. reason: why it cannot be asked for, None when it can.
     """
@@ -77,7 +77,7 @@ def _question(config: JSON) -> JSON:
     return {name: config[name] for name in ("target", "rather_than", "top") if config.get(name) is not None}
 
 
-def companions(database: Database, job: Job) -> tuple[list[Companion], list[Job]]:
+def list_comparisons(database: Database, job: Job) -> tuple[list[Comparison], list[Job]]:
     """Every method beside a job, and all other jobs over its dataset, newest first."""
     others = queries.jobs_over(database, job.config["dataset"]["spec"])
     found = []
@@ -86,12 +86,12 @@ def companions(database: Database, job: Job) -> tuple[list[Companion], list[Job]
             request = request_for(database, job, method, "")
             mark = _mark(database, request)
         except (Invalid, MethodError) as error:
-            found.append(Companion(method, reason=str(error)))
+            found.append(Comparison(method, reason=str(error)))
             continue
         same = [each for each in others if _same(each, job.config, mark)]
         own = any(each.id == job.id for each in same)
         there = [each for each in same if each.id != job.id and each.state not in _NO_USE]
-        found.append(Companion(method, there[0] if there else None, own))
+        found.append(Comparison(method, there[0] if there else None, own))
     return found, [each for each in others if each.id != job.id]
 
 

@@ -13,7 +13,7 @@ from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Re
 from gfi.api import access
 from gfi.api.access import Caller
 from gfi.api.body import StrictRoute
-from gfi.api.context import Here
+from gfi.api.context import ContextDep
 from gfi.api.problems import Refused
 from gfi.api.schemas import In
 from gfi.store.access import redeem_link
@@ -102,33 +102,33 @@ def sign_in_page() -> HTMLResponse:
 
 
 @router.post("/sign-in")
-def sign_in(body: SignIn, request: Request, here: Here) -> Response:
+def sign_in(body: SignIn, request: Request, context: ContextDep) -> Response:
     """A session for a link's secret or a token."""
     origin = request.headers.get("origin")
     if origin is not None and origin.partition("://")[2] != request.headers.get("host"):
         raise Refused(403, "this request comes from another site")
-    hours = here.api.session_hours
-    cookie = redeem_link(here.database, body.secret, hours * 3600)
+    hours = context.api.session_hours
+    cookie = redeem_link(context.database, body.secret, hours * 3600)
     if cookie is None:
-        access.bearer(here.database, f"Bearer {body.secret}")  # Refused unless it is a token people use
+        access.bearer(context.database, f"Bearer {body.secret}")  # Refused unless it is a token people use
         cookie = body.secret
     answer = JSONResponse(SignedIn().model_dump(), headers={"Cache-Control": "no-store"})
     answer.set_cookie(
         access.COOKIE, cookie, max_age=int(hours * 3600), httponly=True, samesite="strict",
-        secure=here.api.secure_cookies, path="/",
+        secure=context.api.secure_cookies, path="/",
     )  # fmt: skip
     return answer
 
 
 @router.post("/sign-out")
-def sign_out(request: Request, here: Here) -> Response:
+def sign_out(request: Request, context: ContextDep) -> Response:
     """End the session: the cookie goes, and a session that a link began is worth nothing any more."""
     from gfi.store import ledger
 
     caller = _caller(request)
     answer = JSONResponse({"location": "/sign-in"})
     if caller is not None and caller.csrf is not None and caller.limits.get("kind") == "session":
-        ledger.revoke_token(here.database, caller.id, actor=caller.name)
+        ledger.revoke_token(context.database, caller.id, actor=caller.name)
     answer.delete_cookie(access.COOKIE, path="/")
     return answer
 

@@ -240,7 +240,7 @@ const ended = (one) => ["succeeded", "partial", "failed", "cancelled"].includes(
 const MOST = 20000; // of another job's results are held
 
 async function offer(selected = "") {
-  const found = await api(`/v1/jobs/${id}/beside`);
+  const found = await api(`/v1/jobs/${id}/comparisons`);
   const own = found.methods.find((m) => m.own);
   if (own) ownName = methods[own.method];
   const by = found.methods.filter((m) => !m.own).map((m) => {
@@ -266,7 +266,7 @@ async function stand() {
       return remake();
     }
     try {
-      value = (await api(`/v1/jobs/${id}/beside`, { method: "POST", body: { method } })).job.id;
+      value = (await api(`/v1/jobs/${id}/comparisons`, { method: "POST", body: { method } })).job.id;
     } catch (error) {
       $("beside").value = "";
       throw error;

@@ -16,7 +16,7 @@ import uvicorn
 from fastapi.testclient import TestClient
 
 from gfi import samples
-from gfi.api import create_app, webhooks
+from gfi.api import create_app, webhook_delivery
 from gfi.cli.servers import Server, free_port
 from gfi.datasets.media.local import version_of
 from gfi.datasets.sources import open_source
@@ -250,7 +250,7 @@ class Services:
         variables = environment(servers.create(), get("s3"), get("valkey"), home)
         with pytest.MonkeyPatch.context() as patch:
             # The courier would take the messages that a test means to send itself.
-            patch.setattr(webhooks, "courier", lambda *_: None)
+            patch.setattr(webhook_delivery, "deliver_loop", lambda *_: None)
             world = make_world(variables, patch)
             world.client = self._stack.enter_context(TestClient(create_app(), raise_server_exceptions=False))
             world.call("GET", "/v1/jobs")  # opens what it opens under these variables

@@ -209,7 +209,7 @@ def test_flags_are_kept_with_their_notes_and_exported(world: World) -> None:
 
 def test_a_method_beside_is_a_job_of_its_own_submitted_once(world: World) -> None:
     job = world.explained(metrics=["deletion"], name="first")
-    path = f"/v1/jobs/{job}/beside"
+    path = f"/v1/jobs/{job}/comparisons"
     world.explained(target="coffee", name="another target")
     offered = world.call("GET", path, "read").json()
     assert [(m["method"], m["own"], m["job"], m["reason"]) for m in offered["methods"]] == [
@@ -232,7 +232,7 @@ def test_a_method_beside_is_a_job_of_its_own_submitted_once(world: World) -> Non
     again = world.call("POST", path, json={"method": "grad-cam"})
     assert (again.status_code, again.json()["job"]["id"]) == (200, other["id"])
     # From either side they are each other's companions.
-    back = world.call("GET", f"/v1/jobs/{other['id']}/beside").json()["methods"]
+    back = world.call("GET", f"/v1/jobs/{other['id']}/comparisons").json()["methods"]
     assert [(m["own"], m["job"] and m["job"]["id"]) for m in back if m["method"] in ("paper", "grad-cam")] == [
         (False, job), (True, None),
     ]  # fmt: skip

@@ -14,7 +14,7 @@ import pytest
 import sqlalchemy as sa
 from fastapi.testclient import TestClient
 
-from gfi.api import create_app, webhooks
+from gfi.api import create_app, webhook_delivery
 from gfi.api.config import ApiSettings
 from gfi.client import ApiError, Client
 from gfi.store import ledger
@@ -112,19 +112,19 @@ def test_a_webhook_is_signed_and_tried_again(
     monkeypatch.setenv("GFI_WEBHOOK_HOSTS", "localhost")
     monkeypatch.setenv("GFI_WEBHOOK_SECRET", "s3cret")
     monkeypatch.setenv("GFI_WEBHOOK_PRIVATE", "true")
-    monkeypatch.setattr(webhooks, "courier", lambda *_: None)
+    monkeypatch.setattr(webhook_delivery, "deliver_loop", lambda *_: None)
     app = create_app()
     with TestClient(app) as client:
         one_world.client = client
         job = one_world.submit(webhook=url).json()["job"]
         assert job["has_webhook"]
         one_world.call("DELETE", f"/v1/jobs/{job['id']}")
-        assert webhooks.send_due(app.state.context) == 1
-        assert webhooks.send_due(app.state.context) == 0  # it waits
+        assert webhook_delivery.send_due(app.state.context) == 1
+        assert webhook_delivery.send_due(app.state.context) == 0  # it waits
         assert listener.RequestHandlerClass.taken == []
         with one_world.database.begin() as connection:
             connection.execute(sa.update(outbox).values(not_before=0))
-        assert webhooks.send_due(app.state.context) == 1
+        assert webhook_delivery.send_due(app.state.context) == 1
         ((headers, body),) = listener.RequestHandlerClass.taken
     assert json.loads(body)["job"] == job["id"]
     assert json.loads(body)["state"] == "cancelled"
@@ -138,10 +138,10 @@ def test_a_webhook_follows_no_redirect(listener: Any) -> None:
     settings = ApiSettings(webhook_hosts="localhost", webhook_secret="s", webhook_private=True)  # type: ignore[arg-type]
     message = {"id": "1", "kind": "job.finished", "job_id": "j", "payload": {}}
     address = f"http://localhost:{listener.server_port}"
-    with pytest.raises(webhooks.Undeliverable, match="answered 307"):
-        webhooks.deliver(message, f"{address}/elsewhere", settings)
+    with pytest.raises(webhook_delivery.Undeliverable, match="answered 307"):
+        webhook_delivery.deliver(message, f"{address}/elsewhere", settings)
     assert listener.RequestHandlerClass.taken == []
-    webhooks.deliver(message, f"{address}/hook", settings)
+    webhook_delivery.deliver(message, f"{address}/hook", settings)
     assert len(listener.RequestHandlerClass.taken) == 1
 
 
@@ -165,8 +165,8 @@ def test_a_schedules_jobs_inherit_its_webhook(
         assert made["has_webhook"]
         assert "secret-path" not in json.dumps(one_world.call("GET", "/v1/schedules", "read").json())
         with one_world.database.begin() as connection:
-            older = schedules_table.c.created_at - 90
-            connection.execute(sa.update(schedules_table).values(created_at=older))
+            older = {name: schedules_table.c[name] - 90 for name in ("created_at", "next_due")}
+            connection.execute(sa.update(schedules_table).values(older))
         (fired, *_) = fire_due(one_world.database, one_world.settings)
         assert one_world.call("GET", f"/v1/jobs/{fired}").json()["has_webhook"]
         one_world.call("DELETE", f"/v1/jobs/{fired}")

@@ -21,7 +21,7 @@ import json
 import socket
 import threading
 import time
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult
 
 import httpx
 import structlog
@@ -29,14 +29,13 @@ import structlog
 from gfi.api.config import ApiSettings
 from gfi.api.context import Context
 from gfi.api.problems import Refused
+from gfi.api.webhook_addresses import address_of, check
 from gfi.domain.digests import JSON
-from gfi.store import ledger, queries
-from gfi.store.database import Database
+from gfi.store import ledger
 from gfi.store.errors import StoreError
 
 log = structlog.get_logger(__name__)
 
-ACTION = "job.webhook"
 ATTEMPTS = 12
 HOLD_S = 60.0
 TIMEOUT_S = 10.0
@@ -44,45 +43,6 @@ TIMEOUT_S = 10.0
 
 class Undeliverable(Exception):
     """This address can or may not be reached; str() says why."""
-
-
-def check(url: str, api: ApiSettings) -> SplitResult:
-    """The parts of an address that may be told. Refused with advice else; nothing is looked up yet."""
-    if api.webhook_secret is None or not api.webhook_hosts:
-        raise Refused(
-            422, "webhooks are not set up here", "An operator sets GFI_WEBHOOK_HOSTS and GFI_WEBHOOK_SECRET."
-        )
-    try:
-        parts = urlsplit(url)
-        host, port = parts.hostname, parts.port
-    except ValueError:
-        raise Refused(422, "the webhook is not an address") from None
-    schemes = ("https", "http") if api.webhook_private else ("https",)
-    if parts.scheme not in schemes or not host or parts.username or parts.password or parts.fragment:
-        raise Refused(422, f"a webhook is {' or '.join(schemes)}://host/path without a user and a fragment")
-    if any(ord(letter) <= 32 or ord(letter) >= 127 for letter in url):
-        raise Refused(422, "a webhook's address is written in ASCII, without spaces")
-    if port is not None and port not in (80, 443) and not api.webhook_private:
-        raise Refused(422, "a webhook listens on port 443")
-    if not any(_matches(host, allowed) for allowed in api.webhook_hosts):
-        raise Refused(
-            422,
-            f"{host[:200]} is not among the hosts that may be told",
-            "An operator sets GFI_WEBHOOK_HOSTS.",
-        )
-    return parts
-
-
-def _matches(host: str, allowed: str) -> bool:
-    return host == allowed or (allowed.startswith("*.") and host.endswith(allowed[1:]))
-
-
-def address_of(database: Database, job_id: str) -> str | None:
-    """Where to tell of a job's end; None when nobody asked."""
-    for entry in queries.list_audit(database, job_id=job_id, limit=100):
-        if entry["action"] == ACTION:
-            return str(entry["details"]["url"])
-    return None
 
 
 _UNICAST = ipaddress.IPv6Network("2000::/3")
@@ -190,7 +150,7 @@ def send_due(context: Context) -> int:
     return len(taken)
 
 
-def courier(context: Context, ended: threading.Event, every_s: float = 2.0) -> None:
+def deliver_loop(context: Context, ended: threading.Event, every_s: float = 2.0) -> None:
     """Send what is due until `ended`; runs in a thread of the API."""
     while not ended.wait(every_s):
         try:

@@ -1,0 +1,29 @@
+"""Who is calling."""
+
+from typing import Any
+
+from fastapi import APIRouter
+from pydantic import BaseModel
+
+from gfi.api.access import Reader
+from gfi.api.body import StrictRoute
+from gfi.api.problems import documented
+
+router = APIRouter(prefix="/v1", route_class=StrictRoute)
+
+
+class MeOut(BaseModel):
+    """Who calls. `csrf`: what a browser sends as X-GFI-CSRF."""
+
+    id: str
+    name: str
+    scopes: list[str]
+    limits: dict[str, Any]
+    csrf: str | None
+
+
+@router.get("/me", tags=["tokens"], responses=documented())
+def who_am_i(caller: Reader) -> MeOut:
+    """Whose token this is."""
+    scopes = sorted(each for each in ("admin", "submit", "read") if caller.may(each))
+    return MeOut(id=caller.id, name=caller.name, scopes=scopes, limits=caller.limits, csrf=caller.csrf)

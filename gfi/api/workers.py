@@ -1,0 +1,49 @@
+"""Workers and queues."""
+
+from fastapi import APIRouter
+from pydantic import BaseModel, Field
+
+from gfi.api.access import Reader
+from gfi.api.body import StrictRoute
+from gfi.api.context import ContextDep
+from gfi.api.problems import documented
+from gfi.store import queries
+
+router = APIRouter(prefix="/v1", route_class=StrictRoute)
+
+
+class WorkerOut(BaseModel):
+    """A worker as its last heartbeat showed it, `silent_s` seconds ago."""
+
+    id: str
+    host: str | None
+    pid: int | None
+    device: str | None
+    queues: list[str] | None
+    version: str | None
+    state: str | None
+    rate: float | None
+    memory_mib: float | None
+    shard_id: str | None
+    job_id: str | None = Field(description="Whose shard that is.")
+    job_name: str | None
+    clock_skew_s: float | None
+    started_at: float
+    seen_at: float
+    silent_s: float
+    alive: bool
+
+
+@router.get("/workers", tags=["workers"], responses=documented())
+def list_workers(context: ContextDep, caller: Reader) -> list[WorkerOut]:
+    """Workers by name."""
+    return [
+        WorkerOut(**{name: getattr(each, name) for name in WorkerOut.model_fields})
+        for each in queries.list_workers(context.database)
+    ]
+
+
+@router.get("/queues", tags=["workers"], responses=documented())
+def list_queues(context: ContextDep, caller: Reader) -> dict[str, dict[str, int]]:
+    """What waits in each queue: pending, leased and delayed shards."""
+    return queries.waiting(context.database)
