@@ -1,4 +1,4 @@
-"""What a job would cost, before it is submitted: counted where counting is quick, measured where there are rates."""
+"""What a job would cost, before it is submitted: its images are counted, and its time follows from measured rates."""
 
 import math
 import time
@@ -15,15 +15,17 @@ from gfi.store.settings import Settings
 from gfi.store.tables import rates
 
 COUNT_S = 3.0
-"""A listing of millions is not read to its end for an estimate."""
+"""How long an estimate counts: a listing of millions is not read to its end."""
 ROW_BYTES = 420
-"""Of a part, per image, beside its grid: measured on the samples (zstd, keys of 20 letters, metrics)."""
+"""Bytes of a part for each image besides its grid, measured on the samples (zstd, keys of 20 letters, metrics)."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """images: in the listing; at least so many unless `complete`. device_seconds: None when nothing like it was
-    measured yet; by the slowest kind of device. bucket_bytes: of the parts, without saved pictures.
+    """What a job would take.
+
+    images: in the listing, or counted so far where it is not `complete`. device_seconds: on the slowest kind of device
+    for which there is a rate; None where there is none. bucket_bytes: of the parts, without saved pictures.
     """
 
     images: int
@@ -70,7 +72,7 @@ def estimate(database: Database, settings: Settings, config: JSON, source: Sourc
 
 def _grid_bytes(database: Database, config: JSON) -> int:
     model = queries.find_model(database, config["model"]["reference"])
-    shapes = {each["name"]: each["shape"] for each in (model.record["layers"] if model else [])}
+    shapes = {layer["name"]: layer["shape"] for layer in (model.record["layers"] if model else [])}
     sizes = [
         math.prod(shape[-2:])
         for layer in config["layers"]["weighed"]

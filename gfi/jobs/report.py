@@ -1,8 +1,8 @@
-"""What is made of a job's results: the summary, the page to look at, and the list that results can be rebuilt from.
+"""What is made of a job's results: a summary, a page to look at, and the list from which results can be rebuilt.
 
 jobs/{job}/summary.json      counts by status and means, written when the job ends
-jobs/{job}/committed.json    the keys of all its parts, with their SHA-256: with job.json and the parts, every result;
-                             written every thousand parts and when the job ends
+jobs/{job}/committed.json    the keys of all its parts, with their SHA-256: with job.json and the parts, all that is needed
+                             to write its results back. Written every thousand parts and when the job ends
 """
 
 from collections.abc import Iterator, Mapping
@@ -25,7 +25,7 @@ from gfi.store.part_cache import PartCache
 from gfi.store.settings import Settings
 
 FIRST_CLASS = queries.Filters(target_rank=0)
-"""A job with several classes an image is counted and shown by the first, the predicted one."""
+"""Where a job explains several classes of an image, it is counted and shown by the first, the predicted one."""
 
 
 def write_summary(database: Database, bucket: Bucket, job_id: str) -> Summary:
@@ -38,16 +38,14 @@ def write_summary(database: Database, bucket: Bucket, job_id: str) -> Summary:
 
 def write_committed(database: Database, bucket: Bucket, job_id: str) -> int:
     """Write the list of a job's parts; returns how many."""
-    parts = [
-        asdict(part) for part in queries.iterate_parts(database, job_id)
-    ]  # fmt: skip
+    parts = [asdict(part) for part in queries.iterate_parts(database, job_id)]
     body = canonical({"job": job_id, "parts": parts}).encode()
     bucket.put(f"jobs/{job_id}/committed.json", body, content_type="application/json")
     return len(parts)
 
 
 def summary(database: Database, job_id: str) -> Summary:
-    """Counts and means over all current results of a job, streamed; of several classes an image the first."""
+    """Counts and means over all current results of a job, streamed; of several classes of an image the first."""
     return summarise(map(_measured, queries.iterate_results(database, job_id, filters=FIRST_CLASS)))
 
 
@@ -62,7 +60,7 @@ def write_report(
         raise StoreError(f"{folder} cannot be written: {error.strerror}") from error
     config, model = job.config, job.model or {}
     total = job.total or 0
-    facts = {
+    metadata = {
         "Job": job.id,
         "State": job.shown_state,
         "Model": f"{config['model']['reference']} ({config['model']['digest'][:12]})",
@@ -74,13 +72,13 @@ def write_report(
         **({"Profile": _profile(job.profile)} if job.profile else {}),
     }
     for warning in (job.facts or {}).get("warnings", []):
-        facts["Warning"] = warning
+        metadata["Warning"] = warning
     cards = _cards(database, settings, bucket, job, model.get("class_names") or [], limit)
-    return write_page(folder, job.name or f"Job {job.id}", facts, summary(database, job.id), cards)
+    return write_page(folder, job.name or f"Job {job.id}", metadata, summary(database, job.id), cards)
 
 
 def _measured(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A result as the report reads it: the metrics that it has, together."""
+    """A result as the report reads it: its metrics in a dict of their own."""
     return dict(row) | {"metrics": {name: row[name] for name in METRICS if row[name] is not None}}
 
 
@@ -91,7 +89,7 @@ def _profile(profile: dict[str, Any]) -> str:
 def _cards(
     database: Database, settings: Settings, bucket: Bucket, job: queries.Job, names: list[str], limit: int
 ) -> Iterator[Card]:
-    """One card an image, in the order of the manifest; a photograph that cannot be read any more is left out."""
+    """One card for each image, in the order of the manifest. A photograph that can no longer be read is left out."""
     try:
         source = open_source(job.config["dataset"]["spec"], settings)
     except DatasetError:

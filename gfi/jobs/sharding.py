@@ -3,12 +3,12 @@
 import math
 from collections.abc import Iterator
 
-# Without a measured rate. A shard that turns out too long is committed in prefixes, so this need not be right;
-# too short costs a claim and a part each.
 FIRST_SHARD = 64
+"""Images of a shard where no rate is measured yet. It need not be right: a shard that turns out too long is committed
+in prefixes, and one that is too short costs a claim and a part more."""
 LARGEST_SHARD = 4096
 MOST_SHARDS = 200_000
-"""Of one job; of a larger one the shards are larger. What the ledger is measured with has 150,000 (test_scale)."""
+"""Shards of one job at most; a larger job has larger shards. The ledger was measured with 150,000 (test_scale)."""
 
 
 def shard_bounds(total: int, size: int) -> Iterator[tuple[int, int]]:

@@ -1,7 +1,7 @@
-"""What a job may ask for, checked and frozen before anything runs.
+"""Submit a job: what it may ask for, checked and frozen before anything runs.
 
-The CLI, the HTTP API and schedules all call `submit`. Nothing here needs torch: what must be known of a model
-(its layers, input size, class names, digest) was read when it was registered. The frozen configuration names every
+The CLI, the HTTP API and schedules all call `submit`. It needs no torch: what must be known of a model (its layers,
+input size, class names, digest) was read when the model was registered. The frozen configuration names every
 hyper-parameter, so that a job means the same after the code or the presets have changed.
 """
 
@@ -11,7 +11,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from gfi.datasets.sources import open_source
-from gfi.domain import layer_names
+from gfi.domain import layer_names, metrics
 from gfi.domain.class_index import ClassIndex
 from gfi.domain.layer_names import Layers
 from gfi.domain.presets import recipe
@@ -21,16 +21,12 @@ from gfi.store.database import Database
 from gfi.store.errors import StoreError
 from gfi.store.settings import Settings
 
-METRICS = ("deletion", "insertion", "average_drop", "energy_in_box", "pointing", "entropy")
-SAVED = ("png", "overlay", "npy")
 MOST_TOP = 10
-"""Classes explained of one image."""
-# One PNG an image costs more requests than all parts together; below this many images nobody minds.
-PICTURES_BY_DEFAULT_BELOW = 1_000
+"""The most classes that a job explains of each image."""
 
 
 class Invalid(StoreError):
-    """The request names something that does not exist here or does not fit; nothing was stored."""
+    """The request names something that does not exist or does not fit; nothing was stored."""
 
 
 class JobRequest(BaseModel):
@@ -41,11 +37,11 @@ class JobRequest(BaseModel):
     single fields of its recipe. layers: `L0,L1` in place of the preset's (`gfi.domain.layer_names`).
     target: `auto` (the label where it is a class of the model, else the predicted class), `predicted`, or one class
     for all images, by index, WordNet id or name.
-    rather_than: another class, "why the target rather than this one"; None for none.
-    top: so many of the most probable classes, each explained; results carry its place as `target_rank`, from 0.
-    More than 1 names the classes itself: no target, no rather_than.
-    save: pictures written to the bucket beside the parts; None means `png` below 1,000 images.
-    webhook: an address the API has checked, told when the job ends.
+    rather_than: the foil, for "why the target rather than this class"; None for none.
+    top: how many of the most probable classes are explained, each with a mask of its own; a result's place among them
+    is its `target_rank`, from 0. More than 1 leaves no choice of target or rather_than.
+    save: kinds of pictures that are written to the bucket; None means `png` below 1,000 images.
+    webhook: an address, checked by the API, that is told when the job ends.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -85,9 +81,10 @@ def freeze(database: Database, settings: Settings, request: JobRequest) -> dict[
     chosen = recipe(preset, **request.overrides)
     layers = layers_of(request, record)
     for metric in request.metrics:
-        if metric not in METRICS:
-            raise Invalid(f"metric {metric!r} does not exist; there are {', '.join(METRICS)}")
+        if metric not in metrics.CATALOGUE:
+            raise Invalid(f"metric {metric!r} does not exist; there are {', '.join(metrics.CATALOGUE)}")
     _check_top(request, record)
+    target = _target(request.target if request.top == 1 else "predicted", record)
     source = open_source(request.dataset, settings)
     return {
         "dataset": {"spec": source.spec, "kind": source.kind},
@@ -96,8 +93,8 @@ def freeze(database: Database, settings: Settings, request: JobRequest) -> dict[
         "recipe": chosen.to_json(),
         "method_digest": chosen.digest(),
         "layers": layers,
-        "target": (target := _target(request.target if request.top == 1 else "predicted", record)),
-        "rather_than": _rather_than(request.rather_than, target, record),
+        "target": target,
+        "rather_than": _foil(request.rather_than, target, record),
         **({"top": request.top} if request.top > 1 else {}),
         "metrics": sorted(set(request.metrics)),
         "save": sorted(set(request.save)) if request.save is not None else None,
@@ -144,9 +141,9 @@ def submit(
     return ledger.submit_job(database, spec, max_active_jobs=settings.max_active_jobs)
 
 
-def _spatial(layers: Layers, record: dict[str, Any]) -> None:
-    """A mask is made from maps of more than one cell."""
-    described = {each["name"]: each for each in record["layers"]}
+def _check_spatial(layers: Layers, record: dict[str, Any]) -> None:
+    """Raise Invalid unless the maps of the mask's layers have more than one cell."""
+    described = {layer["name"]: layer for layer in record["layers"]}
     for layer in layers.mask_layers:
         name, tokens, _ = layer_names.split(layer)
         shape = described[name]["shape"]
@@ -171,7 +168,7 @@ def _model(database: Database, reference: str) -> dict[str, Any]:
     """The registered record. Raises Invalid with near matches."""
     model = queries.find_model(database, reference)
     if model is None:
-        known = [each.reference for each in queries.list_models(database)]
+        known = [registered.reference for registered in queries.list_models(database)]
         near = difflib.get_close_matches(reference, known, n=3, cutoff=0.5)
         raise Invalid(
             f"model {reference!r} is not registered; "
@@ -190,9 +187,9 @@ def layers_of(request: JobRequest, record: dict[str, Any]) -> dict[str, Any]:
     if request.layers is not None:
         layers = Layers.parse(request.layers)
         layer_names.check(
-            layers, [(each["name"], each["type"]) for each in record["layers"]], record["reference"]
+            layers, [(layer["name"], layer["type"]) for layer in record["layers"]], record["reference"]
         )
-        _spatial(layers, record)
+        _check_spatial(layers, record)
         return layers.to_json()
     chosen = record["chosen"].get(request.preset)
     if chosen is None:
@@ -203,7 +200,7 @@ def layers_of(request: JobRequest, record: dict[str, Any]) -> dict[str, Any]:
     if "error" in chosen:
         raise Invalid(f"{chosen['error']}; name layers with --layers L0,L1")
     layers = Layers(chosen["inverted"], tuple(chosen["weighed"]))
-    _spatial(layers, record)
+    _check_spatial(layers, record)
     return layers.to_json()
 
 
@@ -217,18 +214,18 @@ def _check_top(request: JobRequest, record: dict[str, Any]) -> None:
     if request.top == 1:
         return
     if request.target not in ("auto", "predicted") or request.rather_than is not None:
-        raise Invalid("top: it names the classes itself, the most probable; leave target and rather_than out")
+        raise Invalid("top: the most probable classes are explained; leave target and rather_than out")
     if request.top > (classes := class_index(record).count):
         raise Invalid(f"top: {record['reference']} has {classes} classes, not {request.top}")
 
 
-def _rather_than(foil: str | int | None, target: str | int, record: dict[str, Any]) -> int | None:
+def _foil(foil: str | int | None, target: str | int, record: dict[str, Any]) -> int | None:
     if foil is None:
         return None
-    found = _class("rather_than", foil, record)
-    if found == target:
-        raise Invalid(f"rather_than: nothing tells class {foil!r} from itself; name another")
-    return found
+    index = _class("rather_than", foil, record)
+    if index == target:
+        raise Invalid(f"rather_than: {foil!r} is the target itself; choose another class to contrast it with")
+    return index
 
 
 def class_index(record: dict[str, Any]) -> ClassIndex:
@@ -238,12 +235,12 @@ def class_index(record: dict[str, Any]) -> ClassIndex:
 
 def _class(what: str, wanted: str | int, record: dict[str, Any], also: str = "") -> int:
     """The index of a class of the model. Raises Invalid with near matches."""
-    found = class_index(record).find(wanted)
-    if found is None:
+    index = class_index(record).find(wanted)
+    if index is None:
         near = difflib.get_close_matches(str(wanted), record["class_names"], n=3, cutoff=0.5)
         raise Invalid(
             f"{what} {wanted!r} is no class of {record['reference']}"
             + (f"; near matches: {', '.join(near)}" if near else "")
             + f"; give a class index, WordNet id or name{also}"
         )
-    return found
+    return index

@@ -1,12 +1,12 @@
-"""The sweep: remove what no result refers to and nobody can commit any more.
+"""The sweep: delete parts to which no result refers and which no worker can commit any more.
 
 Only the ledger decides that (`gfi.store.queries.judge_parts`): a part is an orphan when its shard has ended or has been
 claimed under a higher fence. What the ledger does not know is reported and never deleted, and nothing younger than the
-safe age is touched, so that a sweep beside running workers is harmless.
+safe age is touched, so that a sweep does no harm while workers run. The scheduler requests one every `sweep_every_s`.
 
     orphan    uploaded by a worker that lost its lease, or left by a deleted job: deleted
     held      its worker may still commit it: left
-    unknown   nothing here explains it: reported, left
+    unknown   no job of this ledger explains it: reported, left
 """
 
 import time
@@ -49,24 +49,24 @@ def sweep_parts(
 ) -> Swept:
     """Judge every part in the bucket; delete the orphans older than `safe_age_s`, by the bucket's own clock.
 
-    Returns what was found. Raises StoreError when bucket or ledger are away; what was deleted by then were orphans.
+    Raises StoreError when bucket or ledger are away; what was deleted by then were orphans.
     """
     swept = Swept(dry_run)
     now = time.time() - bucket.clock_skew()
     for page in _pages(bucket.list("parts/")):
         check()
-        verdicts = queries.judge_parts(database, [each.key for each in page])
+        verdicts = queries.judge_parts(database, [entry.key for entry in page])
         orphans = []
-        for each in page:
-            verdict = verdicts[each.key]
-            if verdict == "orphan" and now - each.modified < safe_age_s:
+        for entry in page:
+            verdict = verdicts[entry.key]
+            if verdict == "orphan" and now - entry.modified < safe_age_s:
                 verdict = "held"
             swept.counts[verdict] += 1
             if verdict == "orphan":
-                swept.bytes += each.size
-                orphans.append(each.key)
+                swept.bytes += entry.size
+                orphans.append(entry.key)
             elif verdict == "unknown" and len(swept.unknown) < EXAMPLES:
-                swept.unknown.append(each.key)
+                swept.unknown.append(entry.key)
         if orphans and not dry_run:
             swept.deleted += bucket.delete_many(orphans)
     return swept
