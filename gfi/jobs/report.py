@@ -1,8 +1,8 @@
 """What is made of a job's results: a summary, a page to look at, and the list from which results can be rebuilt.
 
 jobs/{job}/summary.json      counts by status and means, written when the job ends
-jobs/{job}/committed.json    the keys of all its parts, with their SHA-256: with job.json and the parts, all that is needed
-                             to write its results back. Written every thousand parts and when the job ends
+jobs/{job}/committed.json    the keys of all its parts, with their SHA-256: with job.json and the parts, all that is
+                             needed to write its results back. Written every thousand parts and when the job ends
 """
 
 from collections.abc import Iterator, Mapping
