@@ -28,6 +28,10 @@ FILTERS = {
 
 Box = tuple[float, float, float, float]
 
+MOST_RESIZED = 8192 * 8192
+"""Pixels of a photograph brought to the input's shorter side, before the crop: 0.2 GB. A photograph of 9,000,000×1
+pixels would have 450 billion, and one of 10,000×1 took 2 GB."""
+
 
 @dataclass(frozen=True)
 class Preprocess:
@@ -73,7 +77,8 @@ def prepare(
     """Resize, crop and normalise a photograph (H, W, 3) uint8.
 
     scale (sx, sy): original pixels that one pixel of `rgb` stands for, where decoding shrank it; box, size
-    and the radius of the full-resolution blur follow it.
+    and the radius of the full-resolution blur follow it. Raises MethodError for a photograph whose proportions would
+    need too much memory.
     """
     if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8:
         raise MethodError(f"a photograph is (H, W, 3) of uint8, not {rgb.shape} of {rgb.dtype}")
@@ -109,6 +114,11 @@ def _fit(photograph: Image.Image, preprocess: Preprocess, recipe: Recipe) -> tup
     zoom = max(width * grow / photograph.width, height * grow / photograph.height)
     wide, high = (max(int(side * zoom + 1e-6), least) for side, least in
                   ((photograph.width, width), (photograph.height, height)))  # fmt: skip
+    if wide * high > MOST_RESIZED:
+        raise MethodError(
+            f"a photograph of {photograph.width}×{photograph.height} pixels cannot be cropped to {width}×{height}: "
+            f"it would first be resized to {wide}×{high}; cut it to less extreme proportions"
+        )
     left, top = round((wide - width) / 2), round((high - height) / 2)
     x, y = photograph.width / wide, photograph.height / high
     box = (left * x, top * y, (left + width) * x, (top + height) * y)

@@ -43,7 +43,11 @@ def test_a_night_with_two_half_past_twos_or_none_fires_once(day: str) -> None:
 
 @pytest.mark.parametrize(
     ("cron", "zone", "says"),
-    [("0 2 * *", "UTC", "no cron line"), ("0 2 * * *", "Mars", "no time zone"), ("0 0 31 2 *", "UTC", "for example")],
+    [
+        ("0 2 * *", "UTC", "no cron line"),
+        ("0 2 * * *", "Mars", "no time zone"),
+        ("0 0 31 2 *", "UTC", "for example"),
+    ],
 )
 def test_a_line_that_cannot_be_read_is_refused_with_advice(cron: str, zone: str, says: str) -> None:
     with pytest.raises(ValueError, match=says):

@@ -1,0 +1,111 @@
+"""Whatever goes wrong with one image is that image's `error`, and the others are explained."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from gfi.method.classifiers import Classifier
+from gfi.store import queries
+from tests.service.workers.conftest import PHOTOGRAPHS, explain, submit
+from workers import shard_run
+from workers.measuring import Measurer
+from workers.services import WorkerServices
+
+BAD = 3
+
+
+def outcome(services: WorkerServices, job: str) -> tuple[dict[str, Any], list[str]]:
+    """The result of the bad image, and the statuses of the others."""
+    rows = queries.list_results(services.database, job, limit=50)
+    assert [row["row"] for row in rows] == list(range(PHOTOGRAPHS))
+    return rows[BAD], [row["status"] for row in rows if row["row"] != BAD]
+
+
+def failing(real: Callable[..., Any], bad: Callable[..., bool], error: Exception) -> Callable[..., Any]:
+    """`real`, but it raises for the bad image."""
+
+    def call(*args: Any, **options: Any) -> Any:
+        if bad(*args):
+            raise error
+        return real(*args, **options)
+
+    return call
+
+
+def test_a_picture_of_nine_million_by_one_pixels_fails_alone(services: WorkerServices) -> None:
+    folder = services.settings.dataset_roots[0] / "photographs"
+    wide = sorted(folder.iterdir())[BAD]
+    Image.new("RGB", (9_000_000, 1)).save(wide, "PNG")
+    job = submit(services, preset="released", overrides={"steps_inversion": 1, "steps_class": 2})
+    assert explain(services) == "done"
+    bad, others = outcome(services, job)
+    assert (bad["status"], bad["error_class"]) == ("error", "preparation")
+    assert "less extreme proportions" in bad["error"]
+    assert "error" not in others
+
+
+@pytest.mark.parametrize("error", [MemoryError(), ValueError("no such pixel")])
+def test_an_exception_in_preparation_is_the_images_own(
+    services: WorkerServices, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    prepared: list[object] = []
+
+    def fourth(*_: object) -> bool:
+        prepared.append(None)
+        return len(prepared) == 4
+
+    monkeypatch.setattr(Classifier, "prepare", failing(Classifier.prepare, fourth, error))
+    job = submit(services)
+    assert explain(services) == "done"
+    rows = queries.list_results(services.database, job, limit=50)
+    (bad,) = [row for row in rows if row["status"] == "error"]
+    assert bad["error_class"] == "preparation"
+    assert "it could not be prepared for the network" in bad["error"]
+    assert len(rows) == PHOTOGRAPHS
+
+
+def test_an_exception_in_a_metric_is_the_images_own(
+    services: WorkerServices, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad_row = failing(Measurer.metrics, lambda _, entry, *__: entry.row == BAD, ValueError("no mask"))
+    monkeypatch.setattr(Measurer, "metrics", bad_row)
+    job = submit(services, metrics=("entropy",))
+    assert explain(services) == "done"
+    bad, others = outcome(services, job)
+    assert (bad["status"], bad["error_class"]) == ("error", "metrics")
+    assert bad["error"] == "it could not be measured: no mask"
+    assert "error" not in others
+
+
+def test_an_exception_in_the_pictures_is_the_images_own(
+    services: WorkerServices, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draw = failing(shard_run.draw_pictures, lambda _, row, *__: row.row == BAD, ValueError("no colour"))
+    monkeypatch.setattr(shard_run, "draw_pictures", draw)
+    job = submit(services, save=("png",))
+    assert explain(services) == "done"
+    bad, others = outcome(services, job)
+    assert (bad["status"], bad["error_class"]) == ("error", "pictures")
+    assert "error" not in others
+    names = [entry.key for entry in services.bucket.list(f"jobs/{job}/images/")]
+    assert len(names) == PHOTOGRAPHS - 1
+
+
+def test_of_several_classes_the_one_that_could_not_be_measured_is_the_error(
+    services: WorkerServices, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured: list[int] = []
+
+    def second_class(_: object, entry: Any, *__: object) -> bool:
+        measured.append(entry.row)
+        return entry.row == BAD and measured.count(BAD) == 2
+
+    monkeypatch.setattr(Measurer, "metrics", failing(Measurer.metrics, second_class, ValueError("no mask")))
+    job = submit(services, top=2)
+    assert explain(services) == "done"
+    rows = queries.list_results(services.database, job, limit=50)
+    assert len(rows) == 2 * PHOTOGRAPHS
+    (bad,) = [row for row in rows if row["status"] == "error"]
+    assert (bad["row"], bad["error_class"]) == (BAD, "metrics")
