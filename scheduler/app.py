@@ -11,7 +11,6 @@ from functools import cache
 from typing import Any
 
 import structlog
-from celery import shared_task
 from celery.signals import worker_ready, worker_shutting_down
 
 from gfi import __version__
@@ -69,7 +68,7 @@ def _lease(services: ControlServices, claim: ControlClaim) -> LeaseKeeper:
     )
 
 
-@shared_task(name=CONTROL)
+@app.task(name=CONTROL)
 def run_control(task_id: str | None = None) -> str:
     """Claim one control task, preferably `task_id`, and do it. Returns what became of it."""
     if _shutdown.is_set():

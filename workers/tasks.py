@@ -7,11 +7,11 @@ or late message finds nothing and ends. The arguments name a queue and a shard, 
 import time
 
 import structlog
-from celery import shared_task
 
 from gfi.domain.queues import EXPLAIN
 from gfi.store import ledger
 from gfi.store.errors import StoreError
+from workers.app import app
 from workers.app import services as process_services
 from workers.shard import REFUSED, explain_shard
 
@@ -22,7 +22,7 @@ NOTHING_DUE_S = 0.5
 useless to this worker; the pause leaves them to the workers that can use them."""
 
 
-@shared_task(name=EXPLAIN)
+@app.task(name=EXPLAIN)
 def explain(queue: str, shard_id: str | None = None) -> str:
     """Claim one shard of `queue`, preferably `shard_id`, and explain it. Returns what became of it."""
     services = process_services()
