@@ -179,7 +179,7 @@ def _scheduler(config: dict[str, Any]) -> None:
         return first
 
     scheduler.loop.publish = several
-    scheduler.loop.run(Settings.load(), interval=config.get("interval", 0.25))
+    scheduler.loop.run(Settings.load(), pause_s=config.get("pause_s", 0.25))
 
 
 if __name__ == "__main__":
