@@ -16,8 +16,10 @@ import os
 import sys
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import httpx
@@ -155,10 +157,13 @@ class Job:
         params = {"size": size, "map": map, "opacity": opacity, "target_rank": target_rank}
         return self._client.bytes(f"/v1/jobs/{self.id}/results/{row}/overlay.png", params)
 
-    def beside(self, method: Literal["paper", "released", "tuned", "grad-cam"]) -> "Job":
+    def compare_with(self, method: Literal["paper", "released", "tuned", "grad-cam"]) -> "Job":
         """The job that explains the same images with another method, found or submitted."""
         answer = self._client.send("POST", f"/v1/jobs/{self.id}/comparisons", json={"method": method}).json()
         return Job(self._client, answer["job"])
+
+    beside = compare_with
+    """The name that this had in version 0.1."""
 
     def cancel(self) -> Self:
         """Cancel it; what was finished stays readable."""
@@ -175,10 +180,41 @@ class Job:
         self._client.send("POST", f"/v1/jobs/{self.id}/resume")
         return self.refresh()
 
-    def retry(self, statuses: Sequence[str] = ("error", "changed")) -> Self:
-        """Try the images with these statuses again."""
-        self._client.send("POST", f"/v1/jobs/{self.id}/retry", json={"statuses": list(statuses)})
+    def retry(self, statuses: Sequence[str] = ("error", "changed"), classes: Sequence[str] = ()) -> Self:
+        """Try the images with these statuses again; where classes are named, those whose error is of one of them."""
+        body = {"statuses": list(statuses), "classes": list(classes)}
+        self._client.send("POST", f"/v1/jobs/{self.id}/retry", json=body)
         return self.refresh()
+
+    def delete(self) -> None:
+        """Delete an ended job: its rows, parts, pictures and uploads."""
+        self._client.send("DELETE", f"/v1/jobs/{self.id}/data")
+
+    def failures(self) -> list[dict[str, Any]]:
+        """What went wrong, by class, most frequent first."""
+        failures: list[dict[str, Any]] = self._client.get(f"/v1/jobs/{self.id}/failures")
+        return failures
+
+    def summary(self) -> dict[str, Any]:
+        """{"counts": status → images, "means": column → {"mean", "count"}}."""
+        summary: dict[str, Any] = self._client.get(f"/v1/jobs/{self.id}/summary")
+        return summary
+
+    def report(self, folder: str | Path, limit: int = 1000) -> Path:
+        """Write the report of the job into a folder; returns the path of its page. limit: images, at most."""
+        data = self._client.bytes(f"/v1/jobs/{self.id}/report.zip", {"limit": limit})
+        folder = Path(folder)
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            for member in archive.infolist():
+                target = folder / member.filename
+                if not target.resolve().is_relative_to(folder.resolve()):
+                    raise ApiError(
+                        200, {"detail": f"the report names a file outside its folder: {member.filename}"}
+                    )
+                if not member.is_dir():
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    target.write_bytes(archive.read(member))
+        return folder / "index.html"
 
 
 def _show(job: Job) -> None:
@@ -221,32 +257,43 @@ class Client:
         dataset: str,
         model: str = "efficientnet-lite0",
         *,
-        preset: str | None = None,
-        overrides: dict[str, bool | int | float | str] | None = None,
-        layers: str | None = None,
-        target: str | int = "auto",
-        rather_than: str | int | None = None,
-        top: int = 1,
-        metrics: Sequence[str] = (),
-        save: Sequence[Literal["png", "overlay", "npy"]] | None = None,
-        name: str = "",
-        priority: int = 0,
-        queue: Literal["explain", "interactive"] = "explain",
-        batch: int | None = None,
-        new: bool = False,
-        webhook: str | None = None,
         idempotency_key: str | None = None,
+        **options: Any,
     ) -> Job:
-        """Start a job, or get the one that is there already (see `JobIn` of the API)."""
-        body = {
-            "dataset": dataset, "model": model, "preset": preset, "overrides": overrides or {}, "layers": layers,
-            "target": target, "rather_than": rather_than, "top": top, "metrics": list(metrics),
-            "save": None if save is None else list(save),
-            "name": name, "priority": priority, "queue": queue, "batch": batch, "new": new, "webhook": webhook,
-        }  # fmt: skip
+        """Start a job, or get the one that is there already.
+
+        Parameters
+        ----------
+        dataset, model, **options
+            The options of a job (`gfi.domain.job.JobOptions`), for example ``metrics=["deletion"]``,
+            ``preset="paper"``, ``target="tabby"``, ``top=3``, ``name="nightly"``; and ``new=True``, which
+            starts another job even while the same one is active.
+        idempotency_key
+            Submitting twice with one key is one job. Default: a key of this call's own, so that a repeated
+            request is safe.
+
+        Returns
+        -------
+        Job
+
+        Raises
+        ------
+        ApiError
+            When an option does not exist or does not fit; the detail names it.
+        """
+        answer = self.submit_options(
+            {"dataset": dataset, "model": model, **options}, idempotency_key=idempotency_key
+        )
+        return Job(self, answer["job"])
+
+    def submit_options(
+        self, options: Mapping[str, Any], *, idempotency_key: str | None = None
+    ) -> dict[str, Any]:
+        """`submit` with the options as one mapping. Returns {"job", "created", "reason"}."""
         key = idempotency_key or uuid.uuid4().hex
-        answer = self.send("POST", "/v1/jobs", json=body, headers={"Idempotency-Key": key})
-        return Job(self, answer.json()["job"])
+        answer = self.send("POST", "/v1/jobs", json=dict(options), headers={"Idempotency-Key": key})
+        submitted: dict[str, Any] = answer.json()
+        return submitted
 
     def job(self, job_id: str) -> Job:
         """A job by id."""
@@ -261,6 +308,28 @@ class Client:
             after = page["next"]
             if after is None:
                 return
+
+    def models(self) -> list[dict[str, Any]]:
+        """The registered models."""
+        registered: list[dict[str, Any]] = self.get("/v1/models")
+        return registered
+
+    def schedules(self) -> list[dict[str, Any]]:
+        """Schedules by name, each with the next time it is due."""
+        schedules: list[dict[str, Any]] = self.get("/v1/schedules")
+        return schedules
+
+    def add_schedule(
+        self, name: str, cron: str, options: Mapping[str, Any], *, zone: str = "UTC"
+    ) -> dict[str, Any]:
+        """Submit a job with these options at the times of a cron line."""
+        body = {"name": name, "cron": cron, "zone": zone, "job": dict(options)}
+        added: dict[str, Any] = self.send("POST", "/v1/schedules", json=body).json()
+        return added
+
+    def remove_schedule(self, name: str) -> None:
+        """Remove a schedule by name or id; the jobs it started stay."""
+        self.send("DELETE", f"/v1/schedules/{name}")
 
     def get(self, path: str, params: dict[str, Any] | None = None) -> Any:
         """GET, as JSON."""

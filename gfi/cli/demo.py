@@ -1,4 +1,4 @@
-"""`gfi demo`: the main job on the bundled photographs, start to report."""
+"""`gfi demo`: a job on the bundled photographs, from start to report."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -6,7 +6,14 @@ from pathlib import Path
 import click
 
 from gfi import samples
-from gfi.cli.stack import Stack, open_stack, signals_as_interrupt, uninterrupted
+from gfi.cli.stack import (
+    Stack,
+    home_directory,
+    open_stack,
+    running_stack,
+    signals_as_interrupt,
+    uninterrupted,
+)
 
 METRICS = ("energy_in_box", "pointing")
 
@@ -27,8 +34,9 @@ def run_demo(folder: Path, stack: Stack | None = None) -> None:
 
 
 def _demo(folder: Path, watch: Callable[[], None]) -> None:
-    from gfi.cli.following import follow
-    from gfi.cli.reporting import print_summary, write_report
+    from gfi.cli.follow import follow
+    from gfi.cli.job_summary import print_summary
+    from gfi.cli.local_service import LocalService
     from gfi.domain.digests import digest
     from gfi.jobs.submit import freeze, request_from, submit
 
@@ -40,8 +48,25 @@ def _demo(folder: Path, watch: Callable[[], None]) -> None:
     key = f"demo-{digest(freeze(database, settings, request))[:16]}"
     submitted = submit(database, settings, request, idempotency_key=key)
     click.echo(f"job {submitted.job_id}" + ("" if submitted.created else " (continued)"))
-    job = follow(database, submitted.job_id, watch=watch)
-    page = write_report(database, settings, job.id, folder)
+    service = LocalService(settings, database)
+    job = follow(service, submitted.job_id, watch=watch)
+    page = service.report(job["id"], folder, 5000)
     click.echo("")
-    print_summary(database, job.id)
+    print_summary(service, job["id"])
     click.echo(f"\nreport: {page}")
+
+
+@click.command()
+@click.option("--output", type=click.Path(path_type=Path), help="Folder of the report; default .gfi/demo.")
+def demo(output: Path | None) -> None:
+    """Explain the bundled photographs with the whole stack and write a report.
+
+    Uses the running stack, or starts one for the length of the demo. Ctrl-C stops everything it started; running
+    it again continues the same job.
+    """
+    home = home_directory()
+    folder = (output or home / "demo").expanduser().resolve()
+    if running_stack(home) is not None:
+        run_demo(folder)
+        return
+    run_demo(folder, Stack(home, say=lambda line: click.echo(f"  {line}")))

@@ -1,50 +1,57 @@
-"""Registration of a model: read once where torch is, stored for the rooms without torch."""
+"""`gfi models`: registered models."""
 
-import shutil
-from pathlib import Path
-from typing import Any
+import click
 
-from gfi.cli.errors import CommandError
-from gfi.cli.printing import user
-from gfi.store import ledger
-from gfi.store.database import Database
-from gfi.store.settings import Settings
+from gfi.cli.open_service import open_service
+from gfi.cli.printing import emit, table
 
 
-def register(database: Database, settings: Settings, reference: str) -> dict[str, Any]:
-    """Load `reference` and store its record. A path to a TOML file is first copied into the models folder, with the
-    weights it names beside it, so that every worker that mounts the folder finds it. Returns the record.
+@click.group(invoke_without_command=True)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_context
+def models(context: click.Context, as_json: bool) -> None:
+    """The registered models; `gfi models add` registers one."""
+    if context.invoked_subcommand is not None:
+        return
+    registered = open_service().models()
+    if as_json:
+        emit(registered)
+        return
+    rows = [
+        (
+            model["reference"],
+            model["digest"][:12],
+            "×".join(map(str, model["input_size"])),
+            model["classes"],
+            f"{model['parameters'] / 1e6:.1f} M",
+        )
+        for model in registered
+    ]
+    columns = ("model", "digest", "input", "classes", "parameters")
+    table("", columns, rows, "no model yet: gfi models add efficientnet-lite0")
 
-    Raises MethodError when it cannot be loaded and CommandError when the folder cannot be written.
+
+@models.command("add")
+@click.argument("reference")
+def add_model(reference: str) -> None:
+    """Register REFERENCE, or a model file NAME.toml (it is copied into the models folder).
+
+    Reads the network once: its layers, digest, input size and class names are stored, so that the API and the scheduler
+    never need torch.
     """
-    from gfi.method.classifiers import load
+    from gfi.cli.register_model import register
+    from gfi.cli.stack import open_stack
 
-    if reference.endswith(".toml"):
-        reference = _install(Path(reference), settings.models)
-    record = load(reference, settings.models).record()
-    ledger.save_model(database, reference, record["digest"], record, actor=user())
-    return record
+    settings, database = open_stack()
+    record = register(database, settings, reference)
+    click.echo(f"{record['reference']}: {record['classes']} classes, digest {record['digest'][:12]}")
 
 
-def _install(file: Path, folder: Path) -> str:
-    import tomllib
+@models.command("known")
+def known_models() -> None:
+    """List the references that can be loaded on this machine."""
+    from gfi.method.classifiers import known
+    from gfi.store.settings import Settings
 
-    try:
-        table = tomllib.loads(file.read_text())
-    except OSError as error:
-        raise CommandError(f"{file}: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise CommandError(f"{file} is not a TOML file: {error}") from None
-    architecture = str(table.get("architecture", ""))
-    named = [str(table.get("weights", "")), str(table.get("classes", ""))]
-    if architecture.startswith("file:"):
-        named.append(architecture.split(":")[1])
-    beside = [file.parent / name for name in named if name and (file.parent / name).is_file()]
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for each in (file, *beside):
-            if each.parent.resolve() != folder.resolve():
-                shutil.copyfile(each, folder / each.name)
-    except OSError as error:
-        raise CommandError(f"the models folder {folder} cannot be written: {error.strerror}") from error
-    return file.stem
+    for reference in known(Settings.load().models):
+        click.echo(reference)

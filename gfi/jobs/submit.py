@@ -6,13 +6,14 @@ hyper-parameter, so that a job means the same after the code or the presets have
 """
 
 import difflib
-from typing import Any, Literal
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from gfi.datasets.sources import open_source
 from gfi.domain import layer_names, metrics
 from gfi.domain.class_index import ClassIndex
+from gfi.domain.job import JobOptions
 from gfi.domain.layer_names import Layers
 from gfi.domain.presets import recipe
 from gfi.domain.records import JobSpec, Submitted
@@ -21,46 +22,15 @@ from gfi.store.database import Database
 from gfi.store.errors import StoreError
 from gfi.store.settings import Settings
 
-MOST_TOP = 10
-"""The most classes that a job explains of each image."""
-
 
 class Invalid(StoreError):
     """The request names something that does not exist or does not fit; nothing was stored."""
 
 
-class JobRequest(BaseModel):
-    """A job as a user words it.
+class JobRequest(JobOptions):
+    """The options of a job, and whose it is."""
 
-    dataset: a folder, a manifest file, tar shards, `s3://bucket/prefix`; below the configured roots and buckets.
-    model: a registered model. preset: `paper`, `released` or `tuned`; None takes the model's default. overrides:
-    single fields of its recipe. layers: `L0,L1` in place of the preset's (`gfi.domain.layer_names`).
-    target: `auto` (the label where it is a class of the model, else the predicted class), `predicted`, or one class
-    for all images, by index, WordNet id or name.
-    rather_than: the foil, for "why the target rather than this class"; None for none.
-    top: how many of the most probable classes are explained, each with a mask of its own; a result's place among them
-    is its `target_rank`, from 0. More than 1 leaves no choice of target or rather_than.
-    save: kinds of pictures that are written to the bucket; None means `png` below 1,000 images.
-    webhook: an address, checked by the API, that is told when the job ends.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    dataset: str = Field(min_length=1, max_length=4096)
-    model: str = Field(default="efficientnet-lite0", min_length=1, max_length=256)
-    preset: str | None = Field(default=None, max_length=64)
-    overrides: dict[str, int | float | str | bool] = Field(default_factory=dict, max_length=32)
-    layers: str | None = Field(default=None, max_length=4096)
-    target: str | int = "auto"
-    rather_than: str | int | None = None
-    top: int = Field(default=1, ge=1, le=MOST_TOP)
-    metrics: tuple[str, ...] = ()
-    save: tuple[Literal["png", "overlay", "npy"], ...] | None = None
-    name: str = Field(default="", max_length=200)
-    priority: int = Field(default=0, ge=-100, le=100)
-    queue: Literal["explain", "interactive"] = "explain"
     owner: str = Field(default="", max_length=200)
-    batch: int | None = Field(default=None, ge=1, le=4096)
-    webhook: str | None = Field(default=None, max_length=2048)
 
 
 def request_from(**fields: Any) -> JobRequest:

@@ -81,7 +81,7 @@ def test_classes_that_do_not_fit_are_named(photos: list[str], tmp_path: Path) ->
     assert "leave --target out" in explain(photos[0], "--top", "2", "--target", "jay", *out, code=1)
     assert "has 4 classes; --top 5 is more" in explain(photos[0], "--top", "5", *out, code=1)
     same = explain(photos[0], "--target", "jay", "--rather-than", "jay", *out, code=1)
-    assert "nothing tells class 3 from itself" in same
+    assert "the target and the class to contrast it with are both 3" in same
 
 
 def test_by_layer_draws_one_strip_a_photograph(photos: list[str], tmp_path: Path) -> None:

@@ -1,23 +1,21 @@
-"""`gfi worker`, `gfi scheduler`, `gfi db`, `gfi doctor`: the processes of a deployment and their health."""
+"""`gfi worker`, `gfi scheduler`, `gfi api`: the processes of a deployment."""
 
+import ipaddress
 import os
 import socket
 import sys
-from pathlib import Path
 
 import click
 
 from gfi.cli.children import PYTHON
 from gfi.cli.errors import CommandError
-from gfi.cli.printing import emit
-
-CONTROL_QUEUE = "control"
+from gfi.domain.queues import CONTROL_QUEUE, EXPLAIN_QUEUE, INTERACTIVE_QUEUE
 
 
 @click.command()
 @click.option(
     "--queues",
-    default="explain,interactive",
+    default=f"{EXPLAIN_QUEUE},{INTERACTIVE_QUEUE}",
     show_default=True,
     help="Queues to take work from; `control` plans and reports.",
 )
@@ -88,80 +86,41 @@ def scheduler(interval: float | None) -> None:
     os.execv(sys.executable, [*command, *(["--interval", str(interval)] if interval is not None else [])])
 
 
-@click.group()
-def db() -> None:
-    """The database: upgrade it, look at its revision."""
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", default=8000, show_default=True, type=click.IntRange(1, 65535))
+def api(host: str, port: int) -> None:
+    """Serve the HTTP API and the dashboard until SIGTERM.
 
-
-@db.command()
-@click.option("--bucket", is_flag=True, help="Also create the bucket for results, unless it is there.")
-def upgrade(bucket: bool) -> None:
-    """Bring the database up to the newest revision."""
-    from gfi.store.database import Database, upgrade
-    from gfi.store.settings import Settings
-
-    database = Database(Settings.load().require_database())
-    click.echo(f"{database.safe_url} is at revision {upgrade(database)}")
-    if bucket:
-        from gfi.store.objects import Bucket
-
-        Bucket.from_settings(Settings.load()).ensure()
-        click.echo(f"bucket {Settings.load().s3_bucket} is there")
-
-
-@db.command()
-def current() -> None:
-    """Print the database's revision."""
-    from gfi.store.database import Database, current_revision
-    from gfi.store.settings import Settings
-
-    database = Database(Settings.load().require_database())
-    click.echo(current_revision(database) or "empty: gfi db upgrade")
-
-
-@db.command()
-def rebuild() -> None:
-    """Write back the jobs and results of a lost database, from the bucket alone.
-
-    After `gfi db upgrade` on a new database. Jobs that it knows are left alone; a job of which images are
-    missing comes back paused, and `gfi resume JOB` explains these.
+    Listens on this machine only, unless told otherwise; put TLS in front of anything else.
     """
-    from gfi.store.database import Database
-    from gfi.store.objects import Bucket
-    from gfi.store.rebuild import rebuild
+    import uvicorn
+
+    from gfi.store.logs import configure_logs
     from gfi.store.settings import Settings
 
     settings = Settings.load().require_stack()
-    number = 0
-    for number, job in enumerate(  # noqa: B007
-        rebuild(Database(settings.require_database()), Bucket.from_settings(settings)), 1
-    ):
-        missing = f", {job.missing} missing: gfi resume {job.job_id}" if job.missing else ""
-        click.echo(f"{job.job_id}: {job.images} images from {job.parts} parts{missing}")
-        for key in job.lost:
-            click.echo(f"  gone or damaged: {key}")
-    click.echo(f"{number} jobs written back")
+    if not _is_loopback(host) and not settings.dataset_roots:
+        raise CommandError(
+            f"on {host} others can name datasets: set GFI_DATASET_ROOTS (and GFI_DATASET_BUCKETS) to what they may "
+            "read, or listen on 127.0.0.1"
+        )
+    configure_logs()
+    os.environ["GFI_API_URL"] = f"http://{host}:{port}"
+    uvicorn.run(
+        "gfi.api:create_app",
+        factory=True,
+        host=host,
+        port=port,
+        access_log=False,  # ours names paths without their queries, and never a header
+        log_level="warning",
+        server_header=False,
+        timeout_graceful_shutdown=3,  # open progress streams would hold it for ever
+    )
 
 
-@click.command()
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def doctor(as_json: bool) -> None:
-    """Check what gfi needs here, one line each; exits 1 when something is wrong."""
-    from gfi.cli.doctor import examine
-
-    findings = examine()
-    if as_json:
-        emit([finding.__dict__ for finding in findings])
-    else:
-        for finding in findings:
-            mark = click.style("ok  ", fg="green") if finding.ok else click.style("BAD ", fg="red")
-            click.echo(f"{mark}{finding.what:<10} {finding.says}")
-    if not all(finding.ok for finding in findings):
-        raise SystemExit(1)
-
-
-def default_output(path: str | None, fallback: Path) -> Path:
-    return Path(path).expanduser() if path else fallback
-
-
-COMMANDS = (worker, scheduler, db, doctor)
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,9 +1,8 @@
-"""`gfi up`, `gfi down`, `gfi demo`: the embedded stack from the command line."""
+"""`gfi up`, `gfi down`: the embedded stack from the command line."""
 
 import os
 import stat
 import sys
-from pathlib import Path
 
 import click
 
@@ -31,20 +30,20 @@ def up(detach: bool, workers: int) -> None:
     if detach:
         run_background(home, workers)
         click.echo(f"running in {home}; gfi down stops it")
-        _invite()
+        _print_dashboard()
         return
     stack = Stack(home, workers=workers, say=lambda line: click.echo(line))
 
     def ready() -> None:
         click.echo(f"running in {home}; Ctrl-C stops it")
-        _invite()
+        _print_dashboard()
 
     run_foreground(stack, ready)
 
 
-def _invite() -> None:
+def _print_dashboard() -> None:
     """Where the dashboard is, with a way in; not into a file, where a secret would be left lying about."""
-    from gfi.cli.api import sign_in_link
+    from gfi.cli.dashboard import sign_in_link
     from gfi.cli.stack import open_stack
 
     home = home_directory()
@@ -63,24 +62,3 @@ def down() -> None:
     """Stop what `gfi up` started here."""
     home = home_directory()
     click.echo(f"stopped {home}" if stop_running(home) else "nothing is running")
-
-
-@click.command()
-@click.option("--output", type=click.Path(path_type=Path), help="Folder of the report; default .gfi/demo.")
-def demo(output: Path | None) -> None:
-    """Explain the bundled photographs with the whole stack and write a report.
-
-    Uses the running stack, or starts one for the length of the demo. Ctrl-C stops everything it started; running
-    it again continues the same job.
-    """
-    from gfi.cli.demo import run_demo
-
-    home = home_directory()
-    folder = (output or home / "demo").expanduser().resolve()
-    if running_stack(home) is not None:
-        run_demo(folder)
-        return
-    run_demo(folder, Stack(home, say=lambda line: click.echo(f"  {line}")))
-
-
-COMMANDS = (up, down, demo)

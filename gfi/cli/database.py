@@ -1,0 +1,58 @@
+"""`gfi db`: the database of jobs and results."""
+
+import click
+
+
+@click.group()
+def db() -> None:
+    """The database: upgrade it, look at its revision."""
+
+
+@db.command()
+@click.option("--bucket", is_flag=True, help="Also create the bucket for results, unless it is there.")
+def upgrade(bucket: bool) -> None:
+    """Bring the database up to the newest revision."""
+    from gfi.store.database import Database, upgrade
+    from gfi.store.settings import Settings
+
+    database = Database(Settings.load().require_database())
+    click.echo(f"{database.safe_url} is at revision {upgrade(database)}")
+    if bucket:
+        from gfi.store.objects import Bucket
+
+        Bucket.from_settings(Settings.load()).ensure()
+        click.echo(f"bucket {Settings.load().s3_bucket} is there")
+
+
+@db.command()
+def current() -> None:
+    """Print the database's revision."""
+    from gfi.store.database import Database, current_revision
+    from gfi.store.settings import Settings
+
+    database = Database(Settings.load().require_database())
+    click.echo(current_revision(database) or "empty: gfi db upgrade")
+
+
+@db.command()
+def rebuild() -> None:
+    """Write back the jobs and results of a lost database, from the bucket alone.
+
+    After `gfi db upgrade` on a new database. Jobs that it knows are left alone; a job of which images are
+    missing comes back paused, and `gfi resume JOB` explains these.
+    """
+    from gfi.store.database import Database
+    from gfi.store.objects import Bucket
+    from gfi.store.rebuild import rebuild
+    from gfi.store.settings import Settings
+
+    settings = Settings.load().require_stack()
+    number = 0
+    for number, job in enumerate(  # noqa: B007
+        rebuild(Database(settings.require_database()), Bucket.from_settings(settings)), 1
+    ):
+        missing = f", {job.missing} missing: gfi resume {job.job_id}" if job.missing else ""
+        click.echo(f"{job.job_id}: {job.images} images from {job.parts} parts{missing}")
+        for key in job.lost:
+            click.echo(f"  gone or damaged: {key}")
+    click.echo(f"{number} jobs written back")

@@ -1,0 +1,105 @@
+"""The options that word a job on the command line, made from `gfi.domain.job.JobOptions`.
+
+Every option of a job has one here without being written again: a new field of `JobOptions` is a new flag.
+What differs on a command line is in the two tables: how a flag is called, and how its text is read.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+from pydantic_core import PydanticUndefined
+
+from gfi.cli.errors import CommandError
+from gfi.domain.job import JobOptions
+
+FLAGS = {"overrides": "--set"}
+"""Flags that are not called as their field."""
+
+_UNSAID = (None, "", (), PydanticUndefined)
+"""Defaults that a help text does not name."""
+
+METAVARS = {"overrides": "FIELD=VALUE", "layers": "L0,L1", "dataset": "SPEC"}
+
+
+def job_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds a flag for every option of a job; `options_of` reads them."""
+    for name, field in reversed(JobOptions.model_fields.items()):
+        command = click.option(
+            FLAGS.get(name, f"--{name.replace('_', '-')}"),
+            name,
+            required=field.is_required(),
+            multiple=name == "overrides",
+            metavar=METAVARS.get(name, name.upper()),
+            help=field.description,
+            show_default=str(field.default)
+            if field.default not in _UNSAID and not field.is_required()
+            else False,
+        )(command)
+    return command
+
+
+def options_of(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that were given, as JobOptions takes them. CommandError names one that cannot be read."""
+    options: dict[str, Any] = {}
+    for name, value in given.items():
+        if value is not None and value != ():
+            options[name] = _READERS[name](value) if name in _READERS else value
+    return options
+
+
+def _overrides(given: tuple[str, ...]) -> dict[str, object]:
+    """`FIELD=VALUE`s with values as JSON writes them; a word that is no JSON is a string."""
+    fields: dict[str, object] = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise CommandError(f"--set {text}: write FIELD=VALUE, for example steps_class=24")
+        try:
+            fields[name] = json.loads(value)
+        except ValueError:
+            fields[name] = value
+    return fields
+
+
+def names(text: str) -> tuple[str, ...]:
+    """Comma-separated words."""
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def _saved(text: str) -> tuple[str, ...]:
+    return () if text == "none" else names(text)
+
+
+def _absolute(spec: str) -> str:
+    """Workers have another working directory: a path is made absolute, other specs are left alone."""
+    kind, colon, place = spec.partition(":")
+    if (colon and place.startswith("//")) or spec.startswith("@"):
+        return spec
+    if colon and kind.isalpha() and len(kind) > 1:
+        return f"{kind}:{Path(place).expanduser().absolute()}"
+    return str(Path(spec).expanduser().absolute())
+
+
+def _number(flag: str) -> Callable[[str], int]:
+    def read(text: str) -> int:
+        try:
+            return int(text)
+        except ValueError:
+            raise CommandError(f"{flag} {text}: write a whole number") from None
+
+    return read
+
+
+_READERS: dict[str, Callable[[Any], object]] = {
+    "dataset": _absolute,
+    "overrides": _overrides,
+    "metrics": names,
+    "tags": names,
+    "save": _saved,
+    "top": _number("--top"),
+    "priority": _number("--priority"),
+    "batch": _number("--batch"),
+}

@@ -1,0 +1,61 @@
+"""What the command line prints of one job: state, counts by status, failures by class, means."""
+
+import click
+
+from gfi.cli.printing import duration, table, when
+from gfi.cli.service import Service
+from gfi.domain.metrics import COLUMNS
+from gfi.domain.statuses import STATUS_WORDS, UNUSABLE
+
+
+def print_summary(service: Service, job_id: str) -> None:
+    """State, counts by status and means of one job."""
+    job = service.job(job_id)
+    config, progress = job["config"], job["progress"]
+    click.echo(
+        f"job {job['id']} {job['name']}".rstrip()
+        + f": {job['shown_state']}"
+        + (f" — {job['error']}" if job["error"] else "")
+    )
+    layers = config["layers"]
+    click.echo(
+        f"{config['model']['reference']}, preset {config['preset']}, layers "
+        f"{layers['inverted']},{'+'.join(layers['weighed'])}"
+    )
+    click.echo(f"dataset {config['dataset']['spec']}, submitted {when(job['created_at'])}")
+    for warning in (job.get("facts") or {}).get("warnings", []):
+        click.echo(f"warning: {warning}")
+    if job["finished_at"] and job["planned_at"]:
+        took = job["finished_at"] - job["planned_at"]
+        rate = progress["done"] / max(took, 1e-9)
+        click.echo(f"{progress['done']} images in {duration(took)} ({rate:.2f} images/s)")
+    summary = service.summary(job["id"])
+    click.echo("")
+    counts = [
+        (STATUS_WORDS[status].title, summary["counts"][status])
+        for status in STATUS_WORDS
+        if summary["counts"].get(status)
+    ]
+    table("", ("status", "images"), counts, "no results yet")
+    failures = [
+        (failure["error_class"] or failure["status"], failure["images"], failure["example"])
+        for failure in service.failures(job["id"])
+        if failure["status"] in (*UNUSABLE, "failed")
+    ]
+    if failures:
+        click.echo("")
+        table("", ("failed by class", "images", "for example"), failures, "")
+    means = {mean["name"]: mean for mean in summary["means"]}
+    rows = [
+        (column.title, _mean(means[name]), means[name]["count"])
+        for name, column in COLUMNS.items()
+        if name in means
+    ]
+    if rows:
+        click.echo("")
+        table("", ("mean over explained images", "value", "images"), rows, "")
+
+
+def _mean(mean: dict[str, float | None]) -> str:
+    by_class = mean["class_mean"]
+    return f"{mean['mean']:.4f}" + (f" ({by_class:.4f} by class)" if by_class is not None else "")

@@ -1,0 +1,91 @@
+"""Jobs straight from the database of this machine."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from gfi.cli.printing import user
+from gfi.cli.service import JSON
+from gfi.domain.states import JobState
+from gfi.domain.statuses import ImageStatus
+from gfi.jobs import report, schedules
+from gfi.jobs.delete import delete_job
+from gfi.jobs.submit import request_from, submit
+from gfi.store import ledger, queries
+from gfi.store.database import Database
+from gfi.store.objects import Bucket
+from gfi.store.settings import Settings
+
+
+class LocalService:
+    """`gfi.cli.service.Service` over a database and a bucket."""
+
+    def __init__(self, settings: Settings, database: Database) -> None:
+        self.settings = settings
+        self.database = database
+
+    def submit(self, options: Mapping[str, Any], *, key: str | None, new: bool) -> JSON:
+        request = request_from(**options)
+        submitted = submit(self.database, self.settings, request, idempotency_key=key, new=new)
+        return {"job": submitted.job_id, "created": submitted.created, "reason": submitted.reason}
+
+    def jobs(self, *, state: str | None, limit: int) -> list[JSON]:
+        page = queries.list_jobs(self.database, limit=limit, state=JobState(state) if state else None)
+        return [self._with_progress(job) for job in page]
+
+    def job(self, job_id: str) -> JSON:
+        return self._with_progress(queries.get_job(self.database, job_id))
+
+    def _with_progress(self, job: queries.Job) -> JSON:
+        return job.to_json() | {"progress": queries.job_progress(self.database, job.id).to_json()}
+
+    def failures(self, job_id: str) -> list[JSON]:
+        return queries.failures(self.database, self._id(job_id))
+
+    def summary(self, job_id: str) -> JSON:
+        return report.summary(self.database, self._id(job_id)).to_json()
+
+    def cancel(self, job_id: str) -> bool:
+        return ledger.cancel_job(self.database, self._id(job_id), actor=user())
+
+    def pause(self, job_id: str) -> bool:
+        return ledger.pause_job(self.database, self._id(job_id), actor=user())
+
+    def resume(self, job_id: str) -> bool:
+        return ledger.resume_job(self.database, self._id(job_id), actor=user())
+
+    def retry(self, job_id: str, statuses: Sequence[str], classes: Sequence[str]) -> str:
+        wanted = [ImageStatus(status) for status in statuses]
+        retried = ledger.retry_job(self.database, self._id(job_id), wanted, classes=classes, actor=user())
+        return str(retried.state)
+
+    def delete(self, job_id: str) -> None:
+        delete_job(self.database, Bucket.from_settings(self.settings), self._id(job_id), actor=user())
+
+    def results(self, job_id: str, *, status: str | None, limit: int | None) -> Iterator[JSON]:
+        wanted = ImageStatus(status) if status else None
+        return queries.iterate_results(self.database, self._id(job_id), status=wanted, limit=limit)
+
+    def report(self, job_id: str, folder: Path, limit: int) -> Path:
+        bucket = Bucket.from_settings(self.settings)
+        return report.write_report(self.database, self.settings, bucket, self._id(job_id), folder, limit)
+
+    def models(self) -> list[JSON]:
+        return [
+            model.record | {"registered_at": model.created_at} for model in queries.list_models(self.database)
+        ]
+
+    def schedules(self) -> list[JSON]:
+        return [dict(schedule.__dict__) for schedule in schedules.list_schedules(self.database)]
+
+    def add_schedule(self, name: str, cron: str, zone: str, options: Mapping[str, Any]) -> JSON:
+        request = request_from(**options)
+        added = schedules.add_schedule(self.database, self.settings, name, cron, zone, request, actor=user())
+        return dict(added.__dict__)
+
+    def remove_schedule(self, name: str) -> None:
+        schedules.remove_schedule(self.database, name, actor=user())
+
+    def _id(self, job_id: str) -> str:
+        """The whole id of a job that may be named by its beginning. NotFound when there is none."""
+        return queries.get_job(self.database, job_id).id

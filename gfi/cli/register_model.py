@@ -1,0 +1,50 @@
+"""Registration of a model: read once where torch is, stored for the rooms without torch."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from gfi.cli.errors import CommandError
+from gfi.cli.printing import user
+from gfi.store import ledger
+from gfi.store.database import Database
+from gfi.store.settings import Settings
+
+
+def register(database: Database, settings: Settings, reference: str) -> dict[str, Any]:
+    """Load `reference` and store its record. A path to a TOML file is first copied into the models folder, with the
+    weights it names beside it, so that every worker that mounts the folder finds it. Returns the record.
+
+    Raises MethodError when it cannot be loaded and CommandError when the folder cannot be written.
+    """
+    from gfi.method.classifiers import load
+
+    if reference.endswith(".toml"):
+        reference = _install(Path(reference), settings.models)
+    record = load(reference, settings.models).record()
+    ledger.save_model(database, reference, record["digest"], record, actor=user())
+    return record
+
+
+def _install(file: Path, folder: Path) -> str:
+    import tomllib
+
+    try:
+        table = tomllib.loads(file.read_text())
+    except OSError as error:
+        raise CommandError(f"{file}: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise CommandError(f"{file} is not a TOML file: {error}") from None
+    architecture = str(table.get("architecture", ""))
+    named = [str(table.get("weights", "")), str(table.get("classes", ""))]
+    if architecture.startswith("file:"):
+        named.append(architecture.split(":")[1])
+    beside = [file.parent / name for name in named if name and (file.parent / name).is_file()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for each in (file, *beside):
+            if each.parent.resolve() != folder.resolve():
+                shutil.copyfile(each, folder / each.name)
+    except OSError as error:
+        raise CommandError(f"the models folder {folder} cannot be written: {error.strerror}") from error
+    return file.stem

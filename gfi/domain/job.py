@@ -1,0 +1,213 @@
+"""A job, twice: as a user words it (`JobOptions`) and as it is frozen when it is submitted (`JobConfig`).
+
+`JobOptions` is the only list of a job's options. The options of `gfi submit` and `gfi schedule add`, the body of
+`POST /v1/jobs`, the fields of an upload and the signature of `Client.submit` are made from it, and a test holds the
+dashboard's form to it.
+
+`JobConfig` names everything that decides what comes out, so that a job means the same after code, presets or
+registrations have changed. Its JSON form is stored with the job; `from_json` reads what any earlier version stored.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from gfi.domain.digests import JSON, digest
+from gfi.domain.layer_names import Layers
+from gfi.domain.metrics import ALGORITHM_VERSION, CATALOGUE
+from gfi.domain.queues import EXPLAIN_QUEUE, INTERACTIVE_QUEUE
+from gfi.domain.recipes import Recipe
+
+MOST_TOP = 10
+"""The most classes explained of one image."""
+MOST_TAGS = 20
+LARGEST_CLASS = 2**31 - 1
+
+Picture = Literal["png", "overlay", "npy"]
+Queue = Literal["explain", "interactive"]
+QUEUES: tuple[Queue, ...] = (EXPLAIN_QUEUE, INTERACTIVE_QUEUE)
+"""Queues that a job may be submitted to."""
+
+# No database column takes a NUL.
+Text = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$")]
+Name = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$", max_length=200)]
+Tag = Annotated[str, StringConstraints(pattern=r"^[^\x00,]+$", strip_whitespace=True, max_length=64)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+ClassIndex = Annotated[int, Field(ge=0, le=LARGEST_CLASS)]
+
+
+class JobOptions(BaseModel):
+    """The options of a job, each with the one description that every interface shows."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    dataset: Annotated[Text, Field(min_length=1, max_length=4096, examples=["/data/photographs"])] = Field(
+        description="A folder, class folders, a manifest file, tar shards, s3://bucket/prefix, a VOC or an ImageNet"
+        " layout; below the configured roots and buckets."
+    )
+    model: Annotated[Text, Field(min_length=1, max_length=256)] = Field(
+        "efficientnet-lite0", description="A registered model."
+    )
+    preset: Annotated[Text, Field(max_length=64)] | None = Field(
+        None, description="The recipe: paper, released or tuned. Default: the model's."
+    )
+    overrides: dict[Annotated[Text, Field(max_length=64)], bool | int | Finite | Name] = Field(
+        default_factory=dict,
+        max_length=32,
+        description="Single fields of the recipe, for example steps_class=24.",
+    )
+    layers: Annotated[Text, Field(max_length=4096)] | None = Field(
+        None, description="`L0,L1` in place of the preset's layers."
+    )
+    target: Name | ClassIndex = Field(
+        "auto",
+        description="auto (the label where it is a class of the model, else the predicted class), predicted, or one"
+        " class by index, WordNet id or name.",
+    )
+    rather_than: Name | ClassIndex | None = Field(
+        None, description="Another class: explain why the target rather than this one."
+    )
+    top: Annotated[int, Field(ge=1, le=MOST_TOP)] = Field(
+        1, description="Explain this many of the most probable classes, each a result with its `target_rank`."
+    )
+    metrics: tuple[Name, ...] = Field(
+        (), max_length=16, description=f"Metrics to compute: {', '.join(CATALOGUE)}."
+    )
+    save: tuple[Picture, ...] | None = Field(
+        None,
+        max_length=3,
+        description="Pictures written to the bucket beside the parts: png, overlay, npy. Default: png below 1,000"
+        " images.",
+    )
+    name: Name = Field("", description="A name for people.")
+    tags: tuple[Tag, ...] = Field(
+        (), max_length=MOST_TAGS, description="Words to find the job by, without commas."
+    )
+    priority: Annotated[int, Field(ge=-100, le=100)] = Field(0, description="Higher is claimed first.")
+    queue: Queue = Field(
+        QUEUES[0], description="interactive overtakes: for a few images that somebody is waiting for."
+    )
+    batch: Annotated[int, Field(ge=1, le=4096)] | None = Field(
+        None, description="Images optimised together. Default: what fits the worker's device."
+    )
+    webhook: Annotated[Text, Field(max_length=2048)] | None = Field(
+        None, description="An allow-listed address that is told when the job ends."
+    )
+
+
+@dataclass(frozen=True)
+class DatasetRef:
+    """Which dataset: its spec, and what kind of source reads it."""
+
+    spec: str
+    kind: str
+
+
+@dataclass(frozen=True)
+class ModelRef:
+    """Which model: its registered name, and the digest that must be met by whoever loads it."""
+
+    reference: str
+    digest: str
+
+
+@dataclass(frozen=True)
+class JobConfig:
+    """The frozen configuration of a job.
+
+    target: "auto", "predicted" or a class index. foil: the class to contrast with ("rather than"), or None.
+    save: None lets the number of images decide.
+    """
+
+    dataset: DatasetRef
+    model: ModelRef
+    preset: str
+    recipe: Recipe
+    layers: Layers
+    target: str | int
+    foil: int | None = None
+    top: int = 1
+    metrics: tuple[str, ...] = ()
+    save: tuple[str, ...] | None = None
+    batch: int | None = None
+    tags: tuple[str, ...] = ()
+    recorded_method: str | None = None
+    """The method's digest as it was recorded, where an earlier scheme made it."""
+
+    @property
+    def method_digest(self) -> str:
+        """The digest of the recipe: as recorded, so that a job is always named as its parts name it."""
+        return self.recorded_method or self.recipe.digest()
+
+    def to_json(self) -> JSON:
+        """The stored form. Options added since the first version are left out at their defaults, so that the digest of
+        an unchanged request stays what it was."""
+        return {
+            "dataset": {"spec": self.dataset.spec, "kind": self.dataset.kind},
+            "model": {"reference": self.model.reference, "digest": self.model.digest},
+            "preset": self.preset,
+            "recipe": self.recipe.to_json(),
+            "method_digest": self.method_digest,
+            "layers": self.layers.to_json(),
+            "target": self.target,
+            "rather_than": self.foil,
+            **({"top": self.top} if self.top > 1 else {}),
+            "metrics": list(self.metrics),
+            "save": list(self.save) if self.save is not None else None,
+            "batch": self.batch,
+            **({"tags": list(self.tags)} if self.tags else {}),
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> "JobConfig":
+        """The configuration that `to_json` of this or an earlier version wrote."""
+        save = value.get("save")
+        return cls(
+            dataset=DatasetRef(value["dataset"]["spec"], value["dataset"]["kind"]),
+            model=ModelRef(value["model"]["reference"], value["model"]["digest"]),
+            preset=value["preset"],
+            recipe=Recipe.from_json(value["recipe"]),
+            layers=Layers.from_json(value["layers"]),
+            target=value["target"],
+            foil=value.get("rather_than"),
+            top=int(value.get("top", 1)),
+            metrics=tuple(value.get("metrics") or ()),
+            save=tuple(save) if save is not None else None,
+            batch=value.get("batch"),
+            tags=tuple(value.get("tags", ())),
+            recorded_method=value.get("method_digest"),
+        )
+
+    def work_digest(self) -> str:
+        """What decides how fast images are explained, apart from the device: network, method, layers, metrics and how
+        many classes of each image."""
+        parts = [self.model.digest, self.method_digest, self.layers.to_json(), list(self.metrics)]
+        return digest([*parts, self.top] if self.top > 1 else parts)
+
+    def question(
+        self, profile: Mapping[str, Any] | None, label: str | None = None, boxes: Sequence[JSON] = ()
+    ) -> str:
+        """The digest of everything that decides the answer for one image, beside the image's own bytes.
+
+        Two results with equal questions about equal bytes are the same result. profile: the execution profile; label,
+        boxes: the image's own, as the manifest lists them.
+        """
+        resolved = {"target": self.target} if self.target != "auto" else {"target": "auto", "label": label}
+        needs_boxes = any(CATALOGUE[name].needs == "boxes" for name in self.metrics if name in CATALOGUE)
+        return digest(
+            {
+                "model": self.model.digest,
+                "method": self.recipe.digest(),
+                "layers": self.layers.to_json(),
+                **resolved,
+                "foil": self.foil,
+                "top": self.top,
+                "label": label,
+                "boxes": list(boxes) if needs_boxes else [],
+                "metrics": {name: CATALOGUE[name].version for name in self.metrics if name in CATALOGUE},
+                "algorithm": ALGORITHM_VERSION,
+                "profile": dict(profile) if profile is not None else None,
+            }
+        )

@@ -1,0 +1,83 @@
+"""Every option of a job is a flag, a field of the API and a keyword of the client, and is spelled once."""
+
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from gfi.api.job_schemas import JobIn
+from gfi.cli.errors import CommandError
+from gfi.cli.job_options import job_options, options_of
+from gfi.cli.jobs import submit
+from gfi.cli.schedules import add_schedule
+from gfi.domain.job import JobOptions
+from gfi.jobs.submit import JobRequest
+
+OF_THE_COMMAND = {"key", "new", "wait", "as_json"}
+
+
+@pytest.mark.parametrize(
+    ("command", "own"), [(submit, OF_THE_COMMAND), (add_schedule, {"schedule_name", "cron", "zone"})]
+)
+def test_commands_have_a_flag_for_every_option_and_no_other(command: click.Command, own: set[str]) -> None:
+    assert {parameter.name for parameter in command.params} - own == set(JobOptions.model_fields)
+
+
+def test_the_api_takes_every_option_and_whether_to_start_another() -> None:
+    assert set(JobIn.model_fields) == {*JobOptions.model_fields, "new"}
+    assert set(JobRequest.model_fields) == {*JobOptions.model_fields, "owner"}
+
+
+def test_every_option_describes_itself() -> None:
+    assert all(field.description for field in JobOptions.model_fields.values())
+
+
+def given(*arguments: str) -> dict[str, object]:
+    """The options that a command line words."""
+    taken: dict[str, object] = {}
+
+    @click.command()
+    @job_options
+    def command(**options: object) -> None:
+        taken.update(options_of(options))
+
+    result = CliRunner().invoke(command, arguments, standalone_mode=False, catch_exceptions=False)
+    assert result.exit_code == 0
+    return taken
+
+
+def test_only_what_was_given_is_passed_on() -> None:
+    assert given("--dataset", "/d") == {"dataset": "/d"}
+
+
+def test_texts_are_read_as_their_options_mean_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    options = given(
+        "--dataset", "photos", "--set", "steps_class=24", "--set", "fill=mean", "--metrics", "deletion, insertion",
+        "--tags", "nightly,cats", "--save", "none", "--top", "3", "--priority", "-5", "--queue", "interactive",
+    )  # fmt: skip
+    assert options == {
+        "dataset": str(tmp_path / "photos"),
+        "overrides": {"steps_class": 24, "fill": "mean"},
+        "metrics": ("deletion", "insertion"),
+        "tags": ("nightly", "cats"),
+        "save": (),
+        "top": 3,
+        "priority": -5,
+        "queue": "interactive",
+    }
+
+
+@pytest.mark.parametrize("spec", ["s3://bucket/x", "voc:/data/VOC", "@registered"])
+def test_a_dataset_that_is_no_relative_path_is_left_alone(spec: str) -> None:
+    assert given("--dataset", spec)["dataset"] == spec
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [(("--set", "steps"), "write FIELD=VALUE"), (("--top", "many"), "write a whole number")],
+)
+def test_a_text_that_cannot_be_read_is_named(arguments: tuple[str, ...], says: str) -> None:
+    with pytest.raises(CommandError, match=says):
+        given("--dataset", "/d", *arguments)
