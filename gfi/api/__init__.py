@@ -1,16 +1,25 @@
 """The HTTP API and the dashboard: `gfi.api.create_app()`.
 
-    uvicorn --factory scheduler.api:create_app
+    uvicorn --factory gfi.api:create_app
     gfi api --host 127.0.0.1 --port 8000
 
-The same functions serve the command line and these routes. No torch is loaded, and importing this or calling
+The command line and these routes call the same functions. No torch is loaded. Importing this package or calling
 `create_app` opens no connection: where the services are is read from the environment at the first request.
 
-    app         the routes put together          guard       what every request passes before any route
-    config      what an operator may set         access      who calls and what they may
-    problems    errors, RFC 9457                 context     database, bucket, parts: one set a process
-    rates       requests a minute
-    schemas     what comes in and goes out       jobs, results, explanations, events, catalogue, uploads, health
+    app               puts the routes together
+    guard             what every request passes before any route: token, rate, size, origin
+    access            who calls, and what the caller is allowed to do      rates      requests a minute
+    config            what an operator sets                                context    database, bucket, caches
+    problems          errors (RFC 9457)                                    body       strict JSON
+    schemas           shared pieces of requests and responses              lookup     from a request to what it names
+    job_schemas       a job in requests and responses                      result_rows   a result in responses
+    dataset_names     `@name` of a registered dataset
+    drawing           masks and photographs as PNG, JPEG and .npy
+    progress_hub      one reader of progress for all streams
+    webhook_addresses which webhooks are allowed                           webhook_delivery   sending them
+
+Every other module is one resource with its routes and models: jobs, shards, comparisons, results, explanations,
+pictures, reports, flags, events, uploads, datasets, models, schedules, workers, tokens, me, audit, health.
 """
 
 from gfi.api.app import create_app

@@ -1,13 +1,13 @@
-"""Who calls, and what they may.
+"""Who calls, and what the caller is allowed to do.
 
-A caller shows a bearer token, or a browser its session cookie. Scopes contain each other: `admin` may all that
-`submit` may, and `submit` all that `read` may. A `submit` token changes its own jobs, `admin` everyone's.
+A program sends a bearer token, a browser its session cookie. The scope `admin` includes `submit`, and `submit` includes
+`read`. A `submit` token changes its own jobs, an `admin` token everyone's.
 
-The cookie holds a token as well (HttpOnly, SameSite=Strict). A request that changes something with it must also
-carry `X-GFI-CSRF`, a digest of the token that another site can neither read nor guess, and come from this origin.
+The cookie holds a token as well (HttpOnly, SameSite=Strict). A browser's request that changes something must also carry
+`X-GFI-CSRF`, a digest of the token that another site can neither read nor guess, and must come from this origin.
 
-Kinds of tokens, told by `limits.kind`: none for those people make; `link` for a one-time sign-in link, good for
-nothing but POST /sign-in; `session` for a browser that used one.
+`limits.kind` of a token: absent for tokens that people create; `link` for a one-time sign-in link, which only
+POST /sign-in accepts; `session` for a browser that used such a link.
 """
 
 import hashlib
@@ -26,7 +26,7 @@ from gfi.store.ledger import Token
 
 COOKIE = "gfi_session"
 CSRF_HEADER = "x-gfi-csrf"
-_CONTAINS = {"admin": {"admin", "submit", "read"}, "submit": {"submit", "read"}, "read": {"read"}}
+_INCLUDED = {"admin": {"admin", "submit", "read"}, "submit": {"submit", "read"}, "read": {"read"}}
 
 
 @dataclass(frozen=True)
@@ -40,17 +40,17 @@ class Caller:
     csrf: str | None = None
 
     def may(self, scope: str) -> bool:
-        """Whether one of the scopes contains this one."""
-        return any(scope in _CONTAINS.get(each, ()) for each in self.scopes)
+        """Whether one of the caller's scopes includes this one."""
+        return any(scope in _INCLUDED.get(own, ()) for own in self.scopes)
 
     def require_owner(self, owner: str) -> None:
-        """Refused unless the job is this caller's or the caller administers all."""
+        """Refused with 403 unless the caller owns the job or is an administrator."""
         if not self.may("admin") and owner != self.name:
-            raise Refused(403, "this job is someone else's; only they or an administrator may change it")
+            raise Refused(403, "only the owner of this job or an administrator may change it")
 
 
 def csrf_of(token: str) -> str:
-    """What a browser must send beside its cookie."""
+    """The digest of its token that a browser sends in the header X-GFI-CSRF, in addition to its cookie."""
     return hmac.new(token.encode(), b"gfi csrf", hashlib.sha256).hexdigest()
 
 
@@ -59,18 +59,18 @@ def bearer(database: Database, header: str) -> Caller:
     scheme, _, token = header.partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
         raise Refused(401, "the Authorization header is not of the form `Bearer TOKEN`")
-    found = ledger.verify_token(database, token.strip())
-    if found is None or found.limits.get("kind") is not None:
+    verified = ledger.verify_token(database, token.strip())
+    if verified is None or verified.limits.get("kind") is not None:
         raise Refused(401, "this token is unknown, expired or revoked")
-    return _caller(found, None)
+    return _caller(verified, None)
 
 
 def browser(database: Database, cookie: str) -> Caller:
     """The caller of a session cookie. Refused with 401."""
-    found = ledger.verify_token(database, cookie)
-    if found is None or found.limits.get("kind") == LINK:
+    verified = ledger.verify_token(database, cookie)
+    if verified is None or verified.limits.get("kind") == LINK:
         raise Refused(401, "this session has ended", "Sign in again: `gfi open` prints a link.")
-    return _caller(found, csrf_of(cookie))
+    return _caller(verified, csrf_of(cookie))
 
 
 def _caller(token: Token, csrf: str | None) -> Caller:
@@ -78,7 +78,9 @@ def _caller(token: Token, csrf: str | None) -> Caller:
 
 
 # For the OpenAPI document; the guard has verified the caller before any route is reached.
-_bearer = HTTPBearer(auto_error=False, scheme_name="token", description="A token: `gfi tokens create`.")
+_bearer = HTTPBearer(
+    auto_error=False, scheme_name="token", description="A token; `gfi tokens create` makes one."
+)
 _cookie = APIKeyCookie(
     name=COOKIE, auto_error=False, scheme_name="session", description="A signed-in browser."
 )
@@ -88,10 +90,10 @@ def _scoped(scope: str) -> Any:
     def check(request: Request, _token: Any = Depends(_bearer), _session: Any = Depends(_cookie)) -> Caller:
         caller: Caller | None = request.scope.get("state", {}).get("caller")
         if caller is None:
-            raise Refused(401, "no token was sent")
+            raise Refused(401, "the request has no token")
         if not caller.may(scope):
-            have = ", ".join(sorted(caller.scopes)) or "none"
-            raise Refused(403, f"this needs the scope `{scope}`; this token has {have}")
+            scopes = ", ".join(sorted(caller.scopes)) or "none"
+            raise Refused(403, f"this needs the scope `{scope}`; the scopes of this token: {scopes}")
         return caller
 
     return Depends(check)

@@ -1,4 +1,4 @@
-"""The application: routes, guard, errors, what runs beside them."""
+"""The application: its routes, the guard in front of them, its errors and its background threads."""
 
 import threading
 from collections.abc import AsyncIterator
@@ -22,7 +22,9 @@ from gfi.api import (
     jobs,
     me,
     models,
+    pictures,
     problems,
+    reports,
     results,
     schedules,
     shards,
@@ -39,8 +41,9 @@ from gfi.store.errors import StoreError
 from gfi.web import pages
 
 DESCRIPTION = (
-    "Which pixels made this classifier say that? Submit a dataset, watch it being explained, look at the masks. "
-    "Errors are problem details (RFC 9457); lists are paged by `after` = the `next` of the page before."
+    "Shows which pixels the answers of an image classifier rest on: submit a dataset, follow the job, look at the "
+    "masks. Errors are problem details (RFC 9457). Lists come in pages: the `next` of one page is the `after` of the "
+    "following one."
 )
 
 
@@ -53,6 +56,8 @@ ROUTES = (
     comparisons,
     results,
     explanations,
+    pictures,
+    reports,
     flags,
     events,
     datasets,
@@ -68,7 +73,7 @@ ROUTES = (
 
 @asynccontextmanager
 async def _background(app: FastAPI) -> AsyncIterator[None]:
-    """Deliver webhooks and expire uploads, for as long as the process serves."""
+    """Deliver webhooks and expire uploads for as long as the application runs."""
     context: Context = app.state.context
     drawing.give_back_large_blocks()
     ended = threading.Event()
@@ -80,7 +85,7 @@ async def _background(app: FastAPI) -> AsyncIterator[None]:
         context.settings.require_database()
         for thread in threads:
             thread.start()
-    except StoreError:  # nothing to serve yet: requests will say so
+    except StoreError:  # nothing is configured: every request answers with the reason
         pass
     try:
         yield
@@ -93,12 +98,12 @@ async def _background(app: FastAPI) -> AsyncIterator[None]:
 
 
 def create_app() -> FastAPI:
-    """The API and the dashboard as an ASGI application. Opens no connection: the first request does."""
+    """The API and the dashboard as an ASGI application. Opens no connection before the first request."""
     app = FastAPI(
         title="gfi",
         version=version("gfi"),
         description=DESCRIPTION,
-        docs_url=None,  # they would load scripts from other hosts
+        docs_url=None,  # these pages would load scripts from other hosts
         redoc_url=None,
         openapi_url=None,
         lifespan=_background,
@@ -121,19 +126,20 @@ def create_app() -> FastAPI:
 def _openapi(app: FastAPI) -> dict[str, Any]:
     if not app.openapi_schema:
         made = get_openapi(
-            title=app.title, version=app.version, description=app.description, routes=app.routes,
+            title=app.title,
+            version=app.version,
+            description=app.description,
+            routes=app.routes,
             openapi_version="3.1.0",
-        )  # fmt: skip
+        )
         schemas = made.setdefault("components", {}).setdefault("schemas", {})
         problem = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
         schemas |= problem.pop("$defs", {})
         schemas["Problem"] = problem
         for path in made["paths"].values():
             for operation in path.values():
-                # FastAPI documents its own 422; ours are problems.
-                said = operation["responses"].get("422", {})
-                if "application/json" in said.get("content", {}):
-                    said["content"].pop("application/json")
+                # FastAPI documents a 422 of its own; this API answers with a problem instead.
+                operation["responses"].get("422", {}).get("content", {}).pop("application/json", None)
         schemas.pop("HTTPValidationError", None)
         schemas.pop("ValidationError", None)
         app.openapi_schema = made

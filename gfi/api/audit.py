@@ -1,4 +1,4 @@
-"""The audit: who did what."""
+"""The audit log: who did what."""
 
 from typing import Annotated, Any
 
@@ -8,6 +8,7 @@ from pydantic import BaseModel
 from gfi.api.access import Admin
 from gfi.api.body import StrictRoute
 from gfi.api.context import ContextDep
+from gfi.api.lookup import After, Limit
 from gfi.api.problems import documented
 from gfi.api.schemas import Page, decode_cursor, encode_cursor
 from gfi.store import queries
@@ -16,7 +17,7 @@ router = APIRouter(prefix="/v1", route_class=StrictRoute)
 
 
 class AuditOut(BaseModel):
-    """Who did what to which job, with what."""
+    """One entry: who did what to which job, with details."""
 
     id: str
     at: float
@@ -31,11 +32,11 @@ def list_audit(
     context: ContextDep,
     caller: Admin,
     job: Annotated[str | None, Query(max_length=64)] = None,
-    after: Annotated[str | None, Query(max_length=512)] = None,
-    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    after: After = None,
+    limit: Limit = 100,
 ) -> Page[AuditOut]:
-    """The audit, newest first."""
+    """Entries of the audit log, newest first."""
     last = decode_cursor(after, (str,))[0] if after is not None else None
-    found = queries.list_audit(context.database, job_id=job, after=last, limit=limit)
-    more = encode_cursor([found[-1]["id"]]) if len(found) == limit else None
-    return Page(items=[AuditOut(**each) for each in found], next=more)
+    entries = queries.list_audit(context.database, job_id=job, after=last, limit=limit)
+    more = encode_cursor([entries[-1]["id"]]) if len(entries) == limit else None
+    return Page(items=[AuditOut(**entry) for entry in entries], next=more)

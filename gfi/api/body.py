@@ -1,4 +1,4 @@
-"""JSON as RFC 8259 has it: no NaN, no bottomless nesting, and a type that says it is JSON."""
+"""Request bodies as strict JSON (RFC 8259): NaN, Infinity and nesting beyond the parser's depth are refused."""
 
 import json
 from collections.abc import Callable
@@ -24,7 +24,7 @@ class _StrictRequest(Request):
 
 
 class StrictRoute(APIRoute):
-    """A route that reads its body strictly."""
+    """A route whose body must be strict JSON."""
 
     def get_route_handler(self) -> Callable[[Request], Any]:
         """FastAPI's hook."""

@@ -1,4 +1,4 @@
-"""What an operator may set for the API, each `GFI_API_<FIELD>` in the environment (webhooks: `GFI_WEBHOOK_<FIELD>`)."""
+"""What an operator sets for the API: `GFI_API_<FIELD>` in the environment (webhooks: `GFI_WEBHOOK_<FIELD>`)."""
 
 import os
 from collections.abc import Mapping
@@ -14,36 +14,36 @@ _Count = Annotated[int, Field(gt=0)]
 
 
 class ApiSettings(Explicit):
-    """A token's own `limits` may only narrow these."""
+    """The settings of one API process. The `limits` of a token can lower its share of them, never raise it."""
 
     model_config = SettingsConfigDict(
         frozen=True, env_prefix="GFI_API_", env_ignore_empty=True, populate_by_name=True
     )
 
     max_body: _Count = MiB
-    """Bytes of a request, uploads apart."""
+    """Bytes of a request's body; uploads have a limit of their own."""
     max_upload: _Count = 64 * MiB
-    """Bytes of one upload, all its images together."""
+    """Bytes of one upload, all of its images together."""
     max_upload_images: _Count = 32
     upload_hours: Annotated[float, Field(gt=0)] = 24.0
     """How long uploaded photographs are kept."""
     requests_per_minute: _Count = 6000
     """Per token, over all processes. A gallery scrolled quickly asks for some thousand small pictures a minute."""
     max_streams: _Count = 500
-    """Open progress streams, for each process."""
+    """Progress streams open at a time, for each process."""
     cache: _Count = 128 * MiB
-    """Bytes of drawn pictures kept in memory, by each process."""
+    """Bytes of drawn pictures that each process keeps in memory."""
     session_hours: Annotated[float, Field(gt=0)] = 12.0
     """How long a browser stays signed in through a one-time link."""
     secure_cookies: bool = False
-    """Set behind TLS: the browser then never sends the session over plain HTTP."""
+    """Set this behind TLS: browsers then never send the session over plain HTTP."""
 
     webhook_hosts: Annotated[tuple[str, ...], NoDecode] = Field((), validation_alias="GFI_WEBHOOK_HOSTS")
-    """Hosts that may be told of finished jobs, comma-separated; `*.example.org` takes its subdomains."""
+    """Hosts that webhooks may be sent to, comma-separated; `*.example.org` allows its subdomains."""
     webhook_secret: SecretStr | None = Field(None, validation_alias="GFI_WEBHOOK_SECRET")
-    """Key of the HMAC that signs each message; without it there are no webhooks."""
+    """Key of the HMAC that signs each message; without it webhooks are off."""
     webhook_private: bool = Field(False, validation_alias="GFI_WEBHOOK_PRIVATE")
-    """Allow addresses that are not public, and plain http."""
+    """Allow webhooks to addresses that are not public, and over plain http."""
 
     @field_validator("webhook_hosts", mode="before")
     @classmethod

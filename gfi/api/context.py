@@ -1,4 +1,4 @@
-"""What the routes share: settings, database, bucket, parts. One set a process, each opened when first needed."""
+"""What all routes share: settings, database, bucket, caches. One of each in a process, opened when first needed."""
 
 import threading
 from functools import cached_property
@@ -17,10 +17,11 @@ from gfi.store.part_cache import PartCache
 from gfi.store.settings import Settings
 
 KEPT_SOURCES = 32
+"""Opened datasets kept for later requests."""
 
 
 class Context:
-    """Thread-safe: what is made twice by two first requests is made equal, and one of them is dropped."""
+    """Thread-safe. Two first requests at once may both open something; one of the two, equal objects is kept."""
 
     def __init__(self) -> None:
         self._sources: LRUCache[str, Source] = LRUCache(KEPT_SOURCES)
@@ -28,7 +29,7 @@ class Context:
 
     @cached_property
     def settings(self) -> Settings:
-        """Where the services are; StoreError with advice when nothing is configured."""
+        """Where the services are. StoreError with advice when nothing is configured."""
         return Settings.load().require_stack()
 
     @cached_property
@@ -48,12 +49,12 @@ class Context:
 
     @cached_property
     def part_cache(self) -> PartCache:
-        """Parts read lately."""
+        """The parts that were read last."""
         return PartCache(self.database, self.bucket)
 
     @cached_property
     def pictures(self) -> Pictures:
-        """Pictures drawn lately."""
+        """The pictures that were drawn last."""
         return Pictures(self.api.cache)
 
     @cached_property
@@ -72,7 +73,7 @@ class Context:
         return known
 
     def close(self) -> None:
-        """Let go of the database's connections."""
+        """Close the database's connections."""
         if "database" in self.__dict__:
             self.database.dispose()
 

@@ -1,7 +1,6 @@
-"""Datasets: where they may be, what is in one, and names for those that are used often.
+"""Datasets: where they may be read from, their contents, and names for those that are used often.
 
-A registered dataset is a small object in the bucket, `datasets/{name}.json`; a submission names it `@name`. What may be
-read is decided where a dataset is opened (`gfi.datasets.sources`), registered or not.
+Whether a dataset may be read is decided where it is opened (`gfi.datasets.sources`), also for a registered one.
 """
 
 import json
@@ -14,12 +13,8 @@ from gfi.api import drawing
 from gfi.api.access import Admin, Reader, Submitter
 from gfi.api.body import StrictRoute
 from gfi.api.context import ContextDep
+from gfi.api.dataset_names import PREFIX, dataset_key, resolve_dataset
 from gfi.api.problems import Refused, documented
-from gfi.api.requests import (
-    PREFIX,
-    dataset_key,
-    spec_of,
-)
 from gfi.api.schemas import NO_NUL, In, Text
 from gfi.datasets.errors import DatasetError, Unavailable
 from gfi.domain.digests import canonical
@@ -33,7 +28,7 @@ DatasetName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,
 
 
 class DatasetIn(In):
-    """A name for a dataset."""
+    """A dataset, and the name to register it under."""
 
     name: DatasetName
     dataset: Annotated[Text, Field(min_length=1, max_length=4096)]
@@ -49,7 +44,7 @@ class DatasetOut(BaseModel):
 
 
 class UploadLimits(BaseModel):
-    """Of `POST /v1/uploads`: at most so many images and bytes at once, deleted after so many hours."""
+    """The limits of `POST /v1/uploads`: images and bytes of one upload, and hours until it is deleted."""
 
     images: int
     bytes: int
@@ -57,7 +52,7 @@ class UploadLimits(BaseModel):
 
 
 class DatasetsOut(BaseModel):
-    """Where datasets may be read from, and those with a name. No roots: anywhere on this machine."""
+    """Where datasets may be read from, and those with a name. Without roots: from anywhere on this machine."""
 
     roots: list[str]
     buckets: list[str]
@@ -66,14 +61,14 @@ class DatasetsOut(BaseModel):
 
 
 class PreviewIn(In):
-    """Which dataset to look into."""
+    """The dataset to preview, and how many of its images to show."""
 
     dataset: Annotated[Text, Field(min_length=1, max_length=4096)]
     limit: Annotated[int, Field(ge=1, le=60)] = 12
 
 
 class PreviewItem(BaseModel):
-    """One image of a listing."""
+    """One image of a dataset."""
 
     key: str
     size: int
@@ -82,7 +77,7 @@ class PreviewItem(BaseModel):
 
 
 class PreviewOut(BaseModel):
-    """What a dataset holds. `complete`: every image was counted."""
+    """The contents of a dataset. `complete`: every image was counted; otherwise there are at least `images`."""
 
     dataset: str
     kind: str
@@ -94,10 +89,9 @@ class PreviewOut(BaseModel):
 
 @router.get("", responses=documented())
 def list_datasets(context: ContextDep, caller: Reader) -> DatasetsOut:
-    """Where datasets may be, and those with a name."""
-    registered = [
-        DatasetOut(**json.loads(context.bucket.get(each.key))) for each in context.bucket.list(PREFIX)
-    ]  # fmt: skip
+    """Where datasets may be read from, and those with a name."""
+    entries = context.bucket.list(PREFIX)
+    registered = [DatasetOut(**json.loads(context.bucket.get(entry.key))) for entry in entries]
     return DatasetsOut(
         roots=[str(root) for root in context.settings.dataset_roots],
         buckets=list(context.settings.dataset_buckets),
@@ -110,8 +104,8 @@ def list_datasets(context: ContextDep, caller: Reader) -> DatasetsOut:
 
 @router.post("", status_code=201, responses=documented(409, 413))
 def register_dataset(body: DatasetIn, context: ContextDep, caller: Submitter) -> DatasetOut:
-    """Give a dataset a name."""
-    source = context.source(spec_of(context, body.dataset))
+    """Register a dataset under a name; a submission then names it `@name`."""
+    source = context.source(resolve_dataset(context, body.dataset))
     made = DatasetOut(name=body.name, dataset=source.spec, kind=source.kind, owner=caller.name)
     try:
         context.bucket.put(
@@ -121,7 +115,9 @@ def register_dataset(body: DatasetIn, context: ContextDep, caller: Submitter) ->
             if_none_match=True,
         )
     except Exists:
-        raise Conflict(f"@{body.name} is registered already; DELETE it first") from None
+        raise Conflict(
+            f"@{body.name} is registered already; choose another name, or delete it first"
+        ) from None
     ledger.audited(context.database, caller.name, "dataset.registered", None, made.model_dump())
     return made
 
@@ -132,7 +128,7 @@ def forget_dataset(
     context: ContextDep,
     caller: Admin,
 ) -> None:
-    """Forget a name; the images stay where they are."""
+    """Remove a name; the images stay where they are."""
     if context.bucket.head(dataset_key(name)) is None:
         raise NotFound(f"no dataset is registered as @{name}")
     context.bucket.delete_many([dataset_key(name)])
@@ -141,8 +137,8 @@ def forget_dataset(
 
 @router.post("/preview", responses=documented(413))
 def preview_dataset(body: PreviewIn, context: ContextDep, caller: Submitter) -> PreviewOut:
-    """Look into a dataset: its kind, how many images, the first of them."""
-    source = context.source(spec_of(context, body.dataset))
+    """The kind of a dataset, its number of images, and the first of them."""
+    source = context.source(resolve_dataset(context, body.dataset))
     first = []
     for listed in source.list():
         first.append(
@@ -177,8 +173,8 @@ def dataset_photo(
     key: Annotated[str, Query(min_length=1, max_length=2048, pattern=NO_NUL)],
     size: Annotated[int, Query(ge=16, le=1024)] = 240,
 ) -> Response:
-    """One photograph of a dataset, made small. Nothing outside the dataset is read, whatever the key says."""
-    source = context.source(spec_of(context, dataset))
+    """One photograph of a dataset, made smaller. Keys that lead outside the dataset are refused."""
+    source = context.source(resolve_dataset(context, dataset))
     try:
         data = context.pictures.get(
             ("dataset", source.spec, key, size),

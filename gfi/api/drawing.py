@@ -1,12 +1,12 @@
-"""Pictures drawn on demand from a part and a photograph, and the few that were drawn lately.
+"""Pictures drawn on demand from a part and a photograph, and a cache of those drawn last.
 
-A mask is drawn at any size from its grid, so nothing but the part is stored; what has been drawn is kept in
-memory up to a number of bytes, under a key that names part, row, size and colours: a retry that replaces the
-result replaces the picture.
+A mask is drawn at any size from its grid, so that only the part is stored. Drawn pictures are kept in memory up to a
+number of bytes. Their key names part, row, size and colours, so that a retry that replaces a result replaces its
+pictures too.
 
-A few photographs are decoded at a time, whoever asks: one of 8192² pixels takes a gigabyte while it is, and forty
-threads would have forty. And the C library is told to give large blocks back: eight callers at once, each with
-36 million pixels, took 1.8 GB and left 0.8 GB behind in threads' arenas; now they take 0.5 GB and leave nothing.
+Only a few photographs are decoded at a time: decoding one 8192×8192 photograph takes about 1 GB, and forty threads
+would need 40 GB. The C library is told to return large blocks to the system: eight requests at once, each for a
+photograph of 36 million pixels, took 1.8 GB and left 0.8 GB in the threads' arenas; now they take 0.5 GB, leaving none.
 """
 
 import contextlib
@@ -15,6 +15,7 @@ import io
 import os
 import threading
 from collections.abc import Callable, Hashable
+from typing import Literal
 
 import numpy as np
 from cachetools import LRUCache
@@ -25,7 +26,9 @@ from gfi.report.overlays import Picture, colour, fit_mask, grey, jpeg, overlay, 
 from gfi.store.parts import PartRow
 
 Mask = NDArray[np.float32]
+Frame = Literal["photograph", "input"]
 AT_ONCE = max(2, min(4, os.cpu_count() or 2))
+"""Photographs decoded at a time, in this process."""
 _decoders = threading.BoundedSemaphore(AT_ONCE)
 
 
@@ -37,7 +40,7 @@ class Pictures:
         self._lock = threading.Lock()
 
     def get(self, key: Hashable, draw: Callable[[], bytes]) -> bytes:
-        """What is kept under `key`, or what `draw` makes, which is kept."""
+        """The picture kept under `key`; else the one that `draw` makes, which is then kept."""
         with self._lock:
             if key in self._kept:
                 return self._kept[key]
@@ -52,26 +55,27 @@ _M_MMAP_THRESHOLD = -3
 
 
 def give_back_large_blocks() -> None:
-    """Have every block of a megabyte or more mapped by itself and so returned when it is freed. glibc alone."""
+    """Map every block of 1 MiB or more on its own, so that it is returned to the system when freed. glibc only."""
     with contextlib.suppress(OSError, AttributeError, TypeError):
         ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, 2**20)
 
 
 def photograph(data: bytes, longest: int) -> Picture:
-    """The photograph in `data`, its longer side at most `longest` pixels. DecodeError when there is none."""
+    """The photograph in `data` as (H, W, 3) uint8, its longer side at most `longest` pixels. Raises DecodeError."""
     with _decoders:
         return shrink(decode(data).rgb, longest)
 
 
 def kind_of(data: bytes, limits: Limits = DEFAULT) -> str:
-    """Pillow's name of the format, once the whole photograph was decoded. DecodeError when it cannot be."""
+    """Decode the whole photograph and return Pillow's name of its format. Raises DecodeError."""
     with _decoders:
         return decode(data, limits).format
 
 
 def on_photograph(row: PartRow, mask: Mask, longest: int) -> tuple[Mask, NDArray[np.bool_]]:
-    """The mask where the network looked, on a canvas of the photograph's shape with `longest` pixels at most,
-    and which pixels the network saw at all.
+    """(mask, seen), both (H, W) in the photograph's shape, the longer side at most `longest` pixels.
+
+    The mask is placed where the network's input was cut from the photograph; `seen` is true inside that box.
     """
     if row.original_size is None or row.box is None:
         return mask, np.ones(mask.shape, bool)
@@ -88,36 +92,41 @@ def on_photograph(row: PartRow, mask: Mask, longest: int) -> tuple[Mask, NDArray
 
 
 def at_size(mask: Mask, longest: int) -> Mask:
-    """The mask alone, its longer side `longest` pixels."""
+    """The mask as the network's input has it, its longer side `longest` pixels."""
     height, width = mask.shape
     scale = longest / max(height, width)
     size = (max(1, round(height * scale)), max(1, round(width * scale)))
     return fit_mask(mask, size, (0, 0, size[1], size[0]))
 
 
-def mask_png(row: PartRow, mask: Mask, *, size: int, map: str, photograph: bool) -> bytes:
-    """The mask as PNG. map: grey, or a colour map. photograph: in the photograph's frame, clear where the
-    network never looked; else as the network's input saw it.
+def mask_png(row: PartRow, mask: Mask, *, size: int, colour_map: str, frame: Frame) -> bytes:
+    """The mask as PNG, its longer side `size` pixels at most. colour_map: grey, viridis, magma or jet.
+
+    frame: `photograph` draws it in the photograph's shape, transparent outside the network's input; `input` draws the
+    network's input alone.
     """
-    drawn, seen = on_photograph(row, mask, size) if photograph else (at_size(mask, size), None)
-    pixels = grey(drawn) if map == "grey" else colour(drawn, map)
+    drawn, seen = on_photograph(row, mask, size) if frame == "photograph" else (at_size(mask, size), None)
+    pixels = grey(drawn) if colour_map == "grey" else colour(drawn, colour_map)
     if seen is None:
         return png(pixels)
     alpha = np.where(seen, np.uint8(255), np.uint8(0))
     return png(np.dstack([pixels, alpha]))
 
 
-def overlay_png(photo: Picture, row: PartRow, mask: Mask, *, size: int, map: str, opacity: float) -> bytes:
-    """The coloured mask over the photograph, which is `size` at most; the photograph alone where the network never
-    looked.
+def overlay_png(
+    photo: Picture, row: PartRow, mask: Mask, *, size: int, colour_map: str, opacity: float
+) -> bytes:
+    """The coloured mask over the photograph as PNG, its longer side `size` pixels at most.
+
+    Outside the network's input the photograph is shown without colour. opacity: in [0, 1].
     """
     small = shrink(photo, size)
     height, width = small.shape[:2]
     drawn, seen = on_photograph(row, mask, max(height, width))
-    if drawn.shape != (height, width):  # a photograph that decode() shrank, or rounding
+    if drawn.shape != (height, width):  # decode() shrank the photograph, or rounding
         drawn = fit_mask(drawn, (height, width), (0, 0, width, height))
         seen = np.ones((height, width), bool)
-    mixed = overlay(small, drawn, opacity, map)
+    mixed = overlay(small, drawn, opacity, colour_map)
     return png(np.where(seen[..., None], mixed, small))
 
 

@@ -1,66 +1,85 @@
 """Flags that people put on images."""
 
-from typing import Any, Literal
+import csv
+import io
+from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Query, Response
+from pydantic import BaseModel, Field, StringConstraints
 
 from gfi.api.access import Reader, Submitter
 from gfi.api.body import StrictRoute
 from gfi.api.context import ContextDep
+from gfi.api.lookup import JobId, find_job
 from gfi.api.problems import documented
-from gfi.api.requests import JobId, the_job
 from gfi.api.result_rows import Row
-from gfi.api.schemas import (
-    FlagIn,
-    FlagOut,
-)
+from gfi.api.schemas import In, Text
 from gfi.domain.digests import JSON
 from gfi.store import ledger, queries
 
 router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["results"], route_class=StrictRoute)
 _CSV: dict[int | str, dict[str, Any]] = {200: {"content": {"text/csv": {"schema": {"type": "string"}}}}}
+_COLUMNS = ("row", "key", "flag", "note", "owner", "at")
+
+
+class FlagIn(In):
+    """A flag for one image."""
+
+    flag: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,31}$")] = "look"
+    note: Annotated[Text, Field(max_length=4000)] = ""
+
+
+class FlagOut(BaseModel):
+    """A flagged image."""
+
+    row: int
+    key: str | None
+    flag: str
+    note: str
+    owner: str
+    at: float
 
 
 @router.get("/flags", responses=documented(404, also=_CSV))
 def list_flags(
-    job_id: JobId, context: ContextDep, caller: Reader, format: Literal["json", "csv"] = "json"
+    job_id: JobId,
+    context: ContextDep,
+    caller: Reader,
+    output: Annotated[Literal["json", "csv"], Query(alias="format")] = "json",
 ) -> list[FlagOut]:
-    """Flagged images with their notes; `format=csv` to take away."""
-    job = the_job(context, job_id)
-    found = queries.list_flags(context.database, job.id)
-    if format == "csv":
-        return _csv(job.id, found)  # type: ignore[return-value]
-    return [FlagOut(**row) for row in found]
+    """Flagged images with their notes; with `format=csv` as a file for a spreadsheet."""
+    job = find_job(context, job_id)
+    flags = queries.list_flags(context.database, job.id)
+    if output == "csv":
+        return _csv(job.id, flags)  # type: ignore[return-value]
+    return [FlagOut(**flag) for flag in flags]
 
 
-def _csv(job_id: str, found: list[JSON]) -> Response:
-    import csv
-    import io
-
+def _csv(job_id: str, flags: list[JSON]) -> Response:
     out = io.StringIO()
     writer = csv.writer(out)
-    writer.writerow(["row", "key", "flag", "note", "owner", "at"])
-    for row in found:
-        writer.writerow([_cell(row[name]) for name in ("row", "key", "flag", "note", "owner", "at")])
+    writer.writerow(_COLUMNS)
+    for flag in flags:
+        writer.writerow([_cell(flag[name]) for name in _COLUMNS])
     headers = {"Content-Disposition": f'attachment; filename="flags-{job_id}.csv"'}
     return Response(out.getvalue(), media_type="text/csv", headers=headers)
 
 
 def _cell(value: Any) -> Any:
-    """A spreadsheet would run a text that begins like a formula."""
+    """A text that begins like a formula is quoted, for a spreadsheet would run it."""
     return f"'{value}" if isinstance(value, str) and value[:1] in "=+-@\t\r" and value else value
 
 
 @router.put("/results/{row}/flag", status_code=204, responses=documented(404, 413))
 def set_flag(job_id: JobId, row: Row, body: FlagIn, context: ContextDep, caller: Submitter) -> None:
-    """Mark an image, with a note."""
-    job = the_job(context, job_id)
+    """Flag an image, with a note."""
+    job = find_job(context, job_id)
     queries.get_result(context.database, job.id, row)
     ledger.set_flag(context.database, job.id, row, body.flag, body.note, caller.name)
 
 
 @router.delete("/results/{row}/flag", status_code=204, responses=documented(404))
 def remove_flag(job_id: JobId, row: Row, context: ContextDep, caller: Submitter) -> None:
-    """Take the mark away."""
-    job = the_job(context, job_id)
+    """Remove the flag of an image."""
+    job = find_job(context, job_id)
     ledger.set_flag(context.database, job.id, row, None)

@@ -1,11 +1,11 @@
-"""What every request passes before any route sees it, as one ASGI layer.
+"""The checks that every request passes before it reaches a route, as one ASGI middleware.
 
-- Without a valid token nothing under /v1 answers, not even that an address does not exist or a body is wrong.
-- A body above the limit is refused by its length, or while it arrives when it does not say its length.
-- NUL and control characters in an address are refused: no database column, path or header meets them.
-- A browser's change must carry the CSRF header and come from this origin.
-- Responses get the security headers; a fault of ours becomes a problem without a trace in it.
-- One line of log a request: method, path without its query, status, time, token id. Never a header.
+- Without a valid token every address under /v1 answers 401, also one that does not exist or a body that is invalid.
+- A body above the limit is refused by its Content-Length, or while it arrives when it has none.
+- NUL and control characters in an address are refused, so that none reaches a database column, a path or a header.
+- A browser's request that changes something must carry the CSRF header and come from this origin.
+- Responses get the security headers. An unexpected exception becomes a problem without a traceback.
+- Each request is one line of log: method, path without its query, status, time, token id. Never a header.
 """
 
 import hmac
@@ -47,14 +47,14 @@ _HEADERS = {
 
 
 class Guard:
-    """ASGI middleware around the whole application."""
+    """The middleware around the whole application."""
 
     def __init__(self, app: ASGIApp, context: Context) -> None:
         self._app, self._context = app, context
         self._rates = Rates()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Guard one request; anything that is no HTTP request goes through."""
+        """Check one HTTP request and pass it on; other scopes (lifespan) are passed on unchecked."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -77,12 +77,12 @@ class Guard:
             await self._app(scope, self._metered(scope, receive), sending)
         except Exception as error:
             if answered["begun"]:
-                log.exception("a response broke off", request=request_id)
+                log.exception("a response failed after it had begun", request=request_id)
                 raise
             answer = of_error(error)
             if answer is None:
                 log.exception("request failed", request=request_id, path=scope["path"])
-                answer = problem(500, f"something went wrong here; the request is {request_id}")
+                answer = problem(500, f"the request failed unexpectedly; its id is {request_id}")
             await answer(scope, receive, sending)
         finally:
             caller: Caller | None = state.get("caller")
@@ -97,7 +97,7 @@ class Guard:
             )
 
     async def _admit(self, scope: Scope) -> None:
-        """Raise Refused unless the request may reach a route; sets scope.state.caller."""
+        """Refused unless the request may reach a route. Sets scope["state"]: `caller` and `max_body`."""
         headers = Headers(scope=scope)
         if _has_control(scope["path"]) or _has_control(
             unquote(scope["query_string"].decode("latin-1"), errors="replace")
@@ -108,32 +108,31 @@ class Guard:
         length = headers.get("content-length")
         if length is not None and not (length.isascii() and length.isdigit()):
             raise Refused(400, "Content-Length is not a number")
-        caller = await run_in_threadpool(self._count, headers, scope["path"])
+        caller = await run_in_threadpool(self._identify_and_count, headers, scope["path"])
         if caller is None:
             if scope["path"] == "/v1" or scope["path"].startswith("/v1/"):
-                raise Refused(401, "no token was sent")
+                raise Refused(401, "the request has no token")
         else:
             scope["state"]["caller"] = caller
             self._check_origin(scope, headers, caller)
-            if own_body := caller.limits.get("max_body"):
-                limit = scope["state"]["max_body"] = min(limit, own_body)
+            if own_limit := caller.limits.get("max_body"):
+                limit = scope["state"]["max_body"] = min(limit, own_limit)
         if length is not None and int(length) > limit:
-            raise Refused(413, f"the body has {length} bytes; the limit here is {limit}")
+            raise Refused(413, f"the body has {length} bytes; the limit is {limit}")
 
-    def _count(self, headers: Headers, path: str) -> Caller | None:
-        """The caller, with this request taken from those it has."""
+    def _identify_and_count(self, headers: Headers, path: str) -> Caller | None:
+        """The caller, whose request is counted. Refused with 429 when the token has no request left in this minute."""
         caller = self._identify(headers, path)
         if caller is not None:
-            own = caller.limits.get("requests_per_minute")
             most = self._context.api.requests_per_minute
-            wait = self._rates.take(
-                self._context.settings.redis_url, caller.id, min(most, own) if own else most
-            )
-            if wait:
+            if own := caller.limits.get("requests_per_minute"):
+                most = min(most, own)
+            wait_s = self._rates.take(self._context.settings.redis_url, caller.id, most)
+            if wait_s:
                 raise Refused(
                     429,
-                    "this token has used up its requests of this minute",
-                    headers={"Retry-After": str(max(1, math.ceil(wait)))},
+                    f"this token may make {most} requests a minute",
+                    headers={"Retry-After": str(max(1, math.ceil(wait_s)))},
                 )
         return caller
 
@@ -142,7 +141,7 @@ class Guard:
         if header is not None:
             return access.bearer(self._context.database, header)
         cookie = cookie_parser(headers.get("cookie", "")).get(access.COOKIE)
-        if cookie and path != "/sign-in":  # who signs in need not be signed in
+        if cookie and path != "/sign-in":  # an expired session must not prevent signing in
             try:
                 return access.browser(self._context.database, cookie)
             except Refused:
@@ -160,19 +159,19 @@ class Guard:
             raise Refused(403, "this request comes from another site")
         sent = headers.get(access.CSRF_HEADER, "")
         if not hmac.compare_digest(sent.encode(), caller.csrf.encode()):
-            raise Refused(403, "the header X-GFI-CSRF is missing or wrong", "Load the page again.")
+            raise Refused(403, "the header X-GFI-CSRF is missing or wrong", "Reload the page.")
 
     def _metered(self, scope: Scope, receive: Receive) -> Receive:
-        """`receive`, refusing a body once it is larger than allowed."""
-        taken = 0
+        """`receive`, which refuses a body as soon as it is larger than allowed."""
+        received = 0
 
         async def metered() -> Message:
-            nonlocal taken
+            nonlocal received
             message = await receive()
             if message["type"] == "http.request":
-                taken += len(message.get("body", b""))
-                if taken > scope["state"]["max_body"]:
-                    # Of a kind that FastAPI lets through from inside its parsing of the body.
+                received += len(message.get("body", b""))
+                if received > scope["state"]["max_body"]:
+                    # An HTTPException, for FastAPI turns any other exception into a 400 while it parses the body.
                     raise HTTPException(413, f"the body is larger than {scope['state']['max_body']} bytes")
             return message
 

@@ -1,5 +1,6 @@
-"""Is it alive, is it ready, and the figures for Prometheus."""
+"""Liveness, readiness, and metrics for Prometheus."""
 
+from collections.abc import Callable
 from typing import Any
 
 from fastapi import APIRouter, Response
@@ -23,13 +24,13 @@ router = APIRouter(tags=["health"])
 
 
 class Live(BaseModel):
-    """This process answers."""
+    """The process answers."""
 
     status: str = "alive"
 
 
 class Ready(BaseModel):
-    """`checks`: each service, `ok` or what is wrong with it, in words without secrets."""
+    """`checks`: for each service `ok`, or what is wrong with it, without secrets."""
 
     ready: bool
     checks: dict[str, str]
@@ -37,67 +38,71 @@ class Ready(BaseModel):
 
 @router.get("/livez")
 def livez() -> Live:
-    """This process answers."""
+    """Whether this process answers."""
     return Live()
 
 
-@router.get("/readyz", responses={503: {"model": Ready, "description": "Something is away"}})
+@router.get("/readyz", responses={503: {"model": Ready, "description": "A service does not answer"}})
 def readyz(context: ContextDep) -> Any:
-    """Whether database, bucket and Redis answer; what is wrong when they do not."""
+    """Whether database, bucket and Redis answer, and what is wrong where one does not."""
     checks: dict[str, str] = {}
 
-    def look(name: str, probe: Any) -> None:
+    def run(name: str, probe: Callable[[], object]) -> None:
         try:
             probe()
             checks[name] = "ok"
         except StoreError as error:
             checks[name] = str(error)
 
-    look("database", lambda: check(context.database))
-    look("bucket", lambda: context.bucket.clock_skew())
-    look("redis", lambda: broker.ping(broker.make_celery(context.settings, "gfi-api-ready")))
-    ready = all(said == "ok" for said in checks.values())
+    run("database", lambda: check(context.database))
+    run("bucket", lambda: context.bucket.clock_skew())
+    run("redis", lambda: broker.ping(broker.make_celery(context.settings, "gfi-api-ready")))
+    ready = all(answer == "ok" for answer in checks.values())
     body = Ready(ready=ready, checks=checks)
     return JSONResponse(body.model_dump(), 200 if ready else 503)
 
 
-class _Figures(Collector):
-    """What the ledger knows, read when it is asked for."""
+class _LedgerMetrics(Collector):
+    """Metrics read from the ledger at each scrape."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
 
     def collect(self) -> Any:
-        """Prometheus' hook."""
+        """Called by Prometheus' registry."""
         database = self._context.database
         shards = GaugeMetricFamily(
-            "gfi_shards", "Shards under way by queue and state.", labels=["queue", "state"]
+            "gfi_shards", "Unfinished shards by queue and state.", labels=["queue", "state"]
         )
         for queue, counts in queries.waiting(database).items():
             for state, number in counts.items():
                 shards.add_metric([queue, state], number)
         yield shards
-        jobs = GaugeMetricFamily("gfi_jobs", "Jobs by state (at most 1000 a state).", labels=["state"])
-        active = []
+        jobs = GaugeMetricFamily(
+            "gfi_jobs", "Jobs by state; at most 1000 are counted for each.", labels=["state"]
+        )
+        running: list[str] = []
         for state in JobState:
-            found = queries.list_jobs(database, state=state, limit=1000)
-            jobs.add_metric([state], len(found))
+            in_state = queries.list_jobs(database, state=state, limit=1000)
+            jobs.add_metric([state], len(in_state))
             if state is JobState.RUNNING:
-                active = [job.id for job in found]
+                running = [job.id for job in in_state]
         yield jobs
         images = GaugeMetricFamily("gfi_images", "Images of running jobs by status.", labels=["status"])
-        left = GaugeMetricFamily("gfi_images_left", "Images of running jobs without a result.")
-        progress = queries.jobs_progress(database, active) if active else []
+        left = GaugeMetricFamily("gfi_images_left", "Images of running jobs that have no result yet.")
+        progress = queries.jobs_progress(database, running) if running else []
         for status in ImageStatus:
-            images.add_metric([status], sum(each.by_status[status] for each in progress))
-        left.add_metric([], sum((each.total or 0) - each.done for each in progress))
+            images.add_metric([status], sum(job.by_status[status] for job in progress))
+        left.add_metric([], sum((job.total or 0) - job.done for job in progress))
         yield images
         yield left
-        rate = GaugeMetricFamily("gfi_images_per_second", "Of running jobs, over the last minutes.")
-        rate.add_metric([], sum(each.rate or 0.0 for each in progress))
+        rate = GaugeMetricFamily(
+            "gfi_images_per_second", "Images per second of running jobs, over the last minutes."
+        )
+        rate.add_metric([], sum(job.rate or 0.0 for job in progress))
         yield rate
         workers = GaugeMetricFamily(
-            "gfi_worker_up", "1 for a worker heard of lately.", labels=["worker", "device"]
+            "gfi_worker_up", "1 while the worker's heartbeat is recent, else 0.", labels=["worker", "device"]
         )
         for worker in queries.list_workers(database):
             workers.add_metric([worker.id, worker.device or ""], 1.0 if worker.alive else 0.0)
@@ -105,10 +110,10 @@ class _Figures(Collector):
 
 
 @router.get(
-    "/metrics", response_class=PlainTextResponse, responses=documented(), summary="Figures for Prometheus"
+    "/metrics", response_class=PlainTextResponse, responses=documented(), summary="Metrics for Prometheus"
 )
 def metrics(context: ContextDep, caller: Reader) -> Response:
-    """Figures for Prometheus, in its text format; needs the scope `read`."""
+    """Metrics in Prometheus' text format; needs the scope `read`."""
     registry = CollectorRegistry()
-    registry.register(_Figures(context))
+    registry.register(_LedgerMetrics(context))
     return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)

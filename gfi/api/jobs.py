@@ -1,43 +1,22 @@
-"""Jobs: submit, list, look, stop, try again, delete."""
+"""Jobs: submit, list, show, pause, cancel, retry, delete."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Header, Query, Response
+from pydantic import BaseModel, Field
 
 from gfi.api.access import Reader, Submitter
 from gfi.api.body import StrictRoute
 from gfi.api.context import ContextDep
+from gfi.api.job_schemas import ChangeOut, JobDetail, JobIn, JobOut, SubmittedOut
+from gfi.api.lookup import After, JobId, Limit, check_limits, find_job, job_detail, job_request
 from gfi.api.problems import documented
-from gfi.api.requests import (
-    JobId,
-    Limit,
-    check_limits,
-    detail,
-    resolved,
-    the_job,
-)
-from gfi.api.schemas import (
-    ChangeOut,
-    EstimateOut,
-    JobDetail,
-    JobIn,
-    JobOut,
-    Name,
-    Page,
-    PriorityIn,
-    RetryIn,
-    SubmittedOut,
-    ValidOut,
-    decode_cursor,
-    encode_cursor,
-)
+from gfi.api.schemas import In, Name, Page, decode_cursor, encode_cursor
 from gfi.api.webhook_addresses import check as check_address
-from gfi.datasets.sources import UPLOAD, UPLOADS
 from gfi.domain.digests import digest
 from gfi.domain.states import JobState
 from gfi.domain.statuses import ImageStatus
-from gfi.jobs import estimate
-from gfi.jobs.delete import delete_objects
+from gfi.jobs import delete, estimate
 from gfi.jobs.submit import freeze, submit
 from gfi.store import ledger, queries
 
@@ -49,9 +28,48 @@ IdempotencyKey = Annotated[
         min_length=1,
         max_length=255,
         pattern=r"^[\x21-\x7e]+$",
-        description="The same key returns the same job, however often the request is repeated.",
+        description="Requests with the same key return the same job.",
     ),
 ]
+
+
+class ValidOut(BaseModel):
+    """A valid submission: the configuration as it would be frozen, and its digest."""
+
+    valid: Literal[True] = True
+    config: dict[str, Any]
+    config_digest: str
+
+
+class EstimateOut(BaseModel):
+    """What a job would cost. `complete`: every image was counted; otherwise there are at least `images`."""
+
+    images: int
+    complete: bool
+    shards: int
+    images_per_s: float | None = Field(
+        description="Measured for this network and method by earlier jobs; null when never measured."
+    )
+    device_seconds: float | None
+    bucket_bytes: int
+    per_device_kind: dict[str, float] = Field(description="Images per second by kind of device.")
+
+
+class RetryIn(In):
+    """Which images are tried again: those with one of these statuses and, where `classes` are named, with an error of
+    one of these classes (`unreadable`, `missing`, `killer` …).
+    """
+
+    statuses: list[ImageStatus] = Field(
+        default_factory=lambda: [ImageStatus.ERROR, ImageStatus.CHANGED], min_length=1, max_length=9
+    )
+    classes: list[Name] = Field(default_factory=list, max_length=32)
+
+
+class PriorityIn(In):
+    """The priority of a job; higher is claimed first."""
+
+    priority: int = Field(ge=-100, le=100)
 
 
 @router.post("", status_code=201, responses=documented(409, 413, also={200: {"model": SubmittedOut}}))
@@ -62,33 +80,33 @@ def submit_job(
     response: Response,
     idempotency_key: IdempotencyKey = None,
 ) -> SubmittedOut:
-    """Start a job. 201 with the new job, 200 with the one that is there already."""
+    """Submit a job. 201 with the new job, or 200 with the one that exists already."""
     if body.webhook is not None:
         check_address(body.webhook, context.api)
-    request = resolved(context, body, caller.name)
+    request = job_request(context, body, caller.name)
     check_limits(context, caller, request.dataset)
     submitted = submit(
         context.database, context.settings, request, idempotency_key=idempotency_key, new=body.new
-    )  # fmt: skip
+    )
     job = queries.get_job(context.database, submitted.job_id)
     response.status_code = 201 if submitted.created else 200
     response.headers["Location"] = f"/v1/jobs/{job.id}"
-    return SubmittedOut(job=detail(context, job), created=submitted.created, reason=submitted.reason)
+    return SubmittedOut(job=job_detail(context, job), created=submitted.created, reason=submitted.reason)
 
 
 @router.post("/validate", responses=documented(413))
 def validate_job(body: JobIn, context: ContextDep, caller: Submitter) -> ValidOut:
-    """Check a job without starting it; the answer is the configuration as it would be frozen."""
+    """Check a job without submitting it; the answer is the configuration as it would be frozen."""
     if body.webhook is not None:
         check_address(body.webhook, context.api)
-    config = freeze(context.database, context.settings, resolved(context, body, caller.name))
+    config = freeze(context.database, context.settings, job_request(context, body, caller.name))
     return ValidOut(config=config, config_digest=digest(config))
 
 
 @router.post("/estimate", responses=documented(413))
 def estimate_job(body: JobIn, context: ContextDep, caller: Submitter) -> EstimateOut:
     """What a job would cost: images, shards, device seconds from measured rates, bytes in the bucket."""
-    config = freeze(context.database, context.settings, resolved(context, body, caller.name))
+    config = freeze(context.database, context.settings, job_request(context, body, caller.name))
     source = context.source(config["dataset"]["spec"])
     return EstimateOut(**estimate.estimate(context.database, context.settings, config, source).__dict__)
 
@@ -99,30 +117,30 @@ def list_jobs(
     caller: Reader,
     state: JobState | None = None,
     owner: Annotated[Name | None, Query()] = None,
-    search: Annotated[Name | None, Query(description="A piece of the name.")] = None,
-    after: Annotated[str | None, Query(max_length=512)] = None,
+    search: Annotated[Name | None, Query(description="A part of the name.")] = None,
+    after: After = None,
     limit: Limit = 50,
 ) -> Page[JobOut]:
     """Jobs, newest first."""
     last = decode_cursor(after, (str,))[0] if after is not None else None
-    found = queries.list_jobs(
+    jobs = queries.list_jobs(
         context.database, limit=limit, after=last, state=state, owner=owner, search=search
-    )  # fmt: skip
-    progress = queries.jobs_progress(context.database, [job.id for job in found]) if found else []
-    items = [JobOut.of(job, each) for job, each in zip(found, progress, strict=True)]
-    return Page(items=items, next=encode_cursor([found[-1].id]) if len(found) == limit else None)
+    )
+    progress = queries.jobs_progress(context.database, [job.id for job in jobs]) if jobs else []
+    items = [JobOut.of(job, known) for job, known in zip(jobs, progress, strict=True)]
+    return Page(items=items, next=encode_cursor([jobs[-1].id]) if len(jobs) == limit else None)
 
 
 @router.get("/{job_id}", responses=documented(404))
 def get_job(job_id: JobId, context: ContextDep, caller: Reader) -> JobDetail:
     """One job with its progress, configuration and provenance."""
-    return detail(context, the_job(context, job_id))
+    return job_detail(context, find_job(context, job_id))
 
 
 @router.delete("/{job_id}", responses=documented(404, 409))
 def cancel_job(job_id: JobId, context: ContextDep, caller: Submitter) -> ChangeOut:
-    """Cancel. What was finished by then stays readable; a running worker lets go within seconds."""
-    job = the_job(context, job_id)
+    """Cancel. Finished results stay readable; running workers release their shards within seconds."""
+    job = find_job(context, job_id)
     caller.require_owner(job.owner)
     changed = ledger.cancel_job(context.database, job.id, actor=caller.name)
     return ChangeOut(job=job.id, changed=changed, state=JobState.CANCELLED)
@@ -130,8 +148,8 @@ def cancel_job(job_id: JobId, context: ContextDep, caller: Submitter) -> ChangeO
 
 @router.post("/{job_id}/pause", responses=documented(404, 409))
 def pause_job(job_id: JobId, context: ContextDep, caller: Submitter) -> ChangeOut:
-    """Claim nothing more; workers commit what is finished and let go."""
-    job = the_job(context, job_id)
+    """Pause: no more shards are claimed; workers commit what is finished and release the rest."""
+    job = find_job(context, job_id)
     caller.require_owner(job.owner)
     return ChangeOut(
         job=job.id, changed=ledger.pause_job(context.database, job.id, actor=caller.name), state="paused"
@@ -140,8 +158,8 @@ def pause_job(job_id: JobId, context: ContextDep, caller: Submitter) -> ChangeOu
 
 @router.post("/{job_id}/resume", responses=documented(404, 409))
 def resume_job(job_id: JobId, context: ContextDep, caller: Submitter) -> ChangeOut:
-    """Go on."""
-    job = the_job(context, job_id)
+    """Resume a paused job."""
+    job = find_job(context, job_id)
     caller.require_owner(job.owner)
     changed = ledger.resume_job(context.database, job.id, actor=caller.name)
     return ChangeOut(job=job.id, changed=changed, state=job.state)
@@ -149,18 +167,18 @@ def resume_job(job_id: JobId, context: ContextDep, caller: Submitter) -> ChangeO
 
 @router.post("/{job_id}/retry", status_code=202, responses=documented(404, 409, 413))
 def retry_job(job_id: JobId, body: RetryIn, context: ContextDep, caller: Submitter) -> ChangeOut:
-    """Try the images with these statuses again, and every shard that was given up. The history is kept."""
-    job = the_job(context, job_id)
+    """Retry the images with these statuses, and every shard that was given up. The earlier results are kept."""
+    job = find_job(context, job_id)
     caller.require_owner(job.owner)
-    statuses = tuple(ImageStatus(each) for each in body.statuses)
-    retried = ledger.retry_job(context.database, job.id, statuses, actor=caller.name)
+    statuses = tuple(body.statuses)
+    retried = ledger.retry_job(context.database, job.id, statuses, classes=body.classes, actor=caller.name)
     return ChangeOut(job=job.id, changed=True, state=retried.state)
 
 
 @router.put("/{job_id}/priority", responses=documented(404, 413))
 def set_priority(job_id: JobId, body: PriorityIn, context: ContextDep, caller: Submitter) -> ChangeOut:
-    """Change the priority; it counts from the next shard on."""
-    job = the_job(context, job_id)
+    """Change the priority. It applies from the next claimed shard on."""
+    job = find_job(context, job_id)
     caller.require_owner(job.owner)
     ledger.set_priority(context.database, job.id, body.priority, actor=caller.name)
     return ChangeOut(job=job.id, changed=job.priority != body.priority, state=job.state)
@@ -168,20 +186,17 @@ def set_priority(job_id: JobId, body: PriorityIn, context: ContextDep, caller: S
 
 @router.delete("/{job_id}/data", responses=documented(404, 409))
 def delete_job(job_id: JobId, context: ContextDep, caller: Submitter) -> ChangeOut:
-    """Delete an ended job: its rows, parts, pictures and uploads. The audit keeps that it existed."""
-    job = the_job(context, job_id)
+    """Delete an ended job: its rows, parts, pictures and uploads. The audit log keeps that it existed."""
+    job = find_job(context, job_id)
     caller.require_owner(job.owner)
-    deleted = ledger.delete_job(context.database, job.id, actor=caller.name)
-    spec = str(job.config.get("dataset", {}).get("spec", ""))
-    sent = (f"{UPLOADS}{spec.removeprefix(UPLOAD)}/",) if spec.startswith(UPLOAD) else ()
-    delete_objects(context.bucket, (*deleted.prefixes, *sent))
+    delete.delete_job(context.database, context.bucket, job.id, actor=caller.name)
     return ChangeOut(job=job.id, changed=True, state="deleted")
 
 
 @router.get("/{job_id}/config", responses=documented(404))
 def export_config(job_id: JobId, context: ContextDep, caller: Reader, response: Response) -> dict[str, Any]:
-    """The frozen configuration with everything that decides what comes out, and its digests: to be archived."""
-    job = the_job(context, job_id)
+    """The frozen configuration, model record, profile and digests of a job, to be archived."""
+    job = find_job(context, job_id)
     response.headers["Content-Disposition"] = f'attachment; filename="gfi-{job.id}.json"'
     return {
         "job": job.id,

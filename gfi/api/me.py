@@ -1,4 +1,4 @@
-"""Who is calling."""
+"""The caller of the request."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ router = APIRouter(prefix="/v1", route_class=StrictRoute)
 
 
 class MeOut(BaseModel):
-    """Who calls. `csrf`: what a browser sends as X-GFI-CSRF."""
+    """The caller. `csrf`: what a browser must send as X-GFI-CSRF."""
 
     id: str
     name: str
@@ -24,6 +24,6 @@ class MeOut(BaseModel):
 
 @router.get("/me", tags=["tokens"], responses=documented())
 def who_am_i(caller: Reader) -> MeOut:
-    """Whose token this is."""
-    scopes = sorted(each for each in ("admin", "submit", "read") if caller.may(each))
+    """The caller's name, scopes and limits."""
+    scopes = [scope for scope in ("admin", "read", "submit") if caller.may(scope)]
     return MeOut(id=caller.id, name=caller.name, scopes=scopes, limits=caller.limits, csrf=caller.csrf)

@@ -1,8 +1,8 @@
-"""Models: what was read of them at registration, and registering one.
+"""Models: what registration read of them, and registering one.
 
-Registration runs where torch is. The API starts `gfi models add` as a process of its own for it, so that this process
-never loads torch, and answers when it is done; on a machine without torch it says where to run the command instead. A
-caller names a reference (torchvision:NAME, timm:NAME@seed:N, or the NAME of a file the operator put into the models
+Registration needs torch, which this process never loads: the API starts `gfi models add` as a process of its own and
+answers when that has ended. On a machine without torch it answers with the command to run on a worker instead. A caller
+names a reference (torchvision:NAME, timm:NAME@seed:N, or the NAME of a file that the operator put into the models
 folder), never a path and never code.
 """
 
@@ -33,7 +33,7 @@ Reference = Annotated[str, Path(min_length=1, max_length=256)]
 
 
 class ModelIn(In):
-    """What to register."""
+    """The model to register."""
 
     reference: Annotated[str, StringConstraints(pattern=REFERENCE, max_length=128)] = Field(
         examples=["torchvision:resnet18"]
@@ -41,13 +41,15 @@ class ModelIn(In):
 
 
 class Layer(BaseModel):
-    """A module call of one pass: its output's shape, and whether that is never negative."""
+    """A module called in a forward pass: the shape of its output. `rectified`: the output is never negative."""
 
     name: str
     type: str
     shape: list[int]
     rectified: bool
-    tokens: bool = Field(default=False, description="A grid of tokens; a job writes NAME:tokens.")
+    tokens: bool = Field(
+        default=False, description="The output is a grid of tokens; jobs name it NAME:tokens."
+    )
 
 
 class ModelOut(BaseModel):
@@ -59,16 +61,14 @@ class ModelOut(BaseModel):
     output: str
     classes: int
     parameters: int
-    presets: dict[str, dict[str, Any]] = Field(
-        description="The layers each preset takes, or why there are none."
-    )
+    presets: dict[str, dict[str, Any]] = Field(description="The layers of each preset, or why it has none.")
     default_preset: str
     created_at: float
     updated_at: float
 
     @classmethod
     def of(cls, model: Model) -> "ModelOut":
-        """From the ledger's."""
+        """From a registered model of the ledger."""
         record = model.record
         return cls(
             reference=model.reference,
@@ -94,49 +94,56 @@ class ModelDetail(ModelOut):
 
 @router.get("", responses=documented())
 def list_models(context: ContextDep, caller: Reader) -> list[ModelOut]:
-    """Registered models by reference."""
-    return [ModelOut.of(each) for each in queries.list_models(context.database)]
+    """Registered models, ordered by reference."""
+    return [ModelOut.of(model) for model in queries.list_models(context.database)]
 
 
 def _find(context: ContextDep, reference: str) -> Model:
-    found = queries.find_model(context.database, reference)
-    if found is None:
+    model = queries.find_model(context.database, reference)
+    if model is None:
         raise NotFound(f"model {reference} is not registered; GET /v1/models lists those that are")
-    return found
+    return model
 
 
 @router.get("/{reference}", responses=documented(404))
 def get_model(reference: Reference, context: ContextDep, caller: Reader) -> ModelDetail:
-    """One model with its layers and classes."""
-    found = _find(context, reference)
+    """One model with its layers, classes and preprocessing."""
+    model = _find(context, reference)
     return ModelDetail(
-        **ModelOut.of(found).model_dump(),
-        layers=found.record.get("layers", []),
-        class_names=found.record.get("class_names", []),
-        preprocess=found.record.get("preprocess", {}),
+        **ModelOut.of(model).model_dump(),
+        layers=model.record.get("layers", []),
+        class_names=model.record.get("class_names", []),
+        preprocess=model.record.get("preprocess", {}),
     )
 
 
 @router.get("/{reference}/layers", responses=documented(404))
 def list_layers(reference: Reference, context: ContextDep, caller: Reader) -> list[Layer]:
     """The layers that a job may name, in the order of a forward pass."""
-    return [Layer(**each) for each in _find(context, reference).record.get("layers", [])]
+    return [Layer(**layer) for layer in _find(context, reference).record.get("layers", [])]
 
 
 @router.post("", status_code=201, responses=documented(409, 413))
 def register_model(body: ModelIn, context: ContextDep, caller: Admin) -> ModelOut:
-    """Register a model, or register it again. Takes as long as reading its weights."""
+    """Register a model, or register it again. The answer takes as long as reading its weights."""
     if importlib.util.find_spec("torch") is None:
         raise Refused(
-            409, "there is no torch beside this API", f"Run on a worker: gfi models add {body.reference}"
+            409,
+            "torch is not installed where this API runs",
+            f"Run on a worker: gfi models add {body.reference}",
         )
     if not _one_at_a_time.acquire(blocking=False):
         raise Refused(429, "another model is being registered", headers={"Retry-After": "10"})
     try:
         done = subprocess.run(
-            [sys.executable, "-m", "gfi.cli.main", "models", "add", body.reference],
-            capture_output=True, text=True, check=False, timeout=REGISTRATION_S, stdin=subprocess.DEVNULL,
-        )  # fmt: skip
+            # -P: a folder of the working directory named like one of our packages is not imported in its place.
+            [sys.executable, "-P", "-m", "gfi.cli.main", "models", "add", body.reference],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=REGISTRATION_S,
+            stdin=subprocess.DEVNULL,
+        )
     except subprocess.TimeoutExpired:
         raise Refused(503, f"registering {body.reference} took more than {REGISTRATION_S:.0f} s") from None
     finally:
@@ -150,5 +157,5 @@ def register_model(body: ModelIn, context: ContextDep, caller: Admin) -> ModelOu
 
 @router.delete("/{reference}", status_code=204, responses=documented(404))
 def forget_model(reference: Reference, context: ContextDep, caller: Admin) -> None:
-    """Forget a model; jobs keep the record they were submitted with."""
+    """Remove a model; jobs keep the record that they were submitted with."""
     ledger.delete_model(context.database, reference, actor=caller.name)

@@ -1,4 +1,4 @@
-"""Errors as RFC 9457 problem details, each with advice: what is wrong, and what to do about it."""
+"""Errors as problem details (RFC 9457): what is wrong, and advice on what to do about it."""
 
 import re
 from collections.abc import Mapping
@@ -19,27 +19,27 @@ MEDIA_TYPE = "application/problem+json"
 
 # status: (title, advice when the error itself has none)
 KINDS: dict[int, tuple[str, str]] = {
-    400: ("The request cannot be read", "Send what /v1/openapi.json describes, as valid JSON in UTF-8."),
+    400: ("Malformed request", "Send what /v1/openapi.json describes, as valid JSON in UTF-8."),
     401: (
-        "Who are you?",
+        "Authentication required",
         "Send `Authorization: Bearer TOKEN`; an administrator makes one with `gfi tokens create`.",
     ),
-    403: ("Not allowed", "Ask an administrator for a token with the scope that is needed."),
-    404: ("Not found", "Check the address; GET /v1/jobs lists the jobs there are."),
-    405: ("Not this method", "The Allow header names the methods of this address; see /v1/openapi.json."),
-    406: ("Not in this form", "Ask for application/json or application/x-ndjson."),
-    409: ("Contradicts what is recorded", "Read the job again: its state has changed, or the key was used."),
+    403: ("Not allowed", "Ask an administrator for a token with the required scope."),
+    404: ("Not found", "Check the address; GET /v1/jobs lists the existing jobs."),
+    405: ("Method not allowed", "The Allow header names the methods of this address; see /v1/openapi.json."),
+    406: ("Format not available", "Ask for application/json or application/x-ndjson."),
+    409: ("Conflict", "Read it again: its state has changed, or the name or key is already in use."),
     413: ("Too large", "Send less at once, or put the photographs where the service can read them."),
-    415: ("Not this type", "Send JSON as application/json and photographs as multipart/form-data."),
-    422: ("Does not fit", "Correct the fields that are named and send it again."),
-    429: ("Too much at once", "Wait as long as Retry-After says, or ask for a higher limit."),
-    500: ("Our fault", "Report it with the request id; nothing was changed by halves."),
-    503: ("A service is away", "Try again in a moment; /readyz says what is wrong."),
+    415: ("Unsupported media type", "Send JSON as application/json and photographs as multipart/form-data."),
+    422: ("Invalid request", "Correct the fields that are named and send it again."),
+    429: ("Too many requests", "Wait as long as Retry-After says, or ask for a higher limit."),
+    500: ("Internal error", "Report it with the request id; the change was rolled back."),
+    503: ("Service unavailable", "Try again in a moment; /readyz says what is wrong."),
 }
 
 
 class FieldError(BaseModel):
-    """One field that does not fit. `at`: where it is, such as body.priority."""
+    """One invalid field. `at`: where it is, for example body.priority."""
 
     at: str
     reason: str
@@ -57,7 +57,7 @@ class Problem(BaseModel):
 
 
 class Refused(Exception):
-    """A request refused with this status, by a route or before one."""
+    """The request is refused with this status. advice: None takes the usual one of the status."""
 
     def __init__(
         self, status: int, detail: str, advice: str | None = None, headers: dict[str, str] | None = None
@@ -69,7 +69,7 @@ class Refused(Exception):
 def documented(
     *statuses: int, also: Mapping[int | str, dict[str, Any]] | None = None
 ) -> dict[int | str, dict[str, Any]]:
-    """`responses=` of a route: these problems, those any request may meet, and `also`."""
+    """`responses=` of a route: problems with these statuses, those of every route, and `also`."""
     always = (400, 401, 403, 422, 429, 503)
     schema = {"schema": {"$ref": "#/components/schemas/Problem"}}
     problems: dict[int | str, dict[str, Any]] = {
@@ -86,7 +86,7 @@ def problem(
     errors: list[FieldError] | None = None,
     headers: dict[str, str] | None = None,
 ) -> JSONResponse:
-    """The response."""
+    """A problem as a response."""
     title, usual = KINDS.get(status, KINDS[500 if status >= 500 else 400])
     body = Problem(title=title, status=status, detail=detail, advice=advice or usual, errors=errors or [])
     headers = {"Cache-Control": "no-store"} | (headers or {})
@@ -98,7 +98,7 @@ def problem(
 
 
 def of_error(error: Exception) -> JSONResponse | None:
-    """The problem that an expected error is; None for one that is ours."""
+    """An expected error as a problem; None for any other."""
     if isinstance(error, Refused):
         return problem(error.status, error.detail, error.advice, headers=error.headers)
     if isinstance(error, Transient | Unavailable):
@@ -109,13 +109,13 @@ def of_error(error: Exception) -> JSONResponse | None:
     if isinstance(error, Invalid | DatasetError | MethodError):
         return problem(422, str(error))
     if isinstance(error, StoreError):
-        # A part that is not what the ledger recorded, a bucket that refuses our keys: for an operator.
-        return problem(503, str(error), "An operator must look at this: gfi doctor.")
+        # For example a part that differs from its recorded digest, or a bucket that refuses the keys.
+        return problem(503, str(error), "Ask an operator to run `gfi doctor`.")
     return None
 
 
 def _methods(app: FastAPI, address: str) -> list[str]:
-    """Every method that the document has for an address; a literal one comes before a pattern."""
+    """The methods that the OpenAPI document has for an address; a literal path takes precedence over a pattern."""
     fitting = [
         path
         for path in app.openapi()["paths"]
@@ -130,7 +130,7 @@ def _methods(app: FastAPI, address: str) -> list[str]:
 
 
 def install(app: FastAPI) -> None:
-    """Every error that leaves a route becomes a problem."""
+    """Turn every error that leaves a route into a problem."""
 
     async def expected(request: Request, error: Exception) -> JSONResponse:
         answer = of_error(error)
@@ -139,11 +139,9 @@ def install(app: FastAPI) -> None:
 
     async def http(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)
-        detail = (
-            f"{request.url.path[:200]} is no address of this service" if error.status_code == 404
-            else f"{request.method} is no method of {request.url.path[:200]}" if error.status_code == 405
-            else str(error.detail)
-        )  # fmt: skip
+        path = request.url.path[:200]
+        details = {404: f"there is nothing at {path}", 405: f"{path} does not accept {request.method}"}
+        detail = details.get(error.status_code, str(error.detail))
         headers = dict(error.headers or {})
         if error.status_code == 405:
             headers["Allow"] = ", ".join(_methods(app, request.url.path)) or headers.get("allow", "GET")
@@ -152,8 +150,8 @@ def install(app: FastAPI) -> None:
     async def invalid(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)
         errors = [
-            FieldError(at=".".join(str(piece)[:100] for piece in each["loc"])[:300], reason=each["msg"])
-            for each in error.errors()[:20]
+            FieldError(at=".".join(str(piece)[:100] for piece in wrong["loc"])[:300], reason=wrong["msg"])
+            for wrong in error.errors()[:20]
         ]
         first = errors[0] if errors else FieldError(at="body", reason="not valid")
         return problem(422, f"{first.at}: {first.reason}", errors=errors)

@@ -1,4 +1,7 @@
-"""Progress streams: one poll of the ledger serves every stream of this process."""
+"""Progress streams: one task of a process reads the progress of all watched jobs for all streams.
+
+It reads about once a second, many jobs in one query. A stream costs a queue, not a query.
+"""
 
 import asyncio
 import json
@@ -8,7 +11,7 @@ from typing import Any
 import structlog
 from starlette.concurrency import run_in_threadpool
 
-from gfi.api.schemas import ProgressOut
+from gfi.api.job_schemas import ProgressOut
 from gfi.domain.states import TERMINAL
 from gfi.store import queries
 from gfi.store.database import Database
@@ -18,16 +21,16 @@ log = structlog.get_logger(__name__)
 
 EVERY_S = 1.0
 COMMENT_S = 15.0
-TOGETHER = 200  # jobs a query
+JOBS_A_QUERY = 200
 
 Event = tuple[str, dict[str, Any]]
 
 
 class Hub:
-    """The streams of this process. Lives in the event loop; nothing here is called from threads."""
+    """The progress streams of this process. Used from the event loop only, never from a thread."""
 
     def __init__(self, database: Callable[[], Database]) -> None:
-        """database: opens it when first asked."""
+        """database: returns the database, opened when first needed."""
         self._database = database
         self._watched: dict[str, set[asyncio.Queue[Event]]] = {}
         self._last: dict[str, Event] = {}
@@ -35,11 +38,11 @@ class Hub:
 
     @property
     def streams(self) -> int:
-        """How many are open."""
+        """How many streams are open."""
         return sum(map(len, self._watched.values()))
 
     async def stream(self, job_id: str) -> AsyncIterator[str]:
-        """The events of one job, as they go over the wire."""
+        """The events of one job as text/event-stream, until the job has ended."""
         queue: asyncio.Queue[Event] = asyncio.Queue(maxsize=8)
         self._watched.setdefault(job_id, set()).add(queue)
         if job_id in self._last:
@@ -52,37 +55,37 @@ class Hub:
                 try:
                     kind, data = await asyncio.wait_for(queue.get(), COMMENT_S)
                 except TimeoutError:
-                    yield ": still here\n\n"
+                    yield ": no change\n\n"
                     continue
                 yield f"event: {kind}\ndata: {json.dumps(data)}\n\n"
                 if kind == "end":
                     return
         finally:
-            mine = self._watched.get(job_id, set())
-            mine.discard(queue)
-            if not mine:
+            queues = self._watched.get(job_id, set())
+            queues.discard(queue)
+            if not queues:
                 self._watched.pop(job_id, None)
                 self._last.pop(job_id, None)
 
     async def _poll(self) -> None:
-        """Read and hand out until nobody watches."""
+        """Read progress and pass it to the streams until none is left."""
         while self._watched:
             ids = sorted(self._watched)
             try:
-                for begin in range(0, len(ids), TOGETHER):
-                    found = await run_in_threadpool(self._read, ids[begin : begin + TOGETHER])
-                    for job_id, event in found.items():
-                        self._tell(job_id, event)
+                for begin in range(0, len(ids), JOBS_A_QUERY):
+                    events = await run_in_threadpool(self._read, ids[begin : begin + JOBS_A_QUERY])
+                    for job_id, event in events.items():
+                        self._send(job_id, event)
             except StoreError as error:
                 log.warning("progress cannot be read", reason=str(error))
             await asyncio.sleep(EVERY_S)
 
-    def _tell(self, job_id: str, event: Event) -> None:
+    def _send(self, job_id: str, event: Event) -> None:
         if self._last.get(job_id) == event or job_id not in self._watched:
             return
         self._last[job_id] = event
         for queue in self._watched[job_id]:
-            if queue.full():  # a reader that does not keep up misses the oldest, never the newest
+            if queue.full():  # a slow reader misses the oldest events, never the newest
                 queue.get_nowait()
             queue.put_nowait(event)
 
@@ -92,11 +95,10 @@ class Hub:
         except KeyError:  # one of them was deleted
             if len(ids) == 1:
                 return {ids[0]: ("end", {"state": "deleted"})}
-            return {job_id: event for each in ids for job_id, event in self._read([each]).items()}
+            return {job_id: event for one in ids for job_id, event in self._read([one]).items()}
         events: dict[str, Event] = {}
-        for job_id, each in progress.items():
-            shown = ProgressOut.of(each).model_dump()
-            ended = each.state in TERMINAL
-            data = {"state": each.state.value, "paused": each.paused, "progress": shown}
-            events[job_id] = ("end" if ended else "progress", data)
+        for job_id, known in progress.items():
+            shown = ProgressOut.of(known).model_dump()
+            data = {"state": known.state.value, "paused": known.paused, "progress": shown}
+            events[job_id] = ("end" if known.state in TERMINAL else "progress", data)
         return events

@@ -1,8 +1,8 @@
-"""How many requests a token may make a minute, whichever process of the API it asks.
+"""Requests a minute for each token, counted over all processes of the API.
 
-A sliding window of a minute, counted in Redis for all processes together (library `limits`). Without Redis each process
-counts by itself: that is a limit for each process, which is better than none and better than refusing everyone. Redis
-is asked again after a few seconds.
+A moving window of one minute in Redis (library `limits`): a request is allowed when fewer than the limit were allowed
+in the minute before it. While Redis does not answer, each process counts in its own memory: a limit for each process is
+better than none, and better than refusing everyone. Redis is asked again after `RETRY_S`.
 """
 
 import time
@@ -10,42 +10,42 @@ import time
 import structlog
 from limits import RateLimitItem, RateLimitItemPerMinute
 from limits.storage import MemoryStorage, storage_from_string
-from limits.strategies import RateLimiter, SlidingWindowCounterRateLimiter
+from limits.strategies import MovingWindowRateLimiter
 from redis.exceptions import RedisError
 
 log = structlog.get_logger(__name__)
 
 NAMESPACE = "gfi:rate"
-PATIENCE_S = 0.5
-"""For Redis to answer; a request waits for it once."""
-AGAIN_S = 5.0
-"""Until Redis is asked again after it did not answer."""
+TIMEOUT_S = 0.5
+"""How long a request waits for Redis."""
+RETRY_S = 5.0
+"""How long Redis is not asked after it did not answer."""
 
 
 class Rates:
-    """Requests per token and minute. Thread-safe; connects when first asked."""
+    """Requests of each token in the last minute. Thread-safe; connects to Redis when first asked."""
 
     def __init__(self) -> None:
-        self._shared: RateLimiter | None = None
-        self._away_until = 0.0
-        self._local = SlidingWindowCounterRateLimiter(MemoryStorage())
+        self._shared: MovingWindowRateLimiter | None = None
+        self._local = MovingWindowRateLimiter(MemoryStorage())
+        self._shared_again_at = 0.0
 
-    def take(self, url: str | None, caller: str, per_minute: int) -> float:
-        """Take one of a caller's requests; 0.0, or the seconds until there is one. url: of Redis."""
+    def take(self, redis_url: str | None, token_id: str, per_minute: int) -> float:
+        """Count one request of a token. Returns 0.0 when it is allowed, else the seconds until the next one is."""
         limit = RateLimitItemPerMinute(per_minute, namespace=NAMESPACE)
-        if url is not None and time.monotonic() >= self._away_until:
+        if redis_url is not None and time.monotonic() >= self._shared_again_at:
             try:
                 if self._shared is None:
-                    patience = {"socket_timeout": PATIENCE_S, "socket_connect_timeout": PATIENCE_S}
-                    self._shared = SlidingWindowCounterRateLimiter(storage_from_string(url, **patience))
-                return _take(self._shared, limit, caller)
+                    timeouts = {"socket_timeout": TIMEOUT_S, "socket_connect_timeout": TIMEOUT_S}
+                    self._shared = MovingWindowRateLimiter(storage_from_string(redis_url, **timeouts))
+                return _take(self._shared, limit, token_id)
             except (RedisError, OSError, ValueError) as error:
-                self._away_until = time.monotonic() + AGAIN_S
-                log.warning("rates are counted by process", reason=type(error).__name__)
-        return _take(self._local, limit, caller)
+                self._shared_again_at = time.monotonic() + RETRY_S
+                log.warning("requests are counted by process", reason=type(error).__name__)
+        return _take(self._local, limit, token_id)
 
 
-def _take(limiter: RateLimiter, limit: RateLimitItem, caller: str) -> float:
-    if limiter.hit(limit, caller):
+def _take(limiter: MovingWindowRateLimiter, limit: RateLimitItem, token_id: str) -> float:
+    if limiter.hit(limit, token_id):
         return 0.0
-    return max(0.001, limiter.get_window_stats(limit, caller).reset_time - time.time())
+    return max(0.001, limiter.get_window_stats(limit, token_id).reset_time - time.time())

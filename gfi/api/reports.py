@@ -12,13 +12,13 @@ from fastapi.responses import StreamingResponse
 from gfi.api.access import Reader
 from gfi.api.body import StrictRoute
 from gfi.api.context import ContextDep
+from gfi.api.lookup import JobId, find_job
 from gfi.api.problems import documented
-from gfi.api.requests import JobId, the_job
 from gfi.jobs.report import write_report
 
 router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["results"], route_class=StrictRoute)
 MOST_IMAGES = 1000
-"""A larger report is written by `gfi report` beside the service."""
+"""Images of a report, at most; `gfi report` on a machine of the service writes larger ones."""
 _ZIP: dict[int | str, dict[str, Any]] = {
     200: {"content": {"application/zip": {"schema": {"type": "string", "format": "binary"}}}}
 }
@@ -31,11 +31,11 @@ def download_report(
     context: ContextDep,
     caller: Reader,
     limit: Annotated[
-        int, Query(ge=1, le=10_000_000, description=f"Images; at most {MOST_IMAGES} here.")
+        int, Query(ge=1, le=10_000_000, description=f"Images of the report; at most {MOST_IMAGES}.")
     ] = MOST_IMAGES,
 ) -> StreamingResponse:
     """The report of a job: a page to look at, with its pictures, as a ZIP file."""
-    job = the_job(context, job_id)
+    job = find_job(context, job_id)
     archive = tempfile.TemporaryFile()  # noqa: SIM115 - closed when it has been sent
     with tempfile.TemporaryDirectory(prefix="gfi-report-") as folder:
         root = Path(folder) / "report"

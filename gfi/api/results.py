@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from enum import StrEnum
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request
@@ -10,30 +11,20 @@ from fastapi.responses import StreamingResponse
 from gfi.api.access import Reader
 from gfi.api.body import StrictRoute
 from gfi.api.context import Context, ContextDep
+from gfi.api.lookup import After, JobId, Limit, find_job
 from gfi.api.problems import documented
-from gfi.api.requests import (
-    JobId,
-    Limit,
-    the_job,
-)
-from gfi.api.result_rows import Method, class_names, picked, shown
-from gfi.api.schemas import (
-    LARGEST,
-    Name,
-    Page,
-    ResultOut,
-    Sort,
-    decode_cursor,
-    encode_cursor,
-)
+from gfi.api.result_rows import Method, ResultOut, class_names, result_fields
+from gfi.api.schemas import LARGEST, Name, Page, decode_cursor, encode_cursor
 from gfi.domain.metrics import PRIMARY_METHOD
 from gfi.domain.statuses import ImageStatus
 from gfi.store import queries
-from gfi.store.queries import Filters, Job
+from gfi.store.queries import SORTABLE, Filters, Job
 
 router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["results"], route_class=StrictRoute)
+Sort = StrEnum("Sort", {name.upper(): name for name in SORTABLE})  # type: ignore[misc]
 JSONL = "application/x-ndjson"
 _LINES = {"schema": {"type": "string"}, "example": '{"row": 0, "key": "a.jpg"}\n'}
+_LINES_A_QUERY = 1000
 
 
 @router.get(
@@ -53,21 +44,24 @@ def list_results(
     error_class: Annotated[Name | None, Query()] = None,
     method: Method = PRIMARY_METHOD,
     target_rank: Annotated[
-        int | None, Query(ge=0, le=LARGEST, description="Of a job with `top` classes an image, this one.")
+        int | None,
+        Query(ge=0, le=LARGEST, description="Of a job that explains several classes: only this one."),
     ] = None,
-    metric: Annotated[Sort | None, Query(description="With `at_least`, `at_most`: a range.")] = None,
+    metric: Annotated[
+        Sort | None, Query(description="The number that `at_least` and `at_most` bound.")
+    ] = None,
     at_least: Annotated[float | None, Query(allow_inf_nan=False)] = None,
     at_most: Annotated[float | None, Query(allow_inf_nan=False)] = None,
-    search: Annotated[Name | None, Query(description="A piece of the key.")] = None,
+    search: Annotated[Name | None, Query(description="A part of the key.")] = None,
     flagged: bool = False,
     sort: Sort = Sort("row"),
     descending: bool = False,
-    after: Annotated[str | None, Query(max_length=512)] = None,
+    after: After = None,
     limit: Limit = 100,
-    format: Literal["json", "jsonl"] | None = None,
+    output: Annotated[Literal["json", "jsonl"] | None, Query(alias="format")] = None,
 ) -> Any:
-    """Results by page, or with `format=jsonl` (or `Accept: application/x-ndjson`) all of them, a line each."""
-    job = the_job(context, job_id)
+    """Results by page; with `format=jsonl` (or `Accept: application/x-ndjson`) all of them, one on each line."""
+    job = find_job(context, job_id)
     filters = Filters(
         status=status,
         prediction=prediction,
@@ -82,22 +76,29 @@ def list_results(
         search=search,
         flagged=flagged,
     )
-    place = None
-    if after is not None:
-        tail: tuple[tuple[type, ...], ...] = ((int,), (str,), (int,))
-        place = decode_cursor(after, *(tail if sort == "row" else ((int, float, type(None)), *tail)))
+    place = _place(after, sort) if after is not None else None
     accept = request.headers.get("accept", "")
-    if format == "jsonl" or (format is None and ("ndjson" in accept or "jsonl" in accept)):
-        return StreamingResponse(
-            _lines(context, job, filters, sort.value, descending, place), media_type=JSONL
-        )
-    found = queries.list_results(
-        context.database, job.id, filters=filters, sort=sort.value, descending=descending, limit=limit, after=place
-    )  # fmt: skip
+    if output == "jsonl" or (output is None and ("ndjson" in accept or "jsonl" in accept)):
+        lines = _lines(context, job, filters, sort.value, descending, place)
+        return StreamingResponse(lines, media_type=JSONL)
+    rows = queries.list_results(
+        context.database,
+        job.id,
+        filters=filters,
+        sort=sort.value,
+        descending=descending,
+        limit=limit,
+        after=place,
+    )
     names = class_names(job)
-    items = [ResultOut(**picked(shown(row, names))) for row in found]
-    more = encode_cursor(queries.page_key(found[-1], sort.value)) if len(found) == limit else None
-    return Page(items=items, next=more)
+    more = encode_cursor(queries.page_key(rows[-1], sort.value)) if len(rows) == limit else None
+    return Page(items=[ResultOut(**result_fields(row, names)) for row in rows], next=more)
+
+
+def _place(after: str, sort: Sort) -> tuple[Any, ...]:
+    """The place in the list that a cursor names: (row, method, rank), behind the number the list is sorted by."""
+    place: tuple[tuple[type, ...], ...] = ((int,), (str,), (int,))
+    return decode_cursor(after, *(place if sort == "row" else ((int, float, type(None)), *place)))
 
 
 def _lines(
@@ -105,25 +106,25 @@ def _lines(
 ) -> Iterator[str]:
     names = class_names(job)
     while True:
-        found = queries.list_results(
+        rows = queries.list_results(
             context.database,
             job.id,
             filters=filters,
             sort=sort,
             descending=descending,
-            limit=1000,
+            limit=_LINES_A_QUERY,
             after=place,
         )
-        yield "".join(json.dumps(picked(shown(row, names))) + "\n" for row in found)
-        if len(found) < 1000:
+        yield "".join(json.dumps(result_fields(row, names)) + "\n" for row in rows)
+        if len(rows) < _LINES_A_QUERY:
             return
-        place = queries.page_key(found[-1], sort)
+        place = queries.page_key(rows[-1], sort)
 
 
 @router.get("/summary", responses=documented(404))
 def summarise(job_id: JobId, context: ContextDep, caller: Reader) -> dict[str, Any]:
-    """Counts by status, and means over explained images with how many each rests on."""
-    job = the_job(context, job_id)
+    """Images by status, and the mean of each number with how many images it is the mean of."""
+    job = find_job(context, job_id)
     counts = queries.job_progress(context.database, job.id).by_status
     means = queries.means(context.database, job.id)
     return {

@@ -1,29 +1,51 @@
 """The shards of a job, its failures and its incidents."""
 
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter
+from pydantic import BaseModel
 
 from gfi.api.access import Reader
 from gfi.api.body import StrictRoute
 from gfi.api.context import ContextDep
+from gfi.api.lookup import After, JobId, Limit, find_job
 from gfi.api.problems import documented
-from gfi.api.requests import (
-    JobId,
-    Limit,
-    the_job,
-)
-from gfi.api.schemas import (
-    FailureOut,
-    Page,
-    ShardOut,
-    decode_cursor,
-    encode_cursor,
-)
+from gfi.api.schemas import Page, decode_cursor, encode_cursor
+from gfi.domain.states import ShardState
 from gfi.domain.statuses import ImageStatus
 from gfi.store import queries
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=StrictRoute)
+
+
+class ShardOut(BaseModel):
+    """The rows [start, stop) of a job's manifest, which one worker leases at a time."""
+
+    id: str
+    generation: int
+    start: int
+    stop: int
+    state: ShardState
+    fence: int
+    worker: str | None
+    leased_at: float | None
+    lease_until: float | None
+    step: int | None
+    finished: int
+    reason: str | None
+    failure_class: str | None
+    done_at: float | None
+    images: dict[str, int]
+
+
+class FailureOut(BaseModel):
+    """Images that have no usable result, by class."""
+
+    status: str
+    error_class: str | None
+    images: int
+    example_row: int | None
+    example: str | None
 
 
 @router.get("/{job_id}/shards", responses=documented(404))
@@ -31,18 +53,18 @@ def list_shards(
     job_id: JobId,
     context: ContextDep,
     caller: Reader,
-    after: Annotated[str | None, Query(max_length=512)] = None,
+    after: After = None,
     limit: Limit = 200,
 ) -> Page[ShardOut]:
-    """The stretches of the listing that workers lease, in order."""
-    job = the_job(context, job_id)
+    """The shards of a job, in the order of its manifest."""
+    job = find_job(context, job_id)
     place = decode_cursor(after, (int,), (int,)) if after is not None else None
-    found = queries.list_shards(context.database, job.id, limit=limit, after=place)
+    rows = queries.list_shards(context.database, job.id, limit=limit, after=place)
     items = [
         ShardOut(**{k: row[k] for k in ShardOut.model_fields if k != "images"}, images=_counts(row))
-        for row in found
+        for row in rows
     ]
-    more = encode_cursor([found[-1]["generation"], found[-1]["start"]]) if len(found) == limit else None
+    more = encode_cursor([rows[-1]["generation"], rows[-1]["start"]]) if len(rows) == limit else None
     return Page(items=items, next=more)
 
 
@@ -52,8 +74,8 @@ def _counts(row: dict[str, Any]) -> dict[str, int]:
 
 @router.get("/{job_id}/failures", responses=documented(404))
 def list_failures(job_id: JobId, context: ContextDep, caller: Reader) -> list[FailureOut]:
-    """What went wrong, by class, most frequent first."""
-    job = the_job(context, job_id)
+    """Failures by class, most frequent first."""
+    job = find_job(context, job_id)
     return [FailureOut(**row) for row in queries.failures(context.database, job.id)]
 
 
@@ -61,6 +83,6 @@ def list_failures(job_id: JobId, context: ContextDep, caller: Reader) -> list[Fa
 def list_incidents(
     job_id: JobId, context: ContextDep, caller: Reader, limit: Limit = 200
 ) -> list[dict[str, Any]]:
-    """Deaths of workers, shards given back and convictions, newest first."""
-    job = the_job(context, job_id)
+    """Deaths of workers, released shards and quarantined images, newest first."""
+    job = find_job(context, job_id)
     return queries.list_incidents(context.database, job.id, limit=limit)

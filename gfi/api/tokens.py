@@ -1,4 +1,4 @@
-"""Tokens, made and revoked by an administrator."""
+"""Tokens, which administrators create and revoke."""
 
 from typing import Annotated, Any, Literal
 
@@ -17,7 +17,7 @@ router = APIRouter(prefix="/v1", route_class=StrictRoute)
 
 
 class TokenLimits(In):
-    """What a token may at most; absent: what the operator allows everyone."""
+    """The limits of a token. An absent limit is the one that the operator set for everyone."""
 
     requests_per_minute: Annotated[int, Field(ge=1, le=LARGEST)] | None = None
     max_body: Annotated[int, Field(ge=1, le=LARGEST)] | None = None
@@ -26,7 +26,7 @@ class TokenLimits(In):
 
 
 class TokenIn(In):
-    """A token to be made."""
+    """A token to create."""
 
     name: Annotated[Text, Field(min_length=1, max_length=200)]
     scopes: Annotated[list[Literal["read", "submit", "admin"]], Field(min_length=1, max_length=3)]
@@ -35,14 +35,14 @@ class TokenIn(In):
 
 
 class TokenMade(BaseModel):
-    """The token, shown this once."""
+    """A new token. It is shown only here."""
 
     id: str
     token: str
 
 
 class TokenOut(BaseModel):
-    """A token, without what identifies it."""
+    """A token as lists show it, without its secret."""
 
     id: str
     name: str
@@ -57,15 +57,15 @@ class TokenOut(BaseModel):
 @router.get("/tokens", tags=["tokens"], responses=documented())
 def list_tokens(context: ContextDep, caller: Admin) -> list[TokenOut]:
     """Tokens, newest first."""
-    return [TokenOut(**each) for each in people(context.database)]
+    return [TokenOut(**token) for token in people(context.database)]
 
 
 @router.post("/tokens", tags=["tokens"], status_code=201, responses=documented(409, 413))
 def make_token(body: TokenIn, context: ContextDep, caller: Admin) -> TokenMade:
-    """Make a token. It is in this answer and nowhere else: only its hash is kept."""
+    """Create a token. Only this answer contains it; what is stored is its hash."""
     if not body.name.strip():
-        raise Refused(422, "body.name: a token needs a name")
-    made, plain = create_token(
+        raise Refused(422, "body.name: the name is blank", "Name the token after who uses it.")
+    token_id, token = create_token(
         context.database,
         body.name,
         body.scopes,
@@ -73,16 +73,14 @@ def make_token(body: TokenIn, context: ContextDep, caller: Admin) -> TokenMade:
         limits=body.limits.model_dump(exclude_none=True),
         actor=caller.name,
     )
-    return TokenMade(id=made, token=plain)
+    return TokenMade(id=token_id, token=token)
 
 
 @router.delete("/tokens/{token_id}", tags=["tokens"], status_code=204, responses=documented(404, 409))
 def revoke_token(
     token_id: Annotated[str, Path(min_length=1, max_length=64)], context: ContextDep, caller: Admin
 ) -> None:
-    """Make a token worthless from now on; not the one that is calling."""
+    """Revoke a token from now on. The token of the request itself is refused with 409."""
     if token_id == caller.id:
-        raise Refused(
-            409, "this is the token you are calling with", "Revoke it with another, or `gfi tokens`."
-        )
+        raise Refused(409, "a token cannot revoke itself", "Use another token, or `gfi tokens revoke`.")
     ledger.revoke_token(context.database, token_id, actor=caller.name)

@@ -1,7 +1,8 @@
-"""A few photographs sent along, and a test on one image of a dataset: one-shard jobs on queue `interactive`.
+"""Uploaded photographs, and a test on the first image of a dataset: one-shard jobs on queue `interactive`.
 
-The photographs go to `uploads/{id}/` in the bucket and are deleted after a day; results stay until the job is deleted.
-Each is decoded before it is kept, within limits: a bomb or a text file is refused here and costs no worker anything.
+The photographs go to `uploads/{id}/` in the bucket and are deleted after `GFI_API_UPLOAD_HOURS`; results stay until the
+job is deleted. Each photograph is decoded, within limits, before it is stored: a decompression bomb or a text file is
+refused here and never reaches a worker.
 """
 
 import re
@@ -20,9 +21,9 @@ from gfi.api import drawing
 from gfi.api.access import Caller, Submitter
 from gfi.api.body import StrictRoute
 from gfi.api.context import Context, ContextDep
+from gfi.api.job_schemas import JobIn, SubmittedOut
+from gfi.api.lookup import job_detail, job_request
 from gfi.api.problems import Refused, documented
-from gfi.api.requests import detail, resolved
-from gfi.api.schemas import JobIn, SubmittedOut
 from gfi.datasets.decode import Limits
 from gfi.datasets.errors import DecodeError
 from gfi.datasets.sources import UPLOAD, UPLOADS
@@ -39,6 +40,7 @@ LIMITS = Limits(bytes=32 * 2**20, pixels=40_000_000, jpeg_pixels=100_000_000, de
 SUFFIXES = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp", "GIF": ".gif", "BMP": ".bmp", "TIFF": ".tif"}
 EXPIRY_EVERY_S = 600.0
 _FIELDS = ("model", "preset", "layers", "target", "rather_than", "top", "name", "metrics")
+_FILES = {"type": "array", "minItems": 1, "items": {"type": "string", "format": "binary"}}
 _FORM = {
     "required": True,
     "content": {
@@ -46,16 +48,11 @@ _FORM = {
             "schema": {
                 "type": "object",
                 "required": ["images"],
-                "properties": {
-                    "images": {
-                        "type": "array", "minItems": 1, "items": {"type": "string", "format": "binary"},
-                    },
-                }
-                | {name: {"type": "string"} for name in _FIELDS},
+                "properties": {"images": _FILES} | {name: {"type": "string"} for name in _FIELDS},
             }
         }
     },
-}  # fmt: skip
+}
 
 
 @router.post(
@@ -72,14 +69,16 @@ async def upload(
     response: Response,
     content_type: Annotated[str, Header(include_in_schema=False)] = "",
 ) -> Any:
-    """Explain a few photographs sent as multipart form data, field `images`; other fields as of a job."""
+    """Explain photographs sent as multipart form data in the field `images`; the other fields are options of a job."""
     if not content_type.lower().startswith("multipart/form-data"):
-        raise Refused(415, "photographs are sent as multipart/form-data, field `images`")
+        raise Refused(
+            415, "the body is not multipart/form-data", "Send the photographs in its field `images`."
+        )
     most = context.api.max_upload_images
     try:
         async with request.form(max_files=most, max_fields=16) as form:
-            images = [each for each in form.getlist("images") if isinstance(each, UploadFile)]
-            named = [(each.filename or "", await each.read()) for each in images]
+            files = [file for file in form.getlist("images") if isinstance(file, UploadFile)]
+            images = [(file.filename or "", await file.read()) for file in files]
             fields = {name: form.get(name) for name in form}
     except HTTPException as error:
         if error.status_code == 413:
@@ -87,20 +86,20 @@ async def upload(
         raise Refused(422, f"the form cannot be read: {error.detail}") from None
     except (ValueError, KeyError) as error:
         raise Refused(400, f"the form cannot be read: {error}") from None
-    if not named:
+    if not images:
         raise Refused(422, "the form has no file in its field `images`")
     unknown = sorted(set(fields) - set(_FIELDS) - {"images"})
     if unknown:
-        raise Refused(422, f"unknown field {unknown[0][:100]!r}; there are images, {', '.join(_FIELDS)}")
-    answer = await run_in_threadpool(_explain, context, caller, named, fields)
+        raise Refused(422, f"unknown field {unknown[0][:100]!r}; the fields are images, {', '.join(_FIELDS)}")
+    answer = await run_in_threadpool(_explain, context, caller, images, fields)
     response.headers["Location"] = f"/v1/jobs/{answer.job.id}"
     return answer
 
 
 @router.post("/jobs/test", status_code=201, responses=documented(413))
 def test_explanation(body: JobIn, context: ContextDep, caller: Submitter) -> SubmittedOut:
-    """Explain the first image of a dataset with these settings, before the whole is submitted."""
-    request = resolved(context, body, caller.name)
+    """Explain only the first image of a dataset with these options, to try them before the job is submitted."""
+    request = job_request(context, body, caller.name)
     source = context.source(request.dataset)
     first = next(iter(source.list()))
     data = source.fetch(first.key).data
@@ -115,13 +114,13 @@ def _explain(
 ) -> SubmittedOut:
     settings = context.settings
     if len(images) > context.api.max_upload_images:
-        raise Refused(413, f"{context.api.max_upload_images} images at once are the limit")
+        raise Refused(413, f"an upload may have {context.api.max_upload_images} images at most")
     if isinstance(fields.get("metrics"), str):
-        fields = fields | {"metrics": [each for each in fields["metrics"].split(",") if each.strip()]}
+        fields = fields | {"metrics": [name for name in fields["metrics"].split(",") if name.strip()]}
     given = {name: value for name, value in fields.items() if value not in (None, "") and name != "images"}
-    name = new_id()
+    upload_id = new_id()
     try:
-        body = JobIn(**given | {"dataset": f"{UPLOAD}{name}", "queue": "interactive", "new": True})
+        body = JobIn(**given | {"dataset": f"{UPLOAD}{upload_id}", "queue": "interactive", "new": True})
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False)[0]
         raise Refused(422, f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
@@ -132,13 +131,13 @@ def _explain(
             kind = drawing.kind_of(data, LIMITS)
         except DecodeError as error:
             raise Refused(422, f"image {number + 1} ({sent_as[:100]!r}): {error}") from None
-        files.append((f"{UPLOADS}{name}/{number:03}-{_safe(sent_as)}{SUFFIXES.get(kind, '.jpg')}", data))
-    freeze(context.database, settings, request)  # nothing is stored for a request that would be refused
+        files.append((f"{UPLOADS}{upload_id}/{number:03}-{_safe(sent_as)}{SUFFIXES.get(kind, '.jpg')}", data))
+    freeze(context.database, settings, request)  # nothing is stored for an invalid request
     for key, data in files:
         context.bucket.put(key, data)
     submitted = submit(context.database, settings, request, new=True)
     job = queries.get_job(context.database, submitted.job_id)
-    return SubmittedOut(job=detail(context, job), created=submitted.created, reason=submitted.reason)
+    return SubmittedOut(job=job_detail(context, job), created=submitted.created, reason=submitted.reason)
 
 
 def _safe(name: str) -> str:
@@ -147,16 +146,16 @@ def _safe(name: str) -> str:
 
 
 def expire(bucket: Bucket, hours: float) -> int:
-    """Delete uploads older than this, by the bucket's own clock; returns how many."""
+    """Delete uploads older than `hours` by the bucket's own clock. Returns how many objects were deleted."""
     end = time.time() - bucket.clock_skew() - hours * 3600
-    return bucket.delete_many(each.key for each in bucket.list(UPLOADS) if each.modified < end)
+    return bucket.delete_many(entry.key for entry in bucket.list(UPLOADS) if entry.modified < end)
 
 
 def expire_loop(context: Context, ended: threading.Event) -> None:
-    """Expire uploads now and then until `ended`; runs in a thread of the API."""
+    """Expire uploads every `EXPIRY_EVERY_S` until `ended`; runs in a thread of the API."""
     while not ended.wait(EXPIRY_EVERY_S):
         try:
-            if gone := expire(context.bucket, context.api.upload_hours):
-                log.info("uploads expired", objects=gone)
+            if deleted := expire(context.bucket, context.api.upload_hours):
+                log.info("uploads expired", objects=deleted)
         except StoreError as error:
-            log.warning("uploads wait to be expired", reason=str(error))
+            log.warning("uploads cannot be expired now", reason=str(error))

@@ -1,4 +1,4 @@
-"""Which addresses may be told of a finished job: allow-listed hosts, over https, without a user."""
+"""Which addresses a webhook may have: allow-listed hosts, over https, without a user and a fragment."""
 
 from urllib.parse import SplitResult, urlsplit
 
@@ -11,28 +11,30 @@ ACTION = "job.webhook"
 
 
 def check(url: str, api: ApiSettings) -> SplitResult:
-    """The parts of an address that may be told. Refused with advice else; nothing is looked up yet."""
+    """The parts of a valid webhook address. Refused with 422 for any other; its host is not resolved yet."""
     if api.webhook_secret is None or not api.webhook_hosts:
         raise Refused(
-            422, "webhooks are not set up here", "An operator sets GFI_WEBHOOK_HOSTS and GFI_WEBHOOK_SECRET."
+            422, "webhooks are not set up", "An operator must set GFI_WEBHOOK_HOSTS and GFI_WEBHOOK_SECRET."
         )
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
     except ValueError:
-        raise Refused(422, "the webhook is not an address") from None
+        raise Refused(422, "the webhook is not a valid URL") from None
     schemes = ("https", "http") if api.webhook_private else ("https",)
     if parts.scheme not in schemes or not host or parts.username or parts.password or parts.fragment:
-        raise Refused(422, f"a webhook is {' or '.join(schemes)}://host/path without a user and a fragment")
+        raise Refused(
+            422, f"a webhook must be {' or '.join(schemes)}://host/path, without a user and a fragment"
+        )
     if any(ord(letter) <= 32 or ord(letter) >= 127 for letter in url):
-        raise Refused(422, "a webhook's address is written in ASCII, without spaces")
+        raise Refused(422, "the address of a webhook must be ASCII without spaces")
     if port is not None and port not in (80, 443) and not api.webhook_private:
-        raise Refused(422, "a webhook listens on port 443")
+        raise Refused(422, "the port of a webhook must be 443")
     if not any(_matches(host, allowed) for allowed in api.webhook_hosts):
         raise Refused(
             422,
-            f"{host[:200]} is not among the hosts that may be told",
-            "An operator sets GFI_WEBHOOK_HOSTS.",
+            f"webhooks to {host[:200]} are not allowed",
+            "An operator can add the host to GFI_WEBHOOK_HOSTS.",
         )
     return parts
 
@@ -42,7 +44,7 @@ def _matches(host: str, allowed: str) -> bool:
 
 
 def address_of(database: Database, job_id: str) -> str | None:
-    """Where to tell of a job's end; None when nobody asked."""
+    """The webhook of a job; None when it has none."""
     for entry in queries.list_audit(database, job_id=job_id, limit=100):
         if entry["action"] == ACTION:
             return str(entry["details"]["url"])

@@ -1,17 +1,19 @@
-"""Telling others that a job has ended: signed, retried, and never a way into the network behind this service.
+"""Webhooks: a signed message, sent again until it is taken, when a job has ended.
 
-The address a submission or a schedule names is kept in the audit of each job (`job.webhook`). When the job ends, the
-ledger writes a row of the outbox in the same transaction; a courier in each API process takes rows that are due, holds
-them from the others, and posts
+The webhook that a submission or a schedule names is kept in the audit log of each job (`job.webhook`). When the job
+ends, the ledger writes a row of the outbox in the same transaction. A thread in each API process (`deliver_loop`) takes
+the rows that are due, reserves them, and posts
 
     {"job": ID, "state": "succeeded", "event": "job.finished", "delivery": ID}
     X-GFI-Timestamp: 1765000000
     X-GFI-Signature: sha256=HMAC(secret, timestamp + "." + body)
 
-A 2xx answer settles it; anything else is tried again after 10 s, 20 s, 40 s … an hour, at most a dozen times. A
-delivery may arrive twice; its id tells. The host must be allow-listed. Every address its name resolves to must be
-public, and the connection goes to the address that was checked, whatever the name resolves to a moment later. No
-redirect is followed.
+A 2xx answer settles the delivery. After any other it is tried again, 10 s, 20 s, 40 s … 1 h later, at most 12 times. A
+message may arrive twice, with the same delivery id.
+
+A webhook must not become a way into the network behind this service: its host must be allow-listed, every address that
+its name resolves to must be public, the connection goes to the address that was checked even if the name resolves to
+another one later, and redirects are not followed.
 """
 
 import hashlib
@@ -42,7 +44,7 @@ TIMEOUT_S = 10.0
 
 
 class Undeliverable(Exception):
-    """This address can or may not be reached; str() says why."""
+    """The message was not delivered; str() says why."""
 
 
 _UNICAST = ipaddress.IPv6Network("2000::/3")
@@ -50,23 +52,23 @@ _SIX_TO_FOUR = ipaddress.IPv6Network("2002::/16")
 
 
 def _public(address: str) -> bool:
-    """Whether it is an address of the Internet, and none that carries a private IPv4 address inside it."""
+    """Whether the address is public, also where an IPv6 address embeds an IPv4 one."""
     parsed = ipaddress.ip_address(address)
     parsed = getattr(parsed, "ipv4_mapped", None) or parsed
     if parsed.version == 6 and (parsed not in _UNICAST or parsed in _SIX_TO_FOUR):
-        return False  # 64:ff9b::10.0.0.8 and 2002:a00:8:: would be global by is_global alone
+        return False  # is_global alone accepts 64:ff9b::10.0.0.8 and 2002:a00:8::
     return parsed.is_global and not parsed.is_multicast
 
 
 def resolve(parts: SplitResult, private: bool) -> str:
-    """An address of the host, checked. Undeliverable when one of its addresses is not public."""
+    """An address of the host. Raises Undeliverable when any of its addresses is not public, unless `private`."""
     assert parts.hostname is not None
     port = parts.port or (443 if parts.scheme == "https" else 80)
     try:
-        found = socket.getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM)
+        answers = socket.getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
         raise Undeliverable(f"{parts.hostname} cannot be resolved: {error}") from None
-    addresses = [str(each[4][0]).partition("%")[0] for each in found]
+    addresses = [str(answer[4][0]).partition("%")[0] for answer in answers]
     for address in addresses:
         if not private and not _public(address):
             raise Undeliverable(f"{parts.hostname} resolves to {address}, which is not public")
@@ -76,13 +78,13 @@ def resolve(parts: SplitResult, private: bool) -> str:
 
 
 def sign(secret: str, timestamp: str, body: bytes) -> str:
-    """`sha256=` and the HMAC of timestamp, a point and the body."""
+    """`sha256=` and the HMAC-SHA256 of `timestamp + "." + body`, in hexadecimal."""
     mac = hmac.new(secret.encode(), timestamp.encode() + b"." + body, hashlib.sha256)
     return f"sha256={mac.hexdigest()}"
 
 
 def deliver(message: JSON, url: str, api: ApiSettings) -> None:
-    """Post one message. Undeliverable when it was not taken."""
+    """Post one message. Raises Undeliverable unless the answer is 2xx."""
     try:
         parts = check(url, api)
     except Refused as error:
@@ -120,7 +122,7 @@ def deliver(message: JSON, url: str, api: ApiSettings) -> None:
 
 
 def send_due(context: Context) -> int:
-    """Take and send what is due; returns how many rows were taken. StoreError when the database is away."""
+    """Send the messages that are due. Returns how many there were. Raises StoreError when the database is away."""
     taken = ledger.take_outbox(context.database, 20, HOLD_S)
     for message in taken:
         url = address_of(context.database, message["job_id"])
@@ -131,34 +133,29 @@ def send_due(context: Context) -> int:
             deliver(message, url, context.api)
         except Undeliverable as error:
             again = message["attempts"] < ATTEMPTS
-            log.warning("webhook", job=message["job_id"], reason=str(error), again=again)
+            log.warning("webhook failed", job=message["job_id"], reason=str(error), again=again)
             if again:
                 delay = min(3600.0, 10.0 * 2 ** (message["attempts"] - 1))
                 ledger.settle_outbox(context.database, message["id"], str(error), delay)
             else:
-                ledger.audited(
-                    context.database,
-                    "webhook",
-                    "job.webhook_failed",
-                    message["job_id"],
-                    {"reason": str(error)},
-                )
+                details = {"reason": str(error)}
+                ledger.audited(context.database, "webhook", "job.webhook_failed", message["job_id"], details)
                 ledger.settle_outbox(context.database, message["id"])
         else:
-            log.info("webhook", job=message["job_id"], delivered=True)
+            log.info("webhook delivered", job=message["job_id"])
             ledger.settle_outbox(context.database, message["id"])
     return len(taken)
 
 
 def deliver_loop(context: Context, ended: threading.Event, every_s: float = 2.0) -> None:
-    """Send what is due until `ended`; runs in a thread of the API."""
+    """Send due messages every `every_s` until `ended`; runs in a thread of the API."""
     while not ended.wait(every_s):
         try:
             while send_due(context) and not ended.is_set():
                 pass
         except StoreError as error:
-            log.warning("webhooks wait", reason=str(error))
+            log.warning("webhooks cannot be sent now", reason=str(error))
             ended.wait(10.0)
         except Exception:
-            log.exception("webhooks")
+            log.exception("sending webhooks failed")
             ended.wait(10.0)

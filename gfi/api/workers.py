@@ -13,7 +13,7 @@ router = APIRouter(prefix="/v1", route_class=StrictRoute)
 
 
 class WorkerOut(BaseModel):
-    """A worker as its last heartbeat showed it, `silent_s` seconds ago."""
+    """A worker as it was at its last heartbeat, `silent_s` seconds ago."""
 
     id: str
     host: str | None
@@ -25,7 +25,7 @@ class WorkerOut(BaseModel):
     rate: float | None
     memory_mib: float | None
     shard_id: str | None
-    job_id: str | None = Field(description="Whose shard that is.")
+    job_id: str | None = Field(description="The job of that shard.")
     job_name: str | None
     clock_skew_s: float | None
     started_at: float
@@ -36,14 +36,14 @@ class WorkerOut(BaseModel):
 
 @router.get("/workers", tags=["workers"], responses=documented())
 def list_workers(context: ContextDep, caller: Reader) -> list[WorkerOut]:
-    """Workers by name."""
+    """Workers, ordered by id."""
     return [
-        WorkerOut(**{name: getattr(each, name) for name in WorkerOut.model_fields})
-        for each in queries.list_workers(context.database)
+        WorkerOut(**{name: getattr(worker, name) for name in WorkerOut.model_fields})
+        for worker in queries.list_workers(context.database)
     ]
 
 
 @router.get("/queues", tags=["workers"], responses=documented())
 def list_queues(context: ContextDep, caller: Reader) -> dict[str, dict[str, int]]:
-    """What waits in each queue: pending, leased and delayed shards."""
+    """Pending, leased and delayed shards of each queue."""
     return queries.waiting(context.database)

@@ -1,12 +1,12 @@
-"""Another method beside a job's: the job that explains the same images with it, found or to be submitted.
+"""Comparisons: the job that explains the same images as a given job with another method.
 
-A comparison holds all else fixed: dataset, model (by its digest), question (target, rather than which class) and
-metrics are the job's; the method brings its own hyper-parameters and layers. A job of its own does it, so that it is
-queued, resumed, measured and kept like any other, and two galleries are one join over the images' keys.
+Only the method differs, with its own hyper-parameters and layers: dataset, model (by its digest), target, foil and
+metrics are those of the given job. A comparison is a job of its own, so that it is queued, resumed, measured and stored
+like any other; two jobs are compared image by image, joined by the images' keys.
 
     paper, released, tuned     the presets
-    grad-cam                   where `tuned` starts, and stops before its first step: Grad-CAM's map of l0, within the
-                               rounding of one interpolation (0.007 at most on the samples)
+    grad-cam                   the start of `tuned`, without any step: Grad-CAM's map of the inverted layer, up to the
+                               rounding of one interpolation (at most 0.007 on the samples)
 """
 
 from dataclasses import dataclass
@@ -23,14 +23,16 @@ from gfi.store.queries import Job
 
 GRAD_CAM = "grad-cam"
 METHODS = (*PRESETS, GRAD_CAM)
-_AT_THE_START = {"steps_inversion": 0, "steps_class": 0, "two_grids": False, "one_layer": True}
-_NO_USE = (JobState.FAILED, JobState.CANCELLED)
+_WITHOUT_STEPS = {"steps_inversion": 0, "steps_class": 0, "two_grids": False, "one_layer": True}
+_WITHOUT_RESULTS = (JobState.FAILED, JobState.CANCELLED)
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """A method that a job can be compared with. job: the newest that did so; None when there is none yet. own: it is
-    the job's own method. reason: why it cannot be asked for, None when it can.
+    """A method to compare a job with.
+
+    job: the newest job that explains the same images with it, None when there is none. own: it is the job's own method.
+    reason: why the comparison is not possible, None when it is.
     """
 
     method: str
@@ -40,27 +42,29 @@ class Comparison:
 
 
 def request_for(database: Database, job: Job, method: str, owner: str) -> JobRequest:
-    """The same job by another method. Raises Invalid when the model has changed, or has no layers for it."""
+    """The same job with another method. Raises Invalid when the model has changed or has no layers for the method."""
     config = job.config
-    name, overrides, layers = method, {}, None
+    preset, overrides, layers = method, {}, None
     model = queries.find_model(database, config["model"]["reference"])
     if model is None or model.digest != config["model"]["digest"]:
         raise Invalid(
-            f"model {config['model']['reference']} is not the one that job {job.id} explained: it was registered anew "
-            "since; submit both methods again"
+            f"model {config['model']['reference']} was registered again since job {job.id} was submitted; "
+            "submit the job again with both methods"
         )
     if method == GRAD_CAM:
-        name, overrides = "tuned", _AT_THE_START
+        preset, overrides = "tuned", _WITHOUT_STEPS
         inverted = model.record["chosen"].get("tuned", {}).get("inverted")
         if inverted is None:
-            raise Invalid(f"{model.reference} has no layers for tuned, where Grad-CAM's are taken from")
+            raise Invalid(
+                f"{model.reference} has no layers for the preset tuned, whose inverted layer Grad-CAM uses"
+            )
         layers = f"{inverted},{inverted}"
     elif method not in PRESETS:
-        raise Invalid(f"method {method!r} does not exist here; there are {', '.join(METHODS)}")
+        raise Invalid(f"method {method!r} does not exist; choose one of {', '.join(METHODS)}")
     return JobRequest(
         dataset=config["dataset"]["spec"],
         model=model.reference,
-        preset=name,
+        preset=preset,
         overrides=overrides,
         layers=layers,
         metrics=tuple(config["metrics"]),
@@ -73,30 +77,30 @@ def request_for(database: Database, job: Job, method: str, owner: str) -> JobReq
 
 
 def _question(config: JSON) -> JSON:
-    """What is asked of each image."""
+    """What a configuration asks about every image: target, foil, number of classes."""
     return {name: config[name] for name in ("target", "rather_than", "top") if config.get(name) is not None}
 
 
 def list_comparisons(database: Database, job: Job) -> tuple[list[Comparison], list[Job]]:
-    """Every method beside a job, and all other jobs over its dataset, newest first."""
-    others = queries.jobs_over(database, job.config["dataset"]["spec"])
-    found = []
+    """(every method to compare a job with, all other jobs over its dataset, newest first)."""
+    jobs = queries.jobs_over(database, job.config["dataset"]["spec"])
+    comparisons = []
     for method in METHODS:
         try:
             request = request_for(database, job, method, "")
-            mark = _mark(database, request)
+            method_keys = _method_keys(database, request)
         except (Invalid, MethodError) as error:
-            found.append(Comparison(method, reason=str(error)))
+            comparisons.append(Comparison(method, reason=str(error)))
             continue
-        same = [each for each in others if _same(each, job.config, mark)]
-        own = any(each.id == job.id for each in same)
-        there = [each for each in same if each.id != job.id and each.state not in _NO_USE]
-        found.append(Comparison(method, there[0] if there else None, own))
-    return found, [each for each in others if each.id != job.id]
+        same = [other for other in jobs if _explains_the_same(other, job.config, method_keys)]
+        own = any(other.id == job.id for other in same)
+        usable = [other for other in same if other.id != job.id and other.state not in _WITHOUT_RESULTS]
+        comparisons.append(Comparison(method, usable[0] if usable else None, own))
+    return comparisons, [other for other in jobs if other.id != job.id]
 
 
-def _mark(database: Database, request: JobRequest) -> JSON:
-    """What a configuration says of its method."""
+def _method_keys(database: Database, request: JobRequest) -> JSON:
+    """The keys of a frozen configuration that identify its method, for this request."""
     model = queries.find_model(database, request.model)
     assert model is not None
     assert request.preset is not None
@@ -106,8 +110,12 @@ def _mark(database: Database, request: JobRequest) -> JSON:
     }
 
 
-def _same(other: Job, config: JSON, mark: JSON) -> bool:
-    def of(what: JSON) -> Any:
-        return (what["model"]["digest"], _question(what))
+def _explains_the_same(other: Job, config: JSON, method_keys: JSON) -> bool:
+    """Whether another job asks what `config` asks of the same model, with the method of `method_keys`."""
 
-    return of(other.config) == of(config) and all(other.config.get(name) == mark[name] for name in mark)
+    def asked(of: JSON) -> Any:
+        return (of["model"]["digest"], _question(of))
+
+    return asked(other.config) == asked(config) and all(
+        other.config.get(key) == value for key, value in method_keys.items()
+    )

@@ -1,7 +1,7 @@
 """Delete a job: first its rows, then its objects.
 
-In this order, because an object without a row is found by the sweep, while a row whose object is gone would be a result
-that cannot be shown.
+In this order, because the sweep finds an object without a row, while a row without its object would be a result that
+cannot be shown.
 """
 
 from collections.abc import Iterable
@@ -13,19 +13,22 @@ from gfi.store.database import Database
 from gfi.store.objects import Bucket
 
 
-def delete_objects(bucket: Bucket, prefixes: Iterable[str]) -> int:
-    """Delete everything below the prefixes of a deleted job. Returns how many objects."""
-    return sum(bucket.delete_many(each.key for each in bucket.list(prefix)) for prefix in prefixes)
-
-
 def delete_job(database: Database, bucket: Bucket, job_id: str, *, actor: str) -> Deleted:
-    """Delete an ended job: its rows, parts, pictures, and the photographs that were uploaded for it alone.
+    """Delete an ended job: its rows, its parts and pictures, and the photographs that were uploaded for it.
 
-    The audit keeps that it existed. Raises Conflict while it is under way, NotFound when there is none.
+    Uploaded photographs stay while another job, such as a comparison, explains them too. The audit log keeps that the
+    job existed. Raises NotFound, or Conflict while the job is active.
     """
     job = queries.get_job(database, job_id)
     deleted = ledger.delete_job(database, job.id, actor=actor)
     spec = str(job.config.get("dataset", {}).get("spec", ""))
-    uploads = (f"{UPLOADS}{spec.removeprefix(UPLOAD)}/",) if spec.startswith(UPLOAD) else ()
-    delete_objects(bucket, (*deleted.prefixes, *uploads))
+    uploads: tuple[str, ...] = ()
+    if spec.startswith(UPLOAD) and not queries.jobs_over(database, spec):
+        uploads = (f"{UPLOADS}{spec.removeprefix(UPLOAD)}/",)
+    _delete_objects(bucket, (*deleted.prefixes, *uploads))
     return deleted
+
+
+def _delete_objects(bucket: Bucket, prefixes: Iterable[str]) -> None:
+    for prefix in prefixes:
+        bucket.delete_many(entry.key for entry in bucket.list(prefix))

@@ -1,5 +1,5 @@
-"""The dashboard: page shells, style and scripts, served by the same application as the API. No build step.
+"""The dashboard: HTML pages, style and scripts, served by the application of the API. There is no build step.
 
-Pages hold no data: their scripts ask the API, with the session cookie, for what they show. Everything comes from this
-host and nothing is inline, so the content security policy forbids all else.
+Pages contain no data: their scripts request it from the API with the session cookie. Everything is loaded from this
+host and nothing is inline, so that the content security policy can forbid everything else.
 """

@@ -1,4 +1,4 @@
-"""The dashboard's addresses: pages for a signed-in browser, the way in and out, and the static files."""
+"""The dashboard's addresses: pages for a signed-in browser, signing in and out, and the static files."""
 
 import hashlib
 import mimetypes
@@ -16,11 +16,12 @@ from gfi.api.body import StrictRoute
 from gfi.api.context import ContextDep
 from gfi.api.problems import Refused
 from gfi.api.schemas import In
+from gfi.store import ledger
 from gfi.store.access import redeem_link
 
 router = APIRouter(include_in_schema=False, route_class=StrictRoute)
-HERE = Path(__file__).parent
-# address: (template, title). Script and style are named after the template.
+FOLDER = Path(__file__).parent
+# address: (template, title). The script of a page has the name of its template.
 PAGES = {
     "/jobs": ("jobs", "Jobs"),
     "/jobs/{job}": ("job", "Job"),
@@ -39,7 +40,7 @@ class SignIn(In):
 
 
 class SignedIn(BaseModel):
-    """Where to go."""
+    """The address of the page to open next."""
 
     location: str = "/jobs"
 
@@ -47,7 +48,7 @@ class SignedIn(BaseModel):
 @cache
 def _templates() -> jinja2.Environment:
     return jinja2.Environment(
-        loader=jinja2.FileSystemLoader(HERE / "templates"),
+        loader=jinja2.FileSystemLoader(FOLDER / "templates"),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -56,9 +57,9 @@ def _templates() -> jinja2.Environment:
 
 @cache
 def _static() -> dict[str, tuple[bytes, str, str]]:
-    """Every static file by name: (bytes, media type, ETag). A name that is not here is not served."""
+    """Every static file by name: (bytes, media type, ETag). Only these are served."""
     files = {}
-    for path in (HERE / "static").iterdir():
+    for path in (FOLDER / "static").iterdir():
         data = path.read_bytes()
         kind = "text/javascript" if path.suffix == ".js" else mimetypes.guess_type(path.name)[0]
         files[path.name] = (data, kind or "application/octet-stream", hashlib.sha256(data).hexdigest()[:16])
@@ -71,16 +72,23 @@ def _caller(request: Request) -> Caller | None:
 
 
 def _page(template: str, title: str, caller: Caller | None) -> HTMLResponse:
-    html = _templates().get_template(f"{template}.html").render(
-        page=template, title=title, caller=caller, admin=caller is not None and caller.may("admin"),
-        submit=caller is not None and caller.may("submit"),
-    )  # fmt: skip
+    html = (
+        _templates()
+        .get_template(f"{template}.html")
+        .render(
+            page=template,
+            title=title,
+            caller=caller,
+            admin=caller is not None and caller.may("admin"),
+            submit=caller is not None and caller.may("submit"),
+        )
+    )
     return HTMLResponse(html, headers={"Cache-Control": "no-store"})
 
 
 @router.get("/")
 def home() -> RedirectResponse:
-    """To the jobs."""
+    """Leads to the jobs."""
     return RedirectResponse("/jobs", 303)
 
 
@@ -97,34 +105,37 @@ for _address, (_template, _title) in PAGES.items():
 
 @router.get("/sign-in")
 def sign_in_page() -> HTMLResponse:
-    """Where a link or a token becomes a session. A link's secret is behind the `#`: only its script sees it."""
+    """The sign-in form. The secret of a link stands behind the `#`, so that only the page's script sees it."""
     return _page("sign-in", "Sign in", None)
 
 
 @router.post("/sign-in")
 def sign_in(body: SignIn, request: Request, context: ContextDep) -> Response:
-    """A session for a link's secret or a token."""
+    """Start a session with the secret of a sign-in link, or with a token."""
     origin = request.headers.get("origin")
     if origin is not None and origin.partition("://")[2] != request.headers.get("host"):
         raise Refused(403, "this request comes from another site")
     hours = context.api.session_hours
     cookie = redeem_link(context.database, body.secret, hours * 3600)
     if cookie is None:
-        access.bearer(context.database, f"Bearer {body.secret}")  # Refused unless it is a token people use
+        access.bearer(context.database, f"Bearer {body.secret}")  # Refused unless it is a valid token
         cookie = body.secret
     answer = JSONResponse(SignedIn().model_dump(), headers={"Cache-Control": "no-store"})
     answer.set_cookie(
-        access.COOKIE, cookie, max_age=int(hours * 3600), httponly=True, samesite="strict",
-        secure=context.api.secure_cookies, path="/",
-    )  # fmt: skip
+        access.COOKIE,
+        cookie,
+        max_age=int(hours * 3600),
+        httponly=True,
+        samesite="strict",
+        secure=context.api.secure_cookies,
+        path="/",
+    )
     return answer
 
 
 @router.post("/sign-out")
 def sign_out(request: Request, context: ContextDep) -> Response:
-    """End the session: the cookie goes, and a session that a link began is worth nothing any more."""
-    from gfi.store import ledger
-
+    """End the session: delete the cookie, and revoke the session that a sign-in link started."""
     caller = _caller(request)
     answer = JSONResponse({"location": "/sign-in"})
     if caller is not None and caller.csrf is not None and caller.limits.get("kind") == "session":
@@ -135,11 +146,11 @@ def sign_out(request: Request, context: ContextDep) -> Response:
 
 @router.get("/static/{name}")
 def static(name: str, request: Request) -> Response:
-    """Style and scripts."""
-    found = _static().get(name)
-    if found is None:
+    """A style sheet, script or icon."""
+    file = _static().get(name)
+    if file is None:
         raise Refused(404, f"there is no file {name[:100]}")
-    data, kind, tag = found
+    data, kind, tag = file
     headers = {"ETag": f'"{tag}"', "Cache-Control": "no-cache"}
     if request.headers.get("if-none-match") == f'"{tag}"':
         return Response(status_code=304, headers=headers)

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from gfi.api import drawing
-from gfi.api.schemas import ProgressOut
+from gfi.api.job_schemas import ProgressOut
 from gfi.store import ledger, queries
 from tests.service.api.conftest import DIGEST, MODEL, World, model_record
 
@@ -118,7 +118,7 @@ def test_results_are_paged_by_key_filtered_sorted_and_streamed(world: World) -> 
     assert parsed == rows
     assert world.call("GET", base, params={"format": "jsonl", "status": "ok"}).text.count("\n") == total - 1
     bad = world.call("GET", base, params={"after": "bm9uc2Vuc2U"})
-    assert (bad.status_code, bad.json()["title"]) == (422, "Does not fit")
+    assert (bad.status_code, bad.json()["title"]) == (422, "Invalid request")
 
 
 def test_one_explanation_says_what_made_it_and_draws_its_mask(one_world: World) -> None:
@@ -243,7 +243,7 @@ def test_a_method_beside_is_a_job_of_its_own_submitted_once(world: World) -> Non
     ledger.save_model(world.database, MODEL, "1" * 64, model_record() | {"digest": "1" * 64}, actor="test")
     refused = world.call("POST", path, json={"method": "tuned"})
     ledger.save_model(world.database, MODEL, DIGEST, model_record(), actor="test")
-    assert (refused.status_code, "registered anew" in refused.json()["detail"]) == (422, True)
+    assert (refused.status_code, "registered again" in refused.json()["detail"]) == (422, True)
 
 
 def test_a_deleted_job_leaves_nothing_but_its_audit(one_world: World) -> None:

@@ -1,0 +1,59 @@
+"""From a request to what it names: the job of an id, the submission of a body, the limits of its caller."""
+
+from typing import Annotated
+
+from fastapi import Path, Query
+
+from gfi.api.access import Caller
+from gfi.api.context import Context
+from gfi.api.dataset_names import resolve_dataset
+from gfi.api.job_schemas import JobDetail, JobIn
+from gfi.api.webhook_addresses import address_of
+from gfi.domain.states import ACTIVE
+from gfi.jobs import estimate
+from gfi.jobs.submit import JobRequest
+from gfi.store import queries
+from gfi.store.errors import LimitExceeded, NotFound
+from gfi.store.queries import Job
+
+JobId = Annotated[str, Path(min_length=1, max_length=64, description="As a submission returned it.")]
+Limit = Annotated[int, Query(ge=1, le=1000, description="Items of one page, at most.")]
+After = Annotated[
+    str | None, Query(max_length=512, description="The `next` of the page before; none for the first page.")
+]
+
+
+def find_job(context: Context, job_id: str) -> Job:
+    """The job with exactly this id. Raises NotFound."""
+    job = queries.get_job(context.database, job_id)
+    if job.id != job_id:  # the ledger also accepts the beginning of an id, for people at a terminal
+        raise NotFound(f"no job {job_id}; GET /v1/jobs lists them")
+    return job
+
+
+def job_detail(context: Context, job: Job) -> JobDetail:
+    """A job with its progress and provenance."""
+    progress = queries.job_progress(context.database, job.id)
+    return JobDetail.whole(job, progress, address_of(context.database, job.id) is not None)
+
+
+def job_request(context: Context, body: JobIn, owner: str) -> JobRequest:
+    """A body as the submission takes it, `@name` replaced by the dataset it stands for."""
+    return body.model_copy(update={"dataset": resolve_dataset(context, body.dataset)}).request(owner)
+
+
+def check_limits(context: Context, caller: Caller, dataset: str) -> None:
+    """LimitExceeded where the caller's token may not start this job."""
+    most_jobs = caller.limits.get("max_active_jobs")
+    if most_jobs is not None:
+        active = sum(
+            len(queries.list_jobs(context.database, state=state, owner=caller.name, limit=most_jobs + 1))
+            for state in ACTIVE
+        )
+        if active >= most_jobs:
+            raise LimitExceeded(f"this token may have {most_jobs} active jobs, and has {active}")
+    most_images = caller.limits.get("max_images")
+    if most_images is not None:
+        images, _ = estimate.count(context.source(dataset), most_images + 1)
+        if images > most_images:
+            raise LimitExceeded(f"this token may explain {most_images} images a job; the dataset has more")
