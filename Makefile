@@ -21,7 +21,7 @@ $(BIN)/python:
 
 # A stamp per purpose: the demo does not wait for the test tools. Both are one resolution of pyproject.toml.
 $(VENV)/.ready-demo: pyproject.toml | $(BIN)/python
-	$(PIP) install --quiet --editable '.[embedded,sample]'
+	$(PIP) install --quiet --editable '.[all]'
 	@touch $@
 
 $(VENV)/.ready-test: pyproject.toml | $(BIN)/python

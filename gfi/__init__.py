@@ -12,30 +12,40 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from gfi.client import Client as Client
     from gfi.method.classifiers import load as load
     from gfi.method.explainer import GuidedFeatureInversion as GuidedFeatureInversion
     from gfi.method.explainer import explain_many as explain_many
     from gfi.method.quantus import quantus_explain as quantus_explain
 
 _HOMES = {
+    "Client": "gfi.client",
     "GuidedFeatureInversion": "gfi.method.explainer",
     "explain_many": "gfi.method.explainer",
     "load": "gfi.method.classifiers",
     "quantus_explain": "gfi.method.quantus",
 }
+_MOVED = {"depths": "gfi.method.depths", "recipes": "gfi.domain.presets"}
+"""Modules that had another address in version 0.1."""
+_METHOD = ("gfi.method", "gfi.metrics", "gfi.peers")
 
-__all__ = ["GuidedFeatureInversion", "__version__", "explain_many", "load", "quantus_explain"]
+__all__ = ["Client", "GuidedFeatureInversion", "__version__", "explain_many", "load", "quantus_explain"]
 
 
 def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(importlib.import_module(_HOMES[name]), name)
+    module = _HOMES.get(name) or _MOVED.get(name) or f"gfi.{name}"
     try:
-        return importlib.import_module(f"gfi.{name}")
+        loaded = importlib.import_module(module)
     except ModuleNotFoundError as error:
-        if error.name != f"gfi.{name}":
-            raise
-        raise AttributeError(f"module 'gfi' has no attribute '{name}'") from None
+        if error.name == module:
+            raise AttributeError(f"module 'gfi' has no attribute '{name}'") from None
+        if module.startswith(_METHOD) and error.name in ("torch", "torchvision"):
+            raise ModuleNotFoundError(
+                f'gfi.{name} needs {error.name}, which is not installed: pip install "gfi[method]"',
+                name=error.name,
+            ) from None
+        raise
+    return getattr(loaded, name) if name in _HOMES else loaded
 
 
 def __dir__() -> list[str]:

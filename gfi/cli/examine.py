@@ -58,15 +58,18 @@ def _python() -> Finding:
 
 
 def _packages() -> Finding:
-    found, missing = [], []
-    for name in ("torch", "torchvision", "celery", "redis", "sqlalchemy", "boto3"):
+    installed, missing = [], []
+    for name in ("celery", "redis", "sqlalchemy", "boto3", "torch", "torchvision"):
         try:
-            found.append(f"{name} {version(name)}")
+            installed.append(f"{name} {version(name)}")
         except PackageNotFoundError:
             missing.append(name)
-    if missing:
-        return Finding("packages", False, f"missing: {', '.join(missing)}; pip install gfi brings them")
-    return Finding("packages", True, ", ".join(found))
+    if set(missing) - {"torch", "torchvision"}:
+        return Finding(
+            "packages", False, f'missing: {", ".join(missing)}; pip install "gfi[service]" brings them'
+        )
+    absent = "; no torch here: workers and `gfi explain` need it" if missing else ""
+    return Finding("packages", True, ", ".join(installed) + absent)
 
 
 def _disk(settings: Settings) -> Finding:

@@ -37,7 +37,8 @@ class LocalService:
         return self._with_progress(queries.get_job(self.database, job_id))
 
     def _with_progress(self, job: queries.Job) -> JSON:
-        return job.to_json() | {"progress": queries.job_progress(self.database, job.id).to_json()}
+        shown = {"shown_state": job.shown_state}
+        return job.to_json() | shown | {"progress": queries.job_progress(self.database, job.id).to_json()}
 
     def failures(self, job_id: str) -> list[JSON]:
         return queries.failures(self.database, self._id(job_id))

@@ -4,8 +4,10 @@ With `GFI_API_URL` set (and `GFI_TOKEN`) every job command goes through `gfi.cli
 any of its libraries is needed here.
 """
 
+import importlib.util
 import os
 
+from gfi.cli.errors import CommandError
 from gfi.cli.service import Service
 
 
@@ -15,6 +17,11 @@ def open_service() -> Service:
         from gfi.cli.remote_service import RemoteService
 
         return RemoteService()
+    if importlib.util.find_spec("sqlalchemy") is None:
+        raise CommandError(
+            'the service is not installed here: pip install "gfi[service]"; or set GFI_API_URL and GFI_TOKEN to use'
+            " one elsewhere"
+        )
     from gfi.cli.local_service import LocalService
     from gfi.cli.stack import open_stack
 

@@ -60,11 +60,11 @@ def worker(queues: str, device: str, threads: int | None, dtype: str, log_level:
     environment["GFI_DTYPE"] = dtype
     if threads is not None:
         environment["GFI_THREADS"] = str(threads)
-    application = "scheduler.app" if names == [CONTROL_QUEUE] else "workers.app"
+    module = "scheduler.worker" if names == [CONTROL_QUEUE] else "workers"
     os.execve(
         sys.executable,
         [
-            *PYTHON, "-m", "celery", "-A", application, "worker",
+            *PYTHON, "-m", module,
             "--pool", "threads", "--concurrency", "1", "--queues", ",".join(names),
             "--hostname", f"{names[0]}-{os.getpid()}@{socket.gethostname()}",
             "--without-gossip", "--without-mingle", "--without-heartbeat", "--loglevel", log_level,

@@ -129,7 +129,7 @@ def start_s3(
     directory = _own(directory, "s3")
     data = directory / "data"
     data.mkdir(exist_ok=True)
-    ports = {part: free_port() for part in ("master", "volume", "filer", "admin")}
+    ports = _ports_apart(port, ("master", "volume", "filer", "admin"))
     command = [
         str(_weed_binary()),
         "mini",
@@ -153,6 +153,18 @@ def start_s3(
     )
     _await(server, lambda: _answers_s3(url, access_key, secret_key), timeout)
     return server
+
+
+def _ports_apart(port: int, parts: Sequence[str]) -> dict[str, int]:
+    """A free port for each part. SeaweedFS listens for gRPC at each port + 10,000 too, so none may be another's."""
+    ports: dict[str, int] = {}
+    taken = {port, port + GRPC_OFFSET}
+    for part in parts:
+        while {candidate := free_port(), candidate + GRPC_OFFSET} & taken:
+            pass
+        ports[part] = candidate
+        taken |= {candidate, candidate + GRPC_OFFSET}
+    return ports
 
 
 def _sockets(ports: Mapping[str, int]) -> tuple[Path, ...]:

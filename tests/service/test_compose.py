@@ -41,3 +41,13 @@ def test_only_the_api_is_published_and_on_this_machine_alone() -> None:
     published = {name: each["ports"] for name, each in compose_services().items() if "ports" in each}
     assert list(published) == ["api"]
     assert all(port.startswith("127.0.0.1:") for port in published["api"])
+
+
+def test_only_workers_have_the_image_with_torch() -> None:
+    images = {name: service["build"]["target"] for name, service in compose_services().items() if "build" in service}
+    assert {name for name, target in images.items() if target == "worker"} == {"worker", "gpu-worker"}
+    assert set(images.values()) == {"service", "worker"}
+    stages = (ROOT / "Dockerfile").read_text()
+    assert "'.[service]'" in stages
+    assert "AS service" in stages
+    assert "AS worker" in stages

@@ -37,7 +37,7 @@ size = 96
 
 # What a process of its own would spend most of its time on is importing, 0.7 s of a core each, 4 s with torch. Commands
 # that start processes always get one.
-HERE = {
+IN_PROCESS = {
     "submit",
     "jobs",
     "job",
@@ -54,23 +54,23 @@ HERE = {
 
 @dataclass(frozen=True)
 class Gfi:
-    """The `gfi` command over one home directory; `here`: those of HERE run in this process."""
+    """The `gfi` command over one home directory; `here`: those of IN_PROCESS run in this process."""
 
     home: Path
     environment: dict[str, str]
     here: bool = False
 
     def run(
-        self, *arguments: str | Path, check: bool = True, timeout: float = 280
+        self, *arguments: str | Path, check: bool = True, timeout: float = 280, cwd: Path | None = None
     ) -> subprocess.CompletedProcess[str]:
         """Run `gfi ARGUMENTS`; fails the test on a non-zero exit unless `check` is False."""
         words = [str(each) for each in arguments]
-        if self.here and words[0] in HERE:
+        if self.here and words[0] in IN_PROCESS:
             done = self._run_here(words)
         else:
             done = subprocess.run(
-                [sys.executable, "-m", "gfi.cli.main", *words],
-                env=self.environment, capture_output=True, text=True, timeout=timeout, check=False,
+                [sys.executable, "-P", "-m", "gfi.cli.main", *words],
+                env=self.environment, capture_output=True, text=True, timeout=timeout, check=False, cwd=cwd,
             )  # fmt: skip
         assert not check or done.returncode == 0, f"{arguments}: {done.stdout}\n{done.stderr}"
         return done
@@ -107,12 +107,22 @@ def gfi_in(home: Path, **settings: str) -> Gfi:
     return Gfi(home, {**clean, "GFI_HOME": str(home), "PYTHONUNBUFFERED": "1", **settings})
 
 
+def hostile_folder(folder: Path) -> Path:
+    """A user's project whose folders are called like our packages, or like what we import: importing one fails."""
+    for name in ("gfi", "scheduler", "workers", "migrations", "datasets", "store", "celery", "sqlalchemy"):
+        (folder / name).mkdir(parents=True)
+        (folder / name / "__init__.py").write_text(
+            f"raise ImportError('imported {name} from the working directory')\n"
+        )
+    return folder
+
+
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gfi]:
     """A running stack with the sample classifier and a tiny network, `tiny`. Prefixes are committed batch by batch."""
     home = tmp_path_factory.mktemp("gfi") / "home"
     gfi = gfi_in(home, GFI_LEASE_S="3", GFI_POLL_S="0.3", GFI_SHARD_SECONDS="0.1", GFI_THREADS="1")
-    gfi.run("up", "-d")
+    gfi.run("up", "-d", cwd=hostile_folder(home.parent / "project"))
     will = LastWill([sys.executable, "-m", "gfi.cli.main", "down"], gfi.environment)
     model = home.parent / "tiny.toml"
     model.write_text(TINY)
@@ -163,7 +173,7 @@ def cluster(
     }
     services = compose_services()
     ours = {
-        name: each for name, each in services.items() if each.get("image") == "gfi" and "profiles" not in each
+        name: each for name, each in services.items() if "build" in each and "profiles" not in each
     }
     settings = {**ours["worker"]["environment"], **here}
     gfi = gfi_in(folder / "home", **settings, GFI_LEASE_S="5", GFI_POLL_S="0.3", GFI_THREADS="1")

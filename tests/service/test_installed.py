@@ -1,0 +1,185 @@
+"""The wheel in environments of its own: without torch, and with nothing but the base requirements."""
+
+import os
+import subprocess
+import sys
+import time
+import venv
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+
+from gfi.cli.servers import Server, free_port
+from tests.servers import S3_ACCESS_KEY, S3_SECRET_KEY, Sqlite
+
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True)
+class Installed:
+    """An environment into which the wheel was installed."""
+
+    folder: Path
+
+    def run(self, *command: str, **settings: str) -> subprocess.CompletedProcess[str]:
+        """Run a command of the environment in an empty working directory."""
+        return subprocess.run(
+            [str(self.folder / "bin" / command[0]), *command[1:]], env=self.environment(**settings),
+            cwd=self.folder.parent, capture_output=True, text=True, timeout=120, check=False,
+        )  # fmt: skip
+
+    def start(self, *command: str, **settings: str) -> subprocess.Popen[bytes]:
+        """The same, in the background."""
+        log = (self.folder.parent / f"{command[-1]}.log").open("wb")
+        return subprocess.Popen(
+            [str(self.folder / "bin" / command[0]), *command[1:]], env=self.environment(**settings),
+            cwd=self.folder.parent, stdout=log, stderr=log,
+        )  # fmt: skip
+
+    def environment(self, **settings: str) -> dict[str, str]:
+        """Ours without what configures gfi or Python."""
+        clean = {name: value for name, value in os.environ.items() if not name.startswith(("GFI_", "PYTHON"))}
+        return {**clean, "GFI_HOME": str(self.folder.parent / "home"), **settings}
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel of this checkout."""
+    out = tmp_path_factory.mktemp("wheel")
+    build = [
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "--quiet",
+        "--no-deps",
+        "--no-build-isolation",
+        "-w",
+        out,
+        ROOT,
+    ]
+    subprocess.run(build, check=True, capture_output=True)
+    return next(out.glob("*.whl"))
+
+
+def install(folder: Path, *requirements: str) -> Installed:
+    """A fresh environment with these requirements."""
+    venv.create(folder, with_pip=False)
+    python = folder / "bin" / "python"
+    pip = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", *requirements]
+    done = subprocess.run(pip, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return Installed(folder)
+
+
+@pytest.fixture(scope="session")
+def base(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Installed:
+    """`pip install gfi`."""
+    return install(tmp_path_factory.mktemp("base") / "env", str(wheel))
+
+
+@pytest.fixture(scope="session")
+def service(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Installed:
+    """`pip install "gfi[service]" datasets`: no torch, and Hugging Face's library beside ours."""
+    return install(tmp_path_factory.mktemp("service") / "env", f"{wheel}[service]", "datasets")
+
+
+def test_hugging_faces_datasets_and_ours_are_imported_side_by_side(service: Installed) -> None:
+    code = "import datasets, gfi, gfi.datasets, gfi.store.tables; print(datasets.Dataset.__name__, datasets.__file__)"
+    done = service.run("python", "-c", code)
+    assert done.returncode == 0, done.stderr
+    assert "Dataset" in done.stdout
+    assert service.run("python", "-c", "import torch").returncode != 0, (
+        "torch is installed: this proves nothing"
+    )
+
+
+@pytest.fixture
+def deployment(s3: Server, valkey: Server, sqlite_files: Sqlite) -> Iterator[dict[str, str]]:
+    """The settings of a deployment on a fresh database."""
+    url = sqlite_files.create()
+    yield {
+        "GFI_DATABASE_URL": url,
+        "GFI_REDIS_URL": valkey.url,
+        "GFI_S3_ENDPOINT": s3.url,
+        "GFI_S3_BUCKET": "without-torch",
+        "GFI_S3_ACCESS_KEY": S3_ACCESS_KEY,
+        "GFI_S3_SECRET_KEY": S3_SECRET_KEY,
+    }
+    sqlite_files.drop(url)
+
+
+def test_api_scheduler_and_control_worker_run_where_torch_is_not_and_the_client_needs_even_less(
+    service: Installed, base: Installed, deployment: dict[str, str]
+) -> None:
+    assert service.run("gfi", "db", "upgrade", "--bucket", **deployment).returncode == 0
+    port = str(free_port())
+    processes = [
+        service.start("gfi", "scheduler", **deployment),
+        service.start("gfi", "worker", "--queues", "control", **deployment),
+        service.start("gfi", "api", "--port", port, **deployment),
+    ]
+    try:
+        address = f"http://127.0.0.1:{port}"
+        wait_until_ready(address, processes)
+        token = service.run(
+            "gfi", "tokens", "create", "far", "--scope", "submit", **deployment
+        ).stdout.strip()
+        remote = {"GFI_API_URL": address, "GFI_TOKEN": token}
+        listed = base.run("gfi", "jobs", **remote)
+        assert (listed.returncode, "no jobs yet" in listed.stdout) == (0, True), listed.stderr
+        refused = base.run("gfi", "submit", "--dataset", "/nowhere", **remote)
+        assert refused.returncode == 1
+        assert "efficientnet-lite0" in refused.stderr
+        wait_for_workers(address, token)
+        assert all(process.poll() is None for process in processes)
+    finally:
+        for process in processes:
+            process.terminate()
+        for process in processes:
+            process.wait(30)
+
+
+def wait_until_ready(address: str, processes: list[subprocess.Popen[bytes]]) -> None:
+    """Until the API answers; an AssertionError when one of the processes has ended."""
+    while True:
+        assert all(process.poll() is None for process in processes)
+        try:
+            if httpx.get(f"{address}/readyz").status_code == 200:
+                return
+        except httpx.TransportError:
+            pass
+        time.sleep(0.2)
+
+
+def wait_for_workers(address: str, token: str) -> None:
+    """Until the control worker has sent a heartbeat."""
+    while True:
+        workers = httpx.get(f"{address}/v1/workers", headers={"Authorization": f"Bearer {token}"}).json()
+        if any("control" in (worker["queues"] or []) for worker in workers):
+            return
+        time.sleep(0.2)
+
+
+def test_without_the_service_a_job_command_says_what_to_install(base: Installed) -> None:
+    done = base.run("gfi", "jobs")
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert 'pip install "gfi[service]"' in done.stderr
+    assert "GFI_API_URL" in done.stderr
+
+
+@pytest.mark.parametrize("command", [("explain", "README.md"), ("layers", "efficientnet-lite0")])
+def test_without_torch_the_method_says_what_to_install(base: Installed, command: tuple[str, str]) -> None:
+    (base.folder.parent / "README.md").write_text("here")
+    done = base.run("gfi", *command)
+    assert done.returncode == 1
+    assert 'pip install "gfi[method]"' in done.stderr
+
+
+def test_the_python_api_says_so_too(base: Installed) -> None:
+    done = base.run("python", "-c", "import gfi; gfi.GuidedFeatureInversion")
+    assert 'pip install "gfi[method]"' in done.stderr

@@ -1,0 +1,11 @@
+"""`python -m workers ARGUMENTS`: Celery's worker command over `workers.app`.
+
+`celery -A workers.app` would search the working directory first, where a folder `workers` may be somebody else's.
+"""
+
+import sys
+
+from workers.app import app
+
+if __name__ == "__main__":
+    app.worker_main(["worker", *sys.argv[1:]])
