@@ -9,6 +9,7 @@ The ledger decides what is due and Redis only carries hints. A Redis that is awa
 delay: what was not published, or not claimed within a lease, is published again.
 """
 
+import contextlib
 import signal
 import threading
 import time
@@ -31,6 +32,9 @@ log = structlog.get_logger(__name__)
 
 REDIS_PAUSE_S = 2.0
 """While Redis is away a tick does all but publish, which it tries again after this long."""
+AWAY_PAUSE_S = 2.0
+"""After a tick for which the database was away."""
+OBSERVE_S = 1.0
 CHORES_PAUSE_S = 30.0
 """Between two rounds of what need not happen at every tick."""
 FORGET_WORKERS_S = 86_400.0
@@ -114,6 +118,8 @@ def run(settings: Settings, pause_s: float) -> None:
     signal.signal(signal.SIGTERM, end)
     signal.signal(signal.SIGINT, end)
     database = Database(settings.require_database())
+    observer = threading.Thread(target=_observe_time, args=(database, ended), name="observe", daemon=True)
+    observer.start()
     scheduler = Scheduler(settings, database, make_celery(settings, "gfi-scheduler"))
     log.info("scheduler started", database=database.safe_url, pause_s=pause_s)
     while not ended.is_set():
@@ -121,7 +127,15 @@ def run(settings: Settings, pause_s: float) -> None:
             scheduler.tick()
         except Transient as error:
             log.warning("waiting", reason=str(error))
-            ended.wait(2.0)
+            ended.wait(AWAY_PAUSE_S)
         ended.wait(pause_s)
+    observer.join(OBSERVE_S)
     log.info("scheduler stopped")
     database.dispose()
+
+
+def _observe_time(database: Database, ended: threading.Event) -> None:
+    """In a thread of its own, so that a slow tick does not pass for an outage, in which no lease may run out."""
+    while not ended.wait(OBSERVE_S):
+        with contextlib.suppress(StoreError):
+            ledger.observe_time(database)

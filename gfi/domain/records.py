@@ -158,7 +158,7 @@ class Expired:
     shard_id: str
     fence: int
     worker: str | None
-    outcome: Literal["returned", "split", "convicted", "failed", "cancelled"]
+    outcome: Literal["returned", "split", "convicted", "cancelled"]
     suspects: Sequence[int] = ()
 
 

@@ -16,7 +16,7 @@ from gfi.domain.states import SHARD_TRANSITIONS, TRANSITIONS, JobState, ShardSta
 from gfi.jobs.sharding import MOST_SHARDS
 from gfi.store.broker import LONGEST_QUEUE
 from gfi.store.ledger.control import ATTEMPTS, DEATHS
-from gfi.store.ledger.reaper import ACCIDENT, DEATHS_ALONE, MOST_DEATHS_ALONE
+from gfi.store.ledger.death_rate import ACCIDENT, FEWEST_DEATHS, LONGEST_PAUSE_S
 from gfi.store.ledger.shards import OTHER_RELEASES, TRANSIENT_RELEASES
 from gfi.store.settings import Settings
 from tests.chaos.house import LEASE_S, here
@@ -107,15 +107,20 @@ What happens when things die, what is promised, what is not, and what was measur
   while. The database decides; Redis carries hints and may be lost at any time.
 - **A mask does not depend on what went wrong on the way.** Every scenario below compares each mask with that of an
   undisturbed run, bit by bit.
+- **A lease runs only while workers can renew it.** The time of an outage of the database, of every scheduler or of the whole
+  machine does not count; where everything is slow and nothing is down, leases run slower and still run out.
 - **A worker that lost its lease commits nothing.** A claim hands out a fence, and a commit is one transaction that
   requires it. What such a worker uploaded is an orphan, and the sweep (`gfi gc`) removes it.
-- **A bad image costs itself.** One that cannot be read is recorded as `error`. One that kills or hangs its workers is
-  tried alone and convicted after {DEATHS_ALONE} deaths; while workers are dying for other reasons, after as many as make
-  an accident of it less likely than {ACCIDENT:g}, at most {MOST_DEATHS_ALONE}.
+- **A bad image costs itself.** One that cannot be read, prepared or measured is recorded as `error`. One that kills or
+  hangs its workers is tried alone, and recorded as `error` after {FEWEST_DEATHS} deaths; where workers die for other
+  reasons too, after as many as would happen by accident in fewer than one of {1 / ACCIDENT:,.0f} cases.
+- **A good image is never given up.** Deaths of workers that had not begun, or that worked on something else, count against
+  no image. A shard whose workers go on dying waits longer before each attempt, up to {LONGEST_PAUSE_S:g} s, and `gfi job JOB`
+  says so.
 - **A bad worker costs itself.** One whose disk is full, whose clock is wrong, whose model or data set is not the job's
   gives its shards back and rests, longer each time, as long as another is at work on the job. Alone with a model or data set it
   cannot have, it fails the job, with the reason.
-- **Nothing is retried for ever.** A shard whose bucket or database is away is given back with growing pauses up to five
+- **What fails is not retried for ever.** A shard whose bucket or database is away is given back with growing pauses up to five
   minutes, {TRANSIENT_RELEASES} times in a row; one that fails for another reason, {OTHER_RELEASES} times. Then it is `failed`, with the
   reason; `gfi job JOB` lists such failures by class, `gfi retry JOB [--status …] [--class …]` tries them again.
 - **A flood is refused or waits, and says so.** At most {USUAL.max_images_per_job:,} images a job (`GFI_MAX_IMAGES_PER_JOB`) and
@@ -123,7 +128,7 @@ What happens when things die, what is promised, what is not, and what was measur
   ahead of the workers (`GFI_WINDOW`), and none is added to a queue of {LONGEST_QUEUE:,}. `gfi doctor` and `/metrics` show what waits. Beside a
   job of 150,000 shards a small one is claimed next, in milliseconds.
 - **A planner's death is no attempt.** A listing that cannot be read is tried {ATTEMPTS} times; one whose planner dies, as often as it
-  takes, with pauses that double, until {DEATHS} workers have died over it.
+  takes, with pauses that double, until {DEATHS} workers have died over it and other planners did not.
 - **Cancel, pause and resume are durable** and reach a running worker within 2 s and one optimiser step. What was
   finished by then is committed and stays readable.
 - **A lost database costs no computing.** `gfi db rebuild` writes jobs and results back from `job.json`,
@@ -139,8 +144,6 @@ What happens when things die, what is promised, what is not, and what was measur
   it takes about a minute.
 - Speed while things are broken. Leases are 90 s by default (10 s in the embedded stack), so a dead worker's shard is
   idle for so long.
-- An image that was being explained in each of several unrelated deaths in a row may still be taken for their cause;
-  `gfi retry` tries it again.
 - Objects in the bucket that no job explains are reported by the sweep, never deleted.
 
 ## Jobs

@@ -2,11 +2,11 @@
 
     pending → leased → done | failed | cancelled
 
-Leased and fenced like shards, so that any number of control workers may run and die. A task that fails and
-says why is attempted `ATTEMPTS` times. A worker that dies over it says nothing, and most deaths have other causes:
-they are counted apart, with pauses that double, and only `DEATHS` of them give a task up. When a `plan`
-is given up its job fails with the reason, a given-up `retry` returns its job to the state it had, a given-up report
-costs the report alone.
+Leased and fenced like shards, so that any number of control workers may run and die. A task that fails and says why is
+attempted `ATTEMPTS` times. A worker that dies over it says nothing, and most deaths have other causes: they are counted
+apart, with pauses that double. Only `DEATHS` of them give a task up, and only where other tasks do not meet as many
+(`gfi.store.ledger.death_rate`). When a `plan` is given up its job fails with the reason; a `retry` that is given up
+returns its job to the state it had; a report that is given up costs the report alone.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,14 +19,14 @@ from gfi.domain.records import ControlClaim
 from gfi.domain.states import OPEN, TERMINAL, ControlKind, JobState, ShardState
 from gfi.store.database import Database, now
 from gfi.store.errors import LimitExceeded
+from gfi.store.ledger import death_rate
 from gfi.store.ledger.guards import job_moves, lock_job, shard_moves
 from gfi.store.ledger.jobs import add_control_task, announce
 from gfi.store.tables import control_tasks, in_state, jobs, parts, shards
 
 ATTEMPTS = 5
 DEATHS = 9
-"""As many as an image is allowed at most (`reaper.MOST_DEATHS_ALONE`): a worker has one control task at a time, so each
-of these deaths was alone with it, and one costs a restart, not a batch on a GPU."""
+"""At least. More than of an image, since a death over a control task costs a restart and not a batch on a GPU."""
 LONGEST_PAUSE_S = 300.0
 LISTED_EVERY = 1000
 _BULK = 1000
@@ -235,9 +235,8 @@ def fail_control(
 def expire_control(db: Database) -> list[str]:
     """leased → pending (→ failed after `DEATHS`), every control task whose lease ran out.
 
-    At once after the first death, then after a pause that doubles: whatever kills workers may end meanwhile.
-
-    Returns their ids.
+    At once after the first death, then after a pause that doubles: whatever kills workers may end meanwhile. Returns
+    their ids.
     """
     overdue = sa.and_(in_state(control_tasks, ShardState.LEASED), control_tasks.c.lease_until < now())
     with db.read() as connection:
@@ -255,7 +254,10 @@ def expire_control(db: Database) -> list[str]:
             if still is not None:
                 deaths = still.deaths + 1
                 reason = f"worker {still.worker} stopped renewing its lease"
-                if deaths >= DEATHS:
+                given_up = deaths >= DEATHS and death_rate.stand_out(
+                    deaths, *_other_attempts(connection, still)
+                )
+                if given_up:
                     reason = f"{deaths} workers died over it; the last: {reason}"
                 delay = 0.0 if deaths == 1 else min(LONGEST_PAUSE_S, 2.0 ** (deaths - 2))
                 connection.execute(
@@ -263,9 +265,18 @@ def expire_control(db: Database) -> list[str]:
                     .where(control_tasks.c.id == still.id)
                     .values(deaths=deaths, attempts=control_tasks.c.attempts - 1)
                 )
-                _give_back(connection, still, reason, "worker", again=deaths < DEATHS, delay_s=delay)
+                _give_back(connection, still, reason, "worker", again=not given_up, delay_s=delay)
                 expired.append(still.id)
     return expired
+
+
+def _other_attempts(connection: sa.Connection, task: sa.Row[Any]) -> tuple[int, int]:
+    """(deaths, successes) over other control tasks since this one was asked for."""
+    others = sa.and_(control_tasks.c.id != task.id, control_tasks.c.renewed_at >= task.created_at)
+    done = sa.case((in_state(control_tasks, ShardState.DONE), 1), else_=0)
+    sums = sa.select(sa.func.sum(control_tasks.c.deaths), sa.func.sum(done)).where(others)
+    deaths, successes = connection.execute(sums).one()
+    return int(deaths or 0), int(successes or 0)
 
 
 def finish_planning(

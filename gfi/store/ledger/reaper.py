@@ -1,25 +1,24 @@
 """What happens when a lease runs out: whose fault it may be, and what becomes of the shard.
 
-A worker that dies leaves an overdue lease. Its shard goes back; the question is whether one of its images
-killed it. Only rows in flight at the last renewal are suspects, and being a suspect is no more than being
-tried singly, as a one-row shard (`alone`). A death alone counts; after `DEATHS_ALONE` of them the image is
-convicted: the next worker records it as an error without opening it. Where workers are dying all the time
-anyway, three in a row may be an accident (100 kills at random over 400 images convicted two innocents), and
-as many more are asked for as make it one in a thousand. When nothing was known to be in flight
-the shard returns whole, and after `UNEXPLAINED` such deaths in two halves, each of which is halved again
-by one more: innocents clear themselves by finishing.
+A worker that dies leaves an overdue lease. Its shard goes back; the question is whether one of its images killed it.
+
+- Rows in flight at the last renewal are suspects. A suspect is tried singly, as a one-row shard (`alone`). An image is
+  convicted only on evidence: on more deaths in a row alone with it than all work meets just then
+  (`gfi.store.ledger.death_rate`). The next worker records it as an error without opening it.
+- Where nothing was in flight, the worker had not begun, or was packing and uploading what it had finished. No image is
+  blamed and none is ever given up for it. A shard whose workers died packing it is halved, since it may be too large.
+- A shard whose workers go on dying waits longer before each attempt, and its `reason` says so.
 
 Not every overdue lease is a death.
 
-- Released in order (SIGTERM, pause, a bucket that is away): never comes here.
-- The database was away, or every scheduler, or the whole machine slept: `expire_leases` notices by its own
-  `pulse` that nobody looked for a while, and gives every lease another full term instead of reaping.
-- The worker was cut off and lives: it returns, finds its lease gone and says so with `absolve`, which
-  takes the death back.
+- Released in order (SIGTERM, pause, a bucket that is away): such a lease never becomes overdue.
+- The database, every scheduler or the whole machine was away: see `observe_time`.
+- The worker was cut off and lives: it returns, finds its lease gone and says so with `absolve`, which takes the death
+  back.
 """
 
-import math
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import sqlalchemy as sa
@@ -27,67 +26,87 @@ import sqlalchemy as sa
 from gfi.domain.records import Expired, ShardClaim
 from gfi.domain.states import JobState, ShardState
 from gfi.store.database import Database, insert, now
+from gfi.store.ledger import death_rate
 from gfi.store.ledger.control import shard_id
 from gfi.store.ledger.guards import lock_job, shard_moves
 from gfi.store.ledger.shards import add_incident
-from gfi.store.tables import control_tasks, in_state, incidents, pulse, shards
+from gfi.store.tables import control_tasks, in_state, incidents, jobs, pulse, shards
 
-DEATHS_ALONE = 3
-MOST_DEATHS_ALONE = 9
-"""Enough, however often workers die: nothing is tried for ever."""
-ACCIDENT = 1e-3
 RECENT_S = 900.0
-_BENEFIT_OF_DOUBT = 10  # shards taken to have gone well, so that a handful of deaths proves nothing
-UNEXPLAINED = 3
-# A single image, and never a sign of what was being done: not its fault, but not for ever either.
-UNEXPLAINED_ALONE = 10
+"""Deaths and successes of the fleet are counted from so long before the first death alone with the image."""
+DEATHS_PACKING = 3
+"""After so many a shard is halved, and each half after one more."""
 CONVICTION = "killed its worker {} times"
+WORKER_DIED = "worker died"
 
+_AT_ONCE = {"reason": None, "failure_class": None, "not_before": 0.0}
 _BATCH = 200
-# Never below what a slow tick of a busy machine may take.
-SHORTEST_GAP_S = 5.0
+COUNTED_S = (2.0, 5.0)
+"""Of the time between two observations at most a sixth of a lease counts, within these limits."""
 
 
-def expire_leases(db: Database) -> list[Expired]:
-    """leased → pending (split, failed, cancelled), every shard whose lease ran out by the database's clock.
+def observe_time(db: Database) -> None:
+    """Note that the database answers now, and give back to every lease the time in which it may not have answered.
 
-    To be called every second or two, by any number of schedulers. When nobody called for a while (more than
-    five seconds), leases that were not renewed for want of a database get their term anew, and this call
-    reaps none.
+    A lease runs only while workers can renew it. Of the time since the last observation no more than a few seconds are
+    known to be such time, and only those count: after an outage of the database, of every scheduler or of the whole
+    machine no worker is taken for dead because of the outage. It is slowness where observations come seldom but come;
+    then leases run slower and still run out. To be called every second by every scheduler.
     """
-    if _after_a_gap(db):
-        return []
-    overdue = sa.and_(in_state(shards, ShardState.LEASED), shards.c.lease_until < now())
-    with db.read() as connection:
-        query = sa.select(shards.c.id, shards.c.job_id, shards.c.fence).where(overdue).limit(_BATCH)
-        found = connection.execute(query).all()
-    expired = [_expire(db, row.job_id, row.id, row.fence, overdue) for row in found]
-    return [outcome for outcome in expired if outcome is not None]
-
-
-def _after_a_gap(db: Database) -> bool:
     with db.begin() as connection:
         last = connection.execute(
             sa.select(pulse.c.at, now().label("now")).where(pulse.c.id == 1).with_for_update()
         ).one_or_none()
         beat = insert(connection, pulse).values(id=1, at=now())
         connection.execute(beat.on_conflict_do_update(index_elements=["id"], set_={"at": beat.excluded.at}))
-        if last is None or last.now - last.at <= SHORTEST_GAP_S:
-            return False
+        if last is None or last.now - last.at <= min(COUNTED_S):
+            return
         for leased in (shards, control_tasks):
-            term = leased.c.lease_until - leased.c.renewed_at
+            sixth = (leased.c.lease_until - leased.c.renewed_at) / 6.0
+            counted = sa.case(
+                (sixth < min(COUNTED_S), min(COUNTED_S)),
+                (sixth > max(COUNTED_S), max(COUNTED_S)),
+                else_=sixth,
+            )
+            seen = sa.case((leased.c.renewed_at > last.at, leased.c.renewed_at), else_=last.at)
+            unknown = last.now - seen - counted
             connection.execute(
                 sa.update(leased)
                 .where(
                     in_state(leased, ShardState.LEASED),
-                    # Workers renew every third of a term: two thirds were left when the gap began, so a gap of
-                    # less than half lets nobody's lease run out.
-                    term < 2 * (last.now - last.at),
-                    leased.c.renewed_at >= last.at - term,  # in force then: later ones were the dead's
+                    leased.c.lease_until >= last.at,  # those that ended before are the dead's
+                    unknown > 0.0,
                 )
-                .values(lease_until=now() + term, renewed_at=now())
+                .values(lease_until=leased.c.lease_until + unknown, renewed_at=leased.c.renewed_at + unknown)
             )
-        return True
+
+
+def expire_leases(db: Database) -> list[Expired]:
+    """leased → pending (split, cancelled), every shard whose lease ran out by the database's clock.
+
+    To be called every second or two, by any number of schedulers.
+    """
+    observe_time(db)
+    overdue = sa.and_(in_state(shards, ShardState.LEASED), shards.c.lease_until < now())
+    with db.read() as connection:
+        query = sa.select(shards.c.id, shards.c.job_id, shards.c.fence).where(overdue).limit(_BATCH)
+        rows = connection.execute(query).all()
+    expired = [_expire(db, row.job_id, row.id, row.fence, overdue) for row in rows]
+    return [outcome for outcome in expired if outcome is not None]
+
+
+@dataclass(frozen=True)
+class _Verdict:
+    """What becomes of a shard whose worker died."""
+
+    outcome: Literal["returned", "split", "convicted", "cancelled"]
+    stretches: Sequence[tuple[int, int, bool]]
+    """[start, stop), and whether it is one image to be tried alone."""
+    deaths: int
+    unexplained: int
+    convicted: str | None = None
+    pause_s: float = 0.0
+    reason: str | None = None
 
 
 def _expire(
@@ -100,96 +119,132 @@ def _expire(
         if shard is None:
             return None  # renewed, committed or reaped by another scheduler since
         suspects = [p for p in shard.in_flight or [] if shard.start <= p < shard.stop]
-        deaths, unexplained = shard.deaths, shard.unexplained
-        stretches = [(shard.start, shard.stop, shard.alone)]
-        outcome: Literal["returned", "split", "convicted", "failed", "cancelled"] = "returned"
-        convicted = shard.convicted
-        failed = None
-        if job.state != JobState.RUNNING:
-            outcome = "cancelled"
-        elif shard.convicted is not None:
-            pass  # recording it needs no image: this death was something else
-        elif suspects and shard.alone:
-            deaths += 1
-            if deaths >= DEATHS_ALONE and deaths >= _deaths_needed(connection, shard):
-                outcome, convicted = "convicted", CONVICTION.format(deaths)
-        elif suspects:
-            stretches = _single_out(shard.start, shard.stop, suspects)
-            unexplained = 0
-            outcome = "split" if len(stretches) > 1 else "returned"
-        else:
-            unexplained += 1
-            if shard.stop - shard.start > 1 and unexplained >= UNEXPLAINED:
-                middle = (shard.start + shard.stop) // 2
-                stretches = [(shard.start, middle, False), (middle, shard.stop, False)]
-                unexplained = UNEXPLAINED - 1
-                outcome = "split"
-            elif shard.stop - shard.start == 1 and unexplained >= UNEXPLAINED_ALONE:
-                outcome, failed = "failed", f"{unexplained} workers died before they could say at what"
-        after = {"cancelled": ShardState.CANCELLED, "failed": ShardState.FAILED}.get(
-            outcome, ShardState.PENDING
-        )
-        first, *others = stretches
-        connection.execute(
-            sa.update(shards)
-            .where(shards.c.id == id_, shard_moves(shards, ShardState.LEASED, after))
-            .values(
-                state=after.value,
-                stop=first[1],
-                alone=first[2],
-                deaths=deaths,
-                unexplained=unexplained,
-                convicted=convicted,
-                reason=failed,
-                failure_class="worker died" if failed else None,
-                not_before=0.0,
-                published_at=None,
-                finished=0,
-                in_flight=None,
-            )
-        )
-        for start, stop, alone in others:
-            connection.execute(
-                sa.insert(shards).values(
-                    id=shard_id(job_id, shard.generation, start),
-                    job_id=job_id,
-                    manifest_key=shard.manifest_key,
-                    generation=shard.generation,
-                    start=start,
-                    stop=stop,
-                    state=after.value,
-                    alone=alone,
-                    unexplained=unexplained,
-                )
-            )
+        after = ShardState.PENDING if job.state == JobState.RUNNING else ShardState.CANCELLED
+        verdict = _judge(connection, shard, suspects, after)
+        _return_shard(connection, shard, after, verdict)
         reason = f"worker {shard.worker} stopped renewing its lease"
         add_incident(connection, shard, "death", suspects=suspects, reason=reason, failure_class="worker")
-        if outcome == "convicted":
-            add_incident(connection, shard, "convicted", suspects=suspects, reason=convicted)
-        return Expired(job_id, id_, fence, shard.worker, outcome, tuple(suspects))
+        if verdict.outcome == "convicted":
+            add_incident(connection, shard, "convicted", suspects=suspects, reason=verdict.convicted)
+        return Expired(job_id, id_, fence, shard.worker, verdict.outcome, tuple(suspects))
 
 
-def _deaths_needed(connection: sa.Connection, shard: sa.Row[Any]) -> int:
-    """How many deaths in a row alone with its image stand out from those that had nothing to do with it."""
-    recent = now() - RECENT_S
-    deaths = connection.execute(
-        sa.select(incidents.c.suspects).where(
-            incidents.c.job_id == shard.job_id,
-            incidents.c.kind == "death",
-            incidents.c.shard_id != shard.id,
-            ~incidents.c.absolved,
-            incidents.c.at > recent,
+def _judge(
+    connection: sa.Connection, shard: sa.Row[Any], suspects: Sequence[int], after: ShardState
+) -> _Verdict:
+    whole = [(shard.start, shard.stop, shard.alone)]
+    same = _Verdict("returned", whole, shard.deaths, shard.unexplained, shard.convicted)
+    if after is ShardState.CANCELLED:
+        return replace(same, outcome="cancelled")
+    if shard.convicted is not None:
+        return same  # recording it needs no image: this death was something else
+    if suspects and shard.alone:
+        deaths = shard.deaths + 1
+        if death_rate.stand_out(deaths, *_other_attempts(connection, shard)):
+            return replace(same, outcome="convicted", deaths=deaths, convicted=CONVICTION.format(deaths))
+        what = (
+            f"{deaths} workers died while they worked on this image alone, no more than others die just now"
         )
-    ).scalars()
-    others = sum(shard.start not in (suspects or ()) for suspects in deaths)
-    done = connection.execute(
+        return _waiting(replace(same, deaths=deaths), deaths, what)
+    if suspects:
+        stretches = _single_out(shard.start, shard.stop, suspects)
+        singled = replace(same, stretches=stretches, unexplained=0)
+        return replace(singled, outcome="split") if len(stretches) > 1 else singled
+    unexplained = shard.unexplained + 1
+    if shard.finished and unexplained >= DEATHS_PACKING and shard.stop - shard.start > 1:
+        middle = (shard.start + shard.stop) // 2
+        halves = [(shard.start, middle, False), (middle, shard.stop, False)]
+        return replace(same, outcome="split", stretches=halves, unexplained=DEATHS_PACKING - 1)
+    what = f"{unexplained} workers died with this shard while they worked on none of its images"
+    return _waiting(replace(same, unexplained=unexplained), unexplained, what)
+
+
+def _waiting(verdict: _Verdict, deaths: int, what: str) -> _Verdict:
+    pause_s = death_rate.pause_s(deaths)
+    if not pause_s:
+        return verdict
+    return replace(verdict, pause_s=pause_s, reason=f"{what}; the next attempt comes after {pause_s:.0f} s")
+
+
+def _return_shard(
+    connection: sa.Connection, shard: sa.Row[Any], after: ShardState, verdict: _Verdict
+) -> None:
+    """leased → `after`: the shard keeps the first stretch, the others are shards of their own."""
+    first, *others = verdict.stretches
+    connection.execute(
+        sa.update(shards)
+        .where(shards.c.id == shard.id, shard_moves(shards, ShardState.LEASED, after))
+        .values(
+            state=after.value,
+            stop=first[1],
+            alone=first[2],
+            deaths=verdict.deaths,
+            unexplained=verdict.unexplained,
+            convicted=verdict.convicted,
+            reason=verdict.reason,
+            failure_class=WORKER_DIED if verdict.reason else None,
+            not_before=now() + verdict.pause_s,
+            published_at=None,
+            finished=0,
+            in_flight=None,
+        )
+    )
+    for start, stop, alone in others:
+        connection.execute(
+            sa.insert(shards).values(
+                id=shard_id(shard.job_id, shard.generation, start),
+                job_id=shard.job_id,
+                manifest_key=shard.manifest_key,
+                generation=shard.generation,
+                start=start,
+                stop=stop,
+                state=after.value,
+                alone=alone,
+                unexplained=verdict.unexplained,
+            )
+        )
+
+
+def _other_attempts(connection: sa.Connection, shard: sa.Row[Any]) -> tuple[int, int]:
+    """(deaths, successes) of the whole fleet since workers died alone with this image, which cannot be its fault.
+
+    Another image that workers die alone with may be guilty itself: until it is decided, its deaths count as one.
+    """
+    deaths = sa.and_(incidents.c.kind == "death", ~incidents.c.absolved)
+    alone = sa.select(sa.func.min(incidents.c.at)).where(
+        deaths, incidents.c.alone, incidents.c.shard_id == shard.id
+    )
+    first = connection.execute(alone).scalar()
+    since = (sa.literal(first) if first is not None else now()) - RECENT_S
+    undecided = sa.and_(
+        incidents.c.alone,
+        shards.c.id.is_not(None),
+        sa.or_(~in_state(shards, ShardState.DONE), shards.c.convicted.is_not(None)),
+    )
+    query = (
+        sa.select(
+            incidents.c.job_id, incidents.c.shard_id, incidents.c.suspects, undecided.label("undecided")
+        )
+        .outerjoin(shards, shards.c.id == incidents.c.shard_id)
+        .where(deaths, incidents.c.at > since, incidents.c.shard_id != shard.id)
+    )
+    other_deaths, also_suspected = 0, set()
+    for row in connection.execute(query):
+        if row.suspects and row.undecided:
+            also_suspected.add(row.shard_id)
+        elif not (row.suspects and row.job_id == shard.job_id and shard.start in row.suspects):
+            other_deaths += 1
+    other_deaths += len(also_suspected)
+    lately = sa.select(jobs.c.id).where(sa.or_(jobs.c.finished_at.is_(None), jobs.c.finished_at > since))
+    successes = connection.execute(
         sa.select(sa.func.count()).where(
-            shards.c.job_id == shard.job_id, in_state(shards, ShardState.DONE), shards.c.done_at > recent
+            shards.c.job_id.in_(lately),
+            in_state(shards, ShardState.DONE),
+            shards.c.done_at > since,
+            shards.c.convicted.is_(None),
         )
     ).scalar_one()
-    share = others / (others + done + _BENEFIT_OF_DOUBT)
-    needed = math.ceil(math.log(ACCIDENT) / math.log(share)) if share else DEATHS_ALONE
-    return min(max(needed, DEATHS_ALONE), MOST_DEATHS_ALONE)
+    return other_deaths, successes
 
 
 def _single_out(start: int, stop: int, suspects: Iterable[int]) -> list[tuple[int, int, bool]]:
@@ -234,12 +289,16 @@ def absolve(db: Database, claim: ShardClaim) -> bool:
                     shards.c.deaths > 0,
                     in_state(shards, ShardState.PENDING),
                 )
-                .values(deaths=shards.c.deaths - 1, convicted=None)
+                .values(deaths=shards.c.deaths - 1, convicted=None, **_AT_ONCE)
             )
         elif not suspects:
             connection.execute(
                 sa.update(shards)
-                .where(shards.c.id == claim.shard_id, shards.c.unexplained > 0)
-                .values(unexplained=shards.c.unexplained - 1)
+                .where(
+                    shards.c.id == claim.shard_id,
+                    shards.c.unexplained > 0,
+                    in_state(shards, ShardState.PENDING),
+                )
+                .values(unexplained=shards.c.unexplained - 1, **_AT_ONCE)
             )
         return True

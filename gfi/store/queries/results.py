@@ -183,8 +183,8 @@ def earlier_results(
 
 
 def failures(db: Database, job_id: str) -> list[JSON]:
-    """What went wrong, by class: {status, error_class, images, example_row, example}, most frequent first,
-    then shards that were given up: {status: 'failed', error_class, images, example_row, example}.
+    """What went wrong, by class: {status, error_class, images, example_row, example}, most frequent first, then the
+    images of shards that were given up (status 'failed') or wait for another attempt after a failure ('pending').
     """
     unusable = sa.and_(results.c.job_id == job_id, PRIMARY, NOT_OK)
     by_class = (
@@ -199,7 +199,7 @@ def failures(db: Database, job_id: str) -> list[JSON]:
         .group_by(results.c.status, results.c.error_class)
         .order_by(sa.desc("images"), results.c.status)
     )
-    given_up = (
+    stopped = (
         sa.select(
             shards.c.state.label("status"),
             shards.c.failure_class.label("error_class"),
@@ -207,10 +207,14 @@ def failures(db: Database, job_id: str) -> list[JSON]:
             sa.func.min(shards.c.start).label("example_row"),
             sa.func.min(shards.c.reason).label("example"),
         )
-        .where(shards.c.job_id == job_id, in_state(shards, ShardState.FAILED))
+        .where(
+            shards.c.job_id == job_id,
+            sa.or_(in_state(shards, ShardState.FAILED), in_state(shards, ShardState.PENDING)),
+            shards.c.reason.is_not(None),
+        )
         .group_by(shards.c.state, shards.c.failure_class)
     )
-    return [row | {"images": int(row["images"])} for row in fetch(db, by_class) + fetch(db, given_up)]
+    return [row | {"images": int(row["images"])} for row in fetch(db, by_class) + fetch(db, stopped)]
 
 
 def rows_with_status(

@@ -91,11 +91,16 @@ def finish_all(db: Database) -> None:
         assert commit(db, claimed)
 
 
-def die(db: Database, claimed: ShardClaim, in_flight: Sequence[int] = ()) -> str:
-    """The worker dies with these images in flight and its lease runs out; what became of the shard."""
-    assert ledger.renew_lease(db, claimed, OVER, step=1, in_flight=in_flight).held
+def die(db: Database, claimed: ShardClaim, in_flight: Sequence[int] = (), finished: int = 0) -> str:
+    """The worker dies with these images in flight and its lease runs out; what became of the shard.
+
+    A shard that would wait before its next attempt is claimable at once.
+    """
+    assert ledger.renew_lease(db, claimed, OVER, step=1, in_flight=in_flight, finished=finished).held
     (expired,) = ledger.expire_leases(db)
     assert expired.shard_id == claimed.shard_id
+    with db.begin() as connection:
+        connection.execute(sa.update(shards).where(shards.c.id == claimed.shard_id).values(not_before=0.0))
     return expired.outcome
 
 

@@ -260,6 +260,8 @@ class House(RuleBasedStateMachine):
                 sa.update(shards).where(shards.c.state == ShardState.LEASED.value).values(lease_until=0.0)
             )
         ledger.expire_leases(self.db)
+        with self.db.begin() as connection:  # what waits for another attempt need not
+            connection.execute(sa.update(shards).values(not_before=0.0))
         while (claim := ledger.claim_shard(self.db, "w", "explain", LEASE)) is not None:
             assert self._commit(claim, claim.stop, ImageStatus.ERROR if claim.convicted else ImageStatus.OK)
         ledger.finish_jobs(self.db)
