@@ -10,16 +10,18 @@ from gfi.domain import interpolation
 from gfi.domain.explanation import Explanation
 from gfi.domain.presets import PRESETS, recipe
 from gfi.method import batch_invariance, classifiers, masks
-from gfi.method.classifiers import Classifier, load
+from gfi.method.classifiers import Classifier
 from gfi.method.engine import Engine
 from gfi.method.item import Item
 from gfi.method.preprocess import Prepared
-from tests.unit.method.networks import Small, smooth_images
+from tests.unit.method.networks import Small, sample_at, smooth_images
+
+SIZE = 96
 
 
 @pytest.fixture(scope="module")
 def sample() -> Classifier:
-    return load("efficientnet-lite0")
+    return sample_at(SIZE)
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +58,7 @@ def test_on_the_sample_classifier_an_image_is_bit_equal_alone_first_last_and_amo
     baselines = None if it.fill is None else it.fill[None]
     mask = explainer.attribute(it.image[None], target=alone.target, baselines=baselines)
     drawn = interpolation.draw(alone.grid, sample.preprocess.size, chosen.align_corners)
-    assert mask.shape == (1, 1, 224, 224)
+    assert mask.shape == (1, 1, SIZE, SIZE)
     assert mask[0, 0].numpy().tobytes() == drawn.tobytes()
 
 
@@ -71,7 +73,7 @@ def test_a_long_run_of_the_paper_on_the_sample_classifier_is_bit_equal_alone_and
     assert_same_bits(both[1], alone)
     assert alone.iterations == 25
     assert alone.status == "ok"
-    mask = interpolation.draw(alone.grid, (224, 224), False)
+    mask = interpolation.draw(alone.grid, (SIZE, SIZE), False)
     assert mask.min() >= 0
     assert mask.max() <= 1
 

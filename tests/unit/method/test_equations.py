@@ -13,13 +13,13 @@ from gfi.domain import interpolation
 from gfi.domain.presets import recipe
 from gfi.domain.recipes import Recipe
 from gfi.method import classifiers
-from gfi.method.classifiers import Classifier, load
+from gfi.method.classifiers import Classifier
 from gfi.method.engine import Engine
 from gfi.method.fills import blur
 from gfi.method.inversion import Inversion, Outcome, StopReason
 from tests.unit.method import literal
 from tests.unit.method.literal import Problem
-from tests.unit.method.networks import seeded, smooth_images
+from tests.unit.method.networks import sample_at, seeded, smooth_images
 
 CASES = [
     # name, preset, pixels, steps of the two stages
@@ -29,8 +29,8 @@ CASES = [
     ("vgg11", "released", 64, (11, 30)),
     ("resnet18", "paper", 40, (10, 31)),
     ("resnet18", "released", 40, (11, 30)),
-    ("efficientnet-lite0", "paper", 224, (2, 2)),
-    ("efficientnet-lite0", "released", 224, (2, 2)),
+    ("efficientnet-lite0", "paper", 96, (2, 2)),
+    ("efficientnet-lite0", "released", 96, (2, 2)),
 ]
 CHECKED = (0, 5, 12, 40)
 
@@ -65,8 +65,8 @@ def case(request: pytest.FixtureRequest) -> Case:
     name, preset, pixels, stages = request.param
     chosen = recipe(preset, steps_inversion=stages[0], steps_class=stages[1])
     if name == "efficientnet-lite0":
-        classifier = load(name)
-        net = load(name).module.double()
+        classifier = sample_at(96)
+        net = sample_at(96).module.double()
         photograph = np.asarray(Image.open(samples.path() / "cat.jpg").convert("RGB"))
         cat = classifier.prepare(photograph, chosen).image
         images = torch.stack([cat, cat.flip(2)]).double()

@@ -22,9 +22,9 @@ from gfi.method.layers import on_two_grids
 from gfi.method.parts.map_relative_descent import MapRelativeDescent
 from gfi.method.preprocess import Prepared
 from tests.unit.method import literal, literal_tuned
-from tests.unit.method.networks import Small, seeded, smooth_images
+from tests.unit.method.networks import Small, sample_at, seeded, smooth_images
 
-CASES = [("alexnet", 96, 8), ("resnet18", 40, 24), ("efficientnet-lite0", 224, 8)]
+CASES = [("alexnet", 96, 8), ("resnet18", 40, 24), ("efficientnet-lite0", 96, 8)]
 
 
 @dataclass
@@ -42,11 +42,11 @@ def case(request: pytest.FixtureRequest) -> Case:
     name, pixels, steps = request.param
     chosen = recipe("tuned", steps_class=steps)
     if name == "efficientnet-lite0":
-        classifier = load(name)
+        classifier = sample_at(96)
         photograph = np.asarray(Image.open(samples.path() / "cat.jpg").convert("RGB"))
         images = classifier.prepare(photograph, chosen).image.double()[None].repeat(2, 1, 1, 1)
         images[1] = images[1].flip(2)
-        net = load(name).module.double()
+        net = sample_at(96).module.double()
     else:
         net = seeded(name)
         classifier = classifiers.of(net, (pixels, pixels))
