@@ -1,9 +1,9 @@
-"""A whole service to call: database, bucket and Redis are real servers, the worker is played by the ledger."""
+"""A complete service with a real database, bucket and Redis; instead of planner and worker, tests call the ledger."""
 
 import shutil
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,6 +17,7 @@ from fastapi.testclient import TestClient
 
 from gfi import samples
 from gfi.api import create_app, webhook_delivery
+from gfi.api.config import ApiSettings
 from gfi.cli.servers import Server, free_port
 from gfi.datasets.media.local import version_of
 from gfi.datasets.sources import open_source
@@ -25,6 +26,7 @@ from gfi.domain.records import PartRecord, ResultRecord
 from gfi.domain.states import ControlKind
 from gfi.domain.statuses import ImageStatus
 from gfi.store import ledger, parts, queries
+from gfi.store.access import create_link
 from gfi.store.database import Database
 from gfi.store.objects import Bucket
 from gfi.store.parts import PartHeader, PartRow
@@ -59,7 +61,7 @@ def model_record() -> dict[str, Any]:
 
 @dataclass
 class World:
-    """The service and what stands behind it."""
+    """The service, and what it stores into."""
 
     client: TestClient
     database: Database
@@ -79,7 +81,7 @@ class World:
         return self.call("POST", "/v1/jobs", scope, json=body, headers=headers or {})
 
     def planned(self, total: int = 0, size: int = 8, **fields: Any) -> str:
-        """A submitted job that a planner has planned: its id."""
+        """Submit a job and plan it as a control worker does. Returns its id."""
         job = self.submit(**fields).json()["job"]["id"]
         while (claim := ledger.claim_control(self.database, "planner", 60.0)) is not None:
             if claim.kind is not ControlKind.PLAN:
@@ -99,7 +101,7 @@ class World:
         return sorted(path.name for path in self.photographs.iterdir())
 
     def explained(self, broken: int = 1, **fields: Any) -> str:
-        """A finished job over the photographs: a real part in the bucket, the last `broken` images errors."""
+        """A finished job over the photographs, with a real part in the bucket; its last `broken` images are errors."""
         job = self.planned(size=64, **fields)
         while self.explain_shard(broken):
             pass
@@ -107,13 +109,13 @@ class World:
         return job
 
     def explain_shard(self, broken: int = 1) -> bool:
-        """What a worker does with one shard; False when there is none."""
+        """Claim and commit one shard as a worker does. False when there is none."""
         claim = ledger.claim_shard(self.database, "worker", "explain", 60.0)
         claim = claim or ledger.claim_shard(self.database, "worker", "interactive", 60.0)
         if claim is None:
             return False
         spec = claim.config["dataset"]["spec"]
-        keys = [each.key for each in open_source(spec, self.settings).list()]
+        keys = [image.key for image in open_source(spec, self.settings).list()]
         rows = [
             row
             for at in range(claim.start, claim.stop)
@@ -129,14 +131,14 @@ class World:
         key = parts.part_key(claim.job_id, claim.shard_id, claim.fence)
         self.bucket.put(key, part.data)
         record = PartRecord(new_id(), key, part.sha256, len(part.data), part.rows)
-        names = {each for each in ResultRecord.__dataclass_fields__ if each != "part_row"}
+        names = set(ResultRecord.__dataclass_fields__) - {"part_row"}
         results = [
             ResultRecord(**{n: getattr(row, n) for n in names}, part_row=at) for at, row in enumerate(rows)
         ]
         return ledger.commit_shard(self.database, claim, claim.stop, record, results)
 
     def _classes(self, row: PartRow, top: int) -> list[PartRow]:
-        """The row of each of an image's classes, each with a mask of its own."""
+        """One row for each explained class of an image, with different masks."""
         if row.grid is None or row.target is None:
             return [row]
         return [
@@ -186,7 +188,7 @@ def environment(database_url: str, s3: Server, valkey: Server, home: Path, **mor
 
 
 def make_world(variables: dict[str, str], patch: pytest.MonkeyPatch, client: Any = None) -> World:
-    """A service under these variables, with tokens, a model and photographs."""
+    """A service configured by these variables, with tokens, a model and photographs."""
     for name, value in variables.items():
         patch.setenv(name, value)
     settings = Settings.load()
@@ -209,9 +211,39 @@ def make_world(variables: dict[str, str], patch: pytest.MonkeyPatch, client: Any
     return World(client, database, bucket, settings, photographs, tokens)
 
 
+def wait_until(true: Callable[[], Any], patience_s: float = 60.0) -> None:
+    """Return once `true()` is; fails after `patience_s`."""
+    end = time.monotonic() + patience_s
+    while not true():
+        assert time.monotonic() < end, "it never became true"
+        time.sleep(0.05)
+
+
+def sign_in(world: World) -> dict[str, str]:
+    """Sign the world's client in through a one-time link; the header that its changes need."""
+    secret = create_link(world.database, 60.0)
+    answer = world.client.post("/sign-in", json={"secret": secret})
+    assert answer.status_code == 200
+    cookie = answer.headers["set-cookie"]
+    assert "HttpOnly" in cookie
+    assert "SameSite=strict" in cookie
+    assert secret not in cookie
+    assert world.client.post("/sign-in", json={"secret": secret}).status_code == 401  # valid once
+    bearer = {"Authorization": f"Bearer {secret}"}
+    assert world.client.get("/v1/me", headers=bearer).status_code == 401  # and only there
+    csrf: str = world.client.get("/v1/me").json()["csrf"]
+    return {"X-GFI-CSRF": csrf}
+
+
+def webhook_settings(**more: Any) -> ApiSettings:
+    """Settings that allow webhooks to two hosts."""
+    settings = {"webhook_hosts": "hooks.example.org,*.example.net", "webhook_secret": "s3cret"} | more
+    return ApiSettings(**settings)  # type: ignore[arg-type]
+
+
 @contextmanager
 def serving() -> Iterator[str]:
-    """A live server under the present variables: its address."""
+    """A live server, configured by the environment. Yields its address."""
     port = free_port()
     config = uvicorn.Config(create_app(), port=port, log_level="error", access_log=False, ws="none")
     server = uvicorn.Server(config)
@@ -226,7 +258,7 @@ def serving() -> Iterator[str]:
 
 
 class Services:
-    """One service a database, started when a test first asks for it and emptied after each test."""
+    """One service for each kind of database, started when first needed and emptied after each test."""
 
     def __init__(self, directory: Path, request: pytest.FixtureRequest) -> None:
         self._directory, self._request = directory, request
@@ -234,7 +266,7 @@ class Services:
         self._stack = ExitStack()
 
     def world(self, kind: str, patch: pytest.MonkeyPatch) -> World:
-        """The service on this database, with its variables set for as long as `patch` lasts."""
+        """The service on this kind of database, with its variables set while `patch` lasts."""
         if kind not in self._made:
             self._made[kind] = self._make(kind)
         world, variables = self._made[kind]
@@ -249,22 +281,22 @@ class Services:
         home.mkdir()
         variables = environment(servers.create(), get("s3"), get("valkey"), home)
         with pytest.MonkeyPatch.context() as patch:
-            # The courier would take the messages that a test means to send itself.
+            # The background thread would send the messages that tests send themselves.
             patch.setattr(webhook_delivery, "deliver_loop", lambda *_: None)
             world = make_world(variables, patch)
             world.client = self._stack.enter_context(TestClient(create_app(), raise_server_exceptions=False))
-            world.call("GET", "/v1/jobs")  # opens what it opens under these variables
+            world.call("GET", "/v1/jobs")  # opens database and bucket while these variables are set
         self._stack.callback(world.database.dispose)
         return world, variables
 
     def close(self) -> None:
-        """End them."""
+        """Stop the services."""
         self._stack.close()
 
 
 @pytest.fixture(scope="package")
 def services(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Services]:
-    """Starting a service takes a second, emptying one some milliseconds."""
+    """The services of this folder's tests: starting one takes a second, emptying one some milliseconds."""
     made = Services(tmp_path_factory.mktemp("services"), request)
     yield made
     made.close()
@@ -291,13 +323,13 @@ def _emptied(world: World) -> Iterator[World]:
 def world(
     services: Services, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[World]:
-    """The service on SQLite and on PostgreSQL, for what the databases might answer differently."""
+    """The service on SQLite and on PostgreSQL, for tests whose queries the two might answer differently."""
     with _emptied(services.world(request.param, monkeypatch)) as made:
         yield made
 
 
 @pytest.fixture
 def one_world(services: Services, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    """The service on SQLite alone: queries and ledger are tested on both in tests/service/store."""
+    """The service on SQLite; queries and ledger are tested on both databases in tests/service/store."""
     with _emptied(services.world("sqlite", monkeypatch)) as made:
         yield made

@@ -1,0 +1,42 @@
+"""The typed client against the API."""
+
+import httpx
+import pytest
+
+from gfi.client import ApiError, Client
+from tests.service.api.conftest import World
+
+
+def test_the_typed_client_submits_waits_and_reads(
+    one_world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def through(request: httpx.Request) -> httpx.Response:
+        answer = one_world.client.request(
+            request.method, str(request.url), headers=dict(request.headers), content=request.read()
+        )
+        return httpx.Response(answer.status_code, headers=dict(answer.headers), content=answer.content)
+
+    client = Client("http://testserver", one_world.tokens["submit"], transport=httpx.MockTransport(through))
+    job = client.submit(str(one_world.photographs), "tiny", name="from a notebook")
+    assert job.state == "queued"
+    assert (job.progress.state, job.progress.done, job.progress.eta_high_s) == ("queued", 0, None)
+    with pytest.raises(TimeoutError):
+        job.wait(timeout_s=0.0, every_s=0.0)
+    finished = client.job(one_world.explained(name="done")).wait(progress=True)
+    frame = finished.results().to_pandas()
+    assert len(frame) == len(one_world.names)
+    assert frame.loc[0, "status"] == "ok"
+    assert finished.mask(0).shape == (64, 64)
+    assert finished.overlay(0, size=64).startswith(b"\x89PNG")
+    assert "10 of 10 images" in capsys.readouterr().err
+    assert [job.id for job in client.jobs(search="done")] == [finished.id]
+    assert client.job(finished.id).beside("grad-cam").id == finished.beside("grad-cam").id != finished.id
+    assert client.submit(str(one_world.photographs), "tiny", new=True).cancel().state == "cancelled"
+    with pytest.raises(ApiError, match="not registered") as refused:
+        client.submit(str(one_world.photographs), "vgg99")
+    assert refused.value.status == 422
+    away = Client(
+        "http://testserver", "x", transport=httpx.MockTransport(lambda _: httpx.Response(403, json={}))
+    )
+    with pytest.raises(ApiError):
+        away.job("x")

@@ -1,0 +1,58 @@
+"""Results by page, filter and order; several classes of an image."""
+
+import json
+
+from tests.service.api.conftest import World
+
+
+def test_results_are_paged_by_key_filtered_sorted_and_streamed(world: World) -> None:
+    job = world.explained()
+    base = f"/v1/jobs/{job}/results"
+    total = len(world.names)
+
+    def everything(**params: object) -> list[dict]:
+        rows, after = [], None
+        while True:
+            page = world.call("GET", base, params={"limit": 3} | params | ({"after": after} if after else {}))
+            assert page.status_code == 200, page.text
+            rows += page.json()["items"]
+            after = page.json()["next"]
+            if after is None:
+                return rows
+
+    rows = everything()
+    assert [row["row"] for row in rows] == list(range(total))
+    assert rows[0]["target_name"] == "cat"
+    assert [row["row"] for row in everything(sort="insertion", descending=True)][:3] == [
+        total - 2, total - 3, total - 4,
+    ]  # fmt: skip
+    assert everything(sort="insertion")[-1]["status"] == "error"  # without a number: last
+    assert [row["row"] for row in everything(status="error")] == [total - 1]
+    assert all(row["prediction"] == 1 for row in everything(prediction=1))
+    assert [row["row"] for row in everything(metric="area", at_least=0.05, at_most=0.09)] == [3, 4]
+    lines = world.call("GET", base, headers={"Accept": "application/x-ndjson"})
+    assert lines.headers["content-type"].startswith("application/x-ndjson")
+    parsed = [json.loads(line) for line in lines.text.splitlines()]
+    assert parsed == rows
+    assert world.call("GET", base, params={"format": "jsonl", "status": "ok"}).text.count("\n") == total - 1
+    bad = world.call("GET", base, params={"after": "bm9uc2Vuc2U"})
+    assert (bad.status_code, bad.json()["title"]) == (422, "Invalid request")
+
+
+def test_each_class_of_an_image_has_a_result_and_a_mask(world: World) -> None:
+    job = world.explained(top=2)
+    assert world.call("GET", f"/v1/jobs/{job}").json()["progress"]["done"] == 10
+    base = f"/v1/jobs/{job}/results"
+    everything = world.call("GET", f"{base}?limit=100").json()["items"]
+    assert [(one["row"], one["target_rank"]) for one in everything[:4]] == [(0, 0), (0, 1), (1, 0), (1, 1)]
+    assert len(everything) == 2 * 9 + 1  # one could not be read
+    second = world.call("GET", f"{base}?target_rank=1&limit=100").json()["items"]
+    assert [one["target_rank"] for one in second] == [1] * 9
+    masks = [world.call("GET", f"{base}/3/mask.npy?target_rank={rank}").content for rank in (0, 1)]
+    assert masks[0] != masks[1]
+    assert world.call("GET", f"{base}/3/mask.npy?target_rank=2").status_code == 404
+    one = world.call("GET", f"{base}/3/mask.npy?target_rank=1")
+    assert "3-1-mask.npy" in one.headers["content-disposition"]
+    refused = world.submit(top=2, target="cat")
+    assert refused.status_code == 422
+    assert "leave target and rather_than out" in refused.text
