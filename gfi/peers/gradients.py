@@ -1,0 +1,53 @@
+"""Activations of a layer and the gradients of a class with respect to them: what the CAM methods read."""
+
+import torch
+from torch import Tensor, nn
+
+from gfi.domain import layer_names
+from gfi.domain.errors import MethodError
+
+
+def features_and_gradients(
+    module: nn.Module, inputs: Tensor, targets: Tensor, layer: str, batch: int
+) -> tuple[Tensor, Tensor]:
+    """A and ∂y_c/∂A at `layer`, both (N, K, h, w), `batch` images at a time.
+
+    With ":relu" A is rectified; the slope stays that of the map itself.
+    """
+    name, tokens, rectify = layer_names.split(layer)
+    if tokens:
+        raise MethodError(f"layer `{layer}`: this method reads maps, not tokens")
+    try:
+        child = module.get_submodule(name)
+    except AttributeError:
+        names = [n for n, _ in module.named_modules() if n]
+        raise MethodError(layer_names.not_found(name, names, [], type(module).__name__)) from None
+    last: list[Tensor] = []
+
+    def tap(_module: nn.Module, _inputs: tuple, output: Tensor) -> Tensor:
+        last[:] = [output]
+        return output.clone()  # an in-place ReLU may follow and change it
+
+    features, gradients = [], []
+    handle = child.register_forward_hook(tap)
+    try:
+        for images, classes in zip(inputs.split(batch), targets.split(batch), strict=True):
+            last.clear()
+            with torch.enable_grad():
+                # The weights may be frozen: the graph then starts at the image.
+                logits = module(images.clone().requires_grad_())
+                if not last:
+                    raise MethodError(
+                        f"layer `{name}` was not reached in this pass; name one that always runs"
+                    )
+                chosen = logits.gather(1, classes.unsqueeze(1)).sum()
+                gradients.append(torch.autograd.grad(chosen, last[0])[0])
+            features.append(last[0].detach())
+    finally:
+        handle.remove()
+    activations = torch.cat(features)
+    if activations.ndim != 4:
+        raise MethodError(
+            f"layer `{name}` gives {'×'.join(map(str, activations.shape[1:]))}, not channels × h × w"
+        )
+    return activations.relu() if rectify else activations, torch.cat(gradients)
