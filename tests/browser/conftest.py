@@ -1,6 +1,6 @@
-"""The dashboard in headless Chromium, against a live server with a played worker.
+"""The dashboard in headless Chromium, against a live server; the tests themselves act as the worker.
 
-Without Chromium these tests skip with one reason; with CI=true that is a failure.
+Without Chromium these tests are skipped with a reason; with CI=true that is a failure.
 """
 
 import io
@@ -26,7 +26,7 @@ ARGUMENTS = [
     "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage",
 ]  # fmt: skip
 
-# How much of what is seen was moved, unasked, while a page loaded: 0 nothing, 1 all of it by the window's height.
+# Layout shift while a page loads: 0 when nothing moved, 1 when everything moved by the height of the window.
 SHIFTS = """
 globalThis.moved = [];
 new PerformanceObserver((seen) => {
@@ -56,9 +56,9 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture(scope="session")
 def site(sqlite_files: Any, s3: Server, valkey: Server) -> Iterator[tuple[str, World]]:
-    """The address of a live server, and the world behind it: a finished job, workers, a schedule."""
+    """The address of a live server, and its world: finished and running jobs, workers, a schedule."""
     patch = pytest.MonkeyPatch()
-    home = Path(tempfile.mkdtemp(prefix="gfi-"))  # short: pictures show it
+    home = Path(tempfile.mkdtemp(prefix="gfi-"))  # short, for screenshots show it
     world = make_world(environment(sqlite_files.create(), s3, valkey, home), patch)
     from fastapi.testclient import TestClient
 
@@ -97,14 +97,14 @@ def _furnish(world: World) -> None:
 
 
 class Visit:
-    """A page of a signed-in browser; what its console complained about."""
+    """A page of a signed-in browser, the errors of its console and the hosts it sent requests to."""
 
     def __init__(self, browser: Any, url: str, world: World, width: int = 1280, height: int = 900) -> None:
         self.context = browser.new_context(viewport={"width": width, "height": height})
         self.page = self.context.new_page()
         self.complaints: list[str] = []
         self.hosts: set[str] = set()
-        self.page.on("console", lambda said: said.type == "error" and self.complaints.append(said.text))
+        self.page.on("console", lambda line: line.type == "error" and self.complaints.append(line.text))
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
         self.page.on(
             "request",
@@ -116,7 +116,7 @@ class Visit:
         self.page.wait_for_url(f"{url}/jobs")
 
     def open(self, path: str) -> Any:
-        """Go to a page and wait until it is quiet."""
+        """Go to a page and wait until it has loaded."""
         self.page.goto(f"{self.url}{path}")
         self.page.wait_for_load_state("load")
         return self.page

@@ -1,4 +1,4 @@
-"""What a person does with the dashboard, in headless Chromium at 1280 and 400 px; screenshots for docs/."""
+"""The dashboard as people use it, in headless Chromium at 1280 and 400 px; screenshots for docs/."""
 
 import threading
 import time
@@ -20,7 +20,7 @@ PAGES = ["/jobs", "/jobs/{job}", "/jobs/{job}/gallery", "/schedules", "/models",
 
 @pytest.fixture
 def visit(browser: Any, site: tuple[str, World], request: pytest.FixtureRequest) -> Iterator[Visit]:
-    """A signed-in browser; the width is the test's parameter. At the end nothing may have gone wrong in it."""
+    """A signed-in browser, as wide as the test's parameter says. At the end its console must have no errors."""
     url, world = site
     made = Visit(browser, url, world, *getattr(request, "param", (1280, 900)))
     yield made
@@ -70,11 +70,11 @@ def test_every_page_is_accessible_fits_and_is_quiet(
 def _axe(page: Any) -> list[str]:
     # Evaluated by the driver, not loaded by the page: the content security policy stays as it is.
     page.evaluate(AXE)
-    found = page.evaluate("axe.run(document, { resultTypes: ['violations'] })")
+    report = page.evaluate("axe.run(document, { resultTypes: ['violations'] })")
     return [
-        f"{each['id']}: {each['nodes'][0]['html'][:200]} {each['nodes'][0]['failureSummary']}"
-        for each in found["violations"]
-        if each["impact"] in ("serious", "critical")
+        f"{fault['id']}: {fault['nodes'][0]['html'][:200]} {fault['nodes'][0]['failureSummary']}"
+        for fault in report["violations"]
+        if fault["impact"] in ("serious", "critical")
     ]
 
 
@@ -97,7 +97,7 @@ def test_submit_progress_gallery_flag(visit: Visit, site: tuple[str, World]) -> 
     assert world.call("GET", f"/v1/jobs/{job}").json()["config"]["rather_than"] is not None
     played = threading.Thread(target=_play, args=(world, job), daemon=True)
     played.start()
-    page.wait_for_selector("text=Partial", timeout=20_000)  # told by the event stream, without a reload
+    page.wait_for_selector("text=Partial", timeout=20_000)  # from the event stream, without a reload
     played.join()
     assert "10 / 10" in page.inner_text("#figures")
     page.click("text=Gallery")
@@ -107,7 +107,7 @@ def test_submit_progress_gallery_flag(visit: Visit, site: tuple[str, World]) -> 
     page.locator("#grid").press("Enter")
     page.wait_for_selector("dialog[open]")
     assert page.inner_text("#place") == "2 of 10"
-    expect(page.locator("#viewer-close")).to_be_focused()  # Enter opens and Enter closes
+    expect(page.locator("#viewer-close")).to_be_focused()  # Enter opens, Enter closes
     page.click("#after")
     expect(page.locator("#place")).to_have_text("3 of 10")
     page.keyboard.press("ArrowLeft")
@@ -149,12 +149,12 @@ def test_photographs_from_this_computer_become_an_interactive_job(
 
 
 def _cards(page: Any, number: int) -> None:
-    # Not wait_for_function: that evaluates a string in the page, which the page's policy forbids.
+    # wait_for_function would evaluate a string in the page, which its content security policy forbids.
     expect(page.locator(".card")).to_have_count(number)
 
 
 def _play(world: World, job: str) -> None:
-    """A planner and a worker, at a pace one can watch."""
+    """Plan and explain the job slowly enough to be watched."""
     while (claim := ledger.claim_control(world.database, "planner", 60.0)) is not None:
         if claim.kind is ControlKind.PLAN:
             bounds = [(at, min(at + 4, 10)) for at in range(0, 10, 4)]
@@ -192,7 +192,7 @@ def test_a_gallery_asks_for_each_page_of_results_once(visit: Visit, site: tuple[
         "request", lambda request: asked.append(request.url) if f"{job}/results?" in request.url else None
     )
     held: list[Any] = []
-    # The job is slow to come: what draws meanwhile (the grid is measured, a colour is chosen) asks for nothing.
+    # While the job is being fetched, drawing (the grid is measured, a colour is chosen) requests nothing.
     page.route(f"**/v1/jobs/{job}", lambda route: held.append(route))
     visit.open(f"/jobs/{job}/gallery")
     page.select_option("#map", "magma")
@@ -202,7 +202,7 @@ def test_a_gallery_asks_for_each_page_of_results_once(visit: Visit, site: tuple[
     held.pop().continue_()
     page.wait_for_selector("text=200 of up to 400 images loaded")
     assert len(asked) == 1
-    # The answer to a question that was withdrawn arrives while the next is under way.
+    # The answer to an outdated request arrives while the next request is running.
     page.route(f"**/v1/jobs/{job}/results?*", lambda route: held.append(route))
     page.select_option("#status", "error")
     _until(page, lambda: len(held) == 1)
@@ -224,7 +224,7 @@ def _until(page: Any, true: Callable[[], bool], patience_s: float = 10.0) -> Non
     """Let the browser's events arrive until this is true."""
     end = time.monotonic() + patience_s
     while not true():
-        assert time.monotonic() < end, "it never came true"
+        assert time.monotonic() < end, "it never became true"
         page.wait_for_timeout(20)
 
 
@@ -243,13 +243,15 @@ def test_an_answer_that_comes_late_replaces_no_newer_one(visit: Visit, site: tup
 
 
 def _frames(page: Any) -> None:
-    """Until whatever an event or an observer led to has been drawn."""
+    """Wait until the effects of events and observers have been drawn."""
     frame = "new Promise((then) => requestAnimationFrame(then))"
     for _ in range(4):
         page.evaluate(frame)
 
 
-def test_filters_sorting_opacity_and_another_job_beside(visit: Visit, site: tuple[str, World]) -> None:
+def test_filters_sorting_opacity_and_comparison_with_another_job(
+    visit: Visit, site: tuple[str, World]
+) -> None:
     page = visit.open(f"/jobs/{the_job(site[1])}/gallery")
     page.wait_for_selector(".card img")
     page.select_option("#status", "error")
@@ -267,10 +269,10 @@ def test_filters_sorting_opacity_and_another_job_beside(visit: Visit, site: tupl
     page.fill("#low", "")
     page.locator("#opacity").fill("80")
     assert page.evaluate("getComputedStyle(document.documentElement).getPropertyValue('--opacity')") == "0.8"
-    page.select_option("#beside", label="Released")  # a job over the same images, found
+    page.select_option("#comparison", label="Released")  # an existing job over the same images
     page.wait_for_selector(".pic b:has-text('Released')")
     page.wait_for_selector(".pic b:has-text('Paper')")
-    page.select_option("#beside", label="By class")
+    page.select_option("#comparison", label="By class")
     page.wait_for_selector(".pic b:has-text('By class')")
 
 
@@ -305,7 +307,7 @@ def test_each_class_of_an_image_has_a_card_with_its_own_mask(visit: Visit, site:
     assert [page.get_attribute(f"#card-{at}", "data-row") for at in (0, 1, 2)] == ["0", "0", "1"]
     first, second = (page.inner_text(f"#card-{at} .state") for at in (0, 1))
     assert first != second
-    # What the cards show, not what was asked for on the way: how often a browser asks is its own affair.
+    # What the cards show is tested, not the requests: browsers differ in how often they request a picture.
     for at in (0, 1):
         expect(page.locator(f"#card-{at} .over")).not_to_have_js_property("naturalWidth", 0)
     masks = [page.get_attribute(f"#card-{at} .over", "src") for at in (0, 1)]
@@ -314,19 +316,19 @@ def test_each_class_of_an_image_has_a_card_with_its_own_mask(visit: Visit, site:
     assert one != other
 
 
-def test_another_method_is_submitted_from_the_gallery_and_stands_beside(
+def test_a_comparison_with_another_method_is_submitted_from_the_gallery(
     visit: Visit, site: tuple[str, World]
 ) -> None:
     world = site[1]
     page = visit.open(f"/jobs/{the_job(world)}/gallery")
     page.wait_for_selector(".card img")
     page.once("dialog", lambda dialog: dialog.dismiss())
-    page.select_option("#beside", label="Grad-CAM: explain …")
-    expect(page.locator("#beside")).to_have_value("")
+    page.select_option("#comparison", label="Grad-CAM: explain …")
+    expect(page.locator("#comparison")).to_have_value("")
     page.once("dialog", lambda dialog: dialog.accept())
-    page.select_option("#beside", label="Grad-CAM: explain …")
+    page.select_option("#comparison", label="Grad-CAM: explain …")
     page.wait_for_selector(".pic em:has-text('not explained yet')")
-    other = page.input_value("#beside")
+    other = page.input_value("#comparison")
     played = threading.Thread(target=_play, args=(world, other), daemon=True)
     played.start()
     page.wait_for_selector(".card[data-row='0'] .pic:last-child .over", timeout=20_000)
@@ -361,5 +363,5 @@ def test_without_a_session_pages_lead_to_the_sign_in(
     shoot(page, "sign-in")
     page.fill("#secret", "gfi_wrong")
     page.click("[type=submit]")
-    page.wait_for_selector("text=spent, expired or unknown")
+    page.wait_for_selector("text=has been used, has expired or is unknown")
     context.close()

@@ -1,22 +1,22 @@
-// Thousands of explained images: only the cards in view exist; pages are fetched by key as one scrolls towards them.
-import { $, api, count, decimal, empty, follow, h, later, may, percent, toast, told, words } from "/static/ui.js";
+// A gallery of thousands of explained images: only the cards in view exist, and results are fetched by page while scrolling.
+import { $, api, count, decimal, empty, follow, h, debounce, may, percent, toast, showErrors, words } from "/static/ui.js";
 
 const id = location.pathname.split("/")[2];
-const here = new URLSearchParams(location.search);
+const parameters = new URLSearchParams(location.search);
 const grid = $("grid");
 const statuses = ["ok", "not_settled", "target_lost", "empty", "full", "constant", "nonfinite", "changed", "error"];
 const numbers = ["area", "probability", "kept", "removed", "iterations", "deletion", "insertion", "average_drop", "energy_in_box", "pointing_hit", "pointing_hit_0", "entropy"];
 const options = (list) => list.map(([value, text]) => h("option", { value }, text));
-let job = null, items = [], next = null, complete = true, loading = null, chosen = 0, descending = false, flags = new Map(), classes = [], others = new Map(), cut = false, ownName = "this job", theirName = "", watching = 0, seen = 0;
+let job = null, items = [], next = null, complete = true, loading = null, chosen = 0, descending = false, flags = new Map(), classes = [], others = new Map(), cut = false, ownName = "this job", otherName = "", watching = 0, seen = 0;
 const cards = new Map();
 
 $("status").replaceChildren(...options([["", "any"], ...statuses.map((s) => [s, words(s)])]));
 $("sort").replaceChildren(...options([["row", "listing order"], ...numbers.map((n) => [n, words(n)])]));
 $("metric").replaceChildren(...options([["", "any number"], ...numbers.map((n) => [n, words(n)])]));
 for (const name of ["map", "view", "opacity"]) { const kept = localStorage.getItem(`gfi-${name}`); if (kept) $(name).value = kept; }
-if (here.has("status")) $("status").value = here.get("status");
+if (parameters.has("status")) $("status").value = parameters.get("status");
 
-// One card an explanation: a job with several classes an image has as many cards of it.
+// One card for each explanation: an image of a job with several classes has several cards.
 const rank = (item) => (item.target_rank ? { target_rank: item.target_rank } : {});
 const picture = (owner, item, kind, more) => `/v1/jobs/${owner}/results/${item.row}/${kind}?${new URLSearchParams({ v: item.picture, ...(kind === "photo.jpg" ? {} : rank(item)), ...more })}`;
 const masked = (owner, item, size, map) => picture(owner, item, "mask.png", { size, map });
@@ -37,7 +37,7 @@ function query() {
   return q;
 }
 
-// One request at a time. `complete` until the list is begun: what draws before the job is known asks for nothing.
+// One request at a time. `complete` is true until the list is begun, so that drawing before the job is known requests nothing.
 async function fetchMore() {
   if (complete || loading) return;
   const q = query();
@@ -46,7 +46,7 @@ async function fetchMore() {
   loading = mine;
   try {
     const page = await mine;
-    if (loading !== mine) return; // the list was begun anew meanwhile: another request's turn
+    if (loading !== mine) return; // the list was begun again meanwhile: this answer is outdated
     items.push(...page.items);
     next = page.next;
     complete = !next;
@@ -64,7 +64,7 @@ async function restart() {
   $("fresh").hidden = true;
   seen = job?.progress.done ?? 0;
   if (grid.getBoundingClientRect().top < 0) reveal(0);
-  await told(fetchMore);
+  await showErrors(fetchMore);
 }
 
 function summary() {
@@ -73,7 +73,7 @@ function summary() {
   $("shown").textContent = complete ? `${count(items.length)} ${unit}` : `${count(items.length)}${total ? ` of up to ${count(total)}` : ""} ${unit} loaded; more as you scroll`;
   if (!items.length && complete) {
     const filtered = [...query()].some(([k]) => !["limit", "sort", "descending"].includes(k));
-    empty(filtered ? "No image matches" : "No results yet", filtered ? "Clear the filters to see all images." : ended(job) ? "This job ended before an image was explained." : "The first appear here as soon as a worker has committed them.");
+    empty(filtered ? "No image matches" : "No results yet", filtered ? "Clear the filters to see all images." : ended(job) ? "This job ended before an image was explained." : "The first ones appear as soon as a worker has committed them.");
   } else $("empty").hidden = true;
 }
 
@@ -87,7 +87,7 @@ function shape() {
   const w = (width - GAP * (columns - 1)) / columns;
   return { columns, w, h: Math.round(Math.max(120, (w / panes) * 0.8)) + TEXT, panes };
 }
-const panesOf = () => ($("view").value === "compare" ? 3 : 1) + ($("beside").value ? 1 : 0);
+const panesOf = () => ($("view").value === "compare" ? 3 : 1) + ($("comparison").value ? 1 : 0);
 
 function draw() {
   const { columns, w, h: height } = shape();
@@ -108,7 +108,7 @@ function draw() {
   }
   if (cards.has(chosen)) grid.setAttribute("aria-activedescendant", `card-${chosen}`);
   else grid.removeAttribute("aria-activedescendant");
-  if (!complete && last > items.length - columns * 12) told(fetchMore);
+  if (!complete && last > items.length - columns * 12) showErrors(fetchMore);
 }
 
 function stack(owner, item, { theirs = item, photo = true, mask = true, size = 384, label = "", plain = false }) {
@@ -123,23 +123,23 @@ function stack(owner, item, { theirs = item, photo = true, mask = true, size = 3
 }
 
 const place = (item) => `${item.target_rank} ${item.key}`;
-// Images are matched by their key, for the other job may have listed other rows; and only where both saw the same bytes.
-function theirs(item) {
+// Images are matched by key, for the other job may have listed other rows, and only where both jobs explained the same bytes.
+function counterpart(item) {
   const same = others.get(place(item));
-  const why = !same ? "not explained yet" : same.version !== item.version ? "explained another version" : same.has_mask ? "" : words(same.status);
+  const why = !same ? "not explained yet" : same.version !== item.version ? "another version was explained" : same.has_mask ? "" : words(same.status);
   return why ? { ...item, has_mask: false, why } : same;
 }
 
-// What could not be read is not asked for: its reason is said instead.
+// Pictures of an image that could not be read are not requested; the reason is shown instead.
 function panes(item, size) {
   if (item.status === "error" || item.status === "changed") return [h("span.pic", null, h("em", null, item.error || words(item.status)))];
   const view = $("view").value;
-  const other = $("beside").value;
+  const other = $("comparison").value;
   const list = [];
   if (view !== "overlay") list.push(stack(id, item, { mask: false, size }));
   if (view === "compare") list.push(stack(id, item, { photo: false, plain: true, size }));
   if (view !== "photo") list.push(stack(id, item, { size, label: other ? ownName : "" }));
-  if (other) list.push(stack(other, item, { theirs: theirs(item), size, label: theirName }));
+  if (other) list.push(stack(other, item, { theirs: counterpart(item), size, label: otherName }));
   return list;
 }
 
@@ -148,7 +148,7 @@ function make(index) {
   const flag = flags.get(item.row);
   const name = item.key.split("/").pop();
   const right = item.status === "ok" ? (numbers.includes($("sort").value) ? `${words($("sort").value)} ${decimal(item[$("sort").value])}` : percent(item.probability)) : "";
-  return h("div.card", { id: `card-${index}`, role: "option", "data-row": item.row, onclick: () => { choose(index); look(); } },
+  return h("div.card", { id: `card-${index}`, role: "option", "data-row": item.row, onclick: () => { choose(index); openViewer(); } },
     h("span.pics", null, ...panes(item, 384)),
     h("span.text", null, h("p", { title: item.key }, flag ? h("span.mark", { title: flag.note }, "⚑ ") : "", name), h("p", null, h("span.state", null, h(`i.dot.c-${item.status}`), item.status === "ok" ? item.target_name ?? String(item.target ?? "") : words(item.status)), h("span", null, right))));
 }
@@ -171,11 +171,11 @@ function choose(index) {
   chosen = Math.max(0, Math.min(items.length - 1, index));
   reveal(chosen);
   draw();
-  if ($("viewer").open) look();
+  if ($("viewer").open) openViewer();
 }
 
 // -- one image ------------------------------------------------------------------------------------------
-async function look() {
+async function openViewer() {
   const item = items[chosen];
   if (!item) return;
   $("viewer-name").textContent = item.key;
@@ -202,11 +202,11 @@ async function setFlag(remove) {
   }
   toast(remove ? "Flag removed" : "Flagged");
   remake();
-  if ($("viewer").open) look();
+  if ($("viewer").open) openViewer();
 }
 
-$("flag-form").addEventListener("submit", (event) => { event.preventDefault(); told(() => setFlag(false)); });
-$("unflag").addEventListener("click", () => told(() => setFlag(true)));
+$("flag-form").addEventListener("submit", (event) => { event.preventDefault(); showErrors(() => setFlag(false)); });
+$("unflag").addEventListener("click", () => showErrors(() => setFlag(true)));
 for (const [name, step] of [["before", -1], ["after", 1]]) $(name).addEventListener("click", () => choose(chosen + step));
 $("viewer-close").addEventListener("click", () => $("viewer").close());
 $("viewer").addEventListener("close", () => grid.focus({ preventScroll: true }));
@@ -217,8 +217,8 @@ document.addEventListener("keydown", (event) => {
   const columns = $("viewer").open ? 1 : shape().columns;
   const moves = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: columns, ArrowUp: -columns, j: 1, k: -1, Home: -items.length, End: items.length };
   if (event.key in moves) { event.preventDefault(); choose(chosen + moves[event.key]); }
-  else if (event.key === "Enter" && [grid, document.body].includes(document.activeElement)) { event.preventDefault(); look(); }
-  else if (event.key === "f" || event.key === "F") { event.preventDefault(); look(); $("flag-note").focus(); }
+  else if (event.key === "Enter" && [grid, document.body].includes(document.activeElement)) { event.preventDefault(); openViewer(); }
+  else if (event.key === "f" || event.key === "F") { event.preventDefault(); openViewer(); $("flag-note").focus(); }
   else if (event.key === "[" || event.key === "]") { $("opacity").value = Number($("opacity").value) + (event.key === "]" ? 10 : -10); opacity(); }
 });
 
@@ -234,76 +234,76 @@ opacity();
 $("opacity").addEventListener("input", opacity);
 $("viewer-opacity").addEventListener("input", () => { $("opacity").value = $("viewer-opacity").value; opacity(); });
 for (const name of ["map", "view"]) $(name).addEventListener("change", () => { localStorage.setItem(`gfi-${name}`, $(name).value); remake(); });
-// -- another method, or another job, beside this one --------------------------------------------------------
+// -- comparison with another method or another job -----------------------------------------------------------
 const methods = { paper: "Paper", released: "Released", tuned: "Tuned", "grad-cam": "Grad-CAM" };
 const ended = (one) => ["succeeded", "partial", "failed", "cancelled"].includes(one.state);
-const MOST = 20000; // of another job's results are held
+const MOST = 20000; // results of the other job that are kept
 
-async function offer(selected = "") {
-  const found = await api(`/v1/jobs/${id}/comparisons`);
-  const own = found.methods.find((m) => m.own);
+async function offerComparisons(selected = "") {
+  const offered = await api(`/v1/jobs/${id}/comparisons`);
+  const own = offered.methods.find((m) => m.own);
   if (own) ownName = methods[own.method];
-  const by = found.methods.filter((m) => !m.own).map((m) => {
+  const by = offered.methods.filter((m) => !m.own).map((m) => {
     const name = methods[m.method];
-    if (m.job) return h("option", { value: m.job.id, "data-name": name }, ended(m.job) ? name : `${name} (under way)`);
-    return h("option", { value: `+${m.method}`, "data-name": name, disabled: !may.submit || m.reason !== null, title: m.reason }, m.reason ? `${name}: not for this model` : `${name}: explain …`);
+    if (m.job) return h("option", { value: m.job.id, "data-name": name }, ended(m.job) ? name : `${name} (running)`);
+    return h("option", { value: `+${m.method}`, "data-name": name, disabled: !may.submit || m.reason !== null, title: m.reason }, m.reason ? `${name}: not possible with this model` : `${name}: explain …`);
   });
-  const taken = new Set(found.methods.filter((m) => m.job).map((m) => m.job.id));
-  const rest = found.jobs.filter((o) => !taken.has(o.id) && o.progress.done).map((o) => h("option", { value: o.id, "data-name": (o.name || o.preset).slice(0, 24) }, o.name || `${o.preset} ${o.id}`));
-  $("beside").replaceChildren(h("option", { value: "" }, "nothing"), h("optgroup", { label: "Another method" }, ...by), ...(rest.length ? [h("optgroup", { label: "Another job" }, ...rest)] : []));
-  $("beside").value = selected;
+  const taken = new Set(offered.methods.filter((m) => m.job).map((m) => m.job.id));
+  const rest = offered.jobs.filter((o) => !taken.has(o.id) && o.progress.done).map((o) => h("option", { value: o.id, "data-name": (o.name || o.preset).slice(0, 24) }, o.name || `${o.preset} ${o.id}`));
+  $("comparison").replaceChildren(h("option", { value: "" }, "nothing"), h("optgroup", { label: "Another method" }, ...by), ...(rest.length ? [h("optgroup", { label: "Another job" }, ...rest)] : []));
+  $("comparison").value = selected;
 }
 
-async function stand() {
+async function compare() {
   const mine = (watching += 1);
   others = new Map();
-  let value = $("beside").value;
-  $("beside-state").textContent = "";
+  let value = $("comparison").value;
+  $("comparison-state").textContent = "";
   if (value.startsWith("+")) {
     const method = value.slice(1);
-    if (!confirm(`Explain ${job.progress.total === null ? "these" : `these ${count(job.progress.total)}`} images with ${methods[method]} as well? It becomes a job of its own.`)) {
-      $("beside").value = "";
+    if (!confirm(`Explain ${job.progress.total === null ? "these" : `these ${count(job.progress.total)}`} images with ${methods[method]} as well? This submits another job.`)) {
+      $("comparison").value = "";
       return remake();
     }
     try {
       value = (await api(`/v1/jobs/${id}/comparisons`, { method: "POST", body: { method } })).job.id;
     } catch (error) {
-      $("beside").value = "";
+      $("comparison").value = "";
       throw error;
     }
-    await offer(value);
+    await offerComparisons(value);
   }
   if (!value) return remake();
-  theirName = $("beside").selectedOptions[0].dataset.name;
+  otherName = $("comparison").selectedOptions[0].dataset.name;
   for (let had = -1; mine === watching; ) {
     const other = await api(`/v1/jobs/${value}`);
     const done = other.progress.done;
-    // What is under way is read again when it has grown by a tenth.
+    // The results of a running job are read again when they have grown by a tenth.
     if (done > had * 1.1 || (ended(other) && done !== had)) { await fill(value, mine); had = done; }
     if (mine !== watching) return;
-    $("beside-state").replaceChildren(ended(other) ? (cut ? `${theirName}: the first ${count(others.size)} explanations` : "") : other.progress.total === null ? `${theirName}: its images are being listed` : `${theirName}: ${count(done)} of ${count(other.progress.total)} images`, " ", ended(other) && !done ? h("a", { href: `/jobs/${value}` }, `${theirName}: ${words(other.state)}`) : "");
-    if (ended(other)) return void (await offer(value));
+    $("comparison-state").replaceChildren(ended(other) ? (cut ? `${otherName}: the first ${count(others.size)} explanations` : "") : other.progress.total === null ? `${otherName}: its dataset is being listed` : `${otherName}: ${count(done)} of ${count(other.progress.total)} images`, " ", ended(other) && !done ? h("a", { href: `/jobs/${value}` }, `${otherName}: ${words(other.state)}`) : "");
+    if (ended(other)) return void (await offerComparisons(value));
     await new Promise((then) => setTimeout(then, 2500));
   }
 }
 
 async function fill(other, mine) {
-  const found = new Map();
+  const results = new Map();
   let after = null;
   do {
     const page = await api(`/v1/jobs/${other}/results?limit=1000${after ? `&after=${after}` : ""}`);
-    for (const one of page.items) found.set(place(one), one);
+    for (const one of page.items) results.set(place(one), one);
     after = page.next;
-  } while (after && found.size < MOST && mine === watching);
+  } while (after && results.size < MOST && mine === watching);
   if (mine !== watching) return;
   cut = Boolean(after);
-  others = found;
+  others = results;
   remake();
-  if ($("viewer").open) look();
+  if ($("viewer").open) openViewer();
 }
 
-// While the job runs its first results appear by themselves, later ones when asked for: nothing moves under the hand.
-function grow() {
+// While the job runs, its first results appear by themselves and later ones on request, so that nothing moves while somebody looks.
+function followJob() {
   if (ended(job)) return;
   follow(id, (data) => {
     if (data.state === "deleted") return;
@@ -316,9 +316,9 @@ function grow() {
 }
 
 $("fresh").addEventListener("click", restart);
-$("beside").addEventListener("change", () => told(stand));
+$("comparison").addEventListener("change", () => showErrors(compare));
 for (const name of ["status", "sort", "flagged", "metric", "prediction"]) $(name).addEventListener("change", restart);
-for (const name of ["search", "low", "high"]) $(name).addEventListener("input", later(300, restart));
+for (const name of ["search", "low", "high"]) $(name).addEventListener("input", debounce(300, restart));
 $("direction").addEventListener("click", () => { descending = !descending; $("direction").setAttribute("aria-pressed", String(descending)); $("direction").textContent = descending ? "↓" : "↑"; restart(); });
 $("more-tools").addEventListener("click", () => $("more-tools").setAttribute("aria-expanded", String($("tools").classList.toggle("open"))));
 let asked = false;
@@ -326,7 +326,7 @@ const soon = () => { if (!asked) { asked = true; requestAnimationFrame(() => { a
 addEventListener("scroll", soon, { passive: true });
 new ResizeObserver(soon).observe(grid);
 
-told(async () => {
+showErrors(async () => {
   job = await api(`/v1/jobs/${id}`);
   $("title").textContent = job.name || "Gallery";
   $("back").href = `/jobs/${id}`;
@@ -335,8 +335,8 @@ told(async () => {
   document.title = `${job.name || job.id}: gallery · gfi`;
   flags = new Map((await api(`/v1/jobs/${id}/flags`)).map((f) => [f.row, f]));
   await restart();
-  const [model] = await Promise.all([api(`/v1/models/${encodeURIComponent(job.model)}`).catch(() => null), offer()]);
+  const [model] = await Promise.all([api(`/v1/models/${encodeURIComponent(job.model)}`).catch(() => null), offerComparisons()]);
   classes = model?.class_names ?? [];
   $("classes").replaceChildren(...classes.map((c) => h("option", { value: c })));
-  grow();
+  followJob();
 });

@@ -1,4 +1,4 @@
-import { $, api, count, decimal, duration, fill, follow, h, may, rate, state, svg, toast, told, when, whole, words } from "/static/ui.js";
+import { $, api, count, decimal, duration, fill, follow, h, may, rate, state, svg, toast, showErrors, when, showPage, words } from "/static/ui.js";
 
 const id = location.pathname.split("/")[2];
 const order = ["ok", "not_settled", "target_lost", "empty", "full", "constant", "nonfinite", "changed", "error"];
@@ -10,7 +10,7 @@ function progress() {
   const left = p.eta_s === null ? "…" : `${duration(p.eta_low_s)} – ${duration(p.eta_high_s)}`;
   const took = job.finished_at && job.planned_at ? job.finished_at - job.planned_at : null;
   const pace = [took ? rate(p.done / took) : rate(p.rate) || "—", "images per second"];
-  const figures = [[p.total === null ? "…" : `${count(p.done + p.finished)} / ${count(p.total)}`, "images"], pace, ...(ended(job.state) ? [[duration(p.elapsed_s), "from submission to end"]] : [[left, "left"], [duration(p.elapsed_s), "since submission"], [count(p.in_flight), "in work"]])];
+  const figures = [[p.total === null ? "…" : `${count(p.done + p.finished)} / ${count(p.total)}`, "images"], pace, ...(ended(job.state) ? [[duration(p.elapsed_s), "from submission to end"]] : [[left, "left"], [duration(p.elapsed_s), "since submission"], [count(p.in_flight), "in progress"]])];
   $("figures").replaceChildren(...figures.map(([value, text]) => h("", null, h("strong", null, value), h("span", null, text))));
   const total = p.total || 1;
   $("bar").replaceChildren(...order.filter((s) => p.by_status[s]).map((s) => h(`i.c-${s}`, { style: { width: `${(100 * p.by_status[s]) / total}%` } })), h("i.c-running", { style: { width: `${(100 * (p.finished + p.partial)) / total}%` } }));
@@ -20,7 +20,7 @@ function progress() {
 }
 
 function button(text, work, kind = "") {
-  return h(`button${kind}`, { type: "button", onclick: () => told(async () => { await work(); await load(); }) }, text);
+  return h(`button${kind}`, { type: "button", onclick: () => showErrors(async () => { await work(); await load(); }) }, text);
 }
 
 function actions() {
@@ -41,8 +41,8 @@ function actions() {
 }
 
 async function remove() {
-  if (!confirm("Delete this job with its results and masks? The audit keeps that it existed.")) return;
-  await told(async () => {
+  if (!confirm("Delete this job with its results and masks? The audit log keeps that it existed.")) return;
+  await showErrors(async () => {
     await api(`/v1/jobs/${id}/data`, { method: "DELETE" });
     location.assign("/jobs");
   });
@@ -56,27 +56,27 @@ function provenance() {
 }
 
 async function shards() {
-  const found = [];
+  const list = [];
   let after = null;
   do {
     const page = await api(`/v1/jobs/${id}/shards?limit=1000${after ? `&after=${after}` : ""}`);
-    found.push(...page.items);
+    list.push(...page.items);
     after = page.next;
-  } while (after && found.length < 3000);
-  $("shards").replaceChildren(...found.slice(0, 600).map((s) => h(`i.c-${s.state}`, { title: `${s.start}–${s.stop - 1}: ${s.state}${s.worker ? ` at ${s.worker}` : ""}${s.reason ? `, ${s.reason}` : ""}` })));
+  } while (after && list.length < 3000);
+  $("shards").replaceChildren(...list.slice(0, 600).map((s) => h(`i.c-${s.state}`, { title: `${s.start}–${s.stop - 1}: ${s.state}${s.worker ? ` at ${s.worker}` : ""}${s.reason ? `, ${s.reason}` : ""}` })));
   const by = Object.entries(job.progress.shards).filter(([, n]) => n);
-  $("shard-words").textContent = by.length ? by.map(([s, n]) => `${count(n)} ${s}`).join(", ") : "None yet: the dataset is not listed.";
-  chart(found.filter((s) => s.done_at && s.state === "done"));
+  $("shard-words").textContent = by.length ? by.map(([s, n]) => `${count(n)} ${s}`).join(", ") : "None yet: the dataset has not been listed.";
+  chart(list.filter((s) => s.done_at && s.state === "done"));
 }
 
 function chart(done) {
-  if (!done.length) return $("rate").replaceChildren(h("p.soft", null, "Shown once a shard is done."));
+  if (!done.length) return $("rate").replaceChildren(h("p.soft", null, "Shown when the first shard is done."));
   const start = job.planned_at || job.created_at;
   const end = Math.max(...done.map((s) => s.done_at), start + 1);
   const n = 48;
   const width = (end - start) / n;
   const bins = Array(n).fill(0);
-  // A shard's images are spread over the time that its worker had it: a bar says what was worked, not what was committed.
+  // A shard's images are spread over the time it was leased: a bar shows images explained then, not images committed then.
   for (const s of done) {
     const from = Math.min(s.leased_at ?? s.done_at, s.done_at - 0.001);
     for (let i = 0; i < n; i += 1) {
@@ -91,16 +91,16 @@ function chart(done) {
 }
 
 async function failures() {
-  const found = await api(`/v1/jobs/${id}/failures`);
-  $("failures-panel").hidden = !found.length;
-  fill($("failures"), found.map((f) => h("tr", null, h("td", null, state(f.status)), h("td", null, f.error_class || ""), h("td.num", null, count(f.images)), h("td", null, f.example || ""), h("td.do", null, h("a.button", { href: `/jobs/${id}/gallery?status=${f.status}` }, "Look"), " ", may.submit && ended(job.state) && f.status !== "failed" ? button("Try again", async () => { await api(`/v1/jobs/${id}/retry`, { method: "POST", body: { statuses: [f.status] } }); toast("They are being collected into a new attempt."); }) : null))));
+  const classes = await api(`/v1/jobs/${id}/failures`);
+  $("failures-panel").hidden = !classes.length;
+  fill($("failures"), classes.map((f) => h("tr", null, h("td", null, state(f.status)), h("td", null, f.error_class || ""), h("td.num", null, count(f.images)), h("td", null, f.example || ""), h("td.do", null, h("a.button", { href: `/jobs/${id}/gallery?status=${f.status}` }, "Show"), " ", may.submit && ended(job.state) && f.status !== "failed" ? button("Try again", async () => { await api(`/v1/jobs/${id}/retry`, { method: "POST", body: { statuses: [f.status] } }); toast("These images are being collected for another attempt."); }) : null))));
 }
 
 async function means() {
-  const { means: found } = await api(`/v1/jobs/${id}/summary`);
-  const names = Object.keys(found);
+  const { means: columns } = await api(`/v1/jobs/${id}/summary`);
+  const names = Object.keys(columns);
   $("means-panel").hidden = !names.length;
-  $("means").replaceChildren(...names.map((n) => h("", null, h("dt", null, words(n)), h("dd", null, decimal(found[n].mean, n === "iterations" ? 1 : 3)), h("dd", null, `${count(found[n].count)} images`))));
+  $("means").replaceChildren(...names.map((n) => h("", null, h("dt", null, words(n)), h("dd", null, decimal(columns[n].mean, n === "iterations" ? 1 : 3)), h("dd", null, `${count(columns[n].count)} images`))));
 }
 
 async function load() {
@@ -111,7 +111,7 @@ async function load() {
   actions();
   provenance();
   watch();
-  await Promise.all([shards(), failures(), means()]).finally(whole);
+  await Promise.all([shards(), failures(), means()]).finally(showPage);
 }
 
 let following = false, last = 0;
@@ -125,10 +125,10 @@ function watch() {
     progress();
     actions();
     if (end) following = false;
-    if (end || data.state !== before) return told(load); // what planning found, what the end left
-    if (Date.now() - last > 4000) { last = Date.now(); return told(async () => { await shards(); await failures(); }); }
+    if (end || data.state !== before) return showErrors(load); // planning and the end of a job change more than its progress
+    if (Date.now() - last > 4000) { last = Date.now(); return showErrors(async () => { await shards(); await failures(); }); }
     return undefined;
   });
 }
 
-told(load);
+showErrors(load);

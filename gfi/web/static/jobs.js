@@ -1,4 +1,4 @@
-import { $, api, bytes, count, decimal, duration, empty, every, h, later, may, rate, refused, state, told, when, words } from "/static/ui.js";
+import { $, api, bytes, count, decimal, duration, empty, repeat, h, debounce, may, rate, showRefusal, state, showErrors, when, words } from "/static/ui.js";
 
 const rows = new Map();
 const headings = [...$("jobs").tHead.rows[0].cells].map((cell) => cell.textContent);
@@ -49,10 +49,10 @@ async function load() {
   else empty("No jobs yet", may.submit ? "Start one with New job, or " : "Start one with ", h("code", null, "gfi submit --dataset FOLDER"), ".");
 }
 
-const again = () => told(load);
-every(2000, again);
+const again = () => showErrors(load);
+repeat(2000, again);
 $("state").addEventListener("change", again);
-$("search").addEventListener("input", later(250, again));
+$("search").addEventListener("input", debounce(250, again));
 $("more").addEventListener("click", () => { shown += 100; again(); });
 
 const metrics = { deletion: "Deletion", insertion: "Insertion", average_drop: "Average drop", energy_in_box: "Energy in box", pointing: "Pointing", entropy: "Entropy" };
@@ -64,19 +64,19 @@ async function open() {
   $("new").setAttribute("aria-expanded", String(!form.hidden));
   if (form.hidden || models.length) return;
   const buttons = form.querySelectorAll("#estimate-button, #trial-button, [type=submit]");
-  for (const each of buttons) each.disabled = true; // until there is a model to ask about
+  for (const button of buttons) button.disabled = true; // until the models are known
   $("metrics").replaceChildren(...Object.entries(metrics).map(([name, text]) => h("label", null, h("input", { type: "checkbox", name: "metrics", value: name, checked: name === "deletion" || name === "insertion" }), text)));
-  const [found, places] = await Promise.all([api("/v1/models"), api("/v1/datasets")]);
-  models = found;
+  const [registered, places] = await Promise.all([api("/v1/models"), api("/v1/datasets")]);
+  models = registered;
   limits = places.uploads;
   form.photographs.disabled = false;
   form.photographs.title = `at most ${limits.images}, ${bytes(limits.bytes)} together`;
   form.model.replaceChildren(...models.map((m) => h("option", { value: m.reference }, m.reference)));
-  if (!models.length) refused({ message: "No model is registered.", advice: "gfi models add efficientnet-lite0" });
+  if (!models.length) showRefusal({ message: "No model is registered.", advice: "gfi models add efficientnet-lite0" });
   $("datasets").replaceChildren(...places.registered.map((d) => h("option", { value: `@${d.name}` }, d.dataset)));
   $("where").textContent = places.roots.length || places.buckets.length ? `Below ${[...places.roots, ...places.buckets.map((b) => `s3://${b}`)].join(", ")}` : "A folder, manifest, tar shards or bucket that the workers can read.";
   await picked();
-  for (const each of buttons) each.disabled = !models.length;
+  for (const button of buttons) button.disabled = !models.length;
   form.elements.dataset.focus();
 }
 
@@ -88,7 +88,7 @@ async function picked() {
   const layers = await api(`/v1/models/${encodeURIComponent(model.reference)}/layers`);
   if (form.model.value !== model.reference) return;
   const spatial = layers.filter((l) => l.tokens || l.shape.length >= 3);
-  for (const select of [form.inverted, form.weighed]) select.replaceChildren(h("option", { value: "" }, "the preset's"), ...spatial.map((l) => h("option", { value: l.tokens ? `${l.name}:tokens` : l.name }, `${l.name} · ${l.type} ${l.shape.slice(-3).join("×")}`)));
+  for (const select of [form.inverted, form.mask_layer]) select.replaceChildren(h("option", { value: "" }, "the preset's"), ...spatial.map((l) => h("option", { value: l.tokens ? `${l.name}:tokens` : l.name }, `${l.name} · ${l.type} ${l.shape.slice(-3).join("×")}`)));
 }
 
 function asked() {
@@ -99,7 +99,7 @@ function asked() {
   const foil = form.elements.rather_than.value.trim();
   if (foil) body.rather_than = foil;
   if (Number(form.elements.top.value) > 1) body.top = Number(form.elements.top.value);
-  const [l0, l1] = [form.inverted.value, form.weighed.value];
+  const [l0, l1] = [form.inverted.value, form.mask_layer.value];
   if (l0 || l1) {
     const own = models.find((m) => m.reference === form.model.value).presets[form.preset.value];
     body.layers = `${l0 || own.inverted},${l1 || own.weighed.join("+")}`;
@@ -107,27 +107,27 @@ function asked() {
   return body;
 }
 
-// Photographs sent from here are a dataset of their own: what is asked of a dataset by its name does not apply.
+// Uploaded photographs are a dataset of their own: the fields and buttons about a named dataset do not apply.
 function sent() {
   const files = [...form.photographs.files];
   form.elements.dataset.disabled = files.length > 0;
   for (const name of ["estimate-button", "trial-button"]) $(name).hidden = files.length > 0;
   $("estimate").hidden = $("trial").hidden = true;
-  refused(null);
+  showRefusal(null);
   $("preview").classList.toggle("bare", !files.length);
-  $("preview").replaceChildren(h("p.soft", null, files.length ? `${count(files.length)} images · ${bytes(files.reduce((sum, file) => sum + file.size, 0))}; deleted after ${count(limits.hours)} hours` : "Name a dataset to see its first photographs."), ...files.slice(0, 8).map((file) => {
+  $("preview").replaceChildren(h("p.soft", null, files.length ? `${count(files.length)} images · ${bytes(files.reduce((sum, file) => sum + file.size, 0))}; deleted after ${count(limits.hours)} hours` : "Enter a dataset to see its first photographs."), ...files.slice(0, 8).map((file) => {
     const src = URL.createObjectURL(file);
     const done = () => URL.revokeObjectURL(src);
-    return h("figure", null, h("img", { src, alt: "", onload: done, onerror: (event) => { done(); event.target.replaceWith(h("em", null, "not shown here")); } }), h("figcaption", { title: file.name }, file.name));
+    return h("figure", null, h("img", { src, alt: "", onload: done, onerror: (event) => { done(); event.target.replaceWith(h("em", null, "no preview")); } }), h("figcaption", { title: file.name }, file.name));
   }));
-  if (!files.length) told(preview);
+  if (!files.length) showErrors(preview);
 }
 
 async function submit() {
   const files = [...form.photographs.files];
   if (!files.length) return api("/v1/jobs", { method: "POST", body: asked() });
   const size = files.reduce((sum, file) => sum + file.size, 0);
-  if (files.length > limits.images || size > limits.bytes) throw new Error(`At most ${limits.images} photographs and ${bytes(limits.bytes)} are taken at once. Put more where the workers can read them and name it as a dataset.`);
+  if (files.length > limits.images || size > limits.bytes) throw new Error(`At most ${limits.images} photographs and ${bytes(limits.bytes)} can be uploaded at once. Put more of them where the workers can read them, and enter that place as the dataset.`);
   const data = new FormData();
   const { dataset, priority, metrics: chosen, ...rest } = asked();
   for (const [name, value] of Object.entries({ ...rest, metrics: chosen.join(",") })) if (value) data.set(name, value);
@@ -141,12 +141,12 @@ async function preview() {
   try {
     const seen = await api("/v1/datasets/preview", { method: "POST", body: { dataset, limit: 8 } });
     if (form.elements.dataset.value.trim() !== dataset || form.photographs.files.length) return;
-    refused(null);
+    showRefusal(null);
     const text = `${seen.complete ? "" : "At least "}${count(seen.images)} images · ${seen.kind}`;
     $("preview").classList.remove("bare");
     $("preview").replaceChildren(h("p.soft", null, text), ...seen.items.map((item) => h("figure", null, h("img", { loading: "lazy", alt: "", onerror: (event) => event.target.replaceWith(h("em", null, "not a photograph")), src: `/v1/datasets/photo?${new URLSearchParams({ dataset, key: item.key, size: 240 })}` }), h("figcaption", { title: item.key }, item.label || item.key))));
   } catch (error) {
-    refused(error);
+    showRefusal(error);
     $("preview").classList.add("bare");
     $("preview").replaceChildren(h("p.soft", null, "No preview."));
   }
@@ -174,15 +174,15 @@ async function trial() {
 
 const attempt = (button, work) => async () => {
   button.disabled = true;
-  refused(null);
-  try { await work(); } catch (error) { refused(error); } finally { button.disabled = false; }
+  showRefusal(null);
+  try { await work(); } catch (error) { showRefusal(error); } finally { button.disabled = false; }
 };
 
 if (form) {
-  $("new").addEventListener("click", () => told(open));
-  $("close").addEventListener("click", () => told(open));
-  form.model.addEventListener("change", () => told(picked));
-  form.elements.dataset.addEventListener("change", () => told(preview));
+  $("new").addEventListener("click", () => showErrors(open));
+  $("close").addEventListener("click", () => showErrors(open));
+  form.model.addEventListener("change", () => showErrors(picked));
+  form.elements.dataset.addEventListener("change", () => showErrors(preview));
   form.photographs.addEventListener("change", sent);
   $("estimate-button").addEventListener("click", attempt($("estimate-button"), estimate));
   $("trial-button").addEventListener("click", attempt($("trial-button"), trial));

@@ -1,23 +1,23 @@
-import { $, api, count, empty, fill, h, refused, told } from "/static/ui.js";
+import { $, api, count, empty, fill, h, showRefusal, showErrors } from "/static/ui.js";
 
 async function layers(reference) {
-  const found = await api(`/v1/models/${encodeURIComponent(reference)}/layers`);
+  const list = await api(`/v1/models/${encodeURIComponent(reference)}/layers`);
   $("layers-title").textContent = `Layers of ${reference}`;
-  fill($("layers"), found.map((l) => h("tr", null, h("td", null, h("code", null, l.name)), h("td", null, l.type), h("td", null, l.shape.join(" × ")), h("td", null, l.rectified ? "yes" : ""))));
+  fill($("layers"), list.map((l) => h("tr", null, h("td", null, h("code", null, l.name)), h("td", null, l.type), h("td", null, l.shape.join(" × ")), h("td", null, l.rectified ? "yes" : ""))));
   $("layers-panel").hidden = false;
   $("layers-panel").scrollIntoView({ block: "nearest" });
 }
 
 async function load() {
-  const found = await api("/v1/models");
+  const models = await api("/v1/models");
   const chosen = (p) => p.error || `${p.inverted}, ${p.weighed.join(" + ")}`;
-  fill($("rows"), found.map((m) => h("tr", null,
+  fill($("rows"), models.map((m) => h("tr", null,
     h("td", null, m.reference), h("td.nowrap", null, m.input_size.join(" × ")), h("td.num", null, count(m.classes)), h("td.num", null, count(m.parameters)),
     h("td", null, ...Object.entries(m.presets).map(([name, p]) => h("p.soft", null, h(name === m.default_preset ? "b" : "span", null, name), ` ${chosen(p)}`))), h("td", null, h("code", null, m.digest.slice(0, 12))),
-    h("td.do", null, h("button", { type: "button", onclick: () => told(() => layers(m.reference)) }, "Layers")))));
-  $("table").hidden = !found.length;
+    h("td.do", null, h("button", { type: "button", onclick: () => showErrors(() => layers(m.reference)) }, "Layers")))));
+  $("table").hidden = !models.length;
   $("empty").hidden = true;
-  if (!found.length) empty("No model is registered", "Register the sample: ", h("code", null, "gfi models add efficientnet-lite0"));
+  if (!models.length) empty("No model is registered", "Register the sample: ", h("code", null, "gfi models add efficientnet-lite0"));
 }
 
 const form = $("form");
@@ -25,11 +25,11 @@ form?.addEventListener("submit", async (event) => {
   event.preventDefault();
   const button = form.querySelector("button");
   button.disabled = true;
-  refused(null);
+  showRefusal(null);
   try {
     await api("/v1/models", { method: "POST", body: { reference: form.reference.value.trim() } });
     form.reset();
     await load();
-  } catch (error) { refused(error); } finally { button.disabled = false; }
+  } catch (error) { showRefusal(error); } finally { button.disabled = false; }
 });
-told(load);
+showErrors(load);

@@ -1,20 +1,20 @@
-import { $, api, empty, fill, h, refused, told, when } from "/static/ui.js";
+import { $, api, empty, fill, h, showRefusal, showErrors, when } from "/static/ui.js";
 
 async function load() {
-  const found = await api("/v1/tokens");
+  const tokens = await api("/v1/tokens");
   const limits = (t) => Object.entries(t.limits || {}).map(([k, v]) => `${k.replaceAll("_", " ")} ${v}`).join(", ");
-  fill($("rows"), found.map((t) => h("tr", null,
-    h("td", null, t.name), h("td.nowrap", null, t.scopes.join(", ")), h("td", null, limits(t) || h("span.soft", null, "none of its own")), h("td.nowrap", null, when(t.created_at)),
+  fill($("rows"), tokens.map((t) => h("tr", null,
+    h("td", null, t.name), h("td.nowrap", null, t.scopes.join(", ")), h("td", null, limits(t) || h("span.soft", null, "default")), h("td.nowrap", null, when(t.created_at)),
     h("td.nowrap", null, t.expires_at ? when(t.expires_at) : "never"), h("td.nowrap", null, t.used_at ? when(t.used_at) : "never"),
     h("td.do", null, t.revoked_at ? h("span.soft", null, "revoked") : h("button.danger", { type: "button", onclick: () => revoke(t) }, "Revoke")))));
-  $("table").hidden = !found.length;
+  $("table").hidden = !tokens.length;
   $("empty").hidden = true;
-  if (!found.length) empty("No tokens yet", "A program that submits jobs needs one of its own, so that it can be revoked alone.");
+  if (!tokens.length) empty("No tokens yet", "Give each program a token of its own, so that it can be revoked without affecting the others.");
 }
 
 async function revoke(token) {
-  if (!confirm(`Revoke the token ${token.name}? Who uses it is refused from now on.`)) return;
-  await told(async () => {
+  if (!confirm(`Revoke the token ${token.name}? Requests with it are refused from now on.`)) return;
+  await showErrors(async () => {
     await api(`/v1/tokens/${token.id}`, { method: "DELETE" });
     await load();
   });
@@ -23,7 +23,7 @@ async function revoke(token) {
 const form = $("form");
 form.addEventListener("submit", async (event) => {
   event.preventDefault();
-  refused(null);
+  showRefusal(null);
   const value = (name) => form.elements[name].value.trim();
   const limits = {};
   for (const name of ["max_images", "max_active_jobs"]) if (value(name)) limits[name] = Number(value(name));
@@ -33,7 +33,7 @@ form.addEventListener("submit", async (event) => {
     $("made").hidden = false;
     form.elements.name.value = "";
     await load();
-  } catch (error) { refused(error); }
+  } catch (error) { showRefusal(error); }
 });
 $("copy").addEventListener("click", () => navigator.clipboard?.writeText($("plain").textContent));
-told(load);
+showErrors(load);

@@ -1,4 +1,4 @@
-// What every page uses: asking the API, making elements, writing numbers. No dependency, nothing from elsewhere.
+// What every page uses: requests to the API, elements, formatted numbers. No dependencies.
 
 let me = null;
 
@@ -90,34 +90,34 @@ const named = { ok: "Explained", empty: "Empty mask", full: "Full mask", constan
 export const words = (name) => named[name] || name.replaceAll("_", " ").replace(/^./, (c) => c.toUpperCase());
 export const state = (name) => h("span.state", null, h(`i.dot.c-${name}`), words(name));
 
-// Rows under a table's headings; each cell knows its heading, for narrow screens where a row becomes a block.
+// Puts rows into a table; every cell gets its heading as a label, for narrow screens where a row becomes a block.
 export function fill(body, rows) {
   const headings = [...body.closest("table").tHead.rows[0].cells].map((cell) => cell.textContent);
   for (const row of rows) [...row.cells].forEach((cell, i) => { cell.dataset.label = headings[i]; });
   body.replaceChildren(...rows);
 }
 
-// What a page shows appears when all of it is there: piece by piece, each would push the next ones down.
-export const whole = () => { $("whole").hidden = false; };
+// Shows the page when all of its data has arrived; piece by piece, every part would push the next ones down.
+export const showPage = () => { $("whole").hidden = false; };
 
 export function toast(text, bad = false) {
-  if ([...$("toasts").children].some((said) => said.textContent === text)) return; // a page that asks every second says it once
+  if ([...$("toasts").children].some((shown) => shown.textContent === text)) return; // a page that asks every second shows an error once
   const node = h(`p.toast${bad ? ".bad" : ""}`, null, text);
   $("toasts").append(node);
   setTimeout(() => node.remove(), bad ? 9000 : 4000);
 }
 
-export async function told(work) {
+export async function showErrors(work) {
   try {
     return await work();
   } catch (error) {
     if (error.name === "AbortError" || error.status === 401) return undefined;
-    toast(error instanceof Problem ? `${error.message} ${error.advice}` : "The service is not answering. Is it being restarted?", true);
+    toast(error instanceof Problem ? `${error.message} ${error.advice}` : "The service does not answer. It may be restarting.", true);
     return undefined;
   }
 }
 
-export function refused(error) {
+export function showRefusal(error) {
   const place = $("refused");
   place.textContent = error ? `${error.message} ${error.advice || ""}` : "";
   place.hidden = !error;
@@ -128,8 +128,8 @@ export function empty(title, ...text) {
   $("empty").hidden = false;
 }
 
-// Call `work` now and every `ms` while the page is looked at.
-export function every(ms, work) {
+// Call `work` now and every `ms` milliseconds while the page is visible.
+export function repeat(ms, work) {
   let timer;
   const run = async () => {
     clearTimeout(timer);
@@ -140,8 +140,8 @@ export function every(ms, work) {
   return run();
 }
 
-// A job's progress as it changes: `take(data, last)` until it has ended. Only while the page is looked at, for a stream
-// holds one of the six connections that a browser opens to a host, and whoever watches jobs has many tabs.
+// Calls `take(data, last)` whenever the progress of a job changes, until it has ended. Only while the page is visible, for a
+// stream holds one of the six connections that a browser opens to a host, and people open many tabs.
 export function follow(job, take) {
   let stream = null, ended = false;
   const listen = () => {
@@ -159,7 +159,7 @@ export function follow(job, take) {
   listen();
 }
 
-export function later(ms, work) {
+export function debounce(ms, work) {
   let timer;
   return (...given) => {
     clearTimeout(timer);
@@ -180,6 +180,6 @@ $("theme")?.addEventListener("click", () => {
   localStorage.setItem("gfi-theme", chosen);
   theme(chosen);
 });
-$("sign-out")?.addEventListener("click", () => told(async () => location.assign((await api("/sign-out", { method: "POST" })).location)));
+$("sign-out")?.addEventListener("click", () => showErrors(async () => location.assign((await api("/sign-out", { method: "POST" })).location)));
 
 export const may = { submit: document.body.dataset.submit === "1", admin: document.body.dataset.admin === "1" };

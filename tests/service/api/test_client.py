@@ -30,7 +30,9 @@ def test_the_typed_client_submits_waits_and_reads(
     assert finished.overlay(0, size=64).startswith(b"\x89PNG")
     assert "10 of 10 images" in capsys.readouterr().err
     assert [job.id for job in client.jobs(search="done")] == [finished.id]
-    assert client.job(finished.id).beside("grad-cam").id == finished.beside("grad-cam").id != finished.id
+    assert (
+        client.job(finished.id).compare_with("grad-cam").id == finished.beside("grad-cam").id != finished.id
+    )
     assert client.submit(str(one_world.photographs), "tiny", new=True).cancel().state == "cancelled"
     with pytest.raises(ApiError, match="not registered") as refused:
         client.submit(str(one_world.photographs), "vgg99")

@@ -1,4 +1,4 @@
-"""Broken photographs and manifests by the hundred through a live API: never a fault of ours, never much memory."""
+"""Hundreds of broken photographs and manifests through a live API: no internal error, and bounded memory."""
 
 import io
 import json
@@ -27,13 +27,13 @@ from tests.service.api.conftest import World, environment, make_world
 MiB = 2**20
 SEED = 20
 PEAK = drawing.AT_ONCE * 350 * MiB
-"""Above what it has when idle: so many pictures of 36 million pixels being decoded."""
+"""Bytes above idle while as many photographs of 36 million pixels are decoded as the API decodes at once."""
 KEPT = 160 * MiB
-"""Above what it had after the first round, once the second is over: nothing piles up."""
+"""Bytes above those after the first round, at the end of the second: memory does not accumulate."""
 
 
 class Process:
-    """`gfi api` in a process of its own, whose memory is watched."""
+    """`gfi api` in a process of its own, whose memory is measured."""
 
     def __init__(self, world: World, variables: dict[str, str]) -> None:
         port = free_port()
@@ -66,7 +66,7 @@ class Process:
         return int(self._watched.memory_info().rss)
 
     def send(self, method: str, path: str, *expected: int, **how: Any) -> httpx.Response:
-        """A request whose answer must be one of these; every refusal a problem."""
+        """A request whose status must be one of these; every refusal must be a problem."""
         answer = self.client.request(method, path, **how)
         assert answer.status_code in expected, (answer.status_code, path, answer.text[:500])
         if answer.status_code >= 400:
@@ -74,12 +74,12 @@ class Process:
         return answer
 
     def upload(self, data: bytes, name: str = "x.jpg") -> httpx.Response:
-        """One photograph sent."""
+        """Upload one photograph."""
         files = [("images", (name, data, "image/jpeg"))]
         return self.send("POST", "/v1/uploads", 201, 413, 422, files=files, data={"model": "tiny"})
 
     def stop(self) -> None:
-        """End it."""
+        """Stop it."""
         self._ended.set()
         self._watcher.join()
         self.client.close()
@@ -91,7 +91,7 @@ class Process:
 def live(
     sqlite_files: Any, s3: Server, valkey: Server, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Process]:
-    """A live API that anyone may ask often."""
+    """A live API without low limits."""
     home = tmp_path_factory.mktemp("fuzz")
     variables = environment(
         sqlite_files.create(), s3, valkey, home, GFI_API_REQUESTS_PER_MINUTE="1000000", GFI_MAX_ACTIVE_JOBS="100000"
@@ -114,7 +114,7 @@ def _encoded(image: Image.Image, kind: str, **options: Any) -> bytes:
 
 
 def _photographs() -> dict[str, bytes]:
-    """One good picture of every kind that has a decoder of its own."""
+    """One valid picture of every format that has its own decoder."""
     noise = np.random.default_rng(SEED).integers(0, 256, (48, 64, 3), dtype=np.uint8)
     colour = Image.fromarray(noise)
     deep = Image.fromarray(noise[..., 0].astype(np.uint16) * 257)
@@ -138,7 +138,7 @@ def _photographs() -> dict[str, bytes]:
 
 
 def _mutated(data: bytes, rng: random.Random) -> bytes:
-    """Cut short, flipped, repeated, left out, filled: what discs, networks and attackers do to a file."""
+    """A copy that is cut, changed, repeated, shortened or filled at random places."""
     made = bytearray(data)
     for _ in range(rng.choice((1, 1, 2, 5))):
         at = rng.randrange(max(1, len(made)))
@@ -164,20 +164,20 @@ def _chunk(kind: bytes, data: bytes) -> bytes:
 
 
 def png(width: int, height: int, *more: bytes, data: bytes = b"") -> bytes:
-    """An RGB PNG of this size by its header."""
+    """An RGB PNG whose header claims this size."""
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     chunks = (_chunk(b"IHDR", header), *more, _chunk(b"IDAT", data), _chunk(b"IEND", b""))
     return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
 
 
 def _hostile(good: dict[str, bytes]) -> dict[str, bytes]:
-    """Files that are made to harm."""
+    """Files that are made to do harm."""
     sizes = good["jpeg"].index(b"\xff\xc0") + 5
     zeros = zlib.compress(b"\0" * (64 * MiB), 9)
     return {
         "nothing": b"",
         "zeros": b"\0" * 4096,
-        "a head alone": b"\xff\xd8\xff",
+        "a header alone": b"\xff\xd8\xff",
         "PNG of a billion pixels": png(30_000, 30_000, data=zlib.compress(b"\0" * 1000)),
         "PNG of no width": png(0, 7),
         "PNG of 2³¹ pixels a side": png(2**31 - 1, 2**31 - 1),
@@ -200,7 +200,7 @@ def _hostile(good: dict[str, bytes]) -> dict[str, bytes]:
 
 
 HARMLESS = {"PNG whose pixels never end"}
-"""What decodes without harm: only as many bytes are unpacked as the picture has."""
+"""Files that decode without harm: only as many bytes are unpacked as the picture has."""
 
 
 def test_broken_photographs_are_refused_and_cost_no_memory(live: Process) -> None:
@@ -215,7 +215,7 @@ def test_broken_photographs_are_refused_and_cost_no_memory(live: Process) -> Non
         statuses = {
             live.upload(_mutated(rng.choice(list(good.values())), rng)).status_code for _ in range(number)
         }
-        assert statuses == {201, 422}  # both: some damage is not seen by any decoder
+        assert statuses == {201, 422}  # both: no decoder notices all damage
 
     round_of(60)
     before = live.memory
@@ -256,7 +256,7 @@ def _part(name: bytes, data: bytes, field: bytes = b"images") -> bytes:
     )
 
 
-def test_forms_that_are_none_are_refused(live: Process) -> None:
+def test_malformed_forms_are_refused(live: Process) -> None:
     photograph = _photographs()["jpeg"]
     model, end = b'--b\r\nContent-Disposition: form-data; name="model"\r\n\r\ntiny\r\n', b"--b--\r\n"
     whole = model + _part(b"x.jpg", photograph) + end
@@ -293,7 +293,7 @@ _TABLE = 'key,label,boxes\n%s,cat,"[[1, 2, 30, 40]]"\n'
 
 
 def _manifests(key: str) -> dict[str, bytes]:
-    """Manifests that must be refused, by what is wrong with them; the suffix is behind the dot."""
+    """Manifests that must be refused, named for what is wrong with them, with their suffix."""
     row, table = _ROW % key, _TABLE % key
     return {
         "nothing.jsonl": b"",
@@ -337,7 +337,7 @@ def test_broken_manifests_are_refused_and_cost_no_memory(live: Process) -> None:
         path.write_bytes(data)
         try:
             seen = live.send("POST", "/v1/datasets/preview", 200, 422, json={"dataset": str(path)})
-            # A name may be given to a file that is not there yet; what is in it is seen when it is listed.
+            # A file may be registered before it exists; its contents are checked when it is listed.
             body = {"name": f"fuzz-{number}", "dataset": str(path)}
             live.send("POST", "/v1/datasets", 201, 422, json=body)
             live.send("POST", "/v1/jobs/test", 201, 422, json={"dataset": str(path), "model": "tiny"})
@@ -349,8 +349,8 @@ def test_broken_manifests_are_refused_and_cost_no_memory(live: Process) -> None:
     assert ask("good.csv", (_TABLE % key).encode()) == 200
     for name, data in _manifests(key).items():
         assert ask(name, data) == 422, name
-    # Harmless: a class that no model has, an object that says a thing twice, the same image twice. The model's
-    # classes are looked at, and a key listed twice refused, when the job is planned.
+    # Accepted here: an unknown class, a repeated field, a repeated image. Classes and repeated keys are checked when
+    # the job is planned.
     assert ask("class.jsonl", (_ROW % key).replace('"cat"', "-5").encode()) == 200
     assert ask("twice.jsonl", (_ROW % key).replace("{", '{"key": "no",').encode()) == 200
     assert ask("same.csv", (_TABLE % key + _TABLE.splitlines()[1] % key + "\n").encode()) == 200
@@ -361,7 +361,7 @@ def test_broken_manifests_are_refused_and_cost_no_memory(live: Process) -> None:
     assert live.memory - before < KEPT
 
 
-def test_names_of_datasets_are_anything(live: Process) -> None:
+def test_arbitrary_dataset_names_are_refused_or_previewed(live: Process) -> None:
     rng = random.Random(SEED)
     alphabet = "/.:%?*{}[]@~\\ a0é\u202e\0\n\ud800"
     pieces = [
@@ -379,6 +379,6 @@ def test_names_of_datasets_are_anything(live: Process) -> None:
         text = "".join(
             rng.choice((rng.choice(pieces), rng.choice(alphabet))) for _ in range(rng.randrange(1, 9))
         )
-        body = json.dumps({"dataset": text}).encode()  # ASCII, with a lone surrogate as its escape
+        body = json.dumps({"dataset": text}).encode()  # ASCII; a lone surrogate becomes an escape
         headers = {"Content-Type": "application/json"}
         live.send("POST", "/v1/datasets/preview", 200, 422, content=body, headers=headers)

@@ -1,4 +1,4 @@
-"""schemathesis against a live server: every check on, 422 declared for semantic rejection, nothing else exempt."""
+"""schemathesis against a live server, with all of its checks; 422 is declared for requests refused for their meaning."""
 
 import subprocess
 import sys
@@ -13,7 +13,7 @@ from gfi.api import models
 from gfi.cli.servers import Server
 from tests.service.api.conftest import World, environment, make_world, serving
 
-# How many requests a minute may be made is a limit of its own, tested elsewhere.
+# The limit of requests a minute is tested in test_rates.
 FAST = {"GFI_API_REQUESTS_PER_MINUTE": "10000000"}
 
 
@@ -21,14 +21,14 @@ FAST = {"GFI_API_REQUESTS_PER_MINUTE": "10000000"}
 def live(
     sqlite_files: Any, s3: Server, valkey: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[tuple[str, World]]:
-    """A server and the world behind it; registering a model ends at once, as on a machine that cannot read it."""
+    """A live server and its world. Registering a model fails at once, as where its weights cannot be read."""
     world = make_world(environment(sqlite_files.create(), s3, valkey, tmp_path, **FAST), monkeypatch)
-    played = SimpleNamespace(
-        run=lambda *_, **__: subprocess.CompletedProcess([], 1, "", "gfi: there are no such weights here"),
+    without_weights = SimpleNamespace(
+        run=lambda *_, **__: subprocess.CompletedProcess([], 1, "", "gfi: these weights cannot be read"),
         DEVNULL=subprocess.DEVNULL,
         TimeoutExpired=subprocess.TimeoutExpired,
     )
-    monkeypatch.setattr(models, "subprocess", played)
+    monkeypatch.setattr(models, "subprocess", without_weights)
     with serving() as url:
         yield url, world
     world.database.dispose()
