@@ -30,6 +30,7 @@ from gfi.api import (
     shards,
     tokens,
     uploads,
+    vocabulary,
     webhook_delivery,
     workers,
 )
@@ -67,6 +68,7 @@ ROUTES = (
     workers,
     tokens,
     audit,
+    vocabulary,
     pages,
 )
 

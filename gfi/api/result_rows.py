@@ -1,12 +1,13 @@
 """A result row as the API shows it, and the parameters that name one."""
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import Path, Query
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, create_model
 
 from gfi.api.schemas import LARGEST, Name
 from gfi.domain.digests import JSON
+from gfi.domain.metrics import METRIC_COLUMNS
 from gfi.domain.statuses import ImageStatus
 from gfi.store.queries import Job
 
@@ -17,7 +18,7 @@ Size = Annotated[int, Query(ge=16, le=4096, description="Pixels of the longer si
 _WITHOUT_MASK = (ImageStatus.ERROR, ImageStatus.CHANGED)
 
 
-class ResultOut(BaseModel):
+class _Result(BaseModel):
     """The result of one image. Numbers are null where they were not computed."""
 
     job_id: str
@@ -39,16 +40,23 @@ class ResultOut(BaseModel):
     removed: float | None
     iterations: int | None
     area: float | None
-    deletion: float | None
-    insertion: float | None
-    average_drop: float | None
-    energy_in_box: float | None
-    pointing_hit: float | None
-    pointing_hit_0: float | None
-    entropy: float | None
     has_mask: bool
     picture: str = Field(description="Changes when the result does: the `v` of picture addresses.")
     created_at: float
+
+
+if TYPE_CHECKING:
+
+    class ResultOut(_Result):
+        """A result with a field for every metric column of the catalogue."""
+
+else:
+    ResultOut = create_model(
+        "ResultOut",
+        __base__=_Result,
+        __doc__=_Result.__doc__,
+        **{column.name: (float | None, Field(description=column.sentence)) for column in METRIC_COLUMNS},
+    )
 
 
 def class_names(job: Job) -> list[str]:

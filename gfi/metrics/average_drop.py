@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from gfi.metrics.batched_probabilities import BATCH, Probabilities, ask, check
+from gfi.metrics.sample import Sample
 
 
 class Drop(NamedTuple):
@@ -51,3 +52,8 @@ def average_drop(
     masked = torch.where(finite, masked, torch.nan)
     drop = torch.where(whole > 0, (whole - masked).clamp(min=0) / whole, torch.nan)
     return Drop(drop, masked > whole, whole, masked)
+
+
+def measure(sample: Sample) -> dict[str, float]:
+    """The column of this metric for one explained image."""
+    return {"average_drop": float(average_drop(*sample.batch).drop[0])}

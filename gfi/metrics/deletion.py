@@ -10,6 +10,7 @@ from torch import Tensor
 
 from gfi.metrics.batched_probabilities import BATCH, Probabilities
 from gfi.metrics.curves import Curve, Fill, trace
+from gfi.metrics.sample import Sample
 
 
 def deletion(
@@ -27,3 +28,8 @@ def deletion(
     """
     base = images.new_zeros(()) if fill is None else fill
     return trace(probabilities, images, masks, targets, base, "removed", batch)
+
+
+def measure(sample: Sample) -> dict[str, float]:
+    """The column of this metric for one explained image."""
+    return {"deletion": float(deletion(*sample.batch).area[0])}

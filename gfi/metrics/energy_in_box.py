@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gfi.domain.geometry import Box, axes, pixels
+from gfi.metrics.sample import Sample
 
 
 def energy_in_box(
@@ -55,3 +56,8 @@ def _share(mask: NDArray[np.float64], size: tuple[int, int], box: Box, regions: 
             if any(t <= top and bottom <= b and lo <= left and right <= r for t, b, lo, r in truth):
                 inside += mass(top, bottom, left, right)
     return min(inside / total, 1.0)
+
+
+def measure(sample: Sample) -> dict[str, float]:
+    """The column of this metric for one explained image."""
+    return {"energy_in_box": float(energy_in_box(sample.mask[None], *sample.geometry)[0])}

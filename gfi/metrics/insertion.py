@@ -9,6 +9,7 @@ from torch import Tensor
 from gfi.metrics.batched_probabilities import BATCH, Probabilities
 from gfi.metrics.curves import Curve, Fill, trace
 from gfi.metrics.fills import blurred
+from gfi.metrics.sample import Sample
 
 
 def insertion(
@@ -26,3 +27,8 @@ def insertion(
     """
     base = blurred(images) if fill is None else fill
     return trace(probabilities, images, masks, targets, base, "kept", batch)
+
+
+def measure(sample: Sample) -> dict[str, float]:
+    """The column of this metric for one explained image."""
+    return {"insertion": float(insertion(*sample.batch).area[0])}

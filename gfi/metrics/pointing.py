@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gfi.domain.geometry import Box, pixels, stripes
+from gfi.metrics.sample import Sample
 
 TOLERANCE = 15.0
 
@@ -107,3 +108,12 @@ def accuracy(hits: Sequence[float] | NDArray[np.float64], classes: Sequence[Hash
     mean = sum(score for score, _ in per_class.values()) / len(per_class)
     overall = sum(score * images for score, images in per_class.values()) / count
     return Accuracy(mean, overall, per_class)
+
+
+def measure(sample: Sample) -> dict[str, float]:
+    """The columns of this metric for one explained image."""
+    masks = sample.mask[None]
+    return {
+        "pointing_hit": float(pointing(masks, *sample.geometry)[0]),
+        "pointing_hit_0": float(pointing(masks, *sample.geometry, tolerance=0.0)[0]),
+    }

@@ -1,0 +1,110 @@
+"""The words of this service: states, statuses, metrics, presets, queues and options, each with its meaning.
+
+Pages and programs read them here instead of repeating them.
+"""
+
+from typing import Any
+
+from fastapi import APIRouter
+from pydantic import BaseModel
+
+from gfi.api.access import Reader
+from gfi.api.body import StrictRoute
+from gfi.api.problems import documented
+from gfi.domain.job import QUEUES, JobOptions
+from gfi.domain.metrics import BASE_COLUMNS, CATALOGUE, Column
+from gfi.domain.presets import PRESETS
+from gfi.domain.states import TERMINAL, JobState, ShardState
+from gfi.domain.statuses import STATUS_WORDS
+
+router = APIRouter(prefix="/v1", tags=["vocabulary"], route_class=StrictRoute)
+
+
+class StateOut(BaseModel):
+    """A state of a job. ended: it changes no more by itself."""
+
+    name: str
+    ended: bool
+
+
+class StatusOut(BaseModel):
+    """What can come of an image. severity: `ok`, `note` or `bad`."""
+
+    name: str
+    title: str
+    meaning: str
+    severity: str
+
+
+class ColumnOut(BaseModel):
+    """A number of a result. better: `higher`, `lower` or null."""
+
+    name: str
+    title: str
+    meaning: str
+    better: str | None
+    per_class: bool
+
+    @classmethod
+    def of(cls, column: Column) -> "ColumnOut":
+        """From the catalogue."""
+        return cls(**{name: getattr(column, name) for name in cls.model_fields})
+
+
+class MetricOut(BaseModel):
+    """A metric that a job can ask for. needs: `network`, `boxes` or `mask`."""
+
+    name: str
+    needs: str
+    version: int
+    columns: list[ColumnOut]
+
+
+class PresetOut(BaseModel):
+    """A named recipe and its digest."""
+
+    name: str
+    digest: str
+    recipe: dict[str, Any]
+
+
+class VocabularyOut(BaseModel):
+    """Everything that has a name here."""
+
+    job_states: list[StateOut]
+    shard_states: list[str]
+    statuses: list[StatusOut]
+    columns: list[ColumnOut]
+    metrics: list[MetricOut]
+    presets: list[PresetOut]
+    queues: list[str]
+    job_options: dict[str, Any]
+
+
+@router.get("/vocabulary", responses=documented())
+def vocabulary(caller: Reader) -> VocabularyOut:
+    """States, statuses, metrics, presets, queues and the options of a job, with their meanings."""
+    return VocabularyOut(
+        job_states=[StateOut(name=state, ended=state in TERMINAL) for state in JobState],
+        shard_states=list(ShardState),
+        statuses=[
+            StatusOut(name=status, title=words.title, meaning=words.meaning, severity=words.severity)
+            for status, words in STATUS_WORDS.items()
+        ],
+        columns=[ColumnOut.of(column) for column in BASE_COLUMNS],
+        metrics=[
+            MetricOut(
+                name=metric.name,
+                needs=metric.needs,
+                version=metric.version,
+                columns=[ColumnOut.of(column) for column in metric.columns],
+            )
+            for metric in CATALOGUE.values()
+        ],
+        presets=[
+            PresetOut(name=name, digest=recipe.digest(), recipe=recipe.to_json())
+            for name, recipe in PRESETS.items()
+        ],
+        queues=list(QUEUES),
+        job_options=JobOptions.model_json_schema(),
+    )
