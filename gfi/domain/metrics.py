@@ -90,6 +90,10 @@ CATALOGUE: Mapping[str, Metric] = {
                 ),
             ),
         ),
+        _metric(
+            "iou_box", "boxes", "higher",
+            "IoU of boxes", "of the box around the mask at 1.5 times its mean with the best box of the class",
+        ),
         _metric("entropy", "mask", None, "Entropy", "of the mask's mass; 1 for an even spread"),
     )
 }  # fmt: skip
