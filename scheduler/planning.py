@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 
 from gfi.datasets.manifest import Manifest, entries, subset, write
 from gfi.datasets.sources import open_source
-from gfi.domain.digests import JSON, canonical, work_digest
+from gfi.domain.digests import JSON, canonical
 from gfi.domain.ids import new_id
 from gfi.domain.records import ControlClaim
 from gfi.jobs.sharding import FIRST_SHARD, shard_bounds, shard_size
@@ -36,12 +36,11 @@ Row = TypeVar("Row")
 def plan(services: ControlServices, claim: ControlClaim, check: Callable[[], None]) -> str:
     """List the job's dataset and cut it into shards. `check` raises when the lease is lost."""
     assert claim.job_id is not None
-    assert claim.config is not None
     config, settings = claim.config, services.settings
-    source = open_source(config["dataset"]["spec"], settings)
+    source = open_source(config.dataset.spec, settings)
     record = claim.model or {}
     # With one target for all images the labels are not looked up.
-    classes = class_index(record) if config["target"] == "auto" else None
+    classes = class_index(record) if config.target == "auto" else None
     with tempfile.TemporaryDirectory(prefix="gfi-plan-") as folder:
         path = Path(folder) / "manifest.parquet"
         listing = _limited(_checked(source.list(), check), settings.max_images_per_job)
@@ -60,7 +59,7 @@ def plan(services: ControlServices, claim: ControlClaim, check: Callable[[], Non
     job = {
         "job": claim.job_id,
         **{name: getattr(row, name) for name in ("name", "owner", "queue", "priority")},
-        "config": config,
+        "config": claim.stored_config,
         "model": record,
         "manifest": {
             "key": key,
@@ -74,8 +73,8 @@ def plan(services: ControlServices, claim: ControlClaim, check: Callable[[], Non
         job = _first_record(services.bucket, job)
     check()
     manifest = job["manifest"]
-    rate = queries.measured_rate(services.database, work_digest(config))
-    size = shard_size(manifest["count"], rate, settings.shard_seconds, config.get("batch"))
+    rate = queries.measured_rate(services.database, config.work_digest())
+    size = shard_size(manifest["count"], rate, settings.shard_seconds, config.batch)
     planned = ledger.finish_planning(
         services.database,
         claim,
@@ -102,7 +101,6 @@ def _first_record(bucket: Bucket, job: JSON) -> JSON:
 def plan_retry(services: ControlServices, claim: ControlClaim, check: Callable[[], None]) -> str:
     """Collect the rows with the wanted statuses into a manifest of their own and cut it into shards."""
     assert claim.job_id is not None
-    assert claim.config is not None
     job = queries.get_job(services.database, claim.job_id)
     assert job.manifest_key is not None
     rows = list(
@@ -122,8 +120,8 @@ def plan_retry(services: ControlServices, claim: ControlClaim, check: Callable[[
             subset(Manifest.open(whole), rows, part, {"retry": str(claim.generation)})
             check()
             services.bucket.put(key, part)
-        rate = queries.measured_rate(services.database, work_digest(claim.config))
-        size = shard_size(len(rows), rate, services.settings.shard_seconds, claim.config.get("batch"))
+        rate = queries.measured_rate(services.database, claim.config.work_digest())
+        size = shard_size(len(rows), rate, services.settings.shard_seconds, claim.config.batch)
     planned = ledger.finish_retry(
         services.database, claim, manifest_key=key, total=len(rows), shards=shard_bounds(len(rows), size)
     )

@@ -8,8 +8,7 @@ import torch
 from cachetools import LRUCache
 
 from gfi.domain.errors import MethodError
-from gfi.domain.layer_names import Layers
-from gfi.domain.recipes import Recipe
+from gfi.domain.job import JobConfig
 from gfi.method.batch_invariance import whole_batch
 from gfi.method.classifiers import Classifier, load
 from gfi.method.engine import DTYPES, Engine
@@ -41,15 +40,13 @@ class LoadedEngines:
         # A batch that did not fit once will not fit again: (model, layers) → the largest that did.
         self._largest_batch: dict[tuple[str, str], int] = {}
 
-    def get(self, config: dict[str, Any], profile: dict[str, Any] | None = None) -> Engine:
+    def get(self, config: JobConfig, profile: dict[str, Any] | None = None) -> Engine:
         """The engine for a job's configuration and, where one is frozen, its execution profile.
 
         Raises ModelChanged where this worker's weights are not those that the job was submitted with.
         """
-        recipe = Recipe.from_json(config["recipe"])
-        layers = Layers(config["layers"]["inverted"], tuple(config["layers"]["weighed"]))
-        digest = config["model"]["digest"]
-        batch = (profile or {}).get("batch") or config.get("batch")
+        recipe, layers, digest = config.recipe, config.layers, config.model.digest
+        batch = (profile or {}).get("batch") or config.batch
         largest = self._largest_batch.get((digest, str(layers)))
         if largest is not None:
             batch = min(batch, largest) if batch else largest
@@ -59,7 +56,7 @@ class LoadedEngines:
         key = (digest, recipe.digest(), str(layers), batch, threads, dtype)
         engine = self._engines.get(key)
         if engine is None:
-            classifier = self._classifier(config["model"]["reference"], digest)
+            classifier = self._classifier(config.model.reference, digest)
             log.info(
                 "engine built", model=classifier.reference, batch=batch, threads=threads, device=self._device
             )
@@ -69,10 +66,9 @@ class LoadedEngines:
             self._engines[key] = engine
         return engine
 
-    def shrink(self, config: dict[str, Any], batch: int) -> None:
+    def shrink(self, config: JobConfig, batch: int) -> None:
         """From now on explain at most `batch` images at once with this model: more did not fit the device."""
-        layers = Layers(config["layers"]["inverted"], tuple(config["layers"]["weighed"]))
-        self._largest_batch[config["model"]["digest"], str(layers)] = batch
+        self._largest_batch[config.model.digest, str(config.layers)] = batch
         self._engines.clear()
 
     def _classifier(self, reference: str, digest: str) -> Classifier:

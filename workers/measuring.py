@@ -6,7 +6,6 @@ meaning for an image (no ground-truth box of the class) has no value for it.
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 import torch
 
@@ -16,6 +15,7 @@ from gfi.domain.class_index import ClassIndex
 from gfi.domain.errors import OutOfMemory
 from gfi.domain.explanation import Explanation
 from gfi.domain.geometry import Box
+from gfi.domain.job import JobConfig
 from gfi.domain.metrics import CATALOGUE
 from gfi.domain.statuses import ImageStatus
 from gfi.method.engine import Engine
@@ -27,9 +27,9 @@ from gfi.metrics.sample import Sample, measure
 class Measurer:
     """Measures the images of one shard. progressed: called after each image."""
 
-    def __init__(self, engine: Engine, config: dict[str, Any], progressed: Callable[[], None]) -> None:
+    def __init__(self, engine: Engine, config: JobConfig, progressed: Callable[[], None]) -> None:
         self._engine = engine
-        self._wanted = [CATALOGUE[name] for name in config.get("metrics") or () if name in CATALOGUE]
+        self._wanted = [CATALOGUE[name] for name in config.metrics if name in CATALOGUE]
         self._progressed = progressed
         classifier = engine.classifier
         self._classes = ClassIndex.of(classifier.class_names, classifier.wordnet_ids, classifier.classes)

@@ -9,7 +9,6 @@ from collections.abc import Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from gfi import __version__
-from gfi.domain.digests import work_digest
 from gfi.domain.errors import OutOfMemory, Stopped
 from gfi.domain.explanation import Explanation, StepProgress
 from gfi.domain.ids import new_id
@@ -46,10 +45,10 @@ class ShardRun:
         self._entries = manifest.rows(claim.start, claim.stop)
         # The ledger knows positions in the manifest; in a retry's manifest they are not the rows' own numbers.
         self._positions = {entry.row: claim.start + at for at, entry in enumerate(self._entries)}
-        self._kinds = wanted_pictures(claim.config["save"], manifest.count)
+        self._kinds = wanted_pictures(claim.config.save, manifest.count)
         self._measurer = Measurer(engine, claim.config, lease.progressed)
         # With several classes an image, each class is an item of the engine: row · top + rank.
-        self._top = int(claim.config.get("top", 1))
+        self._top = claim.config.top
         self._photographs: dict[int, Photograph] = {}
         self._rows: dict[int, dict[int, PartRow]] = {}
         """What is done: by the image's row, by the rank of the class."""
@@ -97,8 +96,8 @@ class ShardRun:
     def _items(self) -> Generator[Item]:
         """What the engine is given, as it asks for it; photographs without a mask are recorded on the way."""
         batch = self._engine.profile.batch
-        foil = self._claim.config.get("rather_than")
-        source = self._services.source(self._claim.config["dataset"]["spec"])
+        foil = self._claim.config.foil
+        source = self._services.source(self._claim.config.dataset.spec)
         read_ahead = ReadAhead(
             self._entries,
             photograph_reader(source, self._engine, "overlay" in self._kinds),
@@ -131,10 +130,10 @@ class ShardRun:
         assert photograph.prepared is not None
         if self._top > 1:
             return [*self._engine.most_probable(photograph.prepared, self._top)]
-        target = self._claim.config["target"]
+        target = self._claim.config.target
         if target == "auto":
             return [photograph.entry.target]
-        return [None if target == "predicted" else target]
+        return [target if isinstance(target, int) else None]  # "predicted"
 
     def _announce(self, rows: Sequence[int]) -> None:
         """Tell the ledger of the rows about to be read, and of those that the engine still has. Where a row failed, a
@@ -207,7 +206,7 @@ class ShardRun:
             kind = self._engine.profile.device_kind
             with contextlib.suppress(StoreError):
                 ledger.save_rate(
-                    self._services.database, work_digest(self._claim.config), kind, images / took
+                    self._services.database, self._claim.config.work_digest(), kind, images / took
                 )
 
     def _commit(self, images: int, rows: Sequence[PartRow]) -> None:
@@ -230,14 +229,14 @@ class ShardRun:
             job_id=claim.job_id,
             shard_id=claim.shard_id,
             fence=claim.fence,
-            model_digest=claim.config["model"]["digest"],
-            method_digest=claim.config["method_digest"],
-            recipe=claim.config["recipe"],
-            layers=claim.config["layers"],
+            model_digest=claim.config.model.digest,
+            method_digest=claim.config.method_digest,
+            recipe=claim.config.recipe.to_json(),
+            layers=claim.config.layers.to_json(),
             profile=engine.profile.to_json(),
             align_corners=engine.recipe.align_corners,
             input_size=engine.classifier.preprocess.size,
             code_version=__version__,
-            model_reference=claim.config["model"]["reference"],
+            model_reference=claim.config.model.reference,
             manifest_key=claim.manifest_key,
         )

@@ -83,7 +83,7 @@ class JobOut(BaseModel):
     @classmethod
     def of(cls, job: Job, progress: Progress) -> "JobOut":
         """From a job of the ledger and its progress."""
-        config = job.config
+        config = job.stored_config
         return cls(
             **{name: getattr(job, name) for name in cls.model_fields if hasattr(job, name)}
             | {
@@ -113,8 +113,8 @@ class JobDetail(JobOut):
         """From a job of the ledger and its progress."""
         return cls(
             **JobOut.of(job, progress).model_dump(),
-            config=job.config,
-            model_digest=_at(job.config, "model", "digest"),
+            config=job.stored_config,
+            model_digest=_at(job.stored_config, "model", "digest"),
             profile=job.profile,
             device_kind=job.device_kind,
             manifest_digest=job.manifest_digest,

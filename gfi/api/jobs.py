@@ -100,14 +100,14 @@ def validate_job(body: JobIn, context: ContextDep, caller: Submitter) -> ValidOu
     if body.webhook is not None:
         check_address(body.webhook, context.api)
     config = freeze(context.database, context.settings, job_request(context, body, caller.name))
-    return ValidOut(config=config, config_digest=digest(config))
+    return ValidOut(config=config.to_json(), config_digest=digest(config.to_json()))
 
 
 @router.post("/estimate", responses=documented(413))
 def estimate_job(body: JobIn, context: ContextDep, caller: Submitter) -> EstimateOut:
     """What a job would cost: images, shards, device seconds from measured rates, bytes in the bucket."""
     config = freeze(context.database, context.settings, job_request(context, body, caller.name))
-    source = context.source(config["dataset"]["spec"])
+    source = context.source(config.dataset.spec)
     return EstimateOut(**estimate.estimate(context.database, context.settings, config, source).__dict__)
 
 
@@ -200,7 +200,7 @@ def export_config(job_id: JobId, context: ContextDep, caller: Reader, response: 
     response.headers["Content-Disposition"] = f'attachment; filename="gfi-{job.id}.json"'
     return {
         "job": job.id,
-        "config": job.config,
+        "config": job.stored_config,
         "config_digest": job.config_digest,
         "model": job.model,
         "manifest_digest": job.manifest_digest,

@@ -51,7 +51,7 @@ class _Explained:
         Refused with 409 when it is no longer the photograph that was explained, with 404 when it cannot be read.
         """
         try:
-            source = self._context.source(self.job.config["dataset"]["spec"])
+            source = self._context.source(self.job.config.dataset.spec)
             fetched = source.fetch(self.result["key"], self.result["version"])
             if fetched.changed:
                 raise Refused(

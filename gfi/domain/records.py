@@ -3,9 +3,11 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal
 
 from gfi.domain.digests import JSON
+from gfi.domain.job import JobConfig
 from gfi.domain.metrics import METRICS, PRIMARY_METHOD
 from gfi.domain.states import ControlKind, JobState
 from gfi.domain.statuses import ImageStatus
@@ -65,9 +67,16 @@ class ControlClaim:
     fence: int
     worker: str
     attempt: int  # 1 for the first
-    config: JSON | None = None  # the job's
+    stored_config: JSON | None = None  # the job's
     model: JSON | None = None
     generation: int = 0
+
+    @cached_property
+    def config(self) -> JobConfig:
+        """The configuration of the task's job. ValueError for a task without one."""
+        if self.stored_config is None:
+            raise ValueError(f"task {self.task_id} belongs to no job")
+        return JobConfig.from_json(self.stored_config)
 
 
 @dataclass(frozen=True)
@@ -88,10 +97,15 @@ class ShardClaim:
     alone: bool
     convicted: str | None
     generation: int
-    config: JSON = field(repr=False)
+    stored_config: JSON = field(repr=False)
     model: JSON | None = field(repr=False)
     profile: JSON | None = field(repr=False)
     manifest_digest: str | None = None  # SHA-256 of the job's own manifest; a retry's has none
+
+    @cached_property
+    def config(self) -> JobConfig:
+        """The configuration of the shard's job."""
+        return JobConfig.from_json(self.stored_config)
 
 
 @dataclass(frozen=True)

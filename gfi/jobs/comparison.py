@@ -10,11 +10,12 @@ like any other; two jobs are compared image by image, joined by the images' keys
 """
 
 from dataclasses import dataclass
-from typing import Any
 
-from gfi.domain.digests import JSON
 from gfi.domain.errors import MethodError
+from gfi.domain.job import JobConfig
+from gfi.domain.layer_names import Layers
 from gfi.domain.presets import PRESETS, recipe
+from gfi.domain.recipes import Recipe
 from gfi.domain.states import JobState
 from gfi.jobs.submit import Invalid, JobRequest, layers_of
 from gfi.store import queries
@@ -45,10 +46,10 @@ def request_for(database: Database, job: Job, method: str, owner: str) -> JobReq
     """The same job with another method. Raises Invalid when the model has changed or has no layers for the method."""
     config = job.config
     preset, overrides, layers = method, {}, None
-    model = queries.find_model(database, config["model"]["reference"])
-    if model is None or model.digest != config["model"]["digest"]:
+    model = queries.find_model(database, config.model.reference)
+    if model is None or model.digest != config.model.digest:
         raise Invalid(
-            f"model {config['model']['reference']} was registered again since job {job.id} was submitted; "
+            f"model {config.model.reference} was registered again since job {job.id} was submitted; "
             "submit the job again with both methods"
         )
     if method == GRAD_CAM:
@@ -62,60 +63,55 @@ def request_for(database: Database, job: Job, method: str, owner: str) -> JobReq
     elif method not in PRESETS:
         raise Invalid(f"method {method!r} does not exist; choose one of {', '.join(METHODS)}")
     return JobRequest(
-        dataset=config["dataset"]["spec"],
+        dataset=config.dataset.spec,
         model=model.reference,
         preset=preset,
         overrides=overrides,
         layers=layers,
-        metrics=tuple(config["metrics"]),
+        metrics=config.metrics,
         save=(),
         name=f"{job.name or job.id}: {method}"[:200],
         queue=job.queue,
         owner=owner,
-        **_question(config),
+        target=config.target if config.top == 1 else "auto",
+        rather_than=config.foil,
+        top=config.top,
     )
-
-
-def _question(config: JSON) -> JSON:
-    """What a configuration asks about every image: target, foil, number of classes."""
-    return {name: config[name] for name in ("target", "rather_than", "top") if config.get(name) is not None}
 
 
 def list_comparisons(database: Database, job: Job) -> tuple[list[Comparison], list[Job]]:
     """(every method to compare a job with, all other jobs over its dataset, newest first)."""
-    jobs = queries.jobs_over(database, job.config["dataset"]["spec"])
+    jobs = queries.jobs_over(database, job.config.dataset.spec)
     comparisons = []
     for method in METHODS:
         try:
             request = request_for(database, job, method, "")
-            method_keys = _method_keys(database, request)
+            wanted = _method_of(database, request)
         except (Invalid, MethodError) as error:
             comparisons.append(Comparison(method, reason=str(error)))
             continue
-        same = [other for other in jobs if _explains_the_same(other, job.config, method_keys)]
+        same = [other for other in jobs if _explains_the_same(other.config, job.config, wanted)]
         own = any(other.id == job.id for other in same)
         usable = [other for other in same if other.id != job.id and other.state not in _WITHOUT_RESULTS]
         comparisons.append(Comparison(method, usable[0] if usable else None, own))
     return comparisons, [other for other in jobs if other.id != job.id]
 
 
-def _method_keys(database: Database, request: JobRequest) -> JSON:
-    """The keys of a frozen configuration that identify its method, for this request."""
+def _method_of(database: Database, request: JobRequest) -> tuple[Recipe, Layers]:
+    """The recipe and the layers of this request, once it is frozen."""
     model = queries.find_model(database, request.model)
     assert model is not None
     assert request.preset is not None
-    return {
-        "method_digest": recipe(request.preset, **request.overrides).digest(),
-        "layers": layers_of(request, model.record),
-    }
+    return recipe(request.preset, **request.overrides), layers_of(request, model.record)
 
 
-def _explains_the_same(other: Job, config: JSON, method_keys: JSON) -> bool:
-    """Whether another job asks what `config` asks of the same model, with the method of `method_keys`."""
+def _explains_the_same(other: JobConfig, config: JobConfig, method: tuple[Recipe, Layers]) -> bool:
+    """Whether `other` asks what `config` asks of the same model, with this method."""
 
-    def asked(of: JSON) -> Any:
-        return (of["model"]["digest"], _question(of))
+    def asked(of: JobConfig) -> tuple[object, ...]:
+        return of.model.digest, of.target, of.foil, of.top
 
-    return asked(other.config) == asked(config) and all(
-        other.config.get(key) == value for key, value in method_keys.items()
+    return asked(other) == asked(config) and (other.recipe.digest(), other.layers) == (
+        method[0].digest(),
+        method[1],
     )

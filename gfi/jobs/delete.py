@@ -21,7 +21,7 @@ def delete_job(database: Database, bucket: Bucket, job_id: str, *, actor: str) -
     """
     job = queries.get_job(database, job_id)
     deleted = ledger.delete_job(database, job.id, actor=actor)
-    spec = str(job.config.get("dataset", {}).get("spec", ""))
+    spec = str(job.stored_config.get("dataset", {}).get("spec", ""))
     uploads: tuple[str, ...] = ()
     if spec.startswith(UPLOAD) and not queries.jobs_over(database, spec):
         uploads = (f"{UPLOADS}{spec.removeprefix(UPLOAD)}/",)

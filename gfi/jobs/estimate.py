@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import sqlalchemy as sa
 
 from gfi.datasets.sources import Source
-from gfi.domain.digests import JSON, work_digest
+from gfi.domain.job import JobConfig
 from gfi.jobs.sharding import shard_size
 from gfi.store import queries
 from gfi.store.database import Database
@@ -48,12 +48,12 @@ def count(source: Source, most: int | None = None, seconds: float = COUNT_S) -> 
     return images, True
 
 
-def estimate(database: Database, settings: Settings, config: JSON, source: Source) -> Estimate:
+def estimate(database: Database, settings: Settings, config: JobConfig, source: Source) -> Estimate:
     """For a frozen configuration and its dataset."""
     images, complete = count(source)
-    key = work_digest(config)
+    key = config.work_digest()
     rate = queries.measured_rate(database, key)
-    size = shard_size(images, rate, settings.shard_seconds, config.get("batch"))
+    size = shard_size(images, rate, settings.shard_seconds, config.batch)
     with database.read() as connection:
         known = connection.execute(
             sa.select(rates.c.device_kind, rates.c.images_per_s).where(rates.c.digest == key)
@@ -65,17 +65,17 @@ def estimate(database: Database, settings: Settings, config: JSON, source: Sourc
         shards=math.ceil(images / size),
         images_per_s=rate,
         device_seconds=images / rate if rate else None,
-        bucket_bytes=images * config.get("top", 1) * (ROW_BYTES + _grid_bytes(database, config)),
+        bucket_bytes=images * config.top * (ROW_BYTES + _grid_bytes(database, config)),
         per_device_kind=kinds,
     )
 
 
-def _grid_bytes(database: Database, config: JSON) -> int:
-    model = queries.find_model(database, config["model"]["reference"])
+def _grid_bytes(database: Database, config: JobConfig) -> int:
+    model = queries.find_model(database, config.model.reference)
     shapes = {layer["name"]: layer["shape"] for layer in (model.record["layers"] if model else [])}
     sizes = [
         math.prod(shape[-2:])
-        for layer in config["layers"]["weighed"]
+        for layer in config.layers.mask_layers
         if (shape := shapes.get(layer.partition(":")[0])) and len(shape) >= 2
     ]
     return 4 * max(sizes, default=196)

@@ -63,11 +63,11 @@ def write_report(
     metadata = {
         "Job": job.id,
         "State": job.shown_state,
-        "Model": f"{config['model']['reference']} ({config['model']['digest'][:12]})",
-        "Preset": f"{config['preset']} ({config['method_digest'][:12]})",
-        "Layers": f"{config['layers']['inverted']}, {' + '.join(config['layers']['weighed'])}",
-        "Dataset": config["dataset"]["spec"],
-        **({"Class": f"the first of the {config['top']} explained"} if config.get("top", 1) > 1 else {}),
+        "Model": f"{config.model.reference} ({config.model.digest[:12]})",
+        "Preset": f"{config.preset} ({config.method_digest[:12]})",
+        "Layers": f"{config.layers.inverted}, {' + '.join(config.layers.mask_layers)}",
+        "Dataset": config.dataset.spec,
+        **({"Class": f"the first of the {config.top} explained"} if config.top > 1 else {}),
         "Images": str(total) if total <= limit else f"the first {limit} of {total}",
         **({"Profile": _profile(job.profile)} if job.profile else {}),
     }
@@ -91,7 +91,7 @@ def _cards(
 ) -> Iterator[Card]:
     """One card for each image, in the order of the manifest. A photograph that can no longer be read is left out."""
     try:
-        source = open_source(job.config["dataset"]["spec"], settings)
+        source = open_source(job.config.dataset.spec, settings)
     except DatasetError:
         source = None
     part_cache = PartCache(database, bucket)

@@ -13,7 +13,7 @@ from pydantic import Field, ValidationError
 from gfi.datasets.sources import open_source
 from gfi.domain import layer_names, metrics
 from gfi.domain.class_index import ClassIndex
-from gfi.domain.job import JobOptions
+from gfi.domain.job import DatasetRef, JobConfig, JobOptions, ModelRef
 from gfi.domain.layer_names import Layers
 from gfi.domain.presets import recipe
 from gfi.domain.records import JobSpec, Submitted
@@ -43,8 +43,8 @@ def request_from(**fields: Any) -> JobRequest:
         raise Invalid(f"{name}: {first['msg']}, not {first.get('input')!r}") from None
 
 
-def freeze(database: Database, settings: Settings, request: JobRequest) -> dict[str, Any]:
-    """The complete configuration of a job, as JSON. Raises Invalid, DatasetError or MethodError with advice."""
+def freeze(database: Database, settings: Settings, request: JobRequest) -> JobConfig:
+    """The complete configuration of a job. Raises Invalid, DatasetError or MethodError with advice."""
     record = _model(database, request.model)
     preset = request.preset or record.get("default_preset", "paper")
     request = request.model_copy(update={"preset": preset})
@@ -56,20 +56,20 @@ def freeze(database: Database, settings: Settings, request: JobRequest) -> dict[
     _check_top(request, record)
     target = _target(request.target if request.top == 1 else "predicted", record)
     source = open_source(request.dataset, settings)
-    return {
-        "dataset": {"spec": source.spec, "kind": source.kind},
-        "model": {"reference": record["reference"], "digest": record["digest"]},
-        "preset": preset,
-        "recipe": chosen.to_json(),
-        "method_digest": chosen.digest(),
-        "layers": layers,
-        "target": target,
-        "rather_than": _foil(request.rather_than, target, record),
-        **({"top": request.top} if request.top > 1 else {}),
-        "metrics": sorted(set(request.metrics)),
-        "save": sorted(set(request.save)) if request.save is not None else None,
-        "batch": request.batch,
-    }
+    return JobConfig(
+        dataset=DatasetRef(source.spec, source.kind),
+        model=ModelRef(record["reference"], record["digest"]),
+        preset=preset,
+        recipe=chosen,
+        layers=layers,
+        target=target,
+        foil=_foil(request.rather_than, target, record),
+        top=request.top,
+        metrics=tuple(sorted(set(request.metrics))),
+        save=tuple(sorted(set(request.save))) if request.save is not None else None,
+        batch=request.batch,
+        tags=tuple(dict.fromkeys(request.tags)),
+    )
 
 
 def spec_of(
@@ -82,7 +82,7 @@ def spec_of(
 ) -> JobSpec:
     """The frozen job of a request. Raises as `freeze` does."""
     return JobSpec(
-        config=freeze(database, settings, request),
+        config=freeze(database, settings, request).to_json(),
         model=_model(database, request.model),
         name=request.name,
         priority=request.priority,
@@ -152,7 +152,7 @@ def _model(database: Database, reference: str) -> dict[str, Any]:
     return model.record
 
 
-def layers_of(request: JobRequest, record: dict[str, Any]) -> dict[str, Any]:
+def layers_of(request: JobRequest, record: dict[str, Any]) -> Layers:
     """The layers of this job: those asked for, or the model's own for the preset."""
     if request.layers is not None:
         layers = Layers.parse(request.layers)
@@ -160,7 +160,7 @@ def layers_of(request: JobRequest, record: dict[str, Any]) -> dict[str, Any]:
             layers, [(layer["name"], layer["type"]) for layer in record["layers"]], record["reference"]
         )
         _check_spatial(layers, record)
-        return layers.to_json()
+        return layers
     chosen = record["chosen"].get(request.preset)
     if chosen is None:
         raise Invalid(
@@ -169,9 +169,9 @@ def layers_of(request: JobRequest, record: dict[str, Any]) -> dict[str, Any]:
         )
     if "error" in chosen:
         raise Invalid(f"{chosen['error']}; name layers with --layers L0,L1")
-    layers = Layers(chosen["inverted"], tuple(chosen["weighed"]))
+    layers = Layers.from_json(chosen)
     _check_spatial(layers, record)
-    return layers.to_json()
+    return layers
 
 
 def _target(target: str | int, record: dict[str, Any]) -> str | int:

@@ -32,6 +32,7 @@ from numpy.typing import NDArray
 
 from gfi.domain.errors import MethodError, Stopped
 from gfi.domain.explanation import Explanation, StepProgress
+from gfi.domain.job import JobConfig
 from gfi.domain.profile import Profile
 from gfi.domain.recipes import Recipe
 
@@ -176,13 +177,13 @@ class LoadedEngines:
     def __init__(self, models_dir: object, device: str, threads: int | None, dtype: str = "float32") -> None:
         self._kept: dict[tuple[int, str], Engine] = {}
 
-    def get(self, config: dict[str, Any], profile: dict[str, Any] | None = None) -> Engine:
+    def get(self, config: JobConfig, profile: dict[str, Any] | None = None) -> Engine:
         """The engine for a job's configuration and profile."""
-        batch = (profile or {}).get("batch") or config.get("batch") or 8
-        recipe = Recipe.from_json(config["recipe"])
+        batch = (profile or {}).get("batch") or config.batch or 8
+        recipe = config.recipe
         return self._kept.setdefault((batch, recipe.digest()), Engine(recipe, batch))
 
-    def shrink(self, config: dict[str, Any], batch: int) -> None:
+    def shrink(self, config: JobConfig, batch: int) -> None:
         """Nothing of this size runs out of memory."""
 
 
@@ -193,8 +194,8 @@ class ModelChanged(MethodError):
 class Measurer:
     """As `workers.measuring.Measurer`, for jobs that measure nothing."""
 
-    def __init__(self, engine: Engine, config: dict[str, Any], progressed: Callable[[], None]) -> None:
-        assert not config["metrics"]
+    def __init__(self, engine: Engine, config: JobConfig, progressed: Callable[[], None]) -> None:
+        assert not config.metrics
 
     def metrics(self, *_: object) -> dict[str, float]:
         """No metrics."""

@@ -110,7 +110,7 @@ def check_result(found: dict[str, Any], expected: dict[str, Any], part_cache: Pa
 
 def test_recorded_recipes_still_mean_what_they_meant(upgraded: WorkerServices) -> None:
     for role in ROLES:
-        config = queries.get_job(upgraded.database, EXPECTED["jobs"][role]["id"]).config
+        config = queries.get_job(upgraded.database, EXPECTED["jobs"][role]["id"]).stored_config
         recorded = Recipe.from_json(config["recipe"])
         assert recorded.name == config["preset"]
         changed = {k: v for k, v in recorded.to_json().items() if v != recipe(recorded.name).to_json()[k]}

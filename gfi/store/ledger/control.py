@@ -155,7 +155,7 @@ def _claim(
         fence=task.fence,
         worker=worker,
         attempt=task.attempts,
-        config=job.config if job else None,
+        stored_config=job.config if job else None,
         model=job.model if job else None,
         generation=job.generation if job else 0,
     )

@@ -77,7 +77,7 @@ def claim_shard(
                 alone=row.alone,
                 convicted=row.convicted,
                 generation=row.generation,
-                config=job.config,
+                stored_config=job.config,
                 model=job.model,
                 profile=job.profile,
                 manifest_digest=job.manifest_digest if row.manifest_key == job.manifest_key else None,

@@ -2,11 +2,13 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from typing import Any, Literal
 
 import sqlalchemy as sa
 
 from gfi.domain.digests import JSON
+from gfi.domain.job import JobConfig
 from gfi.domain.states import OPEN, TERMINAL, JobState, ShardState
 from gfi.domain.statuses import ImageStatus
 from gfi.store.database import Database, now
@@ -28,7 +30,7 @@ class Job:
     priority: int
     state: JobState
     paused: bool
-    config: JSON = field(repr=False)
+    stored_config: JSON = field(repr=False)
     config_digest: str
     listing_digest: str | None
     idempotency_key: str | None
@@ -61,9 +63,15 @@ class Job:
         """The state in a word for people: `paused` where that is what matters."""
         return "paused" if self.paused and not self.ended else self.state.value
 
+    @cached_property
+    def config(self) -> JobConfig:
+        """The frozen configuration."""
+        return JobConfig.from_json(self.stored_config)
+
     def to_json(self) -> JSON:
-        """Every field, ready for JSON."""
-        return asdict(self)
+        """Every field, ready for JSON; the configuration as it is stored."""
+        values = asdict(self)
+        return values | {"config": values.pop("stored_config")}
 
 
 @dataclass(frozen=True)
@@ -141,7 +149,9 @@ def jobs_over(db: Database, dataset: str, limit: int = 100) -> list[Job]:
 
 
 def _job(row: sa.Row[Any]) -> Job:
-    return Job(**dict(row._mapping) | {"state": JobState(row.state)})
+    values = dict(row._mapping)
+    stored = values.pop("config")
+    return Job(**values | {"state": JobState(row.state), "stored_config": stored})
 
 
 def job_progress(db: Database, job_id: str) -> Progress:

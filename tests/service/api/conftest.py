@@ -114,17 +114,17 @@ class World:
         claim = claim or ledger.claim_shard(self.database, "worker", "interactive", 60.0)
         if claim is None:
             return False
-        spec = claim.config["dataset"]["spec"]
+        spec = claim.stored_config["dataset"]["spec"]
         keys = [image.key for image in open_source(spec, self.settings).list()]
         rows = [
             row
             for at in range(claim.start, claim.stop)
-            for row in self._classes(self._row(at, keys[at % len(keys)], broken), claim.config.get("top", 1))
+            for row in self._classes(self._row(at, keys[at % len(keys)], broken), claim.stored_config.get("top", 1))
         ]
         header = PartHeader(
             job_id=claim.job_id, shard_id=claim.shard_id, fence=claim.fence, model_digest=DIGEST,
-            method_digest=claim.config["method_digest"], recipe=claim.config["recipe"],
-            layers=claim.config["layers"], profile={"device_kind": "cpu"}, align_corners=False,
+            method_digest=claim.stored_config["method_digest"], recipe=claim.stored_config["recipe"],
+            layers=claim.stored_config["layers"], profile={"device_kind": "cpu"}, align_corners=False,
             input_size=(64, 64), code_version="test", model_reference=MODEL,
         )  # fmt: skip
         part = parts.write(header, rows)

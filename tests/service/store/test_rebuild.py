@@ -94,7 +94,7 @@ def write_down(db: Database, bucket: Bucket, job: str, *, committed: bool = True
     """What planner and reporter leave in the bucket."""
     found = queries.get_job(db, job)
     manifest = {"key": found.manifest_key, "sha256": found.manifest_digest, "count": found.total}
-    body = {"job": job, "config": found.config, "model": None, "manifest": manifest, "facts": {}}
+    body = {"job": job, "config": found.stored_config, "model": None, "manifest": manifest, "facts": {}}
     bucket.put(f"jobs/{job}/job.json", json.dumps(body).encode())
     if committed:
         listed = [asdict(part) for part in queries.iterate_parts(db, job)]

@@ -25,7 +25,7 @@ def test_a_job_asks_every_image_why_its_class_rather_than_another(services: Work
     record = queries.get_job(services.database, job)
     engine: Engine = services.engines.get(record.config, record.profile)
     manifest = services.manifest(record.manifest_key, record.manifest_digest)
-    read = photograph_reader(services.source(record.config["dataset"]["spec"]), engine, overlays=False)
+    read = photograph_reader(services.source(record.config.dataset.spec), engine, overlays=False)
     for row in asked[:2]:
         (entry,) = manifest.rows(row["row"], row["row"] + 1)
         prepared = read(entry).prepared
