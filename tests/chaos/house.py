@@ -40,6 +40,7 @@ from tests.chaos.fake import MODEL, MODEL_DIGEST, RECORD
 from tests.chaos.photographs import Photographs
 from tests.chaos.servers import Servers
 from tests.servers import S3_ACCESS_KEY, S3_SECRET_KEY
+from tests.speed import slowness
 
 LEASE_S = 3.0
 STALL_S = 3.0
@@ -296,7 +297,11 @@ class House:
     def wait(
         self, job: str, timeout: float = 120.0, until: Callable[[queries.Progress], bool] | None = None
     ) -> None:
-        """Until the job has ended, or `until` holds; an AssertionError says how far it came."""
+        """Until the job has ended, or `until` holds; an AssertionError says how far it came.
+
+        timeout: seconds on a machine of the usual speed.
+        """
+        timeout *= slowness()
         deadline = time.monotonic() + timeout
         while True:
             progress = self.progress(job)
@@ -309,7 +314,8 @@ class House:
             time.sleep(0.1)
 
     def eventually(self, holds: Callable[[], Any], timeout: float = 30.0, what: str = "") -> Any:
-        """What `holds` returns once it is true."""
+        """What `holds` returns once it is true. timeout: seconds on a machine of the usual speed."""
+        timeout *= slowness()
         deadline = time.monotonic() + timeout
         while not (answer := holds()):
             assert time.monotonic() < deadline, f"not within {timeout} s: {what}\n{self.tails()}"
@@ -380,7 +386,7 @@ def gfi(*arguments: str, house: House) -> str:
     done = subprocess.run(
         [sys.executable, "-m", "gfi.cli.main", *arguments],
         env=free_of_gfi(dict(os.environ)) | settings | {"GFI_HOME": str(house.directory)},
-        capture_output=True, text=True, timeout=60, check=False, cwd=here(),
+        capture_output=True, text=True, timeout=60 * slowness(), check=False, cwd=here(),
         preexec_fn=functools.partial(die_with, os.getpid()),
     )  # fmt: skip
     return done.stdout + done.stderr

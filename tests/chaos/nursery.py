@@ -17,6 +17,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -178,7 +179,14 @@ def _scheduler(config: dict[str, Any]) -> None:
                 _tally(config, "copy")
         return first
 
+    tick = scheduler.loop.Scheduler.tick
+
+    def slow_tick(self: scheduler.loop.Scheduler) -> None:
+        time.sleep(config.get("tick_s", 0.0))
+        tick(self)
+
     scheduler.loop.publish = several
+    scheduler.loop.Scheduler.tick = slow_tick  # type: ignore[method-assign]
     scheduler.loop.run(Settings.load(), pause_s=config.get("pause_s", 0.25))
 
 

@@ -73,11 +73,15 @@ def _reset(writer: asyncio.StreamWriter) -> None:
 
 
 class TcpProxy(_Proxy):
-    """To a Unix socket, or a port of this machine. `black_hole`: accept everything, pass on nothing."""
+    """To a Unix socket, or a port of this machine.
+
+    `black_hole`: accept everything, pass on nothing. `delay_s`: pass on everything so much later.
+    """
 
     def __init__(self, port: int, target: Callable[[], str | int], host: str = "127.0.0.1") -> None:
         self._target = target
         self.black_hole = False
+        self.delay_s = 0.0
         super().__init__(port, host)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -104,6 +108,7 @@ class TcpProxy(_Proxy):
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError):
             while piece := await reader.read(CHUNK):
+                await asyncio.sleep(self.delay_s)
                 while self.black_hole:
                     await asyncio.sleep(0.05)
                 writer.write(piece)

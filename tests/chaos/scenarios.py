@@ -1,4 +1,4 @@
-"""The ten scenarios: what goes wrong, for how long, and that nothing came of it.
+"""The scenarios: what goes wrong, for how long, and that nothing came of it.
 
 Each takes the world, a seed and a scale, breaks things, waits for its jobs and returns one `Row`; `verify` has raised
 by then if an image was lost, counted twice, or has another mask than in the undisturbed run. Scenario 8 is in `hosts`,
@@ -25,6 +25,7 @@ from tests.chaos.house import LEASE_S, House, Resident, gfi
 from tests.chaos.photographs import Photographs, make
 from tests.chaos.servers import Servers
 from tests.chaos.verify import Verdict, verify
+from tests.speed import slowness
 
 SLOW = {"step_s": 0.03}
 """A pace at which a shard of 64 images takes a second: long enough to be interrupted."""
@@ -32,7 +33,7 @@ SLOW = {"step_s": 0.03}
 
 def _lease(full: bool) -> float:
     """Seconds. In the short versions most of the time is waiting for leases to run out."""
-    return LEASE_S if full else 2.0
+    return LEASE_S if full else 2.0 * slowness()
 
 
 @dataclass(frozen=True)
@@ -378,11 +379,7 @@ def clocks_and_sleepers(world: World, seed: int, full: bool) -> Row:
         job = house.submit(photographs)
         for _ in range(3 if full else 1):
             house.wait(job, 60, until=lambda progress: progress.in_flight > 0)
-            sleeper = house.eventually(
-                lambda: next((w for w in house.living("worker") if house.leased(w.name)), None),
-                30,
-                "a busy worker",
-            )
+            sleeper = house.eventually(lambda: _busy_worker(house), 30, "a busy worker")
             recoveries += _put_to_sleep(house, sleeper)
             kills += 1
         house.wait(job, 240)
@@ -393,6 +390,10 @@ def clocks_and_sleepers(world: World, seed: int, full: bool) -> Row:
 def _doctor(house: House, named: str) -> str:
     said = gfi("doctor", house=house)
     return said if named in said else ""
+
+
+def _busy_worker(house: House) -> Resident | None:
+    return next((worker for worker in house.living("worker") if house.leased(worker.name)), None)
 
 
 def _put_to_sleep(house: House, sleeper: Resident) -> list[float]:
@@ -417,7 +418,7 @@ def poison(world: World, seed: int, full: bool) -> Row:
     )
     photographs = world.photographs(images, faults)
     guilty = frozenset(f"{number:06d}.ppm" for number in faults)
-    patience = {} if full else {"lease_s": 1.5, "stall_s": 2.0}
+    patience = {} if full else {"lease_s": 1.5 * slowness(), "stall_s": 2.0 * slowness()}
     began = time.monotonic()
     with House(world.servers, "postgres", **patience) as house:
         house.staff(3, pace={"step_s": 0.01})
@@ -426,11 +427,52 @@ def poison(world: World, seed: int, full: bool) -> Row:
             house.wait(job, 300)
         took = time.monotonic() - began
         verdict = verify(house, job, photographs, world.undisturbed, errors=guilty)
-        assert took < 300, f"{took:.0f} s"
+        assert took < 300 * slowness(), f"{took:.0f} s"
         assert all("killed its worker" in error for error in verdict.errors.values())
         stalls = sum(house.log(worker).count("worker stalled") for worker in house.residents)
         assert stalls >= 2, "the stalled workers ended by themselves and said so"
         return row(9, seed, [verdict], house.kills + house.suicides, house.recoveries.by_role["worker"])
+
+
+def killed_all_the_time(world: World, seed: int, full: bool) -> Row:
+    """11. Workers killed at ten times the rate of scenario 1, on a machine a quarter as fast. None of them finishes a
+    shard; what they do finish is single images, and every image is explained in the end.
+    """
+    rng = random.Random(seed)
+    photographs = world.photographs(100 if full else 8)
+    with House(world.servers, "postgres", lease_s=_lease(full)) as house:
+        house.staff(5, pace={"step_s": 4 * SLOW["step_s"]})
+        job = house.submit(photographs)
+        every = (0.05, 0.2) if full else (0.1 * slowness(), 0.2 * slowness())
+        with house.killing(rng, "worker", every=every):
+            house.wait(job, 3600 if full else 300)
+        verdict = verify(house, job, photographs, world.undisturbed)
+        return row(11, seed, [verdict], house.kills, house.recoveries.by_role["worker"])
+
+
+def everything_slow(world: World, seed: int, full: bool) -> Row:
+    """12. Everything slow and nothing down: ticks of six seconds, a slow connection to the database, slow workers that
+    die over their shards.
+    """
+    proxy, lease_s = world.servers.postgres_proxy, 4.0 * slowness()
+    photographs = world.photographs(400 if full else 32)
+    with House(world.servers, "postgres", proxied="postgres", lease_s=lease_s) as house:
+        proxy.delay_s = 0.05 if full else 0.02
+        try:
+            house.start("scheduler", tick_s=6.0)
+            house.start("control")
+            house.start("worker", 2, pace={"step_s": 0.1})
+            job = house.submit(photographs)
+            deaths = 3 if full else 1
+            for _ in range(deaths):
+                house.kill(house.eventually(lambda: _busy_worker(house), 120, "a worker has a shard"))
+            house.wait(job, 600)
+        finally:
+            proxy.delay_s = 0.0
+        verdict = verify(house, job, photographs, world.undisturbed)
+        recoveries = house.recoveries.by_role["worker"]
+        assert len(recoveries) == deaths, "every dead worker's shard went to another"
+        return row(12, seed, [verdict], house.kills, recoveries)
 
 
 def _until_commit(house: House, job: str, timeout: float = 90.0) -> float:
@@ -453,4 +495,6 @@ SCENARIOS: dict[int, Callable[[World, int, bool], Row]] = {
     6: messages_repeated,
     7: clocks_and_sleepers,
     9: poison,
+    11: killed_all_the_time,
+    12: everything_slow,
 }

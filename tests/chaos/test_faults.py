@@ -3,8 +3,9 @@
 import pytest
 
 from tests.chaos.scenarios import World, bucket_faults, database_faults, messages_repeated, redis_faults
+from tests.speed import slowness
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(180 * slowness())
 SEED = 7
 
 

@@ -6,10 +6,11 @@ import pytest
 
 from tests.chaos.hosts import refused, two_hosts
 from tests.chaos.scenarios import World
+from tests.speed import slowness
 
 if os.environ.get("CI") != "true":
 
-    @pytest.mark.timeout(180)
+    @pytest.mark.timeout(180 * slowness())
     def test_a_worker_that_was_cut_off_and_rejoins_counts_nothing_twice(world: World) -> None:
         if why := refused():
             pytest.skip(why)

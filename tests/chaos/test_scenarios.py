@@ -9,12 +9,14 @@ from tests.chaos.scenarios import (
     Row,
     World,
     clocks_and_sleepers,
+    everything_slow,
     poison,
     schedulers_killed,
     workers_killed,
 )
+from tests.speed import slowness
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(180 * slowness())
 SEED = 7
 
 Begun = dict[Callable[[World, int, bool], Row], Future[Row]]
@@ -25,11 +27,17 @@ def begun(world: World) -> Iterator[Begun]:
     """The scenarios that leave the servers alone, two at a time: they mostly wait for leases to run out."""
     assert world.undisturbed
     with ThreadPoolExecutor(2) as pool:
-        alone = (poison, workers_killed, clocks_and_sleepers, schedulers_killed)
+        alone = (
+            poison,
+            workers_killed,
+            clocks_and_sleepers,
+            schedulers_killed,
+            everything_slow,
+        )
         yield {scenario: pool.submit(scenario, world, SEED, False) for scenario in alone}
 
 
-def test_only_the_images_that_kill_or_hang_are_convicted(begun: Begun) -> None:
+def test_only_the_images_that_kill_or_hang_are_quarantined(begun: Begun) -> None:
     begun[poison].result()
 
 
@@ -43,3 +51,7 @@ def test_wrong_clocks_are_named_and_sleepers_do_not_commit(begun: Begun) -> None
 
 def test_jobs_are_planned_and_finished_while_schedulers_and_planners_are_killed(begun: Begun) -> None:
     begun[schedulers_killed].result()
+
+
+def test_where_everything_is_slow_and_nothing_is_down_dead_workers_shards_go_to_others(begun: Begun) -> None:
+    begun[everything_slow].result()

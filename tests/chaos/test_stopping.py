@@ -16,8 +16,9 @@ from tests.chaos.fake import STUMBLES_AT
 from tests.chaos.house import House, Resident, gfi
 from tests.chaos.scenarios import World
 from tests.chaos.verify import verify
+from tests.speed import slowness
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(180 * slowness())
 STEADY = {"step_s": 0.06}
 """A batch of eight takes a quarter of a second, a shard of 64 two."""
 
