@@ -6,12 +6,11 @@ Anything that changes a mask is a field here, and so part of `Recipe.digest`. Th
 
 import dataclasses
 import difflib
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
+from gfi.domain.digests import digest
 from gfi.domain.errors import MethodError
 
 
@@ -97,9 +96,61 @@ class Recipe:
         return changed(cls(name=str(data.get("name", "custom"))), data)
 
     def digest(self) -> str:
-        """SHA-256 (hex) of the canonical JSON: equal digests, equal method."""
-        canonical = json.dumps(self.to_json(), sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(canonical.encode()).hexdigest()
+        """SHA-256 (hex) of the canonical JSON: equal digests, equal method.
+
+        The fields of version 0.1 are always hashed; a field that was added later only where it differs from its
+        default. So a new field changes the digest of no recipe that does not use it.
+        """
+        defaults = {field.name: field.default for field in dataclasses.fields(self)}
+        hashed = {
+            name: value
+            for name, value in self.to_json().items()
+            if name in FIRST_FIELDS or getattr(self, name) != defaults[name]
+        }
+        return digest(hashed)
+
+
+FIRST_FIELDS = frozenset(
+    [
+        "name",
+        "start",
+        "omega_start",
+        "signed",
+        "search",
+        "rate",
+        "beta1",
+        "beta2",
+        "epsilon",
+        "halve_every",
+        "one_adam",
+        "steps_inversion",
+        "relative_inversion",
+        "gamma",
+        "steps_class",
+        "lambda_",
+        "delta",
+        "penalty",
+        "objective",
+        "levels",
+        "softness",
+        "floor",
+        "check_every",
+        "settled",
+        "normalise",
+        "align_corners",
+        "one_layer",
+        "two_grids",
+        "centred",
+        "fill",
+        "second_fill",
+        "fill_from",
+        "blur_radius",
+        "blur_kernel",
+        "seed",
+        "resize",
+    ]
+)
+"""The fields that recipes had in version 0.1. Never to be changed: every digest of that version rests on it."""
 
 
 def changed(base: Recipe, changes: Mapping[str, Any]) -> Recipe:
