@@ -17,7 +17,7 @@ from gfi.api.context import ContextDep
 from gfi.api.problems import Refused
 from gfi.api.schemas import In
 from gfi.store import ledger
-from gfi.store.access import redeem_link
+from gfi.store.ledger.tokens import redeem_link
 
 router = APIRouter(include_in_schema=False, route_class=StrictRoute)
 FOLDER = Path(__file__).parent
