@@ -171,4 +171,4 @@ class ShardLease(LeaseKeeper):
         super()._lose()
         # The reaper concluded from the silence that this process had died with its images. It had not.
         with contextlib.suppress(StoreError):
-            ledger.absolve(self._database, self.claim)
+            ledger.retract_death(self._database, self.claim)

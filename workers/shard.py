@@ -85,7 +85,7 @@ def _explain(services: WorkerServices, claim: ShardClaim, lease: ShardLease) -> 
     if profile != engine.profile.to_json():
         engine = services.engines.get(claim.config, profile)
         lease.progressed()
-    if claim.convicted is not None:
+    if claim.quarantined is not None:
         return ShardRun(services, claim, lease, engine).quarantine()
     while True:
         try:
@@ -155,7 +155,7 @@ def _release_or_retract(services: WorkerServices, claim: ShardClaim, release: Ca
     while True:
         try:
             if not release():
-                ledger.absolve(services.database, claim)
+                ledger.retract_death(services.database, claim)
             return
         except Transient as error:
             log.warning("waiting to release", reason=str(error))

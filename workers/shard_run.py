@@ -90,7 +90,7 @@ class ShardRun:
     def quarantine(self) -> str:
         """Record the one image, which killed its workers, as an error, without opening it."""
         (entry,) = self._entries
-        self._commit(1, [quarantined_row(entry, self._claim.convicted)])
+        self._commit(1, [quarantined_row(entry, self._claim.quarantined)])
         return "quarantined"
 
     def _items(self) -> Generator[Item]:

@@ -83,8 +83,8 @@ class ControlClaim:
 class ShardClaim:
     """A stretch [start, stop) of a manifest, held by `worker` under `fence`.
 
-    `alone`: the image is suspected of killing its worker: renew with it in flight before touching it.
-    `convicted`: it has been found guilty; record it as `error` with this text, never open it.
+    `isolated`: one image, suspected of killing its worker: renew with it in flight before touching it.
+    `quarantined`: it killed its workers; record it as `error` with this text, never open it.
     """
 
     job_id: str
@@ -94,8 +94,8 @@ class ShardClaim:
     manifest_key: str
     fence: int
     worker: str
-    alone: bool
-    convicted: str | None
+    isolated: bool
+    quarantined: str | None
     generation: int
     stored_config: JSON = field(repr=False)
     model: JSON | None = field(repr=False)
@@ -172,7 +172,7 @@ class Expired:
     shard_id: str
     fence: int
     worker: str | None
-    outcome: Literal["returned", "split", "convicted", "cancelled"]
+    outcome: Literal["returned", "split", "quarantined", "cancelled"]
     suspects: Sequence[int] = ()
 
 

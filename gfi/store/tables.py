@@ -106,9 +106,9 @@ shards = sa.Table(
     sa.Column("step", sa.Integer),  # the engine's counter at the last renewal
     _count("finished"),  # images finished and not yet committed, at the last renewal
     sa.Column("in_flight", _Json),  # positions at work at the last renewal
-    _flag("alone"),  # one image, suspected of killing its worker
-    sa.Column("convicted", sa.Text),  # found guilty: to be recorded as an error, never opened again
-    _count("deaths"),  # of workers, while alone with the image
+    _flag("alone"),  # isolated: one image, suspected of killing its worker
+    sa.Column("convicted", sa.Text),  # quarantined, and why: to be recorded as an error, never opened again
+    _count("deaths"),  # of workers, while the image was isolated
     _count("unexplained"),  # deaths with nothing known to be in flight
     _count("releases"),  # given back by failure since it last made progress
     sa.Column("part_id", sa.Text),
@@ -243,13 +243,13 @@ incidents = sa.Table(
     sa.Column("job_id", sa.Text, sa.ForeignKey("jobs.id", ondelete="CASCADE"), nullable=False),
     sa.Column("shard_id", sa.Text, nullable=False),
     sa.Column("fence", sa.Integer, nullable=False),
-    sa.Column("kind", sa.Text, nullable=False),  # death | release | failed | convicted
+    sa.Column("kind", sa.Text, nullable=False),  # death | release | failed | convicted (quarantined)
     sa.Column("worker", sa.Text),
     sa.Column("start", sa.Integer),
     sa.Column("stop", sa.Integer),
     sa.Column("suspects", _Json),
-    _flag("alone"),
-    _flag("absolved"),  # the worker came back: it had lost its lease, not its life
+    _flag("alone"),  # the shard was isolated
+    _flag("absolved"),  # the death was retracted: the worker had lost its lease and lived
     sa.Column("reason", sa.Text),
     sa.Column("failure_class", sa.Text),
     sa.Column("at", _Time, nullable=False),

@@ -44,7 +44,7 @@ from gfi.store.ledger.jobs import (
 from gfi.store.ledger.models import delete_model, save_model
 from gfi.store.ledger.outbox import settle_outbox, take_outbox
 from gfi.store.ledger.rates import save_rate
-from gfi.store.ledger.reaper import absolve, expire_leases, observe_time
+from gfi.store.ledger.reaper import expire_leases, observe_time, retract_death
 from gfi.store.ledger.schedules import add_schedule, fire, remove_schedule, set_next_due
 from gfi.store.ledger.shards import check_lease, claim_shard, commit_shard, release_shard, renew_lease
 from gfi.store.ledger.tokens import Token, create_token, revoke_token, verify_token
@@ -52,7 +52,6 @@ from gfi.store.ledger.workers import forget_workers, heartbeat
 
 __all__ = [
     "Token",
-    "absolve",
     "add_schedule",
     "audited",
     "cancel_job",
@@ -90,6 +89,7 @@ __all__ = [
     "request_report",
     "request_sweep",
     "resume_job",
+    "retract_death",
     "retry_job",
     "revoke_token",
     "save_model",

@@ -2,9 +2,9 @@
 
 A worker that dies leaves an overdue lease. Its shard goes back; the question is whether one of its images killed it.
 
-- Rows in flight at the last renewal are suspects. A suspect is tried singly, as a one-row shard (`alone`). An image is
-  convicted only on evidence: on more deaths in a row alone with it than all work meets just then
-  (`gfi.store.ledger.death_rate`). The next worker records it as an error without opening it.
+- Rows in flight at the last renewal are suspects. A suspect is isolated: tried singly, as a one-row shard (column
+  `alone`). An image is quarantined (column `convicted`) only on evidence: on more deaths in a row while isolated than
+  all work meets just then (`gfi.store.ledger.death_rate`). The next worker records it as an error without opening it.
 - Where nothing was in flight, the worker had not begun, or was packing and uploading what it had finished. No image is
   blamed and none is ever given up for it. A shard whose workers died packing it is halved, since it may be too large.
 - A shard whose workers go on dying waits longer before each attempt, and its `reason` says so.
@@ -13,8 +13,7 @@ Not every overdue lease is a death.
 
 - Released in order (SIGTERM, pause, a bucket that is away): such a lease never becomes overdue.
 - The database, every scheduler or the whole machine was away: see `observe_time`.
-- The worker was cut off and lives: it returns, finds its lease gone and says so with `absolve`, which takes the death
-  back.
+- The worker was cut off and lives: it returns, finds its lease gone and says so with `retract_death`.
 """
 
 from collections.abc import Iterable, Sequence
@@ -33,10 +32,10 @@ from gfi.store.ledger.shards import add_incident
 from gfi.store.tables import control_tasks, in_state, incidents, jobs, pulse, shards
 
 RECENT_S = 900.0
-"""Deaths and successes of the fleet are counted from so long before the first death alone with the image."""
+"""Deaths and successes of the fleet are counted from so long before the first death over the isolated image."""
 DEATHS_PACKING = 3
 """After so many a shard is halved, and each half after one more."""
-CONVICTION = "killed its worker {} times"
+KILLER = "killed its worker {} times"
 WORKER_DIED = "worker died"
 
 _AT_ONCE = {"reason": None, "failure_class": None, "not_before": 0.0}
@@ -99,12 +98,12 @@ def expire_leases(db: Database) -> list[Expired]:
 class _Verdict:
     """What becomes of a shard whose worker died."""
 
-    outcome: Literal["returned", "split", "convicted", "cancelled"]
+    outcome: Literal["returned", "split", "quarantined", "cancelled"]
     stretches: Sequence[tuple[int, int, bool]]
-    """[start, stop), and whether it is one image to be tried alone."""
+    """[start, stop), and whether it is one isolated image."""
     deaths: int
     unexplained: int
-    convicted: str | None = None
+    quarantined: str | None = None
     pause_s: float = 0.0
     reason: str | None = None
 
@@ -124,8 +123,8 @@ def _expire(
         _return_shard(connection, shard, after, verdict)
         reason = f"worker {shard.worker} stopped renewing its lease"
         add_incident(connection, shard, "death", suspects=suspects, reason=reason, failure_class="worker")
-        if verdict.outcome == "convicted":
-            add_incident(connection, shard, "convicted", suspects=suspects, reason=verdict.convicted)
+        if verdict.outcome == "quarantined":
+            add_incident(connection, shard, "convicted", suspects=suspects, reason=verdict.quarantined)
         return Expired(job_id, id_, fence, shard.worker, verdict.outcome, tuple(suspects))
 
 
@@ -141,7 +140,7 @@ def _judge(
     if suspects and shard.alone:
         deaths = shard.deaths + 1
         if death_rate.stand_out(deaths, *_other_attempts(connection, shard)):
-            return replace(same, outcome="convicted", deaths=deaths, convicted=CONVICTION.format(deaths))
+            return replace(same, outcome="quarantined", deaths=deaths, quarantined=KILLER.format(deaths))
         what = (
             f"{deaths} workers died while they worked on this image alone, no more than others die just now"
         )
@@ -180,7 +179,7 @@ def _return_shard(
             alone=first[2],
             deaths=verdict.deaths,
             unexplained=verdict.unexplained,
-            convicted=verdict.convicted,
+            convicted=verdict.quarantined,
             reason=verdict.reason,
             failure_class=WORKER_DIED if verdict.reason else None,
             not_before=now() + verdict.pause_s,
@@ -189,7 +188,7 @@ def _return_shard(
             in_flight=None,
         )
     )
-    for start, stop, alone in others:
+    for start, stop, isolated in others:
         connection.execute(
             sa.insert(shards).values(
                 id=shard_id(shard.job_id, shard.generation, start),
@@ -199,22 +198,22 @@ def _return_shard(
                 start=start,
                 stop=stop,
                 state=after.value,
-                alone=alone,
+                alone=isolated,
                 unexplained=verdict.unexplained,
             )
         )
 
 
 def _other_attempts(connection: sa.Connection, shard: sa.Row[Any]) -> tuple[int, int]:
-    """(deaths, successes) of the whole fleet since workers died alone with this image, which cannot be its fault.
+    """(deaths, successes) of the whole fleet since workers died over this isolated image, other than by its fault.
 
-    Another image that workers die alone with may be guilty itself: until it is decided, its deaths count as one.
+    Another isolated image that workers die over may kill them itself: until that is decided, its deaths count as one.
     """
     deaths = sa.and_(incidents.c.kind == "death", ~incidents.c.absolved)
-    alone = sa.select(sa.func.min(incidents.c.at)).where(
+    isolated = sa.select(sa.func.min(incidents.c.at)).where(
         deaths, incidents.c.alone, incidents.c.shard_id == shard.id
     )
-    first = connection.execute(alone).scalar()
+    first = connection.execute(isolated).scalar()
     since = (sa.literal(first) if first is not None else now()) - RECENT_S
     undecided = sa.and_(
         incidents.c.alone,
@@ -248,7 +247,7 @@ def _other_attempts(connection: sa.Connection, shard: sa.Row[Any]) -> tuple[int,
 
 
 def _single_out(start: int, stop: int, suspects: Iterable[int]) -> list[tuple[int, int, bool]]:
-    """[start, stop) cut so that each suspect is a stretch of its own, marked alone."""
+    """[start, stop) cut so that each suspect is a stretch of its own, marked as isolated."""
     stretches: list[tuple[int, int, bool]] = []
     begin = start
     for position in sorted(set(suspects)):
@@ -261,11 +260,11 @@ def _single_out(start: int, stop: int, suspects: Iterable[int]) -> list[tuple[in
     return stretches
 
 
-def absolve(db: Database, claim: ShardClaim) -> bool:
+def retract_death(db: Database, claim: ShardClaim) -> bool:
     """Take back the death that was concluded from an overdue lease: its worker lives and says so.
 
-    To be called by a worker that finds its lease lost. A conviction that rested on it is undone as long as
-    it has not been recorded. Returns False when no death was noted for this claim.
+    To be called by a worker that finds its lease lost. A quarantine that rested on it is undone as long as it has
+    not been recorded. Returns False when no death was noted for this claim.
     """
     with db.begin() as connection:
         lock_job(connection, claim.job_id, shared=True)
@@ -281,7 +280,7 @@ def absolve(db: Database, claim: ShardClaim) -> bool:
         suspects: Sequence[int] | None = changed.scalar()
         if suspects is None:
             return False
-        if claim.alone and suspects:
+        if claim.isolated and suspects:
             connection.execute(
                 sa.update(shards)
                 .where(

@@ -354,6 +354,6 @@ def _judge(db: Database, keys: Sequence[str]) -> dict[str, Verdict]:
 
 
 def list_incidents(db: Database, job_id: str, *, limit: int = 200) -> list[JSON]:
-    """Deaths, releases, convictions of a job, newest first."""
+    """Deaths, releases and quarantines of a job, newest first."""
     query = sa.select(incidents).where(incidents.c.job_id == job_id)
     return fetch(db, query.order_by(incidents.c.id.desc()).limit(limit))

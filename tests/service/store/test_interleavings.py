@@ -167,8 +167,8 @@ class House(RuleBasedStateMachine):
 
     @precondition(lambda self: self.claims)
     @rule(data=st.data())
-    def absolve(self, data: st.DataObject) -> None:
-        ledger.absolve(self.db, data.draw(st.sampled_from(self.claims)))
+    def retract_death(self, data: st.DataObject) -> None:
+        ledger.retract_death(self.db, data.draw(st.sampled_from(self.claims)))
 
     # What rarely comes about by single steps alone.
 
@@ -263,7 +263,7 @@ class House(RuleBasedStateMachine):
         with self.db.begin() as connection:  # what waits for another attempt need not
             connection.execute(sa.update(shards).values(not_before=0.0))
         while (claim := ledger.claim_shard(self.db, "w", "explain", LEASE)) is not None:
-            assert self._commit(claim, claim.stop, ImageStatus.ERROR if claim.convicted else ImageStatus.OK)
+            assert self._commit(claim, claim.stop, ImageStatus.ERROR if claim.quarantined else ImageStatus.OK)
         ledger.finish_jobs(self.db)
         self.every_row_is_in_exactly_one_shard()
         self.results_are_those_of_committed_shards()

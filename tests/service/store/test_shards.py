@@ -13,7 +13,7 @@ from gfi.domain.statuses import ImageStatus
 from gfi.store import ledger, queries
 from gfi.store.database import Database
 from gfi.store.ledger.death_rate import FEWEST_DEATHS, LONGEST_PAUSE_S
-from gfi.store.ledger.reaper import CONVICTION, DEATHS_PACKING
+from gfi.store.ledger.reaper import DEATHS_PACKING, KILLER
 from gfi.store.ledger.shards import OTHER_RELEASES, TRANSIENT_RELEASES
 from gfi.store.tables import pulse, shards
 from tests.service.store.acting import (
@@ -219,15 +219,15 @@ def test_a_retry_by_class_leaves_what_failed_otherwise(database: Database) -> No
     assert ledger.finish_jobs(database)[0].state is JobState.PARTIAL
 
 
-def test_a_conviction_that_nobody_recorded_is_forgotten_by_a_retry(database: Database) -> None:
+def test_a_quarantine_that_nobody_recorded_is_forgotten_by_a_retry(database: Database) -> None:
     job = plan(database, total=1)
-    while die(database, claim(database), in_flight=[0]) != "convicted":
+    while die(database, claim(database), in_flight=[0]) != "quarantined":
         pass
     ledger.cancel_job(database, job)
     ledger.retry_job(database, job)
     task = claim_task(database, ControlKind.RETRY)
     assert ledger.finish_retry(database, task, manifest_key=None, total=0, shards=[])
-    assert claim(database).convicted is None
+    assert claim(database).quarantined is None
 
 
 def test_a_failure_waits_before_the_next_attempt(database: Database) -> None:
@@ -255,12 +255,12 @@ def test_only_rows_in_flight_are_suspects_and_they_are_tried_singly(database: Da
     assert die(database, claim(database), in_flight=[3, 4, 7]) == "split"
     assert [(a, b) for a, b, _ in states(database, job)] == [(0, 3), (3, 4), (4, 5), (5, 7), (7, 8), (8, 10)]
     claimed = [claim(database) for _ in range(6)]
-    assert [c.start for c in claimed if c.alone] == [3, 4, 7]
+    assert [c.start for c in claimed if c.isolated] == [3, 4, 7]
     assert all(commit(database, c) for c in claimed)
     assert recorded(database, job) == dict.fromkeys(range(10), "ok")
 
 
-def test_where_workers_die_all_the_time_as_many_deaths_convict_nobody(database: Database) -> None:
+def test_where_workers_die_all_the_time_as_many_deaths_quarantine_nobody(database: Database) -> None:
     """An innocent image that dies in nine attempts of ten, like all others, outlasts ten times the usual deaths."""
     job = plan(database, total=60, size=1)
     assert die(database, claim(database, prefer=f"{job}-0"), in_flight=[0]) == "returned"
@@ -272,7 +272,7 @@ def test_where_workers_die_all_the_time_as_many_deaths_convict_nobody(database: 
     assert commit(database, claim(database, prefer=f"{job}-0"))
 
 
-def test_an_image_that_dies_where_nobody_else_does_is_convicted_though_others_died_before(
+def test_an_image_that_dies_where_nobody_else_does_is_quarantined_though_others_died_before(
     database: Database,
 ) -> None:
     job = plan(database, total=60, size=1)
@@ -282,7 +282,7 @@ def test_an_image_that_dies_where_nobody_else_does_is_convicted_though_others_di
     outcomes = []
     while not outcomes or outcomes[-1] == "returned":
         outcomes.append(die(database, claim(database, prefer=f"{job}-0"), in_flight=[0]))
-    assert outcomes[-1] == "convicted"
+    assert outcomes[-1] == "quarantined"
     assert FEWEST_DEATHS < len(outcomes) < 30
 
 
@@ -290,40 +290,42 @@ def test_several_guilty_images_do_not_excuse_each_other(database: Database) -> N
     job = plan(database, total=30, size=1)
     for _ in range(10):
         assert commit(database, claim(database))
-    convicted = set()
+    quarantined = set()
     for _ in range(14):
         for guilty in (20, 21, 22):
             if (
-                guilty not in convicted
+                guilty not in quarantined
                 and die(database, claim(database, prefer=f"{job}-{guilty}"), in_flight=[guilty])
-                == "convicted"
+                == "quarantined"
             ):
-                convicted.add(guilty)
-    assert convicted == {20, 21, 22}
+                quarantined.add(guilty)
+    assert quarantined == {20, 21, 22}
 
 
-def test_an_image_is_convicted_after_three_deaths_alone_and_never_opened_again(database: Database) -> None:
+def test_an_image_is_quarantined_after_three_deaths_while_isolated_and_never_opened_again(
+    database: Database,
+) -> None:
     plan(database, total=100, size=1)
     finish_all(database)  # a fleet in which nobody else dies
     job = plan(database, total=3, size=3)
     assert die(database, claim(database), in_flight=[1]) == "split"
-    for outcome in ("returned", "returned", "convicted"):
-        alone = claim(database, prefer=f"{job}-1")
-        assert (alone.alone, alone.convicted, alone.start, alone.stop) == (True, None, 1, 2)
-        assert die(database, alone, in_flight=[1]) == outcome
+    for outcome in ("returned", "returned", "quarantined"):
+        held = claim(database, prefer=f"{job}-1")
+        assert (held.isolated, held.quarantined, held.start, held.stop) == (True, None, 1, 2)
+        assert die(database, held, in_flight=[1]) == outcome
     guilty = claim(database, prefer=f"{job}-1")
-    assert guilty.convicted == CONVICTION.format(3)
-    # The worker that records it may die too, of something else: it stays convicted.
+    assert guilty.quarantined == KILLER.format(3)
+    # The worker that records it may die too, of something else: it stays quarantined.
     assert die(database, guilty) == "returned"
     guilty = claim(database, prefer=f"{job}-1")
-    assert guilty.convicted == CONVICTION.format(3)
+    assert guilty.quarantined == KILLER.format(3)
     assert commit(database, guilty, status=ImageStatus.ERROR)
     finish_all(database)
     assert recorded(database, job) == {0: "ok", 1: "error", 2: "ok"}
     assert noted(database, job, "convicted") == 1
 
 
-def test_a_suspect_that_finishes_alone_is_cleared(database: Database) -> None:
+def test_an_isolated_suspect_that_finishes_is_cleared(database: Database) -> None:
     job = plan(database, total=3, size=3)
     die(database, claim(database), in_flight=[1])
     die(database, claim(database, prefer=f"{job}-1"), in_flight=[1])
@@ -375,13 +377,13 @@ def test_a_worker_that_comes_back_takes_its_death_back(database: Database) -> No
     for _ in range(2):
         cut_off = claim(database)
         die(database, cut_off, in_flight=[0])
-        assert ledger.absolve(database, cut_off)
-        assert not ledger.absolve(database, cut_off)
-    for outcome in ("returned", "returned", "convicted"):
+        assert ledger.retract_death(database, cut_off)
+        assert not ledger.retract_death(database, cut_off)
+    for outcome in ("returned", "returned", "quarantined"):
         last = claim(database)
         assert die(database, last, in_flight=[0]) == outcome
-    assert ledger.absolve(database, last)
-    assert claim(database).convicted is None
+    assert ledger.retract_death(database, last)
+    assert claim(database).quarantined is None
     assert noted(database, job, "death") == 6
 
 

@@ -100,7 +100,7 @@ def test_workers_schedulers_and_people_at_once_lose_and_double_nothing(database:
             scheduler(random.Random(0))
             while (claim := ledger.claim_shard(database, "w", "explain", LEASE)) is not None:
                 rows = records(
-                    range(claim.start, claim.stop), ImageStatus.ERROR if claim.convicted else ImageStatus.OK
+                    range(claim.start, claim.stop), ImageStatus.ERROR if claim.quarantined else ImageStatus.OK
                 )
                 assert ledger.commit_shard(database, claim, claim.stop, part(claim, len(rows)), rows)
             ledger.finish_jobs(database)

@@ -39,7 +39,7 @@ def test_what_the_engine_is_given_is_named_in_the_ledger_even_behind_an_unreadab
     assert unnamed == [set()] * len(unnamed)
 
 
-def test_a_convicted_image_is_never_opened_and_its_record_outlives_the_database(
+def test_a_quarantined_image_is_never_opened_and_its_record_outlives_the_database(
     services: WorkerServices, sqlite_files: Sqlite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened: list[str] = []
@@ -52,7 +52,7 @@ def test_a_convicted_image_is_never_opened_and_its_record_outlives_the_database(
     monkeypatch.setattr(Folder, "fetch", noted)
     job = submit(services)
     outcome, deaths = "", 0
-    while outcome != "convicted":
+    while outcome != "quarantined":
         claim = ledger.claim_shard(services.database, "worker", "explain", 60)
         assert claim is not None
         if claim.start <= GUILTY < claim.stop:
@@ -61,7 +61,7 @@ def test_a_convicted_image_is_never_opened_and_its_record_outlives_the_database(
         else:
             assert explain_shard(services, claim) == "done"
     while (claim := ledger.claim_shard(services.database, "worker", "explain", 60)) is not None:
-        assert explain_shard(services, claim) == ("quarantined" if claim.convicted else "done")
+        assert explain_shard(services, claim) == ("quarantined" if claim.quarantined else "done")
     before = queries.list_results(services.database, job, limit=50)
     assert [row["row"] for row in before] == list(range(PHOTOGRAPHS))
     guilty = before[GUILTY]

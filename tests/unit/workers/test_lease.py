@@ -37,7 +37,7 @@ class Told:
 def told(monkeypatch: pytest.MonkeyPatch) -> Told:
     told = Told()
     monkeypatch.setattr(ledger, "renew_lease", told)
-    monkeypatch.setattr(ledger, "absolve", lambda *_: None)
+    monkeypatch.setattr(ledger, "retract_death", lambda *_: None)
     return told
 
 
