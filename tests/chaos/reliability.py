@@ -1,5 +1,5 @@
 # ruff: noqa: E501 - prose
-"""docs/reliability.md: the state machines from `gfi.store.tables`, the figures from benchmarks/results/chaos.json.
+"""docs/reliability.md: the state machines from `gfi.domain.states`, the figures from benchmarks/results/chaos.json.
 
 Nothing in that page that can be wrong is written by hand: `make chaos` writes it, a test compares it with the code.
 """
@@ -174,7 +174,7 @@ the next commit. The raw figures are in `benchmarks/results/chaos.json`.
 
 {figures(rows)}
 {not_run}
-To repeat one: `make chaos SCENARIO=4 SEED=7`. The short versions of all but 8 are in `make test`.
+To repeat one: `make chaos SCENARIO=4 SEED=7`. The short versions of all but 8 and 11 are in `make test`.
 """
 
 
