@@ -19,11 +19,12 @@ import httpx
 import numpy as np
 from PIL import Image
 
-from gfi.cli.stack import Stack, open_stack, running_stack
+from gfi.cli.stack import Stack
+from gfi.cli.home import open_stack, running_stack
 from gfi.report.contact_sheet import Cell, contact_png
 from gfi.report.overlays import colour, overlay
 from gfi.store import queries
-from gfi.store.access import create_link
+from gfi.store.ledger.tokens import create_link
 
 SHOWN = 6
 ROOT = Path(__file__).parents[1]

@@ -6,20 +6,15 @@ from pathlib import Path
 import click
 
 from gfi import samples
-from gfi.cli.stack import (
-    Stack,
-    home_directory,
-    open_stack,
-    running_stack,
-    signals_as_interrupt,
-    uninterrupted,
-)
+from gfi.cli.home import home_directory, open_stack, running_stack
+from gfi.cli.stack import Stack
+from gfi.cli.supervisor import signals_as_interrupt, uninterrupted
 
 METRICS = ("energy_in_box", "pointing")
 
 
 def run_demo(folder: Path, stack: Stack | None = None) -> None:
-    """Submit samples/, follow the job and write `folder/index.html`. Starts and stops `stack` when one is given."""
+    """Explain the bundled photographs and write `folder/index.html`. Starts and stops `stack` when one is given."""
     if stack is None:
         _demo(folder, lambda: None)
         return
@@ -44,7 +39,7 @@ def _demo(folder: Path, watch: Callable[[], None]) -> None:
     request = request_from(
         dataset=f"manifest:{samples.manifest()}", name="Bundled photographs", metrics=METRICS
     )
-    # The key holds the configuration: the same demo continues, a changed one starts anew.
+    # The key contains the configuration: the same demo continues its job, a changed one starts another.
     key = f"demo-{digest(freeze(database, settings, request))[:16]}"
     submitted = submit(database, settings, request, idempotency_key=key)
     click.echo(f"job {submitted.job_id}" + ("" if submitted.created else " (continued)"))
@@ -57,12 +52,12 @@ def _demo(folder: Path, watch: Callable[[], None]) -> None:
 
 
 @click.command()
-@click.option("--output", type=click.Path(path_type=Path), help="Folder of the report; default .gfi/demo.")
+@click.option("--output", type=click.Path(path_type=Path), help="Folder of the report. [default: .gfi/demo]")
 def demo(output: Path | None) -> None:
-    """Explain the bundled photographs with the whole stack and write a report.
+    """Explain the bundled photographs and write a report.
 
-    Uses the running stack, or starts one for the length of the demo. Ctrl-C stops everything it started; running
-    it again continues the same job.
+    Uses the running stack, or starts one and stops it afterwards. Ctrl-C stops everything that was started; running
+    the demo again continues the same job.
     """
     home = home_directory()
     folder = (output or home / "demo").expanduser().resolve()

@@ -1,14 +1,17 @@
-"""`gfi doctor`: what is wrong here, and the next command to type."""
+"""`gfi doctor`: what is wrong on this machine, and what to do."""
 
 import click
 
-from gfi.cli.printing import emit
+from gfi.cli.printing import emit, json_option
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 def doctor(as_json: bool) -> None:
-    """Check what gfi needs here, one line each; exits 1 when something is wrong."""
+    """Check what gfi needs on this machine.
+
+    Prints one line per check, and exits with 1 when one of them fails.
+    """
     from gfi.cli.examine import examine
 
     findings = examine()

@@ -1,11 +1,14 @@
-"""What `gfi doctor` looks at. Every check says one line: what is there, or what is wrong and what to do."""
+"""What `gfi doctor` checks. Every check gives one line: what is there, or what is wrong and what to do."""
 
+import os
 import shutil
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any
 
 from gfi.domain.queues import CONTROL_QUEUE
 from gfi.store.settings import Settings
@@ -17,7 +20,7 @@ DISK_WARN_BYTES = 2 << 30
 
 @dataclass(frozen=True)
 class Finding:
-    """One check: what was looked at, whether it is well, and a line that says so."""
+    """One check: what was checked, whether it passed, and a line that says so."""
 
     what: str
     ok: bool
@@ -25,24 +28,36 @@ class Finding:
 
 
 def examine() -> list[Finding]:
-    """Run every check that applies here, in the order a person would want them mended."""
-    findings = [_python(), _packages()]
+    """Run every check that applies on this machine, in the order in which problems should be solved.
+
+    With GFI_API_URL set these are the API and its workers, else the processes and servers of this machine.
+    """
+    findings = [_python()]
+    if os.environ.get("GFI_API_URL"):
+        return [*findings, *_findings([("api", _api), ("workers", _workers_of_api)])]
+    findings.append(_packages())
     try:
         settings = Settings.load()
     except Exception as error:
-        return [*findings, Finding("settings", False, str(error))]
+        return [*findings, Finding("settings", False, _one_line(error))]
     findings.append(_disk(settings))
     try:
         settings.require_stack()
     except Exception as error:
-        return [*findings, Finding("stack", False, str(error))]
+        return [*findings, Finding("stack", False, _one_line(error))]
     checks: list[tuple[str, Callable[[Settings], str]]] = [
         ("database", _database), ("redis", _redis), ("s3", _s3), ("clock", _clock), ("workers", _workers),
         ("queues", _queues),
     ]  # fmt: skip
+    return [*findings, *_findings((what, partial(check, settings)) for what, check in checks)]
+
+
+def _findings(checks: Iterable[tuple[str, Callable[[], str]]]) -> list[Finding]:
+    """A finding for each check; an exception is what is wrong."""
+    findings = []
     for what, check in checks:
         try:
-            findings.append(Finding(what, True, check(settings)))
+            findings.append(Finding(what, True, check()))
         except Exception as error:
             findings.append(Finding(what, False, _one_line(error)))
     return findings
@@ -53,8 +68,8 @@ def _one_line(error: Exception) -> str:
 
 
 def _python() -> Finding:
-    here = sys.version.split()[0]
-    return Finding("python", sys.version_info >= (3, 11), f"{here} ({sys.executable})")
+    installed = sys.version.split()[0]
+    return Finding("python", sys.version_info >= (3, 11), f"{installed} ({sys.executable})")
 
 
 def _packages() -> Finding:
@@ -65,32 +80,46 @@ def _packages() -> Finding:
         except PackageNotFoundError:
             missing.append(name)
     if set(missing) - {"torch", "torchvision"}:
-        return Finding(
-            "packages", False, f'missing: {", ".join(missing)}; pip install "gfi[service]" brings them'
-        )
-    absent = "; no torch here: workers and `gfi explain` need it" if missing else ""
-    return Finding("packages", True, ", ".join(installed) + absent)
+        return Finding("packages", False, f'missing: {", ".join(missing)}; pip install "gfi[service]"')
+    without_torch = (
+        '; workers and `gfi explain` also need torch: pip install "gfi[method]"' if missing else ""
+    )
+    return Finding("packages", True, ", ".join(installed) + without_torch)
+
+
+def _api() -> str:
+    from gfi.client import Client
+
+    with Client() as client:
+        caller = client.me()
+    return f"{os.environ['GFI_API_URL']} answers; token {caller['name']} may {', '.join(caller['scopes'])}"
+
+
+def _workers_of_api() -> str:
+    from gfi.client import Client
+
+    with Client() as client:
+        return workers_line(client.workers())
 
 
 def _disk(settings: Settings) -> Finding:
     place = settings.home if settings.home.exists() else settings.home.parent
     free = shutil.disk_usage(place).free
+    enough = free > DISK_WARN_BYTES
     says = f"{free / 2**30:.1f} GiB free at {place}"
-    return Finding(
-        "disk", free > DISK_WARN_BYTES, says if free > DISK_WARN_BYTES else f"{says}; S3 needs room to write"
-    )
+    return Finding("disk", enough, says if enough else f"{says}; the S3 server needs more space to write")
 
 
 def _database(settings: Settings) -> str:
     from gfi.store.database import Database, current_revision, head_revision
 
     database = Database(settings.require_database())
-    here, newest = current_revision(database), head_revision()
-    if here != newest:
+    current, head = current_revision(database), head_revision()
+    if current != head:
         raise RuntimeError(
-            f"{database.safe_url} is at revision {here or 'none'}, this code needs {newest}: gfi db upgrade"
+            f"{database.safe_url} is at revision {current or 'none'}, this version needs {head}: gfi db upgrade"
         )
-    return f"{database.safe_url} at revision {here}"
+    return f"{database.safe_url} at revision {current}"
 
 
 def _redis(settings: Settings) -> str:
@@ -99,16 +128,18 @@ def _redis(settings: Settings) -> str:
     from gfi.store.broker import redact
     from gfi.store.errors import one_line
 
-    place = redact(str(settings.redis_url))
+    url = redact(str(settings.redis_url))
     client = redis.Redis.from_url(str(settings.redis_url), socket_connect_timeout=3, socket_timeout=3)
     try:
         info = client.info()
         policy = client.config_get("maxmemory-policy").get("maxmemory-policy")
     except redis.RedisError as error:
-        raise RuntimeError(f"{place} does not answer: {one_line(error)}") from None
+        raise RuntimeError(f"{url} does not answer: {one_line(error)}") from None
     if policy != "noeviction":
-        raise RuntimeError(f"maxmemory-policy is {policy}: a full memory would drop messages; set noeviction")
-    return f"{place}, version {info['redis_version']}, {info['used_memory_human']} used"
+        raise RuntimeError(
+            f"maxmemory-policy is {policy}, which drops messages when the memory is full: set noeviction"
+        )
+    return f"{url}, version {info['redis_version']}, {info['used_memory_human']} used"
 
 
 def _s3(settings: Settings) -> str:
@@ -124,37 +155,56 @@ def _s3(settings: Settings) -> str:
 def _clock(settings: Settings) -> str:
     from gfi.store.objects import Bucket
 
-    off = Bucket.from_settings(settings).clock_skew()
-    if abs(off) > CLOCK_WARN_S:
+    skew_s = Bucket.from_settings(settings).clock_skew()
+    if abs(skew_s) > CLOCK_WARN_S:
         raise RuntimeError(
-            f"this clock is {off:+.0f} s off the S3 server's, which refuses requests 900 s off: set the clock"
+            f"the clock of this machine is {skew_s:+.0f} s off the S3 server's, which refuses requests that are 900 s"
+            " off: set the clock"
         )
-    return f"within {abs(off):.0f} s of the S3 server's"
+    return f"within {abs(skew_s):.0f} s of the S3 server's"
 
 
 def _workers(settings: Settings) -> str:
     from gfi.store import queries
     from gfi.store.database import Database
 
-    seen = queries.list_workers(Database(settings.require_database()))
-    live = [worker for worker in seen if worker.alive]
-    control = [worker for worker in live if CONTROL_QUEUE in (worker.queues or ())]
-    explaining = [worker for worker in live if worker not in control]
-    if not explaining:
-        raise RuntimeError("no worker has reported in the last minute: gfi worker (or gfi up) starts one")
-    if not control:
-        raise RuntimeError(
-            "no control worker has reported in the last minute, so no job is planned: gfi worker --queues control"
-        )
-    for worker in live:
-        off = worker.clock_skew_s or 0.0
-        if abs(off) > CLOCK_WARN_S:
+    workers = queries.list_workers(Database(settings.require_database()))
+    fields = ("name", "queues", "clock_skew_s", "alive")
+    return workers_line([{name: getattr(worker, name) for name in fields} for worker in workers])
+
+
+def workers_line(workers: Iterable[Mapping[str, Any]]) -> str:
+    """The running workers by queue. RuntimeError when none explains, none plans, or a clock is wrong.
+
+    workers: dicts with name, queues, clock_skew_s and alive.
+    """
+    by_queue: dict[str, list[str]] = {}
+    for worker in workers:
+        if not worker["alive"]:
+            continue
+        skew_s = worker["clock_skew_s"] or 0.0
+        if abs(skew_s) > CLOCK_WARN_S:
             raise RuntimeError(
-                f"the clock of worker {worker.name} is {off:+.0f} s off the database's; S3 refuses uploads that "
+                f"the clock of worker {worker['name']} is {skew_s:+.0f} s off the database's; S3 refuses uploads that "
                 "are 900 s off: set the clock there"
             )
-    named = ", ".join(worker.name for worker in explaining[:5])
-    return f"{len(explaining)} explaining ({named}), {len(control)} for planning and reports"
+        for queue in worker["queues"] or ():
+            by_queue.setdefault(queue, []).append(worker["name"])
+    if not set(by_queue) - {CONTROL_QUEUE}:
+        raise RuntimeError(
+            "no worker has reported in the last minute: start one with `gfi worker` or `gfi up`"
+        )
+    if CONTROL_QUEUE not in by_queue:
+        raise RuntimeError(
+            "no control worker has reported in the last minute, so no job is planned: start one with"
+            " `gfi worker --queues control`"
+        )
+    return "; ".join(f"{queue}: {_some(names)}" for queue, names in sorted(by_queue.items()))
+
+
+def _some(names: list[str]) -> str:
+    """The number of names, and the first five."""
+    return f"{len(names)} ({', '.join(sorted(names)[:5])}{', …' if len(names) > 5 else ''})"
 
 
 def _queues(settings: Settings) -> str:
@@ -165,7 +215,7 @@ def _queues(settings: Settings) -> str:
     waiting = queries.waiting(Database(settings.require_database()))
     celery = make_celery(settings, "gfi-doctor")
     return "; ".join(
-        f"{name}: {counts['pending']} waiting, {counts['leased']} at work, {counts['delayed']} backing off, "
+        f"{name}: {counts['pending']} waiting, {counts['leased']} in work, {counts['delayed']} delayed, "
         f"{queue_length(celery, name)} messages"
         for name, counts in waiting.items()
     )

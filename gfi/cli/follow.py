@@ -1,4 +1,4 @@
-"""Follow a job until it ends: a live bar on a terminal, a line now and then elsewhere."""
+"""Follow a job until it ends: a progress bar on a terminal, a line now and then elsewhere."""
 
 import sys
 import time
@@ -13,15 +13,17 @@ from gfi.cli.service import JSON, Service
 from gfi.domain.states import TERMINAL, JobState
 from gfi.store.errors import Transient
 
-# A line every so often keeps a log readable; a bar is redrawn a few times a second.
 LINE_EVERY_S = 15.0
+"""Between two lines that differ in their counts alone."""
 POLL_S = 0.3
+AWAY_S = 1.0
+"""Between two attempts while the service is away."""
 
 
 def follow(
     service: Service, job_id: str, watch: Callable[[], None] = lambda: None, quiet: bool = False
 ) -> JSON:
-    """Wait until the job reaches an end, showing its progress; `watch` is called a few times a second.
+    """Wait until the job has ended and show its progress. `watch` is called a few times a second.
 
     Returns the job as it ended. Raises CommandError when it failed.
     """
@@ -31,8 +33,8 @@ def follow(
             watch()
             try:
                 job = service.job(job_id)
-            except Transient:  # the database is being restarted: the job is safe, so is the waiting
-                time.sleep(1)
+            except Transient:  # the database or the API is being restarted; the job goes on
+                time.sleep(AWAY_S)
                 continue
             if shown is not None:
                 shown.update(job)
@@ -54,6 +56,8 @@ def _describe(job: JSON) -> str:
 
 
 class _Lines:
+    """A line on stderr whenever the state changes, and every LINE_EVERY_S."""
+
     def __init__(self) -> None:
         self._last = 0.0
         self._state = ""
@@ -65,22 +69,23 @@ class _Lines:
             return
         self._state, self._last = state, now
         left = f", {duration(progress['eta_s'])} left" if progress["eta_s"] is not None else ""
-        of = (
-            f": {_explained(progress)} of {progress['total']} images" if progress["total"] is not None else ""
-        )
-        flying = f", {progress['in_flight']} in work" if progress["in_flight"] else ""
-        click.echo(f"{state}{of}{flying}{left}", err=True)
+        total = progress["total"]
+        counts = "" if total is None else f": {_explained(progress)} of {total} images"
+        in_flight = f", {progress['in_flight']} in work" if progress["in_flight"] else ""
+        click.echo(f"{state}{counts}{in_flight}{left}", err=True)
 
     def close(self) -> None:
         pass
 
 
 def _explained(progress: JSON) -> int:
-    """Images that are explained, committed or not."""
+    """How many images are explained, committed or not."""
     return int(progress["done"] + progress["finished"])
 
 
 class _Bar:
+    """A progress bar on the terminal."""
+
     def __init__(self) -> None:
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn

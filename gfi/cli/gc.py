@@ -1,21 +1,20 @@
-"""`gfi gc`: what nothing in the bucket refers to."""
+"""`gfi gc`: result files in the bucket that nothing refers to."""
 
 import click
 
-from gfi.cli.printing import emit
+from gfi.cli.printing import emit, json_option
 
 
 @click.command()
-@click.option(
-    "--delete", is_flag=True, help="Delete the orphans; without it, only say what would be deleted."
-)
-@click.option(
-    "--older-than", default=3600.0, show_default=True, help="Seconds; younger objects are left alone."
-)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--delete", is_flag=True, help="Delete the orphans. Without this, print what would be deleted.")
+@click.option("--older-than", default=3600.0, show_default=True, help="Seconds; keep younger objects.")
+@json_option
 def gc(delete: bool, older_than: float, as_json: bool) -> None:
-    """Find result files in the bucket that nothing refers to (a worker that lost its lease leaves them)."""
-    from gfi.cli.stack import open_stack
+    """Find result files in the bucket that nothing refers to.
+
+    A worker that loses its lease during an upload leaves such an orphan.
+    """
+    from gfi.cli.home import open_stack
     from gfi.jobs.sweep import sweep_parts
     from gfi.store.objects import Bucket
 
@@ -28,7 +27,7 @@ def gc(delete: bool, older_than: float, as_json: bool) -> None:
         ", ".join(f"{count} {verdict}" for verdict, count in sorted(swept.counts.items())) or "no parts"
     )
     for key in swept.unknown:
-        click.echo(f"unknown, left alone: {key}")
+        click.echo(f"unknown, kept: {key}")
     if swept.counts["orphan"]:
         verb = f"deleted {swept.deleted}" if delete else f"would delete {swept.counts['orphan']}"
         click.echo(f"{verb} orphans, {swept.bytes} bytes" + ("" if delete else ": gfi gc --delete"))

@@ -1,7 +1,7 @@
-"""The options that word a job on the command line, made from `gfi.domain.job.JobOptions`.
+"""The flags of a job on the command line, made from `gfi.domain.job.JobOptions`.
 
-Every option of a job has one here without being written again: a new field of `JobOptions` is a new flag.
-What differs on a command line is in the two tables: how a flag is called, and how its text is read.
+A new field of `JobOptions` becomes a new flag without a change in this file. The tables below hold what differs on a
+command line: how a flag is called, and how its text is read.
 """
 
 import json
@@ -13,19 +13,20 @@ import click
 from pydantic_core import PydanticUndefined
 
 from gfi.cli.errors import CommandError
+from gfi.cli.reading import words
 from gfi.domain.job import JobOptions
 
 FLAGS = {"overrides": "--set"}
-"""Flags that are not called as their field."""
+"""Flags whose name differs from the field's."""
 
-_UNSAID = (None, "", (), PydanticUndefined)
-"""Defaults that a help text does not name."""
+_NO_DEFAULT = (None, "", (), PydanticUndefined)
+"""Defaults that a help text does not show."""
 
 METAVARS = {"overrides": "FIELD=VALUE", "layers": "L0,L1", "dataset": "SPEC"}
 
 
 def job_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds a flag for every option of a job; `options_of` reads them."""
+    """Add a flag for every option of a job; `options_of` reads them."""
     for name, field in reversed(JobOptions.model_fields.items()):
         command = click.option(
             FLAGS.get(name, f"--{name.replace('_', '-')}"),
@@ -35,14 +36,14 @@ def job_options(command: Callable[..., Any]) -> Callable[..., Any]:
             metavar=METAVARS.get(name, name.upper()),
             help=field.description,
             show_default=str(field.default)
-            if field.default not in _UNSAID and not field.is_required()
+            if field.default not in _NO_DEFAULT and not field.is_required()
             else False,
         )(command)
     return command
 
 
 def options_of(given: Mapping[str, Any]) -> dict[str, Any]:
-    """The options that were given, as JobOptions takes them. CommandError names one that cannot be read."""
+    """The given flags as options of JobOptions. CommandError for one that cannot be read."""
     options: dict[str, Any] = {}
     for name, value in given.items():
         if value is not None and value != ():
@@ -51,7 +52,7 @@ def options_of(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _overrides(given: tuple[str, ...]) -> dict[str, object]:
-    """`FIELD=VALUE`s with values as JSON writes them; a word that is no JSON is a string."""
+    """The fields of `FIELD=VALUE` texts. A value is JSON; one that is not JSON is taken as a string."""
     fields: dict[str, object] = {}
     for text in given:
         name, equals, value = text.partition("=")
@@ -64,17 +65,12 @@ def _overrides(given: tuple[str, ...]) -> dict[str, object]:
     return fields
 
 
-def names(text: str) -> tuple[str, ...]:
-    """Comma-separated words."""
-    return tuple(part.strip() for part in text.split(",") if part.strip())
-
-
 def _saved(text: str) -> tuple[str, ...]:
-    return () if text == "none" else names(text)
+    return () if text == "none" else words(text)
 
 
 def _absolute(spec: str) -> str:
-    """Workers have another working directory: a path is made absolute, other specs are left alone."""
+    """A path is made absolute, since workers have another working directory; other specs stay as they are."""
     kind, colon, place = spec.partition(":")
     if (colon and place.startswith("//")) or spec.startswith("@"):
         return spec
@@ -96,8 +92,8 @@ def _number(flag: str) -> Callable[[str], int]:
 _READERS: dict[str, Callable[[Any], object]] = {
     "dataset": _absolute,
     "overrides": _overrides,
-    "metrics": names,
-    "tags": names,
+    "metrics": words,
+    "tags": words,
     "save": _saved,
     "top": _number("--top"),
     "priority": _number("--priority"),

@@ -1,4 +1,4 @@
-"""What the command line prints of one job: state, counts by status, failures by class, means."""
+"""The summary of one job: state, counts by status, failures by class, means."""
 
 import click
 
@@ -9,7 +9,7 @@ from gfi.domain.statuses import STATUS_WORDS, UNUSABLE
 
 
 def print_summary(service: Service, job_id: str) -> None:
-    """State, counts by status and means of one job."""
+    """Print state, counts by status, failures by class and means of one job."""
     job = service.job(job_id)
     config, progress = job["config"], job["progress"]
     click.echo(

@@ -1,16 +1,16 @@
-"""`gfi layers`: what a preset may use of a network."""
+"""`gfi layers`: the layers of a model and those that the presets choose."""
 
 import click
 
-from gfi.cli.printing import emit, table
+from gfi.cli.printing import emit, json_option, table
 
 
 @click.command()
 @click.argument("model")
-@click.option("--all", "every", is_flag=True, help="Also layers without a spatial map.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--all", "every", is_flag=True, help="Also list layers without a spatial map.")
+@json_option
 def layers(model: str, every: bool, as_json: bool) -> None:
-    """List the layers of MODEL, with those the presets choose."""
+    """List the layers of a model and those that the presets choose."""
     from gfi.domain.errors import MethodError
     from gfi.domain.layer_names import TOKENS
     from gfi.domain.presets import PRESETS
@@ -22,8 +22,8 @@ def layers(model: str, every: bool, as_json: bool) -> None:
     chosen = {}
     for name, recipe in PRESETS.items():
         try:
-            found = classifier.chosen(recipe)
-            chosen[name] = {**found.layers.to_json(), "how": found.how}
+            choice = classifier.chosen(recipe)
+            chosen[name] = {**choice.layers.to_json(), "how": choice.how}
         except MethodError as error:
             chosen[name] = {"error": str(error)}
     if as_json:
@@ -31,7 +31,7 @@ def layers(model: str, every: bool, as_json: bool) -> None:
         emit(
             {
                 "model": model,
-                "layers": [dict(zip(keys, each, strict=True)) for each in described],
+                "layers": [dict(zip(keys, layer, strict=True)) for layer in described],
                 "chosen": chosen,
             }
         )
@@ -48,6 +48,6 @@ def layers(model: str, every: bool, as_json: bool) -> None:
         if every or last[name].spatial
     ]
     table(model, ("layer", "type", "output", "values"), rows, "no spatial layer")
-    for name, choice in chosen.items():
-        text = choice.get("error") or f"{choice['inverted']},{'+'.join(choice['weighed'])}  ({choice['how']})"
+    for name, record in chosen.items():
+        text = record.get("error") or f"{record['inverted']},{'+'.join(record['weighed'])}  ({record['how']})"
         click.echo(f"{name:<9} {text}")

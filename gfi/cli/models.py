@@ -3,14 +3,14 @@
 import click
 
 from gfi.cli.open_service import open_service
-from gfi.cli.printing import emit, table
+from gfi.cli.printing import emit, json_option, table
 
 
 @click.group(invoke_without_command=True)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 @click.pass_context
 def models(context: click.Context, as_json: bool) -> None:
-    """The registered models; `gfi models add` registers one."""
+    """List the registered models; `gfi models add` registers one."""
     if context.invoked_subcommand is not None:
         return
     registered = open_service().models()
@@ -34,16 +34,12 @@ def models(context: click.Context, as_json: bool) -> None:
 @models.command("add")
 @click.argument("reference")
 def add_model(reference: str) -> None:
-    """Register REFERENCE, or a model file NAME.toml (it is copied into the models folder).
+    """Register a model by its REFERENCE, or a model file NAME.toml, which is copied into the models folder.
 
-    Reads the network once: its layers, digest, input size and class names are stored, so that the API and the scheduler
-    never need torch.
+    The network is loaded once. Its layers, digest, input size and class names are stored, so that the API and the
+    scheduler need no torch.
     """
-    from gfi.cli.register_model import register
-    from gfi.cli.stack import open_stack
-
-    settings, database = open_stack()
-    record = register(database, settings, reference)
+    record = open_service().add_model(reference)
     click.echo(f"{record['reference']}: {record['classes']} classes, digest {record['digest'][:12]}")
 
 

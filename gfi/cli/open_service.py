@@ -1,7 +1,7 @@
-"""Where a command finds the jobs: in the database of this machine, or behind the HTTP API.
+"""Where commands find the jobs: behind the HTTP API, or in the database of this machine.
 
-With `GFI_API_URL` set (and `GFI_TOKEN`) every job command goes through `gfi.client.Client`, and neither a database nor
-any of its libraries is needed here.
+With `GFI_API_URL` (and `GFI_TOKEN`) set, commands go through `gfi.client.Client` and need neither a database nor the
+libraries of one.
 """
 
 import importlib.util
@@ -12,7 +12,7 @@ from gfi.cli.service import Service
 
 
 def open_service() -> Service:
-    """The API of `GFI_API_URL`, else the database of whatever runs here. CommandError when there is neither."""
+    """The API of `GFI_API_URL`, else the configured database or the running stack. CommandError when there is none."""
     if os.environ.get("GFI_API_URL"):
         from gfi.cli.remote_service import RemoteService
 
@@ -20,9 +20,11 @@ def open_service() -> Service:
     if importlib.util.find_spec("sqlalchemy") is None:
         raise CommandError(
             'the service is not installed here: pip install "gfi[service]"; or set GFI_API_URL and GFI_TOKEN to use'
-            " one elsewhere"
+            " a service elsewhere"
         )
-    from gfi.cli.local_service import LocalService
-    from gfi.cli.stack import open_stack
+    from gfi.cli.home import open_stack
 
-    return LocalService(*open_stack())
+    settings, database = open_stack()
+    from gfi.cli.local_service import LocalService
+
+    return LocalService(settings, database)

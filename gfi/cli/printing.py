@@ -1,4 +1,4 @@
-"""How commands print: JSON for programs, tables and a progress bar for people."""
+"""How commands print: JSON for programs, tables for people."""
 
 import json
 import sys
@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
 
 def emit(value: Any) -> None:
     """Print one JSON document on stdout."""
@@ -16,13 +18,13 @@ def emit(value: Any) -> None:
 
 
 def emit_lines(values: Iterable[Mapping[str, Any]]) -> None:
-    """Print one JSON object a line."""
+    """Print one JSON object per line."""
     for value in values:
         sys.stdout.write(json.dumps(value, default=str) + "\n")
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], empty: str) -> None:
-    """Print rows as a table, or what to do when there are none."""
+    """Print rows as a table, or the text `empty` when there are none."""
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
@@ -59,7 +61,7 @@ def duration(seconds: float | None) -> str:
 
 
 def user() -> str:
-    """Who is at the keyboard, for the audit."""
+    """The name of the user who runs the command, for the audit log."""
     import getpass
 
     try:

@@ -1,4 +1,4 @@
-"""Registration of a model: read once where torch is, stored for the rooms without torch."""
+"""Registration of a model: loads the network once and stores what processes without torch must know of it."""
 
 import shutil
 from pathlib import Path
@@ -12,10 +12,12 @@ from gfi.store.settings import Settings
 
 
 def register(database: Database, settings: Settings, reference: str) -> dict[str, Any]:
-    """Load `reference` and store its record. A path to a TOML file is first copied into the models folder, with the
-    weights it names beside it, so that every worker that mounts the folder finds it. Returns the record.
+    """Load `reference` and store its record. Returns the record.
 
-    Raises MethodError when it cannot be loaded and CommandError when the folder cannot be written.
+    A path to a TOML file is first copied into the models folder, together with the weights, classes and code that it
+    names, so that every worker that mounts the folder has it.
+
+    Raises MethodError when the model cannot be loaded and CommandError when the folder cannot be written.
     """
     from gfi.method.classifiers import load
 
@@ -39,12 +41,12 @@ def _install(file: Path, folder: Path) -> str:
     named = [str(table.get("weights", "")), str(table.get("classes", ""))]
     if architecture.startswith("file:"):
         named.append(architecture.split(":")[1])
-    beside = [file.parent / name for name in named if name and (file.parent / name).is_file()]
+    files = [file.parent / name for name in named if name and (file.parent / name).is_file()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for each in (file, *beside):
-            if each.parent.resolve() != folder.resolve():
-                shutil.copyfile(each, folder / each.name)
+        for source in (file, *files):
+            if source.parent.resolve() != folder.resolve():
+                shutil.copyfile(source, folder / source.name)
     except OSError as error:
         raise CommandError(f"the models folder {folder} cannot be written: {error.strerror}") from error
     return file.stem

@@ -1,12 +1,17 @@
-"""Jobs through the HTTP API: nothing but `gfi.client` is needed here."""
+"""Jobs, schedules, models and tokens through the HTTP API; imports `gfi.client` and no database library."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from gfi.cli.errors import CommandError
 from gfi.cli.service import JSON
-from gfi.client import Client
+from gfi.client import ApiError, Client
+from gfi.store.errors import Transient
+
+AWAY = frozenset({0, 502, 503, 504})
+"""HTTP statuses of a service that is being restarted; 0 stands for no answer."""
 
 
 class RemoteService:
@@ -17,24 +22,27 @@ class RemoteService:
 
     def submit(self, options: Mapping[str, Any], *, key: str | None, new: bool) -> JSON:
         answer = self.client.submit_options({**options, "new": new}, idempotency_key=key)
-        return {
-            "job": answer["job"]["id"], "created": answer["created"], "reason": answer["reason"],
-        }  # fmt: skip
+        return {"job": answer["job"]["id"], "created": answer["created"], "reason": answer["reason"]}
 
     def jobs(self, *, state: str | None, limit: int) -> list[JSON]:
         filters = {"state": state} if state else {}
         return [job.record for job in islice(self.client.jobs(**filters), limit)]
 
     def job(self, job_id: str) -> JSON:
-        return self.client.job(job_id).record
+        try:
+            return self.client.job(job_id).record
+        except ApiError as error:
+            if error.status in AWAY:
+                raise Transient(str(error)) from None
+            raise
 
     def failures(self, job_id: str) -> list[JSON]:
         return self.client.job(job_id).failures()
 
     def summary(self, job_id: str) -> JSON:
-        said = self.client.job(job_id).summary()
-        means = [{"name": name, "class_mean": None, **mean} for name, mean in said["means"].items()]
-        return {"counts": said["counts"], "means": means}
+        summary = self.client.job(job_id).summary()
+        means = [{"name": name, "class_mean": None, **mean} for name, mean in summary["means"].items()]
+        return {"counts": summary["counts"], "means": means}
 
     def cancel(self, job_id: str) -> bool:
         return self._changed("DELETE", f"/v1/jobs/{job_id}")
@@ -64,11 +72,32 @@ class RemoteService:
     def models(self) -> list[JSON]:
         return self.client.models()
 
+    def add_model(self, reference: str) -> JSON:
+        if reference.endswith(".toml"):
+            raise CommandError(
+                f"{reference} is a file of this machine, which the API does not take: put it into the models folder of"
+                " the workers (GFI_MODELS_DIR) and add it by its name"
+            )
+        return self.client.register_model(reference)
+
     def schedules(self) -> list[JSON]:
         return self.client.schedules()
 
     def add_schedule(self, name: str, cron: str, zone: str, options: Mapping[str, Any]) -> JSON:
-        return self.client.add_schedule(name, cron, dict(options), zone=zone)
+        return self.client.add_schedule(name, cron, options, zone=zone)
 
     def remove_schedule(self, name: str) -> None:
         self.client.remove_schedule(name)
+
+    def tokens(self) -> list[JSON]:
+        return self.client.tokens()
+
+    def create_token(
+        self, name: str, scopes: Sequence[str], *, expires_in_s: float | None, limits: Mapping[str, int]
+    ) -> JSON:
+        return self.client.create_token(name, scopes, expires_in_s=expires_in_s, limits=limits)
+
+    def revoke_token(self, token_id: str) -> bool:
+        before = [token for token in self.client.tokens() if token["id"] == token_id]
+        self.client.revoke_token(token_id)
+        return not any(token["revoked_at"] for token in before)

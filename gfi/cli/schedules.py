@@ -1,4 +1,4 @@
-"""`gfi schedule`: jobs by the calendar."""
+"""`gfi schedule`: jobs at fixed times."""
 
 from typing import Any
 
@@ -6,12 +6,12 @@ import click
 
 from gfi.cli.job_options import job_options, options_of
 from gfi.cli.open_service import open_service
-from gfi.cli.printing import emit, table, when
+from gfi.cli.printing import emit, json_option, table, when
 
 
 @click.group()
 def schedule() -> None:
-    """Jobs by the calendar."""
+    """Submit jobs at fixed times."""
 
 
 @schedule.command("add")
@@ -20,15 +20,15 @@ def schedule() -> None:
 @click.option("--zone", default="UTC", show_default=True, help="IANA time zone, for example Europe/Berlin.")
 @job_options
 def add_schedule(schedule_name: str, cron: str, zone: str, **options: Any) -> None:
-    """Submit a job at the times of a cron line."""
+    """Add a schedule: submit a job whenever a cron line is due."""
     added = open_service().add_schedule(schedule_name, cron, zone, options_of(options))
     click.echo(f"{added['name']}: next at {when(added['next_at'])}")
 
 
 @schedule.command("list")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 def list_schedules(as_json: bool) -> None:
-    """List schedules and when they are next due."""
+    """List schedules and when each is next due."""
     schedules = open_service().schedules()
     if as_json:
         emit(schedules)
@@ -44,6 +44,6 @@ def list_schedules(as_json: bool) -> None:
 @schedule.command("rm")
 @click.argument("name")
 def remove_schedule(name: str) -> None:
-    """Remove a schedule; the jobs it started stay."""
+    """Remove a schedule. The jobs that it submitted stay."""
     open_service().remove_schedule(name)
     click.echo(f"removed {name}")

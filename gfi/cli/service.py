@@ -1,6 +1,7 @@
-"""What a command can ask, whether the jobs are in a database on this machine or behind the HTTP API.
+"""What commands ask about jobs, schedules, models and tokens.
 
-Both (`local_service`, `remote_service`) answer with the same plain dictionaries, so that commands print one way.
+`local_service` answers from a database on this machine, `remote_service` through the HTTP API. Both answer with the
+same plain dictionaries, so that commands print one way.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,10 +12,10 @@ JSON = dict[str, Any]
 
 
 class Service(Protocol):
-    """What a command can ask about jobs, schedules and models."""
+    """What commands ask. A `job_id` may be the beginning of an id that no other job shares."""
 
     def submit(self, options: Mapping[str, Any], *, key: str | None, new: bool) -> JSON:
-        """{"job", "created", "reason"}."""
+        """Submit a job. Returns {"job", "created", "reason"}."""
         ...
 
     def jobs(self, *, state: str | None, limit: int) -> list[JSON]:
@@ -22,11 +23,11 @@ class Service(Protocol):
         ...
 
     def job(self, job_id: str) -> JSON:
-        """One job with its configuration and progress. `job_id` may be the beginning of an id on this machine."""
+        """One job with its configuration and progress. Transient while the service is away."""
         ...
 
     def failures(self, job_id: str) -> list[JSON]:
-        """What went wrong, by class."""
+        """What went wrong, by class, most frequent first."""
         ...
 
     def summary(self, job_id: str) -> JSON:
@@ -46,11 +47,11 @@ class Service(Protocol):
         ...
 
     def retry(self, job_id: str, statuses: Sequence[str], classes: Sequence[str]) -> str:
-        """The state the job is in again."""
+        """Explain images again. Returns the state that the job is in again."""
         ...
 
     def delete(self, job_id: str) -> None:
-        """Rows, parts, pictures and uploads."""
+        """Delete an ended job: its rows, parts, pictures and uploads."""
         ...
 
     def results(self, job_id: str, *, status: str | None, limit: int | None) -> Iterator[JSON]:
@@ -58,11 +59,15 @@ class Service(Protocol):
         ...
 
     def report(self, job_id: str, folder: Path, limit: int) -> Path:
-        """Write the page of a job into `folder`; returns its path."""
+        """Write the report of a job into `folder`. Returns the path of its page."""
         ...
 
     def models(self) -> list[JSON]:
         """Registered models: reference, digest, input_size, classes, parameters."""
+        ...
+
+    def add_model(self, reference: str) -> JSON:
+        """Register a model. Returns its record."""
         ...
 
     def schedules(self) -> list[JSON]:
@@ -70,9 +75,23 @@ class Service(Protocol):
         ...
 
     def add_schedule(self, name: str, cron: str, zone: str, options: Mapping[str, Any]) -> JSON:
-        """The schedule, with `next_at`."""
+        """Store a schedule. Returns it, with `next_at`."""
         ...
 
     def remove_schedule(self, name: str) -> None:
-        """By name or id."""
+        """Remove a schedule by name or id."""
+        ...
+
+    def tokens(self) -> list[JSON]:
+        """Tokens, newest first, without their secrets."""
+        ...
+
+    def create_token(
+        self, name: str, scopes: Sequence[str], *, expires_in_s: float | None, limits: Mapping[str, int]
+    ) -> JSON:
+        """Create a token. Returns {"id", "token"}; the token is not stored and cannot be shown again."""
+        ...
+
+    def revoke_token(self, token_id: str) -> bool:
+        """False when it was revoked already."""
         ...

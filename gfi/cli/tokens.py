@@ -1,70 +1,66 @@
-"""`gfi tokens`: who may use the HTTP API."""
+"""`gfi tokens`: tokens of the HTTP API."""
 
 import re
 
 import click
 
 from gfi.cli.errors import CommandError
-from gfi.cli.printing import emit, table, when
+from gfi.cli.open_service import open_service
+from gfi.cli.printing import emit, json_option, table, when
 
 _UNITS = {"m": 60, "h": 3600, "d": 86400}
 
 
 @click.group()
 def tokens() -> None:
-    """Tokens of the HTTP API: create, list, revoke."""
+    """Create, list and revoke tokens of the HTTP API."""
 
 
 @tokens.command()
 @click.argument("name")
 @click.option(
     "--scope", "scopes", multiple=True, default=("read",), show_default=True,
-    type=click.Choice(["read", "submit", "admin"]), help="admin contains submit, submit contains read.",
+    type=click.Choice(["read", "submit", "admin"]),
+    help="What the token allows; admin includes submit, submit includes read.",
 )  # fmt: skip
 @click.option("--expires", metavar="TIME", help="30m, 12h or 90d from now; default: never.")
-@click.option("--max-images", type=click.IntRange(1), help="Images a job of this token may have.")
-@click.option("--max-active-jobs", type=click.IntRange(1), help="Jobs it may have at a time.")
-@click.option("--requests-per-minute", type=click.IntRange(1))
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--max-images", type=click.IntRange(1), help="Most images of one job of this token.")
+@click.option("--max-active-jobs", type=click.IntRange(1), help="Most jobs of this token at a time.")
+@click.option(
+    "--requests-per-minute", type=click.IntRange(1), help="Most requests of this token in a minute."
+)
+@json_option
 def create(
     name: str, scopes: tuple[str, ...], expires: str | None, as_json: bool, **limits: int | None
 ) -> None:
-    """Create a token and print it, this once: only its hash is kept."""
-    from gfi.cli.stack import open_stack
-    from gfi.store.access import create_token
-
-    _, database = open_stack()
+    """Create a token and print it. It cannot be printed again: only its hash is stored."""
     given = {key: value for key, value in limits.items() if value is not None}
-    token_id, plain = create_token(database, name, scopes, expires_in_s=_seconds(expires), limits=given)
+    created = open_service().create_token(name, scopes, expires_in_s=_seconds(expires), limits=given)
     if as_json:
-        emit({"id": token_id, "token": plain})
+        emit(created)
     else:
-        click.echo(plain)
+        click.echo(created["token"])
 
 
 @tokens.command("list")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 def list_(as_json: bool) -> None:
-    """List tokens, without what would identify them."""
-    from gfi.cli.stack import open_stack
-    from gfi.store.access import people
-
-    _, database = open_stack()
-    found = people(database)
+    """List tokens, without their secrets."""
+    listed = open_service().tokens()
     if as_json:
-        emit(found)
+        emit(listed)
         return
     rows = [
         (
-            each["id"],
-            each["name"],
-            " ".join(each["scopes"]),
-            when(each["created_at"]),
-            when(each["expires_at"]),
-            when(each["used_at"]),
-            "revoked" if each["revoked_at"] else "",
+            token["id"],
+            token["name"],
+            " ".join(token["scopes"]),
+            when(token["created_at"]),
+            when(token["expires_at"]),
+            when(token["used_at"]),
+            "revoked" if token["revoked_at"] else "",
         )
-        for each in found
+        for token in listed
     ]
     columns = ("id", "name", "scopes", "created", "expires", "last used", "")
     table("", columns, rows, "no tokens yet: gfi tokens create NAME --scope submit")
@@ -73,18 +69,14 @@ def list_(as_json: bool) -> None:
 @tokens.command()
 @click.argument("token_id")
 def revoke(token_id: str) -> None:
-    """Make a token worthless from now on."""
-    from gfi.cli.stack import open_stack
-    from gfi.store import ledger
-
-    _, database = open_stack()
-    click.echo("revoked" if ledger.revoke_token(database, token_id) else "it was revoked already")
+    """Revoke a token: from now on the API refuses it."""
+    click.echo("revoked" if open_service().revoke_token(token_id) else "was revoked already")
 
 
 def _seconds(text: str | None) -> float | None:
     if text is None:
         return None
-    found = re.fullmatch(r"(\d{1,6})([mhd])", text)
-    if found is None:
+    parts = re.fullmatch(r"(\d{1,6})([mhd])", text)
+    if parts is None:
         raise CommandError(f"--expires {text}: write 30m, 12h or 90d")
-    return float(found[1]) * _UNITS[found[2]]
+    return float(parts[1]) * _UNITS[parts[2]]

@@ -6,25 +6,24 @@ import sys
 
 import click
 
-from gfi.cli.stack import (
-    Stack,
-    home_directory,
-    run_background,
-    run_foreground,
-    running_stack,
-    stop_running,
-)
+from gfi.cli.home import home_directory, running_stack
+from gfi.cli.stack import Stack
+from gfi.cli.supervisor import run_background, run_foreground, stop_running
 
 
 @click.command()
 @click.option("-d", "--detach", is_flag=True, help="Run in the background; `gfi down` stops it.")
 @click.option(
-    "--workers", default=1, show_default=True, type=click.IntRange(0, 64), help="Explaining worker processes."
+    "--workers",
+    default=1,
+    show_default=True,
+    type=click.IntRange(0, 64),
+    help="Number of explaining worker processes.",
 )
 def up(detach: bool, workers: int) -> None:
-    """Start Redis, S3, the scheduler and workers on this machine, without root.
+    """Start the whole service on this machine.
 
-    State is kept in ${GFI_HOME:-./.gfi}.
+    Starts Redis, S3, the scheduler, the API and workers, without root. Data, keys and logs are in ${GFI_HOME:-./.gfi}.
     """
     home = home_directory()
     if detach:
@@ -42,9 +41,9 @@ def up(detach: bool, workers: int) -> None:
 
 
 def _print_dashboard() -> None:
-    """Where the dashboard is, with a way in; not into a file, where a secret would be left lying about."""
-    from gfi.cli.dashboard import sign_in_link
-    from gfi.cli.stack import open_stack
+    """Print the address of the dashboard, with a one-time link unless stdout is a file, which would keep it."""
+    from gfi.cli.home import open_stack
+    from gfi.cli.open import sign_in_link
 
     home = home_directory()
     url = (running_stack(home) or {}).get("api_url")
@@ -52,13 +51,16 @@ def _print_dashboard() -> None:
         return
     if not stat.S_ISREG(os.fstat(sys.stdout.fileno()).st_mode):
         _, database = open_stack()
-        click.echo(f"dashboard, once, within 15 minutes: {sign_in_link(database, url)}")
+        click.echo(f"dashboard (this link works once, within 15 minutes): {sign_in_link(database, url)}")
     else:
         click.echo(f"dashboard: {url} (gfi open prints a link that signs you in)")
 
 
 @click.command()
 def down() -> None:
-    """Stop what `gfi up` started here."""
+    """Stop the stack that `gfi up` started.
+
+    It is the one whose directory is ${GFI_HOME:-./.gfi}.
+    """
     home = home_directory()
     click.echo(f"stopped {home}" if stop_running(home) else "nothing is running")

@@ -9,8 +9,8 @@ from click.testing import CliRunner
 from gfi.api.job_schemas import JobIn
 from gfi.cli.errors import CommandError
 from gfi.cli.job_options import job_options, options_of
-from gfi.cli.jobs import submit
 from gfi.cli.schedules import add_schedule
+from gfi.cli.submit import submit
 from gfi.domain.job import JobOptions
 from gfi.jobs.submit import JobRequest
 

@@ -104,11 +104,11 @@ def test_by_layer_draws_one_strip_a_photograph(photos: list[str], tmp_path: Path
     with Image.open(rows[0]["strip"]) as strip:
         assert strip.width > 192 * (1 + len(layers))
     refused = CliRunner().invoke(gfi, [*command, "--top", "2"])
-    assert "--by-layer asks for no class" in str(refused.exception)
+    assert "--by-layer explains no class" in str(refused.exception)
 
 
 def test_a_folder_is_sent_to_where_folders_are_explained(photos: list[str], tmp_path: Path) -> None:
-    assert f"{tmp_path} is a folder; a folder is a job: `gfi submit --dataset" in explain(
+    assert f"{tmp_path} is a folder; explain a folder with `gfi submit --dataset" in explain(
         str(tmp_path), code=1
     )
     assert "no such photograph: nowhere.png" in explain("nowhere.png", code=1)

@@ -10,22 +10,25 @@ LINK_MINUTES = 15
 
 
 @click.command("open")
-@click.option("--url", help="Of the API; default: that of the running stack, or GFI_API_URL.")
+@click.option("--url", help="Address of the API. [default: GFI_API_URL, else the running stack's]")
 def open_(url: str | None) -> None:
-    """Print a link that signs a browser in to the dashboard, once, within a quarter of an hour."""
-    from gfi.cli.stack import home_directory, open_stack, running_stack
+    """Print a one-time link that signs a browser in to the dashboard.
+
+    The link is valid for 15 minutes.
+    """
+    from gfi.cli.home import home_directory, open_stack, running_stack
 
     _, database = open_stack()
     base = url or os.environ.get("GFI_API_URL") or (running_stack(home_directory()) or {}).get("api_url")
     if not base:
-        raise CommandError("no API is known here: gfi api serves one; gfi open --url http://HOST:PORT")
+        raise CommandError("no API is known: start one with `gfi api`, then gfi open --url http://HOST:PORT")
     click.echo(sign_in_link(database, base))
 
 
 def sign_in_link(database: object, base: str) -> str:
-    """A one-time link. The secret is behind the `#`, which no browser sends and no server logs."""
-    from gfi.store.access import create_link
+    """A one-time link. Its secret follows the `#`, a part that browsers do not send and servers do not log."""
     from gfi.store.database import Database
+    from gfi.store.ledger.tokens import create_link
 
     assert isinstance(database, Database)
     return f"{base.rstrip('/')}/sign-in#{create_link(database, LINK_MINUTES * 60.0)}"

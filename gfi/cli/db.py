@@ -5,11 +5,11 @@ import click
 
 @click.group()
 def db() -> None:
-    """The database: upgrade it, look at its revision."""
+    """Upgrade, inspect or rebuild the database."""
 
 
 @db.command()
-@click.option("--bucket", is_flag=True, help="Also create the bucket for results, unless it is there.")
+@click.option("--bucket", is_flag=True, help="Also create the bucket for results, unless it exists.")
 def upgrade(bucket: bool) -> None:
     """Bring the database up to the newest revision."""
     from gfi.store.database import Database, upgrade
@@ -21,7 +21,7 @@ def upgrade(bucket: bool) -> None:
         from gfi.store.objects import Bucket
 
         Bucket.from_settings(Settings.load()).ensure()
-        click.echo(f"bucket {Settings.load().s3_bucket} is there")
+        click.echo(f"bucket {Settings.load().s3_bucket} exists")
 
 
 @db.command()
@@ -36,10 +36,10 @@ def current() -> None:
 
 @db.command()
 def rebuild() -> None:
-    """Write back the jobs and results of a lost database, from the bucket alone.
+    """Restore the jobs and results of a lost database from the bucket.
 
-    After `gfi db upgrade` on a new database. Jobs that it knows are left alone; a job of which images are
-    missing comes back paused, and `gfi resume JOB` explains these.
+    Run `gfi db upgrade` on a new database first. Jobs that the database contains are not changed. A job with missing
+    images is restored as paused; `gfi resume JOB` explains the missing ones.
     """
     from gfi.store.database import Database
     from gfi.store.objects import Bucket
@@ -54,5 +54,5 @@ def rebuild() -> None:
         missing = f", {job.missing} missing: gfi resume {job.job_id}" if job.missing else ""
         click.echo(f"{job.job_id}: {job.images} images from {job.parts} parts{missing}")
         for key in job.lost:
-            click.echo(f"  gone or damaged: {key}")
-    click.echo(f"{number} jobs written back")
+            click.echo(f"  missing or damaged: {key}")
+    click.echo(f"{number} jobs restored")

@@ -1,0 +1,78 @@
+"""`gfi job`, `cancel`, `pause`, `resume`, `retry`: one job."""
+
+import click
+
+from gfi.cli.open_service import open_service
+from gfi.cli.printing import emit, json_option
+from gfi.cli.reading import check_status, words
+from gfi.domain.statuses import UNUSABLE
+
+
+@click.command()
+@click.argument("job_id")
+@click.option("--wait", is_flag=True, help="Follow the job until it ends.")
+@json_option
+def job(job_id: str, wait: bool, as_json: bool) -> None:
+    """Show one job: state, progress, configuration, failures."""
+    service = open_service()
+    if wait:
+        from gfi.cli.follow import follow
+
+        follow(service, job_id, quiet=as_json)
+    if as_json:
+        record = service.job(job_id)
+        emit(record | {"failures": service.failures(record["id"])})
+        return
+    from gfi.cli.job_summary import print_summary
+
+    print_summary(service, job_id)
+
+
+@click.command()
+@click.argument("job_id")
+def cancel(job_id: str) -> None:
+    """Cancel a job. Finished results stay readable."""
+    click.echo("cancelled" if open_service().cancel(job_id) else "was cancelled already")
+
+
+@click.command()
+@click.argument("job_id")
+def pause(job_id: str) -> None:
+    """Pause a job. Running shards commit their finished images; no further shard starts."""
+    click.echo("paused" if open_service().pause(job_id) else "was paused already")
+
+
+@click.command()
+@click.argument("job_id")
+def resume(job_id: str) -> None:
+    """Resume a paused job."""
+    click.echo("resumed" if open_service().resume(job_id) else "was not paused")
+
+
+@click.command()
+@click.argument("job_id")
+@click.option(
+    "--status",
+    "statuses",
+    default=",".join(sorted(UNUSABLE, reverse=True)),
+    show_default=True,
+    help="Statuses to explain again, separated by commas.",
+)
+@click.option(
+    "--class",
+    "classes",
+    default="",
+    help="Only errors of these classes, separated by commas: unreadable, missing, killer … (`gfi job` lists them).",
+)
+def retry(job_id: str, statuses: str, classes: str) -> None:
+    """Explain part of an ended job again.
+
+    --status and --class choose the images. Shards that were given up or cancelled are always included.
+    """
+    wanted = words(statuses)
+    for status in wanted:
+        check_status(status)
+    service = open_service()
+    job_id = service.job(job_id)["id"]
+    state = service.retry(job_id, wanted, words(classes))
+    click.echo(f"{job_id} is {state} again for {', '.join(wanted)}")

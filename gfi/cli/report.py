@@ -1,0 +1,24 @@
+"""`gfi report`: a page that shows the results of a job."""
+
+from pathlib import Path
+
+import click
+
+from gfi.cli.open_service import open_service
+from gfi.cli.printing import emit, json_option
+
+
+@click.command()
+@click.argument("job_id")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Folder; default: report-JOB.")
+@click.option(
+    "--limit", default=5000, show_default=True, type=click.IntRange(1), help="Show at most this many images."
+)
+@json_option
+def report(job_id: str, output: Path | None, limit: int, as_json: bool) -> None:
+    """Write an HTML page that shows the results of a job.
+
+    It has every photograph with its mask, its numbers and filters.
+    """
+    page = open_service().report(job_id, output or Path(f"report-{job_id}"), limit)
+    emit({"report": str(page)}) if as_json else click.echo(page)

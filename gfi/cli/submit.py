@@ -1,0 +1,35 @@
+"""`gfi submit`: explain a whole dataset."""
+
+from typing import Any
+
+import click
+
+from gfi.cli.job_options import job_options, options_of
+from gfi.cli.open_service import open_service
+from gfi.cli.printing import emit, json_option
+
+
+@click.command()
+@job_options
+@click.option("--key", help="Idempotency key: submitting twice with one key gives one job.")
+@click.option("--new", is_flag=True, help="Start another job even if the same one is running.")
+@click.option("--wait", is_flag=True, help="Follow the job until it ends.")
+@json_option
+def submit(key: str | None, new: bool, wait: bool, as_json: bool, **options: Any) -> None:
+    """Explain every image of a dataset."""
+    service = open_service()
+    submitted = service.submit(options_of(options), key=key, new=new)
+    known = "" if submitted["created"] else f" ({submitted['reason']})"
+    if not wait:
+        emit(submitted) if as_json else click.echo(f"{submitted['job']}{known}")
+        return
+    from gfi.cli.follow import follow
+    from gfi.cli.job_summary import print_summary
+
+    if not as_json:
+        click.echo(f"job {submitted['job']}{known}")
+    job = follow(service, submitted["job"], quiet=as_json)
+    if as_json:
+        emit(job)
+    else:
+        print_summary(service, job["id"])

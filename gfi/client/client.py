@@ -1,0 +1,166 @@
+"""The client: every resource of the API as a method."""
+
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from gfi.client.connection import Connection
+from gfi.client.job import Job
+
+
+class Client(Connection):
+    """The service at one address. Thread-safe; a context manager that closes its connections.
+
+    Parameters
+    ----------
+    url
+        The address of the API. Default: ``GFI_API_URL``, else http://127.0.0.1:8000.
+    token
+        Made by ``gfi tokens create``. Default: ``GFI_TOKEN``.
+    timeout_s
+        Seconds that one request may take.
+    transport
+        Replaces the connection, for tests.
+    """
+
+    def submit(
+        self,
+        dataset: str,
+        model: str = "efficientnet-lite0",
+        *,
+        idempotency_key: str | None = None,
+        **options: Any,
+    ) -> Job:
+        """Start a job, or get the one that exists already.
+
+        Parameters
+        ----------
+        dataset, model, **options
+            The options of a job (`gfi.domain.job.JobOptions`), for example ``metrics=["deletion"]``,
+            ``preset="paper"``, ``target="tabby"``, ``top=3``, ``name="nightly"``; and ``new=True``, which
+            starts another job even while the same one is active.
+        idempotency_key
+            Submitting twice with one key gives one job. Default: a new key for this call.
+
+        Raises
+        ------
+        ApiError
+            When an option does not exist or does not fit; the detail names it.
+        """
+        answer = self.submit_options(
+            {"dataset": dataset, "model": model, **options}, idempotency_key=idempotency_key
+        )
+        return Job(self, answer["job"])
+
+    def submit_options(
+        self, options: Mapping[str, Any], *, idempotency_key: str | None = None
+    ) -> dict[str, Any]:
+        """`submit` with the options as one mapping. Returns ``{"job", "created", "reason"}``."""
+        key = idempotency_key or uuid.uuid4().hex
+        answer = self.send("POST", "/v1/jobs", json=dict(options), headers={"Idempotency-Key": key})
+        submitted: dict[str, Any] = answer.json()
+        return submitted
+
+    def job(self, job_id: str) -> Job:
+        """A job by its id, or by the beginning of an id that no other job shares."""
+        return Job(self, self.get(f"/v1/jobs/{job_id}"))
+
+    def jobs(self, **filters: Any) -> Iterator[Job]:
+        """Jobs, newest first; filters: state, owner, search."""
+        after = None
+        while True:
+            page = self.get("/v1/jobs", params=filters | ({"after": after} if after else {}))
+            yield from (Job(self, record) for record in page["items"])
+            after = page["next"]
+            if after is None:
+                return
+
+    def models(self) -> list[dict[str, Any]]:
+        """The registered models."""
+        registered: list[dict[str, Any]] = self.get("/v1/models")
+        return registered
+
+    def register_model(self, reference: str) -> dict[str, Any]:
+        """Register a model, for example ``torchvision:resnet18``. Needs a token with scope admin."""
+        registered: dict[str, Any] = self.send("POST", "/v1/models", json={"reference": reference}).json()
+        return registered
+
+    def workers(self) -> list[dict[str, Any]]:
+        """The workers, with their queues and their last heartbeat."""
+        workers: list[dict[str, Any]] = self.get("/v1/workers")
+        return workers
+
+    def me(self) -> dict[str, Any]:
+        """The name, scopes and limits of the token."""
+        caller: dict[str, Any] = self.get("/v1/me")
+        return caller
+
+    def schedules(self) -> list[dict[str, Any]]:
+        """Schedules by name, each with the time it is next due."""
+        schedules: list[dict[str, Any]] = self.get("/v1/schedules")
+        return schedules
+
+    def add_schedule(
+        self, name: str, cron: str, options: Mapping[str, Any], *, zone: str = "UTC"
+    ) -> dict[str, Any]:
+        """Submit a job with these options whenever a cron line is due.
+
+        Parameters
+        ----------
+        name
+            The schedule's own name.
+        cron
+            minute hour day month weekday, for example ``"0 2 * * *"``.
+        options
+            Those of `submit`, ``dataset`` included.
+        zone
+            An IANA time zone.
+        """
+        body = {"name": name, "cron": cron, "zone": zone, "job": dict(options)}
+        added: dict[str, Any] = self.send("POST", "/v1/schedules", json=body).json()
+        return added
+
+    def remove_schedule(self, name: str) -> None:
+        """Remove a schedule by name or id; the jobs that it submitted stay."""
+        self.send("DELETE", f"/v1/schedules/{name}")
+
+    def tokens(self) -> list[dict[str, Any]]:
+        """Tokens, newest first, without their secrets. Needs a token with scope admin."""
+        tokens: list[dict[str, Any]] = self.get("/v1/tokens")
+        return tokens
+
+    def create_token(
+        self,
+        name: str,
+        scopes: Sequence[str] = ("read",),
+        *,
+        expires_in_s: float | None = None,
+        limits: Mapping[str, int] | None = None,
+    ) -> dict[str, Any]:
+        """Create a token. Needs a token with scope admin.
+
+        Parameters
+        ----------
+        name
+            Jobs that are submitted with the token have this owner.
+        scopes
+            Of read, submit and admin.
+        expires_in_s
+            Seconds; None is never.
+        limits
+            max_images, max_active_jobs, requests_per_minute or max_body; those not given are the service's.
+
+        Returns
+        -------
+        dict
+            ``{"id", "token"}``. The token cannot be read again.
+        """
+        body: dict[str, Any] = {"name": name, "scopes": list(scopes), "limits": dict(limits or {})}
+        if expires_in_s is not None:
+            body["expires_in_s"] = expires_in_s
+        created: dict[str, Any] = self.send("POST", "/v1/tokens", json=body).json()
+        return created
+
+    def revoke_token(self, token_id: str) -> None:
+        """Revoke a token by its id. Needs a token with scope admin."""
+        self.send("DELETE", f"/v1/tokens/{token_id}")

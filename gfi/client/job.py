@@ -1,0 +1,314 @@
+"""One job of the service, its progress and its results."""
+
+import io
+import sys
+import time
+import zipfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+from gfi.client.connection import ApiError, Connection
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd  # type: ignore[import-untyped]
+    from numpy.typing import NDArray
+
+TERMINAL = frozenset({"succeeded", "partial", "failed", "cancelled"})
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a job is.
+
+    Attributes
+    ----------
+    state : str
+        queued, planning, running, succeeded, partial, failed or cancelled.
+    done : int
+        Images whose results are committed.
+    total : int or None
+        Images of the dataset; None before it is listed.
+    rate : float or None
+        Images per second over the last minutes.
+    eta_s, eta_low_s, eta_high_s : float or None
+        Seconds that are left: the estimate and its bounds.
+    by_status : dict
+        Committed images by status.
+    """
+
+    state: str
+    done: int
+    total: int | None
+    rate: float | None
+    eta_s: float | None
+    eta_low_s: float | None
+    eta_high_s: float | None
+    by_status: dict[str, int]
+
+
+class Results:
+    """The results of a job. Iterating reads them page by page; each is a dict with the fields of the API."""
+
+    def __init__(self, connection: Connection, job_id: str, params: dict[str, Any]) -> None:
+        self._connection, self._job_id, self._params = connection, job_id, params
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        after = None
+        while True:
+            params = {"limit": 1000} | self._params | ({"after": after} if after else {})
+            page = self._connection.get(f"/v1/jobs/{self._job_id}/results", params=params)
+            yield from page["items"]
+            after = page["next"]
+            if after is None:
+                return
+
+    def to_list(self) -> list[dict[str, Any]]:
+        """All results."""
+        return list(self)
+
+    def to_pandas(self) -> "pd.DataFrame":
+        """A frame with one line per explanation, indexed by the image's row in the manifest. Needs pandas.
+
+        A job with ``top`` has several explanations per image; ``target_rank`` tells them apart.
+        """
+        import pandas as pd
+
+        rows = self.to_list()
+        return pd.DataFrame(rows).set_index("row") if rows else pd.DataFrame()
+
+
+class Job:
+    """A job of the service, as of the last `refresh`.
+
+    Attributes
+    ----------
+    record : dict
+        The job as ``GET /v1/jobs/{id}`` answers it.
+    """
+
+    def __init__(self, connection: Connection, record: dict[str, Any]) -> None:
+        self._connection, self.record = connection, record
+
+    @property
+    def id(self) -> str:
+        """The id."""
+        return str(self.record["id"])
+
+    @property
+    def state(self) -> str:
+        """The state as of the last refresh; see `Progress`."""
+        return str(self.record["state"])
+
+    def __repr__(self) -> str:
+        return f"Job({self.id!r}, {self.record['shown_state']})"
+
+    def refresh(self) -> Self:
+        """Read the job again."""
+        self.record = self._connection.get(f"/v1/jobs/{self.id}")
+        return self
+
+    @property
+    def progress(self) -> Progress:
+        """How far the job is, as of the last refresh."""
+        progress = self.record["progress"]
+        names = ("done", "total", "rate", "eta_s", "eta_low_s", "eta_high_s", "by_status")
+        return Progress(self.state, **{name: progress[name] for name in names})
+
+    def wait(self, progress: bool = False, timeout_s: float | None = None, every_s: float = 1.0) -> Self:
+        """Wait until the job has ended.
+
+        Parameters
+        ----------
+        progress
+            Show the progress in one line on stderr.
+        timeout_s, every_s
+            Seconds: the longest wait, and the time between two requests.
+
+        Raises
+        ------
+        TimeoutError
+            When the job has not ended after `timeout_s`.
+        ApiError
+            When the job failed.
+        """
+        end = None if timeout_s is None else time.monotonic() + timeout_s
+        while self.refresh().state not in TERMINAL:
+            if progress:
+                _show(self)
+            if end is not None and time.monotonic() > end:
+                raise TimeoutError(f"job {self.id} is still {self.state} after {timeout_s} s")
+            time.sleep(every_s)
+        if progress:
+            _show(self)
+            sys.stderr.write("\n")
+        if self.state == "failed":
+            raise ApiError(200, {"detail": f"job {self.id} failed: {self.record['error']}"})
+        return self
+
+    def results(self, **filters: Any) -> Results:
+        """The results of the job.
+
+        Parameters
+        ----------
+        **filters
+            Those of ``GET /v1/jobs/{id}/results``: status, prediction, metric, at_least, sort …
+        """
+        return Results(self._connection, self.id, filters)
+
+    def mask(self, row: int, target_rank: int = 0) -> "NDArray[np.float32]":
+        """The mask of one image. Needs numpy.
+
+        Parameters
+        ----------
+        row
+            The image's row in the manifest, from 0.
+        target_rank
+            Which class of a job with ``top``; 0 is the most probable.
+
+        Returns
+        -------
+        ndarray of float32, (H, W)
+            Values in [0, 1] at the network's input size; 1 is a pixel that the prediction depends on.
+        """
+        import numpy as np
+
+        data = self._connection.bytes(
+            f"/v1/jobs/{self.id}/results/{row}/mask.npy", {"target_rank": target_rank}
+        )
+        mask: NDArray[np.float32] = np.load(io.BytesIO(data), allow_pickle=False)
+        return mask
+
+    def overlay(
+        self,
+        row: int,
+        size: int = 768,
+        colour_map: str = "viridis",
+        opacity: float = 0.5,
+        target_rank: int = 0,
+        **older: str,
+    ) -> bytes:
+        """The coloured mask over the photograph.
+
+        Parameters
+        ----------
+        row
+            The image's row in the manifest, from 0.
+        size
+            The longer side of the picture in pixels.
+        colour_map
+            viridis, magma or jet. Version 0.1 called it ``map``, which is still accepted.
+        opacity
+            Of the mask, from 0 to 1.
+        target_rank
+            Which class of a job with ``top``; 0 is the most probable.
+
+        Returns
+        -------
+        bytes
+            A PNG file.
+        """
+        colour_map = older.pop("map", colour_map)
+        if older:
+            raise TypeError(f"overlay() has no parameter {', '.join(older)}")
+        params = {"size": size, "map": colour_map, "opacity": opacity, "target_rank": target_rank}
+        return self._connection.bytes(f"/v1/jobs/{self.id}/results/{row}/overlay.png", params)
+
+    def compare_with(self, method: Literal["paper", "released", "tuned", "grad-cam"]) -> "Job":
+        """The job that explains the same images with another method; it is submitted unless it exists."""
+        answer = self._connection.send(
+            "POST", f"/v1/jobs/{self.id}/comparisons", json={"method": method}
+        ).json()
+        return Job(self._connection, answer["job"])
+
+    beside = compare_with
+    """The name of `compare_with` in version 0.1."""
+
+    def cancel(self) -> Self:
+        """Cancel the job; finished results stay readable."""
+        self._connection.send("DELETE", f"/v1/jobs/{self.id}")
+        return self.refresh()
+
+    def pause(self) -> Self:
+        """Pause the job: no further shard starts."""
+        self._connection.send("POST", f"/v1/jobs/{self.id}/pause")
+        return self.refresh()
+
+    def resume(self) -> Self:
+        """Resume a paused job."""
+        self._connection.send("POST", f"/v1/jobs/{self.id}/resume")
+        return self.refresh()
+
+    def retry(self, statuses: Sequence[str] = ("error", "changed"), classes: Sequence[str] = ()) -> Self:
+        """Explain part of an ended job again.
+
+        Parameters
+        ----------
+        statuses
+            The images with one of these statuses.
+        classes
+            Of images with status ``error``, only those whose error is of one of these classes; all if empty.
+        """
+        body = {"statuses": list(statuses), "classes": list(classes)}
+        self._connection.send("POST", f"/v1/jobs/{self.id}/retry", json=body)
+        return self.refresh()
+
+    def delete(self) -> None:
+        """Delete an ended job: its rows, parts, pictures and uploads."""
+        self._connection.send("DELETE", f"/v1/jobs/{self.id}/data")
+
+    def failures(self) -> list[dict[str, Any]]:
+        """What went wrong, by class, most frequent first."""
+        failures: list[dict[str, Any]] = self._connection.get(f"/v1/jobs/{self.id}/failures")
+        return failures
+
+    def summary(self) -> dict[str, Any]:
+        """``{"counts": status → images, "means": column → {"mean", "count"}}``."""
+        summary: dict[str, Any] = self._connection.get(f"/v1/jobs/{self.id}/summary")
+        return summary
+
+    def report(self, folder: str | Path, limit: int = 1000) -> Path:
+        """Write the report of the job.
+
+        Parameters
+        ----------
+        folder
+            Created if it does not exist.
+        limit
+            Show at most this many images.
+
+        Returns
+        -------
+        Path
+            The page, ``index.html``.
+        """
+        data = self._connection.bytes(f"/v1/jobs/{self.id}/report.zip", {"limit": limit})
+        return _unpack(data, Path(folder)) / "index.html"
+
+
+def _unpack(archive: bytes, folder: Path) -> Path:
+    """Write the files of a ZIP into `folder`. ApiError when one would be written outside of it."""
+    with zipfile.ZipFile(io.BytesIO(archive)) as packed:
+        for member in packed.infolist():
+            target = folder / member.filename
+            if not target.resolve().is_relative_to(folder.resolve()):
+                raise ApiError(
+                    200, {"detail": f"the report names a file outside its folder: {member.filename}"}
+                )
+            if not member.is_dir():
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(packed.read(member))
+    return folder
+
+
+def _show(job: Job) -> None:
+    progress = job.record["progress"]
+    explained = progress["done"] + progress["finished"]  # committed and not yet committed
+    counts = "" if progress["total"] is None else f": {explained} of {progress['total']} images"
+    left = (
+        f", {progress['eta_low_s']:.0f} to {progress['eta_high_s']:.0f} s left" if progress["eta_s"] else ""
+    )
+    sys.stderr.write(f"\r{job.record['shown_state'] + counts + left:<70}")
+    sys.stderr.flush()

@@ -1,0 +1,46 @@
+"""`gfi doctor` on the workers that report."""
+
+from typing import Any
+
+import pytest
+
+from gfi.cli.examine import CLOCK_WARN_S, workers_line
+
+
+def worker(name: str, *queues: str, alive: bool = True, skew_s: float = 0.0) -> dict[str, Any]:
+    return {"name": name, "queues": list(queues), "alive": alive, "clock_skew_s": skew_s}
+
+
+CONTROL = worker("c", "control")
+
+
+def test_workers_are_shown_by_queue() -> None:
+    workers = [
+        worker("b", "explain", "interactive"),
+        CONTROL,
+        worker("a", "explain"),
+        worker("z", "explain", alive=False),
+    ]
+    assert workers_line(workers) == "control: 1 (c); explain: 2 (a, b); interactive: 1 (b)"
+
+
+def test_of_many_workers_five_are_named() -> None:
+    workers = [CONTROL, *(worker(f"w{number}", "explain") for number in range(7))]
+    assert workers_line(workers).endswith("explain: 7 (w0, w1, w2, w3, w4, …)")
+
+
+@pytest.mark.parametrize(
+    ("workers", "advice"),
+    [
+        ([], "start one with `gfi worker`"),
+        ([CONTROL], "start one with `gfi worker`"),
+        ([CONTROL, worker("a", "explain", alive=False)], "start one with `gfi worker`"),
+        ([worker("a", "explain")], "gfi worker --queues control"),
+        ([CONTROL, worker("a", "explain", skew_s=CLOCK_WARN_S + 1.0)], "clock of worker a"),
+    ],
+)
+def test_what_is_missing_is_named_with_the_command_that_starts_it(
+    workers: list[dict[str, Any]], advice: str
+) -> None:
+    with pytest.raises(RuntimeError, match=advice):
+        workers_line(workers)
