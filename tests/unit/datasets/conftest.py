@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from gfi.datasets.sources import open_source
 from gfi.store.settings import Settings
 
 
@@ -15,6 +16,18 @@ def jpeg(colour: int = 0, size: tuple[int, int] = (8, 6)) -> bytes:
     buffer = io.BytesIO()
     Image.new("L", size, colour % 256).save(buffer, "JPEG")
     return buffer.getvalue()
+
+
+def thing(name: str, left: int, top: int, right: int, bottom: int, difficult: int = 0) -> str:
+    return (
+        f"<object><name>{name}</name><difficult>{difficult}</difficult><bndbox><xmin>{left}</xmin>"
+        f"<ymin>{top}</ymin><xmax>{right}</xmax><ymax>{bottom}</ymax></bndbox></object>"
+    )
+
+
+def keys(spec: object, settings: Settings) -> list[str]:
+    """The keys that the dataset `spec` lists."""
+    return [listed.key for listed in open_source(str(spec), settings).list()]
 
 
 @pytest.fixture

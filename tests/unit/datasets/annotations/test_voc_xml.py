@@ -1,17 +1,12 @@
-"""Boxes to the pixel, labels to the class, and no tricks in the XML."""
-
-import csv
-from pathlib import Path
+"""Boxes to the pixel from VOC and ImageNet annotations, and no tricks in the XML."""
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gfi.datasets.annotations.boxes import Box
-from gfi.datasets.annotations.localisation_csv import read_localisation
 from gfi.datasets.annotations.voc_xml import parse_xml
 from gfi.datasets.errors import DatasetError
-from gfi.domain.class_index import ClassIndex
 
 
 def annotation(*boxes: str, size: str = "<size><width>500</width><height>375</height></size>") -> bytes:
@@ -95,59 +90,3 @@ def test_random_xml_never_escapes(data):
         parse_xml(b"<annotation><object>" + data + b"</object></annotation>", one_based=False)
     except DatasetError:
         pass
-
-
-def test_the_localisation_table_of_imagenet(tmp_path: Path):
-    path = tmp_path / "LOC_val_solution.csv"
-    path.write_text(
-        "ImageId,PredictionString\nval_1,n01440764 85 1 499 272 n01440764 0 0 9 9 \nval_2,n02 1 2 3 4\n"
-    )
-    found = read_localisation(path)
-    assert found["val_1"] == (Box("n01440764", 85, 1, 500, 273), Box("n01440764", 0, 0, 10, 10))
-    assert found["val_2"] == (Box("n02", 1, 2, 4, 5),)
-    path.write_text("ImageId,PredictionString\nval_1,n01440764 85 1 499\n")
-    with pytest.raises(DatasetError, match="line 2"):
-        read_localisation(path)
-
-
-# --- classes -------------------------------------------------------------------------------------------
-
-NAMES = ("tench, Tinca tinca", "great white shark, white shark, man-eater", "crane", "Cardigan, Cardigan Welsh corgi",
-         "cardigan", "crane", "7")  # fmt: skip
-IDS = ("n01440764", "n01484850", "n02012849", "n02113186", "n02963159", "n03126707", "n09999999")
-CLASSES = ClassIndex(NAMES, IDS)
-
-
-@pytest.mark.parametrize(
-    ("label", "index"),
-    [
-        ("n01484850", 1), ("n01484850_great_white_shark", 1), ("n00000000", None),
-        ("tench", 0), ("Tinca tinca", 0), ("tinca_tinca", 0), ("TENCH,  tinca  TINCA", 0), (" tench ", 0),
-        ("great-white_shark", 1), ("man eater", 1), ("white shark", 1),
-        ("crane", None), ("Crane", None),  # the bird and the machine
-        ("Cardigan", 3), ("cardigan", 4), ("CARDIGAN", None), ("cardigan welsh corgi", 3),
-        ("3", 3), (3, 3), ("003", 3), ("7", 6), (7, None), ("99", None), (-1, None), ("-1", None),
-        ("", None), (None, None), (True, None), ("whale", None), ("²", None), ("9" * 5000, None),
-    ],
-)  # fmt: skip
-def test_a_label_finds_its_class_or_none(label, index):
-    assert CLASSES.find(label) == index
-
-
-def test_classes_may_have_no_wordnet_ids():
-    assert ClassIndex(("cat", "dog")).find("dog") == 1
-    assert ClassIndex(("n01440764", "n01484850")).find("n01484850") == 1
-    assert ClassIndex(()).find("0") is None
-
-
-def test_every_imagenet_name_that_is_unique_is_found():
-    table = Path(__file__).parents[3] / "gfi" / "domain" / "imagenet_classes.tsv"
-    with table.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.reader((line for line in file if not line.startswith("#")), delimiter="\t"))
-    rows = [row for row in rows if row[0].startswith("n")]
-    assert len(rows) == 1000
-    classes = ClassIndex([row[1] for row in rows], [row[0] for row in rows])
-    for index, (wordnet, name) in enumerate(row[:2] for row in rows):
-        assert classes.find(wordnet) == classes.find(index) == index
-        same = [other for other, row in enumerate(rows) if row[1] == name]
-        assert classes.find(name) == (index if len(same) == 1 else None)
