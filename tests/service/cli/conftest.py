@@ -7,7 +7,7 @@ import io
 import json
 import os
 import subprocess
-import sys
+import sysconfig
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -35,47 +35,51 @@ size = 96
 """
 
 
-# What a process of its own would spend most of its time on is importing, 0.7 s of a core each, 4 s with torch. Commands
-# that start processes always get one.
+GFI = Path(sysconfig.get_path("scripts")) / "gfi"
+
 IN_PROCESS = {
-    "submit",
-    "jobs",
-    "job",
-    "cancel",
-    "results",
-    "report",
-    "schedule",
-    "tokens",
-    "gc",
-    "doctor",
-    "explain",
-}
+    "cancel", "doctor", "explain", "gc", "job", "jobs", "models", "pause", "report", "results", "resume", "retry",
+    "schedule", "submit", "tokens",
+}  # fmt: skip
+"""Commands that a test may run in its own process. In a process of their own they would mostly import: 0.5 s of a core,
+4 s with torch. Commands that start processes are not among them."""
 
 
 @dataclass(frozen=True)
 class Gfi:
-    """The `gfi` command over one home directory; `here`: those of IN_PROCESS run in this process."""
+    """The `gfi` command over one home directory.
+
+    in_process: commands of IN_PROCESS run in the test's process.
+    """
 
     home: Path
     environment: dict[str, str]
-    here: bool = False
+    in_process: bool = False
+
+    def in_this_process(self) -> "Gfi":
+        """The same, with `in_process`."""
+        return replace(self, in_process=True)
+
+    def with_settings(self, **settings: str) -> "Gfi":
+        """The same with other GFI_ variables."""
+        return replace(self, environment={**self.environment, **settings})
 
     def run(
         self, *arguments: str | Path, check: bool = True, timeout: float = 280, cwd: Path | None = None
     ) -> subprocess.CompletedProcess[str]:
         """Run `gfi ARGUMENTS`; fails the test on a non-zero exit unless `check` is False."""
-        words = [str(each) for each in arguments]
-        if self.here and words[0] in IN_PROCESS:
-            done = self._run_here(words)
+        words = [str(argument) for argument in arguments]
+        if self.in_process and words[0] in IN_PROCESS:
+            done = self._run_in_process(words)
         else:
             done = subprocess.run(
-                [sys.executable, "-P", "-m", "gfi.cli.main", *words],
+                [GFI, *words],
                 env=self.environment, capture_output=True, text=True, timeout=timeout, check=False, cwd=cwd,
             )  # fmt: skip
         assert not check or done.returncode == 0, f"{arguments}: {done.stdout}\n{done.stderr}"
         return done
 
-    def _run_here(self, words: list[str]) -> subprocess.CompletedProcess[str]:
+    def _run_in_process(self, words: list[str]) -> subprocess.CompletedProcess[str]:
         out, err, code = io.StringIO(), io.StringIO(), 0
         with (
             mock.patch.dict(os.environ, self.environment, clear=True),
@@ -98,7 +102,9 @@ class Gfi:
 
     def pids(self) -> dict[str, int]:
         """The supervised processes by their name: scheduler, control, worker …"""
-        return {each["name"]: each["pid"] for each in json.loads((self.home / "children.json").read_text())}
+        return {
+            child["name"]: child["pid"] for child in json.loads((self.home / "children.json").read_text())
+        }
 
 
 def gfi_in(home: Path, **settings: str) -> Gfi:
@@ -107,13 +113,17 @@ def gfi_in(home: Path, **settings: str) -> Gfi:
     return Gfi(home, {**clean, "GFI_HOME": str(home), "PYTHONUNBUFFERED": "1", **settings})
 
 
-def hostile_folder(folder: Path) -> Path:
-    """A user's project whose folders are called like our packages, or like what we import: importing one fails."""
-    for name in ("gfi", "scheduler", "workers", "migrations", "datasets", "store", "celery", "sqlalchemy"):
+IN_THE_WAY = "was imported from the working directory"
+
+
+def project_in_the_way(folder: Path) -> Path:
+    """A user's project whose folders are named like our packages and like those we import. Importing one fails."""
+    for name in (
+        "gfi", "scheduler", "workers", "migrations", "datasets", "store", "cli", "report", "celery", "kombu",
+        "sqlalchemy", "torch",
+    ):  # fmt: skip
         (folder / name).mkdir(parents=True)
-        (folder / name / "__init__.py").write_text(
-            f"raise ImportError('imported {name} from the working directory')\n"
-        )
+        (folder / name / "__init__.py").write_text(f"raise ImportError('{name} {IN_THE_WAY}')\n")
     return folder
 
 
@@ -122,19 +132,19 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gfi]:
     """A running stack with the sample classifier and a tiny network, `tiny`. Prefixes are committed batch by batch."""
     home = tmp_path_factory.mktemp("gfi") / "home"
     gfi = gfi_in(home, GFI_LEASE_S="3", GFI_POLL_S="0.3", GFI_SHARD_SECONDS="0.1", GFI_THREADS="1")
-    gfi.run("up", "-d", cwd=hostile_folder(home.parent / "project"))
-    will = LastWill([sys.executable, "-m", "gfi.cli.main", "down"], gfi.environment)
+    gfi.run("up", "-d", cwd=project_in_the_way(home.parent / "project"))
+    will = LastWill([str(GFI), "down"], gfi.environment)
     model = home.parent / "tiny.toml"
     model.write_text(TINY)
     gfi.run("models", "add", model)
-    yield replace(gfi, here=True)
+    yield gfi.in_this_process()
     gfi.run("down")
     will.revoke()
 
 
 @pytest.fixture(scope="session")
 def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The shipped photographs and, between them, two files that are none."""
+    """The bundled photographs and, between them, two files that are not photographs."""
     folder = tmp_path_factory.mktemp("photographs")
     for photo in sorted(samples.path().glob("*.jpg")):
         (folder / photo.name).write_bytes(photo.read_bytes())
@@ -145,7 +155,7 @@ def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def finished(stack: Gfi, photographs: Path) -> dict[str, Any]:
-    """A job over all of them that has ended, with its masks saved as pictures, as `gfi submit --wait` tells of it."""
+    """An ended job over `photographs` with its masks saved as pictures, as `gfi submit --wait --json` prints it."""
     return stack.json(
         "submit", "--dataset", photographs, "--model", "tiny", *SHORT, "--save", "png,overlay,npy", "--wait"
     )
@@ -162,7 +172,7 @@ def cluster(
 ) -> Iterator[Gfi]:
     """Our services of docker-compose.yml, natively: the same commands and the same variables, real servers."""
     folder = tmp_path_factory.mktemp("cluster")
-    here = {
+    local = {
         "GFI_DATABASE_URL": postgres.create(migrated=False),
         "GFI_REDIS_URL": valkey.url,
         "GFI_S3_ENDPOINT": s3.url,
@@ -173,9 +183,11 @@ def cluster(
     }
     services = compose_services()
     ours = {
-        name: each for name, each in services.items() if "build" in each and "profiles" not in each
+        name: service
+        for name, service in services.items()
+        if "build" in service and "profiles" not in service
     }
-    settings = {**ours["worker"]["environment"], **here}
+    settings = {**ours["worker"]["environment"], **local}
     gfi = gfi_in(folder / "home", **settings, GFI_LEASE_S="5", GFI_POLL_S="0.3", GFI_THREADS="1")
     gfi.run(*ours.pop("migrate")["command"])
     model = folder / "tiny.toml"
@@ -187,15 +199,8 @@ def cluster(
         # The container's address and port are the network namespace's; here they must be this machine's own.
         command = [{"0.0.0.0": "127.0.0.1", "8080": port}.get(word, word) for word in service["command"]]
         with (folder / f"{name}.log").open("wb") as log:
-            processes.append(
-                popen(
-                    [sys.executable, "-m", "gfi.cli.main", *command],
-                    env=gfi.environment,
-                    stdout=log,
-                    stderr=log,
-                )
-            )
-    yield replace(gfi_in(folder / "home", **settings, GFI_URL=f"http://127.0.0.1:{port}"), here=True)
+            processes.append(popen([str(GFI), *command], env=gfi.environment, stdout=log, stderr=log))
+    yield gfi_in(folder / "home", **settings, GFI_URL=f"http://127.0.0.1:{port}").in_this_process()
     for process in processes:
         process.terminate()
     for process in processes:

@@ -1,6 +1,5 @@
 """Bad input shows one clear line and a non-zero exit, with and without a stack."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +32,7 @@ def test_a_command_that_needs_a_stack_and_finds_none_says_how_to_start_one(
 
 
 def test_explaining_without_a_stack_names_what_is_wrong(tmp_path: Path) -> None:
-    gfi = replace(gfi_in(tmp_path / "home"), here=True)
+    gfi = gfi_in(tmp_path / "home").in_this_process()
     photo = next(samples.path().glob("*.jpg"))
     assert "unknown model `nosuch`" in refused(gfi, "explain", photo, "--model", "nosuch")
     assert "features.99" in refused(
