@@ -1,24 +1,23 @@
-"""What can go wrong in the method, in words a user can act on.
+"""Errors of the method. Loads no torch.
 
-`str(error)` is one line that says what is wrong and what to do about it; the command line prints it
-as it is.
+`str(error)` is one line that says what is wrong and what to do about it; the command line prints it unchanged.
 """
 
 
 class MethodError(Exception):
-    """A wrong model, layer, recipe or tensor."""
+    """A model, layer, recipe or tensor that cannot be used."""
 
 
 class Stopped(Exception):
-    """The stop event was set; raised within one optimiser step. What was yielded before stands."""
+    """The stop event was set. Raised within one optimiser step; explanations yielded before it are complete."""
 
 
 class OutOfMemory(MethodError):
     """The device cannot hold this batch.
 
-    The batch is part of the execution profile (see `engine.Profile`), so the engine never shrinks it
-    silently: whoever owns the stream builds a new `Engine` with `suggested` images a batch and starts
-    the shard again under that profile. `suggested` is None when not even one image fits.
+    The batch is part of the execution profile (`gfi.domain.profile`), so the engine never shrinks it silently: the
+    caller builds a new `Engine` with a batch of `suggested` images and starts the stream again under that profile.
+    `suggested` is None when not even one image fits.
     """
 
     def __init__(self, batch: int, suggested: int | None) -> None:

@@ -1,4 +1,4 @@
-"""The mask of one photograph, as frozen data. Loads no torch."""
+"""The mask of one image, as frozen data. Loads no torch."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -11,33 +11,45 @@ from gfi.domain.statuses import ImageStatus
 
 @dataclass(frozen=True, eq=False)
 class Explanation:
-    """The mask of one photograph and what it does to the prediction."""
+    """The mask of one image and what it does to the prediction.
+
+    The three probabilities are those of the target class, in [0, 1]; with a foil B they are the target's share
+    f_A/(f_A + f_B).
+    """
 
     index: int
+    """The caller's number of the image."""
     target: int
+    """The class explained."""
     prediction: int
+    """The class that the network predicts for the whole image."""
     probability: float
+    """f of the target on the whole image."""
     kept: float
+    """f of the target on Φ, where only the masked part is kept and the fill replaces the rest."""
     removed: float
-    """f of the target: on the photograph, where only the masked part is kept, where only it is removed. With a
-    foil its share f_A/(f_A + f_B)."""
+    """f of the target on Φ_bg, where only the masked part is replaced by the fill."""
     grid: NDArray[np.float32]
-    """(h, w), scaled; `interpolation.draw(grid, input size, recipe.align_corners)` is the mask in [0, 1]."""
+    """(h, w), scaled to [0, 1]. `interpolation.draw(grid, input size, recipe.align_corners)` is the mask."""
     iterations: int
-    """Steps behind the mask: fewer than the recipe's where the image settled or froze."""
+    """Optimiser steps behind the mask: fewer than the recipe's if the image settled or froze."""
     status: ImageStatus
+    """How far the mask can be relied on; decided in `gfi.method.statuses`."""
     area: float
     """Mean of the mask over the input, in [0, 1]."""
     loss: float
+    """The objective at the last step that moved the weights."""
     fill: str
-    """What stood in for removed pixels: "given" with the image, "input blurred", "mean" or "noise"."""
+    """What replaced removed pixels: "given" with the image, "input blurred", "mean" or "noise"."""
     foil: int | None = None
-    """As in the `Item`. Where the prediction, taken for the target, is this class itself: status `constant`."""
+    """The class B of the question "why the target rather than B". If no target was given and the prediction is B
+    itself, the status is `constant`."""
 
 
 class StepProgress(NamedTuple):
-    """Told after every optimiser step."""
+    """Reported to the caller after every optimiser step."""
 
     step: int
     """Steps since the stream began; it always grows."""
     indices_in_flight: tuple[int, ...]
+    """`Explanation.index` of the images that are being explained."""

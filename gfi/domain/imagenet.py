@@ -1,7 +1,7 @@
-"""The 1,000 ImageNet classes in network order: names and WordNet ids. Loads no torch.
+"""The 1,000 ImageNet classes in the order of a network's outputs: names and WordNet ids. Loads no torch.
 
-`imagenet_classes.tsv` holds `WordNet id, name` a line: the ids as timm lists them (Apache-2.0), the names as
-torchvision does (BSD-3-Clause).
+Each line of `imagenet_classes.tsv` holds a WordNet id and a name: the ids as in timm (Apache-2.0), the names as in
+torchvision (BSD-3-Clause).
 """
 
 from functools import lru_cache
@@ -10,17 +10,17 @@ from importlib import resources
 
 @lru_cache(maxsize=1)
 def classes() -> tuple[tuple[str, str], ...]:
-    """((WordNet id, name), …), index = class."""
+    """(WordNet id, name) of every class; the index is the class."""
     text = resources.files("gfi.domain").joinpath("imagenet_classes.tsv").read_text(encoding="utf-8")
     lines = (line.split("\t") for line in text.splitlines() if not line.startswith("#"))
     return tuple((wordnet, name) for wordnet, name in lines)
 
 
 def names() -> tuple[str, ...]:
-    """tench, goldfish, …"""
+    """("tench", "goldfish", …), one per class."""
     return tuple(name for _, name in classes())
 
 
 def wordnet_ids() -> tuple[str, ...]:
-    """n01440764, n01443537, …"""
+    """("n01440764", "n01443537", …), one per class."""
     return tuple(wordnet for wordnet, _ in classes())

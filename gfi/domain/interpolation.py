@@ -1,9 +1,9 @@
 """Bilinear interpolation as a matrix product: M = U_h · m · U_wᵀ. Loads no torch.
 
-Bilinear resizing of a grid is linear and separable, so one matrix an axis is all of it. The
-optimiser multiplies by these matrices and so does whoever draws a stored grid later: both see the same
-mask. On CUDA this has another merit: the backward pass of torch's own interpolation is not
-deterministic there, that of a matrix product is.
+Bilinear resizing of a grid is linear and separable, so one matrix per axis describes it completely. The optimiser
+multiplies by these matrices, and so does `draw` when a stored grid is shown later: both see the same mask. On CUDA
+there is a second reason: the backward pass of torch's own interpolation is not deterministic there, that of a matrix
+product is.
 """
 
 from functools import lru_cache
@@ -14,10 +14,16 @@ from numpy.typing import NDArray
 
 @lru_cache(maxsize=64)
 def matrix(size_in: int, size_out: int, align_corners: bool) -> NDArray[np.float64]:
-    """U of shape (size_out, size_in): row o holds the weights of the inputs that output o mixes.
+    """U of shape (size_out, size_in): row o holds the weights of all inputs in output o.
 
-    Equals `torch.nn.functional.interpolate(mode="bilinear")` on one axis. Rows sum to 1, so scaling a
-    grid and then drawing it is drawing it and then scaling. The array is shared: it is read-only.
+    Equals `torch.nn.functional.interpolate(mode="bilinear")` along one axis. Rows sum to 1, so scaling a grid and then
+    drawing it gives the same as drawing it and then scaling. The array is cached, and therefore read-only.
+
+    >>> matrix(2, 4, align_corners=False)
+    array([[1.  , 0.  ],
+           [0.75, 0.25],
+           [0.25, 0.75],
+           [0.  , 1.  ]])
     """
     if size_in < 1 or size_out < 1:
         raise ValueError(f"sizes are positive, not {size_in} and {size_out}")
@@ -38,9 +44,26 @@ def matrix(size_in: int, size_out: int, align_corners: bool) -> NDArray[np.float
 
 
 def draw(grid: NDArray[np.floating], size: tuple[int, int], align_corners: bool) -> NDArray[np.float32]:
-    """The mask of `size` (H, W) from a stored, already scaled grid (h, w): U_h · m · U_wᵀ, float32.
+    """The mask at the size of the input: U_h · m · U_wᵀ.
 
-    Computed in float64 and rounded once: what the optimiser saw, to 1e-6.
+    Parameters
+    ----------
+    grid
+        (h, w), already scaled to [0, 1]: `Explanation.grid`.
+    size
+        (H, W) of the input in pixels.
+    align_corners
+        As in the recipe that made the grid.
+
+    Returns
+    -------
+    ndarray
+        (H, W) float32. Computed in float64 and rounded once, it equals the optimiser's mask to 1e-6.
+
+    Examples
+    --------
+    >>> draw(np.array([[0.0, 1.0]]), (1, 4), align_corners=False)
+    array([[0.  , 0.25, 0.75, 1.  ]], dtype=float32)
     """
     (h, w), (height, width) = grid.shape, size
     rows, columns = matrix(h, height, align_corners), matrix(w, width, align_corners)

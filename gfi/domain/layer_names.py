@@ -1,8 +1,8 @@
-"""Layers by name: how they are written, and what to say when there is no such layer. Loads no torch.
+"""How layers are written, and the error message for a layer that does not exist. Loads no torch.
 
-A layer is a module's dotted path as `named_modules` gives it; the suffix `:relu` rectifies its output,
-max(f, 0), and `:tokens` lays the tokens of a transformer out as a map. A module that runs several times in one
-pass means its last call.
+A layer is a module's dotted path as `named_modules` gives it. The suffix `:relu` rectifies its output,
+max(f, 0); `:tokens` arranges the tokens of a transformer as a map. If a module runs several times in one pass, its
+last call is meant.
 
     features.36                 the output of that module
     layer4.1.bn1:relu           its positive part
@@ -10,8 +10,12 @@ pass means its last call.
     encoder.layers.encoder_layer_11.ln_1:tokens:relu
                                 ViT, (1+h·w, D) as (D, h, w) without the class token, its positive part
 
-A choice is written `L0` (both layers alike) or `L0,L1`; channels of several layers together make the mask
-when they are joined by `+`: `L0,L1+L1b`.
+A choice of layers is written `L0` (one layer for both purposes) or `L0,L1`; `L0,L1+L1b` makes the mask from the
+channels of several layers.
+
+    >>> layers = Layers.parse("layer4,layer3+layer4:relu")
+    >>> layers.inverted, layers.mask_layers
+    ('layer4', ('layer3', 'layer4:relu'))
 """
 
 import difflib
@@ -25,22 +29,23 @@ RELU = ":relu"
 TOKENS = ":tokens"
 
 
-class Written(NamedTuple):
-    """What a layer's text says."""
+class ParsedLayer(NamedTuple):
+    """The parts of a written layer."""
 
     name: str
+    """The module's dotted path."""
     tokens: bool
-    """Its output is a grid of tokens, to be laid out as a map."""
+    """Suffix `:tokens`: the output is a grid of tokens, to be arranged as a map."""
     rectify: bool
-    """Its positive part is meant."""
+    """Suffix `:relu`: the positive part of the output is meant."""
 
 
-def split(layer: str) -> Written:
-    """("features.34", False, True) from "features.34:relu"; raises MethodError on any other suffix."""
+def parse_layer(layer: str) -> ParsedLayer:
+    """("features.34", False, True) from "features.34:relu"; raises MethodError for any other suffix."""
     name, colon, suffix = layer.partition(":")
     if not name or colon + suffix not in ("", RELU, TOKENS, TOKENS + RELU):
         raise MethodError(f"layer `{layer}` is not of the form NAME, NAME{RELU} or NAME{TOKENS}{RELU}")
-    return Written(name, suffix.startswith(TOKENS[1:]), suffix.endswith(RELU[1:]))
+    return ParsedLayer(name, suffix.startswith(TOKENS[1:]), suffix.endswith(RELU[1:]))
 
 
 @dataclass(frozen=True)
@@ -50,22 +55,22 @@ class Layers:
     inverted: str
     """l0, whose features stage 1 keeps."""
     mask_layers: tuple[str, ...]
-    """l1, whose channels make the mask; the channels of several are put side by side at the finest grid."""
+    """l1, whose channels make the mask; the channels of several layers are brought to the finest of their grids."""
 
     def __post_init__(self) -> None:
         if not self.mask_layers:
             raise MethodError("no layer is named whose channels make the mask")
         for layer in self.names:
-            split(layer)
+            parse_layer(layer)
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Every layer once, inverted first."""
+        """All layers without repetition, the inverted one first."""
         return tuple(dict.fromkeys((self.inverted, *self.mask_layers)))
 
     @classmethod
     def parse(cls, text: str) -> "Layers":
-        """From `L0`, `L0,L1` or `L0,L1+L1b`."""
+        """From `L0`, `L0,L1` or `L0,L1+L1b`; raises MethodError for any other form."""
         parts = [part.strip() for part in text.split(",")]
         if len(parts) > 2 or not all(parts):
             raise MethodError(f"layers are written L0 or L0,L1 or L0,L1+L1b, not `{text}`")
@@ -76,7 +81,7 @@ class Layers:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> "Layers":
-        """What `to_json` wrote."""
+        """The layers that `to_json` wrote."""
         return cls(value["inverted"], tuple(value["weighed"]))
 
     def to_json(self) -> dict[str, Any]:
@@ -84,18 +89,21 @@ class Layers:
         return {"inverted": self.inverted, "weighed": list(self.mask_layers)}
 
 
-def check(layers: Layers, known: Sequence[tuple[str, str]], reference: str) -> None:
-    """Raise MethodError with near matches unless every layer is among `known`: (name, type) in call order."""
+def check_layers(layers: Layers, known: Sequence[tuple[str, str]], reference: str) -> None:
+    """Raise MethodError, with near matches, unless every layer is among `known`.
+
+    known: (name, type) of each module in call order. reference: the model's, for the message.
+    """
     names = [name for name, _ in known]
     for layer in layers.names:
-        name = split(layer).name
+        name = parse_layer(layer).name
         if name not in names:
             convolutions = [n for n, kind in known if "conv" in kind.lower() and "." not in kind]
-            raise MethodError(not_found(name, names, convolutions, reference))
+            raise MethodError(missing_layer(name, names, convolutions, reference))
 
 
-def not_found(name: str, names: Iterable[str], convolutions: Sequence[str], reference: str) -> str:
-    """Layer `features.99` does not exist in …; the last convolutions are features.34, .32, .30 - …"""
+def missing_layer(name: str, names: Iterable[str], convolutions: Sequence[str], reference: str) -> str:
+    """The message "layer `features.99` does not exist in …; the last convolutions are features.34, .32, .30 — …"."""
     model = reference.rpartition(":")[2] if "@" not in reference else reference
     near = difflib.get_close_matches(name, names, n=2, cutoff=0.8)
     text = f"layer `{name}` does not exist in {model}"
@@ -108,7 +116,7 @@ def not_found(name: str, names: Iterable[str], convolutions: Sequence[str], refe
 
 
 def _abbreviated(names: Sequence[str]) -> str:
-    """features.34, .32, .30 where names share a parent."""
+    """ "features.34, .32, .30": names after the first are shortened if they have the same parent."""
     parent = names[0].rpartition(".")[0]
     same = [names[0]]
     for name in names[1:]:

@@ -1,4 +1,4 @@
-"""The execution profile: what must be equal for two runs to give the same bits."""
+"""The execution profile of a run. Loads no torch."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -6,16 +6,20 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Profile:
-    """What must be equal for two runs to give the same bits (on the same kind of processor)."""
+    """What must be equal for two runs to give the same bits, on the same kind of processor."""
 
     model_digest: str
+    """`Classifier.digest`, SHA-256 (hex)."""
     device_kind: str
     """"cpu" or "cuda:<name of the card>"."""
     dtype: str
+    """"float32", "float64" or "bfloat16"."""
     threads: int
+    """torch's threads on the CPU."""
     resolution: tuple[int, int]
-    """(H, W) of the input."""
+    """(H, W) of the input in pixels."""
     batch: int
+    """Images optimised together."""
 
     def to_json(self) -> dict[str, Any]:
         """All fields as JSON values."""

@@ -1,7 +1,7 @@
 """A recipe: every hyper-parameter of guided feature inversion, as frozen data. Loads no torch.
 
-Anything that changes a mask is a field here, and so part of `Recipe.digest`. The named recipes are
-`gfi.domain.presets`; what the fields choose are the classes of `gfi.method.parts`.
+Anything that changes a mask is a field here, and so part of `Recipe.digest`. The named recipes are in
+`gfi.domain.presets`; the values of the fields choose among the classes of `gfi.method.parts`.
 """
 
 import dataclasses
@@ -16,64 +16,89 @@ from gfi.domain.errors import MethodError
 
 @dataclass(frozen=True)
 class Recipe:
-    """One way to run the two stages; the comments name the symbols of the paper."""
+    """Every hyper-parameter of the two stages; the comments name the paper's symbols.
+
+    Take one of `gfi.domain.presets.PRESETS`, or `gfi.domain.presets.recipe` to change single fields; both
+    validate, the constructor does not.
+
+    Examples
+    --------
+    >>> from gfi.domain.presets import recipe
+    >>> short = recipe("paper", steps_class=20)
+    >>> short.steps, short.penalty
+    (30, 'l1')
+    >>> Recipe.from_json(short.to_json()) == short
+    True
+    """
 
     name: str
 
-    # Where ω starts, and where it may go: `parts.starts`.
-    start: Literal["even", "grad-cam"] = "even"  # ω_i = omega_start, or ω = 0 on top of Grad-CAM's map at l0
+    # Start (`gfi.method.parts.starts`): the first weights ω and their range.
+    # "even": ω_i = omega_start. "grad-cam": ω = 0, added to Grad-CAM's map at l0.
+    start: Literal["even", "grad-cam"] = "even"
     omega_start: float = 0.1
-    signed: bool = False  # ω in ℝ: a channel may count against the class; otherwise clipped to [0, ∞)
+    signed: bool = (
+        False  # True: ω in ℝ, a channel may count against the class. False: ω is clipped to [0, ∞).
+    )
 
-    # The step: `parts.steps`. "adam": on ω. "relative": one move a cycle; rate is the largest change of the map, as a
-    # share of the largest value of the map at the start.
+    # Step (`gfi.method.parts.steps`): how the weights move.
+    # "adam": Adam on ω, rate = learning rate. "relative": one move per cycle of steps; rate = the largest change of the
+    # map, as a share of the largest value of the map at the start.
     search: Literal["adam", "relative"] = "adam"
     rate: float = 0.01
     beta1: float = 0.9
     beta2: float = 0.999
     epsilon: float = 1e-8
-    halve_every: int = 10  # steps after which the learning rate is halved ...
-    one_adam: bool = False  # ... counted from the first step of all; otherwise in stage 2, with a new Adam
+    halve_every: int = (
+        10  # The rate is halved every so many steps of stage 2, with one_adam of the whole run.
+    )
+    one_adam: bool = False  # One Adam for both stages. False: stage 2 begins with a new one.
 
-    # Stage 1: keep the representation.
+    # Stage 1 (`gfi.method.parts.objectives`): keep the representation.
     steps_inversion: int = 10
-    relative_inversion: bool = False  # divide the squared error by ‖f^{l0}(x)‖²
+    relative_inversion: bool = False  # Divide the squared error by ‖f^{l0}(x)‖².
     gamma: float = 10.0  # γ
 
-    # Stage 2: keep the class in, and leave it out of, the two halves of the image.
+    # Stage 2 (`gfi.method.parts.objectives`): the kept part has the class, the removed part does not.
     steps_class: int = 70
     lambda_: float = 1.0  # λ
     delta: float = 1.0  # δ
-
     penalty: Literal["l1", "squares"] = "l1"  # ‖ω‖₁ or Σω²
-    objective: Literal["probability", "contrast"] = "probability"  # Eq. 9, or as `tuned` has it, without δ
-    levels: tuple[float, ...] = (0.25,)  # a: for "contrast", one a step, each with all fills
-    softness: float = 0.2  # of the threshold, in standard deviations of the map
+    objective: Literal["probability", "contrast"] = (
+        "probability"  # Eq. 9, or the contrast of `tuned`, without δ
+    )
+    levels: tuple[float, ...] = (
+        0.25,
+    )  # a, the kept shares of the map for "contrast": one per step, with every fill
+    softness: float = 0.2  # τ of the soft threshold, in standard deviations of the map
     floor: float = 0.1  # ε
 
-    # When a row is done before the schedule is: at multiples of check_every steps of stage 2, once the mask has
-    # changed by less than `settled` since the last such step, on average over its cells.
-    check_every: int = 0  # 0: the full schedule, always
+    # When an image is done before its steps have run: at multiples of check_every steps of stage 2 the mask is compared
+    # with that of the previous check; it has settled if its cells changed by at most `settled` on average.
+    check_every: int = 0  # 0: never checked, all steps run.
     settled: float = 0.0
 
-    # The mask.
+    # Mask (`gfi.method.parts.normalisations`).
+    # "grid": (m − min)/(max − min), then up-sampled. "image": up-sampled, then (m − min)/max.
+    # "rectified": max(0, m)/max, then up-sampled.
     normalise: Literal["grid", "image", "rectified"] = "grid"
-    # (m − min)/(max − min) before or (m − min)/max after up-sampling, or max(0, m)/max before it
-    align_corners: bool = False
+    align_corners: bool = False  # of the bilinear up-sampling
     one_layer: bool = False  # l1 is l0
     two_grids: bool = False  # l1 is l0 and the last rectified map on the finer grid before it
-    centred: bool = False  # channels less their mean over the map, layers brought to equal size
+    centred: bool = False  # Subtract each channel's mean over the map, and bring all layers to equal size.
 
-    # What stands in for removed pixels, p.
+    # p, what stands in for removed pixels (`gfi.method.fills`).
     fill: Literal["blur", "mean", "noise"] = "blur"
-    second_fill: Literal["none", "mean", "noise"] = "none"  # in turn with `fill`, step by step of stage 2
-    fill_from: Literal["input", "photograph"] = "input"  # what the blur sees
+    second_fill: Literal["none", "mean", "noise"] = (
+        "none"  # alternates with `fill` from step to step of stage 2
+    )
+    fill_from: Literal["input", "photograph"] = "input"  # what is blurred
     blur_radius: float = 11.0  # σ
-    blur_kernel: int = 67  # taps, for fill_from="input"; Pillow's filter has its own support
-    seed: int = 0  # of the noise; one noise image for all photographs
+    blur_kernel: int = 67  # taps, for fill_from="input"; Pillow's filter chooses its own
+    seed: int = 0  # of the noise, which is the same for all photographs
 
-    # How a photograph becomes the network's input, unless the model prescribes it.
-    resize: Literal["squash", "crop"] = "squash"  # to the input size, or shorter side then centre crop
+    # How a photograph becomes the network's input (`gfi.method.preprocess`), unless the model prescribes it.
+    resize: Literal["squash", "crop"] = "squash"  # to the input size, or shorter side and centre crop
 
     @property
     def steps(self) -> int:
@@ -82,7 +107,7 @@ class Recipe:
 
     @property
     def cycle(self) -> int:
-        """Steps of stage 2 in which every area and every fill comes once."""
+        """Steps of stage 2 in which every pair of level and fill comes once."""
         fills = 1 if self.second_fill == "none" else 2
         return fills * len(self.levels) if self.objective == "contrast" else fills
 
@@ -93,13 +118,13 @@ class Recipe:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "Recipe":
         """The recipe that `to_json` wrote; unknown or ill-typed fields raise MethodError."""
-        return changed(cls(name=str(data.get("name", "custom"))), data)
+        return override(cls(name=str(data.get("name", "custom"))), data)
 
     def digest(self) -> str:
-        """SHA-256 (hex) of the canonical JSON: equal digests, equal method.
+        """SHA-256 (hex) of the canonical JSON: equal digests mean equal methods.
 
-        The fields of version 0.1 are always hashed; a field that was added later only where it differs from its
-        default. So a new field changes the digest of no recipe that does not use it.
+        The fields of version 0.1 are always hashed; a field that was added later is hashed only if it differs from its
+        default, so a new field changes the digest of no recipe that does not use it.
         """
         defaults = {field.name: field.default for field in dataclasses.fields(self)}
         hashed = {
@@ -153,25 +178,25 @@ FIRST_FIELDS = frozenset(
 """The fields that recipes had in version 0.1. Never to be changed: every digest of that version rests on it."""
 
 
-def changed(base: Recipe, changes: Mapping[str, Any]) -> Recipe:
+def override(base: Recipe, overrides: Mapping[str, Any]) -> Recipe:
     """`base` with some fields replaced. Raises MethodError for an unknown field or a value that does not fit."""
     hints = get_type_hints(Recipe)
     values: dict[str, Any] = {}
-    for field, value in changes.items():
+    for field, value in overrides.items():
         if field not in hints:
             near = difflib.get_close_matches(field, hints, n=1)
             raise MethodError(
                 f"a recipe has no field `{field}`" + (f"; did you mean `{near[0]}`?" if near else "")
             )
-        values[field] = _value(field, value, hints[field])
-    return _in_range(dataclasses.replace(base, **values))
+        values[field] = _checked_value(field, value, hints[field])
+    return _checked_ranges(dataclasses.replace(base, **values))
 
 
-def _value(field: str, value: Any, kind: Any) -> Any:
+def _checked_value(field: str, value: Any, kind: Any) -> Any:
     if get_origin(kind) is tuple:
         if not isinstance(value, list | tuple) or not value:
             raise MethodError(f"recipe field `{field}` is a list of numbers, not {value!r}")
-        value = tuple(_value(field, each, float) for each in value)
+        value = tuple(_checked_value(field, item, float) for item in value)
     elif get_origin(kind) is Literal:
         if value not in get_args(kind):
             raise MethodError(f"recipe field `{field}` is one of {', '.join(get_args(kind))}, not {value!r}")
@@ -182,13 +207,27 @@ def _value(field: str, value: Any, kind: Any) -> Any:
     return value
 
 
-def _in_range(recipe: Recipe) -> Recipe:
-    at_least = {
-        "omega_start": 0, "rate": 0, "steps_inversion": 0, "steps_class": 0, "halve_every": 1,
-        "check_every": 0, "settled": 0,
-        "gamma": 0, "lambda_": 0, "delta": 0, "blur_radius": 0, "blur_kernel": 1, "softness": 1e-3, "floor": 1e-6,
-    }  # fmt: skip
-    for field, low in at_least.items():
+_MINIMA = {
+    "omega_start": 0,
+    "rate": 0,
+    "halve_every": 1,
+    "steps_inversion": 0,
+    "gamma": 0,
+    "steps_class": 0,
+    "lambda_": 0,
+    "delta": 0,
+    "softness": 1e-3,
+    "floor": 1e-6,
+    "check_every": 0,
+    "settled": 0,
+    "blur_radius": 0,
+    "blur_kernel": 1,
+}
+"""The least value of each numeric field that has one."""
+
+
+def _checked_ranges(recipe: Recipe) -> Recipe:
+    for field, low in _MINIMA.items():
         value = getattr(recipe, field)
         if not low <= value < float("inf"):
             raise MethodError(f"recipe field `{field}` is a finite number of at least {low}, not {value}")
@@ -203,7 +242,7 @@ def _in_range(recipe: Recipe) -> Recipe:
         if getattr(recipe, field) % recipe.cycle:
             raise MethodError(
                 f"recipe field `{field}` is a multiple of {recipe.cycle}, not {getattr(recipe, field)}: weights"
-                f" move when each of the {recipe.cycle} pairs of level and fill has had its step"
+                f" move once per cycle of {recipe.cycle} steps, one step for each pair of level and fill"
             )
     if recipe.blur_kernel % 2 == 0:
         raise MethodError(f"recipe field `blur_kernel` is odd, not {recipe.blur_kernel}")

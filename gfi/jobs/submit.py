@@ -115,7 +115,7 @@ def _check_spatial(layers: Layers, record: dict[str, Any]) -> None:
     """Raise Invalid unless the maps of the mask's layers have more than one cell."""
     described = {layer["name"]: layer for layer in record["layers"]}
     for layer in layers.mask_layers:
-        name, tokens, _ = layer_names.split(layer)
+        name, tokens, _ = layer_names.parse_layer(layer)
         shape = described[name]["shape"]
         if tokens != described[name].get("tokens", False):  # models registered before know of no tokens
             suffix = layer_names.TOKENS
@@ -156,7 +156,7 @@ def layers_of(request: JobRequest, record: dict[str, Any]) -> Layers:
     """The layers of this job: those asked for, or the model's own for the preset."""
     if request.layers is not None:
         layers = Layers.parse(request.layers)
-        layer_names.check(
+        layer_names.check_layers(
             layers, [(layer["name"], layer["type"]) for layer in record["layers"]], record["reference"]
         )
         _check_spatial(layers, record)

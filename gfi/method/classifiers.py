@@ -219,7 +219,7 @@ def from_description(description: model_files.Description, reference: str) -> Cl
     try:
         k = classifier.classes
         if d.layers is not None:
-            layer_names.check(d.layers, [(c.name, c.kind) for c in classifier.calls], reference)
+            layer_names.check_layers(d.layers, [(c.name, c.kind) for c in classifier.calls], reference)
     except MethodError as error:
         raise MethodError(f"{d.origin}: {error}") from error
     if d.class_names and len(d.class_names) != k:

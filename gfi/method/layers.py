@@ -253,7 +253,7 @@ def automatic(calls: Sequence[Call]) -> Layers:
 def on_two_grids(inverted: str, calls: Sequence[Call]) -> Layers:
     """l1 of `tuned`: l0 itself and the last rectified map on the finer grid before it, if there is one."""
     own = rectified(inverted, calls)
-    end = max(i for i, call in enumerate(calls) if call.name == layer_names.split(inverted).name)
+    end = max(i for i, call in enumerate(calls) if call.name == layer_names.parse_layer(inverted).name)
     grid = calls[end].grid
     if grid is None or not calls[end].spatial:
         raise MethodError(f"layer `{inverted}` is not a map; preset `tuned` starts from Grad-CAM's map there")
@@ -292,5 +292,5 @@ def rectified(layer: str, calls: Sequence[Call]) -> str:
     """`layer`, with the suffix `:relu` if its last call gave negative values."""
     if layer.endswith(RELU):
         return layer
-    last = next(call for call in reversed(calls) if call.name == layer_names.split(layer).name)
+    last = next(call for call in reversed(calls) if call.name == layer_names.parse_layer(layer).name)
     return layer + RELU * last.signed

@@ -45,10 +45,10 @@ class Network:
         self, classifier: Classifier, layers: Layers, device: torch.device, dtype: torch.dtype,
         channels_last: bool,
     ) -> None:  # fmt: skip
-        layer_names.check(layers, [(c.name, c.kind) for c in classifier.calls], classifier.reference)
+        layer_names.check_layers(layers, [(c.name, c.kind) for c in classifier.calls], classifier.reference)
         self.layers = layers
         calls = {call.name: call for call in classifier.calls}
-        self._grids = {layer: _grid(layer, calls[layer_names.split(layer).name]) for layer in layers.names}
+        self._grids = {layer: _grid(layer, calls[layer_names.parse_layer(layer).name]) for layer in layers.names}
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
         module = copy.deepcopy(classifier.module).eval().requires_grad_(False)
         batch_invariance.make_batch_invariant(module)
@@ -59,7 +59,7 @@ class Network:
         self._output = classifier.as_probabilities
         self._relative = classifier.output == "softmax"
         self._passes = {name: sum(c.name == name for c in classifier.calls) for name in
-                        (layer_names.split(layer).name for layer in layers.names)}  # fmt: skip
+                        (layer_names.parse_layer(layer).name for layer in layers.names)}  # fmt: skip
 
     @torch.no_grad()
     def examine(self, images: Tensor, centred: bool = False) -> Examined:
@@ -82,7 +82,7 @@ class Network:
         trained networks the mean is nearly zero. On random ones a class may otherwise have no evidence.)
         """
         layer = self.layers.inverted
-        name = layer_names.split(layer).name
+        name = layer_names.parse_layer(layer).name
         last: list[Tensor] = []
 
         def tap(module: nn.Module, inputs: tuple, output: Tensor) -> Tensor:
@@ -142,7 +142,7 @@ class Network:
 
             return hook
 
-        names = {layer_names.split(layer).name for layer in layers}
+        names = {layer_names.parse_layer(layer).name for layer in layers}
         handles = [self.module.get_submodule(n).register_forward_hook(hook_for(n)) for n in names]
         logits = images
         try:
@@ -154,7 +154,7 @@ class Network:
                 handle.remove()
         found = {}
         for layer in layers:
-            name = layer_names.split(layer).name
+            name = layer_names.parse_layer(layer).name
             if name not in outputs:
                 raise MethodError(f"layer `{name}` was not reached in this pass; name one that always runs")
             found[layer] = self._read(layer, outputs[name])
@@ -163,13 +163,13 @@ class Network:
     def _read(self, layer: str, output: Tensor) -> Tensor:
         """A module's output as the layer's suffixes say."""
         features = _as_map(output, self._grids[layer]).to(self.dtype)
-        return features.relu() if layer_names.split(layer).rectify else features
+        return features.relu() if layer_names.parse_layer(layer).rectify else features
 
 
 def _grid(layer: str, call: Call) -> tuple[int, int] | None:
     """(h, w) of a layer that is written with `:tokens`, otherwise None."""
     shape = "×".join(map(str, call.shape))
-    if not layer_names.split(layer).tokens:
+    if not layer_names.parse_layer(layer).tokens:
         if call.tokens:  # h×w×D would be taken for D cells of h channels
             raise MethodError(f"layer `{call.name}` gives tokens, {shape}; write `{call.name}{TOKENS}`")
         return None

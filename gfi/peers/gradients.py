@@ -14,14 +14,14 @@ def features_and_gradients(
 
     With ":relu" A is rectified; the slope stays that of the map itself.
     """
-    name, tokens, rectify = layer_names.split(layer)
+    name, tokens, rectify = layer_names.parse_layer(layer)
     if tokens:
         raise MethodError(f"layer `{layer}`: this method reads maps, not tokens")
     try:
         child = module.get_submodule(name)
     except AttributeError:
         names = [n for n, _ in module.named_modules() if n]
-        raise MethodError(layer_names.not_found(name, names, [], type(module).__name__)) from None
+        raise MethodError(layer_names.missing_layer(name, names, [], type(module).__name__)) from None
     last: list[Tensor] = []
 
     def tap(_module: nn.Module, _inputs: tuple, output: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
-"""The named recipes: one file each, with the page of the paper that one wants open beside it.
+"""The named recipes, one file each. Loads no torch.
 
-A new preset is one more file in this folder with a `RECIPE`; its parts (start, objective, step, normalisation) are
-classes of `gfi.method.parts`, named by the fields of the recipe. Nothing here loads torch.
+A new preset is one more file in this folder with a `RECIPE`; nothing else lists it. Its fields choose the parts
+(start, objective, step, normalisation) among the classes of `gfi.method.parts`.
 
     >>> recipe("paper", steps_class=20).digest() != PRESETS["paper"].digest()
     True
@@ -16,22 +16,47 @@ from gfi.domain.errors import MethodError
 from gfi.domain.presets.paper import RECIPE as PAPER
 from gfi.domain.presets.released import RECIPE as RELEASED
 from gfi.domain.presets.tuned import RECIPE as TUNED
-from gfi.domain.recipes import Recipe, changed
+from gfi.domain.recipes import Recipe, override
 
-__all__ = ["PAPER", "PRESETS", "RELEASED", "TUNED", "recipe"]
+__all__ = ["PAPER", "PRESETS", "RELEASED", "TUNED", "Recipe", "recipe"]
 
-PRESETS: Mapping[str, Recipe] = {
-    preset.name: preset
-    for preset in (
-        importlib.import_module(f"{__name__}.{module.name}").RECIPE
-        for module in sorted(pkgutil.iter_modules(__path__), key=lambda module: module.name)
-    )
-}
+
+def _collect() -> dict[str, Recipe]:
+    """The three presets above in that order, then those of all other files of this folder."""
+    names = sorted(module.name for module in pkgutil.iter_modules(__path__))
+    modules = [importlib.import_module(f"{__name__}.{name}") for name in names]
+    return {
+        preset.name: preset for preset in (PAPER, RELEASED, TUNED, *(module.RECIPE for module in modules))
+    }
+
+
+PRESETS: Mapping[str, Recipe] = _collect()
 """Every preset of this folder by its name."""
 
 
 def recipe(name: str, **overrides: Any) -> Recipe:
-    """The preset called `name`, with single fields replaced; raises MethodError with advice."""
+    """A preset by its name, with single fields replaced.
+
+    Parameters
+    ----------
+    name
+        A key of `PRESETS`: "paper", "released" or "tuned".
+    overrides
+        Fields of `Recipe` and their new values.
+
+    Raises
+    ------
+    MethodError
+        For an unknown preset or field, and for a value of a wrong type or out of its range; the message says which
+        would be right.
+
+    Examples
+    --------
+    >>> recipe("paper").steps
+    80
+    >>> recipe("paper", steps_class=20, penalty="squares").steps
+    30
+    """
     if name not in PRESETS:
         raise MethodError(f"no preset is called `{name}`; the presets are {', '.join(PRESETS)}")
-    return changed(PRESETS[name], overrides) if overrides else PRESETS[name]
+    return override(PRESETS[name], overrides) if overrides else PRESETS[name]

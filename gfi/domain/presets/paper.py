@@ -4,20 +4,20 @@ Stage 1 (Eq. 8) finds what the network kept of the image x, whatever its class:
 
     min over ω ≥ 0 of   ‖f^{l0}(Φ(x, m)) − f^{l0}(x)‖² + γ‖ω‖₁            γ = 10, 10 steps
 
-Stage 2 (Eq. 9) goes on from there towards the target class c:
+Stage 2 (Eq. 9) starts from those weights and goes on towards the target class c:
 
     min over ω ≥ 0 of   −f_c(Φ(x, m)) + λ f_c(Φ_bg(x, m)) + δ‖ω‖₁         λ = 1, δ = 1, 70 steps
 
 with the mask m = (g − min g)/(max g − min g), g = Σ_i ω_i f_i^{l1}(x), up-sampled to the input (Eq. 6-7).
 
     start           ω_i = 0.1                     UniformStart
-    objective       Eq. 8, then Eq. 9             KeepFeatures, ClassProbability
+    objective       Eq. 8, then Eq. 9             FeatureInversionLoss, ClassProbabilityLoss
     step            Adam, rate 0.01, halved every 10 steps of stage 2, clipped to ω ≥ 0
     normalisation   min-max on the grid           GridMinMax
     fill            x blurred, σ = 11
 
-0.1/0.01 = 10: a weight without evidence reaches exactly zero at the end of stage 1. The schedule always runs to its
-end; whether the mask has settled is not looked at.
+Adam moves a weight by at most about 0.01 per step, and 10 steps of 0.01 are 0.1: a weight without evidence reaches
+exactly zero at the end of stage 1. All 80 steps always run, and whether the mask has settled is never checked.
 """
 
 from gfi.domain.recipes import Recipe

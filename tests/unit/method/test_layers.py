@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torchvision import models
 
 from gfi.domain.errors import MethodError
-from gfi.domain.layer_names import Layers, split
+from gfi.domain.layer_names import Layers, parse_layer
 from gfi.domain.presets import PAPER, RELEASED
 from gfi.method import classifiers
 from gfi.method.classifiers import describe_layers, load
@@ -135,9 +135,9 @@ def test_a_misspelt_layer_is_answered_with_near_matches_and_the_last_convolution
     for text in ("", "a,b,c", "a,", "a,+"):
         with pytest.raises(MethodError):
             Layers.parse(text)
-    assert split("features.34:relu") == ("features.34", False, True)
-    assert split("encoder.ln:tokens") == ("encoder.ln", True, False)
-    assert split("encoder.ln:tokens:relu") == ("encoder.ln", True, True)
+    assert parse_layer("features.34:relu") == ("features.34", False, True)
+    assert parse_layer("encoder.ln:tokens") == ("encoder.ln", True, False)
+    assert parse_layer("encoder.ln:tokens:relu") == ("encoder.ln", True, True)
 
 
 def test_a_layer_that_gives_no_map_is_refused() -> None:
