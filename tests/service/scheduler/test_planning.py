@@ -21,7 +21,7 @@ from gfi.store.objects import Bucket
 from scheduler import planning
 from scheduler.services import ControlServices
 from scheduler.tasks import perform
-from tests.service.scheduler.test_firing import RECORD
+from tests.service.model_record import RECORD
 from tests.service.store.acting import OVER, claim, claim_task, commit
 from tests.service.store.test_objects import settings_for
 

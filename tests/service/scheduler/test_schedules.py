@@ -1,16 +1,15 @@
-"""Schedules and submissions against real databases, without torch."""
+"""Schedules become jobs, once each, on real databases and without torch."""
 
 import threading
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
 from gfi import samples
 from gfi.jobs import cron, schedules
-from gfi.jobs.submit import Invalid, JobRequest, submit
+from gfi.jobs.submit import Invalid, JobRequest
 from gfi.store import ledger, queries
 from gfi.store.database import Database
 from gfi.store.settings import Settings
@@ -18,26 +17,7 @@ from gfi.store.tables import firings
 from gfi.store.tables import schedules as schedules_table
 from scheduler.schedules import fire_due, spec_for_firing
 
-RECORD: dict[str, Any] = {
-    "reference": "net",
-    "digest": "d" * 64,
-    "input_size": [8, 8],
-    "classes": 2,
-    "class_names": ["cat", "dog"],
-    "wordnet_ids": ["n01", "n02"],
-    "layers": [{"name": "conv", "type": "Conv2d", "shape": [4, 4, 4], "rectified": True},
-               {"name": "pool", "type": "AdaptiveAvgPool2d", "shape": [4, 1, 1], "rectified": True}],
-    "chosen": {"paper": {"inverted": "conv", "weighed": ["conv"], "how": "automatic"}},
-    "parameters": 1,
-}  # fmt: skip
 REQUEST = JobRequest(dataset=str(samples.path()), model="net")
-
-
-@pytest.fixture
-def registered(database: Database) -> Database:
-    """A database that knows one model."""
-    ledger.save_model(database, "net", RECORD["digest"], RECORD, actor="test")
-    return database
 
 
 def age(database: Database, seconds: float) -> None:
@@ -125,45 +105,3 @@ def test_a_firing_that_is_refused_is_kept_and_not_repeated(registered: Database,
         ledger.fire(registered, row["id"], "2026-01-01", spec, next_due=None)
     assert ledger.fire(registered, row["id"], "2026-01-01", spec, next_due=None) is None
     assert queries.list_jobs(registered) == []
-
-
-@pytest.mark.parametrize(
-    ("changes", "says"),
-    [
-        ({"model": "nte"}, "near matches: net"),
-        ({"preset": "papr"}, "the presets are"),
-        ({"preset": "released"}, "gfi models add net"),
-        ({"layers": "conf"}, "the last convolutions are conv"),
-        ({"layers": "conv,pool"}, "gives 4×1×1"),
-        ({"target": "bird"}, "is no class of net"),
-        ({"rather_than": "bird"}, "rather_than 'bird' is no class of net"),
-        ({"target": 1, "rather_than": 1}, "1 is the target itself"),
-        ({"metrics": ("beauty",)}, "there are deletion"),
-        ({"overrides": {"stps": 3}}, "no field `stps`"),
-        ({"overrides": {"rate": -1}}, "at least 0"),
-    ],
-)  # fmt: skip
-def test_a_wrong_request_is_refused_with_advice_and_stores_nothing(
-    registered: Database, changes: dict[str, Any], says: str
-) -> None:
-    from gfi.domain.errors import MethodError
-
-    with pytest.raises((Invalid, MethodError)) as refusal:
-        submit(registered, Settings(), REQUEST.model_copy(update=changes))
-    assert says in str(refusal.value)
-    assert "\n" not in str(refusal.value)
-    assert queries.list_jobs(registered) == []
-
-
-def test_a_dataset_outside_the_configured_roots_is_refused(registered: Database, tmp_path: Path) -> None:
-    from gfi.datasets.errors import DatasetError
-
-    with pytest.raises(DatasetError):
-        submit(registered, Settings(dataset_roots=(tmp_path,)), REQUEST)
-
-
-def test_a_job_names_every_hyper_parameter(registered: Database) -> None:
-    job = queries.get_job(registered, submit(registered, Settings(), REQUEST).job_id)
-    assert job.stored_config["recipe"]["gamma"] == 10.0
-    assert job.stored_config["layers"] == {"inverted": "conv", "weighed": ["conv"]}
-    assert job.stored_config["model"] == {"reference": "net", "digest": RECORD["digest"]}

@@ -1,0 +1,53 @@
+"""Schedules are checked when they are added, and listed with their next instant."""
+
+import pytest
+
+from gfi import samples
+from gfi.jobs.schedules import add_schedule, list_schedules, remove_schedule
+from gfi.jobs.submit import Invalid, JobRequest
+from gfi.store import queries
+from gfi.store.database import Database
+from gfi.store.errors import Conflict, NotFound
+from gfi.store.settings import Settings
+
+REQUEST = JobRequest(dataset=str(samples.path()), model="net")
+
+
+def add(
+    database: Database, name: str = "nightly", cron: str = "0 2 * * *", zone: str = "UTC", **changes: object
+):
+    request = REQUEST.model_copy(update=changes)
+    return add_schedule(database, Settings(), name, cron, zone, request, actor="test")
+
+
+def test_a_schedule_is_listed_with_the_instant_at_which_it_is_stored_to_be_due(registered: Database) -> None:
+    added = add(registered)
+    assert [schedule.name for schedule in list_schedules(registered)] == ["nightly"]
+    (row,) = queries.list_schedules(registered)
+    assert added.next_at == row["next_due"]
+    assert registered.now() < row["next_due"] <= registered.now() + 86_400.0
+    remove_schedule(registered, "nightly", actor="test")
+    assert list_schedules(registered) == []
+    with pytest.raises(NotFound):
+        remove_schedule(registered, "nightly", actor="test")
+
+
+def test_two_schedules_of_one_name_are_a_conflict(registered: Database) -> None:
+    add(registered)
+    with pytest.raises(Conflict):
+        add(registered)
+
+
+@pytest.mark.parametrize(
+    ("how", "says"),
+    [
+        ({"name": ""}, "a name of 1 to 100 characters"),
+        ({"cron": "0 2 * *"}, "no cron line"),
+        ({"zone": "Mars"}, "no time zone"),
+        ({"model": "nte"}, "near matches: net"),
+    ],
+)
+def test_what_no_firing_could_use_is_refused(registered: Database, how: dict[str, str], says: str) -> None:
+    with pytest.raises(Invalid, match=says):
+        add(registered, **how)
+    assert list_schedules(registered) == []

@@ -1,0 +1,55 @@
+"""Submitting a job: what is refused and how, and what is stored."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gfi import samples
+from gfi.datasets.errors import DatasetError
+from gfi.domain.errors import MethodError
+from gfi.jobs.submit import Invalid, JobRequest, submit
+from gfi.store import queries
+from gfi.store.database import Database
+from gfi.store.settings import Settings
+from tests.service.model_record import RECORD
+
+REQUEST = JobRequest(dataset=str(samples.path()), model="net")
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"model": "nte"}, "near matches: net"),
+        ({"preset": "papr"}, "the presets are"),
+        ({"preset": "released"}, "gfi models add net"),
+        ({"layers": "conf"}, "the last convolutions are conv"),
+        ({"layers": "conv,pool"}, "gives 4×1×1"),
+        ({"target": "bird"}, "is no class of net"),
+        ({"rather_than": "bird"}, "rather_than 'bird' is no class of net"),
+        ({"target": 1, "rather_than": 1}, "1 is the target itself"),
+        ({"metrics": ("beauty",)}, "there are deletion"),
+        ({"overrides": {"stps": 3}}, "no field `stps`"),
+        ({"overrides": {"rate": -1}}, "at least 0"),
+    ],
+)  # fmt: skip
+def test_a_wrong_request_is_refused_with_advice_and_stores_nothing(
+    registered: Database, changes: dict[str, Any], says: str
+) -> None:
+    with pytest.raises((Invalid, MethodError)) as refusal:
+        submit(registered, Settings(), REQUEST.model_copy(update=changes))
+    assert says in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+    assert queries.list_jobs(registered) == []
+
+
+def test_a_dataset_outside_the_configured_roots_is_refused(registered: Database, tmp_path: Path) -> None:
+    with pytest.raises(DatasetError):
+        submit(registered, Settings(dataset_roots=(tmp_path,)), REQUEST)
+
+
+def test_a_job_names_every_hyper_parameter(registered: Database) -> None:
+    job = queries.get_job(registered, submit(registered, Settings(), REQUEST).job_id)
+    assert job.stored_config["recipe"]["gamma"] == 10.0
+    assert job.stored_config["layers"] == {"inverted": "conv", "weighed": ["conv"]}
+    assert job.stored_config["model"] == {"reference": "net", "digest": RECORD["digest"]}
