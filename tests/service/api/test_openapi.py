@@ -1,4 +1,4 @@
-"""schemathesis against a live server, with all of its checks; 422 is declared for requests refused for their meaning."""
+"""schemathesis against a live server with all checks; 422 is declared for requests refused for their meaning."""
 
 import subprocess
 import sys
