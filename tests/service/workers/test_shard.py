@@ -1,4 +1,6 @@
-"""A device that cannot hold the batch: the shard starts again with a smaller one, and no image is lost."""
+"""What becomes of a shard whose worker is short of memory or of disk: it takes no image and no job with it."""
+
+import tempfile
 
 import pytest
 import torch
@@ -7,6 +9,7 @@ from gfi.method.inversion import Inversion
 from gfi.store import queries
 from tests.service.workers.conftest import PHOTOGRAPHS, explain, submit
 from workers.services import WorkerServices
+from workers.shard import REFUSED
 
 
 def test_a_smaller_batch_is_a_new_profile_and_no_image_is_lost(
@@ -58,3 +61,14 @@ def test_images_that_settle_early_are_all_recorded(services: WorkerServices) -> 
     rows = queries.list_results(services.database, job, limit=50)
     assert [row["row"] for row in rows] == list(range(PHOTOGRAPHS))
     assert {row["iterations"] for row in rows} <= {8, 16}
+
+
+def test_a_worker_that_cannot_write_its_disk_gives_the_shard_to_others_and_rests(
+    services: WorkerServices, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = submit(services)
+    monkeypatch.setattr(tempfile, "tempdir", "/dev/full")
+    assert explain(services) == REFUSED
+    (shard,) = queries.list_shards(services.database, job)
+    assert (shard["state"], shard["failure_class"]) == ("pending", "machine")
+    assert "/dev/full" in shard["reason"]
