@@ -6,7 +6,7 @@ A program sends a bearer token, a browser its session cookie. The scope `admin` 
 The cookie holds a token as well (HttpOnly, SameSite=Strict). A browser's request that changes something must also carry
 `X-GFI-CSRF`, a digest of the token that another site can neither read nor guess, and must come from this origin.
 
-`limits.kind` of a token: absent for tokens that people create; `link` for a one-time sign-in link, which only
+The kind of a token: `api` for those that people create; `link` for a one-time sign-in link, which only
 POST /sign-in accepts; `session` for a browser that used such a link.
 """
 
@@ -20,9 +20,9 @@ from fastapi.security import APIKeyCookie, HTTPBearer
 
 from gfi.api.problems import Refused
 from gfi.store import ledger
-from gfi.store.access import LINK
 from gfi.store.database import Database
 from gfi.store.ledger import Token
+from gfi.store.ledger.tokens import API, LINK
 
 COOKIE = "gfi_session"
 CSRF_HEADER = "x-gfi-csrf"
@@ -35,6 +35,7 @@ class Caller:
 
     id: str
     name: str
+    kind: str
     scopes: frozenset[str]
     limits: dict[str, Any]
     csrf: str | None = None
@@ -60,7 +61,7 @@ def bearer(database: Database, header: str) -> Caller:
     if scheme.lower() != "bearer" or not token.strip():
         raise Refused(401, "the Authorization header is not of the form `Bearer TOKEN`")
     verified = ledger.verify_token(database, token.strip())
-    if verified is None or verified.limits.get("kind") is not None:
+    if verified is None or verified.kind != API:
         raise Refused(401, "this token is unknown, expired or revoked")
     return _caller(verified, None)
 
@@ -68,13 +69,13 @@ def bearer(database: Database, header: str) -> Caller:
 def browser(database: Database, cookie: str) -> Caller:
     """The caller of a session cookie. Refused with 401."""
     verified = ledger.verify_token(database, cookie)
-    if verified is None or verified.limits.get("kind") == LINK:
+    if verified is None or verified.kind == LINK:
         raise Refused(401, "this session has ended", "Sign in again: `gfi open` prints a link.")
     return _caller(verified, csrf_of(cookie))
 
 
 def _caller(token: Token, csrf: str | None) -> Caller:
-    return Caller(token.id, token.name, frozenset(token.scopes), token.limits, csrf)
+    return Caller(token.id, token.name, token.kind, frozenset(token.scopes), token.limits, csrf)
 
 
 # For the OpenAPI document; the guard has verified the caller before any route is reached.

@@ -6,10 +6,11 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from gfi.domain.job import JobOptions
+from gfi.domain.records import WEBHOOK
 from gfi.domain.states import JobState
 from gfi.jobs.submit import JobRequest, request_from
 from gfi.store.queries import Job, Progress
-from gfi.store.queries.jobs import RATE_WINDOW_S
+from gfi.store.queries.progress import RATE_WINDOW_S
 
 
 class JobIn(JobOptions):
@@ -72,6 +73,7 @@ class JobOut(BaseModel):
     model: str
     preset: str
     config_digest: str
+    tags: list[str]
     total: int | None
     error: str | None
     generation: int
@@ -87,6 +89,7 @@ class JobOut(BaseModel):
         return cls(
             **{name: getattr(job, name) for name in cls.model_fields if hasattr(job, name)}
             | {
+                "tags": job.tags or [],
                 "dataset": _at(config, "dataset", "spec"),
                 "model": _at(config, "model", "reference"),
                 "preset": str(config.get("preset", "")),
@@ -109,7 +112,7 @@ class JobDetail(JobOut):
     has_webhook: bool = False
 
     @classmethod
-    def whole(cls, job: Job, progress: Progress, has_webhook: bool) -> "JobDetail":
+    def whole(cls, job: Job, progress: Progress) -> "JobDetail":
         """From a job of the ledger and its progress."""
         return cls(
             **JobOut.of(job, progress).model_dump(),
@@ -121,7 +124,7 @@ class JobDetail(JobOut):
             listing_digest=job.listing_digest,
             facts=job.facts,
             warnings=[str(warning) for warning in (job.facts or {}).get("warnings", [])],
-            has_webhook=has_webhook,
+            has_webhook=any(target["channel"] == WEBHOOK for target in job.notify or ()),
         )
 
 

@@ -8,7 +8,6 @@ from gfi.api.access import Caller
 from gfi.api.context import Context
 from gfi.api.dataset_names import resolve_dataset
 from gfi.api.job_schemas import JobDetail, JobIn
-from gfi.api.webhook_addresses import address_of
 from gfi.domain.states import ACTIVE
 from gfi.jobs import estimate
 from gfi.jobs.submit import JobRequest
@@ -34,7 +33,7 @@ def find_job(context: Context, job_id: str) -> Job:
 def job_detail(context: Context, job: Job) -> JobDetail:
     """A job with its progress and provenance."""
     progress = queries.job_progress(context.database, job.id)
-    return JobDetail.whole(job, progress, address_of(context.database, job.id) is not None)
+    return JobDetail.whole(job, progress)
 
 
 def job_request(context: Context, body: JobIn, owner: str) -> JobRequest:

@@ -10,8 +10,8 @@ from gfi.api.body import StrictRoute
 from gfi.api.context import ContextDep
 from gfi.api.problems import Refused, documented
 from gfi.api.schemas import LARGEST, In, Text
-from gfi.store import ledger
-from gfi.store.access import create_token, people
+from gfi.store import ledger, queries
+from gfi.store.ledger.tokens import create_token
 
 router = APIRouter(prefix="/v1", route_class=StrictRoute)
 
@@ -57,7 +57,7 @@ class TokenOut(BaseModel):
 @router.get("/tokens", tags=["tokens"], responses=documented())
 def list_tokens(context: ContextDep, caller: Admin) -> list[TokenOut]:
     """Tokens, newest first."""
-    return [TokenOut(**token) for token in people(context.database)]
+    return [TokenOut(**token) for token in queries.list_tokens(context.database)]
 
 
 @router.post("/tokens", tags=["tokens"], status_code=201, responses=documented(409, 413))

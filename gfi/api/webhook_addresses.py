@@ -4,10 +4,6 @@ from urllib.parse import SplitResult, urlsplit
 
 from gfi.api.config import ApiSettings
 from gfi.api.problems import Refused
-from gfi.store import queries
-from gfi.store.database import Database
-
-ACTION = "job.webhook"
 
 
 def check(url: str, api: ApiSettings) -> SplitResult:
@@ -41,11 +37,3 @@ def check(url: str, api: ApiSettings) -> SplitResult:
 
 def _matches(host: str, allowed: str) -> bool:
     return host == allowed or (allowed.startswith("*.") and host.endswith(allowed[1:]))
-
-
-def address_of(database: Database, job_id: str) -> str | None:
-    """The webhook of a job; None when it has none."""
-    for entry in queries.list_audit(database, job_id=job_id, limit=100):
-        if entry["action"] == ACTION:
-            return str(entry["details"]["url"])
-    return None

@@ -31,9 +31,10 @@ import structlog
 from gfi.api.config import ApiSettings
 from gfi.api.context import Context
 from gfi.api.problems import Refused
-from gfi.api.webhook_addresses import address_of, check
+from gfi.api.webhook_addresses import check
 from gfi.domain.digests import JSON
-from gfi.store import ledger
+from gfi.domain.records import WEBHOOK
+from gfi.store import ledger, queries
 from gfi.store.errors import StoreError
 
 log = structlog.get_logger(__name__)
@@ -123,9 +124,9 @@ def deliver(message: JSON, url: str, api: ApiSettings) -> None:
 
 def send_due(context: Context) -> int:
     """Send the messages that are due. Returns how many there were. Raises StoreError when the database is away."""
-    taken = ledger.take_outbox(context.database, 20, HOLD_S)
+    taken = ledger.take_outbox(context.database, 20, HOLD_S, WEBHOOK)
     for message in taken:
-        url = address_of(context.database, message["job_id"])
+        url = queries.address_on(context.database, message["job_id"], WEBHOOK)
         if url is None:
             ledger.settle_outbox(context.database, message["id"])
             continue

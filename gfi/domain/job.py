@@ -132,7 +132,6 @@ class JobConfig:
     metrics: tuple[str, ...] = ()
     save: tuple[str, ...] | None = None
     batch: int | None = None
-    tags: tuple[str, ...] = ()
     recorded_method: str | None = None
     """The method's digest as it was recorded, where an earlier scheme made it."""
 
@@ -157,7 +156,6 @@ class JobConfig:
             "metrics": list(self.metrics),
             "save": list(self.save) if self.save is not None else None,
             "batch": self.batch,
-            **({"tags": list(self.tags)} if self.tags else {}),
         }
 
     @classmethod
@@ -176,7 +174,6 @@ class JobConfig:
             metrics=tuple(value.get("metrics") or ()),
             save=tuple(save) if save is not None else None,
             batch=value.get("batch"),
-            tags=tuple(value.get("tags", ())),
             recorded_method=value.get("method_digest"),
         )
 

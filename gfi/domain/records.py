@@ -12,6 +12,17 @@ from gfi.domain.metrics import METRICS, PRIMARY_METHOD
 from gfi.domain.states import ControlKind, JobState
 from gfi.domain.statuses import ImageStatus
 
+WEBHOOK = "webhook"
+"""The channel whose addresses are URLs that are posted to."""
+
+
+@dataclass(frozen=True)
+class NotifyTarget:
+    """Who is told: an address on a channel."""
+
+    channel: str
+    address: str
+
 
 @dataclass(frozen=True)
 class JobSpec:
@@ -26,7 +37,8 @@ class JobSpec:
     listing_digest: str | None = None  # of the data set's listing, when it is known before planning
     model: JSON | None = None  # the classifier's record, when it is registered
     new: bool = False  # start another even while the same one is active
-    webhook: str | None = None  # told when it ends; an address that was checked
+    notify: tuple[NotifyTarget, ...] = ()  # told when it ends; addresses that were checked
+    tags: tuple[str, ...] = ()
 
     def to_json(self) -> JSON:
         """As a schedule keeps it."""
@@ -125,6 +137,24 @@ class PartRecord:
     sha256: str
     bytes: int
     rows: int
+
+
+@dataclass(frozen=True)
+class CommittedPart:
+    """A part that a commit recorded: which rows of which manifest it holds."""
+
+    id: str
+    job_id: str
+    shard_id: str
+    fence: int
+    key: str
+    sha256: str
+    bytes: int
+    rows: int
+    manifest_key: str
+    start: int
+    stop: int
+    created_at: float
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from gfi.domain.class_index import ClassIndex
 from gfi.domain.job import DatasetRef, JobConfig, JobOptions, ModelRef
 from gfi.domain.layer_names import Layers
 from gfi.domain.presets import recipe
-from gfi.domain.records import JobSpec, Submitted
+from gfi.domain.records import WEBHOOK, JobSpec, NotifyTarget, Submitted
 from gfi.store import ledger, queries
 from gfi.store.database import Database
 from gfi.store.errors import StoreError
@@ -68,7 +68,6 @@ def freeze(database: Database, settings: Settings, request: JobRequest) -> JobCo
         metrics=tuple(sorted(set(request.metrics))),
         save=tuple(sorted(set(request.save))) if request.save is not None else None,
         batch=request.batch,
-        tags=tuple(dict.fromkeys(request.tags)),
     )
 
 
@@ -90,7 +89,8 @@ def spec_of(
         owner=request.owner,
         idempotency_key=idempotency_key,
         new=new,
-        webhook=request.webhook,
+        notify=(NotifyTarget(WEBHOOK, request.webhook),) if request.webhook is not None else (),
+        tags=tuple(dict.fromkeys(request.tags)),
     )
 
 

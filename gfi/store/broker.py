@@ -1,22 +1,23 @@
-"""Celery over Redis, set up as this house needs it: Redis carries hints, the database holds the truth.
+"""Celery over Redis: Redis carries hints, the database is the source of truth.
 
-What was measured shaped these settings (celery 5.7, kombu 5.7):
+The settings follow from measurements (celery 5.7, kombu 5.7):
 
-- kombu takes a message and notes it as unacknowledged in two steps: 11 of 12,000 were lost over 35
-  `kill -9`s. So nothing relies on a message arriving; the scheduler publishes again what nobody claimed.
-- The visibility timeout is never renewed: a 14 s task under 5 s ran three times at once. Claims are fenced,
-  and the timeout is far above the longest shard, so that this stays rare.
-- After FLUSHALL, publishing through a named exchange was accepted and dropped. Queues have plain names and
-  messages go straight to them.
-- An acknowledgement that fails because Redis is away is never made up for, and kombu counts its message against the
-  prefetch limit as long as the connection lasts: with a limit of 1 a worker that ended a shard just then was
-  connected and asked for nothing any more. So there is no such limit; `worker_disable_prefetch` counts the tasks
-  themselves. (120 restarts under load, 119 failed acknowledgements: all heard again, within 3.5 s.)
-- A frozen Redis blocks a publisher for the socket timeout: five seconds, not for ever.
-- No result backend, no chords, no ETA: what came of a task is in the ledger.
+- kombu takes a message and records it as unacknowledged in two steps: 11 of 12,000 messages were lost over 35
+  `kill -9`s. So nothing relies on the arrival of a message; the scheduler publishes work again that nobody claimed.
+- The visibility timeout is never renewed: a task of 14 s under a timeout of 5 s ran three times at once. Claims are
+  fenced, and the timeout is far above the longest shard, so that this stays rare.
+- After FLUSHALL, messages published through a named exchange were accepted and dropped. Queues have plain names, and
+  messages are sent to them directly.
+- An acknowledgement that fails because Redis is away is never repeated, and kombu counts its message against the
+  prefetch limit as long as the connection lasts: with a limit of 1, a worker that ended a shard at that moment stayed
+  connected and never asked for another message. So there is no prefetch limit; `worker_disable_prefetch` counts the
+  tasks themselves. (120 restarts under load, 119 failed acknowledgements: every worker received messages again within
+  3.5 s.)
+- A frozen Redis blocks a publisher for the socket timeout, which is five seconds.
+- No result backend, no chords, no ETA: the outcome of a task is in the ledger.
 
-With no worker about, messages would pile up at every re-dispatch; `publish` leaves a queue alone that is
-long enough.
+Where no worker runs, every re-dispatch would make the queue longer; `publish` adds nothing to a queue that already
+holds enough messages.
 """
 
 import ssl
@@ -49,7 +50,7 @@ def make_celery(settings: Settings, name: str, *, include: Sequence[str] = ()) -
         tls["broker_use_ssl"] = {"ssl_cert_reqs": ssl.CERT_REQUIRED}  # kombu's default checks nothing
     app = Celery(name, broker=settings.redis_url, include=list(include), set_as_current=False)
     app.conf.update(
-        # JSON and nothing else: whoever can write to Redis must not run code here.
+        # JSON only: write access to Redis must not be enough to run code in a worker.
         accept_content=["json"],
         task_serializer="json",
         task_ignore_result=True,
@@ -57,20 +58,20 @@ def make_celery(settings: Settings, name: str, *, include: Sequence[str] = ()) -
         result_backend=None,
         task_default_queue=EXPLAIN_QUEUE,
         task_create_missing_queues=True,
-        # One message at a time, taken when there is a hand free, acknowledged when it is done.
+        # A worker takes one message when it is idle and acknowledges it when the task is done.
         task_acks_late=True,
         task_acks_on_failure=True,
         worker_prefetch_multiplier=0,  # no limit: see above
         worker_disable_prefetch=True,
         worker_cancel_long_running_tasks_on_connection_loss=False,
-        # Redis could otherwise be used to command workers, and its keys would grow with them.
+        # Otherwise workers could be controlled through Redis, and its keys would grow with the number of workers.
         worker_enable_remote_control=False,
         worker_send_task_events=False,
         worker_hijack_root_logger=False,
         worker_redirect_stdouts=False,
         broker_connection_timeout=SOCKET_TIMEOUT_S,
         broker_connection_retry_on_startup=True,
-        broker_connection_max_retries=None,  # a worker waits for Redis as long as it takes
+        broker_connection_max_retries=None,  # a worker waits for Redis without a limit
         broker_channel_error_retry=True,
         broker_pool_limit=2,
         broker_transport_options={
@@ -79,7 +80,7 @@ def make_celery(settings: Settings, name: str, *, include: Sequence[str] = ()) -
             "socket_connect_timeout": SOCKET_TIMEOUT_S,
             "socket_keepalive": True,
             "health_check_interval": 10,
-            # For publishers: try once more, then say so. (Workers reconnect by the settings above.)
+            # For publishers: one more attempt, then an error. (Workers reconnect by the settings above.)
             "max_retries": 1,
             "interval_start": 0.0,
             "interval_step": 0.1,
@@ -91,9 +92,9 @@ def make_celery(settings: Settings, name: str, *, include: Sequence[str] = ()) -
 
 
 def publish(app: Celery, task: str, args: Sequence[Any], queue: str) -> bool:
-    """Send one hint. False when `queue` is so long already that it can only be waiting for workers.
+    """Send one hint. Returns False and sends nothing when `queue` already holds LONGEST_QUEUE messages.
 
-    Raises Transient, within some ten seconds, when Redis is away, frozen or full.
+    Raises Transient, within about ten seconds, when Redis is away, frozen or full.
     """
     try:
         if queue_length(app, queue) >= LONGEST_QUEUE:
@@ -105,7 +106,7 @@ def publish(app: Celery, task: str, args: Sequence[Any], queue: str) -> bool:
 
 
 def queue_length(app: Celery, queue: str) -> int:
-    """Messages waiting in a queue. Raises Redis' and kombu's own errors."""
+    """The number of messages in a queue. Raises the errors of redis-py and kombu."""
     with app.connection_for_write() as connection, connection.channel() as channel:
         return int(channel.client.llen(queue))
 

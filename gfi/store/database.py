@@ -1,19 +1,19 @@
-"""The database: PostgreSQL, or SQLite for one machine, behind the same two context managers.
+"""The database: PostgreSQL, or SQLite on one machine, through the same two context managers.
 
     db = Database(url)
     with db.begin() as connection: ...      # one transaction that writes
     with db.read() as connection: ...       # one transaction that only reads
 
-On SQLite a writing transaction begins with BEGIN IMMEDIATE: with pysqlite's own transactions 416 to 451
-claims went through for 400 shards, with this exactly 400. WAL lets readers go on meanwhile, and a writer
-waits up to 30 s for another. On PostgreSQL concurrency is settled by row locks (`FOR UPDATE SKIP LOCKED`,
-`FOR SHARE`), which SQLite's compiler leaves out.
+On SQLite a writing transaction begins with BEGIN IMMEDIATE: with pysqlite's own transactions, 416 to 451
+claims of 400 shards succeeded; with BEGIN IMMEDIATE exactly 400 did. In WAL mode readers are not blocked by
+a writer, and a writer waits up to 30 s for another. On PostgreSQL concurrency is controlled by row locks
+(`FOR UPDATE SKIP LOCKED`, `FOR SHARE`), which SQLAlchemy leaves out of statements for SQLite.
 
-Time is the database's own, so that workers' clocks do not matter: `now()` in a statement is epoch seconds
-as a double, `clock_timestamp()` on PostgreSQL and `julianday('now')` on SQLite.
+All times are those of the database's clock, so that the clocks of workers do not matter: `now()` in a statement is
+epoch seconds in double precision, `clock_timestamp()` on PostgreSQL and `julianday('now')` on SQLite.
 
-Errors leave here as one line: `Transient` when the connection failed or a lock was not had (repeat the whole
-call; every transaction of the ledger is idempotent), `StoreError` otherwise.
+Errors of the driver are raised with a message of one line: as `Transient` when the connection failed or a lock was not
+granted in time (repeat the whole call; every transaction of the ledger is idempotent), as `StoreError` otherwise.
 """
 
 import contextlib
@@ -32,21 +32,22 @@ from gfi.store.errors import StoreError, Transient, one_line
 
 BUSY_TIMEOUT_S = 30.0
 _READ = "gfi_read"
-# PostgreSQL: serialization failure, deadlock, lock not available, shutdowns, cannot connect now; read_only appears
-# during a failover; ended while frozen. And two classes: connection exceptions, and what it lacks (disk, memory).
+# PostgreSQL: serialization failure, deadlock, lock not available, three kinds of shutdown, read-only (during a
+# failover), transaction ended because it was idle. Two classes: connection exceptions, insufficient resources.
 _TRANSIENT_STATES = ("40001", "40P01", "55P03", "57P01", "57P02", "57P03", "25006", "25P03")
 _TRANSIENT_CLASSES = ("08", "53")
 
 
-# A server that vanished without a word (a cable, a partition) is noticed in half a minute, not in two hours.
+# A server that disappears without closing its connections (a cable, a partition) is noticed after half a minute instead
+# of two hours.
 _NOTICE = {
     "keepalives_idle": 10,
     "keepalives_interval": 5,
     "keepalives_count": 3,
     "tcp_user_timeout": 30_000,
 }
-# A process that is frozen inside a transaction keeps its locks, and the reaper would wait for them with all other
-# shards behind it: the server ends such a transaction. None of ours waits for anything but the database.
+# A process that is frozen inside a transaction keeps its locks, and the reaper would wait for them before it looks at
+# any other shard. So the server ends such a transaction; ours never wait for anything but the database.
 _FROZEN_S = 10
 
 
@@ -106,14 +107,14 @@ class Database:
     @contextlib.contextmanager
     def begin(self) -> Iterator[sa.Connection]:
         """A connection in one writing transaction: committed at the end, rolled back on an exception."""
-        with self._told(), self.engine.connect() as connection, connection.begin():
+        with self._translated(), self.engine.connect() as connection, connection.begin():
             yield connection
 
     @contextlib.contextmanager
     def read(self) -> Iterator[sa.Connection]:
         """A connection in one transaction that only reads; on SQLite it takes no write lock."""
         with (
-            self._told(),
+            self._translated(),
             self.engine.connect().execution_options(**{_READ: True}) as connection,
             connection.begin() as transaction,
         ):
@@ -126,12 +127,12 @@ class Database:
             return float(connection.execute(sa.select(now())).scalar_one())
 
     def dispose(self) -> None:
-        """Close every pooled connection, as a forked or ending process must."""
+        """Close every pooled connection, as a process must after a fork and before it ends."""
         self.engine.dispose()
 
     @contextlib.contextmanager
-    def _told(self) -> Iterator[None]:
-        """Turn what the driver raises into one line that names this database and no password."""
+    def _translated(self) -> Iterator[None]:
+        """Translate the errors of the driver into messages of one line that name this database without its password."""
         try:
             yield
         except sa.exc.TimeoutError:
@@ -157,14 +158,14 @@ def safe_url(url: str | sa.URL) -> str:
 
 
 def insert(connection: sa.Connection, table: sa.Table) -> postgresql.Insert | sqlite.Insert:
-    """The dialect's INSERT, which knows ON CONFLICT; both have the same methods."""
+    """The INSERT of the dialect, which supports ON CONFLICT; both dialects have the same methods."""
     return (sqlite if connection.dialect.name == "sqlite" else postgresql).insert(table)
 
 
 def upsert(
     connection: sa.Connection, table: sa.Table, rows: Sequence[dict[str, Any]], keys: Sequence[str]
 ) -> None:
-    """Insert rows (all with the same columns), overwriting those whose `keys` exist already."""
+    """Insert rows (all with the same columns); a row whose `keys` exist already is overwritten."""
     if not rows:
         return
     statement = insert(connection, table)
@@ -173,9 +174,9 @@ def upsert(
 
 
 def upgrade(db: Database, revision: str = "head") -> str:
-    """Bring the tables to `revision` (default: this version's). Returns the revision reached.
+    """Upgrade the tables to `revision` (default: that of this version). Returns the revision reached.
 
-    Safe to run from several processes at once: the second waits and finds nothing to do.
+    Several processes may run it at once: the second waits and finds nothing to do.
     """
     from alembic import command
 
@@ -193,13 +194,13 @@ def upgrade(db: Database, revision: str = "head") -> str:
 
 
 def current_revision(db: Database) -> str | None:
-    """The revision the tables are at; None for a database without tables."""
+    """The revision of the tables; None for a database without tables."""
     with db.read() as connection:
         return _revision(connection)
 
 
 def head_revision() -> str:
-    """The revision this version of the code needs."""
+    """The revision that this version of the code needs."""
     from alembic.script import ScriptDirectory
 
     head = ScriptDirectory.from_config(_alembic()).get_current_head()
@@ -208,7 +209,7 @@ def head_revision() -> str:
 
 
 def check(db: Database) -> None:
-    """Raise StoreError with advice unless the tables are at this version's revision."""
+    """Raise StoreError with advice unless the tables have the revision of this version."""
     current, head = current_revision(db), head_revision()
     if current is None:
         raise StoreError(f"{db.safe_url} has no tables; run: gfi db upgrade")
@@ -257,8 +258,8 @@ def _set_up_sqlite(connection: Any, record: Any) -> None:
     cursor = connection.cursor()
     cursor.execute(f"PRAGMA busy_timeout = {int(BUSY_TIMEOUT_S * 1000)}")
     cursor.execute("PRAGMA journal_mode = WAL")
-    # A killed process loses nothing; after a power cut the last commits may be gone, which the ledger
-    # treats like any lost worker: the shard is simply done again.
+    # A killed process loses nothing. After a power failure the last commits may be lost; the ledger then treats their
+    # shards like those of a dead worker: they are done again.
     cursor.execute("PRAGMA synchronous = NORMAL")
     cursor.execute("PRAGMA foreign_keys = ON")
     cursor.close()
@@ -285,7 +286,7 @@ def _is_transient(error: DBAPIError) -> bool:
         return state in _TRANSIENT_STATES or state.startswith(_TRANSIENT_CLASSES)
     if not isinstance(error, OperationalError):
         return False
-    # Without an SQLSTATE PostgreSQL never answered; SQLite says in words what it means.
+    # Without an SQLSTATE: PostgreSQL did not answer. SQLite has no such codes, only a text.
     reason = str(error.orig)
     if "psycopg" in type(error.orig).__module__:
         return "password" not in reason and "does not exist" not in reason

@@ -1,14 +1,14 @@
-"""What can go wrong in the store, as a caller sees it: one line, with advice, no secrets."""
+"""The errors of the store. Each message is one line with advice and without secrets."""
 
 
 class StoreError(Exception):
-    """The request cannot be served as it stands; str() is one line that says why and what to do."""
+    """The request cannot be served; its text is one line that says why and what to do."""
 
 
 class Transient(StoreError):
-    """The database, bucket or broker is away or busy: the same call may succeed in a moment.
+    """The database, the bucket or Redis is away or busy: the same call may succeed a moment later.
 
-    Every transaction of the ledger is idempotent, so a caller repeats the whole call with back-off.
+    Every transaction of the ledger is idempotent, so callers repeat the whole call with back-off.
     """
 
 
@@ -25,7 +25,7 @@ class LimitExceeded(StoreError):
 
 
 def one_line(error: BaseException, limit: int = 300) -> str:
-    """The first telling line of an exception, for messages and logs."""
+    """The first line of an exception's text that is not empty, for messages and logs."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     text = lines[0] if lines else type(error).__name__
     return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -1,6 +1,7 @@
-"""The heartbeat of a worker process: a row that says every few seconds that it lives and what it does.
+"""The heartbeat of a worker process: every few seconds it writes to the ledger that it runs and what it does.
 
-People look at it, in `gfi doctor` and on the workers' page. Nothing relies on it: leases decide what is alive.
+`gfi doctor` and the page of the workers show it. No decision depends on it: whether a worker is alive is decided by its
+leases.
 """
 
 import os
@@ -23,7 +24,7 @@ HEARTBEAT_S = 10.0
 
 
 def worker_name() -> str:
-    """What this process calls itself in the ledger: host and process."""
+    """The name of this process in the ledger: `host:pid`."""
     return f"{socket.gethostname()}:{os.getpid()}"
 
 
@@ -36,9 +37,10 @@ def start_heartbeat(
     shutdown: threading.Event,
     doing: Callable[[], Mapping[str, Any]] = dict,
 ) -> threading.Thread:
-    """Beat until `shutdown`, from a thread of its own.
+    """Write a heartbeat every HEARTBEAT_S seconds until `shutdown` is set, from a thread of its own.
 
-    device: its kind; None for a worker that needs none. doing: further columns of table `workers`, asked at each beat.
+    device: the kind of device; None for a worker that needs none. doing: returns further columns of table
+    `workers`; called at each heartbeat.
     """
     identity = {
         "id": worker_name(),

@@ -1,9 +1,9 @@
 """Keep a lease: renew it from a thread of its own until the work ends or the lease is lost.
 
-Shards and control tasks follow one rule. A renewal that the ledger refuses means that the lease is lost. A database
-that does not answer costs nothing as long as the last renewal is younger than the lease; after that nobody can know
-whose work it is, and the lease counts as lost. A process that is told to stop keeps its lease until its work has ended
-in order.
+The rules are the same for shards and control tasks. A lease is lost when the ledger refuses to renew it. While the
+database does not answer, the lease counts as held for as long as the last renewal lasts; after that the ledger may have
+given the work to another worker, and the lease counts as lost. A process that is told to stop keeps its lease until it
+has released its work.
 """
 
 import threading
@@ -21,17 +21,18 @@ log = structlog.get_logger(__name__)
 
 
 class LeaseLost(Exception):
-    """The work belongs to another worker now, or to none: commit nothing."""
+    """The work no longer belongs to this worker: nothing may be committed."""
 
 
 class LeaseKeeper:
     """Keeps one lease for the length of a `with` block.
 
-    ask: renews it once in the ledger. name: of the work, for messages. lease_s: seconds a renewal lasts, in database
-    time. poll_s: seconds between renewals, at most a third of the lease; each also reads whether the work was cancelled
-    or paused. shutdown: set by the handler of SIGTERM.
+    ask: renews the lease once in the ledger. name: of the work, for messages. lease_s: how long a renewal lasts, in
+    seconds of the database's clock. poll_s: seconds between renewals, cut to a third of the lease; each renewal also
+    reads whether the work was cancelled or paused. shutdown: set by the handler of SIGTERM.
 
-    stop: set when the work is to end at its next step. lost: set when its result can no longer be committed.
+    The attribute `stop` is set when the work is to end at its next step, `lost` when its result can no longer be
+    committed.
     """
 
     def __init__(
@@ -51,7 +52,9 @@ class LeaseKeeper:
         self._poll_s = min(poll_s, lease_s / 3)
         self._shutdown = shutdown
         self._ended = threading.Event()
-        self._renewing = threading.Lock()  # renewals reach the ledger in the order in which they were true
+        self._renewing = (
+            threading.Lock()
+        )  # so that renewals reach the ledger in the order in which they were made
         self._held_at = time.monotonic()
         self._thread = threading.Thread(target=self._keep, name=f"lease-{name}", daemon=True)
 
@@ -66,7 +69,7 @@ class LeaseKeeper:
         self._thread.join()
 
     def renew(self) -> bool:
-        """Renew now; whether the ledger took it."""
+        """Renew now. Returns whether the ledger accepted it."""
         with self._renewing:
             asked_at = time.monotonic()
             try:
@@ -103,7 +106,7 @@ class LeaseKeeper:
                 return
 
     def _may_renew(self, late_s: float) -> bool:
-        """Whether to go on. late_s: how much longer the wait took than asked for; a suspended process is late."""
+        """Whether to go on renewing. late_s: how much longer than asked the wait took, as after a suspension."""
         return True
 
     def _lose(self) -> None:

@@ -1,6 +1,6 @@
-"""Structured logs: one JSON object a line on stderr, with job, shard and fence where they apply.
+"""Structured logs: one JSON object per line on stderr, with job, shard and fence where they apply.
 
-Nothing secret is logged by name; as a second line of defence, values of keys that sound like secrets are dropped.
+No secret is logged on purpose; as a second precaution, the values of keys whose names suggest a secret are hidden.
 """
 
 import logging
@@ -22,7 +22,7 @@ def _without_secrets(logger: Any, method: str, event: MutableMapping[str, Any]) 
 
 
 def configure_logs() -> None:
-    """Set up structlog for this process. GFI_LOG_FORMAT=text prints for people instead."""
+    """Set up structlog for this process. GFI_LOG_FORMAT=text prints readable lines instead of JSON."""
     text = os.environ.get("GFI_LOG_FORMAT") == "text" or (
         "GFI_LOG_FORMAT" not in os.environ and sys.stderr.isatty()
     )

@@ -1,11 +1,11 @@
-"""The bucket: manifests, parts, pictures.
+"""The bucket of the results: manifests, parts, pictures.
 
     bucket = Bucket.from_settings(settings)
     sha = bucket.put("jobs/x/job.json", data, content_type="application/json")
 
-What is left after the client's own retries is raised as `Transient` when waiting may help, as `StoreError` when it
-will not. `If-None-Match: *` makes a put that never overwrites: 412 means that the object exists, 409 that someone
-is writing it now and that one tries again.
+An error that remains after the client's own retries is raised as `Transient` where waiting may help and as `StoreError`
+where it does not. A put with `If-None-Match: *` never overwrites: 412 means that the object exists, 409 that another
+writer is storing it now and that the request is to be repeated.
 """
 
 import base64
@@ -34,12 +34,12 @@ _UNCONDITIONAL = {"NotImplemented"}  # a store that does not know If-None-Match
 
 
 class Exists(StoreError):
-    """A put with `if_none_match` found the object there already."""
+    """A put with `if_none_match`, and the object exists already."""
 
 
 @dataclass(frozen=True)
 class Object:
-    """An object as a listing shows it. `modified` is in epoch seconds, of the bucket's clock."""
+    """An object as a listing shows it. `modified`: epoch seconds of the bucket's clock."""
 
     key: str
     size: int
@@ -48,7 +48,7 @@ class Object:
 
 
 class Bucket:
-    """One bucket of one S3 store. Thread-safe; share one a process."""
+    """One bucket of one S3 store. Thread-safe; one per process is enough."""
 
     def __init__(self, client: "S3Client", name: str, place: str, *, checksums: bool = True) -> None:
         self.client = client
@@ -58,7 +58,7 @@ class Bucket:
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
-        """The bucket results go to. Connects on first use."""
+        """The bucket that results are written to. Connects on first use."""
         settings.require_stack()
         assert settings.s3_bucket is not None
         client = results_client(settings)
@@ -91,9 +91,9 @@ class Bucket:
     ) -> str:
         """Store bytes, or the file at a path, under `key`. Returns their SHA-256 (hex).
 
-        The store checks the SHA-256 of what arrives, so a body damaged on the way is refused, not kept
-        (with `s3_checksums = when_required` the request carries it only as part of its signature).
-        `if_none_match`: raise Exists rather than overwrite.
+        The store checks the SHA-256 of the body, so a body damaged in transit is refused (with
+        `s3_checksums = when_required` the SHA-256 is sent only as part of the signature).
+        `if_none_match`: raise Exists instead of overwriting.
         """
         extra: dict[str, Any] = {"IfNoneMatch": "*"} if if_none_match else {}
         digest = _sha256(data)
@@ -117,9 +117,8 @@ class Bucket:
                     continue
                 unconditional = if_none_match and error_code(error) in _UNCONDITIONAL
                 if unconditional and self.head(key) is None:
-                    return self.put(
-                        key, data, content_type
-                    )  # nothing then guards against another's at this moment
+                    # Without the condition, a put by another writer at this moment would be overwritten.
+                    return self.put(key, data, content_type)
                 if unconditional or error_code(error) in PRECONDITION:
                     raise Exists(f"{self.place}/{key} exists already") from None
                 self._fail(error, key)
@@ -147,14 +146,14 @@ class Bucket:
             unfinished.unlink(missing_ok=True)
 
     def head(self, key: str) -> Object | None:
-        """Size and age of an object; None when there is none."""
+        """Size and time of modification of an object; None when there is none."""
         try:
-            found = self.client.head_object(Bucket=self.name, Key=key)
+            answer = self.client.head_object(Bucket=self.name, Key=key)
         except (ClientError, BotoCoreError) as error:
             if error_code(error) in ABSENT:
                 return None
             self._fail(error, key)
-        return Object(key, found["ContentLength"], found["LastModified"].timestamp(), found["ETag"])
+        return Object(key, answer["ContentLength"], answer["LastModified"].timestamp(), answer["ETag"])
 
     def list(self, prefix: str) -> Iterator[Object]:
         """Every object under a prefix, in key order, a page at a time."""
@@ -162,15 +161,15 @@ class Bucket:
             for page in self.client.get_paginator("list_objects_v2").paginate(
                 Bucket=self.name, Prefix=prefix
             ):
-                for found in page.get("Contents", ()):
+                for entry in page.get("Contents", ()):
                     yield Object(
-                        found["Key"], found["Size"], found["LastModified"].timestamp(), found["ETag"]
+                        entry["Key"], entry["Size"], entry["LastModified"].timestamp(), entry["ETag"]
                     )
         except (ClientError, BotoCoreError) as error:
             self._fail(error, prefix)
 
     def delete_many(self, keys: Iterable[str]) -> int:
-        """Delete objects, a thousand a request; those that are gone already count. Returns how many."""
+        """Delete objects, a thousand per request. Returns how many, those that did not exist included."""
         deleted, batch = 0, []
         for key in keys:
             batch.append(key)
@@ -193,7 +192,7 @@ class Bucket:
         return len(keys)
 
     def clock_skew(self) -> float:
-        """How many seconds this machine's clock is ahead of the bucket's (±1 s)."""
+        """How many seconds the clock of this machine is ahead of the bucket's (±1 s)."""
         try:
             answer: Any = self.client.head_bucket(Bucket=self.name)
         except ClientError as error:
@@ -210,7 +209,7 @@ class Bucket:
         raise kinds[failure.kind](f"{where}: {failure.message}") from None
 
 
-list_ = list  # `Bucket.list` shadows the name inside the class
+list_ = list  # inside the class, `list` is the method
 
 
 def _sha256(data: bytes | Path) -> bytes:

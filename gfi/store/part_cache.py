@@ -1,4 +1,4 @@
-"""Masks of results: from the ledger's row to the part in the bucket to the grid, with the last few parts kept.
+"""The masks of results, read from the parts in the bucket. The parts used last are kept in memory.
 
 cache = PartCache(database, bucket)
 row, mask = cache.explanation(result)      # mask (H, W) float32 at the network's input size
@@ -17,11 +17,12 @@ from gfi.store.database import Database
 from gfi.store.objects import Bucket
 from gfi.store.parts import Part, PartRow
 
-KEPT = 16  # parts; one holds a shard's masks, some tens of kilobytes
+KEPT = 16
+"""Parts. One holds the masks of a shard, some tens of kilobytes."""
 
 
 class PartCache:
-    """The parts read last. Thread-safe."""
+    """The parts used last. Thread-safe."""
 
     def __init__(self, database: Database, bucket: Bucket) -> None:
         self._database = database
@@ -31,9 +32,9 @@ class PartCache:
 
     @cachedmethod(lambda self: self._parts, key=lambda self, part_id: part_id, lock=lambda self: self._lock)
     def part(self, part_id: str) -> Part:
-        """A part by id, verified.
+        """A part by id, its SHA-256 verified.
 
-        Raises NotFound when ledger or bucket do not have it, StoreError when it is damaged.
+        Raises NotFound when the ledger or the bucket does not have it, StoreError when it is damaged.
         """
         record = queries.part_of(self._database, part_id)
         return parts.read(self._bucket.get(record.key), record.sha256)

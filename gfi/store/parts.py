@@ -1,12 +1,12 @@
-"""The part: the result file of one shard, Parquet, with everything that made it.
+"""Parts: the Parquet file with the results of one shard and with everything that produced them.
 
-A row per image, method and class: the mask as a float32 grid (h, w), already scaled, which is some hundred bytes
-where the drawn mask is two hundred thousand; `Part.mask` draws it as U_h · m · U_wᵀ with the very matrices the
-optimiser used, so that the drawn mask equals the optimiser's to 1e-6. The header names job, shard and fence,
-model and method by digest, recipe, layers, execution profile and code version: a part explains itself without
-the database, and the database can be rebuilt from parts.
+A part has a row per image, method and class. It stores the mask as a float32 grid (h, w), already scaled: some hundred
+bytes, where the mask at the size of the input has two hundred thousand. `Part.mask` draws the grid as U_h · m · U_wᵀ
+with the same matrices as the optimiser, so that the drawn mask equals the optimiser's to 1e-6. The header names job,
+shard and fence, the digests of model and method, recipe, layers, execution profile and code version. So a part can be
+read without the database, and the database can be rebuilt from parts.
 
-A part is read with the SHA-256 that the ledger recorded at its commit; one that differs is refused.
+A part is read with the SHA-256 that the ledger recorded at its commit; a file with another SHA-256 is refused.
 """
 
 import hashlib
@@ -61,7 +61,7 @@ _SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class PartHeader:
-    """What made the part, and how its grids are drawn."""
+    """What produced the part, and how its grids are drawn."""
 
     job_id: str
     shard_id: str
@@ -79,19 +79,19 @@ class PartHeader:
     schema_version: int = SCHEMA_VERSION
 
     def to_json(self) -> JSON:
-        """As the file's metadata."""
+        """The header as the metadata of the file."""
         return asdict(self) | {"input_size": list(self.input_size)}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> "PartHeader":
-        """From the file's metadata; fields a later version added are ignored."""
+        """The header from the metadata of the file; fields that a later version added are ignored."""
         known = {name: value[name] for name in (f.name for f in fields(cls)) if name in value}
         return cls(**known | {"input_size": tuple(value["input_size"])})
 
 
 @dataclass(frozen=True)
 class PartRow:
-    """What came of one image. Probabilities in [0, 1]; `grid` (h, w) in [0, 1], None where there is no mask."""
+    """The result of one image. Probabilities in [0, 1]; `grid` (h, w) in [0, 1], None where there is no mask."""
 
     row: int
     key: str
@@ -110,14 +110,14 @@ class PartRow:
     error: str | None = None
     error_class: str | None = None
     original_size: tuple[int, int] | None = None  # (H, W) after EXIF orientation
-    box: tuple[float, float, float, float] | None = None  # what the input shows: left, top, right, bottom
+    box: tuple[float, float, float, float] | None = None  # left, top, right, bottom of what the network sees
     area: float | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class PartFile:
-    """A part as it goes to the bucket."""
+    """A part, ready to be uploaded."""
 
     data: bytes = field(repr=False)
     sha256: str
@@ -168,7 +168,7 @@ class Part:
 
 
 def write(header: PartHeader, rows: Sequence[PartRow]) -> PartFile:
-    """Pack rows, in the order in which results will point at them (`part_row` is the place in `rows`)."""
+    """Pack rows into a file. A result refers to its row by the position in `rows` (`part_row`)."""
     columns: dict[str, list[Any]] = {name: [] for name in _SCHEMA.names}
     for row in rows:
         grid = None if row.grid is None else np.ascontiguousarray(row.grid, "<f4")
@@ -196,12 +196,14 @@ def write(header: PartHeader, rows: Sequence[PartRow]) -> PartFile:
 
 
 def read(data: bytes, expect_sha256: str | None) -> Part:
-    """Unpack a part; StoreError when it is not the one the ledger recorded (None: trust the file's own
-    structure, for rebuilding) or comes from a later version of this program.
+    """Unpack a part.
+
+    expect_sha256: what the ledger recorded; None checks nothing, for rebuilding. Raises StoreError when the file has
+    another SHA-256, is no part, or was written by a later version of gfi.
     """
-    found = sha256(data)
-    if expect_sha256 is not None and found != expect_sha256:
-        raise StoreError(f"a part has SHA-256 {found[:12]}…, the ledger recorded {expect_sha256[:12]}…")
+    actual = sha256(data)
+    if expect_sha256 is not None and actual != expect_sha256:
+        raise StoreError(f"a part has SHA-256 {actual[:12]}…, the ledger recorded {expect_sha256[:12]}…")
     try:
         table = pq.read_table(pa.BufferReader(data))
         header = json.loads(table.schema.metadata[_META])
@@ -216,12 +218,12 @@ def read(data: bytes, expect_sha256: str | None) -> Part:
 
 
 def sha256(data: bytes) -> str:
-    """Hex digest, as the ledger records it."""
+    """The SHA-256 as hex digits, as the ledger records it."""
     return hashlib.sha256(data).hexdigest()
 
 
 def part_key(job_id: str, shard_id: str, fence: int) -> str:
-    """A key no other upload has: what a worker without a lease uploads never overwrites anything."""
+    """A key that no other upload has, so that a worker which has lost its lease overwrites nothing."""
     return f"parts/{job_id}/{shard_id}/{fence}-{uuid.uuid4().hex}.parquet"
 
 

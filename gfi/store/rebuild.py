@@ -1,12 +1,13 @@
-"""A lost database costs no computing: jobs come back from `job.json`, `committed.json` and the parts.
+"""Rebuild a lost database from the bucket: from `job.json`, `committed.json` and the parts. No mask is computed again.
 
     for rebuilt in rebuild(database, bucket): ...
 
-The database must be empty of the jobs in question (`gfi db upgrade` on a new one); what is there already is left
-alone. A part is taken when its SHA-256 is the one `committed.json` lists. Parts that no list names — the job
-was not finished, or a worker died between upload and commit — are taken as well where they fill a gap: they are
-whole, name what made them, and an image's mask does not depend on which attempt it came from. What is covered by
-nothing is pending again, and such a job is paused until someone resumes it.
+Jobs that the database knows are not touched; a new database is made by `gfi db upgrade`. A part that
+`committed.json` lists is taken when it has the listed SHA-256. A part that no list names is taken as well
+where it fills a gap; there are such parts when the job had not ended or a worker died between upload and
+commit. It is complete and names what produced it, and the mask of an image does not depend on the attempt.
+Images that no part covers are pending again, and a job with such images is paused until a person resumes
+it.
 """
 
 import io
@@ -19,21 +20,22 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from gfi.domain.ids import new_id
-from gfi.domain.records import ResultRecord
+from gfi.domain.records import CommittedPart, ResultRecord
 from gfi.store import parts
 from gfi.store.database import Database
 from gfi.store.errors import NotFound, StoreError, Transient
 from gfi.store.ledger.restoring import begin_restore, end_restore, restore_part
 from gfi.store.objects import Bucket, Object
 from gfi.store.parts import Part, parse_part_key
-from gfi.store.queries.jobs import CommittedPart
 
 _SHARD = 64
 
 
 @dataclass(frozen=True)
 class Rebuilt:
-    """A job that was written back. images: in its manifest; missing: of them, pending again;
+    """A job that was rebuilt.
+
+    images: number in its manifest. missing: how many of them are pending again. parts: how many were taken.
     lost: keys of listed parts that are gone or damaged.
     """
 
@@ -45,10 +47,10 @@ class Rebuilt:
 
 
 def rebuild(db: Database, bucket: Bucket) -> Iterator[Rebuilt]:
-    """Write back every job of the bucket that the ledger does not know, one after the other."""
-    for found in bucket.list("jobs/"):
-        if found.key.endswith("/job.json") and found.key.count("/") == 2:
-            job = json.loads(bucket.get(found.key))
+    """Rebuild every job of the bucket that the ledger does not know, one after the other."""
+    for listed in bucket.list("jobs/"):
+        if listed.key.endswith("/job.json") and listed.key.count("/") == 2:
+            job = json.loads(bucket.get(listed.key))
             if begin_restore(db, job):
                 yield _rebuild(db, bucket, job)
 
@@ -71,16 +73,16 @@ def _rebuild(db: Database, bucket: Bucket, job: dict[str, Any]) -> Rebuilt:
         )
         longest = max(longest, part.stop - part.start)
     known = {part.key for part in listed}
-    # By retry: what a later one did must stay current.
+    # In the order of retries: the results of a later one must stay current.
     unlisted = sorted(
-        (_generation(shard_id, job_id), found.key, found)
-        for found in bucket.list(f"parts/{job_id}/")
-        if found.key not in known and (shard_id := _shard_of(found.key)) is not None
+        (_generation(shard_id, job_id), upload.key, upload)
+        for upload in bucket.list(f"parts/{job_id}/")
+        if upload.key not in known and (shard_id := _shard_of(upload.key)) is not None
     )
     latest = max((_generation(part.shard_id, job_id) for part in listed), default=0)
-    for generation, key, found in unlisted:
+    for generation, key, upload in unlisted:
         if 0 < generation < latest:
-            continue  # a later retry has gone over its rows
+            continue  # a later retry has replaced its rows
         data = bucket.get(key)
         try:
             read = parts.read(data, None)
@@ -88,11 +90,11 @@ def _rebuild(db: Database, bucket: Bucket, job: dict[str, Any]) -> Rebuilt:
         except Transient:
             raise
         except StoreError:
-            continue  # half an upload, or of a retry whose manifest is gone
+            continue  # an incomplete upload, or part of a retry whose manifest is gone
         manifest_key = read.header.manifest_key if generation else job["manifest"]["key"]
-        part_ = _unlisted(found, read, parts.sha256(data), listing, manifest_key)
-        if part_ is not None:
-            taken += restore_part(db, part_, generation, read.header.profile, _records(read))
+        committed = _as_committed(upload, read, parts.sha256(data), listing, manifest_key)
+        if committed is not None:
+            taken += restore_part(db, committed, generation, read.header.profile, _records(read))
     missing = end_restore(db, job_id, longest or _SHARD)
     return Rebuilt(job_id, job["manifest"]["count"], missing, taken, tuple(lost))
 
@@ -102,13 +104,13 @@ def _committed(bucket: Bucket, job_id: str) -> list[CommittedPart]:
         listed = json.loads(bucket.get(f"jobs/{job_id}/committed.json"))["parts"]
     except NotFound:
         return []
-    names = {each.name for each in fields(CommittedPart)}
-    found = [CommittedPart(**{k: v for k, v in part.items() if k in names}) for part in listed]
-    return sorted(found, key=lambda part: part.id)
+    names = {field.name for field in fields(CommittedPart)}
+    committed = [CommittedPart(**{k: v for k, v in part.items() if k in names}) for part in listed]
+    return sorted(committed, key=lambda part: part.id)
 
 
 def _generation(shard_id: str, job_id: str) -> int:
-    """The retry a shard belongs to, from its id: `{job}-{start}` or `{job}-r{generation}-{start}`."""
+    """The retry that a shard belongs to, from its id: `{job}-{start}` or `{job}-r{generation}-{start}`."""
     first, dash, _ = shard_id.removeprefix(f"{job_id}-").partition("-")
     return int(first[1:]) if dash and first.startswith("r") else 0
 
@@ -119,7 +121,7 @@ def _shard_of(key: str) -> str | None:
 
 
 def _listing(bucket: Bucket, read: Part, generation: int, count: int) -> Sequence[int]:
-    """The rows that a part's manifest lists: all of the job's, or those that a retry has collected."""
+    """The rows that the manifest of a part lists: all rows of the job, or those that a retry has collected."""
     if not generation:
         return range(count)
     manifest = pq.read_table(io.BytesIO(bucket.get(read.header.manifest_key)), columns=["row"])
@@ -127,10 +129,10 @@ def _listing(bucket: Bucket, read: Part, generation: int, count: int) -> Sequenc
     return rows
 
 
-def _unlisted(
-    found: Object, read: Part, sha256: str, listing: Sequence[int], manifest_key: str
+def _as_committed(
+    upload: Object, read: Part, sha256: str, listing: Sequence[int], manifest_key: str
 ) -> CommittedPart | None:
-    """What the commit of this part would have recorded; None when its rows are no stretch of its manifest."""
+    """The record that a commit of this part would have made; None when its rows do not follow on each other."""
     rows = sorted({row.row for row in read.rows()})
     start = bisect_left(listing, rows[0]) if rows else 0
     stop = start + len(rows)
@@ -141,19 +143,19 @@ def _unlisted(
         job_id=read.header.job_id,
         shard_id=read.header.shard_id,
         fence=read.header.fence,
-        key=found.key,
+        key=upload.key,
         sha256=sha256,
-        bytes=found.size,
+        bytes=upload.size,
         rows=len(read),
         manifest_key=manifest_key,
         start=start,
         stop=stop,
-        created_at=found.modified,
+        created_at=upload.modified,
     )
 
 
 def _records(read: Part) -> list[ResultRecord]:
-    names = [each.name for each in fields(ResultRecord) if each.name != "part_row"]
+    names = [field.name for field in fields(ResultRecord) if field.name != "part_row"]
     return [
         ResultRecord(**{name: getattr(row, name) for name in names}, part_row=place)
         for place, row in enumerate(read.rows())

@@ -1,11 +1,11 @@
-"""The one S3 client: how it is made, and what its errors mean.
+"""The S3 client of the whole program, and the meaning of its errors.
 
-Results are written to one place (`s3_*` of the settings); datasets are read from the same, or from another with
-credentials of its own (`dataset_s3_*`). Standard retries with back-off ride out throttling and resets; `explain`
-says of what is left whether waiting may help.
+Results are written to one store (settings `s3_*`); datasets are read from the same store or from another
+one with credentials of its own (`dataset_s3_*`). The client repeats requests that were throttled or cut
+off; `explain` says of the errors that remain whether waiting may help.
 
-S3 refuses requests signed fifteen minutes or more off its own clock, and botocore does not correct for that: such
-an error names the clock.
+S3 refuses requests whose signature is fifteen minutes or more off its own clock, and botocore does not
+correct for that: the message of such an error names the clock.
 """
 
 import functools
@@ -39,7 +39,7 @@ _TRANSIENT = frozenset(
         "Throttling",
         "ThrottlingException",
         "TooManyRequests",
-        # A body damaged on the way: sent again, it arrives whole.
+        # The body was damaged in transit: sent again, it should arrive whole.
         "BadDigest",
         "XAmzContentChecksumMismatch",
         "XAmzContentSHA256Mismatch",
@@ -113,8 +113,10 @@ def error_code(error: Exception) -> str:
 
 @dataclass(frozen=True)
 class Failure:
-    """kind: `absent`, there is no such object; `final`, trying again does not help; `transient`, it may; `clock`, this
-    machine alone is refused.
+    """What an error means.
+
+    kind: `absent`, there is no such object; `final`, another attempt does not help; `transient`, it may
+    help; `clock`, the store refuses the clock of this machine.
     """
 
     kind: Literal["absent", "final", "transient", "clock"]
@@ -122,21 +124,20 @@ class Failure:
 
 
 def explain(error: ClientError | BotoCoreError, prefix: str) -> Failure:
-    """What went wrong, for a person. prefix: of the variables to look at, `GFI_S3` or `GFI_DATASET_S3`."""
+    """What an error means. prefix: of the variables that the advice names, `GFI_S3` or `GFI_DATASET_S3`."""
     if isinstance(error, ClientError):
         code = error_code(error)
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
         if code in CLOCK:
-            clock = "the store refuses this machine's clock (S3 allows 15 minutes); set the time right: gfi doctor"
-            return Failure("clock", f"{clock} shows by how much it is off")
+            allowed = "the store refuses this machine's clock (S3 allows 15 minutes)"
+            return Failure("clock", f"{allowed}; correct it: gfi doctor shows by how much it is off")
         if code in _ADVICE:
             return Failure("final", _ADVICE[code].format(prefix=prefix))
         if code in ABSENT:
             return Failure("absent", "there is no such object")
-        # What a store answers is a stranger's text: one line of it is enough.
-        message = " ".join(str(error.response.get("Error", {}).get("Message") or code or status).split())[
-            :300
-        ]
+        # The text comes from the store and may have any length and shape.
+        text = str(error.response.get("Error", {}).get("Message") or code or status)
+        message = " ".join(text.split())[:300]
         again = code in _TRANSIENT or status >= 500 or status in (408, 409, 429)
         return Failure("transient" if again else "final", message)
     if isinstance(error, NoCredentialsError):

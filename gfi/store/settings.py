@@ -1,11 +1,10 @@
-"""Where the services are and how patient to be: one frozen `Settings`, from the environment.
+"""Settings of an installation: where its services are, time limits and size limits.
 
-Each field is the variable `GFI_<FIELD>`; what is not set there is taken from
-`${GFI_HOME:-./.gfi}/stack.json`, which `gfi up` writes for the embedded stack, and else has its default.
-Nothing connects here: a command that needs the services calls `require_stack()` and gets one line of advice
-when there are none.
+Each field is read from the variable `GFI_<FIELD>`, else from `${GFI_HOME:-./.gfi}/stack.json`, which `gfi up` writes
+for the embedded stack, else it has its default. Reading the settings connects to nothing: a command that needs the
+services calls `require_stack()`, which raises one line of advice when there are none.
 
-Secrets and URLs (which may carry passwords) never appear in `repr`; `shown()` is the redacted view.
+Secrets and URLs (which may contain passwords) never appear in `repr`; `shown()` is the redacted view.
 """
 
 import json
@@ -32,7 +31,7 @@ _Count = Annotated[int, Field(gt=0)]
 
 
 class Explicit(BaseSettings):
-    """Settings that read nothing by themselves: `Settings(…)` takes what it is given, `load` reads the environment."""
+    """Settings that read nothing by themselves: `Settings(…)` takes its arguments, `load` reads the environment."""
 
     @classmethod
     def settings_customise_sources(
@@ -43,12 +42,12 @@ class Explicit(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Only what is passed in."""
+        """Only the arguments of the constructor."""
         return (init_settings,)
 
 
 class Settings(Explicit):
-    """Everything the processes need to know about this installation. Durations are seconds."""
+    """Everything that the processes need to know about this installation. Durations are in seconds."""
 
     model_config = SettingsConfigDict(frozen=True, extra="forbid", env_prefix="GFI_", env_ignore_empty=True)
 
@@ -63,37 +62,37 @@ class Settings(Explicit):
     s3_bucket: str | None = None
     s3_region: str = "us-east-1"
     s3_access_key: str | None = Field(default=None, repr=False)
-    """None: botocore's own chain (environment, profile, instance role)."""
+    """None: the credentials that botocore finds (environment, profile, instance role)."""
     s3_secret_key: SecretStr | None = None
     s3_addressing: Literal["auto", "path", "virtual"] = "auto"
     s3_checksums: Literal["when_supported", "when_required"] = "when_supported"
-    """Many S3 stores refuse the checksums newer SDKs send by default: `when_required` is for those."""
+    """`when_required` is for the many S3 stores that refuse the checksums which newer SDKs send by default."""
 
     dataset_s3_endpoint: str | None = None
-    """Reading datasets may use another store and other credentials than writing results; None: the same."""
+    """The store that datasets are read from; None: the one that results are written to."""
     dataset_s3_region: str | None = None
     dataset_s3_access_key: str | None = Field(default=None, repr=False)
     dataset_s3_secret_key: SecretStr | None = None
     dataset_roots: Annotated[tuple[Path, ...], NoDecode] = ()
-    """Directories datasets may be read from; empty: anywhere (a single user's own machine)."""
+    """Directories that datasets may be read from; empty: any (for the machine of a single user)."""
     dataset_buckets: Annotated[tuple[str, ...], NoDecode] = ()
-    """Buckets datasets may be read from; empty: any the credentials allow."""
+    """Buckets that datasets may be read from; empty: any that the credentials allow."""
 
     models_dir: Path | None = None
     """Registered models, one TOML file each; None: `home`/models."""
 
     lease_s: _Positive = 90.0
-    """How long a shard stays with a worker that says nothing."""
+    """How long a worker keeps a shard without renewing its lease."""
     poll_s: _Positive = 0.5
     """Pause between two ticks of the scheduler."""
     stall_s: _Positive = 120.0
-    """How long the engine may make no step before its worker gives up and exits."""
+    """How long the engine may make no progress before its worker exits."""
     window: _Count = 64
-    """Messages kept in Redis per queue: enough to feed every worker, few enough to stay fair."""
+    """Messages kept in Redis per queue: enough for every worker, and few, since priority is decided at the claim."""
     shard_seconds: _Positive = 60.0
-    """How long one shard should take a worker."""
+    """How long a worker should take for one shard."""
     sweep_every_s: Annotated[float, Field(ge=0)] = 6 * 3600.0
-    """How often objects that nobody can commit any more are deleted from the bucket; 0: never."""
+    """How often parts that no worker can commit any more are deleted from the bucket; 0: never."""
     max_images_per_job: _Count = 20_000_000
     max_active_jobs: _Count = 10_000
 
@@ -113,9 +112,9 @@ class Settings(Explicit):
 
     @classmethod
     def load(cls, environ: Mapping[str, str] | None = None) -> Self:
-        """Settings from `environ` (default: the process environment) over the embedded stack's file.
+        """Settings from `environ` (default: the environment of the process), else from the file of the embedded stack.
 
-        An unreadable file or a value that does not parse raises StoreError naming the variable.
+        Raises StoreError, which names the file that cannot be read or the variable whose value is not valid.
         """
         given = Environment(cls, os.environ if environ is None else environ)()
         home = Path(given.get("home", ".gfi"))
@@ -123,7 +122,7 @@ class Settings(Explicit):
         return checked(cls, stack | given | {"home": home})
 
     def require_stack(self) -> Self:
-        """Self, when database, Redis and bucket are all known; StoreError with advice otherwise."""
+        """Self, when database, Redis and bucket are all configured; StoreError with advice otherwise."""
         needed = {name: getattr(self, name) for name in ("database_url", "redis_url", "s3_bucket")}
         missing = [f"GFI_{name.upper()}" for name, value in needed.items() if not value]
         if len(missing) == len(needed):
@@ -145,11 +144,11 @@ class Settings(Explicit):
 
     @property
     def stack_file(self) -> Path:
-        """Where `gfi up` records the embedded stack."""
+        """The file in which `gfi up` describes the embedded stack."""
         return self.home / STACK_FILE
 
     def for_stack(self) -> dict[str, Any]:
-        """These settings as `gfi up` writes them into `stack.json` — secrets included: mode 0600."""
+        """These settings as `stack.json` holds them, secrets included: for a file that only its owner can read."""
         values = self.model_dump(mode="json", exclude_defaults=True, exclude={"home"})
         for name in ("s3_secret_key", "dataset_s3_secret_key"):
             secret: SecretStr | None = getattr(self, name)
@@ -158,7 +157,7 @@ class Settings(Explicit):
         return values
 
     def shown(self) -> dict[str, Any]:
-        """Every setting, passwords and keys replaced: for `gfi doctor` and logs."""
+        """Every setting, with passwords and keys replaced: for `gfi doctor` and logs."""
         from gfi.store.database import safe_url
 
         values = self.model_dump(mode="json")
@@ -170,7 +169,7 @@ class Settings(Explicit):
 
 
 class Environment(EnvSettingsSource):
-    """The variables of a given environment; empty ones count as absent."""
+    """Reads the variables of a given environment; empty ones count as absent."""
 
     def __init__(self, settings_cls: type[BaseSettings], environ: Mapping[str, str]) -> None:
         self._environ = environ
@@ -181,7 +180,7 @@ class Environment(EnvSettingsSource):
 
 
 def checked(cls: type[Checked], values: Mapping[str, Any]) -> Checked:
-    """The settings with these values. StoreError names the variable of one that does not parse."""
+    """The settings with these values. Raises StoreError, which names the variable whose value is not valid."""
     try:
         return cls(**values)
     except ValidationError as error:

@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
 from gfi.domain.metrics import METRICS, NUMBERS, PRIMARY_METHOD
+from gfi.domain.queues import CONTROL_QUEUE
 from gfi.domain.states import ShardState
 from gfi.domain.statuses import ImageStatus
 
@@ -83,6 +84,8 @@ jobs = sa.Table(
     sa.Column("total", sa.Integer),  # images; null until planned
     sa.Column("facts", _Json),  # what planning found: warnings, counts
     sa.Column("error", sa.Text),
+    sa.Column("notify", _Json),  # who is told when it ends: a list of {channel, address}
+    sa.Column("tags", _Json),  # free words to find it by
     _count("generation"),  # how often it was retried
     sa.Column("state_before", sa.Text),  # where a retry that cannot be planned returns to
     sa.Column("created_at", _Time, nullable=False),
@@ -137,6 +140,12 @@ control_tasks = sa.Table(
     sa.Column("job_id", sa.Text, sa.ForeignKey("jobs.id", ondelete="CASCADE"), index=True),
     sa.Column("kind", sa.Text, nullable=False),
     sa.Column("payload", _Json),
+    sa.Column("needs", sa.Text, nullable=False, server_default="none"),  # none | network
+    sa.Column("queue", sa.Text, nullable=False, server_default=CONTROL_QUEUE),
+    sa.Column("priority", sa.Integer, nullable=False, server_default="0"),  # higher first
+    sa.Column("owner", sa.Text, nullable=False, server_default=""),
+    sa.Column("estimate_s", sa.Double),  # how long it will take a device, where that is known
+    sa.Column("progress", _Json),
     *_leased(),
     _count("attempts"),  # that failed and said why
     _count("deaths"),  # of workers that had it
@@ -331,6 +340,7 @@ tokens = sa.Table(
     metadata,
     _id(),
     sa.Column("name", sa.Text, nullable=False),
+    sa.Column("kind", sa.Text, nullable=False, server_default="api"),  # api | link | session
     sa.Column("sha256", sa.Text, nullable=False, unique=True),
     sa.Column("scopes", _Json, nullable=False),
     sa.Column("limits", _Json),
@@ -357,6 +367,7 @@ outbox = sa.Table(
     _id(),
     sa.Column("job_id", sa.Text, nullable=False, index=True),
     sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("channel", sa.Text, nullable=False, server_default="webhook"),  # one row a channel
     sa.Column("payload", _Json, nullable=False),
     sa.Column("created_at", _Time, nullable=False),
     _count("attempts"),

@@ -17,7 +17,7 @@ from gfi.api.context import ContextDep
 from gfi.api.problems import Refused
 from gfi.api.schemas import In
 from gfi.store import ledger
-from gfi.store.ledger.tokens import redeem_link
+from gfi.store.ledger.tokens import SESSION, redeem_link
 
 router = APIRouter(include_in_schema=False, route_class=StrictRoute)
 FOLDER = Path(__file__).parent
@@ -138,7 +138,7 @@ def sign_out(request: Request, context: ContextDep) -> Response:
     """End the session: delete the cookie, and revoke the session that a sign-in link started."""
     caller = _caller(request)
     answer = JSONResponse({"location": "/sign-in"})
-    if caller is not None and caller.csrf is not None and caller.limits.get("kind") == "session":
+    if caller is not None and caller.csrf is not None and caller.kind == SESSION:
         ledger.revoke_token(context.database, caller.id, actor=caller.name)
     answer.delete_cookie(access.COOKIE, path="/")
     return answer

@@ -17,7 +17,7 @@ from PIL import Image
 from gfi.api import create_app
 from gfi.cli.servers import Server
 from gfi.store import ledger
-from gfi.store.access import create_link
+from gfi.store.ledger.tokens import create_link
 from tests.service.api.conftest import World, environment, make_world, serving
 
 CHROMIUM = shutil.which("chromium")

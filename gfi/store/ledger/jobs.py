@@ -83,6 +83,8 @@ def submit_in(connection: sa.Connection, spec: JobSpec, *, max_active_jobs: int 
             listing_digest=spec.listing_digest,
             idempotency_key=spec.idempotency_key,
             model=spec.model,
+            notify=[target.__dict__ for target in spec.notify] or None,
+            tags=list(spec.tags) or None,
             created_at=now(),
         )
     )
@@ -94,8 +96,6 @@ def submit_in(connection: sa.Connection, spec: JobSpec, *, max_active_jobs: int 
         "model_digest": (spec.model or {}).get("digest"),
     }
     record(connection, spec.owner or "local", "job.submitted", job_id, what)
-    if spec.webhook is not None:
-        record(connection, spec.owner or "local", "job.webhook", job_id, {"url": spec.webhook})
     return Submitted(job_id, created=True)
 
 
@@ -396,16 +396,19 @@ def close_control(connection: sa.Connection, job_id: str) -> None:
 
 
 def announce(connection: sa.Connection, job_id: str, state: JobState) -> None:
-    """A row of the outbox: someone may be waiting to hear of this."""
-    connection.execute(
-        sa.insert(outbox).values(
-            id=new_id(),
-            job_id=job_id,
-            kind="job.finished",
-            payload={"job": job_id, "state": state.value},
-            created_at=now(),
+    """A row of the outbox for each channel that is told of the job's end."""
+    notify = connection.execute(sa.select(jobs.c.notify).where(jobs.c.id == job_id)).scalar() or []
+    for target in notify:
+        connection.execute(
+            sa.insert(outbox).values(
+                id=new_id(),
+                job_id=job_id,
+                kind="job.finished",
+                channel=target["channel"],
+                payload={"job": job_id, "state": state.value},
+                created_at=now(),
+            )
         )
-    )
 
 
 def record(

@@ -9,12 +9,12 @@ from gfi.store.database import Database, now
 from gfi.store.tables import outbox
 
 
-def take_outbox(db: Database, limit: int, hold_s: float) -> list[JSON]:
-    """Messages due to be sent, held from other senders for `hold_s` seconds, oldest first."""
+def take_outbox(db: Database, limit: int, hold_s: float, channel: str) -> list[JSON]:
+    """Messages of a channel that are due to be sent, held from other senders for `hold_s` seconds, oldest first."""
     with db.begin() as connection:
         due = (
             sa.select(outbox.c.id)
-            .where(outbox.c.sent_at.is_(None), outbox.c.not_before <= now())
+            .where(outbox.c.channel == channel, outbox.c.sent_at.is_(None), outbox.c.not_before <= now())
             .order_by(outbox.c.id)
             .limit(limit)
             .with_for_update(skip_locked=True)

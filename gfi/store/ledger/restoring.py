@@ -13,14 +13,13 @@ from typing import Any
 import sqlalchemy as sa
 
 from gfi.domain.digests import digest
-from gfi.domain.records import ResultRecord
+from gfi.domain.records import CommittedPart, ResultRecord
 from gfi.domain.states import JobState, ShardState
 from gfi.store.database import Database, insert, now
 from gfi.store.ledger.control import shard_id
 from gfi.store.ledger.guards import job_moves, lock_job
 from gfi.store.ledger.jobs import record
 from gfi.store.ledger.shards import count_statuses, replace_current
-from gfi.store.queries.jobs import CommittedPart
 from gfi.store.tables import control_tasks, jobs, parts, results, shards
 
 # Above every fence handed out before the loss: a worker that outlived the database commits nothing into the

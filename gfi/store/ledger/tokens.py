@@ -11,11 +11,13 @@ import sqlalchemy as sa
 from gfi.domain.digests import JSON
 from gfi.domain.ids import new_id
 from gfi.store.database import Database, now
-from gfi.store.errors import NotFound, StoreError
+from gfi.store.errors import Conflict, NotFound, StoreError
 from gfi.store.ledger.jobs import record
 from gfi.store.tables import tokens
 
 SCOPES = ("read", "submit", "admin")
+API, LINK, SESSION = "api", "link", "session"
+"""Kinds of tokens: made by somebody, a one-time sign-in link, the browser session that a link started."""
 
 
 @dataclass(frozen=True)
@@ -24,14 +26,16 @@ class Token:
 
     id: str
     name: str
+    kind: str
     scopes: tuple[str, ...]
     limits: JSON
 
 
-def create_token(
+def _insert_token(
     db: Database,
     name: str,
     scopes: Iterable[str],
+    kind: str,
     *,
     expires_in_s: float | None = None,
     limits: Mapping[str, Any] | None = None,
@@ -47,6 +51,7 @@ def create_token(
             sa.insert(tokens).values(
                 id=token_id,
                 name=name,
+                kind=kind,
                 sha256=_hash(plain),
                 scopes=list(wanted),
                 limits=dict(limits or {}),
@@ -56,6 +61,47 @@ def create_token(
         )
         record(connection, actor, "token.created", None, {"id": token_id, "scopes": list(wanted)})
     return token_id, plain
+
+
+def create_token(
+    db: Database,
+    name: str,
+    scopes: Iterable[str],
+    *,
+    expires_in_s: float | None = None,
+    limits: Mapping[str, Any] | None = None,
+    actor: str = "local",
+) -> tuple[str, str]:
+    """(id, the token). The token is shown this once: only its SHA-256 is kept.
+
+    Names are the owners of jobs, so the name of a token that is not revoked is not given twice: Conflict.
+    """
+    if not name.strip() or len(name) > 200 or "\0" in name:
+        raise StoreError("a token needs a name of at most 200 characters")
+    taken = sa.select(tokens.c.id).where(
+        tokens.c.name == name, tokens.c.kind == API, tokens.c.revoked_at.is_(None)
+    )
+    with db.read() as connection:
+        if connection.execute(taken.limit(1)).scalar() is not None:
+            raise Conflict(f"a token named {name!r} exists; revoke it first, or choose another name")
+    return _insert_token(db, name, scopes, API, expires_in_s=expires_in_s, limits=limits, actor=actor)
+
+
+def create_link(db: Database, seconds: float, *, actor: str = "local") -> str:
+    """The secret of a sign-in link, good once."""
+    _, plain = _insert_token(db, "sign-in link", ["admin"], LINK, expires_in_s=seconds, actor=actor)
+    return plain
+
+
+def redeem_link(db: Database, plain: str, session_s: float) -> str | None:
+    """The token of a new browser session for a link's secret; None when the link is spent or unknown."""
+    link = verify_token(db, plain)
+    if link is None or link.kind != LINK:
+        return None
+    if not revoke_token(db, link.id, actor="sign-in"):
+        return None  # someone else was faster: a link is good once
+    _, session = _insert_token(db, "local", link.scopes, SESSION, expires_in_s=session_s, actor="sign-in")
+    return session
 
 
 def verify_token(db: Database, plain: str) -> Token | None:
@@ -72,7 +118,7 @@ def verify_token(db: Database, plain: str) -> Token | None:
     if found.used_at is None or found.now - found.used_at > 60.0:  # not a write per request
         with db.begin() as connection:
             connection.execute(sa.update(tokens).where(tokens.c.id == found.id).values(used_at=now()))
-    return Token(found.id, found.name, tuple(found.scopes), found.limits or {})
+    return Token(found.id, found.name, found.kind, tuple(found.scopes), found.limits or {})
 
 
 def revoke_token(db: Database, token_id: str, *, actor: str = "local") -> bool:

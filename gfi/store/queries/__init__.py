@@ -1,28 +1,15 @@
-"""Every read: what the CLI prints, the API answers and the dashboard shows. Nothing here changes anything.
+"""Every read: what the CLI prints, the API answers and the dashboard shows. No function of this package writes.
 
 Lists are paged by key, never by offset: `after` is the last key of the page before (OFFSET 900,000 took 52 ms,
 a key 0.1 ms). Counts are sums over shards, never over results (1 ms against 71 ms for a million).
-Rows come as frozen records or as plain dicts of the columns, ready for JSON.
+Rows are returned as frozen records or as plain dicts of the columns, ready for JSON.
 """
 
 from gfi.store.queries.audit import list_audit
-from gfi.store.queries.jobs import (
-    CommittedPart,
-    Job,
-    Progress,
-    Verdict,
-    get_job,
-    iterate_parts,
-    job_progress,
-    jobs_over,
-    jobs_progress,
-    judge_parts,
-    list_incidents,
-    list_jobs,
-    list_shards,
-    part_of,
-)
+from gfi.store.queries.jobs import Job, address_on, get_job, jobs_over, list_jobs
 from gfi.store.queries.models import Model, find_model, list_models
+from gfi.store.queries.parts import Verdict, iterate_parts, judge_parts, part_of
+from gfi.store.queries.progress import Progress, job_progress, jobs_progress
 from gfi.store.queries.queues import waiting
 from gfi.store.queries.rates import measured_rate
 from gfi.store.queries.results import (
@@ -39,19 +26,20 @@ from gfi.store.queries.results import (
     rows_with_status,
 )
 from gfi.store.queries.schedules import due_schedules, list_schedules
+from gfi.store.queries.shards import list_incidents, list_shards
 from gfi.store.queries.tasks import control_of
 from gfi.store.queries.tokens import list_tokens
 from gfi.store.queries.workers import Worker, list_workers
 
 __all__ = [
     "SORTABLE",
-    "CommittedPart",
     "Filters",
     "Job",
     "Model",
     "Progress",
     "Verdict",
     "Worker",
+    "address_on",
     "control_of",
     "due_schedules",
     "earlier_results",

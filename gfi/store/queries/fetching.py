@@ -1,4 +1,4 @@
-"""How a query becomes plain rows."""
+"""Run a query and return its rows as plain dicts."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from gfi.domain.digests import JSON
 from gfi.store.database import Database
 
 BULK = 5000
-"""Rows read at a time where everything is wanted: some megabytes."""
+"""Rows read at a time where all rows are wanted: a few megabytes."""
 
 
 def fetch(db: Database, query: sa.Select[Any]) -> list[JSON]:

@@ -7,14 +7,12 @@ import sqlalchemy as sa
 from gfi.domain.digests import JSON
 from gfi.store.database import Database
 from gfi.store.queries.fetching import fetch
-from gfi.store.tables import (
-    models,
-)
+from gfi.store.tables import models
 
 
 @dataclass(frozen=True)
 class Model:
-    """A registered model: all that may be known of it without loading torch."""
+    """A registered model: everything that is known of it without loading torch."""
 
     reference: str
     digest: str
@@ -25,8 +23,8 @@ class Model:
 
 def find_model(db: Database, reference: str) -> Model | None:
     """A registered model; None when there is none of this name."""
-    found = fetch(db, sa.select(models).where(models.c.reference == reference))
-    return Model(**found[0]) if found else None
+    rows = fetch(db, sa.select(models).where(models.c.reference == reference))
+    return Model(**rows[0]) if rows else None
 
 
 def list_models(db: Database) -> list[Model]:

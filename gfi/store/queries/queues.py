@@ -1,20 +1,19 @@
-"""What waits in each queue."""
+"""How much work waits in each queue."""
 
 import sqlalchemy as sa
 
 from gfi.domain.digests import JSON
+from gfi.domain.queues import CONTROL_QUEUE
 from gfi.domain.states import ACTIVE, OPEN, ShardState
 from gfi.store.database import Database, now
-from gfi.store.tables import (
-    control_tasks,
-    in_state,
-    jobs,
-    shards,
-)
+from gfi.store.tables import control_tasks, in_state, jobs, shards
 
 
 def waiting(db: Database) -> dict[str, JSON]:
-    """Back-pressure, by queue: {pending, leased, delayed} shards of jobs under way, and control tasks."""
+    """{queue: {pending, leased, delayed}} of the shards of jobs under way, and of control tasks.
+
+    `delayed` are those of `pending` that wait for their next attempt.
+    """
     delayed = shards.c.not_before > now()
     by_queue = (
         sa.select(
@@ -40,7 +39,7 @@ def waiting(db: Database) -> dict[str, JSON]:
             for row in connection.execute(by_queue)
         }
         counts = {row[0]: int(row[1]) for row in connection.execute(control)}
-    queues["control"] = {
+    queues[CONTROL_QUEUE] = {
         "pending": counts.get(ShardState.PENDING.value, 0),
         "leased": counts.get(ShardState.LEASED.value, 0),
         "delayed": 0,

@@ -17,13 +17,13 @@ from gfi.store.tables import attempts, flags, in_state, parts, results, shards
 
 SORTABLE = ("row", *NUMBERS)
 PRIMARY = sa.and_(results.c.method == PRIMARY_METHOD, results.c.target_rank == 0)
-# Written out, not as a parameter, so that both databases see that the partial index applies.
+# A literal and no parameter, so that both databases see that the partial index applies.
 NOT_OK = sa.literal_column("results.status", sa.Text) != sa.literal_column("'ok'")
 
 
 @dataclass(frozen=True)
 class Filters:
-    """Which results; every field narrows. `metric` with bounds (either may be None) is a range."""
+    """Which results: those that satisfy every field that is set. `at_least` and `at_most` are bounds of `metric`."""
 
     status: ImageStatus | None = None
     prediction: int | None = None
@@ -35,7 +35,7 @@ class Filters:
     metric: str | None = None
     at_least: float | None = None
     at_most: float | None = None
-    search: str | None = None  # a piece of the key
+    search: str | None = None  # text that the key contains
     flagged: bool = False
 
 
@@ -51,19 +51,19 @@ def list_results(
 ) -> list[JSON]:
     """Current results of a job, a page at a time.
 
-    `after`: `page_key` of the last row of the page before. Sorted by a number, rows without it come last, in order.
+    `after`: `page_key` of the last row of the page before. In the order of a number, rows without it come last.
     """
     if sort not in SORTABLE:
         raise StoreError(f"results cannot be sorted by {sort!r}; there are {', '.join(SORTABLE)}")
     query = sa.select(results).where(results.c.job_id == job_id, *_conditions(filters or Filters()))
     if sort == "row":
         return fetch(db, _behind(query, _TAIL, descending, after).limit(limit))
-    found: list[JSON] = []
+    page: list[JSON] = []
     for stretch in _stretches(query, results.c[sort], descending, after):
-        found += fetch(db, stretch.limit(limit - len(found)))
-        if len(found) == limit:
+        page += fetch(db, stretch.limit(limit - len(page)))
+        if len(page) == limit:
             break
-    return found
+    return page
 
 
 _TAIL = (results.c.row, results.c.method, results.c.target_rank)
@@ -72,9 +72,11 @@ _TAIL = (results.c.row, results.c.method, results.c.target_rank)
 def _stretches(
     query: sa.Select[Any], number: sa.Column[Any], descending: bool, after: tuple[Any, ...] | None
 ) -> Iterator[sa.Select[Any]]:
-    """What follows a place in the order of a number: the rows with the same number, those beyond it, those that have
-    none. Each is a stretch of an index; as one condition PostgreSQL took equal numbers for few and sorted half a
-    million of them (290 ms).
+    """The rows behind a place in the order of a number, as three queries: rows with the same number, rows beyond it,
+    rows without one.
+
+    Each query reads a stretch of an index. With one query for all three PostgreSQL expected few equal numbers and
+    sorted half a million of them (290 ms).
     """
     value, *key = (None, None) if after is None else after
     if value is not None:
@@ -89,15 +91,15 @@ def _stretches(
 def _behind(
     query: sa.Select[Any], keys: Sequence[sa.Column[Any]], descending: bool, after: tuple[Any, ...] | None
 ) -> sa.Select[Any]:
-    """In the order of these columns, from behind a place."""
+    """The query in the order of these columns, beginning behind a place."""
     if after is not None:
-        here, there = sa.tuple_(*keys), sa.tuple_(*map(sa.literal, after))
-        query = query.where(here < there if descending else here > there)
-    return query.order_by(*(key.desc() if descending else key for key in keys))
+        key, place = sa.tuple_(*keys), sa.tuple_(*map(sa.literal, after))
+        query = query.where(key < place if descending else key > place)
+    return query.order_by(*(column.desc() if descending else column for column in keys))
 
 
 def page_key(row: Mapping[str, Any], sort: str = "row") -> tuple[Any, ...]:
-    """What `list_results` takes as `after` to go on behind this row."""
+    """The value of `after` with which `list_results` continues behind this row."""
     key = (row["row"], row["method"], row["target_rank"])
     return key if sort == "row" else (row[sort], *key)
 
@@ -110,9 +112,9 @@ def iterate_results(
     status: ImageStatus | None = None,
     limit: int | None = None,
 ) -> Iterator[JSON]:
-    """Current results in row order, read a few thousand at a time: for exports and reports. At most `limit`.
+    """Current results in row order, at most `limit`, read a few thousand at a time: for exports and reports.
 
-    `status` is short for the filter of that name.
+    `status` is a shorter way to set the filter of that name.
     """
     if status is not None:
         filters = replace(filters or Filters(), status=status)
@@ -135,7 +137,7 @@ def _conditions(filters: Filters) -> list[sa.ColumnElement[bool]]:
     if filters.status is not None:
         conditions.append(results.c.status == filters.status.value)
         if filters.status is not ImageStatus.OK:
-            # Said outright, so that the partial index of the few that are not ok applies on both databases.
+            # Redundant, and without it neither database uses the partial index of the few rows that are not ok.
             conditions.append(NOT_OK)
     if filters.search:
         conditions.append(results.c.key.contains(filters.search, autoescape=True))
@@ -163,16 +165,16 @@ def get_result(
         .where(results.c.method == method, results.c.target_rank == target_rank)
     )
     with db.read() as connection:
-        found = connection.execute(query).one_or_none()
-    if found is None:
+        result = connection.execute(query).one_or_none()
+    if result is None:
         raise NotFound(f"job {job_id} has no result for image {row}")
-    return dict(found._mapping)
+    return dict(result._mapping)
 
 
 def earlier_results(
     db: Database, job_id: str, row: int, *, method: str = PRIMARY_METHOD, target_rank: int = 0
 ) -> list[JSON]:
-    """What the current result of an image replaced, oldest first."""
+    """The results that the current result of an image has replaced, oldest first."""
     query = (
         sa.select(attempts)
         .where(attempts.c.job_id == job_id, attempts.c.row == row)
@@ -183,8 +185,10 @@ def earlier_results(
 
 
 def failures(db: Database, job_id: str) -> list[JSON]:
-    """What went wrong, by class: {status, error_class, images, example_row, example}, most frequent first, then the
-    images of shards that were given up (status 'failed') or wait for another attempt after a failure ('pending').
+    """What went wrong, by class: {status, error_class, images, example_row, example}.
+
+    First the images without a usable result, the most frequent class first; then the images of shards that failed
+    (status `failed`) or that wait for another attempt after a failure (`pending`).
     """
     unusable = sa.and_(results.c.job_id == job_id, PRIMARY, NOT_OK)
     by_class = (
@@ -220,8 +224,9 @@ def failures(db: Database, job_id: str) -> list[JSON]:
 def rows_with_status(
     db: Database, job_id: str, statuses: Sequence[str], classes: Sequence[str] = ()
 ) -> Iterator[int]:
-    """Manifest rows whose current result has one of these statuses and, where `classes` are named, an error of
-    one of these, ascending: what a retry works on."""
+    """Manifest rows that a retry explains again, ascending: those whose current result has one of these statuses and,
+    where `classes` are named, an error of one of these classes.
+    """
     after = -1
     while True:
         query = (
@@ -242,7 +247,7 @@ def rows_with_status(
 
 
 def means(db: Database, job_id: str, *, method: str = PRIMARY_METHOD) -> dict[str, tuple[float, int]]:
-    """{metric: (mean over `ok` images that have it, how many)}; metrics nobody computed are left out."""
+    """{metric: (mean over the `ok` images that have it, how many they are)}; without metrics that no image has."""
     names = ("area", "kept", "removed", "iterations", *METRICS)
     averages = [c for n in names for c in (sa.func.avg(results.c[n]), sa.func.count(results.c[n]))]
     query = sa.select(*averages).where(

@@ -5,9 +5,7 @@ import sqlalchemy as sa
 from gfi.domain.digests import JSON
 from gfi.store.database import Database
 from gfi.store.queries.fetching import fetch
-from gfi.store.tables import (
-    control_tasks,
-)
+from gfi.store.tables import control_tasks
 
 
 def control_of(db: Database, job_id: str) -> list[JSON]:

@@ -1,4 +1,4 @@
-"""Workers, as their last heartbeats showed them."""
+"""Workers, as their last heartbeats describe them."""
 
 from dataclasses import dataclass
 
@@ -7,18 +7,14 @@ import sqlalchemy as sa
 from gfi.domain.digests import JSON
 from gfi.store.database import Database, now
 from gfi.store.queries.fetching import fetch
-from gfi.store.tables import (
-    jobs,
-    shards,
-    workers,
-)
+from gfi.store.tables import jobs, shards, workers
 
 ALIVE_S = 60.0
 
 
 @dataclass(frozen=True)
 class Worker:
-    """A worker as its last heartbeat showed it, `silent_s` seconds ago."""
+    """A worker as its last heartbeat described it, `silent_s` seconds ago."""
 
     id: str
     host: str | None
@@ -30,7 +26,7 @@ class Worker:
     rate: float | None
     memory_mib: float | None
     shard_id: str | None
-    job_id: str | None  # whose shard that is
+    job_id: str | None  # of that shard
     job_name: str | None
     clock_skew_s: float | None
     facts: JSON | None
@@ -40,7 +36,7 @@ class Worker:
 
     @property
     def name(self) -> str:
-        """What it calls itself: host and process."""
+        """Its host and process: `host:pid`."""
         return self.id
 
     @property

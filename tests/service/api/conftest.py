@@ -26,8 +26,8 @@ from gfi.domain.records import PartRecord, ResultRecord
 from gfi.domain.states import ControlKind
 from gfi.domain.statuses import ImageStatus
 from gfi.store import ledger, parts, queries
-from gfi.store.access import create_link
 from gfi.store.database import Database
+from gfi.store.ledger.tokens import create_link
 from gfi.store.objects import Bucket
 from gfi.store.parts import PartHeader, PartRow
 from gfi.store.settings import Settings
@@ -119,7 +119,9 @@ class World:
         rows = [
             row
             for at in range(claim.start, claim.stop)
-            for row in self._classes(self._row(at, keys[at % len(keys)], broken), claim.stored_config.get("top", 1))
+            for row in self._classes(
+                self._row(at, keys[at % len(keys)], broken), claim.stored_config.get("top", 1)
+            )
         ]
         header = PartHeader(
             job_id=claim.job_id, shard_id=claim.shard_id, fence=claim.fence, model_digest=DIGEST,

@@ -8,13 +8,16 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
+from gfi.domain.records import WEBHOOK, NotifyTarget
 from gfi.store import database as databases
-from gfi.store import ledger
+from gfi.store import ledger, queries
 from gfi.store.database import Database, check, current_revision, head_revision, safe_url, upgrade
 from gfi.store.errors import StoreError, Transient
+from gfi.store.ledger.tokens import API, create_link, redeem_link
 from gfi.store.tables import metadata
 from tests.servers import Postgres
 from tests.service.store.acting import submit
@@ -40,16 +43,38 @@ def test_the_tables_are_at_this_versions_revision(database: Database) -> None:
 
 
 def test_a_downgrade_leaves_nothing_behind(database: Database) -> None:
-    upgrade(database, "head")
-    from alembic import command
-
-    with database.begin() as connection:
-        config = databases._alembic()
-        config.attributes["connection"] = connection
-        command.downgrade(config, "base")
+    downgrade(database, "base")
     with database.read() as connection:
         assert set(sa.inspect(connection).get_table_names()) <= {"alembic_version"}
     upgrade(database)
+
+
+def test_webhooks_and_kinds_of_tokens_survive_a_downgrade_and_an_upgrade(database: Database) -> None:
+    address = "https://hooks.example.org/x"
+    job = submit(database, notify=(NotifyTarget(WEBHOOK, address),))
+    quiet = submit(database)
+    link = create_link(database, 600.0)
+    _, made = ledger.create_token(database, "ci", ["read"], limits={"max_images": 5})
+    downgrade(database, "0005")
+    with database.read() as connection:
+        asked = connection.execute(sa.text("SELECT job_id FROM audit WHERE action = 'job.webhook'")).all()
+        assert [row.job_id for row in asked] == [job]
+    upgrade(database)
+    assert queries.address_on(database, job, WEBHOOK) == address
+    assert queries.address_on(database, quiet, WEBHOOK) is None
+    token = ledger.verify_token(database, made)
+    assert token is not None
+    assert (token.kind, token.limits) == (API, {"max_images": 5})
+    session = redeem_link(database, link, 600.0)
+    assert session is not None
+
+
+def downgrade(database: Database, revision: str) -> None:
+    """Take the tables back to a revision."""
+    with database.begin() as connection:
+        config = databases._alembic()
+        config.attributes["connection"] = connection
+        command.downgrade(config, revision)
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgres"])

@@ -37,7 +37,6 @@ def test_a_job_runs_from_submission_to_success(database: Database) -> None:
     assert ledger.finish_jobs(database) == []
     assert claim_task(database, ControlKind.REPORT).job_id == job
     assert recorded(database, job) == dict.fromkeys(range(10), "ok")
-    assert [message["job_id"] for message in ledger.take_outbox(database, 10, 60.0)] == [job]
 
 
 def test_a_used_idempotency_key_returns_its_job(database: Database) -> None:

@@ -8,13 +8,13 @@ import pytest
 import sqlalchemy as sa
 
 from gfi.domain.metrics import METRICS
-from gfi.domain.records import JobSpec, ResultRecord
+from gfi.domain.records import WEBHOOK, JobSpec, NotifyTarget, ResultRecord
 from gfi.domain.states import ControlKind
 from gfi.domain.statuses import ImageStatus
 from gfi.store import ledger, queries
 from gfi.store.database import Database
 from gfi.store.errors import Conflict, LimitExceeded, NotFound, StoreError
-from gfi.store.tables import firings, tokens
+from gfi.store.tables import firings, outbox, tokens
 from tests.service.store.acting import claim, claim_task, commit, finish_all, part, plan, submit
 
 
@@ -112,18 +112,31 @@ def test_models_and_rates_are_kept(database: Database) -> None:
 
 
 def test_a_message_is_held_by_one_sender_and_sent_once(database: Database) -> None:
-    job = plan(database, total=1)
+    told = (NotifyTarget(WEBHOOK, "https://a.example/"), NotifyTarget("mail", "ann@a.example"))
+    job = plan(database, total=1, notify=told)
     finish_all(database)
     ledger.finish_jobs(database)
-    (message,) = ledger.take_outbox(database, 10, 60.0)
+    (message,) = ledger.take_outbox(database, 10, 60.0, WEBHOOK)
+    (mail,) = ledger.take_outbox(database, 10, 60.0, "mail")
+    assert mail["job_id"] == job
+    assert mail["id"] != message["id"]
+    assert queries.address_on(database, job, WEBHOOK) == "https://a.example/"
     assert message["payload"] == {"job": job, "state": "succeeded"}
-    assert ledger.take_outbox(database, 10, 60.0) == []
+    assert ledger.take_outbox(database, 10, 60.0, WEBHOOK) == []
     ledger.settle_outbox(database, message["id"], "503", delay_s=0.0)
-    (again,) = ledger.take_outbox(database, 10, 60.0)
+    (again,) = ledger.take_outbox(database, 10, 60.0, WEBHOOK)
     assert again["attempts"] == 2
     ledger.settle_outbox(database, message["id"])
     time.sleep(0.01)
-    assert ledger.take_outbox(database, 10, 0.0) == []
+    assert ledger.take_outbox(database, 10, 0.0, WEBHOOK) == []
+
+
+def test_a_job_that_tells_nobody_leaves_no_message(database: Database) -> None:
+    plan(database, total=1)
+    finish_all(database)
+    ledger.finish_jobs(database)
+    with database.begin() as connection:
+        assert connection.execute(sa.select(sa.func.count()).select_from(outbox)).scalar() == 0
 
 
 def test_flags_come_with_their_notes_and_go_again(database: Database) -> None:

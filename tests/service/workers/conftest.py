@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from gfi import samples
-from gfi.cli.models import register
+from gfi.cli.register_model import register
 from gfi.cli.servers import Server
 from gfi.jobs.submit import request_from
 from gfi.jobs.submit import submit as submit_job

@@ -23,7 +23,7 @@ PROFILE = {"device_kind": "cpu", "batch": 4}
 
 
 def test_the_stored_form_comes_back_as_it_was() -> None:
-    full = replace(CONFIG, foil=3, top=2, save=("png",), batch=8, tags=("nightly",), target=7)
+    full = replace(CONFIG, foil=3, top=2, save=("png",), batch=8, target=7)
     for config in (CONFIG, full):
         again = JobConfig.from_json(config.to_json())
         assert again.to_json() == config.to_json()
@@ -32,7 +32,6 @@ def test_the_stored_form_comes_back_as_it_was() -> None:
 
 def test_options_added_later_do_not_change_the_digest_of_an_unchanged_request() -> None:
     stored = CONFIG.to_json()
-    assert "tags" not in stored
     assert "top" not in stored
 
 
@@ -72,7 +71,6 @@ def test_whatever_decides_an_answer_is_in_the_question(changes: dict[str, Any]) 
     [
         {"dataset": DatasetRef("folder:/e", "folder")},
         {"model": ModelRef("other", "a" * 64)},
-        {"tags": ("x",)},
     ],
 )
 def test_names_and_places_are_not(changes: dict[str, Any]) -> None:

@@ -1,0 +1,89 @@
+"""Parts that commits recorded, and what the sweep may do with the others."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Literal
+
+import sqlalchemy as sa
+
+from gfi.domain.records import CommittedPart
+from gfi.domain.states import OPEN, ShardState
+from gfi.store.database import Database
+from gfi.store.errors import NotFound
+from gfi.store.queries.fetching import BULK, fetch
+from gfi.store.tables import audit, parts, shards
+
+
+def iterate_parts(db: Database, job_id: str) -> Iterator[CommittedPart]:
+    """Every part of a job in the order of commits, as `committed.json` lists them."""
+    after = ""
+    while True:
+        page = sa.select(parts).where(parts.c.job_id == job_id, parts.c.id > after)
+        with db.read() as connection:
+            rows = connection.execute(page.order_by(parts.c.id).limit(BULK)).all()
+        if not rows:
+            return
+        yield from (CommittedPart(**row._mapping) for row in rows)
+        after = rows[-1].id
+
+
+def part_of(db: Database, part_id: str) -> CommittedPart:
+    """A part by id; NotFound when there is none."""
+    rows = fetch(db, sa.select(parts).where(parts.c.id == part_id))
+    if not rows:
+        raise NotFound(f"no part {part_id}")
+    return CommittedPart(**rows[0])
+
+
+Verdict = Literal["kept", "orphan", "held", "unknown"]
+
+
+def judge_parts(db: Database, keys: Iterable[str]) -> dict[str, Verdict]:
+    """What the sweep may do with objects below `parts/`: decided by the ledger and not by their age.
+
+    - `kept`: the ledger refers to it.
+    - `orphan`: no worker can commit it any more, because its shard has ended or has been claimed again, or because its
+      job was deleted.
+    - `held`: its worker may still commit it.
+    - `unknown`: the ledger knows nothing of it; to be reported and never deleted.
+    """
+    verdicts: dict[str, Verdict] = {}
+    wanted = list(keys)
+    for begin in range(0, len(wanted), BULK):
+        verdicts |= _judge(db, wanted[begin : begin + BULK])
+    return verdicts
+
+
+def _judge(db: Database, keys: Sequence[str]) -> dict[str, Verdict]:
+    from gfi.store.parts import parse_part_key  # loads Arrow, which `gfi jobs` does without
+
+    parsed = {key: parse_part_key(key) for key in keys}
+    shard_ids = sorted({p[1] for p in parsed.values() if p})
+    job_ids = sorted({p[0] for p in parsed.values() if p})
+    deleted = sa.select(audit.c.job_id).where(audit.c.action == "job.deleted", audit.c.job_id.in_(job_ids))
+    with db.read() as connection:
+        # Shards are read before parts, since on PostgreSQL each statement sees what is committed by then. A commit
+        # between the two queries then adds a part that is known. In the other order its shard would have ended and its
+        # part would not be known: an orphan.
+        known = {
+            row.id: row
+            for row in connection.execute(
+                sa.select(shards.c.id, shards.c.job_id, shards.c.state, shards.c.fence).where(
+                    shards.c.id.in_(shard_ids)
+                )
+            )
+        }
+        kept = set(connection.execute(sa.select(parts.c.key).where(parts.c.key.in_(keys))).scalars())
+        gone = set(connection.execute(deleted).scalars())
+    verdicts: dict[str, Verdict] = {}
+    for key, part in parsed.items():
+        shard = known.get(part[1]) if part else None
+        if key in kept:
+            verdicts[key] = "kept"
+        elif part is None or (shard is None and part[0] not in gone):
+            verdicts[key] = "unknown"
+        elif shard is None or shard.state not in OPEN or part[2] < shard.fence:
+            verdicts[key] = "orphan"
+        else:
+            # A pending shard with the same fence was released or has expired: this fence commits nothing any more.
+            verdicts[key] = "held" if shard.state == ShardState.LEASED else "orphan"
+    return verdicts
