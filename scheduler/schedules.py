@@ -30,9 +30,13 @@ def fire_due(database: Database, settings: Settings) -> list[str]:
     jobs = []
     for row in queries.due_schedules(database):
         now = datetime.fromtimestamp(row["now"], UTC)
-        following = cron.next_due(row["cron"], row["zone"], now)
+        try:
+            following = cron.next_due(row["cron"], row["zone"], now)
+            due = _latest_due(row, now)
+        except ValueError as error:  # its time zone is no longer known here; the others fire all the same
+            log.warning("schedule cannot be read", schedule=row["name"], reason=str(error))
+            continue
         next_due = following.timestamp() if following else None
-        due = _latest_due(row, now)
         if due is None:  # it was due before the time that is caught up with
             ledger.set_next_due(database, row["id"], next_due)
             continue

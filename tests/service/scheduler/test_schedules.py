@@ -89,6 +89,18 @@ def test_a_schedule_stored_by_an_earlier_version_fires_what_it_missed_once(regis
     assert fire_due(registered, Settings()) == []
 
 
+def test_a_schedule_whose_zone_is_unknown_on_this_machine_does_not_stop_the_others(
+    registered: Database,
+) -> None:
+    for name in ("first", "lost", "last"):
+        schedules.add_schedule(registered, Settings(), name, "* * * * *", "UTC", REQUEST, actor="test")
+    age(registered, 90)
+    with registered.begin() as connection:
+        lost = sa.update(schedules_table).where(schedules_table.c.name == "lost")
+        connection.execute(lost.values(zone="Mars/Olympus"))
+    assert len(fire_due(registered, Settings())) == 2
+
+
 def test_a_firing_that_is_refused_is_kept_and_not_repeated(registered: Database, tmp_path: Path) -> None:
     folder = tmp_path / "photographs"
     folder.mkdir()
