@@ -22,9 +22,15 @@ from tests.service.api.conftest import World, environment, make_world, serving
 
 CHROMIUM = shutil.which("chromium")
 ARGUMENTS = [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage",
-]  # fmt: skip
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-dev-shm-usage",
+]
 
 # Layout shift while a page loads: 0 when nothing moved, 1 when everything moved by the height of the window.
 SHIFTS = """
@@ -83,10 +89,16 @@ def _furnish(world: World) -> None:
     for number, device in enumerate(("cpu", "cuda:NVIDIA H200")):
         ledger.heartbeat(
             world.database,
-            {"id": f"host-{number}:4711", "host": f"host-{number}", "device": device,
-             "queues": ["explain", "interactive"], "rate": 0.5 + 20 * number, "memory_mib": 2100.0,
-             "shard_id": claim.shard_id if number else None},
-        )  # fmt: skip
+            {
+                "id": f"host-{number}:4711",
+                "host": f"host-{number}",
+                "device": device,
+                "queues": ["explain", "interactive"],
+                "rate": 0.5 + 20 * number,
+                "memory_mib": 2100.0,
+                "shard_id": claim.shard_id if number else None,
+            },
+        )
     body = {"dataset": str(world.photographs), "model": "tiny"}
     made = world.call(
         "POST",

@@ -142,8 +142,10 @@ def test_photographs_from_this_computer_become_an_interactive_job(
     page.wait_for_url(f"{url}/jobs/*")
     job = world.call("GET", f"/v1/jobs/{page.url.rpartition('/')[2]}").json()
     assert (job["queue"], job["name"], job["config"]["metrics"]) == (
-        "interactive", "From here", ["deletion", "insertion"],
-    )  # fmt: skip
+        "interactive",
+        "From here",
+        ["deletion", "insertion"],
+    )
     uploaded = f"uploads/{job['dataset'].removeprefix('upload:')}/"
     assert len(list(world.bucket.list(uploaded))) == 2
 

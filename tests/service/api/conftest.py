@@ -90,9 +90,13 @@ class World:
             total = total or len(self.names)
             bounds = [(at, min(at + size, total)) for at in range(0, total, size)]
             assert ledger.finish_planning(
-                self.database, claim, manifest_key=f"jobs/{job}/manifest.parquet", manifest_digest="m" * 64,
-                total=total, shards=bounds,
-            )  # fmt: skip
+                self.database,
+                claim,
+                manifest_key=f"jobs/{job}/manifest.parquet",
+                manifest_digest="m" * 64,
+                total=total,
+                shards=bounds,
+            )
         return str(job)
 
     @property
@@ -124,11 +128,19 @@ class World:
             )
         ]
         header = PartHeader(
-            job_id=claim.job_id, shard_id=claim.shard_id, fence=claim.fence, model_digest=DIGEST,
-            method_digest=claim.stored_config["method_digest"], recipe=claim.stored_config["recipe"],
-            layers=claim.stored_config["layers"], profile={"device_kind": "cpu"}, align_corners=False,
-            input_size=(64, 64), code_version="test", model_reference=MODEL,
-        )  # fmt: skip
+            job_id=claim.job_id,
+            shard_id=claim.shard_id,
+            fence=claim.fence,
+            model_digest=DIGEST,
+            method_digest=claim.stored_config["method_digest"],
+            recipe=claim.stored_config["recipe"],
+            layers=claim.stored_config["layers"],
+            profile={"device_kind": "cpu"},
+            align_corners=False,
+            input_size=(64, 64),
+            code_version="test",
+            model_reference=MODEL,
+        )
         part = parts.write(header, rows)
         key = parts.part_key(claim.job_id, claim.shard_id, claim.fence)
         self.bucket.put(key, part.data)
@@ -167,11 +179,22 @@ class World:
         side = min(width, height)
         left, top = (width - side) / 2, (height - side) / 2
         return PartRow(
-            row=row, key=key, version=version, status=ImageStatus.OK, target=row % 3, prediction=(row + 1) % 3,
-            probability=0.9, kept=0.5 + row % 40 / 100, removed=0.1, grid=grid, iterations=80,
-            original_size=(height, width), box=(left, top, left + side, top + side),
-            area=row % 50 / 50, metrics={"deletion": 0.2, "insertion": 0.5 + row / 10_000},
-        )  # fmt: skip
+            row=row,
+            key=key,
+            version=version,
+            status=ImageStatus.OK,
+            target=row % 3,
+            prediction=(row + 1) % 3,
+            probability=0.9,
+            kept=0.5 + row % 40 / 100,
+            removed=0.1,
+            grid=grid,
+            iterations=80,
+            original_size=(height, width),
+            box=(left, top, left + side, top + side),
+            area=row % 50 / 50,
+            metrics={"deletion": 0.2, "insertion": 0.5 + row / 10_000},
+        )
 
 
 def environment(database_url: str, s3: Server, valkey: Server, home: Path, **more: str) -> dict[str, str]:

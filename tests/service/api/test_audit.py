@@ -23,6 +23,8 @@ def test_the_audit_says_who_submitted_what_with_which_weights(one_world: World) 
     (submitted,) = [entry for entry in entries if entry["action"] == "job.submitted"]
     assert (submitted["actor"], submitted["job_id"]) == ("admin-test", job)
     assert submitted["details"] == {
-        "config_digest": exported["config_digest"], "dataset": f"folder:{one_world.photographs}",
-        "model": MODEL, "model_digest": DIGEST,
-    }  # fmt: skip
+        "config_digest": exported["config_digest"],
+        "dataset": f"folder:{one_world.photographs}",
+        "model": MODEL,
+        "model_digest": DIGEST,
+    }

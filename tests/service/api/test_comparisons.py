@@ -11,9 +11,11 @@ def test_a_comparison_is_a_job_of_its_own_submitted_once(world: World) -> None:
     world.explained(target="coffee", name="another target")
     offered = world.call("GET", path, "read").json()
     assert [(m["method"], m["own"], m["job"], m["reason"]) for m in offered["methods"]] == [
-        ("paper", True, None, None), ("released", False, None, None),
-        ("tuned", False, None, None), ("grad-cam", False, None, None),
-    ]  # fmt: skip
+        ("paper", True, None, None),
+        ("released", False, None, None),
+        ("tuned", False, None, None),
+        ("grad-cam", False, None, None),
+    ]
     assert [job["name"] for job in offered["jobs"]] == ["another target"]
     assert world.call("POST", path, "read", json={"method": "tuned"}).status_code == 403
     assert world.call("POST", path, json={"method": "paper"}).status_code == 422
@@ -31,9 +33,12 @@ def test_a_comparison_is_a_job_of_its_own_submitted_once(world: World) -> None:
     assert (again.status_code, again.json()["job"]["id"]) == (200, other["id"])
     # Each of the two jobs lists the other.
     back = world.call("GET", f"/v1/jobs/{other['id']}/comparisons").json()["methods"]
-    assert [(m["own"], m["job"] and m["job"]["id"]) for m in back if m["method"] in ("paper", "grad-cam")] == [
-        (False, job), (True, None),
-    ]  # fmt: skip
+    assert [
+        (m["own"], m["job"] and m["job"]["id"]) for m in back if m["method"] in ("paper", "grad-cam")
+    ] == [
+        (False, job),
+        (True, None),
+    ]
     # A cancelled comparison is not used; a model that was registered again with other weights cannot be compared.
     world.call("DELETE", f"/v1/jobs/{other['id']}")
     anew = world.call("POST", path, json={"method": "grad-cam"})

@@ -52,9 +52,13 @@ def test_no_path_leads_out_of_the_roots(one_world: World, way: str) -> None:
     assert one_world.submit(dataset=dataset).status_code == 422
     assert one_world.call("POST", "/v1/datasets/preview", json={"dataset": dataset}).status_code == 422
     keys = {
-        "../": "../../secret/a.jpg", "absolute": str(outside / "a.jpg"), "encoded": "%2e%2e/%2e%2e/secret/a.jpg",
-        "symlink": "link/a.jpg", "NUL": "a\0.jpg", "scheme": f"file://{outside}/a.jpg",
-    }  # fmt: skip
+        "../": "../../secret/a.jpg",
+        "absolute": str(outside / "a.jpg"),
+        "encoded": "%2e%2e/%2e%2e/secret/a.jpg",
+        "symlink": "link/a.jpg",
+        "NUL": "a\0.jpg",
+        "scheme": f"file://{outside}/a.jpg",
+    }
     photo = one_world.call("GET", "/v1/datasets/photo", params={"dataset": inside, "key": keys[way]})
     assert photo.status_code in (404, 422), photo.text
     for path in ("/static/..%2f..%2fpages.py", "/static/%2e%2e/pages.py", "/static//etc/passwd"):
@@ -71,9 +75,11 @@ def test_a_tar_cannot_name_files_outside_itself(one_world: World, tmp_path: Path
     shard = one_world.photographs.parent / "shard.tar"
     good = (one_world.photographs / one_world.names[0]).read_bytes()
     kinds = {
-        "symlink": (tarfile.SYMTYPE, str(tmp_path / "slip.jpg")), "hard link": (tarfile.LNKTYPE, "../../slip.jpg"),
-        "device": (tarfile.CHRTYPE, ""), "FIFO": (tarfile.FIFOTYPE, ""),
-    }  # fmt: skip
+        "symlink": (tarfile.SYMTYPE, str(tmp_path / "slip.jpg")),
+        "hard link": (tarfile.LNKTYPE, "../../slip.jpg"),
+        "device": (tarfile.CHRTYPE, ""),
+        "FIFO": (tarfile.FIFOTYPE, ""),
+    }
     with tarfile.open(shard, "w") as tar:
         plain = tarfile.TarInfo("good.jpg")
         plain.size = len(good)

@@ -33,9 +33,11 @@ def test_one_explanation_says_what_made_it_and_draws_its_mask(one_world: World) 
         assert answer.status_code == 200, answer.text
         assert max(Image.open(io.BytesIO(answer.content)).size) == 96
         again = one_world.call(
-            "GET", f"/v1/jobs/{job}/results/2/{name}", params={"size": 96},
+            "GET",
+            f"/v1/jobs/{job}/results/2/{name}",
+            params={"size": 96},
             headers={"If-None-Match": answer.headers["etag"]},
-        )  # fmt: skip
+        )
         assert again.status_code == 304
     assert (
         one_world.call("GET", f"/v1/jobs/{job}/results/2/mask.png", params={"map": "jet"}).status_code == 200

@@ -94,8 +94,13 @@ def live(
     """A live API without low limits."""
     home = tmp_path_factory.mktemp("fuzz")
     variables = environment(
-        sqlite_files.create(), s3, valkey, home, GFI_API_REQUESTS_PER_MINUTE="1000000", GFI_MAX_ACTIVE_JOBS="100000"
-    )  # fmt: skip
+        sqlite_files.create(),
+        s3,
+        valkey,
+        home,
+        GFI_API_REQUESTS_PER_MINUTE="1000000",
+        GFI_MAX_ACTIVE_JOBS="100000",
+    )
     with pytest.MonkeyPatch.context() as patch:
         world = make_world(variables, patch)
         process = Process(world, variables)
@@ -181,22 +186,34 @@ def _hostile(good: dict[str, bytes]) -> dict[str, bytes]:
         "PNG of a billion pixels": png(30_000, 30_000, data=zlib.compress(b"\0" * 1000)),
         "PNG of no width": png(0, 7),
         "PNG of 2³¹ pixels a side": png(2**31 - 1, 2**31 - 1),
-        "PNG with a profile of 64 MiB": png(8, 8, _chunk(b"iCCP", b"x\0\0" + zeros), data=zlib.compress(b"\0" * 200)),
-        "PNG with a text of 64 MiB": png(8, 8, _chunk(b"zTXt", b"x\0\0" + zeros), data=zlib.compress(b"\0" * 200)),
+        "PNG with a profile of 64 MiB": png(
+            8, 8, _chunk(b"iCCP", b"x\0\0" + zeros), data=zlib.compress(b"\0" * 200)
+        ),
+        "PNG with a text of 64 MiB": png(
+            8, 8, _chunk(b"zTXt", b"x\0\0" + zeros), data=zlib.compress(b"\0" * 200)
+        ),
         "PNG whose pixels never end": png(8, 8, data=zeros),
         "JPEG of four billion pixels": good["jpeg"][:sizes] + b"\xff\xdc\xff\xdc" + good["jpeg"][sizes + 4 :],
-        "JPEG of 10,000 scans": good["progressive"][:-2] + b"\xff\xda\x00\x08\x01\x01\x00\x00\x3f\x00\x00" * 10_000,
-        "GIF of four billion pixels": b"GIF89a" + struct.pack("<HHBBB", 65535, 65535, 0, 0, 0) + good["gif"][13:],
+        "JPEG of 10,000 scans": good["progressive"][:-2]
+        + b"\xff\xda\x00\x08\x01\x01\x00\x00\x3f\x00\x00" * 10_000,
+        "GIF of four billion pixels": b"GIF89a"
+        + struct.pack("<HHBBB", 65535, 65535, 0, 0, 0)
+        + good["gif"][13:],
         "WebP of 2²⁸ pixels": b"RIFF\x1e\0\0\0WEBPVP8X\x0a\0\0\0\0\0\0\0" + b"\xff\x3f\0\xff\x3f\0",
         "TIFF whose directories go in circles": b"II*\0\x08\0\0\0\0\0\x08\0\0\0",
         "TIFF of 2³² pixels a side": b"II*\0\x08\0\0\0\x02\0"
-        + struct.pack("<HHII", 256, 4, 1, 2**32 - 1) + struct.pack("<HHII", 257, 4, 1, 2**32 - 1) + b"\0\0\0\0",
+        + struct.pack("<HHII", 256, 4, 1, 2**32 - 1)
+        + struct.pack("<HHII", 257, 4, 1, 2**32 - 1)
+        + b"\0\0\0\0",
         "PPM of ten billion pixels": b"P6 99999 99999 255\n" + b"\0" * 100,
-        "BMP of 2³¹ pixels a side": b"BM" + struct.pack("<IHHIIiiHH", 54, 0, 0, 54, 40, 2**31 - 1, 2**31 - 1, 1, 24),
-        "JPEG with an EXIF block of noise": good["jpeg"][:2] + b"\xff\xe1\xff\xffExif\0\0" + os.urandom(65525),
+        "BMP of 2³¹ pixels a side": b"BM"
+        + struct.pack("<IHHIIiiHH", 54, 0, 0, 54, 40, 2**31 - 1, 2**31 - 1, 1, 24),
+        "JPEG with an EXIF block of noise": good["jpeg"][:2]
+        + b"\xff\xe1\xff\xffExif\0\0"
+        + os.urandom(65525),
         "text": "Grüße aus dem Süden".encode() * 100,
         "a page": b"<html><script>alert(1)</script></html>",
-    }  # fmt: skip
+    }
 
 
 HARMLESS = {"PNG whose pixels never end"}
@@ -262,13 +279,23 @@ def test_malformed_forms_are_refused(live: Process) -> None:
     whole = model + _part(b"x.jpg", photograph) + end
     rng = random.Random(SEED)
     bodies = [
-        b"", b"--b", end, b"--b\r\n" * 5000, model + end, model + _part(b"x.jpg", photograph),
-        model + _part(b"x\0.jpg", photograph) + end, model + _part(b"x" * 200_000, photograph) + end,
-        model + _part(b"x", photograph) * 40 + end, whole + model * 40 + end, model * 40 + end,
-        model + _part(b"x.jpg", photograph, b"layers") + end, whole.replace(b"tiny", b"\xff\xfe\0"),
-        whole.replace(b"form-data", b"\xff\xfe"), whole.replace(b'; filename="x.jpg"', b""),
+        b"",
+        b"--b",
+        end,
+        b"--b\r\n" * 5000,
+        model + end,
+        model + _part(b"x.jpg", photograph),
+        model + _part(b"x\0.jpg", photograph) + end,
+        model + _part(b"x" * 200_000, photograph) + end,
+        model + _part(b"x", photograph) * 40 + end,
+        whole + model * 40 + end,
+        model * 40 + end,
+        model + _part(b"x.jpg", photograph, b"layers") + end,
+        whole.replace(b"tiny", b"\xff\xfe\0"),
+        whole.replace(b"form-data", b"\xff\xfe"),
+        whole.replace(b'; filename="x.jpg"', b""),
         *(_mutated(whole, rng) for _ in range(40)),
-    ]  # fmt: skip
+    ]
 
     def send(body: bytes, kind: bytes) -> int:
         headers = {b"Content-Type": kind}
@@ -321,7 +348,7 @@ def _manifests(key: str) -> dict[str, bytes]:
         "long-key.jsonl": (_ROW % ("x" * 5000)).encode(),
         "broken.parquet": b"PAR1" + b"\xff" * 1000 + b"PAR1",
         "short.parquet": b"PAR1",
-    }  # fmt: skip
+    }
 
 
 def test_broken_manifests_are_refused_and_cost_no_memory(live: Process) -> None:

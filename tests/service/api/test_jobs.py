@@ -41,6 +41,11 @@ def test_jobs_are_listed_newest_first_by_page_and_filter(one_world: World) -> No
     assert seen == sorted(ids, reverse=True)
     matching = one_world.call("GET", "/v1/jobs", params={"search": "night 3"}).json()["items"]
     assert [job["id"] for job in matching] == [ids[3]]
+    tagged = one_world.submit(tags=["audit"]).json()["job"]
+    assert tagged["tags"] == ["audit"]
+    assert [
+        job["id"] for job in one_world.call("GET", "/v1/jobs", params={"tag": "audit"}).json()["items"]
+    ] == [tagged["id"]]
     assert one_world.call("GET", "/v1/jobs", params={"state": "running"}).json()["items"] == []
     assert one_world.call("GET", "/v1/jobs", params={"owner": "nobody"}).json()["items"] == []
 

@@ -33,8 +33,16 @@ def test_an_administrator_registers_a_model_by_its_name(one_world: World) -> Non
 
 def test_registration_takes_a_reference_never_a_path_or_an_option(one_world: World) -> None:
     for reference in (
-        "/tmp/x.toml", "../x", "file:/tmp/m.py:Net", "a/b", "--help", "x.toml/..", "", "torchvision:a b", "a\nb",
-    ):  # fmt: skip
+        "/tmp/x.toml",
+        "../x",
+        "file:/tmp/m.py:Net",
+        "a/b",
+        "--help",
+        "x.toml/..",
+        "",
+        "torchvision:a b",
+        "a\nb",
+    ):
         answer = one_world.call("POST", "/v1/models", json={"reference": reference})
         assert answer.status_code == 422, reference
 

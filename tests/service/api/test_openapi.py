@@ -39,10 +39,19 @@ def test_the_server_does_what_its_document_says(live: tuple[str, World], tmp_pat
     config = Path(__file__).parent / "schemathesis.toml"
     done = subprocess.run(
         [
-            str(Path(sys.executable).parent / "schemathesis"), "--config-file", str(config), "run",
-            f"{url}/v1/openapi.json", "--header", f"Authorization: Bearer {world.tokens['admin']}",
+            str(Path(sys.executable).parent / "schemathesis"),
+            "--config-file",
+            str(config),
+            "run",
+            f"{url}/v1/openapi.json",
+            "--header",
+            f"Authorization: Bearer {world.tokens['admin']}",
             "--no-color",
         ],
-        cwd=tmp_path, capture_output=True, text=True, check=False, timeout=280,
-    )  # fmt: skip
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=280,
+    )
     assert done.returncode == 0, done.stdout[-20_000:] + done.stderr[-2000:]

@@ -24,8 +24,10 @@ def test_results_are_paged_by_key_filtered_sorted_and_streamed(world: World) -> 
     assert [row["row"] for row in rows] == list(range(total))
     assert rows[0]["target_name"] == "cat"
     assert [row["row"] for row in everything(sort="insertion", descending=True)][:3] == [
-        total - 2, total - 3, total - 4,
-    ]  # fmt: skip
+        total - 2,
+        total - 3,
+        total - 4,
+    ]
     assert everything(sort="insertion")[-1]["status"] == "error"  # without a number: last
     assert [row["row"] for row in everything(status="error")] == [total - 1]
     assert all(row["prediction"] == 1 for row in everything(prediction=1))

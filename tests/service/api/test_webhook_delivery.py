@@ -130,10 +130,21 @@ def test_a_schedules_jobs_inherit_its_webhook(
 @pytest.mark.parametrize(
     "address",
     [
-        "127.0.0.1", "10.0.0.8", "100.64.0.1", "169.254.169.254", "0.0.0.0", "::1", "::ffff:10.0.0.1", "fd00::1",
-        "fe80::1", "fec0::1", "2002:a00:8::", "64:ff9b::a00:8", "::a00:8",
+        "127.0.0.1",
+        "10.0.0.8",
+        "100.64.0.1",
+        "169.254.169.254",
+        "0.0.0.0",
+        "::1",
+        "::ffff:10.0.0.1",
+        "fd00::1",
+        "fe80::1",
+        "fec0::1",
+        "2002:a00:8::",
+        "64:ff9b::a00:8",
+        "::a00:8",
     ],
-)  # fmt: skip
+)
 def test_a_webhook_never_reaches_a_private_address(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
     family = 10 if ":" in address else 2
     public = (2, 1, 6, "", ("93.184.215.14", 443))
