@@ -2,7 +2,7 @@
 
 import click
 
-from gfi.cli.printing import emit, json_option
+from gfi.cli.printing import emit, json_option, when
 
 
 @click.command()
@@ -12,10 +12,12 @@ from gfi.cli.printing import emit, json_option
 def gc(delete: bool, older_than: float, as_json: bool) -> None:
     """Find result files in the bucket that nothing refers to.
 
-    A worker that loses its lease during an upload leaves such an orphan.
+    A worker that loses its lease during an upload leaves such an orphan. The scheduler has them deleted every
+    GFI_SWEEP_EVERY_S seconds; this command finds them at once.
     """
     from gfi.cli.home import open_stack
     from gfi.jobs.sweep import sweep_parts
+    from gfi.store import queries
     from gfi.store.objects import Bucket
 
     settings, database = open_stack()
@@ -31,3 +33,7 @@ def gc(delete: bool, older_than: float, as_json: bool) -> None:
     if swept.counts["orphan"]:
         verb = f"deleted {swept.deleted}" if delete else f"would delete {swept.counts['orphan']}"
         click.echo(f"{verb} orphans, {swept.bytes} bytes" + ("" if delete else ": gfi gc --delete"))
+    last = queries.last_sweep(database)
+    if last is not None:
+        number = (last["result"] or {}).get("deleted", 0)
+        click.echo(f"last sweep by the scheduler: {when(last['done_at'])}, {number} orphans deleted")

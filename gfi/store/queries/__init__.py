@@ -27,7 +27,7 @@ from gfi.store.queries.results import (
 )
 from gfi.store.queries.schedules import due_schedules, list_schedules
 from gfi.store.queries.shards import list_incidents, list_shards
-from gfi.store.queries.tasks import control_of
+from gfi.store.queries.tasks import control_of, last_sweep
 from gfi.store.queries.tokens import list_tokens
 from gfi.store.queries.workers import Worker, list_workers
 
@@ -53,6 +53,7 @@ __all__ = [
     "jobs_over",
     "jobs_progress",
     "judge_parts",
+    "last_sweep",
     "list_audit",
     "list_flags",
     "list_incidents",

@@ -32,7 +32,11 @@ def test_the_sweep_is_requested_by_itself_and_once_whoever_asks(database: Databa
     assert sweeps(database) == [ShardState.PENDING]
     claim = ledger.claim_control(database, "control", 60.0)
     assert claim is not None
-    assert ledger.finish_control(database, claim)
+    assert queries.last_sweep(database) is None
+    assert ledger.finish_control(database, claim, {"deleted": 2})
+    last = queries.last_sweep(database)
+    assert last is not None
+    assert last["result"] == {"deleted": 2}
     assert ledger.request_regular_sweep(database, 3600.0) is None, "one was just done"
     with database.begin() as connection:
         earlier = sa.update(control_tasks).values(created_at=control_tasks.c.created_at - 3601.0)
