@@ -266,7 +266,7 @@ incidents = sa.Table(
     sa.Index(None, "shard_id", "fence"),
 )
 
-pulse = sa.Table(
+scheduler_heartbeat = sa.Table(
     "pulse",  # one row: when leases were last looked after; a gap means an outage, see ledger.reaper
     metadata,
     sa.Column("id", sa.Integer, primary_key=True),

@@ -35,7 +35,7 @@ from gfi.store.database import Database
 from gfi.store.errors import StoreError
 from gfi.store.objects import Bucket
 from gfi.store.settings import Settings
-from gfi.store.tables import control_tasks, incidents, pulse, shards
+from gfi.store.tables import control_tasks, incidents, scheduler_heartbeat, shards
 from tests.chaos.fake import MODEL, MODEL_DIGEST, RECORD
 from tests.chaos.photographs import Photographs
 from tests.chaos.servers import Servers
@@ -229,7 +229,7 @@ class House:
         waiting = self.recoveries.waiting
         with contextlib.suppress(StoreError), self.database.read() as connection:
             if dead.role == "scheduler":
-                at = connection.execute(sa.select(pulse.c.at)).scalar()
+                at = connection.execute(sa.select(scheduler_heartbeat.c.at)).scalar()
                 waiting.setdefault((dead.role, "", at or 0.0), died)
                 return
             leased = shards if dead.role == "worker" else control_tasks
@@ -244,7 +244,7 @@ class House:
         if not waiting:
             return
         with contextlib.suppress(StoreError), self.database.read() as connection:
-            at = connection.execute(sa.select(pulse.c.at)).scalar() or 0.0
+            at = connection.execute(sa.select(scheduler_heartbeat.c.at)).scalar() or 0.0
             shard_ids, task_ids = (
                 [id_ for role, id_, _ in waiting if role == wanted] for wanted in ("worker", "control")
             )

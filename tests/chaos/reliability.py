@@ -17,7 +17,7 @@ from gfi.jobs.sharding import MOST_SHARDS
 from gfi.store.broker import LONGEST_QUEUE
 from gfi.store.ledger.control import ATTEMPTS, DEATHS
 from gfi.store.ledger.death_rate import ACCIDENT, FEWEST_DEATHS, LONGEST_PAUSE_S
-from gfi.store.ledger.shards import OTHER_RELEASES, TRANSIENT_RELEASES
+from gfi.store.ledger.leases import OTHER_RELEASES, TRANSIENT_RELEASES
 from gfi.store.settings import Settings
 from tests.chaos.house import LEASE_S, here
 

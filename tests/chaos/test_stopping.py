@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from gfi.domain.states import JobState
 from gfi.store import ledger, queries
 from gfi.store.database import Database
-from gfi.store.ledger.shards import OTHER_RELEASES
+from gfi.store.ledger.leases import OTHER_RELEASES
 from gfi.store.rebuild import rebuild
 from gfi.store.tables import shards
 from tests.chaos.fake import STUMBLES_AT

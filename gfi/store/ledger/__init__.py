@@ -11,42 +11,35 @@ away; the caller repeats the whole call.
 """
 
 from gfi.store.ledger.audit import audited
+from gfi.store.ledger.claims import claim_shard
+from gfi.store.ledger.commits import commit_shard
 from gfi.store.ledger.control import (
     claim_control,
     expire_control,
     fail_control,
     finish_control,
-    finish_planning,
-    finish_retry,
     release_control,
     renew_control,
+)
+from gfi.store.ledger.control_requests import (
     request_lists,
     request_regular_sweep,
     request_report,
     request_sweep,
 )
 from gfi.store.ledger.dispatch import dispatch, undispatch
+from gfi.store.ledger.endings import fail_job, finish_jobs
 from gfi.store.ledger.flags import set_flag
-from gfi.store.ledger.jobs import (
-    cancel_job,
-    delete_job,
-    fail_job,
-    finish_jobs,
-    freeze_model,
-    freeze_profile,
-    pause_job,
-    replace_profile,
-    resume_job,
-    retry_job,
-    set_priority,
-    submit_job,
-)
+from gfi.store.ledger.frozen import freeze_model, freeze_profile, replace_profile
+from gfi.store.ledger.jobs import cancel_job, delete_job, pause_job, resume_job, retry_job, set_priority
+from gfi.store.ledger.leases import check_lease, release_shard, renew_lease
 from gfi.store.ledger.models import delete_model, save_model
 from gfi.store.ledger.outbox import settle_outbox, take_outbox
+from gfi.store.ledger.planning import finish_planning, finish_retry
 from gfi.store.ledger.rates import save_rate
 from gfi.store.ledger.reaper import expire_leases, observe_time, retract_death
 from gfi.store.ledger.schedules import add_schedule, fire, remove_schedule, set_next_due
-from gfi.store.ledger.shards import check_lease, claim_shard, commit_shard, release_shard, renew_lease
+from gfi.store.ledger.submission import submit_job
 from gfi.store.ledger.tokens import Token, create_token, revoke_token, verify_token
 from gfi.store.ledger.workers import forget_workers, heartbeat
 

@@ -1,8 +1,24 @@
-"""Entries of the audit for what changes no state here."""
+"""The audit: who did what."""
+
+import sqlalchemy as sa
 
 from gfi.domain.digests import JSON
-from gfi.store.database import Database
-from gfi.store.ledger.jobs import record
+from gfi.domain.ids import new_id
+from gfi.store.database import Database, now
+from gfi.store.tables import (
+    audit,
+)
+
+
+def record(
+    connection: sa.Connection, actor: str, action: str, job_id: str | None = None, details: JSON | None = None
+) -> None:
+    """A row of the audit."""
+    connection.execute(
+        sa.insert(audit).values(
+            id=new_id(), at=now(), actor=actor, action=action, job_id=job_id, details=details or {}
+        )
+    )
 
 
 def audited(

@@ -9,8 +9,7 @@ apart, with pauses that double. Only `DEATHS` of them give a task up, and only w
 returns its job to the state it had; a report that is given up costs the report alone.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from itertools import islice
+from collections.abc import Mapping
 from typing import Any
 
 import sqlalchemy as sa
@@ -18,83 +17,15 @@ import sqlalchemy as sa
 from gfi.domain.records import ControlClaim
 from gfi.domain.states import OPEN, TERMINAL, ControlKind, JobState, ShardState
 from gfi.store.database import Database, now
-from gfi.store.errors import LimitExceeded
 from gfi.store.ledger import death_rate
-from gfi.store.ledger.guards import job_moves, lock_job, shard_moves
-from gfi.store.ledger.jobs import add_control_task, announce
-from gfi.store.tables import control_tasks, in_state, jobs, parts, shards
+from gfi.store.ledger.endings import end_planning
+from gfi.store.ledger.guards import job_transition, lock_job, shard_transition
+from gfi.store.tables import control_tasks, in_state, jobs
 
 ATTEMPTS = 5
 DEATHS = 9
 """At least. More than of an image, since a death over a control task costs a restart and not a batch on a GPU."""
 LONGEST_PAUSE_S = 300.0
-LISTED_EVERY = 1000
-_BULK = 1000
-_SWEEP_LOCK = 7_305_003
-
-
-def request_regular_sweep(db: Database, every_s: float) -> str | None:
-    """A `sweep` task, unless one is under way or one was requested within `every_s` seconds; whichever scheduler asks.
-
-    Returns its id, or None.
-    """
-    with db.begin() as connection:
-        if connection.dialect.name == "postgresql":
-            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_SWEEP_LOCK)))
-        recent = sa.or_(control_tasks.c.state.in_(sorted(OPEN)), control_tasks.c.created_at > now() - every_s)
-        known = sa.select(control_tasks.c.id).where(control_tasks.c.kind == ControlKind.SWEEP.value, recent)
-        if connection.execute(known.limit(1)).scalar() is not None:
-            return None
-        return add_control_task(connection, ControlKind.SWEEP, None)
-
-
-def request_sweep(db: Database, payload: Mapping[str, Any] | None = None) -> str:
-    """A `sweep` task, or the one that waits already. Returns its id."""
-    with db.begin() as connection:
-        waiting = sa.select(control_tasks.c.id).where(
-            control_tasks.c.kind == ControlKind.SWEEP.value,
-            in_state(control_tasks, ShardState.PENDING),
-        )
-        if (task_id := connection.execute(waiting.limit(1)).scalar()) is not None:
-            return task_id
-        return add_control_task(connection, ControlKind.SWEEP, None, dict(payload or {}))
-
-
-def request_report(db: Database, job_id: str) -> str:
-    """Another `report` task for a job. Returns its id."""
-    with db.begin() as connection:
-        lock_job(connection, job_id, shared=True)
-        return add_control_task(connection, ControlKind.REPORT, job_id)
-
-
-def request_lists(db: Database, every: int = LISTED_EVERY) -> list[str]:
-    """A `list` task for each running job with `every` parts more than its last list names. Returns their ids.
-
-    The list is what results are rebuilt from when the database is lost: it must not be a day old.
-    """
-    counted = (
-        sa.select(parts.c.job_id, sa.func.count().label("parts"))
-        .join(jobs, jobs.c.id == parts.c.job_id)
-        .where(in_state(jobs, JobState.RUNNING))
-        .group_by(parts.c.job_id)
-        .having(sa.func.count() >= every)
-    )
-    with db.read() as connection:
-        grown = connection.execute(counted).all()
-    asked = []
-    for job_id, number in grown:
-        with db.begin() as connection:
-            if lock_job(connection, job_id).state != JobState.RUNNING:
-                continue
-            lists = connection.execute(
-                sa.select(control_tasks.c.state, control_tasks.c.result).where(
-                    control_tasks.c.job_id == job_id, control_tasks.c.kind == ControlKind.LIST.value
-                )
-            ).all()
-            listed = max(((each.result or {}).get("parts", 0) for each in lists), default=0)
-            if number - listed >= every and not any(each.state in OPEN for each in lists):
-                asked.append(add_control_task(connection, ControlKind.LIST, job_id))
-    return asked
 
 
 def claim_control(
@@ -126,7 +57,8 @@ def _claim(
     task = connection.execute(
         sa.update(control_tasks)
         .where(
-            control_tasks.c.id == task_id, shard_moves(control_tasks, ShardState.PENDING, ShardState.LEASED)
+            control_tasks.c.id == task_id,
+            shard_transition(control_tasks, ShardState.PENDING, ShardState.LEASED),
         )
         .values(
             state=ShardState.LEASED.value,
@@ -144,7 +76,7 @@ def _claim(
     if task.kind == ControlKind.PLAN:
         connection.execute(
             sa.update(jobs)
-            .where(jobs.c.id == job_id, job_moves(JobState.QUEUED, JobState.PLANNING))
+            .where(jobs.c.id == job_id, job_transition(JobState.QUEUED, JobState.PLANNING))
             .values(state=JobState.PLANNING.value)
         )
     return ControlClaim(
@@ -173,7 +105,7 @@ def renew_control(db: Database, claim: ControlClaim, lease_s: float) -> bool:
 def finish_control(db: Database, claim: ControlClaim, result: Mapping[str, Any] | None = None) -> bool:
     """leased → done, for a report or a sweep. False when it came too late; True again on repetition."""
     with db.begin() as connection:
-        return _finish(connection, claim, dict(result or {}))
+        return finish_task(connection, claim, dict(result or {}))
 
 
 def release_control(db: Database, claim: ControlClaim, reason: str = "stopped") -> bool:
@@ -185,7 +117,7 @@ def release_control(db: Database, claim: ControlClaim, reason: str = "stopped") 
     with db.begin() as connection:
         changed = connection.execute(
             sa.update(control_tasks)
-            .where(_held(claim), shard_moves(control_tasks, ShardState.LEASED, ShardState.PENDING))
+            .where(_held(claim), shard_transition(control_tasks, ShardState.LEASED, ShardState.PENDING))
             .values(
                 state=ShardState.PENDING.value,
                 attempts=control_tasks.c.attempts - 1,
@@ -279,99 +211,6 @@ def _other_attempts(connection: sa.Connection, task: sa.Row[Any]) -> tuple[int, 
     return int(deaths or 0), int(successes or 0)
 
 
-def finish_planning(
-    db: Database,
-    claim: ControlClaim,
-    *,
-    manifest_key: str,
-    manifest_digest: str,
-    total: int,
-    shards: Iterable[tuple[int, int]],
-    facts: Mapping[str, Any] | None = None,
-    listing_digest: str | None = None,
-    max_images: int | None = None,
-) -> bool:
-    """planning → running, with every shard [start, stop) of the manifest, in one transaction.
-
-    A manifest without images fails the job, one above `max_images` raises LimitExceeded. Returns False when
-    the claim is no longer held; True also when this very claim had planned it before.
-    """
-    assert claim.job_id is not None
-    if max_images is not None and total > max_images:
-        raise LimitExceeded(
-            f"the data set has {total} images, GFI_MAX_IMAGES_PER_JOB allows {max_images}; split it"
-        )
-    with db.begin() as connection:
-        job = lock_job(connection, claim.job_id)
-        if not _finish(connection, claim, {"total": total}):
-            return False
-        if job.manifest_key is not None:
-            return True  # planned by this claim: the client did not hear of its own commit
-        planned = {
-            "manifest_key": manifest_key,
-            "manifest_digest": manifest_digest,
-            "total": total,
-            "facts": dict(facts or {}),
-            "planned_at": now(),
-        }
-        if listing_digest is not None:
-            planned["listing_digest"] = listing_digest
-        if total == 0:
-            _end_planning(connection, claim.job_id, JobState.FAILED, "the data set has no images")
-            return True
-        connection.execute(
-            sa.update(jobs)
-            .where(jobs.c.id == claim.job_id, job_moves(JobState.PLANNING, JobState.RUNNING))
-            .values(state=JobState.RUNNING.value, state_before=None, **planned)
-        )
-        covered = _insert_shards(connection, claim.job_id, 0, manifest_key, shards)
-        if covered != total:
-            raise ValueError(f"shards cover {covered} of {total} images")
-        return True
-
-
-def finish_retry(
-    db: Database,
-    claim: ControlClaim,
-    *,
-    manifest_key: str | None,
-    total: int,
-    shards: Iterable[tuple[int, int]],
-) -> bool:
-    """planning → running: shards over the retry's own manifest (of `total` rows; None when no row had one
-    of the wanted statuses), and shards that failed or were cancelled pending again, their record in
-    `incidents`. With nothing to do at all the job returns to the state it had; but one that was cancelled when its
-    last shard had just been committed is complete, and runs on to its verdict. False when too late.
-    """
-    assert claim.job_id is not None
-    with db.begin() as connection:
-        job = lock_job(connection, claim.job_id)
-        already = job.state != JobState.PLANNING or job.generation != claim.generation
-        if not _finish(connection, claim, {"total": total}):
-            return False
-        if already:
-            return True
-        opened = _reopen(connection, claim.job_id, claim.payload.get("classes", ()))
-        if total and manifest_key is not None:
-            covered = _insert_shards(connection, claim.job_id, job.generation, manifest_key, shards)
-            if covered != total:
-                raise ValueError(f"shards cover {covered} of {total} images")
-        before = JobState(job.state_before)
-        if not total and not opened and before is not JobState.CANCELLED:
-            connection.execute(
-                sa.update(jobs)
-                .where(jobs.c.id == claim.job_id, job_moves(JobState.PLANNING, before))
-                .values(state=before.value, state_before=None, finished_at=now())
-            )
-            return True
-        connection.execute(
-            sa.update(jobs)
-            .where(jobs.c.id == claim.job_id, job_moves(JobState.PLANNING, JobState.RUNNING))
-            .values(state=JobState.RUNNING.value, state_before=None)
-        )
-        return True
-
-
 def _held(claim: ControlClaim) -> sa.ColumnElement[bool]:
     return sa.and_(
         control_tasks.c.id == claim.task_id,
@@ -380,10 +219,10 @@ def _held(claim: ControlClaim) -> sa.ColumnElement[bool]:
     )
 
 
-def _finish(connection: sa.Connection, claim: ControlClaim, result: dict[str, Any]) -> bool:
+def finish_task(connection: sa.Connection, claim: ControlClaim, result: dict[str, Any]) -> bool:
     changed = connection.execute(
         sa.update(control_tasks)
-        .where(_held(claim), shard_moves(control_tasks, ShardState.LEASED, ShardState.DONE))
+        .where(_held(claim), shard_transition(control_tasks, ShardState.LEASED, ShardState.DONE))
         .values(state=ShardState.DONE.value, result=result, done_at=now(), reason=None, failure_class=None)
     )
     if changed.rowcount:
@@ -408,7 +247,7 @@ def _give_back(
     after = ShardState.PENDING if again else ShardState.FAILED
     connection.execute(
         sa.update(control_tasks)
-        .where(control_tasks.c.id == task.id, shard_moves(control_tasks, ShardState.LEASED, after))
+        .where(control_tasks.c.id == task.id, shard_transition(control_tasks, ShardState.LEASED, after))
         .values(
             state=after.value,
             reason=error,
@@ -423,75 +262,4 @@ def _give_back(
         after_job = JobState(job.state_before) if returns else JobState.FAILED
         what = "the retry could not be planned" if returns else "planning failed"
         if job.state == JobState.PLANNING:
-            _end_planning(connection, task.job_id, after_job, f"{what}: {error}")
-
-
-def _end_planning(connection: sa.Connection, job_id: str, after: JobState, error: str) -> None:
-    connection.execute(
-        sa.update(jobs)
-        .where(jobs.c.id == job_id, job_moves(JobState.PLANNING, after))
-        .values(state=after.value, paused=False, error=error, finished_at=now(), state_before=None)
-    )
-    announce(connection, job_id, after)
-
-
-def _insert_shards(
-    connection: sa.Connection,
-    job_id: str,
-    generation: int,
-    manifest_key: str,
-    stretches: Iterable[tuple[int, int]],
-) -> int:
-    """Insert pending shards, in bulk; returns the images they cover. They must follow on each other."""
-    covered = 0
-    remaining = iter(stretches)
-    while bulk := list(islice(remaining, _BULK)):
-        rows = []
-        for start, stop in bulk:
-            if start != covered or stop <= start:
-                raise ValueError(f"shard [{start}, {stop}) does not follow on {covered}")
-            covered = stop
-            rows.append(
-                {
-                    "id": shard_id(job_id, generation, start),
-                    "job_id": job_id,
-                    "manifest_key": manifest_key,
-                    "generation": generation,
-                    "start": start,
-                    "stop": stop,
-                    "state": ShardState.PENDING.value,
-                }
-            )
-        connection.execute(sa.insert(shards), rows)
-    return covered
-
-
-def shard_id(job_id: str, generation: int, start: int) -> str:
-    """Job, retry and first row: unique by construction, and readable in a log."""
-    return f"{job_id}-r{generation}-{start}" if generation else f"{job_id}-{start}"
-
-
-def _reopen(connection: sa.Connection, job_id: str, classes: Sequence[str]) -> int:
-    """failed | cancelled → pending, every such shard of a job; where `classes` are named, of the failed ones those
-    that failed by one of these. Returns how many.
-    """
-    opened = 0
-    for before in (ShardState.FAILED, ShardState.CANCELLED):
-        asked = shards.c.failure_class.in_(classes) if classes and before is ShardState.FAILED else sa.true()
-        changed = connection.execute(
-            sa.update(shards)
-            .where(shards.c.job_id == job_id, shard_moves(shards, before, ShardState.PENDING), asked)
-            .values(
-                state=ShardState.PENDING.value,
-                reason=None,
-                failure_class=None,
-                not_before=0.0,
-                published_at=None,
-                convicted=None,
-                deaths=0,
-                unexplained=0,
-                releases=0,
-            )
-        )
-        opened += changed.rowcount
-    return opened
+            end_planning(connection, task.job_id, after_job, f"{what}: {error}")

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 
 from gfi.store.database import Database, now, upsert
-from gfi.store.ledger.jobs import lock_job
+from gfi.store.ledger.guards import lock_job
 from gfi.store.tables import flags
 
 

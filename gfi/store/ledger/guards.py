@@ -9,7 +9,7 @@ from gfi.store.errors import NotFound
 from gfi.store.tables import in_state, jobs, shards
 
 
-def job_moves(before: JobState | frozenset[JobState], after: JobState) -> sa.ColumnElement[bool]:
+def job_transition(before: JobState | frozenset[JobState], after: JobState) -> sa.ColumnElement[bool]:
     """The condition under which a job may go to `after`: that it is in `before`."""
     states = frozenset({before}) if isinstance(before, JobState) else before
     for state in states:
@@ -17,7 +17,7 @@ def job_moves(before: JobState | frozenset[JobState], after: JobState) -> sa.Col
     return jobs.c.state.in_(sorted(states))
 
 
-def shard_moves(table: sa.Table, before: ShardState, after: ShardState) -> sa.ColumnElement[bool]:
+def shard_transition(table: sa.Table, before: ShardState, after: ShardState) -> sa.ColumnElement[bool]:
     """The condition under which a row of `shards` or `control_tasks` may go from `before` to `after`."""
     assert after in SHARD_TRANSITIONS[before], f"{before} → {after} is not a transition"
     return in_state(table, before)

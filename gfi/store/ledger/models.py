@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from gfi.store.database import Database, insert, now
 from gfi.store.errors import NotFound
-from gfi.store.ledger.jobs import record
+from gfi.store.ledger.audit import record
 from gfi.store.tables import models
 
 

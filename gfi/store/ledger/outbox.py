@@ -1,12 +1,33 @@
-"""Messages to the outside: taken by one sender at a time, sent or put off."""
+"""Messages to the outside: written in the transaction of the state change that they report, then sent or put off."""
 
 from typing import Any
 
 import sqlalchemy as sa
 
 from gfi.domain.digests import JSON
+from gfi.domain.ids import new_id
+from gfi.domain.states import JobState
 from gfi.store.database import Database, now
-from gfi.store.tables import outbox
+from gfi.store.tables import (
+    jobs,
+    outbox,
+)
+
+
+def announce(connection: sa.Connection, job_id: str, state: JobState) -> None:
+    """A row of the outbox for each channel that is told of the job's end."""
+    notify = connection.execute(sa.select(jobs.c.notify).where(jobs.c.id == job_id)).scalar() or []
+    for target in notify:
+        connection.execute(
+            sa.insert(outbox).values(
+                id=new_id(),
+                job_id=job_id,
+                kind="job.finished",
+                channel=target["channel"],
+                payload={"job": job_id, "state": state.value},
+                created_at=now(),
+            )
+        )
 
 
 def take_outbox(db: Database, limit: int, hold_s: float, channel: str) -> list[JSON]:

@@ -1,19 +1,19 @@
-"""What happens when a lease runs out: whose fault it may be, and what becomes of the shard.
+"""What happens when a lease runs out: the shard is returned, and its images may be suspected.
 
-A worker that dies leaves an overdue lease. Its shard goes back; the question is whether one of its images killed it.
+A worker that dies leaves an overdue lease. Its shard is returned; the question is whether one of its images killed it.
 
 - Rows in flight at the last renewal are suspects. A suspect is isolated: tried singly, as a one-row shard (column
   `alone`). An image is quarantined (column `convicted`) only on evidence: on more deaths in a row while isolated than
   all work meets just then (`gfi.store.ledger.death_rate`). The next worker records it as an error without opening it.
-- Where nothing was in flight, the worker had not begun, or was packing and uploading what it had finished. No image is
-  blamed and none is ever given up for it. A shard whose workers died packing it is halved, since it may be too large.
-- A shard whose workers go on dying waits longer before each attempt, and its `reason` says so.
+- Where nothing was in flight, the worker had not begun, or it was packing and uploading finished images. No image is
+  blamed then. A shard whose workers died while they packed it is halved, since it may be too large.
+- A shard whose workers continue to die waits longer before each attempt, and its `reason` says so.
 
 Not every overdue lease is a death.
 
-- Released in order (SIGTERM, pause, a bucket that is away): such a lease never becomes overdue.
-- The database, every scheduler or the whole machine was away: see `observe_time`.
-- The worker was cut off and lives: it returns, finds its lease gone and says so with `retract_death`.
+- A worker that stops in order (SIGTERM, pause, a bucket that is away) releases its lease, which never becomes overdue.
+- An outage of the database, of every scheduler or of the whole machine is not counted: see `observe_time`.
+- A worker that was cut off and is alive finds its lease lost and calls `retract_death`.
 """
 
 from collections.abc import Iterable, Sequence
@@ -26,37 +26,39 @@ from gfi.domain.records import Expired, ShardClaim
 from gfi.domain.states import JobState, ShardState
 from gfi.store.database import Database, insert, now
 from gfi.store.ledger import death_rate
-from gfi.store.ledger.control import shard_id
-from gfi.store.ledger.guards import lock_job, shard_moves
-from gfi.store.ledger.shards import add_incident
-from gfi.store.tables import control_tasks, in_state, incidents, jobs, pulse, shards
+from gfi.store.ledger.guards import lock_job, shard_transition
+from gfi.store.ledger.incidents import add_incident
+from gfi.store.ledger.shards import insert_shard
+from gfi.store.tables import control_tasks, in_state, incidents, jobs, scheduler_heartbeat, shards
 
 RECENT_S = 900.0
-"""Deaths and successes of the fleet are counted from so long before the first death over the isolated image."""
+"""Deaths and successes of all workers are counted from so long before the first death over the isolated image."""
 DEATHS_PACKING = 3
-"""After so many a shard is halved, and each half after one more."""
+"""A shard is halved after so many deaths, and each half after one more."""
 KILLER = "killed its worker {} times"
 WORKER_DIED = "worker died"
 
 _AT_ONCE = {"reason": None, "failure_class": None, "not_before": 0.0}
 _BATCH = 200
 COUNTED_S = (2.0, 5.0)
-"""Of the time between two observations at most a sixth of a lease counts, within these limits."""
+"""Of the time between two observations at most a sixth of a lease is counted, within these limits (seconds)."""
 
 
 def observe_time(db: Database) -> None:
-    """Note that the database answers now, and give back to every lease the time in which it may not have answered.
+    """Record that the database answers now, and extend every lease by the time in which it may not have answered.
 
-    A lease runs only while workers can renew it. Of the time since the last observation no more than a few seconds are
-    known to be such time, and only those count: after an outage of the database, of every scheduler or of the whole
-    machine no worker is taken for dead because of the outage. It is slowness where observations come seldom but come;
-    then leases run slower and still run out. To be called every second by every scheduler.
+    A lease runs only while workers can renew it. Of the time since the last observation, only a few seconds are known
+    to be such time, and only those are counted. So no worker is taken for dead because of an outage of the database, of
+    every scheduler or of the whole machine. If observations are rare because everything is slow, leases run slower and
+    still end. To be called every second by every scheduler.
     """
     with db.begin() as connection:
         last = connection.execute(
-            sa.select(pulse.c.at, now().label("now")).where(pulse.c.id == 1).with_for_update()
+            sa.select(scheduler_heartbeat.c.at, now().label("now"))
+            .where(scheduler_heartbeat.c.id == 1)
+            .with_for_update()
         ).one_or_none()
-        beat = insert(connection, pulse).values(id=1, at=now())
+        beat = insert(connection, scheduler_heartbeat).values(id=1, at=now())
         connection.execute(beat.on_conflict_do_update(index_elements=["id"], set_={"at": beat.excluded.at}))
         if last is None or last.now - last.at <= min(COUNTED_S):
             return
@@ -73,7 +75,8 @@ def observe_time(db: Database) -> None:
                 sa.update(leased)
                 .where(
                     in_state(leased, ShardState.LEASED),
-                    leased.c.lease_until >= last.at,  # those that ended before are the dead's
+                    leased.c.lease_until
+                    >= last.at,  # a lease that ended before belongs to a worker that is dead
                     unknown > 0.0,
                 )
                 .values(lease_until=leased.c.lease_until + unknown, renewed_at=leased.c.renewed_at + unknown)
@@ -116,7 +119,7 @@ def _expire(
         still = sa.select(shards).where(shards.c.id == id_, shards.c.fence == fence, overdue)
         shard = connection.execute(still.with_for_update()).one_or_none()
         if shard is None:
-            return None  # renewed, committed or reaped by another scheduler since
+            return None  # renewed or committed since, or returned by another scheduler
         suspects = [p for p in shard.in_flight or [] if shard.start <= p < shard.stop]
         after = ShardState.PENDING if job.state == JobState.RUNNING else ShardState.CANCELLED
         verdict = _judge(connection, shard, suspects, after)
@@ -136,13 +139,13 @@ def _judge(
     if after is ShardState.CANCELLED:
         return replace(same, outcome="cancelled")
     if shard.convicted is not None:
-        return same  # recording it needs no image: this death was something else
+        return same  # its image is only recorded and never opened: this death has another cause
     if suspects and shard.alone:
         deaths = shard.deaths + 1
         if death_rate.stand_out(deaths, *_other_attempts(connection, shard)):
             return replace(same, outcome="quarantined", deaths=deaths, quarantined=KILLER.format(deaths))
         what = (
-            f"{deaths} workers died while they worked on this image alone, no more than others die just now"
+            f"{deaths} workers died while they worked on this image alone; as many die over other images now"
         )
         return _waiting(replace(same, deaths=deaths), deaths, what)
     if suspects:
@@ -172,7 +175,7 @@ def _return_shard(
     first, *others = verdict.stretches
     connection.execute(
         sa.update(shards)
-        .where(shards.c.id == shard.id, shard_moves(shards, ShardState.LEASED, after))
+        .where(shards.c.id == shard.id, shard_transition(shards, ShardState.LEASED, after))
         .values(
             state=after.value,
             stop=first[1],
@@ -189,25 +192,23 @@ def _return_shard(
         )
     )
     for start, stop, isolated in others:
-        connection.execute(
-            sa.insert(shards).values(
-                id=shard_id(shard.job_id, shard.generation, start),
-                job_id=shard.job_id,
-                manifest_key=shard.manifest_key,
-                generation=shard.generation,
-                start=start,
-                stop=stop,
-                state=after.value,
-                alone=isolated,
-                unexplained=verdict.unexplained,
-            )
+        insert_shard(
+            connection,
+            shard.job_id,
+            shard.generation,
+            shard.manifest_key,
+            start,
+            stop,
+            after,
+            alone=isolated,
+            unexplained=verdict.unexplained,
         )
 
 
 def _other_attempts(connection: sa.Connection, shard: sa.Row[Any]) -> tuple[int, int]:
-    """(deaths, successes) of the whole fleet since workers died over this isolated image, other than by its fault.
+    """(deaths, successes) of all workers over other work, since shortly before the first death over this image.
 
-    Another isolated image that workers die over may kill them itself: until that is decided, its deaths count as one.
+    Another isolated image may have killed its workers itself: as long as that is not decided, its deaths count as one.
     """
     deaths = sa.and_(incidents.c.kind == "death", ~incidents.c.absolved)
     isolated = sa.select(sa.func.min(incidents.c.at)).where(
@@ -261,10 +262,10 @@ def _single_out(start: int, stop: int, suspects: Iterable[int]) -> list[tuple[in
 
 
 def retract_death(db: Database, claim: ShardClaim) -> bool:
-    """Take back the death that was concluded from an overdue lease: its worker lives and says so.
+    """Take back the death that was concluded from an overdue lease, since its worker is alive.
 
-    To be called by a worker that finds its lease lost. A quarantine that rested on it is undone as long as it has
-    not been recorded. Returns False when no death was noted for this claim.
+    To be called by a worker that finds its lease lost. A quarantine that followed from this death is undone unless it
+    has been recorded already. Returns False when no death was recorded for this claim.
     """
     with db.begin() as connection:
         lock_job(connection, claim.job_id, shared=True)

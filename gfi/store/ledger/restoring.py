@@ -1,10 +1,10 @@
-"""Writing a job back into an empty ledger from what the bucket kept of it.
+"""Restoring a job in an empty ledger from its files in the bucket, which `gfi.store.rebuild` reads.
 
     (nothing) → planning → running
 
-`begin_restore` makes the job's row, `restore_part` a done shard with its part and results, `end_restore` pending
-shards for what no part covers. Each is a transaction of its own and finds its work done when repeated, so a
-rebuilding that was killed is simply started again. Reading the bucket is `gfi.store.rebuild`.
+`begin_restore` inserts the row of the job, `restore_part` a done shard with its part and results, `end_restore` pending
+shards for the images that no part covers. Each is a transaction of its own and does nothing when it is repeated, so a
+rebuild that was killed is started again.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,23 +13,25 @@ from typing import Any
 import sqlalchemy as sa
 
 from gfi.domain.digests import digest
+from gfi.domain.queues import EXPLAIN_QUEUE
 from gfi.domain.records import CommittedPart, ResultRecord
 from gfi.domain.states import JobState, ShardState
 from gfi.store.database import Database, insert, now
-from gfi.store.ledger.control import shard_id
-from gfi.store.ledger.guards import job_moves, lock_job
-from gfi.store.ledger.jobs import record
-from gfi.store.ledger.shards import count_statuses, replace_current
+from gfi.store.ledger.audit import record
+from gfi.store.ledger.commits import count_statuses, replace_current
+from gfi.store.ledger.guards import job_transition, lock_job
+from gfi.store.ledger.shards import insert_shard
 from gfi.store.tables import control_tasks, jobs, parts, results, shards
 
-# Above every fence handed out before the loss: a worker that outlived the database commits nothing into the
-# restored shards.
+# Above every fence that was given before the loss: a worker that still runs from then commits nothing into restored
+# shards.
 FIRST_FENCE = 1_000_000
 
 
 def begin_restore(db: Database, job: Mapping[str, Any]) -> bool:
-    """(nothing) → planning, from the contents of `job.json`. Returns False when the job is here already,
-    unless a rebuilding of it was interrupted.
+    """(nothing) → planning, from the content of `job.json`.
+
+    Returns False when the ledger has the job already, except where the rebuild of it was interrupted.
     """
     manifest = job["manifest"]
     with db.begin() as connection:
@@ -39,7 +41,7 @@ def begin_restore(db: Database, job: Mapping[str, Any]) -> bool:
                 id=job["job"],
                 name=job.get("name", ""),
                 owner=job.get("owner", ""),
-                queue=job.get("queue", "explain"),
+                queue=job.get("queue", EXPLAIN_QUEUE),
                 priority=job.get("priority", 0),
                 state=JobState.PLANNING.value,
                 config=job["config"],
@@ -71,8 +73,10 @@ def restore_part(
     profile: Mapping[str, Any],
     rows: Sequence[ResultRecord],
 ) -> bool:
-    """A done shard with its part and results, as its commit had left them. Later attempts replace earlier ones,
-    so parts must come in the order of their commits. False when rows of it are in another shard already.
+    """(nothing) → done: a shard with its part and results, as after its commit.
+
+    Later attempts replace earlier ones, so parts must be restored in the order of their commits. Returns False when
+    another shard already has some of its rows.
     """
     with db.begin() as connection:
         lock_job(connection, part.job_id)
@@ -92,21 +96,19 @@ def restore_part(
                 .where(jobs.c.id == part.job_id, jobs.c.generation < generation)
                 .values(generation=generation)
             )
-        connection.execute(
-            sa.insert(shards).values(
-                id=shard_id(part.job_id, generation, part.start),
-                job_id=part.job_id,
-                manifest_key=part.manifest_key,
-                generation=generation,
-                start=part.start,
-                stop=part.stop,
-                state=ShardState.DONE.value,
-                fence=part.fence,
-                leased_at=part.created_at,
-                done_at=part.created_at,
-                part_id=part.id,
-                **{f"n_{status}": number for status, number in counts.items()},
-            )
+        insert_shard(
+            connection,
+            part.job_id,
+            generation,
+            part.manifest_key,
+            part.start,
+            part.stop,
+            ShardState.DONE,
+            fence=part.fence,
+            leased_at=part.created_at,
+            done_at=part.created_at,
+            part_id=part.id,
+            **{f"n_{status}": number for status, number in counts.items()},
         )
         connection.execute(sa.insert(parts).values(**part.__dict__))
         common = {
@@ -126,9 +128,10 @@ def restore_part(
 
 
 def end_restore(db: Database, job_id: str, size: int) -> int:
-    """planning → running, with pending shards of at most `size` images for what no part covers. Returns how
-    many images that are. A job with images left is paused: whether it was cancelled before the loss nobody
-    knows, so a person resumes it.
+    """planning → running, with pending shards of at most `size` images for the images that no part covers.
+
+    Returns how many images these are. A job with such images is paused until a person resumes it, since it
+    may have been cancelled before the loss.
     """
     with db.begin() as connection:
         job = lock_job(connection, job_id)
@@ -144,20 +147,10 @@ def end_restore(db: Database, job_id: str, size: int) -> int:
             missing += [(begin, min(begin + size, start)) for begin in range(covered, start, size)]
             covered = stop
         for start, stop in missing:
-            connection.execute(
-                sa.insert(shards).values(
-                    id=shard_id(job_id, 0, start),
-                    job_id=job_id,
-                    manifest_key=job.manifest_key,
-                    start=start,
-                    stop=stop,
-                    state=ShardState.PENDING.value,
-                    fence=FIRST_FENCE,
-                )
-            )
+            insert_shard(connection, job_id, 0, job.manifest_key, start, stop, fence=FIRST_FENCE)
         connection.execute(
             sa.update(jobs)
-            .where(jobs.c.id == job_id, job_moves(JobState.PLANNING, JobState.RUNNING))
+            .where(jobs.c.id == job_id, job_transition(JobState.PLANNING, JobState.RUNNING))
             .values(state=JobState.RUNNING.value, paused=bool(missing), planned_at=now())
         )
         images = sum(stop - start for start, stop in missing)

@@ -9,7 +9,8 @@ from gfi.domain.ids import new_id
 from gfi.domain.records import JobSpec, Submitted
 from gfi.store.database import Database, insert, now
 from gfi.store.errors import Conflict, NotFound, StoreError
-from gfi.store.ledger.jobs import record, submit_in
+from gfi.store.ledger.audit import record
+from gfi.store.ledger.submission import submit_in
 from gfi.store.tables import firings, schedules
 
 

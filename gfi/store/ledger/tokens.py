@@ -12,7 +12,7 @@ from gfi.domain.digests import JSON
 from gfi.domain.ids import new_id
 from gfi.store.database import Database, now
 from gfi.store.errors import Conflict, NotFound, StoreError
-from gfi.store.ledger.jobs import record
+from gfi.store.ledger.audit import record
 from gfi.store.tables import tokens
 
 SCOPES = ("read", "submit", "admin")

@@ -12,7 +12,7 @@ from gfi.store import ledger, queries
 from gfi.store.database import Database, now
 from gfi.store.errors import Conflict, LimitExceeded, NotFound
 from gfi.store.ledger.control import ATTEMPTS, DEATHS
-from gfi.store.tables import control_tasks, pulse
+from gfi.store.tables import control_tasks, scheduler_heartbeat
 from tests.service.store.acting import (
     OVER,
     claim,
@@ -211,7 +211,7 @@ def test_an_outage_of_the_database_is_no_planners_death(database: Database) -> N
     assert ledger.expire_leases(database) == []
     gap = 3600.0
     with database.begin() as connection:
-        connection.execute(sa.update(pulse).values(at=pulse.c.at - gap))
+        connection.execute(sa.update(scheduler_heartbeat).values(at=scheduler_heartbeat.c.at - gap))
         connection.execute(
             sa.update(control_tasks).values(
                 lease_until=control_tasks.c.lease_until - gap, renewed_at=control_tasks.c.renewed_at - gap

@@ -13,9 +13,9 @@ from gfi.domain.statuses import ImageStatus
 from gfi.store import ledger, queries
 from gfi.store.database import Database
 from gfi.store.ledger.death_rate import FEWEST_DEATHS, LONGEST_PAUSE_S
+from gfi.store.ledger.leases import OTHER_RELEASES, TRANSIENT_RELEASES
 from gfi.store.ledger.reaper import DEATHS_PACKING, KILLER
-from gfi.store.ledger.shards import OTHER_RELEASES, TRANSIENT_RELEASES
-from gfi.store.tables import pulse, shards
+from gfi.store.tables import scheduler_heartbeat, shards
 from tests.service.store.acting import (
     LEASE,
     OVER,
@@ -390,7 +390,7 @@ def test_a_worker_that_comes_back_takes_its_death_back(database: Database) -> No
 def pass_time(database: Database, seconds: float) -> None:
     """So much time passes in which nobody reaches the database."""
     with database.begin() as connection:
-        connection.execute(sa.update(pulse).values(at=pulse.c.at - seconds))
+        connection.execute(sa.update(scheduler_heartbeat).values(at=scheduler_heartbeat.c.at - seconds))
         earlier = {name: shards.c[name] - seconds for name in ("lease_until", "renewed_at")}
         connection.execute(sa.update(shards).where(shards.c.state == "leased").values(earlier))
 

@@ -1,0 +1,147 @@
+"""Which shard a worker gets."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+from gfi.domain.records import (
+    ShardClaim,
+)
+from gfi.domain.states import JobState, ShardState
+from gfi.store.database import Database, now
+from gfi.store.ledger.guards import has_shard, shard_transition
+from gfi.store.tables import in_state, jobs, shards
+
+_CANDIDATES = 8
+
+
+def claim_shard(
+    db: Database,
+    worker: str,
+    queue: str,
+    lease_s: float,
+    prefer: str | None = None,
+    device_kind: str | None = None,
+) -> ShardClaim | None:
+    """pending → leased under a new fence, for `lease_s` seconds. Returns None when nothing is to be had.
+
+    Which one: highest priority, then the job with the fewest shards in workers' hands, then the one served
+    longest ago — so a small job behind one of ten million images starts as soon as any worker is free —, then
+    the oldest job, then the first shard; `prefer` (the shard a message named) only breaks ties. Jobs whose
+    profile is frozen to another kind of device than `device_kind` are passed over.
+    """
+    with db.begin() as connection:
+        prefer_job = None
+        if prefer is not None:
+            named = sa.select(shards.c.job_id).where(shards.c.id == prefer)
+            prefer_job = connection.execute(named).scalar()
+        for job_id in _candidate_jobs(connection, queue, prefer_job, device_kind):
+            mine = prefer if job_id == prefer_job else None
+            row = _take(connection, job_id, mine, worker, lease_s)
+            if row is None:
+                continue  # others hold locks on all that was left of this job
+            if prefer is not None and row.id != prefer and row.published_at is None:
+                # Had the claimed one a message of its own, that would now stand for the preferred one.
+                _unpublish(connection, prefer)
+            frozen = (
+                jobs.c.config,
+                jobs.c.model,
+                jobs.c.profile,
+                jobs.c.manifest_key,
+                jobs.c.manifest_digest,
+            )
+            job = connection.execute(sa.select(*frozen).where(jobs.c.id == job_id)).one()
+            return ShardClaim(
+                job_id=job_id,
+                shard_id=row.id,
+                start=row.start,
+                stop=row.stop,
+                manifest_key=row.manifest_key,
+                fence=row.fence,
+                worker=worker,
+                isolated=row.alone,
+                quarantined=row.convicted,
+                generation=row.generation,
+                stored_config=job.config,
+                model=job.model,
+                profile=job.profile,
+                manifest_digest=job.manifest_digest if row.manifest_key == job.manifest_key else None,
+            )
+        if prefer is not None:
+            _unpublish(connection, prefer)  # not for this worker, perhaps for one with another kind of device
+    return None
+
+
+def _unpublish(connection: sa.Connection, shard_id: str) -> None:
+    """A waiting shard's message was spent on nothing, or on another: it has none in Redis any more."""
+    connection.execute(
+        sa.update(shards)
+        .where(shards.c.id == shard_id, in_state(shards, ShardState.PENDING))
+        .values(published_at=None)
+    )
+
+
+def _candidate_jobs(
+    connection: sa.Connection, queue: str, prefer_job: str | None, device_kind: str | None
+) -> Sequence[str]:
+    """The first few jobs with something to claim, in the order in which they deserve a worker."""
+    held = (
+        sa.select(sa.func.count())
+        .where(shards.c.job_id == jobs.c.id, in_state(shards, ShardState.LEASED))
+        .scalar_subquery()
+    )
+    # Of several that hold as many, the one whose last commit is longest ago, none yet being longest: a single
+    # worker holds nothing when it claims, and would else stay with the big job whose messages fill the queue.
+    # (A claim leaves no trace on the job's row, which commits of all workers share a lock on.)
+    served = sa.select(sa.func.max(shards.c.done_at)).where(shards.c.job_id == jobs.c.id).scalar_subquery()
+    claimable = has_shard(ShardState.PENDING, shards.c.not_before <= now())
+    query = (
+        sa.select(jobs.c.id)
+        .where(in_state(jobs, JobState.RUNNING), ~jobs.c.paused, jobs.c.queue == queue, claimable)
+        .order_by(
+            jobs.c.priority.desc(),
+            held,
+            served.nulls_first(),
+            (jobs.c.id == (prefer_job or "")).desc(),
+            jobs.c.created_at,
+        )
+        .limit(_CANDIDATES)
+    )
+    if device_kind is not None:
+        query = query.where(sa.or_(jobs.c.device_kind.is_(None), jobs.c.device_kind == device_kind))
+    return connection.execute(query).scalars().all()
+
+
+def _take(
+    connection: sa.Connection, job_id: str, prefer: str | None, worker: str, lease_s: float
+) -> sa.Row[Any] | None:
+    waiting = sa.and_(
+        shards.c.job_id == job_id,
+        shard_transition(shards, ShardState.PENDING, ShardState.LEASED),
+        shards.c.not_before <= now(),
+    )
+    first = sa.select(shards.c.id).where(waiting).order_by(shards.c.start).limit(1)
+    choices = (
+        [first] if prefer is None else [sa.select(shards.c.id).where(waiting, shards.c.id == prefer), first]
+    )
+    for choice in choices:
+        row = connection.execute(
+            sa.update(shards)
+            .where(shards.c.id == choice.with_for_update(skip_locked=True).scalar_subquery())
+            .values(
+                state=ShardState.LEASED.value,
+                fence=shards.c.fence + 1,
+                worker=worker,
+                leased_at=now(),
+                renewed_at=now(),
+                lease_until=now() + lease_s,
+                step=None,
+                finished=0,
+                in_flight=None,
+            )
+            .returning(shards)
+        ).one_or_none()
+        if row is not None:
+            return row
+    return None

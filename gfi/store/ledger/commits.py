@@ -1,0 +1,159 @@
+"""The commit of a shard: its results, its part, its counters and what remains of it, in one transaction.
+
+    leased → done
+
+A commit requires that the shard is leased under the fence of the claim, so a worker that has lost its lease writes
+nothing.
+"""
+
+from collections.abc import Sequence
+
+import sqlalchemy as sa
+
+from gfi.domain.metrics import PRIMARY_METHOD
+from gfi.domain.records import (
+    PartRecord,
+    ResultRecord,
+    ShardClaim,
+)
+from gfi.domain.states import JobState, ShardState
+from gfi.domain.statuses import ImageStatus
+from gfi.store.database import Database, now
+from gfi.store.ledger.guards import lock_job, shard_transition
+from gfi.store.ledger.leases import is_held
+from gfi.store.ledger.shards import insert_shard
+from gfi.store.tables import attempts, in_state, parts, results, shards
+
+
+def commit_shard(
+    db: Database, claim: ShardClaim, upto: int, part: PartRecord | None, rows: Sequence[ResultRecord]
+) -> bool:
+    """leased → done for [start, upto); the rest, [upto, stop), becomes a pending shard again.
+
+    One transaction writes the result rows (a row that they replace moves to `attempts`), the part, the shard and its
+    counters. `rows` has one primary record (method `gfi`, target rank 0) for each image of [start, upto), and any
+    number of others for the same images. Returns False when the lease is lost, and writes nothing then. A repeated
+    commit, whose first answer did not arrive, returns True and writes nothing.
+
+    If the job was cancelled meanwhile, the finished images are recorded all the same, so that partial results stay
+    readable; the rest is cancelled.
+    """
+    _check_rows(claim, upto, rows)
+    with db.begin() as connection:
+        job = lock_job(connection, claim.job_id, shared=True)
+        held = sa.select(shards.c.id).where(is_held(claim)).with_for_update()
+        if connection.execute(held).scalar() is None:
+            return _was_committed(connection, claim, upto)
+        counts = count_statuses(rows)
+        if job.generation:
+            counts = replace_current(connection, claim.job_id, rows, counts)
+        connection.execute(
+            sa.update(shards)
+            .where(
+                shards.c.id == claim.shard_id, shard_transition(shards, ShardState.LEASED, ShardState.DONE)
+            )
+            .values(
+                state=ShardState.DONE.value,
+                stop=upto,
+                done_at=now(),
+                part_id=part.id if part else None,
+                finished=0,
+                in_flight=None,
+                releases=0,
+                reason=None,
+                failure_class=None,
+                **{f"n_{status}": number for status, number in counts.items()},
+            )
+        )
+        if part is not None:
+            connection.execute(
+                sa.insert(parts).values(
+                    **part.__dict__,
+                    job_id=claim.job_id,
+                    shard_id=claim.shard_id,
+                    fence=claim.fence,
+                    manifest_key=claim.manifest_key,
+                    start=claim.start,
+                    stop=upto,
+                    created_at=now(),
+                )
+            )
+        common = {
+            "job_id": claim.job_id,
+            "part_id": part.id if part else None,
+            "shard_id": claim.shard_id,
+            "fence": claim.fence,
+            "created_at": connection.execute(sa.select(now())).scalar_one(),
+        }
+        # An insert and no upsert: if such a row exists, the ledger is wrong, and this must fail.
+        connection.execute(sa.insert(results), [record.columns() | common for record in rows])
+        if upto < claim.stop:
+            goes_on = job.state == JobState.RUNNING
+            after = ShardState.PENDING if goes_on else ShardState.CANCELLED
+            insert_shard(
+                connection, claim.job_id, claim.generation, claim.manifest_key, upto, claim.stop, after
+            )
+        return True
+
+
+def _check_rows(claim: ShardClaim, upto: int, rows: Sequence[ResultRecord]) -> None:
+    if not claim.start < upto <= claim.stop:
+        raise ValueError(f"cannot commit up to {upto} of [{claim.start}, {claim.stop}); release it instead")
+    primary = {record.row for record in rows if _is_primary(record)}
+    if len(primary) != upto - claim.start:
+        raise ValueError(f"{upto - claim.start} images, but primary results for {len(primary)}")
+    if not claim.generation and primary != set(range(claim.start, upto)):
+        raise ValueError(f"results are not those of rows [{claim.start}, {upto})")
+    if others := {record.row for record in rows} - primary:
+        raise ValueError(f"row {min(others)} has no primary result")
+
+
+def _is_primary(record: ResultRecord) -> bool:
+    return record.method == PRIMARY_METHOD and record.target_rank == 0
+
+
+def count_statuses(rows: Sequence[ResultRecord]) -> dict[ImageStatus, int]:
+    """The number of images by status, counted over primary records; zeros included."""
+    counts = dict.fromkeys(ImageStatus, 0)
+    for record in rows:
+        counts[record.status] += _is_primary(record)
+    return counts
+
+
+def replace_current(
+    connection: sa.Connection, job_id: str, rows: Sequence[ResultRecord], counts: dict[ImageStatus, int]
+) -> dict[ImageStatus, int]:
+    """Move the current rows that `rows` replace to `attempts`. Returns `counts` minus the counts of these rows.
+
+    A shard of a retry may therefore count −1 errors: the sums over all shards of a job are those of its
+    current results.
+    """
+    numbers = sorted({record.row for record in rows})
+    current = sa.and_(results.c.job_id == job_id, results.c.row.in_(numbers))
+    replaced = sa.select(results.c.status, sa.func.count()).where(
+        current, results.c.method == PRIMARY_METHOD, results.c.target_rank == 0
+    )
+    for status, number in connection.execute(replaced.group_by(results.c.status)):
+        counts[ImageStatus(status)] -= number
+    key = ("job_id", "row", "method", "target_rank")
+    previous = (
+        sa.select(sa.func.coalesce(sa.func.max(attempts.c.attempt), 0))
+        .where(*(attempts.c[name] == results.c[name] for name in key))
+        .scalar_subquery()
+    )
+    names = [column.name for column in results.columns]
+    history = sa.select(*results.columns, previous + 1).where(current)
+    connection.execute(sa.insert(attempts).from_select([*names, "attempt"], history))
+    connection.execute(sa.delete(results).where(current))
+    return counts
+
+
+def _was_committed(connection: sa.Connection, claim: ShardClaim, upto: int) -> bool:
+    """Whether this claim has committed these images before, and the worker did not receive the answer."""
+    done = sa.select(shards.c.id).where(
+        shards.c.id == claim.shard_id,
+        shards.c.fence == claim.fence,
+        in_state(shards, ShardState.DONE),
+        shards.c.stop == upto,
+    )
+    return connection.execute(done).scalar() is not None

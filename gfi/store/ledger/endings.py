@@ -1,0 +1,105 @@
+"""How a job ends by itself."""
+
+from typing import Any
+
+import sqlalchemy as sa
+
+from gfi.domain.records import (
+    Finished,
+)
+from gfi.domain.states import OPEN, ControlKind, JobState, ShardState
+from gfi.domain.statuses import UNUSABLE, ImageStatus
+from gfi.store.database import Database, now
+from gfi.store.ledger.control_requests import add_control_task
+from gfi.store.ledger.guards import has_shard, job_transition, lock_job
+from gfi.store.ledger.outbox import announce
+from gfi.store.ledger.shards import close_pending
+from gfi.store.tables import in_state, jobs, shards
+
+
+def finish_jobs(db: Database) -> list[Finished]:
+    """running → succeeded | partial | failed, for every job without pending or leased shards.
+
+    Counts come from the shards' own counters. With the change of state go a row for the outbox and, where
+    there is anything to show, a `report` task.
+    """
+    open_shards = sa.or_(*map(has_shard, sorted(OPEN)))
+    with db.read() as connection:
+        query = sa.select(jobs.c.id).where(in_state(jobs, JobState.RUNNING), ~open_shards)
+        candidates = connection.execute(query).scalars().all()
+    finished = []
+    for job_id in candidates:
+        with db.begin() as connection:
+            job = lock_job(connection, job_id)
+            verdict, error = _verdict(connection, job)
+            changed = connection.execute(
+                sa.update(jobs)
+                .where(jobs.c.id == job_id, job_transition(JobState.RUNNING, verdict), ~open_shards)
+                .values(state=verdict.value, paused=False, error=error, finished_at=now())
+            )
+            if changed.rowcount:
+                announce(connection, job_id, verdict)
+                if verdict is not JobState.FAILED:
+                    add_control_task(connection, ControlKind.REPORT, job_id)
+                finished.append(Finished(job_id, verdict))
+    return finished
+
+
+def fail_job(db: Database, job_id: str, error: str, failure_class: str, worker: str | None = None) -> bool:
+    """running → failed (partial, where some images have a mask), for what no image is to blame for and
+    every shard would meet: a model that cannot be loaded, a manifest that is gone. Waiting shards fail with
+    the same reason.
+
+    Returns False when the job had ended, or when another than `worker` is at work on it: what that one has at hand,
+    `worker` alone lacks.
+    """
+    with db.begin() as connection:
+        job = lock_job(connection, job_id)
+        if job.state != JobState.RUNNING:
+            return False
+        if worker is not None:
+            leased = sa.and_(in_state(shards, ShardState.LEASED), shards.c.lease_until >= now())
+            at_work = sa.exists().where(shards.c.job_id == job_id, leased, shards.c.worker != worker)
+            if connection.execute(sa.select(at_work)).scalar_one():
+                return False
+        verdict = JobState.FAILED if _verdict(connection, job)[0] is JobState.FAILED else JobState.PARTIAL
+        connection.execute(
+            sa.update(jobs)
+            .where(jobs.c.id == job_id, job_transition(JobState.RUNNING, verdict))
+            .values(state=verdict.value, paused=False, error=error, finished_at=now())
+        )
+        close_pending(connection, job_id, ShardState.FAILED, error, failure_class)
+        announce(connection, job_id, verdict)
+        return True
+
+
+def end_planning(connection: sa.Connection, job_id: str, after: JobState, error: str) -> None:
+    connection.execute(
+        sa.update(jobs)
+        .where(jobs.c.id == job_id, job_transition(JobState.PLANNING, after))
+        .values(state=after.value, paused=False, error=error, finished_at=now(), state_before=None)
+    )
+    announce(connection, job_id, after)
+
+
+def _verdict(connection: sa.Connection, job: sa.Row[Any]) -> tuple[JobState, str | None]:
+    counted = [sa.func.coalesce(sa.func.sum(shards.c[f"n_{status}"]), 0) for status in ImageStatus]
+    sums = connection.execute(sa.select(*counted).where(shards.c.job_id == job.id)).one()
+    by_status = dict(zip(ImageStatus, map(int, sums), strict=True))
+    recorded = sum(by_status.values())
+    unusable = sum(by_status[status] for status in UNUSABLE)
+    if recorded == job.total and unusable == 0:
+        return JobState.SUCCEEDED, None
+    why = [
+        f"{by_status[status]} of {job.total} images are {status}" for status in UNUSABLE if by_status[status]
+    ]
+    if recorded < job.total:
+        failed = (
+            sa.select(shards.c.reason)
+            .where(shards.c.job_id == job.id, in_state(shards, ShardState.FAILED))
+            .limit(1)
+        )
+        reason = connection.execute(failed).scalar()
+        why.append(f"{job.total - recorded} images were given up" + (f": {reason}" if reason else ""))
+    state = JobState.PARTIAL if recorded > unusable else JobState.FAILED
+    return state, "; ".join(sorted(why))

@@ -1,0 +1,94 @@
+"""Submitting a job."""
+
+import sqlalchemy as sa
+
+from gfi.domain.digests import digest
+from gfi.domain.ids import new_id
+from gfi.domain.records import (
+    JobSpec,
+    Submitted,
+)
+from gfi.domain.states import ACTIVE, ControlKind, JobState
+from gfi.store.database import Database, now
+from gfi.store.errors import Conflict, LimitExceeded
+from gfi.store.ledger.audit import record
+from gfi.store.ledger.control_requests import add_control_task
+from gfi.store.tables import jobs
+
+_SUBMIT_LOCK = 7_305_002
+
+
+def submit_job(db: Database, spec: JobSpec, *, max_active_jobs: int | None = None) -> Submitted:
+    """→ queued, with its `plan` task in the same transaction.
+
+    A used idempotency key returns its job (Conflict when the configuration differs); the same configuration
+    over the same listing, while that job is active and unless `spec.new`, returns the job that is running.
+    """
+    with db.begin() as connection:
+        return submit_in(connection, spec, max_active_jobs=max_active_jobs)
+
+
+def submit_in(connection: sa.Connection, spec: JobSpec, *, max_active_jobs: int | None = None) -> Submitted:
+    """`submit_job` inside a transaction that does more, like the firing of a schedule."""
+    config_digest = digest(spec.config)
+    if connection.dialect.name == "postgresql":
+        # Two identical submissions at the same moment must see each other; submissions are rare.
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_SUBMIT_LOCK)))
+    if spec.idempotency_key is not None:
+        same_key = sa.select(jobs.c.id, jobs.c.config_digest).where(
+            jobs.c.owner == spec.owner, jobs.c.idempotency_key == spec.idempotency_key
+        )
+        if (found := connection.execute(same_key).one_or_none()) is not None:
+            if found.config_digest != config_digest:
+                raise Conflict(
+                    f"idempotency key {spec.idempotency_key!r} belongs to job {found.id}, "
+                    "which has another configuration; use a new key"
+                )
+            return Submitted(found.id, created=False, reason=f"already submitted as {found.id}")
+    if not spec.new:
+        same_work = (
+            sa.select(jobs.c.id)
+            .where(jobs.c.config_digest == config_digest, jobs.c.state.in_(sorted(ACTIVE)))
+            .order_by(jobs.c.created_at.desc())
+        )
+        if spec.listing_digest is not None:
+            known = sa.or_(jobs.c.listing_digest.is_(None), jobs.c.listing_digest == spec.listing_digest)
+            same_work = same_work.where(known)
+        if (job_id := connection.execute(same_work.limit(1)).scalar()) is not None:
+            reason = f"already running as {job_id}; --new starts another"
+            return Submitted(job_id, created=False, reason=reason)
+    if max_active_jobs is not None:
+        active = sa.select(sa.func.count()).where(jobs.c.state.in_(sorted(ACTIVE)))
+        if connection.execute(active).scalar_one() >= max_active_jobs:
+            raise LimitExceeded(
+                f"{max_active_jobs} jobs are active, the most GFI_MAX_ACTIVE_JOBS allows; "
+                "wait for one to finish or cancel one"
+            )
+    job_id = new_id()
+    connection.execute(
+        sa.insert(jobs).values(
+            id=job_id,
+            name=spec.name,
+            owner=spec.owner,
+            queue=spec.queue,
+            priority=spec.priority,
+            state=JobState.QUEUED.value,
+            config=spec.config,
+            config_digest=config_digest,
+            listing_digest=spec.listing_digest,
+            idempotency_key=spec.idempotency_key,
+            model=spec.model,
+            notify=[target.__dict__ for target in spec.notify] or None,
+            tags=list(spec.tags) or None,
+            created_at=now(),
+        )
+    )
+    add_control_task(connection, ControlKind.PLAN, job_id)
+    what = {  # who asked for what with which weights: said here too, for the job itself may be deleted
+        "config_digest": config_digest,
+        "dataset": spec.config.get("dataset", {}).get("spec"),
+        "model": (spec.model or {}).get("reference"),
+        "model_digest": (spec.model or {}).get("digest"),
+    }
+    record(connection, spec.owner or "local", "job.submitted", job_id, what)
+    return Submitted(job_id, created=True)
