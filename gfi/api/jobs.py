@@ -117,14 +117,15 @@ def list_jobs(
     caller: Reader,
     state: JobState | None = None,
     owner: Annotated[Name | None, Query()] = None,
-    search: Annotated[Name | None, Query(description="A part of the name.")] = None,
+    tag: Annotated[Name | None, Query(description="A tag of the job.")] = None,
+    search: Annotated[Name | None, Query(description="A part of the name, or a tag.")] = None,
     after: After = None,
     limit: Limit = 50,
 ) -> Page[JobOut]:
     """Jobs, newest first."""
     last = decode_cursor(after, (str,))[0] if after is not None else None
     jobs = queries.list_jobs(
-        context.database, limit=limit, after=last, state=state, owner=owner, search=search
+        context.database, limit=limit, after=last, state=state, owner=owner, tag=tag, search=search
     )
     progress = queries.jobs_progress(context.database, [job.id for job in jobs]) if jobs else []
     items = [JobOut.of(job, known) for job, known in zip(jobs, progress, strict=True)]

@@ -14,18 +14,19 @@ from gfi.domain.statuses import ImageStatus
 
 @click.group(invoke_without_command=True)
 @click.option("--state", help=f"Only jobs in this state: {', '.join(JobState)}.")
+@click.option("--tag", help="Only jobs with this tag.")
 @click.option(
     "--limit", default=50, show_default=True, type=click.IntRange(1, 10_000), help="List at most this many."
 )
 @json_option
 @click.pass_context
-def jobs(context: click.Context, state: str | None, limit: int, as_json: bool) -> None:
+def jobs(context: click.Context, state: str | None, tag: str | None, limit: int, as_json: bool) -> None:
     """List jobs, newest first; `gfi jobs delete` deletes one."""
     if context.invoked_subcommand is not None:
         return
     if state is not None:
         check_state(state)
-    page = open_service().jobs(state=state, limit=limit)
+    page = open_service().jobs(state=state, tag=tag, limit=limit)
     if as_json:
         emit(page)
         return

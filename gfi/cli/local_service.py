@@ -30,8 +30,10 @@ class LocalService:
         submitted = submit(self.database, self.settings, request, idempotency_key=key, new=new)
         return {"job": submitted.job_id, "created": submitted.created, "reason": submitted.reason}
 
-    def jobs(self, *, state: str | None, limit: int) -> list[JSON]:
-        page = queries.list_jobs(self.database, limit=limit, state=JobState(state) if state else None)
+    def jobs(self, *, state: str | None, tag: str | None, limit: int) -> list[JSON]:
+        page = queries.list_jobs(
+            self.database, limit=limit, state=JobState(state) if state else None, tag=tag
+        )
         progress = queries.jobs_progress(self.database, [job.id for job in page])
         return [_record(job, now) for job, now in zip(page, progress, strict=True)]
 

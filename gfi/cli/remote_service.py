@@ -10,6 +10,8 @@ from gfi.cli.service import JSON
 from gfi.client import ApiError, Client
 from gfi.store.errors import Transient
 
+ATTEMPTS = 2
+"""A command soon says that there is no service; `gfi job --wait` goes on asking by itself."""
 AWAY = frozenset({0, 502, 503, 504})
 """HTTP statuses of a service that is being restarted; 0 stands for no answer."""
 
@@ -18,14 +20,14 @@ class RemoteService:
     """`gfi.cli.service.Service` over `GFI_API_URL` and `GFI_TOKEN`."""
 
     def __init__(self, client: Client | None = None) -> None:
-        self.client = client or Client()
+        self.client = client or Client(attempts=ATTEMPTS)
 
     def submit(self, options: Mapping[str, Any], *, key: str | None, new: bool) -> JSON:
         answer = self.client.submit_options({**options, "new": new}, idempotency_key=key)
         return {"job": answer["job"]["id"], "created": answer["created"], "reason": answer["reason"]}
 
-    def jobs(self, *, state: str | None, limit: int) -> list[JSON]:
-        filters = {"state": state} if state else {}
+    def jobs(self, *, state: str | None, tag: str | None, limit: int) -> list[JSON]:
+        filters = {name: value for name, value in (("state", state), ("tag", tag)) if value is not None}
         return [job.record for job in islice(self.client.jobs(**filters), limit)]
 
     def job(self, job_id: str) -> JSON:

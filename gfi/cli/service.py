@@ -18,7 +18,7 @@ class Service(Protocol):
         """Submit a job. Returns {"job", "created", "reason"}."""
         ...
 
-    def jobs(self, *, state: str | None, limit: int) -> list[JSON]:
+    def jobs(self, *, state: str | None, tag: str | None, limit: int) -> list[JSON]:
         """Jobs with their progress, newest first."""
         ...
 

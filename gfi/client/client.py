@@ -19,6 +19,8 @@ class Client(Connection):
         Made by ``gfi tokens create``. Default: ``GFI_TOKEN``.
     timeout_s
         Seconds that one request may take.
+    attempts
+        How often a request is sent while the service is busy, restarting or not there.
     transport
         Replaces the connection, for tests.
     """
@@ -66,7 +68,7 @@ class Client(Connection):
         return Job(self, self.get(f"/v1/jobs/{job_id}"))
 
     def jobs(self, **filters: Any) -> Iterator[Job]:
-        """Jobs, newest first; filters: state, owner, search."""
+        """Jobs, newest first; filters: state, owner, tag, search."""
         after = None
         while True:
             page = self.get("/v1/jobs", params=filters | ({"after": after} if after else {}))

@@ -7,6 +7,7 @@ from typing import Any, Self
 import httpx
 
 ATTEMPTS = 6
+"""With growing pauses between them, 15.5 s in all."""
 _TRY_AGAIN = frozenset({429, 502, 503, 504})
 """HTTP statuses of a service that is busy or restarting."""
 
@@ -37,11 +38,13 @@ class Connection:
         token: str | None = None,
         *,
         timeout_s: float = 60.0,
+        attempts: int = ATTEMPTS,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         url = url or os.environ.get("GFI_API_URL") or "http://127.0.0.1:8000"
         token = token or os.environ.get("GFI_TOKEN")
         headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._attempts = attempts
         self._http = httpx.Client(base_url=url, headers=headers, timeout=timeout_s, transport=transport)
 
     def __enter__(self) -> Self:
@@ -78,8 +81,8 @@ class Connection:
             When the service refuses, or does not answer.
         """
         safe = method != "POST" or "Idempotency-Key" in request.get("headers", {})
-        for attempt in range(ATTEMPTS):
-            last = attempt == ATTEMPTS - 1 or not safe
+        for attempt in range(self._attempts):
+            last = attempt == self._attempts - 1 or not safe
             try:
                 answer = self._http.request(method, path, **request)
             except httpx.TransportError as error:

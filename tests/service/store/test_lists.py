@@ -6,7 +6,7 @@ from gfi.domain.states import ControlKind, JobState
 from gfi.domain.statuses import ImageStatus
 from gfi.store import ledger, queries
 from gfi.store.database import Database
-from tests.service.store.acting import claim, claim_task, commit, part, plan, records
+from tests.service.store.acting import claim, claim_task, commit, part, plan, records, submit
 
 
 def test_parts_are_listed_every_so_many_and_once(database: Database) -> None:
@@ -46,3 +46,19 @@ def test_a_frozen_transaction_does_not_keep_its_locks(database: Database) -> Non
     with database.read() as connection:
         setting = connection.execute(sa.text("SHOW idle_in_transaction_session_timeout")).scalar_one()
     assert setting == "10s"
+
+
+def test_jobs_are_found_by_a_whole_tag_or_a_part_of_the_name(database: Database) -> None:
+    night = submit(database, name="cats", tags=("night", 'übung "1"'))
+    day = submit(database, name="nightly", tags=("day",))
+    submit(database)
+
+    def found(**filters: str) -> list[str]:
+        return sorted(job.id for job in queries.list_jobs(database, **filters))  # type: ignore[arg-type]
+
+    assert found(tag="night") == [night]
+    assert found(tag='übung "1"') == [night]
+    assert found(tag="nigh") == []
+    assert found(search="night") == sorted([night, day])
+    assert found(search="day") == [day]
+    assert found(search="night", tag="day") == [day]
