@@ -90,7 +90,7 @@ def _packages() -> Finding:
 def _api() -> str:
     from gfi.client import Client
 
-    with Client() as client:
+    with Client(attempts=1) as client:
         caller = client.me()
     return f"{os.environ['GFI_API_URL']} answers; token {caller['name']} may {', '.join(caller['scopes'])}"
 
@@ -98,7 +98,7 @@ def _api() -> str:
 def _workers_of_api() -> str:
     from gfi.client import Client
 
-    with Client() as client:
+    with Client(attempts=1) as client:
         return workers_line(client.workers())
 
 
@@ -169,14 +169,14 @@ def _workers(settings: Settings) -> str:
     from gfi.store.database import Database
 
     workers = queries.list_workers(Database(settings.require_database()))
-    fields = ("name", "queues", "clock_skew_s", "alive")
+    fields = ("id", "queues", "clock_skew_s", "alive")
     return workers_line([{name: getattr(worker, name) for name in fields} for worker in workers])
 
 
 def workers_line(workers: Iterable[Mapping[str, Any]]) -> str:
     """The running workers by queue. RuntimeError when none explains, none plans, or a clock is wrong.
 
-    workers: dicts with name, queues, clock_skew_s and alive.
+    workers: dicts with id, queues, clock_skew_s and alive.
     """
     by_queue: dict[str, list[str]] = {}
     for worker in workers:
@@ -185,11 +185,11 @@ def workers_line(workers: Iterable[Mapping[str, Any]]) -> str:
         skew_s = worker["clock_skew_s"] or 0.0
         if abs(skew_s) > CLOCK_WARN_S:
             raise RuntimeError(
-                f"the clock of worker {worker['name']} is {skew_s:+.0f} s off the database's; S3 refuses uploads that "
+                f"the clock of worker {worker['id']} is {skew_s:+.0f} s off the database's; S3 refuses uploads that "
                 "are 900 s off: set the clock there"
             )
         for queue in worker["queues"] or ():
-            by_queue.setdefault(queue, []).append(worker["name"])
+            by_queue.setdefault(queue, []).append(worker["id"])
     if not set(by_queue) - {CONTROL_QUEUE}:
         raise RuntimeError(
             "no worker has reported in the last minute: start one with `gfi worker` or `gfi up`"

@@ -200,12 +200,14 @@ def current_revision(db: Database) -> str | None:
 
 
 def head_revision() -> str:
-    """The revision that this version of the code needs."""
-    from alembic.script import ScriptDirectory
+    """The revision that this version of the code needs: the number of the newest migration.
 
-    head = ScriptDirectory.from_config(_alembic()).get_current_head()
-    assert head is not None
-    return head
+    Alembic is not asked: importing it takes a fifth of the time of `gfi jobs`.
+    """
+    import migrations
+
+    files = (Path(migrations.__file__).parent / "versions").glob("[0-9]*_*.py")
+    return max(file.name.partition("_")[0] for file in files)
 
 
 def check(db: Database) -> None:
@@ -230,9 +232,10 @@ def _alembic() -> Any:
 
 
 def _revision(connection: sa.Connection) -> str | None:
-    from alembic.migration import MigrationContext
-
-    return MigrationContext.configure(connection).get_current_revision()
+    if not sa.inspect(connection).has_table("alembic_version"):
+        return None
+    revision: str | None = connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
+    return revision
 
 
 def _normalised(url: str) -> sa.URL:

@@ -7,7 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from gfi.domain.digests import JSON
-from gfi.domain.metrics import METRICS, NUMBERS, PRIMARY_METHOD
+from gfi.domain.metrics import NUMBERS, PRIMARY_METHOD
 from gfi.domain.states import ShardState
 from gfi.domain.statuses import ImageStatus
 from gfi.store.database import Database
@@ -247,8 +247,8 @@ def rows_with_status(
 
 
 def means(db: Database, job_id: str, *, method: str = PRIMARY_METHOD) -> dict[str, tuple[float, int]]:
-    """{metric: (mean over the `ok` images that have it, how many they are)}; without metrics that no image has."""
-    names = ("area", "kept", "removed", "iterations", *METRICS)
+    """{number: (mean over the `ok` images that have it, how many they are)}; without numbers that no image has."""
+    names = NUMBERS
     averages = [c for n in names for c in (sa.func.avg(results.c[n]), sa.func.count(results.c[n]))]
     query = sa.select(*averages).where(
         results.c.job_id == job_id,

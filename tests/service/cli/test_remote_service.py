@@ -40,7 +40,7 @@ def test_both_ways_print_the_same(stack: Gfi, remote: Gfi, finished: dict[str, A
     words = command.replace("JOB", finished["id"]).split()
     local, far = stack.run(*words, check=False), remote.run(*words, check=False)
     assert (far.returncode, far.stdout) == (local.returncode, local.stdout)
-    assert far.stderr.replace("GET /v1/jobs", "`gfi jobs`") == local.stderr
+    assert far.stderr.startswith(local.stderr.rstrip())  # the API adds advice of its own
 
 
 def test_a_job_is_submitted_followed_reported_and_deleted(

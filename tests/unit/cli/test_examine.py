@@ -8,7 +8,7 @@ from gfi.cli.examine import CLOCK_WARN_S, workers_line
 
 
 def worker(name: str, *queues: str, alive: bool = True, skew_s: float = 0.0) -> dict[str, Any]:
-    return {"name": name, "queues": list(queues), "alive": alive, "clock_skew_s": skew_s}
+    return {"id": name, "queues": list(queues), "alive": alive, "clock_skew_s": skew_s}
 
 
 CONTROL = worker("c", "control")
