@@ -80,7 +80,7 @@ class Scheduler:
         self._chores_after = time.monotonic() + CHORES_PAUSE_S
         ledger.request_lists(self._database)
         if self._settings.sweep_every_s:
-            ledger.request_regular_sweep(self._database, self._settings.sweep_every_s)
+            ledger.request_sweep(self._database, self._settings.sweep_every_s)
         ledger.forget_workers(self._database, FORGET_WORKERS_S)
 
     def _dispatch(self) -> None:

@@ -82,7 +82,7 @@ def plan(services: ControlServices, claim: ControlClaim, check: Callable[[], Non
         manifest_digest=manifest["sha256"],
         total=manifest["count"],
         shards=shard_bounds(manifest["count"], size),
-        facts=job["facts"],
+        metadata=job["facts"],
         listing_digest=manifest["listing"],
     )
     return f"{manifest['count']} images in shards of {size}" if planned else "too late"

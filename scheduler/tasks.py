@@ -64,8 +64,9 @@ def _list_parts(services: ControlServices, claim: ControlClaim, check: Callable[
 
 def _sweep(services: ControlServices, claim: ControlClaim, check: Callable[[], None]) -> str:
     """Delete orphaned parts from the bucket."""
-    age = float(claim.payload.get("safe_age_s", sweep.SAFE_AGE_S))
-    swept = sweep.sweep_parts(services.database, services.bucket, safe_age_s=age, dry_run=False, check=check)
+    swept = sweep.sweep_parts(
+        services.database, services.bucket, safe_age_s=sweep.SAFE_AGE_S, dry_run=False, check=check
+    )
     ledger.finish_control(services.database, claim, swept.to_json())
     return f"{swept.deleted} orphans deleted"
 

@@ -1,13 +1,17 @@
-"""The ledger: every change of state in the house, one function each, one transaction each.
+"""The ledger: every change in the database is one function and one transaction of this package.
 
-`jobs` (submitted … deleted), `control` (planning, retrying, reporting), `dispatch` (what is published),
-`shards` (claimed, renewed, committed, released), `reaper` (leases that ran out) and `registry` (workers,
-models, schedules, tokens). The states and their allowed transitions are `gfi.store.tables`; reading is
-`gfi.store.queries`. Nothing else in the house writes to the database.
+- Jobs: `submission`, `planning`, `frozen` (the execution profile), `jobs` (pause, cancel, retry, delete), `endings`.
+- Shards: `shards` (their rows), `dispatch` (hints in Redis), `claims`, `leases`, `commits`, `reaper` (leases that ran
+  out), `death_rate`, `incidents`.
+- Control tasks: `control_requests`, `control`.
+- Others: `restoring` (after the loss of a database), `workers`, `models`, `rates`, `schedules`, `tokens`, `flags`,
+  `audit`, `outbox`.
 
-Every function is safe to call from any number of processes and safe to repeat: guarded by a state, a fence
-or a unique key, it finds its work done and says so. They raise `gfi.store.errors.Transient` when the database is
-away; the caller repeats the whole call.
+The states and the allowed transitions are in `gfi.domain.states`; `guards` checks them. Reading is `gfi.store.queries`.
+
+Every function may be called by any number of processes at once and may be repeated: each is guarded by a state, a fence
+or a unique key, and its result says when there was nothing to do. All raise `gfi.store.errors.Transient` when the
+database is away; then the caller repeats the whole call.
 """
 
 from gfi.store.ledger.audit import audited
@@ -21,18 +25,13 @@ from gfi.store.ledger.control import (
     release_control,
     renew_control,
 )
-from gfi.store.ledger.control_requests import (
-    request_lists,
-    request_regular_sweep,
-    request_report,
-    request_sweep,
-)
+from gfi.store.ledger.control_requests import request_lists, request_sweep
 from gfi.store.ledger.dispatch import dispatch, undispatch
 from gfi.store.ledger.endings import fail_job, finish_jobs
 from gfi.store.ledger.flags import set_flag
-from gfi.store.ledger.frozen import freeze_model, freeze_profile, replace_profile
+from gfi.store.ledger.frozen import freeze_profile, replace_profile
 from gfi.store.ledger.jobs import cancel_job, delete_job, pause_job, resume_job, retry_job, set_priority
-from gfi.store.ledger.leases import check_lease, release_shard, renew_lease
+from gfi.store.ledger.leases import release_shard, renew_lease
 from gfi.store.ledger.models import delete_model, save_model
 from gfi.store.ledger.outbox import settle_outbox, take_outbox
 from gfi.store.ledger.planning import finish_planning, finish_retry
@@ -48,7 +47,6 @@ __all__ = [
     "add_schedule",
     "audited",
     "cancel_job",
-    "check_lease",
     "claim_control",
     "claim_shard",
     "commit_shard",
@@ -66,7 +64,6 @@ __all__ = [
     "finish_retry",
     "fire",
     "forget_workers",
-    "freeze_model",
     "freeze_profile",
     "heartbeat",
     "observe_time",
@@ -78,8 +75,6 @@ __all__ = [
     "renew_lease",
     "replace_profile",
     "request_lists",
-    "request_regular_sweep",
-    "request_report",
     "request_sweep",
     "resume_job",
     "retract_death",

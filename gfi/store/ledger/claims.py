@@ -1,13 +1,14 @@
-"""Which shard a worker gets."""
+"""Claiming a shard, and which one: priority first, then fairness between jobs.
+
+pending → leased
+"""
 
 from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
 
-from gfi.domain.records import (
-    ShardClaim,
-)
+from gfi.domain.records import ShardClaim
 from gfi.domain.states import JobState, ShardState
 from gfi.store.database import Database, now
 from gfi.store.ledger.guards import has_shard, shard_transition
@@ -24,12 +25,12 @@ def claim_shard(
     prefer: str | None = None,
     device_kind: str | None = None,
 ) -> ShardClaim | None:
-    """pending → leased under a new fence, for `lease_s` seconds. Returns None when nothing is to be had.
+    """pending → leased under a new fence, for `lease_s` seconds. Returns None when there is no shard to claim.
 
-    Which one: highest priority, then the job with the fewest shards in workers' hands, then the one served
-    longest ago — so a small job behind one of ten million images starts as soon as any worker is free —, then
-    the oldest job, then the first shard; `prefer` (the shard a message named) only breaks ties. Jobs whose
-    profile is frozen to another kind of device than `device_kind` are passed over.
+    The order: highest priority, then the job with the fewest leased shards, then the job whose last commit is longest
+    ago, then the oldest job, then the first shard. So a small job behind one of ten million images starts as soon as
+    any worker is free. `prefer` (the shard that a message named) only breaks ties. Jobs whose profile is frozen to
+    another kind of device than `device_kind` are left out.
     """
     with db.begin() as connection:
         prefer_job = None
@@ -40,9 +41,9 @@ def claim_shard(
             mine = prefer if job_id == prefer_job else None
             row = _take(connection, job_id, mine, worker, lease_s)
             if row is None:
-                continue  # others hold locks on all that was left of this job
+                continue  # other workers have locked every shard of this job that was left
             if prefer is not None and row.id != prefer and row.published_at is None:
-                # Had the claimed one a message of its own, that would now stand for the preferred one.
+                # Otherwise the message of the claimed shard could now serve for the preferred one.
                 _unpublish(connection, prefer)
             frozen = (
                 jobs.c.config,
@@ -69,12 +70,12 @@ def claim_shard(
                 manifest_digest=job.manifest_digest if row.manifest_key == job.manifest_key else None,
             )
         if prefer is not None:
-            _unpublish(connection, prefer)  # not for this worker, perhaps for one with another kind of device
+            _unpublish(connection, prefer)  # perhaps for a worker with another kind of device
     return None
 
 
 def _unpublish(connection: sa.Connection, shard_id: str) -> None:
-    """A waiting shard's message was spent on nothing, or on another: it has none in Redis any more."""
+    """Record that Redis no longer has a message for a waiting shard: it was used for another one or for none."""
     connection.execute(
         sa.update(shards)
         .where(shards.c.id == shard_id, in_state(shards, ShardState.PENDING))
@@ -85,15 +86,15 @@ def _unpublish(connection: sa.Connection, shard_id: str) -> None:
 def _candidate_jobs(
     connection: sa.Connection, queue: str, prefer_job: str | None, device_kind: str | None
 ) -> Sequence[str]:
-    """The first few jobs with something to claim, in the order in which they deserve a worker."""
+    """The first few jobs with a claimable shard, in the order of claims."""
     held = (
         sa.select(sa.func.count())
         .where(shards.c.job_id == jobs.c.id, in_state(shards, ShardState.LEASED))
         .scalar_subquery()
     )
-    # Of several that hold as many, the one whose last commit is longest ago, none yet being longest: a single
-    # worker holds nothing when it claims, and would else stay with the big job whose messages fill the queue.
-    # (A claim leaves no trace on the job's row, which commits of all workers share a lock on.)
+    # Of several jobs with as many leased shards, the one whose last commit is longest ago, or that has none, is first.
+    # Otherwise a single worker, which holds nothing when it claims, would stay with the big job whose messages fill the
+    # queue. (A claim cannot be recorded in the job's row: the commits of all workers share a lock on it.)
     served = sa.select(sa.func.max(shards.c.done_at)).where(shards.c.job_id == jobs.c.id).scalar_subquery()
     claimable = has_shard(ShardState.PENDING, shards.c.not_before <= now())
     query = (
@@ -116,6 +117,7 @@ def _candidate_jobs(
 def _take(
     connection: sa.Connection, job_id: str, prefer: str | None, worker: str, lease_s: float
 ) -> sa.Row[Any] | None:
+    """Lease the preferred shard of a job, else its first one; None when all are locked by others."""
     waiting = sa.and_(
         shards.c.job_id == job_id,
         shard_transition(shards, ShardState.PENDING, ShardState.LEASED),

@@ -1,7 +1,4 @@
-"""Control tasks that are asked for."""
-
-from collections.abc import Mapping
-from typing import Any
+"""Control tasks: requested, and closed when their job ends."""
 
 import sqlalchemy as sa
 
@@ -12,14 +9,14 @@ from gfi.store.database import Database, now
 from gfi.store.ledger.guards import lock_job, shard_transition
 from gfi.store.tables import control_tasks, in_state, jobs, parts
 
-LISTED_EVERY = 1000
+LISTED_EVERY = 1000  # parts
 _SWEEP_LOCK = 7_305_003
 
 
-def request_regular_sweep(db: Database, every_s: float) -> str | None:
-    """A `sweep` task, unless one is under way or one was requested within `every_s` seconds; whichever scheduler asks.
+def request_sweep(db: Database, every_s: float) -> str | None:
+    """(nothing) → pending: a `sweep` task, unless one is open or was requested within the last `every_s` seconds.
 
-    Returns its id, or None.
+    Returns its id, or None. Any number of schedulers may call this.
     """
     with db.begin() as connection:
         if connection.dialect.name == "postgresql":
@@ -31,29 +28,10 @@ def request_regular_sweep(db: Database, every_s: float) -> str | None:
         return add_control_task(connection, ControlKind.SWEEP, None)
 
 
-def request_sweep(db: Database, payload: Mapping[str, Any] | None = None) -> str:
-    """A `sweep` task, or the one that waits already. Returns its id."""
-    with db.begin() as connection:
-        waiting = sa.select(control_tasks.c.id).where(
-            control_tasks.c.kind == ControlKind.SWEEP.value,
-            in_state(control_tasks, ShardState.PENDING),
-        )
-        if (task_id := connection.execute(waiting.limit(1)).scalar()) is not None:
-            return task_id
-        return add_control_task(connection, ControlKind.SWEEP, None, dict(payload or {}))
-
-
-def request_report(db: Database, job_id: str) -> str:
-    """Another `report` task for a job. Returns its id."""
-    with db.begin() as connection:
-        lock_job(connection, job_id, shared=True)
-        return add_control_task(connection, ControlKind.REPORT, job_id)
-
-
 def request_lists(db: Database, every: int = LISTED_EVERY) -> list[str]:
-    """A `list` task for each running job with `every` parts more than its last list names. Returns their ids.
+    """(nothing) → pending: a `list` task for each running job with `every` parts more than its last list names.
 
-    The list is what results are rebuilt from when the database is lost: it must not be a day old.
+    A lost database is rebuilt from these lists, so they must not be old. Returns the ids of the tasks.
     """
     counted = (
         sa.select(parts.c.job_id, sa.func.count().label("parts"))
@@ -64,7 +42,7 @@ def request_lists(db: Database, every: int = LISTED_EVERY) -> list[str]:
     )
     with db.read() as connection:
         grown = connection.execute(counted).all()
-    asked = []
+    requested = []
     for job_id, number in grown:
         with db.begin() as connection:
             if lock_job(connection, job_id).state != JobState.RUNNING:
@@ -74,16 +52,16 @@ def request_lists(db: Database, every: int = LISTED_EVERY) -> list[str]:
                     control_tasks.c.job_id == job_id, control_tasks.c.kind == ControlKind.LIST.value
                 )
             ).all()
-            listed = max(((each.result or {}).get("parts", 0) for each in lists), default=0)
-            if number - listed >= every and not any(each.state in OPEN for each in lists):
-                asked.append(add_control_task(connection, ControlKind.LIST, job_id))
-    return asked
+            listed = max(((task.result or {}).get("parts", 0) for task in lists), default=0)
+            if number - listed >= every and not any(task.state in OPEN for task in lists):
+                requested.append(add_control_task(connection, ControlKind.LIST, job_id))
+    return requested
 
 
 def add_control_task(
     connection: sa.Connection, kind: ControlKind, job_id: str | None, payload: JSON | None = None
 ) -> str:
-    """A pending control task."""
+    """(nothing) → pending. Returns the id of the task."""
     task_id = new_id()
     connection.execute(
         sa.insert(control_tasks).values(
@@ -99,7 +77,7 @@ def add_control_task(
 
 
 def close_control(connection: sa.Connection, job_id: str) -> None:
-    """pending | leased → cancelled, every control task of a job: whoever holds one finds its fence gone."""
+    """pending | leased → cancelled, every control task of a job. Their fences rise: no worker can finish one."""
     for before in (ShardState.PENDING, ShardState.LEASED):
         connection.execute(
             sa.update(control_tasks)

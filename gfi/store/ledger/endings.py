@@ -1,12 +1,14 @@
-"""How a job ends by itself."""
+"""The end of a job, except by cancellation.
+
+planning → failed (a retry: → the state before)
+running → succeeded | partial | failed
+"""
 
 from typing import Any
 
 import sqlalchemy as sa
 
-from gfi.domain.records import (
-    Finished,
-)
+from gfi.domain.records import Finished
 from gfi.domain.states import OPEN, ControlKind, JobState, ShardState
 from gfi.domain.statuses import UNUSABLE, ImageStatus
 from gfi.store.database import Database, now
@@ -20,8 +22,8 @@ from gfi.store.tables import in_state, jobs, shards
 def finish_jobs(db: Database) -> list[Finished]:
     """running → succeeded | partial | failed, for every job without pending or leased shards.
 
-    Counts come from the shards' own counters. With the change of state go a row for the outbox and, where
-    there is anything to show, a `report` task.
+    The counts are sums over the counters of its shards. The same transaction writes the messages of the
+    outbox and, where some image has a mask, a `report` task.
     """
     open_shards = sa.or_(*map(has_shard, sorted(OPEN)))
     with db.read() as connection:
@@ -46,12 +48,11 @@ def finish_jobs(db: Database) -> list[Finished]:
 
 
 def fail_job(db: Database, job_id: str, error: str, failure_class: str, worker: str | None = None) -> bool:
-    """running → failed (partial, where some images have a mask), for what no image is to blame for and
-    every shard would meet: a model that cannot be loaded, a manifest that is gone. Waiting shards fail with
-    the same reason.
+    """running → failed (→ partial, where some images have a mask), because of an error that every shard would meet.
 
-    Returns False when the job had ended, or when another than `worker` is at work on it: what that one has at hand,
-    `worker` alone lacks.
+    Such an error is no fault of an image: a model that cannot be loaded, a manifest that is gone. Waiting shards fail
+    with the same reason. Returns False when the job had ended, or when another worker than `worker` is at work on it:
+    then only `worker` lacks what it needs.
     """
     with db.begin() as connection:
         job = lock_job(connection, job_id)
@@ -74,6 +75,7 @@ def fail_job(db: Database, job_id: str, error: str, failure_class: str, worker: 
 
 
 def end_planning(connection: sa.Connection, job_id: str, after: JobState, error: str) -> None:
+    """planning → failed, or for a retry → the state before it; `error` says why."""
     connection.execute(
         sa.update(jobs)
         .where(jobs.c.id == job_id, job_transition(JobState.PLANNING, after))
@@ -83,6 +85,7 @@ def end_planning(connection: sa.Connection, job_id: str, after: JobState, error:
 
 
 def _verdict(connection: sa.Connection, job: sa.Row[Any]) -> tuple[JobState, str | None]:
+    """The state in which a job without open shards ends, and why."""
     counted = [sa.func.coalesce(sa.func.sum(shards.c[f"n_{status}"]), 0) for status in ImageStatus]
     sums = connection.execute(sa.select(*counted).where(shards.c.job_id == job.id)).one()
     by_status = dict(zip(ImageStatus, map(int, sums), strict=True))

@@ -1,4 +1,4 @@
-"""What a job is frozen to."""
+"""The execution profile of a job: frozen by the first worker, the same for all others."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -14,8 +14,10 @@ from gfi.store.tables import jobs
 
 
 def freeze_profile(db: Database, job_id: str, profile: Mapping[str, Any], device_kind: str) -> JSON:
-    """The job's execution profile: the first worker's, whoever that is. Later callers get that one back
-    and run under it or let go; `claim_shard` keeps workers of another device kind away.
+    """Freeze the execution profile of a job unless it is frozen. Returns the profile in force.
+
+    A worker runs with that profile or releases its shard; `claim_shard` gives the job only to workers with
+    the same kind of device.
     """
     with db.begin() as connection:
         connection.execute(
@@ -30,9 +32,9 @@ def freeze_profile(db: Database, job_id: str, profile: Mapping[str, Any], device
 
 
 def replace_profile(db: Database, job_id: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> JSON:
-    """Exchange `old` for `new` (out of memory: a smaller batch is a new profile), noted in the audit.
+    """Replace the profile `old` by `new`, and record it in the audit log: a smaller batch is another profile.
 
-    Returns the profile in force: another worker may have been first.
+    Returns the profile in force, which differs from `new` where another worker was first.
     """
     with db.begin() as connection:
         job = lock_job(connection, job_id)
@@ -41,15 +43,3 @@ def replace_profile(db: Database, job_id: str, old: Mapping[str, Any], new: Mapp
         connection.execute(sa.update(jobs).where(jobs.c.id == job_id).values(profile=dict(new)))
         record(connection, "worker", "job.profile", job_id, {"old": dict(old), "new": dict(new)})
         return dict(new)
-
-
-def freeze_model(db: Database, job_id: str, model: Mapping[str, Any]) -> JSON:
-    """The job's model record: the one it was submitted with, else the first worker's."""
-    with db.begin() as connection:
-        connection.execute(
-            sa.update(jobs).where(jobs.c.id == job_id, jobs.c.model.is_(None)).values(model=dict(model))
-        )
-        frozen = connection.execute(sa.select(jobs.c.model).where(jobs.c.id == job_id)).scalar()
-    if frozen is None:
-        raise NotFound(f"no job {job_id}; `gfi jobs` lists them")
-    return frozen

@@ -1,4 +1,4 @@
-"""Incidents."""
+"""Incidents: what went wrong with a shard, kept for people and for the decisions of the reaper."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,9 +7,7 @@ import sqlalchemy as sa
 
 from gfi.domain.ids import new_id
 from gfi.store.database import now
-from gfi.store.tables import (
-    incidents,
-)
+from gfi.store.tables import incidents
 
 
 def add_incident(
@@ -21,7 +19,10 @@ def add_incident(
     reason: str | None = None,
     failure_class: str | None = None,
 ) -> None:
-    """Note what went wrong with a leased shard, as it stood."""
+    """Record what went wrong with a leased shard, together with its present state.
+
+    kind: death, release, failed or convicted.
+    """
     connection.execute(
         sa.insert(incidents).values(
             id=new_id(),

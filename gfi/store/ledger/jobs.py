@@ -1,8 +1,7 @@
-"""What happens to a job: submitted, paused, cancelled, finished, retried, deleted.
+"""What the owner of a job can do with it after submission: pause, resume, set the priority, cancel, retry, delete.
 
-    queued → planning → running → succeeded | partial | failed | cancelled
-
-Each function is one state change in one transaction. Terminal states change only by `retry_job`.
+queued | planning | running → cancelled
+succeeded | partial | failed | cancelled → planning | queued, by `retry_job` only
 """
 
 from collections.abc import Sequence
@@ -23,9 +22,9 @@ from gfi.store.tables import attempts, in_state, jobs, outbox, results, shards
 
 
 def pause_job(db: Database, job_id: str, *, actor: str = "local") -> bool:
-    """Set the pause flag: nothing more is claimed, and workers commit what is finished and let go.
+    """Set the pause flag: no shard is claimed, and workers commit finished images and release their shards.
 
-    Returns False when it was paused already. Conflict when the job has ended.
+    Returns False when the job was paused already. Conflict when it has ended.
     """
     return _set_paused(db, job_id, True, actor)
 
@@ -43,7 +42,7 @@ def _set_paused(db: Database, job_id: str, paused: bool, actor: str) -> bool:
         if job.paused == paused:
             return False
         connection.execute(sa.update(jobs).where(jobs.c.id == job_id).values(paused=paused))
-        # Messages already out will be spent on other jobs or on nothing: after the pause, publish anew.
+        # Messages that are in Redis will be used for other jobs or for none, so shards are published again afterwards.
         published = sa.and_(shards.c.job_id == job_id, in_state(shards, ShardState.PENDING))
         marked = sa.and_(published, shards.c.published_at.is_not(None))
         connection.execute(sa.update(shards).where(marked).values(published_at=None))
@@ -52,7 +51,7 @@ def _set_paused(db: Database, job_id: str, paused: bool, actor: str) -> bool:
 
 
 def set_priority(db: Database, job_id: str, priority: int, *, actor: str = "local") -> None:
-    """Change the priority; it counts from the next claim on."""
+    """Change the priority; it applies from the next claim on."""
     with db.begin() as connection:
         lock_job(connection, job_id)
         connection.execute(sa.update(jobs).where(jobs.c.id == job_id).values(priority=priority))
@@ -62,9 +61,9 @@ def set_priority(db: Database, job_id: str, priority: int, *, actor: str = "loca
 def cancel_job(db: Database, job_id: str, *, actor: str = "local") -> bool:
     """queued | planning | running → cancelled. Returns False when it was cancelled already.
 
-    Waiting shards are cancelled here. A shard in a worker's hands stays leased: the worker reads the
-    cancellation at its next renewal, commits the images it has finished — partial results stay readable —
-    and what it has not begun is cancelled with that commit.
+    Waiting shards are cancelled. A leased shard stays leased: its worker reads the cancellation at its next renewal and
+    commits the images that it has finished, so that partial results stay readable; with this commit the rest of the
+    shard is cancelled.
     """
     with db.begin() as connection:
         job = lock_job(connection, job_id)
@@ -94,22 +93,18 @@ def retry_job(
 ) -> Retried:
     """succeeded | partial | failed | cancelled → planning, for another attempt at part of the job.
 
-    A `retry` control task collects the rows whose status is one of `statuses` (and, where `classes` are named,
-    whose error is of one of these: `unreadable`, `missing`, `killer` …) into a new manifest; shards that failed (for
-    one of these) or were cancelled are opened again with it. What the new attempt replaces is kept in
-    `attempts`. A job that was never planned goes back to queued with a new `plan` task.
+    A `retry` control task collects the rows whose status is one of `statuses` into a new manifest and opens
+    failed and cancelled shards again. classes: where some are named (`unreadable`, `missing`, `killer` …),
+    only rows and failed shards with an error of one of these classes. Results that the new attempt replaces
+    are kept in `attempts`. A job that was never planned → queued, with a new `plan` task.
     """
     wanted = tuple(sorted(ImageStatus(status).value for status in statuses))
-    asked = {"statuses": list(wanted), "classes": sorted(classes)}
+    payload = {"statuses": list(wanted), "classes": sorted(classes)}
     with db.begin() as connection:
         job = lock_job(connection, job_id)
         if job.state not in TERMINAL:
             raise Conflict(f"job {job_id} is {job.state}; it can be retried once it has ended")
-        held = sa.select(sa.func.count()).where(
-            shards.c.job_id == job_id, in_state(shards, ShardState.LEASED)
-        )
-        if connection.execute(held).scalar_one():
-            raise Conflict(f"a worker is still letting go of job {job_id}; try again in a few seconds")
+        _check_released(connection, job_id)
         planned = job.manifest_key is not None
         after = JobState.PLANNING if planned else JobState.QUEUED
         connection.execute(
@@ -125,22 +120,21 @@ def retry_job(
         )
         kind = ControlKind.RETRY if planned else ControlKind.PLAN
         close_control(connection, job_id)
-        add_control_task(connection, kind, job_id, asked if planned else None)
-        record(connection, actor, "job.retried", job_id, asked | {"from": job.state})
+        add_control_task(connection, kind, job_id, payload if planned else None)
+        record(connection, actor, "job.retried", job_id, payload | {"from": job.state})
         return Retried(job_id, after, wanted)
 
 
 def delete_job(db: Database, job_id: str, *, actor: str = "local") -> Deleted:
-    """Remove an ended job's rows; the audit keeps that it existed. Returns the prefixes to delete."""
+    """Remove the rows of a job that has ended. Returns the prefixes of its objects, which the caller deletes.
+
+    The audit log keeps an entry. Conflict when the job has not ended.
+    """
     with db.begin() as connection:
         job = lock_job(connection, job_id)
         if job.state not in TERMINAL:
             raise Conflict(f"job {job_id} is {job.state}; cancel it first")
-        held = sa.select(sa.func.count()).where(
-            shards.c.job_id == job_id, in_state(shards, ShardState.LEASED)
-        )
-        if connection.execute(held).scalar_one():
-            raise Conflict(f"a worker is still letting go of job {job_id}; try again in a few seconds")
+        _check_released(connection, job_id)
         record(
             connection,
             actor,
@@ -151,5 +145,12 @@ def delete_job(db: Database, job_id: str, *, actor: str = "local") -> Deleted:
         for table in (results, attempts):
             connection.execute(sa.delete(table).where(table.c.job_id == job_id))
         connection.execute(sa.delete(outbox).where(outbox.c.job_id == job_id))
-        connection.execute(sa.delete(jobs).where(jobs.c.id == job_id))  # shards, parts… go with it
+        # Shards, parts, incidents, control tasks and flags are deleted with it.
+        connection.execute(sa.delete(jobs).where(jobs.c.id == job_id))
         return Deleted(job_id, (f"jobs/{job_id}/", f"parts/{job_id}/"))
+
+
+def _check_released(connection: sa.Connection, job_id: str) -> None:
+    leased = sa.select(shards.c.id).where(shards.c.job_id == job_id, in_state(shards, ShardState.LEASED))
+    if connection.execute(leased.limit(1)).scalar() is not None:
+        raise Conflict(f"a worker is still releasing job {job_id}; try again in a few seconds")

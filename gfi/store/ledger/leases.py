@@ -1,21 +1,25 @@
-"""Leases."""
+"""The lease of a shard: renewed, released.
+
+    leased → leased | pending | failed | cancelled
+
+A claim has a fence, one more than that of the claim before. Renewing, releasing and committing require that the shard
+is still leased under it, so a worker that has lost its lease changes nothing. What happens when a lease runs out is in
+`gfi.store.ledger.reaper`.
+"""
 
 from collections.abc import Iterable
 
 import sqlalchemy as sa
 
-from gfi.domain.records import (
-    LeaseAnswer,
-    ShardClaim,
-)
+from gfi.domain.records import LeaseAnswer, ShardClaim
 from gfi.domain.states import JobState, ShardState
 from gfi.store.database import Database, now
 from gfi.store.ledger.guards import lock_job, shard_transition
 from gfi.store.ledger.incidents import add_incident
 from gfi.store.tables import in_state, jobs, shards
 
-# Failures of what the images do not own. A transient one (bucket, database, memory of the card) is worth
-# waiting for, with a back-off up to five minutes: some two hours in all. Anything else shows itself quickly.
+# After so many failures in a row that are no fault of an image, a shard fails. A transient failure (bucket, database,
+# memory of the device) is waited for with pauses of up to five minutes, some two hours in all.
 TRANSIENT_RELEASES = 30
 OTHER_RELEASES = 3
 _LONGEST_DELAY_S = 300.0
@@ -30,11 +34,12 @@ def renew_lease(
     in_flight: Iterable[int] = (),
     finished: int = 0,
 ) -> LeaseAnswer:
-    """leased → leased, for `lease_s` more, with what the worker is at.
+    """leased → leased, for `lease_s` more, and record what the worker is doing.
 
-    `step`: the engine's counter, proof of progress. `in_flight`: positions in the manifest being fetched,
-    decoded or explained; should the worker die, these alone are suspects. `finished`: images done and not
-    committed. An answer that is not `held` means: stop, upload nothing more, commit nothing.
+    `step`: the counter of the engine, which shows progress. `in_flight`: positions in the manifest that are
+    being fetched, decoded or explained; only these are suspects if the worker dies. `finished`: images that
+    are done and not committed. When the answer is not `held`, the worker must stop, upload nothing and
+    commit nothing.
     """
     with db.begin() as connection:
         changed = connection.execute(
@@ -49,13 +54,6 @@ def renew_lease(
             )
         )
         return _answer(connection, claim, held=bool(changed.rowcount))
-
-
-def check_lease(db: Database, claim: ShardClaim) -> LeaseAnswer:
-    """The same answer without renewing: one short read, for noticing a cancellation between renewals."""
-    with db.read() as connection:
-        held = connection.execute(sa.select(shards.c.id).where(is_held(claim))).scalar() is not None
-        return _answer(connection, claim, held=held)
 
 
 def _answer(connection: sa.Connection, claim: ShardClaim, *, held: bool) -> LeaseAnswer:
@@ -76,12 +74,12 @@ def release_shard(
     transient: bool = False,
     delay_s: float | None = None,
 ) -> bool:
-    """leased → pending, by its worker; no image is blamed. False when the lease was lost.
+    """leased → pending, by its worker; no image is blamed. Returns False when the lease was lost.
 
-    Without `failure_class` the release is voluntary (stopping, pausing) and not counted. Otherwise it is
-    tried again after a back-off (`delay_s` overrides it), and after `TRANSIENT_RELEASES` or
-    `OTHER_RELEASES` in a row without progress → failed, with the reason and its class. In a cancelled job
-    → cancelled.
+    Without `failure_class` the release is voluntary (stopping, pausing) and not counted. Otherwise the
+    shard is claimable again after a pause (`delay_s`, by default one that doubles), and after
+    `TRANSIENT_RELEASES` or `OTHER_RELEASES` in a row without progress → failed, with the reason and its
+    class. In a cancelled job → cancelled.
     """
     with db.begin() as connection:
         job = lock_job(connection, claim.job_id, shared=True)
@@ -118,6 +116,7 @@ def release_shard(
 
 
 def is_held(claim: ShardClaim) -> sa.ColumnElement[bool]:
+    """The condition that a shard is leased under the fence of this claim."""
     return sa.and_(
         shards.c.id == claim.shard_id,
         shards.c.fence == claim.fence,

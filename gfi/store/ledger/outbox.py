@@ -1,4 +1,4 @@
-"""Messages to the outside: written in the transaction of the state change that they report, then sent or put off."""
+"""Messages to the outside, written in the transaction of the change that they report and sent afterwards."""
 
 from typing import Any
 
@@ -8,14 +8,11 @@ from gfi.domain.digests import JSON
 from gfi.domain.ids import new_id
 from gfi.domain.states import JobState
 from gfi.store.database import Database, now
-from gfi.store.tables import (
-    jobs,
-    outbox,
-)
+from gfi.store.tables import jobs, outbox
 
 
 def announce(connection: sa.Connection, job_id: str, state: JobState) -> None:
-    """A row of the outbox for each channel that is told of the job's end."""
+    """Write a message for each address that is to be notified of the end of the job."""
     notify = connection.execute(sa.select(jobs.c.notify).where(jobs.c.id == job_id)).scalar() or []
     for target in notify:
         connection.execute(
@@ -31,7 +28,7 @@ def announce(connection: sa.Connection, job_id: str, state: JobState) -> None:
 
 
 def take_outbox(db: Database, limit: int, hold_s: float, channel: str) -> list[JSON]:
-    """Messages of a channel that are due to be sent, held from other senders for `hold_s` seconds, oldest first."""
+    """Messages of a channel that are due, oldest first. No other sender gets them for `hold_s` seconds."""
     with db.begin() as connection:
         due = (
             sa.select(outbox.c.id)
@@ -50,7 +47,7 @@ def take_outbox(db: Database, limit: int, hold_s: float, channel: str) -> list[J
 
 
 def settle_outbox(db: Database, message_id: str, error: str | None = None, delay_s: float = 0.0) -> None:
-    """Mark a message sent, or to be tried again after `delay_s` because of `error`."""
+    """Mark a message as sent or, where there is an `error`, as to be sent again after `delay_s`."""
     values: dict[str, Any] = {"error": error}
     values |= {"sent_at": now()} if error is None else {"not_before": now() + delay_s}
     with db.begin() as connection:

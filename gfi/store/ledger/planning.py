@@ -1,13 +1,14 @@
-"""Planning."""
+"""The end of planning: shards are inserted and the job runs.
+
+planning → running
+"""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import sqlalchemy as sa
 
-from gfi.domain.records import (
-    ControlClaim,
-)
+from gfi.domain.records import ControlClaim
 from gfi.domain.states import JobState
 from gfi.store.database import Database, now
 from gfi.store.errors import LimitExceeded
@@ -26,37 +27,38 @@ def finish_planning(
     manifest_digest: str,
     total: int,
     shards: Iterable[tuple[int, int]],
-    facts: Mapping[str, Any] | None = None,
+    metadata: Mapping[str, Any] | None = None,
     listing_digest: str | None = None,
     max_images: int | None = None,
 ) -> bool:
     """planning → running, with every shard [start, stop) of the manifest, in one transaction.
 
-    A manifest without images fails the job, one above `max_images` raises LimitExceeded. Returns False when
-    the claim is no longer held; True also when this very claim had planned it before.
+    metadata: what planning has learnt about the dataset. A manifest without images fails the job, one with
+    more than `max_images` raises LimitExceeded. Returns False when the claim is no longer held, and True
+    again when this claim has planned the job before.
     """
     assert claim.job_id is not None
     if max_images is not None and total > max_images:
         raise LimitExceeded(
-            f"the data set has {total} images, GFI_MAX_IMAGES_PER_JOB allows {max_images}; split it"
+            f"the dataset has {total} images, GFI_MAX_IMAGES_PER_JOB allows {max_images}; split it"
         )
     with db.begin() as connection:
         job = lock_job(connection, claim.job_id)
         if not finish_task(connection, claim, {"total": total}):
             return False
         if job.manifest_key is not None:
-            return True  # planned by this claim: the client did not hear of its own commit
+            return True  # planned by this claim, whose worker did not receive the answer
         planned = {
             "manifest_key": manifest_key,
             "manifest_digest": manifest_digest,
             "total": total,
-            "facts": dict(facts or {}),
+            "facts": dict(metadata or {}),
             "planned_at": now(),
         }
         if listing_digest is not None:
             planned["listing_digest"] = listing_digest
         if total == 0:
-            end_planning(connection, claim.job_id, JobState.FAILED, "the data set has no images")
+            end_planning(connection, claim.job_id, JobState.FAILED, "the dataset has no images")
             return True
         connection.execute(
             sa.update(jobs)
@@ -77,10 +79,11 @@ def finish_retry(
     total: int,
     shards: Iterable[tuple[int, int]],
 ) -> bool:
-    """planning → running: shards over the retry's own manifest (of `total` rows; None when no row had one
-    of the wanted statuses), and shards that failed or were cancelled pending again, their record in
-    `incidents`. With nothing to do at all the job returns to the state it had; but one that was cancelled when its
-    last shard had just been committed is complete, and runs on to its verdict. False when too late.
+    """planning → running, for a retry: with new shards, and with failed and cancelled shards pending again.
+
+    manifest_key: of the manifest of `total` rows; None when no row has a status that is to be retried. Where there is
+    nothing to do, the job returns to the state before; but a job that was cancelled after its last commit is complete
+    and goes on to running, so that it ends as such. Returns False when the claim is no longer held.
     """
     assert claim.job_id is not None
     with db.begin() as connection:

@@ -1,13 +1,10 @@
-"""Submitting a job."""
+"""Submitting a job: (nothing) → queued."""
 
 import sqlalchemy as sa
 
 from gfi.domain.digests import digest
 from gfi.domain.ids import new_id
-from gfi.domain.records import (
-    JobSpec,
-    Submitted,
-)
+from gfi.domain.records import JobSpec, Submitted
 from gfi.domain.states import ACTIVE, ControlKind, JobState
 from gfi.store.database import Database, now
 from gfi.store.errors import Conflict, LimitExceeded
@@ -19,32 +16,32 @@ _SUBMIT_LOCK = 7_305_002
 
 
 def submit_job(db: Database, spec: JobSpec, *, max_active_jobs: int | None = None) -> Submitted:
-    """→ queued, with its `plan` task in the same transaction.
+    """(nothing) → queued, with a `plan` task in the same transaction.
 
-    A used idempotency key returns its job (Conflict when the configuration differs); the same configuration
-    over the same listing, while that job is active and unless `spec.new`, returns the job that is running.
+    An idempotency key that was used before returns its job; Conflict when the configuration differs. The configuration
+    and listing of an active job return that job, unless `spec.new`. LimitExceeded when `max_active_jobs` are active.
     """
     with db.begin() as connection:
         return submit_in(connection, spec, max_active_jobs=max_active_jobs)
 
 
 def submit_in(connection: sa.Connection, spec: JobSpec, *, max_active_jobs: int | None = None) -> Submitted:
-    """`submit_job` inside a transaction that does more, like the firing of a schedule."""
+    """`submit_job` within a transaction of the caller, such as the firing of a schedule."""
     config_digest = digest(spec.config)
     if connection.dialect.name == "postgresql":
-        # Two identical submissions at the same moment must see each other; submissions are rare.
+        # One submission at a time, so that of two identical ones the second sees the first; submissions are rare.
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_SUBMIT_LOCK)))
     if spec.idempotency_key is not None:
         same_key = sa.select(jobs.c.id, jobs.c.config_digest).where(
             jobs.c.owner == spec.owner, jobs.c.idempotency_key == spec.idempotency_key
         )
-        if (found := connection.execute(same_key).one_or_none()) is not None:
-            if found.config_digest != config_digest:
+        if (earlier := connection.execute(same_key).one_or_none()) is not None:
+            if earlier.config_digest != config_digest:
                 raise Conflict(
-                    f"idempotency key {spec.idempotency_key!r} belongs to job {found.id}, "
+                    f"idempotency key {spec.idempotency_key!r} belongs to job {earlier.id}, "
                     "which has another configuration; use a new key"
                 )
-            return Submitted(found.id, created=False, reason=f"already submitted as {found.id}")
+            return Submitted(earlier.id, created=False, reason=f"already submitted as {earlier.id}")
     if not spec.new:
         same_work = (
             sa.select(jobs.c.id)
@@ -84,7 +81,7 @@ def submit_in(connection: sa.Connection, spec: JobSpec, *, max_active_jobs: int 
         )
     )
     add_control_task(connection, ControlKind.PLAN, job_id)
-    what = {  # who asked for what with which weights: said here too, for the job itself may be deleted
+    what = {  # for the time after the job is deleted
         "config_digest": config_digest,
         "dataset": spec.config.get("dataset", {}).get("spec"),
         "model": (spec.model or {}).get("reference"),

@@ -1,4 +1,4 @@
-"""API tokens: created, verified, revoked; sign-in links and browser sessions."""
+"""API tokens, sign-in links and browser sessions: created, verified, revoked."""
 
 import hashlib
 import secrets
@@ -17,12 +17,12 @@ from gfi.store.tables import tokens
 
 SCOPES = ("read", "submit", "admin")
 API, LINK, SESSION = "api", "link", "session"
-"""Kinds of tokens: made by somebody, a one-time sign-in link, the browser session that a link started."""
+"""Kinds of tokens: for the API, a sign-in link that works once, the browser session that a link has started."""
 
 
 @dataclass(frozen=True)
 class Token:
-    """Who calls, and what they may."""
+    """A caller and what this caller may do."""
 
     id: str
     name: str
@@ -41,7 +41,7 @@ def _insert_token(
     limits: Mapping[str, Any] | None = None,
     actor: str = "local",
 ) -> tuple[str, str]:
-    """(id, the token itself). The token is shown this once: only its SHA-256 is kept."""
+    """(id, the token itself), of which only the SHA-256 is stored."""
     wanted = tuple(sorted(set(scopes)))
     if unknown := set(wanted) - set(SCOPES):
         raise StoreError(f"no scope {sorted(unknown)[0]!r}; there are {', '.join(SCOPES)}")
@@ -72,9 +72,10 @@ def create_token(
     limits: Mapping[str, Any] | None = None,
     actor: str = "local",
 ) -> tuple[str, str]:
-    """(id, the token). The token is shown this once: only its SHA-256 is kept.
+    """(id, the token). The token cannot be shown again: only its SHA-256 is stored.
 
-    Names are the owners of jobs, so the name of a token that is not revoked is not given twice: Conflict.
+    The name of a token is the owner of its jobs, so no two tokens that are not revoked have the same name: Conflict.
+    expires_in_s: None for never. limits: of this caller, see `gfi.api.guard`.
     """
     if not name.strip() or len(name) > 200 or "\0" in name:
         raise StoreError("a token needs a name of at most 200 characters")
@@ -88,42 +89,43 @@ def create_token(
 
 
 def create_link(db: Database, seconds: float, *, actor: str = "local") -> str:
-    """The secret of a sign-in link, good once."""
+    """The secret of a sign-in link, which works once and for `seconds`."""
     _, plain = _insert_token(db, "sign-in link", ["admin"], LINK, expires_in_s=seconds, actor=actor)
     return plain
 
 
 def redeem_link(db: Database, plain: str, session_s: float) -> str | None:
-    """The token of a new browser session for a link's secret; None when the link is spent or unknown."""
+    """The token of a new browser session for the secret of a link; None when it was used, expired or is unknown."""
     link = verify_token(db, plain)
     if link is None or link.kind != LINK:
         return None
     if not revoke_token(db, link.id, actor="sign-in"):
-        return None  # someone else was faster: a link is good once
+        return None  # another caller was faster
     _, session = _insert_token(db, "local", link.scopes, SESSION, expires_in_s=session_s, actor="sign-in")
     return session
 
 
 def verify_token(db: Database, plain: str) -> Token | None:
-    """Whose token this is; None when it is unknown, expired or revoked."""
+    """The caller that a token identifies; None when it is unknown, expired or revoked."""
     valid = sa.and_(
         tokens.c.sha256 == _hash(plain),
         tokens.c.revoked_at.is_(None),
         sa.or_(tokens.c.expires_at.is_(None), tokens.c.expires_at > now()),
     )
     with db.read() as connection:
-        found = connection.execute(sa.select(tokens, now().label("now")).where(valid)).one_or_none()
-    if found is None:
+        row = connection.execute(sa.select(tokens, now().label("now")).where(valid)).one_or_none()
+    if row is None:
         return None
-    if found.used_at is None or found.now - found.used_at > 60.0:  # not a write per request
+    if row.used_at is None or row.now - row.used_at > 60.0:  # at most one write a minute
         with db.begin() as connection:
-            connection.execute(sa.update(tokens).where(tokens.c.id == found.id).values(used_at=now()))
-    return Token(found.id, found.name, found.kind, tuple(found.scopes), found.limits or {})
+            connection.execute(sa.update(tokens).where(tokens.c.id == row.id).values(used_at=now()))
+    return Token(row.id, row.name, row.kind, tuple(row.scopes), row.limits or {})
 
 
 def revoke_token(db: Database, token_id: str, *, actor: str = "local") -> bool:
-    """Make a token worthless from now on. False when it was so already: of two callers who redeem a one-time
-    token, one gets True. NotFound when there is none with this id.
+    """Revoke a token. Returns False when it was revoked already: of two calls at once, one returns True.
+
+    NotFound when there is no token with this id.
     """
     with db.begin() as connection:
         mine = tokens.c.id == token_id
@@ -139,5 +141,5 @@ def revoke_token(db: Database, token_id: str, *, actor: str = "local") -> bool:
 
 
 def _hash(plain: str) -> str:
-    # Tokens are 256 random bits: there is nothing to guess, so a fast hash is enough.
+    # A token is 256 random bits and cannot be guessed, so a fast hash is enough.
     return hashlib.sha256(plain.encode()).hexdigest()

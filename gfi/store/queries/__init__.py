@@ -27,7 +27,7 @@ from gfi.store.queries.results import (
 )
 from gfi.store.queries.schedules import due_schedules, list_schedules
 from gfi.store.queries.shards import list_incidents, list_shards
-from gfi.store.queries.tasks import control_of, last_sweep
+from gfi.store.queries.tasks import last_sweep
 from gfi.store.queries.tokens import list_tokens
 from gfi.store.queries.workers import Worker, list_workers
 
@@ -40,7 +40,6 @@ __all__ = [
     "Verdict",
     "Worker",
     "address_on",
-    "control_of",
     "due_schedules",
     "earlier_results",
     "failures",

@@ -9,12 +9,6 @@ from gfi.store.queries.fetching import fetch
 from gfi.store.tables import control_tasks, in_state
 
 
-def control_of(db: Database, job_id: str) -> list[JSON]:
-    """Control tasks of a job, oldest first."""
-    query = sa.select(control_tasks).where(control_tasks.c.job_id == job_id)
-    return fetch(db, query.order_by(control_tasks.c.id))
-
-
 def last_sweep(db: Database) -> JSON | None:
     """The newest sweep that is done: `done_at` and its `result`; None when there was none yet."""
     done = sa.and_(control_tasks.c.kind == ControlKind.SWEEP.value, in_state(control_tasks, ShardState.DONE))

@@ -60,7 +60,7 @@ def test_a_control_worker_shows_itself_in_the_list_of_workers(control: ModuleTyp
 
 
 def test_a_hint_is_answered_with_one_leased_task_and_a_second_finds_nothing(control: ModuleType) -> None:
-    task = ledger.request_sweep(database(control), {"safe_age_s": 0.0})
+    task = ledger.request_sweep(database(control), 0.0)
     assert control.run_control(task) == "0 orphans deleted"
     assert control.run_control(task) == "nothing due"
     with database(control).read() as connection:
@@ -69,7 +69,7 @@ def test_a_hint_is_answered_with_one_leased_task_and_a_second_finds_nothing(cont
 
 
 def test_a_worker_that_is_to_stop_claims_nothing(control: ModuleType) -> None:
-    task = ledger.request_sweep(database(control))
+    task = ledger.request_sweep(database(control), 0.0)
     control._shutting_down()
     assert control.run_control(task) == "stopping"
     claim = ledger.claim_control(database(control), "another", 60.0)

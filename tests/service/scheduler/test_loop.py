@@ -37,11 +37,11 @@ def test_the_sweep_is_requested_by_itself_and_once_whoever_asks(database: Databa
     last = queries.last_sweep(database)
     assert last is not None
     assert last["result"] == {"deleted": 2}
-    assert ledger.request_regular_sweep(database, 3600.0) is None, "one was just done"
+    assert ledger.request_sweep(database, 3600.0) is None, "one was just done"
     with database.begin() as connection:
         earlier = sa.update(control_tasks).values(created_at=control_tasks.c.created_at - 3601.0)
         connection.execute(earlier)
-    assert ledger.request_regular_sweep(database, 3600.0) is not None
+    assert ledger.request_sweep(database, 3600.0) is not None
     assert sweeps(database) == [ShardState.DONE, ShardState.PENDING]
 
 

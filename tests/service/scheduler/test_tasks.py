@@ -24,7 +24,7 @@ def perform(
 ) -> str:
     """Do a sweep with this handler in its place; what became of it."""
     monkeypatch.setattr(tasks, "HANDLERS", {ControlKind.SWEEP: handler})
-    ledger.request_sweep(database)
+    ledger.request_sweep(database, 0.0)
     claim = ledger.claim_control(database, "worker", 60.0)
     assert claim is not None
     bucket: Any = None

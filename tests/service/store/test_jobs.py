@@ -100,7 +100,7 @@ def test_a_data_set_without_images_fails_its_job_with_the_reason(database: Datab
     job = submit(database)
     assert plan_claimed(database, claim_task(database, ControlKind.PLAN), total=0)
     found = queries.get_job(database, job)
-    assert (found.state, found.error) == (JobState.FAILED, "the data set has no images")
+    assert (found.state, found.error) == (JobState.FAILED, "the dataset has no images")
 
 
 def test_shards_that_leave_a_gap_are_refused(database: Database) -> None:
@@ -185,7 +185,9 @@ def test_a_job_that_kills_every_planner_is_given_up_with_the_reason(database: Da
 
 def test_where_planners_are_killed_all_the_time_no_job_is_given_up(database: Database) -> None:
     jobs = [submit(database) for _ in range(4)]
-    tasks = [queries.control_of(database, job)[0]["id"] for job in jobs]
+    with database.read() as connection:
+        tasks = connection.execute(sa.select(control_tasks.c.id).order_by(control_tasks.c.id)).scalars().all()
+    assert len(tasks) == len(jobs)
     for _ in range(3 * DEATHS):
         for task in tasks:
             claim = ledger.claim_control(database, "planner", OVER, prefer=task)
@@ -287,7 +289,6 @@ def test_a_paused_job_is_not_claimed_and_its_worker_is_told(database: Database) 
     assert ledger.pause_job(database, job)
     assert not ledger.pause_job(database, job)
     assert ledger.renew_lease(database, held, 60.0).wanted == "pause"
-    assert ledger.check_lease(database, held).wanted == "pause"
     assert commit(database, held, upto=1)
     assert ledger.claim_shard(database, "w", "explain", 60.0) is None
     assert ledger.dispatch(database, 10, 60.0) == []
@@ -350,7 +351,7 @@ def test_a_retry_waits_for_workers_that_still_hold_the_job(database: Database) -
     held = claim(database)
     ledger.cancel_job(database, job)
     for attempt in (ledger.retry_job, ledger.delete_job):
-        with pytest.raises(Conflict, match="letting go"):
+        with pytest.raises(Conflict, match="still releasing"):
             attempt(database, job)
     assert ledger.release_shard(database, held, "cancelled")
     assert {state for _, _, state in states(database, job)} == {"cancelled"}

@@ -155,13 +155,14 @@ def test_flags_come_with_their_notes_and_go_again(database: Database) -> None:
 
 
 def test_a_sweep_waits_once(database: Database) -> None:
-    first = ledger.request_sweep(database, {"dry_run": True})
-    assert ledger.request_sweep(database) == first
+    first = ledger.request_sweep(database, 0.0)
+    assert ledger.request_sweep(database, 0.0) is None
     task = claim_task(database, ControlKind.SWEEP)
-    assert task.payload == {"dry_run": True}
+    assert task.task_id == first
     assert ledger.finish_control(database, task, {"deleted": 3})
     assert ledger.finish_control(database, task)
-    assert ledger.request_sweep(database) != first
+    assert ledger.request_sweep(database, 3600.0) is None
+    assert ledger.request_sweep(database, 0.0) not in (None, first)
 
 
 def test_pages_by_key_show_every_result_once_in_any_order(database: Database) -> None:
