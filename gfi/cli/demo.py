@@ -40,7 +40,7 @@ def _demo(folder: Path, watch: Callable[[], None]) -> None:
         dataset=f"manifest:{samples.manifest()}", name="Bundled photographs", metrics=METRICS
     )
     # The key contains the configuration: the same demo continues its job, a changed one starts another.
-    key = f"demo-{digest(freeze(database, settings, request))[:16]}"
+    key = f"demo-{digest(freeze(database, settings, request).to_json())[:16]}"
     submitted = submit(database, settings, request, idempotency_key=key)
     click.echo(f"job {submitted.job_id}" + ("" if submitted.created else " (continued)"))
     service = LocalService(settings, database)
