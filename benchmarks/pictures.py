@@ -19,8 +19,8 @@ import httpx
 import numpy as np
 from PIL import Image
 
-from gfi.cli.stack import Stack
 from gfi.cli.home import open_stack, running_stack
+from gfi.cli.stack import Stack
 from gfi.report.contact_sheet import Cell, contact_png
 from gfi.report.overlays import colour, overlay
 from gfi.store import queries

@@ -44,7 +44,9 @@ def test_only_the_api_is_published_and_on_this_machine_alone() -> None:
 
 
 def test_only_workers_have_the_image_with_torch() -> None:
-    images = {name: service["build"]["target"] for name, service in compose_services().items() if "build" in service}
+    images = {
+        name: service["build"]["target"] for name, service in compose_services().items() if "build" in service
+    }
     assert {name for name, target in images.items() if target == "worker"} == {"worker", "gpu-worker"}
     assert set(images.values()) == {"service", "worker"}
     stages = (ROOT / "Dockerfile").read_text()
