@@ -39,7 +39,7 @@ def __getattr__(name: str) -> Any:
     except ModuleNotFoundError as error:
         if error.name == module:
             raise AttributeError(f"module 'gfi' has no attribute '{name}'") from None
-        if module.startswith(_METHOD) and error.name in ("torch", "torchvision"):
+        if module.startswith(_METHOD) and error.name in ("torch", "torchvision", "numpy", "PIL"):
             raise ModuleNotFoundError(
                 f'gfi.{name} needs {error.name}, which is not installed: pip install "gfi[method]"',
                 name=error.name,

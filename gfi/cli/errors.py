@@ -9,7 +9,7 @@ class CommandError(Exception):
 
 
 EXTRAS = {
-    "method": {"torch", "torchvision", "PIL", "safetensors"},
+    "method": {"torch", "torchvision", "numpy", "PIL", "safetensors"},
     "service": {
         "alembic", "boto3", "botocore", "cachetools", "celery", "cronsim", "defusedxml", "fastapi", "jinja2", "kombu",
         "limits", "prometheus_client", "psutil", "pyarrow", "redis", "sqlalchemy", "starlette", "structlog", "uvicorn",

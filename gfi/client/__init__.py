@@ -1,6 +1,6 @@
 """A typed client of the HTTP API, for programs and notebooks.
 
-It needs httpx; numpy for masks, pandas for frames; never torch and no database. A request that did not reach the
+Needs httpx alone; masks need numpy and frames pandas (``pip install "gfi[client]"``). A request that did not reach the
 service, or reached it while it restarted, is repeated. This is safe for submissions too: each has an idempotency key.
 
 Examples

@@ -1,5 +1,6 @@
 """One job of the service, its progress and its results."""
 
+import importlib
 import io
 import sys
 import time
@@ -74,8 +75,7 @@ class Results:
 
         A job with ``top`` has several explanations per image; ``target_rank`` tells them apart.
         """
-        import pandas as pd
-
+        pd = _library("pandas")
         rows = self.to_list()
         return pd.DataFrame(rows).set_index("row") if rows else pd.DataFrame()
 
@@ -173,8 +173,7 @@ class Job:
         ndarray of float32, (H, W)
             Values in [0, 1] at the network's input size; 1 is a pixel that the prediction depends on.
         """
-        import numpy as np
-
+        np = _library("numpy")
         data = self._connection.bytes(
             f"/v1/jobs/{self.id}/results/{row}/mask.npy", {"target_rank": target_rank}
         )
@@ -301,6 +300,16 @@ def _unpack(archive: bytes, folder: Path) -> Path:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_bytes(packed.read(member))
     return folder
+
+
+def _library(name: str) -> Any:
+    """numpy or pandas, which `pip install gfi` does not install. ModuleNotFoundError with advice."""
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError:
+        raise ModuleNotFoundError(
+            f'this needs {name}, which is not installed: pip install "gfi[client]"', name=name
+        ) from None
 
 
 def _show(job: Job) -> None:

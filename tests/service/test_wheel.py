@@ -199,6 +199,24 @@ def test_without_torch_the_method_says_what_to_install(base: Installed, command:
     assert 'pip install "gfi[method]"' in done.stderr
 
 
-def test_the_python_api_says_what_to_install_too(base: Installed) -> None:
-    done = base.run("python", "-c", "import gfi; gfi.GuidedFeatureInversion")
-    assert 'pip install "gfi[method]"' in done.stderr
+@pytest.mark.parametrize(
+    ("use", "extra"),
+    [
+        ("import gfi; gfi.GuidedFeatureInversion", "method"),
+        ("import gfi; gfi.load", "method"),
+        ("from gfi.client import Job; Job(None, {'id': 'x'}).mask(0)", "client"),
+        ("from gfi.client import Job; Job(None, {'id': 'x'}).results().to_pandas()", "client"),
+    ],
+)
+def test_the_python_api_says_what_to_install_too(base: Installed, use: str, extra: str) -> None:
+    assert f'pip install "gfi[{extra}]"' in base.run("python", "-c", use).stderr
+
+
+def test_every_command_that_can_ask_the_api_is_imported_without_any_extra(base: Installed) -> None:
+    modules = (
+        "submit", "jobs", "job", "results", "report", "schedules", "tokens", "models", "doctor", "follow",
+        "job_summary", "examine", "remote_service",
+    )  # fmt: skip
+    done = base.run("python", "-c", "import " + ", ".join(f"gfi.cli.{module}" for module in modules))
+    assert done.returncode == 0, done.stderr
+    assert base.run("python", "-c", "import numpy").returncode != 0
