@@ -122,8 +122,8 @@ class JobDetail(JobOut):
             device_kind=job.device_kind,
             manifest_digest=job.manifest_digest,
             listing_digest=job.listing_digest,
-            facts=job.facts,
-            warnings=[str(warning) for warning in (job.facts or {}).get("warnings", [])],
+            facts=job.metadata,
+            warnings=[str(warning) for warning in (job.metadata or {}).get("warnings", [])],
             has_webhook=any(target["channel"] == WEBHOOK for target in job.notify or ()),
         )
 

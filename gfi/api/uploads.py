@@ -28,6 +28,7 @@ from gfi.datasets.decode import Limits
 from gfi.datasets.errors import DecodeError
 from gfi.datasets.sources import UPLOAD, UPLOADS
 from gfi.domain.ids import new_id
+from gfi.domain.queues import INTERACTIVE_QUEUE
 from gfi.jobs.submit import freeze, submit
 from gfi.store import queries
 from gfi.store.errors import StoreError
@@ -120,7 +121,7 @@ def _explain(
     given = {name: value for name, value in fields.items() if value not in (None, "") and name != "images"}
     upload_id = new_id()
     try:
-        body = JobIn(**given | {"dataset": f"{UPLOAD}{upload_id}", "queue": "interactive", "new": True})
+        body = JobIn(**given | {"dataset": f"{UPLOAD}{upload_id}", "queue": INTERACTIVE_QUEUE, "new": True})
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False)[0]
         raise Refused(422, f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None

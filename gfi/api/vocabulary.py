@@ -11,9 +11,10 @@ from pydantic import BaseModel
 from gfi.api.access import Reader
 from gfi.api.body import StrictRoute
 from gfi.api.problems import documented
-from gfi.domain.job import QUEUES, JobOptions
+from gfi.domain.job import JobOptions
 from gfi.domain.metrics import BASE_COLUMNS, CATALOGUE, Column
 from gfi.domain.presets import PRESETS
+from gfi.domain.queues import QUEUES
 from gfi.domain.states import TERMINAL, JobState, ShardState
 from gfi.domain.statuses import STATUS_WORDS
 

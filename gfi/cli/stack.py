@@ -23,6 +23,7 @@ from gfi.cli.children import PYTHON, end_processes, popen, process_record
 from gfi.cli.errors import CommandError
 from gfi.cli.home import children_file, log_file, make_home, running_stack, stack_file, write_private
 from gfi.cli.servers import HOST, Server, free_port, port_is_free, start_s3, start_valkey
+from gfi.domain.queues import CONTROL_QUEUE
 
 BUCKET = "gfi"
 SAMPLE_MODEL = "efficientnet-lite0"
@@ -80,7 +81,7 @@ class Stack:
         self._write_stack(identity, valkey, s3)
         self._prepare()
         self._spawn("scheduler", ["scheduler"])
-        self._spawn("control", ["worker", "--queues", "control"])
+        self._spawn("control", ["worker", "--queues", CONTROL_QUEUE])
         self._spawn("api", ["api", "--port", str(identity["api_port"])])
         for number in range(1, self._workers + 1):
             self._spawn(f"worker-{number}" if self._workers > 1 else "worker", ["worker"])

@@ -1,4 +1,4 @@
-"""One spelling of JSON and one digest of it, for everything that is compared by content."""
+"""Canonical JSON and its digest, for everything that is compared by content."""
 
 import hashlib
 import json
@@ -8,7 +8,7 @@ JSON = dict[str, Any]
 
 
 def canonical(value: Any) -> str:
-    """JSON with one spelling per value: sorted keys, no spaces, no NaN."""
+    """Canonical JSON: sorted keys, no spaces, no NaN. Equal values have equal texts."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 

@@ -1,14 +1,14 @@
-"""Ids that sort by time and survive being read aloud."""
+"""Ids that sort by time and can be read aloud."""
 
 import secrets
 import time
 
-_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's: no i, l, o, u to misread
+_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's: without i, l, o and u, which are easily misread
 _EPOCH_MS = 1_577_836_800_000  # 2020-01-01: eight letters of milliseconds last until 2054
 
 
 def new_id() -> str:
-    """Twelve letters that sort by time (to the millisecond) and survive being read aloud."""
+    """An id of twelve letters and digits that sorts by time (to the millisecond) and can be read aloud."""
     return _letters(int(time.time() * 1000) - _EPOCH_MS, 8) + _letters(secrets.randbits(20), 4)
 
 

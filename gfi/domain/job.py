@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from gfi.domain.digests import JSON, digest
 from gfi.domain.layer_names import Layers
 from gfi.domain.metrics import ALGORITHM_VERSION, CATALOGUE
-from gfi.domain.queues import EXPLAIN_QUEUE, INTERACTIVE_QUEUE
+from gfi.domain.queues import QUEUES, Queue
 from gfi.domain.recipes import Recipe
 
 MOST_TOP = 10
@@ -26,9 +26,6 @@ MOST_TAGS = 20
 LARGEST_CLASS = 2**31 - 1
 
 Picture = Literal["png", "overlay", "npy"]
-Queue = Literal["explain", "interactive"]
-QUEUES: tuple[Queue, ...] = (EXPLAIN_QUEUE, INTERACTIVE_QUEUE)
-"""Queues that a job may be submitted to."""
 
 # No database column takes a NUL.
 Text = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$")]

@@ -1,16 +1,20 @@
-"""Queues and the Celery tasks that travel on them, spelled once.
+"""The names of queues and of the Celery tasks in them.
 
-Names of tasks and queues are part of the message format: workers of the version before read them too.
+They are part of the message format: workers of an earlier version read them too.
 """
 
-from typing import Final
+from typing import Final, Literal
 
 EXPLAIN = "gfi.explain_shard"
-"""The Celery task of an explaining worker: (queue, preferred shard)."""
+"""The Celery task of a worker that explains. Arguments: the queue and the preferred shard."""
 CONTROL = "gfi.control"
-"""The Celery task of a control worker: (preferred task)."""
+"""The Celery task of a control worker. Argument: the preferred control task."""
 
 EXPLAIN_QUEUE: Final = "explain"
 INTERACTIVE_QUEUE: Final = "interactive"
+Queue = Literal["explain", "interactive"]
+QUEUES: tuple[Queue, ...] = (EXPLAIN_QUEUE, INTERACTIVE_QUEUE)
+"""The queues that a job can be submitted to."""
+
 CONTROL_QUEUE: Final = "control"
-"""Planning, reports and sweeps: work that needs no network, done by workers of its own."""
+"""Planning, reports and sweeps, which need no network and have workers of their own."""

@@ -1,24 +1,25 @@
-"""What the ledger takes and gives, as frozen records."""
+"""Frozen records that the ledger takes and returns."""
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal
+from typing import Literal
 
 from gfi.domain.digests import JSON
 from gfi.domain.job import JobConfig
 from gfi.domain.metrics import METRICS, PRIMARY_METHOD
+from gfi.domain.queues import EXPLAIN_QUEUE
 from gfi.domain.states import ControlKind, JobState
 from gfi.domain.statuses import ImageStatus
 
 WEBHOOK = "webhook"
-"""The channel whose addresses are URLs that are posted to."""
+"""The channel that posts to a URL, its address."""
 
 
 @dataclass(frozen=True)
 class NotifyTarget:
-    """Who is told: an address on a channel."""
+    """An address that is notified, and the channel it belongs to."""
 
     channel: str
     address: str
@@ -26,33 +27,24 @@ class NotifyTarget:
 
 @dataclass(frozen=True)
 class JobSpec:
-    """A job as it is asked for. `config` is frozen with it: everything that decides what comes out."""
+    """A job that is to be submitted. `config` is its frozen configuration: everything that decides its results."""
 
     config: JSON
     name: str = ""
     owner: str = ""
-    queue: str = "explain"
+    queue: str = EXPLAIN_QUEUE
     priority: int = 0  # higher first
     idempotency_key: str | None = None
-    listing_digest: str | None = None  # of the data set's listing, when it is known before planning
-    model: JSON | None = None  # the classifier's record, when it is registered
-    new: bool = False  # start another even while the same one is active
-    notify: tuple[NotifyTarget, ...] = ()  # told when it ends; addresses that were checked
+    listing_digest: str | None = None  # of the dataset's listing, where it is known before planning
+    model: JSON | None = None  # the record of the registered model
+    new: bool = False  # submit it even if a job with the same configuration is active
+    notify: tuple[NotifyTarget, ...] = ()  # of its end; the addresses are checked
     tags: tuple[str, ...] = ()
-
-    def to_json(self) -> JSON:
-        """As a schedule keeps it."""
-        return dict(self.__dict__)
-
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> "JobSpec":
-        """The spec a schedule kept."""
-        return cls(**value)
 
 
 @dataclass(frozen=True)
 class Submitted:
-    """The answer to a submission: `created` is False when `job_id` was there already; `reason` says why."""
+    """The result of a submission: `created` is False when the job `job_id` exists already; `reason` says why."""
 
     job_id: str
     created: bool
@@ -61,7 +53,7 @@ class Submitted:
 
 @dataclass(frozen=True)
 class Hint:
-    """A message to publish: there is work on `queue`, preferably `id`. The row is the truth."""
+    """A message to publish: there is work on `queue`, preferably `id`. Only the database decides what is claimed."""
 
     queue: str
     id: str
@@ -93,10 +85,11 @@ class ControlClaim:
 
 @dataclass(frozen=True)
 class ShardClaim:
-    """A stretch [start, stop) of a manifest, held by `worker` under `fence`.
+    """A shard, the stretch [start, stop) of a manifest, held by `worker` under `fence`.
 
-    `isolated`: one image, suspected of killing its worker: renew with it in flight before touching it.
-    `quarantined`: it killed its workers; record it as `error` with this text, never open it.
+    `isolated`: it has one image, which may have killed its worker: the lease must be renewed with the image
+    in flight before the image is read. `quarantined`: the image killed its workers; it must be recorded as
+    `error` with this text and never be read.
     """
 
     job_id: str
@@ -122,7 +115,7 @@ class ShardClaim:
 
 @dataclass(frozen=True)
 class LeaseAnswer:
-    """`held`: the shard is still this worker's. `wanted`: what the job's owner wants done with it."""
+    """`held`: the worker still holds the lease. `wanted`: what the owner of the job wants."""
 
     held: bool
     wanted: Literal["continue", "pause", "cancel"]
@@ -141,7 +134,7 @@ class PartRecord:
 
 @dataclass(frozen=True)
 class CommittedPart:
-    """A part that a commit recorded: which rows of which manifest it holds."""
+    """A part that a commit recorded, and the positions [start, stop) of the manifest whose results it has."""
 
     id: str
     job_id: str
@@ -159,7 +152,7 @@ class CommittedPart:
 
 @dataclass(frozen=True)
 class ResultRecord:
-    """What came of one image under one method and target, as columns. Probabilities in [0, 1]."""
+    """The result of one image for one method and target, as columns. Probabilities in [0, 1]."""
 
     row: int  # the image's row in the job's own manifest
     key: str
@@ -167,7 +160,7 @@ class ResultRecord:
     method: str = PRIMARY_METHOD
     target_rank: int = 0
     error: str | None = None
-    error_class: str | None = None  # a short word to group by: unreadable, missing, changed, killer
+    error_class: str | None = None  # the kind of error, in a word: unreadable, missing, changed, killer
     version: str | None = None
     label: str | None = None
     target: int | None = None
@@ -181,7 +174,7 @@ class ResultRecord:
     part_row: int | None = None
 
     def columns(self) -> JSON:
-        """The columns of table `results` this record fills; NaN and infinities become null."""
+        """The values of this record for the columns of table `results`; NaN and infinities become null."""
         values = {k: v for k, v in self.__dict__.items() if k != "metrics"}
         unknown = set(self.metrics) - set(METRICS)
         if unknown:
@@ -196,7 +189,7 @@ class ResultRecord:
 
 @dataclass(frozen=True)
 class Expired:
-    """A lease that ran out: what became of the shard."""
+    """A lease that ran out, and what happened to its shard."""
 
     job_id: str
     shard_id: str
@@ -216,7 +209,7 @@ class Finished:
 
 @dataclass(frozen=True)
 class Retried:
-    """A retry under way: a control worker collects the rows with these statuses."""
+    """A retry that has begun: a control worker collects the rows with these statuses."""
 
     job_id: str
     state: JobState
@@ -225,7 +218,7 @@ class Retried:
 
 @dataclass(frozen=True)
 class Deleted:
-    """A job whose rows are gone; the objects under these prefixes are nobody's now."""
+    """A job whose rows were removed. The objects under these prefixes of the bucket can be deleted."""
 
     job_id: str
     prefixes: tuple[str, ...]

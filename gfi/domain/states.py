@@ -5,14 +5,14 @@ from enum import StrEnum
 
 
 class JobState(StrEnum):
-    """Where a job is. `paused` is a flag beside it: work in hand is committed, nothing new is claimed."""
+    """The state of a job. In addition a job may be paused: finished images are committed, and no shard is claimed."""
 
     QUEUED = "queued"
-    """Submitted; its listing is not begun."""
+    """Submitted; its dataset is not being listed yet."""
     PLANNING = "planning"
-    """A control worker lists the data set into a manifest, or collects the rows of a retry."""
+    """A control worker lists the dataset into a manifest or collects the rows of a retry."""
     RUNNING = "running"
-    """Its shards are there to be claimed."""
+    """Its shards can be claimed."""
     SUCCEEDED = "succeeded"
     """Every image has a result and none is `error` or `changed`."""
     PARTIAL = "partial"
@@ -20,26 +20,26 @@ class JobState(StrEnum):
     FAILED = "failed"
     """No image has a mask, or the job could not be planned; `error` says why."""
     CANCELLED = "cancelled"
-    """Stopped by its owner; what was finished by then stays readable."""
+    """Stopped by its owner; the images that were finished before stay readable."""
 
 
 class ShardState(StrEnum):
-    """Where a shard or a control task is."""
+    """The state of a shard or a control task."""
 
     PENDING = "pending"
-    """Waits to be claimed, not before `not_before`."""
+    """Can be claimed from `not_before` on."""
     LEASED = "leased"
-    """With `worker` until `lease_until`, under `fence`; nobody else may commit it."""
+    """`worker` holds it until `lease_until`, under `fence`; no other worker may commit it."""
     DONE = "done"
-    """Committed: its rows are in `results`."""
+    """Committed: its results are in the database."""
     FAILED = "failed"
-    """Given up after repeated failures without progress; `reason` and `failure_class` say why."""
+    """Failed repeatedly without progress; `reason` and `failure_class` say why."""
     CANCELLED = "cancelled"
     """Its job was cancelled before it was done."""
 
 
 class ControlKind(StrEnum):
-    """Work for queue `control`."""
+    """The kinds of control tasks."""
 
     PLAN = "plan"
     RETRY = "retry"
@@ -52,9 +52,9 @@ TERMINAL = frozenset({JobState.SUCCEEDED, JobState.PARTIAL, JobState.FAILED, Job
 ACTIVE = frozenset({JobState.QUEUED, JobState.PLANNING, JobState.RUNNING})
 OPEN = frozenset({ShardState.PENDING, ShardState.LEASED})
 
-# Terminal states are left by an explicit retry alone: to `planning` for the listing of the rows concerned,
-# to `queued` when the job was never planned. `planning` returns to a terminal state when a retry's own
-# planning fails or finds nothing.
+# Only a retry leaves a terminal state: to `planning`, where the rows to be retried are collected, or to
+# `queued`, when the job was never planned. `planning` returns to a terminal state when the planning of a
+# retry fails or finds nothing to do.
 TRANSITIONS: Mapping[JobState, frozenset[JobState]] = {
     JobState.QUEUED: frozenset({JobState.PLANNING, JobState.FAILED, JobState.CANCELLED}),
     JobState.PLANNING: frozenset({JobState.RUNNING}) | TERMINAL,
@@ -65,7 +65,7 @@ TRANSITIONS: Mapping[JobState, frozenset[JobState]] = {
     JobState.CANCELLED: frozenset({JobState.PLANNING, JobState.QUEUED}),
 }
 
-# Control tasks follow the same table. `failed` and `cancelled` return to `pending` by a job's retry only.
+# For control tasks as well. Only the retry of a job returns `failed` and `cancelled` shards to `pending`.
 SHARD_TRANSITIONS: Mapping[ShardState, frozenset[ShardState]] = {
     ShardState.PENDING: frozenset({ShardState.LEASED, ShardState.FAILED, ShardState.CANCELLED}),
     ShardState.LEASED: frozenset(

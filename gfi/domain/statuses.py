@@ -1,4 +1,4 @@
-"""What can come of an image: the word that is stored, the words that people read, and how bad it is."""
+"""The statuses of an image: the stored word, the words that people read, and the severity."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,11 +7,11 @@ from typing import Literal
 
 
 class ImageStatus(StrEnum):
-    """What came of one image. All but `ok` are counted, shown as what they are and left out of means."""
+    """The outcome of one image. Images that are not `ok` are counted and shown, and left out of means."""
 
     OK = "ok"
     EMPTY = "empty"
-    """Every weight died: the mask of the last step before is kept."""
+    """Every channel weight became zero; the mask of the last step before is kept."""
     FULL = "full"
     """The mask keeps nearly everything."""
     CONSTANT = "constant"
@@ -25,7 +25,7 @@ class ImageStatus(StrEnum):
     CHANGED = "changed"
     """The bytes read are not the version the manifest lists."""
     ERROR = "error"
-    """Unreadable, missing or deadly to its workers; `error` says which."""
+    """Unreadable, missing, or it killed its workers; `error` says which."""
 
 
 @dataclass(frozen=True)

@@ -71,7 +71,7 @@ def write_report(
         "Images": str(total) if total <= limit else f"the first {limit} of {total}",
         **({"Profile": _profile(job.profile)} if job.profile else {}),
     }
-    for warning in (job.facts or {}).get("warnings", []):
+    for warning in (job.metadata or {}).get("warnings", []):
         metadata["Warning"] = warning
     cards = _cards(database, settings, bucket, job, model.get("class_names") or [], limit)
     return write_page(folder, job.name or f"Job {job.id}", metadata, summary(database, job.id), cards)

@@ -1,12 +1,12 @@
 """The tables.
 
-`jobs` own `shards`; a shard is a stretch [start, stop) of a manifest and is what a worker leases. A committed
-shard leaves a row in `parts` (the file in the bucket) and one row per image in `results`; the row that a
-later attempt replaces moves to `attempts`. `control_tasks` are leased the same way as shards. `incidents`
-keeps what went wrong where. Counters live on shards, never on jobs: one hot row took 859 transactions a
-second where rows of their own took 4,263.
+A job has `shards`; a shard is a stretch [start, stop) of a manifest, and workers lease shards. The commit
+of a shard inserts a row into `parts` (the file in the bucket) and a row per image into `results`; a row
+that a later attempt replaces moves to `attempts`. `control_tasks` are leased like shards. `incidents`
+records what went wrong with shards. Counters are columns of shards and not of jobs: a single row that all
+workers update allowed 859 transactions per second, rows of their own 4,263.
 
-Times are epoch seconds of the database's clock. Ids come from `gfi.domain.ids.new_id` and sort by time.
+Times are epoch seconds of the database's clock. Ids are made by `gfi.domain.ids.new_id` and sort by time.
 """
 
 from enum import StrEnum
@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
 from gfi.domain.metrics import METRICS, NUMBERS, PRIMARY_METHOD
-from gfi.domain.queues import CONTROL_QUEUE
+from gfi.domain.queues import CONTROL_QUEUE, EXPLAIN_QUEUE
 from gfi.domain.states import ShardState
 from gfi.domain.statuses import ImageStatus
 
@@ -46,7 +46,7 @@ def _flag(name: str) -> sa.Column[bool]:
 
 
 def _leased() -> list[sa.Column[Any]]:
-    """What a shard and a control task have in common: state, fence, lease and when it was published."""
+    """The columns that shards and control tasks have in common: state, fence, lease, time of publication."""
     return [
         sa.Column("state", sa.Text, nullable=False, server_default=ShardState.PENDING.value),
         _count("fence"),
@@ -55,7 +55,7 @@ def _leased() -> list[sa.Column[Any]]:
         sa.Column("renewed_at", _Time),
         sa.Column("lease_until", _Time),
         sa.Column("not_before", _Time, nullable=False, server_default="0"),
-        sa.Column("published_at", _Time),  # null: no message for it is thought to be in Redis
+        sa.Column("published_at", _Time),  # null: Redis is expected to have no message for it
         sa.Column("reason", sa.Text),
         sa.Column("failure_class", sa.Text),
         sa.Column("done_at", _Time),
@@ -68,7 +68,7 @@ jobs = sa.Table(
     _id(),
     sa.Column("name", sa.Text, nullable=False, server_default=""),
     sa.Column("owner", sa.Text, nullable=False, server_default=""),
-    sa.Column("queue", sa.Text, nullable=False, server_default="explain"),
+    sa.Column("queue", sa.Text, nullable=False, server_default=EXPLAIN_QUEUE),
     sa.Column("priority", sa.Integer, nullable=False, server_default="0"),  # higher first
     sa.Column("state", sa.Text, nullable=False),
     _flag("paused"),
@@ -82,9 +82,9 @@ jobs = sa.Table(
     sa.Column("manifest_key", sa.Text),
     sa.Column("manifest_digest", sa.Text),
     sa.Column("total", sa.Integer),  # images; null until planned
-    sa.Column("facts", _Json),  # what planning found: warnings, counts
+    sa.Column("facts", _Json),  # metadata: what planning has learnt about the dataset, warnings
     sa.Column("error", sa.Text),
-    sa.Column("notify", _Json),  # who is told when it ends: a list of {channel, address}
+    sa.Column("notify", _Json),  # addresses that are notified of its end: a list of {channel, address}
     sa.Column("tags", _Json),  # free words to find it by
     _count("generation"),  # how often it was retried
     sa.Column("state_before", sa.Text),  # where a retry that cannot be planned returns to
@@ -99,26 +99,26 @@ jobs = sa.Table(
 shards = sa.Table(
     "shards",
     metadata,
-    _id(),  # says job, retry and start, so two shards can never begin at the same row
+    _id(),  # made of job, retry and start: two shards can never begin at the same position
     sa.Column("job_id", sa.Text, sa.ForeignKey("jobs.id", ondelete="CASCADE"), nullable=False),
     sa.Column("manifest_key", sa.Text, nullable=False),
     sa.Column("start", sa.Integer, nullable=False),  # positions in the manifest, [start, stop)
     sa.Column("stop", sa.Integer, nullable=False),
     _count("generation"),  # 0: the job's own manifest, n: the n-th retry's
     *_leased(),
-    sa.Column("step", sa.Integer),  # the engine's counter at the last renewal
+    sa.Column("step", sa.Integer),  # the counter of the engine at the last renewal
     _count("finished"),  # images finished and not yet committed, at the last renewal
-    sa.Column("in_flight", _Json),  # positions at work at the last renewal
+    sa.Column("in_flight", _Json),  # positions that the worker was processing at the last renewal
     _flag("alone"),  # isolated: one image, suspected of killing its worker
     sa.Column("convicted", sa.Text),  # quarantined, and why: to be recorded as an error, never opened again
     _count("deaths"),  # of workers, while the image was isolated
-    _count("unexplained"),  # deaths with nothing known to be in flight
-    _count("releases"),  # given back by failure since it last made progress
+    _count("unexplained"),  # deaths with no image in flight
+    _count("releases"),  # because of failures, since its last progress
     sa.Column("part_id", sa.Text),
     *(_count(f"n_{status}") for status in ImageStatus),
     sa.Index(None, "job_id", "state", "start"),
     sa.Index(None, "job_id", "done_at"),
-    # The few leased rows, for the reaper, found without reading the many others.
+    # For the reaper, which reads the few leased rows only.
     sa.Index(
         "ix_shards_leased",
         "lease_until",
@@ -147,8 +147,8 @@ control_tasks = sa.Table(
     sa.Column("estimate_s", sa.Double),  # how long it will take a device, where that is known
     sa.Column("progress", _Json),
     *_leased(),
-    _count("attempts"),  # that failed and said why
-    _count("deaths"),  # of workers that had it
+    _count("attempts"),  # claims, without those that ended in a death or a release
+    _count("deaths"),  # of workers that held it
     sa.Column("result", _Json),
     sa.Column("created_at", _Time, nullable=False),
     sa.Index(None, "state", "created_at"),
@@ -206,13 +206,13 @@ def _result_key() -> list[sa.Column[Any]]:
     ]
 
 
-# No foreign keys here: these rows come by the million, and only the ledger writes them.
+# No foreign keys: there are millions of these rows, and only the ledger writes them.
 results = sa.Table(
     "results",
     metadata,
     *_result_key(),
     *_result_columns(),
-    # Row order is the primary key; `ok` is most of any job and is found by it as well.
+    # The primary key gives the order of rows, and finds `ok` rows as well, which are most rows of a job.
     sa.Index(
         "ix_results_not_ok",
         "job_id",
@@ -222,7 +222,7 @@ results = sa.Table(
         postgresql_where=sa.text("status <> 'ok'"),
     ),
     sa.Index(None, "job_id", "prediction", "row"),
-    # Sorting a million rows by one of these took 1.1 s; by its index the first page takes what any page does.
+    # Sorting a million rows by one of these numbers took 1.1 s; with its index the first page is as fast as any other.
     *(
         sa.Index(
             f"ix_results_by_{name}",
@@ -236,7 +236,7 @@ results = sa.Table(
     ),
 )
 
-# What a current row replaced, whole.
+# The earlier results of an image, with all their columns.
 attempts = sa.Table(
     "attempts",
     metadata,
@@ -267,7 +267,7 @@ incidents = sa.Table(
 )
 
 scheduler_heartbeat = sa.Table(
-    "pulse",  # one row: when leases were last looked after; a gap means an outage, see ledger.reaper
+    "pulse",  # one row: when a scheduler last looked for overdue leases; a gap means an outage, see ledger.reaper
     metadata,
     sa.Column("id", sa.Integer, primary_key=True),
     sa.Column("at", _Time, nullable=False),
@@ -283,7 +283,7 @@ workers = sa.Table(
     sa.Column("queues", _Json),
     sa.Column("version", sa.Text),
     sa.Column("state", sa.Text),
-    sa.Column("rate", sa.Double),  # images per second, lately
+    sa.Column("rate", sa.Double),  # images per second, of the last minutes
     sa.Column("memory_mib", sa.Double),
     sa.Column("shard_id", sa.Text),
     sa.Column("clock_skew_s", sa.Double),
@@ -303,7 +303,7 @@ models = sa.Table(
 )
 
 rates = sa.Table(
-    "rates",  # images per second measured per kind of work, for shard sizes and estimates
+    "rates",  # measured images per second of each kind of work, for shard sizes and estimates
     metadata,
     sa.Column("digest", sa.Text, primary_key=True),  # of model, recipe and profile
     sa.Column("device_kind", sa.Text, primary_key=True),
@@ -319,7 +319,7 @@ schedules = sa.Table(
     sa.Column("owner", sa.Text, nullable=False, server_default=""),
     sa.Column("cron", sa.Text, nullable=False),
     sa.Column("zone", sa.Text, nullable=False),
-    sa.Column("request", _Json, nullable=False),  # a job as a user words it; frozen anew at each firing
+    sa.Column("request", _Json, nullable=False),  # options of a job, frozen anew at each firing
     _flag("paused"),
     sa.Column("created_at", _Time, nullable=False),
     sa.Column("next_due", _Time, server_default="0", index=True),  # null: never again; 0: not known yet
@@ -329,7 +329,7 @@ firings = sa.Table(
     "firings",
     metadata,
     sa.Column("schedule_id", sa.Text, sa.ForeignKey("schedules.id", ondelete="CASCADE"), primary_key=True),
-    sa.Column("firing_key", sa.Text, primary_key=True),  # the instant it was due: once, whoever fires it
+    sa.Column("firing_key", sa.Text, primary_key=True),  # the instant at which it was due: each fires once
     sa.Column("job_id", sa.Text),
     sa.Column("error", sa.Text),
     sa.Column("at", _Time, nullable=False),
@@ -362,12 +362,12 @@ audit = sa.Table(
 )
 
 outbox = sa.Table(
-    "outbox",  # what must be told to the outside after the transaction that decided it
+    "outbox",  # messages to the outside, sent after the transaction that wrote them
     metadata,
     _id(),
     sa.Column("job_id", sa.Text, nullable=False, index=True),
     sa.Column("kind", sa.Text, nullable=False),
-    sa.Column("channel", sa.Text, nullable=False, server_default="webhook"),  # one row a channel
+    sa.Column("channel", sa.Text, nullable=False, server_default="webhook"),  # a message has one
     sa.Column("payload", _Json, nullable=False),
     sa.Column("created_at", _Time, nullable=False),
     _count("attempts"),
@@ -389,9 +389,9 @@ flags = sa.Table(
 
 
 def in_state(table: sa.Table, state: StrEnum) -> sa.ColumnElement[bool]:
-    """That a row of a table with states is in this one.
+    """The condition that a row of a table is in this state.
 
-    Written out in the statement, not as a parameter: a partial index applies only where the database can see
-    that its condition holds.
+    The state is a literal of the statement and no parameter: a database uses a partial index only where it can see that
+    the condition of the index holds.
     """
     return table.c.state == sa.literal_column(f"'{state}'", sa.Text)

@@ -1,12 +1,12 @@
-"""What happens to a control task: planning, retrying, reporting, sweeping.
+"""The lease of a control task: planning, collecting the rows of a retry, reports, lists of parts, sweeps.
 
     pending → leased → done | failed | cancelled
 
-Leased and fenced like shards, so that any number of control workers may run and die. A task that fails and says why is
-attempted `ATTEMPTS` times. A worker that dies over it says nothing, and most deaths have other causes: they are counted
-apart, with pauses that double. Only `DEATHS` of them give a task up, and only where other tasks do not meet as many
-(`gfi.store.ledger.death_rate`). When a `plan` is given up its job fails with the reason; a `retry` that is given up
-returns its job to the state it had; a report that is given up costs the report alone.
+Control tasks are leased and fenced like shards, so that any number of control workers may run and die. A task that
+fails with a reason is attempted `ATTEMPTS` times. Deaths of its workers are counted separately, since most of them have
+other causes, and the pause between attempts doubles. A task fails after `DEATHS` deaths, and only if other tasks do not
+meet as many (`gfi.store.ledger.death_rate`). When a `plan` fails, its job fails with the reason; when a `retry` fails,
+its job returns to the state before; when another task fails, nothing else changes.
 """
 
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ from gfi.store.tables import control_tasks, in_state, jobs
 
 ATTEMPTS = 5
 DEATHS = 9
-"""At least. More than of an image, since a death over a control task costs a restart and not a batch on a GPU."""
+"""The fewest. They are more than those of an image, since such a death costs a restart and no batch on a GPU."""
 LONGEST_PAUSE_S = 300.0
 
 
@@ -33,7 +33,7 @@ def claim_control(
 ) -> ControlClaim | None:
     """pending → leased, the preferred task or the oldest; a `plan` moves its job queued → planning.
 
-    Returns None when nothing waits.
+    Returns None when no task is claimable.
     """
     waiting = (
         sa.select(control_tasks.c.id, control_tasks.c.job_id)
@@ -47,7 +47,7 @@ def claim_control(
             if candidate is None:
                 return None
             if (claim := _claim(connection, candidate.id, candidate.job_id, worker, lease_s)) is not None:
-                return claim  # otherwise another worker was faster: look again
+                return claim  # otherwise another worker was faster, and the next task is tried
 
 
 def _claim(
@@ -94,7 +94,7 @@ def _claim(
 
 
 def renew_control(db: Database, claim: ControlClaim, lease_s: float) -> bool:
-    """leased → leased, for `lease_s` more. False: it is no longer this worker's (or was cancelled)."""
+    """leased → leased, for `lease_s` more. Returns False when the lease is lost or the task was cancelled."""
     with db.begin() as connection:
         changed = connection.execute(
             sa.update(control_tasks).where(_held(claim)).values(renewed_at=now(), lease_until=now() + lease_s)
@@ -103,7 +103,10 @@ def renew_control(db: Database, claim: ControlClaim, lease_s: float) -> bool:
 
 
 def finish_control(db: Database, claim: ControlClaim, result: Mapping[str, Any] | None = None) -> bool:
-    """leased → done, for a report or a sweep. False when it came too late; True again on repetition."""
+    """leased → done, for any task but a `plan` and a `retry`.
+
+    Returns False when the lease is lost, and True again on repetition.
+    """
     with db.begin() as connection:
         return finish_task(connection, claim, dict(result or {}))
 
@@ -111,8 +114,8 @@ def finish_control(db: Database, claim: ControlClaim, result: Mapping[str, Any] 
 def release_control(db: Database, claim: ControlClaim, reason: str = "stopped") -> bool:
     """leased → pending, by a worker that is told to stop; the attempt is not counted.
 
-    False when it came too late. Then a death was concluded from the overdue lease of a worker that lives: it is
-    taken back.
+    Returns False when the lease is lost. In that case a death was counted although the worker is alive, and it is taken
+    back.
     """
     with db.begin() as connection:
         changed = connection.execute(
@@ -147,8 +150,10 @@ def fail_control(
     delay_s: float | None = None,
     failure_class: str | None = None,
 ) -> bool:
-    """leased → pending for another attempt after a back-off; → failed after the last, or without `retry`
-    (an error that time does not heal: no such directory). False when it came too late.
+    """leased → pending for another attempt after a pause, by default one that doubles; → failed after the last one.
+
+    retry: False for an error that another attempt would meet again (no such directory): → failed at once. Returns False
+    when the lease is lost.
     """
     with db.begin() as connection:
         if claim.job_id is not None:
@@ -165,16 +170,15 @@ def fail_control(
 
 
 def expire_control(db: Database) -> list[str]:
-    """leased → pending (→ failed after `DEATHS`), every control task whose lease ran out.
+    """leased → pending (→ failed, see `DEATHS`), every control task whose lease ran out. Returns their ids.
 
-    At once after the first death, then after a pause that doubles: whatever kills workers may end meanwhile. Returns
-    their ids.
+    A task is claimable at once after the first death, later after a pause that doubles, in which the cause may end.
     """
     overdue = sa.and_(in_state(control_tasks, ShardState.LEASED), control_tasks.c.lease_until < now())
     with db.read() as connection:
-        found = connection.execute(sa.select(control_tasks).where(overdue)).all()
+        candidates = connection.execute(sa.select(control_tasks).where(overdue)).all()
     expired = []
-    for task in found:
+    for task in candidates:
         with db.begin() as connection:
             if task.job_id is not None:
                 lock_job(connection, task.job_id)
@@ -203,7 +207,7 @@ def expire_control(db: Database) -> list[str]:
 
 
 def _other_attempts(connection: sa.Connection, task: sa.Row[Any]) -> tuple[int, int]:
-    """(deaths, successes) over other control tasks since this one was asked for."""
+    """(deaths, successes) over other control tasks since this one was requested."""
     others = sa.and_(control_tasks.c.id != task.id, control_tasks.c.renewed_at >= task.created_at)
     done = sa.case((in_state(control_tasks, ShardState.DONE), 1), else_=0)
     sums = sa.select(sa.func.sum(control_tasks.c.deaths), sa.func.sum(done)).where(others)

@@ -1,9 +1,9 @@
-"""What is published to Redis, and when: hints, never more than a small window ahead.
+"""Which hints are published to Redis: a small window of the waiting work.
 
-A message says "there is work on queue Q, preferably shard S". It is only a hint: who receives it claims from
-the database, where priority and fairness are decided, and finds nothing when there is nothing. A row's
-`published_at` says that a message for it is thought to be in Redis; a mark older than one lease is taken for
-lost and published again, which is all the recovery that Redis needs.
+A message says "there is work on queue Q, preferably shard S". It is only a hint: its receiver claims from the database,
+where priority and fairness are decided, and may find nothing to claim. The column `published_at` of a row says when a
+message for it was put into Redis. A row that nobody has claimed one lease later is published again; no other recovery
+from a loss of messages is needed.
 """
 
 from collections.abc import Iterable, Sequence
@@ -19,11 +19,12 @@ from gfi.store.tables import control_tasks, in_state, jobs, shards
 
 
 def dispatch(db: Database, window: int, lease_s: float) -> list[Hint]:
-    """Choose and mark what to publish now: at most `window` messages per queue are thought to be in Redis.
+    """Choose and mark the hints to publish now, so that about `window` messages per queue are in Redis.
 
-    Publish after this returns (commit, then publish); `undispatch` what could not be published. A hint that
-    nobody took within `lease_s` is published again, so whatever Redis loses comes back. Which shard a hint
-    names matters little: who claims decides by priority and fairness.
+    The caller publishes them after this has returned (commit, then publish) and calls `undispatch` with
+    those that could not be published. A hint that led to no claim within `lease_s` is published again, so a
+    message that Redis loses is replaced. It matters little which shard a hint names, since the claim
+    decides by priority and fairness.
     """
     hints = []
     with db.begin() as connection:
@@ -67,7 +68,7 @@ def _publishable(
     if table is control_tasks:
         query = sa.select(table.c.id, table.c.job_id).where(waiting).order_by(table.c.created_at).limit(room)
         return [Hint(queue, row.id, row.job_id) for row in connection.execute(query)]
-    # Job by job in the order of claims, so that nothing sorts the waiting shards of every job.
+    # One query per job, in the order of claims, so that the waiting shards of all jobs need not be sorted.
     running = (
         sa.select(jobs.c.id)
         .where(in_state(jobs, JobState.RUNNING), ~jobs.c.paused, jobs.c.queue == queue)
@@ -90,7 +91,7 @@ def _publishable(
 
 
 def undispatch(db: Database, hints: Iterable[Hint]) -> None:
-    """Take back the mark of hints that could not be published, so that the next tick tries again."""
+    """Remove the mark of hints that could not be published, so that the next tick publishes them."""
     with db.begin() as connection:
         for hint in hints:
             table = control_tasks if hint.queue == CONTROL_QUEUE else shards

@@ -1,4 +1,4 @@
-"""Flags that people put on images."""
+"""Flags and notes that people attach to images."""
 
 import sqlalchemy as sa
 
@@ -8,7 +8,7 @@ from gfi.store.tables import flags
 
 
 def set_flag(db: Database, job_id: str, row: int, flag: str | None, note: str = "", owner: str = "") -> None:
-    """Mark one image of a job with a flag and a note; None takes the mark away."""
+    """Set the flag and the note of an image of a job; a flag of None removes both."""
     with db.begin() as connection:
         lock_job(connection, job_id, shared=True)
         if flag is None:

@@ -1,4 +1,4 @@
-"""Guards: every change of state goes through the table of allowed transitions in `gfi.store.tables`."""
+"""Guards: the conditions of changes of state, checked against the transitions of `gfi.domain.states`; and locks."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from gfi.store.tables import in_state, jobs, shards
 
 
 def job_transition(before: JobState | frozenset[JobState], after: JobState) -> sa.ColumnElement[bool]:
-    """The condition under which a job may go to `after`: that it is in `before`."""
+    """The condition that a job is in the state `before` and may go to `after`."""
     states = frozenset({before}) if isinstance(before, JobState) else before
     for state in states:
         assert after in TRANSITIONS[state], f"{state} → {after} is not a transition"
@@ -18,17 +18,18 @@ def job_transition(before: JobState | frozenset[JobState], after: JobState) -> s
 
 
 def shard_transition(table: sa.Table, before: ShardState, after: ShardState) -> sa.ColumnElement[bool]:
-    """The condition under which a row of `shards` or `control_tasks` may go from `before` to `after`."""
+    """The condition that a row of `shards` or `control_tasks` is in the state `before` and may go to `after`."""
     assert after in SHARD_TRANSITIONS[before], f"{before} → {after} is not a transition"
     return in_state(table, before)
 
 
 def has_shard(state: ShardState, *conditions: sa.ColumnElement[bool]) -> sa.ColumnElement[bool]:
-    """That a row of `jobs` has a shard in this state.
+    """The condition that a row of `jobs` has a shard in this state.
 
-    Asked for as the first one in order, which no plan but the index's can answer cheaply. EXISTS says the same, and
-    where one job owned most of the table PostgreSQL expected any page to hold such a row and read them all for each
-    small job: with 300 of these beside one of 150,000 shards, a claim took 7 s instead of 6 ms.
+    It is written as "the first such shard exists", for which PostgreSQL uses the index. For EXISTS, where
+    one job owned most of the table, PostgreSQL expected to meet such a row on any page and read the whole
+    table for each small job: with 300 small jobs and one of 150,000 shards, a claim took 7 s instead of 6
+    ms.
     """
     first = (
         sa.select(shards.c.start)
@@ -43,8 +44,8 @@ def has_shard(state: ShardState, *conditions: sa.ColumnElement[bool]) -> sa.Colu
 def lock_job(connection: sa.Connection, job_id: str, *, shared: bool = False) -> sa.Row[Any]:
     """The job's row, locked until the transaction ends; NotFound when there is none.
 
-    Always the first lock of a transaction, before its shards: one order, no deadlocks. `shared` lets other
-    workers' commits pass and holds off what changes the job (cancel, pause, finish).
+    It is always the first lock of a transaction, before those of its shards, so that transactions do not deadlock. A
+    `shared` lock admits the commits of other workers and excludes changes of the job (cancel, pause, finish).
     """
     query = sa.select(jobs).where(jobs.c.id == job_id).with_for_update(read=shared)
     row = connection.execute(query).one_or_none()

@@ -12,7 +12,7 @@ from gfi.store.tables import models
 
 
 def save_model(db: Database, reference: str, digest: str, model: Mapping[str, Any], *, actor: str) -> None:
-    """Register a model's record, or replace it; jobs keep the record they were submitted with."""
+    """Register the record of a model, or replace it. Jobs keep the record with which they were submitted."""
     with db.begin() as connection:
         statement = insert(connection, models).values(
             reference=reference, digest=digest, record=dict(model), created_at=now(), updated_at=now()
@@ -24,7 +24,7 @@ def save_model(db: Database, reference: str, digest: str, model: Mapping[str, An
 
 
 def delete_model(db: Database, reference: str, *, actor: str = "local") -> None:
-    """Remove a model from the list; NotFound when it is not there."""
+    """Remove a registered model; NotFound when there is none of this name."""
     with db.begin() as connection:
         if not connection.execute(sa.delete(models).where(models.c.reference == reference)).rowcount:
             raise NotFound(f"no model {reference}; `gfi models` lists them")

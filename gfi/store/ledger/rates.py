@@ -1,4 +1,4 @@
-"""How fast each kind of work went on each kind of device."""
+"""The speed of each kind of work on each kind of device."""
 
 import sqlalchemy as sa
 
@@ -7,7 +7,10 @@ from gfi.store.tables import rates
 
 
 def save_rate(db: Database, digest: str, device_kind: str, images_per_s: float) -> None:
-    """Keep a measured rate, smoothed over the last few reports."""
+    """Store a measured rate, smoothed over the last few measurements.
+
+    digest: `JobConfig.work_digest()`.
+    """
     with db.begin() as connection:
         same = sa.and_(rates.c.digest == digest, rates.c.device_kind == device_kind)
         before = connection.execute(sa.select(rates.c.images_per_s).where(same)).scalar()

@@ -1,4 +1,4 @@
-"""Schedules, and the firing that turns one into a job."""
+"""Schedules: added, removed, and fired, which submits a job."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -24,10 +24,11 @@ def add_schedule(
     next_due: float | None,
     actor: str = "local",
 ) -> str:
-    """A schedule under a name of its own. Returns its id. The caller has checked `cron`, `zone` and `request`,
-    which is frozen into a job's configuration anew at each firing: a changed model is explained as it is then.
+    """Add a schedule. Returns its id. Conflict when the name is in use.
 
-    next_due: epoch seconds; None for never.
+    The caller has checked `cron`, `zone` and `request`. request: the options of the jobs; each firing
+    freezes them into a configuration anew, so that a model that changed meanwhile is explained as it is
+    then. next_due: epoch seconds; None for never.
     """
     with db.begin() as connection:
         if connection.execute(sa.select(schedules.c.id).where(schedules.c.name == name)).scalar():
@@ -50,7 +51,7 @@ def add_schedule(
 
 
 def remove_schedule(db: Database, name: str, *, actor: str = "local") -> None:
-    """Remove a schedule by name or id; jobs it started stay. NotFound when there is none."""
+    """Remove a schedule by name or id. Its jobs stay. NotFound when there is none."""
     with db.begin() as connection:
         named = sa.or_(schedules.c.name == name, schedules.c.id == name)
         if not connection.execute(sa.delete(schedules).where(named)).rowcount:
@@ -59,14 +60,14 @@ def remove_schedule(db: Database, name: str, *, actor: str = "local") -> None:
 
 
 def set_next_due(db: Database, schedule_id: str, next_due: float | None) -> None:
-    """When the schedule is next due, where nothing is to be fired before."""
+    """Record when a schedule is next due. next_due: epoch seconds; None for never."""
     with db.begin() as connection:
         _set_next_due(connection, schedule_id, next_due)
 
 
 def _set_next_due(connection: sa.Connection, schedule_id: str, next_due: float | None) -> None:
     mine = sa.update(schedules).where(schedules.c.id == schedule_id)
-    if next_due is not None:  # of two schedulers the one that looked later is right
+    if next_due is not None:  # of two schedulers, the later instant is right
         mine = mine.where(schedules.c.next_due < next_due)
     connection.execute(mine.values(next_due=next_due))
 
@@ -80,11 +81,11 @@ def fire(
     next_due: float | None,
     max_active_jobs: int | None = None,
 ) -> Submitted | None:
-    """Submit the job of one firing, exactly once whoever calls: the key is unique per schedule.
+    """Submit the job of one firing, exactly once even if several schedulers call: `firing_key` is unique per schedule.
 
-    `spec`: the job, or why there can be none (its dataset is gone). `next_due`: the instant after this one. Returns
-    None when this firing was had already, or the schedule is gone. A refusal (that one, or a limit) is kept with the
-    firing and raised.
+    `spec`: the job, or the error that prevents it (its dataset is gone). `next_due`: the instant after this
+    one. Returns None when this firing was done before or the schedule was removed. An error, whether `spec`
+    or a limit that refuses the job, is recorded with the firing and raised.
     """
     with db.begin() as connection:
         _set_next_due(connection, schedule_id, next_due)
@@ -116,6 +117,6 @@ def _first(connection: sa.Connection, schedule_id: str, firing_key: str) -> bool
     if connection.execute(known).scalar() is None:
         return False
     statement = insert(connection, firings).values(schedule_id=schedule_id, firing_key=firing_key, at=now())
-    # RETURNING, not rowcount: psycopg's is -1 here, whatever was inserted.
+    # RETURNING, since the rowcount of psycopg is always -1 for this statement.
     inserted = statement.on_conflict_do_nothing().returning(firings.c.firing_key)
     return connection.execute(inserted).scalar() is not None

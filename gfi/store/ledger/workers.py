@@ -9,18 +9,19 @@ from gfi.store.database import Database, insert, now
 from gfi.store.tables import workers
 
 
-def heartbeat(db: Database, facts: Mapping[str, Any]) -> None:
-    """A worker says that it lives: `id`, and any other columns of table `workers` (device, rate, shard_id,
-    memory_mib …). People look at this; nothing relies on it.
+def heartbeat(db: Database, columns: Mapping[str, Any]) -> None:
+    """Record that a worker runs. columns: `id` and any other columns of table `workers` (device, rate, memory_mib …).
+
+    Shown to people; no decision depends on it.
     """
     with db.begin() as connection:
-        statement = insert(connection, workers).values(started_at=now(), seen_at=now(), **facts)
-        changes = {name: statement.excluded[name] for name in ("seen_at", *facts) if name != "id"}
+        statement = insert(connection, workers).values(started_at=now(), seen_at=now(), **columns)
+        changes = {name: statement.excluded[name] for name in ("seen_at", *columns) if name != "id"}
         connection.execute(statement.on_conflict_do_update(index_elements=["id"], set_=changes))
 
 
 def forget_workers(db: Database, silent_s: float) -> int:
-    """Remove workers not heard of for `silent_s` seconds. Returns how many."""
+    """Remove workers without a heartbeat for `silent_s` seconds. Returns how many."""
     with db.begin() as connection:
         gone = connection.execute(sa.delete(workers).where(workers.c.seen_at < now() - silent_s))
         return gone.rowcount

@@ -35,7 +35,7 @@ class Job:
     manifest_key: str | None
     manifest_digest: str | None
     total: int | None
-    facts: JSON | None
+    metadata: JSON | None  # what planning has learnt about the dataset, warnings
     error: str | None
     notify: list[dict[str, str]] | None = field(repr=False)
     tags: list[str] | None
@@ -66,9 +66,9 @@ class Job:
         return JobConfig.from_json(self.stored_config)
 
     def to_json(self) -> JSON:
-        """Every field, ready for JSON; the configuration as it is stored."""
+        """The columns of the job, ready for JSON."""
         values = asdict(self)
-        return values | {"config": values.pop("stored_config")}
+        return values | {"config": values.pop("stored_config"), "facts": values.pop("metadata")}
 
 
 def get_job(db: Database, job_id: str) -> Job:
@@ -84,7 +84,7 @@ def get_job(db: Database, job_id: str) -> Job:
 
 
 def address_on(db: Database, job_id: str, channel: str) -> str | None:
-    """Where a job's owner is told on a channel; None when nobody asked, or the job is gone."""
+    """The address on a channel that is notified of the end of a job; None when there is none, or no such job."""
     with db.read() as connection:
         notify = connection.execute(sa.select(jobs.c.notify).where(jobs.c.id == job_id)).scalar() or []
     return next((str(target["address"]) for target in notify if target["channel"] == channel), None)
@@ -127,8 +127,8 @@ def list_jobs(
 
 def _tagged(tag: str, postgres: bool) -> sa.ColumnElement[bool]:
     """Whether a job has a tag. A job without tags has none stored."""
-    each = (sa.func.jsonb_array_elements_text if postgres else sa.func.json_each)(jobs.c.tags)
-    words = each.table_valued("value").alias("words")
+    elements = (sa.func.jsonb_array_elements_text if postgres else sa.func.json_each)(jobs.c.tags)
+    words = elements.table_valued("value").alias("words")
     return sa.exists(sa.select(sa.true()).select_from(words).where(words.c.value == tag))
 
 
@@ -147,5 +147,5 @@ def jobs_over(db: Database, dataset: str, limit: int = 100) -> list[Job]:
 
 def _job(row: sa.Row[Any]) -> Job:
     values = dict(row._mapping)
-    stored = values.pop("config")
-    return Job(**values | {"state": JobState(row.state), "stored_config": stored})
+    stored, metadata = values.pop("config"), values.pop("facts")
+    return Job(**values | {"state": JobState(row.state), "stored_config": stored, "metadata": metadata})

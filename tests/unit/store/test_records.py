@@ -6,7 +6,7 @@ import pytest
 
 from gfi.domain.digests import digest
 from gfi.domain.ids import new_id
-from gfi.domain.records import JobSpec, ResultRecord
+from gfi.domain.records import ResultRecord
 from gfi.domain.states import (
     ACTIVE,
     OPEN,
@@ -33,11 +33,6 @@ def test_a_digest_is_of_the_content_not_of_its_spelling() -> None:
     assert digest({"a": 1}) != digest({"a": 2})
     with pytest.raises(ValueError, match="JSON"):
         digest({"a": float("nan")})
-
-
-def test_a_spec_survives_its_schedule() -> None:
-    spec = JobSpec(config={"a": 1}, priority=3, new=True)
-    assert JobSpec.from_json(spec.to_json()) == spec
 
 
 def test_every_state_has_its_place_in_the_table() -> None:
