@@ -75,9 +75,10 @@ class Results:
 
         A job with ``top`` has several explanations per image; ``target_rank`` tells them apart.
         """
-        pd = _library("pandas")
+        pandas = _library("pandas")
         rows = self.to_list()
-        return pd.DataFrame(rows).set_index("row") if rows else pd.DataFrame()
+        frame: pd.DataFrame = pandas.DataFrame(rows)
+        return frame.set_index("row") if rows else frame
 
 
 class Job:
@@ -173,11 +174,11 @@ class Job:
         ndarray of float32, (H, W)
             Values in [0, 1] at the network's input size; 1 is a pixel that the prediction depends on.
         """
-        np = _library("numpy")
+        numpy = _library("numpy")
         data = self._connection.bytes(
             f"/v1/jobs/{self.id}/results/{row}/mask.npy", {"target_rank": target_rank}
         )
-        mask: NDArray[np.float32] = np.load(io.BytesIO(data), allow_pickle=False)
+        mask: NDArray[np.float32] = numpy.load(io.BytesIO(data), allow_pickle=False)
         return mask
 
     def overlay(
