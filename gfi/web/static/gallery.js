@@ -4,8 +4,9 @@ import { $, api, count, decimal, empty, follow, h, debounce, may, percent, toast
 const id = location.pathname.split("/")[2];
 const parameters = new URLSearchParams(location.search);
 const grid = $("grid");
-const statuses = ["ok", "not_settled", "target_lost", "empty", "full", "constant", "nonfinite", "changed", "error"];
-const numbers = ["area", "probability", "kept", "removed", "iterations", "deletion", "insertion", "average_drop", "energy_in_box", "pointing_hit", "pointing_hit_0", "entropy"];
+const vocabulary = await api("/v1/vocabulary");
+const statuses = vocabulary.statuses.map((status) => status.name);
+const numbers = [...vocabulary.columns, ...vocabulary.metrics.flatMap((metric) => metric.columns)].map((column) => column.name);
 const options = (list) => list.map(([value, text]) => h("option", { value }, text));
 let job = null, items = [], next = null, complete = true, loading = null, chosen = 0, descending = false, flags = new Map(), classes = [], others = new Map(), cut = false, ownName = "this job", otherName = "", watching = 0, seen = 0;
 const cards = new Map();

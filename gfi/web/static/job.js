@@ -1,8 +1,9 @@
 import { $, api, count, decimal, duration, fill, follow, h, may, rate, state, svg, toast, showErrors, when, showPage, words } from "/static/ui.js";
 
 const id = location.pathname.split("/")[2];
-const order = ["ok", "not_settled", "target_lost", "empty", "full", "constant", "nonfinite", "changed", "error"];
-const ended = (s) => ["succeeded", "partial", "failed", "cancelled"].includes(s);
+const vocabulary = await api("/v1/vocabulary");
+const order = vocabulary.statuses.map((status) => status.name);
+const ended = (s) => vocabulary.job_states.some(({ name, ended }) => ended && name === s);
 let job = null;
 
 function progress() {

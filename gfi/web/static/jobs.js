@@ -55,7 +55,6 @@ $("state").addEventListener("change", again);
 $("search").addEventListener("input", debounce(250, again));
 $("more").addEventListener("click", () => { shown += 100; again(); });
 
-const metrics = { deletion: "Deletion", insertion: "Insertion", average_drop: "Average drop", energy_in_box: "Energy in box", pointing: "Pointing", entropy: "Entropy" };
 const form = $("composer");
 let models = [], limits = null;
 
@@ -65,8 +64,8 @@ async function open() {
   if (form.hidden || models.length) return;
   const buttons = form.querySelectorAll("#estimate-button, #trial-button, [type=submit]");
   for (const button of buttons) button.disabled = true; // until the models are known
-  $("metrics").replaceChildren(...Object.entries(metrics).map(([name, text]) => h("label", null, h("input", { type: "checkbox", name: "metrics", value: name, checked: name === "deletion" || name === "insertion" }), text)));
-  const [registered, places] = await Promise.all([api("/v1/models"), api("/v1/datasets")]);
+  const [registered, places, vocabulary] = await Promise.all([api("/v1/models"), api("/v1/datasets"), api("/v1/vocabulary")]);
+  $("metrics").replaceChildren(...vocabulary.metrics.map(({ name }) => h("label", null, h("input", { type: "checkbox", name: "metrics", value: name, checked: name === "deletion" || name === "insertion" }), words(name))));
   models = registered;
   limits = places.uploads;
   form.photographs.disabled = false;

@@ -1,5 +1,7 @@
 """GET /v1/vocabulary says every word once, and what it says is what the tables and the options have."""
 
+from importlib.resources import files
+
 from gfi.domain.job import JobOptions
 from gfi.domain.metrics import CATALOGUE, METRICS
 from gfi.domain.presets import PRESETS
@@ -27,3 +29,11 @@ def test_the_tables_have_a_column_for_every_metric_and_a_counter_for_every_statu
 
 def test_without_a_token_it_answers_nobody(one_world: World) -> None:
     assert one_world.client.get("/v1/vocabulary").status_code == 401
+
+
+def test_the_dashboard_spells_no_list_of_metrics_or_statuses() -> None:
+    scripts = (files("gfi.web") / "static").iterdir()
+    text = "".join(script.read_text() for script in scripts if script.name.endswith(".js"))
+    assert '"/v1/vocabulary"' in text
+    for name in ("average_drop", "energy_in_box", "iou_box", "target_lost", "not_settled"):
+        assert name not in text
