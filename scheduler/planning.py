@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from gfi.datasets.manifest import Manifest, entries, subset, write
+from gfi.datasets.notes import ListingNotes
 from gfi.datasets.sources import open_source
 from gfi.domain.digests import JSON, canonical
 from gfi.domain.ids import new_id
@@ -43,12 +44,16 @@ def plan(services: ControlServices, claim: ControlClaim, check: Callable[[], Non
     classes = class_index(record) if config.target == "auto" else None
     with tempfile.TemporaryDirectory(prefix="gfi-plan-") as folder:
         path = Path(folder) / "manifest.parquet"
-        listing = _limited(_checked(source.list(), check), settings.max_images_per_job)
-        written = write(entries(listing, classes), path, {"dataset": source.spec, "kind": source.kind})
+        notes = ListingNotes()
+        listing = _limited(_checked(source.list(notes), check), settings.max_images_per_job)
+        rows = entries(listing, classes, notes)
+        written = write(rows, path, {"dataset": source.spec, "kind": source.kind})
         check()
         key = f"jobs/{claim.job_id}/manifest-{new_id()}.parquet"
         services.bucket.put(key, path)
-    metadata: dict[str, Any] = {"dataset": source.describe(), "warnings": []}
+    metadata: dict[str, Any] = {"dataset": source.describe(), "warnings": notes.lines(written.count)}
+    if notes.skipped:
+        metadata["skipped"] = notes.skipped
     if written.unmatched and classes is not None:
         metadata["unmatched_labels"] = written.unmatched
         metadata["warnings"].append(

@@ -14,7 +14,7 @@ from gfi.domain import interpolation
 from gfi.domain.class_index import ClassIndex
 from gfi.domain.errors import OutOfMemory
 from gfi.domain.explanation import Explanation
-from gfi.domain.geometry import Box
+from gfi.domain.geometry import Rectangle
 from gfi.domain.job import JobConfig
 from gfi.domain.metrics import CATALOGUE
 from gfi.domain.statuses import ImageStatus
@@ -68,8 +68,13 @@ class Measurer:
             probabilities=engine.network.probabilities,
         )
 
-    def _regions(self, entry: Entry, target: int) -> tuple[Box, ...]:
-        """Boxes of the target's class, and boxes whose label the model does not know: those mark the image's object."""
-        boxes = [box for box in entry.boxes if self._classes.find(box.label) in (None, target)]
-        regions = [(box.left, box.top, box.right, box.bottom) for box in boxes]
+    def _regions(self, entry: Entry, target: int) -> tuple[Rectangle, ...]:
+        """Boxes of the target's class. A box without a label has the image's; where the image has none either, it
+        marks the object, whatever the explained class."""
+        boxes = []
+        for box in entry.boxes:
+            label = box.label or entry.label
+            if label is None or self._classes.find(label) == target:
+                boxes.append(box)
+        regions = [box.sides for box in boxes]
         return tuple(ordinary(regions, [box.difficult for box in boxes])[0]) if boxes else ()

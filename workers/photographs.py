@@ -1,12 +1,15 @@
 """A row of the manifest as a photograph that is ready for the engine, or the reason why it cannot be."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import structlog
 from numpy.typing import NDArray
 
+from gfi.datasets.annotations.boxes import ImageBoxes
+from gfi.datasets.annotations.settle import settle_boxes
+from gfi.datasets.decode import Photograph as Decoded
 from gfi.datasets.decode import decode
 from gfi.datasets.errors import DatasetError, Unavailable
 from gfi.datasets.manifest import Entry
@@ -37,10 +40,24 @@ class Failure:
 
 
 @dataclass(frozen=True)
+class BoxNote:
+    """What a result says of the boxes of its image: why they are not used, or what was repaired. note_class: a short
+    word to group by."""
+
+    text: str
+    note_class: str
+
+
+UNUSABLE_BOXES = "boxes_unusable"
+REPAIRED_BOXES = "boxes_repaired"
+
+
+@dataclass(frozen=True)
 class Photograph:
     """A row of the manifest: `prepared` is None exactly where `failure` is set.
 
-    picture: the photograph at the size of its overlay, where one is wanted.
+    entry: its boxes are settled, in pixels of the photograph, where they are wanted. picture: the photograph at the
+    size of its overlay, where one is wanted.
     """
 
     entry: Entry
@@ -48,10 +65,13 @@ class Photograph:
     prepared: Prepared | None = None
     picture: NDArray[np.uint8] | None = None
     failure: Failure | None = None
+    note: BoxNote | None = None
 
 
-def photograph_reader(source: Source, engine: Engine, overlays: bool) -> Callable[[Entry], Photograph]:
-    """A function that fetches, decodes and prepares one row, in any thread.
+def photograph_reader(
+    source: Source, engine: Engine, overlays: bool, boxes: bool = True
+) -> Callable[[Entry], Photograph]:
+    """A function that fetches, decodes and prepares one row, in any thread. boxes: whether a metric needs them.
 
     What is wrong with an image comes back as its failure. Only an outage of the medium (Unavailable) and what is wrong
     with this machine (OSError while fetching) raise.
@@ -78,9 +98,24 @@ def photograph_reader(source: Source, engine: Engine, overlays: bool) -> Callabl
             return Photograph(
                 entry, fetched.version, failure=Failure.of("prepared for the network", error, "preparation")
             )
-        return Photograph(entry, fetched.version, prepared, picture)
+        settled, note = _settled(entry, decoded) if boxes else (entry, None)
+        return Photograph(settled, fetched.version, prepared, picture, note=note)
 
     return read
+
+
+def _settled(entry: Entry, decoded: Decoded) -> tuple[Entry, BoxNote | None]:
+    """The row with its boxes fitted to the photograph, and what is to be said of them."""
+    if entry.boxes_error is not None:
+        settled = ImageBoxes(error=entry.boxes_error)
+    else:
+        settled = settle_boxes(entry.boxes, decoded.size, decoded.orientation)
+    note = None
+    if settled.error is not None:
+        note = BoxNote(f"no box metric: {settled.error}", UNUSABLE_BOXES)
+    elif settled.repairs:
+        note = BoxNote("; ".join(settled.repairs), REPAIRED_BOXES)
+    return replace(entry, boxes=settled.boxes), note
 
 
 def _failed(entry: Entry, version: str, status: ImageStatus, error: str, error_class: str) -> Photograph:

@@ -41,8 +41,12 @@ def failed_row(photograph: Photograph, failure: Failure, rank: int = 0) -> PartR
 def explained_row(
     photograph: Photograph, rank: int, explanation: Explanation, metrics: dict[str, float]
 ) -> PartRow:
-    """The part row of an explained photograph; `rank` of the class, from 0, among those explained."""
+    """The part row of an explained photograph; `rank` of the class, from 0, among those explained.
+
+    A note on its boxes stands where the error of a photograph without a mask stands.
+    """
     assert photograph.prepared is not None
+    note = photograph.note if explanation.status == ImageStatus.OK else None
     return PartRow(
         row=photograph.entry.row,
         target_rank=rank,
@@ -59,6 +63,8 @@ def explained_row(
         iterations=explanation.iterations,
         original_size=photograph.prepared.original_size,
         box=photograph.prepared.box,
+        error=note.text if note else None,
+        error_class=note.note_class if note else None,
         area=explanation.area,
         metrics=metrics,
     )

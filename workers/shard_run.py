@@ -12,6 +12,7 @@ from gfi import __version__
 from gfi.domain.errors import OutOfMemory, Stopped
 from gfi.domain.explanation import Explanation, StepProgress
 from gfi.domain.ids import new_id
+from gfi.domain.metrics import CATALOGUE
 from gfi.domain.records import PartRecord, ShardClaim
 from gfi.method.engine import Engine
 from gfi.method.item import Item
@@ -47,6 +48,8 @@ class ShardRun:
         self._positions = {entry.row: claim.start + at for at, entry in enumerate(self._entries)}
         self._kinds = wanted_pictures(claim.config.save, manifest.count)
         self._measurer = Measurer(engine, claim.config, lease.progressed)
+        metrics = [CATALOGUE[name] for name in claim.config.metrics if name in CATALOGUE]
+        self._needs_boxes = any(metric.needs == "boxes" for metric in metrics)
         # With several classes an image, each class is an item of the engine: row · top + rank.
         self._top = claim.config.top
         self._photographs: dict[int, Photograph] = {}
@@ -100,7 +103,7 @@ class ShardRun:
         source = self._services.source(self._claim.config.dataset.spec)
         read_ahead = ReadAhead(
             self._entries,
-            photograph_reader(source, self._engine, "overlay" in self._kinds),
+            photograph_reader(source, self._engine, "overlay" in self._kinds, self._needs_boxes),
             announce=self._announce,
             progressed=self._lease.progressed,
             chunk=batch,

@@ -6,5 +6,5 @@
     photograph = decode(fetched.data)               datasets.decode
 
 A job freezes the listing into a Parquet manifest (datasets.manifest) before anything is explained, so
-that a row number means the same image for every worker and every retry. No torch in this room.
+that a row number means the same image for every worker and every retry. Nothing in this package loads torch.
 """

@@ -4,6 +4,7 @@
     photograph.rgb      uint8 (H, W, 3)
     photograph.size     (H, W) of the original after EXIF orientation
     photograph.scale    (sx, sy): original pixels per pixel of `rgb`; (1, 1) unless it was shrunk
+    photograph.window   how samples of more than 8 bits became 0 … 255; None where they have 8
 
 What is done with what is not plain RGB:
 
@@ -12,15 +13,16 @@ What is done with what is not plain RGB:
   white page; black would put a hard dark edge around the object, which networks see and people do not.
 - CMYK JPEGs follow Adobe's inverted convention, as browsers do. ICC profiles are ignored: classifiers are
   trained on the stored numbers.
-- 16-bit grey is scaled to 8 bits (value / 257); grey becomes three equal channels.
+- 10 to 16 bits are scaled to 8 by the depth that the file says, or by a window that is asked for (`depth`); grey
+  becomes three equal channels.
 - Of an animation or a multi-page file the first frame is the photograph.
-- 32-bit integer and floating-point pixels are refused: they have no agreed white.
+- 32-bit integer and floating-point pixels are refused without a window: they have no agreed white.
 
 Memory is bounded by the header, before a pixel is decoded (`Limits`). A baseline JPEG above
 `Limits.decoded` pixels is decoded at 1/2, 1/4 or 1/8 (the DCT gives that for nothing, and no network
 looks at more); other formats must be decoded whole, so their limit is lower, and are then shrunk by an
 integer factor. A bomb is a `DecodeError`, as are truncated and corrupt files, as far as the decoder notices:
-a JPEG damaged in the middle that still ends properly decodes with a smear, here as everywhere.
+a JPEG damaged in the middle that still ends properly decodes with a smear, as in every program.
 
 Thread-safe: no global state of Pillow is touched. Python warnings of Pillow are silenced; a broken TIFF may
 still make libtiff print a line.
@@ -32,9 +34,12 @@ import warnings
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image, JpegImagePlugin
+from PIL import Image, ImageFile, JpegImagePlugin
 
+from gfi.datasets.depth import AppliedWindow, Stored, to_eight_bits
 from gfi.datasets.errors import DecodeError
+from gfi.datasets.file_kinds import HEAD, READABLE, format_of
+from gfi.domain.window import Window
 
 # Pillow warns of corrupt EXIF and TIFF tags in files it then reads perfectly well. `catch_warnings` is not
 # thread-safe, so the filter is set once.
@@ -62,12 +67,15 @@ DEFAULT = Limits()
 @dataclass(frozen=True)
 class Photograph:
     """rgb: uint8 (h, w, 3), C-contiguous and writable. size: (H, W) of the original after EXIF orientation.
-    scale: (W/w, H/h), how many original pixels one pixel of `rgb` stands for. format: Pillow's name."""
+    scale: (W/w, H/h), how many original pixels one pixel of `rgb` stands for. format: Pillow's name. orientation: by
+    EXIF, of what is stored. window: what was done with samples of more than 8 bits."""
 
     rgb: np.ndarray
     size: tuple[int, int]
     format: str
     scale: tuple[float, float] = (1.0, 1.0)
+    orientation: int = 1
+    window: AppliedWindow | None = None
 
 
 _ORIENTATION = 0x0112
@@ -85,15 +93,19 @@ _TRANSPOSE = {
 _SCAN_PIXELS = 10_000_000_000
 
 
-def decode(data: bytes, limits: Limits = DEFAULT) -> Photograph:
-    """The photograph in `data`. Raises DecodeError, and nothing else, saying what is wrong with it."""
+def decode(data: bytes, limits: Limits = DEFAULT, window: Window | None = None) -> Photograph:
+    """The photograph in `data`. Raises DecodeError, and nothing else, saying what is wrong with it.
+
+    window: which values are black and white in a file of more than 8 bits a sample; None: as the file says. Files of
+    8 bits are read as they are.
+    """
     if not data:
         raise DecodeError("the file is empty")
     if len(data) > limits.bytes:
         raise DecodeError(f"the file has {_mega(len(data))} MB; the limit is {_mega(limits.bytes)} MB")
-    format = _sniff(data)
+    file_format = _sniff(data)
     try:
-        return _decode(data, format, limits)
+        return _decode(data, file_format, limits, window)
     except DecodeError:
         raise
     # Pillow answers broken files with almost any exception (OSError, SyntaxError, struct.error, zlib.error,
@@ -102,77 +114,79 @@ def decode(data: bytes, limits: Limits = DEFAULT) -> Photograph:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         if isinstance(error, MemoryError):
             reason = "it asks for more memory than there is"
-        raise DecodeError(f"not a readable {format}: {reason}") from error
+        raise DecodeError(f"not a readable {file_format}: {reason}") from error
 
 
-def _decode(data: bytes, format: str, limits: Limits) -> Photograph:
-    if format == "WEBP" and _webp_pixels(data) > limits.pixels:  # its decoder takes the memory when opened
+def _decode(data: bytes, file_format: str, limits: Limits, window: Window | None) -> Photograph:
+    if (
+        file_format == "WEBP" and _webp_pixels(data) > limits.pixels
+    ):  # its decoder takes the memory when opened
         raise DecodeError(f"its header asks for more than {_mega(limits.pixels)} million pixels")
-    image = _open(data, format)
+    image = _open(data, file_format)
     width, height = image.size
     if width < 1 or height < 1:
-        raise DecodeError(f"not a readable {format}: it is {width}×{height} pixels")
+        raise DecodeError(f"not a readable {file_format}: it is {width}×{height} pixels")
+    factor = _reduction(image, data, file_format, limits)
+    if factor > 1:
+        image.draft(None, (width // factor, height // factor))
+    drafted = image.size != (width, height)
+    turns_itself = file_format == "TIFF"
+    stored_orientation = _orientation(image) if turns_itself else None
+    stored = Stored.of(image, data, file_format, lambda: _open(data, file_format))
+    image.load()
+    if not drafted:
+        width, height = image.size
+    orientation = _orientation(image)
+    eight_bits, applied = to_eight_bits(image, stored, window)
+    plain = _to_rgb(_shrink(eight_bits, limits.decoded))
+    if orientation in _TRANSPOSE:
+        plain = plain.transpose(_TRANSPOSE[orientation])
+        if orientation >= 5:
+            width, height = height, width
+    rgb = np.array(plain, dtype=np.uint8)
+    scale = width / rgb.shape[1], height / rgb.shape[0]
+    return Photograph(rgb, (height, width), file_format, scale, stored_orientation or orientation, applied)
+
+
+def _reduction(image: Image.Image, data: bytes, file_format: str, limits: Limits) -> int:
+    """By how much a JPEG is reduced as it is decoded; 1 for other formats. DecodeError: it is too large."""
+    width, height = image.size
     pixels = width * height
-    by_line = format == "JPEG" and not image.info.get("progressive")
+    by_line = file_format == "JPEG" and not image.info.get("progressive")
     allowed = max(limits.pixels, limits.jpeg_pixels) if by_line else limits.pixels
     if pixels > allowed:
         raise DecodeError(
             f"{width}×{height} pixels are {_mega(pixels)} million; the limit for this kind of file is "
             f"{_mega(allowed)} million"
         )
-    if format == "JPEG":
-        scans = 1 if by_line else data.count(b"\xff\xda")
-        if scans * pixels > _SCAN_PIXELS:
-            raise DecodeError(f"{width}×{height} pixels in {scans} scans would take too long to decode")
-        factor = next((f for f in (1, 2, 4, 8) if pixels <= limits.decoded * f * f), 8)
-        if factor > 1:
-            image.draft(None, (width // factor, height // factor))
-    drafted = image.size != (width, height)
-    image.load()
-    if not drafted:  # TIFF turns itself while loading
-        width, height = image.size
-    orientation = _orientation(image)
-    plain = _to_rgb(_shrink(_to_eight_bits(image), limits.decoded))
-    if orientation in _TRANSPOSE:
-        plain = plain.transpose(_TRANSPOSE[orientation])
-        if orientation >= 5:
-            width, height = height, width
-    rgb = np.array(plain, dtype=np.uint8)
-    return Photograph(rgb, (height, width), format, (width / rgb.shape[1], height / rgb.shape[0]))
+    if file_format != "JPEG":
+        return 1
+    scans = 1 if by_line else data.count(b"\xff\xda")
+    if scans * pixels > _SCAN_PIXELS:
+        raise DecodeError(f"{width}×{height} pixels in {scans} scans would take too long to decode")
+    return next((f for f in (1, 2, 4, 8) if pixels <= limits.decoded * f * f), 8)
 
 
 def _sniff(data: bytes) -> str:
     """The format by its first bytes; only these are read, whatever else Pillow has a plugin for."""
-    head = data[:16]
-    if head.startswith(b"\xff\xd8\xff"):
-        return "JPEG"
-    if head.startswith(b"\x89PNG\r\n\x1a\n"):
-        return "PNG"
-    if head.startswith((b"GIF87a", b"GIF89a")):
-        return "GIF"
-    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
-        return "WEBP"
-    if head.startswith((b"II\x2a\x00", b"MM\x00\x2a", b"II\x2b\x00", b"MM\x00\x2b")):
-        return "TIFF"
-    if head.startswith(b"BM"):
-        return "BMP"
-    if head[:1] == b"P" and head[1:2] in b"123456" and head[2:3].isspace():
-        return "PPM"
-    if head[4:12] in (b"ftypavif", b"ftypavis"):
-        return "AVIF"
+    file_format = format_of(data[:HEAD])
+    if file_format in READABLE:
+        return file_format
+    if file_format is not None:
+        raise DecodeError(f"{file_format} is not read; convert it to PNG or JPEG")
     raise DecodeError("not a photograph: expected JPEG, PNG, WebP, GIF, TIFF, BMP, PPM or AVIF")
 
 
-def _open(data: bytes, format: str) -> Image.Image:
+def _open(data: bytes, file_format: str) -> ImageFile.ImageFile:
     """Header only. The plugin is called by name: `Image.open` would first warn of, then refuse, large JPEGs
     that we read at reduced scale, and takes a phone's JPEG with an attached preview for another format."""
     stream = io.BytesIO(data)
-    if format == "JPEG":
+    if file_format == "JPEG":
         return JpegImagePlugin.JpegImageFile(stream)
     Image.init()
-    if format not in Image.OPEN:
-        raise DecodeError(f"this Pillow reads no {format}; convert the picture to JPEG or PNG")
-    return Image.OPEN[format][0](stream, "")
+    if file_format not in Image.OPEN:
+        raise DecodeError(f"this Pillow reads no {file_format}; convert the picture to JPEG or PNG")
+    return Image.OPEN[file_format][0](stream, "")
 
 
 def _webp_pixels(data: bytes) -> int:
@@ -188,20 +202,6 @@ def _webp_pixels(data: bytes) -> int:
             int.from_bytes(body[8:10], "little") & 0x3FFF
         )
     return 0
-
-
-# value / 257, rounded: 65535 is white and 0 black. `convert("L")` would clip at 255.
-_EIGHT_BITS = ((np.arange(65536) + 128) // 257).astype(np.uint8)
-
-
-def _to_eight_bits(image: Image.Image) -> Image.Image:
-    mode = image.mode
-    if mode.startswith("I;16") or (mode == "I" and image.format in ("PNG", "PPM")):
-        return Image.fromarray(_EIGHT_BITS[np.asarray(image)])
-    if mode in ("I", "F"):
-        kind = "32-bit integer" if mode == "I" else "floating-point"
-        raise DecodeError(f"{kind} pixels have no agreed white; save the picture with 8 or 16 bits")
-    return image
 
 
 def _shrink(image: Image.Image, decoded: int) -> Image.Image:

@@ -17,22 +17,22 @@ def sorted_names(names: Iterable[str], run: int = _RUN) -> Iterator[str]:
     first = sorted(islice(stream, run))
     if len(first) < run:
         return iter(first)
-    spilled = [_spill(first)]
+    runs = [_write_run(first)]
     del first
     while chunk := sorted(islice(stream, run)):
-        spilled.append(_spill(chunk))
-    return heapq.merge(*map(_unspill, spilled))
+        runs.append(_write_run(chunk))
+    return heapq.merge(*map(_read_run, runs))
 
 
-def _spill(names: list[str]) -> IO[bytes]:
-    file = tempfile.TemporaryFile()  # noqa: SIM115 - closed by _unspill
+def _write_run(names: list[str]) -> IO[bytes]:
+    file = tempfile.TemporaryFile()  # noqa: SIM115 - closed by _read_run
     # In slices, so that the joined text is never as large as the run.
     for start in range(0, len(names), 10_000):
         file.write("".join(name + "\0" for name in names[start : start + 10_000]).encode())
     return file
 
 
-def _unspill(file: IO[bytes]) -> Iterator[str]:
+def _read_run(file: IO[bytes]) -> Iterator[str]:
     with file:
         file.seek(0)
         rest = b""

@@ -11,13 +11,13 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
+from urllib.parse import quote
 
 from gfi.datasets.annotations.boxes import Box, check_text
 from gfi.datasets.errors import DatasetError
+from gfi.datasets.file_kinds import IMAGE_SUFFIXES
+from gfi.datasets.notes import ListingNotes
 
-IMAGE_SUFFIXES = (
-    *(".jpg", ".jpeg", ".png", ".webp", ".gif", ".tif", ".tiff", ".bmp", ".ppm", ".pgm", ".pbm", ".avif"),
-)
 # No photograph is larger; a film called .jpg must not fill the memory.
 MAX_BYTES = 256 * 2**20
 
@@ -25,7 +25,8 @@ MAX_BYTES = 256 * 2**20
 @dataclass(frozen=True)
 class Listed:
     """One image of a listing. size: bytes, 0 where the listing does not say. version: "" where unknown.
-    label: as the dataset writes it. extra: further columns, JSON-able."""
+    label: as the dataset writes it. boxes: as the dataset writes them; boxes_error: why it has none, where it should.
+    extra: further columns, JSON-able."""
 
     key: str
     size: int
@@ -33,6 +34,7 @@ class Listed:
     label: str | None = None
     boxes: tuple[Box, ...] = ()
     extra: Mapping[str, Any] = field(default_factory=dict)
+    boxes_error: str | None = None
 
     def __post_init__(self) -> None:
         check_text("the key", self.key, 2_048)
@@ -65,8 +67,11 @@ class Source(Protocol):
     kind: str
     spec: str
 
-    def list(self) -> Iterator[Listed]:
-        """Every image once, always in the same order, streaming. DatasetError when there is none."""
+    def list(self, notes: ListingNotes | None = None) -> Iterator[Listed]:
+        """Every image once, always in the same order, streaming. DatasetError when there is none.
+
+        notes: filled with what is left out, repaired or decided, as the listing streams by.
+        """
         ...
 
     def fetch(self, key: str, version: str | None = None) -> Fetched:
@@ -81,19 +86,24 @@ class Source(Protocol):
         ...
 
 
-def is_image(name: str) -> bool:
-    """By its suffix; hidden files (.DS_Store, ._photo.jpg of macOS archives) are none."""
-    return not name.startswith(".") and name.lower().endswith(IMAGE_SUFFIXES)
+def with_options(spec: str, **options: str | None) -> str:
+    """`spec?name=value&…` with the options that are set."""
+    pairs = [f"{name}={quote(value, safe='/:,')}" for name, value in options.items() if value is not None]
+    return spec + ("?" + "&".join(pairs) if pairs else "")
 
 
-def or_empty(listing: Iterable[Listed], place: object) -> Iterator[Listed]:
-    """Pass a listing through; an empty one is a DatasetError."""
+def or_empty(listing: Iterable[Listed], place: object, notes: ListingNotes) -> Iterator[Listed]:
+    """Pass a listing through; an empty one is a DatasetError that says what was left out."""
     empty = True
     for listed in listing:
         empty = False
         yield listed
     if empty:
-        raise DatasetError(f"no images in {place}; looked for {' '.join(IMAGE_SUFFIXES)}")
+        left_out = notes.left_out()
+        raise DatasetError(
+            f"no images in {place}; looked for {' '.join(IMAGE_SUFFIXES)}"
+            + (f"; left out: {left_out}" if left_out else "")
+        )
 
 
 class ListingDigest:

@@ -5,9 +5,10 @@
     manifest.rows(10_000, 10_256)          reads the one or two row groups that hold them
 
 Columns: row int64, key string, size int64, version string, label string?, target int32?,
-boxes list<struct<label, left, top, right, bottom, difficult>>, extra string (JSON object). Compressed with
-zstd, row groups of 10,000. The file's metadata holds what the caller passes plus `schema_version`, `count`
-and `listing` (the digest that `gfi.datasets.sources.fingerprint` computes of an unchanged listing).
+boxes list<struct<label, left, top, right, bottom, difficult, unit, frame>>, boxes_error string?, extra string
+(JSON object). The boxes are as the dataset writes them; `annotations.settle` fits them to the photograph.
+Compressed with zstd, row groups of 10,000. The file's metadata holds what the caller passes plus `schema_version`,
+`count` and `listing` (the digest that `gfi.datasets.sources.fingerprint` computes of an unchanged listing).
 
 Writing streams. Two images with one key would be one result, so duplicate keys are an error; to find them
 8 bytes a key are held (80 MB for ten million, and as much again while they are sorted at the end), and a
@@ -33,10 +34,13 @@ import pyarrow.parquet as pq
 from gfi.datasets.annotations.boxes import Box
 from gfi.datasets.errors import DatasetError
 from gfi.datasets.listing import Listed, ListingDigest
+from gfi.datasets.notes import ListingNotes
 from gfi.domain.class_index import ClassIndex
 from gfi.store.errors import one_line
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+READABLE_VERSIONS = ("1", "2")
+"""Version 1 had no unit and frame of boxes, and no boxes_error."""
 ROW_GROUP = 10_000
 
 _BOX = pa.struct(
@@ -44,6 +48,8 @@ _BOX = pa.struct(
         pa.field("label", pa.string()),
         *(pa.field(side, pa.float64(), nullable=False) for side in ("left", "top", "right", "bottom")),
         pa.field("difficult", pa.bool_(), nullable=False),
+        pa.field("unit", pa.string(), nullable=False),
+        pa.field("frame", pa.list_(pa.int32(), 2)),
     ]
 )
 _SCHEMA = pa.schema(
@@ -56,13 +62,15 @@ _SCHEMA = pa.schema(
         pa.field("target", pa.int32()),
         pa.field("boxes", pa.list_(pa.field("item", _BOX, nullable=False)), nullable=False),
         pa.field("extra", pa.string(), nullable=False),
+        pa.field("boxes_error", pa.string()),
     ]
 )
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One row. target: the class index `label` stands for, None when it stands for none."""
+    """One row. target: the class index `label` stands for, None when it stands for none. boxes: as listed;
+    boxes_error: why it has none, where it should."""
 
     row: int
     key: str
@@ -72,6 +80,7 @@ class Entry:
     target: int | None = None
     boxes: tuple[Box, ...] = ()
     extra: Mapping[str, Any] = field(default_factory=dict)
+    boxes_error: str | None = None
 
 
 @dataclass(frozen=True)
@@ -85,16 +94,26 @@ class Written:
     unmatched: int
 
 
-def entries(listing: Iterable[Listed], classes: ClassIndex | None = None) -> Iterator[Entry]:
-    """Number a listing from 0 and look its labels up."""
-    known: dict[str, int | None] = {}
+def entries(
+    listing: Iterable[Listed], classes: ClassIndex | None = None, notes: ListingNotes | None = None
+) -> Iterator[Entry]:
+    """Number a listing from 0 and look its labels up. notes: told of labels that could also mean another class."""
+    known: dict[str, tuple[int | None, str | None]] = {}
     for row, item in enumerate(listing):
-        target = None
+        target, decision = None, None
         if classes and item.label is not None:
-            if item.label not in known and len(known) < 100_000:
-                known[item.label] = classes.find(item.label)
-            target = known[item.label] if item.label in known else classes.find(item.label)
-        yield Entry(row, item.key, item.size, item.version, item.label, target, item.boxes, item.extra)
+            if item.label in known:
+                target, decision = known[item.label]
+            else:
+                target, decision = classes.find(item.label), classes.decision(item.label)
+                if len(known) < 100_000:
+                    known[item.label] = target, decision
+        if decision is not None and notes is not None:
+            notes.image(decision, item.key)
+        yield Entry(
+            *(row, item.key, item.size, item.version, item.label, target),
+            *(item.boxes, item.extra, item.boxes_error),
+        )
 
 
 def write(rows: Iterable[Entry], path: Path, metadata: Mapping[str, str]) -> Written:
@@ -112,12 +131,12 @@ def write(rows: Iterable[Entry], path: Path, metadata: Mapping[str, str]) -> Wri
                     hashes.append(hash(entry.key))
                     unmatched += entry.label is not None and entry.target is None
                 writer.write_table(_table(group), row_group_size=ROW_GROUP)
-            facts = {
+            totals = {
                 "schema_version": str(SCHEMA_VERSION),
                 "count": str(digest.count),
                 "listing": digest.hexdigest(),
             }
-            writer.add_key_value_metadata({**metadata, **facts})
+            writer.add_key_value_metadata({**metadata, **totals})
         if not digest.count:
             raise DatasetError("the listing is empty")
         _refuse_duplicates(path, hashes)
@@ -153,9 +172,10 @@ class Manifest:
         except (OSError, pa.ArrowException) as error:
             raise DatasetError(f"cannot read the manifest {path}: {one_line(error)}") from error
         version = manifest.metadata.get("schema_version")
-        if version != str(SCHEMA_VERSION):
+        if version not in READABLE_VERSIONS:
             raise DatasetError(
-                f"the manifest {path} has schema version {version}; this program reads {SCHEMA_VERSION}"
+                f"the manifest {path} has schema version {version}; this program reads "
+                + " and ".join(READABLE_VERSIONS)
             )
         return manifest
 
@@ -175,18 +195,18 @@ class Manifest:
     def pick(self, rows: Iterable[int]) -> Iterator[Entry]:
         """The rows of these numbers, ascending; one row group in memory at a time."""
         wanted = np.unique(np.fromiter(rows, dtype=np.int64))
-        found = 0
+        picked = 0
         for group in range(self._file.num_row_groups):
             numbers = self._file.metadata.row_group(group).column(0).statistics
             low, high = np.searchsorted(wanted, (numbers.min, numbers.max + 1))
             if low < high:
                 table = self._read([group])
                 chosen = table.filter(np.isin(table.column("row").to_numpy(), wanted[low:high]))
-                found += len(chosen)
+                picked += len(chosen)
                 yield from _entries(chosen)
-        if found != len(wanted):
+        if picked != len(wanted):
             raise DatasetError(
-                f"{len(wanted) - found} of {len(wanted)} rows are not in the manifest {self.path}"
+                f"{len(wanted) - picked} of {len(wanted)} rows are not in the manifest {self.path}"
             )
 
     def _read(self, groups: Iterable[int]) -> pa.Table:
@@ -207,6 +227,7 @@ def _table(group: Sequence[Entry]) -> pa.Table:
         columns["target"].append(entry.target)
         columns["boxes"].append([vars(box) for box in entry.boxes])
         columns["extra"].append(json.dumps(dict(entry.extra)) if entry.extra else "{}")
+        columns["boxes_error"].append(entry.boxes_error)
     return pa.Table.from_pydict(columns, schema=_SCHEMA)
 
 
@@ -219,11 +240,17 @@ def _entries(table: pa.Table) -> list[Entry]:
             version=item["version"],
             label=item["label"],
             target=item["target"],
-            boxes=tuple(Box(**box) for box in item["boxes"]),
+            boxes=tuple(_box(box) for box in item["boxes"]),
             extra=json.loads(item["extra"]),
+            boxes_error=item.get("boxes_error"),
         )
         for item in table.to_pylist()
     ]
+
+
+def _box(values: Mapping[str, Any]) -> Box:
+    frame = values.get("frame")
+    return Box(**{**values, "frame": tuple(frame) if frame else None})
 
 
 def _refuse_duplicates(path: Path, hashes: "array[int]") -> None:
@@ -238,12 +265,12 @@ def _refuse_duplicates(path: Path, hashes: "array[int]") -> None:
     for group in range(file.num_row_groups):
         keys = file.read_row_group(group, columns=["key"]).column("key")
         for offset in np.flatnonzero(np.isin(values[position : position + len(keys)], doubled)):
-            key, here = keys[int(offset)].as_py(), position + int(offset)
+            key, row = keys[int(offset)].as_py(), position + int(offset)
             if key in seen:
                 raise DatasetError(
-                    f"the key {key!r} is listed twice, as images {seen[key]} and {here} (counted from 0)"
+                    f"the key {key!r} is listed twice, as images {seen[key]} and {row} (counted from 0)"
                 )
-            seen[key] = here
+            seen[key] = row
         position += len(keys)
 
 

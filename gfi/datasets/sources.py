@@ -9,12 +9,15 @@ A bare spec is taken for, in this order:
     a folder with JPEGImages/          PASCAL VOC (kind `voc`)
     a folder with ILSVRC/Data/CLS-LOC/ ImageNet as handed out (kind `imagenet`)
     a folder with an image in it       photographs at any depth (kind `folder`)
-    a folder with folders              class folders: label = the folder's name (kind `classes`)
+    a folder with folders              class folders, also below train/, val/ …: label = the folder's name
+                                       (kind `classes`)
     a folder with .tar files           tar shards (kind `tar`)
 
+COCO and YOLO folders are recognised and refused.
+
 A prefix says it instead: `folder:`, `classes:` (both also before s3://), `manifest:`, `tar:`, `voc:`,
-`imagenet:`. Options follow a `?`: `voc:/data/VOC2007?split=test`, `imagenet:/data?split=val`,
-`boxes.csv?root=/data/photographs`. `Source.spec` is the spec in full: kind, absolute path, options.
+`imagenet:`. Options follow a `?`: `voc:/data/VOC2007?split=test`, `/photographs?suffixes=.jpg,.dat`,
+`boxes.csv?root=/data/photographs&label=class`. `Source.spec` is the spec in full: kind, absolute path, options.
 
 With `dataset_roots` or `dataset_buckets` configured, nothing outside them is read.
 
@@ -28,12 +31,15 @@ from pathlib import Path
 from urllib.parse import parse_qsl
 
 from gfi.datasets.errors import DatasetError
+from gfi.datasets.file_kinds import IMAGE_SUFFIXES, READABLE, Selection, is_image, is_other_image
+from gfi.datasets.layouts.detection import refuse_detection_layout
 from gfi.datasets.layouts.folder import Folder
 from gfi.datasets.layouts.imagenet import ImageNet, is_imagenet
 from gfi.datasets.layouts.voc import Voc
-from gfi.datasets.listing import IMAGE_SUFFIXES, Fetched, Listed, Source, fingerprint, is_image
+from gfi.datasets.listing import Fetched, Listed, Source, fingerprint
 from gfi.datasets.media import local
 from gfi.datasets.media.s3 import Objects
+from gfi.datasets.tables import OPTIONS as TABLE_OPTIONS
 from gfi.datasets.tables import SUFFIXES as TABLE_SUFFIXES
 from gfi.datasets.tables import Table
 from gfi.datasets.tar import TarShards
@@ -54,11 +60,11 @@ UPLOAD = "upload:"
 UPLOADS = "uploads/"
 """Where in the bucket of results they are."""
 _OPTIONS = {
-    "folder": set[str](),
-    "classes": set[str](),
-    "s3": set[str](),
-    "tar": set[str](),
-    "manifest": {"root"},
+    "folder": {"suffixes"},
+    "classes": {"suffixes", "split"},
+    "s3": {"suffixes", "split"},
+    "tar": {"images"},
+    "manifest": TABLE_OPTIONS,
     "voc": {"split"},
     "imagenet": {"split"},
     "upload": set[str](),
@@ -76,25 +82,28 @@ def open_source(spec: str, settings: Settings) -> Source:
     if place.startswith("s3://"):
         if kind == "manifest" or (kind is None and place.lower().endswith(TABLE_SUFFIXES)):
             _check(spec, "manifest", options)
-            return Table(place, settings, options.get("root"))
+            return Table(place, settings, options)
         if kind not in (None, "folder", "classes") or place.lower().endswith(".tar"):
             raise DatasetError(
                 f"{spec}: tar shards and VOC or ImageNet layouts are read from a file system only"
             )
-        _check(spec, "s3", options)
-        return Objects(place, settings, None if kind is None else kind == "classes")
-    kind = kind or _recognise(place, settings)
+        _check(spec, kind or "s3", options)
+        labelled = None if kind is None else kind == "classes"
+        return Objects(
+            place, settings, labelled, Selection.parse(options.get("suffixes")), options.get("split")
+        )
+    kind = kind or _recognise(place, settings, options.get("suffixes"))
     _check(spec, kind, options)
     if kind == "manifest":
-        return Table(place, settings, options.get("root"))
+        return Table(place, settings, options)
     if kind == "tar":
-        return TarShards(place, settings.dataset_roots)
+        return TarShards(place, settings.dataset_roots, options.get("images"))
     roots = local.Roots.admit(place, settings.dataset_roots)
     if kind == "voc":
         return Voc(roots, options.get("split"))
     if kind == "imagenet":
         return ImageNet(roots, options.get("split", "val"))
-    return Folder(kind, roots)
+    return Folder(kind, roots, Selection.parse(options.get("suffixes")), options.get("split"))
 
 
 def _upload(spec: str, name: str, settings: Settings) -> Source:
@@ -129,7 +138,7 @@ def _check(spec: str, kind: str, options: dict[str, str]) -> None:
         raise DatasetError(f"{spec}: a {kind} dataset has no option {unknown[0]!r}; it has {known}")
 
 
-def _recognise(place: str, settings: Settings) -> str:
+def _recognise(place: str, settings: Settings, suffixes: str | None) -> str:
     if place.lower().endswith(".tar"):
         return "tar"
     base = local.Roots.admit(place, settings.dataset_roots).base
@@ -147,20 +156,30 @@ def _recognise(place: str, settings: Settings) -> str:
         return "voc"
     if is_imagenet(base):
         return "imagenet"
-    return _recognise_folder(base)
-
-
-def _recognise_folder(base: Path) -> str:
-    folders = shards = False
     try:
-        with os.scandir(base) as entries:
-            for entry in entries:
-                if entry.name.startswith("."):
-                    continue
-                if is_image(entry.name):
-                    return "folder"
-                folders = folders or entry.is_dir()
-                shards = shards or entry.name.lower().endswith(".tar")
+        return _recognise_folder(base, Selection.parse(suffixes))
     except OSError as error:
         raise local.failure(error, base) from error
-    return "classes" if folders else "tar" if shards else "folder"
+
+
+def _recognise_folder(base: Path, selection: Selection) -> str:
+    folders, shards = set(), False
+    with os.scandir(base) as entries:
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            if entry.is_dir():
+                folders.add(entry.name.lower())
+            elif _looks_like_image(entry, selection):
+                return "folder"
+            shards = shards or entry.name.lower().endswith(".tar")
+    if folders:
+        refuse_detection_layout(base)
+        return "folder" if folders == {"images"} else "classes"
+    return "tar" if shards else "folder"
+
+
+def _looks_like_image(entry: os.DirEntry[str], selection: Selection) -> bool:
+    if selection.reads(entry.name) or is_other_image(entry.name):
+        return True
+    return selection.sniffs(entry.name) and local.sniff(Path(entry.path)) in READABLE

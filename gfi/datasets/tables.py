@@ -6,45 +6,56 @@
 
 `key` is required: a path relative to the manifest's own folder (or to `?root=`), or s3://bucket/key.
 `label`, `boxes` and `version` (the expected ETag of an S3 object) are optional; every other column is kept
-in `extra`, for grouping results. Boxes are [left, top, right, bottom] or objects with these four, `label`
-and `difficult`; in CSV, and in a string column of Parquet, as JSON.
+in `extra`, for grouping results. Columns of other names are found as `columns` says, or named by `?key=`, `?label=`
+and `?boxes=`. Boxes are as `annotations.boxes.read_boxes` says; in CSV, and in a string column of Parquet, as JSON.
+`?unit=fraction` and `?unit=percent` say what their sides are, `?four=xywh` that four numbers are left, top, width and
+height.
 
 The order is the file's: row n of the file is image n of the job. Reading streams, one line (1 MiB at most)
-or one batch of 10,000 Parquet rows at a time. A row that is not what it should be is an error that names
-file and line, and so is a key that leads out of the root. A file that is missing is listed nevertheless:
-it costs its own row an error, never the job.
+or one batch of 10,000 Parquet rows at a time; the names of the columns are those of the first 1,000 rows. A row that
+is not what it should be is an error that names file and line, and so is a key that leads out of the root. Boxes that
+are wrong, and a file that is missing, cost their own row, never the job.
 """
 
 import csv
 import json
 import tempfile
 from collections.abc import Iterator, Mapping
+from itertools import chain, islice
 from pathlib import Path
-from typing import IO, Any, NoReturn
-from urllib.parse import quote
+from typing import IO, Any, Literal, NoReturn, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from gfi.datasets.annotations.boxes import Box
+from gfi.datasets.annotations.boxes import SIDES, UNITS, ImageBoxes, Unit, read_boxes
+from gfi.datasets.columns import Columns, find_columns, names_of
 from gfi.datasets.errors import DatasetError, Unavailable
-from gfi.datasets.listing import Fetched, Listed, fetched
+from gfi.datasets.labels import label_text
+from gfi.datasets.listing import Fetched, Listed, fetched, with_options
 from gfi.datasets.media import local
 from gfi.datasets.media.s3 import Reader, split
+from gfi.datasets.notes import ListingNotes
 from gfi.store.errors import one_line
 from gfi.store.settings import Settings
 
 SUFFIXES = (".csv", ".jsonl", ".ndjson", ".parquet")
+OPTIONS = {"root", "key", "label", "boxes", "unit", "four"}
 MISSING = "missing"
 _LINE = 2**20
+_ROWS_OF_NAMES = 1000
+
+Row = tuple[str, Mapping[str, Any]]
+"""Where a row stands, and its columns."""
 
 
 class Table:
-    """kind: `manifest`. place: a file or an S3 object. root: where relative keys start."""
+    """kind: `manifest`. place: a file or an S3 object. options: of OPTIONS; root is where relative keys start."""
 
     kind = "manifest"
 
-    def __init__(self, place: str, settings: Settings, root: str | None = None):
+    def __init__(self, place: str, settings: Settings, options: Mapping[str, str] | None = None):
+        options = options or {}
         self._settings = settings
         if place.startswith("s3://"):
             self._name = place
@@ -56,27 +67,32 @@ class Table:
                 raise DatasetError(f"{place} is not a file")
             self._name, self._path = str(roots.base), roots.base
             base = str(roots.base.parent)
-        base = root or base
+        base = options.get("root") or base
         self._base = base if base.startswith("s3://") else None
         self._roots = None if self._base else local.Roots.admit(base, settings.dataset_roots)
         shown = self._base or str(self._roots and self._roots.base)
-        self.spec = f"manifest:{self._name}?root={quote(shown, safe='/:')}"
+        self._asked = {role: name for role, name in options.items() if role in ("key", "label", "boxes")}
+        self._unit = cast(Unit | None, _choice(options, "unit", UNITS))
+        self._four = cast(Literal["ltrb", "xywh"] | None, _choice(options, "four", ("ltrb", "xywh")))
+        self.spec = with_options(f"manifest:{self._name}", **{**options, "root": shown})
 
     def describe(self) -> str:
         return f"manifest {self._name}"
 
-    def list(self) -> Iterator[Listed]:
-        empty = True
-        for where, row in self._rows():
-            empty = False
+    def list(self, notes: ListingNotes | None = None) -> Iterator[Listed]:
+        notes = ListingNotes() if notes is None else notes
+        rows = self._rows()
+        first = list(islice(rows, _ROWS_OF_NAMES))
+        if not first:
+            raise DatasetError(f"{self._name} lists no images")
+        columns = find_columns(list(names_of(row for _, row in first)), self._asked, notes, self._name)
+        for where, row in chain(first, rows):
             try:
-                yield self._listed(row)
+                yield self._listed(row, columns, notes)
             except Unavailable:
                 raise
             except DatasetError as error:
                 raise DatasetError(f"{self._name} {where}: {error}") from error
-        if empty:
-            raise DatasetError(f"{self._name} lists no images")
 
     def fetch(self, key: str, version: str | None = None) -> Fetched:
         place = self._place(key)
@@ -97,25 +113,38 @@ class Table:
         assert self._roots is not None
         return self._roots.locate(key)
 
-    def _listed(self, row: Mapping[str, Any]) -> Listed:
-        extra = dict(row)
-        key, label, boxes = extra.pop("key", None), extra.pop("label", None), extra.pop("boxes", None)
+    def _listed(self, row: Mapping[str, Any], columns: Columns, notes: ListingNotes) -> Listed:
+        values, extra = columns.split(row)
+        key = values.get("key")
         if not isinstance(key, str) or not key:
             raise DatasetError("no key")
-        if label is not None and not isinstance(label, str | int):
-            raise DatasetError(f"the label {str(label)[:100]!r} is neither text nor a number")
-        label = str(label).strip() or None if label is not None else None
         size, version = 0, ""
         place = self._place(key)
         if isinstance(place, Path):
             size, version = _stat(place)
+            if columns.version is not None:
+                extra[columns.version] = values.get("version")
         else:
-            version = str(extra.pop("version", None) or "")
-        return Listed(key, size, version, label, _boxes(boxes), _plain(extra))
+            version = str(values.get("version") or "")
+        boxes = self._boxes(values, columns)
+        notes.boxes(boxes, key)
+        label = label_text(values.get("label"), key, notes)
+        return Listed(key, size, version, label, boxes.boxes, _plain(extra), boxes.error)
 
-    # --- the three formats: (where, row) ---------------------------------------------------------------
+    def _boxes(self, values: Mapping[str, Any], columns: Columns) -> ImageBoxes:
+        try:
+            if any(side is not None for side in values.get("sides", ())):
+                return read_boxes(dict(zip(SIDES, values["sides"], strict=True)), self._unit)
+            value = values.get("boxes")
+            if isinstance(value, str):
+                value = json.loads(value, parse_constant=_no_constant) if value.strip() else None
+            return read_boxes(value, self._unit, self._four or (None if columns.unsure else "ltrb"))
+        except (ValueError, RecursionError) as error:
+            return ImageBoxes(error=f"boxes are not JSON: {error}")
+        except DatasetError as error:
+            return ImageBoxes(error=str(error))
 
-    def _rows(self) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    def _rows(self) -> Iterator[Row]:
         read = {".csv": self._csv, ".parquet": self._parquet}.get(
             Path(self._name).suffix.lower(), self._jsonl
         )
@@ -134,25 +163,23 @@ class Table:
         copy.seek(0)
         return copy
 
-    def _csv(self, file: IO[bytes]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    def _csv(self, file: IO[bytes]) -> Iterator[Row]:
         reader = csv.reader(self._lines(file), strict=True)
         try:
             header = next(reader, [])
-            if "key" not in header:
-                raise DatasetError(f"{self._name} has no column `key`; its columns are {_some(header)}")
             if len(set(header)) < len(header):
-                raise DatasetError(f"{self._name} has two columns of one name: {_some(header)}")
+                raise DatasetError(f"{self._name} has two columns of one name: {', '.join(header[:12])}")
             for row in reader:
                 if not row:
                     continue
                 where = f"line {reader.line_num}"
                 if len(row) != len(header):
                     raise DatasetError(f"{self._name} {where}: {len(row)} fields under {len(header)} columns")
-                yield where, {name: value for name, value in zip(header, row, strict=True) if value}
+                yield where, {name: value or None for name, value in zip(header, row, strict=True)}
         except csv.Error as error:
             raise DatasetError(f"{self._name} line {reader.line_num}: {error}") from error
 
-    def _jsonl(self, file: IO[bytes]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    def _jsonl(self, file: IO[bytes]) -> Iterator[Row]:
         for number, line in enumerate(self._lines(file), 1):
             if not line.strip():
                 continue
@@ -164,14 +191,10 @@ class Table:
                 raise DatasetError(f"{self._name} line {number}: not an object with a `key`")
             yield f"line {number}", row
 
-    def _parquet(self, file: IO[bytes]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    def _parquet(self, file: IO[bytes]) -> Iterator[Row]:
         number = 0
         try:
             table = pq.ParquetFile(file)
-            if "key" not in table.schema_arrow.names:
-                raise DatasetError(
-                    f"{self._name} has no column `key`; its columns are {_some(table.schema_arrow.names)}"
-                )
             for batch in table.iter_batches(batch_size=10_000, use_threads=False):
                 for row in batch.to_pylist():
                     yield f"row {number}", row
@@ -204,31 +227,21 @@ def _stat(path: Path) -> tuple[int, str]:
     return status.st_size, local.version_of(status)
 
 
-def _boxes(value: Any) -> tuple[Box, ...]:
-    if isinstance(value, str):
-        try:
-            value = json.loads(value, parse_constant=_no_constant)
-        except (ValueError, RecursionError) as error:
-            raise DatasetError(f"boxes are not JSON: {error}") from error
-    if value is None:
-        return ()
-    if not isinstance(value, list):
-        raise DatasetError("boxes are not a list")
-    return tuple(map(Box.from_json, value))
+def _choice(options: Mapping[str, str], name: str, known: tuple[str, ...]) -> str | None:
+    value = options.get(name)
+    if value is not None and value not in known:
+        raise DatasetError(f"the option {name} is one of {', '.join(known)}, not {value[:40]!r}")
+    return value
 
 
 def _plain(extra: Mapping[str, Any]) -> dict[str, Any]:
-    """Only what JSON can say: dates and decimals of Parquet become text. Empty columns are left out."""
-    kept = {str(name): value for name, value in extra.items() if value is not None}
-    text = json.dumps(kept, default=str)
+    """Only what JSON can say: dates and decimals of Parquet become text, NaN is nothing. Empty columns are left out."""
+    text = json.dumps({str(name): value for name, value in extra.items()}, default=str)
     if "\\u0000" in text:  # which PostgreSQL cannot store
         raise DatasetError("a column holds a NUL")
-    return json.loads(text)
+    kept = json.loads(text, parse_constant=lambda _: None)
+    return {name: value for name, value in kept.items() if value is not None}
 
 
 def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(name[:40] for name in names[:12]) or "none"

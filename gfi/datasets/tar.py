@@ -2,10 +2,15 @@
 
     train-000000.tar
         0001.jpg  0001.cls  0001.json       one sample: members with the same name up to the first dot
-        0002.jpg  0002.txt                  standing next to each other
+        0002.jpg  0002.txt
 
-Key: `train-000000.tar/0001.jpg`. The label is the text of `.cls` or `.txt`, or "label" of `.json`, whose
-"boxes" are boxes and whose other members become `extra`.
+Key: `train-000000.tar/0001.jpg`. The label is the text of `.cls`, else "label" of `.json`, else the text of `.txt`
+where that is one short line and no caption. "boxes" of `.json` are boxes, its other members become `extra`. Of names
+with more dots (img_0.5_1.jpg, img_0.5_1.cls) what comes before the last one belongs together. Members of a sample
+need not stand together.
+
+The photograph of a sample is the image that has no more than its name (a.jpg); others (a.seg.png, a.left.jpg) are
+counted and left out, unless there is none or `?images=all` asks for them.
 
 Nothing is unpacked: an image is read at its offset, which its version carries
 (`shardsize-mtime_ns@offset+length`), so a worker opens the shard and reads once, without an index. Only
@@ -13,7 +18,6 @@ plain members are photographs; links, devices and sparse members are skipped, an
 absolute or climbs with `..` is refused. A compressed tar cannot be read at an offset and is refused too.
 """
 
-import json
 import math
 import os
 import re
@@ -21,28 +25,32 @@ import tarfile
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
-from gfi.datasets.annotations.boxes import Box
 from gfi.datasets.errors import DatasetError
-from gfi.datasets.listing import MAX_BYTES, Fetched, Listed, fetched, is_image, or_empty
+from gfi.datasets.file_kinds import is_image, kind_of
+from gfi.datasets.listing import MAX_BYTES, Fetched, Listed, fetched, or_empty, with_options
 from gfi.datasets.media import local
+from gfi.datasets.notes import ListingNotes
+from gfi.datasets.tar_samples import SIDE_CAR_BYTES, SIDE_CARS, Member, Sample
 
-_SIDE_CAR = 2**20
 _PATTERNS = 1_000_000
 _VERSION = re.compile(r"(\d+-\d+)@(\d+)\+(\d+)")
 _BRACES = re.compile(r"\{(\d+)\.\.(\d+)\}|\{([^{}]*,[^{}]*)\}")
 
 
 class TarShards:
-    """kind: `tar`. place: one shard, a folder of shards, or a pattern with {000..099}, {a,b}, * or ?."""
+    """kind: `tar`. place: one shard, a folder of shards, or a pattern with {000..099}, {a,b}, * or ?. images: "all"
+    reads every image of a sample."""
 
     kind = "tar"
 
-    def __init__(self, place: str, allowed: tuple[Path, ...]):
+    def __init__(self, place: str, allowed: tuple[Path, ...], images: str | None = None):
+        if images not in (None, "all"):
+            raise DatasetError(f"the option images is `all`, not {images[:40]!r}")
+        self._all_images = images == "all"
         fixed = Path(place)
         while re.search(r"[{}*?\[\]]", str(fixed)) and not fixed.exists():
             fixed = fixed.parent
@@ -51,34 +59,36 @@ class TarShards:
         self._only = whole.base.name if whole.base.is_file() else None
         self._roots = local.Roots(whole.base.parent, whole.others) if self._only else whole
         tail = "" if self._pattern is None else f"/{self._pattern}"
-        self.spec = f"tar:{whole.base}{tail}"
+        self._place = f"{whole.base}{tail}"
+        self.spec = with_options(f"tar:{self._place}", images=images)
         self._indexes = _Indexes()
 
     def describe(self) -> str:
-        return f"tar shards {self.spec.removeprefix('tar:')}"
+        return f"tar shards {self._place}"
 
-    def list(self) -> Iterator[Listed]:
-        return or_empty(self._list(), self.spec.removeprefix("tar:"))
+    def list(self, notes: ListingNotes | None = None) -> Iterator[Listed]:
+        notes = ListingNotes() if notes is None else notes
+        return or_empty(self._list(notes), self._place, notes)
 
-    def _list(self) -> Iterator[Listed]:
-        for shard in self._shards():
-            yield from _listed(shard, self._roots.locate(shard))
+    def _list(self, notes: ListingNotes) -> Iterator[Listed]:
+        for shard in self._shards(notes):
+            yield from list_shard(shard, self._roots.locate(shard), self._all_images, notes)
 
-    def _shards(self) -> Iterator[str]:
+    def _shards(self, notes: ListingNotes) -> Iterator[str]:
         if self._only:
             yield self._only
         elif self._pattern is None:
-            for key, _ in local.walk(self._roots, self._roots.base, wanted=_is_tar):
+            for key, _ in local.walk(self._roots, self._roots.base, _no_tar, notes):
                 yield key
         else:
             for pattern in _expand(self._pattern):
                 try:
-                    found = sorted(self._roots.base.glob(pattern))
+                    paths = sorted(self._roots.base.glob(pattern))
                 except ValueError as error:
                     raise DatasetError(f"{pattern!r} is no pattern: {error}") from error
-                if not found:
+                if not paths:
                     raise DatasetError(f"no shard {self._roots.base / pattern}")
-                for path in found:
+                for path in paths:
                     yield path.relative_to(self._roots.base).as_posix()
 
     def fetch(self, key: str, version: str | None = None) -> Fetched:
@@ -113,8 +123,8 @@ class TarShards:
         raise DatasetError(f"the key {key[:200]!r} names no member of a shard in {self._roots.base}")
 
 
-def _is_tar(name: str) -> bool:
-    return name.lower().endswith(".tar")
+def _no_tar(name: str, path: Path) -> str | None:
+    return None if name.lower().endswith(".tar") else kind_of(name)
 
 
 def _expand(pattern: str) -> list[str]:
@@ -152,12 +162,14 @@ class _Headers:
         self._file, self.seek, self.tell = file, file.seek, file.tell
 
     def read(self, size: int) -> bytes:
-        if size > _SIDE_CAR:
+        if size > SIDE_CAR_BYTES:
             raise tarfile.ReadError(f"a header of {size:,} bytes")
         return self._file.read(size)
 
 
-def _members(path: Path) -> Iterator[tuple[tarfile.TarInfo, BinaryIO, str]]:
+def _members(
+    path: Path, notes: ListingNotes | None = None
+) -> Iterator[tuple[tarfile.TarInfo, BinaryIO, str]]:
     """The plain members in file order, with the file they can be read from and the shard's version."""
     try:
         with os.fdopen(local.open_regular(path), "rb") as file:
@@ -166,6 +178,8 @@ def _members(path: Path) -> Iterator[tuple[tarfile.TarInfo, BinaryIO, str]]:
                 while (member := shard.next()) is not None:
                     shard.members = []  # tarfile would keep every header it ever saw
                     if not member.isreg() or member.issparse():
+                        if notes is not None and not member.isdir():
+                            notes.skip("link, device or sparse member", f"{path.name}/{member.name}")
                         continue
                     name = PurePosixPath(member.name)
                     if name.is_absolute() or ".." in name.parts or "\0" in member.name:
@@ -189,56 +203,65 @@ def file_is_compressed(path: Path) -> bool:
         return file.read(6).startswith((b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd"))
 
 
-@dataclass
-class _Sample:
-    """Members of one name, while they stream by."""
+def list_shard(shard: str, path: Path, all_images: bool, notes: ListingNotes) -> Iterator[Listed]:
+    """The photographs of one shard. Samples whose members stand together stream by; else the shard's names and labels
+    are held in memory, about 500 bytes a sample."""
+    if _together(path):
+        for sample in _stream(shard, path, notes):
+            yield from sample.listed(all_images, notes)
+        return
+    samples: dict[str, Sample] = {}
+    for part in _stream(shard, path, notes):
+        sample = samples.setdefault(part.name, part)
+        if sample is not part:
+            sample.images += part.images
+            sample.side_cars |= part.side_cars
+    for sample in samples.values():
+        yield from sample.listed(all_images, notes)
 
-    stem: str
-    images: list[tuple[str, int, str]] = field(default_factory=list)
-    label: str | None = None
-    boxes: tuple[Box, ...] = ()
-    extra: dict[str, Any] = field(default_factory=dict)
 
-    def listed(self) -> Iterator[Listed]:
-        for key, size, version in self.images:
-            yield Listed(key, size, version, self.label, self.boxes, self.extra)
+def _sample_name(member: tarfile.TarInfo) -> tuple[str, str]:
+    """The name of a member's sample, and the member's own without its suffix."""
+    folder, _, base = member.name.removeprefix("./").rpartition("/")
+    return f"{folder}/{base.partition('.')[0]}", f"{folder}/{base.rpartition('.')[0]}"
 
 
-def _listed(shard: str, path: Path) -> Iterator[Listed]:
-    sample = _Sample("")
-    for member, file, version in _members(path):
-        folder, _, base = member.name.removeprefix("./").rpartition("/")
-        stem, _, suffix = base.partition(".")
-        if f"{folder}/{stem}" != sample.stem:
-            yield from sample.listed()
-            sample = _Sample(f"{folder}/{stem}")
+def _together(path: Path) -> bool:
+    """Whether the members of each sample stand next to each other."""
+    seen, last = set(), None
+    for member, _, _ in _members(path):
+        name = hash(_sample_name(member)[0])
+        if name != last and name in seen:
+            return False
+        seen.add(name)
+        last = name
+    return True
+
+
+def _stream(shard: str, path: Path, notes: ListingNotes) -> Iterator[Sample]:
+    """Runs of members of one sample."""
+    sample = Sample("")
+    for member, file, version in _members(path, notes):
+        base, key = member.name.rpartition("/")[2], f"{shard}/{member.name}"
+        sample_name, name = _sample_name(member)
+        suffix = base.rpartition(".")[2].lower()
+        if base.startswith("."):
+            if is_image(base.lstrip("._")):
+                notes.skip("hidden", key)
+            continue
+        if sample_name != sample.name:
+            yield sample
+            sample = Sample(sample_name)
         if is_image(base):
             place = f"{version}@{member.offset_data}+{member.size}"
-            sample.images.append((f"{shard}/{member.name}", member.size, place))
-        elif suffix.lower() in ("cls", "txt", "json"):
-            _annotate(sample, suffix.lower(), member, file, f"{shard}/{member.name}")
-    yield from sample.listed()
-
-
-def _annotate(sample: _Sample, suffix: str, member: tarfile.TarInfo, file: BinaryIO, key: str) -> None:
-    if member.size > _SIDE_CAR:
-        raise DatasetError(
-            f"{key} has {member.size:,} bytes; a label or annotation has at most {_SIDE_CAR:,}"
-        )
-    try:
-        text = _read_at(file.fileno(), member.offset_data, member.size).decode()
-        if suffix != "json":
-            sample.label = text.strip() or None
-            return
-        facts = json.loads(text)
-        if not isinstance(facts, dict):
-            raise DatasetError("not a JSON object")
-        label, boxes = facts.pop("label", None), facts.pop("boxes", None)
-        sample.label = sample.label if label is None else str(label)
-        sample.boxes = tuple(map(Box.from_json, boxes or ()))
-        sample.extra = facts
-    except (ValueError, TypeError, RecursionError, DatasetError) as error:
-        raise DatasetError(f"{key}: {error}") from error
+            sample.images.append(Member(key, name, member.size, place))
+        elif suffix in SIDE_CARS:
+            length = min(member.size, SIDE_CAR_BYTES + 1)
+            text = _read_at(file.fileno(), member.offset_data, length)
+            sample.side_cars[(name, suffix)] = (key, text)
+        else:
+            notes.skip(kind_of(base), key)
+    yield sample
 
 
 class _Indexes:

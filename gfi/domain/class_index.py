@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+_INDEX = re.compile(r"([0-9]{1,9})(?:\.0+)?", re.ASCII)
 _WORDNET = re.compile(r"(n\d{8})(?:[_\s-].*)?")
 
 
@@ -46,8 +47,8 @@ class ClassIndex:
         """The class `label` means; None when it means none, or more than one.
 
         In this order: a WordNet id ("n01440764", also "n01440764_tench"); a name or synonym as written; the
-        same ignoring case, underscores and hyphens; an index. A name comes before an index so that classes
-        called "1" … "9", "0" are found by name. "crane", bird and machine, is ambiguous: None.
+        same ignoring case, underscores and hyphens; an index, also written 3.0. A name comes before an index so that
+        classes called "1" … "9", "0" are found by name. "crane", bird and machine, is ambiguous: None.
         """
         if label is None or isinstance(label, bool):
             return None
@@ -60,8 +61,19 @@ class ClassIndex:
         for table, key in ((self._exact, text), (self._tolerant, _loose(text))):
             if key in table:
                 return table[key]
-        if text.isascii() and text.isdigit() and len(text) < 10:
-            return self.find(int(text))
+        number = _INDEX.fullmatch(text)
+        return self.find(int(number[1])) if number else None
+
+    def decision(self, label: str) -> str | None:
+        """What was decided for a label that has a second reading, as a sentence; None where it has one."""
+        text, number, found = label.strip(), _INDEX.fullmatch(label.strip()), self.find(label)
+        if number is None or found is None:
+            return None
+        index = int(number[1])
+        if found != index and index < self.count:
+            return f"the label {text} is read as the class called {text}, which has index {found}"
+        if found == index and "." in text:
+            return "a label that is a whole number with a point (1.0) is read as that index"
         return None
 
     @property

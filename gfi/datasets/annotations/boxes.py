@@ -1,22 +1,38 @@
 """Boxes: where in an image an object is said to be.
 
-A `Box` is half-open, in pixels of the original *after* EXIF orientation: the picture as a person sees it and
-as `decode` returns it. It covers columns left … right−1 and rows top … bottom−1, so its area is
-(right−left)·(bottom−top) and the whole picture is (0, 0, W, H).
+A `Box` is as its file says it, with what the file says of its unit. In pixels it is half-open, in the original
+*after* EXIF orientation: the picture as a person sees it and as `decode` returns it. It covers columns
+left … right−1 and rows top … bottom−1, so its area is (right−left)·(bottom−top) and the whole picture is
+(0, 0, W, H).
 
 Files count differently, and are translated when they are read:
 
 - PASCAL VOC: one-based, both ends inside.  left = xmin−1, right = xmax.
 - ImageNet (XML and LOC_*_solution.csv): zero-based (zeros occur), both ends inside.  left = xmin,
-  right = xmax+1, cut at the picture's edge where its size is known.
+  right = xmax+1.
 - our own manifests: as above, [left, top, right, bottom].
+
+What can be seen in the file alone is decided here (corners in the wrong order, 0..1, polygons). Whether the
+boxes fit the photograph is decided where its size is known, in `settle_boxes`.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 from gfi.datasets.errors import DatasetError
+
+Unit = Literal["pixel", "fraction", "percent"]
+UNITS: tuple[Unit, ...] = ("pixel", "fraction", "percent")
+SIDES = ("left", "top", "right", "bottom")
+
+SWAPPED = "a box with its corners in the wrong order is read with them in order"
+FRACTIONS = "boxes in 0..1 are read as fractions of the photograph"
+POLYGON = "a polygon is read as the box around it"
+
+_ROUNDING = 0.02
+"""How far a fraction may lie outside 0..1."""
 
 
 def check_text(what: str, text: str | None, limit: int = 512) -> None:
@@ -30,7 +46,10 @@ def check_text(what: str, text: str | None, limit: int = 512) -> None:
 
 @dataclass(frozen=True)
 class Box:
-    """One object: half-open, in original pixels after EXIF orientation. label: None for the image's own."""
+    """One object. label: None for the image's own. unit: of the four sides.
+
+    frame: (H, W) of the picture that the sides speak of, where the file says it; only with unit pixel.
+    """
 
     label: str | None
     left: float
@@ -38,40 +57,250 @@ class Box:
     right: float
     bottom: float
     difficult: bool = False
+    unit: Unit = "pixel"
+    frame: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         check_text("a box's label", self.label)
         # Written so that NaN fails too.
-        if not (0 <= self.left < self.right < 1e9 and 0 <= self.top < self.bottom < 1e9):
-            raise DatasetError(
-                f"box ({self.left:g}, {self.top:g}, {self.right:g}, {self.bottom:g}) is not "
-                "0 ≤ left < right, 0 ≤ top < bottom"
-            )
+        if not (-1e9 < self.left < self.right < 1e9 and -1e9 < self.top < self.bottom < 1e9):
+            raise DatasetError(f"the box {self.shown()} has no area")
 
-    @staticmethod
-    def from_json(value: Any) -> "Box":
-        """[left, top, right, bottom] or {"left", "top", "right", "bottom", "label"?, "difficult"?}."""
-        label, difficult = None, False
-        if isinstance(value, Mapping):
-            unknown = set(value) - {"left", "top", "right", "bottom", "label", "difficult"}
-            if unknown:
-                raise DatasetError(f"a box has no {sorted(map(str, unknown))[0]!r}")
-            label, difficult = value.get("label"), bool(value.get("difficult", False))
-            value = [value.get(side) for side in ("left", "top", "right", "bottom")]
-        if (
-            not isinstance(value, Sequence)
-            or len(value) != 4
-            or not all(isinstance(side, int | float) and not isinstance(side, bool) for side in value)
-        ):
-            raise DatasetError("a box is [left, top, right, bottom] or an object with these four numbers")
-        left, top, right, bottom = map(float, value)
-        return Box(None if label is None else str(label), left, top, right, bottom, difficult)
+    @property
+    def sides(self) -> tuple[float, float, float, float]:
+        """left, top, right, bottom."""
+        return self.left, self.top, self.right, self.bottom
+
+    def shown(self) -> str:
+        """The sides, for people."""
+        return "[" + ", ".join(f"{side:g}" for side in self.sides) + "]"
 
     def to_json(self) -> dict[str, Any]:
-        """The same with names, label and difficult left out where they say nothing."""
-        named = {side: getattr(self, side) for side in ("left", "top", "right", "bottom")}
-        return (
-            named
-            | ({"label": self.label} if self.label else {})
-            | ({"difficult": True} if self.difficult else {})
+        """The sides by name; the other fields where they say something."""
+        value: dict[str, Any] = dict(zip(SIDES, self.sides, strict=True))
+        if self.label:
+            value["label"] = self.label
+        if self.difficult:
+            value["difficult"] = True
+        if self.unit != "pixel":
+            value["unit"] = self.unit
+        if self.frame is not None:
+            value["frame"] = list(self.frame)
+        return value
+
+
+@dataclass(frozen=True)
+class ImageBoxes:
+    """What a file says of the boxes of one image. repairs: what was repaired in reading them, as sentences.
+    error: why the boxes cannot be used; then there are none."""
+
+    boxes: tuple[Box, ...] = ()
+    repairs: tuple[str, ...] = ()
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class RawBox:
+    """A box as it is written: sides may be in any order. bare: written as four numbers without names."""
+
+    label: str | None
+    left: float
+    top: float
+    right: float
+    bottom: float
+    difficult: bool = False
+    unit: Unit | None = None
+    bare: bool = False
+    polygon: bool = False
+
+
+def decide(
+    raw: Sequence[RawBox], unit: Unit | None = None, inclusive: tuple[int, int] = (0, 0)
+) -> ImageBoxes:
+    """The boxes of one image, as far as they alone tell. unit: as the user says it, None to see from the boxes.
+
+    inclusive: what is taken from left and top, and added to right and bottom, of pixels that are counted with both
+    ends inside. DatasetError: more than one reading, or none.
+    """
+    repairs: dict[str, None] = {}
+    ordered = []
+    for item in raw:
+        box = _in_order(item)
+        if item.polygon:
+            repairs[POLYGON] = None
+        if (box.left, box.top) != (item.left, item.top):
+            repairs[SWAPPED] = None
+        ordered.append(box)
+    stated = {unit or item.unit for item in ordered}
+    if len(stated) > 1:
+        raise DatasetError("some boxes are in percent and others are not")
+    known = stated.pop() if stated else None
+    if known is None:
+        known = _unit_of(ordered)
+        if known == "fraction":
+            repairs[FRACTIONS] = None
+    before, after = inclusive if known == "pixel" else (0, 0)
+    boxes = tuple(
+        Box(
+            *(item.label, item.left - before, item.top - before, item.right + after, item.bottom + after),
+            item.difficult,
+            known,
         )
+        for item in ordered
+    )
+    return ImageBoxes(boxes, tuple(repairs))
+
+
+def _sides(item: RawBox) -> tuple[float, float, float, float]:
+    return item.left, item.top, item.right, item.bottom
+
+
+def _in_order(item: RawBox) -> RawBox:
+    """left ≤ right and top ≤ bottom. Four bare numbers that are not in order may also be width and height."""
+    left, right = sorted((item.left, item.right))
+    top, bottom = sorted((item.top, item.bottom))
+    ordered = replace(item, left=left, top=top, right=right, bottom=bottom)
+    if ordered != item and item.bare:
+        numbers = ", ".join(f"{side:g}" for side in _sides(item))
+        raise DatasetError(
+            f"[{numbers}] is no [left, top, right, bottom]; for [left, top, width, height] say `?four=xywh`"
+        )
+    return ordered
+
+
+def fractional(sides: Sequence[float]) -> bool:
+    """Whether these coordinates, all that are known of one image, can only be fractions of its sides."""
+    inside = all(-_ROUNDING <= side <= 1 + _ROUNDING for side in sides)
+    return bool(sides) and inside and any(side != int(side) for side in sides)
+
+
+def _unit_of(boxes: Sequence[RawBox]) -> Unit:
+    sides = [side for box in boxes for side in _sides(box)]
+    if not all(map(math.isfinite, sides)):
+        raise DatasetError("a side of a box is not a number")
+    if fractional(sides):
+        return "fraction"
+    if any(_sides(box) == (0, 0, 1, 1) for box in boxes) and max(sides) <= 1:
+        raise DatasetError(
+            "the box [0, 0, 1, 1] may be one pixel or, in 0..1, the whole photograph; say `?unit=pixel` or "
+            "`?unit=fraction`"
+        )
+    return "pixel"
+
+
+def read_boxes(
+    value: Any, unit: Unit | None = None, four: Literal["ltrb", "xywh"] | None = "ltrb"
+) -> ImageBoxes:
+    """Boxes of one image from JSON: a list of boxes, or one box.
+
+    unit: of all sides, None to see from the boxes. four: what four numbers without names are: [left, top, right,
+    bottom] or [left, top, width, height]; None when that is not known.
+
+    A box is [left, top, right, bottom], an object with these four and `label`, `difficult` and `unit`, or a
+    polygon: a list of points [[x, y], …], six or more numbers x, y, x, y …, or an object with `polygon` or
+    `points`. DatasetError: it is none of these, or has more than one reading.
+    """
+    if value is None:
+        return ImageBoxes()
+    if isinstance(value, Mapping) or (_is_list(value) and value and not _holds_boxes(value)):
+        value = [value]
+    if not _is_list(value):
+        raise DatasetError("boxes are not a list")
+    raw = [_raw(item) for item in value]
+    if any(item.bare for item in raw):
+        if four is None:
+            raise DatasetError(
+                "four numbers may be [left, top, right, bottom] or [left, top, width, height]; say `?four=ltrb` or "
+                "`?four=xywh`"
+            )
+        if four == "xywh":
+            raw = [_from_size(item) if item.bare else item for item in raw]
+    return decide(raw, unit)
+
+
+def _from_size(item: RawBox) -> RawBox:
+    """Four numbers that are left, top, width and height."""
+    return replace(item, right=item.left + item.right, bottom=item.top + item.bottom)
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, Sequence) and not isinstance(value, str | bytes)
+
+
+def _all_lists(value: Sequence[Any]) -> bool:
+    return bool(value) and all(map(_is_list, value))
+
+
+def _holds_boxes(values: Sequence[Any]) -> bool:
+    """Whether a list is one of boxes, not one box or the points of a polygon."""
+    return all(isinstance(item, Mapping) or (_is_list(item) and not _is_point(item)) for item in values)
+
+
+def _is_point(value: Sequence[Any]) -> bool:
+    return len(value) == 2 and not any(map(_is_list, value))
+
+
+def _raw(value: Any) -> RawBox:
+    label, difficult, unit, bare = None, False, None, True
+    if isinstance(value, Mapping):
+        known = {*SIDES, "label", "difficult", "unit", "polygon", "points"}
+        unknown = sorted(str(name) for name in value if name not in known)
+        if unknown:
+            raise DatasetError(
+                f"a box has no {unknown[0]!r}; it has {', '.join(SIDES)}, label, difficult, unit"
+            )
+        label, difficult, bare = value.get("label"), bool(value.get("difficult", False)), False
+        unit = value.get("unit")
+        if unit is not None and unit not in UNITS:
+            raise DatasetError(f"the unit of a box is {', '.join(UNITS)}, not {str(unit)[:40]!r}")
+        points = value.get("polygon", value.get("points"))
+        value = points if points is not None else [value.get(side) for side in SIDES]
+    label = None if label is None else str(label).strip() or None
+    if not _is_list(value) or (
+        len(value) != 4 and (len(value) < 6 or len(value) % 2) and not _all_lists(value)
+    ):
+        raise DatasetError("a box is [left, top, right, bottom] or an object with these four numbers")
+    if len(value) == 4 and not any(map(_is_list, value)):
+        numbers = [_number(side) for side in value]
+        if any(percent for _, percent in numbers):
+            if not all(percent for _, percent in numbers):
+                raise DatasetError("some sides of a box are in percent and others are not")
+            unit = "percent"
+        left, top, right, bottom = (number for number, _ in numbers)
+        return RawBox(label, left, top, right, bottom, difficult, unit, bare)
+    return around(list(_points(value)), label, difficult, unit)
+
+
+def around(
+    points: Sequence[tuple[float, float]],
+    label: str | None,
+    difficult: bool = False,
+    unit: Unit | None = None,
+) -> RawBox:
+    """The box around the corners of a polygon."""
+    if len(points) < 3:
+        raise DatasetError("a polygon has at least three points")
+    xs, ys = zip(*points, strict=True)
+    return RawBox(label, min(xs), min(ys), max(xs), max(ys), difficult, unit, polygon=True)
+
+
+def _points(value: Sequence[Any]) -> Iterator[tuple[float, float]]:
+    if not any(map(_is_list, value)):
+        value = [value[at : at + 2] for at in range(0, len(value), 2)]
+    for point in value:
+        if not _is_list(point) or len(point) != 2:
+            raise DatasetError("a polygon is a list of points [x, y]")
+        yield _number(point[0])[0], _number(point[1])[0]
+
+
+def _number(value: Any) -> tuple[float, bool]:
+    """A side, and whether it is written in percent."""
+    text = value.strip() if isinstance(value, str) else ""
+    plain = isinstance(value, int | float) and not isinstance(value, bool)
+    try:
+        number = float(value if plain else text.removesuffix("%"))
+    except (ValueError, OverflowError):
+        number = math.nan
+    if not math.isfinite(number):
+        raise DatasetError(f"the side {repr(value)[:40]} of a box is not a number")
+    return number, text.endswith("%")

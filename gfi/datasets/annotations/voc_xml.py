@@ -1,17 +1,28 @@
-"""Annotations as PASCAL VOC and ImageNet keep them: one XML file an image."""
+"""Annotations as PASCAL VOC and ImageNet keep them: one XML file an image.
+
+Read as people have them: with namespaces, in any encoding that the file declares, with a bare `&`, with polygons in
+place of boxes. A DTD, and with it every entity bomb and outside reference, is refused.
+"""
 
 import math
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from pathlib import Path
 from xml.etree.ElementTree import Element, ParseError
 
 from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
-from gfi.datasets.annotations.boxes import Box
+from gfi.datasets.annotations.boxes import Box, ImageBoxes, RawBox, around, decide, fractional
 from gfi.datasets.errors import DatasetError
 
+BARE_AMPERSAND = "an annotation with a bare & is read as if it were written &amp;"
+
 _ANNOTATION_BYTES = 4 * 2**20
+_DECLARATION = re.compile(rb"""^\s*<\?xml[^>]*?\sencoding\s*=\s*["']([A-Za-z][\w.:-]*)["'][^>]*\?>""")
+_BARE = re.compile(r"&(?!(?:amp|lt|gt|quot|apos|#\d+|#[xX][0-9a-fA-F]+);)")
+_WIDER = {"gb2312": "gb18030", "gbk": "gb18030", "shift_jis": "cp932", "shift-jis": "cp932", "sjis": "cp932"}
+"""What is written under these names uses the letters of the wider encoding."""
 
 
 @dataclass(frozen=True)
@@ -20,6 +31,16 @@ class Annotation:
 
     size: tuple[int, int] | None
     boxes: tuple[Box, ...]
+    repairs: tuple[str, ...] = ()
+
+
+def read_image_boxes(path: Path, one_based: bool) -> ImageBoxes:
+    """The boxes in one annotation file; what is wrong with it is their `error`."""
+    try:
+        annotation = read_xml(path, one_based)
+    except DatasetError as error:
+        return ImageBoxes(error=str(error))
+    return ImageBoxes(annotation.boxes, annotation.repairs)
 
 
 def read_xml(path: Path, one_based: bool) -> Annotation:
@@ -38,39 +59,78 @@ def read_xml(path: Path, one_based: bool) -> Annotation:
 
 
 def parse_xml(data: bytes, one_based: bool) -> Annotation:
-    """As `read_xml`, from bytes. A DTD, and with it every entity bomb and outside reference, is refused."""
-    root = _tree(data)
-    size, width, height = None, float("inf"), float("inf")
+    """As `read_xml`, from bytes."""
+    root, repairs = _tree(data)
+    size = None
     if root.find("size") is not None:
         width, height = _number(root, "size/width"), _number(root, "size/height")
-        if width < 1 or height < 1:  # a few ImageNet files say 0×0
-            width = height = float("inf")
-        else:
-            size = (round(height), round(width))
-    before, after = (1, 0) if one_based else (0, 1)
-    boxes = []
-    for thing in root.iter("object"):
-        label = (thing.findtext("name") or "").strip() or None
-        box = Box(
-            label,
-            max(0.0, _number(thing, "bndbox/xmin") - before),
-            max(0.0, _number(thing, "bndbox/ymin") - before),
-            min(width, _number(thing, "bndbox/xmax") + after),
-            min(height, _number(thing, "bndbox/ymax") + after),
-            difficult=(thing.findtext("difficult") or "0").strip() == "1",
-        )
-        boxes.append(box)
-    return Annotation(size, tuple(boxes))
+        # A few ImageNet files say 0×0.
+        size = None if width < 1 or height < 1 else (round(height), round(width))
+    raw = [_object(element) for element in root.iter("object")]
+    sides = [side for box in raw for side in (box.left, box.top, box.right, box.bottom)]
+    # Pixels are counted with both ends inside, in VOC from one and in ImageNet from zero.
+    decided = decide(raw, None if fractional(sides) else "pixel", (1, 0) if one_based else (0, 1))
+    boxes = tuple(replace(box, frame=size) if box.unit == "pixel" else box for box in decided.boxes)
+    return Annotation(size, boxes, (*repairs, *decided.repairs))
 
 
-def _tree(data: bytes) -> Element:
+def _object(element: Element) -> RawBox:
+    label = (element.findtext("name") or "").strip() or None
+    difficult = (element.findtext("difficult") or "0").strip() == "1"
+    polygon = element.find("polygon")
+    if element.find("bndbox") is None and polygon is not None:
+        return around(_corners(polygon), label, difficult)
+    left, top = _number(element, "bndbox/xmin"), _number(element, "bndbox/ymin")
+    right, bottom = _number(element, "bndbox/xmax"), _number(element, "bndbox/ymax")
+    return RawBox(label, left, top, right, bottom, difficult)
+
+
+def _corners(polygon: Element) -> list[tuple[float, float]]:
+    """<pt><x/><y/></pt> … as LabelMe writes them, or <x1/><y1/><x2/><y2/> …"""
+    points = list(polygon.iter("pt"))
+    if points:
+        return [(_number(point, "x"), _number(point, "y")) for point in points]
+    count = sum(1 for child in polygon if re.fullmatch(r"x\d+", child.tag))
+    return [(_number(polygon, f"x{n}"), _number(polygon, f"y{n}")) for n in range(1, count + 1)]
+
+
+def _tree(data: bytes) -> tuple[Element, tuple[str, ...]]:
+    """The root without namespaces, and what was repaired."""
+    text = _text(data)
     try:
-        root: Element = fromstring(data, forbid_dtd=True)
+        try:
+            root: Element = fromstring(text, forbid_dtd=True)
+            repairs: tuple[str, ...] = ()
+        except ParseError:
+            escaped = _BARE.sub("&amp;", text) if isinstance(text, str) else text
+            if escaped == text:
+                raise
+            root, repairs = fromstring(escaped, forbid_dtd=True), (BARE_AMPERSAND,)
     except DefusedXmlException:
         raise DatasetError("an annotation with a DTD is refused") from None
     except (ParseError, ValueError) as error:
         raise DatasetError(f"not XML: {error}") from error
-    return root
+    for element in root.iter():
+        element.tag = element.tag.rpartition("}")[2]
+    return root, repairs
+
+
+def _text(data: bytes) -> str | bytes:
+    """Decoded by Python, which knows more encodings than the parser; UTF-16 is left to the parser."""
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return data
+    declared = _DECLARATION.match(data.removeprefix(b"\xef\xbb\xbf"))
+    encoding = declared[1].decode().lower() if declared else "utf-8"
+    if encoding.startswith("utf-16"):
+        return data
+    try:
+        text = data.decode(_WIDER.get(encoding, encoding)).removeprefix("\ufeff")
+    except LookupError:
+        raise DatasetError(f"it is written in {encoding[:40]!r}, which is no known encoding") from None
+    except UnicodeError:
+        raise DatasetError(f"not XML: it is not written in {encoding}, as it says") from None
+    # The parser takes text for UTF-8, whatever its declaration says.
+    return re.sub(r"^\s*<\?xml[^>]*\?>", "", text, count=1)
 
 
 def _number(element: Element, path: str) -> float:

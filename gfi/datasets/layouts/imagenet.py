@@ -7,22 +7,26 @@
 
 `?split=val` (the default) or `?split=train`. The label is the WordNet id: the class folder's name, else the
 first of LOC_{split}_solution.csv, else that of the annotation. Boxes come from the annotation file, else from
-the CSV. Keys are paths below ROOT. Annotations are read while listing, one file an image.
+the CSV. Keys are paths below ROOT. Annotations are read while listing, one file an image, and are found whether
+or not images and annotations are sorted into class folders. One that cannot be read costs its image the boxes.
 """
 
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from gfi.datasets.annotations.boxes import Box
+from gfi.datasets.annotations.boxes import ImageBoxes
 from gfi.datasets.annotations.localisation_csv import read_localisation
-from gfi.datasets.annotations.voc_xml import read_xml
+from gfi.datasets.annotations.voc_xml import read_image_boxes
 from gfi.datasets.errors import DatasetError
-from gfi.datasets.listing import Fetched, Listed, fetched, or_empty
+from gfi.datasets.file_kinds import Selection
+from gfi.datasets.listing import Fetched, Listed, fetched, or_empty, with_options
 from gfi.datasets.media import local
+from gfi.datasets.notes import ListingNotes
 
 _SPLIT = re.compile(r"\w[\w-]*")
 _IMAGES = ("ILSVRC/Data/CLS-LOC", "Data/CLS-LOC")
+_ANNOTATIONS = ("ILSVRC/Annotations/CLS-LOC", "Annotations/CLS-LOC", "Annotations")
 _WORDNET = re.compile(r"n\d{8}")
 
 
@@ -34,47 +38,70 @@ class ImageNet:
     def __init__(self, roots: local.Roots, split: str = "val"):
         roots.require_folder()
         self._roots, self._split = roots, split
-        found = [roots.base / place / split for place in (*_IMAGES, ".")]
-        if not _SPLIT.fullmatch(split) or not any(folder.is_dir() for folder in found):
+        places = [roots.base / place / split for place in (*_IMAGES, ".")]
+        if not _SPLIT.fullmatch(split) or not any(place.is_dir() for place in places):
             raise DatasetError(f"{roots.base} holds neither {_IMAGES[0]}/{split}/ nor {split}/")
-        self._images = next(folder for folder in found if folder.is_dir())
-        self.spec = f"imagenet:{roots.base}?split={split}"
+        self._images = next(place for place in places if place.is_dir())
+        self.spec = with_options(f"imagenet:{roots.base}", split=split)
 
     def describe(self) -> str:
         return f"ImageNet layout {self._roots.base}, {self._split}"
 
-    def list(self) -> Iterator[Listed]:
-        return or_empty(self._list(), self._images)
+    def list(self, notes: ListingNotes | None = None) -> Iterator[Listed]:
+        notes = ListingNotes() if notes is None else notes
+        return or_empty(self._list(notes), self._images, notes)
 
-    def _list(self) -> Iterator[Listed]:
+    def _list(self, notes: ListingNotes) -> Iterator[Listed]:
         root = self._roots.base
-        places = ("ILSVRC/Annotations/CLS-LOC", "Annotations/CLS-LOC", "Annotations")
-        annotations = next((p for p in places if (root / p / self._split).is_dir()), None)
+        annotations = next((p for p in _ANNOTATIONS if (root / p / self._split).is_dir()), None)
         tables = [place / f"LOC_{self._split}_solution.csv" for place in (root, root / "ILSVRC", root.parent)]
         table = next((t for t in tables if self._roots.contains(t.resolve()) and t.is_file()), None)
         # Of train, half a million rows, only the annotation files are used where they are there.
-        solution = read_localisation(table) if table and not (annotations and self._split == "train") else {}
+        solutions = read_localisation(table) if table and not (annotations and self._split == "train") else {}
         inside = self._images.relative_to(root).as_posix() + "/"
-        for key, status in local.walk(self._roots, self._images):
+        for key, status in local.walk(self._roots, self._images, local.images(Selection()), notes):
             below = key.removeprefix(inside).removeprefix("./")
-            boxes: tuple[Box, ...] = ()
-            if annotations:
-                xml = self._roots.locate(f"{annotations}/{self._split}/{Path(below).with_suffix('.xml')}")
-                boxes = read_xml(xml, one_based=False).boxes if xml.is_file() else ()
-            answer = solution.get(Path(below).stem, ())
-            folder = below.partition("/")[0] if "/" in below else ""
-            names = [folder] if _WORDNET.fullmatch(folder) else [box.label for box in (*answer, *boxes)]
+            read = self._annotation(f"{annotations}/{self._split}", below) if annotations else None
+            solution = solutions.get(Path(below).stem)
+            if solution is not None and (read is None or not read.boxes):
+                read = solution.boxes
+            if read is None:
+                read = ImageBoxes(error="there is no annotation" if annotations or solutions else None)
+            notes.boxes(read, key)
             yield Listed(
                 key,
                 status.st_size,
                 local.version_of(status),
-                next(iter(names), None),
-                boxes or answer,
+                _label(below, solution.label if solution else None, read),
+                read.boxes,
+                boxes_error=read.error,
             )
+
+    def _annotation(self, folder: str, below: str) -> ImageBoxes | None:
+        """The boxes of the image at `below` the split: beside it, flat, or in the folder of its class."""
+        image = Path(below)
+        for place in dict.fromkeys(
+            (image.with_suffix(".xml"), Path(f"{image.stem}.xml"), Path(image.stem[:9]) / f"{image.stem}.xml")
+        ):
+            try:
+                path = self._roots.locate(f"{folder}/{place}")
+            except DatasetError as error:
+                return ImageBoxes(error=str(error))
+            if path.is_file():
+                return read_image_boxes(path, one_based=False)
+        return None
 
     def fetch(self, key: str, version: str | None = None) -> Fetched:
         data, seen = local.read(self._roots.locate(key))
         return fetched(data, seen, version)
+
+
+def _label(below: str, solution: str | None, read: ImageBoxes) -> str | None:
+    """The WordNet id: of the class folder, else of the table, else of the first box."""
+    folder = below.partition("/")[0] if "/" in below else ""
+    if _WORDNET.fullmatch(folder):
+        return folder
+    return solution or next((box.label for box in read.boxes), None)
 
 
 def is_imagenet(base: Path) -> bool:

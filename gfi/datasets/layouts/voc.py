@@ -4,21 +4,22 @@
 
 `?split=test` reads the images of that list; without it, all of JPEGImages. The label is the class of the
 objects when all are of one class, else none: the boxes carry their own. Keys are paths below ROOT.
-Annotations are read while listing, one file an image.
+Annotations are read while listing, one file an image; an annotation that cannot be read costs its image the boxes.
 """
 
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from gfi.datasets.annotations.voc_xml import read_xml
+from gfi.datasets.annotations.boxes import ImageBoxes
+from gfi.datasets.annotations.voc_xml import read_image_boxes
 from gfi.datasets.errors import DatasetError
-from gfi.datasets.listing import Fetched, Listed, fetched, or_empty
+from gfi.datasets.file_kinds import Selection
+from gfi.datasets.listing import Fetched, Listed, fetched, or_empty, with_options
 from gfi.datasets.media import local
+from gfi.datasets.notes import ListingNotes
 
 _SPLIT = re.compile(r"\w[\w-]*")
-_IMAGES = ("ILSVRC/Data/CLS-LOC", "Data/CLS-LOC")
-_WORDNET = re.compile(r"n\d{8}")
 
 
 class Voc:
@@ -39,37 +40,50 @@ class Voc:
             if not _SPLIT.fullmatch(split) or not self._list_file.is_file():
                 known = sorted(path.stem for path in lists.glob("*.txt"))[:20]
                 raise DatasetError(f"no list {split!r} in {lists}; there are {', '.join(known) or 'none'}")
-        self.spec = f"voc:{roots.base}" + (f"?split={split}" if split else "")
+        self._split = split
+        self.spec = with_options(f"voc:{roots.base}", split=split)
 
     def describe(self) -> str:
         return f"VOC layout {self.spec.removeprefix('voc:')}"
 
-    def list(self) -> Iterator[Listed]:
-        return or_empty(self._list(), self._images)
+    def list(self, notes: ListingNotes | None = None) -> Iterator[Listed]:
+        notes = ListingNotes() if notes is None else notes
+        return or_empty(self._list(notes), self._images, notes)
 
-    def _list(self) -> Iterator[Listed]:
+    def _list(self, notes: ListingNotes) -> Iterator[Listed]:
         wanted = None if self._list_file is None else self._names()
         left = set(wanted or ())
-        for key, status in local.walk(self._roots, self._images):
+        for key, status in local.walk(self._roots, self._images, local.images(Selection()), notes):
             name = Path(key).stem
             if wanted is not None:
                 if name not in wanted:
+                    notes.skip(f"not in the list {self._split}", key)
                     continue
                 left.discard(name)
-            annotation = self._roots.locate(f"Annotations/{name}.xml")
-            boxes = read_xml(annotation, one_based=True).boxes if annotation.is_file() else ()
-            labels = {box.label for box in boxes}
+            read = self._boxes(name)
+            notes.boxes(read, key)
+            labels = {box.label for box in read.boxes}
             yield Listed(
                 key,
                 status.st_size,
                 local.version_of(status),
                 labels.pop() if len(labels) == 1 else None,
-                boxes,
+                read.boxes,
+                boxes_error=read.error,
             )
         if left:
             raise DatasetError(
                 f"{self._list_file} names {len(left)} images that JPEGImages/ lacks, {min(left)} among them"
             )
+
+    def _boxes(self, name: str) -> ImageBoxes:
+        try:
+            annotation = self._roots.locate(f"Annotations/{name}.xml")
+        except DatasetError as error:
+            return ImageBoxes(error=str(error))
+        if not annotation.is_file():
+            return ImageBoxes(error=f"there is no annotation Annotations/{name}.xml")
+        return read_image_boxes(annotation, one_based=True)
 
     def _names(self) -> set[str]:
         """The ids of the list, 4,952 of VOC07 test. Of a class list (`cat_test`) those not marked −1."""

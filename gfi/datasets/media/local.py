@@ -10,12 +10,15 @@ import errno
 import os
 import stat
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from gfi.datasets.errors import DatasetError, Unavailable
 from gfi.datasets.external_sort import sorted_names
-from gfi.datasets.listing import MAX_BYTES, is_image
+from gfi.datasets.file_kinds import HEAD, READABLE, Selection, format_of, kind_of, worth_a_word
+from gfi.datasets.listing import MAX_BYTES
+from gfi.datasets.notes import ListingNotes
 
 # These say something about the file. Every other error (EIO, ESTALE, EMFILE ...) is the machine's.
 _OF_THE_FILE = {
@@ -123,59 +126,113 @@ def read(path: Path) -> tuple[bytes, str]:
     raise Unavailable(f"{path} is being written while it is read")
 
 
+LeaveOut = Callable[[str, Path], str | None]
+"""Name and resolved path of a file → why it is left out of a listing; None when it is wanted."""
+
+
+def images(selection: Selection) -> LeaveOut:
+    """All photographs of a selection."""
+
+    def reason(name: str, path: Path) -> str | None:
+        if selection.reads(name):
+            return None
+        if not selection.sniffs(name):
+            return kind_of(name)
+        file_format = sniff(path)
+        return None if file_format in READABLE else file_format or kind_of(name)
+
+    return reason
+
+
+def sniff(path: Path) -> str | None:
+    """The image format of a file by its first bytes; None for what is no image or cannot be read."""
+    try:
+        with suppress(DatasetError), os.fdopen(open_regular(path), "rb") as file:
+            return format_of(file.read(HEAD))
+    except OSError as error:
+        if error.errno not in _OF_THE_FILE:
+            raise
+    return None
+
+
 def walk(
-    roots: Roots, start: Path, wanted: Callable[[str], bool] = is_image
+    roots: Roots, start: Path, leave_out: LeaveOut, notes: ListingNotes
 ) -> Iterator[tuple[str, os.stat_result]]:
     """(key, status) of every wanted file below `start`, sorted by key as a whole string.
 
     A folder's name is sorted with a `/` behind it: depth-first order is then the order of the full keys,
     and memory holds one directory a level (a very large one is sorted through temporary files). Hidden
-    files and folders are skipped. Links are followed while they stay inside.
+    files and folders are skipped. Links are followed while they stay inside. What is left out is counted in `notes`.
     """
     prefix = "" if start == roots.base else start.relative_to(roots.base).as_posix() + "/"
-    yield from _walk(roots, start, prefix, wanted, ())
+    yield from _Walk(roots, leave_out, notes).below(start, prefix, ())
 
 
-def _walk(
-    roots: Roots, folder: Path, prefix: str, wanted: Callable[[str], bool], above: tuple[tuple[int, int], ...]
-) -> Iterator[tuple[str, os.stat_result]]:
-    try:
-        here = folder.stat()
-        identity = (here.st_dev, here.st_ino)
-        if identity in above:
-            raise DatasetError(f"{folder} is a link to a folder that contains it")
-        if len(above) > 100:
-            raise DatasetError(f"{folder} is more than 100 folders deep")
-        names = sorted_names(_names(roots, folder, wanted))
-    except OSError as error:
-        raise failure(error, folder) from error
-    for name in names:
-        path = folder / name
-        if name.endswith("/"):
-            yield from _walk(roots, path, prefix + name, wanted, (*above, identity))
-            continue
+@dataclass(frozen=True)
+class _Walk:
+    roots: Roots
+    leave_out: LeaveOut
+    notes: ListingNotes
+
+    def below(
+        self, folder: Path, prefix: str, above: tuple[tuple[int, int], ...]
+    ) -> Iterator[tuple[str, os.stat_result]]:
+        """above: the folders that this one is in, by device and inode."""
         try:
-            status = path.stat()
-        except FileNotFoundError:
-            continue  # removed since its folder was read
+            status = folder.stat()
+            identity = (status.st_dev, status.st_ino)
+            if identity in above:
+                self.notes.skip("link to a folder that contains it", prefix)
+                return
+            if len(above) > 100:
+                raise DatasetError(f"{folder} is more than 100 folders deep")
+            names = sorted_names(self._names(folder, prefix))
         except OSError as error:
-            raise failure(error, path) from error
-        if stat.S_ISREG(status.st_mode):
-            yield prefix + name, status
+            raise failure(error, folder) from error
+        for name in names:
+            path = folder / name
+            if name.endswith("/"):
+                yield from self.below(path, prefix + name, (*above, identity))
+                continue
+            try:
+                status = path.stat()
+            except FileNotFoundError:
+                self.notes.skip("file that is gone", prefix + name)
+                continue
+            except OSError as error:
+                raise failure(error, path) from error
+            if stat.S_ISREG(status.st_mode):
+                yield prefix + name, status
+            else:
+                self.notes.skip("not a regular file", prefix + name)
+
+    def _names(self, folder: Path, prefix: str) -> Iterator[str]:
+        """Wanted names, those of folders with a `/`. Links are checked here, where the entry says it is one."""
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                is_folder = entry.is_dir()
+                reason = self._left_out(folder, entry, is_folder)
+                if reason is None:
+                    yield entry.name + "/" if is_folder else entry.name
+                elif reason and worth_a_word(entry.name):
+                    self.notes.skip(reason, printable(prefix + entry.name))
+
+    def _left_out(self, folder: Path, entry: os.DirEntry[str], is_folder: bool) -> str | None:
+        """None when it is wanted; "" when it is not and nobody need know."""
+        path = folder / entry.name
+        if entry.name.startswith("."):
+            wanted = not is_folder and self.leave_out(entry.name, path) is None
+            return "hidden folder" if is_folder else "hidden" if wanted else ""
+        if printable(entry.name) != entry.name:
+            return "name that is not UTF-8"
+        if entry.is_symlink():
+            try:
+                path = self.roots.inside(path)
+            except DatasetError:
+                return "link that leads out of the dataset"
+        return None if is_folder else self.leave_out(entry.name, path)
 
 
-def _names(roots: Roots, folder: Path, wanted: Callable[[str], bool]) -> Iterator[str]:
-    """Wanted names, those of folders with a `/`. Links are checked here, where the entry says it is one."""
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            name = entry.name
-            if name.startswith("."):
-                continue
-            is_folder = entry.is_dir()
-            if not is_folder and not wanted(name):
-                continue
-            if any("\udc80" <= letter <= "\udcff" for letter in name):  # os.fsdecode's mark of bad bytes
-                raise DatasetError(f"the name {name!r} in {folder} is not UTF-8; rename it")
-            if entry.is_symlink():
-                roots.inside(folder / name)
-            yield name + "/" if is_folder else name
+def printable(name: str) -> str:
+    """A name with the bytes that are no UTF-8 written out."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

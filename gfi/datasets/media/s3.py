@@ -8,13 +8,16 @@ The store and its credentials are `dataset_s3_*` of the settings, where these ar
 streams in pages of 1,000 in the store's order (UTF-8 bytes; the same as ours); it holds one page.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import IO, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from gfi.datasets.class_folders import class_label, say_splits, split_folders
 from gfi.datasets.errors import DatasetError, Unavailable
-from gfi.datasets.listing import MAX_BYTES, Fetched, Listed, fetched, is_image, or_empty
+from gfi.datasets.file_kinds import Selection, is_other_image, kind_of, worth_a_word
+from gfi.datasets.listing import MAX_BYTES, Fetched, Listed, fetched, or_empty, with_options
+from gfi.datasets.notes import ListingNotes
 from gfi.store.s3_client import PRECONDITION, datasets_client, error_code, explain
 from gfi.store.settings import Settings
 
@@ -90,38 +93,86 @@ def split(place: str) -> tuple[str, str]:
 
 
 class Objects:
-    """kind: `s3`. labelled: the first folder below the prefix is the label; None: look, as for folders."""
+    """kind: `s3`. labelled: the first folder below the prefix is the label; None: look, as for folders.
+
+    Objects without a suffix are not looked into, which would be a request for each; `?suffixes=none` reads them.
+    """
 
     kind = "s3"
 
-    def __init__(self, place: str, settings: Settings, labelled: bool | None = None):
+    def __init__(
+        self,
+        place: str,
+        settings: Settings,
+        labelled: bool | None = None,
+        selection: Selection | None = None,
+        split_folder: str | None = None,
+    ):
         name, key = split(place)
         self._prefix = key if not key or key.endswith("/") else key + "/"
         self._bucket = Reader(name, settings)
         self._place = f"s3://{name}/{self._prefix}"
+        self._selection = selection or Selection()
+        self._split = split_folder
         self._labelled = self._looks_labelled() if labelled is None else labelled
-        self.spec = ("classes:" if self._labelled else "folder:") + self._place
+        if split_folder is not None and split_folder not in self._splits():
+            known = ", ".join(sorted(self._splits())) or "none"
+            raise DatasetError(f"{self._place} has no split folder {split_folder!r}; it has {known}")
+        prefix = "classes:" if self._labelled else "folder:"
+        self.spec = with_options(prefix + self._place, **self._selection.option(), split=split_folder)
 
     def describe(self) -> str:
         return f"{'class folders in ' if self._labelled else ''}{self._place}"
 
-    def list(self) -> Iterator[Listed]:
-        return or_empty(self._list(), self._place)
+    def list(self, notes: ListingNotes | None = None) -> Iterator[Listed]:
+        notes = ListingNotes() if notes is None else notes
+        return or_empty(self._list(notes), self._place, notes)
 
-    def _list(self) -> Iterator[Listed]:
-        for page in self._bucket.pages(self._prefix):
+    def _list(self, notes: ListingNotes) -> Iterator[Listed]:
+        splits = self._splits() if self._labelled else frozenset[str]()
+        say_splits(notes, splits, self._split)
+        for page in self._bucket.pages(self._prefix + (f"{self._split}/" if self._split else "")):
             for item in page.get("Contents", ()):
                 key = item["Key"][len(self._prefix) :]
-                folders, _, base = key.rpartition("/")
-                if is_image(base) and not any(part.startswith(".") for part in folders.split("/")):
-                    label = key.partition("/")[0] if self._labelled and folders else None
+                reason = self._left_out(key)
+                if reason is None:
+                    label = class_label(key, splits, notes) if self._labelled else None
                     yield Listed(key, item["Size"], item["ETag"].strip('"'), label)
+                elif reason and worth_a_word(key.rpartition("/")[2]):
+                    notes.skip(reason, key)
+
+    def _left_out(self, key: str) -> str | None:
+        """Why an object is left out: None when it is wanted, "" when it is not and nobody need know."""
+        folders, _, name = key.rpartition("/")
+        if not name:  # the marker of a folder
+            return ""
+        wanted = self._selection.reads(name)
+        if name.startswith(".") or any(part.startswith(".") for part in folders.split("/")):
+            return "hidden" if wanted else ""
+        return None if wanted else kind_of(name)
 
     def fetch(self, key: str, version: str | None = None) -> Fetched:
         return self._bucket.read(self._prefix + key, version)
 
-    def _looks_labelled(self) -> bool:
-        """By the first page: no image right below the prefix, but folders."""
+    def _top(self) -> tuple[Sequence[str], Sequence[str]]:
+        """The names of folders and of objects right below the prefix, by the first page."""
         page: dict[str, Any] = next(self._bucket.pages(self._prefix, Delimiter="/"), {})
-        images = any(is_image(item["Key"].rpartition("/")[2]) for item in page.get("Contents", ()))
-        return bool(page.get("CommonPrefixes")) and not images
+        folders = [item["Prefix"][len(self._prefix) :].rstrip("/") for item in page.get("CommonPrefixes", ())]
+        return folders, [item["Key"].rpartition("/")[2] for item in page.get("Contents", ())]
+
+    def _splits(self) -> frozenset[str]:
+        return split_folders(self._top()[0])
+
+    def _looks_labelled(self) -> bool:
+        """No image right below the prefix, but folders."""
+        folders, names = self._top()
+        names = [name for name in names if not name.startswith(".")]
+        if any(self._selection.reads(name) or is_other_image(name) for name in names):
+            return False
+        beside = {"labels", "annotations", "masks"} & set(folders)
+        if beside and any(folder == "images" or folder in split_folders(folders) for folder in folders):
+            raise DatasetError(
+                f"{self._place} has a folder {min(beside)}/ beside its images, as COCO and YOLO datasets have; "
+                f"this layout is not read. `folder:{self._place}` reads its photographs without labels"
+            )
+        return bool(folders) and set(folders) != {"images"}

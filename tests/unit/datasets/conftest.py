@@ -42,7 +42,7 @@ def plant(tmp_path: Path) -> Callable[..., Path]:
 
     def write(*names: str, base: str = "data") -> Path:
         folder = tmp_path / base
-        folder.mkdir(exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
         for number, name in enumerate(names):
             path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -3,6 +3,7 @@
 import hashlib
 import random
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -11,6 +12,7 @@ from gfi.datasets.annotations.boxes import Box
 from gfi.datasets.errors import DatasetError
 from gfi.datasets.listing import Listed
 from gfi.datasets.manifest import Entry, Manifest
+from gfi.datasets.notes import ListingNotes
 from gfi.datasets.sources import fingerprint, open_source
 from gfi.domain.class_index import ClassIndex
 
@@ -27,21 +29,60 @@ def test_entries_come_back_exactly(tmp_path):
         Entry(0, "a.jpg", 1, "v"),
         Entry(1, "é 'x'.jpg", 2**40, "", "cat", 281, (Box(None, 1, 2.5, 3, 4), Box("dog", 0, 0, 9, 9, True))),
         Entry(2, "b.jpg", 0, "etag", "7", None, (), {"camera": "north", "n": 3, "tags": ["é", None]}),
+        Entry(
+            3,
+            "c.jpg",
+            0,
+            "",
+            boxes=(Box(None, 0.1, 0, 0.9, 1, unit="fraction"), Box(None, -4, 0, 9, 9, frame=(8, 6))),
+        ),
+        Entry(4, "d.jpg", 0, "", boxes_error="its boxes are not JSON"),
     ]
     written = manifest.write(rows, tmp_path / "m.parquet", {"dataset": "folder:/x", "kind": "folder"})
     opened = Manifest.open(tmp_path / "m.parquet")
-    assert opened.rows(0, 3) == rows
+    assert opened.rows(0, 5) == rows
     assert list(opened) == rows
-    assert (opened.count, written.count, written.unmatched) == (3, 3, 1)
+    assert (opened.count, written.count, written.unmatched) == (5, 5, 1)
     assert opened.metadata == {
         "dataset": "folder:/x",
         "kind": "folder",
-        "schema_version": "1",
-        "count": "3",
+        "schema_version": "2",
+        "count": "5",
         "listing": written.listing,
     }
     data = (tmp_path / "m.parquet").read_bytes()
     assert (written.sha256, written.bytes) == (hashlib.sha256(data).hexdigest(), len(data))
+
+
+def test_a_manifest_of_the_first_version_is_still_read(tmp_path):
+    """Before boxes had a unit, a frame or an error."""
+    box = pa.struct(
+        [
+            ("label", pa.string()),
+            *((side, pa.float64()) for side in ("left", "top", "right", "bottom")),
+            ("difficult", pa.bool_()),
+        ]
+    )
+    value = {"label": "cat", "left": 1, "top": 2, "right": 3, "bottom": 4, "difficult": True}
+    columns = {
+        "row": [0], "key": ["a.jpg"], "size": [1], "version": ["v"], "label": ["cat"], "target": [3],
+        "boxes": pa.array([[value]], pa.list_(box)), "extra": ["{}"],
+    }  # fmt: skip
+    table = pa.table(columns).replace_schema_metadata({"schema_version": "1", "count": "1"})
+    pq.write_table(table, tmp_path / "m.parquet")
+    (entry,) = Manifest.open(tmp_path / "m.parquet")
+    assert entry == Entry(0, "a.jpg", 1, "v", "cat", 3, (Box("cat", 1, 2, 3, 4, difficult=True),))
+
+
+def test_labels_with_two_readings_are_decided_and_said(tmp_path):
+    classes = ClassIndex(("0", "1", "10", "2"))  # as torchvision sorts folders
+    notes = ListingNotes()
+    listing = [Listed(key, 0, "", label) for key, label in (("a", "2"), ("b", "2"), ("c", "0"), ("d", "1.0"))]
+    assert [entry.target for entry in manifest.entries(listing, classes, notes)] == [3, 3, 0, 1]
+    assert notes.lines(4) == [
+        "2 of 4 images: the label 2 is read as the class called 2, which has index 3 (for example a)",
+        "1 of 4 images: a label that is a whole number with a point (1.0) is read as that index (for example d)",
+    ]
 
 
 def test_any_stretch_of_rows_is_read_and_only_its_row_groups(tmp_path, monkeypatch):
@@ -145,8 +186,6 @@ def test_a_damaged_manifest_is_one_clear_error(tmp_path, damage):
     if damage == "missing":
         path.unlink()
     elif damage == "other":
-        import pyarrow as pa
-
         pq.write_table(pa.table({"a": [1]}), path)
     else:
         path.write_bytes(b"" if damage == "empty" else path.read_bytes()[:-50])

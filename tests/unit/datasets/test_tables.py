@@ -1,5 +1,6 @@
 """Manifest files: what is read, and what a wrong row says."""
 
+import csv
 import datetime
 import json
 
@@ -10,8 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gfi import samples
-from gfi.datasets.annotations.boxes import Box
+from gfi.datasets.annotations.boxes import FRACTIONS, SWAPPED, Box
 from gfi.datasets.errors import DatasetError
+from gfi.datasets.labels import FLOAT_LABELS
+from gfi.datasets.listing import Listed
+from gfi.datasets.notes import ListingNotes
 from gfi.datasets.sources import open_source
 from gfi.store.settings import Settings
 from tests.unit.datasets.conftest import jpeg
@@ -32,8 +36,6 @@ def written(folder, format: str):
     if format == "jsonl":
         path.write_text("\n".join(map(json.dumps, ROWS)) + "\n\n")
     elif format == "csv":
-        import csv
-
         with path.open("w", newline="", encoding="utf-8-sig") as file:  # as Excel writes it
             table = csv.DictWriter(file, ["key", "label", "boxes", "camera"])
             table.writeheader()
@@ -114,20 +116,16 @@ def test_a_missing_photograph_is_listed_and_fails_alone(plant, free):
 
 WRONG = {
     "no key column": ("csv", "name\n1.jpg\n", r"no column `key`; its columns are name"),
-    "empty file": ("csv", "", r"no column `key`; its columns are none"),
+    "empty file": ("csv", "", r"lists no images"),
+    "key twice": ("csv", "path,image\n1.jpg,1.jpg\n", r"several columns .* may be the key: path, image; say `\?key=`"),
+    "key in two writings": ("csv", "Key, key\n1.jpg,1.jpg\n", r"several columns .* may be the key: Key,  key"),
     "no rows": ("csv", "key\n", r"lists no images"),
     "too many fields": ("csv", "key,label\n1.jpg,a\n1.jpg,a,b\n", r"list\.csv line 3: 3 fields under 2 columns"),
     "one name twice": ("csv", "key,a,a\n1.jpg,1,2\n", r"two columns of one name"),
     "no key": ("csv", "key,label\n,cat\n", r"list\.csv line 2: no key"),
     "open quote": ("csv", 'key\n"1.jpg\n', r"list\.csv line 2: "),
     "not utf-8": ("csv", b"key\n\xff.jpg\n", r"list\.csv line 2 is not UTF-8"),
-    "boxes not json": ("csv", "key,boxes\n1.jpg,[[1\n", r"list\.csv line 2: boxes are not JSON"),
-    "boxes a number": ("jsonl", '{"key": "1.jpg", "boxes": 3}', r"list\.jsonl line 1: boxes are not a list"),
-    "three sides": ("jsonl", '{"key": "1.jpg", "boxes": [[1, 2, 3]]}', r"line 1: a box is \[left, top"),
-    "upside down": ("jsonl", '\n{"key": "1.jpg", "boxes": [[5, 2, 3, 4]]}', r"line 2: box \(5, 2, 3, 4\) is not"),
     "not a number": ("jsonl", '{"key": "1.jpg", "boxes": [[NaN, 2, 3, 4]]}', r"line 1: not JSON: NaN"),
-    "words": ("jsonl", '{"key": "1.jpg", "boxes": [["1", 2, 3, 4]]}', r"line 1: a box is"),
-    "unknown side": ("jsonl", '{"key": "1.jpg", "boxes": [{"x": 1}]}', r"line 1: a box has no 'x'"),
     "a list": ("jsonl", '["1.jpg"]', r"line 1: not an object"),
     "half a line": ("jsonl", '{"key": "1.jpg"}\n{"key": ', r"list\.jsonl line 2: not JSON"),
     "deep": ("jsonl", '{"key": "1.jpg", "x": ' + "[" * 100_000, r"line 1: not JSON"),
@@ -195,10 +193,151 @@ def test_an_absolute_key_inside_the_root_is_fine(plant, free):
 def test_an_unknown_option_is_named(plant, free):
     folder = plant("1.jpg")
     (folder / "list.csv").write_text("key\n1.jpg\n")
-    with pytest.raises(DatasetError, match="no option 'split'; it has root"):
+    with pytest.raises(DatasetError, match="no option 'split'; it has boxes, four, key, label, root, unit"):
         open_source(f"{folder}/list.csv?split=test", free)
     with pytest.raises(DatasetError, match="is not a file"):
         open_source(f"manifest:{folder}", free)
+
+
+BOX = Box(None, 8, 9, 24, 25)
+
+
+def rows_of(path, free, options: str = "") -> tuple[list[Listed], list[str]]:
+    """What a manifest lists, and what is said of it."""
+    notes = ListingNotes()
+    listed = list(open_source(f"{path}{options}", free).list(notes))
+    return listed, notes.lines(len(listed))
+
+
+@pytest.mark.parametrize(
+    ("header", "row", "said"),
+    [
+        (
+            "Key,Label, boxes",
+            '1.jpg,cat,"[[8, 9, 24, 25]]"',
+            ["'Key' is read as `key`", "'Label'", "' boxes'"],
+        ),
+        ("filepath,class,boxes", '1.jpg,cat,"[[8, 9, 24, 25]]"', ["'filepath' is read as `key`", "'class'"]),
+        (
+            "FileName,category,bbox",
+            '1.jpg,cat,"[{""left"": 8, ""top"": 9, ""right"": 24, ""bottom"": 25}]"',
+            ["'FileName' is read as `key`", "'category'", "'bbox' is read as `boxes`"],
+        ),
+        (
+            "image,label,left,top,right,bottom",
+            "1.jpg,cat,8,9,24,25",
+            ["left, top, right, bottom are read as a box"],
+        ),
+        ("image,label,XMin,YMin,XMax,YMax", "1.jpg,cat,24,25,8,9", ["XMin, YMin, XMax, YMax", "wrong order"]),
+    ],
+)
+def test_a_near_miss_of_a_column_is_read_and_said(plant, free, header, row, said):
+    path = plant("1.jpg") / "list.csv"
+    path.write_text(f"{header}\n{row}\n")
+    (listed,), lines = rows_of(path, free)
+    assert (listed.key, listed.label, listed.boxes, listed.extra) == ("1.jpg", "cat", (BOX,), {})
+    for text in said:
+        assert any(text in line for line in lines), lines
+
+
+def test_columns_as_documented_are_not_spoken_of(plant, free):
+    path = written(plant("a/1.jpg", "2.jpg", "3.jpg"), "jsonl")
+    assert rows_of(path, free)[1] == []
+
+
+def test_four_numbers_under_another_name_may_be_a_size_and_are_asked_for(plant, free):
+    path = plant("1.jpg") / "list.jsonl"
+    path.write_text('{"key": "1.jpg", "bbox": [8, 9, 24, 25]}')
+    (listed,), lines = rows_of(path, free)
+    assert listed.boxes == ()
+    assert "`?four=ltrb` or `?four=xywh`" in listed.boxes_error
+    assert any("1.jpg" in line and "four=xywh" in line for line in lines)
+    for options, box in (
+        ("?boxes=bbox", BOX),
+        ("?four=ltrb", BOX),
+        ("?four=xywh", Box(None, 8, 9, 32, 34)),
+    ):
+        (listed,), _ = rows_of(path, free, options)
+        assert listed.boxes == (box,)
+
+
+def test_columns_may_be_asked_for(plant, free):
+    path = plant("1.jpg", "2.jpg") / "list.csv"
+    path.write_text("path,image,class,category\n1.jpg,2.jpg,cat,animal\n")
+    source = open_source(f"{path}?key=image&label=Category", free)
+    for spec in (source.spec, f"{path}?key=image&label=Category"):
+        (listed,) = open_source(spec, free).list()
+        assert (listed.key, listed.label) == ("2.jpg", "animal")
+        assert listed.extra == {"path": "1.jpg", "class": "cat"}
+    (listed,), lines = rows_of(path, free, "?key=path")
+    assert listed.label is None
+    assert any("may be the label: class, category; say `?label=`" in line for line in lines)
+    with pytest.raises(DatasetError, match="no column 'colour' for the label; its columns are path"):
+        list(open_source(f"{path}?key=path&label=colour", free).list())
+
+
+def test_a_unit_may_be_asked_for(plant, free):
+    path = plant("1.jpg") / "list.csv"
+    path.write_text('key,boxes\n1.jpg,"[[10, 10, 60, 60]]"\n')
+    (listed,), _ = rows_of(path, free, "?unit=percent")
+    assert listed.boxes == (Box(None, 10, 10, 60, 60, unit="percent"),)
+    with pytest.raises(DatasetError, match="unit is one of pixel, fraction, percent"):
+        open_source(f"{path}?unit=inch", free)
+
+
+WRONG_BOXES = {
+    "not json": ("[[1", "boxes are not JSON"),
+    "nan": ("[[NaN, 1, 2, 3]]", "boxes are not JSON"),
+    "a number": ("3", "boxes are not a list"),
+    "three sides": ("[[1, 2, 3]]", "a box is [left, top"),
+    "upside down": ("[[5, 2, 3, 4]]", "?four=xywh"),
+    "no area": ("[[5, 2, 5, 4]]", "has no area"),
+    "unknown side": ('[{"x": 1}]', "a box has no 'x'"),
+    "deep": ("[" * 100_000, "boxes are not JSON"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG_BOXES)
+@pytest.mark.parametrize("format", ["csv", "parquet"])
+def test_wrong_boxes_cost_their_row_the_boxes_and_no_other(plant, free, name, format):
+    text, said = WRONG_BOXES[name]
+    path = plant("1.jpg", "2.jpg") / f"list.{format}"
+    rows = {"key": ["1.jpg", "2.jpg"], "boxes": [text, "[[8, 9, 24, 25]]"]}
+    if format == "csv":
+        with path.open("w", newline="") as file:
+            csv.writer(file).writerows([rows, *zip(*rows.values(), strict=True)])
+    else:
+        pq.write_table(pa.table(rows), path)
+    (one, two), lines = rows_of(path, free)
+    assert one.boxes == ()
+    assert said in one.boxes_error
+    assert (two.boxes, two.boxes_error) == ((BOX,), None)
+    (line,) = lines
+    assert line.startswith("1 of 2 images: their boxes cannot be used")
+    assert "(for example 1.jpg: " in line
+
+
+def test_repaired_boxes_are_counted(plant, free):
+    folder = plant("1.jpg", "2.jpg", "3.jpg")
+    boxes = ([[0.1, 0.1, 0.5, 0.5]], [[0, 0.25, 1, 1]], [{"left": 5, "top": 1, "right": 2, "bottom": 4}])
+    lines = [json.dumps({"key": f"{n}.jpg", "boxes": value}) for n, value in enumerate(boxes, 1)]
+    (folder / "list.jsonl").write_text("\n".join(lines))
+    listed, said = rows_of(folder / "list.jsonl", free)
+    assert [item.boxes[0].unit for item in listed] == ["fraction", "fraction", "pixel"]
+    assert said == [
+        f"2 of 3 images: {FRACTIONS} (for example 1.jpg)",
+        f"1 of 3 images: {SWAPPED} (for example 3.jpg)",
+    ]
+
+
+def test_numbers_with_a_point_are_labels(plant, free):
+    path = plant(*(f"{n}.jpg" for n in range(4))) / "list.parquet"
+    labels, nothing = [1.0, None, float("nan"), 2.5], [float("nan")] * 4
+    pq.write_table(pa.table({"key": [f"{n}.jpg" for n in range(4)], "label": labels, "n": nothing}), path)
+    listed, lines = rows_of(path, free)
+    assert [item.label for item in listed] == ["1", None, None, "2.5"]
+    assert [item.extra for item in listed] == [{}] * 4
+    assert lines == [f"1 of 4 images: {FLOAT_LABELS} (for example 0.jpg)"]
 
 
 PARQUET = pa.BufferOutputStream()

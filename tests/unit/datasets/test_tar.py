@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 
 from gfi.datasets.annotations.boxes import Box
 from gfi.datasets.errors import DatasetError
+from gfi.datasets.notes import ListingNotes
 from gfi.datasets.sources import open_source
+from gfi.datasets.tar_samples import CAPTION, LEFT_OVER
 from gfi.store.settings import Settings
 from tests.unit.datasets.conftest import jpeg
 
@@ -200,10 +202,96 @@ def test_a_header_that_claims_gigabytes_is_not_believed(tmp_path, free):
 @pytest.mark.parametrize(
     "data", [b"{", b"[]", b'{"boxes": 3}', b'{"boxes": [[4, 3, 2, 1]]}', b"\xff", b"[" * 100_000]
 )
-def test_a_wrong_side_car_is_named(tmp_path, free, data):
-    path = shard(tmp_path / "x.tar", {"1.jpg": jpeg(), "1.json": data})
-    with pytest.raises(DatasetError, match=r"x\.tar/1\.json"):
-        list(open_source(str(path), free).list())
+def test_a_wrong_annotation_costs_its_image_the_boxes_and_no_other(tmp_path, free, data):
+    good = b'{"label": "dog", "boxes": [[1, 2, 3, 4]]}'
+    members = {"1.jpg": jpeg(), "1.json": data, "1.cls": b"cat", "2.jpg": jpeg(), "2.json": good}
+    one, two = open_source(str(shard(tmp_path / "x.tar", members)), free).list()
+    assert (one.label, one.boxes) == ("cat", ())
+    assert "x.tar/1.json" in one.boxes_error
+    assert (two.label, two.boxes) == ("dog", (Box(None, 1, 2, 3, 4),))
+
+
+def listed(path: Path, free: Settings, options: str = "") -> tuple[dict[str, str | None], dict[str, int]]:
+    """{member: label} of a shard, and what is left out."""
+    notes = ListingNotes()
+    items = list(open_source(f"{path}{options}", free).list(notes))
+    return {item.key.partition("/")[2]: item.label for item in items}, notes.skipped
+
+
+@pytest.mark.parametrize("order", ["together", "grouped by kind", "reversed"])
+def test_members_of_a_sample_need_not_stand_together(tmp_path, free, order):
+    names = ["a.jpg", "a.cls", "b.jpg", "b.cls", "c/a.jpg", "c/a.cls"]
+    if order == "grouped by kind":
+        names.sort(key=lambda name: name.endswith("cls"))
+    if order == "reversed":
+        names.reverse()
+    labels = {"a": b"3", "b": b"4", "c/a": b"5"}
+    members = {name: labels[name[:-4]] if name.endswith("cls") else jpeg(1) for name in names}
+    found, skipped = listed(shard(tmp_path / "x.tar", members), free)
+    assert found == {"a.jpg": "3", "b.jpg": "4", "c/a.jpg": "5"}
+    assert skipped == {}
+
+
+@pytest.mark.parametrize("order", [("a.txt", "a.cls"), ("a.cls", "a.txt")])
+def test_a_class_beats_a_caption(tmp_path, free, order):
+    texts = {"a.txt": b"a photograph of a cat", "a.cls": b"3"}
+    members = {"a.jpg": jpeg(1), **{name: texts[name] for name in order}}
+    assert listed(shard(tmp_path / "x.tar", members), free)[0] == {"a.jpg": "3"}
+
+
+def test_a_long_text_is_a_caption_and_no_label(tmp_path, free):
+    members = {
+        "a.jpg": jpeg(1), "a.txt": b"x" * 2_000_000, "a.cls": b"3",
+        "b.jpg": jpeg(2), "b.txt": b"a very long caption " * 50,
+        "c.jpg": jpeg(3), "c.txt": b"two\nlines",
+        "d.jpg": jpeg(4), "d.txt": b"\xff",
+        "e.jpg": jpeg(5), "e.txt": b"dog\n",
+    }  # fmt: skip
+    notes = ListingNotes()
+    items = list(open_source(str(shard(tmp_path / "x.tar", members)), free).list(notes))
+    assert [item.label for item in items] == ["3", None, None, None, "dog"]
+    assert notes.lines(5) == [f"3 of 5 images: {CAPTION} (for example x.tar/b.jpg)"]
+
+
+def test_keys_may_hold_dots(tmp_path, free):
+    members = {
+        "img_0.5_1.jpg": jpeg(1), "img_0.5_1.cls": b"3", "img_0.5_2.jpg": jpeg(2), "img_0.5_2.cls": b"4",
+        "v1.2/x.jpg": jpeg(3), "v1.2/x.cls": b"5",
+    }  # fmt: skip
+    found, skipped = listed(shard(tmp_path / "x.tar", members), free)
+    assert found == {"img_0.5_1.jpg": "3", "img_0.5_2.jpg": "4", "v1.2/x.jpg": "5"}
+    assert skipped == {}
+
+
+def test_an_image_beside_the_photograph_is_no_second_one(tmp_path, free):
+    members = {
+        "a.jpg": jpeg(1), "a.seg.png": jpeg(2), "a.left.jpg": jpeg(3), "a.cls": b"3",
+        "b.rgb.jpg": jpeg(4), "b.depth.png": jpeg(5),
+    }  # fmt: skip
+    path = shard(tmp_path / "x.tar", members)
+    found, skipped = listed(path, free)
+    assert found == {"a.jpg": "3", "b.rgb.jpg": None}
+    assert list(skipped.values()) == [3]
+    everything, skipped = listed(path, free, "?images=all")
+    assert set(everything) == {"a.jpg", "a.seg.png", "a.left.jpg", "b.rgb.jpg", "b.depth.png"}
+    assert everything["a.seg.png"] == "3"
+    assert skipped == {}
+    with pytest.raises(DatasetError, match="images is `all`"):
+        open_source(f"{path}?images=some", free)
+
+
+def test_what_is_no_photograph_of_a_shard_is_counted(tmp_path, free):
+    members = {
+        "a.jpg": jpeg(1),
+        "b.heic": b"x",
+        "c.npy": b"x",
+        "d.cls": b"3",
+        "._a.jpg": b"x",
+        ".DS_Store": b"x",
+    }
+    found, skipped = listed(shard(tmp_path / "x.tar", members), free)
+    assert found == {"a.jpg": None}
+    assert skipped == {"HEIC": 1, "NumPy": 1, LEFT_OVER: 1, "hidden": 1}
 
 
 ORIGINAL = io.BytesIO()

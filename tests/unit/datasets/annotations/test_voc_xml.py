@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gfi.datasets.annotations.boxes import Box
-from gfi.datasets.annotations.voc_xml import parse_xml
+from gfi.datasets.annotations.boxes import FRACTIONS, POLYGON, SWAPPED, Box
+from gfi.datasets.annotations.settle import settle_boxes
+from gfi.datasets.annotations.voc_xml import BARE_AMPERSAND, parse_xml, read_image_boxes
 from gfi.datasets.errors import DatasetError
 
 
@@ -22,14 +23,18 @@ def box(left, top, right, bottom) -> str:
 def test_voc_counts_from_one_and_includes_both_ends():
     """A box over the whole picture is 1 … W in VOC; half-open from zero it is 0 … W."""
     whole, pixel = parse_xml(annotation(box(1, 1, 500, 375), box(7, 9, 7, 9)), one_based=True).boxes
-    assert whole == Box("dog", 0, 0, 500, 375)
-    assert pixel == Box("dog", 6, 8, 7, 9)
+    assert whole == Box("dog", 0, 0, 500, 375, frame=(375, 500))
+    assert pixel == Box("dog", 6, 8, 7, 9, frame=(375, 500))
 
 
 def test_imagenet_counts_from_zero_and_includes_both_ends():
     found = parse_xml(annotation(box(0, 0, 499, 374), box(10, 10, 500, 375)), one_based=False)
     assert found.size == (375, 500)
-    assert found.boxes == (Box("dog", 0, 0, 500, 375), Box("dog", 10, 10, 500, 375))
+    assert [box.sides for box in found.boxes] == [(0, 0, 500, 375), (10, 10, 501, 376)]
+    assert [box.sides for box in settle_boxes(found.boxes, (375, 500)).boxes] == [
+        (0, 0, 500, 375),
+        (10, 10, 500, 375),
+    ]
 
 
 def test_difficult_objects_are_marked_and_parts_are_not_objects():
@@ -37,7 +42,7 @@ def test_difficult_objects_are_marked_and_parts_are_not_objects():
     found = parse_xml(
         annotation(box(48, 240.5, 195, 371) + "<difficult>1</difficult>" + part), one_based=True
     )
-    assert found.boxes == (Box("dog", 47, 239.5, 195, 371, difficult=True),)
+    assert found.boxes == (Box("dog", 47, 239.5, 195, 371, difficult=True, frame=(375, 500)),)
 
 
 def test_a_size_of_nothing_is_no_size():
@@ -70,7 +75,9 @@ def test_entities_and_outside_references_are_refused(data):
         (b"<annotation>", "not XML"),
         (annotation("<bndbox><xmin>1</xmin></bndbox>"), "<bndbox><ymin> is ''"),
         (annotation(box("a", 1, 2, 3)), "<bndbox><xmin> is 'a'"),
-        (annotation(box(9, 9, 3, 3)), "left < right"),
+        (annotation("<robndbox/>"), "<bndbox><xmin> is ''"),
+        (b'<?xml version="1.0" encoding="klingon"?><annotation/>', "no known encoding"),
+        ("<annotation>ä</annotation>".encode("latin-1"), "not written in utf-8"),
         (annotation(box("nan", 1, 2, 3)), "<bndbox><xmin> is 'nan'"),
         (annotation(box(1, 1, "inf", 3), size=""), "<bndbox><xmax> is 'inf'"),
     ],
@@ -90,3 +97,94 @@ def test_random_xml_never_escapes(data):
         parse_xml(b"<annotation><object>" + data + b"</object></annotation>", one_based=False)
     except DatasetError:
         pass
+
+
+NO_SIZE = ""
+
+
+def test_corners_in_the_wrong_order_are_put_in_order():
+    found = parse_xml(annotation(box(24, 25, 9, 9), size=NO_SIZE), one_based=True)
+    assert (found.boxes, found.repairs) == ((Box("dog", 8, 8, 24, 25),), (SWAPPED,))
+
+
+def test_fractions_are_not_counted_from_one():
+    found = parse_xml(annotation(box(0.125, 0.25, 0.5, 1.0)), one_based=True)
+    assert found.boxes == (Box("dog", 0.125, 0.25, 0.5, 1.0, unit="fraction"),)
+    assert found.repairs == (FRACTIONS,)
+
+
+def test_a_box_in_the_first_pixels_is_one_of_pixels():
+    assert parse_xml(annotation(box(1, 1, 1, 1), size=NO_SIZE), one_based=True).boxes == (
+        Box("dog", 0, 0, 1, 1),
+    )
+    assert parse_xml(annotation(box(0, 0, 1, 1), size=NO_SIZE), one_based=False).boxes == (
+        Box("dog", 0, 0, 2, 2),
+    )
+
+
+@pytest.mark.parametrize(
+    "polygon",
+    [
+        "<pt><x>9</x><y>9</y></pt><pt><x>24</x><y>10</y></pt><pt><x>15</x><y>25</y></pt>",
+        "<x1>9</x1><y1>9</y1><x2>24</x2><y2>10</y2><x3>15</x3><y3>25</y3>",
+    ],
+)
+def test_a_polygon_is_read_as_the_box_around_it(polygon):
+    found = parse_xml(annotation(f"<polygon>{polygon}</polygon>", size=NO_SIZE), one_based=True)
+    assert (found.boxes, found.repairs) == ((Box("dog", 8, 8, 24, 25),), (POLYGON,))
+    both = annotation(box(2, 2, 5, 5) + f"<polygon>{polygon}</polygon>", size=NO_SIZE)
+    assert parse_xml(both, one_based=True).boxes == (Box("dog", 1, 1, 5, 5),)
+
+
+def test_namespaces_make_no_difference():
+    plain = annotation(box(1, 1, 9, 9))
+    spaced = plain.replace(b"<annotation>", b'<annotation xmlns="http://example.org/voc">')
+    prefixed = plain.decode().replace("<", "<v:").replace("<v:/", "</v:")
+    prefixed = prefixed.replace("<v:annotation>", '<v:annotation xmlns:v="http://example.org/voc">')
+    assert parse_xml(plain, True) == parse_xml(spaced, True) == parse_xml(prefixed.encode(), True)
+    assert len(parse_xml(plain, True).boxes) == 1
+
+
+@pytest.mark.parametrize(
+    ("encoding", "written", "name"),
+    [
+        ("GBK", "gbk", "猫"),
+        ("gb2312", "gbk", "镕"),  # a letter that GB 2312 lacks, under its name nevertheless
+        ("Shift_JIS", "cp932", "①犬"),
+        ("EUC-KR", "euc-kr", "개"),
+        ("Big5", "big5", "貓"),
+        ("windows-1252", "cp1252", "€uro"),
+        ("UTF-16", "utf-16", "猫"),
+        ("UTF-8", "utf-8-sig", "猫"),
+    ],
+)
+def test_the_declared_encoding_is_read(encoding, written, name):
+    text = f'<?xml version="1.0" encoding="{encoding}"?>\n' + annotation(box(1, 1, 9, 9)).decode()
+    found = parse_xml(text.replace("dog", name).encode(written), one_based=True)
+    assert [box.label for box in found.boxes] == [name]
+
+
+def test_a_bare_ampersand_is_one_letter_and_an_escaped_one_too():
+    bare = parse_xml(annotation(box(1, 1, 9, 9)).replace(b"dog", b"salt & pepper &unknown;"), one_based=True)
+    assert bare.boxes[0].label == "salt & pepper &unknown;"
+    assert bare.repairs == (BARE_AMPERSAND,)
+    escaped = parse_xml(
+        annotation(box(1, 1, 9, 9)).replace(b"dog", b"salt &amp; &#112;epper"), one_based=True
+    )
+    assert (escaped.boxes[0].label, escaped.repairs) == ("salt & pepper", ())
+
+
+def test_a_file_that_cannot_be_read_is_the_error_of_its_image(tmp_path):
+    path = tmp_path / "1.xml"
+    for content, said in (
+        (LAUGHS, "DTD is refused"),
+        (b"<a", "not XML"),
+        (b" " * 5_000_000, "larger than 4 MiB"),
+    ):
+        path.write_bytes(content)
+        read = read_image_boxes(path, one_based=True)
+        assert read.boxes == ()
+        assert said in (read.error or "")
+        assert "1.xml" in (read.error or "")
+    path.write_bytes(annotation(box(1, 1, 9, 9)))
+    assert len(read_image_boxes(path, one_based=True).boxes) == 1

@@ -7,8 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from gfi.datasets.class_folders import NUMBERED
 from gfi.datasets.decode import decode
 from gfi.datasets.errors import DatasetError
+from gfi.datasets.notes import ListingNotes
 from gfi.datasets.sources import open_source
 from tests.unit.datasets.conftest import jpeg, keys
 
@@ -31,10 +33,97 @@ def test_every_level_is_listed_once_in_the_order_of_the_keys(plant, free):
 
 
 def test_what_is_no_photograph_is_passed_over(plant, free):
-    folder = plant("1.jpg", ".hidden.jpg", "._1.jpg", ".cache/2.jpg", "notes.txt", "jpg", "sub/.DS_Store")
+    folder = plant(
+        "1.jpg", ".hidden.jpg", "._1.jpg", ".cache/2.jpg", "notes.txt", "sub/.DS_Store", "Thumbs.db"
+    )
+    (folder / "readme").write_text("hello")
     os.mkfifo(folder / "pipe.jpg")
+    os.mkfifo(folder / "pipe")
     (folder / "folder.jpg").mkdir()
-    assert keys(folder, free) == ["1.jpg"]
+    notes = ListingNotes()
+    assert [listed.key for listed in open_source(str(folder), free).list(notes)] == ["1.jpg"]
+    assert notes.skipped == {
+        "hidden": 2, "hidden folder": 1, ".txt": 1, "without a suffix": 2, "not a regular file": 1,
+    }  # fmt: skip
+
+
+def test_what_is_left_out_is_counted_by_reason_with_an_example(plant, free):
+    folder = plant("a.jpg", "b.JFIF", "c.jpe", "d.heic", "e/f.HEIC", "g.dcm", "h.txt")
+    notes = ListingNotes()
+    listed = list(open_source(f"folder:{folder}", free).list(notes))
+    assert [item.key for item in listed] == ["a.jpg", "b.JFIF", "c.jpe"]
+    assert notes.skipped == {"HEIC": 2, "DICOM": 1, ".txt": 1}
+    (line,) = notes.lines(len(listed))
+    assert line.startswith("3 of 7 files are images this job can read: 2 HEIC (")
+    assert "1 .txt (h.txt)" in line
+
+
+def test_photographs_that_cannot_be_read_make_a_folder_of_photographs(plant, free):
+    """Not class folders, of which `edited` would be one."""
+    assert open_source(str(plant("1.heic", "edited/2.jpg")), free).kind == "folder"
+
+
+def test_a_file_without_a_suffix_is_looked_into(plant, free):
+    folder = plant("0a1b", "deep/2c3d")
+    (folder / "README").write_text("hello")
+    (folder / "scan").write_bytes(b"\0" * 128 + b"DICM" + b"\0" * 50)
+    (folder / "phone").write_bytes(b"\0\0\0\x18ftypheic" + b"\0" * 50)
+    (folder / "empty").write_bytes(b"")
+    notes = ListingNotes()
+    source = open_source(str(folder), free)
+    assert source.kind == "folder"
+    assert [item.key for item in source.list(notes)] == ["0a1b", "deep/2c3d"]
+    assert notes.skipped == {"without a suffix": 2, "DICOM": 1, "HEIC": 1}
+
+
+def test_suffixes_may_be_asked_for(plant, free):
+    folder = plant("1.dat", "2.jpg", "3", "4.DAT", "d/5.dat")
+    source = open_source(f"{folder}?suffixes=dat,none", free)
+    notes = ListingNotes()
+    assert [item.key for item in source.list(notes)] == ["1.dat", "3", "4.DAT", "d/5.dat"]
+    assert notes.skipped == {".jpg": 1}
+    assert keys(source.spec, free) == ["1.dat", "3", "4.DAT", "d/5.dat"]
+    with pytest.raises(DatasetError, match="names no suffix"):
+        open_source(f"{folder}?suffixes=", free)
+
+
+def test_split_folders_are_no_classes(plant, free):
+    folder = plant("train/cat/1.jpg", "train/dog/deep/2.jpg", "val/cat/3.jpg", "test/4.jpg", ".cache/5.jpg")
+    source = open_source(str(folder), free)
+    assert source.kind == "classes"
+    notes = ListingNotes()
+    assert [(item.key, item.label) for item in source.list(notes)] == [
+        ("test/4.jpg", None),
+        ("train/cat/1.jpg", "cat"),
+        ("train/dog/deep/2.jpg", "dog"),
+        ("val/cat/3.jpg", "cat"),
+    ]
+    assert any("test, train, val are split folders" in line for line in notes.lines(4))
+    val = open_source(f"{folder}?split=val", free)
+    assert [(item.key, item.label) for item in val.list()] == [("val/cat/3.jpg", "cat")]
+    assert keys(val.spec, free) == ["val/cat/3.jpg"]
+    assert val.fetch("val/cat/3.jpg").data == jpeg(20)
+    with pytest.raises(DatasetError, match="no split folder 'dev'; it has test, train, val"):
+        open_source(f"{folder}?split=dev", free)
+
+
+def test_one_class_called_train_among_others_is_a_class(plant, free):
+    folder = plant("train/1.jpg", "bus/2.jpg", "car/3.jpg")
+    assert [item.label for item in open_source(str(folder), free).list()] == ["bus", "car", "train"]
+
+
+def test_folders_with_numbers_as_names_are_spoken_of(plant, free):
+    notes = ListingNotes()
+    labels = [
+        item.label for item in open_source(str(plant("10/1.jpg", "2/2.jpg", "a/3.jpg")), free).list(notes)
+    ]
+    assert labels == ["10", "2", "a"]
+    assert notes.lines(3) == [f"2 of 3 images: {NUMBERED} (for example 10/1.jpg)"]
+
+
+def test_a_single_folder_images_is_no_class(plant, free):
+    source = open_source(str(plant("images/1.jpg", "images/2.jpg")), free)
+    assert (source.kind, [item.label for item in source.list()]) == ("folder", [None, None])
 
 
 def test_class_folders_label_their_images(plant, free):
@@ -112,7 +201,9 @@ def test_a_film_called_jpg_is_not_read(plant, free):
 
 
 def test_an_empty_folder_says_what_was_looked_for(plant, free, tmp_path):
-    with pytest.raises(DatasetError, match=r"no images in .*; looked for \.jpg"):
+    with pytest.raises(
+        DatasetError, match=r"no images in .*; looked for \.jpg.*; left out: 1 \.txt \(notes\.txt\)"
+    ):
         keys(plant("notes.txt"), free)
     with pytest.raises(DatasetError, match="does not exist"):
         open_source(str(tmp_path / "nowhere"), free)

@@ -4,6 +4,7 @@ import pytest
 
 from gfi.datasets.annotations.boxes import Box
 from gfi.datasets.errors import DatasetError
+from gfi.datasets.notes import ListingNotes
 from gfi.datasets.sources import open_source
 from tests.unit.datasets.conftest import jpeg, thing
 
@@ -53,6 +54,41 @@ def test_a_bare_val_folder_with_classes_works_too(plant, free):
         ("val/n02123045/2.jpg", "n02123045"),
     ]
     assert source.fetch("val/n01440764/1.jpg").data == jpeg(0)
+
+
+@pytest.mark.parametrize("images", ["", "n01440764/"])
+@pytest.mark.parametrize("annotations", ["", "n01440764/"])
+def test_boxes_are_found_whether_or_not_class_folders_were_made(tmp_path, free, images, annotations):
+    """As the usual sorting script leaves them: photographs in class folders, annotations flat."""
+    data, notes = (
+        tmp_path / "Data/CLS-LOC/train" / images,
+        tmp_path / "Annotations/CLS-LOC/train" / annotations,
+    )
+    data.mkdir(parents=True)
+    notes.mkdir(parents=True)
+    (data / "n01440764_18.JPEG").write_bytes(jpeg(1))
+    (notes / "n01440764_18.xml").write_text(f"<annotation>{thing('n01440764', 0, 0, 6, 4)}</annotation>")
+    (item,) = open_source(f"imagenet:{tmp_path}?split=train", free).list()
+    assert (item.label, item.boxes) == ("n01440764", (Box("n01440764", 0, 0, 7, 5),))
+
+
+def test_an_image_without_an_annotation_is_counted(imagenet, free):
+    notes = ListingNotes()
+    list(open_source(f"imagenet:{imagenet}?split=train", free).list(notes))
+    (line,) = notes.lines(2)
+    assert line.startswith("1 of 2 images: their boxes cannot be used")
+    assert "n02123045_7.JPEG: there is no annotation" in line
+
+
+def test_a_wrong_annotation_leaves_the_table(imagenet, free):
+    xml = imagenet / "ILSVRC/Annotations/CLS-LOC/val/ILSVRC2012_val_1.xml"
+    xml.write_text("<annotation>")
+    one, _ = open_source(str(imagenet), free).list()
+    assert one.boxes == (Box("n01440764", 0, 0, 7, 5),)
+    (imagenet / "LOC_val_solution.csv").unlink()
+    one, _ = open_source(str(imagenet), free).list()
+    assert one.boxes == ()
+    assert "ILSVRC2012_val_1.xml: not XML" in one.boxes_error
 
 
 @pytest.mark.parametrize("split", ["test", "..", "../val", "/etc", ""])

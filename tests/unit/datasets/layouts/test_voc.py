@@ -7,8 +7,10 @@ import pytest
 from PIL import Image
 
 from gfi.datasets.annotations.boxes import Box
+from gfi.datasets.annotations.settle import settle_boxes
 from gfi.datasets.decode import decode
 from gfi.datasets.errors import DatasetError
+from gfi.datasets.notes import ListingNotes
 from gfi.datasets.sources import open_source
 from tests.unit.datasets.conftest import jpeg, thing
 
@@ -39,15 +41,19 @@ def test_voc_is_recognised_and_lists_labels_and_boxes(voc, free):
     assert one.key == "JPEGImages/000001.jpg"
     assert one.label == "dog"
     assert one.boxes == (Box("dog", 0, 0, 20, 10), Box("dog", 1, 2, 4, 5, difficult=True))
+    assert one.boxes_error is None
     assert (two.label, len(two.boxes)) == (None, 2)
     assert three.boxes == (Box("horse", 4, 4, 6, 6),)
     assert (four.label, four.boxes) == (None, ())
+    assert "no annotation" in four.boxes_error
     assert source.fetch(one.key, one.version).data == jpeg(1, (20, 10))
 
 
 def test_a_split_lists_its_images_and_no_others(voc, free):
     source = open_source(f"{voc}?split=test", free)
-    assert [item.key for item in source.list()] == ["JPEGImages/000001.jpg", "JPEGImages/000003.jpg"]
+    notes = ListingNotes()
+    assert [item.key for item in source.list(notes)] == ["JPEGImages/000001.jpg", "JPEGImages/000003.jpg"]
+    assert notes.skipped == {"not in the list test": 2}
     assert [item.key for item in open_source(source.spec, free).list()] == [
         item.key for item in source.list()
     ]
@@ -67,17 +73,38 @@ def test_a_split_with_images_that_are_not_there_is_an_error(voc, free):
         list(open_source(f"{voc}?split=test", free).list())
 
 
-def test_a_wrong_annotation_is_named(voc, free):
-    (voc / "Annotations/000002.xml").write_text("<annotation>")
-    with pytest.raises(DatasetError, match=r"000002\.xml: not XML"):
-        list(open_source(str(voc), free).list())
+DTD = "<!DOCTYPE a [<!ENTITY x 'y'>]><annotation/>"
 
 
-def test_an_annotation_that_is_a_link_to_elsewhere_is_refused(voc, free, tmp_path):
-    (tmp_path / "secret.xml").write_text("<annotation/>")
+@pytest.mark.parametrize(("text", "said"), [("<annotation>", "not XML"), (DTD, "DTD is refused")])
+def test_a_wrong_annotation_costs_its_image_the_boxes_and_no_other(voc, free, text, said):
+    (voc / "Annotations/000002.xml").write_text(text)
+    notes = ListingNotes()
+    one, two, three, _ = open_source(str(voc), free).list(notes)
+    assert (two.label, two.boxes) == (None, ())
+    assert said in two.boxes_error
+    assert (len(one.boxes), len(three.boxes)) == (2, 1)
+    (line,) = notes.lines(4)
+    assert line.startswith("2 of 4 images: their boxes cannot be used")
+    assert "000002.xml" in line
+
+
+def test_an_annotation_that_is_a_link_to_elsewhere_is_not_read(voc, free, tmp_path):
+    (tmp_path / "secret.xml").write_text(f"<annotation>{thing('secret', 1, 1, 2, 2)}</annotation>")
     (voc / "Annotations/000004.xml").symlink_to(tmp_path / "secret.xml")
-    with pytest.raises(DatasetError, match="outside the dataset"):
-        list(open_source(str(voc), free).list())
+    four = list(open_source(str(voc), free).list())[3]
+    assert (four.label, four.boxes) == (None, ())
+    assert "outside the dataset" in four.boxes_error
+
+
+def test_the_size_in_the_annotation_goes_with_its_boxes(voc, free):
+    size = "<size><width>200</width><height>100</height></size>"
+    (voc / "Annotations/000003.xml").write_text(
+        f"<annotation>{size}{thing('horse', 51, 31, 60, 40)}</annotation>"
+    )
+    three = list(open_source(str(voc), free).list())[2]
+    assert three.boxes == (Box("horse", 50, 30, 60, 40, frame=(100, 200)),)
+    assert settle_boxes(three.boxes, (10, 20)).boxes == (Box("horse", 5, 3, 6, 4),)
 
 
 def test_a_planted_box_covers_its_pixels_in_a_rotated_photograph(voc, free):

@@ -6,9 +6,16 @@ import pytest
 
 from gfi.datasets.errors import DatasetError, Unavailable
 from gfi.datasets.media import local
+from gfi.datasets.notes import ListingNotes
 from gfi.datasets.sources import open_source
 from gfi.store.settings import Settings
 from tests.unit.datasets.conftest import jpeg, keys
+
+
+def listed(folder, settings) -> tuple[list[str], dict[str, int]]:
+    """The keys of a folder, and what is left out."""
+    notes = ListingNotes()
+    return [item.key for item in open_source(str(folder), settings).list(notes)], notes.skipped
 
 
 def test_a_failing_disk_is_not_the_images_fault(plant, free, monkeypatch):
@@ -36,14 +43,10 @@ def test_an_unreadable_folder_is_one_clear_error(plant, free, monkeypatch):
         keys(folder, free)
 
 
-def test_a_name_that_is_not_utf8_is_named(plant, free):
+def test_a_name_that_is_not_utf8_is_left_out_and_counted(plant, free):
     folder = plant("1.jpg")
-    try:
-        (folder / os.fsdecode(b"\xff.jpg")).touch()
-    except OSError:
-        pytest.skip("this file system takes no such name")
-    with pytest.raises(DatasetError, match="not UTF-8"):
-        keys(folder, free)
+    (folder / os.fsdecode(b"\xff.jpg")).touch()
+    assert listed(folder, free) == (["1.jpg"], {"name that is not UTF-8": 1})
 
 
 def test_links_inside_are_followed(plant, free):
@@ -55,14 +58,13 @@ def test_links_inside_are_followed(plant, free):
 
 
 @pytest.mark.parametrize("of", ["file", "folder"])
-def test_a_link_that_leads_out_is_refused_in_listing_and_fetching(plant, free, of):
+def test_a_link_that_leads_out_is_left_out_and_not_fetched(plant, free, of):
     outside = plant("secret.jpg", base="outside")
     folder = plant("1.jpg")
     link = folder / ("link.jpg" if of == "file" else "link")
     link.symlink_to(outside / "secret.jpg" if of == "file" else outside)
     source = open_source(str(folder), free)
-    with pytest.raises(DatasetError, match="outside the dataset"):
-        list(source.list())
+    assert listed(folder, free) == (["1.jpg"], {"link that leads out of the dataset": 1})
     with pytest.raises(DatasetError, match="outside the dataset"):
         source.fetch("link.jpg" if of == "file" else "link/secret.jpg")
 
@@ -74,11 +76,26 @@ def test_a_link_into_another_configured_root_is_followed(plant):
     assert keys(folder, settings) == ["2.jpg", "link.jpg"]
 
 
-def test_a_folder_that_contains_itself_is_refused(plant, free):
+def test_a_folder_of_nothing_but_links_that_lead_out_says_so(plant, free):
+    outside = plant("secret.jpg", base="outside")
+    folder = plant()
+    (folder / "link.jpg").symlink_to(outside / "secret.jpg")
+    with pytest.raises(
+        DatasetError, match=r"no images .*left out: 1 link that leads out of the dataset \(link\.jpg\)"
+    ):
+        keys(folder, free)
+
+
+def test_a_link_to_nothing_is_counted(plant, free):
+    folder = plant("1.jpg")
+    (folder / "gone.jpg").symlink_to(folder / "nowhere.jpg")
+    assert listed(folder, free) == (["1.jpg"], {"file that is gone": 1})
+
+
+def test_a_folder_that_contains_itself_is_read_once(plant, free):
     folder = plant("a/1.jpg")
     (folder / "a" / "again").symlink_to(folder)
-    with pytest.raises(DatasetError, match="contains it"):
-        keys(folder, free)
+    assert listed(folder, free) == (["a/1.jpg"], {"link to a folder that contains it": 1})
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,134 @@
+"""Do the boxes fit the photograph? Decided once, where the photograph is decoded and its size is known.
+
+    settled = settle_boxes(entry.boxes, photograph.size, photograph.orientation)
+    settled.boxes      in pixels of the photograph, inside it, each over the centre of at least one pixel
+    settled.repairs    what was repaired, as sentences
+    settled.error      why there are none: they have no reading, or more than one
+
+A mask that misses a box outside the photograph has missed nothing: such a box is never measured.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from gfi.datasets.annotations.boxes import Box, ImageBoxes
+from gfi.datasets.errors import DatasetError
+from gfi.domain.geometry import pixels
+
+CUT = "a box is cut at the photograph's edge"
+SCALED = "boxes of a picture of another size are scaled to the photograph"
+SWAPPED_SIZE = "the annotation swaps width and height; its boxes are read as they are"
+TURNED = "boxes of the picture as it is stored are turned upright with the photograph"
+
+_OVERSHOOT = 0.05
+"""How far beyond the right or lower edge a box may reach, as a share of that side, when its file does not say how
+large the picture is: a box further out is rather one of a larger original."""
+
+Sides = tuple[float, float, float, float]
+
+
+def settle_boxes(boxes: Sequence[Box], size: tuple[int, int], orientation: int = 1) -> ImageBoxes:
+    """The boxes of one image in pixels of the photograph: all of them, or none and the reason as `error`.
+
+    size: (H, W) of the photograph, upright. orientation: by EXIF, of the picture as it is stored.
+    """
+    repairs: dict[str, None] = {}
+    try:
+        settled = tuple(
+            _inside(box, sides, size, repairs)
+            for box, sides in zip(boxes, _in_pixels(boxes, size, orientation, repairs), strict=True)
+        )
+    except DatasetError as error:
+        return ImageBoxes(error=str(error))
+    return ImageBoxes(settled, tuple(repairs))
+
+
+def _in_pixels(
+    boxes: Sequence[Box], size: tuple[int, int], orientation: int, repairs: dict[str, None]
+) -> list[Sides]:
+    height, width = size
+    frames = {box.frame for box in boxes}
+    if len(frames) > 1:
+        raise DatasetError("its boxes are of pictures of different sizes")
+    frame = frames.pop() if frames else None
+    if frame is not None and frame != size:
+        return _from_frame(frame, [box.sides for box in boxes], size, orientation, repairs)
+    share = {"pixel": None, "fraction": 1.0, "percent": 0.01}
+    sides = []
+    for box in boxes:
+        factor = share[box.unit]
+        sides.append(box.sides if factor is None else _scaled(box.sides, width * factor, height * factor))
+    return sides
+
+
+def _from_frame(
+    frame: tuple[int, int],
+    boxes: list[Sides],
+    size: tuple[int, int],
+    orientation: int,
+    repairs: dict[str, None],
+) -> list[Sides]:
+    """Boxes of a picture of `frame` (H, W) on a photograph of another `size`."""
+    across, down = size[1] / frame[1], size[0] / frame[0]
+    if max(abs(frame[0] - size[0]), abs(frame[1] - size[1])) <= 1:
+        return boxes
+    # A picture that was resized has the other side right to a pixel.
+    if min(abs(frame[0] * across - size[0]), abs(frame[1] * down - size[1])) <= 1:
+        repairs[SCALED] = None
+        return [_scaled(sides, across, down) for sides in boxes]
+    if frame == size[::-1]:
+        readings: dict[str, list[Sides]] = {}
+        if all(_fits(sides, size) for sides in boxes):
+            readings[SWAPPED_SIZE] = boxes
+        if orientation in _UPRIGHT and all(_fits(sides, frame) for sides in boxes):
+            readings[TURNED] = [_UPRIGHT[orientation](sides, frame) for sides in boxes]
+        if len(readings) == 1:
+            ((repair, settled),) = readings.items()
+            repairs[repair] = None
+            return settled
+    raise DatasetError(
+        f"its boxes are of a picture of {frame[1]}×{frame[0]} pixels, and the photograph has {size[1]}×{size[0]}"
+    )
+
+
+def _scaled(sides: Sides, across: float, down: float) -> Sides:
+    left, top, right, bottom = sides
+    return left * across, top * down, right * across, bottom * down
+
+
+def _fits(sides: Sides, size: tuple[int, int]) -> bool:
+    left, top, right, bottom = sides
+    return left >= -1 and top >= -1 and right <= size[1] + 1 and bottom <= size[0] + 1
+
+
+# How a picture stored with EXIF orientation 5 … 8 and (H, W) of `frame` is turned upright.
+_UPRIGHT: dict[int, Callable[[Sides, tuple[int, int]], Sides]] = {
+    5: lambda s, frame: (s[1], s[0], s[3], s[2]),
+    6: lambda s, frame: (frame[0] - s[3], s[0], frame[0] - s[1], s[2]),
+    7: lambda s, frame: (frame[0] - s[3], frame[1] - s[2], frame[0] - s[1], frame[1] - s[0]),
+    8: lambda s, frame: (s[1], frame[1] - s[2], s[3], frame[1] - s[0]),
+}
+
+
+def _inside(box: Box, sides: Sides, size: tuple[int, int], repairs: dict[str, None]) -> Box:
+    """The part of a box that lies on the photograph."""
+    height, width = size
+    left, top, right, bottom = sides
+    shown, photograph = box.shown(), f"the photograph of {width}×{height} pixels"
+    cut = max(left, 0.0), max(top, 0.0), min(right, float(width)), min(bottom, float(height))
+    if cut[0] >= cut[2] or cut[1] >= cut[3]:
+        raise DatasetError(f"the box {shown} lies outside {photograph}")
+    beyond = max((right - width) / width, (bottom - height) / height)
+    unsure = box.unit == "pixel" and box.frame is None
+    if unsure and beyond > _OVERSHOOT and max(right - width, bottom - height) > 2:
+        raise DatasetError(
+            f"the box {shown} reaches far beyond {photograph}; is it of a larger original, or in percent "
+            "(`?unit=percent`)?"
+        )
+    rows_and_columns = pixels(cut, size)
+    if rows_and_columns[0] >= rows_and_columns[1] or rows_and_columns[2] >= rows_and_columns[3]:
+        raise DatasetError(f"the box {shown} covers no pixel of {photograph}")
+    if max(abs(a - b) for a, b in zip(cut, sides, strict=True)) > 1:
+        repairs[CUT] = None
+    left, top, right, bottom = cut
+    return replace(box, left=left, top=top, right=right, bottom=bottom, unit="pixel", frame=None)

@@ -1,0 +1,43 @@
+"""Folders as labels: which of them are classes, and which are splits (train, val) with the classes below them."""
+
+from collections.abc import Iterable
+
+from gfi.datasets.notes import ListingNotes
+
+NUMBERED = (
+    "a class folder with a number as its name is that class by name or, where none has the name, by index"
+)
+_SPLITS = {"train", "training", "val", "valid", "validation", "test", "testing", "dev", "eval"}
+
+
+def split_folders(names: Iterable[str]) -> frozenset[str]:
+    """Which of the folders of a dataset are its splits (train, val …) and not classes: those called so, where
+    there are several of them or no other folder."""
+    visible = {name for name in names if not name.startswith(".")}
+    splits = {name for name in visible if is_split(name)}
+    return frozenset(splits) if len(splits) > 1 or splits == visible else frozenset()
+
+
+def say_splits(notes: ListingNotes, splits: frozenset[str], split: str | None) -> None:
+    """Say how split folders are read."""
+    if splits:
+        which = f"only {split} is read" if split else "all are read; `?split=` reads one"
+        names = ", ".join(sorted(splits))
+        notes.say(f"{names} are split folders, not classes: the label is the folder below, and {which}")
+
+
+def class_label(key: str, splits: frozenset[str], notes: ListingNotes) -> str | None:
+    """The class folder that a key lies in; None when it lies in none."""
+    *folders, _ = key.split("/")
+    if splits:
+        folders = folders[1:] if folders and folders[0] in splits else []
+    if not folders:
+        return None
+    if folders[0].isdigit():
+        notes.image(NUMBERED, key)
+    return folders[0]
+
+
+def is_split(name: str) -> bool:
+    """Whether a folder is called like a split."""
+    return name.lower() in _SPLITS

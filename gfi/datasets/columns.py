@@ -1,0 +1,122 @@
+"""Which column of a manifest file is the key, the label, the boxes.
+
+A column is called so, or the same but for case and blanks, or by one of the words that other tools use, where only
+one column has such a name. Whatever was not written as documented is said. The options `?key=filepath&label=class`
+name columns outright.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from gfi.datasets.annotations.boxes import SIDES
+from gfi.datasets.errors import DatasetError
+from gfi.datasets.notes import ListingNotes
+
+ROLES = ("key", "label", "boxes", "version")
+_WORDS = {
+    "key": (
+        "filepath",
+        "file_path",
+        "filename",
+        "file_name",
+        "file",
+        "path",
+        "image",
+        "image_path",
+        "img",
+        "uri",
+    ),
+    "label": ("class", "class_name", "category", "target", "wnid", "synset", "labels"),
+    "boxes": ("bbox", "bboxes", "box", "bounding_box", "bounding_boxes"),
+    "version": (),
+}
+_SIDE_COLUMNS = (SIDES, ("xmin", "ymin", "xmax", "ymax"), ("x1", "y1", "x2", "y2"))
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The name that each role has in the file, as it is written there; None where the file has no such column.
+
+    sides: four columns that are one box, in place of boxes. unsure: the boxes are in a column of a name under which
+    other tools also keep a position and a size.
+    """
+
+    key: str
+    label: str | None = None
+    boxes: str | None = None
+    version: str | None = None
+    sides: tuple[str, ...] = ()
+    unsure: bool = False
+
+    def split(self, row: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+        """A row as {role: value} and the other columns."""
+        rest = dict(row)
+        values = {role: rest.pop(name) for role in ROLES if (name := getattr(self, role)) in rest}
+        if self.sides and any(name in rest for name in self.sides):
+            values["sides"] = [rest.pop(name, None) for name in self.sides]
+        return values, rest
+
+
+def find_columns(names: Sequence[str], asked: Mapping[str, str], notes: ListingNotes, place: str) -> Columns:
+    """The columns of a file with these `names`. asked: role → name, as the user says.
+
+    DatasetError: there is no key, several columns may be the key, or one that was asked for is not there.
+    """
+    chosen: dict[str, str | None] = {}
+    for role in ROLES:
+        chosen[role] = _column(role, names, asked.get(role), notes, place)
+    key = chosen.pop("key")
+    if key is None:
+        raise DatasetError(
+            f"{place} has no column `key`; its columns are {_some(names)}; say `?key=` and its name"
+        )
+    sides: tuple[str, ...] = ()
+    if chosen["boxes"] is None:
+        sides = _sides(names)
+        if sides:
+            notes.say(
+                f"the columns {', '.join(sides)} are read as a box in pixels, right and lower end not inside"
+            )
+    unsure = chosen["boxes"] is not None and "boxes" not in asked and _plain(chosen["boxes"]) != "boxes"
+    return Columns(key, **chosen, sides=sides, unsure=unsure)
+
+
+def _column(
+    role: str, names: Sequence[str], asked: str | None, notes: ListingNotes, place: str
+) -> str | None:
+    wanted = role if asked is None else asked
+    if wanted in names:
+        return wanted
+    alike = [name for name in names if _plain(name) == _plain(wanted)]
+    if asked is not None and not alike:
+        raise DatasetError(f"{place} has no column {asked!r} for the {role}; its columns are {_some(names)}")
+    candidates = alike or [name for name in names if _plain(name) in _WORDS[role]]
+    if len(candidates) > 1:
+        advice = f"several columns of {place} may be the {role}: {_some(candidates)}; say `?{role}=` and one of them"
+        if role == "key" or asked is not None:
+            raise DatasetError(advice)
+        notes.say(advice)
+        return None
+    if candidates and asked is None:
+        notes.say(f"the column {candidates[0]!r} is read as `{role}`")
+    return candidates[0] if candidates else None
+
+
+def _sides(names: Sequence[str]) -> tuple[str, ...]:
+    plain = {_plain(name): name for name in names}
+    complete = [sides for sides in _SIDE_COLUMNS if all(side in plain for side in sides)]
+    return tuple(plain[side] for side in complete[0]) if len(complete) == 1 else ()
+
+
+def _plain(name: str) -> str:
+    return name.strip().lstrip("\ufeff").casefold()
+
+
+def names_of(rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    """The names that occur in some rows, each once, in their order."""
+    yield from dict.fromkeys(name for row in rows for name in row)
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(name[:40] for name in names[:12]) or "none"

@@ -1,0 +1,233 @@
+"""Samples of more than 8 bits → 8 bits.
+
+What is white is said by the window that is asked for, else by the file: its maxval (PPM), BitsPerSample,
+SMaxSampleValue or MaxSampleValue (TIFF; the next number of whole bits), sBIT (PNG), else it is 65535. Cameras and
+scanners keep 10, 12 or 14 bits in 16 without saying so; divided by 257 they would be nearly black. A file that uses
+less than a quarter of its range and does not say its depth is therefore refused, with advice.
+
+Grey that is stored with white as zero is inverted, and the one transparent value of a PNG is white paper, as in 8 bits.
+"""
+
+import struct
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageFile
+
+from gfi.datasets.errors import DecodeError
+from gfi.domain.window import Window
+
+_WHITE = 65535
+_UNLIKELY = 2**14
+"""Below it, values are rather of 14 bits or fewer."""
+_BITS_PER_SAMPLE, _PHOTOMETRIC = 258, 262
+_LARGEST_VALUE = (341, 281)
+_OTHER_BYTE = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}
+
+_Values = NDArray[np.integer] | NDArray[np.floating]
+
+
+@dataclass(frozen=True)
+class AppliedWindow:
+    """How the samples of a photograph became 0 … 255. low, high: the values that became black and white. source: who
+    says so, for people."""
+
+    low: float
+    high: float
+    source: str
+
+
+@dataclass(frozen=True)
+class Stored:
+    """An image as its file holds it. opened: without its pixels. reopen: opens it anew."""
+
+    opened: ImageFile.ImageFile
+    data: bytes
+    format: str
+    raw_mode: str
+    reopen: Callable[[], ImageFile.ImageFile]
+
+    @staticmethod
+    def of(
+        opened: ImageFile.ImageFile, data: bytes, file_format: str, reopen: Callable[[], ImageFile.ImageFile]
+    ) -> "Stored":
+        """To be called before the pixels are loaded."""
+        arguments = opened.tile[0].args if opened.tile else ""
+        raw_mode = arguments[0] if isinstance(arguments, tuple) and arguments else arguments
+        return Stored(opened, data, file_format, raw_mode if isinstance(raw_mode, str) else "", reopen)
+
+    def tag(self, number: int) -> int:
+        """The largest value of a TIFF tag; 0 where there is none."""
+        tags = getattr(self.opened, "tag_v2", {})
+        value = tags.get(number, 0)
+        try:
+            return int(max(value)) if isinstance(value, tuple) else int(value)
+        except (TypeError, ValueError, OverflowError):
+            return 0
+
+    def bits(self) -> int:
+        """Bits a sample of the file's samples: 8 where they are not more."""
+        if self.format == "TIFF":
+            return self.tag(_BITS_PER_SAMPLE)
+        return 16 if self.format == "PNG" and self.data[24:25] == b"\x10" else 8
+
+
+def to_eight_bits(
+    image: Image.Image, stored: Stored, window: Window | None
+) -> tuple[Image.Image, AppliedWindow | None]:
+    """A loaded image with samples of 8 bits, and the window that was applied; None where it had 8 bits."""
+    mode = image.mode
+    if mode.startswith("I;16") or (mode == "I" and stored.format in ("PNG", "PPM")):
+        return _grey(image, stored, window)
+    if mode in ("I", "F"):
+        if window is None:
+            kind = "32-bit integer" if mode == "I" else "floating-point"
+            raise DecodeError(
+                f"{kind} pixels have no agreed white; save the picture with 8 or 16 bits, or say `input.window` in the "
+                "model file"
+            )
+        values = np.asarray(image, dtype=np.float64)
+        if not np.isfinite(values).all():
+            raise DecodeError("some pixels are no numbers")
+        applied = _asked(window, values)
+        return Image.fromarray(_stretched(values, applied)), applied
+    if stored.bits() > 8 and mode in ("RGB", "RGBA", "LA", "RGBX", "RGBa", "La"):
+        return _colour(image, stored, window)
+    return image, None
+
+
+def _grey(image: Image.Image, stored: Stored, window: Window | None) -> tuple[Image.Image, AppliedWindow]:
+    values = np.asarray(image)
+    transparent = image.info.get("transparency")
+    visible = values if transparent is None else values[values != transparent]
+    if stored.format == "PPM":
+        applied = _of_ppm(stored, window, visible)
+    else:
+        applied = _asked(window, visible) if window else _of_file(stored, visible)
+    pixels = _table(applied)[values]
+    if stored.format == "TIFF" and stored.tag(_PHOTOMETRIC) == 0:
+        pixels = 255 - pixels
+    if transparent is not None:
+        pixels[values == transparent] = 255
+    return Image.fromarray(pixels), applied
+
+
+def _colour(image: Image.Image, stored: Stored, window: Window | None) -> tuple[Image.Image, AppliedWindow]:
+    """Pillow hands on the upper byte of each sample. Where that is too little, the file is read again for the lower."""
+    upper = np.asarray(image)
+    channels = upper.shape[2] - (image.mode in ("RGBA", "LA", "RGBa", "La"))
+    transparent = image.info.get("transparency")
+    largest = int(upper[..., :channels].max()) << 8
+    # What uses its range is as it was before there were windows, to the bit.
+    if window is None and transparent is None and largest >= _UNLIKELY:
+        return image, AppliedWindow(0, _WHITE, "16 bits")
+    if stored.raw_mode[:-1] not in ("RGB;16", "RGBA;16"):
+        if window is None and (largest == 0 or largest >= _UNLIKELY):
+            return image, AppliedWindow(0, _WHITE, "16 bits")
+        raise DecodeError(
+            f"the values of this kind of 16-bit file ({image.mode}) can be read only where they use all 16 bits; "
+            "save it as 16-bit grey or RGB, or with 8 bits"
+        )
+    again = stored.reopen()
+    again.tile = [tile._replace(args=_other_byte(tile.args)) for tile in again.tile]
+    lower = np.asarray(again)
+    values = upper[..., :channels].astype(np.uint16) << 8 | lower[..., :channels]
+    hidden = None if transparent is None else (values == np.array(transparent)).all(axis=2)
+    visible = values if hidden is None else values[~hidden]
+    applied = _asked(window, visible) if window else _of_file(stored, visible)
+    pixels = upper.copy()
+    pixels[..., :channels] = _table(applied)[values]
+    if hidden is not None:
+        pixels[hidden] = 255
+    return Image.fromarray(pixels, image.mode), applied
+
+
+def _other_byte(arguments: Any) -> Any:
+    """The arguments of a decoder that takes the other byte of each sample."""
+    if isinstance(arguments, tuple):
+        return (_other_byte(arguments[0]), *arguments[1:])
+    mode = str(arguments)
+    return mode[:-1] + _OTHER_BYTE[mode[-1]]
+
+
+def _asked(window: Window, values: _Values) -> AppliedWindow:
+    if not window.percentile:
+        return AppliedWindow(window.low, window.high, "input.window")
+    source = f"percentiles {window.low:g} and {window.high:g} of this image"
+    if not values.size:
+        return AppliedWindow(0, _WHITE, source)
+    low, high = (float(value) for value in np.percentile(values, (window.low, window.high)))
+    return AppliedWindow(low, high, source)
+
+
+def _of_file(stored: Stored, values: _Values) -> AppliedWindow:
+    largest = int(values.max()) if values.size else 0
+    bits = _stated_bits(stored, values, largest)
+    if bits:
+        return AppliedWindow(0, 2**bits - 1, f"{bits} bits by the file")
+    if 0 < largest < _UNLIKELY:
+        white = 2 ** max(largest.bit_length(), 10) - 1
+        raise DecodeError(
+            f"its 16-bit samples reach only {largest:,} of 65,535: data of fewer bits, which would be nearly black. "
+            f"Say what is white, for example `input.window = [0, {white}]` in the model file"
+        )
+    return AppliedWindow(0, _WHITE, "16 bits")
+
+
+def _stated_bits(stored: Stored, values: _Values, largest: int) -> int:
+    """How many bits the file says its samples have; 0 where it does not say."""
+    if stored.format == "TIFF":
+        bits = stored.bits()
+        if bits < 16:
+            return bits
+        said = next((value for number in _LARGEST_VALUE if (value := stored.tag(number)) > 0), 0)
+        # A value that is exceeded says nothing.
+        return max(said.bit_length(), 8) if largest <= said <= _WHITE else 0
+    bits = max(_significant_bits(stored.data), default=0)
+    if not 8 <= bits < 16:
+        return bits if bits == 16 else 0
+    # By the standard the samples are scaled to 16 bits. Many writers leave them as they are: then some have a lower
+    # bit set that scaling leaves empty.
+    plain = largest < 2**bits and bool((np.asarray(values, np.int64) % 2 ** (16 - bits)).any())
+    return bits if plain else 16
+
+
+def _significant_bits(data: bytes) -> Iterator[int]:
+    """The numbers of PNG's chunk sBIT, without that of transparency."""
+    at = 8
+    while at + 8 <= len(data):
+        length, kind = struct.unpack(">I4s", data[at : at + 8])
+        if kind == b"IDAT":
+            return
+        if kind == b"sBIT":
+            colours = {0: 1, 2: 3, 4: 1, 6: 3}.get(data[25], 0)
+            yield from data[at + 8 : at + 8 + min(length, colours)]
+            return
+        at += 12 + length
+
+
+def _of_ppm(stored: Stored, window: Window | None, values: _Values) -> AppliedWindow:
+    """Pillow has scaled the samples from 0 … maxval to 0 … 65535."""
+    words = (word for line in stored.data[:4096].split(b"\n") for word in line.partition(b"#")[0].split())
+    maxval = next((int(word) for place, word in enumerate(words) if place == 3 and word.isdigit()), _WHITE)
+    if window is None:
+        return AppliedWindow(0, _WHITE, f"maxval {maxval} of the file")
+    applied = _asked(window, values)
+    if window.percentile:
+        return applied
+    scale = _WHITE / max(maxval, 1)
+    return AppliedWindow(applied.low * scale, applied.high * scale, applied.source)
+
+
+def _stretched(values: NDArray[np.floating], applied: AppliedWindow) -> NDArray[np.uint8]:
+    width = applied.high - applied.low or 1.0
+    return np.floor(np.clip((values - applied.low) / width, 0, 1) * 255 + 0.5).astype(np.uint8)
+
+
+def _table(applied: AppliedWindow) -> NDArray[np.uint8]:
+    """The 8 bits of each value of 16."""
+    return _stretched(np.arange(_WHITE + 1, dtype=np.float64), applied)

@@ -1,0 +1,116 @@
+"""Which files are photographs: by suffix, and by their first bytes where they have none."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from gfi.datasets.errors import DatasetError
+
+IMAGE_SUFFIXES = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".tif", ".tiff", ".bmp"),
+    *(".ppm", ".pgm", ".pbm", ".avif"),
+)
+READABLE = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "PPM", "AVIF")
+"""The formats that `decode` reads."""
+HEAD = 132
+"""How many bytes `format_of` looks at."""
+
+_OTHER_IMAGES = {
+    **dict.fromkeys((".heic", ".heif", ".hif"), "HEIC"),
+    **dict.fromkeys((".dcm", ".dicom"), "DICOM"),
+    **dict.fromkeys((".jp2", ".j2k", ".jpx"), "JPEG 2000"),
+    **dict.fromkeys((".cr2", ".cr3", ".nef", ".arw", ".dng", ".raf", ".orf", ".rw2"), "camera raw"),
+    ".jxl": "JPEG XL",
+    ".svg": "SVG",
+    ".psd": "PSD",
+    ".npy": "NumPy",
+}
+_OF_THE_SYSTEM = (".ds_store", "thumbs.db", "desktop.ini")
+_NO_SUFFIX = "none"
+_HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
+
+
+def format_of(head: bytes) -> str | None:
+    """The format of an image file by its first HEAD bytes; None when it is no image. Not all can be read."""
+    if head.startswith(b"\xff\xd8\xff"):
+        return "JPEG"
+    if head.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "PNG"
+    if head.startswith((b"GIF87a", b"GIF89a")):
+        return "GIF"
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return "WEBP"
+    if head.startswith((b"II\x2a\x00", b"MM\x00\x2a", b"II\x2b\x00", b"MM\x00\x2b")):
+        return "TIFF"
+    if head[128:132] == b"DICM":
+        return "DICOM"
+    if head.startswith(b"BM"):
+        return "BMP"
+    if head[:1] == b"P" and head[1:2] in b"123456" and head[2:3].isspace():
+        return "PPM"
+    if head[4:12] in (b"ftypavif", b"ftypavis"):
+        return "AVIF"
+    if head[4:8] == b"ftyp" and head[8:12] in _HEIF_BRANDS:
+        return "HEIC"
+    return None
+
+
+def is_image(name: str) -> bool:
+    """By its suffix; hidden files (.DS_Store, ._photo.jpg of macOS archives) are none."""
+    return not name.startswith(".") and name.lower().endswith(IMAGE_SUFFIXES)
+
+
+def is_other_image(name: str) -> bool:
+    """Whether it is called like an image in a format that is not read."""
+    return not name.startswith(".") and PurePosixPath(name).suffix.lower() in _OTHER_IMAGES
+
+
+def kind_of(name: str) -> str:
+    """What a file that is not read is, by its name: `HEIC`, `.txt`."""
+    suffix = PurePosixPath(name).suffix.lower()
+    return _OTHER_IMAGES.get(suffix) or suffix[:20] or "without a suffix"
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which names are read as photographs. suffixes: lower-case, with their dot; "" for names without one, which
+    are otherwise looked into (`sniffs`)."""
+
+    suffixes: tuple[str, ...] = IMAGE_SUFFIXES
+
+    @staticmethod
+    def parse(text: str | None) -> "Selection":
+        """The option `?suffixes=.jpg,.dat,none`; None for the usual ones. DatasetError: it names none."""
+        if text is None:
+            return Selection()
+        words = [word.strip().lower() for word in text.split(",") if word.strip()]
+        if not words:
+            raise DatasetError("the option `suffixes` names no suffix; say for example ?suffixes=.jpg,.dat")
+        return Selection(tuple("" if word == _NO_SUFFIX else "." + word.lstrip(".") for word in words))
+
+    def option(self) -> dict[str, str]:
+        """As `parse` reads it; {} for the usual suffixes."""
+        if self.suffixes == IMAGE_SUFFIXES:
+            return {}
+        return {"suffixes": ",".join(suffix or _NO_SUFFIX for suffix in self.suffixes)}
+
+    def reads(self, name: str) -> bool:
+        """Whether a file of this name is a photograph, by the name."""
+        suffix = PurePosixPath(name).suffix
+        if not suffix:
+            return "" in self.suffixes
+        return name.lower().endswith(tuple(filter(None, self.suffixes)) or ("\0",))
+
+    def sniffs(self, name: str) -> bool:
+        """Whether the first bytes decide."""
+        return not PurePosixPath(name).suffix and self.suffixes == IMAGE_SUFFIXES
+
+
+def worth_a_word(name: str) -> bool:
+    """Whether leaving this file out is said: not for the files that systems put into every folder."""
+    return name.lower() not in _OF_THE_SYSTEM
+
+
+def suffixes_for_people(suffixes: Iterable[str] = IMAGE_SUFFIXES) -> str:
+    """For messages."""
+    return " ".join(suffix or "(none)" for suffix in suffixes)

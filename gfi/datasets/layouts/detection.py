@@ -1,0 +1,51 @@
+"""COCO and YOLO datasets, recognised so that their folders are not taken for classes. They are not read yet."""
+
+from itertools import islice
+from pathlib import Path
+
+from gfi.datasets.class_folders import is_split
+from gfi.datasets.errors import DatasetError
+
+_BESIDE_IMAGES = {"labels", "annotations", "masks"}
+_ADVICE = (
+    "`folder:{place}` reads its photographs without labels; a manifest file with the columns key, label and boxes "
+    "reads all of it"
+)
+
+
+def refuse_detection_layout(base: Path) -> None:
+    """DatasetError when a folder is a COCO or YOLO dataset, or keeps annotations beside a folder `images`."""
+    folders = _folders(base)
+    places = [base, *(path for path in folders.values() if is_split(path.name))]
+    if any(_holds_coco(place) for place in places):
+        raise DatasetError(_refusal(base, "a COCO dataset, whose labels and boxes are in JSON files"))
+    for place in places:
+        beside = _folders(place)
+        if "images" in beside and _holds_text(beside.get("labels")):
+            raise DatasetError(_refusal(base, "a YOLO dataset, whose labels and boxes are in labels/*.txt"))
+        if "images" in beside and _BESIDE_IMAGES & set(beside):
+            raise DatasetError(
+                _refusal(base, "a folder with images/ beside their annotations; these are no classes")
+            )
+
+
+def _folders(place: Path) -> dict[str, Path]:
+    """By lower-case name; a link may lead out and is not looked at."""
+    return {path.name.lower(): path for path in place.iterdir() if path.is_dir() and not path.is_symlink()}
+
+
+def _refusal(base: Path, what: str) -> str:
+    return f"{base} is {what}; this layout is not read. " + _ADVICE.format(place=base)
+
+
+def _holds_coco(place: Path) -> bool:
+    annotations = place / "annotations"
+    return (
+        (annotations.is_dir() and any(annotations.glob("*.json")))
+        or (place / "_annotations.coco.json").is_file()
+        or any(place.glob("instances_*.json"))
+    )
+
+
+def _holds_text(labels: Path | None) -> bool:
+    return labels is not None and any(path.suffix == ".txt" for path in islice(labels.rglob("*"), 1000))

@@ -1,0 +1,113 @@
+"""The members of a tar shard put together to samples: a photograph and what stands beside it."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from gfi.datasets.annotations.boxes import ImageBoxes, read_boxes
+from gfi.datasets.errors import DatasetError
+from gfi.datasets.labels import label_text
+from gfi.datasets.listing import Listed
+from gfi.datasets.notes import ListingNotes
+
+SIDE_CARS = ("cls", "json", "txt")
+SIDE_CAR_BYTES = 2**20
+CAPTION = "the .txt beside it is a caption and not a label"
+FURTHER = "further image of a sample"
+LEFT_OVER = "label or annotation without a photograph"
+_LABEL_LENGTH = 200
+"""A longer text is a caption."""
+_NO_PHOTOGRAPHS = {"seg", "segmentation", "mask", "masks", "depth", "normal", "normals", "label", "labels"}
+"""What images beside a photograph are called that are none themselves."""
+
+
+@dataclass(frozen=True)
+class Member:
+    """A member of a shard. key: of the dataset. name: without its suffix. place: its version."""
+
+    key: str
+    name: str
+    size: int
+    place: str
+
+
+@dataclass
+class Sample:
+    """Members with the same name up to the first dot. side_cars: (name, suffix) → key and text."""
+
+    name: str
+    images: list[Member] = field(default_factory=list)
+    side_cars: dict[tuple[str, str], tuple[str, bytes]] = field(default_factory=dict)
+
+    def listed(self, all_images: bool, notes: ListingNotes) -> Iterator[Listed]:
+        """Its photographs with label, boxes and further columns."""
+        chosen = self.images if all_images else self._photographs()
+        for image in self.images:
+            if image not in chosen:
+                notes.skip(f"{FURTHER}, which `?images=all` reads", image.key)
+        names = {image.name for image in chosen} | ({self.name} if chosen else set())
+        for (name, _), (key, _) in self.side_cars.items():
+            if name not in names:
+                notes.skip(LEFT_OVER, key)
+        for image in chosen:
+            yield self._listed(image, notes)
+
+    def _photographs(self) -> list[Member]:
+        plain = [image for image in self.images if image.name == self.name]
+        pictures = [image for image in self.images if image.name.rpartition(".")[2] not in _NO_PHOTOGRAPHS]
+        return plain or pictures or self.images
+
+    def _side_car(self, image: Member, suffix: str) -> tuple[str, bytes] | None:
+        """Of the image's own name, else of the sample's."""
+        return self.side_cars.get((image.name, suffix)) or self.side_cars.get((self.name, suffix))
+
+    def _listed(self, image: Member, notes: ListingNotes) -> Listed:
+        label, boxes, extra = self._annotation(image, notes)
+        if (written := self._side_car(image, "cls")) is not None:
+            label = _text(*written).strip() or None
+        elif label is None and (written := self._side_car(image, "txt")) is not None:
+            label = _short(written[1])
+            if label is None and written[1].strip():
+                notes.image(CAPTION, image.key)
+        notes.boxes(boxes, image.key)
+        return Listed(image.key, image.size, image.place, label, boxes.boxes, extra, boxes.error)
+
+    def _annotation(
+        self, image: Member, notes: ListingNotes
+    ) -> tuple[str | None, ImageBoxes, dict[str, Any]]:
+        """What the .json says: label, boxes, further columns."""
+        written = self._side_car(image, "json")
+        if written is None:
+            return None, ImageBoxes(), {}
+        key, data = written
+        try:
+            metadata = json.loads(_text(key, data))
+            if not isinstance(metadata, dict):
+                raise DatasetError("not a JSON object")
+            label = label_text(metadata.pop("label", None), image.key, notes)
+        except (ValueError, RecursionError, DatasetError) as error:
+            return None, ImageBoxes(error=f"{key}: {error}"), {}
+        try:
+            boxes = read_boxes(metadata.pop("boxes", None))
+        except DatasetError as error:
+            boxes = ImageBoxes(error=f"{key}: {error}")
+        return label, boxes, metadata
+
+
+def _text(key: str, data: bytes) -> str:
+    if len(data) > SIDE_CAR_BYTES:
+        raise DatasetError(f"{key} is longer than {SIDE_CAR_BYTES:,} bytes, which no label or annotation is")
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        raise DatasetError(f"{key} is not UTF-8") from None
+
+
+def _short(data: bytes) -> str | None:
+    """The text of a label; None for a caption."""
+    try:
+        text = data.decode().strip()
+    except UnicodeDecodeError:
+        return None
+    return text if text and "\n" not in text and len(text) <= _LABEL_LENGTH else None

@@ -1,0 +1,42 @@
+"""Which of the values in a file with more than 8 bits a sample are black and white: `input.window` of a model file."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+_ADVICE = 'a window is [low, high] in the values of the file, or "percentile 0.5 99.5" of the single image'
+
+
+@dataclass(frozen=True)
+class Window:
+    """low becomes black and high white. percentile: these are percentiles of the values of each single image, so that
+    the same value is another grey in another image."""
+
+    low: float
+    high: float
+    percentile: bool = False
+
+    def __post_init__(self) -> None:
+        limits = (0.0, 100.0) if self.percentile else (-math.inf, math.inf)
+        within = limits[0] <= self.low and self.high <= limits[1] and math.isfinite(self.high - self.low)
+        if not (self.low < self.high and within):
+            raise ValueError(f"{self.to_json()} is no window: {_ADVICE}")
+
+    @staticmethod
+    def parse(value: Any) -> "Window":
+        """From its JSON or TOML form. ValueError: it is none."""
+        words: Sequence[Any] = value
+        if isinstance(value, str):
+            kind, *words = value.split()
+            if kind != "percentile":
+                raise ValueError(f"{value[:60]!r} is no window: {_ADVICE}")
+        try:
+            low, high = (float(word) for word in words)
+        except (TypeError, ValueError, OverflowError):
+            raise ValueError(f"{str(value)[:60]!r} is no window: {_ADVICE}") from None
+        return Window(low, high, isinstance(value, str))
+
+    def to_json(self) -> list[float] | str:
+        """As `parse` reads it."""
+        return f"percentile {self.low:g} {self.high:g}" if self.percentile else [self.low, self.high]

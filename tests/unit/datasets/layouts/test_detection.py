@@ -1,0 +1,33 @@
+"""COCO and YOLO folders are recognised, and refused with the reason, before their folders become classes."""
+
+import pytest
+
+from gfi.datasets.errors import DatasetError
+from gfi.datasets.sources import open_source
+
+LAYOUTS = {
+    "COCO": (["train2017/1.jpg", "val2017/2.jpg"], ["annotations/instances_val2017.json"], "COCO"),
+    "COCO beside images": (["images/1.jpg"], ["annotations/all.json"], "COCO"),
+    "COCO of Roboflow": (["train/1.jpg", "valid/2.jpg"], ["train/_annotations.coco.json"], "COCO"),
+    "YOLO": (["images/train/1.jpg", "images/val/2.jpg"], ["labels/train/1.txt", "labels/val/2.txt"], "YOLO"),
+    "YOLO of Roboflow": (["train/images/1.jpg", "valid/images/2.jpg"], ["train/labels/1.txt"], "YOLO"),
+    "masks": (["images/1.jpg", "masks/1.png"], [], "these are no classes"),
+    "XML": (["images/1.jpg"], ["annotations/1.xml"], "these are no classes"),
+}
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_a_detection_dataset_is_refused_with_the_reason(plant, free, name):
+    photographs, files, said = LAYOUTS[name]
+    folder = plant(*photographs)
+    for file in files:
+        (folder / file).parent.mkdir(parents=True, exist_ok=True)
+        (folder / file).write_text("{}")
+    with pytest.raises(DatasetError, match=f"{said}.*folder:{folder}"):
+        open_source(str(folder), free)
+    assert {item.label for item in open_source(f"folder:{folder}", free).list()} == {None}
+
+
+def test_class_folders_that_are_only_called_alike_are_read(plant, free):
+    folder = plant("labels/1.jpg", "annotations/2.jpg", "stamps/3.jpg")
+    assert open_source(str(folder), free).kind == "classes"
