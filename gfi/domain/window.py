@@ -28,9 +28,10 @@ class Window:
         """From its JSON or TOML form. ValueError: it is none."""
         words: Sequence[Any] = value
         if isinstance(value, str):
-            kind, *words = value.split()
+            kind, _, rest = value.strip().partition(" ")
             if kind != "percentile":
                 raise ValueError(f"{value[:60]!r} is no window: {_ADVICE}")
+            words = rest.split()
         try:
             low, high = (float(word) for word in words)
         except (TypeError, ValueError, OverflowError):

@@ -22,7 +22,7 @@ CLASSES = ClassIndex(NAMES, IDS)
         ("crane", None), ("Crane", None),  # the bird and the machine
         ("Cardigan", 3), ("cardigan", 4), ("CARDIGAN", None), ("cardigan welsh corgi", 3),
         ("3", 3), (3, 3), ("003", 3), ("7", 6), (7, None), ("99", None), (-1, None), ("-1", None),
-        ("", None), (None, None), (True, None), ("whale", None), ("²", None), ("9" * 5000, None),
+        ("3.0", 3), ("3.00", 3), ("3.5", None), ("7.0", None), ("", None), (None, None), (True, None), ("whale", None), ("²", None), ("9" * 5000, None),
     ],
 )  # fmt: skip
 def test_a_label_finds_its_class_or_none(label, index):
@@ -46,3 +46,19 @@ def test_every_imagenet_name_that_is_unique_is_found():
         assert classes.find(wordnet) == classes.find(index) == index
         same = [other for other, row in enumerate(rows) if row[1] == name]
         assert classes.find(name) == (index if len(same) == 1 else None)
+
+
+@pytest.mark.parametrize(
+    ("label", "said"),
+    [
+        ("2", "the class called 2, which has index 3"),
+        ("10", None),  # there is no index 10
+        ("1", None),
+        ("1.0", "a whole number with a point"),
+        ("tench", None),
+        ("99", None),
+    ],
+)
+def test_a_number_that_is_a_name_and_another_index_is_spoken_of(label, said):
+    decision = ClassIndex(("0", "1", "10", "2", "tench")).decision(label)
+    assert decision is None if said is None else said in decision
