@@ -39,9 +39,11 @@ from gfi.metrics.insertion import insertion
 HERE = Path(__file__).parent
 QUANTILES = (0.0, 0.25, 0.5, 0.75, 0.9, 1.0)
 PROFILES = (
-    ("float32, batch 1", torch.float32, 1, 1), ("float32, batch 4", torch.float32, 4, 1),
-    ("float32, batch 8", torch.float32, 8, 1), ("float32, batch 4, two threads", torch.float32, 4, 2),
-)  # fmt: skip
+    ("float32, batch 1", torch.float32, 1, 1),
+    ("float32, batch 4", torch.float32, 4, 1),
+    ("float32, batch 8", torch.float32, 8, 1),
+    ("float32, batch 4, two threads", torch.float32, 4, 2),
+)
 
 
 def run(
@@ -73,11 +75,16 @@ def profiles(setting: Setting, recipe: Recipe, images: Tensor) -> list[dict[str,
     for name, dtype, batch, threads in PROFILES:
         began = time.monotonic()
         mask = drawn(run(setting, recipe, images, dtype, batch, threads), setting)
-        rows.append({
-            "preset": recipe.name, "profile": name, "against": "float64, batch 4", "images": len(images),
-            "mask_difference": quantiles(np.abs(mask - reference).mean((1, 2))),
-            "largest_pixel": round(float(np.abs(mask - reference).max()), 4),
-        })  # fmt: skip
+        rows.append(
+            {
+                "preset": recipe.name,
+                "profile": name,
+                "against": "float64, batch 4",
+                "images": len(images),
+                "mask_difference": quantiles(np.abs(mask - reference).mean((1, 2))),
+                "largest_pixel": round(float(np.abs(mask - reference).max()), 4),
+            }
+        )
         print(json.dumps(rows[-1]), f"{time.monotonic() - began:.0f} s", flush=True)
     return rows
 
@@ -95,11 +102,14 @@ def settling(setting: Setting) -> dict[str, Any]:
     whole, early = (drawn(found[key], setting) for key in (0, TUNED.check_every))
     steps = np.array([e.iterations for e in found[TUNED.check_every]], np.float64)
     row: dict[str, Any] = {
-        "preset": "tuned", "images": len(images), "full_steps": full.steps, "steps": quantiles(steps),
+        "preset": "tuned",
+        "images": len(images),
+        "full_steps": full.steps,
+        "steps": quantiles(steps),
         "times_fewer": round(full.steps / float(steps.mean()), 3),
         "mask_difference": quantiles(np.abs(whole - early).mean((1, 2))),
         "iou_of_the_highest_quarter": quantiles(overlap(whole, early)),
-    }  # fmt: skip
+    }
     for fill in ("blur", "mean"):
         base = FILLS[fill](images)
         for name, metric in (("insertion", insertion), ("deletion", deletion)):
@@ -125,11 +135,16 @@ def main() -> None:
     setting = Setting(SAMPLE, SHARED if shared else samples.path(), options.images, (0, 0), shared)
     few = setting.images[::2]
     report = {
-        "network": SAMPLE, "machine": cpu_name(), "torch": torch.__version__, "scores_on": setting.ask.runtime,
-        "photographs": "every second photograph of ../shared/data/photographs" if shared else "the shipped samples",
+        "network": SAMPLE,
+        "machine": cpu_name(),
+        "torch": torch.__version__,
+        "scores_on": setting.ask.runtime,
+        "photographs": "every second photograph of ../shared/data/photographs"
+        if shared
+        else "the shipped samples",
         "settling": settling(setting),
         "profiles": profiles(setting, TUNED, few) + profiles(setting, PAPER, few[:2]),
-    }  # fmt: skip
+    }
     options.output.write_text(json.dumps(report, indent=1) + "\n")
 
 

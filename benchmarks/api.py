@@ -34,9 +34,13 @@ _MODEL = {"class_names": [f"a class with a name of usual length {n}" for n in ra
 _CONFIG = {
     "dataset": {"spec": "folder:/data/photographs", "kind": "folder"},
     "model": {"reference": "torchvision:vgg19", "digest": "0" * 64},
-    "preset": "paper", "recipe": {"steps_inversion": 10, "steps_class": 70}, "method_digest": "1" * 64,
-    "layers": {"inverted": "features.36", "weighed": ["features.35:relu"]}, "target": "auto", "metrics": [],
-}  # fmt: skip
+    "preset": "paper",
+    "recipe": {"steps_inversion": 10, "steps_class": 70},
+    "method_digest": "1" * 64,
+    "layers": {"inverted": "features.36", "weighed": ["features.35:relu"]},
+    "target": "auto",
+    "metrics": [],
+}
 
 _FILL = """
 INSERT INTO results (job_id, row, method, target_rank, status, key, version, target, prediction, probability, kept,
@@ -61,13 +65,19 @@ def fill(database: Database) -> str:
     large = ids[JOBS // 2]
     rows = [
         {
-            "id": each, "name": f"job {number}", "owner": "bench",
+            "id": each,
+            "name": f"job {number}",
+            "owner": "bench",
             "state": "running" if number % 50 == 0 else "succeeded",
-            "config": _CONFIG, "config_digest": f"{number:064}", "model": _MODEL, "total": 4, "created_at": 1.8e9,
+            "config": _CONFIG,
+            "config_digest": f"{number:064}",
+            "model": _MODEL,
+            "total": 4,
+            "created_at": 1.8e9,
             "planned_at": 1.8e9,
         }
         for number, each in enumerate(ids)
-    ]  # fmt: skip
+    ]
     with database.begin() as connection:
         for at in range(0, JOBS, 500):
             connection.execute(sa.insert(jobs), rows[at : at + 500])
@@ -94,10 +104,13 @@ class Figures:
     def add(self, what: str, rows: int, times: list[float], goal_ms: float | None) -> None:
         """Times in seconds."""
         row = {
-            "what": what, "rows": rows, "median_ms": round(statistics.median(times) * 1000, 1),
-            "worst_ms": round(max(times) * 1000, 1), "goal_ms": goal_ms,
+            "what": what,
+            "rows": rows,
+            "median_ms": round(statistics.median(times) * 1000, 1),
+            "worst_ms": round(max(times) * 1000, 1),
+            "goal_ms": goal_ms,
             "load": round(os.getloadavg()[0], 1),
-        }  # fmt: skip
+        }
         self.rows.append(row)
         verdict = "" if goal_ms is None else "ok" if row["median_ms"] <= goal_ms else "ABOVE THE GOAL"
         print(f"{what:<44} {row['median_ms']:>9} ms  (worst {row['worst_ms']} ms)  {verdict}", flush=True)
@@ -221,10 +234,14 @@ def main() -> None:
         print(f"{RESULTS:,} results and {JOBS:,} jobs in {time.perf_counter() - started:.0f} s", flush=True)
         token = ledger.create_token(database, "bench", ["read"])[1]
         environment = os.environ | {
-            "GFI_HOME": str(folder), "GFI_DATABASE_URL": database.url.render_as_string(hide_password=False),
-            "GFI_REDIS_URL": "redis://127.0.0.1:1/0", "GFI_S3_BUCKET": "none", "GFI_S3_ENDPOINT": "http://127.0.0.1:1",
-            "GFI_API_REQUESTS_PER_MINUTE": "1000000", "GFI_LOG_LEVEL": "WARNING",
-        }  # fmt: skip
+            "GFI_HOME": str(folder),
+            "GFI_DATABASE_URL": database.url.render_as_string(hide_password=False),
+            "GFI_REDIS_URL": "redis://127.0.0.1:1/0",
+            "GFI_S3_BUCKET": "none",
+            "GFI_S3_ENDPOINT": "http://127.0.0.1:1",
+            "GFI_API_REQUESTS_PER_MINUTE": "1000000",
+            "GFI_LOG_LEVEL": "WARNING",
+        }
         api = subprocess.Popen(
             [sys.executable, "-m", "gfi.cli.main", "api", "--port", str(port)], env=environment
         )

@@ -41,17 +41,28 @@ def quality() -> str:
         "deletion ↓ (to Grad-CAM; 95 %)",
     )
     marks = [
-        (r["method"], r["fill"], r["images"],
-         f"{r['insertion']:.3f}" if r["method"] == "grad-cam" else interval(r, "insertion"),
-         f"{r['deletion']:.3f}" if r["method"] == "grad-cam" else interval(r, "deletion"))
+        (
+            r["method"],
+            r["fill"],
+            r["images"],
+            f"{r['insertion']:.3f}" if r["method"] == "grad-cam" else interval(r, "insertion"),
+            f"{r['deletion']:.3f}" if r["method"] == "grad-cam" else interval(r, "deletion"),
+        )
         for r in rows
-    ]  # fmt: skip
+    ]
     once = {r["method"]: r for r in rows}
     places = [
-        (m, share(r, "grid_pointing", "grid_hit"), share(r, "grid_pointing_3", "grid_hit_3"),
-         r["energy_in_box"] if r["energy_in_box"] is not None else "", r["average_drop"], r["average_increase"], r["area"])
+        (
+            m,
+            share(r, "grid_pointing", "grid_hit"),
+            share(r, "grid_pointing_3", "grid_hit_3"),
+            r["energy_in_box"] if r["energy_in_box"] is not None else "",
+            r["average_drop"],
+            r["average_increase"],
+            r["area"],
+        )
         for m, r in once.items()
-    ]  # fmt: skip
+    ]
     grids = once["grad-cam"]
     return f"""## What the masks are worth
 
@@ -112,10 +123,18 @@ Share of the mass in the right cell, share of arg-maxes there; grids, and how su
 def agreement() -> str:
     found = json.loads((RESULTS / "agreement.json").read_text())
     rows = [
-        (r["preset"], r["profile"], r["images"], r["mask_difference"]["mean"], r["mask_difference"]["q50"],
-         r["mask_difference"]["q90"], r["mask_difference"]["q100"], r["largest_pixel"])
+        (
+            r["preset"],
+            r["profile"],
+            r["images"],
+            r["mask_difference"]["mean"],
+            r["mask_difference"]["q50"],
+            r["mask_difference"]["q90"],
+            r["mask_difference"]["q100"],
+            r["largest_pixel"],
+        )
         for r in found["profiles"]
-    ]  # fmt: skip
+    ]
     s = found["settling"]
     scores = [
         (name, s[name], s[f"{name}, change by settling"])
@@ -141,10 +160,20 @@ Its masks differ from the full schedule's by {s["mask_difference"]["mean"]:.4f} 
 def speed() -> str:
     rows: Rows = json.loads((RESULTS / "engine.json").read_text())
     lines = [
-        (r["network"], r["device"], r["dtype"], r["batch"], r["naive_images_per_s"], r["engine_images_per_s"],
-         r["floor_images_per_s"], f"{r['engine_over_naive']:.2f}", f"{r['engine_over_floor']:.2f}", r["peak_mib"])
+        (
+            r["network"],
+            r["device"],
+            r["dtype"],
+            r["batch"],
+            r["naive_images_per_s"],
+            r["engine_images_per_s"],
+            r["floor_images_per_s"],
+            f"{r['engine_over_naive']:.2f}",
+            f"{r['engine_over_floor']:.2f}",
+            r["peak_mib"],
+        )
         for r in rows
-    ]  # fmt: skip
+    ]
     head = (
         "network",
         "device",

@@ -60,9 +60,17 @@ SHARED = HERE.parent.parent / "shared" / "data" / "photographs"
 REFERENCE = "grad-cam"
 RANDOMISED = "tuned, randomised weights"
 METHODS = (
-    REFERENCE, "tuned", "random", "centred", "layer-cam", RANDOMISED, "integrated-gradients", "occlusion",
-    "paper", "rise",
-)  # fmt: skip
+    REFERENCE,
+    "tuned",
+    "random",
+    "centred",
+    "layer-cam",
+    RANDOMISED,
+    "integrated-gradients",
+    "occlusion",
+    "paper",
+    "rise",
+)
 SLOW = ("paper", "rise", "occlusion", "integrated-gradients")
 """Methods of hundreds of passes an image: fewer photographs, and no grids unless --full."""
 IMPUTED = (REFERENCE, "tuned")
@@ -137,9 +145,11 @@ def masks(setting: Setting, method: str, images: Tensor, targets: Tensor) -> Ten
         return optimised(setting.classifier, PRESETS[method], images, targets)
     if method == RANDOMISED:
         blank = Classifier(
-            peers.randomised(setting.classifier.module), "randomised", setting.classifier.preprocess,
+            peers.randomised(setting.classifier.module),
+            "randomised",
+            setting.classifier.preprocess,
             own_layers=Layers("_swish", ("_swish",)),
-        )  # fmt: skip
+        )
         return optimised(blank, PRESETS["tuned"], images, targets)
     options: dict[str, Any] = {}
     if method in peers.NEED_LAYER:
@@ -194,9 +204,11 @@ def score(
 
     def curves(fill: str) -> Scores:
         mask = drawn[-1] if drawn else maps()
-        shown = (images, mask, targets) if fill != "imputation" else (
-            images[:imputed], mask[:imputed], targets[:imputed]
-        )  # fmt: skip
+        shown = (
+            (images, mask, targets)
+            if fill != "imputation"
+            else (images[:imputed], mask[:imputed], targets[:imputed])
+        )
         base = FILLS[fill](shown[0])
         return {
             f"insertion {fill}": insertion(setting.ask, *shown, base).area.tolist(),
@@ -240,9 +252,11 @@ def boxes(setting: Setting, method: str) -> Scores:
     right = [i for i, e in enumerate(entries) if e["label"] == known[i]]
     found = masks(setting, method, images[right], targets[right])
     shares = energy_in_box(
-        found.numpy(), [shown[i].original_size for i in right], [shown[i].box for i in right],
+        found.numpy(),
+        [shown[i].original_size for i in right],
+        [shown[i].box for i in right],
         [entries[i]["boxes"] for i in right],
-    )  # fmt: skip
+    )
     return {"energy": shares.tolist()}
 
 
@@ -270,9 +284,12 @@ def rows(setting: Setting, method: str, scores: Scores, reference: Scores) -> li
     found = []
     for fill in (f for f in FILLS if f"insertion {f}" in scores):
         row: dict[str, Any] = {
-            "network": setting.classifier.reference, "method": method, "fill": fill,
-            "images": len(scores[f"insertion {fill}"]), "machine": cpu_name(),
-        }  # fmt: skip
+            "network": setting.classifier.reference,
+            "method": method,
+            "fill": fill,
+            "images": len(scores[f"insertion {fill}"]),
+            "machine": cpu_name(),
+        }
         for name in ("insertion", "deletion"):
             values = scores[f"{name} {fill}"]
             row |= {name: mean(values), f"{name}_ci": interval(np.array(values))}
@@ -334,9 +351,11 @@ def main() -> None:
     setting = Setting(
         options.network, folder, count, tuple(options.grids or ((40, 27) if options.full else (6, 3))), shared
     )
-    described = "every second photograph of ../shared/data/photographs" if shared else (
-        "the shipped samples" if folder == samples.path() else str(folder)
-    )  # fmt: skip
+    described = (
+        "every second photograph of ../shared/data/photographs"
+        if shared
+        else ("the shipped samples" if folder == samples.path() else str(folder))
+    )
     print(f"{len(setting.images)} photographs: {described}; scores on {setting.ask.runtime}", flush=True)
 
     home = HERE.parent / ".gfi" / "bench-quality"
@@ -350,9 +369,12 @@ def main() -> None:
         scored[method] = score(setting, method, many, not few, wanted, home, imputed)
         ours = [row for name, s in scored.items() for row in rows(setting, name, s, scored[REFERENCE])]
         facts = {
-            "machine": cpu_name(), "torch": torch.__version__, "scores_on": setting.ask.runtime,
-            "photographs": described, "recipe": PRESETS["tuned"].to_json(),
-        }  # fmt: skip
+            "machine": cpu_name(),
+            "torch": torch.__version__,
+            "scores_on": setting.ask.runtime,
+            "photographs": described,
+            "recipe": PRESETS["tuned"].to_json(),
+        }
         report = merged(options.output, options.network, facts, ours)
         options.output.parent.mkdir(parents=True, exist_ok=True)
         options.output.write_text(json.dumps(report, indent=1) + "\n")

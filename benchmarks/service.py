@@ -82,9 +82,23 @@ def worker() -> None:
     from workers import loaded_engines
 
     loaded_engines.Engine = Clocked  # type: ignore[misc]
-    sys.argv = ["celery", "-A", "workers.app", "worker", "--pool", "threads", "--concurrency", "1",
-                "--queues", "explain,interactive", "--without-gossip", "--without-mingle", "--without-heartbeat",
-                "--loglevel", "WARNING"]  # fmt: skip
+    sys.argv = [
+        "celery",
+        "-A",
+        "workers.app",
+        "worker",
+        "--pool",
+        "threads",
+        "--concurrency",
+        "1",
+        "--queues",
+        "explain,interactive",
+        "--without-gossip",
+        "--without-mingle",
+        "--without-heartbeat",
+        "--loglevel",
+        "WARNING",
+    ]
     celery()
 
 
@@ -143,11 +157,25 @@ def main() -> None:
 def explain(folder: Path, batch: int, environment: dict[str, str]) -> dict[str, Any]:
     """One job to its end; its row of service.json."""
     done = subprocess.run(
-        [sys.executable, "-m", "gfi.cli.main", "submit", "--dataset", str(folder), "--batch", str(batch),
-         "--save", "none",
-         "--wait", "--json"],
-        env=environment, stdout=subprocess.PIPE, text=True, check=True,
-    )  # fmt: skip
+        [
+            sys.executable,
+            "-m",
+            "gfi.cli.main",
+            "submit",
+            "--dataset",
+            str(folder),
+            "--batch",
+            str(batch),
+            "--save",
+            "none",
+            "--wait",
+            "--json",
+        ],
+        env=environment,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
     job = json.loads(done.stdout)
     progress = job["progress"]
     images = progress["done"]

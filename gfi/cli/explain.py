@@ -55,10 +55,20 @@ SAMPLE_MODEL = "efficientnet-lite0"
 )
 @json_option
 def explain(
-    photos: tuple[Path, ...], model: str, preset: str | None, layers: str | None, target: str | None,
-    rather_than: str | None, top: int | None, by_layer: bool, output: Path, batch: int | None, device: str,
-    colours: str, as_json: bool,
-) -> None:  # fmt: skip
+    photos: tuple[Path, ...],
+    model: str,
+    preset: str | None,
+    layers: str | None,
+    target: str | None,
+    rather_than: str | None,
+    top: int | None,
+    by_layer: bool,
+    output: Path,
+    batch: int | None,
+    device: str,
+    colours: str,
+    as_json: bool,
+) -> None:
     """Explain photographs in this process, without a service.
 
     Writes NAME-mask.png and NAME-overlay.png for each PHOTO; with --top NAME-CLASS-mask.png and NAME-CLASS-overlay.png
@@ -90,9 +100,19 @@ def explain(
     from gfi.cli.explain_photographs import explain_photos
 
     rows = explain_photos(
-        photos, output, model=model, preset=preset, layers=layers, target=target, rather_than=rather_than, top=top,
-        batch=batch, device=device, colours=colours, quiet=as_json,
-    )  # fmt: skip
+        photos,
+        output,
+        model=model,
+        preset=preset,
+        layers=layers,
+        target=target,
+        rather_than=rather_than,
+        top=top,
+        batch=batch,
+        device=device,
+        colours=colours,
+        quiet=as_json,
+    )
     if as_json:
         emit(rows)
     else:

@@ -22,9 +22,20 @@ from gfi.store.settings import Settings
 
 
 def explain_photos(
-    photos: Sequence[Path], output: Path, *, model: str, preset: str | None, layers: str | None, target: str | None,
-    rather_than: str | None, top: int | None, batch: int | None, device: str, colours: str, quiet: bool,
-) -> list[dict[str, Any]]:  # fmt: skip
+    photos: Sequence[Path],
+    output: Path,
+    *,
+    model: str,
+    preset: str | None,
+    layers: str | None,
+    target: str | None,
+    rather_than: str | None,
+    top: int | None,
+    batch: int | None,
+    device: str,
+    colours: str,
+    quiet: bool,
+) -> list[dict[str, Any]]:
     """Explain `photos` and write NAME-mask.png and NAME-overlay.png into `output`. Returns one row per photograph.
 
     With `top`, explains this many of the most probable classes of each photograph, writes NAME-CLASS-mask.png and

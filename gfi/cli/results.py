@@ -7,8 +7,18 @@ from gfi.cli.printing import emit_lines, json_option, table
 from gfi.cli.reading import check_status
 
 COLUMNS = (
-    "row", "key", "status", "target_rank", "target", "prediction", "probability", "kept", "removed", "area", "error",
-)  # fmt: skip
+    "row",
+    "key",
+    "status",
+    "target_rank",
+    "target",
+    "prediction",
+    "probability",
+    "kept",
+    "removed",
+    "area",
+    "error",
+)
 
 
 @click.command()

@@ -192,8 +192,12 @@ class Stack:
         # In a process of its own: reading a network needs torch, which would stay in the supervisor's memory.
         added = subprocess.run(
             [*PYTHON, "-m", "gfi.cli.main", "models", "add", SAMPLE_MODEL],
-            env=self._environment(), capture_output=True, text=True, check=False, start_new_session=True,
-        )  # fmt: skip
+            env=self._environment(),
+            capture_output=True,
+            text=True,
+            check=False,
+            start_new_session=True,
+        )
         if added.returncode:
             raise CommandError(f"the sample classifier could not be registered: {added.stderr.strip()}")
 

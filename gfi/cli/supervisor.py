@@ -73,9 +73,12 @@ def run_background(home: Path, workers: int) -> None:
     with log.open("wb") as output:
         process = subprocess.Popen(
             [*PYTHON, "-m", "gfi.cli.main", "up", "--workers", str(workers)],
-            stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
-            env={**os.environ, "GFI_HOME": str(home)}, start_new_session=True,
-        )  # fmt: skip
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, "GFI_HOME": str(home)},
+            start_new_session=True,
+        )
     deadline = time.monotonic() + START_S
     while not children_file(home).exists():
         if process.poll() is not None or time.monotonic() > deadline:

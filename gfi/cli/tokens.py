@@ -19,10 +19,14 @@ def tokens() -> None:
 @tokens.command()
 @click.argument("name")
 @click.option(
-    "--scope", "scopes", multiple=True, default=("read",), show_default=True,
+    "--scope",
+    "scopes",
+    multiple=True,
+    default=("read",),
+    show_default=True,
     type=click.Choice(["read", "submit", "admin"]),
     help="What the token allows; admin includes submit, submit includes read.",
-)  # fmt: skip
+)
 @click.option("--expires", metavar="TIME", help="30m, 12h or 90d from now; default: never.")
 @click.option("--max-images", type=click.IntRange(1), help="Most images of one job of this token.")
 @click.option("--max-active-jobs", type=click.IntRange(1), help="Most jobs of this token at a time.")

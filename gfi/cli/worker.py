@@ -53,13 +53,25 @@ def worker(queues: str, device: str, threads: int | None, dtype: str, log_level:
     os.execve(
         sys.executable,
         [
-            *PYTHON, "-m", module,
-            "--pool", "threads", "--concurrency", "1", "--queues", ",".join(names),
-            "--hostname", f"{names[0]}-{os.getpid()}@{socket.gethostname()}",
-            "--without-gossip", "--without-mingle", "--without-heartbeat", "--loglevel", log_level,
+            *PYTHON,
+            "-m",
+            module,
+            "--pool",
+            "threads",
+            "--concurrency",
+            "1",
+            "--queues",
+            ",".join(names),
+            "--hostname",
+            f"{names[0]}-{os.getpid()}@{socket.gethostname()}",
+            "--without-gossip",
+            "--without-mingle",
+            "--without-heartbeat",
+            "--loglevel",
+            log_level,
         ],
         environment,
-    )  # fmt: skip
+    )
 
 
 def device_settings(device: str) -> dict[str, str]:

@@ -62,41 +62,63 @@ CATALOGUE: Mapping[str, Metric] = {
     metric.name: metric
     for metric in (
         _metric(
-            "deletion", "network", "lower",
-            "Deletion", "area under the probability curve while the marked pixels are removed first",
+            "deletion",
+            "network",
+            "lower",
+            "Deletion",
+            "area under the probability curve while the marked pixels are removed first",
         ),
         _metric(
-            "insertion", "network", "higher",
-            "Insertion", "area under the probability curve while the marked pixels are inserted first",
+            "insertion",
+            "network",
+            "higher",
+            "Insertion",
+            "area under the probability curve while the marked pixels are inserted first",
         ),
         _metric(
-            "average_drop", "network", "lower",
-            "Average drop", "relative fall of the probability on image × mask",
+            "average_drop",
+            "network",
+            "lower",
+            "Average drop",
+            "relative fall of the probability on image × mask",
         ),
         _metric(
-            "energy_in_box", "boxes", "higher",
-            "Energy in box", "share of the mask's mass inside the boxes of the class",
+            "energy_in_box",
+            "boxes",
+            "higher",
+            "Energy in box",
+            "share of the mask's mass inside the boxes of the class",
         ),
         Metric(
-            "pointing", "boxes",
+            "pointing",
+            "boxes",
             (
                 Column(
-                    "pointing_hit", "Pointing, 15 px",
-                    "the strongest point is within 15 px of a box of the class", "higher", per_class=True,
+                    "pointing_hit",
+                    "Pointing, 15 px",
+                    "the strongest point is within 15 px of a box of the class",
+                    "higher",
+                    per_class=True,
                 ),
                 Column(
-                    "pointing_hit_0", "Pointing, 0 px",
-                    "the strongest point is inside a box of the class", "higher", per_class=True,
+                    "pointing_hit_0",
+                    "Pointing, 0 px",
+                    "the strongest point is inside a box of the class",
+                    "higher",
+                    per_class=True,
                 ),
             ),
         ),
         _metric(
-            "iou_box", "boxes", "higher",
-            "IoU of boxes", "of the box around the mask at 1.5 times its mean with the best box of the class",
+            "iou_box",
+            "boxes",
+            "higher",
+            "IoU of boxes",
+            "of the box around the mask at 1.5 times its mean with the best box of the class",
         ),
         _metric("entropy", "mask", None, "Entropy", "of the mask's mass; 1 for an even spread"),
     )
-}  # fmt: skip
+}
 """Every metric by name, in the order in which people read them."""
 
 BASE_COLUMNS: tuple[Column, ...] = (

@@ -24,8 +24,17 @@ BLOCK = 8
 GRAIN = 32768
 """Elements below which torch computes on one thread."""
 EXPONENTIALS = (
-    nn.Sigmoid, nn.SiLU, nn.GELU, nn.Tanh, nn.Mish, nn.Softplus, nn.ELU, nn.SELU, nn.CELU, nn.LogSigmoid,
-)  # fmt: skip
+    nn.Sigmoid,
+    nn.SiLU,
+    nn.GELU,
+    nn.Tanh,
+    nn.Mish,
+    nn.Softplus,
+    nn.ELU,
+    nn.SELU,
+    nn.CELU,
+    nn.LogSigmoid,
+)
 
 
 def whole_batch(batch: int) -> int:

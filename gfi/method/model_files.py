@@ -105,9 +105,12 @@ def pretrained(architecture: str) -> Description:
     architectures.load_weights(module, file)
     categories = tuple(weights.meta["categories"])
     return Description(
-        architecture, module, architectures.documented_input(architecture), class_names=categories,
+        architecture,
+        module,
+        architectures.documented_input(architecture),
+        class_names=categories,
         wordnet_ids=imagenet.wordnet_ids() if categories == imagenet.names() else (),
-    )  # fmt: skip
+    )
 
 
 class _ModelFile:

@@ -112,8 +112,10 @@ def _fit(photograph: Image.Image, preprocess: Preprocess, recipe: Recipe) -> tup
     # "shorter side to the input size", rounded down on the longer side as torchvision does.
     grow = (preprocess.resize or min(preprocess.size)) / min(preprocess.size)
     zoom = max(width * grow / photograph.width, height * grow / photograph.height)
-    wide, high = (max(int(side * zoom + 1e-6), least) for side, least in
-                  ((photograph.width, width), (photograph.height, height)))  # fmt: skip
+    wide, high = (
+        max(int(side * zoom + 1e-6), least)
+        for side, least in ((photograph.width, width), (photograph.height, height))
+    )
     if wide * high > MOST_RESIZED:
         raise MethodError(
             f"a photograph of {photograph.width}×{photograph.height} pixels cannot be cropped to {width}×{height}: "

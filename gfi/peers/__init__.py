@@ -22,9 +22,19 @@ from gfi.peers.occlusion import occlusion
 from gfi.peers.rise import rise
 
 __all__ = [
-    "METHODS", "NEED_LAYER", "centred_mask", "explain", "grad_cam", "integrated_gradients", "layer_cam", "occlusion",
-    "random_mask", "randomised", "rise", "unit",
-]  # fmt: skip
+    "METHODS",
+    "NEED_LAYER",
+    "centred_mask",
+    "explain",
+    "grad_cam",
+    "integrated_gradients",
+    "layer_cam",
+    "occlusion",
+    "random_mask",
+    "randomised",
+    "rise",
+    "unit",
+]
 
 METHODS: dict[str, Callable[..., Tensor]] = {
     "grad-cam": grad_cam,

@@ -18,8 +18,12 @@ def upgrade() -> None:
     for name in _NUMBERS:
         has_it = sa.text(f"{name} IS NOT NULL")
         op.create_index(
-            f"ix_results_by_{name}", "results", ["job_id", name, "row"], sqlite_where=has_it, postgresql_where=has_it
-        )  # fmt: skip
+            f"ix_results_by_{name}",
+            "results",
+            ["job_id", name, "row"],
+            sqlite_where=has_it,
+            postgresql_where=has_it,
+        )
 
 
 def downgrade() -> None:

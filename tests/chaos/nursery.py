@@ -30,15 +30,42 @@ def preload() -> None:
     import importlib
 
     for name in (
-        "celery.__main__", "celery.app.log", "celery.bin.celery", "celery.bin.worker", "celery.concurrency.thread",
-        "celery.worker.worker", "celery.worker.consumer", "celery.apps.worker", "celery.fixups.django",
-        "kombu.transport.redis", "kombu.transport.pyamqp", "redis", "boto3", "botocore.httpchecksum", "botocore.auth",
-        "s3transfer.manager", "sqlalchemy.dialects.postgresql.psycopg", "sqlalchemy.dialects.sqlite.pysqlite",
-        "psycopg", "pyarrow.parquet", "PIL.Image", "PIL.PpmImagePlugin", "psutil", "structlog", "numpy.random",
-        "gfi.store.ledger", "gfi.store.queries", "gfi.store.objects", "gfi.store.parts", "gfi.datasets.sources",
+        "celery.__main__",
+        "celery.app.log",
+        "celery.bin.celery",
+        "celery.bin.worker",
+        "celery.concurrency.thread",
+        "celery.worker.worker",
+        "celery.worker.consumer",
+        "celery.apps.worker",
+        "celery.fixups.django",
+        "kombu.transport.redis",
+        "kombu.transport.pyamqp",
+        "redis",
+        "boto3",
+        "botocore.httpchecksum",
+        "botocore.auth",
+        "s3transfer.manager",
+        "sqlalchemy.dialects.postgresql.psycopg",
+        "sqlalchemy.dialects.sqlite.pysqlite",
+        "psycopg",
+        "pyarrow.parquet",
+        "PIL.Image",
+        "PIL.PpmImagePlugin",
+        "psutil",
+        "structlog",
+        "numpy.random",
+        "gfi.store.ledger",
+        "gfi.store.queries",
+        "gfi.store.objects",
+        "gfi.store.parts",
+        "gfi.datasets.sources",
         "gfi.datasets.manifest",
-        "workers.services", "workers.shard", "scheduler.tasks", "scheduler.loop",
-    ):  # fmt: skip
+        "workers.services",
+        "workers.shard",
+        "scheduler.tasks",
+        "scheduler.loop",
+    ):
         importlib.import_module(name)
     _read_s3_model()
 
@@ -115,10 +142,24 @@ def _celery(application: str, queues: str) -> None:
     from celery.__main__ import main as celery
 
     sys.argv = [
-        "celery", "-A", application, "worker", "--pool", "threads", "--concurrency", "1", "--queues", queues,
-        "--hostname", f"{queues.partition(',')[0]}-{os.getpid()}@{socket.gethostname()}",
-        "--without-gossip", "--without-mingle", "--without-heartbeat", "--loglevel", "WARNING",
-    ]  # fmt: skip
+        "celery",
+        "-A",
+        application,
+        "worker",
+        "--pool",
+        "threads",
+        "--concurrency",
+        "1",
+        "--queues",
+        queues,
+        "--hostname",
+        f"{queues.partition(',')[0]}-{os.getpid()}@{socket.gethostname()}",
+        "--without-gossip",
+        "--without-mingle",
+        "--without-heartbeat",
+        "--loglevel",
+        "WARNING",
+    ]
     celery()
 
 

@@ -169,10 +169,7 @@ class S3Proxy(_Proxy):
             await asyncio.sleep(0.5)
         if fault == "corrupt":
             body = _damaged(body)
-        kept = [
-            line for line in lines[:-2]
-            if not line.lower().startswith(("connection:", "expect:"))
-        ]  # fmt: skip
+        kept = [line for line in lines[:-2] if not line.lower().startswith(("connection:", "expect:"))]
         forwarded = "\r\n".join([*kept, "Connection: close", "", ""]).encode("latin-1")
         there_reader, there_writer = await asyncio.open_connection("127.0.0.1", self._target)
         self._writers.add(there_writer)

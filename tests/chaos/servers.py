@@ -130,9 +130,13 @@ class Nursery:
         with log.open("ab") as output:
             self._process = popen(
                 [sys.executable, "-m", "tests.chaos.nursery"],
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=output, text=True,
-                cwd=Path(__file__).parents[2], env={**clean, "PYTHONUNBUFFERED": "1"},
-            )  # fmt: skip
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=output,
+                text=True,
+                cwd=Path(__file__).parents[2],
+                env={**clean, "PYTHONUNBUFFERED": "1"},
+            )
         self._lock = threading.Lock()
         if self._answer() != "ready":
             raise AssertionError(f"the nursery did not start: {log.read_text()}")

@@ -140,8 +140,11 @@ def _trouble(house: House, rng: random.Random, ended: threading.Event, count: li
         servers.postgres.restart()
 
     usual: list[Callable[[], object]] = [
-        lambda: kill("worker"), lambda: kill("scheduler"), lambda: kill("control"), servers.postgres_proxy.cut,
-    ]  # fmt: skip
+        lambda: kill("worker"),
+        lambda: kill("scheduler"),
+        lambda: kill("control"),
+        servers.postgres_proxy.cut,
+    ]
     rare: list[Callable[[], object]] = [redis, postgres, servers.redis.client.flushall]
     while not ended.wait(rng.uniform(3.0, 9.0)):
         (rng.choice(rare) if rng.random() < 0.15 else rng.choice(usual))()

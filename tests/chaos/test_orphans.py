@@ -31,8 +31,10 @@ def test_a_harness_that_is_killed_takes_servers_and_workers_with_it(tmp_path: Pa
     with (tmp_path / "harness.log").open("wb") as log:
         harness = popen(
             [sys.executable, "-c", HARNESS, str(tmp_path)],
-            stdout=subprocess.PIPE, stderr=log, cwd=here(),
-        )  # fmt: skip
+            stdout=subprocess.PIPE,
+            stderr=log,
+            cwd=here(),
+        )
     assert harness.stdout is not None
     told = harness.stdout.readline()
     assert told, (tmp_path / "harness.log").read_text()

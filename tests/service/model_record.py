@@ -9,8 +9,10 @@ RECORD: dict[str, Any] = {
     "classes": 2,
     "class_names": ["cat", "dog"],
     "wordnet_ids": ["n01", "n02"],
-    "layers": [{"name": "conv", "type": "Conv2d", "shape": [4, 4, 4], "rectified": True},
-               {"name": "pool", "type": "AdaptiveAvgPool2d", "shape": [4, 1, 1], "rectified": True}],
+    "layers": [
+        {"name": "conv", "type": "Conv2d", "shape": [4, 4, 4], "rectified": True},
+        {"name": "pool", "type": "AdaptiveAvgPool2d", "shape": [4, 1, 1], "rectified": True},
+    ],
     "chosen": {"paper": {"inverted": "conv", "weighed": ["conv"], "how": "automatic"}},
     "parameters": 1,
-}  # fmt: skip
+}

@@ -53,9 +53,13 @@ def upgraded(s3: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[W
         connection.execute(sa.update(shards).values(published_at=None))
     database.dispose()
     settings = settings_for(
-        s3.url, s3_bucket="version-0-1-0", database_url=url, redis_url="redis://127.0.0.1:1",
-        models_dir=folder / "models", dataset_roots=(folder,),
-    )  # fmt: skip
+        s3.url,
+        s3_bucket="version-0-1-0",
+        database_url=url,
+        redis_url="redis://127.0.0.1:1",
+        models_dir=folder / "models",
+        dataset_roots=(folder,),
+    )
     bucket = Bucket.from_settings(settings)
     bucket.ensure()
     for file in sorted(path for path in (FIXTURE / "bucket").rglob("*") if path.is_file()):

@@ -33,17 +33,24 @@ class Installed:
     def run(self, *command: str, **settings: str) -> subprocess.CompletedProcess[str]:
         """Run a command of the environment, in a directory without a checkout."""
         return subprocess.run(
-            [str(self.folder / "bin" / command[0]), *command[1:]], env=self.environment(**settings),
-            cwd=self.folder.parent, capture_output=True, text=True, check=False,
-        )  # fmt: skip
+            [str(self.folder / "bin" / command[0]), *command[1:]],
+            env=self.environment(**settings),
+            cwd=self.folder.parent,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
 
     def start(self, *command: str, **settings: str) -> subprocess.Popen[bytes]:
         """The same, in the background."""
         log = (self.folder.parent / f"{command[-1]}.log").open("wb")
         return subprocess.Popen(
-            [str(self.folder / "bin" / command[0]), *command[1:]], env=self.environment(**settings),
-            cwd=self.folder.parent, stdout=log, stderr=log,
-        )  # fmt: skip
+            [str(self.folder / "bin" / command[0]), *command[1:]],
+            env=self.environment(**settings),
+            cwd=self.folder.parent,
+            stdout=log,
+            stderr=log,
+        )
 
     def environment(self, **settings: str) -> dict[str, str]:
         """Ours without what configures gfi or Python."""
@@ -214,9 +221,20 @@ def test_the_python_api_says_what_to_install_too(base: Installed, use: str, extr
 
 def test_every_command_that_can_ask_the_api_is_imported_without_any_extra(base: Installed) -> None:
     modules = (
-        "submit", "jobs", "job", "results", "report", "schedules", "tokens", "models", "doctor", "follow",
-        "job_summary", "examine", "remote_service",
-    )  # fmt: skip
+        "submit",
+        "jobs",
+        "job",
+        "results",
+        "report",
+        "schedules",
+        "tokens",
+        "models",
+        "doctor",
+        "follow",
+        "job_summary",
+        "examine",
+        "remote_service",
+    )
     done = base.run("python", "-c", "import " + ", ".join(f"gfi.cli.{module}" for module in modules))
     assert done.returncode == 0, done.stderr
     assert base.run("python", "-c", "import numpy").returncode != 0

@@ -21,10 +21,20 @@ def refused(gfi: Gfi, *arguments: str | Path) -> str:
 
 @pytest.mark.parametrize(
     "command",
-    [("jobs",), ("job", "x"), ("cancel", "x"), ("results", "x"), ("report", "x"), ("models",),
-     ("submit", "--dataset", "."), ("scheduler",), ("worker",), ("db", "upgrade")],
+    [
+        ("jobs",),
+        ("job", "x"),
+        ("cancel", "x"),
+        ("results", "x"),
+        ("report", "x"),
+        ("models",),
+        ("submit", "--dataset", "."),
+        ("scheduler",),
+        ("worker",),
+        ("db", "upgrade"),
+    ],
     ids=lambda command: command[0],
-)  # fmt: skip
+)
 def test_a_command_that_needs_a_stack_and_finds_none_says_how_to_start_one(
     command: tuple[str, ...], tmp_path: Path
 ) -> None:
@@ -36,9 +46,16 @@ def test_explaining_without_a_stack_names_what_is_wrong(tmp_path: Path) -> None:
     photo = next(samples.path().glob("*.jpg"))
     assert "unknown model `nosuch`" in refused(gfi, "explain", photo, "--model", "nosuch")
     assert "features.99" in refused(
-        gfi, "explain", photo, "--model", "torchvision:alexnet@seed:0", "--layers", "features.99",
-        "--output", tmp_path / "out",
-    )  # fmt: skip
+        gfi,
+        "explain",
+        photo,
+        "--model",
+        "torchvision:alexnet@seed:0",
+        "--layers",
+        "features.99",
+        "--output",
+        tmp_path / "out",
+    )
     assert "no such photograph" in refused(gfi, "explain", tmp_path / "none.jpg")
     assert "no preset is called `papr`" in refused(gfi, "explain", photo, "--preset", "papr")
     (tmp_path / "file").touch()

@@ -33,9 +33,19 @@ def photograph(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize(
     "command",
-    ["jobs", "jobs --state partial", "job JOB", "results JOB", "results JOB --status error --limit 1", "models",
-     "schedule list", "jobs --state nothing", "job nothing", "results JOB --status nothing"],
-)  # fmt: skip
+    [
+        "jobs",
+        "jobs --state partial",
+        "job JOB",
+        "results JOB",
+        "results JOB --status error --limit 1",
+        "models",
+        "schedule list",
+        "jobs --state nothing",
+        "job nothing",
+        "results JOB --status nothing",
+    ],
+)
 def test_both_ways_print_the_same(stack: Gfi, remote: Gfi, finished: dict[str, Any], command: str) -> None:
     words = command.replace("JOB", finished["id"]).split()
     local, far = stack.run(*words, check=False), remote.run(*words, check=False)

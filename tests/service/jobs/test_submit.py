@@ -32,7 +32,7 @@ REQUEST = JobRequest(dataset=str(samples.path()), model="net")
         ({"overrides": {"stps": 3}}, "no field `stps`"),
         ({"overrides": {"rate": -1}}, "at least 0"),
     ],
-)  # fmt: skip
+)
 def test_a_wrong_request_is_refused_with_advice_and_stores_nothing(
     registered: Database, changes: dict[str, Any], says: str
 ) -> None:

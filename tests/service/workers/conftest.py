@@ -48,8 +48,14 @@ def services(s3: Server, sqlite_files: Sqlite, tmp_path: Path) -> Iterator[Worke
     (models / "net.py").write_text(NET)
     (models / "small.toml").write_text(MODEL)
     url = sqlite_files.create()
-    settings = settings_for(s3.url, s3_bucket="worker-tests", database_url=url, redis_url="redis://127.0.0.1:1",
-                            models_dir=models, dataset_roots=(tmp_path,))  # fmt: skip
+    settings = settings_for(
+        s3.url,
+        s3_bucket="worker-tests",
+        database_url=url,
+        redis_url="redis://127.0.0.1:1",
+        models_dir=models,
+        dataset_roots=(tmp_path,),
+    )
     services = WorkerServices(settings, threads=1)
     services.bucket.ensure()
     register(services.database, settings, "small")

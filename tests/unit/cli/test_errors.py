@@ -20,13 +20,19 @@ from gfi.store.errors import StoreError
         (MethodError("no such layer"), "no such layer"),
         (StoreError("no job x"), "no job x"),
         (ApiError(403, {"detail": "not allowed", "advice": "Ask."}), "not allowed — Ask."),
-        (FileNotFoundError(errno.ENOENT, "No such file or directory", "x.jpg"), "x.jpg: No such file or directory"),
-        (OSError(errno.ENOSPC, "No space left on device"), "No space left on device: free some space on the disk"),
+        (
+            FileNotFoundError(errno.ENOENT, "No such file or directory", "x.jpg"),
+            "x.jpg: No such file or directory",
+        ),
+        (
+            OSError(errno.ENOSPC, "No space left on device"),
+            "No space left on device: free some space on the disk",
+        ),
         (ModuleNotFoundError(name="torch"), 'pip install "gfi[method]"'),
         (ModuleNotFoundError(name="celery.bin"), 'pip install "gfi[service]"; or set GFI_API_URL'),
         (ModuleNotFoundError(name="psycopg"), 'pip install "gfi[postgres]"'),
     ],
-)  # fmt: skip
+)
 def test_an_expected_error_is_one_line(error: Exception, line: str) -> None:
     assert line in (error_line(error) or "")
 

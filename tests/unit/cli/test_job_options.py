@@ -54,9 +54,25 @@ def test_only_what_was_given_is_passed_on() -> None:
 def test_texts_are_read_as_their_options_mean_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     options = given(
-        "--dataset", "photos", "--set", "steps_class=24", "--set", "fill=mean", "--metrics", "deletion, insertion",
-        "--tags", "nightly,cats", "--save", "none", "--top", "3", "--priority", "-5", "--queue", "interactive",
-    )  # fmt: skip
+        "--dataset",
+        "photos",
+        "--set",
+        "steps_class=24",
+        "--set",
+        "fill=mean",
+        "--metrics",
+        "deletion, insertion",
+        "--tags",
+        "nightly,cats",
+        "--save",
+        "none",
+        "--top",
+        "3",
+        "--priority",
+        "-5",
+        "--queue",
+        "interactive",
+    )
     assert options == {
         "dataset": str(tmp_path / "photos"),
         "overrides": {"steps_class": 24, "fill": "mean"},

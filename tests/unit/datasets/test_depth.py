@@ -36,9 +36,17 @@ def tiff(samples: np.ndarray, photometric: int = 1, compression: int = 1, **tags
     raw = samples.astype("<u2").tobytes()
     data = zlib.compress(raw) if compression == 8 else raw
     values = {
-        256: width, 257: height, 258: 16, 259: compression, 262: photometric, 273: 0, 277: channels, 278: height,
-        279: len(data), **{int(name[1:]): value for name, value in tags.items()},
-    }  # fmt: skip
+        256: width,
+        257: height,
+        258: 16,
+        259: compression,
+        262: photometric,
+        273: 0,
+        277: channels,
+        278: height,
+        279: len(data),
+        **{int(name[1:]): value for name, value in tags.items()},
+    }
     end = 8 + 2 + 12 * len(values) + 4
     values[273] = end + 2 * channels
     out = b"II*\0" + struct.pack("<IH", 8, len(values))

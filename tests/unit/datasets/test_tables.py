@@ -28,7 +28,7 @@ ROWS = [
         "boxes": [{"left": 0, "top": 0, "right": 5.5, "bottom": 6, "label": "dog", "difficult": True}],
     },
     {"key": "3.jpg", "label": 7, "camera": None},
-]  # fmt: skip
+]
 
 
 def written(folder, format: str):
@@ -117,10 +117,22 @@ def test_a_missing_photograph_is_listed_and_fails_alone(plant, free):
 WRONG = {
     "no key column": ("csv", "name\n1.jpg\n", r"no column `key`; its columns are name"),
     "empty file": ("csv", "", r"lists no images"),
-    "key twice": ("csv", "path,image\n1.jpg,1.jpg\n", r"several columns .* may be the key: path, image; say `\?key=`"),
-    "key in two writings": ("csv", "Key, key\n1.jpg,1.jpg\n", r"several columns .* may be the key: Key,  key"),
+    "key twice": (
+        "csv",
+        "path,image\n1.jpg,1.jpg\n",
+        r"several columns .* may be the key: path, image; say `\?key=`",
+    ),
+    "key in two writings": (
+        "csv",
+        "Key, key\n1.jpg,1.jpg\n",
+        r"several columns .* may be the key: Key,  key",
+    ),
     "no rows": ("csv", "key\n", r"lists no images"),
-    "too many fields": ("csv", "key,label\n1.jpg,a\n1.jpg,a,b\n", r"list\.csv line 3: 3 fields under 2 columns"),
+    "too many fields": (
+        "csv",
+        "key,label\n1.jpg,a\n1.jpg,a,b\n",
+        r"list\.csv line 3: 3 fields under 2 columns",
+    ),
     "one name twice": ("csv", "key,a,a\n1.jpg,1,2\n", r"two columns of one name"),
     "no key": ("csv", "key,label\n,cat\n", r"list\.csv line 2: no key"),
     "open quote": ("csv", 'key\n"1.jpg\n', r"list\.csv line 2: "),
@@ -132,7 +144,11 @@ WRONG = {
     "number as key": ("jsonl", '{"key": 1}', r"line 1: no key"),
     "list as label": ("jsonl", '{"key": "1.jpg", "label": ["a"]}', r"line 1: the label"),
     "half a letter": ("jsonl", '{"key": "\\ud800.jpg"}', r"line 1: .*not|line 1: .*nowhere"),
-    "half a letter as label": ("jsonl", '{"key": "1.jpg", "label": "\\ud800"}', r"line 1: the label .* not Unicode"),
+    "half a letter as label": (
+        "jsonl",
+        '{"key": "1.jpg", "label": "\\ud800"}',
+        r"line 1: the label .* not Unicode",
+    ),
     "nul": ("jsonl", '{"key": "1.jpg", "label": "a\\u0000"}', r"line 1: the label .* NUL"),
     "nul in extra": ("jsonl", '{"key": "1.jpg", "x": "a\\u0000"}', r"line 1: a column holds a NUL"),
     "endless line": ("jsonl", '{"key": "' + "x" * 2_000_000, r"line 1 is longer than"),
@@ -142,7 +158,7 @@ WRONG = {
     "bucket without object": ("csv", "key\ns3://b\n", r"list\.csv line 2: .* names no object"),
     "not parquet": ("parquet", "PAR1 hello PAR1", r"list\.parquet is not a readable Parquet"),
     "no parquet": ("parquet", "", r"list\.parquet is not a readable Parquet"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", WRONG)

@@ -241,12 +241,18 @@ def test_a_class_beats_a_caption(tmp_path, free, order):
 
 def test_a_long_text_is_a_caption_and_no_label(tmp_path, free):
     members = {
-        "a.jpg": jpeg(1), "a.txt": b"x" * 2_000_000, "a.cls": b"3",
-        "b.jpg": jpeg(2), "b.txt": b"a very long caption " * 50,
-        "c.jpg": jpeg(3), "c.txt": b"two\nlines",
-        "d.jpg": jpeg(4), "d.txt": b"\xff",
-        "e.jpg": jpeg(5), "e.txt": b"dog\n",
-    }  # fmt: skip
+        "a.jpg": jpeg(1),
+        "a.txt": b"x" * 2_000_000,
+        "a.cls": b"3",
+        "b.jpg": jpeg(2),
+        "b.txt": b"a very long caption " * 50,
+        "c.jpg": jpeg(3),
+        "c.txt": b"two\nlines",
+        "d.jpg": jpeg(4),
+        "d.txt": b"\xff",
+        "e.jpg": jpeg(5),
+        "e.txt": b"dog\n",
+    }
     notes = ListingNotes()
     items = list(open_source(str(shard(tmp_path / "x.tar", members)), free).list(notes))
     assert [item.label for item in items] == ["3", None, None, None, "dog"]
@@ -255,9 +261,13 @@ def test_a_long_text_is_a_caption_and_no_label(tmp_path, free):
 
 def test_keys_may_hold_dots(tmp_path, free):
     members = {
-        "img_0.5_1.jpg": jpeg(1), "img_0.5_1.cls": b"3", "img_0.5_2.jpg": jpeg(2), "img_0.5_2.cls": b"4",
-        "v1.2/x.jpg": jpeg(3), "v1.2/x.cls": b"5",
-    }  # fmt: skip
+        "img_0.5_1.jpg": jpeg(1),
+        "img_0.5_1.cls": b"3",
+        "img_0.5_2.jpg": jpeg(2),
+        "img_0.5_2.cls": b"4",
+        "v1.2/x.jpg": jpeg(3),
+        "v1.2/x.cls": b"5",
+    }
     found, skipped = listed(shard(tmp_path / "x.tar", members), free)
     assert found == {"img_0.5_1.jpg": "3", "img_0.5_2.jpg": "4", "v1.2/x.jpg": "5"}
     assert skipped == {}
@@ -265,9 +275,13 @@ def test_keys_may_hold_dots(tmp_path, free):
 
 def test_an_image_beside_the_photograph_is_no_second_one(tmp_path, free):
     members = {
-        "a.jpg": jpeg(1), "a.seg.png": jpeg(2), "a.left.jpg": jpeg(3), "a.cls": b"3",
-        "b.rgb.jpg": jpeg(4), "b.depth.png": jpeg(5),
-    }  # fmt: skip
+        "a.jpg": jpeg(1),
+        "a.seg.png": jpeg(2),
+        "a.left.jpg": jpeg(3),
+        "a.cls": b"3",
+        "b.rgb.jpg": jpeg(4),
+        "b.depth.png": jpeg(5),
+    }
     path = shard(tmp_path / "x.tar", members)
     found, skipped = listed(path, free)
     assert found == {"a.jpg": "3", "b.rgb.jpg": None}

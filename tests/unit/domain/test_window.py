@@ -22,11 +22,27 @@ def test_a_window_is_read_and_written(value, window):
 @pytest.mark.parametrize(
     "value",
     [
-        [4095, 0], [0, 0], [0], [0, 1, 2], ["a", 1], [0, float("inf")], [float("nan"), 1], 5, None, True, {}, "",
-        "0 4095", "percentile", "percentile 99 1", "percentile -1 50", "percentile 1 101", "percentile a b",
+        [4095, 0],
+        [0, 0],
+        [0],
+        [0, 1, 2],
+        ["a", 1],
+        [0, float("inf")],
+        [float("nan"), 1],
+        5,
+        None,
+        True,
+        {},
+        "",
+        "0 4095",
+        "percentile",
+        "percentile 99 1",
+        "percentile -1 50",
+        "percentile 1 101",
+        "percentile a b",
         [0, 10**400],
     ],
-)  # fmt: skip
+)
 def test_anything_else_is_refused_with_advice(value):
     with pytest.raises(ValueError, match=r'a window is \[low, high\].*"percentile 0\.5 99\.5"'):
         Window.parse(value)

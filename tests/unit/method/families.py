@@ -140,9 +140,15 @@ def build(family: Family) -> nn.Module:
             stack.enter_context(patch.object(nn.init, name, untouched))
         if family.name == "maxvit_t":  # its windows of 7×7 fit no smaller image than 224×224
             net: nn.Module = models.MaxVit(
-                input_size=family.size, partition_size=2, stem_channels=64, block_channels=[64, 128, 256, 512],
-                block_layers=[2, 2, 5, 2], head_dim=32, stochastic_depth_prob=0.2, **options,
-            )  # fmt: skip
+                input_size=family.size,
+                partition_size=2,
+                stem_channels=64,
+                block_channels=[64, 128, 256, 512],
+                block_layers=[2, 2, 5, 2],
+                head_dim=32,
+                stochastic_depth_prob=0.2,
+                **options,
+            )
         else:
             net = models.get_model(family.name, weights=None, **options)
         if isinstance(net, models.AlexNet | models.VGG):

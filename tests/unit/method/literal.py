@@ -74,9 +74,14 @@ class Problem:
     """One image, its removed-pixel image, a network, two layers, a recipe and a class."""
 
     def __init__(
-        self, net: nn.Module, x: Tensor, p: Tensor, layers: tuple[str, str], recipe: Recipe,
+        self,
+        net: nn.Module,
+        x: Tensor,
+        p: Tensor,
+        layers: tuple[str, str],
+        recipe: Recipe,
         target: int | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.net, self.x, self.p, self.recipe = net, x, p, recipe
         self.l0 = layers[0]
         self.f0, self.f1 = features(net, layers[0], x), features(net, layers[1], x)

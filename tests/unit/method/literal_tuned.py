@@ -70,9 +70,14 @@ def soft_part(g: Tensor, area: float, recipe: Recipe, size: tuple[int, int]) -> 
 
 
 def explain(
-    net: nn.Module, x: Tensor, fills: tuple[Tensor, ...], l0: str, l1: tuple[str, ...], recipe: Recipe,
+    net: nn.Module,
+    x: Tensor,
+    fills: tuple[Tensor, ...],
+    l0: str,
+    l1: tuple[str, ...],
+    recipe: Recipe,
     target: int | None = None,
-) -> Run:  # fmt: skip
+) -> Run:
     """x and each of fills: (1, C, H, W)."""
     c = int(net(x).argmax()) if target is None else target
     f_c_x = net(x).softmax(1)[0, c].item()

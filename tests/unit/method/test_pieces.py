@@ -46,11 +46,22 @@ def test_a_recipe_survives_json_and_its_digest_covers_every_field() -> None:
         assert Recipe.from_json(preset.to_json()) == preset
     assert recipe("paper", gamma=10).digest() == PAPER.digest()
     changes = {
-        int: lambda v: v + 2, float: lambda v: v * 1.5 + 0.01, bool: lambda v: not v,
-        str: lambda v: {"l1": "squares", "grid": "image", "blur": "mean", "input": "photograph", "squash": "crop",
-                        "even": "grad-cam", "adam": "relative", "probability": "contrast", "none": "mean"}[v],
+        int: lambda v: v + 2,
+        float: lambda v: v * 1.5 + 0.01,
+        bool: lambda v: not v,
+        str: lambda v: {
+            "l1": "squares",
+            "grid": "image",
+            "blur": "mean",
+            "input": "photograph",
+            "squash": "crop",
+            "even": "grad-cam",
+            "adam": "relative",
+            "probability": "contrast",
+            "none": "mean",
+        }[v],
         list: lambda v: [each / 2 for each in v],
-    }  # fmt: skip
+    }
     digests = {PAPER.digest()}
     for field, value in PAPER.to_json().items():
         changed = "other" if field == "name" else changes[type(value)](value)

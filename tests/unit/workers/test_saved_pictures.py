@@ -16,10 +16,16 @@ ALL = frozenset({"png", "overlay", "npy"})
 
 def row(height: int, width: int, rank: int = 0) -> PartRow:
     return PartRow(
-        row=3, key="k", version="v", label=None, status=ImageStatus.OK, target_rank=rank,
-        grid=np.full((4, 4), 0.5, dtype=np.float32), original_size=(height, width),
+        row=3,
+        key="k",
+        version="v",
+        label=None,
+        status=ImageStatus.OK,
+        target_rank=rank,
+        grid=np.full((4, 4), 0.5, dtype=np.float32),
+        original_size=(height, width),
         box=(0.0, 0.0, float(width), float(height)),
-    )  # fmt: skip
+    )
 
 
 @pytest.mark.parametrize(

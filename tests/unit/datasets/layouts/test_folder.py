@@ -43,8 +43,12 @@ def test_what_is_no_photograph_is_passed_over(plant, free):
     notes = ListingNotes()
     assert [listed.key for listed in open_source(str(folder), free).list(notes)] == ["1.jpg"]
     assert notes.skipped == {
-        "hidden": 2, "hidden folder": 1, ".txt": 1, "without a suffix": 2, "not a regular file": 1,
-    }  # fmt: skip
+        "hidden": 2,
+        "hidden folder": 1,
+        ".txt": 1,
+        "without a suffix": 2,
+        "not a regular file": 1,
+    }
 
 
 def test_what_is_left_out_is_counted_by_reason_with_an_example(plant, free):

@@ -100,9 +100,19 @@ def test_a_folder_that_contains_itself_is_read_once(plant, free):
 
 @pytest.mark.parametrize(
     "key",
-    ["../outside/secret.jpg", "a/../../outside/secret.jpg", "..", "", "a\0b.jpg", "%2e%2e/outside/secret.jpg",
-     "..\\outside\\secret.jpg", "....//outside/secret.jpg", "x" * 5000, "a/" * 3000 + "1.jpg"],
-)  # fmt: skip
+    [
+        "../outside/secret.jpg",
+        "a/../../outside/secret.jpg",
+        "..",
+        "",
+        "a\0b.jpg",
+        "%2e%2e/outside/secret.jpg",
+        "..\\outside\\secret.jpg",
+        "....//outside/secret.jpg",
+        "x" * 5000,
+        "a/" * 3000 + "1.jpg",
+    ],
+)
 def test_a_key_reaches_nothing_outside(plant, free, key):
     plant("secret.jpg", base="outside")
     with pytest.raises(DatasetError):

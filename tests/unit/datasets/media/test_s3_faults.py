@@ -65,9 +65,16 @@ def error_xml(code: str) -> bytes:
 
 @pytest.mark.parametrize(
     ("status", "code"),
-    [(500, "InternalError"), (503, "SlowDown"), (503, "ServiceUnavailable"), (429, "TooManyRequests"),
-     (400, "RequestTimeout"), (502, "BadGateway"), (403, "RequestTimeTooSkewed")],
-)  # fmt: skip
+    [
+        (500, "InternalError"),
+        (503, "SlowDown"),
+        (503, "ServiceUnavailable"),
+        (429, "TooManyRequests"),
+        (400, "RequestTimeout"),
+        (502, "BadGateway"),
+        (403, "RequestTimeTooSkewed"),
+    ],
+)
 def test_a_server_in_trouble_is_transient(answering, status, code):
     source = answering(status, error_xml(code))
     with pytest.raises(Unavailable) as caught:
