@@ -349,11 +349,15 @@ class House:
 
     @contextlib.contextmanager
     def killing(self, rng: Any, *roles: str, every: tuple[float, float]) -> Iterator[None]:
-        """Kill a random process of these roles, again and again, for the length of the block."""
+        """Kill a random process of these roles, again and again, for the length of the block.
+
+        every: the shortest and the longest pause, in seconds on a machine of the usual speed. On a slower one pauses are
+        longer, since processes would otherwise die before they begin to work.
+        """
         ended = threading.Event()
 
         def run() -> None:
-            while not ended.wait(rng.uniform(*every)):
+            while not ended.wait(rng.uniform(*every) * slowness()):
                 victims = self.living(rng.choice(roles))
                 if victims:
                     self.kill(rng.choice(victims))
