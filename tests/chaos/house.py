@@ -351,7 +351,7 @@ class House:
     def killing(self, rng: Any, *roles: str, every: tuple[float, float]) -> Iterator[None]:
         """Kill a random process of these roles, again and again, for the length of the block.
 
-        every: the shortest and the longest pause, in seconds on a machine of the usual speed. On a slower one pauses are
+        every: the shortest and the longest pause, in seconds on a machine of the usual speed. On a slower one they are
         longer, since processes would otherwise die before they begin to work.
         """
         ended = threading.Event()
