@@ -47,8 +47,8 @@ class ClassIndex:
         """The class `label` means; None when it means none, or more than one.
 
         In this order: a WordNet id ("n01440764", also "n01440764_tench"); a name or synonym as written; the
-        same ignoring case, underscores and hyphens; an index, also written 3.0. A name comes before an index so that
-        classes called "1" … "9", "0" are found by name. "crane", bird and machine, is ambiguous: None.
+        same ignoring case, underscores and hyphens; an index. A name comes before an index so that classes
+        called "1" … "9", "0" are found by name. 3.0 is read as 3. "crane", bird and machine, is ambiguous: None.
         """
         if label is None or isinstance(label, bool):
             return None
@@ -62,7 +62,9 @@ class ClassIndex:
             if key in table:
                 return table[key]
         number = _INDEX.fullmatch(text)
-        return self.find(int(number[1])) if number else None
+        if number is None:
+            return None
+        return self.find(number[1] if "." in text else int(number[1]))
 
     def decision(self, label: str) -> str | None:
         """What was decided for a label that has a second reading, as a sentence; None where it has one."""
@@ -72,9 +74,7 @@ class ClassIndex:
         index = int(number[1])
         if found != index and index < self.count:
             return f"the label {text} is read as the class called {text}, which has index {found}"
-        if found == index and "." in text:
-            return "a label that is a whole number with a point (1.0) is read as that index"
-        return None
+        return "a label that is a whole number with a point (1.0) is read without it" if "." in text else None
 
     @property
     def count(self) -> int:

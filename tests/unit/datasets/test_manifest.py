@@ -81,7 +81,7 @@ def test_labels_with_two_readings_are_decided_and_said(tmp_path):
     assert [entry.target for entry in manifest.entries(listing, classes, notes)] == [3, 3, 0, 1]
     assert notes.lines(4) == [
         "2 of 4 images: the label 2 is read as the class called 2, which has index 3 (for example a)",
-        "1 of 4 images: a label that is a whole number with a point (1.0) is read as that index (for example d)",
+        "1 of 4 images: a label that is a whole number with a point (1.0) is read without it (for example d)",
     ]
 
 

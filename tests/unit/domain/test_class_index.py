@@ -22,7 +22,8 @@ CLASSES = ClassIndex(NAMES, IDS)
         ("crane", None), ("Crane", None),  # the bird and the machine
         ("Cardigan", 3), ("cardigan", 4), ("CARDIGAN", None), ("cardigan welsh corgi", 3),
         ("3", 3), (3, 3), ("003", 3), ("7", 6), (7, None), ("99", None), (-1, None), ("-1", None),
-        ("3.0", 3), ("3.00", 3), ("3.5", None), ("7.0", None), ("", None), (None, None), (True, None), ("whale", None), ("²", None), ("9" * 5000, None),
+        ("3.0", 3), ("3.00", 3), ("3.5", None), ("7.0", 6), ("99.0", None),
+        ("", None), (None, None), (True, None), ("whale", None), ("²", None), ("9" * 5000, None),
     ],
 )  # fmt: skip
 def test_a_label_finds_its_class_or_none(label, index):
