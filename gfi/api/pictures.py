@@ -14,13 +14,13 @@ from gfi.api.problems import Refused, documented
 from gfi.api.result_rows import Method, Rank, Row, Size
 from gfi.datasets.errors import DatasetError, Unavailable
 from gfi.domain.metrics import PRIMARY_METHOD
-from gfi.report.colours import MAPS
+from gfi.report.colours import COLOUR_MAPS
 from gfi.report.overlays import Picture, jpeg
 from gfi.store import queries
 from gfi.store.parts import PartRow
 
 router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["results"], route_class=StrictRoute)
-ColourMap = StrEnum("ColourMap", {name.upper(): name for name in ("grey", *MAPS)})  # type: ignore[misc]
+ColourMap = StrEnum("ColourMap", {name.upper(): name for name in ("grey", *COLOUR_MAPS)})  # type: ignore[misc]
 
 
 class _Explained:

@@ -1,9 +1,13 @@
-"""What a mask is worth, one file a metric (method.md, section 5).
+"""Metrics: how good a mask is. One file a metric; each opens with its formula and its reference.
 
-Those that need boxes are numpy and work in the coordinates of the original photograph
-(`energy_in_box`, `pointing`, `area`): a report or an API server may import them without torch. Those
-that ask the network again (`deletion`, `insertion`, `average_drop`, `grid_pointing`) take
-`probabilities`, a callable from images (N, C, H, W) to class probabilities (N, K), and run on
-whatever device and dtype the images have. This package imports nothing, so that neither kind pays
-for the other.
+Three kinds, by what they need besides the mask:
+
+- nothing: `area`, `entropy`
+- ground-truth boxes: `energy_in_box`, `pointing`, `iou_box`. They work in the pixels of the original photograph
+- the network: `deletion`, `insertion`, `average_drop`. They take `probabilities`, a callable from images (N, C, H, W)
+  to class probabilities (N, K), and run on the device and in the dtype of the images. `grid_pointing` scores maps of
+  grids of photographs that the network classified
+
+The first two kinds use numpy alone. The package imports none of its files, so that they can be used where torch is
+not installed.
 """

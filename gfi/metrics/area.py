@@ -1,9 +1,11 @@
-"""How much a mask marks, and how evenly: no network, no box, no torch.
+"""Area and entropy of a mask: how much it marks, and how evenly. Neither network nor boxes are needed.
 
     area = mean(m);    entropy = −Σ q·log q / log(H·W)  with q = m/Σm
 
-Entropy is 1 for an even spread and 0 for a single pixel. Near-empty and near-full masks are flagged
-because other metrics reward them: a full mask has no average drop, an empty one no removed evidence.
+Entropy is 1 for an even mask and 0 for a single pixel. Near-empty and near-full masks are flagged because other
+metrics reward them: a full mask has no average drop, and an empty one removes nothing.
+
+numpy only: no torch.
 """
 
 from typing import NamedTuple
@@ -16,9 +18,14 @@ NEAR_FULL = 0.90
 
 
 class Area(NamedTuple):
-    """area, entropy: (N,) float64 in [0, 1]; near_empty, near_full: (N,) bool.
+    """The area, entropy and flags of N masks.
 
-    Not-a-number for a mask that is not finite (flags False); the entropy of an all-zero mask is 0.
+    Attributes
+    ----------
+    area, entropy : ndarray
+        (N,) float64 in [0, 1]. Not-a-number for a mask that is not finite; the entropy of an all-zero mask is 0.
+    near_empty, near_full : ndarray
+        (N,) bool: area below 0.01, area above 0.90. False for a mask that is not finite.
     """
 
     area: NDArray[np.float64]
@@ -28,7 +35,24 @@ class Area(NamedTuple):
 
 
 def area(masks: NDArray[np.floating]) -> Area:
-    """masks: (N, 1, H, W) or (N, H, W) in [0, 1], at the input size."""
+    """Area and entropy of masks.
+
+    Parameters
+    ----------
+    masks : ndarray
+        (N, 1, H, W) or (N, H, W) in [0, 1], at the input size.
+
+    Returns
+    -------
+    Area
+
+    Examples
+    --------
+    >>> even, point = np.full((2, 2), 0.5), np.array([[1.0, 0.0], [0.0, 0.0]])
+    >>> scores = area(np.stack([even, point]))
+    >>> scores.area.tolist(), scores.entropy.tolist()
+    ([0.5, 0.25], [1.0, 0.0])
+    """
     flat = masks.reshape(len(masks), -1).astype(np.float64)
     share, mass = flat.mean(1), flat.sum(1, keepdims=True)
     q = np.divide(flat, mass, out=np.zeros_like(flat), where=mass != 0)

@@ -1,12 +1,18 @@
-"""Average drop and increase (Chattopadhay et al., Grad-CAM++, 2018): the image seen through its mask.
+"""Average drop and increase in confidence: the image seen through its mask.
 
-With Y the target's probability on the photograph and O that on photograph × mask (what is covered
-fades to the mean colour, zero after normalisation):
+With Y the target's probability on the image and O that on image × mask, where covered pixels fade to the mean
+colour (zero after normalisation):
 
     drop = max(0, Y − O)/Y        lower is better
     increase = 1 if O > Y else 0  higher is better
 
-Averages over images are the caller's; a full mask scores perfectly, so read them beside `area`.
+Both are given per image; averaging over images is left to the caller. A full mask scores perfectly, so read these
+together with the area (`gfi.metrics.area`).
+
+References
+----------
+Chattopadhay, Sarkar, Howlader, Balasubramanian, "Grad-CAM++: Generalized Gradient-based Visual Explanations for
+Deep Convolutional Networks", WACV 2018.
 """
 
 from typing import NamedTuple
@@ -14,14 +20,21 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from gfi.metrics.batched_probabilities import BATCH, Probabilities, ask, check
+from gfi.metrics.batched_probabilities import BATCH, Probabilities, check_shapes, target_probabilities
 from gfi.metrics.sample import Sample
 
 
 class Drop(NamedTuple):
-    """drop: (N,) float64 in [0, 1]; increase: (N,) bool; whole, masked: (N,) target probabilities.
+    """Average drop and increase of N images.
 
-    drop is not-a-number where Y is zero or the mask is not finite; increase is False there.
+    Attributes
+    ----------
+    drop : Tensor
+        (N,) float64 in [0, 1]; not-a-number where Y is zero or the mask is not finite.
+    increase : Tensor
+        (N,) bool; False where `drop` is not-a-number because of the mask.
+    whole, masked : Tensor
+        (N,) float64 in [0, 1]: Y and O, the target's probability on the image and on image × mask.
     """
 
     drop: Tensor
@@ -38,17 +51,54 @@ def average_drop(
     fill: Tensor | None = None,
     batch: int = BATCH,
 ) -> Drop:
-    """images: (N, C, H, W) normalised; masks: (N, 1, H, W); targets: (N,); fill: default zero."""
-    check(images, masks, targets)
+    """Average drop and increase in confidence.
+
+    Parameters
+    ----------
+    probabilities : callable
+        Images (batch, C, H, W) to class probabilities (batch, K).
+    images : Tensor
+        (N, C, H, W), normalised.
+    masks : Tensor
+        (N, 1, H, W) in [0, 1].
+    targets : Tensor
+        (N,), class indices.
+    fill : Tensor, optional
+        What covered pixels fade to, of a shape that broadcasts to (N, C, H, W); zero, the mean colour, by default.
+    batch : int
+        Images in one forward pass.
+
+    Returns
+    -------
+    Drop
+
+    Raises
+    ------
+    ValueError
+        When the shapes do not fit each other.
+
+    References
+    ----------
+    Chattopadhay et al., "Grad-CAM++", WACV 2018.
+
+    Examples
+    --------
+    >>> image = torch.ones(1, 1, 2, 2)
+    >>> mean_is_probability = lambda x: torch.stack([x.mean((1, 2, 3)), 1 - x.mean((1, 2, 3))], 1)
+    >>> half = torch.tensor([[[[1.0, 1.0], [0.0, 0.0]]]])
+    >>> average_drop(mean_is_probability, image, half, torch.tensor([0])).drop
+    tensor([0.5000], dtype=torch.float64)
+    """
+    check_shapes(images, masks, targets)
     masks, targets = masks.to(images.device), targets.to(images.device)
     base = (images.new_zeros(()) if fill is None else fill.to(images)).expand_as(images)
     finite = masks.flatten(1).isfinite().all(1)
-    whole = ask(probabilities, lambda i: images[i], len(images), targets, batch)
+    whole = target_probabilities(probabilities, lambda i: images[i], len(images), targets, batch)
 
     def covered(indices: Tensor) -> Tensor:
         return torch.lerp(base[indices], images[indices], masks[indices].to(images))
 
-    masked = ask(probabilities, covered, len(images), targets, batch)
+    masked = target_probabilities(probabilities, covered, len(images), targets, batch)
     masked = torch.where(finite, masked, torch.nan)
     drop = torch.where(whole > 0, (whole - masked).clamp(min=0) / whole, torch.nan)
     return Drop(drop, masked > whole, whole, masked)

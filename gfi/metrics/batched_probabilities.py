@@ -1,8 +1,8 @@
-"""Asking the network about many images in bounded memory, at one fixed batch shape.
+"""Probabilities of many images in bounded memory, always at one batch shape.
 
-Rounding depends on the shape of a batch but, at one shape, not on an image's slot or neighbours (see
-method.md, section 3). So every request is filled up to `batch` rows by repeating the last one: a
-metric of an image is the same number whatever else is measured beside it.
+Rounding depends on the shape of a batch but, at one shape, not on an image's slot or its neighbours. Every batch
+is therefore filled up to `batch` images by repeating the last one: the score of an image is the same number
+whatever else is scored with it.
 """
 
 from collections.abc import Callable
@@ -11,35 +11,61 @@ import torch
 from torch import Tensor
 
 Probabilities = Callable[[Tensor], Tensor]
-"""Images (B, C, H, W), normalised, to class probabilities (B, K)."""
+"""Images (B, C, H, W), normalised, to class probabilities (B, K) in [0, 1]."""
 
 BATCH = 29
-"""Images a request: the points of one deletion or insertion curve."""
+"""Images in one forward pass: the points of one deletion or insertion curve."""
 
 
 @torch.no_grad()
-def ask(
+def target_probabilities(
     probabilities: Probabilities,
     draw: Callable[[Tensor], Tensor],
     count: int,
     targets: Tensor,
     batch: int = BATCH,
 ) -> Tensor:
-    """Target probability of `count` images that are drawn when they are needed: (count,) float64.
+    """The target's probability for each of `count` images, drawn one batch at a time.
 
-    draw: indices (B,) to images (B, C, H, W); targets: (count,) class indices.
+    Parameters
+    ----------
+    probabilities : callable
+        Images (batch, C, H, W) to class probabilities (batch, K).
+    draw : callable
+        Indices (batch,) below `count` to images (batch, C, H, W).
+    count : int
+        How many images there are.
+    targets : Tensor
+        (count,), class indices; their device is where the indices are made.
+    batch : int
+        Images in one forward pass.
+
+    Returns
+    -------
+    Tensor
+        (count,) float64 in [0, 1].
+
+    Examples
+    --------
+    >>> images = torch.tensor([[0.0, 1.0], [2.0, 0.0], [3.0, 3.0]]).view(3, 2, 1, 1)
+    >>> softmax = lambda x: x.flatten(1).softmax(1)
+    >>> target_probabilities(softmax, lambda i: images[i], 3, torch.tensor([0, 0, 1]), batch=2)
+    tensor([0.2689, 0.8808, 0.5000], dtype=torch.float64)
     """
-    answers = []
+    parts = []
     for first in range(0, count, batch):
         indices = torch.arange(first, first + batch, device=targets.device).clamp(max=count - 1)
-        answer = probabilities(draw(indices)).gather(1, targets[indices].unsqueeze(1)).squeeze(1)
-        answers.append(answer[: count - first].double())
-    return torch.cat(answers) if answers else torch.empty(0, dtype=torch.float64, device=targets.device)
+        of_target = probabilities(draw(indices)).gather(1, targets[indices].unsqueeze(1)).squeeze(1)
+        parts.append(of_target[: count - first].double())
+    return torch.cat(parts) if parts else torch.empty(0, dtype=torch.float64, device=targets.device)
 
 
-def check(images: Tensor, masks: Tensor, targets: Tensor) -> None:
-    """ValueError unless images are (N, C, H, W), masks (N, 1, H, W) and targets (N,)."""
+def check_shapes(images: Tensor, masks: Tensor, targets: Tensor) -> None:
+    """Raise ValueError unless images are (N, C, H, W), masks (N, 1, H, W) and targets (N,)."""
     if images.ndim != 4 or masks.shape != (len(images), 1, *images.shape[2:]):
-        raise ValueError(f"masks are (N, 1, H, W) for images {tuple(images.shape)}, not {tuple(masks.shape)}")
+        raise ValueError(
+            f"masks are (N, 1, H, W) for images {tuple(images.shape)}, not {tuple(masks.shape)}; "
+            "resize the masks to the input size first"
+        )
     if targets.shape != (len(images),):
         raise ValueError(f"{len(images)} images need as many targets, not {tuple(targets.shape)}")

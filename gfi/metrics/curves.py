@@ -1,13 +1,13 @@
-"""The curve that deletion and insertion share.
+"""The probability curve that deletion and insertion share.
 
-Pixels are ordered by the mask, highest first; equal ones in raster order (a stable sort). At point
-k = 0 … 28 the first ⌊k·H·W/28⌋ of them are *marked*, and the image drawn for that point differs
-between marked and unmarked pixels. The area under the 29 target probabilities is the trapezoid rule
-over [0, 1]:
+Pixels are ordered by the mask, highest first; equal ones in raster order (a stable sort). At point k = 0 … 28 the
+first ⌊k·H·W/28⌋ of them are *marked*, and the image for that point shows the photograph in either the marked or
+the unmarked pixels and the fill in the others. The score is the area under the 29 target probabilities, by the
+trapezoid rule over [0, 1]:
 
     area = 1/28 · Σ_{k=1}^{28} (P_{k−1} + P_k)/2
 
-The end of the interval is the whole image, so 28 steps are 28 steps whatever the input size.
+The end of the interval is the whole image, so there are 28 steps whatever the input size.
 """
 
 from collections.abc import Callable
@@ -16,17 +16,24 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from gfi.metrics.batched_probabilities import BATCH, Probabilities, ask, check
+from gfi.metrics.batched_probabilities import BATCH, Probabilities, check_shapes, target_probabilities
 
 STEPS = 28
 
 Fill = Tensor | Callable[[Tensor, Tensor], Tensor]
-"""What stands where the photograph does not: an image that broadcasts to (N, C, H, W), or an
-imputation, from images (B, C, H, W) and known pixels (B, 1, H, W) bool to whole images (B, C, H, W)."""
+"""What stands where the photograph does not: an image that broadcasts to (N, C, H, W), or an imputation, a function
+of images (B, C, H, W) and known pixels (B, 1, H, W) bool that returns whole images (B, C, H, W)."""
 
 
 class Curve(NamedTuple):
-    """area: (N,) float64; points: (N, 29) float64, target probability from no to every pixel marked.
+    """The curves of N images.
+
+    Attributes
+    ----------
+    area : Tensor
+        (N,) float64 in [0, 1], the area under each curve.
+    points : Tensor
+        (N, 29) float64 in [0, 1], the target's probability from no pixel marked to every pixel marked.
 
     Both are not-a-number for a mask that is not finite.
     """
@@ -36,13 +43,20 @@ class Curve(NamedTuple):
 
 
 def ranks(masks: Tensor) -> Tensor:
-    """The place of every pixel in mask order, 0 for the highest: (N, 1, H, W) int64."""
+    """The rank of every pixel in mask order, 0 for the highest: (N, 1, H, W) to (N, 1, H, W) int64.
+
+    Examples
+    --------
+    >>> ranks(torch.tensor([[[[0.5, 0.9], [0.5, 0.1]]]]))
+    tensor([[[[1, 0],
+              [2, 3]]]])
+    """
     order = masks.flatten(1).argsort(dim=1, descending=True, stable=True)
-    places = torch.arange(order.shape[1], device=order.device).expand_as(order)
-    return torch.empty_like(order).scatter_(1, order, places).view_as(masks)
+    positions = torch.arange(order.shape[1], device=order.device).expand_as(order)
+    return torch.empty_like(order).scatter_(1, order, positions).view_as(masks)
 
 
-def trace(
+def probability_curve(
     probabilities: Probabilities,
     images: Tensor,
     masks: Tensor,
@@ -51,26 +65,58 @@ def trace(
     marked_are: Literal["removed", "kept"],
     batch: int = BATCH,
 ) -> Curve:
-    """The curve while marked pixels are "removed" (deletion) or "kept" (insertion).
+    """The target's probability as ever more pixels are marked.
 
-    images: (N, C, H, W); masks: (N, 1, H, W); targets: (N,). Memory: `batch` images at a time.
+    Parameters
+    ----------
+    probabilities : callable
+        Images (batch, C, H, W) to class probabilities (batch, K).
+    images : Tensor
+        (N, C, H, W), normalised.
+    masks : Tensor
+        (N, 1, H, W); only the order of their values matters.
+    targets : Tensor
+        (N,), class indices.
+    fill : Tensor or callable
+        What stands where the photograph does not, see `Fill`.
+    marked_are : {"removed", "kept"}
+        Whether marked pixels are replaced by the fill (deletion) or are the only ones shown (insertion).
+    batch : int
+        Images in one forward pass, and in memory at a time.
+
+    Returns
+    -------
+    Curve
+
+    Raises
+    ------
+    ValueError
+        When the shapes do not fit each other.
+
+    Examples
+    --------
+    >>> mean_is_probability = lambda x: torch.stack([x.mean((1, 2, 3)), 1 - x.mean((1, 2, 3))], 1)
+    >>> image, mask = torch.ones(1, 1, 4, 7), torch.rand(1, 1, 4, 7)
+    >>> curve = probability_curve(mean_is_probability, image, mask, torch.tensor([0]), torch.zeros(1), "removed")
+    >>> float(curve.points[0, 0]), float(curve.points[0, -1]), round(float(curve.area[0]), 6)
+    (1.0, 0.0, 0.5)
     """
-    check(images, masks, targets)
+    check_shapes(images, masks, targets)
     masks, targets = masks.to(images.device), targets.to(images.device)
-    place, points = ranks(masks), STEPS + 1
+    rank, points = ranks(masks), STEPS + 1
     counts = torch.arange(points, device=masks.device) * (masks.shape[2] * masks.shape[3]) // STEPS
     still = None if callable(fill) else fill.to(images).expand_as(images)
 
     def draw(indices: Tensor) -> Tensor:
         rows = indices // points
-        marked = place[rows] < counts[indices % points].view(-1, 1, 1, 1)
+        marked = rank[rows] < counts[indices % points].view(-1, 1, 1, 1)
         known = marked if marked_are == "kept" else ~marked
         if still is None:
             assert callable(fill)
             return fill(images[rows], known)
         return torch.where(known, images[rows], still[rows])
 
-    asked = ask(probabilities, draw, len(images) * points, targets.repeat_interleave(points), batch)
-    curve = asked.view(-1, points)
+    repeated = targets.repeat_interleave(points)
+    curve = target_probabilities(probabilities, draw, len(images) * points, repeated, batch).view(-1, points)
     curve[~masks.flatten(1).isfinite().all(1)] = torch.nan
     return Curve((curve[:, 1:] + curve[:, :-1]).mean(1) / 2, curve)

@@ -1,15 +1,19 @@
-"""Deletion (Petsiuk, Das and Saenko, RISE, 2018): how fast the class goes when marked pixels go first.
+"""Deletion: how fast the class disappears when the pixels that the mask marks are removed first.
 
-Pixels leave in mask order, H·W/28 a step, and the mean colour (zero after normalisation) takes their
-place; the score is the area under the target's probability. **Lower is better.** A random order
-destroys the image's structure too, so read the score beside the controls (`gfi.peers`), and beside a
-fill the mask's maker never saw (`gfi.metrics.fills`).
+Pixels are removed in mask order, H·W/28 at a step, and replaced by the mean colour (zero after normalisation). The
+score is the area under the target's probability (`gfi.metrics.curves`). **Lower is better.** A random order destroys
+the image's structure too, so read the score against the controls (`gfi.peers.controls`), and with a fill that the
+explained method never used (`gfi.metrics.fills`).
+
+References
+----------
+Petsiuk, Das, Saenko, "RISE: Randomized Input Sampling for Explanation of Black-box Models", BMVC 2018.
 """
 
 from torch import Tensor
 
 from gfi.metrics.batched_probabilities import BATCH, Probabilities
-from gfi.metrics.curves import Curve, Fill, trace
+from gfi.metrics.curves import Curve, Fill, probability_curve
 from gfi.metrics.sample import Sample
 
 
@@ -21,13 +25,53 @@ def deletion(
     fill: Fill | None = None,
     batch: int = BATCH,
 ) -> Curve:
-    """Areas (N,) in [0, 1] and curves (N, 29).
+    """The deletion score; lower is better.
 
-    images: (N, C, H, W) normalised; masks: (N, 1, H, W); targets: (N,) class indices; fill: what
-    replaces deleted pixels, default zero. See `gfi.metrics.curves`.
+    Parameters
+    ----------
+    probabilities : callable
+        Images (batch, C, H, W) to class probabilities (batch, K).
+    images : Tensor
+        (N, C, H, W), normalised.
+    masks : Tensor
+        (N, 1, H, W); only the order of their values matters.
+    targets : Tensor
+        (N,), class indices.
+    fill : Tensor or callable, optional
+        What replaces removed pixels, see `gfi.metrics.curves.Fill`; zero, the mean colour, by default.
+    batch : int
+        Images in one forward pass.
+
+    Returns
+    -------
+    Curve
+        Areas (N,) in [0, 1] and curves (N, 29).
+
+    Raises
+    ------
+    ValueError
+        When the shapes do not fit each other.
+
+    References
+    ----------
+    Petsiuk, Das, Saenko, "RISE", BMVC 2018.
+
+    Examples
+    --------
+    Only the upper half counts for this classifier. A mask that marks it first has the lower score.
+
+    >>> import torch
+    >>> def upper_half(x):
+    ...     p = x[:, :, :2].mean((1, 2, 3))
+    ...     return torch.stack([p, 1 - p], 1)
+    >>> image, good = torch.ones(1, 1, 4, 7), torch.zeros(1, 1, 4, 7)
+    >>> good[:, :, :2] = 1
+    >>> right, wrong = (deletion(upper_half, image, m, torch.tensor([0])).area.item() for m in (good, 1 - good))
+    >>> round(right, 6), round(wrong, 6)
+    (0.25, 0.75)
     """
     base = images.new_zeros(()) if fill is None else fill
-    return trace(probabilities, images, masks, targets, base, "removed", batch)
+    return probability_curve(probabilities, images, masks, targets, base, "removed", batch)
 
 
 def measure(sample: Sample) -> dict[str, float]:

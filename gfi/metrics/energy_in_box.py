@@ -1,11 +1,19 @@
 """Energy in box: the share of the mask's mass that lies inside the ground-truth boxes of the class.
 
-The mask is read on the original photograph (`gfi.domain.geometry`): mass outside what the network
-saw is zero. Overlapping boxes count once. Higher is better; the share of the *area* inside the boxes
-is what an even mask would score.
+    energy = Σ_{pixels in a box} m / Σ m
 
-The photograph-size mask is never drawn: with U_h·m·U_wᵀ, the mass of a rectangle is aᵀ·m·b, where a and
-b are the sums of the rectangle's rows of U_h and U_w.
+The mask is read on the original photograph (`gfi.domain.geometry`); it is zero outside what the network saw. Pixels in
+several boxes count once. Higher is better. An even mask scores the share of the *area* inside the boxes.
+
+The mask is never drawn at the photograph's size: it would be U_h·m·U_wᵀ, so the mass of a rectangle is aᵀ·m·b, where a
+and b are the sums of the rectangle's rows of U_h and U_w.
+
+numpy only: no torch.
+
+References
+----------
+Wang et al., "Score-CAM: Score-Weighted Visual Explanations for Convolutional Neural Networks", CVPR Workshops 2020
+(energy-based pointing game).
 """
 
 from collections.abc import Sequence
@@ -14,28 +22,52 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from gfi.domain.geometry import Box, axes, pixels
+from gfi.domain.geometry import Rectangle, axes, pixels
 from gfi.metrics.sample import Sample
 
 
 def energy_in_box(
     masks: NDArray[np.floating],
     original_sizes: Sequence[tuple[int, int]],
-    boxes: Sequence[Box],
-    regions: Sequence[Sequence[Box]],
+    boxes: Sequence[Rectangle],
+    regions: Sequence[Sequence[Rectangle]],
 ) -> NDArray[np.float64]:
-    """Shares (N,) in [0, 1]; not-a-number without a ground-truth box, or where the mask has no mass.
+    """The share of each mask's mass inside the ground-truth boxes; higher is better.
 
-    masks: (N, 1, h, w) or (N, h, w) at the input size; original_sizes: (H, W) after EXIF rotation;
-    boxes: what the network saw, (left, top, right, bottom) in original pixels; regions: the
-    ground-truth boxes of the class for each image, likewise, half-open.
+    Parameters
+    ----------
+    masks : ndarray
+        (N, 1, h, w) or (N, h, w), not negative, at the input size.
+    original_sizes : sequence of (int, int)
+        (H, W) of each photograph after EXIF orientation.
+    boxes : sequence of Rectangle
+        What the network saw of each photograph, (left, top, right, bottom) in original pixels.
+    regions : sequence of sequences of Rectangle
+        The ground-truth boxes of the class on each photograph, in original pixels, half-open.
+
+    Returns
+    -------
+    ndarray
+        (N,) float64 in [0, 1]; not-a-number without a ground-truth box, or where the mask has no mass.
+
+    References
+    ----------
+    Wang et al., "Score-CAM", CVPR Workshops 2020.
+
+    Examples
+    --------
+    >>> mask, left_half = np.ones((1, 4, 4)), [(0, 0, 2, 4)]
+    >>> energy_in_box(mask, [(4, 4)], [(0, 0, 4, 4)], [left_half]).tolist()
+    [0.5]
     """
     maps = masks.reshape(len(masks), *masks.shape[-2:])
     rows = zip(maps, original_sizes, boxes, regions, strict=True)
     return np.array([_share(m.astype(np.float64), size, box, truth) for m, size, box, truth in rows])
 
 
-def _share(mask: NDArray[np.float64], size: tuple[int, int], box: Box, regions: Sequence[Box]) -> float:
+def _share(
+    mask: NDArray[np.float64], size: tuple[int, int], box: Rectangle, regions: Sequence[Rectangle]
+) -> float:
     down, across = axes((mask.shape[0], mask.shape[1]), size, box)
 
     def mass(top: int, bottom: int, left: int, right: int) -> float:
@@ -46,7 +78,7 @@ def _share(mask: NDArray[np.float64], size: tuple[int, int], box: Box, regions: 
     total = mass(0, size[0], 0, size[1])
     if not regions or not total > 0:
         return np.nan
-    # Cut at every edge: each cell then is wholly inside a box or wholly outside all of them.
+    # Cut along every edge of a box: each cell then lies wholly inside a box or wholly outside all boxes.
     truth = [pixels(region, size) for region in regions]
     tops = sorted({edge for top, bottom, _, _ in truth for edge in (top, bottom)})
     lefts = sorted({edge for _, _, left, right in truth for edge in (left, right)})

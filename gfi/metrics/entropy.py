@@ -1,4 +1,4 @@
-"""Entropy of the mask's mass: how evenly it is spread. Computed with the area (`gfi.metrics.area`)."""
+"""Entropy of the mask's mass: how evenly it is spread. `gfi.metrics.area` computes it and states the formula."""
 
 from gfi.metrics.area import area
 from gfi.metrics.sample import Sample

@@ -1,16 +1,20 @@
-"""What a metric puts where the photograph is not, all in normalised units.
+"""The fills of deletion and insertion: what stands where the photograph does not. All in normalised units.
 
-An explanation optimised against one fill may please the network with that fill only. So a claim is
-tried with fills the optimiser never saw: `mean_colour`, `blurred`, `white_noise`, and
-`imputation()`, the noisy linear imputation of ROAD (Rong et al., ICML 2022): every missing pixel is
-the weighted mean of its eight neighbours (1/6 beside and above, 1/12 across; weights beyond the border
-left out), known and missing alike,
+A mask optimised with one fill may satisfy the network with that fill only, so a score is also taken with fills that
+the optimiser never used: `mean_colour`, `blurred`, `white_noise`, and `imputation`, the noisy linear imputation of
+ROAD. There every missing pixel is the weighted mean of its eight neighbours, known or missing (weights 1/6 for the
+horizontal and vertical ones, 1/12 for the diagonal ones; neighbours beyond the border are left out),
 
     Σ_j w_ij · x_i = Σ_j w_ij · x_j      for every missing i,
 
-plus a little noise. It is smooth, carries the known colours into the holes, and so tells the network
-less about the *shape* of what was removed than a flat colour does. The equations are symmetric and
-positive definite: solved by conjugate gradients on the image, no matrix is built.
+plus a little noise. It is smooth and continues the known colours into the holes, and so tells the network less about
+the *shape* of what was removed than a flat colour does. The equations are symmetric and positive definite; conjugate
+gradients solve them on the image itself, without building a matrix.
+
+References
+----------
+Rong, Leemann, Borisov, Kasneci, Kasneci, "A Consistent and Efficient Evaluation Strategy for Attribution Methods",
+ICML 2022 (ROAD).
 """
 
 from collections.abc import Callable
@@ -22,47 +26,86 @@ from torch import Tensor
 from gfi.method import fills
 
 NOISE = 0.05
-"""Standard deviation of the imputation's noise; ROAD's 0.01 on [0, 1] images, in normalised units."""
+"""Standard deviation of the imputation's noise, in normalised units: ROAD's 0.01 for images in [0, 1]."""
 
 
 def mean_colour(images: Tensor) -> Tensor:
-    """Zero after normalisation, (N, C, H, W)."""
+    """The mean colour, zero after normalisation: a tensor like `images`, (N, C, H, W)."""
     return torch.zeros_like(images)
 
 
 def blurred(images: Tensor) -> Tensor:
-    """The images (N, C, H, W) under a Gaussian of σ = 11, reflected at the borders."""
+    """The images (N, C, H, W), normalised, blurred by a Gaussian of σ = 11 pixels with reflected borders."""
     return torch.stack([fills.blur(image) for image in images]) if len(images) else images
 
 
 def white_noise(images: Tensor, seed: int = 0) -> Tensor:
-    """N(0, 1), one draw for all images, broadcast to (N, C, H, W)."""
+    """Noise from N(0, 1) like `images`, (N, C, H, W): one draw (C, H, W) from `seed`, the same for every image."""
     return fills.noise(tuple(images.shape[1:]), seed).to(images).expand_as(images)
 
 
 def imputation(
     noise: float = NOISE, seed: int = 0, tolerance: float = 1e-2, steps: int = 1000
 ) -> Callable[[Tensor, Tensor], Tensor]:
-    """The imputing fill for `deletion` and `insertion`: linear imputation plus N(0, noise²)."""
+    """Noisy linear imputation, as the `fill` of `deletion` and `insertion`.
+
+    Parameters
+    ----------
+    noise : float
+        Standard deviation of the noise in imputed pixels, in normalised units.
+    seed : int
+        Of the noise, which is the same for every image.
+    tolerance, steps : float, int
+        When the solver stops, see `linear`.
+
+    Returns
+    -------
+    callable
+        Images (B, C, H, W) and known pixels (B, 1, H, W) bool to images (B, C, H, W); known pixels are unchanged.
+
+    References
+    ----------
+    Rong et al., "A Consistent and Efficient Evaluation Strategy for Attribution Methods", ICML 2022.
+
+    Examples
+    --------
+    >>> image = torch.tensor([[[[1.0, 0.0, 3.0]]]])
+    >>> known = torch.tensor([[[[True, False, True]]]])
+    >>> imputation(noise=0.0)(image, known)
+    tensor([[[[1., 2., 3.]]]])
+    """
 
     def impute(images: Tensor, known: Tensor) -> Tensor:
         smooth = linear(images, known, tolerance, steps)
-        shaken = smooth + noise * white_noise(images, seed)
-        return torch.where(known, images, shaken)
+        return torch.where(known, images, smooth + noise * white_noise(images, seed))
 
     return impute
 
 
 @torch.no_grad()
 def linear(images: Tensor, known: Tensor, tolerance: float = 1e-2, steps: int = 1000) -> Tensor:
-    """Images (N, C, H, W) with their unknown pixels solved for; known: (N, 1, H, W) bool.
+    """Linear imputation without noise: every unknown pixel is the weighted mean of its neighbours.
 
-    Solved to a residual of `tolerance` relative to the right-hand side, in at most `steps` iterations,
-    every image and channel by itself. At the default and 224 × 224 that is a mean error of 0.02 where
-    4 % of the pixels are known and 0.001 where 96 % are, below the noise.
-    Where nothing is known the mean colour, zero, stays.
+    At the default tolerance and 224 × 224 the mean error is 0.02 where 4 % of the pixels are known and 0.001 where
+    96 % are, which is below the noise of `imputation`.
+
+    Parameters
+    ----------
+    images : Tensor
+        (N, C, H, W), normalised; values at unknown pixels are ignored.
+    known : Tensor
+        (N, 1, H, W), bool.
+    tolerance : float
+        The norm of the residual, relative to that of the right-hand side, at which a channel is solved.
+    steps : int
+        Conjugate-gradient iterations at most. Every image and channel is solved for itself.
+
+    Returns
+    -------
+    Tensor
+        (N, C, H, W) like `images`; zero, the mean colour, where an image has no known pixel.
     """
-    if images.dtype in (torch.float16, torch.bfloat16):  # too coarse for the residual
+    if images.dtype in (torch.float16, torch.bfloat16):  # too coarse to compute the residual in
         return linear(images.float(), known, tolerance, steps).to(images)
     missing = (~known).to(images)
     diagonal = _neighbours(torch.ones_like(images[:1]))
@@ -74,25 +117,26 @@ def linear(images: Tensor, known: Tensor, tolerance: float = 1e-2, steps: int = 
     energy = _dot(residual, scaled)
     enough = _dot(right, right) * tolerance**2
     for _ in range(steps):
-        open_ = _dot(residual, residual) > enough
-        if not open_.any():
+        unsolved = _dot(residual, residual) > enough
+        if not unsolved.any():
             break
         image = missing * (diagonal * direction - _neighbours(direction))
-        # A solved channel keeps still (0/0 otherwise) while its neighbours go on.
-        step = torch.where(open_, energy / _dot(direction, image), 0.0)
+        # A solved channel is left as it is while others go on: its next step would be 0/0.
+        step = torch.where(unsolved, energy / _dot(direction, image), 0.0)
         x = x + step * direction
         residual = residual - step * image
         scaled = residual / diagonal
         next_energy = _dot(residual, scaled)
-        direction = scaled + torch.where(open_, next_energy / energy, 0.0) * direction
-        energy = torch.where(open_, next_energy, energy)
+        direction = scaled + torch.where(unsolved, next_energy / energy, 0.0) * direction
+        energy = torch.where(unsolved, next_energy, energy)
     return torch.where(known, images, x)
 
 
 def _neighbours(x: Tensor) -> Tensor:
-    """Σ_j w_ij · x_j over the eight neighbours, beyond the border zero.
+    """Σ_j w_ij · x_j over the eight neighbours, which are zero beyond the border.
 
-    [1 2 1]ᵀ[1 2 1] less its centre, by adding shifted images: 12 times as fast as a convolution by channel.
+    The kernel is [1 2 1]ᵀ[1 2 1] without its centre, applied by adding shifted images: 12 times as fast as a
+    depthwise convolution.
     """
     padded = F.pad(x, (1, 1, 1, 1))
     across = padded[..., :-2] + padded[..., 2:] + 2 * padded[..., 1:-1]
@@ -101,14 +145,15 @@ def _neighbours(x: Tensor) -> Tensor:
 
 
 def _dot(a: Tensor, b: Tensor) -> Tensor:
+    """The inner product of each channel: (N, C, 1, 1)."""
     return (a * b).sum((2, 3), keepdim=True)
 
 
 def _coarse(images: Tensor, known: Tensor, tolerance: float, steps: int) -> Tensor:
-    """A first guess: the same question at half the size, where far-apart known pixels are near.
+    """A first guess (N, C, H, W): the solution at half the size, where distant known pixels are close together.
 
-    Conjugate gradients alone carry colours one pixel a step: 328 steps for a 224 × 224 image of which 4 %
-    is known.
+    Conjugate gradients alone carry a colour one pixel per step: 328 steps for a 224 × 224 image of which 4 % is
+    known.
     """
     if min(images.shape[2:]) < 8:
         return torch.zeros_like(images)

@@ -1,11 +1,16 @@
-"""IoU of boxes: the mask's own box against the best ground-truth box of the class.
+"""IoU of boxes: the box around the mask and the ground-truth box of the class that fits it best.
 
     B(m) = the tightest rectangle around {m > α · mean(m)},   IoU = max over boxes G of |B ∩ G| / |B ∪ G|
 
-α = 1.5, the value that Du et al. (KDD 2018, section 4.2) chose for guided inversion on training images. The
-mask is read on the original photograph (`gfi.domain.geometry`), in stripes, so that a large photograph
-takes no large array; its mean is that of the mask at the input size. In the localisation task an image
-counts as an error where this is at most 0.5.
+α = 1.5, the value that Du et al. chose for guided inversion on training images. The mask is read on the original
+photograph (`gfi.domain.geometry`), in stripes, so that a large photograph takes no large array; its mean is that of the
+mask at the input size. In the localisation task an image counts as an error where the IoU is at most 0.5.
+
+numpy only: no torch.
+
+References
+----------
+Du, Liu, Song, Hu, "Towards Explanation of DNN-based Prediction with Guided Feature Inversion", KDD 2018, section 4.2.
 """
 
 import math
@@ -14,7 +19,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from gfi.domain.geometry import Box, stripes
+from gfi.domain.geometry import Rectangle, stripes
 from gfi.metrics.sample import Sample
 
 ALPHA = 1.5
@@ -23,49 +28,74 @@ ALPHA = 1.5
 def iou_box(
     masks: NDArray[np.floating],
     original_sizes: Sequence[tuple[int, int]],
-    boxes: Sequence[Box],
-    regions: Sequence[Sequence[Box]],
+    boxes: Sequence[Rectangle],
+    regions: Sequence[Sequence[Rectangle]],
     alpha: float = ALPHA,
 ) -> NDArray[np.float64]:
-    """IoU of each mask's box with the best ground-truth box.
+    """The IoU of the box around each mask with the best ground-truth box; higher is better.
 
     Parameters
     ----------
-    masks : array
-        (N, h, w), at the input size.
-    original_sizes : sequence of (H, W)
-        Of the photographs, after EXIF orientation.
-    boxes : sequence of (left, top, right, bottom)
-        What the network saw, in original pixels.
-    regions : sequence of sequences of boxes
-        Ground-truth boxes of the class for each image, in original pixels, half-open.
+    masks : ndarray
+        (N, 1, h, w) or (N, h, w), at the input size.
+    original_sizes : sequence of (int, int)
+        (H, W) of each photograph after EXIF orientation.
+    boxes : sequence of Rectangle
+        What the network saw of each photograph, (left, top, right, bottom) in original pixels.
+    regions : sequence of sequences of Rectangle
+        The ground-truth boxes of the class on each photograph, in original pixels, half-open.
     alpha : float
-        The threshold as a multiple of the mask's mean.
+        The threshold, as a multiple of the mask's mean.
 
     Returns
     -------
-    array
-        (N,) in [0, 1]; not-a-number without a ground-truth box or without a cell above the threshold.
+    ndarray
+        (N,) float64 in [0, 1]; not-a-number without a ground-truth box, or where no pixel exceeds the threshold.
 
     References
     ----------
-    Du, Liu, Song, Hu, "Towards Explanation of DNN-based Prediction with Guided Feature Inversion", KDD 2018.
+    Du et al., "Towards Explanation of DNN-based Prediction with Guided Feature Inversion", KDD 2018, section 4.2.
 
     Examples
     --------
-    >>> mask = np.zeros((1, 4, 4)); mask[0, 1:3, 1:3] = 1
-    >>> float(iou_box(mask, [(4, 4)], [(0, 0, 4, 4)], [[(1, 1, 3, 3)]])[0])
-    1.0
+    >>> mask = np.zeros((1, 4, 4))
+    >>> mask[0, 1:3, 1:3] = 1
+    >>> iou_box(mask, [(4, 4)], [(0, 0, 4, 4)], [[(1, 1, 3, 3)]]).tolist()
+    [1.0]
     """
-    rows = zip(masks, original_sizes, boxes, regions, strict=True)
+    maps = masks.reshape(len(masks), *masks.shape[-2:])
+    rows = zip(maps, original_sizes, boxes, regions, strict=True)
     return np.array([_best(mask, size, box, truth, alpha) for mask, size, box, truth in rows])
 
 
 def mask_box(
-    mask: NDArray[np.floating], original_size: tuple[int, int], box: Box, alpha: float = ALPHA
+    mask: NDArray[np.floating], original_size: tuple[int, int], box: Rectangle, alpha: float = ALPHA
 ) -> tuple[int, int, int, int] | None:
-    """(left, top, right, bottom), half-open: the tightest rectangle around what exceeds α times the mean; None where
-    nothing does."""
+    """The tightest rectangle around what exceeds α times the mask's mean.
+
+    Parameters
+    ----------
+    mask : ndarray
+        (h, w), at the input size.
+    original_size : (int, int)
+        (H, W) of the photograph after EXIF orientation.
+    box : Rectangle
+        What the network saw of it, (left, top, right, bottom) in original pixels.
+    alpha : float
+        The threshold, as a multiple of the mask's mean.
+
+    Returns
+    -------
+    (int, int, int, int) or None
+        (left, top, right, bottom) in original pixels, half-open; None where nothing exceeds the threshold.
+
+    Examples
+    --------
+    >>> mask = np.zeros((2, 4))
+    >>> mask[0, 2:] = 1
+    >>> mask_box(mask, (2, 4), (0, 0, 4, 2))
+    (2, 0, 4, 1)
+    """
     threshold = alpha * float(mask.mean())
     tops, bottoms, lefts, rights = [], [], [], []
     for first, lines in stripes(mask, original_size, box):
@@ -85,13 +115,17 @@ def measure(sample: Sample) -> dict[str, float]:
 
 
 def _best(
-    mask: NDArray[np.floating], size: tuple[int, int], box: Box, truth: Sequence[Box], alpha: float
+    mask: NDArray[np.floating],
+    size: tuple[int, int],
+    box: Rectangle,
+    truth: Sequence[Rectangle],
+    alpha: float,
 ) -> float:
-    found = mask_box(mask, size, box, alpha) if truth else None
-    return max(_iou(found, region) for region in truth) if found is not None else math.nan
+    around = mask_box(mask, size, box, alpha) if truth else None
+    return max(_iou(around, region) for region in truth) if around is not None else math.nan
 
 
-def _iou(one: Box | tuple[int, int, int, int], other: Box) -> float:
+def _iou(one: Rectangle | tuple[int, int, int, int], other: Rectangle) -> float:
     width = min(one[2], other[2]) - max(one[0], other[0])
     height = min(one[3], other[3]) - max(one[1], other[1])
     shared = max(0.0, width) * max(0.0, height)

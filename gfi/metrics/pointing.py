@@ -1,12 +1,16 @@
-"""The pointing game (Zhang et al., Excitation Backprop, 2016): does the strongest point hit the object?
+"""The pointing game: is the strongest point of the mask on the object?
 
-The mask is resized bilinearly to the original photograph; its arg-max (the first in raster order) is a
-hit when it lies within `tolerance` pixels of a ground-truth region of the class: 15 in the literature's
-protocol, 0 in the paper's table. Accuracy is taken per class and then averaged, so that "person" does
-not decide the score. Boxes that the annotators call difficult are kept apart: an image is judged by
-its ordinary boxes where it has any, and otherwise counted among the difficult ones (`ordinary`).
+The mask is resized bilinearly to the original photograph. Its arg-max (the first in raster order) is a hit when it lies
+within `tolerance` pixels of a ground-truth box of the class: 15 in the literature's protocol, 0 in the table of the
+guided-inversion paper. Accuracy is taken for each class and then averaged over classes, so that "person" does not
+decide the score. Boxes that the annotators marked as difficult are kept apart: an image is judged by its ordinary boxes
+where it has any, and otherwise counts among the difficult images (`ordinary`).
 
-numpy only: no torch. The photograph-size mask is read in stripes, never held.
+The mask is read in stripes, so that a large photograph takes no large array. numpy only: no torch.
+
+References
+----------
+Zhang, Lin, Brandt, Shen, Sclaroff, "Top-down Neural Attention by Excitation Backprop", ECCV 2016.
 """
 
 import math
@@ -16,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gfi.domain.geometry import Box, pixels, stripes
+from gfi.domain.geometry import Rectangle, pixels, stripes
 from gfi.metrics.sample import Sample
 
 TOLERANCE = 15.0
@@ -25,41 +29,90 @@ TOLERANCE = 15.0
 def pointing(
     masks: NDArray[np.floating],
     original_sizes: Sequence[tuple[int, int]],
-    boxes: Sequence[Box],
-    regions: Sequence[Sequence[Box]],
+    boxes: Sequence[Rectangle],
+    regions: Sequence[Sequence[Rectangle]],
     tolerance: float = TOLERANCE,
 ) -> NDArray[np.float64]:
-    """1 for a hit, 0 for a miss, not-a-number for an image without a ground-truth box: (N,).
+    """Whether the strongest point of each mask hits a ground-truth box.
 
-    masks: (N, 1, h, w) or (N, h, w) at the input size; original_sizes: (H, W) after EXIF rotation;
-    boxes: what the network saw, (left, top, right, bottom) in original pixels; regions: the
-    ground-truth boxes of the class for each image, likewise, half-open. A constant mask points nowhere.
+    Parameters
+    ----------
+    masks : ndarray
+        (N, 1, h, w) or (N, h, w), at the input size.
+    original_sizes : sequence of (int, int)
+        (H, W) of each photograph after EXIF orientation.
+    boxes : sequence of Rectangle
+        What the network saw of each photograph, (left, top, right, bottom) in original pixels.
+    regions : sequence of sequences of Rectangle
+        The ground-truth boxes of the class on each photograph, in original pixels, half-open.
+    tolerance : float
+        Distance in original pixels at which a point still hits a box.
+
+    Returns
+    -------
+    ndarray
+        (N,) float64: 1 for a hit; 0 for a miss, and for a constant or non-finite mask, which has no strongest point;
+        not-a-number for an image without a ground-truth box.
+
+    References
+    ----------
+    Zhang et al., "Top-down Neural Attention by Excitation Backprop", ECCV 2016.
+
+    Examples
+    --------
+    >>> mask = np.zeros((1, 4, 4))
+    >>> mask[0, 0, 3] = 1
+    >>> regions = [[(0, 0, 2, 4)]]
+    >>> [pointing(mask, [(4, 4)], [(0, 0, 4, 4)], regions, tolerance=t).item() for t in (0, 2)]
+    [0.0, 1.0]
     """
     maps = masks.reshape(len(masks), *masks.shape[-2:])
     hits = []
     for mask, size, box, truth in zip(maps, original_sizes, boxes, regions, strict=True):
-        at = strongest(mask, size, box) if truth else None
-        hits.append(float(at is not None and within(at, truth, size, tolerance)) if truth else math.nan)
+        point = strongest(mask, size, box) if truth else None
+        hits.append(float(point is not None and within(point, truth, size, tolerance)) if truth else math.nan)
     return np.array(hits)
 
 
-def strongest(mask: NDArray[np.floating], original_size: tuple[int, int], box: Box) -> tuple[int, int] | None:
-    """(row, column) of the arg-max on the original photograph; None for a constant or non-finite mask."""
+def strongest(
+    mask: NDArray[np.floating], original_size: tuple[int, int], box: Rectangle
+) -> tuple[int, int] | None:
+    """The arg-max of a mask on the original photograph, the first in raster order.
+
+    Parameters
+    ----------
+    mask : ndarray
+        (h, w), at the input size.
+    original_size : (int, int)
+        (H, W) of the photograph after EXIF orientation.
+    box : Rectangle
+        What the network saw of it, (left, top, right, bottom) in original pixels.
+
+    Returns
+    -------
+    (int, int) or None
+        (row, column) in original pixels; None for a constant or non-finite mask.
+
+    Examples
+    --------
+    >>> strongest(np.array([[0.0, 1.0], [0.0, 0.0]]), (4, 4), (0, 0, 4, 4))
+    (0, 3)
+    """
     if not np.isfinite(mask).all() or mask.max() == mask.min():
         return None
-    best, at = -math.inf, None
+    best, point = -math.inf, None
     for first, lines in stripes(mask, original_size, box):
-        place = int(lines.argmax())
-        value = float(lines.flat[place])
+        index = int(lines.argmax())
+        value = float(lines.flat[index])
         if value > best:
-            best, at = value, (first + place // lines.shape[1], place % lines.shape[1])
-    return at
+            best, point = value, (first + index // lines.shape[1], index % lines.shape[1])
+    return point
 
 
 def within(
-    point: tuple[int, int], regions: Sequence[Box], original_size: tuple[int, int], tolerance: float
+    point: tuple[int, int], regions: Sequence[Rectangle], original_size: tuple[int, int], tolerance: float
 ) -> bool:
-    """Whether a pixel of one of the boxes is at most `tolerance` pixels (Euclidean) from `point`."""
+    """Whether `point` (row, column) is at most `tolerance` pixels (Euclidean) from a pixel of one of the boxes."""
     row, column = point
     for region in regions:
         top, bottom, left, right = pixels(region, original_size)
@@ -72,10 +125,25 @@ def within(
     return False
 
 
-def ordinary(regions: Sequence[Box], difficult: Sequence[bool]) -> tuple[list[Box], bool]:
+def ordinary(regions: Sequence[Rectangle], difficult: Sequence[bool]) -> tuple[list[Rectangle], bool]:
     """The boxes to judge an image by, and whether it counts among the difficult images.
 
-    The boxes not flagged difficult where there are any; otherwise all of them, and True.
+    Parameters
+    ----------
+    regions : sequence of Rectangle
+        The ground-truth boxes of the class.
+    difficult : sequence of bool
+        Which of them the annotators marked as difficult.
+
+    Returns
+    -------
+    (list of Rectangle, bool)
+        The boxes that are not difficult, and False; where all are difficult, all boxes and True.
+
+    Examples
+    --------
+    >>> ordinary([(0, 0, 5, 5), (5, 5, 9, 9)], [False, True])
+    ([(0, 0, 5, 5)], False)
     """
     plain = [region for region, hard in zip(regions, difficult, strict=True) if not hard]
     return (plain, False) if plain or not regions else (list(regions), True)
@@ -83,9 +151,16 @@ def ordinary(regions: Sequence[Box], difficult: Sequence[bool]) -> tuple[list[Bo
 
 @dataclass(frozen=True)
 class Accuracy:
-    """by_class: mean of the class accuracies (the score); overall: of all images; not-a-number if none.
+    """The accuracy of the pointing game.
 
-    classes: class → (accuracy, images).
+    Attributes
+    ----------
+    by_class : float
+        The score: the mean of the class accuracies, in [0, 1]; not-a-number without an image.
+    overall : float
+        The accuracy over all images, in [0, 1]; not-a-number without an image.
+    classes : dict
+        Class to (accuracy, number of images).
     """
 
     by_class: float
@@ -94,13 +169,30 @@ class Accuracy:
 
 
 def accuracy(hits: Sequence[float] | NDArray[np.float64], classes: Sequence[Hashable]) -> Accuracy:
-    """Accuracy per class, then averaged; images without a verdict (not-a-number) are left out."""
+    """The accuracy of each class, averaged over classes.
+
+    Parameters
+    ----------
+    hits : sequence of float
+        (N,), as `pointing` returns them; images where it is not-a-number are left out.
+    classes : sequence
+        (N,), the class of each image.
+
+    Returns
+    -------
+    Accuracy
+
+    Examples
+    --------
+    >>> accuracy([1, 1, 0, 0], ["person", "person", "person", "cat"]).by_class
+    0.3333333333333333
+    """
     groups: dict[Hashable, list[float]] = {}
     for hit, label in zip(hits, classes, strict=True):
         if not math.isnan(hit):
             groups.setdefault(label, []).append(float(hit))
     per_class: dict[Hashable, tuple[float, int]] = {
-        label: (sum(found) / len(found), len(found)) for label, found in groups.items()
+        label: (sum(of_class) / len(of_class), len(of_class)) for label, of_class in groups.items()
     }
     count = sum(images for _, images in per_class.values())
     if not count:

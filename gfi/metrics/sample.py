@@ -1,4 +1,4 @@
-"""One explained image, as a metric is given it."""
+"""One explained image, in the form that every metric of the catalogue accepts; and how a metric is found by name."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from gfi.domain.geometry import Box
+from gfi.domain.geometry import Rectangle
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -17,17 +17,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Sample:
-    """A mask and what it can be measured against. Only metrics that need the network load torch."""
+    """A mask and what it is measured against. Only metrics that need the network load torch."""
 
     mask: NDArray[np.float32]
     """(H, W) in [0, 1], at the input size."""
     target: int
     original_size: tuple[int, int]
     """(H, W) of the photograph after EXIF orientation."""
-    box: Box
+    box: Rectangle
     """What the network saw: (left, top, right, bottom) in original pixels."""
-    regions: tuple[Box, ...] = ()
-    """Ground-truth boxes of the target's class, in original pixels, without difficult ones where there are others."""
+    regions: tuple[Rectangle, ...] = ()
+    """Ground-truth boxes of the target's class, in original pixels; difficult ones only where all are difficult."""
     image: "Tensor | None" = None
     """(C, H, W), normalised, on the network's device; for metrics that need the network."""
     probabilities: "Callable[[Tensor], Tensor] | None" = None
@@ -49,12 +49,31 @@ class Sample:
         )
 
     @property
-    def geometry(self) -> tuple[list[tuple[int, int]], list[Box], list[tuple[Box, ...]]]:
+    def geometry(self) -> tuple[list[tuple[int, int]], list[Rectangle], list[tuple[Rectangle, ...]]]:
         """(original sizes, boxes, regions), each of one image: the arguments of metrics that need boxes."""
         return [self.original_size], [self.box], [self.regions]
 
 
 def measure(metric: str, sample: Sample) -> Mapping[str, float]:
-    """The columns of one metric of the catalogue: `measure` of the file that has its name."""
+    """The columns of one metric of the catalogue (`gfi.domain.metrics`), computed by the file that bears its name.
+
+    Parameters
+    ----------
+    metric : str
+        A name in the catalogue, such as ``"entropy"``.
+    sample : Sample
+        The explained image; a metric that needs boxes or the network reads them from it.
+
+    Returns
+    -------
+    mapping of str to float
+        Column names to values; not-a-number where the metric has no meaning for this image.
+
+    Examples
+    --------
+    >>> sample = Sample(np.ones((2, 2), np.float32), target=0, original_size=(2, 2), box=(0, 0, 2, 2))
+    >>> measure("entropy", sample)
+    {'entropy': 1.0}
+    """
     values: Mapping[str, float] = import_module(f"gfi.metrics.{metric}").measure(sample)
     return values

@@ -1,7 +1,7 @@
-"""A contact sheet: photographs down, methods across, one PNG. Used by the docs and `make bench-quality`.
+"""A contact sheet: a row for each photograph, a column for each method, in one PNG.
 
-A cell is a picture (H, W, 3) or (H, W) uint8, such as `overlay()` returns, fitted into a square, or
-None for a method that gave nothing there. A short note (a score, a status) may stand under it.
+A cell holds a picture, such as `overlay()` returns, fitted into a square, and may have a short note under it (a score,
+a status).
 """
 
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ _COLOURS = {
 
 @dataclass(frozen=True)
 class Cell:
-    """picture: (H, W, 3) or (H, W) uint8, or None; note: one short line under it."""
+    """picture: (H, W, 3) or (H, W) uint8, or None for an empty cell; note: one short line under it."""
 
     picture: NDArray[np.uint8] | None
     note: str = ""
@@ -39,8 +39,8 @@ def contact_sheet(
 ) -> Picture:
     """The sheet as (H, W, 3) uint8.
 
-    columns: a heading for each cell of a row; rows: (label, cells). `cell` is the side of a cell in
-    pixels. ValueError when a row has another number of cells than there are columns.
+    columns: a heading for each column; rows: pairs of a label and the row's cells; cell: the side of a cell in pixels.
+    Raises ValueError when a row does not have one cell for each column.
     """
     for label, cells in rows:
         if len(cells) != len(columns):
@@ -54,28 +54,28 @@ def contact_sheet(
     top = gap * 2 + (round(line * 2.5) if title else 0) + line + gap * 2
     height = cell + (line + gap if notes else 0) + gap
     width = left + len(columns) * (cell + gap) + gap
-    # A title wider than the sheet is cut: the sheet's width is what the reader asked for.
+    # A title wider than the sheet is cut: the caller decides the width by the size and number of the cells.
     sheet = Image.new("RGB", (width, top + len(rows) * height + gap), colours["ground"])
     draw = ImageDraw.Draw(sheet)
     if title:
         draw.text((gap * 2, gap * 2), _cut(title, large, width - 4 * gap), colours["ink"], large)
     for i, heading in enumerate(columns):
-        place = (left + i * (cell + gap), top - line - gap * 2)
-        draw.text(place, _cut(heading, small, cell), colours["ink"], small)
+        corner = (left + i * (cell + gap), top - line - gap * 2)
+        draw.text(corner, _cut(heading, small, cell), colours["ink"], small)
     for r, (label, cells) in enumerate(rows):
         y = top + r * height
         draw.text((gap * 2, y), _cut(label, small, label_width), colours["soft"], small)
-        for i, one in enumerate(cells):
+        for i, content in enumerate(cells):
             x = left + i * (cell + gap)
             draw.rectangle((x, y, x + cell - 1, y + cell - 1), colours["well"])
-            if one.picture is not None:
-                image = Image.fromarray(np.ascontiguousarray(one.picture)).convert("RGB")
+            if content.picture is not None:
+                image = Image.fromarray(np.ascontiguousarray(content.picture)).convert("RGB")
                 scale = cell / max(image.size)
                 size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
                 fitted = image.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
                 sheet.paste(fitted, (x + (cell - size[0]) // 2, y + (cell - size[1]) // 2))
-            if one.note:
-                draw.text((x, y + cell + gap // 2), _cut(one.note, small, cell), colours["soft"], small)
+            if content.note:
+                draw.text((x, y + cell + gap // 2), _cut(content.note, small, cell), colours["soft"], small)
     return np.asarray(sheet)
 
 

@@ -1,8 +1,7 @@
-"""Masks as pictures: coloured, laid over the photograph, encoded as PNG. numpy and Pillow only.
+"""Masks as pictures: coloured, laid over the photograph, encoded as PNG or JPEG. numpy and Pillow only.
 
-A mask is (h, w) float in [0, 1] at the network's input size; a photograph is (H, W, 3) uint8. The two
-meet in `fit_mask`, which puts the mask where the network looked (`box`, in original pixels) and
-nothing elsewhere.
+A mask is (h, w) float in [0, 1] at the network's input size; a photograph is (H, W, 3) uint8. `fit_mask` places the
+mask on the part of the photograph that the network saw (`box`, in original pixels) and is zero elsewhere.
 """
 
 import io
@@ -12,54 +11,58 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from gfi.domain.geometry import Box, place
-from gfi.report.colours import DEFAULT, table
+from gfi.domain.geometry import Rectangle, place
+from gfi.report.colours import DEFAULT_COLOUR_MAP, lookup_table
 
 Picture = NDArray[np.uint8]
 Mask = NDArray[np.floating]
 
 
 def grey(mask: Mask) -> Picture:
-    """The mask in 8 bits: 0 → 0, 1 → 255, rounded; outside [0, 1] clipped, not a number → 0."""
+    """The mask (H, W) in 8 bits: 0 → 0, 1 → 255, rounded; clipped outside [0, 1]; not-a-number → 0."""
     if mask.ndim != 2:
         raise ValueError(f"a mask is (H, W); this one has shape {mask.shape}")
     finite = np.nan_to_num(mask, nan=0.0, posinf=1.0, neginf=0.0)
     return np.rint(np.clip(finite, 0, 1) * 255).astype(np.uint8)
 
 
-def colour(mask: Mask, map: str = DEFAULT) -> Picture:
-    """The mask (H, W) through a colour map: (H, W, 3) uint8. Maps: viridis, magma, jet."""
-    return table(map)[grey(mask)]
+def colour(mask: Mask, colour_map: str = DEFAULT_COLOUR_MAP) -> Picture:
+    """The mask (H, W) through a colour map (viridis, magma or jet): (H, W, 3) uint8."""
+    return lookup_table(colour_map)[grey(mask)]
 
 
-def fit_mask(mask: Mask, original_size: tuple[int, int], box: Box) -> NDArray[np.float32]:
-    """The mask (h, w) on a photograph of `original_size` (H, W): (H, W) float32, 0 outside `box`.
+def fit_mask(mask: Mask, original_size: tuple[int, int], box: Rectangle) -> NDArray[np.float32]:
+    """The mask (h, w) on a photograph of `original_size` (H, W), bilinear: (H, W) float32, 0 outside `box`.
 
-    box: (left, top, right, bottom) in original pixels, what the network's input shows. Bilinear.
+    box: (left, top, right, bottom) in original pixels, what the network saw. Values that are not finite become 0 or 1.
     """
     return place(np.nan_to_num(mask, nan=0.0, posinf=1.0, neginf=0.0), original_size, box)
 
 
-def overlay(photo: Picture, mask: Mask, opacity: float = 0.5, map: str = DEFAULT) -> Picture:
-    """The coloured mask over the photograph, both (H, W): photo·(1−opacity) + colour·opacity.
+def overlay(
+    photo: Picture, mask: Mask, opacity: float = 0.5, colour_map: str = DEFAULT_COLOUR_MAP
+) -> Picture:
+    """The coloured mask over the photograph: photo·(1−opacity) + colour·opacity, (H, W, 3) uint8.
 
-    `mask` is at the photograph's size (see `fit_mask`); `photo` may be (H, W) grey or (H, W, 3).
+    photo: (H, W, 3), or (H, W) grey, uint8. mask: (H, W), at the photograph's size, see `fit_mask`. opacity: in [0, 1].
     """
     if photo.shape[:2] != mask.shape:
-        raise ValueError(f"mask {mask.shape} and photograph {photo.shape[:2]} differ: fit_mask() first")
+        raise ValueError(
+            f"mask {mask.shape} and photograph {photo.shape[:2]} differ in size; place the mask with fit_mask() first"
+        )
     if not 0 <= opacity <= 1:
         raise ValueError(f"opacity is between 0 and 1, not {opacity}")
     base = photo if photo.ndim == 3 else np.repeat(photo[..., None], 3, axis=2)
-    # Integer arithmetic in 1/256ths: a 24-megapixel photograph would cost 300 MB in float32.
+    # Integer arithmetic in 1/256ths: a photograph of 24 megapixels would take 300 MB in float32.
     share = round(opacity * 256)
-    mixed = base.astype(np.uint16) * (256 - share) + colour(mask, map).astype(np.uint16) * share
+    mixed = base.astype(np.uint16) * (256 - share) + colour(mask, colour_map).astype(np.uint16) * share
     return ((mixed + 128) >> 8).astype(np.uint8)
 
 
 def png(array: NDArray[Any]) -> bytes:
     """PNG bytes of (H, W) grey, (H, W, 2) grey + alpha, (H, W, 3) or (H, W, 4) uint8.
 
-    A float (H, W) array is taken for a mask in [0, 1] and becomes 8-bit grey (see `grey`).
+    A float array (H, W) is a mask in [0, 1] and is written as 8-bit grey, see `grey`.
     """
     pixels: NDArray[Any] = grey(array) if array.dtype.kind == "f" else array
     if pixels.dtype != np.uint8:
@@ -77,7 +80,7 @@ def jpeg(photo: Picture, quality: int = 84) -> bytes:
 
 
 def shrink(photo: Picture, longest: int) -> Picture:
-    """The photograph with its longer side at most `longest` pixels; never enlarged."""
+    """The photograph reduced to `longest` pixels on its longer side; a smaller one is returned as it is."""
     height, width = photo.shape[:2]
     scale = longest / max(height, width)
     if scale >= 1:

@@ -1,16 +1,15 @@
-"""The page of a job: `index.html` and a folder of pictures beside it, to be opened from a disk.
+"""The report of a job: `index.html` and a folder of pictures, to be opened from disk without a server.
 
-One file holds the whole page; its style and script are inline and named by their SHA-256 in the
-content security policy, so nothing else runs and nothing leaves the machine, whatever a file name
-contains. Pictures are written as they come and the page is streamed, so a report of 5,000 images
-needs the memory of one. Per image:
+`index.html` holds the whole page. Its style and script are inline and listed by SHA-256 in the content security policy,
+so nothing else can run and nothing leaves the machine, whatever a file name contains. Pictures are written one image at
+a time and the page is streamed, so a report of 5,000 images needs the memory of one. For each image:
 
     images/00007-thumb.jpg   the photograph, longer side ≤ 360 px, for the list
-    images/00007-photo.jpg   the same, ≤ 960 px, for the large view
-    images/00007-mask.png    the mask on the photograph, 8-bit grey, clear where the network never looked
+    images/00007-photo.jpg   the photograph, longer side ≤ 960 px, for the large view
+    images/00007-mask.png    the mask on the photograph, 8-bit grey, transparent outside what the network saw
 
-The browser colours the mask (an SVG filter with the 256 entries of each map), so one grey file serves
-every colour map, every opacity and the plain mask. File names are numbers, never keys.
+The browser colours the mask (an SVG filter with the 256 entries of each colour map), so one grey file serves every
+colour map and every opacity. Files are named by numbers, never by keys.
 """
 
 import base64
@@ -26,9 +25,10 @@ import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from gfi.report.colours import MAPS, table
-from gfi.report.overlays import Box, fit_mask, grey, jpeg, png, shrink
-from gfi.report.summary import Summary, measured, status_meaning, status_words, words
+from gfi.domain.geometry import Rectangle
+from gfi.report.colours import COLOUR_MAPS, lookup_table
+from gfi.report.overlays import fit_mask, grey, jpeg, png, shrink
+from gfi.report.summary import Summary, column_title, finite_values, status_meaning, status_title
 
 THUMB, PHOTO = 360, 960
 
@@ -40,10 +40,10 @@ _FILE = re.compile(r"(\d{5,})-(thumb|photo|mask)\.(jpg|png)")
 class Card:
     """One image of the report.
 
-    row: a result row: key, status, error, label, target, prediction, probability, kept, removed,
-        area, iterations, metrics (a mapping); target_name and prediction_name where the caller knows
-        the class names. Missing ones are left out of the page.
-    photo: (H, W, 3) or (H, W) uint8 after EXIF rotation, or None when it cannot be read.
+    row: a result: key, status, error, label, target, prediction, probability, kept, removed, area, iterations, metrics
+        (a mapping); target_name and prediction_name where the caller knows the class names. Fields that are missing are
+        left out of the page.
+    photo: (H, W, 3) or (H, W) uint8 after EXIF orientation, or None when it cannot be read.
     mask: (h, w) float in [0, 1] at the network's input size, or None when there is none.
     box: (left, top, right, bottom), in pixels of `photo`, that the network saw; None: all of it.
     """
@@ -51,16 +51,16 @@ class Card:
     row: Mapping[str, Any]
     photo: NDArray[np.uint8] | None = None
     mask: NDArray[np.floating] | None = None
-    box: Box | None = None
+    box: Rectangle | None = None
 
 
 def write_page(
-    directory: Path, title: str, facts: Mapping[str, str], summary: Summary, cards: Iterable[Card]
+    directory: Path, title: str, metadata: Mapping[str, str], summary: Summary, cards: Iterable[Card]
 ) -> Path:
-    """Write `index.html` and `images/` into `directory` (made if missing); returns the page's path.
+    """Write `index.html` and `images/` into `directory`, which is made if missing; returns the page's path.
 
-    facts: what made these masks (model, preset, layers, job …), shown as they are given, in order.
-    `cards` is read once. A report already there is replaced once the new page is complete.
+    metadata: what made these masks (model, preset, layers, job …), shown in the order given. cards: read once. A report
+    that is already in `directory` is replaced when the new page is complete.
     """
     images = directory / "images"
     images.mkdir(parents=True, exist_ok=True)
@@ -69,10 +69,10 @@ def write_page(
     template = _environment().get_template("index.html")
     stream = template.stream(
         title=_text(title),
-        facts=[(_text(k), _text(v)) for k, v in facts.items()],
+        metadata=[(_text(k), _text(v)) for k, v in metadata.items()],
         summary=summary,
-        statuses=[(s, status_words(s), status_meaning(s), n) for s, n in summary.counts.items()],
-        sorts=[(m.name, m.words) for m in summary.means],
+        statuses=[(s, status_title(s), status_meaning(s), n) for s, n in summary.counts.items()],
+        sorts=[(m.name, m.title) for m in summary.means],
         cards=_views(cards, images, written),
         **_fixed(),
     )
@@ -80,14 +80,14 @@ def write_page(
     with unfinished.open("w", encoding="utf-8") as out:
         out.writelines(stream)
     unfinished.replace(page)
-    for old in images.iterdir():  # of a longer report that stood here before
+    for old in images.iterdir():  # pictures of an earlier report with more images
         if _FILE.fullmatch(old.name) and old.name not in written:
             old.unlink()
     return page
 
 
 def _views(cards: Iterable[Card], images: Path, written: set[str]) -> Iterator[dict[str, Any]]:
-    """What the template shows of each card, its pictures written on the way."""
+    """What the template shows of each card; writes the card's pictures and adds their names to `written`."""
     for index, card in enumerate(cards):
         files = _pictures(index, card)
         for name, data in files.items():
@@ -95,7 +95,7 @@ def _views(cards: Iterable[Card], images: Path, written: set[str]) -> Iterator[d
         written.update(files)
         row = card.row
         status = str(row.get("status", ""))
-        values = measured(row)
+        values = finite_values(row)
         prefix = f"images/{index:05}"
         photo, mask = card.photo is not None, f"{index:05}-mask.png" in files
         key = _text(row.get("key", index))
@@ -105,7 +105,7 @@ def _views(cards: Iterable[Card], images: Path, written: set[str]) -> Iterator[d
             "folder": folder + slash,
             "file": file,
             "status": status,
-            "status_words": status_words(status),
+            "status_title": status_title(status),
             "status_meaning": status_meaning(status),
             "error": _text(row["error"]) if row.get("error") else "",
             "target": _class(row.get("target_name"), row.get("target")),
@@ -113,12 +113,12 @@ def _views(cards: Iterable[Card], images: Path, written: set[str]) -> Iterator[d
             "label": _text(row["label"]) if row.get("label") is not None else "",
             "agrees": row.get("target") is not None and row.get("target") == row.get("prediction"),
             "bars": [
-                (name, words_, _percent(values[name]), f"{100 * min(max(values[name], 0), 1):.1f}%")
-                for name, words_ in (("probability", "Whole"), ("kept", "Kept"), ("removed", "Removed"))
+                (name, heading, _percent(values[name]), f"{100 * min(max(values[name], 0), 1):.1f}%")
+                for name, heading in (("probability", "Whole"), ("kept", "Kept"), ("removed", "Removed"))
                 if name in values
             ],
             "measures": [
-                (words(name), _decimal(name, value))
+                (column_title(name), _decimal(name, value))
                 for name, value in values.items()
                 if name not in ("probability", "kept", "removed")
             ],
@@ -131,7 +131,7 @@ def _views(cards: Iterable[Card], images: Path, written: set[str]) -> Iterator[d
 
 
 def _pictures(index: int, card: Card) -> dict[str, bytes]:
-    """The picture files of one card by name; a photograph or mask that is missing has none."""
+    """The picture files of one card by name; none for a photograph or mask that is missing."""
     files: dict[str, bytes] = {}
     photo = card.photo
     if photo is not None:
@@ -141,7 +141,7 @@ def _pictures(index: int, card: Card) -> dict[str, bytes]:
     if card.mask is not None:
         height, width = photo.shape[:2] if photo is not None else card.mask.shape
         box = card.box if card.box is not None and photo is not None else (0, 0, width, height)
-        # Drawn at the thumbnail's size: a mask is smooth, and the browser enlarges it bilinearly.
+        # The thumbnail's size is enough: a mask is smooth, and the browser enlarges it bilinearly.
         scale = min(1.0, THUMB / max(height, width))
         size = (max(1, round(height * scale)), max(1, round(width * scale)))
         down, across = size[0] / height, size[1] / width
@@ -153,7 +153,7 @@ def _pictures(index: int, card: Card) -> dict[str, bytes]:
 
 
 def _size(card: Card) -> tuple[int, int]:
-    """(width, height) of the picture as shown, so that nothing jumps while it loads."""
+    """(width, height) of the picture, so that the browser reserves its place before it has loaded."""
     if card.photo is not None:
         return card.photo.shape[1], card.photo.shape[0]
     return (card.mask.shape[1], card.mask.shape[0]) if card.mask is not None else (1, 1)
@@ -168,7 +168,7 @@ def _class(name: Any, index: Any) -> str:
 
 
 def _percent(value: float) -> str:
-    """A probability in per cent, one decimal, never rounded to 0 or 100 when it is neither."""
+    """A probability in per cent with one decimal, rounded to 0 or 100 only when it is exactly that."""
     if 0 < value < 0.0005:
         return "< 0.1 %"
     if 0.9995 <= value < 1:
@@ -177,13 +177,14 @@ def _percent(value: float) -> str:
 
 
 def _decimal(name: str, value: float) -> str:
+    """A number as the page shows it: hit or miss, a whole number of iterations, or three decimals."""
     if name.startswith("pointing"):
         return {0.0: "miss", 1.0: "hit"}.get(value, f"{value:.3f}")
     return f"{value:.0f}" if name == "iterations" else f"{value:.3f}"
 
 
 def _text(value: Any) -> str:
-    """`value` as text that UTF-8 can hold: a file name may carry undecodable bytes (lone surrogates)."""
+    """`value` as text that UTF-8 can encode: a file name may contain undecodable bytes (lone surrogates)."""
     return str(value).encode("utf-8", "replace").decode("utf-8")
 
 
@@ -202,7 +203,7 @@ def _environment() -> jinja2.Environment:
 
 
 def _fixed() -> dict[str, Any]:
-    """Style, script, their hashes for the policy, and the colour maps as filter tables."""
+    """What every page has: style, script, their hashes for the policy, and the colour maps as filter tables."""
     css = (_TEMPLATES / "page.css").read_text(encoding="utf-8")
     script = (_TEMPLATES / "page.js").read_text(encoding="utf-8")
     return {
@@ -210,7 +211,7 @@ def _fixed() -> dict[str, Any]:
         "script": Markup(script),  # noqa: S704
         "css_hash": _sha256(css),
         "script_hash": _sha256(script),
-        "maps": [(name, [_channel(name, c) for c in range(3)]) for name in MAPS],
+        "maps": [(name, [_channel(name, c) for c in range(3)]) for name in COLOUR_MAPS],
     }
 
 
@@ -219,5 +220,5 @@ def _sha256(text: str) -> str:
 
 
 def _channel(name: str, channel: int) -> str:
-    """One channel of a map as feFunc tableValues: 256 entries, so grey k/255 gives exactly entry k."""
-    return " ".join(f"{v / 255:.4f}".rstrip("0").rstrip(".") for v in table(name)[:, channel].tolist())
+    """One channel of a colour map as tableValues of an SVG filter: 256 entries, so grey k/255 gives exactly entry k."""
+    return " ".join(f"{v / 255:.4f}".rstrip("0").rstrip(".") for v in lookup_table(name)[:, channel].tolist())

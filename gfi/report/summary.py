@@ -1,9 +1,9 @@
-"""What a job came to: how many images ended how, and the means that may be taken.
+"""The summary of a job: how many images have each status, and the means over the explained ones.
 
-Only images whose status is `ok` enter a mean; everything else is counted and shown as what it is. A
-metric may be missing on some images (no box, no target), so every mean carries its own count.
-Pointing is defined per class and then averaged, so those metrics also carry the mean of class means;
-the class is the image's `label` where it has one, else its target.
+Only images whose status is `ok` enter a mean; all others are counted by their status. A metric may be missing on some
+images (no box, no target), so every mean has a count of its own. Pointing is defined for each class and then averaged
+over classes, so its columns also have the mean of the class means; the class is the image's `label` where it has one,
+otherwise its target.
 """
 
 import math
@@ -18,28 +18,28 @@ from gfi.domain.statuses import STATUS_WORDS, ImageStatus
 _BASE = tuple(column.name for column in BASE_COLUMNS)
 
 
-def words(name: str) -> str:
-    """A column or metric in words; an unknown one has its underscores taken out."""
+def column_title(name: str) -> str:
+    """The title of a column; that of an unknown one is its name without underscores."""
     return COLUMNS[name].title if name in COLUMNS else name.replace("_", " ").capitalize()
 
 
-def status_words(status: str) -> str:
-    """An image's status in words."""
+def status_title(status: str) -> str:
+    """The title of an image's status; that of an unknown one is its name without underscores."""
     if status in tuple(ImageStatus):
         return STATUS_WORDS[ImageStatus(status)].title
     return status.replace("_", " ").capitalize()
 
 
 def status_meaning(status: str) -> str:
-    """One sentence on what the status says of the image; empty for a status of another version."""
+    """One sentence on what the status says of the image; empty for an unknown status, one of another version."""
     return STATUS_WORDS[ImageStatus(status)].meaning if status in tuple(ImageStatus) else ""
 
 
 @dataclass(frozen=True)
 class Mean:
-    """The mean of one column over the `count` ok images that have it.
+    """The mean of one column over the `count` images with status `ok` that have it.
 
-    class_mean: mean of the `classes` class means, only for metrics defined per class (pointing).
+    class_mean: the mean of the `classes` class means, only for columns that are defined for each class (pointing).
     """
 
     name: str
@@ -49,17 +49,19 @@ class Mean:
     classes: int = 0
 
     @property
-    def words(self) -> str:
-        return words(self.name)
+    def title(self) -> str:
+        """The column's title."""
+        return column_title(self.name)
 
     @property
     def meaning(self) -> str:
+        """What the column says, and which way is better; empty for an unknown column."""
         return COLUMNS[self.name].sentence if self.name in COLUMNS else ""
 
 
 @dataclass(frozen=True)
 class Summary:
-    """total: images; counts: status → images, in reading order, no zeros; means: over ok images."""
+    """total: images; counts: status to images, in reading order, without zeros; means: over images with status `ok`."""
 
     total: int
     counts: Mapping[str, int] = field(default_factory=dict)
@@ -67,18 +69,16 @@ class Summary:
 
     @property
     def ok(self) -> int:
+        """Images with status `ok`."""
         return self.counts.get(ImageStatus.OK, 0)
 
-    def mean(self, name: str) -> Mean | None:
-        """The mean called `name`, or None where no ok image has it."""
-        return next((m for m in self.means if m.name == name), None)
-
     def to_json(self) -> dict[str, Any]:
+        """The summary as `summary.json` holds it."""
         return {"total": self.total, "counts": dict(self.counts), "means": [asdict(m) for m in self.means]}
 
 
-def number(value: Any) -> float | None:
-    """`value` as a finite float, or None: None, strings, infinities and not-a-number are not numbers."""
+def finite_number(value: Any) -> float | None:
+    """`value` as a finite float; None for anything else: None, text, infinities, not-a-number."""
     if value is None or isinstance(value, str | bytes):
         return None
     try:
@@ -88,16 +88,16 @@ def number(value: Any) -> float | None:
     return real if math.isfinite(real) else None
 
 
-def measured(row: Mapping[str, Any]) -> dict[str, float]:
-    """The finite columns and metrics of one row, columns first."""
+def finite_values(row: Mapping[str, Any]) -> dict[str, float]:
+    """The finite base columns and metrics of one row, base columns first."""
     pairs = [(name, row.get(name)) for name in _BASE] + list((row.get("metrics") or {}).items())
-    return {name: real for name, value in pairs if (real := number(value)) is not None}
+    return {name: real for name, value in pairs if (real := finite_number(value)) is not None}
 
 
 def summarise(rows: Iterable[Mapping[str, Any]]) -> Summary:
-    """Counts and means over result rows, read once: memory grows with metrics × classes, not rows.
+    """Counts and means over results, read once; memory grows with metrics × classes, not with rows.
 
-    A row has `status`, any of the base columns, `metrics` (a mapping), `label` and `target`.
+    rows: mappings with `status`, any of the base columns, `metrics` (a mapping), `label` and `target`.
     """
     statuses: Counter[str] = Counter()
     totals: dict[str, _Total] = {}
@@ -108,7 +108,7 @@ def summarise(rows: Iterable[Mapping[str, Any]]) -> Summary:
             continue
         label = row.get("label")
         group = str(label) if label is not None else str(row.get("target"))
-        for name, value in measured(row).items():
+        for name, value in finite_values(row).items():
             totals.setdefault(name, _Total()).add(value, group if _per_class(name) else None)
     order = {str(status): i for i, status in enumerate(STATUS_WORDS)}
     counts = {s: statuses[s] for s in sorted(statuses, key=lambda s: (order.get(s, len(order)), s))}
@@ -122,6 +122,8 @@ def _per_class(name: str) -> bool:
 
 
 class _Total:
+    """Sum and count of one column, over all images and for each class."""
+
     def __init__(self) -> None:
         self.sum, self.count = 0.0, 0
         self.groups: dict[str, tuple[float, int]] = {}

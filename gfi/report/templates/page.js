@@ -4,10 +4,10 @@
   const body = document.body, list = $("list"), viewer = $("viewer");
   const keep = {
     get(name) { try { return localStorage.getItem("gfi-report-" + name); } catch { return null; } },
-    set(name, value) { try { localStorage.setItem("gfi-report-" + name, value); } catch { /* private window */ } },
+    set(name, value) { try { localStorage.setItem("gfi-report-" + name, value); } catch { /* storage is blocked, as in private windows */ } },
   };
 
-  // Colours of the page: the system's, light, dark.
+  // The page's theme: as the system has it, light or dark.
   const themes = ["system", "light", "dark"];
   const theme = (name) => {
     if (name === "system") delete document.documentElement.dataset.theme;
@@ -40,8 +40,8 @@
     keep.set("opacity", value);
   };
   for (const id of ["opacity", "viewer-opacity"]) $(id).addEventListener("input", (e) => opacity(e.target.value));
-  const map = (name) => { body.dataset.map = $("map").value = name; keep.set("map", name); };
-  $("map").addEventListener("change", (e) => map(e.target.value));
+  const colourMap = (name) => { body.dataset.map = $("map").value = name; keep.set("map", name); };
+  $("map").addEventListener("change", (e) => colourMap(e.target.value));
   const choose = (set, value) => {
     body.dataset[set] = value;
     for (const b of document.querySelectorAll(`[data-set="${set}"] button`)) b.setAttribute("aria-pressed", b.value === value);
@@ -50,12 +50,12 @@
   for (const b of document.querySelectorAll("[data-set] button"))
     b.addEventListener("click", () => choose(b.parentElement.dataset.set, b.value));
   if (keep.get("opacity") !== null && keep.get("opacity") >= 0 && keep.get("opacity") <= 100) opacity(keep.get("opacity"));
-  if (Array.from($("map").options).some((o) => o.value === keep.get("map"))) map(keep.get("map"));
+  if (Array.from($("map").options).some((o) => o.value === keep.get("map"))) colourMap(keep.get("map"));
   if (["compare", "overlay"].includes(keep.get("view"))) choose("view", keep.get("view"));
   if (["heat", "light"].includes(keep.get("mode"))) choose("mode", keep.get("mode"));
 
-  // What is shown, and in which order.
-  // Only the cards scrolled to are in the document: filtering 5,000 attached ones took Chromium a minute.
+  // Filtering and sorting. Only the cards down to the scroll position are in the document: with 5,000 cards in it,
+  // filtering took Chromium a minute.
   const PAGE = 120;
   let status = "", down = false, visible = cards, attached = cards.length;
   const more = (count) => {

@@ -3,12 +3,14 @@
 import numpy as np
 import pytest
 
-from gfi.domain.geometry import Box, place
+from gfi.domain.geometry import Rectangle, place
 from gfi.metrics.iou_box import iou_box, mask_box
 from gfi.metrics.sample import Sample, measure
 
 
-def literal(mask: np.ndarray, size: tuple[int, int], box: Box, truth: list[Box], alpha: float) -> float:
+def literal(
+    mask: np.ndarray, size: tuple[int, int], box: Rectangle, truth: list[Rectangle], alpha: float
+) -> float:
     """Word by word: threshold at α times the mean, tightest rectangle, best IoU by counting pixels."""
     drawn = place(mask, size, box)
     ys, xs = np.nonzero(drawn > alpha * mask.mean())
@@ -46,7 +48,7 @@ def test_x_and_y_are_not_exchanged() -> None:
 
 @pytest.mark.parametrize(("truth", "mask"), [([], np.eye(4)), ([(0.0, 0.0, 2.0, 2.0)], np.ones((4, 4)))])
 def test_without_a_box_or_a_cell_above_the_threshold_there_is_no_number(
-    truth: list[Box], mask: np.ndarray
+    truth: list[Rectangle], mask: np.ndarray
 ) -> None:
     assert np.isnan(iou_box(mask[None], [(4, 4)], [(0, 0, 4, 4)], [truth])[0])
 

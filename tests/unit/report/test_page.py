@@ -1,4 +1,4 @@
-"""The page of a job: complete, harmless whatever a file is called, and the size of its pictures only."""
+"""The report page is complete, runs nothing that a file name contains, and needs the memory of one image."""
 
 import re
 from html.parser import HTMLParser
@@ -24,9 +24,9 @@ def card(key="a.jpg", status="ok", **values):
     return Card(row, photo(), np.random.default_rng(1).random((7, 7)), (15, 0, 75, 60))
 
 
-def write(directory, cards, title="A job", facts=None):
+def write(directory, cards, title="A job", metadata=None):
     cards = list(cards)
-    return write_page(directory, title, facts or {}, summarise(c.row for c in cards), cards).read_text(
+    return write_page(directory, title, metadata or {}, summarise(c.row for c in cards), cards).read_text(
         "utf-8"
     )
 
@@ -49,7 +49,7 @@ class Reader(HTMLParser):
 
 def test_everything_a_person_asks_of_an_image_is_on_the_page(tmp_path):
     text = write(
-        tmp_path, [card(target_name="tabby", prediction_name="tabby", label="cat")], facts={"Model": "m"}
+        tmp_path, [card(target_name="tabby", prediction_name="tabby", label="cat")], metadata={"Model": "m"}
     )
     read = Reader(text).text
     for word in (
@@ -82,8 +82,8 @@ def test_a_hostile_name_is_text_and_nothing_else(tmp_path, where):
         assert "{{ 7 * 7 }}" in wicked.text
 
 
-def test_a_hostile_title_and_fact_are_text(tmp_path):
-    reader = Reader(write(tmp_path, [], title=HOSTILE, facts={HOSTILE: HOSTILE}))
+def test_a_hostile_title_and_metadata_are_text(tmp_path):
+    reader = Reader(write(tmp_path, [], title=HOSTILE, metadata={HOSTILE: HOSTILE}))
     assert len(reader.all("script")) == 1
     assert reader.text.count("<script>alert(1)</script>") >= 3
 

@@ -6,21 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gfi.report.colours import MAPS, table
-from gfi.report.contact_sheet import Cell, contact_png, contact_sheet
+from gfi.report.colours import lookup_table
 from gfi.report.overlays import colour, fit_mask, grey, jpeg, overlay, png, shrink
-
-
-@pytest.mark.parametrize("name", MAPS)
-def test_colour_maps_are_the_bytes_that_matplotlib_draws(name):
-    matplotlib = pytest.importorskip("matplotlib")
-    expected = matplotlib.colormaps[name](np.arange(256), bytes=True)[:, :3]
-    np.testing.assert_array_equal(table(name), expected)
-
-
-def test_an_unknown_map_names_those_there_are():
-    with pytest.raises(ValueError, match="'turbo' does not exist; there are viridis, magma, jet"):
-        colour(np.zeros((2, 2)), "turbo")
 
 
 def test_a_mask_runs_from_the_first_colour_to_the_last_and_survives_bad_values():
@@ -28,8 +15,8 @@ def test_a_mask_runs_from_the_first_colour_to_the_last_and_survives_bad_values()
     assert grey(mask).tolist() == [[0, 255], [255, 0], [0, 255]]
     drawn = colour(mask)
     assert drawn.dtype == np.uint8
-    assert (drawn[0, 0] == table("viridis")[0]).all()
-    assert (drawn[0, 1] == table("viridis")[255]).all()
+    assert (drawn[0, 0] == lookup_table("viridis")[0]).all()
+    assert (drawn[0, 1] == lookup_table("viridis")[255]).all()
 
 
 def test_a_mask_lies_where_the_network_looked_and_nowhere_else():
@@ -76,16 +63,3 @@ def test_a_photograph_shrinks_to_its_longer_side_and_never_grows():
     assert shrink(photo, 90) is photo
     assert shrink(np.zeros((1, 4000), np.uint8), 100).shape == (1, 100)
     assert Image.open(io.BytesIO(jpeg(photo))).size == (90, 30)
-
-
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_a_contact_sheet_holds_every_cell(theme):
-    red, wide = np.full((40, 40, 3), (255, 0, 0), np.uint8), np.full((10, 60), 200, np.uint8)
-    rows = [("first", [Cell(red, "score .5"), Cell(None)]), ("second", [Cell(wide), Cell(red)])]
-    sheet = contact_sheet(["tuned", "a heading far too long for its cell"], rows, "A title", 64, theme)
-    assert sheet.dtype == np.uint8
-    assert (sheet == (255, 0, 0)).all(axis=2).sum() == 2 * 64 * 64
-    assert Image.open(io.BytesIO(contact_png(["tuned", "other"], rows))).size[1] > 2 * 192
-    with pytest.raises(ValueError, match="1 cells for 2 columns"):
-        contact_sheet(["a", "b"], [("row", [Cell(red)])])
-    assert contact_sheet([], []).ndim == 3
