@@ -8,7 +8,7 @@ FIRST_SHARD = 64
 in prefixes, and one that is too short costs a claim and a part more."""
 LARGEST_SHARD = 4096
 MOST_SHARDS = 200_000
-"""Shards of one job at most; a larger job has larger shards. The ledger was measured with 150,000 (test_scale)."""
+"""Shards of one job at most; a larger job has larger shards. The ledger was measured with 150,000 shards."""
 
 
 def shard_bounds(total: int, size: int) -> Iterator[tuple[int, int]]:

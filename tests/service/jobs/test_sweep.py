@@ -9,7 +9,7 @@ from gfi.jobs.sweep import sweep_parts
 from gfi.store import parts
 from gfi.store.database import Database
 from gfi.store.objects import Bucket
-from tests.service.store.acting import claim, commit, die, plan
+from tests.service.store.ledger_actors import claim, commit, die, plan
 from tests.service.store.test_objects import settings_for
 
 

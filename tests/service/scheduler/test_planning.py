@@ -22,7 +22,7 @@ from scheduler import planning
 from scheduler.services import ControlServices
 from scheduler.tasks import perform
 from tests.service.model_record import RECORD
-from tests.service.store.acting import OVER, claim, claim_task, commit
+from tests.service.store.ledger_actors import OVER, claim, claim_task, commit
 from tests.service.store.test_objects import settings_for
 
 

@@ -38,7 +38,7 @@ def bucket(s3: Server) -> Iterator[Bucket]:
     made.ensure()
     made.ensure()
     yield made
-    made.delete_many([found.key for found in made.list("")])
+    made.delete_many([entry.key for entry in made.list("")])
 
 
 def test_bytes_and_files_come_back_as_they_went(bucket: Bucket, tmp_path: Path) -> None:
@@ -50,10 +50,10 @@ def test_bytes_and_files_come_back_as_they_went(bucket: Bucket, tmp_path: Path) 
         assert bucket.get(key) == content
         bucket.get_to(key, tmp_path / "back")
         assert (tmp_path / "back").read_bytes() == content
-        found = bucket.head(key)
-        assert found is not None
-        assert found.size == len(content)
-        assert abs(found.modified - time.time()) < 60
+        head = bucket.head(key)
+        assert head is not None
+        assert head.size == len(content)
+        assert abs(head.modified - time.time()) < 60
     assert list(tmp_path.glob("*.tmp")) == []
 
 
@@ -105,10 +105,10 @@ def test_long_listings_are_paged_and_deleted_by_the_thousand(bucket: Bucket) -> 
     with ThreadPoolExecutor(16) as pool:
         list(pool.map(lambda n: bucket.put(f"many/{n:04}", b""), range(1030)))
     bucket.put("manyother", b"")
-    keys = [found.key for found in bucket.list("many/")]
+    keys = [entry.key for entry in bucket.list("many/")]
     assert keys == [f"many/{n:04}" for n in range(1030)]
     assert bucket.delete_many(iter(keys)) == 1030
-    assert [found.key for found in bucket.list("many")] == ["manyother"]
+    assert [entry.key for entry in bucket.list("many")] == ["manyother"]
     assert bucket.delete_many(["many/0001"]) == 1  # gone already
 
 

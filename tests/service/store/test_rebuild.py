@@ -21,7 +21,7 @@ from gfi.store.objects import Bucket
 from gfi.store.parts import PartHeader, PartRow
 from gfi.store.rebuild import rebuild
 from tests.servers import Postgres, Sqlite
-from tests.service.store.acting import claim, claim_task, finish_all, plan, recorded
+from tests.service.store.ledger_actors import claim, claim_task, finish_all, plan, recorded
 from tests.service.store.test_objects import settings_for
 
 
@@ -30,7 +30,7 @@ def bucket(s3: Server) -> Iterator[Bucket]:
     made = Bucket.from_settings(settings_for(s3.url, s3_bucket="rebuild-tests"))
     made.ensure()
     yield made
-    made.delete_many([found.key for found in made.list("")])
+    made.delete_many([entry.key for entry in made.list("")])
 
 
 @pytest.fixture
@@ -92,9 +92,9 @@ def upload(
 
 def write_down(db: Database, bucket: Bucket, job: str, *, committed: bool = True) -> None:
     """What planner and reporter leave in the bucket."""
-    found = queries.get_job(db, job)
-    manifest = {"key": found.manifest_key, "sha256": found.manifest_digest, "count": found.total}
-    body = {"job": job, "config": found.stored_config, "model": None, "manifest": manifest, "facts": {}}
+    row = queries.get_job(db, job)
+    manifest = {"key": row.manifest_key, "sha256": row.manifest_digest, "count": row.total}
+    body = {"job": job, "config": row.stored_config, "model": None, "manifest": manifest, "facts": {}}
     bucket.put(f"jobs/{job}/job.json", json.dumps(body).encode())
     if committed:
         listed = [asdict(part) for part in queries.iterate_parts(db, job)]
@@ -155,8 +155,8 @@ def test_an_unfinished_job_keeps_what_was_computed_and_waits_for_a_person(
 
     (rebuilt,) = rebuild(empty, bucket)
     assert (rebuilt.missing, rebuilt.parts) == (7, 3)
-    found = queries.get_job(empty, job)
-    assert (found.state, found.paused) == (JobState.RUNNING, True)
+    row = queries.get_job(empty, job)
+    assert (row.state, row.paused) == (JobState.RUNNING, True)
     assert recorded(empty, job) == dict.fromkeys(range(13), "ok")
     # A worker that outlived the database holds a claim of the old one: it commits nothing here.
     ledger.resume_job(empty, job)

@@ -11,7 +11,7 @@ from gfi.store import ledger, queries
 from gfi.store.database import Database
 from gfi.store.rebuild import rebuild
 from tests.servers import Sqlite
-from tests.service.store.acting import die
+from tests.service.store.ledger_actors import die
 from tests.service.workers.conftest import PHOTOGRAPHS, explain, submit
 from workers.services import WorkerServices
 from workers.shard import explain_shard

@@ -61,14 +61,14 @@ def test_what_is_written_is_read(wanted: list[PartRow]) -> None:
     part = parts.read(file.data, file.sha256)
     assert part.header == HEADER
     assert len(part) == file.rows == len(wanted)
-    for found, row in zip(part.rows(), wanted, strict=True):
+    for read_row, row in zip(part.rows(), wanted, strict=True):
         for name in PartRow.__dataclass_fields__:
             if name != "grid":
-                assert getattr(found, name) == getattr(row, name)
-        assert (found.grid is None) == (row.grid is None)
+                assert getattr(read_row, name) == getattr(row, name)
+        assert (read_row.grid is None) == (row.grid is None)
         if row.grid is not None:
-            assert found.grid is not None
-            np.testing.assert_array_equal(found.grid, row.grid)
+            assert read_row.grid is not None
+            np.testing.assert_array_equal(read_row.grid, row.grid)
 
 
 def test_a_mask_is_drawn_with_the_optimisers_matrices() -> None:

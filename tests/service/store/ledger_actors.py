@@ -117,9 +117,9 @@ def recorded(db: Database, job: str) -> dict[int, str]:
     """Status by row, of the current results."""
     query = sa.select(results.c.row, results.c.status).where(results.c.job_id == job)
     with db.read() as connection:
-        found = [tuple(row) for row in connection.execute(query)]
-    assert len(found) == len(dict(found))
-    return dict(found)
+        pairs = [tuple(row) for row in connection.execute(query)]
+    assert len(pairs) == len(dict(pairs))
+    return dict(pairs)
 
 
 def noted(db: Database, job: str, kind: str) -> int:

@@ -18,7 +18,7 @@ from gfi.store import ledger, queries
 from gfi.store.database import Database
 from gfi.store.errors import Conflict
 from gfi.store.tables import shards
-from tests.service.store.acting import LEASE, OVER, part, plan, recorded, records
+from tests.service.store.ledger_actors import LEASE, OVER, part, plan, recorded, records
 
 IMAGES = 60
 RUN_S = 3.0
@@ -82,7 +82,7 @@ def test_workers_schedulers_and_people_at_once_lose_and_double_nothing(database:
         thread.join()
     assert errors == []
 
-    # Work the house empty: whatever was cancelled is retried, whatever is held runs out.
+    # Do all the work that is left: cancelled jobs are retried, leases run out.
     for job in jobs:
         while True:
             with database.begin() as connection:

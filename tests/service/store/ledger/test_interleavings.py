@@ -9,7 +9,7 @@ after each step the invariants are checked against the tables:
 - the counters of the shards add up to the current results;
 - states follow the table of transitions, terminal ones left by a retry alone.
 
-At the end of each run the house is worked empty: every job must reach a terminal state with every image
+At the end of each run all remaining work is done: every job must reach a terminal state with every image
 accounted for.
 """
 
@@ -42,13 +42,13 @@ from gfi.store import ledger, queries
 from gfi.store.database import Database
 from gfi.store.errors import Conflict
 from gfi.store.tables import jobs, metadata, results, shards
-from tests.service.store.acting import LEASE, OVER, part, plan_claimed, records
+from tests.service.store.ledger_actors import LEASE, OVER, part, plan_claimed, records
 
 EXAMPLES = int(os.environ.get("GFI_TEST_EXAMPLES", "45"))
 STATUSES = st.sampled_from([ImageStatus.OK, ImageStatus.OK, ImageStatus.ERROR, ImageStatus.NOT_SETTLED])
 
 
-class House(RuleBasedStateMachine):
+class Service(RuleBasedStateMachine):
     """Two jobs, a few workers, everything that may befall them. `db` is set by the test."""
 
     db: Database
@@ -249,7 +249,7 @@ class House(RuleBasedStateMachine):
         self.retried.clear()
 
     def teardown(self) -> None:
-        """Work the house empty."""
+        """Do all the work that is left."""
         if not hasattr(self, "total"):
             return
         for job in self.total:
@@ -268,9 +268,9 @@ class House(RuleBasedStateMachine):
         self.every_row_is_in_exactly_one_shard()
         self.results_are_those_of_committed_shards()
         for job, total in self.total.items():
-            found = queries.get_job(self.db, job)
-            assert found.ended
-            if found.state is JobState.SUCCEEDED:
+            ended = queries.get_job(self.db, job)
+            assert ended.ended
+            if ended.state is JobState.SUCCEEDED:
                 assert sum(1 for owner, _ in self._results() if owner == job) == total
 
     # How the steps are done.
@@ -327,10 +327,10 @@ def _reachable(table, before, after) -> bool:
 
 
 def test_no_interleaving_loses_or_doubles_an_image(database: Database) -> None:
-    House.db = database
+    Service.db = database
     examples = EXAMPLES if database.is_sqlite else EXAMPLES // 3
     run_state_machine_as_test(
-        House,
+        Service,
         settings=settings(
             max_examples=examples,
             stateful_step_count=30,

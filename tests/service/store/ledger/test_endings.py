@@ -1,0 +1,73 @@
+"""How a job ends."""
+
+import pytest
+
+from gfi.domain.states import ControlKind, JobState
+from gfi.domain.statuses import ImageStatus
+from gfi.store import ledger, queries
+from gfi.store.database import Database
+from tests.service.store.ledger_actors import (
+    claim,
+    claim_task,
+    commit,
+    finish_all,
+    plan,
+    recorded,
+)
+
+
+def test_a_job_runs_from_submission_to_success(database: Database) -> None:
+    job = plan(database)
+    assert queries.get_job(database, job).state is JobState.RUNNING
+    finish_all(database)
+    (finished,) = ledger.finish_jobs(database)
+    assert (finished.job_id, finished.state) == (job, JobState.SUCCEEDED)
+    assert ledger.finish_jobs(database) == []
+    assert claim_task(database, ControlKind.REPORT).job_id == job
+    assert recorded(database, job) == dict.fromkeys(range(10), "ok")
+
+
+@pytest.mark.parametrize(
+    ("statuses", "verdict"),
+    [
+        ([ImageStatus.OK, ImageStatus.EMPTY], JobState.SUCCEEDED),
+        ([ImageStatus.OK, ImageStatus.ERROR], JobState.PARTIAL),
+        ([ImageStatus.OK, ImageStatus.CHANGED], JobState.PARTIAL),
+        ([ImageStatus.ERROR, ImageStatus.ERROR], JobState.FAILED),
+    ],
+)
+def test_how_a_job_ends_follows_from_its_images(
+    database: Database, statuses: list[ImageStatus], verdict: JobState
+) -> None:
+    job = plan(database, total=2, size=1)
+    for status in statuses:
+        assert commit(database, claim(database), status=status)
+    assert [(f.job_id, f.state) for f in ledger.finish_jobs(database)] == [(job, verdict)]
+
+
+def test_a_job_fails_as_a_whole_where_every_shard_would(database: Database) -> None:
+    job = plan(database)
+    assert ledger.fail_job(database, job, "the weights are gone", "model")
+    assert not ledger.fail_job(database, job, "the weights are gone", "model")
+    ended = queries.get_job(database, job)
+    assert (ended.state, ended.error) == (JobState.FAILED, "the weights are gone")
+    (failure,) = queries.failures(database, job)
+    assert (failure["error_class"], failure["images"]) == ("model", 10)
+
+
+def test_one_worker_does_not_fail_a_job_that_another_is_at_work_on(database: Database) -> None:
+    """Its copy of the model is old, its disk is not mounted: the other has both."""
+    job = plan(database)
+    healthy = ledger.claim_shard(database, "healthy", "explain", 60)
+    broken = ledger.claim_shard(database, "broken", "explain", 60)
+    assert healthy is not None
+    assert broken is not None
+    assert healthy.job_id == broken.job_id == job
+    assert not ledger.fail_job(database, job, "no such model", "model", worker="broken")
+    assert ledger.release_shard(database, broken, "no such model", failure_class="model", transient=True)
+    assert queries.get_job(database, job).state is JobState.RUNNING
+    assert ledger.release_shard(database, healthy, "stopping")
+    again = ledger.claim_shard(database, "broken", "explain", 60)
+    assert again is not None
+    assert ledger.fail_job(database, job, "no such model", "model", worker="broken"), "nobody shows otherwise"
+    assert queries.get_job(database, job).state is JobState.FAILED

@@ -1,0 +1,44 @@
+"""The heartbeat of a worker process."""
+
+import threading
+
+import pytest
+
+from gfi.store import heartbeat, queries
+from gfi.store.database import Database
+from gfi.store.errors import Transient
+from gfi.store.heartbeat import start_heartbeat, worker_name
+
+
+def test_a_process_writes_what_it_is_and_does_until_it_ends(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(heartbeat, "HEARTBEAT_S", 0.001)
+    shutdown, third = threading.Event(), threading.Event()
+    rates = iter(range(1, 1_000_000))
+
+    def doing() -> dict[str, float]:
+        rate = next(rates)
+        if rate == 3:
+            third.set()
+        if rate == 2:
+            raise Transient("the database is away: one heartbeat is lost and the next one is written")
+        return {"rate": float(rate)}
+
+    thread = start_heartbeat(
+        database, device="cpu", queues=["b", "a"], version="1", shutdown=shutdown, doing=doing
+    )
+    assert third.wait(60.0)
+    shutdown.set()
+    thread.join()
+    (worker,) = queries.list_workers(database)
+    assert (worker.name, worker.device, worker.queues, worker.version) == (
+        worker_name(),
+        "cpu",
+        ["a", "b"],
+        "1",
+    )
+    assert worker.rate is not None
+    assert worker.rate >= 3.0
+    assert worker.memory_mib is not None
+    assert worker.memory_mib > 1.0
