@@ -31,6 +31,7 @@ from gfi.method import masks
 from gfi.method.classifiers import load
 from gfi.method.engine import Engine
 from gfi.method.inversion import Inversion
+from gfi.method.parts.normalisations import GridMinMax
 
 NETWORKS = {
     "alexnet": "torchvision:alexnet@seed:0",
@@ -175,7 +176,7 @@ class Naive:
 
     def _mask(self, features: torch.Tensor, omega: torch.Tensor) -> torch.Tensor:
         upsample = masks.Upsampling.between(features, self.image, False)
-        return masks.normalise(masks.combine(omega, features), upsample, "grid").image
+        return GridMinMax()(masks.combine(omega, features), upsample).image
 
     def _start(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         _, found = self._pass(self.image)

@@ -22,7 +22,7 @@ def layers(model: str, every: bool, as_json: bool) -> None:
     chosen = {}
     for name, recipe in PRESETS.items():
         try:
-            choice = classifier.chosen(recipe)
+            choice = classifier.layer_choice(recipe)
             chosen[name] = {**choice.layers.to_json(), "how": choice.how}
         except MethodError as error:
             chosen[name] = {"error": str(error)}

@@ -46,8 +46,8 @@ def add_model(reference: str) -> None:
 @models.command("known")
 def known_models() -> None:
     """List the references that can be loaded on this machine."""
-    from gfi.method.classifiers import known
+    from gfi.method.classifiers import available_models
     from gfi.store.settings import Settings
 
-    for reference in known(Settings.load().models):
+    for reference in available_models(Settings.load().models):
         click.echo(reference)

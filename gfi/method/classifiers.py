@@ -91,9 +91,9 @@ class Classifier:
 
     def layers_for(self, recipe: Recipe) -> Layers:
         """The layers that `recipe` uses on this network when nobody names others."""
-        return self.chosen(recipe).layers
+        return self.layer_choice(recipe).layers
 
-    def chosen(self, recipe: Recipe) -> layers.Chosen:
+    def layer_choice(self, recipe: Recipe) -> layers.LayerChoice:
         """`layers_for` and where the choice came from."""
         if self.own_layers is None:
             return layers.choose(self.module, self.calls, recipe)
@@ -102,7 +102,7 @@ class Classifier:
             given = Layers(given.inverted, (layers.rectified(given.inverted, self.calls),))
         if recipe.two_grids:
             given = layers.on_two_grids(given.inverted, self.calls)
-        return layers.Chosen(given, "model")
+        return layers.LayerChoice(given, "model")
 
     @cached_property
     def digest(self) -> str:
@@ -153,7 +153,7 @@ class Classifier:
 
     def _choice_record(self, recipe: Recipe) -> dict[str, Any]:
         try:
-            chosen = self.chosen(recipe)
+            chosen = self.layer_choice(recipe)
         except MethodError as error:
             return {"error": str(error)}
         return {**chosen.layers.to_json(), "how": chosen.how}
@@ -168,7 +168,7 @@ def describe_layers(classifier: Classifier) -> list[tuple[str, str, tuple[int, .
     return [(c.name, c.kind, c.shape, not c.signed) for c in last.values()]
 
 
-def known(models_dir: Path | None = None) -> list[str]:
+def available_models(models_dir: Path | None = None) -> list[str]:
     """What `load` can serve on this machine: the sample, registered models, torchvision's weights here."""
     found = model_files.names(models_dir)
     found[:0] = [name for name in LITE if _lite_file(name) is not None]
@@ -182,7 +182,7 @@ def load(reference: str, models_dir: Path | None = None) -> Classifier:
     if ":" not in reference:
         if reference in model_files.names(models_dir):
             return from_description(model_files.read(cast(Path, models_dir) / f"{reference}.toml"), reference)
-        raise MethodError(f"unknown model `{reference}`; known: {', '.join(known(models_dir))}"
+        raise MethodError(f"unknown model `{reference}`; known: {', '.join(available_models(models_dir))}"
                           " — or torchvision:NAME@seed:N, timm:NAME@seed:N")  # fmt: skip
     architecture, at, seed = reference.partition("@")
     source = architecture.partition(":")[0]
@@ -198,7 +198,7 @@ def load(reference: str, models_dir: Path | None = None) -> Classifier:
     return from_description(model_files.pretrained(architecture), reference)
 
 
-def of(
+def from_module(
     module: nn.Module, size: tuple[int, int], channels: int = 3, output: Output = "softmax",
     preprocess: Preprocess | None = None,
 ) -> Classifier:  # fmt: skip

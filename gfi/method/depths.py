@@ -66,7 +66,7 @@ def ladder(classifier: Classifier) -> list[str]:
             continue
         if final[call.name] == i:
             last[call.grid] = call
-    deepest = classifier.chosen(PAPER).layers.inverted
+    deepest = classifier.layer_choice(PAPER).layers.inverted
     sizes = sorted(last, key=lambda grid: grid[0] * grid[1])
     own = next(call for call in reversed(classifier.calls) if call.name == deepest.removesuffix(TOKENS))
     coarser = own.grid[0] * own.grid[1] if own.grid else 0
@@ -112,5 +112,5 @@ def _error(engine: Engine, prepared: Prepared, grid: NDArray[np.float32]) -> flo
     fill, _ = engine.fill_of(Item(0, prepared))
     image, fill, mask = (each.to(engine.device, network.dtype) for each in (prepared.image, fill, mask))
     kept = masks.blend(image[None], fill[None], mask[None, None])
-    wanted, found = network.inverted(image[None]), network.inverted(kept)
+    wanted, found = network.representation(image[None]), network.representation(kept)
     return float((found - wanted).square().sum() / wanted.square().sum())

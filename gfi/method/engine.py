@@ -1,15 +1,14 @@
-"""A stream of prepared photographs through the optimiser, at one fixed batch shape.
+"""Explains a stream of prepared images at one fixed batch shape.
 
     engine = Engine(load("efficientnet-lite0"), PAPER, batch=8)
     for explanation in engine.explain_many(items):
         ...
 
-The batch is padded where images are missing, so one image alone runs exactly as the same image among others: on
-the CPU masks are bit-equal whatever the slot, the neighbours or the stream. That holds within one execution
-`Profile`; another batch size, thread count, precision or device is another profile.
+The batch is padded if images are missing, so an image alone runs exactly as the same image among others: on the CPU,
+masks are bit-equal whatever the slot, the neighbours or the stream. That holds within one execution profile
+(`gfi.domain.profile`); another batch size, thread count, precision or device is another profile.
 
-How images share a batch is in `gfi.method.pool`. The stream is pulled as it is needed, `batch` items at a time; results
-come as they settle, in the order of the stream where nothing settles early.
+How images share a batch is in `gfi.method.pool`.
 """
 
 import contextlib
@@ -30,7 +29,7 @@ from gfi.method.classifiers import Classifier
 from gfi.method.fills import make_fill
 from gfi.method.inversion import Inversion
 from gfi.method.item import Item
-from gfi.method.layers import Chosen, rectified
+from gfi.method.layers import LayerChoice, rectified
 from gfi.method.memory import fitting_batch
 from gfi.method.network import Network
 from gfi.method.pool import Pool
@@ -39,10 +38,49 @@ from gfi.method.preprocess import Prepared
 DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.bfloat16}
 
 _FITTING: dict[tuple[object, ...], int] = {}
+"""Batches that fit, by model, method, device, precision and input shape: measured once per process."""
 
 
 class Engine:
-    """A classifier, a recipe and a fixed batch on one device. Not thread-safe: one stream at a time."""
+    """A classifier and a recipe on one device, with a fixed batch. Not thread-safe: one stream at a time.
+
+    Parameters
+    ----------
+    classifier
+        The network to explain; the engine works on a private copy.
+    recipe
+        The hyper-parameters, for instance `gfi.domain.presets.PAPER`.
+    layers
+        Replaces the layers that the recipe chooses on this network.
+    device
+        "cpu", or a CUDA device such as "cuda:0".
+    batch
+        Images optimised together, at least 1, rounded down to 1, 2 or a multiple of 4. None takes as many as fit into
+        the free memory of the device. `profile.batch` says how many it is.
+    dtype
+        torch.float32, torch.float64, or torch.bfloat16; in the last, only the network computes in bfloat16.
+
+    Raises
+    ------
+    MethodError
+        For an unusable device, precision or batch, and for layers that the network does not have.
+    OutOfMemory
+        If not even the network fits the device.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from gfi.domain.presets import recipe
+    >>> from gfi.method.classifiers import from_module
+    >>> _ = torch.manual_seed(0)
+    >>> net = torch.nn.Sequential(
+    ...     torch.nn.Conv2d(3, 8, 3, 2, 1), torch.nn.ReLU(),
+    ...     torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(), torch.nn.Linear(8, 5))
+    >>> engine = Engine(from_module(net, (32, 32)), recipe("paper", steps_class=5), batch=2)
+    >>> image = Prepared(torch.rand(3, 32, 32), None, (32, 32), (0.0, 0.0, 32.0, 32.0))
+    >>> [(x.index, x.target, x.grid.shape) for x in engine.explain_many([Item(0, image, target=3)])]
+    [(0, 3, (16, 16))]
+    """
 
     def __init__(
         self,
@@ -53,12 +91,8 @@ class Engine:
         batch: int | None = None,
         dtype: torch.dtype = torch.float32,
     ) -> None:
-        """layers: replaces the network's own choice. batch: images optimised together, at least 1, made a
-        `whole_batch`; None takes what the device's free memory allows (`gfi.method.memory`). `profile` says what it is.
-        dtype: float32, float64, or bfloat16, in which the network alone then computes.
-        """
         if dtype not in DTYPES.values():
-            raise MethodError(f"{dtype} is no precision of the optimiser; it has {', '.join(DTYPES)}")
+            raise MethodError(f"{dtype} is no precision of the optimiser; use {', '.join(DTYPES)}")
         if batch is not None and batch < 1:
             raise MethodError(f"a batch holds at least one image, not {batch}")
         self.device = _device(device)
@@ -66,13 +100,15 @@ class Engine:
         self.recipe = recipe
         self.batch = whole_batch(batch or 1)
         self.dtype = dtype
-        self.chosen = Chosen(layers, "given") if layers else classifier.chosen(recipe)
+        self.layer_choice = LayerChoice(layers, "given") if layers else classifier.layer_choice(recipe)
         with self._memory():
-            # oneDNN's float32 kernels run EfficientNet-Lite0 1.3 times as fast with the channels last.
-            # So do the matrix units of a GPU, which have no float32.
+            # oneDNN's float32 kernels run EfficientNet-Lite0 1.3 times as fast with the channels last. The matrix units
+            # of a GPU, which have no float32, are faster so in bfloat16.
             nhwc = dtype == (torch.float32 if self.device.type == "cpu" else torch.bfloat16)
-            self.network = Network(classifier, self.chosen.layers, self.device, dtype, channels_last=nhwc)
-        self._refuse_signed()
+            self.network = Network(
+                classifier, self.layer_choice.layers, self.device, dtype, channels_last=nhwc
+            )
+        self._refuse_signed_layers()
         self._threads = torch.get_num_threads()
         if batch is None:
             self.batch = self._fitting_batch()
@@ -80,19 +116,23 @@ class Engine:
     @property
     def layers(self) -> Layers:
         """The layers in use."""
-        return self.chosen.layers
+        return self.layer_choice.layers
 
     @cached_property
     def profile(self) -> Profile:
-        """The execution profile that every mask of this engine belongs to."""
+        """The execution profile of this engine's masks."""
         kind = "cpu" if self.device.type == "cpu" else f"cuda:{torch.cuda.get_device_name(self.device)}"
         return Profile(
-            self.classifier.digest, kind, str(self.dtype).removeprefix("torch."), self._threads,
-            self.classifier.preprocess.size, self.batch,
-        )  # fmt: skip
+            model_digest=self.classifier.digest,
+            device_kind=kind,
+            dtype=str(self.dtype).removeprefix("torch."),
+            threads=self._threads,
+            resolution=self.classifier.preprocess.size,
+            batch=self.batch,
+        )
 
     def _fitting_batch(self) -> int:
-        """What fits, found once a process for this model, method, device and resolution."""
+        """The batch that fits the device's free memory now."""
         shape = (self.classifier.preprocess.channels, *self.classifier.preprocess.size)
         key = (
             self.classifier.digest,
@@ -108,15 +148,15 @@ class Engine:
         return _FITTING[key]
 
     def check(self, item: Item) -> None:
-        """Raise MethodError if `item` does not fit the classifier; `explain_many` does so too."""
+        """Raise MethodError if `item` does not fit the classifier, as `explain_many` does."""
         shape = (self.classifier.preprocess.channels, *self.classifier.preprocess.size)
         for tensor in (item.prepared.image, item.prepared.fill):
             if tensor is not None and tuple(tensor.shape) != shape:
                 raise MethodError(f"image {item.index} is {tuple(tensor.shape)}, the network's input {shape}")
         last = self.classifier.classes - 1
-        for what, number in (("target", item.target), ("rather_than", item.foil)):
+        for name, number in (("target", item.target), ("rather_than", item.foil)):
             if number is not None and not 0 <= number <= last:
-                raise MethodError(f"image {item.index}: {what} {number} is no class; they are 0 to {last}")
+                raise MethodError(f"image {item.index}: {name} {number} is no class; classes are 0 to {last}")
         if item.target is not None and item.target == item.foil:
             raise MethodError(
                 f"image {item.index}: the target and the class to contrast it with are both {item.target};"
@@ -125,11 +165,11 @@ class Engine:
 
     @torch.no_grad()
     def most_probable(self, prepared: Prepared, count: int) -> list[int]:
-        """The `count` most probable classes of one prepared image, by falling probability."""
+        """The `count` most probable classes of one prepared image, the most probable first."""
         image = prepared.image[None].to(self.device, self.network.dtype)
         image = image.contiguous(memory_format=self.network.memory_format)
         order = self.network.probabilities(image)[0].argsort(descending=True, stable=True)
-        return [int(each) for each in order[:count]]
+        return [int(number) for number in order[:count]]
 
     def explain_many(
         self,
@@ -137,10 +177,31 @@ class Engine:
         progress: Callable[[StepProgress], None] | None = None,
         stop: threading.Event | None = None,
     ) -> Iterator[Explanation]:
-        """Explanations of `items`, which are pulled lazily, as they are done: `Explanation.index` says whose.
+        """Explain a stream of images.
 
-        progress is called after every step; when `stop` is set, Stopped is raised within one step.
-        OutOfMemory says which smaller batch to build the next engine with.
+        Parameters
+        ----------
+        items
+            Pulled as they are needed, `batch` at a time.
+        progress
+            Called after every optimiser step.
+        stop
+            When it is set, Stopped is raised within one step.
+
+        Yields
+        ------
+        Explanation
+            As images are done; `Explanation.index` says which image it is. Without early settling, in the order of
+            the stream.
+
+        Raises
+        ------
+        MethodError
+            For an image or class that does not fit the classifier.
+        OutOfMemory
+            If a batch does not fit the device; `suggested` is a smaller batch for the next engine.
+        Stopped
+            After `stop` was set.
         """
         steps = 0
 
@@ -163,39 +224,40 @@ class Engine:
             yield from explanations
 
     def begin(self, group: list[Item], fills: list[Tensor]) -> Inversion:
-        """A batch of at most `batch` images, examined and ready for its first step."""
+        """A batch of at most `batch` images with their fills, ready for its first step."""
         inversion = Inversion(self.network, self.recipe, self.batch)
-        second = self.recipe.second_fill != "none"
+        two_fills = self.recipe.second_fill != "none"
+        padding: list[int | None] = [None] * (self.batch - len(group))
         inversion.start(
-            self._padded([item.prepared.image for item in group]),
-            self._padded(fills),
-            [item.target for item in group] + [None] * (self.batch - len(group)),
-            self._padded([self._second_fill(item) for item in group]) if second else None,
-            [item.foil for item in group] + [None] * (self.batch - len(group)),
+            images=self._padded([item.prepared.image for item in group]),
+            fills=self._padded(fills),
+            targets=[item.target for item in group] + padding,
+            second_fills=self._padded([self._second_fill(item) for item in group]) if two_fills else None,
+            foils=[item.foil for item in group] + padding,
         )
         return inversion
 
     def _padded(self, images: list[Tensor]) -> Tensor:
-        """The fixed batch shape (B, C, H, W): the first image again wherever there is none."""
+        """A whole batch (B, C, H, W), in which the first image fills the missing rows."""
         rows = images + images[:1] * (self.batch - len(images))
         return torch.stack([row.to(self.device, self.network.dtype) for row in rows])
 
     def fill_of(self, item: Item) -> tuple[Tensor, str]:
-        """p of one image, and how it came to be."""
+        """p of one image, (C, H, W), and `Explanation.fill`."""
         if item.prepared.fill is not None:
             return item.prepared.fill, "given"
-        # In the engine's precision and, like all that decides bits, on the engine's thread.
+        # Everything that decides bits is computed in the engine's precision and with its thread count.
         image = item.prepared.image.to("cpu", self.network.dtype)
         made = make_fill(image, self.classifier.preprocess, self.recipe)
         return made, "input blurred" if self.recipe.fill == "blur" else self.recipe.fill
 
     def _second_fill(self, item: Item) -> Tensor:
-        """The recipe's other p, of one image."""
+        """The second p of one image, (C, H, W)."""
         image = item.prepared.image.to("cpu", self.network.dtype)
         return make_fill(image, self.classifier.preprocess, self.recipe, self.recipe.second_fill)
 
-    def _refuse_signed(self) -> None:
-        """(m − min)/max is a mask only where the map is not negative."""
+    def _refuse_signed_layers(self) -> None:
+        """Raise MethodError if the recipe divides by the map's maximum and a layer has negative values."""
         for layer in self.layers.mask_layers if self.recipe.normalise == "image" else ():
             if rectified(layer, self.classifier.calls) != layer:
                 raise MethodError(
@@ -205,7 +267,7 @@ class Engine:
 
     @contextlib.contextmanager
     def _memory(self) -> Iterator[None]:
-        """Turn the device's and the host's out-of-memory into OutOfMemory with advice."""
+        """Turn out-of-memory errors of the device and the host into OutOfMemory with advice."""
         try:
             yield
         except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
@@ -218,7 +280,7 @@ class Engine:
 
     @contextlib.contextmanager
     def exact(self) -> Iterator[None]:
-        """On CUDA: no TF32, no benchmark that picks kernels by timing."""
+        """Deterministic arithmetic on CUDA: no TF32, and no kernels chosen by timing."""
         if self.device.type != "cuda":
             yield
             return
@@ -233,13 +295,14 @@ class Engine:
             torch.backends.cuda.matmul.allow_tf32 = matmul
 
 
-def _device(device: str | torch.device) -> torch.device:
+def _device(name: str | torch.device) -> torch.device:
+    """The device of this name; raises MethodError if it is unknown, unsupported or missing."""
     try:
-        found = torch.device(device)
+        device = torch.device(name)
     except RuntimeError as error:
-        raise MethodError(f"`{device}` is no device; use cpu or cuda:0") from error
-    if found.type not in ("cpu", "cuda"):
-        raise MethodError(f"device `{device}` is not supported; use cpu or cuda:0")
-    if found.type == "cuda" and (found.index or 0) >= torch.cuda.device_count():
-        raise MethodError(f"there is no device `{device}` here; torch sees {torch.cuda.device_count()} GPUs")
-    return found
+        raise MethodError(f"`{name}` is no device; use cpu or cuda:0") from error
+    if device.type not in ("cpu", "cuda"):
+        raise MethodError(f"device `{name}` is not supported; use cpu or cuda:0")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise MethodError(f"this machine has no device `{name}`; torch sees {torch.cuda.device_count()} GPUs")
+    return device

@@ -116,7 +116,9 @@ class GuidedFeatureInversion:
             classifier = self.net
             if isinstance(classifier, nn.Module):
                 size = (inputs.shape[2], inputs.shape[3])
-                classifier = classifiers.of(classifier, size, inputs.shape[1], self.output, self.preprocess)
+                classifier = classifiers.from_module(
+                    classifier, size, inputs.shape[1], self.output, self.preprocess
+                )
             dtype = torch.float64 if inputs.dtype == torch.float64 else torch.float32
             self._engines[key] = Engine(
                 classifier, self.recipe, self.layers, inputs.device, self.batch, dtype

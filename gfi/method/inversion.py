@@ -1,4 +1,4 @@
-"""Guided feature inversion: the two-stage optimiser, on a batch of fixed shape.
+"""The two-stage optimiser of guided feature inversion, on a batch of fixed shape.
 
 For each image x with removed-pixel image p and target class c, over channel weights ω ≥ 0:
 
@@ -9,24 +9,24 @@ For each image x with removed-pixel image p and target class c, over channel wei
     ω ← max(0, Adam(ω, ∂loss/∂ω)),  ω_0 = 0.1
 
 f_c is the probability of the class; with a foil B ("why A rather than B") the share f_A/(f_A + f_B) takes its place.
-What a recipe puts in the place of each of these is a part (`gfi.method.parts`), chosen by a field of the recipe.
+Start, objectives, step and normalisation are parts that the recipe chooses (`gfi.method.parts`).
 
-Each row is an optimisation of its own: losses are sums over that image alone, the state of the step is a row's, and
-every operation treats a row alike wherever it stands. At one batch shape an image's path is therefore bit-equal in any
-slot, with any neighbours. That matters because the optimiser amplifies a rounding error of 1e-7 to about 0.01 in the
-final mask of `paper`, and to 0.3 in single cells.
+Each row of the batch is an optimisation of its own: losses are sums over that image alone, every row has its own state
+of the step rule, and every operation treats all rows alike. At one batch shape the path of an image is therefore
+bit-equal in any slot and with any neighbours. That matters because the optimiser amplifies a rounding error of 1e-7
+to about 0.01 in the final mask of `paper`, and to 0.3 in single cells.
 
-**Where a mask ceases to exist** - all weights clipped to zero, a constant map, a value that is not finite - the row
-freezes at its last step that had one, and the reason is recorded. Rows freeze through `torch.where`; no step waits for
-the device.
+**If a mask ceases to exist** (all weights clipped to zero, a constant map, a value that is not finite), the row freezes
+at its last step that had one, and the reason is recorded. Rows freeze through `torch.where`; no step waits for the
+device.
 
     inversion = Inversion(network, recipe, batch=8)
     inversion.start(images, fills, targets)
     while not inversion.done:
-        inversion.step()            # omega, loss, gradient are open to inspection and omega may be set
+        inversion.step()            # omega, loss and gradient may be read between steps, and omega may be set
     outcome = inversion.outcome()
 
-Rows count their own steps, so that a row may end early and another, started elsewhere, `take` its place.
+Rows count their own steps, so that a row may end early and a row of another batch may take its place (`copy_row`).
 """
 
 from collections.abc import Sequence
@@ -41,101 +41,105 @@ from gfi.method import masks
 from gfi.method.masks import Mask, Upsampling
 from gfi.method.network import Network
 from gfi.method.parts.normalisations import NORMALISATIONS
-from gfi.method.parts.objectives import CLASS_OBJECTIVES, KeepFeatures
+from gfi.method.parts.objectives import CLASS_OBJECTIVES, FeatureInversionLoss
 from gfi.method.parts.starts import STARTS
-from gfi.method.parts.steps import STEPS, Step
+from gfi.method.parts.steps import STEP_RULES, StepRule
 
 
 class StopReason(IntEnum):
-    """How a row's optimisation ended."""
+    """Why the optimisation of a row ended."""
 
     FINISHED = 0
-    """All steps had a mask."""
+    """All steps ran, and all had a mask."""
     EMPTY = 1
     """Every weight was clipped to zero."""
     CONSTANT = 2
-    """The map became constant (or, for `released`, nowhere positive) although some weights were not zero."""
+    """The map became constant (or, with `released`, nowhere positive) although some weights were not zero."""
     NONFINITE = 3
     """A feature, the loss or its gradient was not finite."""
 
 
 class Outcome(NamedTuple):
-    """What became of each row; all on the CPU. B rows, grid (h, w)."""
+    """The result of B rows on a grid (h, w); all tensors are on the CPU."""
 
     omega: Tensor
     """(B, K): the last weights that had a mask."""
     grid: Tensor
     """(B, h, w) float32: the mask before up-sampling, already scaled; `interpolation.draw` draws it."""
     area: Tensor
-    """(B,): the mask's mean over the input."""
+    """(B,): mean of the mask over the input."""
     iterations: Tensor
     """(B,) long: steps behind `omega`."""
     stop_reason: Tensor
-    """(B,) long, a `StopReason`."""
+    """(B,) long: a `StopReason`."""
     has_mask: Tensor
-    """(B,) bool: false where not even ω_0 had a mask; grid and area are then zero."""
+    """(B,) bool: False where not even ω_0 had a mask; grid and area are then zero."""
     target: Tensor
+    """(B,) long: the class explained."""
     prediction: Tensor
-    """(B,) long: the class explained, and the network's own."""
+    """(B,) long: the class that the network predicts for the image."""
     probability: Tensor
+    """(B,): f_c of the image; with a foil the target's share of both, as for the next two."""
     kept: Tensor
+    """(B,): f_c of Φ."""
     removed: Tensor
-    """(B,): f_c of the photograph, of Φ and of Φ_bg; with a foil the target's share of both."""
+    """(B,): f_c of Φ_bg."""
     loss: Tensor
-    """(B,): of the last step that moved weights."""
+    """(B,): of the last step."""
 
 
 class Inversion:
-    """B optimisations side by side. `start` may be called again; shapes stay those of the first."""
+    """B optimisations side by side. `start` may be called again with images of the same shape."""
 
     def __init__(self, network: Network, recipe: Recipe, batch: int) -> None:
         self.network = network
         self.recipe = recipe
         self.batch = batch
         self._start = STARTS[recipe.start]()
-        self._keep_features = KeepFeatures(recipe)
-        self._keep_class = CLASS_OBJECTIVES[recipe.objective](recipe)
+        self._stage_1_loss = FeatureInversionLoss(recipe)
+        self._stage_2_loss = CLASS_OBJECTIVES[recipe.objective](recipe)
         self._normalise = NORMALISATIONS[recipe.normalise]()
 
-    # State, one row an image; readable between steps.
+    # State with one row per image; it may be read between steps.
     omega: Tensor
     """ω, (B, K); may be set between steps."""
     gradient: Tensor
     """∂loss/∂ω at the weights before the last step, (B, K)."""
     loss: Tensor
-    """Of the last step, at the weights before it, (B,)."""
-    search: Step
+    """The loss at the weights before the last step, (B,)."""
+    step_rule: StepRule
     count: Tensor
     """(B,) long: steps of each row."""
     active: Tensor
     """(B,) bool: not frozen."""
     stop_reason: Tensor
-    """(B,) long, a `StopReason`; final only in `outcome`."""
+    """(B,) long: a `StopReason`; final only in `outcome`."""
 
-    _MOVED = (
+    _ROW_STATE = (
         "images", "features", "representation", "energy", "prediction", "target", "foil", "probability", "omega",
         "gradient", "loss", "count", "active", "stop_reason", "_last_valid", "_last_valid_at",
     )  # fmt: skip
 
     def start(
-        self, images: Tensor, fills: Tensor, targets: Sequence[int | None], second: Tensor | None = None,
+        self, images: Tensor, fills: Tensor, targets: Sequence[int | None], second_fills: Tensor | None = None,
         foils: Sequence[int | None] | None = None,
     ) -> None:  # fmt: skip
-        """Load x and p, each (B, C, H, W), and the target classes; None stands for the predicted class.
+        """Load a batch and compute all that does not depend on ω.
 
-        second: another p, like `fills`, for a recipe with a second fill. foils: for each row a class to contrast the
-        target with, or None. A row whose prediction, taken for its target, is the foil itself begins frozen,
-        CONSTANT and without a mask.
+        images, fills: x and p, (B, C, H, W). targets: a class per row, None for the predicted one. second_fills: a
+        second p, (B, C, H, W), if and only if the recipe has a second fill. foils: per row a class to contrast the
+        target with, or None. If no target is given and the prediction is the foil itself, the row starts frozen, with
+        reason CONSTANT and without a mask.
         """
-        if (second is None) == (self.recipe.second_fill != "none"):
+        if (second_fills is None) == (self.recipe.second_fill != "none"):
             raise ValueError(f"the recipe's second fill is {self.recipe.second_fill}")
         if len(images) != self.batch or images.shape != fills.shape or len(targets) != self.batch:
             raise ValueError(f"a batch is {self.batch} images, fills and targets")
         layout = self.network.memory_format
         self.images = images.contiguous(memory_format=layout)
-        self.fills = [p.contiguous(memory_format=layout) for p in (fills, second) if p is not None]
+        self.fills = [p.contiguous(memory_format=layout) for p in (fills, second_fills) if p is not None]
 
-        # All that does not depend on ω, once: f(x), f^{l0}(x), f^{l1}(x).
+        # f(x), f^{l0}(x) and f^{l1}(x)
         examined = self.network.examine(self.images, self.recipe.centred)
         self.features, self.representation = examined.mask_features, examined.representation
         self.energy = self.representation.square().flatten(1).sum(1)
@@ -145,7 +149,7 @@ class Inversion:
         self.foil = torch.tensor(
             [-1 if b is None else b for b in foils or [None] * self.batch], device=images.device
         )  # -1: none
-        self.probability = self._of_target(examined.probabilities)
+        self.probability = self._target_probability(examined.probabilities)
 
         self.upsample = Upsampling.between(self.features, images, self.recipe.align_corners)
         self.omega, self.base = self._start(
@@ -153,71 +157,73 @@ class Inversion:
         )
         self.gradient = torch.zeros_like(self.omega)
         self.loss = images.new_zeros(self.batch)
-        self.search = STEPS[self.recipe.search](self.recipe, self.omega, self.features, self.map(self.omega))
+        rule = STEP_RULES[self.recipe.search]
+        self.step_rule = rule(self.recipe, self.omega, self.features, self.map(self.omega))
         self.count = torch.zeros(self.batch, dtype=torch.long, device=images.device)
-        self.taken = [0] * self.batch  # `count` where the host can see it without waiting for the device
+        self.steps_taken = [
+            0
+        ] * self.batch  # the same as `count`, for the host, which need not wait for the device
         self.active = torch.ones(self.batch, dtype=torch.bool, device=images.device)
         self.stop_reason = torch.full((self.batch,), StopReason.FINISHED, device=images.device)
-        self._last_valid = self.omega.clone()  # each row's last weights that had a mask ...
-        self._last_valid_at = torch.full(
-            (self.batch,), -1, device=images.device
-        )  # ... and updates behind them
+        # The last weights of each row that had a mask, and the steps behind them.
+        self._last_valid = self.omega.clone()
+        self._last_valid_at = torch.full((self.batch,), -1, device=images.device)
         self._freeze(self.target == self.foil, StopReason.CONSTANT)
 
-    def take(self, slot: int, other: "Inversion", row: int) -> None:
-        """Row `row` of `other`, begun with the same recipe and shapes, goes on in `slot` here.
+    def copy_row(self, slot: int, other: "Inversion", row: int) -> None:
+        """Copy row `row` of `other`, with its whole state, into row `slot`, where it goes on.
 
-        Both batches must be past stage 1, whose passes are others.
+        Both batches have the same recipe and shapes and must be past stage 1, whose passes are different.
         """
-        if min(self.taken[slot], other.taken[row]) < self.recipe.steps_inversion:
+        if min(self.steps_taken[slot], other.steps_taken[row]) < self.recipe.steps_inversion:
             raise ValueError("rows move between batches only in stage 2")
-        for name in self._MOVED:
+        for name in self._ROW_STATE:
             getattr(self, name)[slot] = getattr(other, name)[row]
         for mine, theirs in zip(self.fills, other.fills, strict=True):
             mine[slot] = theirs[row]
         if self.base is not None and other.base is not None:
             self.base[slot] = other.base[row]
-        self.search.take(slot, other.search, row)
-        self.taken[slot] = other.taken[row]
+        self.step_rule.copy_row(slot, other.step_rule, row)
+        self.steps_taken[slot] = other.steps_taken[row]
 
     def skip_to(self, steps: int) -> None:
-        """Every row as if after `steps` steps, whatever its weights: for looking at single steps and timing them."""
-        self.taken = [steps] * self.batch
+        """Set the step count of every row, without changing its weights: to examine or time single steps."""
+        self.steps_taken = [steps] * self.batch
         self.count = torch.full_like(self.count, steps)
 
     @property
     def done(self) -> bool:
-        """All steps of the recipe have run."""
-        return min(self.taken) >= self.recipe.steps
+        """All steps of the recipe have run in every row."""
+        return min(self.steps_taken) >= self.recipe.steps
 
     @property
     def first_stage(self) -> bool:
-        """The next step is of stage 1."""
-        return min(self.taken) < self.recipe.steps_inversion
+        """The next step belongs to stage 1."""
+        return min(self.steps_taken) < self.recipe.steps_inversion
 
     @property
     def updates(self) -> Tensor:
-        """Steps of each row that the state of the step stems from, (B,)."""
+        """Steps of each row since its step rule was last reset, (B,)."""
         return self.count if self.first_stage or self.recipe.one_adam else self.class_steps
 
     @property
     def class_steps(self) -> Tensor:
-        """Steps of stage 2 before this one, (B,)."""
+        """Steps of stage 2 that each row has taken, (B,)."""
         return self.count - self.recipe.steps_inversion
 
     def map(self, omega: Tensor) -> Tensor:
-        """g of every row, (B, h, w), from weights (B, K)  (Eq. 6), on top of the start's map where there is one."""
+        """g, (B, h, w), from weights (B, K)  (Eq. 6), added to the map of the start if there is one."""
         grid = masks.combine(omega, self.features)
         return grid if self.base is None else self.base + grid
 
     def mask(self, omega: Tensor) -> Mask:
-        """m of every row from weights (B, K)  (Eq. 6-7)."""
+        """m from weights (B, K)  (Eq. 6-7)."""
         return self._normalise(self.map(omega), self.upsample)
 
     def step(self) -> None:
-        """One step of every active row; with `tuned`, weights move at the end of a cycle of steps."""
+        """One step of every row that is not frozen; with `tuned`, weights change only at the end of a cycle."""
         first_stage = self.first_stage
-        objective = self._keep_features if first_stage else self._keep_class
+        objective = self._stage_1_loss if first_stage else self._stage_2_loss
 
         with torch.enable_grad():
             omega = self.omega.detach().requires_grad_()
@@ -227,7 +233,7 @@ class Inversion:
         self.loss, self.gradient = loss.detach(), gradient
 
         halving = self.recipe.one_adam or not first_stage
-        proposed = self.search.update(self.omega, gradient, self.updates, halving)
+        proposed = self.step_rule.update(self.omega, gradient, self.updates, halving)
         valid = self._record_valid(mask)
         finite = torch.isfinite(self.loss) & torch.isfinite(gradient).all(1)
         self._freeze(valid & ~finite, StopReason.NONFINITE)
@@ -235,27 +241,30 @@ class Inversion:
             proposed = proposed.clamp_min(0)
         self.omega = torch.where(self.active.unsqueeze(1), proposed, self._last_valid)
         self.count = self.count + 1
-        self.taken = [steps + 1 for steps in self.taken]
+        self.steps_taken = [steps + 1 for steps in self.steps_taken]
         if first_stage and not self.first_stage and not self.recipe.one_adam:
-            self.search.reset()
+            self.step_rule.reset()
 
-    def halves(self, mask: Tensor, fill: Tensor) -> tuple[Tensor, Tensor]:
-        """f_c(Φ) and f_c(Φ_bg), (B,) each, from one pass over 2B images; mask (B, 1, H, W)."""
+    def kept_and_removed(self, mask: Tensor, fill: Tensor) -> tuple[Tensor, Tensor]:
+        """f_c(Φ) and f_c(Φ_bg), (B,) each, from one pass over 2B images; mask: (B, 1, H, W), fill: (B, C, H, W)."""
         kept = masks.blend(self.images, fill, mask)
         removed = masks.blend_background(self.images, fill, mask)
-        both = self._of_target(self.network.probabilities(torch.cat([kept, removed])), pairs=True)
+        both = self._target_probability(self.network.probabilities(torch.cat([kept, removed])), pairs=True)
         return both[: self.batch], both[self.batch :]
 
-    def _of_target(self, probabilities: Tensor, pairs: bool = False) -> Tensor:
-        """f_c, (B,), or (2B,) of pairs, from f, (B, K) or (2B, K)."""
+    def _target_probability(self, probabilities: Tensor, pairs: bool = False) -> Tensor:
+        """f_c, or with a foil the target's share: (B,) from f, (B, K); with pairs (2B,) from (2B, K)."""
         target, foil = (c.repeat(2) if pairs else c for c in (self.target, self.foil))
-        wanted = probabilities.gather(1, target.unsqueeze(1)).squeeze(1)
-        other = probabilities.gather(1, foil.clamp_min(0).unsqueeze(1)).squeeze(1)
+        f_target = probabilities.gather(1, target.unsqueeze(1)).squeeze(1)
+        f_foil = probabilities.gather(1, foil.clamp_min(0).unsqueeze(1)).squeeze(1)
         # Without a foil the divisor is 1, which changes no bit of value or gradient.
-        return wanted / torch.where(foil >= 0, wanted + other, torch.ones_like(wanted))
+        return f_target / torch.where(foil >= 0, f_target + f_foil, torch.ones_like(f_target))
 
     def _record_valid(self, mask: Mask) -> Tensor:
-        """Record the weights of active rows that have a mask, freeze those that have none; (B,) bool."""
+        """Record the weights of active rows that have a mask, and freeze active rows that have none.
+
+        Returns which active rows have a mask, (B,) bool.
+        """
         valid = self.active & mask.valid
         finite = torch.isfinite(mask.grid).flatten(1).all(1) & torch.isfinite(self.omega).all(1)
         dead = (self.omega == 0).all(1)
@@ -273,18 +282,20 @@ class Inversion:
 
     @torch.no_grad()
     def check_settled(self) -> tuple[Tensor, Tensor]:
-        """The masks as they stand before up-sampling, (B, h, w) float32, and which rows are active, (B,) bool; on the
-        CPU. Who checks compares them with those of the check before."""
+        """The present masks before up-sampling, (B, h, w) float32, and which rows are active, (B,) bool; on the CPU.
+
+        The caller compares them with those of the previous check.
+        """
         mask = self.mask(self.omega)
         self._record_valid(mask)
         return mask.grid.float().cpu(), self.active.cpu()
 
     @torch.no_grad()
     def outcome(self) -> Outcome:
-        """The rows as they stand: also after fewer steps than the recipe's. Steps may follow."""
+        """The result of every row at this point, which may be before its last step; steps may follow."""
         self._record_valid(self.mask(self.omega))
         mask = self.mask(self._last_valid)
-        kept, removed = self.halves(mask.image, self.fills[0])
+        kept, removed = self.kept_and_removed(mask.image, self.fills[0])
         has_mask = self._last_valid_at >= 0
         grid = torch.where(has_mask.view(-1, 1, 1), mask.grid, torch.zeros_like(mask.grid))
         area = torch.where(has_mask, mask.image.mean((1, 2, 3)), torch.zeros_like(kept))

@@ -1,4 +1,4 @@
-"""One photograph on its way into the engine."""
+"""What the engine explains: one prepared image and the question about it."""
 
 from dataclasses import dataclass
 
@@ -7,12 +7,12 @@ from gfi.method.preprocess import Prepared
 
 @dataclass(frozen=True, eq=False)
 class Item:
-    """One photograph to explain."""
+    """One image to explain."""
 
     index: int
-    """The caller's own number; it comes back with the explanation."""
+    """The caller's own number of the image; `Explanation.index` repeats it."""
     prepared: Prepared
     target: int | None = None
-    """A class, or None for the predicted one."""
+    """The class to explain; None for the predicted class."""
     foil: int | None = None
-    """Another class B, to explain "why the target A rather than B": f_A/(f_A + f_B) takes the place of f_A."""
+    """A class B, for the question "why the target A rather than B": f_A/(f_A + f_B) then takes the place of f_A."""

@@ -176,7 +176,7 @@ def _unread(
 
 
 @dataclass(frozen=True)
-class Chosen:
+class LayerChoice:
     """A choice and where it came from."""
 
     layers: Layers
@@ -185,16 +185,16 @@ class Chosen:
     "given"."""
 
 
-def choose(module: nn.Module, calls: Sequence[Call], recipe: Recipe) -> Chosen:
+def choose(module: nn.Module, calls: Sequence[Call], recipe: Recipe) -> LayerChoice:
     """The layers written down here where the architecture is known, otherwise the automatic choice."""
-    layers, how = preset(module), "preset"
+    layers, how = known_layers(module), "preset"
     if layers is None:
         layers, how = automatic(calls), "automatic"
     if recipe.one_layer:
         layers = Layers(layers.inverted, (rectified(layers.inverted, calls),))
     if recipe.two_grids:
         layers = on_two_grids(layers.inverted, calls)
-    return Chosen(layers, how)
+    return LayerChoice(layers, how)
 
 
 def default_preset(module: nn.Module) -> str:
@@ -205,7 +205,7 @@ def default_preset(module: nn.Module) -> str:
     return "paper" if isinstance(module, models.AlexNet | models.VGG | models.ResNet) else "tuned"
 
 
-def preset(module: nn.Module) -> Layers | None:
+def known_layers(module: nn.Module) -> Layers | None:
     """The layers of torchvision's AlexNet, VGG, ResNet, GoogLeNet and Inception v3 and of the sample, or None."""
     from torchvision import models
 

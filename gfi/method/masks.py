@@ -1,10 +1,10 @@
-"""From channel weights to a mask, and from a mask to the two images the network is asked about.
+"""From channel weights to a map, and from a mask to the kept and the removed part of the image.
 
     grid   g = Σ_i ω_i · f_i^{l1}(x)                                       (Eq. 6)
     mask   m from g: `gfi.method.parts.normalisations`                     (Eq. 7)
     Φ      = x⊙m + p⊙(1−m),   Φ_bg = x⊙(1−m) + p⊙m                         (Eq. 2, 4)
 
-All functions are batched and never mix rows.
+All functions are batched and never mix the rows of a batch.
 """
 
 from typing import NamedTuple
@@ -17,10 +17,12 @@ from gfi.method import batch_invariance
 
 
 class Upsampling(NamedTuple):
-    """The two interpolation matrices: rows (H, h), columns (W, w)."""
+    """Bilinear up-sampling as two matrix products, from a grid (h, w) to (H, W)."""
 
     rows: Tensor
+    """U_h, (H, h)."""
     columns: Tensor
+    """U_w, (W, w)."""
 
     @classmethod
     def between(cls, coarse: Tensor, fine: Tensor, align_corners: bool) -> "Upsampling":
@@ -39,14 +41,14 @@ class Upsampling(NamedTuple):
 
 
 class Mask(NamedTuple):
-    """A batch of masks and what they were made from."""
+    """A batch of masks, before and after up-sampling."""
 
     image: Tensor
     """(B, 1, H, W), in [0, 1] for features that are not negative."""
     grid: Tensor
     """(B, h, w), scaled so that up-sampling it gives `image`."""
     valid: Tensor
-    """(B,) bool: the map was finite and not constant. Elsewhere `image` and `grid` mean nothing."""
+    """(B,) bool: the map was finite and not constant. Where False, `image` and `grid` have no meaning."""
 
 
 def combine(omega: Tensor, features: Tensor) -> Tensor:
@@ -55,13 +57,15 @@ def combine(omega: Tensor, features: Tensor) -> Tensor:
     return batch_invariance.product(omega.unsqueeze(1), features.reshape(b, k, h * w)).view(b, h, w)
 
 
-def threshold(grid: Tensor, upsample: Upsampling, area: Tensor, softness: float) -> Tensor:
-    """The highest part of each map (B, h, w), about the share `area` (B,) of it, as a soft mask (B, 1, H, W):
+def soft_threshold(grid: Tensor, upsample: Upsampling, area: Tensor, softness: float) -> Tensor:
+    """The highest cells of each map as a soft mask:
 
         m_a = U_h · σ((g − q_a)/(τ s)) · U_wᵀ
 
-    q_a: half-way between the last cell inside and the first outside; s: the map's standard deviation. Both
-    count as constants: the gradient moves cells over the threshold, not the threshold over cells.
+    grid: g, (B, h, w). area: a, (B,), the share of cells to keep, in (0, 1). softness: τ. Returns (B, 1, H, W).
+
+    q_a lies half-way between the last cell inside and the first outside; s is the standard deviation of the map. Both
+    are constants to the gradient, which moves cells across the threshold, not the threshold across cells.
     """
     cells = grid.detach().flatten(1).sort(dim=1, descending=True).values
     inside = (area * cells.shape[1]).round().long().clamp(1, cells.shape[1] - 1).unsqueeze(1)
@@ -75,11 +79,11 @@ def threshold(grid: Tensor, upsample: Upsampling, area: Tensor, softness: float)
 
 
 def centre(features: Tensor) -> Tensor:
-    """φ from one layer's features (B, K, h, w): each channel less its mean over the map, then all divided by
-    one number, so that Σ_i φ_i² is 1 on average over the cells. Rows whose features are constant give zeros."""
-    moved = features - features.mean((2, 3), keepdim=True)
-    size = moved.square().sum(1).mean((1, 2)).sqrt()
-    return moved / torch.where(size > 0, size, torch.ones_like(size)).view(-1, 1, 1, 1)
+    """φ from the features of one layer, (B, K, h, w): each channel less its mean over the map, then all divided by one
+    number, so that Σ_i φ_i² is 1 on average over the cells. Constant features give zeros."""
+    centred = features - features.mean((2, 3), keepdim=True)
+    size = centred.square().sum(1).mean((1, 2)).sqrt()
+    return centred / torch.where(size > 0, size, torch.ones_like(size)).view(-1, 1, 1, 1)
 
 
 def blend(image: Tensor, fill: Tensor, mask: Tensor) -> Tensor:
@@ -91,5 +95,5 @@ def blend(image: Tensor, fill: Tensor, mask: Tensor) -> Tensor:
 
 
 def blend_background(image: Tensor, fill: Tensor, mask: Tensor) -> Tensor:
-    """Its complement Φ_bg(x, m) = x⊙(1−m) + p⊙m  (Eq. 4); shapes as `blend`."""
+    """The complement Φ_bg(x, m) = x⊙(1−m) + p⊙m  (Eq. 4); shapes as in `blend`."""
     return torch.lerp(image, fill, mask)

@@ -48,7 +48,9 @@ class Network:
         layer_names.check_layers(layers, [(c.name, c.kind) for c in classifier.calls], classifier.reference)
         self.layers = layers
         calls = {call.name: call for call in classifier.calls}
-        self._grids = {layer: _grid(layer, calls[layer_names.parse_layer(layer).name]) for layer in layers.names}
+        self._grids = {
+            layer: _grid(layer, calls[layer_names.parse_layer(layer).name]) for layer in layers.names
+        }
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
         module = copy.deepcopy(classifier.module).eval().requires_grad_(False)
         batch_invariance.make_batch_invariant(module)
@@ -109,7 +111,7 @@ class Network:
         weights = slopes.to(self.dtype).contiguous().mean((2, 3))
         return masks.combine(weights, features.contiguous())
 
-    def inverted(self, images: Tensor) -> Tensor:
+    def representation(self, images: Tensor) -> Tensor:
         """f^{l0} of images (B, C, H, W); nothing after l0 runs."""
         _, found = self._run(images, (self.layers.inverted,), to_the_end=False)
         return found[self.layers.inverted]

@@ -1,10 +1,10 @@
-"""Stage 2 of a stream of images: a slot an image, and the images that wait for one.
+"""Stage 2 of a stream of images: one slot per image, and the images that wait for a free slot.
 
-    stream → examined, and stage 1, `batch` images together → stage 2: a slot an image → results
+    stream → stage 1, `batch` images together → waiting → stage 2, one slot per image → explanations
 
-Stage 1 has a fixed length, so its images start and end together. In stage 2 a recipe with `check_every` lets each image
-go when its mask has settled, and the next in the stream takes the slot. Which images share a batch follows from the
-images alone, never from timing.
+Stage 1 has a fixed length, so its images start and end together. In stage 2 a recipe with `check_every` ends each image
+when its mask has settled, and the next image of the stream takes its slot. Which images share a batch follows from
+the images alone, never from timing.
 """
 
 import itertools
@@ -26,19 +26,23 @@ if TYPE_CHECKING:
 
 @dataclass
 class _Slot:
-    """An image and the row it has."""
+    """An image and its row of the batch."""
 
     item: Item
     fill: str
+    """`Explanation.fill`."""
     row: int
     checked: Tensor | None = None
-    """Its mask at the last check, (h, w)."""
+    """The mask at the last check, (h, w)."""
     settled: bool = True
-    """It did not move between the last two checks. True where there were no two checks to compare."""
+    """Whether the mask moved by at most `Recipe.settled` between the last two checks; True before the second one."""
 
 
 class Pool:
-    """Stage 2 of one stream: `batch` slots, and the images that wait for one."""
+    """The slots and the waiting images of one stream.
+
+    tick: called after every optimiser step with the indices of all images in the pool.
+    """
 
     def __init__(
         self, engine: "Engine", stream: Iterator[Item], tick: Callable[[tuple[int, ...]], None]
@@ -53,46 +57,49 @@ class Pool:
         self._waiting_rows: Inversion | None = None
 
     def advance(self) -> list[Explanation] | None:
-        """Fill the free slots and step to the next point where images may end; None when nothing is left."""
+        """Fill the free slots and step to the next point where images may end.
+
+        Returns the explanations of the images that ended, and None once no image is left.
+        """
         with self._engine.exact():
-            self._refill()
-            if self._rows is None or not self._taken:
+            self._fill_slots()
+            if self._rows is None or not self._occupied:
                 return None
             for _ in range(self._steps_to_next_check(self._rows)):
                 self._rows.step()
                 self._report()
-            return self._leave(self._rows)
+            return self._release_finished(self._rows)
 
     @property
-    def _taken(self) -> list[_Slot]:
+    def _occupied(self) -> list[_Slot]:
         return [slot for slot in self._slots if slot is not None]
 
     def _report(self) -> None:
-        self._tick(tuple(slot.item.index for slot in (*self._taken, *self._waiting)))
+        self._tick(tuple(slot.item.index for slot in (*self._occupied, *self._waiting)))
 
-    def _refill(self) -> None:
+    def _fill_slots(self) -> None:
         for free, occupant in enumerate(self._slots):
             if occupant is not None:
                 continue
             if not self._waiting:
-                self._pull()
+                self._load_batch()
             if not self._waiting:
                 return
             assert self._waiting_rows is not None
-            if self._rows is None or not (self._taken or self._waiting[0].row):
-                # All slots are free and no image of the new batch has left it: it goes on as it stands.
+            if self._rows is None or not (self._occupied or self._waiting[0].row):
+                # All slots are free and no image of the new batch has been moved: the batch itself goes on.
                 self._rows = self._waiting_rows
                 for slot in self._waiting:
                     self._slots[slot.row] = slot
                 self._waiting.clear()
                 return
             slot = self._waiting.popleft()
-            self._rows.take(free, self._waiting_rows, slot.row)
+            self._rows.copy_row(free, self._waiting_rows, slot.row)
             slot.row = free
             self._slots[free] = slot
 
-    def _pull(self) -> None:
-        """The next images of the stream, examined and through stage 1."""
+    def _load_batch(self) -> None:
+        """Take the next images from the stream and run stage 1 on them; they then wait for slots."""
         group = list(itertools.islice(self._stream, self._engine.batch))
         if not group:
             return
@@ -108,19 +115,19 @@ class Pool:
 
     def _steps_to_next_check(self, rows: Inversion) -> int:
         """Steps until some image reaches a multiple of check_every in stage 2, or the end of its schedule."""
-        left = [self._recipe.steps - rows.taken[slot.row] for slot in self._taken]
+        left = [self._recipe.steps - rows.steps_taken[slot.row] for slot in self._occupied]
         if self._recipe.check_every:
-            since = [rows.taken[slot.row] - self._recipe.steps_inversion for slot in self._taken]
+            since = [rows.steps_taken[slot.row] - self._recipe.steps_inversion for slot in self._occupied]
             left += [self._recipe.check_every - steps % self._recipe.check_every for steps in since]
         return min(left)
 
-    def _leave(self, rows: Inversion) -> list[Explanation]:
-        """The explanations of the images that are done; their slots are free."""
+    def _release_finished(self, rows: Inversion) -> list[Explanation]:
+        """Free the slots of the images that have ended, and return their explanations."""
         grids, active = rows.check_settled()
-        leaving = []
-        for slot in self._taken:
-            steps = rows.taken[slot.row] - self._recipe.steps_inversion
-            ended = rows.taken[slot.row] >= self._recipe.steps
+        finished = []
+        for slot in self._occupied:
+            steps = rows.steps_taken[slot.row] - self._recipe.steps_inversion
+            ended = rows.steps_taken[slot.row] >= self._recipe.steps
             if self._recipe.check_every and (ended or steps % self._recipe.check_every == 0):
                 before, slot.checked = slot.checked, grids[slot.row]
                 if not active[slot.row]:
@@ -129,16 +136,17 @@ class Pool:
                     slot.settled = bool((slot.checked - before).abs().mean() <= self._recipe.settled)
                     ended = ended or slot.settled
             if ended:
-                leaving.append(slot)
-        if not leaving:
+                finished.append(slot)
+        if not finished:
             return []
         outcome = rows.outcome()
-        for slot in leaving:
+        for slot in finished:
             self._slots[slot.row] = None
-        return [_explanation(slot, outcome) for slot in leaving]
+        return [_explanation(slot, outcome) for slot in finished]
 
 
 def _explanation(slot: _Slot, outcome: Outcome) -> Explanation:
+    """The explanation of one image from its row of the outcome."""
     row = slot.row
     kept, probability = outcome.kept[row].item(), outcome.probability[row].item()
     area = outcome.area[row].item()

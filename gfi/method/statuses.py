@@ -1,8 +1,9 @@
 """How the status of an explained image is decided.
 
-`ok` says what was checked and no more: the optimiser ended with a mask that is neither empty nor full, the kept part
-still shows the target where that was the prediction, and, where the recipe looks, the mask had settled. `paper` and
-`released` run a fixed schedule and never look, so they cannot say `not_settled`.
+`ok` says only what was checked: the optimiser ended with a mask that is neither empty nor full; the kept part still
+shows the target, if the target was the prediction; and the mask had settled, if the recipe checks that. It does not say
+that the mask is a good explanation. `paper` and `released` run a fixed number of steps and never check whether the mask
+has settled, so they never give `not_settled`.
 """
 
 from gfi.domain.statuses import ImageStatus
@@ -27,12 +28,14 @@ _FROZEN = {
 def decide_status(
     reason: StopReason, area: float, *, predicted: bool, probability: float, kept: float, settled: bool = True
 ) -> ImageStatus:
-    """The status of one explanation: the first that applies of what froze it, `empty`, `full`, `target_lost`,
+    """The status of one explanation.
+
+    The first that applies of: what froze the row (`nonfinite`, `empty`, `constant`), `empty`, `full`, `target_lost`,
     `not_settled`, `ok`.
 
-    area: mean of the mask. predicted: the target is the class that the network predicts for the photograph.
-    probability, kept: of the target, on the photograph and on its kept part. settled: False where the recipe looks and
-    the mask still moved at the last look.
+    area: mean of the mask. predicted: whether the target is the class that the network predicts for the image.
+    probability, kept: of the target, on the image and on its kept part. settled: False if the recipe checks settling
+    and the mask still moved at the last check.
     """
     if reason in _FROZEN:
         return _FROZEN[reason]

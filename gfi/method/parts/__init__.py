@@ -1,11 +1,11 @@
-"""What a recipe is made of: where the weights start, what is minimised, how a step moves, how a map becomes a mask.
+"""The parts that a recipe is made of, each a small class or function with its equation.
 
-    starts           ω_0, and a map below it
-    objectives       the losses of stage 1 (Eq. 8) and stage 2 (Eq. 9, or a contrast)
-    penalties        ‖ω‖
-    adam, map_relative_descent   steps
+    starts           the first weights ω, and the map they are added to
+    objectives       the losses of stage 1 (Eq. 8) and of stage 2 (Eq. 9, or a contrast of logarithms)
+    penalties        the size of the weights, ‖ω‖
+    steps            how the weights move: adam, map_relative_descent
     normalisations   from the map to the mask (Eq. 7)
 
-Each part is a small class that bears its equation, and is chosen by a field of the recipe. A new part is a class and an
-entry in the table of its file.
+A field of the recipe chooses each part by a table at the end of its file. A new part is a class and an entry there,
+and its word in the field's type in `gfi.domain.recipes`.
 """

@@ -1,11 +1,11 @@
-"""Adam for each row: every image of a batch has its own moments, step count and learning rate.
+"""Adam, one optimiser per row: every image of a batch has its own moments, step count and learning rate.
 
     μ ← β1 μ + (1−β1) g,   ν ← β2 ν + (1−β2) g²
     ω ← ω − η_t/(1−β1^t) · μ / (√ν/√(1−β2^t) + ε)
 
-The factors of step t are computed once, in double precision, and looked up by each row's own count; the
-order of operations is `torch.optim.Adam`'s. So a row's path does not depend on what the others do, and a row
-may start anew while its neighbours go on.
+The factors of every step t are computed once, in double precision; each row looks them up by its own count. The order
+of operations is that of `torch.optim.Adam`. So the path of a row does not depend on the other rows, and one row may
+start anew while its neighbours go on.
 """
 
 from collections.abc import Iterable
@@ -17,7 +17,7 @@ from gfi.domain.recipes import Recipe
 
 
 class Adam:
-    """State for B rows of K weights."""
+    """The equations above for B rows of K weights."""
 
     def __init__(self, recipe: Recipe, omega: Tensor, features: Tensor, start: Tensor) -> None:
         self.recipe = recipe
@@ -42,14 +42,14 @@ class Adam:
         self.mean = torch.zeros_like(self.mean)
         self.square = torch.zeros_like(self.square)
 
-    def take(self, slot: int, other: "Adam", row: int) -> None:
-        """Row `row` of `other` goes on in `slot` here."""
+    def copy_row(self, slot: int, other: "Adam", row: int) -> None:
+        """Copy the state of row `row` of `other` into row `slot`."""
         self.mean[slot], self.square[slot] = other.mean[row], other.square[row]
 
     def update(self, omega: Tensor, gradient: Tensor, count: Tensor, halving: bool) -> Tensor:
         """The next ω of every row, (B, K), not yet clipped.
 
-        count: t − 1, (B,): updates of the row since its last reset. halving: the rate halves every few steps.
+        gradient: g, (B, K). count: t − 1, (B,). halving: whether the rate is halved every `halve_every` updates.
         """
         self.mean = torch.lerp(self.mean, gradient, 1 - self.recipe.beta1)
         self.square = self.square * self.recipe.beta2 + (1 - self.recipe.beta2) * gradient * gradient

@@ -1,17 +1,17 @@
 """Gradient descent on the average of the normalised gradients of all objective terms, in steps measured on the map.
 
-A cycle of steps takes one gradient for each area a and each fill p, all at the same weights: g_ap = ∂L_ap/∂ω. Then
+A cycle of steps computes one gradient for each level a and each fill p, all at the same weights: g_ap = ∂L_ap/∂ω. Then
 
     v = Σ_ap g_ap / max|Σ_i φ_i (g_ap)_i|,     Δω = −η · max|g_0| · v / max|Σ_i φ_i v_i|
 
-Each gradient is first brought to equal size on the map, whatever the scale of its loss, so that no term
-decides alone. A cycle moves no cell of the map g by more than the share η of the largest value it started
-from, whatever the scale of features or weights. The map moves along −K Σ ∂L/∂g with K = Σ_i φ_i φ_iᵀ: cells
-that the network sees alike move together. Nothing is divided by a root of squared gradients and nothing is
-clipped.
+Each gradient is normalised by the largest change it makes to the map, so that no term dominates by the scale of its
+loss. A cycle changes no cell of the map g by more than the share η of the largest value that the map started with,
+whatever the scale of features and weights. The map moves along −K Σ ∂L/∂g with K = Σ_i φ_i φ_iᵀ: cells whose features
+are alike move together. Nothing is divided by a root of squared gradients and nothing is clipped, so rounding errors
+hardly grow.
 
-Moving after every gradient searches as well but does not repeat itself: each move changes the next gradient, and a
-rounding error grows with every move (docs/decisions/0010).
+Moving after every single gradient finds masks as good but is less reproducible: each move changes the next gradient,
+and a rounding error grows with every move (docs/decisions/0010).
 """
 
 import torch
@@ -25,7 +25,7 @@ class MapRelativeDescent:
     """The rule above for B rows of K weights."""
 
     def __init__(self, recipe: Recipe, omega: Tensor, features: Tensor, start: Tensor) -> None:
-        """omega: ω, (B, K); features: φ, (B, K, h, w); start: g_0, (B, h, w)."""
+        """omega: ω, (B, K); features: φ, (B, K, h, w); start: the map g_0, (B, h, w)."""
         self.recipe = recipe
         self.features = features
         self.unit = start.abs().amax((1, 2))
@@ -34,17 +34,18 @@ class MapRelativeDescent:
         """v so far in this cycle, (B, K)."""
 
     def reset(self) -> None:
-        """A cycle begins in every row."""
+        """Begin a cycle in every row."""
         self.direction = torch.zeros_like(self.direction)
 
-    def take(self, slot: int, other: "MapRelativeDescent", row: int) -> None:
-        """Row `row` of `other` goes on in `slot` here; the caller moves its features."""
+    def copy_row(self, slot: int, other: "MapRelativeDescent", row: int) -> None:
+        """Copy the state of row `row` of `other` into row `slot`; the caller copies its features."""
         self.unit[slot], self.direction[slot] = other.unit[row], other.direction[row]
 
     def update(self, omega: Tensor, gradient: Tensor, count: Tensor, halving: bool) -> Tensor:
-        """The next ω of every row, (B, K): moved where the row's cycle ends.
+        """The next ω of every row, (B, K): changed in rows whose cycle ends with this gradient.
 
-        gradient: g_ap, (B, K). count: (B,), steps of the row so far. halving: the rate halves every few steps.
+        gradient: g_ap, (B, K). count: (B,), steps of the row so far. halving: whether the rate is halved every
+        `halve_every` steps.
         """
         self.direction = self.direction + self._scaled(gradient, 1.0)
         rate = torch.full_like(self.unit, self.recipe.rate)
@@ -56,7 +57,7 @@ class MapRelativeDescent:
         return torch.where(ends, moved, omega)
 
     def _scaled(self, weights: Tensor, size: Tensor | float) -> Tensor:
-        """Weights (B, K) along `weights` whose map has the largest absolute value `size`, (B,); zeros stay zeros."""
+        """`weights`, (B, K), scaled so that their map's largest absolute value is `size`, (B,); zeros stay zeros."""
         largest = masks.combine(weights, self.features).abs().amax((1, 2))
         scale = torch.where(largest > 0, size / largest, torch.zeros_like(largest))
         return scale.unsqueeze(1) * weights

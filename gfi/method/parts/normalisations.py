@@ -1,7 +1,7 @@
 """From a map g (B, h, w) to a mask (Eq. 7): `Recipe.normalise`.
 
-Minimum and maximum are each image's own. A row whose map is constant has no mask, 0/0: `Mask.valid` says so, and no
-ε hides it.
+Minimum and maximum are taken of each image separately. A constant map has no mask, as it would be 0/0: `Mask.valid`
+is then false, and no ε hides it.
 """
 
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ class Normalisation(Protocol):
     """Scales a map to a mask of the input size."""
 
     def __call__(self, grid: Tensor, upsample: Upsampling) -> Mask:
-        """grid: (B, h, w)."""
+        """The masks of maps `grid`, (B, h, w)."""
         ...
 
 
@@ -65,7 +65,9 @@ def _extremes(values: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _span(low: Tensor, high: Tensor, span: Tensor) -> tuple[Tensor, Tensor]:
-    """Which rows have a mask, (B,), and the divisor, (B, 1, 1): 1 where there is none, so that no NaN reaches the row's
-    gradient."""
+    """Which rows have a mask, (B,), and the divisor, (B, 1, 1).
+
+    The divisor of rows without a mask is 1, so that no NaN enters their gradient.
+    """
     valid = (high > low) & (span > 0) & torch.isfinite(low) & torch.isfinite(high)
     return valid[:, 0, 0], torch.where(valid, span, torch.ones_like(span))

@@ -1,6 +1,6 @@
-"""What is minimised: one objective for stage 1, and for stage 2 one of two (`Recipe.objective`).
+"""What is minimised: one objective for stage 1, and one of two for stage 2 (`Recipe.objective`).
 
-Losses are sums over one image alone, (B,): they never couple the images of a batch.
+A loss is a sum over one image, (B,) for a batch: losses never couple the images of a batch.
 """
 
 from collections.abc import Mapping
@@ -24,16 +24,16 @@ class Objective(Protocol):
     def __init__(self, recipe: Recipe) -> None: ...
 
     def __call__(self, rows: "Inversion", omega: Tensor, mask: Mask) -> Tensor:
-        """The loss of each row, (B,). omega: (B, K), with a gradient; mask: made from it."""
+        """The loss of each row, (B,). omega: ω, (B, K), a leaf of autograd; mask: m, computed from it."""
         ...
 
 
-class KeepFeatures:
-    """Stage 1: the kept image has the features of the photograph   (Eq. 8).
+class FeatureInversionLoss:
+    """Stage 1: the kept image has the features of the whole image   (Eq. 8).
 
         ‖f^{l0}(Φ(x, m)) − f^{l0}(x)‖² + γ‖ω‖
 
-    `relative_inversion` divides the squared error by ‖f^{l0}(x)‖². The pass ends at l0: the head does not run.
+    `relative_inversion` divides the squared error by ‖f^{l0}(x)‖². The network runs only up to l0.
     """
 
     def __init__(self, recipe: Recipe) -> None:
@@ -41,15 +41,15 @@ class KeepFeatures:
         self.penalty = PENALTIES[recipe.penalty]
 
     def __call__(self, rows: "Inversion", omega: Tensor, mask: Mask) -> Tensor:
-        kept = rows.network.inverted(masks.blend(rows.images, rows.fills[0], mask.image))
+        kept = rows.network.representation(masks.blend(rows.images, rows.fills[0], mask.image))
         error = (kept - rows.representation).square().flatten(1).sum(1)
         if self.recipe.relative_inversion:
             error = error / rows.energy
         return error + self.recipe.gamma * self.penalty(omega)
 
 
-class ClassProbability:
-    """Stage 2: the kept image has the class, the removed one does not   (Eq. 9).
+class ClassProbabilityLoss:
+    """Stage 2: the kept part of the image has the class, the removed part does not   (Eq. 9).
 
     −f_c(Φ(x, m)) + λ f_c(Φ_bg(x, m)) + δ‖ω‖
     """
@@ -59,17 +59,17 @@ class ClassProbability:
         self.penalty = PENALTIES[recipe.penalty]
 
     def __call__(self, rows: "Inversion", omega: Tensor, mask: Mask) -> Tensor:
-        kept, removed = rows.halves(mask.image, _fill_of_the_step(rows))
+        kept, removed = rows.kept_and_removed(mask.image, _fill_of_this_step(rows))
         return -kept + self.recipe.lambda_ * removed + self.recipe.delta * self.penalty(omega)
 
 
-class LogContrast:
-    """Stage 2 of `tuned`: the same as a contrast of logarithms, for one area and one fill a step.
+class LogContrastLoss:
+    """Stage 2 of `tuned`: a contrast of logarithms for one level a and one fill per step.
 
         −log(f_c(Φ(x, m_a)) + ε f_c(x)) + λ log(f_c(Φ_bg(x, m_a)) + ε f_c(x))
 
-    m_a is the map behind a soft threshold at its own a-quantile (`masks.threshold`). The areas a and the fills come in
-    turn; a cycle has one step for each pair of them.
+    m_a is the map behind a soft threshold at its own a-quantile (`masks.soft_threshold`). Levels and fills take turns;
+    a cycle of steps contains every pair of them once.
     """
 
     def __init__(self, recipe: Recipe) -> None:
@@ -78,21 +78,21 @@ class LogContrast:
     def __call__(self, rows: "Inversion", omega: Tensor, mask: Mask) -> Tensor:
         levels = torch.tensor(self.recipe.levels, dtype=torch.float64, device=omega.device)
         area = levels[rows.class_steps // len(rows.fills) % len(levels)]
-        part = masks.threshold(rows.map(omega), rows.upsample, area, self.recipe.softness)
-        kept, removed = rows.halves(part, _fill_of_the_step(rows))
+        part = masks.soft_threshold(rows.map(omega), rows.upsample, area, self.recipe.softness)
+        kept, removed = rows.kept_and_removed(part, _fill_of_this_step(rows))
         least = self.recipe.floor * rows.probability
         kept, removed = (batch_invariance.by_row(torch.log, share + least) for share in (kept, removed))
         return self.recipe.lambda_ * removed - kept
 
 
 CLASS_OBJECTIVES: Mapping[str, type[Objective]] = {
-    "probability": ClassProbability,
-    "contrast": LogContrast,
+    "probability": ClassProbabilityLoss,
+    "contrast": LogContrastLoss,
 }
 
 
-def _fill_of_the_step(rows: "Inversion") -> Tensor:
-    """p of this step, (B, C, H, W): with two fills, each row's first and second in turn."""
+def _fill_of_this_step(rows: "Inversion") -> Tensor:
+    """p, (B, C, H, W): with two fills they alternate from step to step, each row by its own count."""
     if len(rows.fills) == 1:
         return rows.fills[0]
     first, second = rows.fills

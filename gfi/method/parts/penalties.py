@@ -1,4 +1,4 @@
-"""The size of the weights, which pulls those without evidence to zero: `Recipe.penalty`."""
+"""The size of the weights, which pulls weights without evidence to zero: `Recipe.penalty`."""
 
 from collections.abc import Callable, Mapping
 
@@ -6,7 +6,7 @@ from torch import Tensor
 
 
 def l1(omega: Tensor) -> Tensor:
-    """‖ω‖₁, (B, K) → (B,); its subgradient at 0 is 0, so that a dead weight is pushed no further."""
+    """‖ω‖₁, (B, K) → (B,). Its subgradient at 0 is 0, so a weight that reached zero is pushed no further."""
     return omega.abs().flatten(1).sum(1)
 
 

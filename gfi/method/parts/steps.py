@@ -10,24 +10,25 @@ from gfi.method.parts.adam import Adam
 from gfi.method.parts.map_relative_descent import MapRelativeDescent
 
 
-class Step(Protocol):
-    """The rule of a step, with its state for B rows of K weights."""
+class StepRule(Protocol):
+    """The rule by which weights move, with its state for B rows of K weights."""
 
     def __init__(self, recipe: Recipe, omega: Tensor, features: Tensor, start: Tensor) -> None:
-        """omega: (B, K); features: φ, (B, K, h, w); start: g_0, (B, h, w)."""
+        """omega: ω, (B, K); features: φ, (B, K, h, w); start: the map g_0, (B, h, w)."""
 
     def reset(self) -> None:
-        """Begin anew in every row."""
+        """Forget the gradients seen so far, in every row."""
 
-    def take(self, slot: int, other: Self, row: int) -> None:
-        """Row `row` of `other` goes on in `slot` here."""
+    def copy_row(self, slot: int, other: Self, row: int) -> None:
+        """Copy the state of row `row` of `other` into row `slot`."""
 
     def update(self, omega: Tensor, gradient: Tensor, count: Tensor, halving: bool) -> Tensor:
         """The next ω of every row, (B, K), not yet clipped.
 
-        gradient: (B, K). count: (B,), steps of the row since the state began. halving: the rate halves every few steps.
+        gradient: (B, K). count: (B,), updates of each row since its state was new. halving: whether the rate is halved
+        every `halve_every` updates.
         """
         ...
 
 
-STEPS: Mapping[str, type[Step]] = {"adam": Adam, "relative": MapRelativeDescent}
+STEP_RULES: Mapping[str, type[StepRule]] = {"adam": Adam, "relative": MapRelativeDescent}

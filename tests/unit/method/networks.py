@@ -72,4 +72,6 @@ class Small(nn.Module):
 def sample_at(size: int) -> Classifier:
     """The sample classifier with its trained weights, shown smaller photographs: a fifth of the work at 96 pixels."""
     full = load("efficientnet-lite0")
-    return classifiers.of(full.module, (size, size), preprocess=replace(full.preprocess, size=(size, size)))
+    return classifiers.from_module(
+        full.module, (size, size), preprocess=replace(full.preprocess, size=(size, size))
+    )

@@ -98,7 +98,7 @@ def test_two_threads_are_one_profile_too(sample: Classifier, photographs: list[n
 @pytest.mark.parametrize("batch", [2, 4, 12])
 def test_odd_channels_odd_classes_and_odd_sizes_are_bit_equal_too(preset: str, batch: int) -> None:
     """Rows whose memory does not begin at a cache line, unless they are filled up."""
-    classifier = classifiers.of(Small(classes=7, width=11), (37, 45))
+    classifier = classifiers.from_module(Small(classes=7, width=11), (37, 45))
     engine = Engine(classifier, recipe(preset, steps_inversion=4, steps_class=8), batch=batch)
     images = smooth_images(batch, 48)[:, :, :37, :45].float()
 

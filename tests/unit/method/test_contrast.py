@@ -26,7 +26,9 @@ TUNED = recipe("tuned", levels=[0.15, 0.5], steps_class=16, check_every=4, settl
 def explain(
     images: Tensor, rather_than: list[int | None], preset: str, batch: int, target: int | None = 1
 ) -> list[Explanation]:
-    engine = Engine(classifiers.of(Small(), (32, 32)), PAPER if preset == "paper" else TUNED, batch=batch)
+    engine = Engine(
+        classifiers.from_module(Small(), (32, 32)), PAPER if preset == "paper" else TUNED, batch=batch
+    )
     items = [
         Item(i, Prepared(image, None, (32, 32), (0, 0, 32, 32)), target, b)
         for i, (image, b) in enumerate(zip(images, rather_than, strict=True))
@@ -54,7 +56,11 @@ def test_rows_keep_their_bits_beside_rows_with_a_foil_and_when_they_change_slots
 def test_the_loss_of_a_row_with_a_foil_is_equation_9_of_the_share() -> None:
     net = Small().double()
     network = Network(
-        classifiers.of(net, (32, 32)), Layers.parse("pool,act"), torch.device("cpu"), torch.float64, False
+        classifiers.from_module(net, (32, 32)),
+        Layers.parse("pool,act"),
+        torch.device("cpu"),
+        torch.float64,
+        False,
     )
     run = Inversion(network, recipe("paper", steps_inversion=0, delta=0.5), batch=2)
     x = smooth_images(2, 32)
@@ -83,7 +89,11 @@ def test_the_loss_of_a_row_with_a_foil_is_equation_9_of_the_share() -> None:
 def test_the_evidence_of_a_row_with_a_foil_is_that_of_the_difference() -> None:
     net = Small().double()
     network = Network(
-        classifiers.of(net, (32, 32)), Layers.parse("pool"), torch.device("cpu"), torch.float64, False
+        classifiers.from_module(net, (32, 32)),
+        Layers.parse("pool"),
+        torch.device("cpu"),
+        torch.float64,
+        False,
     )
     x = smooth_images(2, 32)
     found = network.grad_cam(x, torch.tensor([1, 1]), torch.tensor([-1, 3]))
@@ -97,7 +107,7 @@ def test_a_foil_that_is_the_target_or_no_class_is_refused() -> None:
     images = smooth_images(2, 32)
     with pytest.raises(MethodError, match="image 1: the target and the class to contrast it with are both 2"):
         explainer.attribute(images, [1, 2], rather_than=2)
-    with pytest.raises(MethodError, match="image 0: rather_than 5 is no class; they are 0 to 4"):
+    with pytest.raises(MethodError, match="image 0: rather_than 5 is no class; classes are 0 to 4"):
         explainer.attribute(images, 1, rather_than=5)
 
 

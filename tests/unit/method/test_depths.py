@@ -19,7 +19,7 @@ def test_the_ladder_has_one_layer_a_resolution_from_shallow_to_deep() -> None:
     assert ladder(load("efficientnet-lite0")) == [
         "_blocks.1._bn0", "_blocks.3._bn0", "_blocks.5._bn0", "_blocks.11._bn0", "_swish",
     ]  # fmt: skip
-    assert ladder(classifiers.of(Small(), (32, 32))) == ["act", "pool"]
+    assert ladder(classifiers.from_module(Small(), (32, 32))) == ["act", "pool"]
     named = {family.name: family for family in FAMILIES}
     for name, wanted in (
         ("resnet18", ["relu", "layer1", "layer2", "layer3", "layer4"]),
@@ -31,7 +31,7 @@ def test_the_ladder_has_one_layer_a_resolution_from_shallow_to_deep() -> None:
 
 def test_the_error_is_the_share_of_the_features_that_the_kept_image_does_not_give_back() -> None:
     net: nn.Module = Small().eval()
-    classifier = classifiers.of(net, (32, 32))
+    classifier = classifiers.from_module(net, (32, 32))
     images = smooth_images(2, 32).float()
     fills = torch.zeros_like(images)
     prepared = [Prepared(x, p, (32, 32), (0, 0, 32, 32)) for x, p in zip(images, fills, strict=True)]
@@ -58,7 +58,7 @@ def test_the_error_is_the_share_of_the_features_that_the_kept_image_does_not_giv
 
 def test_without_a_first_stage_there_is_nothing_to_show() -> None:
     with pytest.raises(MethodError, match="preset `tuned` has no stage 1"):
-        list(by_layer(classifiers.of(Small(), (32, 32)), [], recipe=recipe("tuned")))
+        list(by_layer(classifiers.from_module(Small(), (32, 32)), [], recipe=recipe("tuned")))
 
 
 def test_a_vit_of_one_resolution_is_climbed_by_its_blocks() -> None:

@@ -30,7 +30,7 @@ def items(count: int, size: int = 32, **fields: object) -> list[Item]:
 
 
 def engine(net: torch.nn.Module | None = None, batch: int = 4, **options: object) -> Engine:
-    return Engine(classifiers.of(net or Small(), (32, 32)), QUICK, batch=batch, **options)  # type: ignore[arg-type]
+    return Engine(classifiers.from_module(net or Small(), (32, 32)), QUICK, batch=batch, **options)  # type: ignore[arg-type]
 
 
 def test_explanations_come_in_order_and_the_stream_is_pulled_a_batch_at_a_time() -> None:
@@ -109,7 +109,7 @@ def test_a_batch_is_a_whole_one_and_never_larger_than_was_asked() -> None:
 def test_an_image_or_target_that_does_not_fit_is_named() -> None:
     with pytest.raises(MethodError, match=r"image 0 is \(3, 40, 40\), the network's input \(3, 32, 32\)"):
         list(engine().explain_many(items(1, size=40)))
-    with pytest.raises(MethodError, match="image 0: target 5 is no class; they are 0 to 4"):
+    with pytest.raises(MethodError, match="image 0: target 5 is no class; classes are 0 to 4"):
         list(engine().explain_many(items(1, target=5)))
 
 
@@ -118,14 +118,14 @@ def test_a_network_without_evidence_ends_empty_at_the_last_step_that_had_a_mask(
     blind.body.weight.data *= 1e-3
     for unmoved in (blind.body.bias, blind.head.weight):
         unmoved.data.zero_()
-    found = list(Engine(classifiers.of(blind, (32, 32)), PAPER, batch=2).explain_many(items(2)))
+    found = list(Engine(classifiers.from_module(blind, (32, 32)), PAPER, batch=2).explain_many(items(2)))
     assert [e.status for e in found] == ["empty", "empty"]
     assert all(0 < e.iterations < 80 for e in found)
     assert all(np.isfinite(e.grid).all() and e.grid.max() == 1 for e in found)
 
     flat = Small()
     flat.body.weight.data.zero_()
-    (found,) = Engine(classifiers.of(flat, (32, 32)), PAPER, batch=2).explain_many(items(1))
+    (found,) = Engine(classifiers.from_module(flat, (32, 32)), PAPER, batch=2).explain_many(items(1))
     assert found.status == "constant"
     assert found.iterations == 0
     assert not found.grid.any()
@@ -160,7 +160,7 @@ def test_statuses(reason: StopReason, area: float, predicted: bool, kept: float,
 
 
 def test_released_refuses_a_signed_layer_and_says_what_to_write() -> None:
-    classifier = classifiers.of(Small(), (32, 32))
+    classifier = classifiers.from_module(Small(), (32, 32))
     with pytest.raises(MethodError, match="use `body:relu`"):
         Engine(classifier, RELEASED, Layers("pool", ("body",)))
     Engine(classifier, RELEASED, Layers("pool", ("body:relu",)))
@@ -208,7 +208,7 @@ def test_attribute_follows_dtype_targets_and_baselines_and_leaves_the_network_al
 
 def test_photographs_stream_through_one_function() -> None:
     photographs = (np.random.default_rng(i).integers(0, 255, (40, 50, 3), np.uint8) for i in range(3))
-    classifier = classifiers.of(Small(), (32, 32))
+    classifier = classifiers.from_module(Small(), (32, 32))
     found = list(explain_many(photographs, classifier, QUICK, target=2, batch=2))
     assert [(e.index, e.target) for e in found] == [(0, 2), (1, 2), (2, 2)]
 
@@ -216,8 +216,8 @@ def test_photographs_stream_through_one_function() -> None:
 @pytest.mark.parametrize("preset", ["paper", "tuned"])
 def test_in_bfloat16_the_network_alone_computes_so(preset: str) -> None:
     quick = recipe(preset, steps_inversion=2, steps_class=2, levels=[0.25])
-    half = Engine(classifiers.of(Small(), (32, 32)), quick, batch=4, dtype=torch.bfloat16)
-    full = Engine(classifiers.of(Small(), (32, 32)), quick, batch=4)
+    half = Engine(classifiers.from_module(Small(), (32, 32)), quick, batch=4, dtype=torch.bfloat16)
+    full = Engine(classifiers.from_module(Small(), (32, 32)), quick, batch=4)
     assert half.profile.dtype == "bfloat16"
     assert next(half.network.module.parameters()).dtype == torch.bfloat16
     found, wanted = (list(e.explain_many(items(3))) for e in (half, full))
@@ -229,4 +229,4 @@ def test_in_bfloat16_the_network_alone_computes_so(preset: str) -> None:
 
 def test_a_precision_that_the_optimiser_has_not_is_refused() -> None:
     with pytest.raises(MethodError, match=r"torch.float16 is no precision .* float32, float64, bfloat16"):
-        Engine(classifiers.of(Small(), (32, 32)), PAPER, dtype=torch.float16)
+        Engine(classifiers.from_module(Small(), (32, 32)), PAPER, dtype=torch.float16)

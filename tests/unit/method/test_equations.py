@@ -72,7 +72,7 @@ def case(request: pytest.FixtureRequest) -> Case:
         images = torch.stack([cat, cat.flip(2)]).double()
     else:
         net = seeded(name)
-        classifier = classifiers.of(net, (pixels, pixels))
+        classifier = classifiers.from_module(net, (pixels, pixels))
         images = smooth_images(2, pixels).float().double()
     fills = torch.stack([blur(x) for x in images]).float().double()
     layers = classifier.layers_for(chosen)
@@ -83,7 +83,7 @@ def case(request: pytest.FixtureRequest) -> Case:
     inversion.start(images, fills, [None, None])
     moments = []
     while not inversion.done:
-        adam = inversion.search
+        adam = inversion.step_rule
         moment = Moment(
             inversion.omega, adam.mean, adam.square, inversion.updates, inversion.mask(inversion.omega).image
         )
@@ -123,7 +123,7 @@ def test_in_float32_single_steps_from_the_same_weights_agree_to_1e_5(case: Case)
         omega, mean, square = moment.omega.float(), moment.mean.float(), moment.square.float()
         inversion.omega = omega
         inversion.skip_to(t)
-        inversion.search.mean, inversion.search.square = mean, square
+        inversion.step_rule.mean, inversion.step_rule.square = mean, square
         inversion.step()
         for row, problem in enumerate(case.problems):
             # A new Adam begins stage 2 of `paper`; the literal one has no state then either.
@@ -166,7 +166,7 @@ def test_where_the_mask_dies_both_report_the_same_status_at_the_same_step(preset
     net = seeded("alexnet")
     for quiet in (net.features[10].weight, net.features[10].bias, net.classifier[0].weight):
         quiet.data *= 1e-2  # the penalty wins
-    classifier = classifiers.of(net, (96, 96))
+    classifier = classifiers.from_module(net, (96, 96))
     images = smooth_images(2, 96)
     layers = classifier.layers_for(chosen)
     run = Problem(

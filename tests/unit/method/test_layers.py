@@ -10,7 +10,7 @@ from gfi.domain.layer_names import Layers, parse_layer
 from gfi.domain.presets import PAPER, RELEASED
 from gfi.method import classifiers
 from gfi.method.classifiers import describe_layers, load
-from gfi.method.layers import Chosen
+from gfi.method.layers import LayerChoice
 from gfi.method.network import Network
 from tests.unit.method.networks import Small
 
@@ -37,9 +37,9 @@ def test_the_papers_networks_have_the_papers_layers(name: str, paper: str, relea
     net = net.to_empty(device="cpu") if name.startswith("resnet") else _narrow(net)
     for parameter in net.parameters():
         nn.init.normal_(parameter, std=0.05)
-    classifier = classifiers.of(net, (96, 96))
+    classifier = classifiers.from_module(net, (96, 96))
     for recipe, wanted in ((PAPER, paper), (RELEASED, released)):
-        assert classifier.chosen(recipe) == Chosen(Layers.parse(wanted), "preset")
+        assert classifier.layer_choice(recipe) == LayerChoice(Layers.parse(wanted), "preset")
 
 
 def _narrow(net: nn.Module) -> nn.Module:
@@ -52,7 +52,7 @@ def _narrow(net: nn.Module) -> nn.Module:
 
 def test_the_sample_classifier_uses_rectified_last_features() -> None:
     classifier = load("efficientnet-lite0")
-    assert classifier.chosen(PAPER).how == "preset"
+    assert classifier.layer_choice(PAPER).how == "preset"
     last = {name: (shape, positive) for name, _, shape, positive in describe_layers(classifier)}
     inverted, (weighed,) = classifier.layers_for(PAPER).inverted, classifier.layers_for(PAPER).mask_layers
     assert last[inverted] == ((1280, 7, 7), True)
@@ -73,7 +73,7 @@ def test_other_networks_get_the_last_map_and_the_activation_below_it(
     name: str, size: int, paper: str
 ) -> None:
     classifier = load(f"torchvision:{name}@seed:0")
-    chosen = classifiers.of(classifier.module, (size, size)).chosen(PAPER)
+    chosen = classifiers.from_module(classifier.module, (size, size)).layer_choice(PAPER)
     assert chosen.how == "automatic"
     assert str(chosen.layers) == paper
 
@@ -89,31 +89,34 @@ def test_the_automatic_choice_names_what_fed_an_activation_that_runs_again() -> 
         def forward(self, x: Tensor) -> Tensor:
             return self.net(x)
 
-    assert str(classifiers.of(Mine(), (64, 64)).chosen(PAPER).layers) == "net.layer4,net.layer4.1.bn1:relu"
+    assert (
+        str(classifiers.from_module(Mine(), (64, 64)).layer_choice(PAPER).layers)
+        == "net.layer4,net.layer4.1.bn1:relu"
+    )
 
 
 def test_signed_activations_are_rectified_and_functional_ones_replaced_by_what_feeds_them() -> None:
     smooth = Small()
     smooth.act = nn.SiLU()
-    assert str(classifiers.of(smooth, (32, 32)).layers_for(PAPER)) == "pool,act:relu"
-    assert str(classifiers.of(smooth, (32, 32)).layers_for(RELEASED)) == "pool,pool:relu"
+    assert str(classifiers.from_module(smooth, (32, 32)).layers_for(PAPER)) == "pool,act:relu"
+    assert str(classifiers.from_module(smooth, (32, 32)).layers_for(RELEASED)) == "pool,pool:relu"
 
     class Functional(Small):
         def forward(self, x: Tensor) -> Tensor:
             x = torch.relu(self.stem(x))
             return self.head(self.pool(torch.relu(self.body(x))).mean((2, 3)))
 
-    assert str(classifiers.of(Functional(), (32, 32)).layers_for(PAPER)) == "pool,body:relu"
+    assert str(classifiers.from_module(Functional(), (32, 32)).layers_for(PAPER)) == "pool,body:relu"
 
 
 def test_a_network_without_maps_is_refused_with_advice() -> None:
     flat = nn.Sequential(nn.Flatten(), nn.Linear(3 * 64, 4))
     with pytest.raises(MethodError, match="no spatial feature map"):
-        classifiers.of(flat, (8, 8)).layers_for(PAPER)
+        classifiers.from_module(flat, (8, 8)).layers_for(PAPER)
     with pytest.raises(MethodError, match="does not take an image of 3×16×16"):
-        _ = classifiers.of(flat, (16, 16)).calls
+        _ = classifiers.from_module(flat, (16, 16)).calls
     with pytest.raises(MethodError, match="one \\(N, classes\\) tensor, not \\(1, 3, 8, 8\\)"):
-        _ = classifiers.of(nn.Identity(), (8, 8)).calls
+        _ = classifiers.from_module(nn.Identity(), (8, 8)).calls
 
 
 def test_a_misspelt_layer_is_answered_with_near_matches_and_the_last_convolutions() -> None:
@@ -125,7 +128,7 @@ def test_a_misspelt_layer_is_answered_with_near_matches_and_the_last_convolution
         " layer4.1.bn2? the last convolutions are layer4.1.conv2, .conv1, layer4.0.downsample.0 —"
         " `gfi layers torchvision:resnet18@seed:0` lists them all"
     )
-    alexnet = classifiers.of(load("torchvision:alexnet@seed:0").module, (96, 96))
+    alexnet = classifiers.from_module(load("torchvision:alexnet@seed:0").module, (96, 96))
     with pytest.raises(
         MethodError, match=r"`features.99` does not exist in AlexNet.* features.10, .8, .6 — `gfi"
     ):
@@ -141,14 +144,16 @@ def test_a_misspelt_layer_is_answered_with_near_matches_and_the_last_convolution
 
 
 def test_a_layer_that_gives_no_map_is_refused() -> None:
-    net = network(classifiers.of(Small(), (32, 32)), "pool,head")
+    net = network(classifiers.from_module(Small(), (32, 32)), "pool,head")
     with pytest.raises(MethodError, match="layer `head` gives 5; a mask is made from channels × h × w"):
         net.examine(torch.zeros(1, 3, 32, 32))
 
 
 def test_an_in_place_relu_after_a_layer_does_not_change_what_was_captured() -> None:
     small = Small()
-    tapped = network(classifiers.of(small, (32, 32)), "pool,stem")  # `relu` after `stem` works in place
+    tapped = network(
+        classifiers.from_module(small, (32, 32)), "pool,stem"
+    )  # `relu` after `stem` works in place
     x = torch.randn(2, 3, 32, 32)
     found = tapped.examine(x)
     assert torch.equal(found.mask_features, small.stem(x))
@@ -169,19 +174,19 @@ def test_a_module_that_runs_twice_means_its_last_call_also_where_the_pass_ends_t
             return self.head(self.pool(x).mean((2, 3)))
 
     net = Twice()
-    tapped = network(classifiers.of(net, (32, 32)), "act")
+    tapped = network(classifiers.from_module(net, (32, 32)), "act")
     x = torch.randn(2, 3, 32, 32)
     wanted = net.act(net.body(net.act(net.stem(x))))
     assert torch.equal(tapped.examine(x).mask_features, wanted)
     before = Twice.headed
-    assert torch.equal(tapped.inverted(x), wanted)
+    assert torch.equal(tapped.representation(x), wanted)
     assert Twice.headed == before, "stage 1 does not run the head"
 
 
 def test_hooks_are_gone_after_a_pass_and_the_callers_network_is_untouched() -> None:
     small = Small()
-    tapped = network(classifiers.of(small, (32, 32)), "pool,act")
+    tapped = network(classifiers.from_module(small, (32, 32)), "pool,act")
     tapped.examine(torch.zeros(1, 3, 32, 32))
-    tapped.inverted(torch.zeros(1, 3, 32, 32))
+    tapped.representation(torch.zeros(1, 3, 32, 32))
     for module in (*small.modules(), *tapped.module.modules()):
         assert not module._forward_hooks

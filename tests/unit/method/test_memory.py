@@ -13,7 +13,7 @@ from tests.unit.method.networks import Small
 
 
 def engine(preset: str = "paper", size: int = 32) -> Engine:
-    return Engine(classifiers.of(Small(), (size, size)), recipe(preset), batch=1)
+    return Engine(classifiers.from_module(Small(), (size, size)), recipe(preset), batch=1)
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -40,7 +40,7 @@ def test_the_batch_is_the_largest_power_of_two_that_fits_and_pays(
 
 
 def test_the_batch_is_found_once_and_then_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
-    classifier = classifiers.of(Small(seed=9), (32, 32))
+    classifier = classifiers.from_module(Small(seed=9), (32, 32))
     _FITTING.clear()
     monkeypatch.setattr(memory, "free_bytes", lambda device: 1)
     assert Engine(classifier, recipe("paper")).profile.batch == 1
@@ -65,7 +65,7 @@ from gfi.domain.presets import recipe
 from tests.unit.method.networks import Small
 
 quick = recipe("tuned", levels=[0.25], second_fill="none", rate=0.1, steps_class=3, check_every=1, settled=0.02)
-engine = Engine(classifiers.of(Small(), (64, 64)), quick, batch=16)
+engine = Engine(classifiers.from_module(Small(), (64, 64)), quick, batch=16)
 def items():
     for i in range(2000):
         image = torch.rand((3, 64, 64), generator=torch.Generator().manual_seed(i))

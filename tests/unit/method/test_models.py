@@ -12,7 +12,7 @@ from gfi import samples
 from gfi.domain import imagenet
 from gfi.domain.errors import MethodError
 from gfi.domain.presets import PRESETS, recipe
-from gfi.method.classifiers import LITE, Classifier, describe_layers, known, load
+from gfi.method.classifiers import LITE, Classifier, available_models, describe_layers, load
 from gfi.method.engine import Engine
 from gfi.method.item import Item
 
@@ -52,7 +52,7 @@ def explain(classifier: Classifier) -> None:
 @pytest.mark.parametrize("name", LITE)
 def test_the_lite_networks_know_a_cat_and_have_layers_for_every_preset(name: str) -> None:
     classifier = load(name)
-    assert name in known()
+    assert name in available_models()
     cat = np.asarray(Image.open(samples.path() / "cat.jpg").convert("RGB"))
     for preset in PRESETS:
         (found,) = Engine(
@@ -83,7 +83,7 @@ def test_a_grey_model_of_ones_own_runs_from_a_file(tmp_path: Path) -> None:
     assert classifier.preprocess.channels == 1
     assert classifier.preprocess.size == (32, 40)
     assert classifier.class_names == ("a", "b", "c", "d", "e")
-    assert classifier.chosen(PRESETS["paper"]).how == "automatic"
+    assert classifier.layer_choice(PRESETS["paper"]).how == "automatic"
     explain(classifier)
 
 
@@ -116,7 +116,7 @@ def test_a_timm_model_runs_from_a_file_with_its_own_layers_and_channels(tmp_path
     (tmp_path / "names.txt").write_text("jay\nwren\n\nowl\n")
     classifier = load("mine", tmp_path)
     assert classifier.classes == 3
-    assert classifier.chosen(PRESETS["paper"]).how == "model"
+    assert classifier.layer_choice(PRESETS["paper"]).how == "model"
     assert classifier.layers_for(PRESETS["released"]).mask_layers == ("layer4",)
     explain(classifier)
 
@@ -229,7 +229,7 @@ def test_default_weights_that_lie_on_this_machine_are_used(
     folder = tmp_path / "hub" / "checkpoints"
     folder.mkdir(parents=True)
     torch.save(seeded.module.state_dict(), folder / "squeezenet1_1-b8a52dc0.pth")
-    assert "torchvision:squeezenet1_1" in known()
+    assert "torchvision:squeezenet1_1" in available_models()
     found = load("torchvision:squeezenet1_1")
     assert found.digest == seeded.digest
     assert found.class_names[0] == "tench"

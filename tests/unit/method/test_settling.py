@@ -31,7 +31,7 @@ RECIPES = {
 
 
 def engine(chosen: Recipe) -> Engine:
-    return Engine(classifiers.of(Small(), (SIZE, SIZE)), chosen, batch=BATCH)
+    return Engine(classifiers.from_module(Small(), (SIZE, SIZE)), chosen, batch=BATCH)
 
 
 def items(count: int = COUNT) -> list[Item]:
@@ -138,7 +138,7 @@ def test_rows_move_only_between_batches_past_stage_one() -> None:
     for rows in two:
         rows.start(images, torch.zeros_like(images), [None] * BATCH)
     with pytest.raises(ValueError, match="only in stage 2"):
-        two[0].take(0, two[1], 1)
+        two[0].copy_row(0, two[1], 1)
 
 
 def test_a_negative_rule_is_refused() -> None:

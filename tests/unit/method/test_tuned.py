@@ -49,7 +49,7 @@ def case(request: pytest.FixtureRequest) -> Case:
         net = sample_at(96).module.double()
     else:
         net = seeded(name)
-        classifier = classifiers.of(net, (pixels, pixels))
+        classifier = classifiers.from_module(net, (pixels, pixels))
         images = smooth_images(2, pixels)
     fills = torch.stack([blur(x) for x in images])
     mean = torch.tensor(classifier.preprocess.mean).double()
@@ -123,7 +123,7 @@ def test_in_float32_the_mask_is_that_of_float64(case: Case) -> None:
 
 
 def small(chosen: Recipe, batch: int = 3) -> tuple[Inversion, Tensor, Tensor]:
-    classifier = classifiers.of(Small(), (48, 48))
+    classifier = classifiers.from_module(Small(), (48, 48))
     images = smooth_images(batch, 48).float()
     inversion = Inversion(Engine(classifier, chosen, batch=batch).network, chosen, batch)
     fills = torch.stack([blur(x) for x in images])
@@ -137,7 +137,7 @@ def test_a_turn_moves_the_map_as_far_as_the_rate_says_and_a_step_within_it_not_a
     before = inversion.map(inversion.omega)
     assert before.abs().amax((1, 2)).tolist() == pytest.approx([1, 1, 1])
     while not inversion.done:
-        t = inversion.taken[0]
+        t = inversion.steps_taken[0]
         inversion.step()
         after = inversion.map(inversion.omega)
         allowed = 0.0 if t % 4 != 3 else 0.1 if t < 8 else 0.05
@@ -148,7 +148,7 @@ def test_a_turn_moves_the_map_as_far_as_the_rate_says_and_a_step_within_it_not_a
 def test_every_question_of_a_turn_has_one_vote_however_loud_its_loss() -> None:
     chosen = recipe("tuned", levels=[0.25], steps_class=2)
     inversion, _, _ = small(chosen)
-    search = inversion.search
+    search = inversion.step_rule
     assert isinstance(search, MapRelativeDescent)
     random = torch.Generator().manual_seed(0)
     omega = torch.zeros_like(inversion.omega)
@@ -188,7 +188,7 @@ def test_without_a_step_the_mask_is_grad_cams() -> None:
 def test_a_class_that_nothing_speaks_for_has_a_mask_too() -> None:
     net = Small()
     net.head.weight.data[4] = -net.head.weight.data.abs().max()
-    classifier = classifiers.of(net, (48, 48))
+    classifier = classifiers.from_module(net, (48, 48))
     images = smooth_images(1, 48).float()
     chosen = recipe("tuned", check_every=0)
     engine = Engine(classifier, chosen, batch=2)
@@ -203,7 +203,7 @@ def test_where_the_network_sees_nothing_the_mask_is_empty() -> None:
     net = Small()
     net.body.weight.data.zero_()
     net.body.bias.data.zero_()
-    engine = Engine(classifiers.of(net, (48, 48)), recipe("tuned"), batch=2)
+    engine = Engine(classifiers.from_module(net, (48, 48)), recipe("tuned"), batch=2)
     (found,) = engine.explain_many(
         [Item(0, Prepared(smooth_images(1, 48)[0].float(), None, (48, 48), (0, 0, 48, 48)))]
     )
@@ -216,10 +216,10 @@ def test_a_threshold_keeps_about_the_area_asked_for_and_its_edge_is_a_constant()
     grid = torch.randn(2, 14, 14, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     upsample = masks.Upsampling.between(grid, grid, False)
     for area in (0.05, 0.25, 0.6):
-        part = masks.threshold(grid, upsample, torch.full((2,), area), 1e-3)
+        part = masks.soft_threshold(grid, upsample, torch.full((2,), area), 1e-3)
         assert part.mean((1, 2, 3)).tolist() == pytest.approx([round(area * 196) / 196] * 2, abs=1e-3)
     leaf = grid.clone().requires_grad_()
-    masks.threshold(leaf, upsample, torch.tensor([0.25, 0.25]), 0.2).sum().backward()
+    masks.soft_threshold(leaf, upsample, torch.tensor([0.25, 0.25]), 0.2).sum().backward()
     assert (leaf.grad > 0).all()
 
 
@@ -267,4 +267,4 @@ def test_the_mask_is_made_from_the_last_map_and_the_finer_rectified_one_before_i
 
 def test_a_start_from_grad_cam_needs_a_map() -> None:
     with pytest.raises(MethodError, match="layer `head` is not a map"):
-        on_two_grids("head", classifiers.of(Small(), (48, 48)).calls)
+        on_two_grids("head", classifiers.from_module(Small(), (48, 48)).calls)
