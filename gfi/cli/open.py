@@ -1,10 +1,14 @@
 """`gfi open`: a link that signs a browser in to the dashboard."""
 
 import os
+from typing import TYPE_CHECKING
 
 import click
 
 from gfi.cli.errors import CommandError
+
+if TYPE_CHECKING:
+    from gfi.store.database import Database
 
 LINK_MINUTES = 15
 
@@ -25,10 +29,8 @@ def open_(url: str | None) -> None:
     click.echo(sign_in_link(database, base))
 
 
-def sign_in_link(database: object, base: str) -> str:
+def sign_in_link(database: "Database", base: str) -> str:
     """A one-time link. Its secret follows the `#`, a part that browsers do not send and servers do not log."""
-    from gfi.store.database import Database
     from gfi.store.ledger.tokens import create_link
 
-    assert isinstance(database, Database)
     return f"{base.rstrip('/')}/sign-in#{create_link(database, LINK_MINUTES * 60.0)}"

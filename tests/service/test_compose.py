@@ -38,7 +38,7 @@ def test_a_missing_password_is_refused_rather_than_defaulted(missing: str) -> No
 
 
 def test_only_the_api_is_published_and_on_this_machine_alone() -> None:
-    published = {name: each["ports"] for name, each in compose_services().items() if "ports" in each}
+    published = {name: service["ports"] for name, service in compose_services().items() if "ports" in service}
     assert list(published) == ["api"]
     assert all(port.startswith("127.0.0.1:") for port in published["api"])
 

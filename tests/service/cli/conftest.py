@@ -1,5 +1,5 @@
-"""Two deployments of real processes, each started once for the whole folder: the embedded stack (SQLite), and the
-services of docker-compose.yml, each by its own command, on PostgreSQL.
+"""Two deployments of real processes, started once for these tests: the embedded stack on SQLite, and the services of
+docker-compose.yml on PostgreSQL, each by the command in that file.
 """
 
 import contextlib
@@ -196,7 +196,7 @@ def cluster(
     port = str(free_port())
     processes = []
     for name, service in ours.items():
-        # The container's address and port are the network namespace's; here they must be this machine's own.
+        # In a container the API listens on every address at a fixed port; on this machine on its own at a free one.
         command = [{"0.0.0.0": "127.0.0.1", "8080": port}.get(word, word) for word in service["command"]]
         with (folder / f"{name}.log").open("wb") as log:
             processes.append(popen([str(GFI), *command], env=gfi.environment, stdout=log, stderr=log))

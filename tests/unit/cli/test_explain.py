@@ -43,23 +43,23 @@ def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def explain(*arguments: str, code: int = 0) -> Any:
-    found = CliRunner().invoke(gfi, ["explain", *arguments, "--model", "tiny", "--preset", "tuned", "--json"])
+    done = CliRunner().invoke(gfi, ["explain", *arguments, "--model", "tiny", "--preset", "tuned", "--json"])
     if code:
-        assert found.exit_code == code
-        return str(found.exception)
-    assert found.exit_code == 0, found.output
-    return json.loads(found.stdout)
+        assert done.exit_code == code
+        return str(done.exception)
+    assert done.exit_code == 0, done.output
+    return json.loads(done.stdout)
 
 
 def test_top_explains_the_most_probable_classes_of_each_photograph(photos: list[str], tmp_path: Path) -> None:
     out = tmp_path / "out"
     rows = explain(*photos, "--top", "4", "--output", str(out))
     assert [row["photograph"] for row in rows] == [photos[0]] * 4 + [photos[1]] * 4
-    for each in (rows[:4], rows[4:]):
-        assert sorted(row["target"] for row in each) == ["crane", "crane", "jay", "tiger cat"]
-        probabilities = [row["probability"] for row in each]
+    for of_one in (rows[:4], rows[4:]):
+        assert sorted(row["target"] for row in of_one) == ["crane", "crane", "jay", "tiger cat"]
+        probabilities = [row["probability"] for row in of_one]
         assert probabilities == sorted(probabilities, reverse=True)
-        assert each[0]["target"] == each[0]["prediction"]
+        assert of_one[0]["target"] == of_one[0]["prediction"]
     files = {file.name for file in out.iterdir()}
     assert {"a-crane-mask.png", "a-tiger-cat-mask.png", "b-jay-overlay.png"} <= files
     assert len(files) == 16  # also where two classes have one name
@@ -69,10 +69,10 @@ def test_rather_than_names_the_other_class_and_takes_the_share(photos: list[str]
     out = ("--output", str(tmp_path / "out"))
     (plain,) = explain(photos[0], "--target", "jay", *out)
     (other,) = explain(photos[0], "--target", "tiger cat", *out)
-    (found,) = explain(photos[0], "--target", "jay", "--rather-than", "tiger cat", *out)
-    assert (plain["rather_than"], found["rather_than"]) == (None, "tiger cat")
+    (contrasted,) = explain(photos[0], "--target", "jay", "--rather-than", "tiger cat", *out)
+    assert (plain["rather_than"], contrasted["rather_than"]) == (None, "tiger cat")
     share = plain["probability"] / (plain["probability"] + other["probability"])
-    assert found["probability"] == pytest.approx(share, abs=1e-3)
+    assert contrasted["probability"] == pytest.approx(share, abs=1e-3)
 
 
 def test_classes_that_do_not_fit_are_named(photos: list[str], tmp_path: Path) -> None:
@@ -95,9 +95,9 @@ def test_by_layer_draws_one_strip_a_photograph(photos: list[str], tmp_path: Path
         "--output",
         str(tmp_path / "out"),
     ]
-    found = CliRunner().invoke(gfi, command)
-    assert found.exit_code == 0, found.output
-    rows = json.loads(found.stdout)
+    done = CliRunner().invoke(gfi, command)
+    assert done.exit_code == 0, done.output
+    rows = json.loads(done.stdout)
     assert {row["strip"] for row in rows} == {str(tmp_path / "out" / f"{n}-by-layer.png") for n in ("a", "b")}
     layers = [row["layer"] for row in rows if row["photograph"] == photos[0]]
     assert len(layers) >= 2
@@ -107,7 +107,7 @@ def test_by_layer_draws_one_strip_a_photograph(photos: list[str], tmp_path: Path
     assert "--by-layer explains no class" in str(refused.exception)
 
 
-def test_a_folder_is_sent_to_where_folders_are_explained(photos: list[str], tmp_path: Path) -> None:
+def test_a_folder_is_refused_with_the_command_that_explains_it(photos: list[str], tmp_path: Path) -> None:
     assert f"{tmp_path} is a folder; explain a folder with `gfi submit --dataset" in explain(
         str(tmp_path), code=1
     )
@@ -119,9 +119,9 @@ def test_pictures_are_announced_where_there_are_any(photos: list[str], tmp_path:
 
     def said(photo: str, code: int) -> str:
         told = ["explain", photo, "--model", "tiny", "--preset", "tuned", "--output", str(tmp_path / "out")]
-        found = CliRunner().invoke(gfi, told)
-        assert found.exit_code == code
-        return found.output
+        done = CliRunner().invoke(gfi, told)
+        assert done.exit_code == code
+        return done.output
 
     assert "pictures are in" in said(photos[0], 0)
     assert "pictures are in" not in said(str(tmp_path / "cut.jpg"), 1)
