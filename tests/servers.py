@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
+from pydantic import SecretStr
 
 from gfi.store.database import Database, upgrade
+from gfi.store.settings import Settings
 from gfi.store.tables import metadata
 
 S3_ACCESS_KEY = "gfi-test"
@@ -59,6 +61,16 @@ class LastWill:
         """It is not needed any more."""
         self._waiting.kill()
         self._waiting.communicate()
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """The variables that give a process these settings, secrets included."""
+    values = settings.model_dump(mode="json", exclude_defaults=True)
+    for name in ("s3_secret_key", "dataset_s3_secret_key"):
+        secret: SecretStr | None = getattr(settings, name)
+        if secret is not None:
+            values[name] = secret.get_secret_value()
+    return {f"GFI_{name.upper()}": str(value) for name, value in values.items()}
 
 
 class Postgres:

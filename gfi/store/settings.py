@@ -142,20 +142,6 @@ class Settings(Explicit):
         """The directory of registered models."""
         return self.models_dir or self.home / "models"
 
-    @property
-    def stack_file(self) -> Path:
-        """The file in which `gfi up` describes the embedded stack."""
-        return self.home / STACK_FILE
-
-    def for_stack(self) -> dict[str, Any]:
-        """These settings as `stack.json` holds them, secrets included: for a file that only its owner can read."""
-        values = self.model_dump(mode="json", exclude_defaults=True, exclude={"home"})
-        for name in ("s3_secret_key", "dataset_s3_secret_key"):
-            secret: SecretStr | None = getattr(self, name)
-            if secret is not None:
-                values[name] = secret.get_secret_value()
-        return values
-
     def shown(self) -> dict[str, Any]:
         """Every setting, with passwords and keys replaced: for `gfi doctor` and logs."""
         from gfi.store.database import safe_url

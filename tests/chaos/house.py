@@ -39,7 +39,7 @@ from gfi.store.tables import control_tasks, incidents, scheduler_heartbeat, shar
 from tests.chaos.fake import MODEL, MODEL_DIGEST, RECORD
 from tests.chaos.photographs import Photographs
 from tests.chaos.servers import Servers
-from tests.servers import S3_ACCESS_KEY, S3_SECRET_KEY
+from tests.servers import S3_ACCESS_KEY, S3_SECRET_KEY, environment
 from tests.speed import slowness
 
 LEASE_S = 3.0
@@ -184,11 +184,9 @@ class House:
         self.start("worker", workers, **config)
 
     def _birth(self, role: str, config: dict[str, Any], number: int) -> psutil.Process:
-        environment = {
-            f"GFI_{name.upper()}": str(value) for name, value in self.settings.for_stack().items()
-        } | {"GFI_HOME": str(self.directory), "GFI_LOG_FORMAT": "json"}
+        variables = environment(self.settings) | {"GFI_HOME": str(self.directory), "GFI_LOG_FORMAT": "json"}
         log = self.directory / f"{number}-{role}.log"
-        return self.servers.nursery.birth(role, environment, config, log)
+        return self.servers.nursery.birth(role, variables, config, log)
 
     def _keep(self) -> None:
         while not self._ended.wait(0.1):
@@ -386,7 +384,7 @@ def gfi(*arguments: str, house: House) -> str:
     import subprocess
     import sys
 
-    settings = {f"GFI_{name.upper()}": str(value) for name, value in house.settings_here.for_stack().items()}
+    settings = environment(house.settings_here)
     done = subprocess.run(
         [sys.executable, "-m", "gfi.cli.main", *arguments],
         env=free_of_gfi(dict(os.environ)) | settings | {"GFI_HOME": str(house.directory)},

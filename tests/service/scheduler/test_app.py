@@ -15,7 +15,7 @@ from gfi.store import ledger, queries
 from gfi.store.database import Database
 from gfi.store.heartbeat import worker_name
 from gfi.store.tables import control_tasks
-from tests.servers import Sqlite
+from tests.servers import Sqlite, environment
 from tests.service.store.test_objects import settings_for
 
 
@@ -26,8 +26,8 @@ def control(
     """`scheduler.app` as a control worker imports it, with services of its own."""
     url = sqlite_files.create()
     settings = settings_for(s3.url, s3_bucket="control-tests", database_url=url, home=tmp_path)
-    for name, value in settings.for_stack().items():
-        monkeypatch.setenv(f"GFI_{name.upper()}", str(value))
+    for variable, value in environment(settings).items():
+        monkeypatch.setenv(variable, value)
     monkeypatch.setenv("GFI_HOME", str(tmp_path))
     sys.modules.pop("scheduler.app", None)
     module = importlib.import_module("scheduler.app")
