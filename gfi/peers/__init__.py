@@ -2,9 +2,9 @@
 
     explain("grad-cam", module, inputs, targets, layer="layer4") -> (N, 1, H, W) in [0, 1]
 
-One file a method; each opens with its equation and its paper. A map is divided by its own maximum, image by image; one
-without positive evidence is all zero. Captum computes integrated gradients and occlusion, and is loaded when they are
-asked for.
+One file a method; each opens with its theory, its equation and its reference. Every map is divided by its own maximum,
+image by image; a map without positive values is all zero. Captum computes integrated gradients and occlusion, and is
+imported only when one of them is called.
 """
 
 from collections.abc import Callable
@@ -45,9 +45,10 @@ METHODS: dict[str, Callable[..., Tensor]] = {
     "random": random_mask,
     "centred": centred_mask,
 }
-"""Method name → the function that computes it; its keywords are the options of `explain`."""
+"""Method name → the function that computes it; its keyword arguments are the options of `explain`."""
 
 NEED_LAYER = frozenset({"grad-cam", "layer-cam"})
+"""Methods that read the map of one layer and so need `layer`."""
 
 
 def explain(
@@ -71,10 +72,10 @@ def explain(
     targets : Tensor
         (N,), class indices.
     layer : str, optional
-        The map that the two CAMs read, as `gfi layers` writes it; ``:relu`` rectifies it. Of a module that runs several
-        times, the last call.
+        The layer that a method of `NEED_LAYER` reads, as `gfi layers` writes it; ``:relu`` rectifies its map. Of a
+        module that runs several times in a pass, the last call is read.
     **options
-        Keywords of the method's own function.
+        Keyword arguments of the method's own function.
 
     Returns
     -------
@@ -84,7 +85,7 @@ def explain(
     Raises
     ------
     MethodError
-        For an unknown method or a missing layer.
+        For an unknown method, a missing layer, or shapes that do not fit each other.
 
     Examples
     --------
@@ -96,7 +97,9 @@ def explain(
     if method not in METHODS:
         raise MethodError(f"no method is called `{method}`; there are {', '.join(METHODS)}")
     if inputs.ndim != 4 or targets.shape != (len(inputs),):
-        raise MethodError(f"{tuple(inputs.shape)} inputs need one target each, not {tuple(targets.shape)}")
+        raise MethodError(
+            f"inputs are (N, C, H, W) with one target each, not {tuple(inputs.shape)} with {tuple(targets.shape)}"
+        )
     if method in NEED_LAYER:
         if layer is None:
             raise MethodError(f"{method} needs a layer; `gfi layers` lists a network's")

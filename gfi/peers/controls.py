@@ -1,8 +1,12 @@
-"""Controls: masks that know nothing of the image, and a network that forgot its training.
+"""Controls: masks that do not depend on the image, and a network without its training.
 
-Every score is read against them: a random mask as smooth as a real one, a Gaussian in the middle, where photographers
-put their subjects, and the same architecture with random weights (Adebayo et al., "Sanity Checks for Saliency Maps",
-NeurIPS 2018).
+Read every score against them: a random mask as smooth as a real one, m = up(U(0, 1)); a Gaussian in the middle, where
+photographers put their subjects, m = exp(−(x² + y²)/2σ²); and the same architecture with random weights, whose masks
+show what an explanation owes to the architecture alone.
+
+References
+----------
+Adebayo, Gilmer, Muelly, Goodfellow, Hardt, Kim, "Sanity Checks for Saliency Maps", NeurIPS 2018.
 """
 
 import copy
@@ -18,29 +22,99 @@ from gfi.peers.maps import unit
 def random_mask(
     module: nn.Module | None, inputs: Tensor, targets: Tensor, *, cells: int = 14, seed: int = 0
 ) -> Tensor:
-    """Control: uniform noise on cells×cells, up-sampled bilinearly; another draw for every image.
+    """Uniform noise on a coarse grid, up-sampled bilinearly; another draw for each image.
 
-    Noise by the pixel would not do: it destroys texture everywhere at once and so flatters deletion.
+    Noise of single pixels would be no fair control: it destroys the texture of the whole image at once and so scores
+    well in deletion.
+
+    Parameters
+    ----------
+    module : torch.nn.Module or None
+        Not used.
+    inputs : Tensor
+        (N, C, H, W); only its shape is used.
+    targets : Tensor
+        Not used.
+    cells : int
+        Cells along each side of the grid.
+    seed : int
+        Of the draw; the mask of an image depends on its position in the batch.
+
+    Returns
+    -------
+    Tensor
+        (N, 1, H, W) float32 in [0, 1], on the CPU.
+
+    Examples
+    --------
+    >>> mask = random_mask(None, torch.zeros(1, 3, 8, 8), torch.tensor([0]), cells=4)
+    >>> tuple(mask.shape), float(mask.max())
+    ((1, 1, 8, 8), 1.0)
     """
     noise = torch.rand(len(inputs), 1, cells, cells, generator=torch.Generator().manual_seed(seed))
     return unit(F.interpolate(noise, inputs.shape[2:], mode="bilinear", align_corners=False))
 
 
 def centred_mask(module: nn.Module | None, inputs: Tensor, targets: Tensor, *, sigma: float = 0.25) -> Tensor:
-    """Control: a Gaussian in the middle, σ the share `sigma` of each side."""
+    """A Gaussian in the middle of the image.
+
+    Parameters
+    ----------
+    module : torch.nn.Module or None
+        Not used.
+    inputs : Tensor
+        (N, C, H, W); only its shape is used.
+    targets : Tensor
+        Not used.
+    sigma : float
+        σ as a share of each side.
+
+    Returns
+    -------
+    Tensor
+        (N, 1, H, W) float64 in [0, 1], on the CPU.
+
+    Examples
+    --------
+    >>> centred_mask(None, torch.zeros(1, 3, 3, 3), torch.tensor([0]))[0, 0, 1, 1]
+    tensor(1., dtype=torch.float64)
+    """
     bells = []
     for size in inputs.shape[2:]:
-        place = (torch.arange(size, dtype=torch.float64) + 0.5) / size - 0.5
-        bells.append(torch.exp(-(place**2) / (2 * sigma**2)))
+        offset = (torch.arange(size, dtype=torch.float64) + 0.5) / size - 0.5
+        bells.append(torch.exp(-(offset**2) / (2 * sigma**2)))
     bell = torch.outer(*bells)
     return unit(bell.expand(len(inputs), 1, *bell.shape))
 
 
 def randomised(module: nn.Module, seed: int = 0) -> nn.Module:
-    """A copy of `module` that has forgotten its training, the same for the same seed, in eval mode.
+    """A copy of a network with random weights.
 
-    Weights of two or more dimensions are drawn from N(0, 2/fan_in) (He et al., 2015), which keeps the
-    signal's size through rectified layers; normalisation layers become the identity and biases zero.
+    Weights of two or more dimensions are drawn from N(0, 2/fan_in), which keeps the variance of activations through
+    rectified layers; normalisation layers become the identity, and biases zero.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        Left unchanged.
+    seed : int
+        Of the draw: the same seed gives the same weights.
+
+    Returns
+    -------
+    torch.nn.Module
+        In eval mode.
+
+    References
+    ----------
+    He, Zhang, Ren, Sun, "Delving Deep into Rectifiers", ICCV 2015.
+
+    Examples
+    --------
+    >>> net = nn.Linear(2, 2)
+    >>> blank, again = randomised(net, seed=1), randomised(net, seed=1)
+    >>> torch.equal(blank.weight, again.weight), torch.equal(blank.weight, net.weight)
+    (True, False)
     """
     blank = copy.deepcopy(module).eval()
     draw = torch.Generator().manual_seed(seed)

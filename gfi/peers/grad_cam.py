@@ -2,11 +2,13 @@
 
     max(0, Σ_k α_k A^k),   α_k = mean over the map of ∂y_c/∂A^k
 
-A^k: channel k of the layer; y_c: the class's output before softmax.
+A^k is channel k of the layer and y_c the class's output before the softmax. The weight says how much the class score
+grows with the channel as a whole, so the map's detail comes from the activations alone.
 
 References
 ----------
-Selvaraju et al., "Grad-CAM: Visual Explanations from Deep Networks via Gradient-based Localization", ICCV 2017.
+Selvaraju, Cogswell, Das, Vedantam, Parikh, Batra, "Grad-CAM: Visual Explanations from Deep Networks via Gradient-based
+Localization", ICCV 2017.
 """
 
 from torch import Tensor, nn
@@ -16,7 +18,7 @@ from gfi.peers.maps import at_input_size
 
 
 def grad_cam(module: nn.Module, inputs: Tensor, targets: Tensor, *, layer: str, batch: int = 8) -> Tensor:
-    """Grad-CAM's map at a layer.
+    """The Grad-CAM map of a layer.
 
     Parameters
     ----------
@@ -29,7 +31,7 @@ def grad_cam(module: nn.Module, inputs: Tensor, targets: Tensor, *, layer: str, 
     layer : str
         As `gfi layers` writes it; ``:relu`` rectifies its map.
     batch : int
-        Images in one pass.
+        Images in one forward and backward pass.
 
     Returns
     -------
@@ -40,6 +42,18 @@ def grad_cam(module: nn.Module, inputs: Tensor, targets: Tensor, *, layer: str, 
     ------
     MethodError
         When the layer does not exist or gives no map.
+
+    References
+    ----------
+    Selvaraju et al., "Grad-CAM", ICCV 2017.
+
+    Examples
+    --------
+    >>> import torch
+    >>> conv = torch.nn.Conv2d(3, 4, 3)
+    >>> net = torch.nn.Sequential(conv, torch.nn.ReLU(), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten()).eval()
+    >>> grad_cam(net, torch.randn(2, 3, 8, 8), torch.tensor([0, 1]), layer="0").shape
+    torch.Size([2, 1, 8, 8])
     """
     features, gradients = features_and_gradients(module, inputs, targets, layer, batch)
     weights = gradients.mean((2, 3), keepdim=True)

@@ -1,4 +1,4 @@
-"""What every method does with its map at the end: rectified, scaled, at the size of the input."""
+"""The last steps that the methods share: rectify a map, scale it, and bring it to the input size."""
 
 import torch
 import torch.nn.functional as F
@@ -8,17 +8,33 @@ from gfi.metrics.batched_probabilities import Probabilities
 
 
 def unit(maps: Tensor) -> Tensor:
-    """max(0, map) divided by its maximum, image by image: (N, 1, H, W) in [0, 1]; all zero stays zero."""
+    """max(0, map) divided by its maximum, image by image.
+
+    Parameters
+    ----------
+    maps : Tensor
+        (N, 1, H, W).
+
+    Returns
+    -------
+    Tensor
+        (N, 1, H, W) in [0, 1]; all zero where no value is positive.
+
+    Examples
+    --------
+    >>> unit(torch.tensor([[[[-1.0, 2.0, 4.0]]]]))
+    tensor([[[[0.0000, 0.5000, 1.0000]]]])
+    """
     positive = maps.clamp(min=0)
     high = positive.amax((1, 2, 3), keepdim=True)
     return torch.where(high > 0, positive / high, 0.0)
 
 
 def at_input_size(grid: Tensor, inputs: Tensor) -> Tensor:
-    """A map (N, 1, h, w) rectified, at the input size, scaled."""
+    """A map (N, 1, h, w) rectified, resized bilinearly to the size of `inputs` (N, C, H, W), and scaled."""
     return unit(F.interpolate(grid.clamp(min=0), inputs.shape[2:], mode="bilinear", align_corners=False))
 
 
 def softmax_of(module: nn.Module) -> Probabilities:
-    """The network's softmax as a function of images."""
+    """Images (N, C, H, W) to the softmax of the network's output (N, K)."""
     return lambda images: module(images).softmax(1)

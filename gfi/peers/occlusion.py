@@ -1,8 +1,12 @@
-"""Occlusion: how far the probability falls, on average over the square windows that cover a pixel.
+"""Occlusion: how much the probability falls when a square window that contains the pixel is covered.
+
+    mean over windows W ∋ u of  p_c(x) − p_c(x with W covered),  negative means as 0
+
+A window is covered with the mean colour (zero after normalisation). Captum computes it.
 
 References
 ----------
-Zeiler, Fergus, "Visualizing and Understanding Convolutional Networks", ECCV 2014. Computed by Captum.
+Zeiler, Fergus, "Visualizing and Understanding Convolutional Networks", ECCV 2014.
 """
 
 import torch
@@ -22,16 +26,49 @@ def occlusion(
     batch: int = 32,
     probabilities: Probabilities | None = None,
 ) -> Tensor:
-    """Occlusion by windows of the mean colour (zero): (N, 1, H, W) in [0, 1].
+    """The mean fall of the probability over the windows that contain a pixel.
 
-    window, stride: pixels, default 1/7 and 1/14 of the shorter side (32 and 16 at 224). probabilities:
-    default softmax of `module`.
+    Parameters
+    ----------
+    module : torch.nn.Module
+        Images to logits (N, K), in eval mode.
+    inputs : Tensor
+        (N, C, H, W), normalised.
+    targets : Tensor
+        (N,), class indices.
+    window, stride : int, optional
+        Side of a window and distance between windows, in pixels; by default 1/7 and 1/14 of the shorter side (32 and 16
+        at 224).
+    batch : int
+        Covered images in one forward pass.
+    probabilities : callable, optional
+        Images (B, C, H, W) to class probabilities (B, K); the softmax of `module` by default.
+
+    Returns
+    -------
+    Tensor
+        (N, 1, H, W) in [0, 1].
+
+    References
+    ----------
+    Zeiler, Fergus, "Visualizing and Understanding Convolutional Networks", ECCV 2014.
+
+    Examples
+    --------
+    Only the upper left pixel counts for this classifier.
+
+    >>> net = nn.Sequential(nn.Flatten(), nn.Linear(4, 2, bias=False)).eval()
+    >>> net[1].weight.data = torch.tensor([[1.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0]])
+    >>> with torch.no_grad():
+    ...     occlusion(net, torch.ones(1, 1, 2, 2), torch.tensor([0]))
+    tensor([[[[1., 0.],
+              [0., 0.]]]])
     """
     from captum.attr import Occlusion
 
     side = min(inputs.shape[2:])
     width = window or max(1, side // 7)
-    step = min(stride or max(1, side // 14), width)  # captum wants every pixel covered
+    step = min(stride or max(1, side // 14), width)  # Captum requires that the windows leave no gap
     channels = inputs.shape[1]
     windows = Occlusion(probabilities or softmax_of(module))
     falls = [

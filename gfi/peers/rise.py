@@ -1,6 +1,10 @@
-"""RISE: the average of random masks, weighted by the probability that each leaves.
+"""RISE: the average of random masks, each weighted by the probability of the image under it.
 
-    Σ_i p_c(x ⊙ M_i) · M_i / Σ_i M_i, then min-max scaled
+    Σ_i p_c(x ⊙ M_i) · M_i / Σ_i M_i,  then the minimum is subtracted and the rest divided by its maximum
+
+p_c(x ⊙ M) is the class's probability when the image is seen through M: a pixel is important if the probability is high
+under the masks that show it. The denominator is the sum of the masks at each pixel; the paper divides by its
+expectation.
 
 References
 ----------
@@ -30,16 +34,56 @@ def rise(
     batch: int = 32,
     probabilities: Probabilities | None = None,
 ) -> Tensor:
-    """RISE with `masks` random masks, each a (cells+1)² grid of zeros and ones, up-sampled and shifted.
+    """The average of random masks, weighted by the probability of the image under each.
 
-    What a mask covers fades to the mean colour (zero). The same masks, drawn from `seed` on the CPU, serve
-    every image; `batch` bounds memory and does not change them.
+    A mask is a grid of (cells + 1)² zeros and ones, up-sampled bilinearly and shifted by up to a cell. Covered pixels
+    fade to the mean colour (zero after normalisation). Every image is seen through the same masks.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        Images to logits (N, K), in eval mode.
+    inputs : Tensor
+        (N, C, H, W), normalised.
+    targets : Tensor
+        (N,), class indices.
+    masks : int
+        How many masks.
+    cells : int
+        Cells along each side of the image.
+    keep : float
+        The probability that a cell shows the image.
+    seed : int
+        Of the masks, which are drawn on the CPU.
+    batch : int
+        Masked images in one forward pass; the masks do not depend on it.
+    probabilities : callable, optional
+        Images (B, C, H, W) to class probabilities (B, K); the softmax of `module` by default.
+
+    Returns
+    -------
+    Tensor
+        (N, 1, H, W) float64 in [0, 1].
+
+    References
+    ----------
+    Petsiuk, Das, Saenko, "RISE", BMVC 2018.
+
+    Examples
+    --------
+    Only the upper left quarter counts for this classifier.
+
+    >>> net = nn.Sequential(nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(4, 2, bias=False)).eval()
+    >>> net[2].weight.data = torch.tensor([[9.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0]])
+    >>> mask = rise(net, torch.ones(1, 1, 8, 8), torch.tensor([0]), masks=50, cells=2)
+    >>> bool(mask[0, 0, :4, :4].mean() > mask[0, 0, 4:, 4:].mean())
+    True
     """
     height, width = inputs.shape[2:]
     probability = probabilities or softmax_of(module)
-    coins = torch.Generator().manual_seed(seed)
-    grids = (torch.rand(masks, 1, cells + 1, cells + 1, generator=coins) < keep).to(inputs.dtype)
-    shifts = torch.rand(masks, 2, generator=coins)
+    draw = torch.Generator().manual_seed(seed)
+    grids = (torch.rand(masks, 1, cells + 1, cells + 1, generator=draw) < keep).to(inputs.dtype)
+    shifts = torch.rand(masks, 2, generator=draw)
     tall, wide = math.ceil(height / cells), math.ceil(width / cells)
     total = torch.zeros(len(inputs), height * width, dtype=torch.float64, device=inputs.device)
     covered = torch.zeros(height * width, dtype=torch.float64, device=inputs.device)
@@ -49,9 +93,9 @@ def rise(
             grid, ((cells + 1) * tall, (cells + 1) * wide), mode="bilinear", align_corners=False
         )
         crops = []
-        for one, (down, across) in zip(large, shifts[first : first + batch].tolist(), strict=True):
+        for mask, (down, across) in zip(large, shifts[first : first + batch].tolist(), strict=True):
             y, x = int(down * tall), int(across * wide)
-            crops.append(one[:, y : y + height, x : x + width])
+            crops.append(mask[:, y : y + height, x : x + width])
         window = torch.stack(crops).to(inputs.device)
         flat = window.flatten(1).double()
         covered += flat.sum(0)
