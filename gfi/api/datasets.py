@@ -17,6 +17,7 @@ from gfi.api.dataset_names import PREFIX, dataset_key, resolve_dataset
 from gfi.api.problems import Refused, documented
 from gfi.api.schemas import NO_NUL, In, Text
 from gfi.datasets.errors import DatasetError, Unavailable
+from gfi.datasets.notes import ListingNotes
 from gfi.domain.digests import canonical
 from gfi.jobs import estimate
 from gfi.store import ledger
@@ -77,7 +78,8 @@ class PreviewItem(BaseModel):
 
 
 class PreviewOut(BaseModel):
-    """The contents of a dataset. `complete`: every image was counted; otherwise there are at least `images`."""
+    """The contents of a dataset. `complete`: every image was counted; otherwise there are at least `images`.
+    `warnings`: what is left out, repaired and decided, as far as it was counted."""
 
     dataset: str
     kind: str
@@ -85,6 +87,7 @@ class PreviewOut(BaseModel):
     images: int
     complete: bool
     items: list[PreviewItem]
+    warnings: list[str] = []
 
 
 @router.get("", responses=documented())
@@ -146,7 +149,8 @@ def preview_dataset(body: PreviewIn, context: ContextDep, caller: Submitter) -> 
         )
         if len(first) == body.limit:
             break
-    images, complete = estimate.count(source)
+    notes = ListingNotes()
+    images, complete = estimate.count(source, notes=notes)
     return PreviewOut(
         dataset=source.spec,
         kind=source.kind,
@@ -154,6 +158,7 @@ def preview_dataset(body: PreviewIn, context: ContextDep, caller: Submitter) -> 
         images=images,
         complete=complete,
         items=first,
+        warnings=notes.lines(images),
     )
 
 

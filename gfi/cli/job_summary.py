@@ -37,14 +37,16 @@ def print_summary(service: Service, job_id: str) -> None:
         if summary["counts"].get(status)
     ]
     table("", ("status", "images"), counts, "no results yet")
-    failures = [
-        (failure["error_class"] or failure["status"], failure["images"], failure["example"])
-        for failure in service.failures(job["id"])
-        if failure["status"] in (*UNUSABLE, "failed")
-    ]
-    if failures:
-        click.echo("")
-        table("", ("failed by class", "images", "for example"), failures, "")
+    failures = service.failures(job["id"])
+    for title, statuses in (("failed by class", (*UNUSABLE, "failed")), ("explained, but", ("ok",))):
+        lines = [
+            (failure["error_class"] or failure["status"], failure["images"], failure["example"])
+            for failure in failures
+            if failure["status"] in statuses
+        ]
+        if lines:
+            click.echo("")
+            table("", (title, "images", "for example"), lines, "")
     means = {mean["name"]: mean for mean in summary["means"]}
     rows = [
         (column.title, _mean(means[name]), means[name]["count"])

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import sqlalchemy as sa
 
+from gfi.datasets.notes import ListingNotes
 from gfi.datasets.sources import Source
 from gfi.domain.job import JobConfig
 from gfi.jobs.sharding import shard_size
@@ -37,11 +38,16 @@ class Estimate:
     per_device_kind: dict[str, float] = field(default_factory=dict)
 
 
-def count(source: Source, most: int | None = None, seconds: float = COUNT_S) -> tuple[int, bool]:
-    """(images, whether all were counted). Stops after `seconds` or at `most`. DatasetError as listing raises."""
+def count(
+    source: Source, most: int | None = None, seconds: float = COUNT_S, notes: ListingNotes | None = None
+) -> tuple[int, bool]:
+    """(images, whether all were counted). Stops after `seconds` or at `most`. DatasetError as listing raises.
+
+    notes: filled with what the listing leaves out and decides, as far as it was read.
+    """
     end = time.monotonic() + seconds
     images = 0
-    for _ in source.list():
+    for _ in source.list(notes):
         images += 1
         if (most is not None and images >= most) or (images % 256 == 0 and time.monotonic() > end):
             return images, False

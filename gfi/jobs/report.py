@@ -15,6 +15,7 @@ from gfi.datasets.errors import DatasetError
 from gfi.datasets.sources import open_source
 from gfi.domain.digests import canonical
 from gfi.domain.metrics import METRICS
+from gfi.domain.statuses import ImageStatus
 from gfi.report.page import Card, write_page
 from gfi.report.summary import Summary, summarise
 from gfi.store import queries
@@ -71,10 +72,18 @@ def write_report(
         "Images": str(total) if total <= limit else f"the first {limit} of {total}",
         **({"Profile": _profile(job.profile)} if job.profile else {}),
     }
-    for warning in (job.metadata or {}).get("warnings", []):
-        metadata["Warning"] = warning
+    for number, warning in enumerate(_warnings(database, job), 1):
+        metadata["Warning" if number == 1 else f"Warning {number}"] = warning
     cards = _cards(database, settings, bucket, job, model.get("class_names") or [], limit)
     return write_page(folder, job.name or f"Job {job.id}", metadata, summary(database, job.id), cards)
+
+
+def _warnings(database: Database, job: queries.Job) -> Iterator[str]:
+    """What planning found, and what became of the boxes of explained images."""
+    yield from (job.metadata or {}).get("warnings", [])
+    for note in queries.failures(database, job.id):
+        if note["status"] == ImageStatus.OK:
+            yield f"{note['images']} images: {note['example']}"
 
 
 def _measured(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,13 +7,13 @@ from typing import Any
 import sqlalchemy as sa
 
 from gfi.domain.digests import JSON
-from gfi.domain.metrics import NUMBERS, PRIMARY_METHOD
+from gfi.domain.metrics import CATALOGUE, NUMBERS, PRIMARY_METHOD
 from gfi.domain.states import ShardState
 from gfi.domain.statuses import ImageStatus
 from gfi.store.database import Database
 from gfi.store.errors import NotFound, StoreError
 from gfi.store.queries.fetching import BULK, fetch
-from gfi.store.tables import attempts, flags, in_state, parts, results, shards
+from gfi.store.tables import attempts, flags, in_state, jobs, parts, results, shards
 
 SORTABLE = ("row", *NUMBERS)
 PRIMARY = sa.and_(results.c.method == PRIMARY_METHOD, results.c.target_rank == 0)
@@ -188,21 +188,10 @@ def failures(db: Database, job_id: str) -> list[JSON]:
     """What went wrong, by class: {status, error_class, images, example_row, example}.
 
     First the images without a usable result, the most frequent class first; then the images of shards that failed
-    (status `failed`) or that wait for another attempt after a failure (`pending`).
+    (status `failed`) or that wait for another attempt after a failure (`pending`); then the explained images (`ok`)
+    whose boxes were repaired or could not be used.
     """
-    unusable = sa.and_(results.c.job_id == job_id, PRIMARY, NOT_OK)
-    by_class = (
-        sa.select(
-            results.c.status,
-            results.c.error_class,
-            sa.func.count().label("images"),
-            sa.func.min(results.c.row).label("example_row"),
-            sa.func.min(results.c.error).label("example"),
-        )
-        .where(unusable)
-        .group_by(results.c.status, results.c.error_class)
-        .order_by(sa.desc("images"), results.c.status)
-    )
+    by_class = _by_error_class(job_id, NOT_OK)
     stopped = (
         sa.select(
             shards.c.state.label("status"),
@@ -218,7 +207,31 @@ def failures(db: Database, job_id: str) -> list[JSON]:
         )
         .group_by(shards.c.state, shards.c.failure_class)
     )
-    return [row | {"images": int(row["images"])} for row in fetch(db, by_class) + fetch(db, stopped)]
+    rows = fetch(db, by_class) + fetch(db, stopped)
+    if _measures_boxes(db, job_id):  # no index helps this query, and other jobs have no such images
+        rows += fetch(db, _by_error_class(job_id, sa.and_(~NOT_OK, results.c.error_class.is_not(None))))
+    return [row | {"images": int(row["images"])} for row in rows]
+
+
+def _by_error_class(job_id: str, which: sa.ColumnElement[bool]) -> sa.Select[Any]:
+    return (
+        sa.select(
+            results.c.status,
+            results.c.error_class,
+            sa.func.count().label("images"),
+            sa.func.min(results.c.row).label("example_row"),
+            sa.func.min(results.c.error).label("example"),
+        )
+        .where(results.c.job_id == job_id, PRIMARY, which)
+        .group_by(results.c.status, results.c.error_class)
+        .order_by(sa.desc("images"), results.c.status)
+    )
+
+
+def _measures_boxes(db: Database, job_id: str) -> bool:
+    configs = [row["config"] for row in fetch(db, sa.select(jobs.c.config).where(jobs.c.id == job_id))]
+    names = [name for config in configs for name in config.get("metrics") or ()]
+    return any(CATALOGUE[name].needs == "boxes" for name in names if name in CATALOGUE)
 
 
 def rows_with_status(

@@ -143,7 +143,7 @@ async function preview() {
     showRefusal(null);
     const text = `${seen.complete ? "" : "At least "}${count(seen.images)} images · ${seen.kind}`;
     $("preview").classList.remove("bare");
-    $("preview").replaceChildren(h("p.soft", null, text), ...seen.items.map((item) => h("figure", null, h("img", { loading: "lazy", alt: "", onerror: (event) => event.target.replaceWith(h("em", null, "not a photograph")), src: `/v1/datasets/photo?${new URLSearchParams({ dataset, key: item.key, size: 240 })}` }), h("figcaption", { title: item.key }, item.label || item.key))));
+    $("preview").replaceChildren(h("p.soft", null, text), ...seen.warnings.map((warning) => h("p.soft", null, warning)), ...seen.items.map((item) => h("figure", null, h("img", { loading: "lazy", alt: "", onerror: (event) => event.target.replaceWith(h("em", null, "not a photograph")), src: `/v1/datasets/photo?${new URLSearchParams({ dataset, key: item.key, size: 240 })}` }), h("figcaption", { title: item.key }, item.label || item.key))));
   } catch (error) {
     showRefusal(error);
     $("preview").classList.add("bare");

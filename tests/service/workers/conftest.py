@@ -67,9 +67,15 @@ def services(s3: Server, sqlite_files: Sqlite, tmp_path: Path) -> Iterator[Worke
 
 def submit(services: WorkerServices, **request: object) -> str:
     """A planned job over the photographs."""
-    wanted: dict[str, Any] = {"target": "predicted", "preset": "tuned", "overrides": {"steps_class": 16}}
     folder = services.settings.dataset_roots[0] / "photographs"
-    asked = request_from(dataset=str(folder), model="small", **wanted | request)
+    wanted: dict[str, Any] = {
+        "dataset": str(folder),
+        "model": "small",
+        "target": "predicted",
+        "preset": "tuned",
+        "overrides": {"steps_class": 16},
+    }
+    asked = request_from(**wanted | request)
     job = submit_job(services.database, services.settings, asked, new=True).job_id
     planner = ControlServices(services.settings, services.database, services.bucket)
     claim = ledger.claim_control(services.database, "planner", 60)

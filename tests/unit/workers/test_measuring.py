@@ -1,0 +1,46 @@
+"""Which boxes an image is measured by."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from gfi.datasets.annotations.boxes import Box
+from gfi.datasets.manifest import Entry
+from workers.measuring import Measurer
+
+RED, GREEN = 0, 1
+INSIDE, OTHER = (8.0, 8.0, 24.0, 24.0), (0.0, 0.0, 64.0, 64.0)
+
+
+def regions(label: str | None, *boxes: Box, target: int = RED) -> tuple[tuple[float, ...], ...]:
+    """The boxes that an image with this label is measured by."""
+    classifier = SimpleNamespace(class_names=("red", "green", "blue"), wordnet_ids=(), classes=3)
+    engine: Any = SimpleNamespace(classifier=classifier)
+    config: Any = SimpleNamespace(metrics=("energy_in_box",))
+    measurer = Measurer(engine, config, lambda: None)
+    return measurer._regions(Entry(0, "a.png", 1, "", label, boxes=boxes), target)
+
+
+@pytest.mark.parametrize("other", ["person", "green", "7"])
+def test_a_box_of_another_class_does_not_count(other: str) -> None:
+    """Whether or not the model knows that class."""
+    assert regions("red", Box("red", *INSIDE), Box(other, *OTHER)) == (INSIDE,)
+    assert regions("red", Box(other, *OTHER)) == ()
+    assert regions(None, Box(other, *OTHER)) == ()
+
+
+def test_a_box_without_a_label_has_the_images() -> None:
+    assert regions("red", Box(None, *INSIDE)) == (INSIDE,)
+    assert regions("red", Box(None, *INSIDE), target=GREEN) == ()
+    assert regions("person", Box(None, *INSIDE)) == ()
+
+
+def test_where_nothing_has_a_label_the_box_marks_the_object() -> None:
+    assert regions(None, Box(None, *INSIDE), target=GREEN) == (INSIDE,)
+
+
+def test_difficult_boxes_count_where_there_are_no_others() -> None:
+    hard = Box("red", *OTHER, difficult=True)
+    assert regions("red", hard, Box("red", *INSIDE)) == (INSIDE,)
+    assert regions("red", hard) == (OTHER,)
