@@ -1,4 +1,4 @@
-"""Alembic's entry: runs on the connection that `gfi.store.database.upgrade` hands over, in its transaction."""
+"""Alembic runs this file, on the connection and in the transaction of `gfi.store.database.upgrade`."""
 
 from alembic import context
 

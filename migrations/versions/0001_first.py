@@ -1,4 +1,4 @@
-"""The first tables: jobs, shards, results and what stands beside them."""
+"""The first tables: jobs, shards, results, and the tables that belong to them."""
 
 import sqlalchemy as sa
 from alembic import op

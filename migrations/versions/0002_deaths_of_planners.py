@@ -1,4 +1,4 @@
-"""Deaths of the workers that had a control task: counted apart from its failures."""
+"""Deaths of the workers of a control task are counted separately from its failures."""
 
 import sqlalchemy as sa
 from alembic import op
