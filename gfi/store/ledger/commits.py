@@ -65,35 +65,44 @@ def commit_shard(
                 **{f"n_{status}": number for status, number in counts.items()},
             )
         )
-        if part is not None:
-            connection.execute(
-                sa.insert(parts).values(
-                    **part.__dict__,
-                    job_id=claim.job_id,
-                    shard_id=claim.shard_id,
-                    fence=claim.fence,
-                    manifest_key=claim.manifest_key,
-                    start=claim.start,
-                    stop=upto,
-                    created_at=now(),
-                )
-            )
-        common = {
-            "job_id": claim.job_id,
-            "part_id": part.id if part else None,
-            "shard_id": claim.shard_id,
-            "fence": claim.fence,
-            "created_at": connection.execute(sa.select(now())).scalar_one(),
-        }
-        # An insert and no upsert: if such a row exists, the ledger is wrong, and this must fail.
-        connection.execute(sa.insert(results), [record.columns() | common for record in rows])
+        _insert_results(connection, claim, upto, part, rows)
         if upto < claim.stop:
-            goes_on = job.state == JobState.RUNNING
-            after = ShardState.PENDING if goes_on else ShardState.CANCELLED
+            after = ShardState.PENDING if job.state == JobState.RUNNING else ShardState.CANCELLED
             insert_shard(
                 connection, claim.job_id, claim.generation, claim.manifest_key, upto, claim.stop, after
             )
         return True
+
+
+def _insert_results(
+    connection: sa.Connection,
+    claim: ShardClaim,
+    upto: int,
+    part: PartRecord | None,
+    rows: Sequence[ResultRecord],
+) -> None:
+    if part is not None:
+        connection.execute(
+            sa.insert(parts).values(
+                **part.__dict__,
+                job_id=claim.job_id,
+                shard_id=claim.shard_id,
+                fence=claim.fence,
+                manifest_key=claim.manifest_key,
+                start=claim.start,
+                stop=upto,
+                created_at=now(),
+            )
+        )
+    common = {
+        "job_id": claim.job_id,
+        "part_id": part.id if part else None,
+        "shard_id": claim.shard_id,
+        "fence": claim.fence,
+        "created_at": connection.execute(sa.select(now())).scalar_one(),
+    }
+    # An insert and no upsert: if such a row exists, the ledger is wrong, and this must fail.
+    connection.execute(sa.insert(results), [record.columns() | common for record in rows])
 
 
 def _check_rows(claim: ShardClaim, upto: int, rows: Sequence[ResultRecord]) -> None:

@@ -38,9 +38,9 @@ def dispatch(db: Database, window: int, lease_s: float) -> list[Hint]:
             )
             taken = {row[0]: row[1] for row in connection.execute(outstanding)}
             for queue_name in _queues(connection, table):
-                room = window - taken.get(queue_name, 0)
-                if room > 0:
-                    hints += _publishable(connection, table, queue_name, room, stale)
+                free = window - taken.get(queue_name, 0)
+                if free > 0:
+                    hints += _publishable(connection, table, queue_name, free, stale)
         for table in (control_tasks, shards):
             ids = sorted(h.id for h in hints if (h.queue == CONTROL_QUEUE) == (table is control_tasks))
             if ids:
@@ -60,13 +60,13 @@ def _queues(connection: sa.Connection, table: sa.Table) -> Sequence[str]:
 
 
 def _publishable(
-    connection: sa.Connection, table: sa.Table, queue: str, room: int, stale: sa.ColumnElement[float]
+    connection: sa.Connection, table: sa.Table, queue: str, free: int, stale: sa.ColumnElement[float]
 ) -> list[Hint]:
     unpublished = sa.or_(table.c.published_at.is_(None), table.c.published_at < stale)
     due = sa.and_(table.c.not_before <= now(), unpublished)
     waiting = sa.and_(in_state(table, ShardState.PENDING), due)
     if table is control_tasks:
-        query = sa.select(table.c.id, table.c.job_id).where(waiting).order_by(table.c.created_at).limit(room)
+        query = sa.select(table.c.id, table.c.job_id).where(waiting).order_by(table.c.created_at).limit(free)
         return [Hint(queue, row.id, row.job_id) for row in connection.execute(query)]
     # One query per job, in the order of claims, so that the waiting shards of all jobs need not be sorted.
     running = (
@@ -74,12 +74,12 @@ def _publishable(
         .where(in_state(jobs, JobState.RUNNING), ~jobs.c.paused, jobs.c.queue == queue)
         .where(has_shard(ShardState.PENDING, due))
         .order_by(jobs.c.priority.desc(), jobs.c.created_at)
-        .limit(room)
+        .limit(free)
     )
     job_ids = connection.execute(running).scalars().all()
     hints: list[Hint] = []
     for place, job_id in enumerate(job_ids):
-        share = -(-(room - len(hints)) // (len(job_ids) - place))
+        share = -(-(free - len(hints)) // (len(job_ids) - place))
         query = (
             sa.select(table.c.id)
             .where(table.c.job_id == job_id, waiting)

@@ -31,29 +31,8 @@ def submit_in(connection: sa.Connection, spec: JobSpec, *, max_active_jobs: int 
     if connection.dialect.name == "postgresql":
         # One submission at a time, so that of two identical ones the second sees the first; submissions are rare.
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_SUBMIT_LOCK)))
-    if spec.idempotency_key is not None:
-        same_key = sa.select(jobs.c.id, jobs.c.config_digest).where(
-            jobs.c.owner == spec.owner, jobs.c.idempotency_key == spec.idempotency_key
-        )
-        if (earlier := connection.execute(same_key).one_or_none()) is not None:
-            if earlier.config_digest != config_digest:
-                raise Conflict(
-                    f"idempotency key {spec.idempotency_key!r} belongs to job {earlier.id}, "
-                    "which has another configuration; use a new key"
-                )
-            return Submitted(earlier.id, created=False, reason=f"already submitted as {earlier.id}")
-    if not spec.new:
-        same_work = (
-            sa.select(jobs.c.id)
-            .where(jobs.c.config_digest == config_digest, jobs.c.state.in_(sorted(ACTIVE)))
-            .order_by(jobs.c.created_at.desc())
-        )
-        if spec.listing_digest is not None:
-            known = sa.or_(jobs.c.listing_digest.is_(None), jobs.c.listing_digest == spec.listing_digest)
-            same_work = same_work.where(known)
-        if (job_id := connection.execute(same_work.limit(1)).scalar()) is not None:
-            reason = f"already running as {job_id}; --new starts another"
-            return Submitted(job_id, created=False, reason=reason)
+    if (earlier := _earlier_job(connection, spec, config_digest)) is not None:
+        return earlier
     if max_active_jobs is not None:
         active = sa.select(sa.func.count()).where(jobs.c.state.in_(sorted(ACTIVE)))
         if connection.execute(active).scalar_one() >= max_active_jobs:
@@ -89,3 +68,31 @@ def submit_in(connection: sa.Connection, spec: JobSpec, *, max_active_jobs: int 
     }
     record(connection, spec.owner or "local", "job.submitted", job_id, what)
     return Submitted(job_id, created=True)
+
+
+def _earlier_job(connection: sa.Connection, spec: JobSpec, config_digest: str) -> Submitted | None:
+    """The job with the same idempotency key, else an active job with the same work; None when there is none."""
+    if spec.idempotency_key is not None:
+        same_key = sa.select(jobs.c.id, jobs.c.config_digest).where(
+            jobs.c.owner == spec.owner, jobs.c.idempotency_key == spec.idempotency_key
+        )
+        if (earlier := connection.execute(same_key).one_or_none()) is not None:
+            if earlier.config_digest != config_digest:
+                raise Conflict(
+                    f"idempotency key {spec.idempotency_key!r} belongs to job {earlier.id}, "
+                    "which has another configuration; use a new key"
+                )
+            return Submitted(earlier.id, created=False, reason=f"already submitted as {earlier.id}")
+    if not spec.new:
+        same_work = (
+            sa.select(jobs.c.id)
+            .where(jobs.c.config_digest == config_digest, jobs.c.state.in_(sorted(ACTIVE)))
+            .order_by(jobs.c.created_at.desc())
+        )
+        if spec.listing_digest is not None:
+            known = sa.or_(jobs.c.listing_digest.is_(None), jobs.c.listing_digest == spec.listing_digest)
+            same_work = same_work.where(known)
+        if (job_id := connection.execute(same_work.limit(1)).scalar()) is not None:
+            reason = f"already running as {job_id}; --new starts another"
+            return Submitted(job_id, created=False, reason=reason)
+    return None

@@ -20,7 +20,7 @@ from tests.speed import slowness
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Server]:
-    """A server of one's own, with a password: it will be frozen, emptied and killed."""
+    """A server with a password for one test, which freezes, empties and kills it."""
     server = start_valkey(tmp_path, free_port(), password='hu"sh h')
     yield server
     server.kill()

@@ -53,7 +53,7 @@ def test_the_preferred_shard_breaks_ties_and_no_more(database: Database) -> None
     first = plan(database, total=4, size=1)
     second = plan(database, total=4, size=1)
     assert claim(database, prefer=f"{second}-2").shard_id == f"{second}-2"
-    assert claim(database, prefer=f"{second}-3").job_id == first  # it has fewer in hand
+    assert claim(database, prefer=f"{second}-3").job_id == first  # it has fewer leased shards
     assert claim(database, prefer="no-such-shard").shard_id == f"{first}-1"
 
 
@@ -120,7 +120,7 @@ def test_small_jobs_behind_ten_million_images_are_next_and_no_claim_reads_the_ta
         order.append(held.job_id)
         assert commit(database, held)
     assert order == small, "each small job is served before the big one again"
-    assert claim(database).job_id in small, "which has a shard in hand, and they have none"
+    assert claim(database).job_id in small, "the big job has a leased shard, and they have none"
     ledger.dispatch(database, 64, LEASE)
     ledger.expire_leases(database)
     ledger.finish_jobs(database)
