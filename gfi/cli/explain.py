@@ -74,13 +74,7 @@ def explain(
     Writes NAME-mask.png and NAME-overlay.png for each PHOTO; with --top NAME-CLASS-mask.png and NAME-CLASS-overlay.png
     for each class; with --by-layer one strip, NAME-by-layer.png.
     """
-    missing = [str(photo) for photo in photos if not photo.is_file()]
-    if missing:
-        folder = Path(missing[0]).is_dir()
-        advice = f"explain a folder with `gfi submit --dataset {missing[0]}`, or name its photographs"
-        raise CommandError(
-            f"{missing[0]} is a folder; {advice}" if folder else f"no such photograph: {missing[0]}"
-        )
+    _check_files(photos)
     if top is not None and target is not None:
         raise CommandError("--top chooses the classes; leave --target out")
     if by_layer:
@@ -119,6 +113,17 @@ def explain(
         show(rows, ("photograph", "status", "target", "probability", "kept", "removed", "overlay"), output)
     if any(row["status"] == "error" for row in rows):
         raise SystemExit(1)
+
+
+def _check_files(photos: Sequence[Path]) -> None:
+    """CommandError for the first of `photos` that is no file."""
+    for photo in photos:
+        if photo.is_dir():
+            raise CommandError(
+                f"{photo} is a folder; explain a folder with `gfi submit --dataset {photo}`, or name its photographs"
+            )
+        if not photo.is_file():
+            raise CommandError(f"no such photograph: {photo}")
 
 
 def show(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], output: Path) -> None:

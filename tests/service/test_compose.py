@@ -20,9 +20,13 @@ def config(environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
         pytest.skip("docker-compose is not installed: make setup-system")
     clean = {name: value for name, value in os.environ.items() if name not in SECRETS}
     return subprocess.run(
-        ["docker-compose", "config", "--quiet"], cwd=ROOT, env={**clean, **environment}, capture_output=True,
-        text=True, check=False,
-    )  # fmt: skip
+        ["docker-compose", "config", "--quiet"],
+        cwd=ROOT,
+        env={**clean, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 def test_the_file_is_valid_once_the_passwords_are_set() -> None:

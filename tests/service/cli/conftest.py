@@ -38,9 +38,22 @@ size = 96
 GFI = Path(sysconfig.get_path("scripts")) / "gfi"
 
 IN_PROCESS = {
-    "cancel", "doctor", "explain", "gc", "job", "jobs", "models", "pause", "report", "results", "resume", "retry",
-    "schedule", "submit", "tokens",
-}  # fmt: skip
+    "cancel",
+    "doctor",
+    "explain",
+    "gc",
+    "job",
+    "jobs",
+    "models",
+    "pause",
+    "report",
+    "results",
+    "resume",
+    "retry",
+    "schedule",
+    "submit",
+    "tokens",
+}
 """Commands that a test may run in its own process. In a process of their own they would mostly import: 0.5 s of a core,
 4 s with torch. Commands that start processes are not among them."""
 
@@ -74,8 +87,13 @@ class Gfi:
         else:
             done = subprocess.run(
                 [GFI, *words],
-                env=self.environment, capture_output=True, text=True, timeout=timeout, check=False, cwd=cwd,
-            )  # fmt: skip
+                env=self.environment,
+                capture_output=True,
+                text=True,
+                timeout=timeout,
+                check=False,
+                cwd=cwd,
+            )
         assert not check or done.returncode == 0, f"{arguments}: {done.stdout}\n{done.stderr}"
         return done
 
@@ -119,9 +137,19 @@ IN_THE_WAY = "was imported from the working directory"
 def project_in_the_way(folder: Path) -> Path:
     """A user's project whose folders are named like our packages and like those we import. Importing one fails."""
     for name in (
-        "gfi", "scheduler", "workers", "migrations", "datasets", "store", "cli", "report", "celery", "kombu",
-        "sqlalchemy", "torch",
-    ):  # fmt: skip
+        "gfi",
+        "scheduler",
+        "workers",
+        "migrations",
+        "datasets",
+        "store",
+        "cli",
+        "report",
+        "celery",
+        "kombu",
+        "sqlalchemy",
+        "torch",
+    ):
         (folder / name).mkdir(parents=True)
         (folder / name / "__init__.py").write_text(f"raise ImportError('{name} {IN_THE_WAY}')\n")
     return folder
