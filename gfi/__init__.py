@@ -1,9 +1,9 @@
-"""Guided feature inversion: which part of an image a network's prediction rests on.
+"""Guided feature inversion: which part of an image a classifier's prediction rests on.
 
     from gfi import GuidedFeatureInversion, load
     masks = GuidedFeatureInversion(load("efficientnet-lite0")).attribute(inputs)
 
-Names are loaded when first used: `import gfi` and `gfi.domain.recipes` do not load torch.
+Importing gfi loads neither torch nor any other large library: names are loaded at their first use.
 """
 
 import importlib
@@ -18,34 +18,42 @@ if TYPE_CHECKING:
     from gfi.method.explainer import explain_many as explain_many
     from gfi.method.quantus import quantus_explain as quantus_explain
 
-_HOMES = {
+_PUBLIC = {
     "Client": "gfi.client",
     "GuidedFeatureInversion": "gfi.method.explainer",
     "explain_many": "gfi.method.explainer",
     "load": "gfi.method.classifiers",
     "quantus_explain": "gfi.method.quantus",
 }
-_MOVED = {"depths": "gfi.method.depths", "recipes": "gfi.domain.presets"}
-"""Modules that had another address in version 0.1."""
-_METHOD = ("gfi.method", "gfi.metrics", "gfi.peers")
+"""Public names and the modules that define them."""
+_MOVED = {
+    "classifiers": "gfi.method.classifiers",
+    "depths": "gfi.method.depths",
+    "engine": "gfi.method.engine",
+    "errors": "gfi.domain.errors",
+    "interpolation": "gfi.domain.interpolation",
+    "recipes": "gfi.domain.presets",
+}
+"""Attributes that were modules of gfi in version 0.1, and the modules that took their place."""
+_NEED_TORCH = ("gfi.method", "gfi.metrics", "gfi.peers")
 
 __all__ = ["Client", "GuidedFeatureInversion", "__version__", "explain_many", "load", "quantus_explain"]
 
 
 def __getattr__(name: str) -> Any:
-    module = _HOMES.get(name) or _MOVED.get(name) or f"gfi.{name}"
+    module = _PUBLIC.get(name) or _MOVED.get(name) or f"gfi.{name}"
     try:
         loaded = importlib.import_module(module)
     except ModuleNotFoundError as error:
         if error.name == module:
             raise AttributeError(f"module 'gfi' has no attribute '{name}'") from None
-        if module.startswith(_METHOD) and error.name in ("torch", "torchvision", "numpy", "PIL"):
+        if module.startswith(_NEED_TORCH) and error.name in ("torch", "torchvision"):
             raise ModuleNotFoundError(
                 f'gfi.{name} needs {error.name}, which is not installed: pip install "gfi[method]"',
                 name=error.name,
             ) from None
         raise
-    return getattr(loaded, name) if name in _HOMES else loaded
+    return getattr(loaded, name) if name in _PUBLIC else loaded
 
 
 def __dir__() -> list[str]:

@@ -1,6 +1,7 @@
-"""Networks by name: `torchvision:NAME` and `timm:NAME`, their documented input, and weights from a file.
+"""Builds networks by name, `torchvision:NAME` or `timm:NAME`, with the input that their library documents, and loads
+weights from files.
 
-Nothing is downloaded, and a weights file is read as tensors only: nothing in it is executed.
+Nothing is downloaded. A weights file is read as tensors only: no code in it is executed.
 """
 
 import difflib
@@ -17,22 +18,28 @@ from gfi.method.preprocess import FILTERS, Preprocess
 
 
 def build(architecture: str, arguments: Mapping[str, Any], seed: int = 0) -> nn.Module:
-    """The network with random weights from `seed`; MethodError names near matches of an unknown one."""
+    """The network with random weights from `seed`.
+
+    arguments: keywords of the library's constructor. Raises MethodError for an unknown name, with near matches.
+    """
     source, _, name = architecture.partition(":")
     factories = {"torchvision": _torchvision, "timm": _timm}
     if source not in factories:
         raise MethodError(f"an architecture is torchvision:NAME or timm:NAME, not `{architecture}`")
-    return call(factories[source](name), arguments, seed)
+    return construct(factories[source](name), arguments, seed)
 
 
-def call(factory: Callable[..., Any], arguments: Mapping[str, Any], seed: int = 0) -> nn.Module:
-    """The network a factory makes, with random weights from `seed`; the global generator is left alone."""
+def construct(factory: Callable[..., Any], arguments: Mapping[str, Any], seed: int = 0) -> nn.Module:
+    """The network that `factory` returns, in eval mode, with random weights from `seed`.
+
+    The global random generator is left as it was. Raises MethodError if the factory fails or returns something else.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         try:
             module = factory(**arguments)
         except Exception as error:
-            raise MethodError(f"the architecture cannot be built: {_line(error)}") from error
+            raise MethodError(f"the architecture cannot be built: {_first_line(error)}") from error
     if not isinstance(module, nn.Module):
         raise MethodError(f"the architecture is a {type(module).__name__}, not a torch module")
     return module.eval()
@@ -43,7 +50,7 @@ def _torchvision(name: str) -> Callable[..., nn.Module]:
 
     known = models.list_models(module=models)
     if name not in known:
-        raise MethodError(f"torchvision has no classifier `{name}`{near(name, known)}")
+        raise MethodError(f"torchvision has no classifier `{name}`{near_matches(name, known)}")
     return lambda **arguments: models.get_model(name, weights=None, **arguments)
 
 
@@ -53,18 +60,21 @@ def _timm(name: str) -> Callable[..., nn.Module]:
     except ImportError as error:
         raise MethodError(f"timm:{name} needs timm; pip install timm") from error
     if not timm.is_model(name):
-        raise MethodError(f"timm has no model `{name}`{near(name, timm.list_models())}")
+        raise MethodError(f"timm has no model `{name}`{near_matches(name, timm.list_models())}")
     return lambda **arguments: timm.create_model(name, pretrained=False, **arguments)
 
 
-def near(name: str, known: list[str]) -> str:
-    """`; did you mean …?`, or nothing."""
+def near_matches(name: str, known: list[str]) -> str:
+    """ "; did you mean … or …?" for the end of an error message, or nothing."""
     matches = difflib.get_close_matches(name, known, n=2)
     return f"; did you mean {' or '.join(matches)}?" if matches else ""
 
 
 def documented_input(architecture: str) -> Preprocess:
-    """Size, colours and filter an architecture's library documents; where it does not, ImageNet at 224 px."""
+    """Input size, channels, mean, standard deviation and filter as the architecture's library documents them.
+
+    ImageNet's at 224×224 pixels where it does not.
+    """
     source, _, name = architecture.partition(":")
     if source == "torchvision":
         transform = torchvision_weights(name)[0].transforms()
@@ -83,7 +93,7 @@ def documented_input(architecture: str) -> Preprocess:
 
 
 def torchvision_weights(name: str) -> tuple[Any, Path]:
-    """torchvision's default weights entry of a classifier, and where its file lies if it is here."""
+    """torchvision's entry of a classifier's default weights, and the path of their file, which need not exist."""
     from torchvision import models
 
     weights = models.get_model_weights(name).DEFAULT
@@ -91,19 +101,19 @@ def torchvision_weights(name: str) -> tuple[Any, Path]:
 
 
 def local_torchvision() -> list[str]:
-    """`torchvision:NAME` for each classifier whose default weights lie on this machine."""
+    """`torchvision:NAME` of every classifier whose default weights are on this machine."""
     from torchvision import models
 
     folder = Path(torch.hub.get_dir()) / "checkpoints"
     if not folder.is_dir():
         return []
-    here = {file.name for file in folder.iterdir()}
+    files = {file.name for file in folder.iterdir()}
     names = models.list_models(module=models)
-    return [f"torchvision:{name}" for name in names if torchvision_weights(name)[1].name in here]
+    return [f"torchvision:{name}" for name in names if torchvision_weights(name)[1].name in files]
 
 
 def load_weights(module: nn.Module, file: Path) -> None:
-    """Load a state dict from .safetensors, or from what torch.save wrote of one."""
+    """Load a state dict from a .safetensors file or one of torch.save; raises MethodError if it does not fit."""
     state = _safetensors(file) if file.suffix == ".safetensors" else _pickled(file)
     for wrapper in ("state_dict", "model"):
         if isinstance(state, Mapping) and isinstance(state.get(wrapper), Mapping):
@@ -136,9 +146,9 @@ def _safetensors(file: Path) -> Any:
     except OSError as error:
         raise MethodError(f"{file}: {error.strerror or error}") from error
     except SafetensorError as error:
-        raise MethodError(f"{file} is not a safetensors file: {_line(error)}") from error
+        raise MethodError(f"{file} is not a safetensors file: {_first_line(error)}") from error
 
 
-def _line(error: Exception) -> str:
-    """The first line of an error, for a message of one line."""
+def _first_line(error: Exception) -> str:
+    """The first line of an error's message, or the name of its type."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]

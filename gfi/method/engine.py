@@ -154,13 +154,13 @@ class Engine:
             if tensor is not None and tuple(tensor.shape) != shape:
                 raise MethodError(f"image {item.index} is {tuple(tensor.shape)}, the network's input {shape}")
         last = self.classifier.classes - 1
-        for name, number in (("target", item.target), ("rather_than", item.foil)):
+        for name, number in (("target", item.target), ("foil (`rather_than`)", item.foil)):
             if number is not None and not 0 <= number <= last:
                 raise MethodError(f"image {item.index}: {name} {number} is no class; classes are 0 to {last}")
         if item.target is not None and item.target == item.foil:
             raise MethodError(
                 f"image {item.index}: the target and the class to contrast it with are both {item.target};"
-                " choose another `rather_than`"
+                " choose another foil (`rather_than`)"
             )
 
     @torch.no_grad()

@@ -1,8 +1,8 @@
-"""What stands in for removed pixels: the image p of Eq. 2.
+"""The removed-pixel image p of Eq. 2, which replaces removed pixels.
 
-The paper names three: x blurred by a Gaussian of radius 11 (used in all its experiments), the ImageNet mean
-colour, and white Gaussian noise. Radius 11 is read as σ = 11 with 67 taps and reflected borders. The
-`released` preset blurs the photograph at full resolution instead (`gfi.method.preprocess`).
+The paper names three: x blurred by a Gaussian of radius 11 (used in all its experiments), the ImageNet mean colour,
+and white Gaussian noise. Radius 11 is taken as σ = 11, with 67 taps and reflected borders. The `released` preset blurs
+the photograph at full resolution instead (`gfi.method.preprocess`).
 """
 
 from functools import lru_cache
@@ -15,15 +15,15 @@ from gfi.domain.recipes import Recipe
 from gfi.method.preprocess import Preprocess
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
-LUMA = (0.299, 0.587, 0.114)  # ITU-R 601, as Pillow turns RGB into grey
+LUMA = (0.299, 0.587, 0.114)  # ITU-R 601, with which Pillow converts RGB to grey
 
 
 def make_fill(image: Tensor, preprocess: Preprocess, recipe: Recipe, kind: str | None = None) -> Tensor:
-    """p for one normalised image (C, H, W), by the recipe's `fill`; same shape, dtype and device.
+    """p for one normalised image (C, H, W), of the same shape, dtype and device.
 
-    kind: "blur", "mean" or "noise" instead of the recipe's `fill`.
+    kind: "blur", "mean" or "noise"; None for the recipe's `fill`.
 
-    One image at a time: a product over a whole batch might round an image by its place in the batch.
+    One image at a time: a product over a whole batch might round an image differently by its slot.
     """
     kind = kind or recipe.fill
     if kind == "mean":
@@ -34,24 +34,24 @@ def make_fill(image: Tensor, preprocess: Preprocess, recipe: Recipe, kind: str |
 
 
 def blur(image: Tensor, sigma: float = 11.0, kernel: int = 67) -> Tensor:
-    """G_h · x · G_wᵀ for each channel of (C, H, W): a Gaussian, reflected at the borders.
+    """G_h · x · G_wᵀ for each channel of an image (C, H, W): a Gaussian blur with reflected borders.
 
-    A convolution is linear on each axis, so it is a matrix; a matrix product repeats itself exactly on
-    every device, and blurs an image smaller than its kernel too.
+    sigma: σ in pixels. kernel: taps, odd. A convolution is linear along each axis, so it is a matrix. A matrix product
+    is deterministic on every device, and it can blur an image that is smaller than the kernel.
     """
     _, height, width = image.shape
-    rows = torch.tensor(gaussian(height, sigma, kernel)).to(image)
-    columns = torch.tensor(gaussian(width, sigma, kernel)).to(image)
+    rows = torch.tensor(gaussian_matrix(height, sigma, kernel)).to(image)
+    columns = torch.tensor(gaussian_matrix(width, sigma, kernel)).to(image)
     n = len(image)
     return torch.bmm(torch.bmm(rows.expand(n, -1, -1), image), columns.T.expand(n, -1, -1))
 
 
 @lru_cache(maxsize=16)
-def gaussian(size: int, sigma: float, kernel: int) -> np.ndarray:
+def gaussian_matrix(size: int, sigma: float, kernel: int) -> np.ndarray:
     """The (size, size) matrix of a normalised Gaussian of `kernel` taps with reflected borders.
 
-    Reflection leaves the border pixel out (… 2 1 | 0 1 2 …), as torch's padding mode "reflect", and
-    repeats where the kernel reaches beyond the image.
+    The reflection does not repeat the border pixel (… 2 1 | 0 1 2 …), as in torch's padding mode "reflect". It is
+    periodic, for kernels that reach beyond the image.
     """
     reach = kernel // 2
     offsets = np.arange(-reach, reach + 1)
@@ -66,7 +66,11 @@ def gaussian(size: int, sigma: float, kernel: int) -> np.ndarray:
 
 
 def mean_colour(preprocess: Preprocess) -> Tensor:
-    """The ImageNet mean colour in the network's own normalised units, (C,) float64."""
+    """The ImageNet mean colour in the network's own normalised units, (C,) float64.
+
+    >>> mean_colour(Preprocess((224, 224)))
+    tensor([0., 0., 0.], dtype=torch.float64)
+    """
     colour = np.array(IMAGENET_MEAN)
     if preprocess.channels == 1:
         colour = np.array([colour @ np.array(LUMA)])
@@ -74,5 +78,5 @@ def mean_colour(preprocess: Preprocess) -> Tensor:
 
 
 def noise(shape: tuple[int, ...], seed: int) -> Tensor:
-    """White noise N(0, 1) in normalised units, the same for every image: drawn on the CPU from `seed`."""
+    """White noise N(0, 1) in normalised units, float64, drawn on the CPU from `seed`: the same for every image."""
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)

@@ -116,14 +116,32 @@ class Inversion:
     """(B,) long: a `StopReason`; final only in `outcome`."""
 
     _ROW_STATE = (
-        "images", "features", "representation", "energy", "prediction", "target", "foil", "probability", "omega",
-        "gradient", "loss", "count", "active", "stop_reason", "_last_valid", "_last_valid_at",
-    )  # fmt: skip
+        "images",
+        "features",
+        "representation",
+        "energy",
+        "prediction",
+        "target",
+        "foil",
+        "probability",
+        "omega",
+        "gradient",
+        "loss",
+        "count",
+        "active",
+        "stop_reason",
+        "_last_valid",
+        "_last_valid_at",
+    )
 
     def start(
-        self, images: Tensor, fills: Tensor, targets: Sequence[int | None], second_fills: Tensor | None = None,
+        self,
+        images: Tensor,
+        fills: Tensor,
+        targets: Sequence[int | None],
+        second_fills: Tensor | None = None,
         foils: Sequence[int | None] | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Load a batch and compute all that does not depend on ω.
 
         images, fills: x and p, (B, C, H, W). targets: a class per row, None for the predicted one. second_fills: a

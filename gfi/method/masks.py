@@ -36,8 +36,8 @@ class Upsampling(NamedTuple):
     def __call__(self, grid: Tensor) -> Tensor:
         """U_h · g · U_wᵀ, (B, h, w) → (B, H, W)."""
         n = len(grid)
-        tall = batch_invariance.product(self.rows.expand(n, -1, -1), grid)
-        return batch_invariance.product(tall, self.columns.T.expand(n, -1, -1))
+        tall = batch_invariance.matrix_product(self.rows.expand(n, -1, -1), grid)
+        return batch_invariance.matrix_product(tall, self.columns.T.expand(n, -1, -1))
 
 
 class Mask(NamedTuple):
@@ -54,7 +54,7 @@ class Mask(NamedTuple):
 def combine(omega: Tensor, features: Tensor) -> Tensor:
     """Σ_i ω_i · f_i  (Eq. 6): (B, K) and (B, K, h, w) → (B, h, w)."""
     b, k, h, w = features.shape
-    return batch_invariance.product(omega.unsqueeze(1), features.reshape(b, k, h * w)).view(b, h, w)
+    return batch_invariance.matrix_product(omega.unsqueeze(1), features.reshape(b, k, h * w)).view(b, h, w)
 
 
 def soft_threshold(grid: Tensor, upsample: Upsampling, area: Tensor, softness: float) -> Tensor:
@@ -90,6 +90,9 @@ def blend(image: Tensor, fill: Tensor, mask: Tensor) -> Tensor:
     """Guided inversion Φ(x, m) = x⊙m + p⊙(1−m)  (Eq. 2).
 
     image, fill: (B, C, H, W); mask: (B, 1, H, W) in [0, 1]. Returns (B, C, H, W).
+
+    >>> blend(torch.ones(1, 3, 2, 2), torch.zeros(1, 3, 2, 2), torch.full((1, 1, 2, 2), 0.25)).unique()
+    tensor([0.2500])
     """
     return torch.lerp(fill, image, mask)
 

@@ -1,4 +1,4 @@
-"""How many images fit: what a step over one image keeps for its way back, against the memory that is free."""
+"""How many images fit: the memory that one step keeps per image, against the memory that is free."""
 
 from pathlib import Path
 
@@ -10,31 +10,31 @@ from gfi.method.inversion import Inversion
 from gfi.method.network import Network
 
 CPU_BATCH = 4
-"""On a CPU the time an image takes hardly depends on the batch (EfficientNet-Lite0, `paper`, one core: 11.3,
-10.0, 10.8, 12.0 s at 1, 2, 4, 8), while memory (2 GB at 8) and the padding of the last batch grow with it."""
+"""The largest batch on a CPU. The time per image hardly depends on the batch there (EfficientNet-Lite0, `paper`, one
+core: 11.3, 10.0, 10.8, 12.0 s at 1, 2, 4, 8), while memory (2 GB at 8) and the padding of the last batch grow."""
 CUDA_BATCH = 64
-"""Stage 2 then runs 128 images in one pass; a shard's last batch is padded, so more would not be free. (Not yet
-measured on a GPU.)"""
-SHARE = 0.7
-"""Of the free memory: allocators round up, and the host has other things to do."""
-BESIDE = 1.5
-"""Gradients and the kernels' scratch space beside what autograd keeps."""
+"""The largest batch on a GPU. Stage 2 then runs 128 images in one pass, and the last batch of a shard is padded, so a
+larger batch has a price too. (Not yet measured on a GPU.)"""
+USABLE_SHARE = 0.7
+"""Of the free memory: allocators round up, and other programs run on the machine."""
+OVERHEAD = 1.5
+"""Memory of a step relative to what autograd keeps: gradients and the kernels' scratch space come on top."""
 
 
 def fitting_batch(network: Network, recipe: Recipe, shape: tuple[int, int, int], device: torch.device) -> int:
-    """The largest power of two of images (C, H, W) that one step has room for now, at least 1.
+    """The largest power of two of images of `shape` (C, H, W) whose step fits the free memory now, at least 1.
 
-    At most CPU_BATCH or CUDA_BATCH, beyond which there is nothing to gain.
+    At most CPU_BATCH or CUDA_BATCH, beyond which nothing is gained.
     """
-    fits = int(SHARE * free_bytes(device) / bytes_an_image(network, recipe, shape, device))
+    fits = int(USABLE_SHARE * free_bytes(device) / bytes_per_image(network, recipe, shape, device))
     most = CPU_BATCH if device.type == "cpu" else CUDA_BATCH
     return 1 << (max(1, min(fits, most)).bit_length() - 1)
 
 
-def bytes_an_image(
+def bytes_per_image(
     network: Network, recipe: Recipe, shape: tuple[int, int, int], device: torch.device
 ) -> int:
-    """Bytes that each image (C, H, W) of a batch needs at most: one step of stage 2 over noise is taken and counted."""
+    """The most bytes that an image (C, H, W) of a batch needs, counted over one step of stage 2 on noise."""
     inversion = Inversion(network, recipe, 1)
     noise = torch.randn((1, *shape), generator=torch.Generator().manual_seed(0)).to(device, network.dtype)
     fill = torch.zeros_like(noise)
@@ -53,23 +53,23 @@ def bytes_an_image(
     inversion.skip_to(recipe.steps_inversion)
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         inversion.step()
-    # Twice: those in stage 2, and those that wait for their place.
-    return round(BESIDE * sum(kept.values())) + 2 * state
+    # The state twice: of the images in stage 2, and of those that wait for a slot.
+    return round(OVERHEAD * sum(kept.values())) + 2 * state
 
 
 def free_bytes(device: torch.device) -> int:
-    """What `device` can still give, torch's own reserve included; for the CPU what the machine or its container can."""
+    """Free memory of `device` in bytes, with torch's own reserve; for the CPU, of the machine or its container."""
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-    available = _number(Path("/proc/meminfo"), "MemAvailable:")
+    available = _read_number(Path("/proc/meminfo"), "MemAvailable:")
     free = 8 << 30 if available is None else available * 1024
-    limit, used = (_number(Path(f"/sys/fs/cgroup/memory.{name}")) for name in ("max", "current"))
+    limit, used = (_read_number(Path(f"/sys/fs/cgroup/memory.{name}")) for name in ("max", "current"))
     return free if limit is None or used is None else min(free, limit - used)
 
 
-def _number(file: Path, name: str = "") -> int | None:
-    """The number after `name` in a file of the kernel's, or None where there is none (another system, `max`)."""
+def _read_number(file: Path, name: str = "") -> int | None:
+    """The number after `name` in one of the kernel's files; None if there is none (another system, or `max`)."""
     try:
         text = file.read_text()
     except OSError:

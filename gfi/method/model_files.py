@@ -1,10 +1,10 @@
-"""Model files: how an administrator describes a classifier. One TOML file a model, models_dir/NAME.toml.
+"""Model files, in which an administrator describes classifiers: one TOML file per model, models_dir/NAME.toml.
 
-    architecture = "torchvision:resnet18"   # or timm:NAME, or file:net.py:build - a factory in a Python file
-                                            # beside this one; only who may write models_dir can name code
-    weights = "birds.pth"                   # beside this file; .pth/.pt (tensors only) or .safetensors;
+    architecture = "torchvision:resnet18"   # or timm:NAME, or file:net.py:build, a factory in a Python file in the
+                                            # same folder, so only those who may write models_dir can name code
+    weights = "birds.pth"                   # in the same folder: .pth/.pt (tensors only) or .safetensors;
                                             # or "seed:0", or "default" (torchvision's, if on this machine)
-    classes = ["jay", "wren"]               # or "names.txt", a line each; or "imagenet"
+    classes = ["jay", "wren"]               # or "names.txt" with one name per line, or "imagenet"
     output = "softmax"                      # or sigmoid, probabilities
 
     [arguments]                             # passed to the architecture
@@ -14,14 +14,14 @@
     mean = [0.485, 0.456, 0.406]
     std = [0.229, 0.224, 0.225]
     interpolation = "bilinear"              # nearest, bilinear, bicubic, lanczos
-    crop = "recipe"                         # as the preset says; or centre, none
+    crop = "recipe"                         # what the preset says; or centre, none
     resize = 256                            # shorter side before a centre crop
 
-    [layers]                                # otherwise the architecture's preset, or the automatic choice
+    [layers]                                # without it: the known layers of the architecture, or the automatic choice
     inverted = "layer4"
     weighed = "layer4.1.bn1:relu"           # or a list
 
-Only `architecture` and `weights` are required. Every error names the file and the field.
+Only `architecture` and `weights` are required. Every error message names the file and the field.
 """
 
 import contextlib
@@ -52,28 +52,29 @@ OUTPUTS = ("softmax", "sigmoid", "probabilities")
 
 
 @dataclass(frozen=True, eq=False)
-class Description:
-    """A network in memory and what its file or library says of it."""
+class ModelDescription:
+    """A network in memory, and what its file or library says about it; the fields are those of `Classifier`."""
 
     origin: str
-    """The file or reference, for error lines."""
+    """The file or reference, for error messages."""
     module: nn.Module
     preprocess: Preprocess
     output: str = "softmax"
+    """One of OUTPUTS."""
     class_names: tuple[str, ...] = ()
     wordnet_ids: tuple[str, ...] = ()
     layers: Layers | None = None
 
 
-def names(models_dir: Path | None) -> list[str]:
-    """The registered models, sorted."""
+def registered_models(models_dir: Path | None) -> list[str]:
+    """The names of all model files, sorted."""
     if models_dir is None or not models_dir.is_dir():
         return []
     return sorted(file.stem for file in models_dir.glob("*.toml") if NAME.fullmatch(file.stem))
 
 
-def read(path: Path) -> Description:
-    """The classifier that a model file describes."""
+def read_model_file(path: Path) -> ModelDescription:
+    """The network and description in a model file; raises MethodError."""
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -83,16 +84,19 @@ def read(path: Path) -> Description:
     return _ModelFile(path, table).describe()
 
 
-def seeded(architecture: str, seed: int) -> Description:
-    """An architecture with random weights."""
+def describe_seeded(architecture: str, seed: int) -> ModelDescription:
+    """An architecture with random weights from `seed`."""
     module = architectures.build(architecture, {}, seed)
-    return Description(architecture, module, architectures.documented_input(architecture))
+    return ModelDescription(architecture, module, architectures.documented_input(architecture))
 
 
-def pretrained(architecture: str) -> Description:
-    """torchvision's default weights with their own preprocessing and class names."""
+def describe_pretrained(architecture: str) -> ModelDescription:
+    """An architecture of torchvision with its default weights, their preprocessing and their class names.
+
+    Raises MethodError if the weights are not on this machine.
+    """
     source, _, name = architecture.partition(":")
-    module = architectures.build(architecture, {})  # first: an unknown name is the better complaint
+    module = architectures.build(architecture, {})  # first, because an unknown name is the more useful error
     advice = f"register a model file with its weights (`gfi models add`), or use {architecture}@seed:0"
     if source != "torchvision":
         raise MethodError(f"{architecture}: gfi downloads no weights; {advice} for random ones")
@@ -104,7 +108,7 @@ def pretrained(architecture: str) -> Description:
         )
     architectures.load_weights(module, file)
     categories = tuple(weights.meta["categories"])
-    return Description(
+    return ModelDescription(
         architecture,
         module,
         architectures.documented_input(architecture),
@@ -114,7 +118,7 @@ def pretrained(architecture: str) -> Description:
 
 
 class _ModelFile:
-    """One model file being read; every complaint names the file and the field."""
+    """A model file while it is read; every error names the file and the field."""
 
     def __init__(self, path: Path, table: dict[str, Any]) -> None:
         self.path = path
@@ -126,21 +130,23 @@ class _ModelFile:
             for field in table.get(section, {}) if section else table:
                 if field not in fields:
                     where = f"[{section}] has" if section else "there is"
-                    near = architectures.near(field, list(fields))
+                    near = architectures.near_matches(field, list(fields))
                     raise MethodError(f"{path}: {where} no field `{field}`{near}")
 
     def fail(self, field: str, wanted: str, value: object) -> NoReturn:
+        """Raise MethodError: `field` `wanted`, not `value`."""
         raise MethodError(f"{self.path}: `{field}` {wanted}, not {value!r}")
 
     @contextlib.contextmanager
     def field(self, field: str) -> Iterator[None]:
-        """Name file and field in whatever goes wrong inside."""
+        """Add file and field to errors raised inside."""
         try:
             yield
         except MethodError as error:
             raise MethodError(f"{self.path}: `{field}`: {error}") from error
 
     def text(self, field: str, default: str | None = None) -> str:
+        """A string field of the top level; required if there is no default."""
         value = self.table.get(field, default)
         if value is None:
             raise MethodError(f"{self.path}: `{field}` is missing")
@@ -148,13 +154,14 @@ class _ModelFile:
             self.fail(field, "is a text", value)
         return value
 
-    def describe(self) -> Description:
+    def describe(self) -> ModelDescription:
+        """Check all fields and build the network."""
         output = self.text("output", "softmax")
         if output not in OUTPUTS:
             self.fail("output", f"is one of {', '.join(OUTPUTS)}", output)
         class_names, wordnet_ids = self._classes()
         module = self._module(len(class_names))
-        return Description(
+        return ModelDescription(
             str(self.path), module, self._input(), output, class_names, wordnet_ids, self._layers()
         )
 
@@ -165,7 +172,7 @@ class _ModelFile:
         seed = self._seed(weights)
         with self.field("architecture"):
             if source == "file":
-                module = architectures.call(self._factory(name), arguments, seed or 0)
+                module = architectures.construct(self._factory(name), arguments, seed or 0)
             else:
                 if classes:
                     arguments.setdefault("num_classes", classes)
@@ -189,7 +196,7 @@ class _ModelFile:
         return int(weights[5:])
 
     def _factory(self, name: str) -> Callable[..., Any]:
-        """The function `build` of net.py beside this file, from `net.py:build`."""
+        """The function `build` of net.py in the same folder, from `net.py:build`."""
         file, _, function = name.partition(":")
         folder = self.path.parent.resolve()
         path = (folder / file).resolve()
@@ -270,7 +277,7 @@ class _ModelFile:
         return Preprocess((size[0], size[1]), channels, mean, std, interpolation, crop, resize)
 
     def _colour(self, field: str, default: tuple[float, ...], channels: int) -> tuple[float, ...]:
-        """One number a channel; a single number stands for all."""
+        """One number per channel; a single number means all channels."""
         value = self.table.get("input", {}).get(field, list(default))
         value = [value] * channels if type(value) in (int, float) else value
         numbers = isinstance(value, list) and all(type(v) in (int, float) for v in value)

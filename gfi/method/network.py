@@ -1,8 +1,8 @@
-"""A classifier on one device in one precision, with its two layers tapped: f, f^{l0} and f^{l1}.
+"""A classifier on one device in one precision, with access to its layers: f, f^{l0} and f^{l1}.
 
-Three passes are all the method needs: `examine` once on the photographs, `inverted` in stage 1, which ends at
-l0 and never runs the head, and `probabilities` in stage 2; a start from Grad-CAM costs one more, `grad_cam`.
-Parameters need no gradient, so autograd follows the image alone.
+The method needs three kinds of pass: `examine`, once on the images; `representation` in stage 1, which ends at l0 and
+does not run the rest of the network; and `probabilities` in stage 2. A start from Grad-CAM adds one, `grad_cam`.
+Parameters need no gradient, so autograd only follows the image.
 """
 
 import copy
@@ -21,7 +21,7 @@ from gfi.method.masks import Upsampling
 
 
 class Examined(NamedTuple):
-    """What the network makes of the photographs themselves."""
+    """Probabilities and features of the images themselves."""
 
     probabilities: Tensor
     """f(x), (B, K)."""
@@ -31,20 +31,25 @@ class Examined(NamedTuple):
     """f^{l1}(x), (B, channels, h, w)."""
 
 
-class _Reached(Exception):
-    """Ends a forward pass at a layer."""
+class _LayerReached(Exception):
+    """Raised by a hook to end a forward pass at its layer."""
 
 
 class Network:
-    """A private copy of a classifier; hooks are in place only during its own passes.
+    """A private copy of a classifier. Its hooks are in place only during its own passes.
 
-    Only its own arithmetic is in `dtype`: with bfloat16, images come and features and probabilities go in float32.
+    dtype: the network's own arithmetic. With bfloat16, images, features and probabilities are float32 nevertheless.
+    channels_last: the memory layout of images and weights.
     """
 
     def __init__(
-        self, classifier: Classifier, layers: Layers, device: torch.device, dtype: torch.dtype,
+        self,
+        classifier: Classifier,
+        layers: Layers,
+        device: torch.device,
+        dtype: torch.dtype,
         channels_last: bool,
-    ) -> None:  # fmt: skip
+    ) -> None:
         layer_names.check_layers(layers, [(c.name, c.kind) for c in classifier.calls], classifier.reference)
         self.layers = layers
         calls = {call.name: call for call in classifier.calls}
@@ -55,33 +60,37 @@ class Network:
         module = copy.deepcopy(classifier.module).eval().requires_grad_(False)
         batch_invariance.make_batch_invariant(module)
         self.module = module.to(device=device, dtype=dtype, memory_format=self.memory_format)  # type: ignore[call-overload]
-        self.inside = dtype
+        self._network_dtype = dtype
         # Masks, weights and losses: bfloat16 has eight bits, too few for sums over a mask and for steps of 1 %.
         self.dtype = torch.float32 if dtype == torch.bfloat16 else dtype
-        self._output = classifier.as_probabilities
-        self._relative = classifier.output == "softmax"
-        self._passes = {name: sum(c.name == name for c in classifier.calls) for name in
-                        (layer_names.parse_layer(layer).name for layer in layers.names)}  # fmt: skip
+        self._as_probabilities = classifier.as_probabilities
+        self._softmax = classifier.output == "softmax"
+        self._passes = {
+            name: sum(c.name == name for c in classifier.calls)
+            for name in (layer_names.parse_layer(layer).name for layer in layers.names)
+        }
 
     @torch.no_grad()
     def examine(self, images: Tensor, centred: bool = False) -> Examined:
-        """One whole pass over images (B, C, H, W). centred: l1's channels as `masks.centre` has them."""
-        logits, found = self._run(images, self.layers.names, to_the_end=True)
-        maps = [found[layer] for layer in self.layers.mask_layers]
+        """One complete pass over images (B, C, H, W). centred: apply `masks.centre` to the channels of l1."""
+        logits, outputs = self._run(images, self.layers.names, to_the_end=True)
+        maps = [outputs[layer] for layer in self.layers.mask_layers]
         for layer, features in zip(self.layers.mask_layers, maps, strict=True):
             if features.ndim != 4 or features.shape[2] * features.shape[3] < 2:
                 shape = "×".join(map(str, features.shape[1:]))
                 raise MethodError(f"layer `{layer}` gives {shape}; a mask is made from channels × h × w")
-        return Examined(self._output(logits), found[self.layers.inverted], _side_by_side(maps, centred))
+        return Examined(self._as_probabilities(logits), outputs[self.layers.inverted], _joined(maps, centred))
 
     def grad_cam(self, images: Tensor, targets: Tensor, foils: Tensor | None = None) -> Tensor:
-        """Grad-CAM's map at l0 before it is rectified, Σ_k α_k f_k^{l0} with α_k the mean over the map of
-        ∂y_c/∂f_k^{l0}: images (B, C, H, W), targets (B,) → (B, h, w).
+        """Grad-CAM's map at l0, not rectified:
 
-        foils: (B,); where not negative, y_c − y_foil takes the place of y_c.
+            Σ_k α_k f_k^{l0},   α_k = mean over the map of ∂y_c/∂f_k^{l0}
 
-        y: the network's outputs; before a softmax, which does not see what all share, less their mean. (On
-        trained networks the mean is nearly zero. On random ones a class may otherwise have no evidence.)
+        images: (B, C, H, W). targets: c, (B,). foils: (B,); where it is not negative, y_c − y_foil takes the place of
+        y_c. Returns (B, h, w).
+
+        y are the network's outputs. Before a softmax, which ignores what all outputs share, their mean is subtracted:
+        on trained networks it is nearly zero, but on random ones a class may otherwise have no evidence.
         """
         layer = self.layers.inverted
         name = layer_names.parse_layer(layer).name
@@ -89,19 +98,19 @@ class Network:
 
         def tap(module: nn.Module, inputs: tuple, output: Tensor) -> Tensor:
             last[:] = [output]
-            return output.clone()  # what follows in place changes the copy
+            return output.clone()  # an in-place operation that follows changes the copy
 
         handle = self.module.get_submodule(name).register_forward_hook(tap)
         try:
             with torch.enable_grad():
                 outputs = self._logits(images.detach().requires_grad_())
-                if self._relative:
+                if self._softmax:
                     outputs = outputs - outputs.mean(1, keepdim=True)
-                chosen = outputs.gather(1, targets.unsqueeze(1)).squeeze(1)
+                y = outputs.gather(1, targets.unsqueeze(1)).squeeze(1)
                 if foils is not None:
-                    others = outputs.gather(1, foils.clamp_min(0).unsqueeze(1)).squeeze(1)
-                    chosen = chosen - torch.where(foils >= 0, others, torch.zeros_like(others))
-                (slopes,) = torch.autograd.grad(chosen.sum(), last[0])
+                    y_foil = outputs.gather(1, foils.clamp_min(0).unsqueeze(1)).squeeze(1)
+                    y = y - torch.where(foils >= 0, y_foil, torch.zeros_like(y_foil))
+                (slopes,) = torch.autograd.grad(y.sum(), last[0])
         finally:
             handle.remove()
         features, slopes = self._read(layer, last[0].detach()), _as_map(slopes, self._grids[layer])
@@ -112,23 +121,26 @@ class Network:
         return masks.combine(weights, features.contiguous())
 
     def representation(self, images: Tensor) -> Tensor:
-        """f^{l0} of images (B, C, H, W); nothing after l0 runs."""
-        _, found = self._run(images, (self.layers.inverted,), to_the_end=False)
-        return found[self.layers.inverted]
+        """f^{l0} of images (B, C, H, W), with gradient; nothing after l0 runs."""
+        _, outputs = self._run(images, (self.layers.inverted,), to_the_end=False)
+        return outputs[self.layers.inverted]
 
     def probabilities(self, images: Tensor) -> Tensor:
-        """f of images (B, C, H, W): softmax, sigmoid or the output itself, (B, K)."""
-        return self._output(self._logits(images))
+        """f of images (B, C, H, W), with gradient: softmax, sigmoid or the output itself, (B, K)."""
+        return self._as_probabilities(self._logits(images))
 
     def _logits(self, images: Tensor) -> Tensor:
         """The network's outputs, (B, K)."""
-        outputs: Tensor = self.module(images.to(self.inside))
+        outputs: Tensor = self.module(images.to(self._network_dtype))
         return outputs.to(self.dtype)
 
     def _run(
         self, images: Tensor, layers: tuple[str, ...], to_the_end: bool
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """One pass, and the output of each layer at the last of its calls."""
+        """One pass: the network's outputs, and each layer's output at its last call.
+
+        to_the_end: False ends the pass at the layer, and the first result then means nothing.
+        """
         outputs: dict[str, Tensor] = {}
         calls: dict[str, int] = {}
 
@@ -139,8 +151,8 @@ class Network:
                     return
                 if not to_the_end:
                     outputs[name] = output
-                    raise _Reached
-                outputs[name] = output.clone()  # an in-place ReLU may follow and change it
+                    raise _LayerReached
+                outputs[name] = output.clone()  # an in-place ReLU that follows would change it
 
             return hook
 
@@ -149,30 +161,30 @@ class Network:
         logits = images
         try:
             logits = self._logits(images)
-        except _Reached:
+        except _LayerReached:
             pass
         finally:
             for handle in handles:
                 handle.remove()
-        found = {}
+        read = {}
         for layer in layers:
             name = layer_names.parse_layer(layer).name
             if name not in outputs:
                 raise MethodError(f"layer `{name}` was not reached in this pass; name one that always runs")
-            found[layer] = self._read(layer, outputs[name])
-        return logits, found
+            read[layer] = self._read(layer, outputs[name])
+        return logits, read
 
     def _read(self, layer: str, output: Tensor) -> Tensor:
-        """A module's output as the layer's suffixes say."""
+        """A module's output with the suffixes of the layer applied."""
         features = _as_map(output, self._grids[layer]).to(self.dtype)
         return features.relu() if layer_names.parse_layer(layer).rectify else features
 
 
 def _grid(layer: str, call: Call) -> tuple[int, int] | None:
-    """(h, w) of a layer that is written with `:tokens`, otherwise None."""
+    """(h, w) of a layer that is written with `:tokens`, otherwise None; raises MethodError if the suffix is wrong."""
     shape = "×".join(map(str, call.shape))
     if not layer_names.parse_layer(layer).tokens:
-        if call.tokens:  # h×w×D would be taken for D cells of h channels
+        if call.tokens:  # (h, w, D) would be mistaken for h channels of w×D cells
             raise MethodError(f"layer `{call.name}` gives tokens, {shape}; write `{call.name}{TOKENS}`")
         return None
     if not call.tokens:
@@ -183,7 +195,10 @@ def _grid(layer: str, call: Call) -> tuple[int, int] | None:
 
 
 def _as_map(output: Tensor, grid: tuple[int, int] | None) -> Tensor:
-    """Tokens (B, h, w, D), or (B, N, D) whose last h·w are the patches, as a map (B, D, h, w); None: as it is."""
+    """A map (B, D, h, w) from tokens: (B, h, w, D), or (B, N, D) whose last h·w are the patches.
+
+    grid: (h, w); None returns the output unchanged.
+    """
     if grid is None:
         return output
     if output.ndim == 4:
@@ -192,8 +207,8 @@ def _as_map(output: Tensor, grid: tuple[int, int] | None) -> Tensor:
     return patches.transpose(1, 2).reshape(len(output), -1, *grid)
 
 
-def _side_by_side(maps: list[Tensor], centred: bool) -> Tensor:
-    """Channels of several layers on the finest of their grids, (B, ΣK, h, w)."""
+def _joined(maps: list[Tensor], centred: bool) -> Tensor:
+    """The channels of several layers on the finest of their grids, (B, ΣK, h, w)."""
     finest = max(maps, key=lambda features: features.shape[2] * features.shape[3])
     fine = []
     for features in maps:

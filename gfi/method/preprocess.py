@@ -1,10 +1,10 @@
-"""A photograph becomes the network's input, and remembers which part of it the network saw.
+"""Turns a photograph into the network's input, and records which part of the photograph the network sees.
 
-`paper` squashes the photograph to the input size. `released` brings the shorter side to the input size and
-crops the centre, and blurs the photograph at full resolution, then treats the blurred one likewise. A model
+`paper` resizes the photograph to the input size, whatever its proportions. `released` resizes the shorter side and
+crops the centre; it blurs the photograph at full resolution and then treats the blurred one in the same way. A model
 may prescribe its own crop. Mean and standard deviation are always the model's.
 
-Everything here is Pillow and numpy in fixed order: two threads, two machines, one result.
+Only Pillow and numpy are used, in a fixed order, so the result does not depend on threads or machine.
 """
 
 from dataclasses import asdict, dataclass
@@ -29,28 +29,29 @@ FILTERS = {
 Box = tuple[float, float, float, float]
 
 MOST_RESIZED = 8192 * 8192
-"""Pixels of a photograph brought to the input's shorter side, before the crop: 0.2 GB. A photograph of 9,000,000×1
-pixels would have 450 billion, and one of 10,000×1 took 2 GB."""
+"""The most pixels that a photograph may have after its shorter side was resized and before the crop: 0.2 GB. A
+photograph of 9,000,000×1 pixels would have 450 billion; one of 10,000×1 took 2 GB."""
 
 
 @dataclass(frozen=True)
 class Preprocess:
-    """What a network wants to be shown."""
+    """The input that a network expects."""
 
     size: tuple[int, int]
     """(H, W) of the input in pixels."""
     channels: int = 3
     """3 for RGB, 1 for grey."""
     mean: tuple[float, ...] = (0.485, 0.456, 0.406)
+    """Subtracted from pixels scaled to [0, 1]; one value per channel."""
     std: tuple[float, ...] = (0.229, 0.224, 0.225)
-    """Subtracted from and divided into pixels scaled to [0, 1]; one value a channel."""
+    """What the difference is divided by; one value per channel."""
     interpolation: str = "bilinear"
     """One of FILTERS; always antialiased."""
     crop: Literal["recipe", "centre", "none"] = "recipe"
-    """Centre crop or squash, whatever the recipe says; "recipe" leaves it to the recipe."""
+    """"centre": crop the centre. "none": resize the whole photograph. "recipe": as `Recipe.resize` says."""
     resize: int | None = None
-    """Before a centre crop: the shorter side in pixels, for an input whose shorter side is `size`'s.
-    None: the input's own, so that the crop loses nothing of the shorter side."""
+    """The shorter side in pixels before a centre crop; None: that of the input, so that the crop cuts nothing off the
+    shorter side."""
 
     def to_json(self) -> dict[str, Any]:
         """All fields as JSON values."""
@@ -64,21 +65,41 @@ class Prepared:
     image: Tensor
     """x: (C, H, W) float32, normalised."""
     fill: Tensor | None
-    """p, like `image`; None: the engine makes it from `image` by the recipe."""
+    """p, (C, H, W), normalised; None: the engine makes it from `image` as the recipe says."""
     original_size: tuple[int, int]
     """(H, W) of the photograph in original pixels."""
     box: Box
-    """(left, top, right, bottom): the part of the photograph the input shows, in original pixels."""
+    """(left, top, right, bottom) of the part of the photograph that the input shows, in original pixels."""
 
 
 def prepare(
     rgb: NDArray[np.uint8], preprocess: Preprocess, recipe: Recipe, scale: tuple[float, float] = (1.0, 1.0)
 ) -> Prepared:
-    """Resize, crop and normalise a photograph (H, W, 3) uint8.
+    """Resize, crop and normalise a photograph.
 
-    scale (sx, sy): original pixels that one pixel of `rgb` stands for, where decoding shrank it; box, size
-    and the radius of the full-resolution blur follow it. Raises MethodError for a photograph whose proportions would
-    need too much memory.
+    Parameters
+    ----------
+    rgb
+        (H, W, 3) uint8.
+    preprocess
+        The input that the network expects.
+    recipe
+        Decides on crop and blur where the network leaves it open.
+    scale
+        (sx, sy), the original pixels per pixel of `rgb`, if decoding has shrunk the photograph. Size, box and the
+        radius of the full-resolution blur are in original pixels.
+
+    Raises
+    ------
+    MethodError
+        For another shape or type, and for proportions that would need too much memory.
+
+    Examples
+    --------
+    >>> from gfi.domain.presets import RELEASED
+    >>> prepared = prepare(np.zeros((60, 100, 3), np.uint8), Preprocess((30, 30)), RELEASED)
+    >>> prepared.image.shape, prepared.box
+    (torch.Size([3, 30, 30]), (20.0, 0.0, 80.0, 60.0))
     """
     if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8:
         raise MethodError(f"a photograph is (H, W, 3) of uint8, not {rgb.shape} of {rgb.dtype}")
@@ -100,7 +121,7 @@ def prepare(
 
 
 def _fit(photograph: Image.Image, preprocess: Preprocess, recipe: Recipe) -> tuple[Image.Image, Box]:
-    """The photograph at the input size, and the box of it that is shown, in its own pixels."""
+    """The photograph at the input size, and the box of the part that is shown, in pixels of `photograph`."""
     height, width = preprocess.size
     resample = FILTERS[preprocess.interpolation]
     crop = recipe.resize == "crop" if preprocess.crop == "recipe" else preprocess.crop == "centre"
@@ -108,8 +129,8 @@ def _fit(photograph: Image.Image, preprocess: Preprocess, recipe: Recipe) -> tup
         everything = (0.0, 0.0, float(photograph.width), float(photograph.height))
         return photograph.resize((width, height), resample), everything
 
-    # The smallest size with the photograph's proportions that covers the input; on a square input this is
-    # "shorter side to the input size", rounded down on the longer side as torchvision does.
+    # The smallest size of the photograph's proportions that covers the input: on a square input, the shorter side has
+    # the input size. The longer side is rounded down, as in torchvision.
     grow = (preprocess.resize or min(preprocess.size)) / min(preprocess.size)
     zoom = max(width * grow / photograph.width, height * grow / photograph.height)
     wide, high = (

@@ -36,6 +36,9 @@ def decide_status(
     area: mean of the mask. predicted: whether the target is the class that the network predicts for the image.
     probability, kept: of the target, on the image and on its kept part. settled: False if the recipe checks settling
     and the mask still moved at the last check.
+
+    >>> str(decide_status(StopReason.FINISHED, 0.2, predicted=True, probability=0.9, kept=0.01))
+    'target_lost'
     """
     if reason in _FROZEN:
         return _FROZEN[reason]

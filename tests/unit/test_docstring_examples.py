@@ -1,4 +1,5 @@
-"""The examples in the docstrings of `gfi.metrics` and `gfi.peers` run and print what they say."""
+"""The examples in docstrings run and print what they say: all of `gfi.metrics`, `gfi.peers` and `gfi.method`, and what
+users need of `gfi.domain`."""
 
 import doctest
 import importlib
@@ -7,6 +8,7 @@ from types import ModuleType
 
 import pytest
 
+import gfi.method
 import gfi.metrics
 import gfi.peers
 
@@ -18,11 +20,26 @@ def modules(package: ModuleType) -> list[str]:
     ]
 
 
+DOMAIN = [f"gfi.domain.{name}" for name in ("interpolation", "layer_names", "presets", "recipes")]
+
 # Modules whose functions are called by their own package alone.
-WITHOUT_EXAMPLE = {"gfi.metrics", "gfi.metrics.entropy", "gfi.peers.gradients"}
+WITHOUT_EXAMPLE = {"gfi.metrics", "gfi.metrics.entropy", "gfi.peers.gradients", "gfi.method"} | {
+    f"gfi.method.{name}"
+    for name in (
+        "architectures",
+        "inversion",
+        "item",
+        "layers",
+        "memory",
+        "model_files",
+        "network",
+        "parts",
+        "pool",
+    )
+}
 
 
-@pytest.mark.parametrize("name", modules(gfi.metrics) + modules(gfi.peers))
+@pytest.mark.parametrize("name", modules(gfi.metrics) + modules(gfi.peers) + modules(gfi.method) + DOMAIN)
 def test_the_examples_of_a_module_run(name: str) -> None:
     result = doctest.testmod(importlib.import_module(name))
     assert result.failed == 0

@@ -20,12 +20,12 @@ def engine(preset: str = "paper", size: int = 32) -> Engine:
 def test_what_an_image_needs_is_counted_and_grows_with_its_area(preset: str) -> None:
     small, large = engine(preset), engine(preset, 64)
     needs = [
-        memory.bytes_an_image(e.network, e.recipe, (3, s, s), e.device) for e, s in ((small, 32), (large, 64))
+        memory.bytes_per_image(e.network, e.recipe, (3, s, s), e.device) for e, s in ((small, 32), (large, 64))
     ]
     image = 3 * 32 * 32 * 4
     assert needs[0] > 4 * image  # x, p, and kept and removed image at least
     assert 3.5 < needs[1] / needs[0] < 4.5
-    assert needs == [memory.bytes_an_image(e.network, e.recipe, (3, s, s), e.device)
+    assert needs == [memory.bytes_per_image(e.network, e.recipe, (3, s, s), e.device)
                      for e, s in ((small, 32), (large, 64))]  # fmt: skip
 
 
@@ -34,8 +34,8 @@ def test_the_batch_is_the_largest_power_of_two_that_fits_and_pays(
     monkeypatch: pytest.MonkeyPatch, images: float, batch: int
 ) -> None:
     e = engine()
-    need = memory.bytes_an_image(e.network, e.recipe, (3, 32, 32), e.device)
-    monkeypatch.setattr(memory, "free_bytes", lambda device: int(images * need / memory.SHARE) + 1)
+    need = memory.bytes_per_image(e.network, e.recipe, (3, 32, 32), e.device)
+    monkeypatch.setattr(memory, "free_bytes", lambda device: int(images * need / memory.USABLE_SHARE) + 1)
     assert memory.fitting_batch(e.network, e.recipe, (3, 32, 32), e.device) == batch
 
 
