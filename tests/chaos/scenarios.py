@@ -112,7 +112,7 @@ def workers_killed(world: World, seed: int, full: bool) -> Row:
     """1. `kill -9` of workers, aimed at the worst moments and at random."""
     rng = random.Random(seed)
     verdicts, kills, recoveries = [], 0, []
-    photographs = world.photographs(1000 if full else 400)
+    photographs = world.photographs(1000 if full else 200)
     with House(world.servers, "postgres", lease_s=_lease(full)) as house:
         house.start("scheduler")
         house.start("control")

@@ -16,7 +16,7 @@ from tests.chaos.scenarios import (
 )
 from tests.speed import slowness
 
-pytestmark = pytest.mark.timeout(180 * slowness())
+pytestmark = pytest.mark.timeout(300 * slowness())
 SEED = 7
 
 Begun = dict[Callable[[World, int, bool], Row], Future[Row]]
