@@ -56,7 +56,7 @@ pictures: $(VENV)/.ready-test  ## remake every picture of the dashboard in docs/
 	$(BIN)/gfi demo
 	$(BIN)/python -m benchmarks.pictures
 
-bench-api: $(VENV)/.ready-test  ## the API over a million results on PostgreSQL; writes benchmarks/results/api.json
+bench-api: $(VENV)/.ready-test  ## response times of the API with a million results on PostgreSQL; writes benchmarks/results/api.json
 	@$(BIN)/python -m benchmarks.api
 
 setup-browser: setup-system
@@ -70,20 +70,20 @@ chaos: $(VENV)/.ready-test  ## break everything on purpose, at length: SCENARIO=
 soak: $(VENV)/.ready-test  ## mixed jobs under random faults for MINUTES=30; memory, connections and keys stay flat
 	$(BIN)/python -m tests.chaos --scenario 10 --minutes $(or $(MINUTES),30) $(if $(SEED),--seed $(SEED))
 
-bench: $(VENV)/.ready-test  ## the engine beside its floor and a naive program; writes benchmarks/results/engine.json
+bench: $(VENV)/.ready-test  ## engine throughput against its theoretical lower bound and a naive implementation; writes benchmarks/results/engine.json
 	@$(BIN)/python -m benchmarks.engine $(ARGS)
 
-bench-service: $(VENV)/.ready-test  ## does the house keep the engine busy? writes benchmarks/results/service.json
+bench-service: $(VENV)/.ready-test  ## overhead of the service; writes benchmarks/results/service.json
 	@$(BIN)/python -m benchmarks.service $(ARGS)
 
-bench-agreement: $(VENV)/.ready-test  ## is it the same picture twice? writes benchmarks/results/agreement.json
+bench-agreement: $(VENV)/.ready-test  ## how much masks differ between execution profiles; writes benchmarks/results/agreement.json
 	@$(BIN)/python -m benchmarks.agreement $(ARGS)
 
-bench-quality: $(VENV)/.ready-test  ## what the masks are worth beside other methods; writes benchmarks/results/quality.json
+bench-quality: $(VENV)/.ready-test  ## scores of the masks compared with other methods and controls; writes benchmarks/results/quality.json
 	@$(BIN)/python -m benchmarks.quality $(ARGS)
 
-bench-page: $(VENV)/.ready-test  ## docs/benchmarks.md from benchmarks/results
+bench-page: $(VENV)/.ready-test  ## write docs/benchmarks.md from benchmarks/results
 	@$(BIN)/python -m benchmarks.page
 
-bench-quality-full: $(VENV)/.ready-test  ## the same on 50 photographs, every fill and grid for every method (hours)
+bench-quality-full: $(VENV)/.ready-test  ## bench-quality on 50 photographs, every fill and grid for every method (takes hours)
 	@$(BIN)/python -m benchmarks.quality --full --picture $(ARGS)

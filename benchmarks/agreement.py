@@ -1,13 +1,13 @@
-"""Is it the same picture twice? Between execution profiles, with and without settling: `make bench-agreement`.
+"""How much masks differ between execution profiles, and with and without settling: `make bench-agreement`.
 
-    profiles   `tuned` and `paper` in batches of 1, 4, 8, with two threads, against float64: mean absolute
-               difference of the masks, an image at a time. Goal for `tuned`: 0.01 on average, no image above 0.05.
-    settling   `tuned`, whose images leave when their mask has settled, against its full schedule: steps saved,
-               mask difference, overlap (IoU of the highest quarter), and what insertion and deletion lose.
+    profiles   `tuned` and `paper` in batches of 1, 4 and 8 and with two threads, compared with float64: mean absolute
+               difference of the masks of each image. Goal for `tuned`: 0.01 on average and at most 0.05.
+    settling   `tuned`, which stops optimising an image when its mask has settled, compared with its full schedule:
+               steps saved, mask difference, overlap (IoU of the highest quarter), change of insertion and deletion.
                Goal: 1.5 times fewer steps, insertion and deletion within 0.005.
 
-Photographs: every second one of ../shared/data/photographs, those that did not choose the recipe; elsewhere the
-shipped samples. Writes benchmarks/results/agreement.json; distributions are quantiles over images.
+Photographs: `benchmarks.photographs`. Writes benchmarks/results/agreement.json; distributions are quantiles over
+images.
 """
 
 import argparse
@@ -22,9 +22,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from benchmarks.engine import cpu_name
-from benchmarks.quality import FILLS, SHARED, Setting
-from gfi import samples
+from benchmarks import photographs
+from benchmarks.machine import cpu_name
+from benchmarks.scoring import FILLS, Setting
 from gfi.domain import interpolation
 from gfi.domain.explanation import Explanation
 from gfi.domain.presets import PAPER, TUNED
@@ -44,12 +44,13 @@ PROFILES = (
     ("float32, batch 8", torch.float32, 8, 1),
     ("float32, batch 4, two threads", torch.float32, 4, 2),
 )
+"""Name, dtype, batch, threads."""
 
 
 def run(
     setting: Setting, recipe: Recipe, images: Tensor, dtype: torch.dtype, batch: int, threads: int
 ) -> list[Explanation]:
-    """Explanations of images (N, 3, H, W) in their order, for the class that the network predicts."""
+    """Explanations of images (N, 3, H, W), in their order, for the predicted class."""
     torch.set_num_threads(threads)
     engine = Engine(setting.classifier, recipe, batch=batch, dtype=dtype)
     size = (images.shape[2], images.shape[3])
@@ -58,18 +59,20 @@ def run(
     return sorted(engine.explain_many(items), key=lambda e: e.index)
 
 
-def drawn(found: list[Explanation], setting: Setting) -> NDArray[np.float64]:
-    """Masks (N, H, W)."""
+def drawn(explanations: list[Explanation], setting: Setting) -> NDArray[np.float64]:
+    """Masks (N, H, W) at the input size."""
     size = setting.classifier.preprocess.size
-    return np.stack([interpolation.draw(e.grid, size, False) for e in found]).astype(np.float64)
+    return np.stack([interpolation.draw(e.grid, size, False) for e in explanations]).astype(np.float64)
 
 
 def quantiles(values: NDArray[np.float64]) -> dict[str, float]:
-    found = {f"q{round(100 * q)}": round(float(np.quantile(values, q)), 5) for q in QUANTILES}
-    return {"mean": round(float(values.mean()), 5), **found}
+    """Mean and quantiles, rounded."""
+    rounded = {f"q{round(100 * q)}": round(float(np.quantile(values, q)), 5) for q in QUANTILES}
+    return {"mean": round(float(values.mean()), 5), **rounded}
 
 
 def profiles(setting: Setting, recipe: Recipe, images: Tensor) -> list[dict[str, Any]]:
+    """A row for each execution profile: the differences of its masks to float64."""
     reference = drawn(run(setting, recipe, images, torch.float64, 4, 1), setting)
     rows = []
     for name, dtype, batch, threads in PROFILES:
@@ -90,17 +93,19 @@ def profiles(setting: Setting, recipe: Recipe, images: Tensor) -> list[dict[str,
 
 
 def overlap(one: NDArray[np.float64], two: NDArray[np.float64]) -> NDArray[np.float64]:
-    """IoU of the highest quarter of both masks, (N,)."""
+    """The IoU of the highest quarters of two masks (N, H, W): (N,) in [0, 1]."""
     top = [m >= np.quantile(m, 0.75, axis=(1, 2), keepdims=True) for m in (one, two)]
     return (top[0] & top[1]).sum((1, 2)) / (top[0] | top[1]).sum((1, 2))
 
 
 def settling(setting: Setting) -> dict[str, Any]:
+    """What settling saves and changes."""
     images, targets = setting.images, setting.targets
     full = replace(TUNED, check_every=0)
-    found = {r.check_every: run(setting, r, images, torch.float32, 4, 1) for r in (full, TUNED)}
-    whole, early = (drawn(found[key], setting) for key in (0, TUNED.check_every))
-    steps = np.array([e.iterations for e in found[TUNED.check_every]], np.float64)
+    settled = run(setting, TUNED, images, torch.float32, 4, 1)
+    early = drawn(settled, setting)
+    whole = drawn(run(setting, full, images, torch.float32, 4, 1), setting)
+    steps = np.array([e.iterations for e in settled], np.float64)
     row: dict[str, Any] = {
         "preset": "tuned",
         "images": len(images),
@@ -114,7 +119,9 @@ def settling(setting: Setting) -> dict[str, Any]:
         base = FILLS[fill](images)
         for name, metric in (("insertion", insertion), ("deletion", deletion)):
             areas = [
-                metric(setting.ask, images, torch.from_numpy(m).float().unsqueeze(1), targets, base).area
+                metric(
+                    setting.probabilities, images, torch.from_numpy(m).float().unsqueeze(1), targets, base
+                ).area
                 for m in (early, whole)
             ]
             row[f"{name} {fill}"] = round(float(areas[1].mean()), 4)
@@ -124,24 +131,25 @@ def settling(setting: Setting) -> dict[str, Any]:
 
 
 def main() -> None:
+    """Measure both and write agreement.json."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--images", type=int, default=24, help="for settling; half as many for the profiles")
+    parser.add_argument(
+        "--images", type=int, default=24, help="photographs for settling; the profiles take half as many"
+    )
     parser.add_argument("--output", type=Path, default=HERE / "results" / "agreement.json")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    shared = SHARED.is_dir()
-    setting = Setting(SAMPLE, SHARED if shared else samples.path(), options.images, (0, 0), shared)
+    folder = photographs.folder()
+    setting = Setting(SAMPLE, folder, options.images, (0, 0))
     few = setting.images[::2]
     report = {
         "network": SAMPLE,
         "machine": cpu_name(),
         "torch": torch.__version__,
-        "scores_on": setting.ask.runtime,
-        "photographs": "every second photograph of ../shared/data/photographs"
-        if shared
-        else "the shipped samples",
+        "scores_on": setting.probabilities.runtime,
+        "photographs": photographs.description(folder),
         "settling": settling(setting),
         "profiles": profiles(setting, TUNED, few) + profiles(setting, PAPER, few[:2]),
     }

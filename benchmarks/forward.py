@@ -1,6 +1,6 @@
-"""Forward passes for scores, as fast as this machine has them: OpenVINO where it is installed, else torch.
+"""Forward passes for scores: on OpenVINO where it is installed, otherwise on torch.
 
-Only numbers that judge masks come from here; masks themselves always come from the engine and its torch.
+Only scores are computed here; masks always come from the engine, which runs on torch.
 """
 
 import importlib
@@ -12,11 +12,11 @@ from torch import Tensor
 from gfi.method.classifiers import Classifier
 
 AGREE = 1e-4
-"""Largest difference in probability to torch that is accepted."""
+"""The largest difference between probabilities of OpenVINO and torch at which OpenVINO is used."""
 
 
 class Forward:
-    """Images (B, C, H, W) to probabilities (B, K)."""
+    """Images (B, C, H, W) to probabilities (B, K), on torch. runtime: its name and version."""
 
     def __init__(self, classifier: Classifier) -> None:
         self.classifier = classifier
@@ -25,12 +25,13 @@ class Forward:
 
     @torch.no_grad()
     def __call__(self, images: Tensor) -> Tensor:
-        fast = images.contiguous(memory_format=torch.channels_last)
-        return self.classifier.as_probabilities(self.module(fast))
+        return self.classifier.as_probabilities(
+            self.module(images.contiguous(memory_format=torch.channels_last))
+        )
 
 
 class OpenVino(Forward):
-    """The same network compiled once for each batch size."""
+    """The same on OpenVINO, compiled once for each shape."""
 
     def __init__(self, classifier: Classifier) -> None:
         super().__init__(classifier)
@@ -44,12 +45,12 @@ class OpenVino(Forward):
             ov = self.openvino
             model = ov.convert_model(self.module, example_input=torch.zeros(shape), input=list(shape))
             self.compiled[shape] = ov.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-        found = self.compiled[shape]([images.contiguous().numpy()])[0]  # type: ignore[operator]
-        return self.classifier.as_probabilities(torch.from_numpy(found.copy()))
+        output = self.compiled[shape]([images.contiguous().numpy()])[0]  # type: ignore[operator]
+        return self.classifier.as_probabilities(torch.from_numpy(output.copy()))
 
 
 def forward(classifier: Classifier) -> Forward:
-    """The fastest that agrees with torch."""
+    """The fastest forward pass whose probabilities agree with torch's."""
     plain = Forward(classifier)
     if importlib.util.find_spec("openvino") is None:
         return plain

@@ -1,4 +1,4 @@
-"""docs/benchmarks.md from benchmarks/results/*.json: `make bench-page`. No number there is written by hand."""
+"""Writes docs/benchmarks.md from benchmarks/results/*.json: `make bench-page`. No number of it is written by hand."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -13,32 +13,35 @@ Rows = list[dict[str, Any]]
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A Markdown table."""
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     return "\n".join([*lines, *("| " + " | ".join(map(str, row)) + " |" for row in rows)]) + "\n"
 
 
 def interval(row: dict[str, Any], name: str) -> str:
-    """.561 (+.050, +.035 to +.068)."""
+    """A score with its difference to Grad-CAM and that difference's interval: 0.561 (+0.050; +0.035 to +0.068)."""
     low, high = row[f"{name}_difference_ci"]
     return f"{row[name]:.3f} ({row[f'{name}_difference']:+.3f}; {low:+.3f} to {high:+.3f})"
 
 
 def share(row: dict[str, Any], name: str, hit: str) -> str:
+    """Share of the mass and of arg-maxes in the right cell; empty where no grid was played."""
     return "" if row[name] is None else f"{row[name]:.2f}, {row[hit]:.2f}"
 
 
 def quality() -> str:
-    found = json.loads((RESULTS / "quality.json").read_text())
-    everything: Rows = found["rows"]
-    network = everything[0]["network"]  # the sample's come first
+    """The section on scores, from quality.json."""
+    results = json.loads((RESULTS / "quality.json").read_text())
+    everything: Rows = results["rows"]
+    network = everything[0]["network"]  # rows of the sample network come first
     rows = [row for row in everything if row["network"] == network]
-    facts = found["facts"][network]
+    metadata = results["facts"][network]
     columns = (
         "method",
         "fill",
         "images",
-        "insertion ↑ (to Grad-CAM; 95 %)",
-        "deletion ↓ (to Grad-CAM; 95 %)",
+        "insertion ↑ (difference to Grad-CAM; 95 % interval)",
+        "deletion ↓ (difference to Grad-CAM; 95 % interval)",
     )
     marks = [
         (
@@ -64,22 +67,22 @@ def quality() -> str:
         for m, r in once.items()
     ]
     grids = once["grad-cam"]
-    return f"""## What the masks are worth
+    return f"""## How good the masks are
 
-`make bench-quality`: {network}, {facts["photographs"]}, the half that did not choose the recipe. Differences are
-paired, intervals are percentiles of 10,000 bootstraps over photographs. `tuned` optimises with blur and mean colour; noise and
-imputation it never saw. Scores ran on {facts["scores_on"]}, masks on torch {facts["torch"]}; {machines(rows)}.
+`make bench-quality`: {network}, {metadata["photographs"]}; these photographs were not used to choose the recipe. Differences are
+paired, intervals are percentiles of 10,000 bootstraps over photographs. `tuned` optimises with blur and mean colour; it never uses
+noise or imputation. Scores ran on {metadata["scores_on"]}, masks on torch {metadata["torch"]}; {machines(rows)}.
 
 {table(columns, marks)}
-Share of the mask's mass in the right cell and share of arg-maxes there, on {grids["grids"]} grids of 2×2 and {grids["grids_3"]} of
-3×3 photographs; energy in box on {grids["boxes"]} shipped photographs; average drop ↓ and increase ↑.
+2×2 and 3×3: share of the mask's mass in the right cell and share of arg-maxes there, on {grids["grids"]} grids of 2×2 and {grids["grids_3"]} of 3×3
+photographs. Energy in box: on {grids["boxes"]} shipped photographs. Average drop: lower is better; average increase: higher is better.
 
 {table(("method", "2×2", "3×3", "energy in box", "average drop", "average increase", "area"), places)}{elsewhere(everything)}
 """
 
 
 def machines(rows: Rows) -> str:
-    """Which methods were measured where."""
+    """Which methods were measured on which machine."""
     where: dict[str, dict[str, None]] = {}
     for row in rows:
         where.setdefault(row["machine"], {})[row["method"]] = None
@@ -89,7 +92,7 @@ def machines(rows: Rows) -> str:
 
 
 def elsewhere(everything: Rows) -> str:
-    """Networks that no choice of the recipe was made on, where they were measured."""
+    """The networks that were not used to choose the recipe; empty where none was measured."""
     rows = [
         row for row in everything if row["network"] != everything[0]["network"] and row["method"] == "tuned"
     ]
@@ -110,18 +113,19 @@ def elsewhere(everything: Rows) -> str:
         (r["network"], grids(r, ""), grids(r, "_3")) for r in {row["network"]: row for row in rows}.values()
     ]
     return f"""
-### Trained networks that the recipe never saw
+### Trained networks that were not used to choose the recipe
 
-`make bench-quality ARGS="--network efficientnet-lite1"`: `tuned` there, with differences to Grad-CAM on the same network.
+`make bench-quality ARGS="--network efficientnet-lite1"`: `tuned` on such a network, with differences to Grad-CAM on the same network.
 
 {table(("network", "fill", "images", "insertion ↑", "deletion ↓"), lines)}
-Share of the mass in the right cell, share of arg-maxes there; grids, and how sure the network was of each photograph in them.
+Share of the mass in the right cell and share of arg-maxes there; number of grids, and the lowest confidence of a photograph in them.
 
 {table(("network", "2×2", "3×3"), places)}"""
 
 
 def agreement() -> str:
-    found = json.loads((RESULTS / "agreement.json").read_text())
+    """The section on differences between execution profiles, from agreement.json."""
+    results = json.loads((RESULTS / "agreement.json").read_text())
     rows = [
         (
             r["preset"],
@@ -133,24 +137,24 @@ def agreement() -> str:
             r["mask_difference"]["q100"],
             r["largest_pixel"],
         )
-        for r in found["profiles"]
+        for r in results["profiles"]
     ]
-    s = found["settling"]
+    s = results["settling"]
     scores = [
         (name, s[name], s[f"{name}, change by settling"])
         for name in ("insertion blur", "insertion mean", "deletion blur", "deletion mean")
     ]
-    return f"""## Is it the same picture twice?
+    return f"""## How much masks differ between execution profiles
 
-`make bench-agreement`, {found["machine"]}, torch {found["torch"]}: the mean absolute difference of a mask between execution
-profiles, against float64 in a batch of 4; over images the mean, the median, the ninth decile and the worst, and the largest single
-pixel. Within one profile the difference is exactly 0 (`tests/unit/method/test_bits.py`).
+`make bench-agreement`, {results["machine"]}, torch {results["torch"]}: the mean absolute difference between the masks of an execution profile
+and those in float64 in batches of 4; over images the mean, the median, the ninth decile and the largest, and the largest difference of
+a single pixel. Within one profile the difference is exactly 0 (`tests/unit/method/test_bits.py`).
 
-{table(("preset", "profile", "images", "mean", "median", "90 %", "worst image", "worst pixel"), rows)}
-`tuned` lets an image go when its mask has settled: {s["steps"]["mean"]:.1f} of {s["full_steps"]} steps on average over {s["images"]}
+{table(("preset", "profile", "images", "mean", "median", "90 %", "largest of an image", "largest of a pixel"), rows)}
+`tuned` stops optimising an image when its mask has settled: after {s["steps"]["mean"]:.1f} of {s["full_steps"]} steps on average over {s["images"]}
 photographs ({s["times_fewer"]:.2f} times fewer; quartiles {s["steps"]["q25"]:.0f}, {s["steps"]["q50"]:.0f}, {s["steps"]["q75"]:.0f}).
-Its masks differ from the full schedule's by {s["mask_difference"]["mean"]:.4f} on average (median {s["mask_difference"]["q50"]:.4f}, worst
-{s["mask_difference"]["q100"]:.4f}); the highest quarters overlap with an IoU of {s["iou_of_the_highest_quarter"]["mean"]:.3f} (worst
+Its masks differ from those of the full schedule by {s["mask_difference"]["mean"]:.4f} on average (median {s["mask_difference"]["q50"]:.4f}, at most
+{s["mask_difference"]["q100"]:.4f}); the highest quarters overlap with an IoU of {s["iou_of_the_highest_quarter"]["mean"]:.3f} (at least
 {s["iou_of_the_highest_quarter"]["q0"]:.3f}).
 
 {table(("score", "full schedule", "change by settling"), scores)}
@@ -158,6 +162,7 @@ Its masks differ from the full schedule's by {s["mask_difference"]["mean"]:.4f} 
 
 
 def speed() -> str:
+    """The section on the engine's throughput, from engine.json."""
     rows: Rows = json.loads((RESULTS / "engine.json").read_text())
     lines = [
         (
@@ -181,39 +186,56 @@ def speed() -> str:
         "batch",
         "naive/s",
         "engine/s",
-        "floor/s",
-        "over naive",
-        "of the floor",
+        "bound/s",
+        "engine / naive",
+        "engine / bound",
         "peak MiB",
     )
-    house: Rows = json.loads((RESULTS / "service.json").read_text())
-    kept = ", ".join(
-        f"**{r['service_images_per_s']:.1f} images a second, {r['service_over_engine']:.2f} of the engine**"
-        f" in batches of {r['batch']}"
-        for r in house
+    on_cpu = all(row["device"].endswith("threads)") for row in rows)
+    no_gpu = (
+        " **No GPU was available**: the engine's throughput on one has not been measured." if on_cpu else ""
     )
-    service = house[0]
-    return f"""## How fast
+    return f"""## Throughput of the engine
 
-`make bench`: images a second at the full `paper` schedule (80 steps), beside the passes that the method cannot avoid (the floor) and a
-program in the shape of the authors' (naive). Single steps are timed and scaled. **No GPU was at hand**: what the same engine does
-there is not measured.
+`make bench`: images a second with the full `paper` schedule (80 steps). *Bound* is the throughput at the theoretical lower bound of the
+time: only the forward and backward passes that the method cannot avoid. *Naive* is an implementation in the structure of the authors'
+program. Single steps are timed and scaled.{no_gpu}
 
 {table(head, lines)}
-`make bench-service`: the whole house around a clocked engine of {service["engine_images_per_s"]:.0f} images a second, {service["images"]}
-JPEGs, {service["device"]}: {kept}.
+"""
+
+
+def overhead() -> str:
+    """The section on the service's overhead, from service.json."""
+    service: Rows = json.loads((RESULTS / "service.json").read_text())
+    rates = ", ".join(
+        f"**{r['service_images_per_s']:.1f} images a second, {r['service_over_engine']:.2f} of the engine's rate**,"
+        f" in batches of {r['batch']}"
+        for r in service
+    )
+    first = service[0]
+    return f"""## Overhead of the service
+
+`make bench-service`: the complete pipeline with an engine of a fixed rate of {first["engine_images_per_s"]:.0f} images a second, {first["images"]} JPEGs,
+{first["device"]}: {rates}.
 """
 
 
 def page() -> str:
-    """What has been measured; a result that is not there has no section."""
-    parts = {"quality.json": quality, "agreement.json": agreement, "engine.json": speed}
+    """The page: a section for each file of results that exists."""
+    parts = {
+        "quality.json": quality,
+        "agreement.json": agreement,
+        "engine.json": speed,
+        "service.json": overhead,
+    }
     sections = [write() for name, write in parts.items() if (RESULTS / name).exists()]
     head = "# Benchmarks\n\nWritten by `make bench-page` from `benchmarks/results/`.\n"
     return "\n".join([head, *sections]).rstrip() + "\n"
 
 
 def main() -> None:
+    """Write the page."""
     PAGE.write_text(page())
     print(PAGE)
 

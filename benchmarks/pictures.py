@@ -1,10 +1,10 @@
-"""The pictures with real masks, from what `make demo` left in .gfi: a part of `make pictures`.
+"""The pictures of docs/pictures that show real masks: a part of `make pictures`, which runs `make demo` first.
 
 masks.png                    photographs, masks and overlays of the report
-report.png                   the report's page
-dashboard-gallery.png        the same job in the dashboard, with the stack started again;
-dashboard-viewer.png         one image of it;
-dashboard-job.png            its page
+report.png                   the report
+dashboard-job.png            the page of the same job in the dashboard
+dashboard-gallery.png        its gallery
+dashboard-viewer.png         one image of the gallery
 """
 
 import contextlib
@@ -33,6 +33,7 @@ PICTURES = ROOT / "docs" / "pictures"
 
 
 def main() -> None:
+    """Draw masks.png, then photograph the pages in a browser."""
     masks()
     with chromium() as browser:
         page = browser.new_page(viewport={"width": 1280, "height": 900})
@@ -47,9 +48,9 @@ def main() -> None:
 
 
 def dashboard(browser: Any) -> None:
-    """The demo's job in a live dashboard."""
+    """The demo's job in the dashboard of a running service."""
     _, database = open_stack()
-    job = next(each for each in queries.list_jobs(database) if each.name == "Bundled photographs")
+    job = next(j for j in queries.list_jobs(database) if j.name == "Bundled photographs")
     record = running_stack(HOME)
     assert record is not None
     url = record["api_url"]
@@ -75,6 +76,7 @@ def dashboard(browser: Any) -> None:
 
 
 def keep(page: Any, name: str) -> None:
+    """Write what the browser shows to docs/pictures."""
     page.wait_for_load_state("networkidle")
     page.wait_for_timeout(1000)
     page.screenshot(path=PICTURES / f"{name}.png")
@@ -83,6 +85,7 @@ def keep(page: Any, name: str) -> None:
 
 @contextlib.contextmanager
 def chromium() -> Iterator[Any]:
+    """A browser, closed at the end."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
@@ -98,18 +101,14 @@ def masks() -> None:
     images = HOME / "demo" / "images"
     photos = sorted(images.glob("*-photo.jpg"))
     if not photos:
-        sys.exit(f"no report in {images.parent}: make demo writes one")
+        sys.exit(f"there is no report in {images.parent}; run `make demo`, which writes one")
     rows: dict[str, list[Cell]] = {"photograph": [], "mask": [], "overlay": []}
     for photo in photos[:: max(1, len(photos) // SHOWN)][:SHOWN]:
         rgb = np.asarray(Image.open(photo).convert("RGB"))
-        grey = (
-            Image.open(photo.with_name(photo.name.replace("-photo.jpg", "-mask.png")))
-            .convert("LA")
-            .getchannel(0)
-        )
-        mask = (
-            np.asarray(grey.resize((rgb.shape[1], rgb.shape[0]), Image.Resampling.BILINEAR), np.float32) / 255
-        )
+        file = photo.with_name(photo.name.replace("-photo.jpg", "-mask.png"))
+        small = Image.open(file).convert("LA").getchannel(0)
+        grey = small.resize((rgb.shape[1], rgb.shape[0]), Image.Resampling.BILINEAR)
+        mask = np.asarray(grey, np.float32) / 255
         rows["photograph"].append(Cell(rgb))
         rows["mask"].append(Cell(colour(mask)))
         rows["overlay"].append(Cell(overlay(rgb, mask, 0.55)))

@@ -1,15 +1,15 @@
-"""Does the house keep the engine busy? The real pipeline, 2,000 real JPEGs, a clocked engine: `make bench-service`.
+"""Overhead of the service: the real pipeline with 2,000 JPEGs and an engine of a fixed rate: `make bench-service`.
 
-Everything is what `gfi up` starts - Valkey, SeaweedFS, SQLite, scheduler, planner, API, one worker - but for one
-method: the worker's engine waits for its clock where it would optimise, as a host waits for its GPU, 100 a second.
-Reading, decoding, resizing, packing, uploading, committing are real, on the same cores, and should hide behind the
-clock.
+Everything runs as `gfi up` starts it (Valkey, SeaweedFS, SQLite, scheduler, planner, API, one worker) except for the
+optimiser: instead of optimising, the worker's engine waits, as a host waits for its GPU, at a rate of 100 images a
+second. Reading, decoding, resizing, packing, uploading and committing are real, on the same cores, and should take
+place during those waits.
 
-    engine rate    2,000 / seconds that the clock asks for
-    service rate   2,000 / seconds from the end of planning to the job's end, as the ledger has them
+    engine rate    100 images a second, by construction
+    service rate   2,000 images / the time from the end of planning to the end of the job, as the ledger records them
 
-A small job goes first, so that the network is loaded. Photographs: those of ../shared/data/photographs where it is
-there, else the shipped samples, each cut a little differently and written as JPEG of quality 90.
+A small job runs first, so that the network is loaded. Photographs: those of `benchmarks.photographs`, each cut a little
+differently and written as JPEG of quality 90.
 Writes benchmarks/results/service.json: `images, engine_images_per_s, service_images_per_s, service_over_engine`.
 """
 
@@ -29,27 +29,27 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from benchmarks.engine import cpu_name
-from benchmarks.quality import SHARED
-from gfi import samples
+from benchmarks.machine import cpu_name
+from benchmarks.photographs import folder as photograph_folder
 from gfi.cli.children import popen
 from gfi.cli.stack import Stack
 from gfi.domain.errors import Stopped
 from gfi.domain.explanation import Explanation, StepProgress
+from gfi.domain.statuses import ImageStatus
 from gfi.method.engine import Engine
 from gfi.method.item import Item
 
 RATE = 100.0
 IMAGES = 2_000
 BATCHES = (8, 32)
-"""Each batch is announced to the ledger before it is decoded (decision 5): the smaller, the more there is to hide."""
+"""Every batch is recorded in the ledger before it is decoded (decision 5): smaller batches have more overhead."""
 STEPS = 8
 GRID = (14, 14)
 OUT = Path(__file__).parent / "results" / "service.json"
 
 
-class Clocked(Engine):
-    """The real engine, its network loaded, but for the optimiser: a batch takes the time the clock gives it."""
+class FixedRateEngine(Engine):
+    """The real engine with its network loaded, but instead of optimising it waits: RATE images a second."""
 
     def explain_many(
         self,
@@ -71,17 +71,17 @@ class Clocked(Engine):
             for item in group:
                 grid = np.random.default_rng(item.index).random(GRID, np.float32)
                 yield Explanation(
-                    item.index, 0, 0, 0.9, 0.8, 0.1, grid, STEPS, "ok", 0.5, 0.0, "input blurred"
+                    item.index, 0, 0, 0.9, 0.8, 0.1, grid, STEPS, ImageStatus.OK, 0.5, 0.0, "input blurred"
                 )
 
 
 def worker() -> None:
-    """A worker as `gfi worker` starts it, with the clocked engine."""
+    """A worker as `gfi worker` starts it, with the engine of a fixed rate."""
     from celery.__main__ import main as celery
 
     from workers import loaded_engines
 
-    loaded_engines.Engine = Clocked  # type: ignore[misc]
+    loaded_engines.Engine = FixedRateEngine  # type: ignore[misc]
     sys.argv = [
         "celery",
         "-A",
@@ -102,10 +102,9 @@ def worker() -> None:
     celery()
 
 
-def photographs(folder: Path, count: int) -> None:
-    """`count` JPEGs cut from real photographs, no two alike."""
-    source = SHARED if SHARED.is_dir() else samples.path()
-    files = sorted(f for f in source.iterdir() if f.suffix.lower() in (".jpg", ".jpeg", ".png"))
+def write_photographs(folder: Path, count: int) -> None:
+    """Write `count` JPEGs cut from real photographs, no two alike."""
+    files = sorted(f for f in photograph_folder().iterdir() if f.suffix.lower() in (".jpg", ".jpeg", ".png"))
     folder.mkdir(parents=True)
     for number, file in zip(range(count), itertools.cycle(files), strict=False):
         image = Image.open(file).convert("RGB")
@@ -116,6 +115,7 @@ def photographs(folder: Path, count: int) -> None:
 
 
 def main() -> None:
+    """Start the service, run a job for each batch size, and write service.json."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -127,15 +127,15 @@ def main() -> None:
         return worker()
     with tempfile.TemporaryDirectory() as work:
         print(f"writing {options.images} photographs", flush=True)
-        photographs(Path(work) / "photographs", options.images)
-        photographs(Path(work) / "few", max(BATCHES))
+        write_photographs(Path(work) / "photographs", options.images)
+        write_photographs(Path(work) / "few", max(BATCHES))
         home = Path(work) / "home"
         environment = {**os.environ, "GFI_HOME": str(home), "GFI_THREADS": "1"}
         os.environ |= environment
         stack = Stack(home, workers=0, say=print)
         stack.start()
-        log = (home / "logs" / "clocked.log").open("ab")
-        clocked = popen(
+        log = (home / "logs" / "fixed-rate-worker.log").open("ab")
+        fixed_rate = popen(
             [sys.executable, "-m", "benchmarks.service", "--worker"],
             env=environment,
             stdout=log,
@@ -148,14 +148,14 @@ def main() -> None:
                 rows.append(explain(Path(work) / "photographs", batch, environment))
                 print(json.dumps(rows[-1]), flush=True)
         finally:
-            clocked.terminate()
-            clocked.wait(60)
+            fixed_rate.terminate()
+            fixed_rate.wait(60)
             stack.stop()
     options.output.write_text(json.dumps(rows, indent=1) + "\n")
 
 
 def explain(folder: Path, batch: int, environment: dict[str, str]) -> dict[str, Any]:
-    """One job to its end; its row of service.json."""
+    """Run one job to its end; returns its row of service.json."""
     done = subprocess.run(
         [
             sys.executable,

@@ -1,7 +1,61 @@
-"""The page of benchmarks says what the results say."""
+"""The page of benchmarks is made from the results and from nothing else."""
+
+import json
+from pathlib import Path
+
+import pytest
 
 from benchmarks import page
 
+SERVICE = {
+    "images": 2000,
+    "device": "a processor (2 threads)",
+    "batch": 8,
+    "engine_images_per_s": 100.0,
+    "service_images_per_s": 43.21,
+    "service_over_engine": 0.432,
+}
+ENGINE = {
+    "network": "vgg19",
+    "device": "a processor (2 threads)",
+    "dtype": "float32",
+    "batch": 4,
+    "naive_images_per_s": 0.5,
+    "engine_images_per_s": 1.25,
+    "floor_images_per_s": 1.5,
+    "engine_over_naive": 2.5,
+    "engine_over_floor": 0.833,
+    "peak_mib": 1234,
+}
 
-def test_the_page_is_the_one_that_the_results_give() -> None:
+
+@pytest.fixture
+def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(page, "RESULTS", tmp_path)
+    return tmp_path
+
+
+def test_a_result_that_does_not_exist_has_no_section(results: Path) -> None:
+    assert "##" not in page.page()
+    (results / "service.json").write_text(json.dumps([SERVICE]))
+    text = page.page()
+    assert text.count("##") == 1
+    assert "**43.2 images a second, 0.43 of the engine's rate**, in batches of 8" in text
+
+
+def test_a_row_of_the_table_holds_the_figures_of_its_network(results: Path) -> None:
+    (results / "engine.json").write_text(json.dumps([ENGINE]))
+    row = "| vgg19 | a processor (2 threads) | float32 | 4 | 0.5 | 1.25 | 1.5 | 2.50 | 0.83 | 1234 |"
+    assert row in page.page().splitlines()
+
+
+def test_that_no_gpu_was_measured_is_said_only_if_it_is_so(results: Path) -> None:
+    (results / "engine.json").write_text(json.dumps([ENGINE]))
+    assert "No GPU" in page.page()
+    (results / "engine.json").write_text(json.dumps([ENGINE, ENGINE | {"device": "NVIDIA H100"}]))
+    assert "No GPU" not in page.page()
+
+
+def test_the_committed_page_was_written_from_the_committed_results() -> None:
+    """Guards against a page edited by hand; says nothing of the figures themselves."""
     assert page.PAGE.read_text() == page.page(), "make bench-page writes it"
