@@ -15,6 +15,7 @@ from gfi.cli.servers import Server, free_port
 from gfi.datasets import manifest
 from gfi.datasets.errors import DatasetError, Unavailable
 from gfi.datasets.media.s3 import Objects
+from gfi.datasets.notes import ListingNotes
 from gfi.datasets.sources import fingerprint, open_source
 from gfi.store.settings import Settings
 from tests.servers import S3_ACCESS_KEY, S3_SECRET_KEY
@@ -100,6 +101,37 @@ def test_a_prefix_is_listed_in_order_and_read(put, settings):
 def test_more_than_one_page_is_listed(put, settings):
     bucket = put({f"{number:04}.jpg": b"x" for number in range(1_003)})
     assert sum(1 for _ in open_source(f"s3://{bucket}", settings).list()) == 1_003
+
+
+def test_what_is_left_out_of_a_bucket_is_counted(put, settings):
+    names = ("1.jpg", "2.heic", "a/3.txt", "a/4", "a/.5.jpg", "b/", "6.JFIF", ".DS_Store")
+    bucket = put(dict.fromkeys(names, b"x"))
+    notes = ListingNotes()
+    assert [item.key for item in open_source(f"s3://{bucket}", settings).list(notes)] == ["1.jpg", "6.JFIF"]
+    assert notes.skipped == {"HEIC": 1, ".txt": 1, "without a suffix": 1, "hidden": 1}
+    source = open_source(f"s3://{bucket}?suffixes=none,txt", settings)
+    assert [item.key for item in source.list()] == ["a/3.txt", "a/4"]
+    assert [item.key for item in open_source(source.spec, settings).list()] == ["a/3.txt", "a/4"]
+
+
+def test_split_folders_of_a_bucket_are_no_classes(put, settings):
+    bucket = put({"set/train/cat/1.jpg": b"1", "set/val/dog/2.jpg": b"2"})
+    notes = ListingNotes()
+    source = open_source(f"s3://{bucket}/set", settings)
+    assert [item.label for item in source.list(notes)] == ["cat", "dog"]
+    assert any("train, val are split folders" in line for line in notes.lines(2))
+    val = open_source(f"s3://{bucket}/set?split=val", settings)
+    assert [(item.key, item.label) for item in val.list()] == [("val/dog/2.jpg", "dog")]
+    assert open_source(val.spec, settings).fetch("val/dog/2.jpg").data == b"2"
+    with pytest.raises(DatasetError, match="no split folder 'test'; it has train, val"):
+        open_source(f"s3://{bucket}/set?split=test", settings)
+
+
+def test_a_detection_dataset_in_a_bucket_is_refused_with_the_reason(put, settings):
+    bucket = put({"images/1.jpg": b"1", "labels/1.txt": b"0 0 0 1 1"})
+    with pytest.raises(DatasetError, match=r"COCO and YOLO datasets have.*folder:s3://"):
+        open_source(f"s3://{bucket}", settings)
+    assert [item.label for item in open_source(f"folder:s3://{bucket}", settings).list()] == [None]
 
 
 def test_class_folders_are_recognised_and_a_prefix_overrules(put, settings):
