@@ -36,6 +36,8 @@ _MOVED = {
 }
 """Attributes that were modules of gfi in version 0.1, and the modules that took their place."""
 _NEED_TORCH = ("gfi.method", "gfi.metrics", "gfi.peers")
+_OF_METHOD = ("torch", "torchvision", "numpy", "PIL")
+"""Libraries that the extra `method` installs."""
 
 __all__ = ["Client", "GuidedFeatureInversion", "__version__", "explain_many", "load", "quantus_explain"]
 
@@ -47,7 +49,7 @@ def __getattr__(name: str) -> Any:
     except ModuleNotFoundError as error:
         if error.name == module:
             raise AttributeError(f"module 'gfi' has no attribute '{name}'") from None
-        if module.startswith(_NEED_TORCH) and error.name in ("torch", "torchvision"):
+        if module.startswith(_NEED_TORCH) and error.name in _OF_METHOD:
             raise ModuleNotFoundError(
                 f'gfi.{name} needs {error.name}, which is not installed: pip install "gfi[method]"',
                 name=error.name,
