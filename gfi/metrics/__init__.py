@@ -1,6 +1,6 @@
 """Metrics: how good a mask is. One file a metric; each opens with its formula and its reference.
 
-Three kinds, by what they need besides the mask:
+There are three kinds, by what they need in addition to the mask:
 
 - nothing: `area`, `entropy`
 - ground-truth boxes: `energy_in_box`, `pointing`, `iou_box`. They work in the pixels of the original photograph

@@ -1,4 +1,4 @@
-"""One explained image, in the form that every metric of the catalogue accepts; and how a metric is found by name."""
+"""One explained image, in the form that every metric of the catalogue accepts, and `measure` by a metric's name."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

@@ -1,9 +1,9 @@
 """Eleven photographs that may be shipped, with a box for the main object of each.
 
     gfi submit --dataset samples/photographs      a plain folder
-    gfi submit --dataset samples/boxes.jsonl      the same with labels and boxes: a manifest
+    gfi submit --dataset samples/boxes.jsonl      a manifest: the same photographs with labels and boxes
 
-Sources and licences: LICENSES.md beside this file.
+Sources and licences are in LICENSES.md in this folder.
 """
 
 from pathlib import Path
@@ -17,5 +17,5 @@ def path() -> Path:
 
 
 def manifest() -> Path:
-    """The JSONL manifest: key, label (a WordNet id or null), boxes, and what the picture shows."""
+    """The JSONL manifest: key, label (a WordNet id or null), boxes, and what the photograph shows."""
     return _HERE / "boxes.jsonl"

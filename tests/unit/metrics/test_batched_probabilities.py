@@ -33,7 +33,7 @@ def test_a_score_is_bit_equal_alone_and_among_neighbours(net, batch):
     assert torch.equal(together, alone)
 
 
-def test_a_mask_that_is_not_finite_scores_nothing_and_spoils_no_neighbour(net, batch):
+def test_a_mask_that_is_not_finite_has_no_score_and_changes_no_other(net, batch):
     images, masks, targets = batch
     clean = deletion(probabilities(net), images, masks, targets).area
     masks = masks.clone()

@@ -9,7 +9,7 @@ from gfi.metrics.deletion import deletion
 from tests.unit.metrics.cases import probabilities
 
 
-def test_pixels_go_in_mask_order_and_ties_in_raster_order():
+def test_pixels_are_ranked_by_the_mask_and_equal_ones_in_raster_order():
     mask = torch.tensor([[0.5, 0.9, 0.5], [0.9, 0.1, 0.5]])
     assert ranks(mask[None, None])[0, 0].tolist() == [[2, 0, 3], [1, 5, 4]]
 

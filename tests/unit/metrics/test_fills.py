@@ -22,7 +22,7 @@ def test_linear_imputation_equals_a_dense_solve():
         )
 
 
-def test_imputation_keeps_what_is_known_and_knows_nothing_of_what_is_not():
+def test_imputation_keeps_known_pixels_and_does_not_read_missing_ones():
     images = torch.randn(2, 3, 12, 12)
     known = torch.rand(2, 1, 12, 12) < 0.5
     other = torch.where(known, images, torch.randn(2, 3, 12, 12))
@@ -35,7 +35,7 @@ def test_imputation_keeps_what_is_known_and_knows_nothing_of_what_is_not():
     assert torch.equal(impute(images, everything), images)
 
 
-def test_deletion_with_imputation_hides_the_deleted_pixels_from_the_network(net, batch):
+def test_deletion_with_imputation_does_not_show_the_deleted_pixels(net, batch):
     images, masks, targets = batch
     curve = deletion(probabilities(net), images, masks, targets, fill=fills.imputation(tolerance=1e-10))
     marked = ranks(masks)[0, 0] < 14 * 22 * 26 // 28

@@ -17,7 +17,7 @@ def test_grid_pointing_equals_the_literal_version(n, size):
         assert bool(score.hit[cell]) == hit
 
 
-def test_a_map_in_its_cell_wins_and_a_pedestal_changes_nothing():
+def test_a_map_in_its_cell_scores_1_and_an_offset_changes_nothing():
     maps = torch.zeros(2, 1, 8, 8)
     maps[0, 0, 1, 6] = 1  # upper right: cell 1
     maps[1] = maps[0] / 2 + 0.5
@@ -26,7 +26,7 @@ def test_a_map_in_its_cell_wins_and_a_pedestal_changes_nothing():
     assert score.hit.tolist() == [True, True]
 
 
-def test_a_constant_map_finds_nothing_in_any_cell():
+def test_a_constant_map_scores_0_in_every_cell():
     score = grid_pointing(torch.full((4, 1, 6, 6), 0.7), 2, torch.arange(4))
     assert score.share.tolist() == [0.0] * 4
     assert not score.hit.any()
@@ -38,7 +38,7 @@ def test_a_grid_holds_its_images_in_raster_order():
     assert compose(images, 2, (2, 2)).shape == (1, 3, 2, 2)
 
 
-def test_grids_are_of_distinct_confident_classes_and_repeat_themselves():
+def test_grids_are_of_distinct_confident_classes_and_the_same_for_a_seed():
     predicted, confidence = [0, 0, 1, 2, 3, 4, 4], [0.95, 0.2, 0.99, 0.91, 0.93, 0.97, 0.94]
     grids = choose(predicted, confidence, 2, 20, seed=7)
     assert grids == choose(predicted, confidence, 2, 20, seed=7)

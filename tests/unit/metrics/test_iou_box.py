@@ -53,7 +53,7 @@ def test_without_a_box_or_a_cell_above_the_threshold_there_is_no_number(
     assert np.isnan(iou_box(mask[None], [(4, 4)], [(0, 0, 4, 4)], [truth])[0])
 
 
-def test_a_job_gets_it_by_its_name() -> None:
+def test_it_is_measured_by_its_name() -> None:
     mask = np.zeros((4, 4), np.float32)
     mask[1:3, 1:3] = 1.0
     sample = Sample(mask, 0, (4, 4), (0, 0, 4, 4), ((1.0, 1.0, 3.0, 3.0),))

@@ -44,7 +44,7 @@ def test_a_photograph_turned_by_exif_is_measured_upright():
 
 
 @pytest.mark.parametrize(("distance", "hit"), [(0, 1), (15, 1), (16, 0)])
-def test_pointing_forgives_fifteen_pixels_of_the_photograph_not_of_the_input(distance, hit):
+def test_the_tolerance_of_pointing_is_in_pixels_of_the_photograph(distance, hit):
     # A 400 × 200 photograph seen at 8×4: a mask pixel is 50 photograph pixels wide.
     mask = np.zeros((4, 8))
     mask[1, 2] = 1
@@ -62,12 +62,12 @@ def test_the_distance_to_a_corner_is_euclidean():
     assert pointing(np.stack([mask, mask]), sizes, boxes, [near, far]).tolist() == [1, 0]
 
 
-def test_a_point_is_only_sought_where_the_network_looked():
+def test_the_strongest_point_is_in_the_part_that_the_network_saw():
     mask = np.array([[1.0, 0.9], [0.9, 0.8]])
     assert strongest(mask, (10, 30), (10, 0, 20, 10)) == (0, 10)
 
 
-def test_images_without_a_box_or_a_mask_have_no_verdict():
+def test_images_without_a_box_or_a_valid_mask_have_no_score():
     masks = np.stack([random_mask(), np.zeros((9, 8)), np.full((9, 8), np.nan)])
     sizes, boxes = [(20, 20)] * 3, [(0, 0, 20, 20)] * 3
     truth = [(0, 0, 20, 20)]

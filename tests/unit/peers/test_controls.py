@@ -6,7 +6,7 @@ from torch import nn
 from gfi.peers import explain, randomised
 
 
-def test_controls_know_nothing_of_the_network(batch):
+def test_controls_do_not_depend_on_the_network(batch):
     images, _, targets = batch
     noise = explain("random", None, images, targets, seed=1)
     assert not torch.equal(noise[0], noise[1])
@@ -16,7 +16,7 @@ def test_controls_know_nothing_of_the_network(batch):
     assert divmod(int(middle.argmax()), 26) in {(10, 12), (10, 13), (11, 12), (11, 13)}
 
 
-def test_a_randomised_network_keeps_its_shape_and_forgets_its_weights():
+def test_a_randomised_network_keeps_its_shape_but_not_its_weights():
     torch.manual_seed(0)
     net = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Flatten(), nn.Linear(8 * 36, 5))
     net[1].running_mean += 3

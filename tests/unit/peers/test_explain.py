@@ -9,7 +9,7 @@ from tests.unit.peers.options import run
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_every_method_gives_maps_between_0_and_1_and_repeats_itself(net, batch, method):
+def test_every_method_gives_maps_in_0_to_1_and_the_same_ones_again(net, batch, method):
     images, _, targets = batch
     maps = run(method, net, images, targets)
     assert maps.shape == (4, 1, 22, 26)
@@ -21,7 +21,7 @@ def test_every_method_gives_maps_between_0_and_1_and_repeats_itself(net, batch, 
 
 
 @pytest.mark.parametrize("method", sorted(set(METHODS) - {"random", "centred"}))
-def test_a_map_is_of_its_own_class_and_image(net, batch, method):
+def test_a_map_depends_on_its_class_and_not_on_other_images(net, batch, method):
     images, _, targets = batch
     maps = run(method, net, images, targets)
     other = run(method, net, images, (targets + 1) % 5)
@@ -29,7 +29,7 @@ def test_a_map_is_of_its_own_class_and_image(net, batch, method):
     torch.testing.assert_close(run(method, net, images[2:3], targets[2:3]), maps[2:3])
 
 
-def test_mistakes_are_answered_with_advice(net, batch):
+def test_errors_say_what_to_do(net, batch):
     images, _, targets = batch
     with pytest.raises(MethodError, match="no method is called `gradcam`; there are grad-cam"):
         explain("gradcam", net, images, targets)

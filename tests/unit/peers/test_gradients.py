@@ -41,7 +41,7 @@ def test_a_module_that_runs_several_times_means_its_last_call(batch):
     torch.testing.assert_close(maps, explain("grad-cam", net, images, targets, layer="head:relu"))
 
 
-def test_a_layer_that_never_runs_is_answered_with_advice(net, batch):
+def test_errors_about_a_layer_say_what_to_do(net, batch):
     images, _, targets = batch
     net.add_module("unused", nn.Conv2d(3, 4, 3))
     net.forward = net[:8].forward

@@ -14,6 +14,6 @@ def test_colour_maps_are_the_bytes_that_matplotlib_draws(name):
     np.testing.assert_array_equal(lookup_table(name), expected)
 
 
-def test_an_unknown_map_names_those_there_are():
+def test_an_unknown_colour_map_is_refused_with_the_known_ones():
     with pytest.raises(ValueError, match="'turbo' does not exist; there are viridis, magma, jet"):
         lookup_table("turbo")

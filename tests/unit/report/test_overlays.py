@@ -19,7 +19,7 @@ def test_a_mask_runs_from_the_first_colour_to_the_last_and_survives_bad_values()
     assert (drawn[0, 1] == lookup_table("viridis")[255]).all()
 
 
-def test_a_mask_lies_where_the_network_looked_and_nowhere_else():
+def test_a_mask_is_drawn_only_on_the_part_that_the_network_saw():
     fitted = fit_mask(np.ones((4, 4), np.float32), (10, 30), (10, 0, 20, 10))
     assert fitted.shape == (10, 30)
     assert fitted.dtype == np.float32

@@ -47,7 +47,7 @@ class Reader(HTMLParser):
         return [attrs for name, attrs in self.tags if name == tag]
 
 
-def test_everything_a_person_asks_of_an_image_is_on_the_page(tmp_path):
+def test_the_page_shows_names_classes_probabilities_and_metrics_of_an_image(tmp_path):
     text = write(
         tmp_path, [card(target_name="tabby", prediction_name="tabby", label="cat")], metadata={"Model": "m"}
     )
@@ -88,7 +88,7 @@ def test_a_hostile_title_and_metadata_are_text(tmp_path):
     assert reader.text.count("<script>alert(1)</script>") >= 3
 
 
-def test_a_file_name_that_is_no_text_does_not_stop_the_report(tmp_path):
+def test_a_file_name_that_is_not_utf_8_does_not_stop_the_report(tmp_path):
     text = write(tmp_path, [card(key="caf\udce9.jpg")])
     assert "caf?.jpg" in text
 
@@ -113,7 +113,7 @@ def test_images_load_lazily_and_keep_their_place(tmp_path):
         assert (image["width"], image["height"]) == ("90", "60")
 
 
-def test_the_mask_is_grey_where_the_network_looked_and_clear_elsewhere(tmp_path):
+def test_the_mask_is_grey_on_the_part_that_the_network_saw_and_transparent_elsewhere(tmp_path):
     write(tmp_path, [card()])
     image = Image.open(tmp_path / "images" / "00000-mask.png")
     assert (image.mode, image.size) == ("LA", (90, 60))
@@ -165,7 +165,7 @@ def test_a_shorter_report_replaces_a_longer_one_and_touches_no_other_file(tmp_pa
     assert names == {"00000-photo.jpg", "00000-thumb.jpg", "00000-mask.png", "notes.txt"}
 
 
-def test_a_report_that_breaks_off_leaves_the_old_page(tmp_path):
+def test_a_report_that_fails_leaves_the_old_page(tmp_path):
     before = write(tmp_path, [card()])
 
     def cards():

@@ -57,7 +57,7 @@ def test_statuses_come_in_reading_order_and_unknown_ones_are_counted():
     assert list(summary.counts) == ["ok", "empty", "error", "of a later version"]
 
 
-def test_nothing_is_summarised_as_nothing():
+def test_a_job_without_results_has_an_empty_summary():
     summary = summarise([])
     assert (summary.total, summary.ok, summary.means) == (0, 0, ())
     assert summary.to_json() == {"total": 0, "counts": {}, "means": []}
