@@ -65,7 +65,9 @@ def test_no_path_leads_out_of_the_roots(one_world: World, way: str) -> None:
         assert one_world.client.get(path).status_code in (401, 404)
     listed = one_world.call("POST", "/v1/datasets/preview", json={"dataset": inside, "limit": 60})
     assert not any(item["key"].startswith("link") for item in listed.json()["items"])
-    said = [line for line in listed.json()["warnings"] if "1 link that leads out of the dataset (link)" in line]
+    said = [
+        line for line in listed.json()["warnings"] if "1 link that leads out of the dataset (link)" in line
+    ]
     assert len(said) == (1 if way == "symlink" else 0)
 
 
