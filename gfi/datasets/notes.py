@@ -46,7 +46,7 @@ class ListingNotes:
     def say(self, text: str) -> None:
         """Something that holds for the whole listing."""
         if len(self._statements) < _KINDS:
-            self._statements[text] = None
+            self._statements[_storable(text)] = None
 
     @property
     def skipped(self) -> dict[str, int]:
@@ -71,7 +71,14 @@ class ListingNotes:
 
 
 def _count(tallies: dict[str, _Tally], kind: str, example: str) -> None:
+    kind = _storable(kind)
     if kind not in tallies and len(tallies) >= _KINDS:
         kind = "of other kinds"
-    tally = tallies.setdefault(kind, _Tally(0, example[:300]))
-    tally.count += 1
+    if kind not in tallies:
+        tallies[kind] = _Tally(0, _storable(example)[:300])
+    tallies[kind].count += 1
+
+
+def _storable(text: str) -> str:
+    """Text that a database takes: without NUL, and with bytes that were no UTF-8 written out."""
+    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")

@@ -27,6 +27,8 @@ its credentials, wherever datasets may come from else. The API makes these specs
 
 import os
 import re
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import parse_qsl
 
@@ -59,16 +61,47 @@ __all__ = [
 UPLOAD = "upload:"
 UPLOADS = "uploads/"
 """Where in the bucket of results they are."""
-_OPTIONS = {
-    "folder": {"suffixes"},
-    "classes": {"suffixes", "split"},
-    "s3": {"suffixes", "split"},
-    "tar": {"images"},
-    "manifest": TABLE_OPTIONS,
-    "voc": {"split"},
-    "imagenet": {"split"},
-    "upload": set[str](),
+Options = dict[str, str]
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """A kind of dataset on a file system. open: from place, settings and options, of which it knows `options`."""
+
+    options: frozenset[str]
+    open: Callable[[str, Settings, Options], Source]
+
+
+def _roots(place: str, settings: Settings) -> local.Roots:
+    return local.Roots.admit(place, settings.dataset_roots)
+
+
+def _folder(kind: str) -> Callable[[str, Settings, Options], Source]:
+    return lambda place, settings, options: Folder(
+        kind, _roots(place, settings), Selection.parse(options.get("suffixes")), options.get("split")
+    )
+
+
+KINDS: dict[str, _Kind] = {
+    "folder": _Kind(frozenset({"suffixes"}), _folder("folder")),
+    "classes": _Kind(frozenset({"suffixes", "split"}), _folder("classes")),
+    "manifest": _Kind(frozenset(TABLE_OPTIONS), Table),
+    "tar": _Kind(
+        frozenset({"images"}),
+        lambda place, settings, options: TarShards(place, settings.dataset_roots, options.get("images")),
+    ),
+    "voc": _Kind(
+        frozenset({"split"}),
+        lambda place, settings, options: Voc(_roots(place, settings), options.get("split")),
+    ),
+    "imagenet": _Kind(
+        frozenset({"split"}),
+        lambda place, settings, options: ImageNet(_roots(place, settings), options.get("split", "val")),
+    ),
 }
+"""Every kind that a spec may name; `_recognise` finds the kind of a spec that names none. A bucket holds the first
+three, and `upload:` is a place in the bucket of results."""
+_IN_BUCKETS = ("folder", "classes", "manifest")
 
 
 def open_source(spec: str, settings: Settings) -> Source:
@@ -78,32 +111,26 @@ def open_source(spec: str, settings: Settings) -> Source:
     """
     kind, place, options = _parse(spec)
     if kind == "upload":
+        _check(spec, kind, frozenset(), options)
         return _upload(spec, place, settings)
     if place.startswith("s3://"):
-        if kind == "manifest" or (kind is None and place.lower().endswith(TABLE_SUFFIXES)):
-            _check(spec, "manifest", options)
-            return Table(place, settings, options)
-        if kind not in (None, "folder", "classes") or place.lower().endswith(".tar"):
-            raise DatasetError(
-                f"{spec}: tar shards and VOC or ImageNet layouts are read from a file system only"
-            )
-        _check(spec, kind or "s3", options)
-        labelled = None if kind is None else kind == "classes"
-        return Objects(
-            place, settings, labelled, Selection.parse(options.get("suffixes")), options.get("split")
-        )
+        return _open_bucket(spec, kind, place, settings, options)
     kind = kind or _recognise(place, settings, options.get("suffixes"))
-    _check(spec, kind, options)
+    _check(spec, kind, KINDS[kind].options, options)
+    return KINDS[kind].open(place, settings, options)
+
+
+def _open_bucket(spec: str, kind: str | None, place: str, settings: Settings, options: Options) -> Source:
+    if kind is None and place.lower().endswith(TABLE_SUFFIXES):
+        kind = "manifest"
+    if kind not in (None, *_IN_BUCKETS) or place.lower().endswith(".tar"):
+        raise DatasetError(f"{spec}: tar shards and VOC or ImageNet layouts are read from a file system only")
+    _check(spec, kind or "s3", KINDS[kind or "classes"].options, options)
     if kind == "manifest":
         return Table(place, settings, options)
-    if kind == "tar":
-        return TarShards(place, settings.dataset_roots, options.get("images"))
-    roots = local.Roots.admit(place, settings.dataset_roots)
-    if kind == "voc":
-        return Voc(roots, options.get("split"))
-    if kind == "imagenet":
-        return ImageNet(roots, options.get("split", "val"))
-    return Folder(kind, roots, Selection.parse(options.get("suffixes")), options.get("split"))
+    labelled = None if kind is None else kind == "classes"
+    selection = Selection.parse(options.get("suffixes"))
+    return Objects(place, settings, labelled, selection, options.get("split"))
 
 
 def _upload(spec: str, name: str, settings: Settings) -> Source:
@@ -118,10 +145,10 @@ def _upload(spec: str, name: str, settings: Settings) -> Source:
     return source
 
 
-def _parse(spec: str) -> tuple[str | None, str, dict[str, str]]:
+def _parse(spec: str) -> tuple[str | None, str, Options]:
     """`kind:place?option=value` → its parts; kind None when the spec does not say."""
     head, colon, rest = spec.partition(":")
-    kind, place = (head, rest) if colon and head in _OPTIONS and head != "s3" else (None, spec)
+    kind, place = (head, rest) if colon and head in (*KINDS, "upload") else (None, spec)
     if not place or "\0" in place or len(place) > 4096:
         raise DatasetError(f"{spec[:200]!r} names no dataset")
     # `?` is also a wildcard of shard patterns, so only what looks like options is taken for them.
@@ -131,11 +158,11 @@ def _parse(spec: str) -> tuple[str | None, str, dict[str, str]]:
     return kind, place, {}
 
 
-def _check(spec: str, kind: str, options: dict[str, str]) -> None:
-    unknown = sorted(set(options) - _OPTIONS[kind])
+def _check(spec: str, kind: str, known: frozenset[str], options: Options) -> None:
+    unknown = sorted(set(options) - known)
     if unknown:
-        known = ", ".join(sorted(_OPTIONS[kind])) or "none"
-        raise DatasetError(f"{spec}: a {kind} dataset has no option {unknown[0]!r}; it has {known}")
+        names = ", ".join(sorted(known)) or "none"
+        raise DatasetError(f"{spec}: a {kind} dataset has no option {unknown[0]!r}; it has {names}")
 
 
 def _recognise(place: str, settings: Settings, suffixes: str | None) -> str:

@@ -68,12 +68,12 @@ class ClassIndex:
 
     def decision(self, label: str) -> str | None:
         """What was decided for a label that has a second reading, as a sentence; None where it has one."""
-        text, number, found = label.strip(), _INDEX.fullmatch(label.strip()), self.find(label)
-        if number is None or found is None:
+        text, number, meant = label.strip(), _INDEX.fullmatch(label.strip()), self.find(label)
+        if number is None or meant is None:
             return None
         index = int(number[1])
-        if found != index and index < self.count:
-            return f"the label {text} is read as the class called {text}, which has index {found}"
+        if meant != index and index < self.count:
+            return f"the label {text} is read as the class called {text}, which has index {meant}"
         return "a label that is a whole number with a point (1.0) is read without it" if "." in text else None
 
     @property

@@ -34,3 +34,12 @@ def test_a_million_kinds_take_no_more_room_than_a_few():
     assert sum(notes.skipped.values()) == 1_000
     assert len(notes.lines(1)) < 50
     assert notes.skipped["of other kinds"] == 1_000 - 40
+
+
+def test_what_is_said_can_be_stored():
+    notes = ListingNotes()
+    notes.skip(".\udcff", "a\0.\udcff")
+    notes.say("the column 'a\0'")
+    said = " ".join(notes.lines(1))
+    assert said.isprintable()
+    assert "1 .\\udcff (a\\0.\\udcff)" in said

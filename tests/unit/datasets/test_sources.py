@@ -1,9 +1,11 @@
 """What a spec opens."""
 
+import tarfile
+
 import pytest
 
 from gfi.datasets.errors import DatasetError
-from gfi.datasets.sources import open_source
+from gfi.datasets.sources import KINDS, open_source
 
 
 def test_a_wrong_spec_is_one_clear_line(plant, free):
@@ -12,3 +14,27 @@ def test_a_wrong_spec_is_one_clear_line(plant, free):
         with pytest.raises(DatasetError) as caught:
             open_source(spec, free)
         assert "\n" not in str(caught.value)
+
+
+def test_every_kind_is_opened_by_its_prefix_and_says_which_options_it_has(plant, free):
+    """A new kind is one entry of KINDS; what it does not know is refused by name."""
+    folder = plant("JPEGImages/1.jpg", "val/n01440764/2.jpg")
+    (folder / "list.csv").write_text("key\nJPEGImages/1.jpg\n")
+    with tarfile.open(folder / "x.tar", "w") as tar:
+        tar.add(folder / "JPEGImages/1.jpg", "1.jpg")
+    places = {"manifest": folder / "list.csv", "tar": folder / "x.tar"}
+    for kind in KINDS:
+        source = open_source(f"{kind}:{places.get(kind, folder)}", free)
+        assert source.kind == kind
+        assert open_source(source.spec, free).spec == source.spec
+        assert list(source.list())
+        with pytest.raises(DatasetError, match=f"a {kind} dataset has no option 'colour'; it has "):
+            open_source(f"{kind}:{places.get(kind, folder)}?colour=red", free)
+
+
+@pytest.mark.parametrize(
+    "spec", ["voc:s3://bucket/x", "imagenet:s3://bucket/x", "tar:s3://bucket/x", "s3://bucket/x.tar"]
+)
+def test_what_is_not_read_from_a_bucket_is_refused_without_asking_it(free, spec):
+    with pytest.raises(DatasetError, match="from a file system only"):
+        open_source(spec, free)
