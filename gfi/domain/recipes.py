@@ -37,9 +37,8 @@ class Recipe:
     # "even": ω_i = omega_start. "grad-cam": ω = 0, added to Grad-CAM's map at l0.
     start: Literal["even", "grad-cam"] = "even"
     omega_start: float = 0.1
-    signed: bool = (
-        False  # True: ω in ℝ, a channel may count against the class. False: ω is clipped to [0, ∞).
-    )
+    # True: ω in ℝ, so that a channel may count against the class. False: ω is clipped to [0, ∞).
+    signed: bool = False
 
     # Step (`gfi.method.parts.steps`): how the weights move.
     # "adam": Adam on ω, rate = learning rate. "relative": one move per cycle of steps; rate = the largest change of the
@@ -49,9 +48,8 @@ class Recipe:
     beta1: float = 0.9
     beta2: float = 0.999
     epsilon: float = 1e-8
-    halve_every: int = (
-        10  # The rate is halved every so many steps of stage 2, with one_adam of the whole run.
-    )
+    # The rate is halved every so many steps of stage 2, or with one_adam every so many steps of the run.
+    halve_every: int = 10
     one_adam: bool = False  # One Adam for both stages. False: stage 2 begins with a new one.
 
     # Stage 1 (`gfi.method.parts.objectives`): keep the representation.
@@ -64,12 +62,10 @@ class Recipe:
     lambda_: float = 1.0  # λ
     delta: float = 1.0  # δ
     penalty: Literal["l1", "squares"] = "l1"  # ‖ω‖₁ or Σω²
-    objective: Literal["probability", "contrast"] = (
-        "probability"  # Eq. 9, or the contrast of `tuned`, without δ
-    )
-    levels: tuple[float, ...] = (
-        0.25,
-    )  # a, the kept shares of the map for "contrast": one per step, with every fill
+    # "probability": Eq. 9. "contrast": log-odds of the kept and the removed part, without δ.
+    objective: Literal["probability", "contrast"] = "probability"
+    # For "contrast", a: the shares of the map that are kept, one per step, each with every fill.
+    levels: tuple[float, ...] = (0.25,)
     softness: float = 0.2  # τ of the soft threshold, in standard deviations of the map
     floor: float = 0.1  # ε
 
@@ -89,9 +85,8 @@ class Recipe:
 
     # p, what stands in for removed pixels (`gfi.method.fills`).
     fill: Literal["blur", "mean", "noise"] = "blur"
-    second_fill: Literal["none", "mean", "noise"] = (
-        "none"  # alternates with `fill` from step to step of stage 2
-    )
+    # Alternates with `fill` from step to step of stage 2.
+    second_fill: Literal["none", "mean", "noise"] = "none"
     fill_from: Literal["input", "photograph"] = "input"  # what is blurred
     blur_radius: float = 11.0  # σ
     blur_kernel: int = 67  # taps, for fill_from="input"; Pillow's filter chooses its own

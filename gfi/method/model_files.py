@@ -202,7 +202,7 @@ class _ModelFile:
         path = (folder / file).resolve()
         if not function or path.parent != folder or path.suffix != ".py" or not path.is_file():
             raise MethodError(
-                f"`file:{name}` is not a function in a Python file beside this one: file:net.py:build"
+                f"`file:{name}` is not a function in a Python file of the same folder: write file:net.py:build"
             )
         spec = importlib.util.spec_from_file_location(f"gfi_model_{path.stem}", path)
         assert spec is not None

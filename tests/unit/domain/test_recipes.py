@@ -2,7 +2,10 @@
 
 from dataclasses import dataclass
 
-from gfi.domain.presets import PRESETS, recipe
+import pytest
+
+from gfi.domain.errors import MethodError
+from gfi.domain.presets import PAPER, PRESETS, recipe
 from gfi.domain.recipes import FIRST_FIELDS, Recipe
 
 PINNED = {
@@ -48,3 +51,67 @@ def test_a_recipe_that_was_recorded_without_a_later_field_means_its_default() ->
     assert Later.from_json(stored) == Later(
         **{name: getattr(PRESETS["tuned"], name) for name in FIRST_FIELDS}
     )
+
+
+def test_a_recipe_survives_json_and_its_digest_covers_every_field() -> None:
+    for preset in PRESETS.values():
+        assert Recipe.from_json(preset.to_json()) == preset
+    assert recipe("paper", gamma=10).digest() == PAPER.digest()
+    changes = {
+        int: lambda v: v + 2,
+        float: lambda v: v * 1.5 + 0.01,
+        bool: lambda v: not v,
+        str: lambda v: {
+            "l1": "squares",
+            "grid": "image",
+            "blur": "mean",
+            "input": "photograph",
+            "squash": "crop",
+            "even": "grad-cam",
+            "adam": "relative",
+            "probability": "contrast",
+            "none": "mean",
+        }[v],
+        list: lambda v: [level / 2 for level in v],
+    }
+    digests = {PAPER.digest()}
+    for field, value in PAPER.to_json().items():
+        changed = "other" if field == "name" else changes[type(value)](value)
+        digests.add(Recipe.from_json({**PAPER.to_json(), field: changed}).digest())
+    assert len(digests) == len(PAPER.to_json()) + 1
+
+
+@pytest.mark.parametrize(
+    ("name", "overrides", "line"),
+    [
+        ("papper", {}, "no preset is called `papper`; the presets are paper, released"),
+        ("paper", {"stepsinversion": 3}, "has no field `stepsinversion`; did you mean `steps_inversion`"),
+        ("paper", {"gamma": "ten"}, "`gamma` is of type float, not 'ten'"),
+        ("paper", {"steps_class": 1.5}, "`steps_class` is of type int"),
+        ("paper", {"penalty": "l2"}, "`penalty` is one of l1, squares, not 'l2'"),
+        ("paper", {"gamma": float("nan")}, "`gamma` is a finite number of at least 0"),
+        ("paper", {"steps_class": -1}, "`steps_class` is a finite number of at least 0"),
+        ("tuned", {"check_every": -1}, "`check_every` is a finite number of at least 0"),
+        ("paper", {"blur_kernel": 66}, "`blur_kernel` is odd, not 66"),
+    ],
+)
+def test_a_wrong_recipe_is_one_line(name: str, overrides: dict, line: str) -> None:
+    with pytest.raises(MethodError, match=line):
+        recipe(name, **overrides)
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"levels": []}, "list of numbers"),
+        ({"levels": [0.5, 1.0]}, "between 0 and 1"),
+        ({"levels": ["a"]}, "of type float"),
+        ({"normalise": "image"}, "use `rectified`"),
+        ({"softness": 0.0}, "at least 0.001"),
+        ({"steps_class": 20}, "`steps_class` is a multiple of 8, not 20"),
+        ({"check_every": 4}, "`check_every` is a multiple of 8, not 4"),
+    ],
+)
+def test_a_recipe_that_cannot_be_is_refused(changes: dict, text: str) -> None:
+    with pytest.raises(MethodError, match=text):
+        recipe("tuned", **changes)

@@ -12,7 +12,7 @@ from torchvision import models
 
 @dataclass(frozen=True)
 class Family:
-    """A network, the image it takes here, and the layers that were looked at and found right."""
+    """A network, a small image size that it accepts, and its layers, which were checked by hand."""
 
     name: str
     size: tuple[int, int]
@@ -118,10 +118,10 @@ FAMILIES = (
 
 
 def build(family: Family) -> nn.Module:
-    """The network in eval mode with He weights from seed 0 and ten classes told apart.
+    """The network in eval mode with He weights from seed 0 and ten classes.
 
-    torchvision's own initialisation takes seconds a network, most of it for heads that no layer choice looks at,
-    and makes a ViT whose outputs are all zero.
+    torchvision's own initialisation takes seconds per network, mostly for classifier heads that do not matter to the
+    choice of layers, and it gives a ViT whose outputs are all zero.
     """
     options: dict[str, Any] = {"num_classes": 10}
     if family.name in ("googlenet", "inception_v3"):

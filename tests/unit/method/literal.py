@@ -1,7 +1,7 @@
 """Guided feature inversion a second time: one image, float64, written line by line from the equations.
 
-Nothing here is shared with `gfi` but the recipe's numbers. Interpolation, blur, Adam and the features come from
-torch itself; the classifier is run three times a step and whole, as a reader of the paper would write it. Slow.
+It shares only the recipe's numbers with `gfi`. Interpolation, blur, Adam and the features come from torch itself; the
+whole classifier runs three times per step, as a reader of the paper would write it. Slow.
 """
 
 from dataclasses import dataclass, field
@@ -152,13 +152,15 @@ class Problem:
             steps.append(Step(omega.detach().clone(), self.mask(omega)))
 
         # The last step that had a mask, and why the one after it had none.
-        sound = max((t for t, step in enumerate(steps) if step.mask is not None), default=0)
+        last_valid = max((t for t, step in enumerate(steps) if step.mask is not None), default=0)
         status = "ok"
         if steps[-1].mask is None:
             status = "empty" if bool((steps[-1].omega == 0).all()) else "constant"
-        final = steps[sound]
+        final = steps[last_valid]
         m = torch.zeros(1, 1, *self.size, dtype=self.x.dtype) if final.mask is None else final.mask.detach()
         with torch.no_grad():
             kept = self.net(self.x * m + self.p * (1 - m)).softmax(1)[0, self.c].item()
             removed = self.net(self.x * (1 - m) + self.p * m).softmax(1)[0, self.c].item()
-        return Run([s for s in steps if s.gradient is not None], status, sound, final.omega, m, kept, removed)
+        return Run(
+            [s for s in steps if s.gradient is not None], status, last_valid, final.omega, m, kept, removed
+        )

@@ -1,7 +1,7 @@
-"""The preset `tuned` a second time: one image, float64, written line by line from the page of `gfi.domain.recipes`.
+"""The preset `tuned` a second time: one image, float64, written line by line from `gfi.domain.presets.tuned`.
 
-Nothing here is shared with `gfi` but the recipe's numbers; interpolation and features come from torch itself, and
-the classifier is run whole for every question. Slow.
+It shares only the recipe's numbers with `gfi`; interpolation and features come from torch itself, and the whole
+classifier runs for every objective term. Slow.
 """
 
 from dataclasses import dataclass, field
@@ -92,8 +92,8 @@ def explain(
 
     omega = torch.zeros(len(phi), dtype=x.dtype)
     steps: list[Step] = []
-    votes = torch.zeros_like(omega)
-    turn = len(fills) * len(recipe.levels)
+    normalised = torch.zeros_like(omega)
+    cycle = len(fills) * len(recipe.levels)
 
     def height(weights: Tensor) -> Tensor:
         return (weights.view(-1, 1, 1) * phi).sum(0).abs().max()
@@ -109,12 +109,12 @@ def explain(
         least = recipe.floor * f_c_x
         loss = -torch.log(f_c + least) + recipe.lambda_ * torch.log(f_c_bg + least)
         (gradient,) = torch.autograd.grad(loss, omega)
-        votes = votes + gradient / height(gradient)
+        normalised = normalised + gradient / height(gradient)
         after = omega.detach()
-        if t % turn == turn - 1:
+        if t % cycle == cycle - 1:
             rate = recipe.rate * 0.5 ** (t // recipe.halve_every)
-            after = after - rate * prior.abs().max() / height(votes) * votes
-            votes = torch.zeros_like(votes)
+            after = after - rate * prior.abs().max() / height(normalised) * normalised
+            normalised = torch.zeros_like(normalised)
         steps.append(Step(omega.detach(), g.detach(), loss.item(), gradient, after))
         omega = after
 

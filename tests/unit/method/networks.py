@@ -6,16 +6,20 @@ import torch
 from torch import Tensor, nn
 from torchvision import models
 
+from gfi.domain.recipes import Recipe
 from gfi.method import classifiers
 from gfi.method.classifiers import Classifier, load
+from gfi.method.engine import Engine
+from gfi.method.fills import blur
+from gfi.method.inversion import Inversion
 
 
 def seeded(name: str) -> nn.Module:
     """torchvision's AlexNet, VGG-11 or ResNet-18 from seed 0, in float64.
 
-    AlexNet and VGG are doubled in every layer: with their default initialisation features are so small that
-    the penalty kills every weight. Their heads are narrow, to spare the tests 100 M weights. All end in logits
-    of standard deviation 3, so that the classes are told apart and the softmax is not saturated.
+    The weights of AlexNet and VGG are doubled in every layer: with their default initialisation the features are so
+    small that the penalty brings every weight to zero. Their heads are narrow, which saves 100 M weights. The logits
+    are scaled to a standard deviation of 3, so that the classes differ and the softmax is not saturated.
     """
     with torch.random.fork_rng():
         torch.manual_seed(0)
@@ -35,7 +39,7 @@ def seeded(name: str) -> nn.Module:
 
 
 def smooth_images(count: int, size: int, channels: int = 3, seed: int = 1) -> Tensor:
-    """(count, channels, size, size) float64, smooth enough that blurring them is not all there is to see."""
+    """(count, channels, size, size) float64, smooth, so that a blur leaves something of them."""
     coarse = torch.randn(
         count,
         channels,
@@ -75,3 +79,13 @@ def sample_at(size: int) -> Classifier:
     return classifiers.from_module(
         full.module, (size, size), preprocess=replace(full.preprocess, size=(size, size))
     )
+
+
+def small_inversion(chosen: Recipe, batch: int = 3) -> tuple[Inversion, Tensor, Tensor]:
+    """`Small` with a batch of images, started; the images and their fills, (B, 3, 48, 48) each."""
+    classifier = classifiers.from_module(Small(), (48, 48))
+    images = smooth_images(batch, 48).float()
+    inversion = Inversion(Engine(classifier, chosen, batch=batch).network, chosen, batch)
+    fills = torch.stack([blur(x) for x in images])
+    inversion.start(images, fills, [None] * batch, torch.zeros_like(images))
+    return inversion, images, fills

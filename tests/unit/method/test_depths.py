@@ -35,14 +35,14 @@ def test_the_error_is_the_share_of_the_features_that_the_kept_image_does_not_giv
     images = smooth_images(2, 32).float()
     fills = torch.zeros_like(images)
     prepared = [Prepared(x, p, (32, 32), (0, 0, 32, 32)) for x, p in zip(images, fills, strict=True)]
-    found = list(by_layer(classifier, prepared, batch=2))
-    assert [(depth.image, depth.layer) for depth in found] == [
+    depths = list(by_layer(classifier, prepared, batch=2))
+    assert [(depth.image, depth.layer) for depth in depths] == [
         (0, "act"),
         (1, "act"),
         (0, "pool"),
         (1, "pool"),
     ]
-    for depth in found:
+    for depth in depths:
         x = images[depth.image : depth.image + 1]
         grid = torch.from_numpy(depth.grid)[None, None]
         mask = F.interpolate(grid, (32, 32), mode="bilinear", align_corners=False)
@@ -61,7 +61,7 @@ def test_without_a_first_stage_there_is_nothing_to_show() -> None:
         list(by_layer(classifiers.from_module(Small(), (32, 32)), [], recipe=recipe("tuned")))
 
 
-def test_a_vit_of_one_resolution_is_climbed_by_its_blocks() -> None:
+def test_the_ladder_of_a_vit_which_has_one_resolution_is_made_of_its_blocks() -> None:
     from torchvision import models
 
     with torch.random.fork_rng():
@@ -72,6 +72,6 @@ def test_a_vit_of_one_resolution_is_climbed_by_its_blocks() -> None:
     assert climbed[0].startswith("encoder.layers.encoder_layer_0.")
     assert climbed[-1] == classifier.layers_for(recipe("paper")).inverted
     image = Prepared(smooth_images(1, 64)[0].float(), None, (64, 64), (0, 0, 64, 64))
-    found = list(by_layer(classifier, [image], batch=1))
-    assert [each.layer for each in found] == climbed
-    assert all(0 <= each.error < 2 for each in found)
+    depths = list(by_layer(classifier, [image], batch=1))
+    assert [depth.layer for depth in depths] == climbed
+    assert all(0 <= depth.error < 2 for depth in depths)

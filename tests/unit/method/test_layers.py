@@ -1,4 +1,4 @@
-"""Layers: the paper's choice, the automatic one, names, and capture under in-place and repeated calls."""
+"""The choice of layers: the paper's, the automatic one, and that of `tuned`."""
 
 import pytest
 import torch
@@ -6,17 +6,12 @@ from torch import Tensor, nn
 from torchvision import models
 
 from gfi.domain.errors import MethodError
-from gfi.domain.layer_names import Layers, parse_layer
-from gfi.domain.presets import PAPER, RELEASED
+from gfi.domain.layer_names import Layers
+from gfi.domain.presets import PAPER, RELEASED, recipe
 from gfi.method import classifiers
 from gfi.method.classifiers import describe_layers, load
-from gfi.method.layers import LayerChoice
-from gfi.method.network import Network
+from gfi.method.layers import LayerChoice, on_two_grids
 from tests.unit.method.networks import Small
-
-
-def network(classifier: classifiers.Classifier, layers: str) -> Network:
-    return Network(classifier, Layers.parse(layers), torch.device("cpu"), torch.float32, channels_last=False)
 
 
 @pytest.mark.parametrize(
@@ -38,8 +33,8 @@ def test_the_papers_networks_have_the_papers_layers(name: str, paper: str, relea
     for parameter in net.parameters():
         nn.init.normal_(parameter, std=0.05)
     classifier = classifiers.from_module(net, (96, 96))
-    for recipe, wanted in ((PAPER, paper), (RELEASED, released)):
-        assert classifier.layer_choice(recipe) == LayerChoice(Layers.parse(wanted), "preset")
+    for preset, wanted in ((PAPER, paper), (RELEASED, released)):
+        assert classifier.layer_choice(preset) == LayerChoice(Layers.parse(wanted), "preset")
 
 
 def _narrow(net: nn.Module) -> nn.Module:
@@ -119,74 +114,21 @@ def test_a_network_without_maps_is_refused_with_advice() -> None:
         _ = classifiers.from_module(nn.Identity(), (8, 8)).calls
 
 
-def test_a_misspelt_layer_is_answered_with_near_matches_and_the_last_convolutions() -> None:
-    resnet = load("torchvision:resnet18@seed:0")
-    with pytest.raises(MethodError) as e:
-        network(resnet, "layer4.1.bn11")
-    assert str(e.value) == (
-        "layer `layer4.1.bn11` does not exist in torchvision:resnet18@seed:0; did you mean layer4.1.bn1 or"
-        " layer4.1.bn2? the last convolutions are layer4.1.conv2, .conv1, layer4.0.downsample.0 —"
-        " `gfi layers torchvision:resnet18@seed:0` lists them all"
-    )
-    alexnet = classifiers.from_module(load("torchvision:alexnet@seed:0").module, (96, 96))
-    with pytest.raises(
-        MethodError, match=r"`features.99` does not exist in AlexNet.* features.10, .8, .6 — `gfi"
-    ):
-        network(alexnet, "features.99")
-    with pytest.raises(MethodError, match="not of the form NAME, NAME:relu or NAME:tokens:relu"):
-        Layers.parse("features.3:gelu")
-    for text in ("", "a,b,c", "a,", "a,+"):
-        with pytest.raises(MethodError):
-            Layers.parse(text)
-    assert parse_layer("features.34:relu") == ("features.34", False, True)
-    assert parse_layer("encoder.ln:tokens") == ("encoder.ln", True, False)
-    assert parse_layer("encoder.ln:tokens:relu") == ("encoder.ln", True, True)
+@pytest.mark.parametrize(
+    ("reference", "layers"),
+    [
+        ("efficientnet-lite0", "_swish,_swish+_blocks.11._bn0:relu"),
+        ("torchvision:resnet18@seed:0", "layer4,layer4+layer3.1.relu"),
+        ("torchvision:mobilenet_v2@seed:0", "features,features+features.14.conv.0.2"),
+        ("torchvision:squeezenet1_1@seed:0", "classifier.2,classifier.2+features.7.expand3x3_activation"),
+    ],
+)
+def test_the_mask_is_made_from_the_last_map_and_the_finer_rectified_one_before_it(
+    reference: str, layers: str
+) -> None:
+    assert str(load(reference).layers_for(recipe("tuned"))) == layers
 
 
-def test_a_layer_that_gives_no_map_is_refused() -> None:
-    net = network(classifiers.from_module(Small(), (32, 32)), "pool,head")
-    with pytest.raises(MethodError, match="layer `head` gives 5; a mask is made from channels × h × w"):
-        net.examine(torch.zeros(1, 3, 32, 32))
-
-
-def test_an_in_place_relu_after_a_layer_does_not_change_what_was_captured() -> None:
-    small = Small()
-    tapped = network(
-        classifiers.from_module(small, (32, 32)), "pool,stem"
-    )  # `relu` after `stem` works in place
-    x = torch.randn(2, 3, 32, 32)
-    found = tapped.examine(x)
-    assert torch.equal(found.mask_features, small.stem(x))
-    assert (found.mask_features < 0).any()
-
-    resnet = load("torchvision:resnet18@seed:0")
-    signed = network(resnet, "layer4,layer4.1.bn1").examine(torch.randn(1, 3, 64, 64)).mask_features
-    assert (signed < 0).any()
-
-
-def test_a_module_that_runs_twice_means_its_last_call_also_where_the_pass_ends_there() -> None:
-    class Twice(Small):
-        headed = 0
-
-        def forward(self, x: Tensor) -> Tensor:
-            x = self.act(self.body(self.act(self.stem(x))))
-            Twice.headed += 1
-            return self.head(self.pool(x).mean((2, 3)))
-
-    net = Twice()
-    tapped = network(classifiers.from_module(net, (32, 32)), "act")
-    x = torch.randn(2, 3, 32, 32)
-    wanted = net.act(net.body(net.act(net.stem(x))))
-    assert torch.equal(tapped.examine(x).mask_features, wanted)
-    before = Twice.headed
-    assert torch.equal(tapped.representation(x), wanted)
-    assert Twice.headed == before, "stage 1 does not run the head"
-
-
-def test_hooks_are_gone_after_a_pass_and_the_callers_network_is_untouched() -> None:
-    small = Small()
-    tapped = network(classifiers.from_module(small, (32, 32)), "pool,act")
-    tapped.examine(torch.zeros(1, 3, 32, 32))
-    tapped.representation(torch.zeros(1, 3, 32, 32))
-    for module in (*small.modules(), *tapped.module.modules()):
-        assert not module._forward_hooks
+def test_a_start_from_grad_cam_needs_a_map() -> None:
+    with pytest.raises(MethodError, match="layer `head` is not a map"):
+        on_two_grids("head", classifiers.from_module(Small(), (48, 48)).calls)

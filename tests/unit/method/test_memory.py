@@ -1,4 +1,4 @@
-"""Memory: how many images fit, and that none of it is kept."""
+"""How many images fit, and that a long stream needs no more memory than a short one."""
 
 import subprocess
 import sys
@@ -20,7 +20,8 @@ def engine(preset: str = "paper", size: int = 32) -> Engine:
 def test_what_an_image_needs_is_counted_and_grows_with_its_area(preset: str) -> None:
     small, large = engine(preset), engine(preset, 64)
     needs = [
-        memory.bytes_per_image(e.network, e.recipe, (3, s, s), e.device) for e, s in ((small, 32), (large, 64))
+        memory.bytes_per_image(e.network, e.recipe, (3, s, s), e.device)
+        for e, s in ((small, 32), (large, 64))
     ]
     image = 3 * 32 * 32 * 4
     assert needs[0] > 4 * image  # x, p, and kept and removed image at least
@@ -73,8 +74,8 @@ def items():
 def rss():
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 at, iterations = {}, set()
-for done, found in enumerate(engine.explain_many(items()), 1):
-    iterations.add(found.iterations)
+for done, explanation in enumerate(engine.explain_many(items()), 1):
+    iterations.add(explanation.iterations)
     if done in (200, 2000):
         at[done] = rss()
 assert len(iterations) > 1, iterations  # slots were refilled

@@ -1,10 +1,12 @@
-"""What a photograph costs before the network sees it."""
+"""How a photograph becomes the network's input, what it costs, and what is refused."""
 
 import numpy as np
 import pytest
+import torch
+from PIL import Image, ImageFilter
 
 from gfi.domain.errors import MethodError
-from gfi.domain.presets import recipe
+from gfi.domain.presets import PAPER, PRESETS, RELEASED, recipe
 from gfi.method.preprocess import MOST_RESIZED, Preprocess, prepare
 
 CROP = Preprocess(size=(224, 224), crop="centre")
@@ -26,3 +28,71 @@ def test_a_photograph_as_long_as_is_allowed_is_cropped() -> None:
     assert prepared.image.shape == (3, 224, 224)
     left, _, right, _ = prepared.box
     assert right - left == pytest.approx(1.0, abs=0.01)
+
+
+def photograph(height: int, width: int) -> np.ndarray:
+    rng = np.random.default_rng(0)
+    small = Image.fromarray(rng.integers(0, 255, (9, 9, 3), np.uint8))
+    return np.asarray(small.resize((width, height), Image.Resampling.BICUBIC))
+
+
+def test_the_paper_resizes_and_the_released_program_crops() -> None:
+    rgb = photograph(120, 200)
+    shape = Preprocess((32, 32), 3, (0.0,) * 3, (1.0,) * 3)
+    squashed = prepare(rgb, shape, PAPER)
+    wanted = np.asarray(Image.fromarray(rgb).resize((32, 32), Image.Resampling.BILINEAR)) / 255
+    np.testing.assert_allclose(squashed.image.permute(1, 2, 0), wanted, atol=1e-6)
+    assert squashed.fill is None
+    assert squashed.box == (0, 0, 200, 120)
+    assert squashed.original_size == (120, 200)
+
+    cropped = prepare(rgb, shape, RELEASED)
+    small = Image.fromarray(rgb).resize((53, 32), Image.Resampling.BILINEAR)
+    wanted = np.asarray(small.crop((10, 0, 42, 32))) / 255
+    np.testing.assert_allclose(cropped.image.permute(1, 2, 0), wanted, atol=1e-6)
+    left, top, right, bottom = cropped.box
+    assert (top, bottom) == (0, 120)
+    assert (left, right) == pytest.approx((10 * 200 / 53, 42 * 200 / 53))
+    blurred = (
+        Image.fromarray(rgb).filter(ImageFilter.GaussianBlur(11)).resize((53, 32), Image.Resampling.BILINEAR)
+    )
+    assert cropped.fill is not None
+    np.testing.assert_allclose(
+        cropped.fill.permute(1, 2, 0), np.asarray(blurred.crop((10, 0, 42, 32))) / 255, atol=1e-6
+    )
+
+
+def test_a_model_may_prescribe_its_own_crop_on_any_input_shape() -> None:
+    shape = Preprocess((32, 48), 3, crop="centre", resize=40)
+    prepared = prepare(photograph(300, 100), shape, PAPER)
+    assert prepared.image.shape == (3, 32, 48)
+    left, top, right, bottom = prepared.box
+    assert right - left == pytest.approx(100 * 48 / 60)
+    assert (left + right) / 2 == pytest.approx(50, abs=1)
+    assert (top + bottom) / 2 == pytest.approx(150, abs=2)
+
+
+def test_a_photograph_that_decoding_shrank_keeps_its_own_coordinates_and_its_own_blur() -> None:
+    """What decode() shrank by two is the photograph at twice the size: same box, nearly the same pictures."""
+    large = photograph(400, 600)
+    half = np.asarray(Image.fromarray(large).resize((300, 200), Image.Resampling.LANCZOS))
+    shape = Preprocess((64, 64))
+    one, two = prepare(large, shape, RELEASED), prepare(half, shape, RELEASED, scale=(2.0, 2.0))
+    assert one.original_size == two.original_size == (400, 600)
+    assert one.box == pytest.approx(two.box, abs=1)
+    assert one.fill is not None
+    assert two.fill is not None
+    assert (one.fill - two.fill).abs().mean() < 0.02
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 500), (500, 1)])
+@pytest.mark.parametrize("preset", PRESETS)
+def test_photographs_of_one_pixel_or_one_line_are_prepared(size: tuple[int, int], preset: str) -> None:
+    prepared = prepare(np.full((*size, 3), 200, np.uint8), Preprocess((32, 32)), PRESETS[preset])
+    assert prepared.image.shape == (3, 32, 32)
+    assert torch.isfinite(prepared.image).all()
+
+
+def test_an_array_that_is_no_photograph_is_refused() -> None:
+    with pytest.raises(MethodError, match=r"is \(H, W, 3\) of uint8, not \(4, 4\) of float64"):
+        prepare(np.zeros((4, 4)), Preprocess((8, 8)), PAPER)  # type: ignore[arg-type]

@@ -1,65 +1,15 @@
-"""References and model files: what loads, and what a wrong field is told."""
+"""Model files: what loads, and the message for every wrong field."""
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
 from safetensors.torch import save_file
 
-from gfi import samples
-from gfi.domain import imagenet
 from gfi.domain.errors import MethodError
-from gfi.domain.presets import PRESETS, recipe
-from gfi.method.classifiers import LITE, Classifier, available_models, describe_layers, load
-from gfi.method.engine import Engine
-from gfi.method.item import Item
-
-NET = """
-import torch
-from torch import nn
-
-def build(channels=3, classes=4):
-    return nn.Sequential(
-        nn.Conv2d(channels, 8, 3, 2, 1), nn.ReLU(), nn.Conv2d(8, 12, 3, 1, 1), nn.ReLU(inplace=True), nn.MaxPool2d(2),
-        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(12, classes),
-    )
-"""
-GOOD = """
-architecture = "file:net.py:build"
-weights = "seed:0"
-[input]
-size = 32
-"""
-
-
-def write(folder: Path, text: str, name: str = "mine") -> str:
-    (folder / "net.py").write_text(NET)
-    (folder / f"{name}.toml").write_text(text)
-    return name
-
-
-def explain(classifier: Classifier) -> None:
-    rgb = np.random.default_rng(0).integers(0, 255, (48, 64, 3), np.uint8)
-    for preset in PRESETS:
-        quick = recipe(preset, steps_inversion=2, steps_class=2, levels=[0.25])
-        (found,) = Engine(classifier, quick, batch=1).explain_many([Item(0, classifier.prepare(rgb, quick))])
-        assert np.isfinite([found.probability, found.kept, found.removed, found.loss]).all()
-        assert found.iterations == 4
-
-
-@pytest.mark.parametrize("name", LITE)
-def test_the_lite_networks_know_a_cat_and_have_layers_for_every_preset(name: str) -> None:
-    classifier = load(name)
-    assert name in available_models()
-    cat = np.asarray(Image.open(samples.path() / "cat.jpg").convert("RGB"))
-    for preset in PRESETS:
-        (found,) = Engine(
-            classifier, recipe(preset, steps_inversion=0, steps_class=2, levels=[0.25]), batch=1
-        ).explain_many([Item(0, classifier.prepare(cat, recipe(preset)))])  # fmt: skip
-        assert classifier.class_names[found.prediction] == "Egyptian cat"
-        assert found.status == "ok"
+from gfi.domain.presets import PRESETS
+from gfi.method.classifiers import load
+from tests.unit.method.written_models import GOOD, explain, write
 
 
 def test_a_grey_model_of_ones_own_runs_from_a_file(tmp_path: Path) -> None:
@@ -85,20 +35,6 @@ def test_a_grey_model_of_ones_own_runs_from_a_file(tmp_path: Path) -> None:
     assert classifier.class_names == ("a", "b", "c", "d", "e")
     assert classifier.layer_choice(PRESETS["paper"]).how == "automatic"
     explain(classifier)
-
-
-def test_a_sigmoid_model_uses_the_sigmoid_and_a_probability_model_nothing(tmp_path: Path) -> None:
-    logits = torch.tensor([[0.0, 2.0, -1.0, 1.0]])
-    for output, wanted in (
-        ("sigmoid", logits.sigmoid()),
-        ("softmax", logits.softmax(1)),
-        ("probabilities", logits),
-    ):
-        write(tmp_path, f'output = "{output}"\n{GOOD}')
-        classifier = load("mine", tmp_path)
-        assert torch.equal(classifier.as_probabilities(logits), wanted)
-        if output == "sigmoid":
-            explain(classifier)
 
 
 def test_a_timm_model_runs_from_a_file_with_its_own_layers_and_channels(tmp_path: Path) -> None:
@@ -159,7 +95,7 @@ WRONG = [
     ('architecture = "torchvision:resnet81"\nweights = "seed:0"', "no classifier `resnet81`; did you mean resnet18"),
     ('architecture = "timm:resnet1o"\nweights = "seed:0"', "timm has no model `resnet1o`"),
     ('architecture = "hub:x"\nweights = "seed:0"', "an architecture is torchvision:NAME or timm:NAME"),
-    ('architecture = "file:../net.py:build"\nweights = "seed:0"', "not a function in a Python file beside this one"),
+    ('architecture = "file:../net.py:build"\nweights = "seed:0"', "not a function in a Python file of the same folder"),
     ('architecture = "file:net.py:nothing"\nweights = "seed:0"', "net.py has no function `nothing`"),
     (GOOD.replace("seed:0", "none.pth"), "none.pth: No such file"),
     (GOOD.replace("seed:0", "net.py"), "net.py is not a file of tensors"),
@@ -195,71 +131,3 @@ def test_each_wrong_field_is_named_with_its_file(tmp_path: Path, text: str, line
         load("mine", tmp_path)
     assert "\n" not in str(e.value)
     assert "mine" in str(e.value)
-
-
-@pytest.mark.parametrize(
-    ("reference", "line"),
-    [
-        ("vgg", r"unknown model `vgg`; known: efficientnet-lite0.* — or torchvision:NAME@seed:N"),
-        ("hub:vgg19", "`hub:` is not a source"),
-        ("torchvision:vgg91@seed:0", "no classifier `vgg91`; did you mean"),
-        ("torchvision:vgg19@0", "after @ comes seed:N, for example torchvision:vgg19@seed:0"),
-        (
-            "torchvision:squeezenet1_0",
-            "not on this machine and gfi downloads nothing: put squeezenet1_0-.*pth into",
-        ),
-        ("timm:resnet10t", "gfi downloads no weights"),
-        ("../secret", "unknown model"),
-    ],
-)
-def test_a_wrong_reference_is_one_line_with_advice(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reference: str, line: str
-) -> None:
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    with pytest.raises(MethodError, match=line) as e:
-        load(reference, tmp_path)
-    assert "\n" not in str(e.value)
-
-
-def test_default_weights_that_lie_on_this_machine_are_used(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    seeded = load("torchvision:squeezenet1_1@seed:5")
-    folder = tmp_path / "hub" / "checkpoints"
-    folder.mkdir(parents=True)
-    torch.save(seeded.module.state_dict(), folder / "squeezenet1_1-b8a52dc0.pth")
-    assert "torchvision:squeezenet1_1" in available_models()
-    found = load("torchvision:squeezenet1_1")
-    assert found.digest == seeded.digest
-    assert found.class_names[0] == "tench"
-    assert found.wordnet_ids == imagenet.wordnet_ids()
-
-
-def test_a_seed_is_a_model_and_leaves_the_global_generator_alone() -> None:
-    torch.manual_seed(1)
-    expected = torch.rand(1)
-    torch.manual_seed(1)
-    one = load("torchvision:squeezenet1_1@seed:0")
-    assert torch.equal(torch.rand(1), expected)
-    assert one.digest == load("torchvision:squeezenet1_1@seed:0").digest
-    assert one.digest != load("torchvision:squeezenet1_1@seed:1").digest
-
-
-def test_the_record_holds_what_the_rooms_without_torch_must_know(tmp_path: Path) -> None:
-    import json
-
-    classifier = load(write(tmp_path, GOOD), tmp_path)
-    record = json.loads(json.dumps(classifier.record()))
-    assert record["reference"] == "mine"
-    assert record["input_size"] == [32, 32]
-    assert record["classes"] == 4
-    assert record["chosen"]["paper"] == {"inverted": "4", "weighed": ["3"], "how": "automatic"}
-    assert record["chosen"]["released"] == {"inverted": "4", "weighed": ["4"], "how": "automatic"}
-    assert record["layers"][0] == {"name": "0", "type": "Conv2d", "shape": [8, 16, 16], "rectified": False}
-    assert len(record["layers"]) == len(describe_layers(classifier))
-
-
-def test_imagenet_has_a_thousand_names_and_ids() -> None:
-    assert len(set(imagenet.wordnet_ids())) == len(imagenet.names()) == 1000
-    assert imagenet.classes()[243] == ("n02108422", "bull mastiff")

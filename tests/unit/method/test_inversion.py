@@ -1,6 +1,6 @@
 """The engine's optimiser against a literal, one-image float64 version written from the equations."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ from gfi.method.fills import blur
 from gfi.method.inversion import Inversion, Outcome, StopReason
 from tests.unit.method import literal
 from tests.unit.method.literal import Problem
-from tests.unit.method.networks import sample_at, seeded, smooth_images
+from tests.unit.method.networks import sample_at, seeded, small_inversion, smooth_images
 
 CASES = [
     # name, preset, pixels, steps of the two stages
@@ -96,11 +96,11 @@ def case(request: pytest.FixtureRequest) -> Case:
 def test_in_float64_every_step_equals_the_literal_version_to_1e_8(case: Case) -> None:
     run = case.problems[0].run()
     assert len(run.steps) == len(case.moments) == case.recipe.steps
-    for found, wanted in zip(case.moments, run.steps, strict=True):
-        np.testing.assert_allclose(found.omega[0], wanted.omega, atol=1e-8, rtol=0)
-        np.testing.assert_allclose(found.mask[0], wanted.mask[0], atol=1e-8, rtol=0)
-        assert found.loss[0].item() == pytest.approx(wanted.loss, abs=1e-8, rel=1e-8)
-        np.testing.assert_allclose(found.gradient[0], wanted.gradient, atol=1e-8, rtol=1e-8)
+    for moment, wanted in zip(case.moments, run.steps, strict=True):
+        np.testing.assert_allclose(moment.omega[0], wanted.omega, atol=1e-8, rtol=0)
+        np.testing.assert_allclose(moment.mask[0], wanted.mask[0], atol=1e-8, rtol=0)
+        assert moment.loss[0].item() == pytest.approx(wanted.loss, abs=1e-8, rel=1e-8)
+        np.testing.assert_allclose(moment.gradient[0], wanted.gradient, atol=1e-8, rtol=1e-8)
     assert case.outcome.stop_reason[0] == StopReason.FINISHED
     assert case.outcome.iterations[0] == run.iterations == case.recipe.steps
     np.testing.assert_allclose(case.outcome.omega[0], run.omega, atol=1e-8, rtol=0)
@@ -155,9 +155,9 @@ def test_a_mask_drawn_from_its_grid_equals_the_optimisers_to_1e_6(case: Case) ->
         np.testing.assert_allclose(drawn, mask.image[0, 0], atol=1e-6, rtol=0)
 
 
-def _relative(found: Tensor, wanted: Tensor | None) -> float:
+def _relative(actual: Tensor, wanted: Tensor | None) -> float:
     assert wanted is not None
-    return ((found.double() - wanted).norm() / wanted.norm()).item()
+    return ((actual.double() - wanted).norm() / wanted.norm()).item()
 
 
 @pytest.mark.parametrize("preset", ["paper", "released"])
@@ -181,3 +181,13 @@ def test_where_the_mask_dies_both_report_the_same_status_at_the_same_step(preset
     assert outcome.stop_reason[0] == StopReason.EMPTY
     assert outcome.iterations[0] == run.iterations < chosen.steps
     np.testing.assert_allclose(outcome.omega[0], run.omega, atol=1e-8, rtol=0)
+
+
+def test_the_second_fill_must_be_given_when_the_recipe_has_one_and_only_then() -> None:
+    chosen = recipe("tuned")
+    inversion, images, fills = small_inversion(chosen)
+    with pytest.raises(ValueError, match="second fill is mean"):
+        inversion.start(images, fills, [None] * 3)
+    inversion.recipe = replace(chosen, second_fill="none")
+    with pytest.raises(ValueError, match="second fill is none"):
+        inversion.start(images, fills, [None] * 3, fills)

@@ -1,4 +1,4 @@
-"""Why A rather than B: the share of A among both in place of its probability, and rows without a B as ever."""
+"""Foils: with a foil B the share of A among both replaces the probability of A; other rows do not change."""
 
 import numpy as np
 import pytest
@@ -20,6 +20,8 @@ from gfi.method.preprocess import Prepared
 from tests.unit.method.networks import Small, smooth_images
 
 PAPER = recipe("paper", steps_inversion=3, steps_class=6)
+
+
 TUNED = recipe("tuned", levels=[0.15, 0.5], steps_class=16, check_every=4, settled=0.05)
 
 
@@ -37,20 +39,20 @@ def explain(
 
 
 @pytest.mark.parametrize("preset", ["paper", "tuned"])
-def test_rows_keep_their_bits_beside_rows_with_a_foil_and_when_they_change_slots(preset: str) -> None:
+def test_rows_without_a_foil_keep_their_bits_next_to_rows_with_one_in_any_slot(preset: str) -> None:
     images = smooth_images(9, 32).float()
     plain = explain(images, [None] * 9, preset, batch=4)
     mixed = explain(images, [None, 2, 3, None, 0, None, 2, 4, None], preset, batch=4)
-    for i, found in enumerate(mixed):
-        if found.foil is None:
-            assert found.grid.tobytes() == plain[i].grid.tobytes()
-            assert (found.probability, found.kept, found.loss) == (
+    for i, explanation in enumerate(mixed):
+        if explanation.foil is None:
+            assert explanation.grid.tobytes() == plain[i].grid.tobytes()
+            assert (explanation.probability, explanation.kept, explanation.loss) == (
                 plain[i].probability, plain[i].kept, plain[i].loss,
             )  # fmt: skip
         else:
-            (alone,) = explain(images[i : i + 1], [found.foil], preset, batch=4)
-            assert found.grid.tobytes() == alone.grid.tobytes()
-            assert np.abs(found.grid - plain[i].grid).max() > 1e-3
+            (alone,) = explain(images[i : i + 1], [explanation.foil], preset, batch=4)
+            assert explanation.grid.tobytes() == alone.grid.tobytes()
+            assert np.abs(explanation.grid - plain[i].grid).max() > 1e-3
 
 
 def test_the_loss_of_a_row_with_a_foil_is_equation_9_of_the_share() -> None:
@@ -86,35 +88,33 @@ def test_the_loss_of_a_row_with_a_foil_is_equation_9_of_the_share() -> None:
         assert run.probability[row].item() == pytest.approx(f_c(x[row : row + 1]).item(), abs=1e-12)
 
 
-def test_the_evidence_of_a_row_with_a_foil_is_that_of_the_difference() -> None:
-    net = Small().double()
-    network = Network(
-        classifiers.from_module(net, (32, 32)),
-        Layers.parse("pool"),
-        torch.device("cpu"),
-        torch.float64,
-        False,
-    )
-    x = smooth_images(2, 32)
-    found = network.grad_cam(x, torch.tensor([1, 1]), torch.tensor([-1, 3]))
-    of_1, of_3 = (network.grad_cam(x, torch.tensor([c, c])) for c in (1, 3))
-    assert torch.equal(found[0], of_1[0])
-    assert torch.allclose(found[1], of_1[1] - of_3[1], atol=1e-12)
-
-
 def test_a_foil_that_is_the_target_or_no_class_is_refused() -> None:
     explainer = GuidedFeatureInversion(Small(), preset=PAPER)
     images = smooth_images(2, 32)
     with pytest.raises(MethodError, match="image 1: the target and the class to contrast it with are both 2"):
         explainer.attribute(images, [1, 2], rather_than=2)
-    with pytest.raises(MethodError, match=r"image 0: foil \(`rather_than`\) 5 is no class; classes are 0 to 4"):
+    with pytest.raises(
+        MethodError, match=r"image 0: foil \(`rather_than`\) 5 is no class; classes are 0 to 4"
+    ):
         explainer.attribute(images, 1, rather_than=5)
 
 
 @pytest.mark.parametrize("preset", ["paper", "tuned"])
-def test_an_image_predicted_as_the_foil_has_nothing_to_tell_apart(preset: str) -> None:
+def test_an_image_predicted_as_the_foil_is_constant(preset: str) -> None:
     images = smooth_images(1, 32).float()
     (plain,) = explain(images, [None], preset, batch=2, target=None)
-    (found,) = explain(images, [plain.prediction], preset, batch=2, target=None)
-    assert found.status == "constant"
-    assert not found.grid.any()
+    (explanation,) = explain(images, [plain.prediction], preset, batch=2, target=None)
+    assert explanation.status == "constant"
+    assert not explanation.grid.any()
+
+
+def test_rather_than_is_another_name_of_the_foil() -> None:
+    explainer = GuidedFeatureInversion(Small(), preset=PAPER)
+    images = smooth_images(2, 32)
+    masks = explainer.attribute(images, 1, foil=[0, 2])
+    assert torch.equal(masks, explainer.attribute(images, 1, rather_than=[0, 2]))
+    assert not torch.equal(masks, explainer.attribute(images, 1))
+    with pytest.raises(MethodError, match="another name of `foil`"):
+        explainer.attribute(images, 1, foil=0, rather_than=0)
+    with pytest.raises(MethodError, match="3 foils for 2 images"):
+        explainer.attribute(images, 1, foil=[0, 2, 3])

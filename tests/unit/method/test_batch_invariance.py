@@ -1,4 +1,4 @@
-"""One image, one mask: whatever the slot, the neighbours, the stream or the way in."""
+"""An image has one mask, bit by bit, whatever its slot, its neighbours, the stream or the function called."""
 
 import numpy as np
 import pytest
@@ -79,7 +79,7 @@ def test_a_long_run_of_the_paper_on_the_sample_classifier_is_bit_equal_alone_and
 
 
 def test_two_threads_are_one_profile_too(sample: Classifier, photographs: list[np.ndarray]) -> None:
-    """Other bits than one thread's, perhaps; but the same in every slot and every time."""
+    """The bits may differ from those of one thread, but are the same in every slot and every time."""
     chosen = recipe("paper", steps_inversion=2, steps_class=4)
     a, b, c = (Item(i, sample.prepare(photographs[i], chosen)) for i in (1, 2, 4))
     before = torch.get_num_threads()
@@ -97,7 +97,7 @@ def test_two_threads_are_one_profile_too(sample: Classifier, photographs: list[n
 @pytest.mark.parametrize("preset", PRESETS)
 @pytest.mark.parametrize("batch", [2, 4, 12])
 def test_odd_channels_odd_classes_and_odd_sizes_are_bit_equal_too(preset: str, batch: int) -> None:
-    """Rows whose memory does not begin at a cache line, unless they are filled up."""
+    """Rows whose memory does not begin at a cache line unless they are padded."""
     classifier = classifiers.from_module(Small(classes=7, width=11), (37, 45))
     engine = Engine(classifier, recipe(preset, steps_inversion=4, steps_class=8), batch=batch)
     images = smooth_images(batch, 48)[:, :, :37, :45].float()
@@ -139,8 +139,8 @@ def test_products_and_their_gradients_have_the_same_bits_in_every_row(
         (gradient,) = torch.autograd.grad((drawn * far).sum(), omega)
     finally:
         torch.set_num_threads(before)
-    for found in (grid, drawn, gradient):
-        assert all(torch.equal(found[0], row) for row in found[1:])
+    for tensor in (grid, drawn, gradient):
+        assert all(torch.equal(tensor[0], row) for row in tensor[1:])
     torch.testing.assert_close(grid, torch.einsum("bk,bkhw->bhw", omega, features), rtol=1e-4, atol=1e-4)
 
 
@@ -159,7 +159,7 @@ def test_linear_layers_have_the_same_bits_in_every_row(inside: int, outside: int
             many = x.repeat(count, 1).requires_grad_()
             y = net(many)
             (gradient,) = torch.autograd.grad(y, many, slope.repeat(count, 1))
-            assert all(torch.equal(found[0], row) for found in (y, gradient) for row in found[1:])
+            assert all(torch.equal(tensor[0], row) for tensor in (y, gradient) for row in tensor[1:])
             torch.testing.assert_close(y[:1], wanted, rtol=1e-4, atol=1e-4)
             torch.testing.assert_close(net(many[0]), wanted[0], rtol=1e-4, atol=1e-4)
     finally:
@@ -183,7 +183,7 @@ def test_exponentials_have_the_same_bits_in_every_row(
             many = x.repeat(count, 1, 1, 1).requires_grad_()
             y = net(many)
             (gradient,) = torch.autograd.grad(y.square().sum(), many)
-            assert all(torch.equal(found[0], row) for found in (y, gradient) for row in found[1:])
+            assert all(torch.equal(tensor[0], row) for tensor in (y, gradient) for row in tensor[1:])
             torch.testing.assert_close(y[:1], wanted)
     finally:
         torch.set_num_threads(before)

@@ -1,0 +1,107 @@
+"""Classifiers by reference: what loads, their probabilities, digest and record."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from gfi import samples
+from gfi.domain import imagenet
+from gfi.domain.errors import MethodError
+from gfi.domain.presets import PRESETS, recipe
+from gfi.method.classifiers import LITE, available_models, describe_layers, load
+from gfi.method.engine import Engine
+from gfi.method.item import Item
+from tests.unit.method.written_models import GOOD, explain, write
+
+
+@pytest.mark.parametrize("name", LITE)
+def test_the_lite_networks_know_a_cat_and_have_layers_for_every_preset(name: str) -> None:
+    classifier = load(name)
+    assert name in available_models()
+    cat = np.asarray(Image.open(samples.path() / "cat.jpg").convert("RGB"))
+    for preset in PRESETS:
+        (explanation,) = Engine(
+            classifier, recipe(preset, steps_inversion=0, steps_class=2, levels=[0.25]), batch=1
+        ).explain_many([Item(0, classifier.prepare(cat, recipe(preset)))])  # fmt: skip
+        assert classifier.class_names[explanation.prediction] == "Egyptian cat"
+        assert explanation.status == "ok"
+
+
+def test_a_sigmoid_model_uses_the_sigmoid_and_a_probability_model_nothing(tmp_path: Path) -> None:
+    logits = torch.tensor([[0.0, 2.0, -1.0, 1.0]])
+    for output, wanted in (
+        ("sigmoid", logits.sigmoid()),
+        ("softmax", logits.softmax(1)),
+        ("probabilities", logits),
+    ):
+        write(tmp_path, f'output = "{output}"\n{GOOD}')
+        classifier = load("mine", tmp_path)
+        assert torch.equal(classifier.as_probabilities(logits), wanted)
+        if output == "sigmoid":
+            explain(classifier)
+
+
+@pytest.mark.parametrize(
+    ("reference", "line"),
+    [
+        ("vgg", r"unknown model `vgg`; known: efficientnet-lite0.* — or torchvision:NAME@seed:N"),
+        ("hub:vgg19", "`hub:` is not a source"),
+        ("torchvision:vgg91@seed:0", "no classifier `vgg91`; did you mean"),
+        ("torchvision:vgg19@0", "after @ comes seed:N, for example torchvision:vgg19@seed:0"),
+        (
+            "torchvision:squeezenet1_0",
+            "not on this machine and gfi downloads nothing: put squeezenet1_0-.*pth into",
+        ),
+        ("timm:resnet10t", "gfi downloads no weights"),
+        ("../secret", "unknown model"),
+    ],
+)
+def test_a_wrong_reference_is_one_line_with_advice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reference: str, line: str
+) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    with pytest.raises(MethodError, match=line) as e:
+        load(reference, tmp_path)
+    assert "\n" not in str(e.value)
+
+
+def test_default_weights_that_lie_on_this_machine_are_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    seeded = load("torchvision:squeezenet1_1@seed:5")
+    folder = tmp_path / "hub" / "checkpoints"
+    folder.mkdir(parents=True)
+    torch.save(seeded.module.state_dict(), folder / "squeezenet1_1-b8a52dc0.pth")
+    assert "torchvision:squeezenet1_1" in available_models()
+    loaded = load("torchvision:squeezenet1_1")
+    assert loaded.digest == seeded.digest
+    assert loaded.class_names[0] == "tench"
+    assert loaded.wordnet_ids == imagenet.wordnet_ids()
+
+
+def test_a_seed_names_a_model_and_leaves_the_global_generator_alone() -> None:
+    torch.manual_seed(1)
+    expected = torch.rand(1)
+    torch.manual_seed(1)
+    one = load("torchvision:squeezenet1_1@seed:0")
+    assert torch.equal(torch.rand(1), expected)
+    assert one.digest == load("torchvision:squeezenet1_1@seed:0").digest
+    assert one.digest != load("torchvision:squeezenet1_1@seed:1").digest
+
+
+def test_the_record_holds_what_processes_without_torch_must_know(tmp_path: Path) -> None:
+    import json
+
+    classifier = load(write(tmp_path, GOOD), tmp_path)
+    record = json.loads(json.dumps(classifier.record()))
+    assert record["reference"] == "mine"
+    assert record["input_size"] == [32, 32]
+    assert record["classes"] == 4
+    assert record["chosen"]["paper"] == {"inverted": "4", "weighed": ["3"], "how": "automatic"}
+    assert record["chosen"]["released"] == {"inverted": "4", "weighed": ["4"], "how": "automatic"}
+    assert record["layers"][0] == {"name": "0", "type": "Conv2d", "shape": [8, 16, 16], "rectified": False}
+    assert len(record["layers"]) == len(describe_layers(classifier))

@@ -1,0 +1,27 @@
+"""`import gfi` is cheap, and what was importable in version 0.1 still is."""
+
+import subprocess
+import sys
+
+import pytest
+
+import gfi
+
+
+def test_modules_of_version_0_1_are_attributes_of_gfi() -> None:
+    assert gfi.recipes.recipe("paper") is gfi.recipes.PRESETS["paper"]
+    assert gfi.depths.by_layer.__module__ == "gfi.method.depths"
+    assert gfi.interpolation.matrix.__module__ == "gfi.domain.interpolation"
+    for name in ("metrics", "peers"):
+        assert getattr(gfi, name).__name__ == f"gfi.{name}"
+    with pytest.raises(AttributeError, match="module 'gfi' has no attribute 'nothing'"):
+        _ = gfi.nothing
+
+
+def test_importing_gfi_recipes_and_interpolation_loads_no_torch() -> None:
+    code = (
+        "import sys, gfi, gfi.domain.presets, gfi.domain.interpolation, gfi.domain.layer_names, gfi.domain.imagenet; "
+        "gfi.domain.presets.PAPER; gfi.domain.interpolation.matrix(2, 3, True); "
+        "sys.exit(any(m.split('.')[0] in ('torch', 'torchvision', 'timm') for m in sys.modules))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
