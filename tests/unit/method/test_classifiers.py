@@ -25,7 +25,7 @@ def test_the_lite_networks_know_a_cat_and_have_layers_for_every_preset(name: str
     for preset in PRESETS:
         (explanation,) = Engine(
             classifier, recipe(preset, steps_inversion=0, steps_class=2, levels=[0.25]), batch=1
-        ).explain_many([Item(0, classifier.prepare(cat, recipe(preset)))])  # fmt: skip
+        ).explain_many([Item(0, classifier.prepare(cat, recipe(preset)))])
         assert classifier.class_names[explanation.prediction] == "Egyptian cat"
         assert explanation.status == "ok"
 

@@ -17,8 +17,12 @@ from tests.unit.method.networks import Small, smooth_images
 
 def test_the_ladder_has_one_layer_a_resolution_from_shallow_to_deep() -> None:
     assert ladder(load("efficientnet-lite0")) == [
-        "_blocks.1._bn0", "_blocks.3._bn0", "_blocks.5._bn0", "_blocks.11._bn0", "_swish",
-    ]  # fmt: skip
+        "_blocks.1._bn0",
+        "_blocks.3._bn0",
+        "_blocks.5._bn0",
+        "_blocks.11._bn0",
+        "_swish",
+    ]
     assert ladder(classifiers.from_module(Small(), (32, 32))) == ["act", "pool"]
     named = {family.name: family for family in FAMILIES}
     for name, wanted in (

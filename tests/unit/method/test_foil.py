@@ -47,8 +47,10 @@ def test_rows_without_a_foil_keep_their_bits_next_to_rows_with_one_in_any_slot(p
         if explanation.foil is None:
             assert explanation.grid.tobytes() == plain[i].grid.tobytes()
             assert (explanation.probability, explanation.kept, explanation.loss) == (
-                plain[i].probability, plain[i].kept, plain[i].loss,
-            )  # fmt: skip
+                plain[i].probability,
+                plain[i].kept,
+                plain[i].loss,
+            )
         else:
             (alone,) = explain(images[i : i + 1], [explanation.foil], preset, batch=4)
             assert explanation.grid.tobytes() == alone.grid.tobytes()

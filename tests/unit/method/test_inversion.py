@@ -127,9 +127,15 @@ def test_in_float32_single_steps_from_the_same_weights_agree_to_1e_5(case: Case)
         inversion.step()
         for row, problem in enumerate(case.problems):
             # A new Adam begins stage 2 of `paper`; the literal one has no state then either.
-            state = {} if moment.count[row] == 0 else {
-                "step": moment.count[row].float(), "exp_avg": mean[row].double(), "exp_avg_sq": square[row].double()
-            }  # fmt: skip
+            state = (
+                {}
+                if moment.count[row] == 0
+                else {
+                    "step": moment.count[row].float(),
+                    "exp_avg": mean[row].double(),
+                    "exp_avg_sq": square[row].double(),
+                }
+            )
             wanted = problem.step_from(t, omega[row].double(), state)
             size = max(abs(wanted.loss), 1.0)
             assert inversion.loss[row].item() == pytest.approx(wanted.loss, abs=1e-5 * size)

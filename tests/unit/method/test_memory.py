@@ -26,8 +26,10 @@ def test_what_an_image_needs_is_counted_and_grows_with_its_area(preset: str) -> 
     image = 3 * 32 * 32 * 4
     assert needs[0] > 4 * image  # x, p, and kept and removed image at least
     assert 3.5 < needs[1] / needs[0] < 4.5
-    assert needs == [memory.bytes_per_image(e.network, e.recipe, (3, s, s), e.device)
-                     for e, s in ((small, 32), (large, 64))]  # fmt: skip
+    assert needs == [
+        memory.bytes_per_image(e.network, e.recipe, (3, s, s), e.device)
+        for e, s in ((small, 32), (large, 64))
+    ]
 
 
 @pytest.mark.parametrize(("images", "batch"), [(0.3, 1), (1.2, 1), (3.9, 2), (4.1, 4), (1000, 4)])

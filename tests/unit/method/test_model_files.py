@@ -13,7 +13,9 @@ from tests.unit.method.written_models import GOOD, explain, write
 
 
 def test_a_grey_model_of_ones_own_runs_from_a_file(tmp_path: Path) -> None:
-    write(tmp_path, '''
+    write(
+        tmp_path,
+        """
         architecture = "file:net.py:build"
         weights = "seed:3"
         classes = ["a", "b", "c", "d", "e"]
@@ -28,7 +30,8 @@ def test_a_grey_model_of_ones_own_runs_from_a_file(tmp_path: Path) -> None:
         interpolation = "bicubic"
         crop = "centre"
         resize = 36
-    ''')  # fmt: skip
+    """,
+    )
     classifier = load("mine", tmp_path)
     assert classifier.preprocess.channels == 1
     assert classifier.preprocess.size == (32, 40)
@@ -38,7 +41,9 @@ def test_a_grey_model_of_ones_own_runs_from_a_file(tmp_path: Path) -> None:
 
 
 def test_a_timm_model_runs_from_a_file_with_its_own_layers_and_channels(tmp_path: Path) -> None:
-    write(tmp_path, '''
+    write(
+        tmp_path,
+        """
         architecture = "timm:resnet10t"
         weights = "seed:1"
         classes = "names.txt"
@@ -48,7 +53,8 @@ def test_a_timm_model_runs_from_a_file_with_its_own_layers_and_channels(tmp_path
         [layers]
         inverted = "layer4"
         weighed = ["layer4.0.act1"]
-    ''')  # fmt: skip
+    """,
+    )
     (tmp_path / "names.txt").write_text("jay\nwren\n\nowl\n")
     classifier = load("mine", tmp_path)
     assert classifier.classes == 3
