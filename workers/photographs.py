@@ -88,7 +88,7 @@ def photograph_reader(
             reason = f"the bytes are of version {fetched.version}, the manifest lists {entry.version}"
             return _failed(entry, fetched.version, ImageStatus.CHANGED, reason, "changed")
         try:
-            decoded = decode(fetched.data)
+            decoded = decode(fetched.data, window=engine.classifier.preprocess.window)
         except DatasetError as error:
             return _failed(entry, fetched.version, ImageStatus.ERROR, str(error), "unreadable")
         try:

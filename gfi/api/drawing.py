@@ -22,6 +22,7 @@ from cachetools import LRUCache
 from numpy.typing import NDArray
 
 from gfi.datasets.decode import DEFAULT, Limits, decode
+from gfi.domain.window import Window
 from gfi.report.overlays import Picture, colour, fit_mask, grey, jpeg, overlay, png, shrink
 from gfi.store.parts import PartRow
 
@@ -60,16 +61,16 @@ def give_back_large_blocks() -> None:
         ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, 2**20)
 
 
-def photograph(data: bytes, longest: int) -> Picture:
+def photograph(data: bytes, longest: int, window: Window | None = None) -> Picture:
     """The photograph in `data` as (H, W, 3) uint8, its longer side at most `longest` pixels. Raises DecodeError."""
     with _decoders:
-        return shrink(decode(data).rgb, longest)
+        return shrink(decode(data, window=window).rgb, longest)
 
 
-def kind_of(data: bytes, limits: Limits = DEFAULT) -> str:
+def kind_of(data: bytes, limits: Limits = DEFAULT, window: Window | None = None) -> str:
     """Decode the whole photograph and return Pillow's name of its format. Raises DecodeError."""
     with _decoders:
-        return decode(data, limits).format
+        return decode(data, limits, window).format
 
 
 def on_photograph(row: PartRow, mask: Mask, longest: int) -> tuple[Mask, NDArray[np.bool_]]:

@@ -29,6 +29,7 @@ from gfi.datasets.errors import DecodeError
 from gfi.datasets.sources import UPLOAD, UPLOADS
 from gfi.domain.ids import new_id
 from gfi.domain.queues import INTERACTIVE_QUEUE
+from gfi.domain.window import Window
 from gfi.jobs.submit import freeze, submit
 from gfi.store import queries
 from gfi.store.errors import StoreError
@@ -126,14 +127,17 @@ def _explain(
         first = error.errors(include_url=False, include_context=False)[0]
         raise Refused(422, f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
     request = body.request(caller.name)
+    # Nothing is stored for an invalid request.
+    reference = freeze(context.database, settings, request).model.reference
+    model = queries.find_model(context.database, reference)
+    window = Window.of_model(model.record) if model is not None else None
     files = []
     for number, (sent_as, data) in enumerate(images):
         try:
-            kind = drawing.kind_of(data, LIMITS)
+            kind = drawing.kind_of(data, LIMITS, window)
         except DecodeError as error:
             raise Refused(422, f"image {number + 1} ({sent_as[:100]!r}): {error}") from None
         files.append((f"{UPLOADS}{upload_id}/{number:03}-{_safe(sent_as)}{SUFFIXES.get(kind, '.jpg')}", data))
-    freeze(context.database, settings, request)  # nothing is stored for an invalid request
     for key, data in files:
         context.bucket.put(key, data)
     submitted = submit(context.database, settings, request, new=True)

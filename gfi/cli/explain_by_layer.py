@@ -10,6 +10,7 @@ from gfi.cli.picture_files import OPACITY, make_writable, mask_on_photograph, st
 from gfi.datasets.decode import Photograph, decode
 from gfi.datasets.errors import DatasetError
 from gfi.domain.presets import PAPER
+from gfi.domain.window import Window
 from gfi.method.classifiers import load
 from gfi.method.depths import by_layer
 from gfi.report.contact_sheet import Cell, contact_png
@@ -28,7 +29,7 @@ def depths_of_photos(
     """
     make_writable(output)
     classifier = load(model, Settings.load().models)
-    photographs = [_decode(photo) for photo in photos]
+    photographs = [_decode(photo, classifier.preprocess.window) for photo in photos]
     prepared = [classifier.prepare(photograph.rgb, PAPER, photograph.scale) for photograph in photographs]
     cells = [[Cell(photograph.rgb, "the photograph")] for photograph in photographs]
     strips = [output / f"{stem}-by-layer.png" for stem in stems(photos)]
@@ -58,8 +59,8 @@ def depths_of_photos(
     return rows
 
 
-def _decode(photo: Path) -> Photograph:
+def _decode(photo: Path, window: Window | None) -> Photograph:
     try:
-        return decode(photo.read_bytes())
+        return decode(photo.read_bytes(), window=window)
     except (DatasetError, OSError) as error:
         raise CommandError(f"{photo}: {error}") from error

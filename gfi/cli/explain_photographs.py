@@ -125,7 +125,7 @@ class _Run:
         """An item for each explanation. A photograph that cannot be read gets its row at once."""
         for photo, stem in zip(photos, stems(photos), strict=True):
             try:
-                photograph = decode(photo.read_bytes())
+                photograph = decode(photo.read_bytes(), window=self._engine.classifier.preprocess.window)
             except (DatasetError, OSError) as error:
                 self.rows[len(self.rows)] = _failed(photo, str(error))
                 print(f"gfi: {photo}: {error}", file=sys.stderr)

@@ -1,7 +1,7 @@
 """Which of the values in a file with more than 8 bits a sample are black and white: `input.window` of a model file."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,6 +37,12 @@ class Window:
         except (TypeError, ValueError, OverflowError):
             raise ValueError(f"{str(value)[:60]!r} is no window: {_ADVICE}") from None
         return Window(low, high, isinstance(value, str))
+
+    @staticmethod
+    def of_model(record: Mapping[str, Any]) -> "Window | None":
+        """The window that a registered model's record names; None: photographs are read as their files say."""
+        value = record.get("preprocess", {}).get("window")
+        return None if value is None else Window.parse(value)
 
     def to_json(self) -> list[float] | str:
         """As `parse` reads it."""

@@ -16,6 +16,7 @@ from gfi.datasets.sources import open_source
 from gfi.domain.digests import canonical
 from gfi.domain.metrics import METRICS
 from gfi.domain.statuses import ImageStatus
+from gfi.domain.window import Window
 from gfi.report.page import Card, write_page
 from gfi.report.summary import Summary, summarise
 from gfi.store import queries
@@ -103,6 +104,7 @@ def _cards(
         source = open_source(job.config.dataset.spec, settings)
     except DatasetError:
         source = None
+    window = Window.of_model(job.model or {})
     part_cache = PartCache(database, bucket)
     for row in queries.iterate_results(database, job.id, filters=FIRST_CLASS, limit=limit):
         named = _measured(row)
@@ -113,7 +115,7 @@ def _cards(
         photo, scale = None, (1.0, 1.0)
         if source is not None:
             try:
-                decoded = decode(source.fetch(row["key"], row["version"]).data)
+                decoded = decode(source.fetch(row["key"], row["version"]).data, window=window)
                 photo, scale = decoded.rgb, decoded.scale
             except DatasetError:
                 photo = None

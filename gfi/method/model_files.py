@@ -38,6 +38,7 @@ from torch import nn
 from gfi.domain import imagenet
 from gfi.domain.errors import MethodError
 from gfi.domain.layer_names import Layers
+from gfi.domain.window import Window
 from gfi.method import architectures
 from gfi.method.preprocess import FILTERS, Preprocess
 
@@ -45,7 +46,7 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 FIELDS = {
     "": ("architecture", "weights", "classes", "output", "arguments", "input", "layers"),
-    "input": ("size", "channels", "mean", "std", "interpolation", "crop", "resize"),
+    "input": ("size", "channels", "mean", "std", "interpolation", "crop", "resize", "window"),
     "layers": ("inverted", "weighed"),
 }
 OUTPUTS = ("softmax", "sigmoid", "probabilities")
@@ -274,7 +275,13 @@ class _ModelFile:
         resize = part.get("resize")
         if resize is not None and (type(resize) is not int or resize < min(size)):
             self.fail("input.resize", f"is a whole number of at least {min(size)}", resize)
-        return Preprocess((size[0], size[1]), channels, mean, std, interpolation, crop, resize)
+        window = None
+        if "window" in part:
+            try:
+                window = Window.parse(part["window"])
+            except ValueError:
+                self.fail("input.window", 'is [low, high] or "percentile 0.5 99.5"', part["window"])
+        return Preprocess((size[0], size[1]), channels, mean, std, interpolation, crop, resize, window)
 
     def _colour(self, field: str, default: tuple[float, ...], channels: int) -> tuple[float, ...]:
         """One number per channel; a single number means all channels."""

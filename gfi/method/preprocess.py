@@ -18,6 +18,7 @@ from torch import Tensor
 
 from gfi.domain.errors import MethodError
 from gfi.domain.recipes import Recipe
+from gfi.domain.window import Window
 
 FILTERS = {
     "nearest": Image.Resampling.NEAREST,
@@ -52,10 +53,14 @@ class Preprocess:
     resize: int | None = None
     """The shorter side in pixels before a centre crop; None: that of the input, so that the crop cuts nothing off the
     shorter side."""
+    window: Window | None = None
+    """Which values are black and white in photographs of more than 8 bits a sample; None: as the file says."""
 
     def to_json(self) -> dict[str, Any]:
-        """All fields as JSON values."""
-        return {key: list(v) if isinstance(v, tuple) else v for key, v in asdict(self).items()}
+        """All fields as JSON values. Without a window it has no such key: digests of earlier models stay."""
+        fields = {key: list(v) if isinstance(v, tuple) else v for key, v in asdict(self).items()}
+        del fields["window"]
+        return fields | ({} if self.window is None else {"window": self.window.to_json()})
 
 
 @dataclass(frozen=True, eq=False)

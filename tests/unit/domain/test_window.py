@@ -17,6 +17,8 @@ from gfi.domain.window import Window
 def test_a_window_is_read_and_written(value, window):
     assert Window.parse(value) == window
     assert Window.parse(window.to_json()) == window
+    assert Window.of_model({"preprocess": {"window": window.to_json()}}) == window
+    assert Window.of_model({"preprocess": {}}) is None
 
 
 @pytest.mark.parametrize(

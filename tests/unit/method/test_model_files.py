@@ -94,6 +94,15 @@ def test_a_weights_file_with_code_in_it_is_refused_and_not_run(
     assert capsys.readouterr().out == ""
 
 
+def test_a_window_is_part_of_the_digest_and_of_the_record_where_there_is_one(tmp_path: Path) -> None:
+    write(tmp_path, GOOD)
+    write(tmp_path, GOOD + "window = [0, 4095]", "narrow")
+    plain, narrow = load("mine", tmp_path), load("narrow", tmp_path)
+    assert plain.digest != narrow.digest
+    assert "window" not in plain.record()["preprocess"]
+    assert narrow.record()["preprocess"]["window"] == [0.0, 4095.0]
+
+
 WRONG = [
     ('weights = "seed:0"', "`architecture` is missing"),
     ('architecture = "torchvision:resnet18"', "`weights` is missing"),
@@ -120,6 +129,7 @@ WRONG = [
     (GOOD + "std = 0", "`input.std` is positive"),
     (GOOD + 'interpolation = "cubic"', "`input.interpolation` is one of nearest, bilinear, bicubic, lanczos"),
     (GOOD + 'crop = "left"', "`input.crop` is one of recipe, centre, none"),
+    (GOOD + "window = [5, 5]", r"`input.window` is .low, high. or .percentile 0.5 99.5., not .5, 5."),
     (GOOD + "resize = 16", "`input.resize` is a whole number of at least 32"),
     (GOOD + '[layers]\nweighed = "3"', "`layers.inverted` is the name of a layer, not None"),
     (GOOD + '[layers]\ninverted = "3"\nweighed = 4', "`layers.weighed` is the name of a layer or a list"),

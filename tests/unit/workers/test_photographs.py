@@ -13,6 +13,7 @@ from gfi.datasets.listing import Fetched, fetched
 from gfi.datasets.manifest import Entry
 from gfi.domain.errors import MethodError
 from gfi.domain.statuses import ImageStatus
+from gfi.domain.window import Window
 from workers.photographs import Photograph, photograph_reader
 
 ENTRY = Entry(7, "seven.png", 1, "v1")
@@ -24,7 +25,19 @@ def png() -> bytes:
     return out.getvalue()
 
 
-def read(answer: Fetched | Exception, prepared: object = "prepared", *, overlays: bool = False) -> Photograph:
+def twelve_bits() -> bytes:
+    out = io.BytesIO()
+    Image.fromarray(np.array([[0, 2048, 4095]], dtype=np.uint16)).save(out, "PNG")
+    return out.getvalue()
+
+
+def read(
+    answer: Fetched | Exception,
+    prepared: object = "prepared",
+    *,
+    overlays: bool = False,
+    window: Window | None = None,
+) -> Photograph:
     """The row, as it is read from a source that answers like this, by an engine that prepares like this."""
 
     def fetch(*_: object) -> Fetched:
@@ -38,7 +51,8 @@ def read(answer: Fetched | Exception, prepared: object = "prepared", *, overlays
         return prepared
 
     source: Any = SimpleNamespace(fetch=fetch)
-    engine: Any = SimpleNamespace(classifier=SimpleNamespace(prepare=prepare), recipe=None)
+    classifier = SimpleNamespace(prepare=prepare, preprocess=SimpleNamespace(window=window))
+    engine: Any = SimpleNamespace(classifier=classifier, recipe=None)
     return photograph_reader(source, engine, overlays)(ENTRY)
 
 
@@ -49,6 +63,16 @@ def test_a_readable_photograph_is_prepared_and_kept_small_for_its_overlay() -> N
     assert photograph.picture.shape == (512, 1024, 3)
     assert photograph.picture.dtype == np.uint8
     assert read(fetched(png(), "v1", "v1")).picture is None
+
+
+def test_the_window_of_the_model_says_what_is_black_and_white() -> None:
+    data = fetched(twelve_bits(), "v1", "v1")
+    alone = read(data).failure
+    assert alone is not None
+    assert "input.window" in alone.error
+    picture = read(data, overlays=True, window=Window(0, 4095)).picture
+    assert picture is not None
+    assert picture[0, :, 0].tolist() == [0, 128, 255]
 
 
 @pytest.mark.parametrize(
