@@ -1,0 +1,115 @@
+"""Tests mirror the tree: a module has a file of tests of its name, or an entry here that says where it is tested."""
+
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+COMMANDS = "service/cli/test_remote_service.py"  # each command, against a database and against the API
+WHOLE_WAY = "service/cli/test_job_from_start_to_end.py"  # `gfi up`, submit … report, as a user types it
+STACK = "service/cli/test_stack.py"
+DATA = "only data and errors; whoever uses it is tested"
+
+ELSEWHERE = {
+    "gfi/api/body.py": "service/api/test_problems.py",
+    "gfi/api/config.py": "service/api/test_guard.py",
+    "gfi/api/context.py": "service/api/test_app.py",
+    "gfi/api/dataset_names.py": "service/api/test_datasets.py",
+    "gfi/api/lookup.py": "service/api/test_jobs.py",
+    "gfi/api/me.py": "service/api/test_access.py",
+    "gfi/api/progress_hub.py": "service/api/test_events.py",
+    "gfi/api/result_rows.py": "service/api/test_results.py",
+    "gfi/api/schemas.py": "service/api/test_results.py",
+    "gfi/api/tokens.py": "service/api/test_access.py",
+    "gfi/cli/api.py": STACK,
+    "gfi/cli/db.py": "service/test_wheel.py",
+    "gfi/cli/demo.py": WHOLE_WAY,
+    "gfi/cli/doctor.py": WHOLE_WAY,
+    "gfi/cli/explain_by_layer.py": "unit/cli/test_explain.py",
+    "gfi/cli/explain_photographs.py": "unit/cli/test_explain.py",
+    "gfi/cli/follow.py": WHOLE_WAY,
+    "gfi/cli/gc.py": "service/cli/test_any_dataset.py",
+    "gfi/cli/home.py": STACK,
+    "gfi/cli/job.py": COMMANDS,
+    "gfi/cli/job_summary.py": COMMANDS,
+    "gfi/cli/jobs.py": COMMANDS,
+    "gfi/cli/layers.py": "service/cli/test_errors.py",
+    "gfi/cli/local_service.py": COMMANDS,
+    "gfi/cli/models.py": COMMANDS,
+    "gfi/cli/open.py": "browser/test_dashboard.py",
+    "gfi/cli/open_service.py": COMMANDS,
+    "gfi/cli/picture_files.py": "unit/cli/test_explain.py",
+    "gfi/cli/printing.py": COMMANDS,
+    "gfi/cli/reading.py": "service/cli/test_errors.py",
+    "gfi/cli/register_model.py": "service/api/test_models.py",
+    "gfi/cli/report.py": COMMANDS,
+    "gfi/cli/results.py": COMMANDS,
+    "gfi/cli/scheduler.py": STACK,
+    "gfi/cli/schedules.py": COMMANDS,
+    "gfi/cli/service.py": COMMANDS,
+    "gfi/cli/submit.py": COMMANDS,
+    "gfi/cli/supervisor.py": STACK,
+    "gfi/cli/tokens.py": COMMANDS,
+    "gfi/cli/up.py": STACK,
+    "gfi/client/client.py": "service/api/test_client.py",
+    "gfi/client/connection.py": "service/api/test_client.py",
+    "gfi/client/job.py": "service/api/test_client.py",
+    "gfi/datasets/errors.py": DATA,
+    "gfi/domain/errors.py": DATA,
+    "gfi/domain/explanation.py": DATA,
+    "gfi/domain/metrics.py": "unit/metrics/test_catalogue.py",
+    "gfi/domain/presets/paper.py": "unit/domain/test_presets.py",
+    "gfi/domain/presets/released.py": "unit/domain/test_presets.py",
+    "gfi/domain/presets/tuned.py": "unit/domain/test_presets.py",
+    "gfi/domain/profile.py": DATA,
+    "gfi/jobs/comparison.py": "service/api/test_comparisons.py",
+    "gfi/jobs/delete.py": "service/api/test_jobs.py",
+    "gfi/jobs/estimate.py": "service/api/test_jobs.py",
+    "gfi/jobs/report.py": "service/api/test_reports.py",
+    "gfi/method/architectures.py": "unit/method/test_model_files.py",
+    "gfi/method/item.py": DATA,
+    "gfi/store/errors.py": DATA,
+    "gfi/store/ledger/incidents.py": "service/store/ledger/test_reaper.py",
+    "gfi/store/ledger/restoring.py": "service/store/test_rebuild.py",
+    "gfi/store/queries/audit.py": "service/store/ledger/test_audit.py",
+    "gfi/store/queries/fetching.py": "service/store/test_database.py",
+    "gfi/store/queries/models.py": "service/store/ledger/test_models.py",
+    "gfi/store/queries/queues.py": "service/store/ledger/test_dispatch.py",
+    "gfi/store/queries/rates.py": "service/store/ledger/test_rates.py",
+    "gfi/store/queries/schedules.py": "service/store/ledger/test_schedules.py",
+    "gfi/store/queries/shards.py": "service/store/ledger/test_shards.py",
+    "gfi/store/queries/tasks.py": "service/store/ledger/test_control_requests.py",
+    "gfi/store/queries/tokens.py": "service/store/ledger/test_tokens.py",
+    "gfi/store/queries/workers.py": "service/store/ledger/test_workers.py",
+    "gfi/store/s3_client.py": "service/store/test_objects.py",
+    "gfi/store/tables.py": "service/store/test_database.py",
+    "gfi/web/pages.py": "service/api/test_pages.py",
+    "scheduler/client.py": "service/store/test_broker.py",
+    "scheduler/services.py": "service/scheduler/test_app.py",
+    "scheduler/worker.py": STACK,
+    "workers/__main__.py": STACK,
+    "workers/app.py": WHOLE_WAY,
+    "workers/loaded_engines.py": "chaos/test_fake.py",
+    "workers/tasks.py": WHOLE_WAY,
+}
+
+
+def without_a_namesake() -> set[str]:
+    tests = {path.relative_to(ROOT / "tests").as_posix() for path in (ROOT / "tests").rglob("test_*.py")}
+    alone = set()
+    for module in (path for top in ("gfi", "scheduler", "workers") for path in (ROOT / top).rglob("*.py")):
+        inside = module.relative_to(ROOT / "gfi" if module.is_relative_to(ROOT / "gfi") else ROOT)
+        namesake = (inside.parent / f"test_{module.stem.strip('_')}.py").as_posix()
+        if module.stem != "__init__" and not {f"unit/{namesake}", f"service/{namesake}"} & tests:
+            alone.add(module.relative_to(ROOT).as_posix())
+    return alone
+
+
+def test_every_module_has_a_file_of_tests_or_says_where_it_is_tested() -> None:
+    assert without_a_namesake() == set(ELSEWHERE)
+
+
+@pytest.mark.parametrize("place", sorted({place for place in ELSEWHERE.values() if place.endswith(".py")}))
+def test_the_places_named_here_exist(place: str) -> None:
+    assert (ROOT / "tests" / place).is_file()
