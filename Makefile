@@ -9,7 +9,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
   $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $$p && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format clean setup-browser setup-system chaos soak bench bench-quality bench-quality-full bench-service bench-agreement bench-page bench-api pictures
+.PHONY: help setup demo test test-slow check format clean setup-browser setup-system chaos soak bench bench-quality bench-quality-full bench-service bench-agreement bench-page bench-api pictures
 
 help:  ## list the verbs
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +36,9 @@ demo: $(VENV)/.ready-demo  ## explain the bundled photographs with the whole sta
 test: $(VENV)/.ready-test $(if $(filter true,$(CI)),setup-system)  ## the suite (unit, service, short chaos, browser)
 	@start=$$(date +%s); $(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS); status=$$?; \
 	  echo "suite took $$(( $$(date +%s) - start )) s without installation"; exit $$status
+
+test-slow: $(VENV)/.ready-test  ## the suite with a quarter of the CPU, as on a slow machine (needs root)
+	@$(BIN)/python -m tests.slow $(ARGS)
 
 check: $(VENV)/.ready-test  ## ruff, mypy and the import arrows
 	$(BIN)/ruff check .

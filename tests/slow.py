@@ -1,0 +1,56 @@
+"""`make test-slow`: the suite with a quarter of this machine's CPU, as on a slow machine.
+
+The kernel holds the quota (cgroup v1 or v2), for everything that the suite starts as well. It needs root, like every
+change of a control group.
+"""
+
+import os
+import sys
+import time
+from pathlib import Path
+
+SHARE = 0.25
+PERIOD_US = 100_000
+ROOT = Path("/sys/fs/cgroup")
+
+
+def limited_group() -> Path:
+    """A new control group whose processes have SHARE of the CPUs together."""
+    quota = int((os.cpu_count() or 1) * SHARE * PERIOD_US)
+    v2 = (ROOT / "cgroup.controllers").exists()
+    group = (ROOT if v2 else ROOT / "cpu") / f"gfi-slow-{os.getpid()}"
+    group.mkdir()
+    if v2:
+        (group / "cpu.max").write_text(f"{quota} {PERIOD_US}")
+    else:
+        (group / "cpu.cfs_period_us").write_text(str(PERIOD_US))
+        (group / "cpu.cfs_quota_us").write_text(str(quota))
+    return group
+
+
+def main() -> int:
+    """Run pytest in the group; its arguments are ours."""
+    try:
+        group = limited_group()
+    except OSError as error:
+        print(
+            f"make test-slow cannot limit the CPU here: {error}. It needs root and a writable /sys/fs/cgroup."
+        )
+        return 2
+    start = time.time()
+    child = os.fork()
+    if child == 0:
+        (group / "cgroup.procs").write_text(str(os.getpid()))
+        pytest = [sys.executable, "-m", "pytest", "-n", "2", "--dist", "loadfile", *sys.argv[1:]]
+        os.execv(sys.executable, pytest)
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    print(f"took {time.time() - start:.0f} s with {SHARE:.0%} of {os.cpu_count()} CPUs")
+    if left := (group / "cgroup.procs").read_text().split():
+        print(f"left running: processes {', '.join(left)}")
+        return status or 1
+    group.rmdir()
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())
