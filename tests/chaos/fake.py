@@ -93,9 +93,10 @@ class Item:
 
 
 class Preprocess:
-    """The one field of it that a worker reads."""
+    """The fields of it that a worker reads."""
 
     size = INPUT_SIZE
+    window = None
 
 
 class Classifier:
