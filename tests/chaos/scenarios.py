@@ -20,8 +20,8 @@ from gfi.domain.states import JobState
 from gfi.domain.statuses import ImageStatus
 from gfi.store import ledger, queries
 from gfi.store.errors import Conflict
+from tests.chaos.deployment import LEASE_S, Deployment, Member, gfi
 from tests.chaos.fake import AIMS, PLANNING
-from tests.chaos.house import LEASE_S, House, Resident, gfi
 from tests.chaos.photographs import Photographs, make
 from tests.chaos.servers import Servers
 from tests.chaos.verify import Verdict, verify
@@ -77,11 +77,11 @@ class World:
         """Masks by key, from a run in which nothing went wrong."""
         if self._undisturbed is None:
             everything = self.photographs(self._images)
-            with House(self.servers, "postgres") as house:
-                house.staff(2)
-                job = house.submit(everything)
-                house.wait(job, 300)
-                self._undisturbed = verify(house, job, everything).masks
+            with Deployment(self.servers, "postgres") as deployment:
+                deployment.start_all(2)
+                job = deployment.submit(everything)
+                deployment.wait(job, 300)
+                self._undisturbed = verify(deployment, job, everything).masks
         return self._undisturbed
 
 
@@ -113,38 +113,38 @@ def workers_killed(world: World, seed: int, full: bool) -> Row:
     rng = random.Random(seed)
     verdicts, kills, recoveries = [], 0, []
     photographs = world.photographs(1000 if full else 200)
-    with House(world.servers, "postgres", lease_s=_lease(full)) as house:
-        house.start("scheduler")
-        house.start("control")
+    with Deployment(world.servers, "postgres", lease_s=_lease(full)) as deployment:
+        deployment.start("scheduler")
+        deployment.start("control")
         chances = {"in renewal": 0.03}
-        hits = {aim: house.directory / f"{aim}.first" for aim in AIMS}
+        hits = {aim: deployment.directory / f"{aim}.first" for aim in AIMS}
         for aim, first in hits.items():
             chance = chances.get(aim, 0.25) if full else 0.0
-            house.start("worker", aim=aim, chance=chance, first=str(first), pace={} if full else SLOW)
-        job = house.submit(photographs)
-        # At length the dice alone decide; in the short version the random kills are not a house of their own.
-        with contextlib.nullcontext() if full else house.killing(rng, "worker", every=(1.0, 2.0)):
-            house.wait(job, 400)
-        died = len(house.incidents(job, "death"))
+            deployment.start("worker", aim=aim, chance=chance, first=str(first), pace={} if full else SLOW)
+        job = deployment.submit(photographs)
+        # At length the dice alone decide; in the short version the random kills are not a deployment of their own.
+        with contextlib.nullcontext() if full else deployment.killing(rng, "worker", every=(1.0, 2.0)):
+            deployment.wait(job, 400)
+        died = len(deployment.incidents(job, "death"))
         true = [aim for aim, first in hits.items() if first.exists()]
         assert len(true) >= 3, f"only {true}"
         assert died
-        kills += died if full else house.kills + house.suicides
-        recoveries += [] if full else house.recoveries.by_role["worker"]
-        verdicts.append(verify(house, job, photographs, world.undisturbed))
+        kills += died if full else deployment.kills + deployment.own_deaths
+        recoveries += [] if full else deployment.recoveries.by_role["worker"]
+        verdicts.append(verify(deployment, job, photographs, world.undisturbed))
     if not full:
         return row(1, seed, verdicts, kills, recoveries)
     photographs = world.photographs(5000)
-    with House(world.servers, "postgres") as house:
-        house.staff(3, pace=SLOW)
-        while house.kills < 100:
-            job = house.submit(photographs)
-            house.wait(job, 60, until=lambda progress: progress.done > 0)
-            with house.killing(rng, "worker", every=(0.5, 2.0)):
-                house.wait(job, 1200)
-            verdicts.append(verify(house, job, photographs, world.undisturbed))
-        kills += house.kills
-        recoveries += house.recoveries.by_role["worker"]
+    with Deployment(world.servers, "postgres") as deployment:
+        deployment.start_all(3, pace=SLOW)
+        while deployment.kills < 100:
+            job = deployment.submit(photographs)
+            deployment.wait(job, 60, until=lambda progress: progress.done > 0)
+            with deployment.killing(rng, "worker", every=(0.5, 2.0)):
+                deployment.wait(job, 1200)
+            verdicts.append(verify(deployment, job, photographs, world.undisturbed))
+        kills += deployment.kills
+        recoveries += deployment.recoveries.by_role["worker"]
     return row(1, seed, verdicts, kills, recoveries)
 
 
@@ -157,25 +157,25 @@ def schedulers_killed(world: World, seed: int, full: bool) -> Row:
     recoveries: dict[str, list[float]] = {"control": [], "scheduler": []}
     photographs = world.photographs(200)
     for kind in ("postgres", "sqlite") if full else ("postgres",):
-        with House(world.servers, kind, lease_s=_lease(full)) as house:
-            house.start("scheduler", 3)
-            first = house.directory / "planning.first"
-            house.start("control", aim=PLANNING, chance=0.3 if full else 0.0, first=str(first))
-            house.start("worker", 2)
-            with house.killing(rng, *["scheduler"] * 3, "control", every=(0.3, 1.2)):
+        with Deployment(world.servers, kind, lease_s=_lease(full)) as deployment:
+            deployment.start("scheduler", 3)
+            first = deployment.directory / "planning.first"
+            deployment.start("control", aim=PLANNING, chance=0.3 if full else 0.0, first=str(first))
+            deployment.start("worker", 2)
+            with deployment.killing(rng, *["scheduler"] * 3, "control", every=(0.3, 1.2)):
                 for number in range(15 if full else 2):
-                    job = house.submit(photographs)
+                    job = deployment.submit(photographs)
                     if number % 5 == 0:
-                        for head in house.living("scheduler"):
-                            house.kill(head)
-                    house.wait(job, 120)
-                    verdicts.append(verify(house, job, photographs, world.undisturbed))
+                        for head in deployment.living("scheduler"):
+                            deployment.kill(head)
+                    deployment.wait(job, 120)
+                    verdicts.append(verify(deployment, job, photographs, world.undisturbed))
                     if number % 5 == 1:
-                        _all_again(house, job)
-                        verdicts.append(verify(house, job, photographs, world.undisturbed))
-            kills += house.kills + house.suicides
+                        _all_again(deployment, job)
+                        verdicts.append(verify(deployment, job, photographs, world.undisturbed))
+            kills += deployment.kills + deployment.own_deaths
             for role, seconds in recoveries.items():
-                seconds += house.recoveries.by_role[role]
+                seconds += deployment.recoveries.by_role[role]
     assert all(recoveries.values()), recoveries
     detail = "; ".join(
         f"{what} went on after {statistics.median(recoveries[role]):.1f} s, at worst {max(recoveries[role]):.1f} s"
@@ -184,22 +184,24 @@ def schedulers_killed(world: World, seed: int, full: bool) -> Row:
     return row(2, seed, verdicts, kills, recoveries["control"], detail)
 
 
-def _all_again(house: House, job: str) -> None:
+def _all_again(deployment: Deployment, job: str) -> None:
     """A retry of every image, paused as soon as it is asked for, while everybody is being killed."""
-    ledger.retry_job(house.database, job, list(ImageStatus))
+    ledger.retry_job(deployment.database, job, list(ImageStatus))
     with contextlib.suppress(Conflict):  # on a slow machine it may have ended again before this line
-        ledger.pause_job(house.database, job)
-        house.eventually(
-            lambda: queries.get_job(house.database, job).state is JobState.RUNNING, 60, "the retry is planned"
+        ledger.pause_job(deployment.database, job)
+        deployment.eventually(
+            lambda: queries.get_job(deployment.database, job).state is JobState.RUNNING,
+            60,
+            "the retry is planned",
         )
-        house.eventually(lambda: not house.progress(job).shards["leased"], 60, "the workers let go")
-        before = house.progress(job).shards
+        deployment.eventually(lambda: not deployment.progress(job).shards["leased"], 60, "the workers let go")
+        before = deployment.progress(job).shards
         time.sleep(1.0)  # that nothing is claimed shows only in time
-        assert house.progress(job).shards == before, "a pause holds"
-        ledger.resume_job(house.database, job)
-    house.wait(job, 120)
-    images = range(queries.get_job(house.database, job).total or 0)
-    kept = {len(queries.earlier_results(house.database, job, row)) for row in images}
+        assert deployment.progress(job).shards == before, "a pause holds"
+        ledger.resume_job(deployment.database, job)
+    deployment.wait(job, 120)
+    images = range(queries.get_job(deployment.database, job).total or 0)
+    kept = {len(queries.earlier_results(deployment.database, job, row)) for row in images}
     assert kept == {1}, "history keeps what was replaced, once"
 
 
@@ -225,28 +227,28 @@ def redis_faults(world: World, seed: int, full: bool) -> Row:
             time.sleep(LEASE_S if full else 1.0)
 
     rounds = 4 if full else 1
-    with House(world.servers, "postgres", lease_s=_lease(full)) as house:
-        house.staff(2, pace={"step_s": 0.1})
-        job = house.submit(photographs)
+    with Deployment(world.servers, "postgres", lease_s=_lease(full)) as deployment:
+        deployment.start_all(2, pace={"step_s": 0.1})
+        job = deployment.submit(photographs)
 
         def away() -> None:
-            house.wait(job, 60, until=lambda progress: progress.in_flight > 0)
+            deployment.wait(job, 60, until=lambda progress: progress.in_flight > 0)
             redis.kill()
             # Every worker ends its shard, and cannot say that its message is dealt with.
-            house.wait(job, 60, until=lambda progress: not progress.shards["leased"])
+            deployment.wait(job, 60, until=lambda progress: not progress.shards["leased"])
             redis.restart()
 
         faults: list[Callable[[], object]] = [
             lambda: killed(True), lambda: killed(False), redis.client.flushall, full_memory, frozen, away,
         ]  # fmt: skip
-        house.wait(job, 60, until=lambda progress: progress.done > 0)
+        deployment.wait(job, 60, until=lambda progress: progress.done > 0)
         recoveries = []
         for _ in range(rounds):
             for fault in rng.sample(faults, len(faults)):
                 fault()
-                recoveries.append(_until_commit(house, job))
-        house.wait(job, 600)
-        verdict = verify(house, job, photographs, world.undisturbed)
+                recoveries.append(_until_commit(deployment, job))
+        deployment.wait(job, 600)
+        verdict = verify(deployment, job, photographs, world.undisturbed)
     return row(3, seed, [verdict], rounds * len(faults), recoveries)
 
 
@@ -269,26 +271,26 @@ def database_faults(world: World, seed: int, full: bool) -> Row:
 
     faults: list[Callable[[], object]] = [killed, proxy.cut, killed, swallowed]
     verdicts, recoveries, rounds = [], [], 4 if full else 1
-    with House(world.servers, "postgres", proxied="postgres", lease_s=_lease(full)) as house:
-        house.staff(2, pace={"step_s": 0.08})
-        job = house.submit(photographs)
-        house.wait(job, 60, until=lambda progress: progress.done > 0)
+    with Deployment(world.servers, "postgres", proxied="postgres", lease_s=_lease(full)) as deployment:
+        deployment.start_all(2, pace={"step_s": 0.08})
+        job = deployment.submit(photographs)
+        deployment.wait(job, 60, until=lambda progress: progress.done > 0)
         for _ in range(rounds):
             for fault in rng.sample(faults, len(faults)):
                 time.sleep(rng.uniform(0.0, 0.5))
                 fault()
-                recoveries.append(_until_commit(house, job))
-        house.wait(job, 600)
-        verdicts.append(verify(house, job, photographs, world.undisturbed))
+                recoveries.append(_until_commit(deployment, job))
+        deployment.wait(job, 600)
+        verdicts.append(verify(deployment, job, photographs, world.undisturbed))
     photographs = world.photographs(300 if full else 200)
-    with House(world.servers, "sqlite", lease_s=_lease(full)) as house:
-        house.staff(2, pace=SLOW)
-        job = house.submit(photographs)
-        house.wait(job, 60, until=lambda progress: progress.done > 0)
-        _lock_sqlite(Path(house.database_url.removeprefix("sqlite:///")), 20.0 if full else 4.0)
-        recoveries.append(_until_commit(house, job))
-        house.wait(job, 120)
-        verdicts.append(verify(house, job, photographs, world.undisturbed))
+    with Deployment(world.servers, "sqlite", lease_s=_lease(full)) as deployment:
+        deployment.start_all(2, pace=SLOW)
+        job = deployment.submit(photographs)
+        deployment.wait(job, 60, until=lambda progress: progress.done > 0)
+        _lock_sqlite(Path(deployment.database_url.removeprefix("sqlite:///")), 20.0 if full else 4.0)
+        recoveries.append(_until_commit(deployment, job))
+        deployment.wait(job, 120)
+        verdicts.append(verify(deployment, job, photographs, world.undisturbed))
     return row(4, seed, verdicts, rounds * len(faults) + 1, recoveries)
 
 
@@ -308,22 +310,22 @@ def bucket_faults(world: World, seed: int, full: bool) -> Row:
     usual = dict.fromkeys(
         ("500", "503", "reset", "reset after", "truncate", "corrupt", "corrupt answer", "slow"), chance
     )
-    with House(world.servers, "postgres", proxied="s3") as house:
+    with Deployment(world.servers, "postgres", proxied="s3") as deployment:
         proxy.dice = random.Random(seed)
         proxy.seen.clear()
         proxy.faults = usual
         try:
-            house.staff(3, pace=SLOW)
-            job = house.submit(photographs)
-            house.wait(job, 120, until=lambda progress: progress.done > 0)
+            deployment.start_all(3, pace=SLOW)
+            job = deployment.submit(photographs)
+            deployment.wait(job, 120, until=lambda progress: progress.done > 0)
             proxy.faults = {"full": 1.0}
             time.sleep(6.0 if full else 2.0)
             proxy.faults = usual
-            recoveries = [_until_commit(house, job)]
-            house.wait(job, 600)
+            recoveries = [_until_commit(deployment, job)]
+            deployment.wait(job, 600)
         finally:
             proxy.faults = {}
-        verdict = verify(house, job, photographs, world.undisturbed)
+        verdict = verify(deployment, job, photographs, world.undisturbed)
     faults = sum(number for fault, number in proxy.seen.items() if fault != "none")
     assert faults, "no request met a fault"
     return row(5, seed, [verdict], faults, recoveries)
@@ -333,15 +335,15 @@ def messages_repeated(world: World, seed: int, full: bool) -> Row:
     """6. Every message delivered three times; messages come back after 5 s while a shard takes 30 s."""
     photographs = world.photographs(640 if full else 200)
     visible, pace = (5, {"step_s": 0.9}) if full else (1, {"step_s": 0.08})
-    with House(world.servers, "postgres", shard_seconds=60.0) as house:
-        tally = house.directory / "messages.tally"
-        house.start("scheduler", copies=3, tally=str(tally))
-        house.start("control", visibility_timeout_s=visible, tally=str(tally))
-        house.start("worker", 3, visibility_timeout_s=visible, pace=pace, tally=str(tally))
-        job = house.submit(photographs)
-        house.wait(job, 600)
-        verdict = verify(house, job, photographs, world.undisturbed)
-        assert not house.incidents(job, "death"), "a shard was taken from a living worker"
+    with Deployment(world.servers, "postgres", shard_seconds=60.0) as deployment:
+        tally = deployment.directory / "messages.tally"
+        deployment.start("scheduler", copies=3, tally=str(tally))
+        deployment.start("control", visibility_timeout_s=visible, tally=str(tally))
+        deployment.start("worker", 3, visibility_timeout_s=visible, pace=pace, tally=str(tally))
+        job = deployment.submit(photographs)
+        deployment.wait(job, 600)
+        verdict = verify(deployment, job, photographs, world.undisturbed)
+        assert not deployment.incidents(job, "death"), "a shard was taken from a living worker"
         told = Counter(tally.read_text().split())
     assert told["copy"], "no message was delivered more than once"
     assert told["again"], "no message outlived its visibility timeout"
@@ -353,59 +355,61 @@ def clocks_and_sleepers(world: World, seed: int, full: bool) -> Row:
     """7. A worker's clock five minutes and an hour off; a worker frozen past its lease and resumed."""
     verdicts = []
     photographs = world.photographs(600 if full else 200)
-    with House(world.servers, "postgres", lease_s=_lease(full)) as house:
-        house.start("scheduler")
-        house.start("control")
-        (late,) = house.start("worker", clock_s=300)
-        job = house.submit(photographs)
-        house.wait(job, 120)
-        verdicts.append(verify(house, job, photographs, world.undisturbed))
-        assert not house.incidents(job, "release"), "five minutes are within what S3 allows"
-        house.dismiss(late)
-        (wrong,) = house.start("worker", clock_s=3600)
-        job = house.submit(photographs)
-        house.eventually(lambda: house.incidents(job, "release"), 60, "an upload that S3 refuses")
+    with Deployment(world.servers, "postgres", lease_s=_lease(full)) as deployment:
+        deployment.start("scheduler")
+        deployment.start("control")
+        (late,) = deployment.start("worker", clock_s=300)
+        job = deployment.submit(photographs)
+        deployment.wait(job, 120)
+        verdicts.append(verify(deployment, job, photographs, world.undisturbed))
+        assert not deployment.incidents(job, "release"), "five minutes are within what S3 allows"
+        deployment.dismiss(late)
+        (wrong,) = deployment.start("worker", clock_s=3600)
+        job = deployment.submit(photographs)
+        deployment.eventually(lambda: deployment.incidents(job, "release"), 60, "an upload that S3 refuses")
         named = f"the clock of worker {wrong.name} is"
-        assert named in house.eventually(lambda: _doctor(house, named), 60, "doctor names the clock")
-        assert not house.progress(job).done
-        house.start("worker", 2)
-        house.wait(job, 240)
-        verdicts.append(verify(house, job, photographs, world.undisturbed))
-        house.dismiss(wrong)
-        for worker in house.living("worker"):
-            house.dismiss(worker)
-        house.start("worker", 2, pace={"step_s": 0.1})
+        assert named in deployment.eventually(
+            lambda: _doctor(deployment, named), 60, "doctor names the clock"
+        )
+        assert not deployment.progress(job).done
+        deployment.start("worker", 2)
+        deployment.wait(job, 240)
+        verdicts.append(verify(deployment, job, photographs, world.undisturbed))
+        deployment.dismiss(wrong)
+        for worker in deployment.living("worker"):
+            deployment.dismiss(worker)
+        deployment.start("worker", 2, pace={"step_s": 0.1})
         kills, recoveries = 0, []
-        job = house.submit(photographs)
+        job = deployment.submit(photographs)
         for _ in range(3 if full else 1):
-            house.wait(job, 60, until=lambda progress: progress.in_flight > 0)
-            sleeper = house.eventually(lambda: _busy_worker(house), 30, "a busy worker")
-            recoveries += _put_to_sleep(house, sleeper)
+            deployment.wait(job, 60, until=lambda progress: progress.in_flight > 0)
+            sleeper = deployment.eventually(lambda: _busy_worker(deployment), 30, "a busy worker")
+            recoveries += _put_to_sleep(deployment, sleeper)
             kills += 1
-        house.wait(job, 240)
-        verdicts.append(verify(house, job, photographs, world.undisturbed))
+        deployment.wait(job, 240)
+        verdicts.append(verify(deployment, job, photographs, world.undisturbed))
     return row(7, seed, verdicts, kills, recoveries)
 
 
-def _doctor(house: House, named: str) -> str:
-    said = gfi("doctor", house=house)
+def _doctor(deployment: Deployment, named: str) -> str:
+    said = gfi("doctor", deployment=deployment)
     return said if named in said else ""
 
 
-def _busy_worker(house: House) -> Resident | None:
-    return next((worker for worker in house.living("worker") if house.leased(worker.name)), None)
+def _busy_worker(deployment: Deployment) -> Member | None:
+    return next((worker for worker in deployment.living("worker") if deployment.leased(worker.name)), None)
 
 
-def _put_to_sleep(house: House, sleeper: Resident) -> list[float]:
+def _put_to_sleep(deployment: Deployment, sleeper: Member) -> list[float]:
     """SIGSTOP until its shard is somebody else's, then SIGCONT; seconds until then, if it had one."""
     sleeper.process.suspend()
-    asleep, held = time.monotonic(), house.leased(sleeper.name)
+    asleep, held = time.monotonic(), deployment.leased(sleeper.name)
     if held:
-        house.eventually(lambda: not house.leased(sleeper.name), 30, "the sleeper loses its lease")
+        deployment.eventually(lambda: not deployment.leased(sleeper.name), 30, "the sleeper loses its lease")
     took = time.monotonic() - asleep
     sleeper.process.resume()
     if held:
-        house.eventually(lambda: "lease lost" in house.log(sleeper), 30, "the sleeper notices")
+        deployment.eventually(lambda: "lease lost" in deployment.log(sleeper), 30, "the sleeper notices")
     return [took] if held else []
 
 
@@ -420,18 +424,24 @@ def poison(world: World, seed: int, full: bool) -> Row:
     guilty = frozenset(f"{number:06d}.ppm" for number in faults)
     patience = {} if full else {"lease_s": 1.5 * slowness(), "stall_s": 2.0 * slowness()}
     began = time.monotonic()
-    with House(world.servers, "postgres", **patience) as house:
-        house.staff(3, pace={"step_s": 0.01})
-        job = house.submit(photographs)
-        with house.killing(rng, "worker", every=(2.0, 6.0) if full else (30.0, 60.0)):
-            house.wait(job, 300)
+    with Deployment(world.servers, "postgres", **patience) as deployment:
+        deployment.start_all(3, pace={"step_s": 0.01})
+        job = deployment.submit(photographs)
+        with deployment.killing(rng, "worker", every=(2.0, 6.0) if full else (30.0, 60.0)):
+            deployment.wait(job, 300)
         took = time.monotonic() - began
-        verdict = verify(house, job, photographs, world.undisturbed, errors=guilty)
+        verdict = verify(deployment, job, photographs, world.undisturbed, errors=guilty)
         assert took < 300 * slowness(), f"{took:.0f} s"
         assert all("killed its worker" in error for error in verdict.errors.values())
-        stalls = sum(house.log(worker).count("worker stalled") for worker in house.residents)
+        stalls = sum(deployment.log(worker).count("worker stalled") for worker in deployment.members)
         assert stalls >= 2, "the stalled workers ended by themselves and said so"
-        return row(9, seed, [verdict], house.kills + house.suicides, house.recoveries.by_role["worker"])
+        return row(
+            9,
+            seed,
+            [verdict],
+            deployment.kills + deployment.own_deaths,
+            deployment.recoveries.by_role["worker"],
+        )
 
 
 def killed_all_the_time(world: World, seed: int, full: bool) -> Row:
@@ -440,14 +450,14 @@ def killed_all_the_time(world: World, seed: int, full: bool) -> Row:
     """
     rng = random.Random(seed)
     photographs = world.photographs(100 if full else 8)
-    with House(world.servers, "postgres", lease_s=_lease(full)) as house:
-        house.staff(5, pace={"step_s": 4 * SLOW["step_s"]})
-        job = house.submit(photographs)
+    with Deployment(world.servers, "postgres", lease_s=_lease(full)) as deployment:
+        deployment.start_all(5, pace={"step_s": 4 * SLOW["step_s"]})
+        job = deployment.submit(photographs)
         every = (0.05, 0.2) if full else (0.1, 0.2)
-        with house.killing(rng, "worker", every=every):
-            house.wait(job, 3600 if full else 300)
-        verdict = verify(house, job, photographs, world.undisturbed)
-        return row(11, seed, [verdict], house.kills, house.recoveries.by_role["worker"])
+        with deployment.killing(rng, "worker", every=every):
+            deployment.wait(job, 3600 if full else 300)
+        verdict = verify(deployment, job, photographs, world.undisturbed)
+        return row(11, seed, [verdict], deployment.kills, deployment.recoveries.by_role["worker"])
 
 
 def everything_slow(world: World, seed: int, full: bool) -> Row:
@@ -456,30 +466,32 @@ def everything_slow(world: World, seed: int, full: bool) -> Row:
     """
     proxy, lease_s = world.servers.postgres_proxy, 4.0 * slowness()
     photographs = world.photographs(400 if full else 32)
-    with House(world.servers, "postgres", proxied="postgres", lease_s=lease_s) as house:
+    with Deployment(world.servers, "postgres", proxied="postgres", lease_s=lease_s) as deployment:
         proxy.delay_s = 0.05 if full else 0.02
         try:
-            house.start("scheduler", tick_s=6.0)
-            house.start("control")
-            house.start("worker", 2, pace={"step_s": 0.1})
-            job = house.submit(photographs)
+            deployment.start("scheduler", tick_s=6.0)
+            deployment.start("control")
+            deployment.start("worker", 2, pace={"step_s": 0.1})
+            job = deployment.submit(photographs)
             deaths = 3 if full else 1
             for _ in range(deaths):
-                house.kill(house.eventually(lambda: _busy_worker(house), 120, "a worker has a shard"))
-            house.wait(job, 600)
+                deployment.kill(
+                    deployment.eventually(lambda: _busy_worker(deployment), 120, "a worker has a shard")
+                )
+            deployment.wait(job, 600)
         finally:
             proxy.delay_s = 0.0
-        verdict = verify(house, job, photographs, world.undisturbed)
-        recoveries = house.recoveries.by_role["worker"]
+        verdict = verify(deployment, job, photographs, world.undisturbed)
+        recoveries = deployment.recoveries.by_role["worker"]
         assert len(recoveries) == deaths, "every dead worker's shard went to another"
-        return row(12, seed, [verdict], house.kills, recoveries)
+        return row(12, seed, [verdict], deployment.kills, recoveries)
 
 
-def _until_commit(house: House, job: str, timeout: float = 90.0) -> float:
+def _until_commit(deployment: Deployment, job: str, timeout: float = 90.0) -> float:
     """Seconds until the next commit of a job (0 when there is nothing more to commit)."""
-    began, done = time.monotonic(), house.progress(job).done
-    house.eventually(
-        lambda: house.progress(job).done > done or queries.get_job(house.database, job).ended,
+    began, done = time.monotonic(), deployment.progress(job).done
+    deployment.eventually(
+        lambda: deployment.progress(job).done > done or queries.get_job(deployment.database, job).ended,
         timeout,
         "a commit",
     )

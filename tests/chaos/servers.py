@@ -122,14 +122,14 @@ class Redis:
         self._server.kill()
 
 
-class Nursery:
-    """`tests.chaos.nursery`, in a process of its own."""
+class ProcessForker:
+    """`tests.chaos.process_forker`, in a process of its own."""
 
     def __init__(self, log: Path) -> None:
         clean = {name: value for name, value in os.environ.items() if not name.startswith("GFI_")}
         with log.open("ab") as output:
             self._process = popen(
-                [sys.executable, "-m", "tests.chaos.nursery"],
+                [sys.executable, "-m", "tests.chaos.process_forker"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=output,
@@ -139,9 +139,9 @@ class Nursery:
             )
         self._lock = threading.Lock()
         if self._answer() != "ready":
-            raise AssertionError(f"the nursery did not start: {log.read_text()}")
+            raise AssertionError(f"the forker did not start: {log.read_text()}")
 
-    def birth(
+    def fork(
         self, role: str, environment: dict[str, str], config: dict[str, Any], log: Path
     ) -> psutil.Process:
         """Start a process."""
@@ -168,8 +168,8 @@ class Servers:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self._stack = contextlib.ExitStack()
-        self.nursery = Nursery(directory / "nursery.log")
-        self._stack.callback(self.nursery.stop)
+        self.forker = ProcessForker(directory / "forker.log")
+        self._stack.callback(self.forker.stop)
         self.redis = Redis(directory / "valkey")
         self._stack.callback(self.redis.stop)
         self.s3: Server = start_s3(directory / "s3", free_port(), S3_ACCESS_KEY, S3_SECRET_KEY)

@@ -21,7 +21,7 @@ import psutil
 from gfi.domain.states import JobState
 from gfi.store import ledger, queries
 from gfi.store.errors import Conflict, StoreError, Transient
-from tests.chaos.house import House
+from tests.chaos.deployment import Deployment
 from tests.chaos.scenarios import Row, World, row
 from tests.chaos.verify import Verdict, verify
 
@@ -50,60 +50,62 @@ def soak(world: World, seed: int, seconds: float) -> Row:
     verdicts: list[Verdict] = []
     samples: list[Sample] = []
     assert world.undisturbed, "made before anything is disturbed"
-    with House(world.servers, "postgres", proxied="s3 postgres") as house:
-        house.start("scheduler", 2)
-        house.start("control")
-        house.start("worker", 2, pace={"step_s": 0.01})
-        (steady,) = house.start("worker", pace={"step_s": 0.01})
+    with Deployment(world.servers, "postgres", proxied="s3 postgres") as deployment:
+        deployment.start("scheduler", 2)
+        deployment.start("control")
+        deployment.start("worker", 2, pace={"step_s": 0.01})
+        (steady,) = deployment.start("worker", pace={"step_s": 0.01})
         world.servers.s3_proxy.dice = random.Random(seed)
         world.servers.s3_proxy.faults = dict.fromkeys(("500", "503", "reset", "truncate", "corrupt"), 0.01)
         faults, ended = [0], threading.Event()
         trouble = threading.Thread(
-            target=_trouble, args=(house, rng, ended, faults, steady.number), daemon=True
+            target=_trouble, args=(deployment, rng, ended, faults, steady.number), daemon=True
         )
-        watch = threading.Thread(target=_watch, args=(house, steady.number, ended, samples), daemon=True)
+        watch = threading.Thread(target=_watch, args=(deployment, steady.number, ended, samples), daemon=True)
         trouble.start()
         watch.start()
         try:
             until = time.monotonic() + seconds
             while time.monotonic() < until:
-                verdicts += _round(world, house, rng)
+                verdicts += _round(world, deployment, rng)
         finally:
             still = trouble.is_alive()
             ended.set()
             trouble.join(60)
             watch.join(60)
             world.servers.s3_proxy.faults = {}
-        recoveries = list(house.recoveries.by_role["worker"])
+        recoveries = list(deployment.recoveries.by_role["worker"])
     print(f"{len(verdicts)} jobs, {len(samples)} samples: first {samples[:1]}, last {samples[-1:]}")
     assert still, "nothing went wrong any more: see the traceback of the thread that makes trouble"
     _flat(samples)
     return row(10, seed, verdicts, faults[0], recoveries)
 
 
-def _round(world: World, house: House, rng: random.Random) -> list[Verdict]:
+def _round(world: World, deployment: Deployment, rng: random.Random) -> list[Verdict]:
     """A few jobs side by side, then each verified."""
     jobs = []
     for _ in range(rng.randint(1, 3)):
         photographs = world.photographs(rng.choice((40, 100, 300)))
         priority = rng.randint(-1, 1)
-        jobs.append((_insist(partial(house.submit, photographs, priority=priority)), photographs))
+        jobs.append((_insist(partial(deployment.submit, photographs, priority=priority)), photographs))
     fate, (victim, _) = rng.random(), jobs[0]
     if fate < 0.2:
         time.sleep(rng.uniform(0.0, 2.0))
-        _unless_ended(lambda: ledger.cancel_job(house.database, victim))
-        house.wait(victim, 300)
-        if _insist(lambda: queries.get_job(house.database, victim)).state is JobState.CANCELLED:
-            house.eventually(lambda: not house.progress(victim).shards["leased"], 60, "its workers let go")
-            _unless_ended(lambda: ledger.retry_job(house.database, victim))
+        _unless_ended(lambda: ledger.cancel_job(deployment.database, victim))
+        deployment.wait(victim, 300)
+        if _insist(lambda: queries.get_job(deployment.database, victim)).state is JobState.CANCELLED:
+            deployment.eventually(
+                lambda: not deployment.progress(victim).shards["leased"], 60, "its workers let go"
+            )
+            _unless_ended(lambda: ledger.retry_job(deployment.database, victim))
     elif fate < 0.4:
-        _unless_ended(lambda: ledger.pause_job(house.database, victim))
+        _unless_ended(lambda: ledger.pause_job(deployment.database, victim))
         time.sleep(rng.uniform(0.0, 2.0))
-        _unless_ended(lambda: ledger.resume_job(house.database, victim))
+        _unless_ended(lambda: ledger.resume_job(deployment.database, victim))
     verdicts = []
     for job, photographs in jobs:
-        house.wait(job, 300)
-        verdicts.append(_insist(partial(verify, house, job, photographs, world.undisturbed)))
+        deployment.wait(job, 300)
+        verdicts.append(_insist(partial(verify, deployment, job, photographs, world.undisturbed)))
     return verdicts
 
 
@@ -122,14 +124,16 @@ def _unless_ended(ask: Callable[[], object]) -> None:
         _insist(ask)
 
 
-def _trouble(house: House, rng: random.Random, ended: threading.Event, count: list[int], spared: int) -> None:
+def _trouble(
+    deployment: Deployment, rng: random.Random, ended: threading.Event, count: list[int], spared: int
+) -> None:
     """Something goes wrong every few seconds; one worker is spared, so that what it holds can be watched."""
-    servers = house.servers
+    servers = deployment.servers
 
     def kill(role: str) -> None:
-        victims = [each for each in house.living(role) if each.number != spared]
+        victims = [each for each in deployment.living(role) if each.number != spared]
         if victims:
-            house.kill(rng.choice(victims))
+            deployment.kill(rng.choice(victims))
 
     def redis() -> None:
         servers.redis.kill()
@@ -151,17 +155,17 @@ def _trouble(house: House, rng: random.Random, ended: threading.Event, count: li
         count[0] += 1
 
 
-def _watch(house: House, number: int, ended: threading.Event, samples: list[Sample]) -> None:
-    redis = house.redis()
+def _watch(deployment: Deployment, number: int, ended: threading.Event, samples: list[Sample]) -> None:
+    redis = deployment.redis()
     while not ended.wait(SAMPLE_S):
         # A server that is being restarted is looked at the next time.
         with contextlib.suppress(psutil.Error, StoreError, Exception):
-            process = house.residents[number].process
+            process = deployment.members[number].process
             samples.append(
                 Sample(
                     memory_mib=process.memory_info().rss / 2**20,
                     files=process.num_fds(),
-                    connections=house.servers.postgres.connections(house.database_url),
+                    connections=deployment.servers.postgres.connections(deployment.database_url),
                     redis_keys=redis.dbsize(),
                     redis_mib=redis.info("memory")["used_memory"] / 2**20,
                 )

@@ -8,17 +8,17 @@ import psutil
 import pytest
 
 from gfi.cli.children import popen
-from tests.chaos.house import here
+from tests.chaos.deployment import here
 
 HARNESS = """
 import sys, time
 from pathlib import Path
-from tests.chaos.house import House
+from tests.chaos.deployment import Deployment
 from tests.chaos.servers import Servers
 
 servers = Servers(Path(sys.argv[1]))
-with House(servers, "postgres") as house:
-    house.staff(1)
+with Deployment(servers, "postgres") as deployment:
+    deployment.start_all(1)
     servers.redis.kill()
     servers.redis.restart()
     print(servers.postgres.pid, flush=True)
@@ -40,7 +40,7 @@ def test_a_harness_that_is_killed_takes_servers_and_workers_with_it(tmp_path: Pa
     assert told, (tmp_path / "harness.log").read_text()
     postgres = psutil.Process(int(told))
     ours = psutil.Process(harness.pid).children(recursive=True)
-    assert len(ours) >= 7, f"nursery, Valkey, S3, PostgreSQL's will and three of the house: {ours}"
+    assert len(ours) >= 7, f"forker, Valkey, S3, PostgreSQL's cleanup and three of the deployment: {ours}"
     harness.kill()
     harness.wait()
     assert psutil.wait_procs([*ours, postgres], timeout=15)[1] == []

@@ -4,7 +4,7 @@ import json
 
 from gfi.domain.states import SHARD_TRANSITIONS, TRANSITIONS, JobState, ShardState
 from tests.chaos.__main__ import RESULTS
-from tests.chaos.house import LEASE_S
+from tests.chaos.deployment import LEASE_S
 from tests.chaos.reliability import PAGE, page
 
 COLUMNS = {

@@ -12,7 +12,7 @@ from gfi.domain.statuses import ImageStatus
 from gfi.jobs.sweep import sweep_parts
 from gfi.store import parts, queries
 from gfi.store.parts import Part
-from tests.chaos.house import House
+from tests.chaos.deployment import Deployment
 from tests.chaos.photographs import Photographs
 
 
@@ -29,7 +29,7 @@ class Verdict:
 
 
 def verify(
-    house: House,
+    deployment: Deployment,
     job: str,
     photographs: Photographs,
     undisturbed: dict[str, str] | None = None,
@@ -41,22 +41,22 @@ def verify(
 
     undisturbed: the masks of a run without faults. errors: the keys that must be `error`, and no others.
     """
-    record = queries.get_job(house.database, job)
+    record = queries.get_job(deployment.database, job)
     expected = state or (JobState.PARTIAL if errors else JobState.SUCCEEDED)
-    assert record.state is expected, f"{record.state}: {record.error}\n{house.tails()}"
+    assert record.state is expected, f"{record.state}: {record.error}\n{deployment.tails()}"
     assert record.total == photographs.count
     keys = photographs.keys()
-    rows = list(queries.iterate_results(house.database, job))
+    rows = list(queries.iterate_results(deployment.database, job))
     current = Counter(row["row"] for row in rows)
     lost = sum(number not in current for number in range(len(keys)))
     duplicates = sum(times - 1 for times in current.values())
 
-    committed = {part.id: part for part in queries.iterate_parts(house.database, job)}
+    committed = {part.id: part for part in queries.iterate_parts(deployment.database, job)}
     opened: dict[str, Part] = {}
     recorded: Counter[int] = Counter()
     for part in committed.values():
         # `read` refuses a part whose SHA-256 is not the one the ledger recorded.
-        opened[part.id] = parts.read(house.bucket.get(part.key), part.sha256)
+        opened[part.id] = parts.read(deployment.bucket.get(part.key), part.sha256)
         recorded.update(row.row for row in opened[part.id].rows())
     if not record.generation:
         duplicates += sum(times - 1 for times in recorded.values())
@@ -72,7 +72,7 @@ def verify(
         else:
             failed[row["key"]] = f"{row['status']}: {row['error']}"
 
-    progress = house.progress(job)
+    progress = deployment.progress(job)
     assert sum(progress.by_status.values()) == photographs.count, progress
     assert progress.by_status["ok"] == len(masks), progress
     assert set(failed) == errors, failed
@@ -80,30 +80,30 @@ def verify(
         wrong = [key for key, mask in masks.items() if undisturbed[key] != mask]
         assert not wrong, f"{len(wrong)} masks differ from the undisturbed run's, first {wrong[:3]}"
 
-    orphans = _sweep(house, {part.key for part in committed.values()})
+    orphans = _sweep(deployment, {part.key for part in committed.values()})
     verdict = Verdict(photographs.count, lost, duplicates, orphans, masks, failed)
     assert (lost, duplicates, orphans) == (0, 0, 0), (lost, duplicates, orphans)
     return verdict
 
 
-def _sweep(house: House, referenced: set[str]) -> int:
+def _sweep(deployment: Deployment, referenced: set[str]) -> int:
     """Sweep for real; how many parts are left that nothing refers to. Those referred to must all be there."""
     deadline = time.monotonic() + 20
     while True:
         # The age is the bucket's own business in earnest; here everything is young.
-        swept = sweep_parts(house.database, house.bucket, safe_age_s=-60.0, dry_run=False)
-        present = {each.key for each in house.bucket.list("parts/")}
+        swept = sweep_parts(deployment.database, deployment.bucket, safe_age_s=-60.0, dry_run=False)
+        present = {each.key for each in deployment.bucket.list("parts/")}
         assert not swept.unknown, swept.unknown
-        left = len(present - _all_referenced(house))
+        left = len(present - _all_referenced(deployment))
         assert referenced <= present, "a referenced part is gone"
         if not left or time.monotonic() > deadline:
             return left
         time.sleep(0.5)
 
 
-def _all_referenced(house: House) -> set[str]:
+def _all_referenced(deployment: Deployment) -> set[str]:
     return {
         part.key
-        for job in queries.list_jobs(house.database, limit=10_000)
-        for part in queries.iterate_parts(house.database, job.id)
+        for job in queries.list_jobs(deployment.database, limit=10_000)
+        for part in queries.iterate_parts(deployment.database, job.id)
     }

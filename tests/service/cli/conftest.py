@@ -21,7 +21,7 @@ from gfi import samples
 from gfi.cli.children import popen
 from gfi.cli.main import main as gfi_command
 from gfi.cli.servers import Server, free_port
-from tests.servers import S3_ACCESS_KEY, S3_SECRET_KEY, LastWill, Postgres
+from tests.servers import S3_ACCESS_KEY, S3_SECRET_KEY, CleanupOnDeath, Postgres
 
 ROOT = Path(__file__).parents[3]
 
@@ -161,13 +161,13 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gfi]:
     home = tmp_path_factory.mktemp("gfi") / "home"
     gfi = gfi_in(home, GFI_LEASE_S="3", GFI_POLL_S="0.3", GFI_SHARD_SECONDS="0.1", GFI_THREADS="1")
     gfi.run("up", "-d", cwd=project_in_the_way(home.parent / "project"))
-    will = LastWill([str(GFI), "down"], gfi.environment)
+    cleanup = CleanupOnDeath([str(GFI), "down"], gfi.environment)
     model = home.parent / "tiny.toml"
     model.write_text(TINY)
     gfi.run("models", "add", model)
     yield gfi.in_this_process()
     gfi.run("down")
-    will.revoke()
+    cleanup.revoke()
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""Gives birth to the processes under test: real ones, each forked from a parent that has imported everything.
+"""Forks the processes under test: real ones, each forked from a parent that has imported everything.
 
 A worker that starts by itself takes two seconds of a core to import Celery, SQLAlchemy, boto3 and Arrow, and these
 tests kill hundreds. Here it takes a fifth of that. The parent opens nothing and has one thread.
@@ -8,7 +8,7 @@ tests kill hundreds. Here it takes a fifth of that. The parent opens nothing and
     scheduler   scheduler.loop.run
 
 One JSON object a line on stdin ({role, environment, config, log}), the child's process id on stdout. When whoever holds
-the other end is killed, the nursery dies, and its children with it.
+the other end is killed, the forker dies, and its children with it.
 """
 
 import json
@@ -83,20 +83,20 @@ def _read_s3_model() -> None:
 
 
 def main() -> None:
-    """Serve births until stdin ends."""
+    """Fork processes on request until stdin ends."""
     fake.install()
     preload()
     assert "torch" not in sys.modules
     assert threading.active_count() == 1, "a thread would not survive the fork"
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the dead: the system buries them
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    nursery = os.getpid()
+    forker = os.getpid()
     print("ready", flush=True)
     for line in sys.stdin:
         order = json.loads(line)
         child = os.fork()
         if child == 0:
-            die_with(nursery)
+            die_with(forker)
             _live(order)
         print(child, flush=True)
 

@@ -1,10 +1,10 @@
 """One installation under test: its own database, bucket and Redis database, and the processes that live in it.
 
-    with House(servers, "postgres", rng) as house:
-        house.start("scheduler"); house.start("control"); house.start("worker", 3)
-        job = house.submit(photographs)
-        house.wait(job)
-        verify(house, job, photographs)
+    with Deployment(servers, "postgres", rng) as deployment:
+        deployment.start("scheduler"); deployment.start("control"); deployment.start("worker", 3)
+        job = deployment.submit(photographs)
+        deployment.wait(job)
+        verify(deployment, job, photographs)
 
 Whoever dies is replaced at once, as a supervisor would.
 """
@@ -51,15 +51,15 @@ _numbers = itertools.count(1)
 
 
 @dataclass
-class Resident:
-    """A process of the house, and how to replace it."""
+class Member:
+    """A process of the deployment, and how to replace it."""
 
     role: str
     config: dict[str, Any]
     process: psutil.Process
     number: int
     wanted: bool = True
-    mourned: bool = False
+    death_counted: bool = False
     """Its death was noted."""
 
     @property
@@ -86,7 +86,7 @@ class Recoveries:
     by_role: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
 
 
-class House:
+class Deployment:
     """A context manager; leaving it ends every process and drops the database."""
 
     def __init__(
@@ -95,7 +95,7 @@ class House:
         """kind: `postgres` or `sqlite`. proxied: any of `s3`, `postgres`, which then go through the proxies."""
         self.servers = servers
         self.number = next(_numbers)
-        self.directory = servers.directory / f"house-{self.number}"
+        self.directory = servers.directory / f"deployment-{self.number}"
         self.directory.mkdir()
         self._databases = servers.postgres if kind == "postgres" else servers.sqlite
         self.database_url = self._databases.create()
@@ -111,7 +111,7 @@ class House:
                 "database_url": url,
                 "redis_url": self.redis_url,
                 "s3_endpoint": f"http://127.0.0.1:{servers.s3_proxy.port if 's3' in proxied else servers.s3.port}",
-                "s3_bucket": f"house-{self.number}",
+                "s3_bucket": f"deployment-{self.number}",
                 "s3_access_key": S3_ACCESS_KEY,
                 "s3_secret_key": S3_SECRET_KEY,
                 "lease_s": LEASE_S,
@@ -128,16 +128,16 @@ class House:
         )
         self.database = Database(self.database_url)
         self.bucket = Bucket.from_settings(quiet)
-        self.residents: list[Resident] = []
+        self.members: list[Member] = []
         self.recoveries = Recoveries()
         self.kills = 0
-        self.suicides = 0
+        self.own_deaths = 0
         """Deaths that were not our doing: aimed ones, and those that images cause."""
         self._ended = threading.Event()
         self._lock = threading.RLock()
         self._keeper = threading.Thread(target=self._keep, name="keeper", daemon=True)
 
-    def __enter__(self) -> "House":
+    def __enter__(self) -> "Deployment":
         with contextlib.closing(self.redis()) as client:
             client.flushdb()
         self.bucket.ensure()
@@ -148,81 +148,81 @@ class House:
     def __exit__(self, *_: object) -> None:
         self._ended.set()
         self._keeper.join()
-        for resident in self.residents:
+        for member in self.members:
             with contextlib.suppress(psutil.Error):
-                resident.process.kill()
-        for resident in self.residents:
+                member.process.kill()
+        for member in self.members:
             with contextlib.suppress(psutil.Error):
-                resident.process.wait(5)
+                member.process.wait(5)
         self.database.dispose()
         self.bucket.client.close()
         with contextlib.suppress(sa.exc.SQLAlchemyError):
             self._databases.drop(self.database_url)
 
     def redis(self) -> Any:
-        """A client of this house's Redis database."""
+        """A client of this deployment's Redis database."""
         import redis
 
         return redis.Redis.from_url(self.redis_url)
 
     # -- processes -----------------------------------------------------------------------------------------
 
-    def start(self, role: str, count: int = 1, **config: Any) -> list[Resident]:
+    def start(self, role: str, count: int = 1, **config: Any) -> list[Member]:
         """Start processes of a role, to be replaced whenever they die."""
-        born = []
+        started = []
         for _ in range(count):
             with self._lock:
-                number = len(self.residents)
-                born.append(Resident(role, config, self._birth(role, config, number), number))
-                self.residents.append(born[-1])
-        return born
+                number = len(self.members)
+                started.append(Member(role, config, self._fork(role, config, number), number))
+                self.members.append(started[-1])
+        return started
 
-    def staff(self, workers: int, **config: Any) -> None:
+    def start_all(self, workers: int, **config: Any) -> None:
         """A scheduler, a control worker and some workers: what a job needs."""
         self.start("scheduler")
         self.start("control")
         self.start("worker", workers, **config)
 
-    def _birth(self, role: str, config: dict[str, Any], number: int) -> psutil.Process:
+    def _fork(self, role: str, config: dict[str, Any], number: int) -> psutil.Process:
         variables = environment(self.settings) | {"GFI_HOME": str(self.directory), "GFI_LOG_FORMAT": "json"}
         log = self.directory / f"{number}-{role}.log"
-        return self.servers.nursery.birth(role, variables, config, log)
+        return self.servers.forker.fork(role, variables, config, log)
 
     def _keep(self) -> None:
         while not self._ended.wait(0.1):
             with self._lock:
-                for resident in self.residents:
-                    if resident.wanted and not resident.alive():
-                        if not resident.mourned:
-                            self.suicides += 1
-                            self._time_recovery(resident, time.monotonic())
-                        resident.mourned = False
-                        resident.process = self._birth(resident.role, resident.config, resident.number)
+                for member in self.members:
+                    if member.wanted and not member.alive():
+                        if not member.death_counted:
+                            self.own_deaths += 1
+                            self._time_recovery(member, time.monotonic())
+                        member.death_counted = False
+                        member.process = self._fork(member.role, member.config, member.number)
             self._watch_recoveries()
 
-    def living(self, role: str) -> list[Resident]:
+    def living(self, role: str) -> list[Member]:
         """Those of a role that are alive just now."""
         with self._lock:
-            return [each for each in self.residents if each.role == role and each.alive()]
+            return [each for each in self.members if each.role == role and each.alive()]
 
-    def kill(self, resident: Resident, number: int = signal.SIGKILL) -> None:
+    def kill(self, member: Member, number: int = signal.SIGKILL) -> None:
         """Send a signal; a SIGKILL is counted, and what becomes of the victim's shards is timed."""
         with self._lock, contextlib.suppress(psutil.Error):
-            resident.process.send_signal(number)
+            member.process.send_signal(number)
             died = time.monotonic()
             if number == signal.SIGKILL:
                 self.kills += 1
-                resident.mourned = True
-                resident.process.wait(5)
-                self._time_recovery(resident, died)
+                member.death_counted = True
+                member.process.wait(5)
+                self._time_recovery(member, died)
 
-    def dismiss(self, resident: Resident) -> None:
+    def dismiss(self, member: Member) -> None:
         """Kill it and let nobody take its place."""
         with self._lock:
-            resident.wanted = False
-        self.kill(resident)
+            member.wanted = False
+        self.kill(member)
 
-    def _time_recovery(self, dead: Resident, died: float) -> None:
+    def _time_recovery(self, dead: Member, died: float) -> None:
         """Note what the dead one held; `_watch_recoveries` sees when it is free."""
         waiting = self.recoveries.waiting
         with contextlib.suppress(StoreError), self.database.read() as connection:
@@ -332,9 +332,9 @@ class House:
         with self.database.read() as connection:
             return list(connection.execute(query))
 
-    def log(self, resident: Resident) -> str:
+    def log(self, member: Member) -> str:
         """What a process and its predecessors wrote."""
-        return (self.directory / f"{resident.number}-{resident.role}.log").read_text(errors="replace")
+        return (self.directory / f"{member.number}-{member.role}.log").read_text(errors="replace")
 
     def tails(self) -> str:
         """The end of every log, for a failed test."""
@@ -379,15 +379,15 @@ def here() -> Path:
     return Path(__file__).parents[2]
 
 
-def gfi(*arguments: str, house: House) -> str:
-    """Run the `gfi` command in a house; what it printed, whatever its exit status."""
+def gfi(*arguments: str, deployment: Deployment) -> str:
+    """Run the `gfi` command in a deployment; what it printed, whatever its exit status."""
     import subprocess
     import sys
 
-    settings = environment(house.settings_here)
+    settings = environment(deployment.settings_here)
     done = subprocess.run(
         [sys.executable, "-m", "gfi.cli.main", *arguments],
-        env=free_of_gfi(dict(os.environ)) | settings | {"GFI_HOME": str(house.directory)},
+        env=free_of_gfi(dict(os.environ)) | settings | {"GFI_HOME": str(deployment.directory)},
         capture_output=True, text=True, timeout=60 * slowness(), check=False, cwd=here(),
         preexec_fn=functools.partial(die_with, os.getpid()),
     )  # fmt: skip
