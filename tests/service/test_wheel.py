@@ -1,11 +1,14 @@
 """The wheel: what it contains, and how it works in fresh environments without torch.
 
-Two environments are installed, once for this file: `pip install gfi`, and `pip install "gfi[service]" datasets`.
+Three environments are installed, once for this file: `pip install gfi`, `pip install "gfi[service]"`, and
+`pip install "gfi[all]" datasets`. The last one sees the packages of the environment that runs the tests, so that torch's
+5 GB are not installed again; gfi itself and whatever those packages do not satisfy are installed into it.
 """
 
 import os
 import subprocess
 import sys
+import sysconfig
 import time
 import venv
 import zipfile
@@ -80,7 +83,8 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def install(folder: Path, *requirements: str) -> Installed:
     """A fresh environment with these requirements."""
-    venv.create(folder, with_pip=False)
+    if not folder.exists():
+        venv.create(folder, with_pip=False)
     python = folder / "bin" / "python"
     pip = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", "--no-compile"]
     done = subprocess.run([*pip, *requirements], capture_output=True, text=True, check=False)
@@ -96,8 +100,18 @@ def base(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Installed:
 
 @pytest.fixture(scope="session")
 def service(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Installed:
-    """`pip install "gfi[service]" datasets`: no torch, and Hugging Face's library beside ours."""
-    return install(tmp_path_factory.mktemp("service") / "env", f"{wheel}[service]", "datasets")
+    """`pip install "gfi[service]"`: no torch."""
+    return install(tmp_path_factory.mktemp("service") / "env", f"{wheel}[service]")
+
+
+@pytest.fixture
+def everything(wheel: Path, tmp_path: Path) -> Installed:
+    """`pip install "gfi[all]" datasets`: all of ours, and Hugging Face's library."""
+    folder = tmp_path / "env"
+    venv.create(folder, with_pip=False)
+    here, there = (sysconfig.get_path("purelib", vars={"base": str(p)}) for p in (sys.prefix, folder))
+    (Path(there) / "packages_of_the_tests.pth").write_text(here)
+    return install(folder, f"{wheel}[all]", "datasets")
 
 
 def test_the_wheel_contains_four_packages_and_nothing_else(wheel: Path) -> None:
@@ -110,14 +124,17 @@ def test_the_wheel_contains_four_packages_and_nothing_else(wheel: Path) -> None:
     assert "gfi/domain/imagenet_classes.tsv" in names
 
 
-def test_hugging_faces_datasets_and_ours_are_imported_side_by_side(service: Installed) -> None:
+def test_hugging_faces_datasets_and_ours_are_imported_side_by_side(everything: Installed) -> None:
     program = (
-        "import datasets, gfi, gfi.datasets.sources, gfi.store.tables;"
+        "import datasets, gfi.datasets.sources, gfi.store.tables, gfi.method.engine, torch;"
         "datasets.Dataset.from_dict({'a': [1]}); print(datasets.__file__, gfi.__file__, sep='\\n')"
     )
-    done = service.run("python", "-c", program)
+    done = everything.run("python", "-c", program)
     assert done.returncode == 0, done.stderr
-    assert all(place.startswith(str(service.folder)) for place in done.stdout.splitlines())
+    assert all(place.startswith(str(everything.folder)) for place in done.stdout.splitlines())
+
+
+def test_the_service_installs_no_torch(service: Installed) -> None:
     assert service.run("python", "-c", "import torch").returncode != 0
 
 
