@@ -1,8 +1,8 @@
 """The wheel: what it contains, and how it works in fresh environments without torch.
 
 Three environments are installed, once for this file: `pip install gfi`, `pip install "gfi[service]"`, and
-`pip install "gfi[all]" datasets`. The last one sees the packages of the environment that runs the tests, so that torch's
-5 GB are not installed again; gfi itself and whatever those packages do not satisfy are installed into it.
+`pip install "gfi[all]" datasets`. The last one sees the packages of the environment that runs the tests, so that
+torch's 5 GB are not installed again; gfi itself and whatever those packages do not satisfy are installed into it.
 """
 
 import os
