@@ -4,9 +4,12 @@ weights from files.
 Nothing is downloaded. A weights file is read as tensors only: no code in it is executed.
 """
 
+import contextlib
 import difflib
 import pickle
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +25,53 @@ def build(architecture: str, arguments: Mapping[str, Any], seed: int = 0) -> nn.
 
     arguments: keywords of the library's constructor. Raises MethodError for an unknown name, with near matches.
     """
+    return construct(_factory(architecture), arguments, seed)
+
+
+def check_known(architecture: str) -> None:
+    """Raise MethodError, with near matches, unless the architecture's library has it."""
+    _factory(architecture)
+
+
+def _factory(architecture: str) -> Callable[..., nn.Module]:
     source, _, name = architecture.partition(":")
     factories = {"torchvision": _torchvision, "timm": _timm}
     if source not in factories:
         raise MethodError(f"an architecture is torchvision:NAME or timm:NAME, not `{architecture}`")
-    return construct(factories[source](name), arguments, seed)
+    return factories[source](name)
+
+
+def build_pretrained(name: str, arguments: Mapping[str, Any]) -> nn.Module:
+    """torchvision's classifier `name` with its default weights, which must be on this machine.
+
+    torchvision's own constructor builds it, because some networks have switches that are set for trained weights only:
+    `transform_input` of Inception v3 and GoogLeNet, the image size of a ViT. Raises MethodError for an unknown name,
+    for weights that are not here or do not fit, and for arguments that contradict the weights.
+    """
+    _torchvision(name)
+    from torchvision import models
+
+    weights, file = torchvision_weights(name)
+    state = read_weights(file)
+    with _get_state_dict_returns(weights, state):
+        return construct(lambda **given: models.get_model(name, weights=weights, **given), arguments)
+
+
+_one_at_a_time = threading.Lock()
+
+
+@contextlib.contextmanager
+def _get_state_dict_returns(weights: Any, state: Any) -> Iterator[None]:
+    """Make torchvision's constructor take tensors that were read already.
+
+    torchvision would look for a missing file on the network, and would execute code in a file that has some.
+    """
+    with _one_at_a_time:
+        weights.get_state_dict = lambda *args, **kwargs: state
+        try:
+            yield
+        finally:
+            del weights.get_state_dict
 
 
 def construct(factory: Callable[..., Any], arguments: Mapping[str, Any], seed: int = 0) -> nn.Module:
@@ -70,11 +115,31 @@ def near_matches(name: str, known: list[str]) -> str:
     return f"; did you mean {' or '.join(matches)}?" if matches else ""
 
 
-def documented_input(architecture: str) -> Preprocess:
+def documented_input(architecture: str, module: nn.Module | None = None) -> Preprocess:
     """Input size, channels, mean, standard deviation and filter as the architecture's library documents them.
 
-    ImageNet's at 224×224 pixels where it does not.
+    ImageNet's at 224×224 pixels where it does not. module: the network, if it is built; one that takes a single size
+    (a ViT) decides on the size.
     """
+    documented = _documented_input(architecture)
+    fixed = _fixed_size(module)
+    return documented if fixed is None else replace(documented, size=fixed)
+
+
+def _fixed_size(module: nn.Module | None) -> tuple[int, int] | None:
+    """(H, W) of the only input that a ViT of torchvision or timm takes; None for other networks."""
+    size = getattr(module, "image_size", None)
+    embedding = getattr(module, "patch_embed", None)
+    if size is None and getattr(embedding, "strict_img_size", False):
+        size = getattr(embedding, "img_size", None)
+    if isinstance(size, int):
+        return (size, size)
+    if isinstance(size, tuple | list) and len(size) == 2 and all(isinstance(side, int) for side in size):
+        return (size[0], size[1])
+    return None
+
+
+def _documented_input(architecture: str) -> Preprocess:
     source, _, name = architecture.partition(":")
     if source == "torchvision":
         transform = torchvision_weights(name)[0].transforms()
@@ -84,7 +149,10 @@ def documented_input(architecture: str) -> Preprocess:
     if source == "timm":
         import timm
 
-        config = timm.models.get_pretrained_cfg(name, allow_unregistered=True)
+        try:
+            config = timm.models.get_pretrained_cfg(name, allow_unregistered=True)
+        except RuntimeError as error:
+            raise MethodError(f"timm:{name}: {_first_line(error)}") from error
         if config is not None:
             channels, height, width = config.input_size
             mode = config.interpolation if config.interpolation in FILTERS else "bilinear"
@@ -112,17 +180,41 @@ def local_torchvision() -> list[str]:
     return [f"torchvision:{name}" for name in names if torchvision_weights(name)[1].name in files]
 
 
-def load_weights(module: nn.Module, file: Path) -> None:
-    """Load a state dict from a .safetensors file or one of torch.save; raises MethodError if it does not fit."""
+def read_weights(file: Path) -> Any:
+    """The state dict in a .safetensors file or one of torch.save, tensors only; raises MethodError."""
     state = _safetensors(file) if file.suffix == ".safetensors" else _pickled(file)
     for wrapper in ("state_dict", "model"):
         if isinstance(state, Mapping) and isinstance(state.get(wrapper), Mapping):
             state = state[wrapper]
+    return state
+
+
+def load_weights(module: nn.Module, state: Any, name: str) -> None:
+    """Load a state dict of `read_weights`. name: of its file. Raises MethodError if it does not fit the network."""
     try:
         module.load_state_dict(state)
     except Exception as error:
         text = " ".join(str(error).split())[:300]
-        raise MethodError(f"the weights of {file.name} do not fit the architecture: {text}") from error
+        raise MethodError(f"the weights of {name} do not fit the architecture: {text}") from error
+
+
+AUXILIARY = {"googlenet": ("aux1.", "aux2."), "inception_v3": ("AuxLogits.",)}
+"""torchvision's networks with a switch `transform_input`, and how the weights of their auxiliary classifiers begin."""
+SWITCH = (
+    "torchvision's {name} has a switch that the weights do not tell. Write under [arguments]: transform_input = true if"
+    " the network was fine-tuned from torchvision's trained weights (torchvision then sets it), false if it was trained"
+    " from the beginning"
+)
+
+
+def switches_of(name: str, state: Any) -> dict[str, Any]:
+    """The arguments of torchvision's classifier `name` that follow from the names of its weights."""
+    if name not in AUXILIARY or not isinstance(state, Mapping):
+        return {}
+    return {
+        "aux_logits": any(str(key).startswith(AUXILIARY[name]) for key in state),
+        "init_weights": False,  # takes seconds, and the weights replace it
+    }
 
 
 def _pickled(file: Path) -> Any:

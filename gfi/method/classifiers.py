@@ -71,6 +71,8 @@ class Classifier:
     """K ids of ImageNet's classes, or none."""
     own_layers: Layers | None = None
     """The layers named in the model file, which replace those chosen by architecture."""
+    doubt: str | None = None
+    """A question that the model file leaves open; registration refuses the model with it."""
 
     def __post_init__(self) -> None:
         self.module.eval().requires_grad_(False)
@@ -274,7 +276,14 @@ def _from_description(description: model_files.ModelDescription, reference: str)
     """The described classifier; raises MethodError if layers or class names do not fit the network."""
     d = description
     classifier = Classifier(
-        d.module, reference, d.preprocess, cast(Output, d.output), d.class_names, d.wordnet_ids, d.layers
+        d.module,
+        reference,
+        d.preprocess,
+        cast(Output, d.output),
+        d.class_names,
+        d.wordnet_ids,
+        d.layers,
+        d.doubt,
     )
     try:
         k = classifier.classes

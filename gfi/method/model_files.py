@@ -65,6 +65,8 @@ class ModelDescription:
     class_names: tuple[str, ...] = ()
     wordnet_ids: tuple[str, ...] = ()
     layers: Layers | None = None
+    doubt: str | None = None
+    """A question that the description leaves open; registration refuses the model with it."""
 
 
 def registered_models(models_dir: Path | None) -> list[str]:
@@ -88,7 +90,7 @@ def read_model_file(path: Path) -> ModelDescription:
 def describe_seeded(architecture: str, seed: int) -> ModelDescription:
     """An architecture with random weights from `seed`."""
     module = architectures.build(architecture, {}, seed)
-    return ModelDescription(architecture, module, architectures.documented_input(architecture))
+    return ModelDescription(architecture, module, architectures.documented_input(architecture, module))
 
 
 def describe_pretrained(architecture: str) -> ModelDescription:
@@ -97,7 +99,7 @@ def describe_pretrained(architecture: str) -> ModelDescription:
     Raises MethodError if the weights are not on this machine.
     """
     source, _, name = architecture.partition(":")
-    module = architectures.build(architecture, {})  # first, because an unknown name is the more useful error
+    architectures.check_known(architecture)  # first, because an unknown name is the more useful error
     advice = f"register a model file with its weights (`gfi models add`), or use {architecture}@seed:0"
     if source != "torchvision":
         raise MethodError(f"{architecture}: gfi downloads no weights; {advice} for random ones")
@@ -107,12 +109,12 @@ def describe_pretrained(architecture: str) -> ModelDescription:
             f"the weights of {architecture} are not on this machine and gfi downloads nothing:"
             f" put {file.name} into {file.parent}, {advice} for random ones"
         )
-    architectures.load_weights(module, file)
+    module = architectures.build_pretrained(name, {})
     categories = tuple(weights.meta["categories"])
     return ModelDescription(
         architecture,
         module,
-        architectures.documented_input(architecture),
+        architectures.documented_input(architecture, module),
         class_names=categories,
         wordnet_ids=imagenet.wordnet_ids() if categories == imagenet.names() else (),
     )
@@ -161,33 +163,53 @@ class _ModelFile:
         if output not in OUTPUTS:
             self.fail("output", f"is one of {', '.join(OUTPUTS)}", output)
         class_names, wordnet_ids = self._classes()
-        module = self._module(len(class_names))
+        module, doubt = self._module(len(class_names))
         return ModelDescription(
-            str(self.path), module, self._input(), output, class_names, wordnet_ids, self._layers()
+            str(self.path),
+            module,
+            self._input(module),
+            output,
+            class_names,
+            wordnet_ids,
+            self._layers(),
+            doubt,
         )
 
-    def _module(self, classes: int) -> nn.Module:
+    def _module(self, classes: int) -> tuple[nn.Module, str | None]:
+        """The network with its weights, and the question that registration refuses it with, if there is one."""
         architecture, weights = self.text("architecture"), self.text("weights")
         source, _, name = architecture.partition(":")
         arguments = dict(self.table.get("arguments", {}))
         seed = self._seed(weights)
+        if source != "file" and classes:
+            arguments.setdefault("num_classes", classes)
+        if source == "timm" and "channels" in self.table.get("input", {}):
+            arguments.setdefault("in_chans", self.table["input"]["channels"])
+        if weights == "default":
+            with self.field("architecture"):
+                if source != "file":
+                    architectures.check_known(architecture)
+            with self.field("weights"):
+                if source != "torchvision":
+                    raise MethodError('"default" is for torchvision; name a file')
+                return architectures.build_pretrained(name, arguments), None
+        state, doubt = None, None
+        if seed is None:
+            with self.field("weights"):
+                state = architectures.read_weights(self.path.parent / weights)
+        if source == "torchvision" and state is not None:
+            if name in architectures.AUXILIARY and "transform_input" not in arguments:
+                doubt = architectures.SWITCH.format(name=name)
+            arguments = architectures.switches_of(name, state) | arguments
         with self.field("architecture"):
             if source == "file":
                 module = architectures.construct(self._factory(name), arguments, seed or 0)
             else:
-                if classes:
-                    arguments.setdefault("num_classes", classes)
-                if source == "timm" and "channels" in self.table.get("input", {}):
-                    arguments.setdefault("in_chans", self.table["input"]["channels"])
                 module = architectures.build(architecture, arguments, seed or 0)
-        with self.field("weights"):
-            if weights == "default":
-                if source != "torchvision":
-                    raise MethodError('"default" is for torchvision; name a file')
-                architectures.load_weights(module, architectures.torchvision_weights(name)[1])
-            elif seed is None:
-                architectures.load_weights(module, self.path.parent / weights)
-        return module
+        if state is not None:
+            with self.field("weights"):
+                architectures.load_weights(module, state, weights)
+        return module, doubt
 
     def _seed(self, weights: str) -> int | None:
         if not weights.startswith("seed:"):
@@ -247,9 +269,9 @@ class _ModelFile:
         with self.field("layers"):
             return Layers(inverted, tuple(weighed))
 
-    def _input(self) -> Preprocess:
+    def _input(self, module: nn.Module) -> Preprocess:
         part = self.table.get("input", {})
-        base = architectures.documented_input(self.text("architecture"))
+        base = architectures.documented_input(self.text("architecture"), module)
 
         size = part.get("size", list(base.size))
         size = [size, size] if isinstance(size, int) else size
