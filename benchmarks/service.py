@@ -65,13 +65,13 @@ class FixedRateEngine(Engine):
                 time.sleep(max(0.0, due - time.monotonic()))
                 steps += 1
                 if progress is not None:
-                    progress(StepProgress(steps, tuple(item.index for item in group)))
+                    progress(StepProgress(steps, tuple(item.key for item in group)))
                 if stop is not None and stop.is_set():
                     raise Stopped("stopped")
             for item in group:
-                grid = np.random.default_rng(item.index).random(GRID, np.float32)
+                grid = np.random.default_rng(item.key).random(GRID, np.float32)
                 yield Explanation(
-                    item.index, 0, 0, 0.9, 0.8, 0.1, grid, STEPS, ImageStatus.OK, 0.5, 0.0, "input blurred"
+                    item.key, 0, 0, 0.9, 0.8, 0.1, grid, STEPS, ImageStatus.OK, 0.5, 0.0, "input blurred"
                 )
 
 

@@ -7,6 +7,7 @@ import contextlib
 import time
 from collections.abc import Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import NamedTuple
 
 from gfi import __version__
 from gfi.domain.errors import OutOfMemory, Stopped
@@ -31,6 +32,16 @@ from workers.services import WorkerServices
 PICTURE_THREADS = 4
 
 
+class Asked(NamedTuple):
+    """An item of the engine: an image by its row of the manifest, and one of its classes by its rank."""
+
+    row: int
+    rank: int
+
+    def __str__(self) -> str:
+        return str(self.row)  # as errors of the engine name it
+
+
 class ShardRun:
     """The rows [start, stop) of one claim on their way through one engine."""
 
@@ -50,9 +61,8 @@ class ShardRun:
         self._measurer = Measurer(engine, claim.config, lease.progressed)
         metrics = [CATALOGUE[name] for name in claim.config.metrics if name in CATALOGUE]
         self._needs_boxes = any(metric.needs == "boxes" for metric in metrics)
-        # With several classes an image, each class is an item of the engine: row · top + rank.
         self._top = claim.config.top
-        self._photographs: dict[int, Photograph] = {}
+        self._photographs: dict[Asked, Photograph] = {}
         self._rows: dict[int, dict[int, PartRow]] = {}
         """What is done: by the image's row, by the rank of the class."""
         self._finished: set[int] = set()
@@ -70,7 +80,7 @@ class ShardRun:
                 for explanation in self._engine.explain_many(
                     items, progress=self._progress, stop=self._lease.stop
                 ):
-                    photograph = self._photographs.pop(explanation.index)
+                    photograph = self._photographs.pop(explanation.key)
                     row = self._measured(photograph, explanation)
                     self._keep(row)
                     if self._kinds:
@@ -124,9 +134,9 @@ class ShardRun:
                 continue
             given += len(targets)
             for rank, target in enumerate(targets):
-                index = photograph.entry.row * self._top + rank
-                self._photographs[index] = photograph
-                yield Item(index, photograph.prepared, target, foil)
+                asked = Asked(photograph.entry.row, rank)
+                self._photographs[asked] = photograph
+                yield Item(asked, photograph.prepared, target, foil)
 
     def _targets(self, photograph: Photograph) -> list[int | None]:
         """The classes to explain, by rank; None for the predicted one."""
@@ -142,18 +152,16 @@ class ShardRun:
         """Tell the ledger of the rows about to be read, and of those that the engine still has. Where a row failed, a
         chunk is no longer a batch: what the engine was given may then be in neither chunk, and not yet begun.
         """
-        in_engine = {index // self._top for index in list(self._photographs)}
+        in_engine = {asked.row for asked in list(self._photographs)}
         self._lease.announce_decoding(self._positions[row] for row in {*rows, *in_engine})
 
     def _progress(self, progress: StepProgress) -> None:
         self._lease.progressed(progress.step)
-        self._lease.announce_optimising(
-            self._positions[index // self._top] for index in progress.indices_in_flight
-        )
+        self._lease.announce_optimising(self._positions[asked.row] for asked in progress.in_flight)
 
     def _measured(self, photograph: Photograph, explanation: Explanation) -> PartRow:
         assert photograph.prepared is not None
-        rank = explanation.index % self._top
+        rank: int = explanation.key.rank
         try:
             metrics = self._measurer.metrics(photograph.entry, photograph.prepared, explanation)
         except OutOfMemory:

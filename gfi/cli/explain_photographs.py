@@ -151,7 +151,7 @@ class _Run:
 
     def finish(self, explanation: Explanation) -> None:
         """Write the pictures of an explanation and complete its row."""
-        started = self._started.pop(explanation.index)
+        started = self._started.pop(explanation.key)
         recipe, size = self._engine.recipe, self._engine.classifier.preprocess.size
         _, mask = mask_on_photograph(explanation.grid, size, recipe, started.photograph, started.box)
         mask_file = self._output / f"{started.stem}-mask.png"
@@ -159,7 +159,7 @@ class _Run:
         mask_file.write_bytes(png(grey(mask)))
         overlay_file.write_bytes(png(overlay(started.photograph.rgb, mask, OPACITY, self._colours)))
         name = self._classes.name
-        self.rows[explanation.index] |= {
+        self.rows[explanation.key] |= {
             "status": explanation.status,
             "target": name(explanation.target),
             "rather_than": name(explanation.foil),
@@ -175,8 +175,8 @@ class _Run:
 
     def show(self, progress: StepProgress) -> None:
         """One line on stderr that is written again with every step."""
-        first = self._started[progress.indices_in_flight[0]].photo.name
-        others = len(progress.indices_in_flight) - 1
+        first = self._started[progress.in_flight[0]].photo.name
+        others = len(progress.in_flight) - 1
         print(f"\r{first} and {others} more: step {progress.step}   ", end="", file=sys.stderr)
 
 

@@ -1,7 +1,7 @@
 """The mask of one image, as frozen data. Loads no torch."""
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +17,8 @@ class Explanation:
     f_A/(f_A + f_B).
     """
 
-    index: int
-    """The caller's number of the image."""
+    key: Any
+    """`Item.key`: how the caller finds its image again. The engine passes it on and never looks at it."""
     target: int
     """The class explained."""
     prediction: int
@@ -45,11 +45,22 @@ class Explanation:
     """The class B of the question "why the target rather than B". If no target was given and the prediction is B
     itself, the status is `constant`."""
 
+    @property
+    def index(self) -> int:
+        """The key, where it is a number: the place of the image in what `gfi.explain_many` was given."""
+        number: int = self.key
+        return number
+
 
 class StepProgress(NamedTuple):
     """Reported to the caller after every optimiser step."""
 
     step: int
     """Steps since the stream began; it always grows."""
-    indices_in_flight: tuple[int, ...]
-    """`Explanation.index` of the images that are being explained."""
+    in_flight: tuple[Any, ...]
+    """The keys of the images that are being explained."""
+
+    @property
+    def indices_in_flight(self) -> tuple[int, ...]:
+        """The keys, where they are numbers, as `Explanation.index`."""
+        return self.in_flight

@@ -132,7 +132,7 @@ def by_layer(
         engine = Engine(classifier, recipe, Layers(layer, (mask_layer,)), device=device, batch=batch)
         items = (Item(i, image) for i, image in enumerate(prepared))
         for explanation in sorted(engine.explain_many(items), key=lambda e: e.index):
-            i, grid = explanation.index, explanation.grid
+            i, grid = explanation.key, explanation.grid
             yield Depth(i, layer, grid, _error(engine, prepared[i], grid), explanation.status)
 
 

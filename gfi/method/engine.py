@@ -15,6 +15,7 @@ import contextlib
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -78,7 +79,7 @@ class Engine:
     ...     torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(), torch.nn.Linear(8, 5))
     >>> engine = Engine(from_module(net, (32, 32)), recipe("paper", steps_class=5), batch=2)
     >>> image = Prepared(torch.rand(3, 32, 32), None, (32, 32), (0.0, 0.0, 32.0, 32.0))
-    >>> [(x.index, x.target, x.grid.shape) for x in engine.explain_many([Item(0, image, target=3)])]
+    >>> [(x.key, x.target, x.grid.shape) for x in engine.explain_many([Item(0, image, target=3)])]
     [(0, 3, (16, 16))]
     """
 
@@ -152,14 +153,14 @@ class Engine:
         shape = (self.classifier.preprocess.channels, *self.classifier.preprocess.size)
         for tensor in (item.prepared.image, item.prepared.fill):
             if tensor is not None and tuple(tensor.shape) != shape:
-                raise MethodError(f"image {item.index} is {tuple(tensor.shape)}, the network's input {shape}")
+                raise MethodError(f"image {item.key} is {tuple(tensor.shape)}, the network's input {shape}")
         last = self.classifier.classes - 1
         for name, number in (("target", item.target), ("foil (`rather_than`)", item.foil)):
             if number is not None and not 0 <= number <= last:
-                raise MethodError(f"image {item.index}: {name} {number} is no class; classes are 0 to {last}")
+                raise MethodError(f"image {item.key}: {name} {number} is no class; classes are 0 to {last}")
         if item.target is not None and item.target == item.foil:
             raise MethodError(
-                f"image {item.index}: the target and the class to contrast it with are both {item.target};"
+                f"image {item.key}: the target and the class to contrast it with are both {item.target};"
                 " choose another foil (`rather_than`)"
             )
 
@@ -191,7 +192,7 @@ class Engine:
         Yields
         ------
         Explanation
-            As images are done; `Explanation.index` says which image it is. Without early settling, in the order of
+            As images are done; `Explanation.key` says which image it is. Without early settling, in the order of
             the stream.
 
         Raises
@@ -205,13 +206,13 @@ class Engine:
         """
         steps = 0
 
-        def tick(indices: tuple[int, ...]) -> None:
+        def tick(in_flight: tuple[Any, ...]) -> None:
             nonlocal steps
             steps += 1
             if progress is not None:
-                progress(StepProgress(steps, indices))
+                progress(StepProgress(steps, in_flight))
             if stop is not None and stop.is_set():
-                raise Stopped(f"stopped with {len(indices)} images in flight")
+                raise Stopped(f"stopped with {len(in_flight)} images in flight")
 
         pool = Pool(self, iter(items), tick)
         while True:

@@ -1,6 +1,7 @@
 """What the engine explains: one prepared image and the question about it."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from gfi.method.preprocess import Prepared
 
@@ -9,8 +10,8 @@ from gfi.method.preprocess import Prepared
 class Item:
     """One image to explain."""
 
-    index: int
-    """The caller's own number of the image; `Explanation.index` repeats it."""
+    key: Any
+    """The caller's own: `Explanation.key` repeats it."""
     prepared: Prepared
     target: int | None = None
     """The class to explain; None for the predicted class."""

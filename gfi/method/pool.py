@@ -11,7 +11,7 @@ import itertools
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
@@ -41,11 +41,11 @@ class _Slot:
 class Pool:
     """The slots and the waiting images of one stream.
 
-    tick: called after every optimiser step with the indices of all images in the pool.
+    tick: called after every optimiser step with the keys of all images in the pool.
     """
 
     def __init__(
-        self, engine: "Engine", stream: Iterator[Item], tick: Callable[[tuple[int, ...]], None]
+        self, engine: "Engine", stream: Iterator[Item], tick: Callable[[tuple[Any, ...]], None]
     ) -> None:
         self._engine = engine
         self._recipe = engine.recipe
@@ -75,7 +75,7 @@ class Pool:
         return [slot for slot in self._slots if slot is not None]
 
     def _report(self) -> None:
-        self._tick(tuple(slot.item.index for slot in (*self._occupied, *self._waiting)))
+        self._tick(tuple(slot.item.key for slot in (*self._occupied, *self._waiting)))
 
     def _fill_slots(self) -> None:
         for free, occupant in enumerate(self._slots):
@@ -151,7 +151,7 @@ def _explanation(slot: _Slot, outcome: Outcome) -> Explanation:
     kept, probability = outcome.kept[row].item(), outcome.probability[row].item()
     area = outcome.area[row].item()
     return Explanation(
-        index=slot.item.index,
+        key=slot.item.key,
         target=int(outcome.target[row]),
         prediction=int(outcome.prediction[row]),
         probability=probability,

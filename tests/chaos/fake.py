@@ -134,7 +134,7 @@ class Engine:
             raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
         stream, steps = iter(items), 0
         while group := list(islice(stream, self.profile.batch)):
-            indices = tuple(item.index for item in group)
+            indices = tuple(item.key for item in group)
             for step in range(PACE.steps):
                 time.sleep(PACE.step_s)
                 for item in group if step == 1 else ():
@@ -153,7 +153,7 @@ class Engine:
 def _explained(item: Item) -> Explanation:
     grid = grid_of(item.prepared.image)
     return Explanation(
-        item.index,
+        item.key,
         item.target or 0,
         0,
         0.9,

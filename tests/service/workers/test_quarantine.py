@@ -29,7 +29,7 @@ def test_what_the_engine_is_given_is_named_in_the_ledger_even_behind_an_unreadab
 
     def noted(self: Engine, group: list[Item], fills: list[torch.Tensor]) -> object:
         (shard,) = queries.list_shards(services.database, job)
-        unnamed.append({item.index // top for item in group} - set(shard["in_flight"] or ()))
+        unnamed.append({item.key.row for item in group} - set(shard["in_flight"] or ()))
         return begin(self, group, fills)
 
     monkeypatch.setattr(Engine, "begin", noted)

@@ -36,13 +36,23 @@ def test_explanations_come_in_order_and_the_stream_is_pulled_a_batch_at_a_time()
 
     def stream() -> Iterator[Item]:
         for item in items(7):
-            pulled.append(item.index)
+            pulled.append(item.key)
             yield item
 
     explanations = engine().explain_many(stream())
     assert next(explanations).index == 0
     assert pulled == [0, 1, 2, 3]
     assert [e.index for e in explanations] == [1, 2, 3, 4, 5, 6]
+
+
+def test_the_engine_hands_back_the_keys_it_was_given_whatever_they_are() -> None:
+    keys = ["a", ("b", 2), None]
+    given = [Item(key, item.prepared) for key, item in zip(keys, items(3), strict=True)]
+    seen: list[StepProgress] = []
+    assert [e.key for e in engine().explain_many(given, progress=seen.append)] == keys
+    assert list(seen[0].in_flight) == keys
+    with pytest.raises(MethodError, match="image a: target 9 is no class"):
+        list(engine().explain_many([Item("a", given[0].prepared, target=9)]))
 
 
 def test_an_empty_stream_gives_nothing() -> None:
@@ -53,8 +63,8 @@ def test_progress_grows_with_every_step_and_names_the_images_in_flight() -> None
     seen: list[StepProgress] = []
     list(engine().explain_many(items(5), progress=seen.append))
     assert [p.step for p in seen] == list(range(1, 11))
-    assert seen[0].indices_in_flight == (0, 1, 2, 3)
-    assert seen[-1].indices_in_flight == (4,)
+    assert seen[0].in_flight == (0, 1, 2, 3)
+    assert seen[-1].in_flight == (4,)
 
 
 def test_a_set_stop_event_is_obeyed_within_one_step() -> None:
