@@ -1,14 +1,11 @@
-"""The rows of a part, as they come out of the engine, and the same rows as the ledger records them."""
-
-from dataclasses import fields
+"""Results as they come out of the engine."""
 
 import numpy as np
 
 from gfi.datasets.manifest import Entry
 from gfi.domain.explanation import Explanation
-from gfi.domain.records import ResultRecord
+from gfi.domain.result import Result
 from gfi.domain.statuses import ImageStatus
-from gfi.store.parts import PartRow
 from workers.photographs import Failure, Photograph
 
 FOIL_IS_TARGET = Failure(
@@ -18,15 +15,15 @@ FOIL_IS_TARGET = Failure(
 )
 
 
-def quarantined_row(entry: Entry, reason: str | None) -> PartRow:
-    """The part row of an image that killed its workers and is not opened again."""
+def quarantined_row(entry: Entry, reason: str | None) -> Result:
+    """The result of an image that killed its workers and is not opened again."""
     photograph = Photograph(entry, entry.version)
     return failed_row(photograph, Failure(ImageStatus.ERROR, reason or "", "killer"))
 
 
-def failed_row(photograph: Photograph, failure: Failure, rank: int = 0) -> PartRow:
-    """The part row of a photograph without a mask; `rank` of the class, from 0, among those explained."""
-    return PartRow(
+def failed_row(photograph: Photograph, failure: Failure, rank: int = 0) -> Result:
+    """The result of a photograph without a mask; `rank` of the class, from 0, among those explained."""
+    return Result(
         row=photograph.entry.row,
         target_rank=rank,
         key=photograph.entry.key,
@@ -40,14 +37,14 @@ def failed_row(photograph: Photograph, failure: Failure, rank: int = 0) -> PartR
 
 def explained_row(
     photograph: Photograph, rank: int, explanation: Explanation, metrics: dict[str, float]
-) -> PartRow:
-    """The part row of an explained photograph; `rank` of the class, from 0, among those explained.
+) -> Result:
+    """The result of an explained photograph; `rank` of the class, from 0, among those explained.
 
     A note on its boxes stands where the error of a photograph without a mask stands.
     """
     assert photograph.prepared is not None
     note = photograph.note if explanation.status == ImageStatus.OK else None
-    return PartRow(
+    return Result(
         row=photograph.entry.row,
         target_rank=rank,
         key=photograph.entry.key,
@@ -68,9 +65,3 @@ def explained_row(
         area=explanation.area,
         metrics=metrics,
     )
-
-
-def result_record(row: PartRow, part_row: int | None) -> ResultRecord:
-    """The columns of a part row, and where in its part the row is."""
-    names = [field.name for field in fields(ResultRecord) if field.name != "part_row"]
-    return ResultRecord(**{name: getattr(row, name) for name in names}, part_row=part_row)

@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gfi.domain import interpolation
+from gfi.domain.result import Result
 from gfi.report.overlays import fit_mask, overlay, png, shrink
 from gfi.store.objects import Bucket
-from gfi.store.parts import PartRow
 
 LONGEST = 1024
 BY_DEFAULT_BELOW = 1_000
@@ -48,7 +48,7 @@ class Picture:
 
 def draw_pictures(
     job_id: str,
-    row: PartRow,
+    row: Result,
     kinds: frozenset[str],
     photo: NDArray[np.uint8] | None,
     input_size: tuple[int, int],

@@ -15,17 +15,18 @@ from gfi.domain.explanation import Explanation, StepProgress
 from gfi.domain.ids import new_id
 from gfi.domain.metrics import CATALOGUE
 from gfi.domain.records import PartRecord, ShardClaim
+from gfi.domain.result import Result
 from gfi.method.engine import Engine
 from gfi.method.item import Item
 from gfi.store import ledger, parts
 from gfi.store.errors import StoreError
 from gfi.store.lease import LeaseLost
-from gfi.store.parts import PartHeader, PartRow
+from gfi.store.parts import PartHeader
 from workers.lease import ShardLease
 from workers.measuring import Measurer
 from workers.photographs import Failure, Photograph, photograph_reader
 from workers.read_ahead import ReadAhead
-from workers.result_rows import FOIL_IS_TARGET, explained_row, failed_row, quarantined_row, result_record
+from workers.result_rows import FOIL_IS_TARGET, explained_row, failed_row, quarantined_row
 from workers.saved_pictures import draw_pictures, upload_pictures, wanted_pictures
 from workers.services import WorkerServices
 
@@ -63,7 +64,7 @@ class ShardRun:
         self._needs_boxes = any(metric.needs == "boxes" for metric in metrics)
         self._top = claim.config.top
         self._photographs: dict[Asked, Photograph] = {}
-        self._rows: dict[int, dict[int, PartRow]] = {}
+        self._rows: dict[int, dict[int, Result]] = {}
         """What is done: by the image's row, by the rank of the class."""
         self._finished: set[int] = set()
         self._started = time.monotonic()
@@ -71,7 +72,7 @@ class ShardRun:
 
     def run(self) -> str:
         """Explain until done, stopped or out of time; commit what is finished."""
-        drawn: list[Future[PartRow | None]] = []
+        drawn: list[Future[Result | None]] = []
         with (
             ThreadPoolExecutor(PICTURE_THREADS, thread_name_prefix="pictures") as pool,
             contextlib.closing(self._items()) as items,
@@ -159,7 +160,7 @@ class ShardRun:
         self._lease.progressed(progress.step)
         self._lease.announce_optimising(self._positions[asked.row] for asked in progress.in_flight)
 
-    def _measured(self, photograph: Photograph, explanation: Explanation) -> PartRow:
+    def _measured(self, photograph: Photograph, explanation: Explanation) -> Result:
         assert photograph.prepared is not None
         rank: int = explanation.key.rank
         try:
@@ -170,7 +171,7 @@ class ShardRun:
             return failed_row(photograph, Failure.of("measured", error, "metrics"), rank)
         return explained_row(photograph, rank, explanation, metrics)
 
-    def _save_pictures(self, row: PartRow, photograph: Photograph) -> PartRow | None:
+    def _save_pictures(self, row: Result, photograph: Photograph) -> Result | None:
         """Draw and upload; the row that takes the place of `row` where its pictures cannot be drawn."""
         preprocess, recipe = self._engine.classifier.preprocess, self._engine.recipe
         try:
@@ -187,7 +188,7 @@ class ShardRun:
         self._lease.retry(lambda: upload_pictures(self._services.bucket, pictures))
         return None
 
-    def _keep(self, row: PartRow) -> None:
+    def _keep(self, row: Result) -> None:
         """One class of an image is done."""
         ranks = self._rows.setdefault(row.row, {})
         ranks[row.target_rank] = row
@@ -200,7 +201,7 @@ class ShardRun:
         self._rows[photograph.entry.row] = {0: failed_row(photograph, failure)}
         self._finished.add(photograph.entry.row)
 
-    def _prefix(self) -> list[list[PartRow]]:
+    def _prefix(self) -> list[list[Result]]:
         """The images finished without a gap from the first, by rank: what one commit may cover."""
         prefix = []
         for entry in self._entries:
@@ -220,7 +221,7 @@ class ShardRun:
                     self._services.database, self._claim.config.work_digest(), kind, images / took
                 )
 
-    def _commit(self, images: int, rows: Sequence[PartRow]) -> None:
+    def _commit(self, images: int, rows: Sequence[Result]) -> None:
         """Upload one part and commit the first `images` in one transaction. Raises LeaseLost when it came too late."""
         claim, lease, services = self._claim, self._lease, self._services
         written = parts.write(self._header(), rows)
@@ -229,9 +230,8 @@ class ShardRun:
         lease.retry(lambda: services.bucket.put(key, written.data))
         lease.progressed()
         part = PartRecord(new_id(), key, written.sha256, len(written.data), len(rows))
-        records = [result_record(row, number) for number, row in enumerate(rows)]
         upto = claim.start + images
-        if not lease.retry(lambda: ledger.commit_shard(services.database, claim, upto, part, records)):
+        if not lease.retry(lambda: ledger.commit_shard(services.database, claim, upto, part, rows)):
             raise LeaseLost(f"shard {claim.shard_id}: fence {claim.fence} was overtaken before the commit")
 
     def _header(self) -> PartHeader:

@@ -22,9 +22,9 @@ from cachetools import LRUCache
 from numpy.typing import NDArray
 
 from gfi.datasets.decode import DEFAULT, Limits, decode
+from gfi.domain.result import Result
 from gfi.domain.window import Window
 from gfi.report.overlays import Picture, colour, fit_mask, grey, jpeg, overlay, png, shrink
-from gfi.store.parts import PartRow
 
 Mask = NDArray[np.float32]
 Frame = Literal["photograph", "input"]
@@ -73,7 +73,7 @@ def kind_of(data: bytes, limits: Limits = DEFAULT, window: Window | None = None)
         return decode(data, limits, window).format
 
 
-def on_photograph(row: PartRow, mask: Mask, longest: int) -> tuple[Mask, NDArray[np.bool_]]:
+def on_photograph(row: Result, mask: Mask, longest: int) -> tuple[Mask, NDArray[np.bool_]]:
     """(mask, seen), both (H, W) in the photograph's shape, the longer side at most `longest` pixels.
 
     The mask is placed where the network's input was cut from the photograph; `seen` is true inside that box.
@@ -100,7 +100,7 @@ def at_size(mask: Mask, longest: int) -> Mask:
     return fit_mask(mask, size, (0, 0, size[1], size[0]))
 
 
-def mask_png(row: PartRow, mask: Mask, *, size: int, colour_map: str, frame: Frame) -> bytes:
+def mask_png(row: Result, mask: Mask, *, size: int, colour_map: str, frame: Frame) -> bytes:
     """The mask as PNG, its longer side `size` pixels at most. colour_map: grey, viridis, magma or jet.
 
     frame: `photograph` draws it in the photograph's shape, transparent outside the network's input; `input` draws the
@@ -115,7 +115,7 @@ def mask_png(row: PartRow, mask: Mask, *, size: int, colour_map: str, frame: Fra
 
 
 def overlay_png(
-    photo: Picture, row: PartRow, mask: Mask, *, size: int, colour_map: str, opacity: float
+    photo: Picture, row: Result, mask: Mask, *, size: int, colour_map: str, opacity: float
 ) -> bytes:
     """The coloured mask over the photograph as PNG, its longer side `size` pixels at most.
 

@@ -14,11 +14,11 @@ from gfi.api.problems import Refused, documented
 from gfi.api.result_rows import Method, Rank, Row, Size
 from gfi.datasets.errors import DatasetError, Unavailable
 from gfi.domain.metrics import PRIMARY_METHOD
+from gfi.domain.result import Result
 from gfi.domain.window import Window
 from gfi.report.colours import COLOUR_MAPS
 from gfi.report.overlays import Picture, jpeg
 from gfi.store import queries
-from gfi.store.parts import PartRow
 
 router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["results"], route_class=StrictRoute)
 ColourMap = StrEnum("ColourMap", {name.upper(): name for name in ("grey", *COLOUR_MAPS)})  # type: ignore[misc]
@@ -30,21 +30,24 @@ class _Explained:
     def __init__(self, context: Context, job_id: str, row: int, method: str, rank: int) -> None:
         self.job = find_job(context, job_id)
         self.result = queries.get_result(context.database, self.job.id, row, method=method, target_rank=rank)
-        self.tag = f"{self.result['part_id']}-{self.result['part_row']}"
+        self.tag = self.result.picture
         self.name = f"{row}-{rank}" if rank else str(row)
         self._context = context
 
-    def mask(self) -> tuple[PartRow, drawing.Mask]:
-        """The part's row, and the mask (H, W) at the network's input size. Refused with 404 when there is none."""
-        stored, mask = self._context.part_cache.explanation(self.result)
-        if stored is None or mask is None:
-            reason = f" ({self.result['error']})" if self.result["error"] else ""
+    def mask(self) -> tuple[Result, drawing.Mask]:
+        """The result as its part holds it, and the mask (H, W) at the network's input size.
+
+        Refused with 404 when there is none.
+        """
+        explained = self._context.part_cache.explanation(self.result)
+        if explained is None or explained.mask is None:
+            reason = f" ({self.result.error})" if self.result.error else ""
             raise Refused(
                 404,
-                f"image {self.result['row']} has no mask: its status is {self.result['status']}{reason}",
+                f"image {self.result.row} has no mask: its status is {self.result.status}{reason}",
                 "POST /v1/jobs/ID/retry tries failed images again.",
             )
-        return stored, mask
+        return explained.result, explained.mask
 
     def photograph(self, size: int) -> Picture:
         """The photograph from the job's dataset, its longer side `size` pixels at most.
@@ -53,11 +56,11 @@ class _Explained:
         """
         try:
             source = self._context.source(self.job.config.dataset.spec)
-            fetched = source.fetch(self.result["key"], self.result["version"])
+            fetched = source.fetch(self.result.key, self.result.version)
             if fetched.changed:
                 raise Refused(
                     409,
-                    f"{self.result['key']} has changed since it was explained",
+                    f"{self.result.key} has changed since it was explained",
                     "Submit the job again to explain the present photograph.",
                 )
             return drawing.photograph(fetched.data, size, Window.of_model(self.job.model or {}))
@@ -174,6 +177,6 @@ def photo_jpeg(
 ) -> Response:
     """The photograph that was explained, made smaller."""
     explained = _Explained(context, job_id, row, PRIMARY_METHOD, 0)
-    key = (explained.job.id, row, explained.result["version"], "photo", size)
+    key = (explained.job.id, row, explained.result.version, "photo", size)
     data = context.pictures.get(key, lambda: jpeg(explained.photograph(size)))
     return _answer(request, data, "image/jpeg", f"{explained.tag}-photo-{size}", f"{row}-photo.jpg")

@@ -13,7 +13,7 @@ from gfi.api.body import StrictRoute
 from gfi.api.context import Context, ContextDep
 from gfi.api.lookup import After, JobId, Limit, find_job
 from gfi.api.problems import documented
-from gfi.api.result_rows import Method, ResultOut, class_names, result_fields
+from gfi.api.result_rows import Method, ResultOut, class_names
 from gfi.api.schemas import LARGEST, Name, Page, decode_cursor, encode_cursor
 from gfi.domain.metrics import PRIMARY_METHOD
 from gfi.domain.statuses import ImageStatus
@@ -92,7 +92,7 @@ def list_results(
     )
     names = class_names(job)
     more = encode_cursor(queries.page_key(rows[-1], sort.value)) if len(rows) == limit else None
-    return Page(items=[ResultOut(**result_fields(row, names)) for row in rows], next=more)
+    return Page(items=[ResultOut(**row.to_json(names)) for row in rows], next=more)
 
 
 def _place(after: str, sort: Sort) -> tuple[Any, ...]:
@@ -115,7 +115,7 @@ def _lines(
             limit=_LINES_A_QUERY,
             after=place,
         )
-        yield "".join(json.dumps(result_fields(row, names)) + "\n" for row in rows)
+        yield "".join(json.dumps(row.to_json(names)) + "\n" for row in rows)
         if len(rows) < _LINES_A_QUERY:
             return
         place = queries.page_key(rows[-1], sort)

@@ -78,8 +78,10 @@ class LocalService:
         delete_job(self.database, Bucket.from_settings(self.settings), self._id(job_id), actor=user())
 
     def results(self, job_id: str, *, status: str | None, limit: int | None) -> Iterator[JSON]:
-        wanted = ImageStatus(status) if status else None
-        return queries.iterate_results(self.database, self._id(job_id), status=wanted, limit=limit)
+        job, wanted = queries.get_job(self.database, job_id), ImageStatus(status) if status else None
+        names = (job.model or {}).get("class_names") or []
+        found = queries.iterate_results(self.database, job.id, status=wanted, limit=limit)
+        return (result.to_json(names) for result in found)
 
     def report(self, job_id: str, folder: Path, limit: int) -> Path:
         from gfi.jobs import report

@@ -1,17 +1,14 @@
 """Frozen records that the ledger takes and returns."""
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
 
 from gfi.domain.digests import JSON
 from gfi.domain.job import JobConfig
-from gfi.domain.metrics import METRICS, PRIMARY_METHOD
 from gfi.domain.queues import EXPLAIN_QUEUE
 from gfi.domain.states import ControlKind, JobState
-from gfi.domain.statuses import ImageStatus
 
 WEBHOOK = "webhook"
 """The channel that posts to a URL, its address."""
@@ -148,43 +145,6 @@ class CommittedPart:
     start: int
     stop: int
     created_at: float
-
-
-@dataclass(frozen=True)
-class ResultRecord:
-    """The result of one image for one method and target, as columns. Probabilities in [0, 1]."""
-
-    row: int  # the image's row in the job's own manifest
-    key: str
-    status: ImageStatus
-    method: str = PRIMARY_METHOD
-    target_rank: int = 0
-    error: str | None = None
-    error_class: str | None = None  # the kind of error, in a word: unreadable, missing, changed, killer
-    version: str | None = None
-    label: str | None = None
-    target: int | None = None
-    prediction: int | None = None
-    probability: float | None = None
-    kept: float | None = None
-    removed: float | None = None
-    iterations: int | None = None
-    area: float | None = None
-    metrics: Mapping[str, float] = field(default_factory=dict)
-    part_row: int | None = None
-
-    def columns(self) -> JSON:
-        """The values of this record for the columns of table `results`; NaN and infinities become null."""
-        values = {k: v for k, v in self.__dict__.items() if k != "metrics"}
-        unknown = set(self.metrics) - set(METRICS)
-        if unknown:
-            raise ValueError(f"no column for metric {sorted(unknown)[0]!r}; there are {', '.join(METRICS)}")
-        values |= {name: self.metrics.get(name) for name in METRICS}
-        values["status"] = self.status.value
-        for name in ("probability", "kept", "removed", "area", *METRICS):
-            number = values[name]
-            values[name] = float(number) if number is not None and math.isfinite(number) else None
-        return values
 
 
 @dataclass(frozen=True)

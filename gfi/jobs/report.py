@@ -5,8 +5,8 @@ jobs/{job}/committed.json    the keys of all its parts, with their SHA-256: with
                              needed to write its results back. Written every thousand parts and when the job ends
 """
 
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict
+from collections.abc import Iterator
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,6 @@ from gfi.datasets.decode import decode
 from gfi.datasets.errors import DatasetError
 from gfi.datasets.sources import open_source
 from gfi.domain.digests import canonical
-from gfi.domain.metrics import METRICS
 from gfi.domain.statuses import ImageStatus
 from gfi.domain.window import Window
 from gfi.report.page import Card, write_page
@@ -48,7 +47,7 @@ def write_committed(database: Database, bucket: Bucket, job_id: str) -> int:
 
 def summary(database: Database, job_id: str) -> Summary:
     """Counts and means over all current results of a job, streamed; of several classes of an image the first."""
-    return summarise(map(_measured, queries.iterate_results(database, job_id, filters=FIRST_CLASS)))
+    return summarise(queries.iterate_results(database, job_id, filters=FIRST_CLASS))
 
 
 def write_report(
@@ -87,11 +86,6 @@ def _warnings(database: Database, job: queries.Job) -> Iterator[str]:
             yield f"{note['images']} images: {note['example']}"
 
 
-def _measured(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A result as the report reads it: its metrics in a dict of their own."""
-    return dict(row) | {"metrics": {name: row[name] for name in METRICS if row[name] is not None}}
-
-
 def _profile(profile: dict[str, Any]) -> str:
     return f"{profile['device_kind']}, {profile['dtype']}, batch {profile['batch']}, {profile['threads']} threads"
 
@@ -106,26 +100,25 @@ def _cards(
         source = None
     window = Window.of_model(job.model or {})
     part_cache = PartCache(database, bucket)
-    for row in queries.iterate_results(database, job.id, filters=FIRST_CLASS, limit=limit):
-        named = _measured(row)
-        for field in ("target", "prediction"):
-            index = row.get(field)
-            if index is not None and index < len(names):
-                named[f"{field}_name"] = names[index]
+
+    def name(index: int | None) -> str | None:
+        return names[index] if index is not None and index < len(names) else None
+
+    for result in queries.iterate_results(database, job.id, filters=FIRST_CLASS, limit=limit):
         photo, scale = None, (1.0, 1.0)
         if source is not None:
             try:
-                decoded = decode(source.fetch(row["key"], row["version"]).data, window=window)
+                decoded = decode(source.fetch(result.key, result.version).data, window=window)
                 photo, scale = decoded.rgb, decoded.scale
             except DatasetError:
                 photo = None
-        mask, box = None, None
+        explained, box = None, None
         try:
-            stored, mask = part_cache.explanation(row)
+            explained = part_cache.explanation(result)
         except NotFound:
-            named["error"] = "the part with this mask is no longer in the bucket"
-        else:
-            if stored is not None and stored.box is not None:
-                left, top, right, bottom = stored.box
-                box = (left / scale[0], top / scale[1], right / scale[0], bottom / scale[1])
-        yield Card(named, photo, mask, box)
+            result = replace(result, error="the part with this mask is no longer in the bucket")
+        if explained is not None and explained.result.box is not None:
+            left, top, right, bottom = explained.result.box
+            box = (left / scale[0], top / scale[1], right / scale[0], bottom / scale[1])
+        mask = explained.mask if explained is not None else None
+        yield Card(result, photo, mask, box, name(result.target), name(result.prediction))

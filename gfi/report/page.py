@@ -26,6 +26,7 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from gfi.domain.geometry import Rectangle
+from gfi.domain.result import Result
 from gfi.report.colours import COLOUR_MAPS, lookup_table
 from gfi.report.overlays import fit_mask, grey, jpeg, png, shrink
 from gfi.report.summary import Summary, column_title, finite_values, status_meaning, status_title
@@ -40,18 +41,18 @@ _FILE = re.compile(r"(\d{5,})-(thumb|photo|mask)\.(jpg|png)")
 class Card:
     """One image of the report.
 
-    row: a result: key, status, error, label, target, prediction, probability, kept, removed, area, iterations, metrics
-        (a mapping); target_name and prediction_name where the caller knows the class names. Fields that are missing are
-        left out of the page.
+    target_name, prediction_name: of the result's classes, where they are known.
     photo: (H, W, 3) or (H, W) uint8 after EXIF orientation, or None when it cannot be read.
     mask: (h, w) float in [0, 1] at the network's input size, or None when there is none.
     box: (left, top, right, bottom), in pixels of `photo`, that the network saw; None: all of it.
     """
 
-    row: Mapping[str, Any]
+    result: Result
     photo: NDArray[np.uint8] | None = None
     mask: NDArray[np.floating] | None = None
     box: Rectangle | None = None
+    target_name: str | None = None
+    prediction_name: str | None = None
 
 
 def write_page(
@@ -93,12 +94,12 @@ def _views(cards: Iterable[Card], images: Path, written: set[str]) -> Iterator[d
         for name, data in files.items():
             (images / name).write_bytes(data)
         written.update(files)
-        row = card.row
-        status = str(row.get("status", ""))
-        values = finite_values(row)
+        result = card.result
+        status = str(result.status)
+        values = finite_values(result)
         prefix = f"images/{index:05}"
         photo, mask = card.photo is not None, f"{index:05}-mask.png" in files
-        key = _text(row.get("key", index))
+        key = _text(result.key)
         folder, slash, file = key.rpartition("/")
         yield {
             "key": key,
@@ -107,11 +108,11 @@ def _views(cards: Iterable[Card], images: Path, written: set[str]) -> Iterator[d
             "status": status,
             "status_title": status_title(status),
             "status_meaning": status_meaning(status),
-            "error": _text(row["error"]) if row.get("error") else "",
-            "target": _class(row.get("target_name"), row.get("target")),
-            "prediction": _class(row.get("prediction_name"), row.get("prediction")),
-            "label": _text(row["label"]) if row.get("label") is not None else "",
-            "agrees": row.get("target") is not None and row.get("target") == row.get("prediction"),
+            "error": _text(result.error) if result.error else "",
+            "target": _class(card.target_name, result.target),
+            "prediction": _class(card.prediction_name, result.prediction),
+            "label": _text(result.label) if result.label is not None else "",
+            "agrees": result.target is not None and result.target == result.prediction,
             "bars": [
                 (name, heading, _percent(values[name]), f"{100 * min(max(values[name], 0), 1):.1f}%")
                 for name, heading in (("probability", "Whole"), ("kept", "Kept"), ("removed", "Removed"))
@@ -159,7 +160,7 @@ def _size(card: Card) -> tuple[int, int]:
     return (card.mask.shape[1], card.mask.shape[0]) if card.mask is not None else (1, 1)
 
 
-def _class(name: Any, index: Any) -> str:
+def _class(name: str | None, index: int | None) -> str:
     """A class as "tabby cat · 281"; either part may be missing."""
     parts = [_text(name)] if name not in (None, "") else []
     if index is not None:

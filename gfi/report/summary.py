@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from gfi.domain.metrics import BASE_COLUMNS, COLUMNS
+from gfi.domain.result import Result
 from gfi.domain.statuses import STATUS_WORDS, ImageStatus
 
 _BASE = tuple(column.name for column in BASE_COLUMNS)
@@ -77,38 +78,24 @@ class Summary:
         return {"total": self.total, "counts": dict(self.counts), "means": [asdict(m) for m in self.means]}
 
 
-def finite_number(value: Any) -> float | None:
-    """`value` as a finite float; None for anything else: None, text, infinities, not-a-number."""
-    if value is None or isinstance(value, str | bytes):
-        return None
-    try:
-        real = float(value)
-    except (TypeError, ValueError):
-        return None
-    return real if math.isfinite(real) else None
+def finite_values(result: Result) -> dict[str, float]:
+    """The finite numbers of one result by column, its own first and then its metrics."""
+    values = {name: result.number(name) for name in (*_BASE, *result.metrics)}
+    return {
+        name: float(value) for name, value in values.items() if value is not None and math.isfinite(value)
+    }
 
 
-def finite_values(row: Mapping[str, Any]) -> dict[str, float]:
-    """The finite base columns and metrics of one row, base columns first."""
-    pairs = [(name, row.get(name)) for name in _BASE] + list((row.get("metrics") or {}).items())
-    return {name: real for name, value in pairs if (real := finite_number(value)) is not None}
-
-
-def summarise(rows: Iterable[Mapping[str, Any]]) -> Summary:
-    """Counts and means over results, read once; memory grows with metrics × classes, not with rows.
-
-    rows: mappings with `status`, any of the base columns, `metrics` (a mapping), `label` and `target`.
-    """
+def summarise(results: Iterable[Result]) -> Summary:
+    """Counts and means over results, read once; memory grows with metrics × classes, not with results."""
     statuses: Counter[str] = Counter()
     totals: dict[str, _Total] = {}
-    for row in rows:
-        status = str(row["status"])
-        statuses[status] += 1
-        if status != ImageStatus.OK:
+    for result in results:
+        statuses[str(result.status)] += 1
+        if result.status != ImageStatus.OK:
             continue
-        label = row.get("label")
-        group = str(label) if label is not None else str(row.get("target"))
-        for name, value in finite_values(row).items():
+        group = str(result.target) if result.label is None else result.label
+        for name, value in finite_values(result).items():
             totals.setdefault(name, _Total()).add(value, group if _per_class(name) else None)
     order = {str(status): i for i, status in enumerate(STATUS_WORDS)}
     counts = {s: statuses[s] for s in sorted(statuses, key=lambda s: (order.get(s, len(order)), s))}

@@ -1,21 +1,18 @@
 """The masks of results, read from the parts in the bucket. The parts used last are kept in memory.
 
 cache = PartCache(database, bucket)
-row, mask = cache.explanation(result)      # mask (H, W) float32 at the network's input size
+explained = cache.explanation(result)      # explained.mask: (H, W) float32 at the network's input size
 """
 
 import threading
-from collections.abc import Mapping
-from typing import Any
 
-import numpy as np
 from cachetools import LRUCache, cachedmethod
-from numpy.typing import NDArray
 
+from gfi.domain.result import Result
 from gfi.store import parts, queries
 from gfi.store.database import Database
 from gfi.store.objects import Bucket
-from gfi.store.parts import Part, PartRow
+from gfi.store.parts import Explained, Part
 
 KEPT = 16
 """Parts. One holds the masks of a shard, some tens of kilobytes."""
@@ -39,9 +36,8 @@ class PartCache:
         record = queries.part_of(self._database, part_id)
         return parts.read(self._bucket.get(record.key), record.sha256)
 
-    def explanation(self, result: Mapping[str, Any]) -> tuple[PartRow | None, NDArray[np.float32] | None]:
-        """The part row of a result and its mask (H, W); (None, None) for a result without a part."""
-        if result.get("part_id") is None or result.get("part_row") is None:
-            return None, None
-        part = self.part(result["part_id"])
-        return part.row(result["part_row"]), part.mask(result["part_row"])
+    def explanation(self, result: Result) -> Explained | None:
+        """What the part of a result holds: the result with its geometry, and its mask. None without a part."""
+        if result.part_id is None or result.part_row is None:
+            return None
+        return self.part(result.part_id).explanation(result.part_row)

@@ -1,10 +1,11 @@
 """Parts: the Parquet file with the results of one shard and with everything that produced them.
 
-A part has a row per image, method and class. It stores the mask as a float32 grid (h, w), already scaled: some hundred
-bytes, where the mask at the size of the input has two hundred thousand. `Part.mask` draws the grid as U_h · m · U_wᵀ
-with the same matrices as the optimiser, so that the drawn mask equals the optimiser's to 1e-6. The header names job,
-shard and fence, the digests of model and method, recipe, layers, execution profile and code version. So a part can be
-read without the database, and the database can be rebuilt from parts.
+A part has a row per image, method and class: a `Result`. It stores the mask as a float32 grid (h, w), already scaled:
+some hundred bytes, where the mask at the size of the input has two hundred thousand. `Explained.mask` draws the grid as
+U_h · m · U_wᵀ with the same matrices as the optimiser, so that the drawn mask equals the optimiser's to 1e-6.
+
+The header names job, shard and fence, the digests of model and method, recipe, layers, execution profile and code
+version. So a part can be read without the database, and the database can be rebuilt from parts.
 
 A part is read with the SHA-256 that the ledger recorded at its commit; a file with another SHA-256 is refused.
 """
@@ -12,8 +13,9 @@ A part is read with the SHA-256 that the ledger recorded at its commit; a file w
 import hashlib
 import json
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -23,40 +25,38 @@ from numpy.typing import NDArray
 
 from gfi.domain.digests import JSON, canonical
 from gfi.domain.interpolation import draw
-from gfi.domain.metrics import PRIMARY_METHOD
+from gfi.domain.result import PART_COLUMNS, Result
 from gfi.domain.statuses import ImageStatus
 from gfi.store.errors import StoreError
 
 SCHEMA_VERSION = 1
 _META = b"gfi.part"
 
-_SCHEMA = pa.schema(
-    [
-        ("row", pa.int64()),
-        ("method", pa.string()),
-        ("target_rank", pa.int32()),
-        ("key", pa.string()),
-        ("version", pa.string()),
-        ("label", pa.string()),
-        ("target", pa.int32()),
-        ("prediction", pa.int32()),
-        ("probability", pa.float64()),
-        ("kept", pa.float64()),
-        ("removed", pa.float64()),
-        ("status", pa.string()),
-        ("error", pa.string()),
-        ("error_class", pa.string()),
-        ("iterations", pa.int32()),
-        ("area", pa.float64()),
-        ("original_height", pa.int32()),
-        ("original_width", pa.int32()),
-        ("box", pa.list_(pa.float64(), 4)),
-        ("grid", pa.binary()),
-        ("grid_height", pa.int32()),
-        ("grid_width", pa.int32()),
-        ("metrics", pa.string()),
-    ]
-)
+_TYPES: Mapping[str, pa.DataType] = {
+    "integer": pa.int32(),
+    "number": pa.float64(),
+    "text": pa.string(),
+    "status": pa.string(),
+    "metrics": pa.string(),
+    "box": pa.list_(pa.float64(), 4),
+}
+"""The Arrow type of each kind of column that is stored in one column of its name."""
+
+
+def _fields() -> Iterator[tuple[str, pa.DataType]]:
+    """The columns of a part, made of those of a result."""
+    for column in PART_COLUMNS:
+        if column.kind == "size":
+            prefix = column.name.removesuffix("_size")
+            yield from ((f"{prefix}_{side}", pa.int32()) for side in ("height", "width"))
+        elif column.kind == "grid":
+            yield column.name, pa.binary()
+            yield from ((f"{column.name}_{side}", pa.int32()) for side in ("height", "width"))
+        else:
+            yield column.name, pa.int64() if column.name == "row" else _TYPES[column.kind]
+
+
+_SCHEMA = pa.schema(list(_fields()))
 
 
 @dataclass(frozen=True)
@@ -90,38 +90,27 @@ class PartHeader:
 
 
 @dataclass(frozen=True)
-class PartRow:
-    """The result of one image. Probabilities in [0, 1]; `grid` (h, w) in [0, 1], None where there is no mask."""
-
-    row: int
-    key: str
-    status: ImageStatus
-    method: str = PRIMARY_METHOD
-    target_rank: int = 0
-    version: str | None = None
-    label: str | None = None
-    target: int | None = None
-    prediction: int | None = None
-    probability: float | None = None
-    kept: float | None = None
-    removed: float | None = None
-    grid: NDArray[np.float32] | None = field(default=None, repr=False)
-    iterations: int | None = None
-    error: str | None = None
-    error_class: str | None = None
-    original_size: tuple[int, int] | None = None  # (H, W) after EXIF orientation
-    box: tuple[float, float, float, float] | None = None  # left, top, right, bottom of what the network sees
-    area: float | None = None
-    metrics: Mapping[str, float] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
 class PartFile:
     """A part, ready to be uploaded."""
 
     data: bytes = field(repr=False)
     sha256: str
     rows: int
+
+
+class Explained:
+    """A row of a part, decoded once: its result, and its mask at the network's input size."""
+
+    def __init__(self, result: Result, header: PartHeader) -> None:
+        self.result = result
+        self.header = header
+
+    @cached_property
+    def mask(self) -> NDArray[np.float32] | None:
+        """(H, W) in [0, 1], as the optimiser left it; None where there is none."""
+        if self.result.grid is None:
+            return None
+        return draw(self.result.grid, self.header.input_size, self.header.align_corners)
 
 
 class Part:
@@ -134,65 +123,72 @@ class Part:
     def __len__(self) -> int:
         return self._table.num_rows
 
-    def row(self, index: int) -> PartRow:
+    def explanation(self, index: int) -> Explained:
         """The `index`-th row of the file (a result's `part_row`)."""
         if not 0 <= index < len(self):
             raise StoreError(
                 f"the part of shard {self.header.shard_id} has {len(self)} rows, not row {index}"
             )
-        values = {name: column[0] for name, column in self._table.slice(index, 1).to_pydict().items()}
-        grid, height, width = (values.pop(name) for name in ("grid", "grid_height", "grid_width"))
-        size = (values.pop("original_height"), values.pop("original_width"))
-        box = values.pop("box")
-        return PartRow(
-            **values
-            | {
-                "status": ImageStatus(values["status"]),
-                "metrics": json.loads(values["metrics"]),
-                "grid": None if grid is None else np.frombuffer(grid, "<f4").reshape(height, width),
-                "original_size": None if size[0] is None else size,
-                "box": None if box is None else tuple(box),
-            }
-        )
+        (values,) = self._table.slice(index, 1).to_pylist()
+        return Explained(_decoded(values), self.header)
 
-    def rows(self) -> list[PartRow]:
+    def results(self) -> list[Result]:
         """Every row, in file order."""
-        return [self.row(index) for index in range(len(self))]
-
-    def mask(self, index: int) -> NDArray[np.float32] | None:
-        """The mask (H, W) of a row at the network's input size, in [0, 1]; None where there is none."""
-        grid = self.row(index).grid
-        if grid is None:
-            return None
-        return draw(grid, self.header.input_size, self.header.align_corners)
+        return [_decoded(values) for values in self._table.to_pylist()]
 
 
-def write(header: PartHeader, rows: Sequence[PartRow]) -> PartFile:
-    """Pack rows into a file. A result refers to its row by the position in `rows` (`part_row`)."""
-    columns: dict[str, list[Any]] = {name: [] for name in _SCHEMA.names}
-    for row in rows:
-        grid = None if row.grid is None else np.ascontiguousarray(row.grid, "<f4")
-        if grid is not None and (grid.ndim != 2 or not np.isfinite(grid).all()):
-            raise ValueError(f"the grid of row {row.row} is not a finite (h, w) array")
-        values = {name: getattr(row, name) for name in _SCHEMA.names if hasattr(row, name)}
-        height, width = row.original_size or (None, None)
-        values |= {
-            "status": row.status.value,
-            "grid": None if grid is None else grid.tobytes(),
-            "grid_height": None if grid is None else grid.shape[0],
-            "grid_width": None if grid is None else grid.shape[1],
-            "original_height": height,
-            "original_width": width,
-            "metrics": json.dumps(dict(row.metrics), sort_keys=True),
-        }
-        for name, column in columns.items():
-            column.append(values[name])
+def write(header: PartHeader, rows: Sequence[Result]) -> PartFile:
+    """Pack results into a file. The ledger refers to each by its position in `rows` (`part_row`)."""
     meta = {_META: canonical(header.to_json()).encode()}
-    table = pa.table(columns, schema=_SCHEMA.with_metadata(meta))
+    table = pa.Table.from_pylist([_encoded(row) for row in rows], _SCHEMA.with_metadata(meta))
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink, compression="zstd", use_dictionary=False)
     data = sink.getvalue().to_pybytes()
     return PartFile(data, sha256(data), len(rows))
+
+
+def _encoded(result: Result) -> dict[str, Any]:
+    """A result as a row of the file."""
+    values: dict[str, Any] = {}
+    for column in PART_COLUMNS:
+        name, value = column.name, getattr(result, column.name)
+        if column.kind == "size":
+            prefix = name.removesuffix("_size")
+            values[f"{prefix}_height"], values[f"{prefix}_width"] = value or (None, None)
+        elif column.kind == "grid":
+            grid = None if value is None else np.ascontiguousarray(value, "<f4")
+            if grid is not None and (grid.ndim != 2 or not np.isfinite(grid).all()):
+                raise ValueError(f"the grid of row {result.row} is not a finite (h, w) array")
+            values[name] = None if grid is None else grid.tobytes()
+            values[f"{name}_height"], values[f"{name}_width"] = (None, None) if grid is None else grid.shape
+        elif column.kind == "metrics":
+            values[name] = json.dumps(dict(value), sort_keys=True)
+        else:
+            values[name] = value.value if column.kind == "status" else value
+    return values
+
+
+def _decoded(values: Mapping[str, Any]) -> Result:
+    """A row of the file as a result; columns that a later version added are ignored."""
+    found: dict[str, Any] = {}
+    for column in PART_COLUMNS:
+        name = column.name
+        if column.kind == "size":
+            prefix = name.removesuffix("_size")
+            size = values[f"{prefix}_height"], values[f"{prefix}_width"]
+            found[name] = None if size[0] is None else size
+        elif column.kind == "grid":
+            shape = values[f"{name}_height"], values[f"{name}_width"]
+            found[name] = None if values[name] is None else np.frombuffer(values[name], "<f4").reshape(shape)
+        elif column.kind == "metrics":
+            found[name] = json.loads(values[name])
+        elif column.kind == "status":
+            found[name] = ImageStatus(values[name])
+        elif column.kind == "box":
+            found[name] = None if values[name] is None else tuple(values[name])
+        else:
+            found[name] = values[name]
+    return Result(**found)
 
 
 def read(data: bytes, expect_sha256: str | None) -> Part:

@@ -20,11 +20,12 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from gfi.domain.ids import new_id
-from gfi.domain.records import CommittedPart, ResultRecord
+from gfi.domain.records import CommittedPart
 from gfi.store import parts
 from gfi.store.database import Database
 from gfi.store.errors import NotFound, StoreError, Transient
 from gfi.store.ledger.restoring import begin_restore, end_restore, restore_part
+from gfi.store.ledger.shards import generation_of
 from gfi.store.objects import Bucket, Object
 from gfi.store.parts import Part, parse_part_key
 
@@ -69,17 +70,17 @@ def _rebuild(db: Database, bucket: Bucket, job: dict[str, Any]) -> Rebuilt:
             lost.append(part.key)
             continue
         taken += restore_part(
-            db, part, _generation(part.shard_id, job_id), read.header.profile, _records(read)
+            db, part, generation_of(part.shard_id, job_id), read.header.profile, read.results()
         )
         longest = max(longest, part.stop - part.start)
     known = {part.key for part in listed}
     # In the order of retries: the results of a later one must stay current.
     unlisted = sorted(
-        (_generation(shard_id, job_id), upload.key, upload)
+        (generation_of(shard_id, job_id), upload.key, upload)
         for upload in bucket.list(f"parts/{job_id}/")
         if upload.key not in known and (shard_id := _shard_of(upload.key)) is not None
     )
-    latest = max((_generation(part.shard_id, job_id) for part in listed), default=0)
+    latest = max((generation_of(part.shard_id, job_id) for part in listed), default=0)
     for generation, key, upload in unlisted:
         if 0 < generation < latest:
             continue  # a later retry has replaced its rows
@@ -94,7 +95,7 @@ def _rebuild(db: Database, bucket: Bucket, job: dict[str, Any]) -> Rebuilt:
         manifest_key = read.header.manifest_key if generation else job["manifest"]["key"]
         committed = _as_committed(upload, read, parts.sha256(data), listing, manifest_key)
         if committed is not None:
-            taken += restore_part(db, committed, generation, read.header.profile, _records(read))
+            taken += restore_part(db, committed, generation, read.header.profile, read.results())
     missing = end_restore(db, job_id, longest or _SHARD)
     return Rebuilt(job_id, job["manifest"]["count"], missing, taken, tuple(lost))
 
@@ -107,12 +108,6 @@ def _committed(bucket: Bucket, job_id: str) -> list[CommittedPart]:
     names = {field.name for field in fields(CommittedPart)}
     committed = [CommittedPart(**{k: v for k, v in part.items() if k in names}) for part in listed]
     return sorted(committed, key=lambda part: part.id)
-
-
-def _generation(shard_id: str, job_id: str) -> int:
-    """The retry that a shard belongs to, from its id: `{job}-{start}` or `{job}-r{generation}-{start}`."""
-    first, dash, _ = shard_id.removeprefix(f"{job_id}-").partition("-")
-    return int(first[1:]) if dash and first.startswith("r") else 0
 
 
 def _shard_of(key: str) -> str | None:
@@ -133,7 +128,7 @@ def _as_committed(
     upload: Object, read: Part, sha256: str, listing: Sequence[int], manifest_key: str
 ) -> CommittedPart | None:
     """The record that a commit of this part would have made; None when its rows do not follow on each other."""
-    rows = sorted({row.row for row in read.rows()})
+    rows = sorted({result.row for result in read.results()})
     start = bisect_left(listing, rows[0]) if rows else 0
     stop = start + len(rows)
     if not rows or rows != [*listing[start:stop]]:
@@ -152,11 +147,3 @@ def _as_committed(
         stop=stop,
         created_at=upload.modified,
     )
-
-
-def _records(read: Part) -> list[ResultRecord]:
-    names = [field.name for field in fields(ResultRecord) if field.name != "part_row"]
-    return [
-        ResultRecord(**{name: getattr(row, name) for name in names}, part_row=place)
-        for place, row in enumerate(read.rows())
-    ]

@@ -9,6 +9,7 @@ workers update allowed 859 transactions per second, rows of their own 4,263.
 Times are epoch seconds of the database's clock. Ids are made by `gfi.domain.ids.new_id` and sort by time.
 """
 
+from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from typing import Any
 
@@ -17,6 +18,7 @@ from sqlalchemy.dialects import postgresql
 
 from gfi.domain.metrics import METRICS, NUMBERS, PRIMARY_METHOD
 from gfi.domain.queues import CONTROL_QUEUE, EXPLAIN_QUEUE
+from gfi.domain.result import RESULT_COLUMNS, Stored
 from gfi.domain.states import ShardState
 from gfi.domain.statuses import ImageStatus
 
@@ -173,44 +175,41 @@ parts = sa.Table(
 )
 
 
-def _result_columns() -> list[sa.Column[Any]]:
-    return [
-        sa.Column("status", sa.Text, nullable=False),
-        sa.Column("error", sa.Text),
-        sa.Column("error_class", sa.Text),
-        sa.Column("key", sa.Text, nullable=False),
-        sa.Column("version", sa.Text),
-        sa.Column("label", sa.Text),
-        sa.Column("target", sa.Integer),
-        sa.Column("prediction", sa.Integer),
-        sa.Column("probability", sa.Double),
-        sa.Column("kept", sa.Double),
-        sa.Column("removed", sa.Double),
-        sa.Column("iterations", sa.Integer),
-        sa.Column("area", sa.Double),
-        *(sa.Column(name, sa.Double) for name in METRICS),
-        sa.Column("part_id", sa.Text),
-        sa.Column("part_row", sa.Integer),
-        sa.Column("shard_id", sa.Text, nullable=False),
-        sa.Column("fence", sa.Integer, nullable=False),
-        sa.Column("created_at", _Time, nullable=False),
-    ]
+_TYPES: Mapping[str, type[sa.types.TypeEngine[Any]]] = {
+    "integer": sa.Integer,
+    "number": sa.Double,
+    "text": sa.Text,
+    "status": sa.Text,
+}
+_RESULT_KEY: Mapping[str, str | None] = {
+    "job_id": None,
+    "row": None,
+    "method": PRIMARY_METHOD,
+    "target_rank": "0",
+}
+"""What names a result, and the default of the server."""
 
 
-def _result_key() -> list[sa.Column[Any]]:
-    return [
-        sa.Column("job_id", sa.Text, primary_key=True),
-        sa.Column("row", sa.Integer, primary_key=True),
-        sa.Column("method", sa.Text, primary_key=True, server_default=PRIMARY_METHOD),
-        sa.Column("target_rank", sa.Integer, primary_key=True, server_default="0"),
-    ]
+def _result_columns(also: Stored = "table") -> Iterator[sa.Column[Any]]:
+    """The columns of a result: those of tables, and those that only `also` has."""
+    by_name = {column.name: column for column in RESULT_COLUMNS}
+    for name, default in _RESULT_KEY.items():
+        yield sa.Column(name, _TYPES[by_name[name].kind], primary_key=True, server_default=default)
+    for name, column in by_name.items():
+        if name in _RESULT_KEY or column.stored not in ("both", "table", also):
+            continue
+        if column.kind == "metrics":
+            yield from (sa.Column(metric, sa.Double) for metric in METRICS)
+        elif column.stored == "attempts":
+            yield sa.Column(name, _TYPES[column.kind], primary_key=True)
+        else:
+            yield sa.Column(name, _TYPES[column.kind], nullable=not column.required)
 
 
 # No foreign keys: there are millions of these rows, and only the ledger writes them.
 results = sa.Table(
     "results",
     metadata,
-    *_result_key(),
     *_result_columns(),
     # The primary key gives the order of rows, and finds `ok` rows as well, which are most rows of a job.
     sa.Index(
@@ -240,9 +239,7 @@ results = sa.Table(
 attempts = sa.Table(
     "attempts",
     metadata,
-    *_result_key(),
-    sa.Column("attempt", sa.Integer, primary_key=True),
-    *_result_columns(),
+    *_result_columns("attempts"),
 )
 
 incidents = sa.Table(

@@ -86,7 +86,7 @@ class Prepared:
 class Item:
     """As `gfi.method.item.Item`."""
 
-    index: int
+    key: Any
     prepared: Prepared
     target: int | None = None
     foil: int | None = None

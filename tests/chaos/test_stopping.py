@@ -134,8 +134,8 @@ def test_a_database_lost_for_good_comes_back_from_the_bucket(deployment: Deploym
         assert queries.get_job(fresh, job).state is JobState.SUCCEEDED
         told = ("row", "key", "status", "target", "area", "iterations", "kept", "removed", "probability")
         after = list(queries.iterate_results(fresh, job))
-        assert [[row[name] for name in told] for row in after] == [
-            [row[name] for name in told] for row in before
+        assert [[getattr(row, name) for name in told] for row in after] == [
+            [getattr(row, name) for name in told] for row in before
         ]
     finally:
         fresh.dispose()

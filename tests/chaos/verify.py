@@ -47,7 +47,7 @@ def verify(
     assert record.total == photographs.count
     keys = photographs.keys()
     rows = list(queries.iterate_results(deployment.database, job))
-    current = Counter(row["row"] for row in rows)
+    current = Counter(row.row for row in rows)
     lost = sum(number not in current for number in range(len(keys)))
     duplicates = sum(times - 1 for times in current.values())
 
@@ -57,20 +57,21 @@ def verify(
     for part in committed.values():
         # `read` refuses a part whose SHA-256 is not the one the ledger recorded.
         opened[part.id] = parts.read(deployment.bucket.get(part.key), part.sha256)
-        recorded.update(row.row for row in opened[part.id].rows())
+        recorded.update(row.row for row in opened[part.id].results())
     if not record.generation:
         duplicates += sum(times - 1 for times in recorded.values())
     masks, failed = {}, {}
     for row in rows:
-        assert row["key"] == keys[row["row"]], row
-        if row["status"] == ImageStatus.OK:
-            stored = opened[row["part_id"]].row(row["part_row"])
-            assert (stored.row, stored.key) == (row["row"], row["key"])
-            mask = opened[row["part_id"]].mask(row["part_row"])
-            assert mask is not None
-            masks[row["key"]] = hashlib.sha256(np.ascontiguousarray(mask).tobytes()).hexdigest()
+        assert row.key == keys[row.row], row
+        if row.status == ImageStatus.OK:
+            assert row.part_id is not None
+            assert row.part_row is not None
+            explained = opened[row.part_id].explanation(row.part_row)
+            assert (explained.result.row, explained.result.key) == (row.row, row.key)
+            assert explained.mask is not None
+            masks[row.key] = hashlib.sha256(np.ascontiguousarray(explained.mask).tobytes()).hexdigest()
         else:
-            failed[row["key"]] = f"{row['status']}: {row['error']}"
+            failed[row.key] = f"{row.status}: {row.error}"
 
     progress = deployment.progress(job)
     assert sum(progress.by_status.values()) == photographs.count, progress

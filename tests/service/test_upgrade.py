@@ -18,6 +18,7 @@ import sqlalchemy as sa
 from gfi.cli.servers import Server
 from gfi.domain.presets import recipe
 from gfi.domain.recipes import Recipe
+from gfi.domain.result import Result
 from gfi.domain.states import JobState
 from gfi.store import ledger, queries
 from gfi.store.database import Database, upgrade
@@ -81,8 +82,8 @@ def test_every_job_reads_back_as_it_was_written(upgraded: WorkerServices, role: 
         k: n for k, n in expected["by_status"].items() if n
     }
     results = {
-        (row["row"], row["method"], row["target_rank"]): row
-        for row in queries.iterate_results(upgraded.database, job.id)
+        (found.row, found.method, found.target_rank): found
+        for found in queries.iterate_results(upgraded.database, job.id)
     }
     assert set(results) == {(row["row"], row["method"], row["target_rank"]) for row in expected["results"]}
     part_cache = PartCache(upgraded.database, upgraded.bucket)
@@ -90,18 +91,19 @@ def test_every_job_reads_back_as_it_was_written(upgraded: WorkerServices, role: 
         check_result(results[row["row"], row["method"], row["target_rank"]], row, part_cache)
 
 
-def check_result(found: dict[str, Any], expected: dict[str, Any], part_cache: PartCache) -> None:
+def check_result(found: Result, expected: dict[str, Any], part_cache: PartCache) -> None:
     """The columns, the metrics and the mask of one result."""
     derived = {"metrics", "grid_shape", "grid_sha256", "mask_shape"}
-    assert {name: found[name] for name in expected if name not in derived} == {
+    assert {name: getattr(found, name) for name in expected if name not in derived} == {
         name: value for name, value in expected.items() if name not in derived
     }
-    assert {name: found[name] for name in expected["metrics"]} == expected["metrics"]
-    stored, mask = part_cache.explanation(found)
+    assert found.metrics == expected["metrics"]
+    explained = part_cache.explanation(found)
     if expected["grid_sha256"] is None:
-        assert mask is None
+        assert explained is None or explained.mask is None
         return
-    assert stored is not None
+    assert explained is not None
+    stored, mask = explained.result, explained.mask
     assert stored.grid is not None
     assert mask is not None
     assert list(stored.grid.shape) == expected["grid_shape"]
@@ -137,12 +139,14 @@ def test_its_running_job_is_finished_without_explaining_anything_twice(upgraded:
         assert explain_shard(upgraded, claim).startswith(("done", "prefix"))
     ledger.finish_jobs(upgraded.database)
     assert queries.get_job(upgraded.database, expected["id"]).state is JobState.SUCCEEDED
-    rows = {row["row"]: row for row in queries.iterate_results(upgraded.database, expected["id"])}
+    rows = {result.row: result for result in queries.iterate_results(upgraded.database, expected["id"])}
     assert len(rows) == expected["total"]
-    assert {row: rows[row]["part_id"] for row in before} == before
+    assert {row: rows[row].part_id for row in before} == before
     # The same configuration over the same photographs, by another machine perhaps: near, on this one equal.
     part_cache = PartCache(upgraded.database, upgraded.bucket)
     for row in EXPECTED["jobs"]["finished"]["results"]:
-        assert rows[row["row"]]["status"] == row["status"]
-        assert rows[row["row"]]["target"] == row["target"]
-        assert part_cache.explanation(rows[row["row"]])[1] is not None
+        assert rows[row["row"]].status == row["status"]
+        assert rows[row["row"]].target == row["target"]
+        explained = part_cache.explanation(rows[row["row"]])
+        assert explained is not None
+        assert explained.mask is not None

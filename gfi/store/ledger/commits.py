@@ -11,11 +11,8 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 
 from gfi.domain.metrics import PRIMARY_METHOD
-from gfi.domain.records import (
-    PartRecord,
-    ResultRecord,
-    ShardClaim,
-)
+from gfi.domain.records import PartRecord, ShardClaim
+from gfi.domain.result import Result
 from gfi.domain.states import JobState, ShardState
 from gfi.domain.statuses import ImageStatus
 from gfi.store.database import Database, now
@@ -26,14 +23,14 @@ from gfi.store.tables import attempts, in_state, parts, results, shards
 
 
 def commit_shard(
-    db: Database, claim: ShardClaim, upto: int, part: PartRecord | None, rows: Sequence[ResultRecord]
+    db: Database, claim: ShardClaim, upto: int, part: PartRecord | None, rows: Sequence[Result]
 ) -> bool:
     """leased → done for [start, upto); the rest, [upto, stop), becomes a pending shard again.
 
     One transaction writes the result rows (a row that they replace moves to `attempts`), the part, the shard and its
-    counters. `rows` has one primary record (method `gfi`, target rank 0) for each image of [start, upto), and any
-    number of others for the same images. Returns False when the lease is lost, and writes nothing then. A repeated
-    commit, whose first answer did not arrive, returns True and writes nothing.
+    counters. `rows`, in the order of the part, has one primary result (method `gfi`, target rank 0) for each image of
+    [start, upto), and any number of others for the same images. Returns False when the lease is lost, and writes
+    nothing then. A repeated commit, whose first answer did not arrive, returns True and writes nothing.
 
     If the job was cancelled meanwhile, the finished images are recorded all the same, so that partial results stay
     readable; the rest is cancelled.
@@ -65,7 +62,17 @@ def commit_shard(
                 **{f"n_{status}": number for status, number in counts.items()},
             )
         )
-        _insert_results(connection, claim, upto, part, rows)
+        if part is not None:
+            _insert_part(connection, claim, upto, part)
+        insert_results(
+            connection,
+            rows,
+            job_id=claim.job_id,
+            part_id=part.id if part else None,
+            shard_id=claim.shard_id,
+            fence=claim.fence,
+            created_at=connection.execute(sa.select(now())).scalar_one(),
+        )
         if upto < claim.stop:
             after = ShardState.PENDING if job.state == JobState.RUNNING else ShardState.CANCELLED
             insert_shard(
@@ -74,41 +81,51 @@ def commit_shard(
         return True
 
 
-def _insert_results(
-    connection: sa.Connection,
-    claim: ShardClaim,
-    upto: int,
-    part: PartRecord | None,
-    rows: Sequence[ResultRecord],
-) -> None:
-    if part is not None:
-        connection.execute(
-            sa.insert(parts).values(
-                **part.__dict__,
-                job_id=claim.job_id,
-                shard_id=claim.shard_id,
-                fence=claim.fence,
-                manifest_key=claim.manifest_key,
-                start=claim.start,
-                stop=upto,
-                created_at=now(),
-            )
+def _insert_part(connection: sa.Connection, claim: ShardClaim, upto: int, part: PartRecord) -> None:
+    connection.execute(
+        sa.insert(parts).values(
+            **part.__dict__,
+            job_id=claim.job_id,
+            shard_id=claim.shard_id,
+            fence=claim.fence,
+            manifest_key=claim.manifest_key,
+            start=claim.start,
+            stop=upto,
+            created_at=now(),
         )
+    )
+
+
+def insert_results(
+    connection: sa.Connection,
+    rows: Sequence[Result],
+    *,
+    job_id: str,
+    part_id: str | None,
+    shard_id: str,
+    fence: int,
+    created_at: float,
+) -> None:
+    """(nothing) → current, the results of a shard. rows: in the order of the part `part_id`."""
     common = {
-        "job_id": claim.job_id,
-        "part_id": part.id if part else None,
-        "shard_id": claim.shard_id,
-        "fence": claim.fence,
-        "created_at": connection.execute(sa.select(now())).scalar_one(),
+        "job_id": job_id,
+        "part_id": part_id,
+        "shard_id": shard_id,
+        "fence": fence,
+        "created_at": created_at,
     }
+    values = [
+        result.to_table() | common | {"part_row": None if part_id is None else place}
+        for place, result in enumerate(rows)
+    ]
     # An insert and no upsert: if such a row exists, the ledger is wrong, and this must fail.
-    connection.execute(sa.insert(results), [record.columns() | common for record in rows])
+    connection.execute(sa.insert(results), values)
 
 
-def _check_rows(claim: ShardClaim, upto: int, rows: Sequence[ResultRecord]) -> None:
+def _check_rows(claim: ShardClaim, upto: int, rows: Sequence[Result]) -> None:
     if not claim.start < upto <= claim.stop:
         raise ValueError(f"cannot commit up to {upto} of [{claim.start}, {claim.stop}); release it instead")
-    primary = {record.row for record in rows if _is_primary(record)}
+    primary = {record.row for record in rows if record.primary}
     if len(primary) != upto - claim.start:
         raise ValueError(f"{upto - claim.start} images, but primary results for {len(primary)}")
     if not claim.generation and primary != set(range(claim.start, upto)):
@@ -117,20 +134,16 @@ def _check_rows(claim: ShardClaim, upto: int, rows: Sequence[ResultRecord]) -> N
         raise ValueError(f"row {min(others)} has no primary result")
 
 
-def _is_primary(record: ResultRecord) -> bool:
-    return record.method == PRIMARY_METHOD and record.target_rank == 0
-
-
-def count_statuses(rows: Sequence[ResultRecord]) -> dict[ImageStatus, int]:
+def count_statuses(rows: Sequence[Result]) -> dict[ImageStatus, int]:
     """The number of images by status, counted over primary records; zeros included."""
     counts = dict.fromkeys(ImageStatus, 0)
     for record in rows:
-        counts[record.status] += _is_primary(record)
+        counts[record.status] += record.primary
     return counts
 
 
 def replace_current(
-    connection: sa.Connection, job_id: str, rows: Sequence[ResultRecord], counts: dict[ImageStatus, int]
+    connection: sa.Connection, job_id: str, rows: Sequence[Result], counts: dict[ImageStatus, int]
 ) -> dict[ImageStatus, int]:
     """Move the current rows that `rows` replace to `attempts`. Returns `counts` minus the counts of these rows.
 

@@ -14,14 +14,15 @@ import sqlalchemy as sa
 
 from gfi.domain.digests import digest
 from gfi.domain.queues import EXPLAIN_QUEUE
-from gfi.domain.records import CommittedPart, ResultRecord
+from gfi.domain.records import CommittedPart
+from gfi.domain.result import Result
 from gfi.domain.states import JobState, ShardState
 from gfi.store.database import Database, insert, now
 from gfi.store.ledger.audit import record
-from gfi.store.ledger.commits import count_statuses, replace_current
+from gfi.store.ledger.commits import count_statuses, insert_results, replace_current
 from gfi.store.ledger.guards import job_transition, lock_job
 from gfi.store.ledger.shards import insert_shard
-from gfi.store.tables import control_tasks, jobs, parts, results, shards
+from gfi.store.tables import control_tasks, jobs, parts, shards
 
 # Above every fence that was given before the loss: a worker that still runs from then commits nothing into restored
 # shards.
@@ -71,7 +72,7 @@ def restore_part(
     part: CommittedPart,
     generation: int,
     profile: Mapping[str, Any],
-    rows: Sequence[ResultRecord],
+    rows: Sequence[Result],
 ) -> bool:
     """(nothing) → done: a shard with its part and results, as after its commit.
 
@@ -111,14 +112,15 @@ def restore_part(
             **{f"n_{status}": number for status, number in counts.items()},
         )
         connection.execute(sa.insert(parts).values(**part.__dict__))
-        common = {
-            "job_id": part.job_id,
-            "part_id": part.id,
-            "shard_id": part.shard_id,
-            "fence": part.fence,
-            "created_at": part.created_at,
-        }
-        connection.execute(sa.insert(results), [row.columns() | common for row in rows])
+        insert_results(
+            connection,
+            rows,
+            job_id=part.job_id,
+            part_id=part.id,
+            shard_id=part.shard_id,
+            fence=part.fence,
+            created_at=part.created_at,
+        )
         connection.execute(
             sa.update(jobs)
             .where(jobs.c.id == part.job_id, jobs.c.profile.is_(None))

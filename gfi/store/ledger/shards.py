@@ -19,6 +19,12 @@ def shard_id(job_id: str, generation: int, start: int) -> str:
     return f"{job_id}-r{generation}-{start}" if generation else f"{job_id}-{start}"
 
 
+def generation_of(shard_id: str, job_id: str) -> int:
+    """The retry that a shard belongs to, 0 for the job's own manifest: what `shard_id` has made its id of."""
+    first, dash, _ = shard_id.removeprefix(f"{job_id}-").partition("-")
+    return int(first[1:]) if dash and first.startswith("r") else 0
+
+
 def insert_shard(
     connection: sa.Connection,
     job_id: str,

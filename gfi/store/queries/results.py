@@ -1,6 +1,6 @@
 """Results: pages, filters, failures by class, means, flags."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -8,12 +8,13 @@ import sqlalchemy as sa
 
 from gfi.domain.digests import JSON
 from gfi.domain.metrics import CATALOGUE, NUMBERS, PRIMARY_METHOD
+from gfi.domain.result import Result
 from gfi.domain.states import ShardState
 from gfi.domain.statuses import ImageStatus
 from gfi.store.database import Database
 from gfi.store.errors import NotFound, StoreError
 from gfi.store.queries.fetching import BULK, fetch
-from gfi.store.tables import attempts, flags, in_state, jobs, parts, results, shards
+from gfi.store.tables import attempts, flags, in_state, jobs, results, shards
 
 SORTABLE = ("row", *NUMBERS)
 PRIMARY = sa.and_(results.c.method == PRIMARY_METHOD, results.c.target_rank == 0)
@@ -48,7 +49,7 @@ def list_results(
     descending: bool = False,
     limit: int = 100,
     after: tuple[Any, ...] | None = None,
-) -> list[JSON]:
+) -> list[Result]:
     """Current results of a job, a page at a time.
 
     `after`: `page_key` of the last row of the page before. In the order of a number, rows without it come last.
@@ -57,13 +58,17 @@ def list_results(
         raise StoreError(f"results cannot be sorted by {sort!r}; there are {', '.join(SORTABLE)}")
     query = sa.select(results).where(results.c.job_id == job_id, *_conditions(filters or Filters()))
     if sort == "row":
-        return fetch(db, _behind(query, _TAIL, descending, after).limit(limit))
-    page: list[JSON] = []
+        return _fetched(db, _behind(query, _TAIL, descending, after).limit(limit))
+    page: list[Result] = []
     for stretch in _stretches(query, results.c[sort], descending, after):
-        page += fetch(db, stretch.limit(limit - len(page)))
+        page += _fetched(db, stretch.limit(limit - len(page)))
         if len(page) == limit:
             break
     return page
+
+
+def _fetched(db: Database, query: sa.Select[Any]) -> list[Result]:
+    return [Result.from_table(row) for row in fetch(db, query)]
 
 
 _TAIL = (results.c.row, results.c.method, results.c.target_rank)
@@ -98,10 +103,10 @@ def _behind(
     return query.order_by(*(column.desc() if descending else column for column in keys))
 
 
-def page_key(row: Mapping[str, Any], sort: str = "row") -> tuple[Any, ...]:
-    """The value of `after` with which `list_results` continues behind this row."""
-    key = (row["row"], row["method"], row["target_rank"])
-    return key if sort == "row" else (row[sort], *key)
+def page_key(result: Result, sort: str = "row") -> tuple[Any, ...]:
+    """The value of `after` with which `list_results` continues behind this result."""
+    key = (result.row, result.method, result.target_rank)
+    return key if sort == "row" else (result.number(sort), *key)
 
 
 def iterate_results(
@@ -111,7 +116,7 @@ def iterate_results(
     filters: Filters | None = None,
     status: ImageStatus | None = None,
     limit: int | None = None,
-) -> Iterator[JSON]:
+) -> Iterator[Result]:
     """Current results in row order, at most `limit`, read a few thousand at a time: for exports and reports.
 
     `status` is a shorter way to set the filter of that name.
@@ -156,24 +161,22 @@ def _conditions(filters: Filters) -> list[sa.ColumnElement[bool]]:
 
 def get_result(
     db: Database, job_id: str, row: int, *, method: str = PRIMARY_METHOD, target_rank: int = 0
-) -> JSON:
-    """One image's current result, with its part's `part_key` and `part_sha256`. NotFound when there is none."""
+) -> Result:
+    """One image's current result. NotFound when there is none."""
     query = (
-        sa.select(results, parts.c.key.label("part_key"), parts.c.sha256.label("part_sha256"))
-        .outerjoin(parts, parts.c.id == results.c.part_id)
+        sa.select(results)
         .where(results.c.job_id == job_id, results.c.row == row)
         .where(results.c.method == method, results.c.target_rank == target_rank)
     )
-    with db.read() as connection:
-        result = connection.execute(query).one_or_none()
-    if result is None:
+    found = _fetched(db, query)
+    if not found:
         raise NotFound(f"job {job_id} has no result for image {row}")
-    return dict(result._mapping)
+    return found[0]
 
 
 def earlier_results(
     db: Database, job_id: str, row: int, *, method: str = PRIMARY_METHOD, target_rank: int = 0
-) -> list[JSON]:
+) -> list[Result]:
     """The results that the current result of an image has replaced, oldest first."""
     query = (
         sa.select(attempts)
@@ -181,7 +184,7 @@ def earlier_results(
         .where(attempts.c.method == method, attempts.c.target_rank == target_rank)
         .order_by(attempts.c.attempt)
     )
-    return fetch(db, query)
+    return _fetched(db, query)
 
 
 def failures(db: Database, job_id: str) -> list[JSON]:

@@ -22,14 +22,15 @@ from gfi.cli.servers import Server, free_port
 from gfi.datasets.media.local import version_of
 from gfi.datasets.sources import open_source
 from gfi.domain.ids import new_id
-from gfi.domain.records import PartRecord, ResultRecord
+from gfi.domain.records import PartRecord
+from gfi.domain.result import Result
 from gfi.domain.states import ControlKind
 from gfi.domain.statuses import ImageStatus
 from gfi.store import ledger, parts, queries
 from gfi.store.database import Database
 from gfi.store.ledger.tokens import create_link
 from gfi.store.objects import Bucket
-from gfi.store.parts import PartHeader, PartRow
+from gfi.store.parts import PartHeader
 from gfi.store.settings import Settings
 from gfi.store.tables import metadata
 from tests.servers import S3_ACCESS_KEY, S3_SECRET_KEY
@@ -145,13 +146,9 @@ class World:
         key = parts.part_key(claim.job_id, claim.shard_id, claim.fence)
         self.bucket.put(key, part.data)
         record = PartRecord(new_id(), key, part.sha256, len(part.data), part.rows)
-        names = set(ResultRecord.__dataclass_fields__) - {"part_row"}
-        results = [
-            ResultRecord(**{n: getattr(row, n) for n in names}, part_row=at) for at, row in enumerate(rows)
-        ]
-        return ledger.commit_shard(self.database, claim, claim.stop, record, results)
+        return ledger.commit_shard(self.database, claim, claim.stop, record, rows)
 
-    def _classes(self, row: PartRow, top: int) -> list[PartRow]:
+    def _classes(self, row: Result, top: int) -> list[Result]:
         """One row for each explained class of an image, with different masks."""
         if row.grid is None or row.target is None:
             return [row]
@@ -162,12 +159,12 @@ class World:
             for rank in range(top)
         ]
 
-    def _row(self, row: int, key: str, broken: int) -> PartRow:
+    def _row(self, row: int, key: str, broken: int) -> Result:
         if not (self.photographs / key).exists():  # an upload
-            return PartRow(row=row, key=key, status=ImageStatus.CONSTANT, target=0, prediction=0)
+            return Result(row=row, key=key, status=ImageStatus.CONSTANT, target=0, prediction=0)
         version = version_of((self.photographs / key).stat())
         if key in self.names[len(self.names) - broken :]:
-            return PartRow(
+            return Result(
                 row=row, key=key, status=ImageStatus.ERROR, error="not a photograph", error_class="unreadable"
             )
         from PIL import Image
@@ -178,7 +175,7 @@ class World:
         grid = np.exp(-((xs - 0.3 - 0.03 * (row % 10)) ** 2 + (ys - 0.5) ** 2) / 0.05).astype(np.float32)
         side = min(width, height)
         left, top = (width - side) / 2, (height - side) / 2
-        return PartRow(
+        return Result(
             row=row,
             key=key,
             version=version,

@@ -24,7 +24,7 @@ from gfi.method.classifiers import load
 from gfi.store.database import Database
 from gfi.store.objects import Bucket
 from gfi.store.part_cache import PartCache
-from gfi.store.queries import get_job, list_incidents
+from gfi.store.queries import get_job, get_result, list_incidents
 from gfi.store.settings import Settings
 from tests.service.cli.conftest import SHORT, Gfi, gfi_in
 
@@ -87,8 +87,9 @@ def test_a_mask_is_bit_equal_alone_and_through_the_service_in_any_shard(
         prepared = classifier.prepare(decoded.rgb, short, decoded.scale)
         fill = None if prepared.fill is None else prepared.fill[None]
         alone = explainer.attribute(prepared.image[None], target=row["target"], baselines=fill)[0, 0].numpy()
-        _, mask = part_cache.explanation(row)
-        assert np.array_equal(mask, alone)
+        explained = part_cache.explanation(get_result(database, job["id"], row["row"]))
+        assert explained is not None
+        assert np.array_equal(explained.mask, alone)
 
 
 def test_masks_are_saved_as_pictures_of_the_photographs_size(

@@ -6,7 +6,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from gfi.domain.ids import new_id
-from gfi.domain.records import ControlClaim, JobSpec, PartRecord, ResultRecord, ShardClaim
+from gfi.domain.records import ControlClaim, JobSpec, PartRecord, ShardClaim
+from gfi.domain.result import Result
 from gfi.domain.states import ControlKind
 from gfi.domain.statuses import ImageStatus
 from gfi.store import ledger
@@ -58,12 +59,9 @@ def claim(db: Database, lease_s: float = LEASE, **how: Any) -> ShardClaim:
     return claimed
 
 
-def records(rows: Sequence[int], status: ImageStatus = ImageStatus.OK, **columns: Any) -> list[ResultRecord]:
+def records(rows: Sequence[int], status: ImageStatus = ImageStatus.OK, **columns: Any) -> list[Result]:
     """A result for each row."""
-    return [
-        ResultRecord(row=row, key=f"{row}.jpg", status=status, part_row=place, **columns)
-        for place, row in enumerate(rows)
-    ]
+    return [Result(row=row, key=f"{row}.jpg", status=status, **columns) for row in rows]
 
 
 def part(claimed: ShardClaim, rows: int) -> PartRecord:

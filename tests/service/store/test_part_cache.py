@@ -5,14 +5,15 @@ import pytest
 
 from gfi.cli.servers import Server
 from gfi.domain.ids import new_id
-from gfi.domain.records import PartRecord, ResultRecord
+from gfi.domain.records import PartRecord
+from gfi.domain.result import Result
 from gfi.domain.statuses import ImageStatus
 from gfi.store import ledger, part_cache, parts, queries
 from gfi.store.database import Database
 from gfi.store.errors import NotFound, StoreError
 from gfi.store.objects import Bucket
 from gfi.store.part_cache import PartCache
-from gfi.store.parts import PartHeader, PartRow
+from gfi.store.parts import PartHeader
 from tests.service.store.ledger_actors import claim, plan
 from tests.service.store.test_objects import settings_for
 
@@ -43,15 +44,14 @@ def commit_part(database: Database, bucket: Bucket) -> str:
         held.job_id, held.shard_id, held.fence, "m", "r", {}, {}, {"batch": 8}, False, (8, 8), "0"
     )
     rows = [
-        PartRow(row, f"{row}.jpg", ImageStatus.OK, grid=np.full((2, 2), row / 10, np.float32))
+        Result(row, f"{row}.jpg", ImageStatus.OK, grid=np.full((2, 2), row / 10, np.float32))
         for row in range(held.start, held.stop)
     ]
     file = parts.write(header, rows)
     key = parts.part_key(held.job_id, held.shard_id, held.fence)
     bucket.put(key, file.data)
     record = PartRecord(new_id(), key, file.sha256, len(file.data), len(rows))
-    columns = [ResultRecord(row.row, row.key, row.status, part_row=place) for place, row in enumerate(rows)]
-    assert ledger.commit_shard(database, held, held.stop, record, columns)
+    assert ledger.commit_shard(database, held, held.stop, record, rows)
     return key
 
 
@@ -64,11 +64,11 @@ def test_a_part_is_read_once_and_only_the_last_few_are_kept(
     cache = PartCache(database, bucket)
     results = list(queries.iterate_results(database, job))
     for result in results:
-        row, mask = cache.explanation(result)
-        assert row is not None
-        assert row.key == result["key"]
-        assert mask is not None
-        np.testing.assert_allclose(mask, np.full((8, 8), result["row"] / 10), rtol=1e-6)
+        explained = cache.explanation(result)
+        assert explained is not None
+        assert explained.result.key == result.key
+        assert explained.mask is not None
+        np.testing.assert_allclose(explained.mask, np.full((8, 8), result.row / 10), rtol=1e-6)
     assert bucket.reads == keys
     cache.explanation(results[2])
     assert bucket.reads == keys, "the second part is kept"
@@ -82,7 +82,7 @@ def test_a_result_without_a_part_has_no_mask_and_a_damaged_part_is_refused(
     job = plan(database, total=2, size=2)
     key = commit_part(database, bucket)
     cache = PartCache(database, bucket)
-    assert cache.explanation({"part_id": None, "part_row": None}) == (None, None)
+    assert cache.explanation(Result(0, "0.jpg", ImageStatus.ERROR)) is None
     (result, _) = queries.iterate_results(database, job)
     bucket.put(key, b"something else")
     with pytest.raises(StoreError, match="SHA-256"):

@@ -3,7 +3,7 @@
 import io
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pyarrow as pa
@@ -12,13 +12,15 @@ import pytest
 
 from gfi.cli.servers import Server
 from gfi.domain.ids import new_id
-from gfi.domain.records import PartRecord, ResultRecord, ShardClaim
+from gfi.domain.records import PartRecord, ShardClaim
+from gfi.domain.result import Result
 from gfi.domain.states import ControlKind, JobState
 from gfi.domain.statuses import ImageStatus
 from gfi.store import ledger, parts, queries
 from gfi.store.database import Database
 from gfi.store.objects import Bucket
-from gfi.store.parts import PartHeader, PartRow
+from gfi.store.part_cache import PartCache
+from gfi.store.parts import PartHeader
 from gfi.store.rebuild import rebuild
 from tests.servers import Postgres, Sqlite
 from tests.service.store.ledger_actors import claim, claim_task, finish_all, plan, recorded
@@ -72,7 +74,7 @@ def upload(
         manifest_key=held.manifest_key,
     )
     packed = [
-        PartRow(
+        Result(
             row=row, key=f"{row}.jpg", status=status, grid=np.full((2, 2), row / 100, np.float32), area=0.5
         )
         for row in rows
@@ -82,11 +84,7 @@ def upload(
     bucket.put(key, file.data)
     if commit_to is not None:
         record = PartRecord(new_id(), key, file.sha256, len(file.data), len(rows))
-        columns = [
-            ResultRecord(row=row.row, key=row.key, status=row.status, area=row.area, part_row=place)
-            for place, row in enumerate(packed)
-        ]
-        assert ledger.commit_shard(commit_to, held, upto, record, columns)
+        assert ledger.commit_shard(commit_to, held, upto, record, packed)
     return key
 
 
@@ -101,10 +99,8 @@ def write_down(db: Database, bucket: Bucket, job: str, *, committed: bool = True
         bucket.put(f"jobs/{job}/committed.json", json.dumps({"job": job, "parts": listed}).encode())
 
 
-def everything(db: Database, job: str) -> list[dict]:
-    return [
-        {k: v for k, v in row.items() if k not in ("created_at",)} for row in queries.iterate_results(db, job)
-    ]
+def everything(db: Database, job: str) -> list[Result]:
+    return [replace(result, created_at=None) for result in queries.iterate_results(db, job)]
 
 
 def test_a_finished_job_comes_back_whole_retries_and_all(
@@ -133,11 +129,12 @@ def test_a_finished_job_comes_back_whole_retries_and_all(
     assert [f.state for f in ledger.finish_jobs(empty)] == [JobState.SUCCEEDED]
     assert everything(empty, job) == everything(database, job)
     assert queries.job_progress(empty, job).by_status == queries.job_progress(database, job).by_status
-    assert [a["status"] for a in queries.earlier_results(empty, job, 6)] == ["error"]
+    assert [a.status for a in queries.earlier_results(empty, job, 6)] == ["error"]
     assert queries.get_job(empty, job).profile == {"batch": 8, "device_kind": "cpu"}
     assert list(rebuild(empty, bucket)) == []
-    row = queries.get_result(empty, job, 6)
-    mask = parts.read(bucket.get(row["part_key"]), row["part_sha256"]).mask(row["part_row"])
+    explained = PartCache(empty, bucket).explanation(queries.get_result(empty, job, 6))
+    assert explained is not None
+    mask = explained.mask
     assert mask is not None
     assert mask[0, 0] == np.float32(0.06)
 

@@ -97,7 +97,7 @@ def measured(services: WorkerServices, dataset: str) -> tuple[str, dict[str, dic
     )  # fmt: skip
     assert explain(services) == "done"
     rows = queries.list_results(services.database, job, limit=50)
-    return job, {Path(row["key"]).stem: row for row in rows}
+    return job, {Path(row.key).stem: row for row in rows}
 
 
 def test_every_box_of_a_manifest_has_its_right_value_or_none(
@@ -109,17 +109,17 @@ def test_every_box_of_a_manifest_has_its_right_value_or_none(
         lines.append(json.dumps({"key": f"{name}.png", "label": "red", "boxes": boxes}))
     (place / "boxes" / "list.jsonl").write_text("\n".join(lines))
     job, rows = measured(services, str(place / "boxes" / "list.jsonl"))
-    right = rows["own"]["energy_in_box"]
+    right = rows["own"].number("energy_in_box")
     assert 0.5 < right < 0.99
-    assert rows["own"]["error"] is None
+    assert rows["own"].error is None
     for name in RIGHT:
-        assert rows[name]["energy_in_box"] == pytest.approx(right, abs=1e-6), name
-        assert rows[name]["status"] == "ok"
+        assert rows[name].number("energy_in_box") == pytest.approx(right, abs=1e-6), name
+        assert rows[name].status == "ok"
     for name in NOT_USABLE:
-        assert rows[name]["status"] == "ok"
-        assert (rows[name]["energy_in_box"], rows[name]["pointing_hit"]) == (None, None), name
-        assert rows[name]["error"].startswith("no box metric: ")
-        assert rows[name]["error_class"] == "boxes_unusable"
+        assert rows[name].status == "ok"
+        assert (rows[name].number("energy_in_box"), rows[name].number("pointing_hit")) == (None, None), name
+        assert rows[name].error.startswith("no box metric: ")
+        assert rows[name].error_class == "boxes_unusable"
     (note,) = queries.failures(services.database, job)
     assert (note["status"], note["error_class"], note["images"]) == ("ok", "boxes_unusable", len(NOT_USABLE))
     warnings = (queries.get_job(services.database, job).metadata or {})["warnings"]
@@ -147,13 +147,13 @@ def test_the_size_in_an_annotation_is_held_against_the_photograph(
             f"<object><name>red</name><bndbox>{box}</bndbox></object></annotation>"
         )
     job, rows = measured(services, str(voc))
-    right = rows["right"]["energy_in_box"]
+    right = rows["right"].number("energy_in_box")
     assert 0.5 < right < 0.99
     for name in ("swapped", "larger"):
-        assert rows[name]["energy_in_box"] == pytest.approx(right, abs=1e-6)
-        assert rows[name]["error_class"] == "boxes_repaired"
-    assert rows["cropped"]["energy_in_box"] is None
-    assert "500×500" in rows["cropped"]["error"]
+        assert rows[name].number("energy_in_box") == pytest.approx(right, abs=1e-6)
+        assert rows[name].error_class == "boxes_repaired"
+    assert rows["cropped"].number("energy_in_box") is None
+    assert "500×500" in rows["cropped"].error
     counted = {note["error_class"]: note["images"] for note in queries.failures(services.database, job)}
     assert counted == {"boxes_repaired": 2, "boxes_unusable": 1}
 
@@ -168,7 +168,7 @@ def test_a_job_that_needs_no_boxes_says_nothing_of_them(services: WorkerServices
     )
     assert explain(services) == "done"
     (row,) = queries.list_results(services.database, job, limit=50)
-    assert (row["error"], row["error_class"]) == (None, None)
+    assert (row.error, row.error_class) == (None, None)
     assert queries.failures(services.database, job) == []
 
 

@@ -63,10 +63,10 @@ def test_a_quarantined_image_is_never_opened_and_its_record_outlives_the_databas
     while (claim := ledger.claim_shard(services.database, "worker", "explain", 60)) is not None:
         assert explain_shard(services, claim) == ("quarantined" if claim.quarantined else "done")
     before = queries.list_results(services.database, job, limit=50)
-    assert [row["row"] for row in before] == list(range(PHOTOGRAPHS))
+    assert [row.row for row in before] == list(range(PHOTOGRAPHS))
     guilty = before[GUILTY]
-    assert (guilty["status"], guilty["error_class"]) == ("error", "killer")
-    assert guilty["key"] not in opened
+    assert (guilty.status, guilty.error_class) == ("error", "killer")
+    assert guilty.key not in opened
     assert len(opened) == PHOTOGRAPHS - 1
     ledger.finish_jobs(services.database)
 
@@ -80,4 +80,6 @@ def test_a_quarantined_image_is_never_opened_and_its_record_outlives_the_databas
         empty.dispose()
         sqlite_files.drop(url)
     kept = ("row", "key", "status", "error", "error_class", "target", "area")
-    assert [[row[k] for k in kept] for row in after] == [[row[k] for k in kept] for row in before]
+    assert [[getattr(row, k) for k in kept] for row in after] == [
+        [getattr(row, k) for k in kept] for row in before
+    ]

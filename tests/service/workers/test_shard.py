@@ -59,8 +59,8 @@ def test_images_that_settle_early_are_all_recorded(services: WorkerServices) -> 
     job = submit(services, batch=2)
     assert explain(services) == "done"
     rows = queries.list_results(services.database, job, limit=50)
-    assert [row["row"] for row in rows] == list(range(PHOTOGRAPHS))
-    assert {row["iterations"] for row in rows} <= {8, 16}
+    assert [row.row for row in rows] == list(range(PHOTOGRAPHS))
+    assert {row.iterations for row in rows} <= {8, 16}
 
 
 def test_a_worker_that_cannot_write_its_disk_gives_the_shard_to_others_and_rests(

@@ -10,7 +10,8 @@ from PIL import Image
 from gfi.method.classifiers import Classifier
 from gfi.method.engine import Engine
 from gfi.method.item import Item
-from gfi.store import parts, queries
+from gfi.store import queries
+from gfi.store.part_cache import PartCache
 from tests.service.workers.conftest import PHOTOGRAPHS, explain, submit
 from workers import shard_run
 from workers.measuring import Measurer
@@ -23,8 +24,8 @@ BAD = 3
 def outcome(services: WorkerServices, job: str) -> tuple[dict[str, Any], list[str]]:
     """The result of the bad image, and the statuses of the others."""
     rows = queries.list_results(services.database, job, limit=50)
-    assert [row["row"] for row in rows] == list(range(PHOTOGRAPHS))
-    return rows[BAD], [row["status"] for row in rows if row["row"] != BAD]
+    assert [row.row for row in rows] == list(range(PHOTOGRAPHS))
+    return rows[BAD], [row.status for row in rows if row.row != BAD]
 
 
 def failing(real: Callable[..., Any], bad: Callable[..., bool], error: Exception) -> Callable[..., Any]:
@@ -45,8 +46,8 @@ def test_a_picture_of_nine_million_by_one_pixels_fails_alone(services: WorkerSer
     job = submit(services, preset="released", overrides={"steps_inversion": 1, "steps_class": 2})
     assert explain(services) == "done"
     bad, others = outcome(services, job)
-    assert (bad["status"], bad["error_class"]) == ("error", "preparation")
-    assert "less extreme proportions" in bad["error"]
+    assert (bad.status, bad.error_class) == ("error", "preparation")
+    assert "less extreme proportions" in bad.error
     assert "error" not in others
 
 
@@ -64,9 +65,9 @@ def test_an_exception_in_preparation_is_the_images_own(
     job = submit(services)
     assert explain(services) == "done"
     rows = queries.list_results(services.database, job, limit=50)
-    (bad,) = [row for row in rows if row["status"] == "error"]
-    assert bad["error_class"] == "preparation"
-    assert "it could not be prepared for the network" in bad["error"]
+    (bad,) = [row for row in rows if row.status == "error"]
+    assert bad.error_class == "preparation"
+    assert "it could not be prepared for the network" in bad.error
     assert len(rows) == PHOTOGRAPHS
 
 
@@ -78,8 +79,8 @@ def test_an_exception_in_a_metric_is_the_images_own(
     job = submit(services, metrics=("entropy",))
     assert explain(services) == "done"
     bad, others = outcome(services, job)
-    assert (bad["status"], bad["error_class"]) == ("error", "metrics")
-    assert bad["error"] == "it could not be measured: no mask"
+    assert (bad.status, bad.error_class) == ("error", "metrics")
+    assert bad.error == "it could not be measured: no mask"
     assert "error" not in others
 
 
@@ -91,7 +92,7 @@ def test_an_exception_in_the_pictures_is_the_images_own(
     job = submit(services, save=("png",))
     assert explain(services) == "done"
     bad, others = outcome(services, job)
-    assert (bad["status"], bad["error_class"]) == ("error", "pictures")
+    assert (bad.status, bad.error_class) == ("error", "pictures")
     assert "error" not in others
     names = [entry.key for entry in services.bucket.list(f"jobs/{job}/images/")]
     assert len(names) == PHOTOGRAPHS - 1
@@ -111,20 +112,20 @@ def test_of_several_classes_the_one_that_could_not_be_measured_is_the_error(
     assert explain(services) == "done"
     rows = queries.list_results(services.database, job, limit=50)
     assert len(rows) == 2 * PHOTOGRAPHS
-    (bad,) = [row for row in rows if row["status"] == "error"]
-    assert (bad["row"], bad["error_class"]) == (BAD, "metrics")
+    (bad,) = [row for row in rows if row.status == "error"]
+    assert (bad.row, bad.error_class) == (BAD, "metrics")
 
 
 def test_a_job_asks_every_image_why_its_class_rather_than_another(services: WorkerServices) -> None:
     job = submit(services, rather_than=2)
     assert explain(services) == "done"
     rows = queries.list_results(services.database, job, limit=50)
-    assert [row["row"] for row in rows] == list(range(PHOTOGRAPHS))
-    asked = [row for row in rows if row["prediction"] != 2]
+    assert [row.row for row in rows] == list(range(PHOTOGRAPHS))
+    asked = [row for row in rows if row.prediction != 2]
     assert asked
     for row in rows:
         # What is predicted as B cannot be told from B.
-        assert (row["status"] == "constant") == (row["prediction"] == 2)
+        assert (row.status == "constant") == (row.prediction == 2)
 
     # The masks are those that the engine gives for this question, and for no other.
     record = queries.get_job(services.database, job)
@@ -132,16 +133,14 @@ def test_a_job_asks_every_image_why_its_class_rather_than_another(services: Work
     manifest = services.manifest(record.manifest_key, record.manifest_digest)
     read = photograph_reader(services.source(record.config.dataset.spec), engine, overlays=False)
     for row in asked[:2]:
-        (entry,) = manifest.rows(row["row"], row["row"] + 1)
+        (entry,) = manifest.rows(row.row, row.row + 1)
         prepared = read(entry).prepared
         assert prepared is not None
         (with_foil,) = engine.explain_many([Item(0, prepared, None, 2)])
         (without,) = engine.explain_many([Item(0, prepared, None)])
-        found = queries.get_result(services.database, job, row["row"])
-        stored = parts.read(services.bucket.get(found["part_key"]), found["part_sha256"]).row(
-            found["part_row"]
-        )
+        found = queries.get_result(services.database, job, row.row)
+        stored = PartCache(services.database, services.bucket).explanation(found).result
         assert stored.grid is not None
         assert np.array_equal(stored.grid, with_foil.grid)
         assert not np.array_equal(stored.grid, without.grid)
-        assert found["probability"] == with_foil.probability
+        assert found.probability == with_foil.probability

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from gfi.jobs import report
-from gfi.store import ledger, parts, queries
+from gfi.store import ledger, queries
 from gfi.store.errors import StoreError
+from gfi.store.part_cache import PartCache
 from gfi.store.queries import Filters
 from tests.service.workers.conftest import PHOTOGRAPHS, explain, submit
 from workers.services import WorkerServices
@@ -22,27 +23,27 @@ def test_each_of_the_most_probable_classes_has_a_row_and_the_image_counts_once(
     job = submit(services, top=TOP, batch=batch)
     assert explain(services) == "done"
     rows = queries.list_results(services.database, job, limit=100)
-    assert [(row["row"], row["target_rank"]) for row in rows] == [
+    assert [(row.row, row.target_rank) for row in rows] == [
         (image, rank) for image in range(PHOTOGRAPHS) for rank in range(TOP)
     ]
     for image in range(PHOTOGRAPHS):
         mine = rows[TOP * image : TOP * image + TOP]
-        assert len({row["target"] for row in mine}) == TOP
-        assert mine[0]["target"] == mine[0]["prediction"]
-        chances = [row["probability"] for row in mine]
+        assert len({row.target for row in mine}) == TOP
+        assert mine[0].target == mine[0].prediction
+        chances = [row.probability for row in mine]
         assert chances == sorted(chances, reverse=True)
     progress = queries.job_progress(services.database, job)
     assert progress.done == sum(progress.by_status.values()) == PHOTOGRAPHS
     assert report.summary(services.database, job).total == PHOTOGRAPHS
     second = queries.list_results(services.database, job, filters=Filters(target_rank=1), limit=100)
-    assert [row["target_rank"] for row in second] == [1] * PHOTOGRAPHS
+    assert [row.target_rank for row in second] == [1] * PHOTOGRAPHS
 
     # The part holds them by image and rank, and a result finds its own mask there.
     one = queries.get_result(services.database, job, 4, target_rank=2)
-    part = parts.read(services.bucket.get(one["part_key"]), one["part_sha256"])
-    assert len(part) == TOP * PHOTOGRAPHS
-    stored = part.row(one["part_row"])
-    assert (stored.row, stored.target_rank, stored.target) == (4, 2, one["target"])
+    part_cache = PartCache(services.database, services.bucket)
+    assert len(part_cache.part(one.part_id)) == TOP * PHOTOGRAPHS
+    stored = part_cache.explanation(one).result
+    assert (stored.row, stored.target_rank, stored.target) == (4, 2, one.target)
     assert stored.grid is not None
     names = Counter(found.key.rpartition("/")[2] for found in services.bucket.list(f"jobs/{job}/images/"))
     assert {"00000004-mask.png", "00000004-1-mask.png", "00000004-2-mask.png"} <= set(names)
@@ -63,9 +64,9 @@ def test_the_first_class_has_the_mask_of_a_job_that_asks_for_one(services: Worke
 
     def grid(job: str, image: int) -> bytes:
         found = queries.get_result(services.database, job, image)
-        row = parts.read(services.bucket.get(found["part_key"]), found["part_sha256"]).row(found["part_row"])
-        assert row.grid is not None
-        return np.ascontiguousarray(row.grid).tobytes()
+        grid = PartCache(services.database, services.bucket).explanation(found).result.grid
+        assert grid is not None
+        return np.ascontiguousarray(grid).tobytes()
 
     for image in range(PHOTOGRAPHS):
         assert grid(one, image) == grid(three, image)
@@ -78,8 +79,8 @@ def test_an_image_that_cannot_be_read_has_one_row(services: WorkerServices) -> N
     job = submit(services, top=2)
     assert explain(services) == "done"
     rows = queries.list_results(services.database, job, limit=100)
-    assert Counter(row["row"] for row in rows) == {i: 1 if i == 1 else 2 for i in range(PHOTOGRAPHS)}
-    assert rows[2]["status"] == "error"
+    assert Counter(row.row for row in rows) == {i: 1 if i == 1 else 2 for i in range(PHOTOGRAPHS)}
+    assert rows[2].status == "error"
     ledger.finish_jobs(services.database)
     assert queries.get_job(services.database, job).shown_state == "partial"
 
@@ -104,6 +105,6 @@ def test_a_model_without_class_names_has_its_classes_by_index(services: WorkerSe
     job = submit(services, target=4)
     assert explain(services) == "done"
     rows = queries.list_results(services.database, job, limit=100)
-    assert {row["target"] for row in rows} == {4}
+    assert {row.target for row in rows} == {4}
     with pytest.raises(StoreError, match="target 5 is no class of small"):
         submit(services, target=5)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from gfi.domain.result import Result
 from gfi.report import page
 from gfi.report.page import Card, write_page
 from gfi.report.summary import summarise
@@ -19,14 +20,16 @@ def photo(height=60, width=90):
 
 
 def card(key="a.jpg", status="ok", **values):
-    row = {"key": key, "status": status, "target": 3, "prediction": 3, "probability": 0.9, "kept": 0.8,
-           "removed": 0.0001, "area": 0.2, "iterations": 80, "metrics": {"insertion": 0.5}, **values}  # fmt: skip
-    return Card(row, photo(), np.random.default_rng(1).random((7, 7)), (15, 0, 75, 60))
+    names = {name: values.pop(name, None) for name in ("target_name", "prediction_name")}
+    numbers = {"probability": 0.9, "kept": 0.8, "removed": 0.0001, "area": 0.2, "iterations": 80}
+    shown = {"target": 3, "prediction": 3, **numbers, "metrics": {"insertion": 0.5}, **values}
+    mask = np.random.default_rng(1).random((7, 7))
+    return Card(Result(0, key, status, **shown), photo(), mask, (15, 0, 75, 60), **names)
 
 
 def write(directory, cards, title="A job", metadata=None):
     cards = list(cards)
-    return write_page(directory, title, metadata or {}, summarise(c.row for c in cards), cards).read_text(
+    return write_page(directory, title, metadata or {}, summarise(c.result for c in cards), cards).read_text(
         "utf-8"
     )
 
@@ -123,7 +126,7 @@ def test_the_mask_is_grey_on_the_part_that_the_network_saw_and_transparent_elsew
 
 
 def test_large_photographs_become_small_files(tmp_path):
-    big = Card({"key": "big", "status": "ok"}, photo(1500, 3000), np.ones((7, 7)), (0, 0, 3000, 1500))
+    big = Card(Result(0, "big", "ok"), photo(1500, 3000), np.ones((7, 7)), (0, 0, 3000, 1500))
     write(tmp_path, [big])
     sizes = {p.name: Image.open(p).size for p in (tmp_path / "images").iterdir()}
     assert sizes == {
@@ -132,7 +135,7 @@ def test_large_photographs_become_small_files(tmp_path):
 
 
 def test_an_image_without_photograph_or_mask_says_so(tmp_path):
-    broken = Card({"key": "b.jpg", "status": "error", "error": "truncated after 12 bytes"})
+    broken = Card(Result(0, "b.jpg", "error", error="truncated after 12 bytes"))
     text = Reader(write(tmp_path, [broken])).text
     for words in ("no photograph", "no mask", "Error", "truncated after 12 bytes"):
         assert words in text
@@ -140,7 +143,7 @@ def test_an_image_without_photograph_or_mask_says_so(tmp_path):
 
 
 def test_a_mask_without_its_photograph_is_still_shown(tmp_path):
-    write(tmp_path, [Card({"key": "gone.jpg", "status": "changed"}, None, np.ones((7, 9)), (5, 5, 50, 50))])
+    write(tmp_path, [Card(Result(0, "gone.jpg", "changed"), None, np.ones((7, 9)), (5, 5, 50, 50))])
     assert Image.open(tmp_path / "images" / "00000-mask.png").size == (9, 7)
 
 
@@ -183,7 +186,7 @@ def test_a_thousand_cards_are_written_as_they_come(tmp_path):
     def cards():
         for i in range(1000):
             alive.append(i)
-            yield Card({"key": f"{i}.jpg", "status": "ok", "kept": 0.5})
+            yield Card(Result(i, f"{i}.jpg", "ok", kept=0.5))
 
     text = write_page(tmp_path, "Many", {}, summarise([]), cards()).read_text("utf-8")
     assert text.count('<li class="card"') == len(alive) == 1000

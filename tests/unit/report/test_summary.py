@@ -4,13 +4,13 @@ import math
 
 import pytest
 
+from gfi.domain.result import Result
 from gfi.domain.statuses import STATUS_WORDS, ImageStatus
 from gfi.report.summary import Mean, Summary, summarise
 
 
 def row(status="ok", **values):
-    metrics = values.pop("metrics", {})
-    return {"status": status, "target": 1, "label": None, "metrics": metrics, **values}
+    return Result(0, "a.jpg", status, **{"target": 1, **values})
 
 
 def mean_of(summary: Summary, name: str) -> Mean | None:
@@ -31,7 +31,7 @@ def test_only_explained_images_enter_a_mean():
 
 
 def test_each_mean_counts_the_images_that_have_it():
-    rows = [row(metrics={"energy_in_box": 0.5}), row(metrics={"energy_in_box": math.nan}), row(metrics=None)]
+    rows = [row(metrics={"energy_in_box": 0.5}), row(metrics={"energy_in_box": math.nan}), row()]
     mean = mean_of(summarise(rows), "energy_in_box")
     assert (mean.mean, mean.count) == (0.5, 1)
     assert mean_of(summarise(rows), "insertion") is None

@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from gfi.domain.interpolation import draw
+from gfi.domain.result import Result
 from gfi.domain.statuses import ImageStatus
 from gfi.store import parts
 from gfi.store.errors import StoreError
-from gfi.store.parts import PartHeader, PartRow
+from gfi.store.parts import PartHeader
 
 HEADER = PartHeader(
     job_id="job",
@@ -32,7 +33,7 @@ HEADER = PartHeader(
 
 numbers = st.none() | st.floats(0, 1)
 rows = st.builds(
-    PartRow,
+    Result,
     row=st.integers(0, 10**9),
     key=st.text(max_size=20),
     status=st.sampled_from(ImageStatus),
@@ -56,13 +57,13 @@ rows = st.builds(
 
 @settings(max_examples=30, deadline=None)
 @given(st.lists(rows, max_size=5))
-def test_what_is_written_is_read(wanted: list[PartRow]) -> None:
+def test_what_is_written_is_read(wanted: list[Result]) -> None:
     file = parts.write(HEADER, wanted)
     part = parts.read(file.data, file.sha256)
     assert part.header == HEADER
     assert len(part) == file.rows == len(wanted)
-    for read_row, row in zip(part.rows(), wanted, strict=True):
-        for name in PartRow.__dataclass_fields__:
+    for read_row, row in zip(part.results(), wanted, strict=True):
+        for name in Result.__dataclass_fields__:
             if name != "grid":
                 assert getattr(read_row, name) == getattr(row, name)
         assert (read_row.grid is None) == (row.grid is None)
@@ -75,10 +76,10 @@ def test_a_mask_is_drawn_with_the_optimisers_matrices() -> None:
     grid = np.random.default_rng(0).random((14, 14), dtype=np.float32)
     file = parts.write(HEADER, [_row(grid), _row(None)])
     part = parts.read(file.data, file.sha256)
-    mask = part.mask(0)
+    mask = part.explanation(0).mask
     assert mask is not None
     np.testing.assert_array_equal(mask, draw(grid, (64, 48), False))
-    assert part.mask(1) is None
+    assert part.explanation(1).mask is None
 
 
 def test_every_damaged_byte_is_noticed() -> None:
@@ -120,7 +121,7 @@ def test_a_grid_that_is_no_mask_is_not_written(grid: np.ndarray) -> None:
 def test_a_row_that_is_not_there_is_an_error() -> None:
     part = parts.read(parts.write(HEADER, []).data, None)
     with pytest.raises(StoreError, match="has 0 rows"):
-        part.row(0)
+        part.explanation(0)
 
 
 def test_the_file_explains_itself_without_this_program() -> None:
@@ -138,5 +139,5 @@ def test_keys_never_repeat_and_name_their_claim() -> None:
         assert parts.parse_part_key(other) is None
 
 
-def _row(grid: np.ndarray | None) -> PartRow:
-    return PartRow(row=0, key="a.jpg", status=ImageStatus.OK, grid=grid)
+def _row(grid: np.ndarray | None) -> Result:
+    return Result(row=0, key="a.jpg", status=ImageStatus.OK, grid=grid)

@@ -9,7 +9,7 @@ from gfi.domain.explanation import Explanation
 from gfi.domain.statuses import ImageStatus
 from gfi.method.preprocess import Prepared
 from workers.photographs import Photograph
-from workers.result_rows import FOIL_IS_TARGET, explained_row, failed_row, quarantined_row, result_record
+from workers.result_rows import FOIL_IS_TARGET, explained_row, failed_row, quarantined_row
 
 ENTRY = Entry(7, "seven.png", 1, "v1", label="dog")
 
@@ -30,8 +30,7 @@ def test_an_explained_row_carries_what_the_engine_found_and_what_it_was_shown() 
     assert (row.target, row.prediction, row.status) == (3, 4, ImageStatus.OK)
     assert (row.original_size, row.box) == ((60, 80), (10.0, 0.0, 70.0, 60.0))
     assert row.grid is grid
-    record = result_record(row, 5)
-    assert (record.part_row, record.row, record.kept, record.metrics) == (5, 7, 0.8, {"entropy": 2.0})
+    assert (row.kept, row.metrics) == (0.8, {"entropy": 2.0})
 
 
 def test_a_grid_with_a_number_that_is_none_is_not_stored() -> None:
@@ -44,7 +43,6 @@ def test_a_failed_row_says_why_and_has_no_mask() -> None:
     assert (row.status, row.error_class, row.target_rank) == (ImageStatus.ERROR, "target", 2)
     assert "rather_than" in (row.error or "")
     assert row.grid is None
-    assert result_record(row, 0).error == row.error
 
 
 def test_a_quarantined_row_is_made_without_opening_the_image() -> None:

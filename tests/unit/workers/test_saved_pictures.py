@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from gfi.domain.result import Result
 from gfi.domain.statuses import ImageStatus
-from gfi.store.parts import PartRow
 from workers.saved_pictures import BY_DEFAULT_BELOW, LONGEST, draw_pictures, thumbnail, wanted_pictures
 
 SIZE = (32, 32)
 ALL = frozenset({"png", "overlay", "npy"})
 
 
-def row(height: int, width: int, rank: int = 0) -> PartRow:
-    return PartRow(
+def row(height: int, width: int, rank: int = 0) -> Result:
+    return Result(
         row=3,
         key="k",
         version="v",
@@ -62,5 +62,5 @@ def test_a_picture_has_at_most_the_longest_side_and_at_least_one_pixel(height: i
 
 
 def test_an_image_without_a_mask_has_no_pictures() -> None:
-    failed = PartRow(row=3, key="k", version="v", label=None, status=ImageStatus.ERROR)
+    failed = Result(row=3, key="k", version="v", label=None, status=ImageStatus.ERROR)
     assert draw_pictures("j", failed, ALL, None, SIZE, False) == []

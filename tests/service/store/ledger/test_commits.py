@@ -2,7 +2,7 @@
 
 import pytest
 
-from gfi.domain.records import ResultRecord
+from gfi.domain.result import Result
 from gfi.domain.statuses import ImageStatus
 from gfi.store import ledger, queries
 from gfi.store.database import Database
@@ -44,9 +44,7 @@ def test_metrics_of_several_methods_and_targets_are_kept_beside_each_other(datab
     job = plan(database, total=2)
     held = claim(database)
     rows = [
-        ResultRecord(
-            row=row, key="k", status=ImageStatus.OK, method=method, target_rank=rank, metrics=metrics
-        )
+        Result(row=row, key="k", status=ImageStatus.OK, method=method, target_rank=rank, metrics=metrics)
         for row in (0, 1)
         for method, rank, metrics in (
             ("gfi", 0, {"deletion": 0.25, "entropy": float("nan")}),

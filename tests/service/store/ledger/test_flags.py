@@ -16,7 +16,7 @@ def test_flags_come_with_their_notes_and_go_again(database: Database) -> None:
     (flag,) = queries.list_flags(database, job)
     assert (flag["row"], flag["note"], flag["key"]) == (1, "looks at the grass", "1.jpg")
     flagged = queries.Filters(flagged=True)
-    assert [row["row"] for row in queries.list_results(database, job, filters=flagged)] == [1]
+    assert [row.row for row in queries.list_results(database, job, filters=flagged)] == [1]
     ledger.set_flag(database, job, 1, None)
     assert queries.list_flags(database, job) == []
     with pytest.raises(NotFound):

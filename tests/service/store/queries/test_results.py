@@ -6,7 +6,7 @@ import pytest
 import sqlalchemy as sa
 
 from gfi.domain.metrics import METRICS
-from gfi.domain.records import ResultRecord
+from gfi.domain.result import Result
 from gfi.domain.statuses import ImageStatus
 from gfi.store import ledger, queries
 from gfi.store.database import Database
@@ -22,7 +22,7 @@ def test_pages_by_key_show_every_result_once_in_any_order(database: Database) ->
     job = plan(database, total=25, size=25)
     held = claim(database)
     rows = [
-        ResultRecord(
+        Result(
             row=row,
             key=f"{row}",
             status=ImageStatus.OK if row % 3 else ImageStatus.EMPTY,
@@ -40,14 +40,14 @@ def test_pages_by_key_show_every_result_once_in_any_order(database: Database) ->
             ):
                 seen += page
                 after = queries.page_key(page[-1], sort)
-            assert sorted(row["row"] for row in seen) == list(range(25))
-            numbers = [row[sort] for row in seen if row[sort] is not None]
+            assert sorted(row.row for row in seen) == list(range(25))
+            numbers = [row.number(sort) for row in seen if row.number(sort) is not None]
             assert numbers == sorted(numbers, reverse=descending)
-            assert all(row[sort] is None for row in seen[len(numbers) :])
+            assert all(row.number(sort) is None for row in seen[len(numbers) :])
     narrowed = queries.Filters(status=ImageStatus.EMPTY, prediction=0)
-    assert [r["row"] for r in queries.list_results(database, job, filters=narrowed)] == [0, 12, 24]
+    assert [r.row for r in queries.list_results(database, job, filters=narrowed)] == [0, 12, 24]
     ranged = queries.Filters(metric="deletion", at_least=0.5, at_most=0.7)
-    assert {r["deletion"] for r in queries.list_results(database, job, filters=ranged)} == {0.6}
+    assert {r.number("deletion") for r in queries.list_results(database, job, filters=ranged)} == {0.6}
     assert len(list(queries.iterate_results(database, job, limit=7))) == 7
     with pytest.raises(StoreError, match="cannot be sorted"):
         queries.list_results(database, job, sort="key; DROP TABLE jobs")
@@ -87,7 +87,7 @@ def _a_thousand_results(database: Database) -> str:
     job = plan(database, total=1000, size=1000)
     held = claim(database)
     rows = [
-        ResultRecord(
+        Result(
             row=row,
             key=f"{row}",
             status=ImageStatus.OK,
