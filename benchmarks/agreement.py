@@ -25,7 +25,7 @@ from torch import Tensor
 from benchmarks import photographs
 from benchmarks.machine import cpu_name
 from benchmarks.scoring import FILLS, Setting
-from gfi.domain import interpolation
+from gfi.domain import geometry
 from gfi.domain.explanation import Explanation
 from gfi.domain.presets import PAPER, TUNED
 from gfi.domain.recipes import Recipe
@@ -62,7 +62,7 @@ def run(
 def drawn(explanations: list[Explanation], setting: Setting) -> NDArray[np.float64]:
     """Masks (N, H, W) at the input size."""
     size = setting.classifier.preprocess.size
-    return np.stack([interpolation.draw(e.grid, size, False) for e in explanations]).astype(np.float64)
+    return np.stack([geometry.draw(e.grid, size, False) for e in explanations]).astype(np.float64)
 
 
 def quantiles(values: NDArray[np.float64]) -> dict[str, float]:

@@ -35,10 +35,11 @@ from benchmarks import photographs
 from benchmarks.machine import cpu_name
 from benchmarks.scoring import FILLS, IMPUTED, METHODS, REFERENCE, SLOW, Scores, Setting, masks, score
 from gfi import samples
+from gfi.domain.geometry import place
 from gfi.domain.presets import PRESETS
 from gfi.method.classifiers import SAMPLE
 from gfi.report.contact_sheet import Cell, contact_sheet
-from gfi.report.overlays import fit_mask, overlay, png
+from gfi.report.overlays import overlay, png
 
 HERE = Path(__file__).parent
 
@@ -133,7 +134,7 @@ def picture(setting: Setting, file: Path) -> None:
         photo = np.asarray(Image.open(path).convert("RGB"))
         row = [Cell(photo, setting.classifier.class_names[int(targets[i])])]
         for maps in drawn:
-            row.append(Cell(overlay(photo, fit_mask(maps[i, 0], shown[i].original_size, shown[i].box))))
+            row.append(Cell(overlay(photo, place(maps[i, 0], shown[i].original_size, shown[i].box))))
         cells.append((path.stem, row))
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_bytes(png(contact_sheet(("photograph", *methods), cells)))

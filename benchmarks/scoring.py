@@ -19,7 +19,7 @@ from torch import Tensor
 from benchmarks import photographs
 from benchmarks.forward import forward
 from gfi import peers, samples
-from gfi.domain import interpolation
+from gfi.domain import geometry
 from gfi.domain.layer_names import Layers
 from gfi.domain.presets import PAPER, PRESETS
 from gfi.domain.recipes import Recipe
@@ -155,7 +155,7 @@ def optimised(classifier: Classifier, recipe: Recipe, images: Tensor, targets: T
     box = (0.0, 0.0, float(size[1]), float(size[0]))
     items = (Item(i, Prepared(x, None, size, box), int(targets[i])) for i, x in enumerate(images))
     done = sorted(engine.explain_many(items), key=lambda e: e.index)
-    drawn = [interpolation.draw(e.grid, size, recipe.align_corners) for e in done]
+    drawn = [geometry.draw(e.grid, size, recipe.align_corners) for e in done]
     return torch.from_numpy(np.stack(drawn)).unsqueeze(1)
 
 

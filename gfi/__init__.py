@@ -31,7 +31,7 @@ _MOVED = {
     "depths": "gfi.method.depths",
     "engine": "gfi.method.engine",
     "errors": "gfi.domain.errors",
-    "interpolation": "gfi.domain.interpolation",
+    "interpolation": "gfi.domain.geometry",
     "recipes": "gfi.domain.presets",
 }
 """Attributes that were modules of gfi in version 0.1, and the modules that took their place."""

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import torch
 
 from gfi.datasets.manifest import Entry
-from gfi.domain import interpolation
+from gfi.domain import geometry
 from gfi.domain.class_index import ClassIndex
 from gfi.domain.errors import OutOfMemory
 from gfi.domain.explanation import Explanation
@@ -59,7 +59,7 @@ class Measurer:
         engine = self._engine
         size = engine.classifier.preprocess.size
         return Sample(
-            mask=interpolation.draw(explanation.grid, size, engine.recipe.align_corners),
+            mask=geometry.draw(explanation.grid, size, engine.recipe.align_corners),
             target=explanation.target,
             original_size=prepared.original_size,
             box=prepared.box,

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gfi.domain import interpolation
+from gfi.domain import geometry
 from gfi.domain.result import Result
-from gfi.report.overlays import fit_mask, overlay, png, shrink
+from gfi.report.overlays import overlay, png, shrink
 from gfi.store.objects import Bucket
 
 LONGEST = 1024
@@ -57,7 +57,7 @@ def draw_pictures(
     """The pictures of one explained row. photo: as `thumbnail` made it, for the overlay."""
     if row.grid is None or row.original_size is None or row.box is None:
         return []
-    mask = interpolation.draw(row.grid, input_size, align_corners)
+    mask = geometry.draw(row.grid, input_size, align_corners)
     rank = f"-{row.target_rank}" if row.target_rank else ""
     prefix = f"jobs/{job_id}/images/{row.row:08d}{rank}"
     pictures = []
@@ -67,12 +67,8 @@ def draw_pictures(
         pictures.append(Picture(f"{prefix}-mask.npy", out.getvalue(), "application/octet-stream"))
     if not kinds & {"png", "overlay"}:
         return pictures
-    height, width = row.original_size
-    shown = min(1.0, LONGEST / max(height, width))
-    size = (max(1, round(height * shown)), max(1, round(width * shown))) if photo is None else photo.shape[:2]
-    left, top, right, bottom = row.box
-    x, y = size[1] / width, size[0] / height
-    placed = fit_mask(mask, size, (left * x, top * y, right * x, bottom * y))
+    size = geometry.fitted(row.original_size, LONGEST) if photo is None else (photo.shape[0], photo.shape[1])
+    placed = geometry.place(mask, size, row.box_at(size))
     if "png" in kinds:
         pictures.append(Picture(f"{prefix}-mask.png", png(placed), "image/png"))
     if "overlay" in kinds and photo is not None:

@@ -15,16 +15,17 @@ import io
 import os
 import threading
 from collections.abc import Callable, Hashable
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from cachetools import LRUCache
 from numpy.typing import NDArray
 
 from gfi.datasets.decode import DEFAULT, Limits, decode
+from gfi.domain.geometry import Size, fitted, place, seen, whole
 from gfi.domain.result import Result
 from gfi.domain.window import Window
-from gfi.report.overlays import Picture, colour, fit_mask, grey, jpeg, overlay, png, shrink
+from gfi.report.overlays import Picture, colour, grey, jpeg, overlay, png, shrink
 
 Mask = NDArray[np.float32]
 Frame = Literal["photograph", "input"]
@@ -73,62 +74,42 @@ def kind_of(data: bytes, limits: Limits = DEFAULT, window: Window | None = None)
         return decode(data, limits, window).format
 
 
-def on_photograph(row: Result, mask: Mask, longest: int) -> tuple[Mask, NDArray[np.bool_]]:
-    """(mask, seen), both (H, W) in the photograph's shape, the longer side at most `longest` pixels.
-
-    The mask is placed where the network's input was cut from the photograph; `seen` is true inside that box.
-    """
-    if row.original_size is None or row.box is None:
-        return mask, np.ones(mask.shape, bool)
-    height, width = row.original_size
-    scale = min(1.0, longest / max(height, width))
-    size = (max(1, round(height * scale)), max(1, round(width * scale)))
-    sx, sy = size[1] / width, size[0] / height
-    left, top, right, bottom = row.box
-    box = (left * sx, top * sy, right * sx, bottom * sy)
-    drawn = fit_mask(mask, size, box)
-    ys, xs = np.mgrid[0 : size[0], 0 : size[1]]
-    seen = (xs + 0.5 > box[0]) & (xs + 0.5 < box[2]) & (ys + 0.5 > box[1]) & (ys + 0.5 < box[3])
-    return drawn, seen
-
-
-def at_size(mask: Mask, longest: int) -> Mask:
-    """The mask as the network's input has it, its longer side `longest` pixels."""
-    height, width = mask.shape
-    scale = longest / max(height, width)
-    size = (max(1, round(height * scale)), max(1, round(width * scale)))
-    return fit_mask(mask, size, (0, 0, size[1], size[0]))
-
-
-def mask_png(row: Result, mask: Mask, *, size: int, colour_map: str, frame: Frame) -> bytes:
+def mask_png(result: Result, mask: Mask, *, size: int, colour_map: str, frame: Frame) -> bytes:
     """The mask as PNG, its longer side `size` pixels at most. colour_map: grey, viridis, magma or jet.
 
-    frame: `photograph` draws it in the photograph's shape, transparent outside the network's input; `input` draws the
-    network's input alone.
+    result: as its part holds it. frame: `photograph` draws the mask in the photograph's shape, transparent outside the
+    network's input; `input` draws the network's input alone.
     """
-    drawn, seen = on_photograph(row, mask, size) if frame == "photograph" else (at_size(mask, size), None)
-    pixels = grey(drawn) if colour_map == "grey" else colour(drawn, colour_map)
-    if seen is None:
-        return png(pixels)
-    alpha = np.where(seen, np.uint8(255), np.uint8(0))
-    return png(np.dstack([pixels, alpha]))
+    if frame == "input":
+        drawn_at = fitted(_size(mask), size, enlarge=True)
+        return png(_coloured(place(mask, drawn_at, whole(drawn_at)), colour_map))
+    drawn_at = fitted(result.original_size or _size(mask), size)
+    box = result.box_at(drawn_at)
+    alpha = np.where(seen(drawn_at, box), np.uint8(255), np.uint8(0))
+    return png(np.dstack([_coloured(place(mask, drawn_at, box), colour_map), alpha]))
+
+
+def _coloured(mask: Mask, colour_map: str) -> Picture:
+    return grey(mask) if colour_map == "grey" else colour(mask, colour_map)
+
+
+def _size(picture: NDArray[Any]) -> Size:
+    return picture.shape[0], picture.shape[1]
 
 
 def overlay_png(
-    photo: Picture, row: Result, mask: Mask, *, size: int, colour_map: str, opacity: float
+    photo: Picture, result: Result, mask: Mask, *, size: int, colour_map: str, opacity: float
 ) -> bytes:
     """The coloured mask over the photograph as PNG, its longer side `size` pixels at most.
 
-    Outside the network's input the photograph is shown without colour. opacity: in [0, 1].
+    result: as its part holds it. opacity: in [0, 1].
+    Outside the network's input the photograph is shown without colour.
     """
     small = shrink(photo, size)
-    height, width = small.shape[:2]
-    drawn, seen = on_photograph(row, mask, max(height, width))
-    if drawn.shape != (height, width):  # decode() shrank the photograph, or rounding
-        drawn = fit_mask(drawn, (height, width), (0, 0, width, height))
-        seen = np.ones((height, width), bool)
-    mixed = overlay(small, drawn, opacity, colour_map)
-    return png(np.where(seen[..., None], mixed, small))
+    drawn_at = _size(small)
+    box = result.box_at(drawn_at)
+    mixed = overlay(small, place(mask, drawn_at, box), opacity, colour_map)
+    return png(np.where(seen(drawn_at, box)[..., None], mixed, small))
 
 
 def photo_jpeg(data: bytes, *, size: int) -> bytes:

@@ -9,9 +9,8 @@ from numpy.typing import NDArray
 
 from gfi.cli.errors import CommandError
 from gfi.datasets.decode import Photograph
-from gfi.domain import interpolation
+from gfi.domain import geometry
 from gfi.domain.recipes import Recipe
-from gfi.report.overlays import fit_mask
 
 OPACITY = 0.55
 """Of a mask over its photograph."""
@@ -49,13 +48,15 @@ def mask_on_photograph(
     size: tuple[int, int],
     recipe: Recipe,
     photograph: Photograph,
-    box: tuple[float, float, float, float],
+    box: geometry.Rectangle,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """The mask at the network's input size, `size` (H, W), and on the whole photograph; both float32 in [0, 1].
 
     box: the part of the original that the network saw, in its pixels: left, top, right, bottom.
     """
-    mask = interpolation.draw(grid, size, recipe.align_corners)
-    x, y = photograph.scale  # a large photograph is decoded at a smaller size
-    decoded_box = (box[0] / x, box[1] / y, box[2] / x, box[3] / y)
-    return mask, fit_mask(mask, photograph.rgb.shape[:2], decoded_box)
+    mask = geometry.draw(grid, size, recipe.align_corners)
+    decoded = (
+        photograph.rgb.shape[0],
+        photograph.rgb.shape[1],
+    )  # a large photograph is decoded at a smaller size
+    return mask, geometry.place(mask, decoded, geometry.scaled(box, photograph.size, decoded))

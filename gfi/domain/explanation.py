@@ -30,7 +30,7 @@ class Explanation:
     removed: float
     """f of the target on Φ_bg, where only the masked part is replaced by the fill."""
     grid: NDArray[np.float32]
-    """(h, w), scaled to [0, 1]. `interpolation.draw(grid, input size, recipe.align_corners)` is the mask."""
+    """(h, w), scaled to [0, 1]. `geometry.draw(grid, input size, recipe.align_corners)` is the mask."""
     iterations: int
     """Optimiser steps behind the mask: fewer than the recipe's if the image settled or froze."""
     status: ImageStatus

@@ -1,14 +1,27 @@
-"""Where a mask lies on the photograph that it explains.
+"""Where things lie: how a photograph is fitted to the network, a mask is drawn, and a drawn mask is placed.
 
-The network saw `box` = (left, top, right, bottom) of the original photograph (after EXIF orientation), resized to the
-input size (h, w). In the other direction, original pixel (x, y) has its centre at x + ½, y + ½ and shows the mask at
+    photograph (H, W) ── fit ──► input (h, w) ── the optimiser ──► grid ── draw ──► mask (h, w) ── place ──► photograph
+
+Whoever measures or shows a mask computes with these functions, so that all see the same pixels. The rules:
+
+- A size is (height, width), a rectangle (left, top, right, bottom). Pixel (x, y) has its centre at x + ½, y + ½, and
+  lies in a rectangle where its centre does: left ≤ x + ½ < right. That holds for what the network saw (`seen`) and for
+  ground-truth boxes (`pixels`).
+- `scaled` takes a rectangle from one size of a picture to another, each axis by itself: a picture that was made smaller
+  has its proportions only up to a rounding.
+- `fitted` is the only size that a picture is made smaller to: sides are rounded half up, and have at least a pixel.
+- Interpolation is bilinear and holds the border value beyond the outermost pixels.
+- A number is computed from the mask as it is. Only a mask that is shown (`place`) is cut to [0, 1]: not-a-number and −∞
+  become 0, +∞ becomes 1.
+
+The network saw `box` of the photograph (after EXIF orientation), resized to the input size. In the other direction,
+original pixel (x, y) shows the mask at
 
     u = (x + ½ − left) · w / (right − left) − ½        (columns; likewise for rows)
 
-interpolated bilinearly and held at the border value beyond the outermost mask pixels. Pixels whose centre lies outside
-the box were never seen by the network and get 0. Bilinear interpolation is separable: the mask on the photograph is
-U_h · m · U_wᵀ with two taps a row, so one line of the photograph, or the mass inside a rectangle, takes no array of the
-photograph's size. A photograph of 100 megapixels needs no more memory than its mask.
+Pixels outside the box were never seen by the network and get 0. Bilinear interpolation is separable: the mask on the
+photograph is U_h · m · U_wᵀ with two taps a row, so one line of the photograph, or the mass inside a rectangle, takes
+no array of the photograph's size. A photograph of 100 megapixels needs no more memory than its mask.
 
 numpy only: no torch.
 """
@@ -16,12 +29,141 @@ numpy only: no torch.
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fractions import Fraction
+from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+Size = tuple[int, int]
+"""(height, width) in pixels."""
 Rectangle = tuple[float, float, float, float]
-"""(left, top, right, bottom) in original pixels, half-open: pixel (x, y) covers x to x + 1 and y to y + 1."""
+"""(left, top, right, bottom) in pixels, half-open: pixel (x, y) covers x to x + 1 and y to y + 1."""
+
+
+def whole(size: Size) -> Rectangle:
+    """All of a picture."""
+    return 0.0, 0.0, float(size[1]), float(size[0])
+
+
+def scaled(box: Rectangle, size: Size, to: Size) -> Rectangle:
+    """A rectangle of a picture of `size` on the same picture at the size `to`.
+
+    >>> scaled((0, 0, 5, 4), (4, 10), (2, 20))
+    (0.0, 0.0, 10.0, 2.0)
+    """
+    (height, width), (down, across) = size, to
+    left, top, right, bottom = box
+    return left * across / width, top * down / height, right * across / width, bottom * down / height
+
+
+def fitted(size: Size, longest: int, enlarge: bool = False) -> Size:
+    """The size at which a picture's longer side has `longest` pixels; a smaller picture stays, unless `enlarge`.
+
+    >>> fitted((5, 2), 2), fitted((2, 5), 90), fitted((2, 5), 90, enlarge=True)
+    ((2, 1), (2, 5), (36, 90))
+    """
+    most = max(size)
+    if most <= longest and not enlarge:
+        return size
+    height, width = (max(1, (2 * side * longest + most) // (2 * most)) for side in size)
+    return height, width
+
+
+class Fit(NamedTuple):
+    """A photograph made smaller and cropped to the input: resized, then cut from `corner` on."""
+
+    resized: Size
+    corner: tuple[int, int]
+    """(top, left) of the crop, in pixels of the resized photograph."""
+    box: Rectangle
+    """What is left of the photograph, in its own pixels."""
+
+
+def fit(size: Size, input_size: Size, resize: int | None = None) -> Fit:
+    """The centre crop of a photograph of `size` that fills the input.
+
+    The photograph is resized to the smallest size of its proportions that covers the input: on a square input, the
+    shorter side has the input size, or `resize` pixels. The longer side is rounded down and the corner to the nearest
+    even number at a half, as in torchvision.
+
+    >>> fit((120, 200), (32, 32))
+    Fit(resized=(32, 53), corner=(0, 10), box=(37.735849056603776, 0.0, 158.49056603773585, 120.0))
+    """
+    grow = Fraction(resize or min(input_size), min(input_size))
+    zoom = max(least * grow / side for side, least in zip(size, input_size, strict=True))
+    high, wide = (max(int(side * zoom), least) for side, least in zip(size, input_size, strict=True))
+    top, left = round((high - input_size[0]) / 2), round((wide - input_size[1]) / 2)
+    crop = (float(left), float(top), float(left + input_size[1]), float(top + input_size[0]))
+    return Fit((high, wide), (top, left), scaled(crop, (high, wide), size))
+
+
+def _taps(
+    position: NDArray[np.floating], size: int
+) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float64]]:
+    """The two pixels around each position and the share of the second; the border value is held beyond the border."""
+    u = np.clip(position, 0, size - 1)
+    near = np.floor(u).astype(np.intp)
+    return near, np.minimum(near + 1, size - 1), u - near
+
+
+@lru_cache(maxsize=64)
+def matrix(size_in: int, size_out: int, align_corners: bool) -> NDArray[np.float64]:
+    """U of shape (size_out, size_in): row o holds the weights of all inputs in output o.
+
+    Equals `torch.nn.functional.interpolate(mode="bilinear")` along one axis. The optimiser multiplies by this matrix,
+    and so does `draw`: both see the same mask. On CUDA there is a second reason: the backward pass of torch's own
+    interpolation is not deterministic there, that of a matrix product is. Rows sum to 1, so scaling a grid and then
+    drawing it gives the same as drawing it and then scaling. The array is cached, and therefore read-only.
+
+    >>> matrix(2, 4, align_corners=False)
+    array([[1.  , 0.  ],
+           [0.75, 0.25],
+           [0.25, 0.75],
+           [0.  , 1.  ]])
+    """
+    if size_in < 1 or size_out < 1:
+        raise ValueError(f"sizes are positive, not {size_in} and {size_out}")
+    out = np.arange(size_out, dtype=np.float64)
+    if align_corners:
+        position = out * (size_in - 1) / (size_out - 1) if size_out > 1 else np.zeros(1)
+    else:
+        position = (out + 0.5) * size_in / size_out - 0.5
+    near, far, t = _taps(position, size_in)
+    weights = np.zeros((size_out, size_in))
+    rows = np.arange(size_out)
+    np.add.at(weights, (rows, near), 1.0 - t)
+    np.add.at(weights, (rows, far), t)
+    weights.setflags(write=False)
+    return weights
+
+
+def draw(grid: NDArray[np.floating], size: Size, align_corners: bool) -> NDArray[np.float32]:
+    """The mask at the size of the input: U_h · m · U_wᵀ.
+
+    Parameters
+    ----------
+    grid
+        (h, w), already scaled to [0, 1]: `Explanation.grid`.
+    size
+        (H, W) of the input in pixels.
+    align_corners
+        As in the recipe that made the grid.
+
+    Returns
+    -------
+    ndarray
+        (H, W) float32. Computed in float64 and rounded once, it equals the optimiser's mask to 1e-6.
+
+    Examples
+    --------
+    >>> draw(np.array([[0.0, 1.0]]), (1, 4), align_corners=False)
+    array([[0.  , 0.25, 0.75, 1.  ]], dtype=float32)
+    """
+    (h, w), (height, width) = grid.shape, size
+    rows, columns = matrix(h, height, align_corners), matrix(w, width, align_corners)
+    return (rows @ grid.astype(np.float64) @ columns.T).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -50,23 +192,30 @@ def axis(size_in: int, size_out: int, low: float, high: float) -> Axis:
     if not high > low:
         raise ValueError(f"the box is empty: {low} to {high}")
     centres = np.arange(size_out) + 0.5
-    u = np.clip((centres - low) * size_in / (high - low) - 0.5, 0, size_in - 1)
-    near = np.floor(u).astype(np.intp)
-    far = np.minimum(near + 1, size_in - 1)
-    return Axis(near, far, u - near, (centres >= low) & (centres < high))
+    near, far, t = _taps((centres - low) * size_in / (high - low) - 0.5, size_in)
+    return Axis(near, far, t, (centres >= low) & (centres < high))
 
 
-def axes(mask_size: tuple[int, int], original_size: tuple[int, int], box: Rectangle) -> tuple[Axis, Axis]:
-    """The taps of rows and of columns; both sizes are (H, W)."""
+def axes(mask_size: Size, original_size: Size, box: Rectangle) -> tuple[Axis, Axis]:
+    """The taps of rows and of columns."""
     left, top, right, bottom = box
     rows = axis(mask_size[0], original_size[0], top, bottom)
     return rows, axis(mask_size[1], original_size[1], left, right)
 
 
+def seen(size: Size, box: Rectangle) -> NDArray[np.bool_]:
+    """(H, W), true on the pixels of a photograph of `size` that the network saw through `box`."""
+    rows, columns = axes((1, 1), size, box)
+    return rows.seen[:, None] & columns.seen
+
+
 def stripes(
-    mask: NDArray[np.floating], original_size: tuple[int, int], box: Rectangle, rows: int = 256
+    mask: NDArray[np.floating], original_size: Size, box: Rectangle, rows: int = 256
 ) -> Iterator[tuple[int, NDArray[np.float64]]]:
-    """The mask (h, w) on the photograph, `rows` lines at a time: pairs of the first line and (≤ rows, W) float64."""
+    """The mask (h, w) on the photograph, `rows` lines at a time: pairs of the first line and (≤ rows, W) float64.
+
+    As it is: values that are not finite stay so, where they are and between them and their neighbours.
+    """
     if mask.ndim != 2:
         raise ValueError(f"a mask is (H, W); this one has shape {mask.shape}")
     down, across = axes(mask.shape, original_size, box)
@@ -81,15 +230,19 @@ def stripes(
         yield first, drawn
 
 
-def place(mask: NDArray[np.floating], original_size: tuple[int, int], box: Rectangle) -> NDArray[np.float32]:
-    """The mask (h, w) on a photograph of `original_size` (H, W): (H, W) float32, 0 outside `box`."""
+def place(mask: NDArray[np.floating], original_size: Size, box: Rectangle) -> NDArray[np.float32]:
+    """The mask (h, w) on a photograph of `original_size`, to be shown: (H, W) float32 in [0, 1], 0 outside `box`.
+
+    box: what the network saw, in pixels of that photograph. Not-a-number becomes 0, other values are cut to [0, 1].
+    """
+    shown = np.clip(np.nan_to_num(mask, nan=0.0, posinf=1.0, neginf=0.0), 0, 1)
     out = np.zeros(original_size, np.float32)
-    for first, lines in stripes(mask, original_size, box):
+    for first, lines in stripes(shown, original_size, box):
         out[first : first + len(lines)] = lines
     return out
 
 
-def pixels(region: Rectangle, original_size: tuple[int, int]) -> tuple[int, int, int, int]:
+def pixels(region: Rectangle, original_size: Size) -> tuple[int, int, int, int]:
     """(top, bottom, left, right), half-open: the pixels whose centre is in the region.
 
     The region is cut at the photograph's border; one that lies wholly outside gives an empty range.

@@ -118,6 +118,7 @@ CATALOGUE: Mapping[str, Metric] = {
             "higher",
             "IoU of boxes",
             "of the box around the mask at 1.5 times its mean with the best box of the class",
+            version=2,  # boxes are fitted as for energy_in_box, and are whole pixels
         ),
         _metric("entropy", "mask", None, "Entropy", "of the mask's mass; 1 for an even spread"),
     )

@@ -130,6 +130,17 @@ class Result:
         """Whether its image is counted by it: each image has one such result."""
         return self.method == PRIMARY_METHOD and self.target_rank == 0
 
+    def box_at(self, size: tuple[int, int]) -> tuple[float, float, float, float]:
+        """What the network saw of the photograph, in its pixels where it is drawn at `size` (H, W).
+
+        All of it, where the part does not say.
+        """
+        from gfi.domain.geometry import scaled, whole  # loads numpy
+
+        if self.box is None or self.original_size is None:
+            return whole(size)
+        return scaled(self.box, self.original_size, size)
+
     def number(self, name: str) -> float | None:
         """A number by its column: one of the result's own, or a metric. None where there is none."""
         value: float | None = self.metrics.get(name) if name in METRICS else getattr(self, name)

@@ -105,20 +105,19 @@ def _cards(
         return names[index] if index is not None and index < len(names) else None
 
     for result in queries.iterate_results(database, job.id, filters=FIRST_CLASS, limit=limit):
-        photo, scale = None, (1.0, 1.0)
+        photo = None
         if source is not None:
             try:
-                decoded = decode(source.fetch(result.key, result.version).data, window=window)
-                photo, scale = decoded.rgb, decoded.scale
+                photo = decode(source.fetch(result.key, result.version).data, window=window).rgb
             except DatasetError:
                 photo = None
-        explained, box = None, None
+        explained = None
         try:
             explained = part_cache.explanation(result)
         except NotFound:
             result = replace(result, error="the part with this mask is no longer in the bucket")
-        if explained is not None and explained.result.box is not None:
-            left, top, right, bottom = explained.result.box
-            box = (left / scale[0], top / scale[1], right / scale[0], bottom / scale[1])
+        box = None
+        if explained is not None and photo is not None:
+            box = explained.result.box_at((photo.shape[0], photo.shape[1]))
         mask = explained.mask if explained is not None else None
         yield Card(result, photo, mask, box, name(result.target), name(result.prediction))

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from gfi.domain import interpolation
+from gfi.domain import geometry
 from gfi.domain.errors import MethodError
 from gfi.domain.layer_names import TOKENS, Layers
 from gfi.domain.presets import PAPER
@@ -42,7 +42,7 @@ class Depth(NamedTuple):
     layer: str
     """l0."""
     grid: NDArray[np.float32]
-    """(h, w), scaled; `interpolation.draw` draws it."""
+    """(h, w), scaled; `geometry.draw` draws it."""
     error: float
     """The inversion error e: 0 if all features are kept; 1 if the error is as large as the features."""
     status: ImageStatus
@@ -141,7 +141,7 @@ def _error(engine: Engine, prepared: Prepared, grid: NDArray[np.float32]) -> flo
     """The inversion error e of one image, with the mask as it is drawn."""
     network, recipe = engine.network, engine.recipe
     size = engine.classifier.preprocess.size
-    mask = torch.from_numpy(interpolation.draw(grid, size, recipe.align_corners))
+    mask = torch.from_numpy(geometry.draw(grid, size, recipe.align_corners))
     fill, _ = engine.fill_of(Item(0, prepared))
     image, fill, mask = (tensor.to(engine.device, network.dtype) for tensor in (prepared.image, fill, mask))
     kept = masks.blend(image[None], fill[None], mask[None, None])

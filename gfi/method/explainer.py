@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from gfi.domain import interpolation
+from gfi.domain import geometry
 from gfi.domain.errors import MethodError
 from gfi.domain.explanation import Explanation, StepProgress
 from gfi.domain.layer_names import Layers
@@ -131,7 +131,7 @@ class GuidedFeatureInversion:
         """
         explanations = self.explain(inputs, target, baselines, foil, rather_than=rather_than)
         size, corners = (inputs.shape[2], inputs.shape[3]), self.recipe.align_corners
-        drawn = np.stack([interpolation.draw(e.grid, size, corners) for e in explanations])
+        drawn = np.stack([geometry.draw(e.grid, size, corners) for e in explanations])
         return torch.from_numpy(drawn).unsqueeze(1).to(inputs)
 
     def explain(

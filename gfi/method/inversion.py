@@ -65,7 +65,7 @@ class Outcome(NamedTuple):
     omega: Tensor
     """(B, K): the last weights that had a mask."""
     grid: Tensor
-    """(B, h, w) float32: the mask before up-sampling, already scaled; `interpolation.draw` draws it."""
+    """(B, h, w) float32: the mask before up-sampling, already scaled; `geometry.draw` draws it."""
     area: Tensor
     """(B,): mean of the mask over the input."""
     iterations: Tensor

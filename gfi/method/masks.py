@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from gfi.domain import interpolation
+from gfi.domain import geometry
 from gfi.method import batch_invariance
 
 
@@ -28,7 +28,7 @@ class Upsampling(NamedTuple):
     def between(cls, coarse: Tensor, fine: Tensor, align_corners: bool) -> "Upsampling":
         """From the grid of (…, h, w) to that of (…, H, W), in the dtype and on the device of `fine`."""
         rows, columns = (
-            torch.tensor(interpolation.matrix(coarse.shape[axis], fine.shape[axis], align_corners))
+            torch.tensor(geometry.matrix(coarse.shape[axis], fine.shape[axis], align_corners))
             for axis in (-2, -1)
         )
         return cls(rows.to(fine), columns.to(fine))

@@ -17,6 +17,7 @@ from PIL import Image, ImageFilter
 from torch import Tensor
 
 from gfi.domain.errors import MethodError
+from gfi.domain.geometry import Rectangle, fit, scaled, whole
 from gfi.domain.recipes import Recipe
 from gfi.domain.window import Window
 
@@ -26,8 +27,6 @@ FILTERS = {
     "bicubic": Image.Resampling.BICUBIC,
     "lanczos": Image.Resampling.LANCZOS,
 }
-
-Box = tuple[float, float, float, float]
 
 MOST_RESIZED = 8192 * 8192
 """The most pixels that a photograph may have after its shorter side was resized and before the crop: 0.2 GB. A
@@ -73,7 +72,7 @@ class Prepared:
     """p, (C, H, W), normalised; None: the engine makes it from `image` as the recipe says."""
     original_size: tuple[int, int]
     """(H, W) of the photograph in original pixels."""
-    box: Box
+    box: Rectangle
     """(left, top, right, bottom) of the part of the photograph that the input shows, in original pixels."""
 
 
@@ -116,40 +115,29 @@ def prepare(
         radius = (recipe.blur_radius / sx, recipe.blur_radius / sy)
         blurred, _ = _fit(photograph.filter(ImageFilter.GaussianBlur(radius)), preprocess, recipe)
         fill = _normalise(blurred, preprocess)
-    left, top, right, bottom = box
+    original_size = (round(photograph.height * sy), round(photograph.width * sx))
     return Prepared(
         image=_normalise(shown, preprocess),
         fill=fill,
-        original_size=(round(photograph.height * sy), round(photograph.width * sx)),
-        box=(left * sx, top * sy, right * sx, bottom * sy),
+        original_size=original_size,
+        box=scaled(box, (photograph.height, photograph.width), original_size),
     )
 
 
-def _fit(photograph: Image.Image, preprocess: Preprocess, recipe: Recipe) -> tuple[Image.Image, Box]:
+def _fit(photograph: Image.Image, preprocess: Preprocess, recipe: Recipe) -> tuple[Image.Image, Rectangle]:
     """The photograph at the input size, and the box of the part that is shown, in pixels of `photograph`."""
     height, width = preprocess.size
     resample = FILTERS[preprocess.interpolation]
     crop = recipe.resize == "crop" if preprocess.crop == "recipe" else preprocess.crop == "centre"
+    size = photograph.height, photograph.width
     if not crop:
-        everything = (0.0, 0.0, float(photograph.width), float(photograph.height))
-        return photograph.resize((width, height), resample), everything
-
-    # The smallest size of the photograph's proportions that covers the input: on a square input, the shorter side has
-    # the input size. The longer side is rounded down, as in torchvision.
-    grow = (preprocess.resize or min(preprocess.size)) / min(preprocess.size)
-    zoom = max(width * grow / photograph.width, height * grow / photograph.height)
-    wide, high = (
-        max(int(side * zoom + 1e-6), least)
-        for side, least in ((photograph.width, width), (photograph.height, height))
-    )
+        return photograph.resize((width, height), resample), whole(size)
+    (high, wide), (top, left), box = fit(size, preprocess.size, preprocess.resize)
     if wide * high > MOST_RESIZED:
         raise MethodError(
             f"a photograph of {photograph.width}×{photograph.height} pixels cannot be cropped to {width}×{height}: "
             f"it would first be resized to {wide}×{high}; cut it to less extreme proportions"
         )
-    left, top = round((wide - width) / 2), round((high - height) / 2)
-    x, y = photograph.width / wide, photograph.height / high
-    box = (left * x, top * y, (left + width) * x, (top + height) * y)
     resized = photograph.resize((wide, high), resample)
     return resized.crop((left, top, left + width, top + height)), box
 

@@ -4,7 +4,8 @@
 
 α = 1.5, the value that Du et al. chose for guided inversion on training images. The mask is read on the original
 photograph (`gfi.domain.geometry`), in stripes, so that a large photograph takes no large array; its mean is that of the
-mask at the input size. In the localisation task an image counts as an error where the IoU is at most 0.5.
+mask at the input size. A ground-truth box is the pixels whose centre it holds, as for every metric. In the localisation
+task an image counts as an error where the IoU is at most 0.5.
 
 numpy only: no torch.
 
@@ -19,7 +20,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from gfi.domain.geometry import Rectangle, stripes
+from gfi.domain.geometry import Rectangle, pixels, stripes
 from gfi.metrics.sample import Sample
 
 ALPHA = 1.5
@@ -122,10 +123,13 @@ def _best(
     alpha: float,
 ) -> float:
     around = mask_box(mask, size, box, alpha) if truth else None
-    return max(_iou(around, region) for region in truth) if around is not None else math.nan
+    if around is None:
+        return math.nan
+    inside = (pixels(region, size) for region in truth)
+    return max(_iou(around, (left, top, right, bottom)) for top, bottom, left, right in inside)
 
 
-def _iou(one: Rectangle | tuple[int, int, int, int], other: Rectangle) -> float:
+def _iou(one: tuple[int, int, int, int], other: tuple[int, int, int, int]) -> float:
     width = min(one[2], other[2]) - max(one[0], other[0])
     height = min(one[3], other[3]) - max(one[1], other[1])
     shared = max(0.0, width) * max(0.0, height)

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from gfi.domain.geometry import fitted
 from gfi.report.overlays import Picture, png
 
 Theme = Literal["light", "dark"]
@@ -70,10 +71,9 @@ def contact_sheet(
             draw.rectangle((x, y, x + cell - 1, y + cell - 1), colours["well"])
             if content.picture is not None:
                 image = Image.fromarray(np.ascontiguousarray(content.picture)).convert("RGB")
-                scale = cell / max(image.size)
-                size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
-                fitted = image.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
-                sheet.paste(fitted, (x + (cell - size[0]) // 2, y + (cell - size[1]) // 2))
+                high, wide = fitted((image.height, image.width), cell, enlarge=True)
+                picture = image.resize((wide, high), Image.Resampling.LANCZOS, reducing_gap=3.0)
+                sheet.paste(picture, (x + (cell - wide) // 2, y + (cell - high) // 2))
             if content.note:
                 draw.text((x, y + cell + gap // 2), _cut(content.note, small, cell), colours["soft"], small)
     return np.asarray(sheet)

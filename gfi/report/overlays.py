@@ -1,7 +1,7 @@
 """Masks as pictures: coloured, laid over the photograph, encoded as PNG or JPEG. numpy and Pillow only.
 
-A mask is (h, w) float in [0, 1] at the network's input size; a photograph is (H, W, 3) uint8. `fit_mask` places the
-mask on the part of the photograph that the network saw (`box`, in original pixels) and is zero elsewhere.
+A mask is (h, w) float in [0, 1]; a photograph is (H, W, 3) uint8. `gfi.domain.geometry.place` puts the mask that the
+network's input has on the part of the photograph that the network saw.
 """
 
 import io
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from gfi.domain.geometry import Rectangle, place
+from gfi.domain.geometry import fitted
 from gfi.report.colours import DEFAULT_COLOUR_MAP, lookup_table
 
 Picture = NDArray[np.uint8]
@@ -31,24 +31,17 @@ def colour(mask: Mask, colour_map: str = DEFAULT_COLOUR_MAP) -> Picture:
     return lookup_table(colour_map)[grey(mask)]
 
 
-def fit_mask(mask: Mask, original_size: tuple[int, int], box: Rectangle) -> NDArray[np.float32]:
-    """The mask (h, w) on a photograph of `original_size` (H, W), bilinear: (H, W) float32, 0 outside `box`.
-
-    box: (left, top, right, bottom) in original pixels, what the network saw. Values that are not finite become 0 or 1.
-    """
-    return place(np.nan_to_num(mask, nan=0.0, posinf=1.0, neginf=0.0), original_size, box)
-
-
 def overlay(
     photo: Picture, mask: Mask, opacity: float = 0.5, colour_map: str = DEFAULT_COLOUR_MAP
 ) -> Picture:
     """The coloured mask over the photograph: photo·(1−opacity) + colour·opacity, (H, W, 3) uint8.
 
-    photo: (H, W, 3), or (H, W) grey, uint8. mask: (H, W), at the photograph's size, see `fit_mask`. opacity: in [0, 1].
+    photo: (H, W, 3), or (H, W) grey, uint8. mask: (H, W), at the photograph's size, see `geometry.place`.
+    opacity: in [0, 1].
     """
     if photo.shape[:2] != mask.shape:
         raise ValueError(
-            f"mask {mask.shape} and photograph {photo.shape[:2]} differ in size; place the mask with fit_mask() first"
+            f"mask {mask.shape} and photograph {photo.shape[:2]} differ in size; place the mask with place() first"
         )
     if not 0 <= opacity <= 1:
         raise ValueError(f"opacity is between 0 and 1, not {opacity}")
@@ -81,10 +74,8 @@ def jpeg(photo: Picture, quality: int = 84) -> bytes:
 
 def shrink(photo: Picture, longest: int) -> Picture:
     """The photograph reduced to `longest` pixels on its longer side; a smaller one is returned as it is."""
-    height, width = photo.shape[:2]
-    scale = longest / max(height, width)
-    if scale >= 1:
+    size = fitted((photo.shape[0], photo.shape[1]), longest)
+    if size == photo.shape[:2]:
         return photo
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
     image = Image.fromarray(np.ascontiguousarray(photo))
-    return np.asarray(image.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0))
+    return np.asarray(image.resize(size[::-1], Image.Resampling.LANCZOS, reducing_gap=3.0))

@@ -25,10 +25,10 @@ import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from gfi.domain.geometry import Rectangle
+from gfi.domain.geometry import Rectangle, fitted, place, scaled, seen, whole
 from gfi.domain.result import Result
 from gfi.report.colours import COLOUR_MAPS, lookup_table
-from gfi.report.overlays import fit_mask, grey, jpeg, png, shrink
+from gfi.report.overlays import grey, jpeg, png, shrink
 from gfi.report.summary import Summary, column_title, finite_values, status_meaning, status_title
 
 THUMB, PHOTO = 360, 960
@@ -135,20 +135,18 @@ def _pictures(index: int, card: Card) -> dict[str, bytes]:
     """The picture files of one card by name; none for a photograph or mask that is missing."""
     files: dict[str, bytes] = {}
     photo = card.photo
-    if photo is not None:
-        view = shrink(photo, PHOTO)
+    view = None if photo is None else shrink(photo, PHOTO)
+    if view is not None:
         files[f"{index:05}-photo.jpg"] = jpeg(view)
         files[f"{index:05}-thumb.jpg"] = jpeg(shrink(view, THUMB))
     if card.mask is not None:
-        height, width = photo.shape[:2] if photo is not None else card.mask.shape
-        box = card.box if card.box is not None and photo is not None else (0, 0, width, height)
         # The thumbnail's size is enough: a mask is smooth, and the browser enlarges it bilinearly.
-        scale = min(1.0, THUMB / max(height, width))
-        size = (max(1, round(height * scale)), max(1, round(width * scale)))
-        down, across = size[0] / height, size[1] / width
-        fitted = (box[0] * across, box[1] * down, box[2] * across, box[3] * down)
-        seen = fit_mask(np.ones((1, 1)), size, fitted)
-        layers = (grey(fit_mask(card.mask, size, fitted)), grey(seen))
+        height, width = (card.mask if view is None else view).shape[:2]
+        size = fitted((height, width), THUMB)
+        box = whole(size)
+        if card.box is not None and photo is not None:
+            box = scaled(card.box, (photo.shape[0], photo.shape[1]), size)
+        layers = (grey(place(card.mask, size, box)), np.where(seen(size, box), np.uint8(255), np.uint8(0)))
         files[f"{index:05}-mask.png"] = png(np.stack(layers, axis=-1))
     return files
 

@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from gfi.domain.digests import JSON, canonical
-from gfi.domain.interpolation import draw
+from gfi.domain.geometry import draw
 from gfi.domain.result import PART_COLUMNS, Result
 from gfi.domain.statuses import ImageStatus
 from gfi.store.errors import StoreError

@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from gfi import GuidedFeatureInversion, samples
-from gfi.domain import interpolation
+from gfi.domain import geometry
 from gfi.domain.explanation import Explanation
 from gfi.domain.presets import PRESETS, recipe
 from gfi.method import batch_invariance, classifiers, masks
@@ -57,7 +57,7 @@ def test_on_the_sample_classifier_an_image_is_bit_equal_alone_first_last_and_amo
     explainer = GuidedFeatureInversion(sample, preset=chosen, batch=8)
     baselines = None if it.fill is None else it.fill[None]
     mask = explainer.attribute(it.image[None], target=alone.target, baselines=baselines)
-    drawn = interpolation.draw(alone.grid, sample.preprocess.size, chosen.align_corners)
+    drawn = geometry.draw(alone.grid, sample.preprocess.size, chosen.align_corners)
     assert mask.shape == (1, 1, SIZE, SIZE)
     assert mask[0, 0].numpy().tobytes() == drawn.tobytes()
 
@@ -73,7 +73,7 @@ def test_a_long_run_of_the_paper_on_the_sample_classifier_is_bit_equal_alone_and
     assert_same_bits(both[1], alone)
     assert alone.iterations == 25
     assert alone.status == "ok"
-    mask = interpolation.draw(alone.grid, (SIZE, SIZE), False)
+    mask = geometry.draw(alone.grid, (SIZE, SIZE), False)
     assert mask.min() >= 0
     assert mask.max() <= 1
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from gfi.domain import interpolation
+from gfi.domain import geometry
 from gfi.domain.presets import recipe
 from gfi.domain.recipes import Recipe
 from gfi.method.classifiers import Classifier
@@ -48,7 +48,7 @@ def mask_of(classifier: Classifier, chosen: Recipe, target: int | None = None) -
         other.kept,
         other.removed,
     )
-    return interpolation.draw(explanation.grid, size, chosen.align_corners)
+    return geometry.draw(explanation.grid, size, chosen.align_corners)
 
 
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)

@@ -9,7 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from gfi import samples
-from gfi.domain import interpolation
+from gfi.domain import geometry
 from gfi.domain.presets import recipe
 from gfi.domain.recipes import Recipe
 from gfi.method import classifiers
@@ -157,7 +157,7 @@ def test_a_mask_drawn_from_its_grid_equals_the_optimisers_to_1e_6(case: Case) ->
     size = case.classifier.preprocess.size
     for moment in case.moments[::4]:
         mask = inversion.mask(moment.omega.float())
-        drawn = interpolation.draw(mask.grid[0].numpy(), size, case.recipe.align_corners)
+        drawn = geometry.draw(mask.grid[0].numpy(), size, case.recipe.align_corners)
         np.testing.assert_allclose(drawn, mask.image[0, 0], atol=1e-6, rtol=0)
 
 

@@ -53,6 +53,14 @@ def test_without_a_box_or_a_cell_above_the_threshold_there_is_no_number(
     assert np.isnan(iou_box(mask[None], [(4, 4)], [(0, 0, 4, 4)], [truth])[0])
 
 
+def test_a_box_with_broken_edges_is_the_pixels_whose_centre_it_holds() -> None:
+    mask = np.zeros((4, 4))
+    mask[1:3, 1:3] = 1.0
+    for truth in ((0.7, 1.4, 3.3, 2.6), (0.5, 0.5, 2.5, 2.5)):
+        expected = {0.7: 1.0, 0.5: 1 / 7}[truth[0]]
+        assert iou_box(mask[None], [(4, 4)], [(0, 0, 4, 4)], [[truth]])[0] == pytest.approx(expected)
+
+
 def test_it_is_measured_by_its_name() -> None:
     mask = np.zeros((4, 4), np.float32)
     mask[1:3, 1:3] = 1.0

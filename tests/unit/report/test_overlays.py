@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from gfi.report.colours import lookup_table
-from gfi.report.overlays import colour, fit_mask, grey, jpeg, overlay, png, shrink
+from gfi.report.overlays import colour, grey, jpeg, overlay, png, shrink
 
 
 def test_a_mask_runs_from_the_first_colour_to_the_last_and_survives_bad_values():
@@ -19,14 +19,6 @@ def test_a_mask_runs_from_the_first_colour_to_the_last_and_survives_bad_values()
     assert (drawn[0, 1] == lookup_table("viridis")[255]).all()
 
 
-def test_a_mask_is_drawn_only_on_the_part_that_the_network_saw():
-    fitted = fit_mask(np.ones((4, 4), np.float32), (10, 30), (10, 0, 20, 10))
-    assert fitted.shape == (10, 30)
-    assert fitted.dtype == np.float32
-    assert fitted[:, 10:20].min() == 1
-    assert fitted[:, :10].max() == fitted[:, 20:].max() == 0
-
-
 def test_an_overlay_mixes_photograph_and_colour_by_its_opacity():
     photo = np.random.default_rng(0).integers(0, 256, (6, 7, 3), dtype=np.uint8)
     mask = np.random.default_rng(1).random((6, 7))
@@ -35,7 +27,7 @@ def test_an_overlay_mixes_photograph_and_colour_by_its_opacity():
     half = overlay(photo, mask, 0.5).astype(int)
     assert abs(half - (photo.astype(int) + colour(mask)) / 2).max() <= 0.5
     assert overlay(photo[..., 0], mask).shape == (6, 7, 3)
-    with pytest.raises(ValueError, match="fit_mask"):
+    with pytest.raises(ValueError, match="differ in size"):
         overlay(photo, mask[:3])
 
 

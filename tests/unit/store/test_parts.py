@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from gfi.domain.interpolation import draw
+from gfi.domain.geometry import draw
 from gfi.domain.result import Result
 from gfi.domain.statuses import ImageStatus
 from gfi.store import parts

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from gfi.domain import interpolation
+from gfi.domain import geometry
 from gfi.method.masks import Mask, Upsampling
 from gfi.method.parts.normalisations import NORMALISATIONS
 
@@ -14,7 +14,7 @@ GRID, SIZE = (4, 5), (12, 10)
 
 def literally(kind: str, g: np.ndarray) -> np.ndarray:
     """m, (H, W), from g, (h, w)."""
-    rows, columns = (interpolation.matrix(GRID[axis], SIZE[axis], False) for axis in (0, 1))
+    rows, columns = (geometry.matrix(GRID[axis], SIZE[axis], False) for axis in (0, 1))
 
     def upsampled(values: np.ndarray) -> np.ndarray:
         return rows @ values @ columns.T
@@ -38,7 +38,7 @@ def test_a_mask_is_that_of_its_equation(kind: str) -> None:
     assert mask.valid.all()
     for row, g in enumerate(maps.numpy()):
         np.testing.assert_allclose(mask.image[row, 0], literally(kind, g), atol=1e-12)
-        drawn = interpolation.draw(mask.grid[row].numpy(), SIZE, align_corners=False)
+        drawn = geometry.draw(mask.grid[row].numpy(), SIZE, align_corners=False)
         np.testing.assert_allclose(drawn, mask.image[row, 0], atol=1e-6)
 
 
