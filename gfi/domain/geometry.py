@@ -11,8 +11,8 @@ Whoever measures or shows a mask computes with these functions, so that all see 
   has its proportions only up to a rounding.
 - `fitted` is the only size that a picture is made smaller to: sides are rounded half up, and have at least a pixel.
 - Interpolation is bilinear and holds the border value beyond the outermost pixels.
-- A number is computed from the mask as it is. Only a mask that is shown (`place`) is cut to [0, 1]: not-a-number and −∞
-  become 0, +∞ becomes 1.
+- A number is computed from the mask as it is (`stripes`). In a mask that is shown (`place`) not-a-number and −∞ are 0 and
+  +∞ is 1, so that a bad value does not spread to its neighbours; colours then cut to [0, 1] (`gfi.report.overlays.grey`).
 
 The network saw `box` of the photograph (after EXIF orientation), resized to the input size. In the other direction,
 original pixel (x, y) shows the mask at
@@ -231,11 +231,11 @@ def stripes(
 
 
 def place(mask: NDArray[np.floating], original_size: Size, box: Rectangle) -> NDArray[np.float32]:
-    """The mask (h, w) on a photograph of `original_size`, to be shown: (H, W) float32 in [0, 1], 0 outside `box`.
+    """The mask (h, w) on a photograph of `original_size`, to be shown: (H, W) float32, 0 outside `box`.
 
-    box: what the network saw, in pixels of that photograph. Not-a-number becomes 0, other values are cut to [0, 1].
+    box: what the network saw, in pixels of that photograph. Not-a-number and −∞ become 0, +∞ becomes 1.
     """
-    shown = np.clip(np.nan_to_num(mask, nan=0.0, posinf=1.0, neginf=0.0), 0, 1)
+    shown = np.nan_to_num(mask, nan=0.0, posinf=1.0, neginf=0.0)
     out = np.zeros(original_size, np.float32)
     for first, lines in stripes(shown, original_size, box):
         out[first : first + len(lines)] = lines

@@ -130,9 +130,9 @@ def test_a_mask_keeps_its_border_value_up_to_the_edge_of_the_box() -> None:
         axis(2, 4, 3, 3)
 
 
-def test_a_mask_to_be_shown_is_cut_and_one_to_be_measured_is_not() -> None:
-    bad = np.array([[2.0, -1.0, np.nan, np.inf, -np.inf]])
-    assert place(bad, (1, 5), whole((1, 5))).tolist() == [[1, 0, 0, 1, 0]]
+def test_a_mask_to_be_shown_has_only_numbers_and_one_to_be_measured_is_as_it_is() -> None:
+    bad = np.array([[0.5, np.nan, np.inf, -np.inf, 3.0]])
+    assert place(bad, (1, 5), whole((1, 5))).tolist() == [[0.5, 0, 1, 0, 3]]
     ((_, lines),) = geometry.stripes(np.array([[2.0, 0.5, np.nan]]), (1, 3), whole((1, 3)))
     assert lines[0, 0] == 2
     assert math.isnan(lines[0, 2])
