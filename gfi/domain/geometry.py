@@ -11,8 +11,9 @@ Whoever measures or shows a mask computes with these functions, so that all see 
   has its proportions only up to a rounding.
 - `fitted` is the only size that a picture is made smaller to: sides are rounded half up, and have at least a pixel.
 - Interpolation is bilinear and holds the border value beyond the outermost pixels.
-- A number is computed from the mask as it is (`stripes`). In a mask that is shown (`place`) not-a-number and −∞ are 0 and
-  +∞ is 1, so that a bad value does not spread to its neighbours; colours then cut to [0, 1] (`gfi.report.overlays.grey`).
+- A number is computed from the mask as it is (`stripes`). In a mask that is shown (`place`) not-a-number and −∞ are 0
+  and +∞ is 1, so that a bad value does not spread to its neighbours; colours then cut to [0, 1]
+  (`gfi.report.overlays.grey`).
 
 The network saw `box` of the photograph (after EXIF orientation), resized to the input size. In the other direction,
 original pixel (x, y) shows the mask at
