@@ -20,7 +20,7 @@ def modules(package: ModuleType) -> list[str]:
     ]
 
 
-DOMAIN = [f"gfi.domain.{name}" for name in ("interpolation", "layer_names", "presets", "recipes")]
+DOMAIN = [f"gfi.domain.{name}" for name in ("geometry", "layer_names", "presets", "recipes")]
 
 # Modules whose functions are called by their own package alone.
 WITHOUT_EXAMPLE = {"gfi.metrics", "gfi.metrics.entropy", "gfi.peers.gradients", "gfi.method"} | {
