@@ -68,7 +68,6 @@ ELSEWHERE = {
     "gfi/jobs/delete.py": "service/api/test_jobs.py",
     "gfi/jobs/estimate.py": "service/api/test_jobs.py",
     "gfi/jobs/report.py": "service/api/test_reports.py",
-    "gfi/method/architectures.py": "unit/method/test_model_files.py",
     "gfi/method/item.py": DATA,
     "gfi/store/errors.py": DATA,
     "gfi/store/ledger/incidents.py": "service/store/ledger/test_reaper.py",
