@@ -28,6 +28,7 @@ from gfi.jobs.sharding import FIRST_SHARD, shard_bounds, shard_size
 from gfi.jobs.submit import class_index
 from gfi.store import ledger, queries
 from gfi.store.errors import LimitExceeded
+from gfi.store.ledger.restoring import CARRIED
 from gfi.store.objects import Bucket, Exists
 from scheduler.services import ControlServices
 
@@ -63,7 +64,7 @@ def plan(services: ControlServices, claim: ControlClaim, check: Callable[[], Non
     row = queries.get_job(services.database, claim.job_id)
     job = {
         "job": claim.job_id,
-        **{name: getattr(row, name) for name in ("name", "owner", "queue", "priority")},
+        **{name: getattr(row, name) for name in CARRIED},
         "config": claim.stored_config,
         "model": record,
         "manifest": {

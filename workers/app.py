@@ -51,6 +51,7 @@ def _ready(**_: Any) -> None:
         queues=app.amqp.queues.consume_from,
         version=__version__,
         shutdown=own.shutdown,
+        facts=own.device_facts(),
         doing=lambda: {"shard_id": own.shard_id, "rate": own.rate.per_second()},
     )
 

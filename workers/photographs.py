@@ -15,6 +15,7 @@ from gfi.datasets.errors import DatasetError, Unavailable
 from gfi.datasets.manifest import Entry
 from gfi.datasets.sources import Source
 from gfi.domain.statuses import ImageStatus
+from gfi.domain.window import AppliedWindow
 from gfi.method.engine import Engine
 from gfi.method.preprocess import Prepared
 from gfi.store.errors import one_line
@@ -57,7 +58,8 @@ class Photograph:
     """A row of the manifest: `prepared` is None exactly where `failure` is set.
 
     entry: its boxes are settled, in pixels of the photograph, where they are wanted. picture: the photograph at the
-    size of its overlay, where one is wanted.
+    size of its overlay, where one is wanted. window: what was done with samples of more than 8 bits. repairs: of its
+    boxes.
     """
 
     entry: Entry
@@ -66,6 +68,8 @@ class Photograph:
     picture: NDArray[np.uint8] | None = None
     failure: Failure | None = None
     note: BoxNote | None = None
+    window: AppliedWindow | None = None
+    repairs: tuple[str, ...] = ()
 
 
 def photograph_reader(
@@ -95,17 +99,17 @@ def photograph_reader(
             prepared = engine.classifier.prepare(decoded.rgb, engine.recipe, decoded.scale)
             picture = saved_pictures.thumbnail(decoded.rgb) if overlays else None
         except Exception as error:
-            return Photograph(
-                entry, fetched.version, failure=Failure.of("prepared for the network", error, "preparation")
-            )
-        settled, note = _settled(entry, decoded) if boxes else (entry, None)
-        return Photograph(settled, fetched.version, prepared, picture, note=note)
+            failure = Failure.of("prepared for the network", error, "preparation")
+            return Photograph(entry, fetched.version, failure=failure, window=decoded.window)
+        photograph = Photograph(entry, fetched.version, prepared, picture, window=decoded.window)
+        return _with_settled_boxes(photograph, decoded) if boxes else photograph
 
     return read
 
 
-def _settled(entry: Entry, decoded: Decoded) -> tuple[Entry, BoxNote | None]:
-    """The row with its boxes fitted to the photograph, and what is to be said of them."""
+def _with_settled_boxes(photograph: Photograph, decoded: Decoded) -> Photograph:
+    """With its boxes fitted to the photograph, once and for all, and what is to be said of them."""
+    entry = photograph.entry
     if entry.boxes_error is not None:
         settled = ImageBoxes(error=entry.boxes_error)
     else:
@@ -115,7 +119,7 @@ def _settled(entry: Entry, decoded: Decoded) -> tuple[Entry, BoxNote | None]:
         note = BoxNote(f"no box metric: {settled.error}", UNUSABLE_BOXES)
     elif settled.repairs:
         note = BoxNote("; ".join(settled.repairs), REPAIRED_BOXES)
-    return replace(entry, boxes=settled.boxes), note
+    return replace(photograph, entry=replace(entry, boxes=settled.boxes), note=note, repairs=settled.repairs)
 
 
 def _failed(entry: Entry, version: str, status: ImageStatus, error: str, error_class: str) -> Photograph:

@@ -32,6 +32,8 @@ def failed_row(photograph: Photograph, failure: Failure, rank: int = 0) -> Resul
         status=failure.status,
         error=failure.error,
         error_class=failure.error_class,
+        window=photograph.window,
+        repairs=photograph.repairs,
     )
 
 
@@ -62,6 +64,8 @@ def explained_row(
         box=photograph.prepared.box,
         error=note.text if note else None,
         error_class=note.note_class if note else None,
+        window=photograph.window,
+        repairs=photograph.repairs,
         area=explanation.area,
         metrics=metrics,
     )

@@ -4,12 +4,14 @@ import hashlib
 import tempfile
 import threading
 from functools import cached_property
+from importlib.metadata import version
 from pathlib import Path
 
 from cachetools import LRUCache
 
 from gfi.datasets.manifest import Manifest
 from gfi.datasets.sources import Source, open_source
+from gfi.domain.digests import JSON
 from gfi.store.database import Database
 from gfi.store.errors import StoreError
 from gfi.store.heartbeat import worker_name
@@ -85,6 +87,16 @@ class WorkerServices:
         import torch
 
         return f"cuda:{torch.cuda.get_device_name(self.device)}"
+
+    def device_facts(self) -> JSON:
+        """What people want to know of the device: the version of torch; of a card its name and its memory in MiB."""
+        facts: JSON = {"torch": version("torch")}  # not by importing it, which takes seconds
+        if self.device != "cpu":
+            import torch
+
+            card = torch.cuda.get_device_properties(self.device)
+            facts |= {"device_name": card.name, "device_memory_mib": round(card.total_memory / 2**20)}
+        return facts
 
     @cached_property
     def database(self) -> Database:

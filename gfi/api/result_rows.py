@@ -10,6 +10,7 @@ from gfi.api.schemas import LARGEST, Name
 from gfi.domain.metrics import METRIC_COLUMNS
 from gfi.domain.result import RESULT_COLUMNS
 from gfi.domain.statuses import ImageStatus
+from gfi.domain.window import AppliedWindow
 from gfi.store.queries import Job
 
 Row = Annotated[int, Path(ge=0, le=LARGEST, description="The image's row in the job's manifest.")]
@@ -23,6 +24,8 @@ _TYPES: Mapping[str, Any] = {
     "status": ImageStatus,
     "size": list[int],
     "box": list[float],
+    "window": AppliedWindow,
+    "sentences": list[str],
 }
 """The type of each kind of column in responses. A grid is drawn, not answered."""
 

@@ -1,5 +1,7 @@
 """Workers and queues."""
 
+from typing import Any
+
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
@@ -28,6 +30,9 @@ class WorkerOut(BaseModel):
     job_id: str | None = Field(description="The job of that shard.")
     job_name: str | None
     clock_skew_s: float | None
+    facts: dict[str, Any] | None = Field(
+        description="python, cpus, memory_mib; of an explaining worker also torch, device_name, device_memory_mib."
+    )
     started_at: float
     seen_at: float
     silent_s: float

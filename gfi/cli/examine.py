@@ -173,14 +173,14 @@ def _workers(settings: Settings) -> str:
     from gfi.store.database import Database
 
     workers = queries.list_workers(Database(settings.require_database()))
-    fields = ("id", "queues", "clock_skew_s", "alive")
+    fields = ("id", "queues", "clock_skew_s", "alive", "device", "facts")
     return workers_line([{name: getattr(worker, name) for name in fields} for worker in workers])
 
 
 def workers_line(workers: Iterable[Mapping[str, Any]]) -> str:
     """The running workers by queue. RuntimeError when none explains, none plans, or a clock is wrong.
 
-    workers: dicts with id, queues, clock_skew_s and alive.
+    workers: dicts with id, queues, clock_skew_s and alive; device and facts where they are known.
     """
     by_queue: dict[str, list[str]] = {}
     for worker in workers:
@@ -193,7 +193,7 @@ def workers_line(workers: Iterable[Mapping[str, Any]]) -> str:
                 "are 900 s off: set the clock there"
             )
         for queue in worker["queues"] or ():
-            by_queue.setdefault(queue, []).append(worker["id"])
+            by_queue.setdefault(queue, []).append(_named(worker))
     if not set(by_queue) - {CONTROL_QUEUE}:
         raise RuntimeError(
             "no worker has reported in the last minute: start one with `gfi worker` or `gfi up`"
@@ -204,6 +204,17 @@ def workers_line(workers: Iterable[Mapping[str, Any]]) -> str:
             " `gfi worker --queues control`"
         )
     return "; ".join(f"{queue}: {_some(names)}" for queue, names in sorted(by_queue.items()))
+
+
+def _named(worker: Mapping[str, Any]) -> str:
+    """A worker with its device, as in `host:7 on NVIDIA H100, 80 GiB, torch 2.9.1`."""
+    facts = worker.get("facts") or {}
+    device = facts.get("device_name") or worker.get("device")
+    if device is None:
+        return str(worker["id"])
+    memory = [f"{facts['device_memory_mib'] / 1024:.0f} GiB"] if facts.get("device_memory_mib") else []
+    torch = [f"torch {facts['torch']}"] if facts.get("torch") else []
+    return f"{worker['id']} on {', '.join([device, *memory, *torch])}"
 
 
 def _some(names: list[str]) -> str:

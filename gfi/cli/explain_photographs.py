@@ -169,6 +169,7 @@ class _Run:
             "removed": round(explanation.removed, 4),
             "area": round(explanation.area, 4),
             "iterations": explanation.iterations,
+            **({"window": str(window)} if (window := started.photograph.window) else {}),
             "mask": str(mask_file),
             "overlay": str(overlay_file),
         }

@@ -36,10 +36,10 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageFile, JpegImagePlugin
 
-from gfi.datasets.depth import AppliedWindow, Stored, to_eight_bits
+from gfi.datasets.depth import Stored, to_eight_bits
 from gfi.datasets.errors import DecodeError
 from gfi.datasets.file_kinds import HEAD, READABLE, format_of
-from gfi.domain.window import Window
+from gfi.domain.window import AppliedWindow, Window
 
 # Pillow warns of corrupt EXIF and TIFF tags in files it then reads perfectly well. `catch_warnings` is not
 # thread-safe, so the filter is set once.

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFile
 
 from gfi.datasets.errors import DecodeError
-from gfi.domain.window import Window
+from gfi.domain.window import AppliedWindow, Window
 
 _WHITE = 65535
 _UNLIKELY = 2**14
@@ -29,16 +29,6 @@ _LARGEST_VALUE = (341, 281)
 _OTHER_BYTE = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}
 
 _Values = NDArray[np.integer] | NDArray[np.floating]
-
-
-@dataclass(frozen=True)
-class AppliedWindow:
-    """How the samples of a photograph became 0 … 255. low, high: the values that became black and white. source: who
-    says so, for people."""
-
-    low: float
-    high: float
-    source: str
 
 
 @dataclass(frozen=True)

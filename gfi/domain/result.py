@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from gfi.domain.digests import JSON
 from gfi.domain.metrics import METRICS, PRIMARY_METHOD
 from gfi.domain.statuses import ImageStatus
+from gfi.domain.window import AppliedWindow
 
 if TYPE_CHECKING:
     import numpy as np
@@ -91,6 +92,13 @@ class Result:
         repr=False,
         compare=False,
         metadata=_is("grid", "The mask (h, w) in [0, 1], before it is drawn.", "part"),
+    )
+    window: AppliedWindow | None = field(
+        default=None,
+        metadata=_is("window", "What became black and white of samples with more than 8 bits.", "part"),
+    )
+    repairs: tuple[str, ...] = field(
+        default=(), metadata=_is("sentences", "What was repaired in the image's boxes.", "part")
     )
     metrics: Mapping[str, float] = field(
         default_factory=dict, metadata=_is("metrics", "The metrics, by column.")

@@ -47,3 +47,18 @@ class Window:
     def to_json(self) -> list[float] | str:
         """As `parse` reads it."""
         return f"percentile {self.low:g} {self.high:g}" if self.percentile else [self.low, self.high]
+
+
+@dataclass(frozen=True)
+class AppliedWindow:
+    """How the samples of a photograph became 0 … 255: low became black and high white.
+
+    source: who says so, for people.
+    """
+
+    low: float
+    high: float
+    source: str
+
+    def __str__(self) -> str:
+        return f"{self.low:g} is black and {self.high:g} white ({self.source})"

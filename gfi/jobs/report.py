@@ -116,6 +116,8 @@ def _cards(
             explained = part_cache.explanation(result)
         except NotFound:
             result = replace(result, error="the part with this mask is no longer in the bucket")
+        if explained is not None:
+            result = replace(result, window=explained.result.window, repairs=explained.result.repairs)
         box = None
         if explained is not None and photo is not None:
             box = explained.result.box_at((photo.shape[0], photo.shape[1]))

@@ -109,6 +109,10 @@ def _views(cards: Iterable[Card], images: Path, written: set[str]) -> Iterator[d
             "status_title": status_title(status),
             "status_meaning": status_meaning(status),
             "error": _text(result.error) if result.error else "",
+            "notes": [
+                *([f"Of its values {result.window}."] if result.window else []),
+                *(_text(repair) for repair in result.repairs if repair not in (result.error or "")),
+            ],
             "target": _class(card.target_name, result.target),
             "prediction": _class(card.prediction_name, result.prediction),
             "label": _text(result.label) if result.label is not None else "",

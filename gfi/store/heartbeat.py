@@ -5,6 +5,7 @@ leases.
 """
 
 import os
+import platform
 import socket
 import threading
 import time
@@ -14,6 +15,7 @@ from typing import Any
 import psutil
 import structlog
 
+from gfi.domain.digests import JSON
 from gfi.store import ledger
 from gfi.store.database import Database
 from gfi.store.errors import StoreError
@@ -28,6 +30,15 @@ def worker_name() -> str:
     return f"{socket.gethostname()}:{os.getpid()}"
 
 
+def machine_facts() -> JSON:
+    """What a worker says of its machine and Python; memory in MiB."""
+    return {
+        "python": platform.python_version(),
+        "cpus": os.cpu_count(),
+        "memory_mib": round(psutil.virtual_memory().total / 2**20),
+    }
+
+
 def start_heartbeat(
     database: Database,
     *,
@@ -35,11 +46,13 @@ def start_heartbeat(
     queues: Iterable[str],
     version: str,
     shutdown: threading.Event,
+    facts: Mapping[str, Any] | None = None,
     doing: Callable[[], Mapping[str, Any]] = dict,
 ) -> threading.Thread:
     """Write a heartbeat every HEARTBEAT_S seconds until `shutdown` is set, from a thread of its own.
 
-    device: the kind of device; None for a worker that needs none. doing: returns further columns of table
+    device: the kind of device; None for a worker that needs none. facts: of that device, beside those of the machine.
+    doing: returns further columns of table
     `workers`; called at each heartbeat.
     """
     identity = {
@@ -50,6 +63,7 @@ def start_heartbeat(
         "queues": sorted(queues),
         "version": version,
         "state": "up",
+        "facts": machine_facts() | dict(facts or {}),
     }
     process = psutil.Process()
 

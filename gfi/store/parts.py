@@ -27,10 +27,16 @@ from gfi.domain.digests import JSON, canonical
 from gfi.domain.geometry import draw
 from gfi.domain.result import PART_COLUMNS, Result
 from gfi.domain.statuses import ImageStatus
+from gfi.domain.window import AppliedWindow
 from gfi.store.errors import StoreError
 
 SCHEMA_VERSION = 1
 _META = b"gfi.part"
+_NOTES = b"gfi.notes"
+"""What was done to photographs and boxes, by place in the file. In metadata, since earlier versions stumble over a
+column that they do not know; and few rows have any."""
+_NOTED = ("window", "sentences")
+"""The kinds of columns that are stored there."""
 
 _TYPES: Mapping[str, pa.DataType] = {
     "integer": pa.int32(),
@@ -52,7 +58,7 @@ def _fields() -> Iterator[tuple[str, pa.DataType]]:
         elif column.kind == "grid":
             yield column.name, pa.binary()
             yield from ((f"{column.name}_{side}", pa.int32()) for side in ("height", "width"))
-        else:
+        elif column.kind not in _NOTED:
             yield column.name, pa.int64() if column.name == "row" else _TYPES[column.kind]
 
 
@@ -116,9 +122,10 @@ class Explained:
 class Part:
     """A part that was read and verified."""
 
-    def __init__(self, header: PartHeader, table: pa.Table) -> None:
+    def __init__(self, header: PartHeader, table: pa.Table, notes: Mapping[str, JSON]) -> None:
         self.header = header
         self._table = table
+        self._notes = notes
 
     def __len__(self) -> int:
         return self._table.num_rows
@@ -130,16 +137,20 @@ class Part:
                 f"the part of shard {self.header.shard_id} has {len(self)} rows, not row {index}"
             )
         (values,) = self._table.slice(index, 1).to_pylist()
-        return Explained(_decoded(values), self.header)
+        return Explained(_decoded(values, self._notes.get(str(index), {})), self.header)
 
     def results(self) -> list[Result]:
         """Every row, in file order."""
-        return [_decoded(values) for values in self._table.to_pylist()]
+        rows = enumerate(self._table.to_pylist())
+        return [_decoded(values, self._notes.get(str(place), {})) for place, values in rows]
 
 
 def write(header: PartHeader, rows: Sequence[Result]) -> PartFile:
     """Pack results into a file. The ledger refers to each by its position in `rows` (`part_row`)."""
+    notes = {str(place): noted for place, row in enumerate(rows) if (noted := _noted(row))}
     meta = {_META: canonical(header.to_json()).encode()}
+    if notes:
+        meta[_NOTES] = canonical(notes).encode()
     table = pa.Table.from_pylist([_encoded(row) for row in rows], _SCHEMA.with_metadata(meta))
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink, compression="zstd", use_dictionary=False)
@@ -147,10 +158,18 @@ def write(header: PartHeader, rows: Sequence[Result]) -> PartFile:
     return PartFile(data, sha256(data), len(rows))
 
 
+def _noted(result: Result) -> JSON:
+    """What a result says of its photograph and boxes, by column; nothing where nothing was done."""
+    noted: JSON = {"window": asdict(result.window)} if result.window else {}
+    return noted | ({"repairs": list(result.repairs)} if result.repairs else {})
+
+
 def _encoded(result: Result) -> dict[str, Any]:
     """A result as a row of the file."""
     values: dict[str, Any] = {}
     for column in PART_COLUMNS:
+        if column.kind in _NOTED:
+            continue
         name, value = column.name, getattr(result, column.name)
         if column.kind == "size":
             prefix = name.removesuffix("_size")
@@ -168,11 +187,17 @@ def _encoded(result: Result) -> dict[str, Any]:
     return values
 
 
-def _decoded(values: Mapping[str, Any]) -> Result:
-    """A row of the file as a result; columns that a later version added are ignored."""
-    found: dict[str, Any] = {}
+def _decoded(values: Mapping[str, Any], notes: Mapping[str, Any]) -> Result:
+    """A row of the file, with its notes, as a result; columns that a later version added are ignored."""
+    window, repairs = notes.get("window"), notes.get("repairs", ())
+    found: dict[str, Any] = {
+        "window": None if window is None else AppliedWindow(**window),
+        "repairs": tuple(repairs),
+    }
     for column in PART_COLUMNS:
         name = column.name
+        if column.kind in _NOTED:
+            continue
         if column.kind == "size":
             prefix = name.removesuffix("_size")
             size = values[f"{prefix}_height"], values[f"{prefix}_width"]
@@ -203,6 +228,7 @@ def read(data: bytes, expect_sha256: str | None) -> Part:
     try:
         table = pq.read_table(pa.BufferReader(data))
         header = json.loads(table.schema.metadata[_META])
+        notes = json.loads(table.schema.metadata.get(_NOTES, b"{}"))
     except (pa.ArrowException, KeyError, TypeError, ValueError) as error:
         raise StoreError(f"this is not a part: {error}") from None
     if header["schema_version"] > SCHEMA_VERSION:
@@ -210,7 +236,7 @@ def read(data: bytes, expect_sha256: str | None) -> Part:
             f"the part of shard {header['shard_id']} has format {header['schema_version']}, "
             f"this version reads up to {SCHEMA_VERSION}; upgrade gfi"
         )
-    return Part(PartHeader.from_json(header), table)
+    return Part(PartHeader.from_json(header), table, notes)
 
 
 def sha256(data: bytes) -> str:

@@ -13,7 +13,6 @@ from typing import Any
 import sqlalchemy as sa
 
 from gfi.domain.digests import digest
-from gfi.domain.queues import EXPLAIN_QUEUE
 from gfi.domain.records import CommittedPart
 from gfi.domain.result import Result
 from gfi.domain.states import JobState, ShardState
@@ -24,6 +23,8 @@ from gfi.store.ledger.guards import job_transition, lock_job
 from gfi.store.ledger.shards import insert_shard
 from gfi.store.tables import control_tasks, jobs, parts, shards
 
+CARRIED = ("name", "owner", "queue", "priority", "tags", "notify")
+"""The columns of a job that are in `job.json` by their names; earlier versions wrote fewer."""
 # Above every fence that was given before the loss: a worker that still runs from then commits nothing into restored
 # shards.
 FIRST_FENCE = 1_000_000
@@ -40,10 +41,7 @@ def begin_restore(db: Database, job: Mapping[str, Any]) -> bool:
             insert(connection, jobs)
             .values(
                 id=job["job"],
-                name=job.get("name", ""),
-                owner=job.get("owner", ""),
-                queue=job.get("queue", EXPLAIN_QUEUE),
-                priority=job.get("priority", 0),
+                **{name: job[name] for name in CARRIED if name in job},
                 state=JobState.PLANNING.value,
                 config=job["config"],
                 config_digest=digest(job["config"]),

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
+from gfi.domain.digests import JSON
 from gfi.store.database import Database, now
 from gfi.store.queries.fetching import fetch
 from gfi.store.tables import jobs, shards, workers
@@ -28,6 +29,7 @@ class Worker:
     job_id: str | None  # of that shard
     job_name: str | None
     clock_skew_s: float | None
+    facts: JSON | None  # of its machine and device: see `machine_facts`
     started_at: float
     seen_at: float
     silent_s: float
@@ -45,10 +47,9 @@ class Worker:
 
 def list_workers(db: Database) -> list[Worker]:
     """Workers by name."""
-    columns = [column for column in workers.columns if column is not workers.c.facts]  # nothing writes it
     silent = (now() - workers.c.seen_at).label("silent_s")
     query = (
-        sa.select(*columns, silent, shards.c.job_id, jobs.c.name.label("job_name"))
+        sa.select(workers, silent, shards.c.job_id, jobs.c.name.label("job_name"))
         .outerjoin(shards, shards.c.id == workers.c.shard_id)
         .outerjoin(jobs, jobs.c.id == shards.c.job_id)
     )

@@ -184,12 +184,22 @@ async function openViewer() {
   $("stage").replaceChildren(...panes(item, Math.min(1600, Math.max(960, innerWidth))));
   const facts = [["Status", words(item.status)], ["Error", item.error], ["Target", item.target_name ?? item.target], ["Predicted", item.prediction_name ?? item.prediction], ["Label", item.label], ["Probability", percent(item.probability)], ["Kept", percent(item.kept)], ["Removed", percent(item.removed)], ...numbers.filter((n) => !["probability", "kept", "removed"].includes(n)).map((n) => [words(n), n === "iterations" ? item[n] : decimal(item[n])])];
   $("viewer-about").replaceChildren(h("dl.facts", null, ...facts.filter(([, v]) => v !== null && v !== undefined && v !== "").flatMap(([k, v]) => [h("dt", null, k), h("dd", null, String(v))]), h("dt", null, "Mask"), h("dd", null, item.has_mask ? h("a", { href: picture(id, item, "mask.npy", {}), download: "" }, "float32 .npy") : "none")));
+  if (item.has_mask) showErrors(() => showNotes(item));
   const flag = flags.get(item.row);
   $("flag-kind").value = flag?.flag ?? "look";
   $("flag-note").value = flag?.note ?? "";
   $("unflag").hidden = !flag;
   $("flag-form").hidden = !may.submit;
   if (!$("viewer").open) $("viewer").showModal();
+}
+
+// What was done to the photograph's values and to its boxes: known to the part alone, so it is asked for one image.
+async function showNotes(item) {
+  const { window: applied, repairs } = await api(`/v1/jobs/${id}/results/${item.row}?target_rank=${item.target_rank}`);
+  if (items[chosen] !== item) return;
+  const unsaid = (repairs ?? []).filter((r) => !(item.error ?? "").includes(r));
+  const notes = [applied && ["Values", `${applied.low} is black and ${applied.high} white (${applied.source})`], unsaid.length && ["Boxes", unsaid.join("; ")]].filter(Boolean);
+  $("viewer-about").querySelector("dl").append(...notes.flatMap(([k, v]) => [h("dt", null, k), h("dd", null, v)]));
 }
 
 async function setFlag(remove) {

@@ -17,6 +17,7 @@ from gfi.domain.statuses import ImageStatus
 from gfi.jobs.submit import JobRequest, submit
 from gfi.store import ledger, queries
 from gfi.store.database import Database
+from gfi.store.ledger.restoring import CARRIED
 from gfi.store.objects import Bucket
 from scheduler import planning
 from scheduler.services import ControlServices
@@ -87,6 +88,8 @@ def test_a_planner_frozen_past_its_lease_does_not_touch_the_manifest_of_the_one_
     assert found.manifest_key is not None
     assert manifest(services, found.manifest_key, tmp_path) == (found.manifest_digest, list(range(9)))
     written = json.loads(services.bucket.get(f"jobs/{job}/job.json"))["manifest"]
+    carried = json.loads(services.bucket.get(f"jobs/{job}/job.json"))
+    assert {name: carried[name] for name in CARRIED} == {name: getattr(found, name) for name in CARRIED}
     assert (written["key"], written["sha256"], written["count"]) == (
         found.manifest_key,
         found.manifest_digest,

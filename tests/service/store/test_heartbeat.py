@@ -7,7 +7,7 @@ import pytest
 from gfi.store import heartbeat, queries
 from gfi.store.database import Database
 from gfi.store.errors import Transient
-from gfi.store.heartbeat import start_heartbeat, worker_name
+from gfi.store.heartbeat import machine_facts, start_heartbeat, worker_name
 
 
 def test_a_process_writes_what_it_is_and_does_until_it_ends(
@@ -26,7 +26,13 @@ def test_a_process_writes_what_it_is_and_does_until_it_ends(
         return {"rate": float(rate)}
 
     thread = start_heartbeat(
-        database, device="cpu", queues=["b", "a"], version="1", shutdown=shutdown, doing=doing
+        database,
+        device="cpu",
+        queues=["b", "a"],
+        version="1",
+        shutdown=shutdown,
+        facts={"torch": "2.9"},
+        doing=doing,
     )
     assert third.wait(60.0)
     shutdown.set()
@@ -38,6 +44,7 @@ def test_a_process_writes_what_it_is_and_does_until_it_ends(
         ["a", "b"],
         "1",
     )
+    assert worker.facts == machine_facts() | {"torch": "2.9"}
     assert worker.rate is not None
     assert worker.rate >= 3.0
     assert worker.memory_mib is not None

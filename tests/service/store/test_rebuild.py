@@ -12,12 +12,13 @@ import pytest
 
 from gfi.cli.servers import Server
 from gfi.domain.ids import new_id
-from gfi.domain.records import PartRecord, ShardClaim
+from gfi.domain.records import WEBHOOK, NotifyTarget, PartRecord, ShardClaim
 from gfi.domain.result import Result
 from gfi.domain.states import ControlKind, JobState
 from gfi.domain.statuses import ImageStatus
 from gfi.store import ledger, parts, queries
 from gfi.store.database import Database
+from gfi.store.ledger.restoring import CARRIED
 from gfi.store.objects import Bucket
 from gfi.store.part_cache import PartCache
 from gfi.store.parts import PartHeader
@@ -93,6 +94,7 @@ def write_down(db: Database, bucket: Bucket, job: str, *, committed: bool = True
     row = queries.get_job(db, job)
     manifest = {"key": row.manifest_key, "sha256": row.manifest_digest, "count": row.total}
     body = {"job": job, "config": row.stored_config, "model": None, "manifest": manifest, "facts": {}}
+    body |= {name: getattr(row, name) for name in CARRIED}
     bucket.put(f"jobs/{job}/job.json", json.dumps(body).encode())
     if committed:
         listed = [asdict(part) for part in queries.iterate_parts(db, job)]
@@ -106,7 +108,8 @@ def everything(db: Database, job: str) -> list[Result]:
 def test_a_finished_job_comes_back_whole_retries_and_all(
     database: Database, empty: Database, bucket: Bucket
 ) -> None:
-    job = plan(database, total=10, size=5)
+    hook = NotifyTarget(WEBHOOK, "https://hooks.example.org/gfi")
+    job = plan(database, total=10, size=5, owner="ann", tags=("birds",), notify=(hook,))
     work(database, bucket, claim(database), ImageStatus.OK, range(5), 5)
     work(database, bucket, claim(database), ImageStatus.ERROR, range(5, 8), 8)
     work(database, bucket, claim(database), ImageStatus.EMPTY, range(8, 10), 10)
@@ -128,6 +131,9 @@ def test_a_finished_job_comes_back_whole_retries_and_all(
     )
     assert [f.state for f in ledger.finish_jobs(empty)] == [JobState.SUCCEEDED]
     assert everything(empty, job) == everything(database, job)
+    before, after = queries.get_job(database, job), queries.get_job(empty, job)
+    assert [getattr(after, name) for name in CARRIED] == [getattr(before, name) for name in CARRIED]
+    assert (after.tags, queries.address_on(empty, job, WEBHOOK)) == (["birds"], hook.address)
     assert queries.job_progress(empty, job).by_status == queries.job_progress(database, job).by_status
     assert [a.status for a in queries.earlier_results(empty, job, 6)] == ["error"]
     assert queries.get_job(empty, job).profile == {"batch": 8, "device_kind": "cpu"}

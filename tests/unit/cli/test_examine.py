@@ -24,6 +24,19 @@ def test_workers_are_shown_by_queue() -> None:
     assert workers_line(workers) == "control: 1 (c); explain: 2 (a, b); interactive: 1 (b)"
 
 
+def test_a_worker_is_shown_with_its_device() -> None:
+    card = {"device_name": "NVIDIA H100", "device_memory_mib": 81920, "torch": "2.9.1", "cpus": 16}
+    workers = [
+        CONTROL | {"device": None, "facts": {"cpus": 2}},
+        worker("a", "explain") | {"device": "cuda:NVIDIA H100", "facts": card},
+        worker("b", "explain") | {"device": "cpu", "facts": None},  # of an earlier version
+    ]
+    assert (
+        workers_line(workers)
+        == "control: 1 (c); explain: 2 (a on NVIDIA H100, 80 GiB, torch 2.9.1, b on cpu)"
+    )
+
+
 def test_of_many_workers_five_are_named() -> None:
     workers = [CONTROL, *(worker(f"w{number}", "explain") for number in range(7))]
     assert workers_line(workers).endswith("explain: 7 (w0, w1, w2, w3, w4, …)")

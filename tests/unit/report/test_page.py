@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from gfi.domain.result import Result
+from gfi.domain.window import AppliedWindow
 from gfi.report import page
 from gfi.report.page import Card, write_page
 from gfi.report.summary import summarise
@@ -89,6 +90,13 @@ def test_a_hostile_title_and_metadata_are_text(tmp_path):
     reader = Reader(write(tmp_path, [], title=HOSTILE, metadata={HOSTILE: HOSTILE}))
     assert len(reader.all("script")) == 1
     assert reader.text.count("<script>alert(1)</script>") >= 3
+
+
+def test_what_was_done_to_the_photograph_and_its_boxes_is_said_once(tmp_path):
+    window, repairs = AppliedWindow(0, 4095, "12 bits by the file"), ("a box is cut", "boxes are scaled")
+    text = Reader(write(tmp_path, [card(window=window, repairs=repairs, error="a box is cut")])).text
+    assert "Of its values 0 is black and 4095 white (12 bits by the file)." in text
+    assert text.count("a box is cut") == text.count("boxes are scaled") == 1
 
 
 def test_a_file_name_that_is_not_utf_8_does_not_stop_the_report(tmp_path):

@@ -1,6 +1,7 @@
 """Parts: what is written is read, what is damaged is refused, masks are drawn as the optimiser draws them."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -13,6 +14,7 @@ from hypothesis.extra import numpy as arrays
 from gfi.domain.geometry import draw
 from gfi.domain.result import Result
 from gfi.domain.statuses import ImageStatus
+from gfi.domain.window import AppliedWindow
 from gfi.store import parts
 from gfi.store.errors import StoreError
 from gfi.store.parts import PartHeader
@@ -31,6 +33,7 @@ HEADER = PartHeader(
     code_version="0.1.0",
 )
 
+numbers_of_files = st.floats(-70000, 70000)
 numbers = st.none() | st.floats(0, 1)
 rows = st.builds(
     Result,
@@ -51,6 +54,8 @@ rows = st.builds(
     error=st.none() | st.text(max_size=30),
     original_size=st.none() | st.tuples(st.integers(1, 9999), st.integers(1, 9999)),
     box=st.none() | st.tuples(*[st.floats(-10, 9999)] * 4),
+    window=st.none() | st.builds(AppliedWindow, numbers_of_files, numbers_of_files, st.text(max_size=9)),
+    repairs=st.lists(st.text(max_size=9), max_size=2).map(tuple),
     metrics=st.dictionaries(st.sampled_from(["deletion", "insertion"]), st.floats(0, 1)),
 )
 
@@ -80,6 +85,27 @@ def test_a_mask_is_drawn_with_the_optimisers_matrices() -> None:
     assert mask is not None
     np.testing.assert_array_equal(mask, draw(grid, (64, 48), False))
     assert part.explanation(1).mask is None
+
+
+def test_a_part_with_notes_has_the_columns_that_version_0_1_0_reads_and_no_others() -> None:
+    """That version makes a row of every column, and fails where it does not know one."""
+    noted = replace(_row(None), window=AppliedWindow(0, 1023, "10 bits"), repairs=("cut",))
+    file = parts.write(HEADER, [_row(None), noted])
+    columns = pq.read_schema(pa.BufferReader(file.data)).names
+    assert columns == [
+        *("row", "key", "status", "method", "target_rank", "version", "label", "target", "prediction"),
+        *("probability", "kept", "removed", "error", "error_class", "iterations", "area"),
+        *("original_height", "original_width", "box", "grid", "grid_height", "grid_width", "metrics"),
+    ]
+    part = parts.read(file.data, file.sha256)
+    assert [part.explanation(place).result for place in range(2)] == part.results() == [_row(None), noted]
+
+
+def test_a_column_of_a_later_version_is_passed_over() -> None:
+    table = pq.read_table(pa.BufferReader(parts.write(HEADER, [_row(None)]).data))
+    sink = pa.BufferOutputStream()
+    pq.write_table(table.append_column("mood", [["blue"]]), sink)
+    assert parts.read(sink.getvalue().to_pybytes(), None).results() == [_row(None)]
 
 
 def test_every_damaged_byte_is_noticed() -> None:

@@ -13,7 +13,7 @@ from gfi.datasets.listing import Fetched, fetched
 from gfi.datasets.manifest import Entry
 from gfi.domain.errors import MethodError
 from gfi.domain.statuses import ImageStatus
-from gfi.domain.window import Window
+from gfi.domain.window import AppliedWindow, Window
 from workers.photographs import Photograph, photograph_reader
 
 ENTRY = Entry(7, "seven.png", 1, "v1")
@@ -70,7 +70,9 @@ def test_the_window_of_the_model_says_what_is_black_and_white() -> None:
     alone = read(data).failure
     assert alone is not None
     assert "input.window" in alone.error
-    picture = read(data, overlays=True, window=Window(0, 4095)).picture
+    asked = read(data, overlays=True, window=Window(0, 4095))
+    assert asked.window == AppliedWindow(0, 4095, "input.window")
+    picture = asked.picture
     assert picture is not None
     assert picture[0, :, 0].tolist() == [0, 128, 255]
 

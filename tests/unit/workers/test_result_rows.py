@@ -1,5 +1,6 @@
 """Rows of a part as they come out of the engine, and as the ledger records them."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -7,6 +8,7 @@ import numpy as np
 from gfi.datasets.manifest import Entry
 from gfi.domain.explanation import Explanation
 from gfi.domain.statuses import ImageStatus
+from gfi.domain.window import AppliedWindow
 from gfi.method.preprocess import Prepared
 from workers.photographs import Photograph
 from workers.result_rows import FOIL_IS_TARGET, explained_row, failed_row, quarantined_row
@@ -31,6 +33,16 @@ def test_an_explained_row_carries_what_the_engine_found_and_what_it_was_shown() 
     assert (row.original_size, row.box) == ((60, 80), (10.0, 0.0, 70.0, 60.0))
     assert row.grid is grid
     assert (row.kept, row.metrics) == (0.8, {"entropy": 2.0})
+
+
+def test_what_was_done_to_the_photograph_and_its_boxes_is_in_its_result() -> None:
+    window = AppliedWindow(0, 4095, "12 bits by the file")
+    done = replace(photograph(), window=window, repairs=("a box is cut",))
+    for row in (
+        explained_row(done, 0, explanation(np.ones((2, 2), np.float32)), {}),
+        failed_row(done, FOIL_IS_TARGET),
+    ):
+        assert (row.window, row.repairs) == (window, ("a box is cut",))
 
 
 def test_a_grid_with_a_number_that_is_none_is_not_stored() -> None:

@@ -1,5 +1,6 @@
 """What a worker process keeps from shard to shard."""
 
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,10 @@ def services(tmp_path: Path) -> WorkerServices:
     return WorkerServices(
         Settings(home=tmp_path, database_url="sqlite:///unused.db", redis_url="redis://unused", s3_bucket="b")
     )
+
+
+def test_a_worker_without_a_card_says_which_torch_it_has(tmp_path: Path) -> None:
+    assert services(tmp_path).device_facts() == {"torch": version("torch")}
 
 
 def test_a_rate_follows_the_last_few_shards() -> None:
