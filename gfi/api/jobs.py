@@ -140,11 +140,14 @@ def get_job(job_id: JobId, context: ContextDep, caller: Reader) -> JobDetail:
 
 @router.delete("/{job_id}", responses=documented(404, 409))
 def cancel_job(job_id: JobId, context: ContextDep, caller: Submitter) -> ChangeOut:
-    """Cancel. Finished results stay readable; running workers release their shards within seconds."""
+    """Cancel. Finished results stay readable; running workers release their shards within seconds.
+
+    A finished job whose retry is cancelled is `succeeded` or `partial` again.
+    """
     job = find_job(context, job_id)
     caller.require_owner(job.owner)
     changed = ledger.cancel_job(context.database, job.id, actor=caller.name)
-    return ChangeOut(job=job.id, changed=changed, state=JobState.CANCELLED)
+    return ChangeOut(job=job.id, changed=changed, state=find_job(context, job.id).state)
 
 
 @router.post("/{job_id}/pause", responses=documented(404, 409))

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import asdict
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
@@ -123,11 +124,14 @@ def _lines(
 
 @router.get("/summary", responses=documented(404))
 def summarise(job_id: JobId, context: ContextDep, caller: Reader) -> dict[str, Any]:
-    """Images by status, and the mean of each number with how many images it is the mean of."""
+    """Images by status, and the mean of each number with how many images it is the mean of.
+
+    A number that is defined for each class (pointing) has also `class_mean`, the mean of the means of `classes` classes.
+    """
     job = find_job(context, job_id)
     counts = queries.job_progress(context.database, job.id).by_status
     means = queries.means(context.database, job.id)
     return {
         "counts": {status: count for status, count in counts.items() if count},
-        "means": {name: {"mean": mean, "count": count} for name, (mean, count) in means.items()},
+        "means": {name: asdict(mean) for name, mean in means.items()},
     }

@@ -5,6 +5,7 @@ job is deleted. Each photograph is decoded, within limits, before it is stored: 
 refused here and never reaches a worker.
 """
 
+import json
 import re
 import threading
 import time
@@ -24,10 +25,12 @@ from gfi.api.context import Context, ContextDep
 from gfi.api.job_schemas import JobIn, SubmittedOut
 from gfi.api.lookup import job_detail, job_request
 from gfi.api.problems import Refused, documented
+from gfi.api.webhook_addresses import check as check_address
 from gfi.datasets.decode import Limits
 from gfi.datasets.errors import DecodeError
 from gfi.datasets.sources import UPLOAD, UPLOADS
 from gfi.domain.ids import new_id
+from gfi.domain.job import JobOptions
 from gfi.domain.queues import INTERACTIVE_QUEUE
 from gfi.domain.window import Window
 from gfi.jobs.submit import freeze, submit
@@ -41,7 +44,15 @@ router = APIRouter(prefix="/v1", tags=["uploads"], route_class=StrictRoute)
 LIMITS = Limits(bytes=32 * 2**20, pixels=40_000_000, jpeg_pixels=100_000_000, decoded=32_000_000)
 SUFFIXES = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp", "GIF": ".gif", "BMP": ".bmp", "TIFF": ".tif"}
 EXPIRY_EVERY_S = 600.0
-_FIELDS = ("model", "preset", "layers", "target", "rather_than", "top", "name", "metrics")
+# The dataset is what was sent, and its queue is always the interactive one.
+FIELDS = {name: field for name, field in JobOptions.model_fields.items() if name not in ("dataset", "queue")}
+"""The options of a job that an upload may have."""
+_LISTS = ("metrics", "save", "tags")
+_FORMATS = dict.fromkeys(_LISTS, " Separated by commas.") | {
+    "save": " Separated by commas; `none`: no pictures.",
+    "overrides": " A JSON object.",
+}
+"""How a form writes what is no text, added to the option's description."""
 _FILES = {"type": "array", "minItems": 1, "items": {"type": "string", "format": "binary"}}
 _FORM = {
     "required": True,
@@ -50,7 +61,11 @@ _FORM = {
             "schema": {
                 "type": "object",
                 "required": ["images"],
-                "properties": {"images": _FILES} | {name: {"type": "string"} for name in _FIELDS},
+                "properties": {"images": _FILES}
+                | {
+                    name: {"type": "string", "description": field.description + _FORMATS.get(name, "")}
+                    for name, field in FIELDS.items()
+                },
             }
         }
     },
@@ -71,17 +86,20 @@ async def upload(
     response: Response,
     content_type: Annotated[str, Header(include_in_schema=False)] = "",
 ) -> Any:
-    """Explain photographs sent as multipart form data in the field `images`; the other fields are options of a job."""
+    """Explain photographs sent as multipart form data in the field `images`.
+
+    The other fields are options of a job, as text: lists separated by commas, `overrides` as a JSON object.
+    """
     if not content_type.lower().startswith("multipart/form-data"):
         raise Refused(
             415, "the body is not multipart/form-data", "Send the photographs in its field `images`."
         )
     most = context.api.max_upload_images
     try:
-        async with request.form(max_files=most, max_fields=16) as form:
+        async with request.form(max_files=most, max_fields=2 * len(FIELDS)) as form:
             files = [file for file in form.getlist("images") if isinstance(file, UploadFile)]
             images = [(file.filename or "", await file.read()) for file in files]
-            fields = {name: form.get(name) for name in form}
+            fields = {name: ",".join(map(str, form.getlist(name))) for name in form if name != "images"}
     except HTTPException as error:
         if error.status_code == 413:
             raise
@@ -90,12 +108,28 @@ async def upload(
         raise Refused(400, f"the form cannot be read: {error}") from None
     if not images:
         raise Refused(422, "the form has no file in its field `images`")
-    unknown = sorted(set(fields) - set(_FIELDS) - {"images"})
+    unknown = sorted(set(fields) - set(FIELDS))
     if unknown:
-        raise Refused(422, f"unknown field {unknown[0][:100]!r}; the fields are images, {', '.join(_FIELDS)}")
-    answer = await run_in_threadpool(_explain, context, caller, images, fields)
+        raise Refused(422, f"unknown field {unknown[0][:100]!r}; the fields are images, {', '.join(FIELDS)}")
+    answer = await run_in_threadpool(_explain, context, caller, images, _options(fields))
     response.headers["Location"] = f"/v1/jobs/{answer.job.id}"
     return answer
+
+
+def _options(fields: dict[str, str]) -> dict[str, Any]:
+    """The fields of a form as the options of a job. Refused when `overrides` is not a JSON object."""
+    options: dict[str, Any] = dict(fields)
+    for name in _LISTS:
+        if options.get(name):
+            options[name] = [word.strip() for word in options[name].split(",") if word.strip()]
+    if options.get("save") == ["none"]:
+        options["save"] = []
+    if options.get("overrides"):
+        try:
+            options["overrides"] = json.loads(options["overrides"])
+        except (ValueError, RecursionError) as error:
+            raise Refused(422, f"overrides: not JSON: {error}", 'Write {"steps_class": 24}.') from None
+    return options
 
 
 @router.post("/jobs/test", status_code=201, responses=documented(413))
@@ -117,15 +151,15 @@ def _explain(
     settings = context.settings
     if len(images) > context.api.max_upload_images:
         raise Refused(413, f"an upload may have {context.api.max_upload_images} images at most")
-    if isinstance(fields.get("metrics"), str):
-        fields = fields | {"metrics": [name for name in fields["metrics"].split(",") if name.strip()]}
-    given = {name: value for name, value in fields.items() if value not in (None, "") and name != "images"}
+    given = {name: value for name, value in fields.items() if value not in (None, "")}
     upload_id = new_id()
     try:
         body = JobIn(**given | {"dataset": f"{UPLOAD}{upload_id}", "queue": INTERACTIVE_QUEUE, "new": True})
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False)[0]
         raise Refused(422, f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+    if body.webhook is not None:
+        check_address(body.webhook, context.api)
     request = body.request(caller.name)
     # Nothing is stored for an invalid request.
     reference = freeze(context.database, settings, request).model.reference

@@ -6,9 +6,11 @@ from pathlib import Path
 import click
 
 from gfi import samples
+from gfi.cli.errors import CommandError
 from gfi.cli.home import home_directory, open_stack, running_stack
 from gfi.cli.stack import Stack
 from gfi.cli.supervisor import signals_as_interrupt, uninterrupted
+from gfi.domain.states import JobState
 
 METRICS = ("energy_in_box", "pointing")
 
@@ -45,6 +47,8 @@ def _demo(folder: Path, watch: Callable[[], None]) -> None:
     click.echo(f"job {submitted.job_id}" + ("" if submitted.created else " (continued)"))
     service = LocalService(settings, database)
     job = follow(service, submitted.job_id, watch=watch)
+    if job["state"] == JobState.FAILED:
+        raise CommandError(f"job {job['id']} failed: {job['error'] or 'every image failed'}")
     page = service.report(job["id"], folder, 5000)
     click.echo("")
     print_summary(service, job["id"])

@@ -7,12 +7,13 @@ from typing import Any
 
 import click
 
-from gfi.cli.errors import CommandError
 from gfi.cli.printing import duration
 from gfi.cli.service import JSON, Service
 from gfi.domain.states import TERMINAL, JobState
 from gfi.store.errors import Transient
 
+EXIT_STATUS = {JobState.PARTIAL: 4, JobState.FAILED: 5, JobState.CANCELLED: 6}
+"""The exit status of `--wait` for a job that did not succeed. 1 to 3 say that the command itself failed."""
 LINE_EVERY_S = 15.0
 """Between two lines that differ in their counts alone."""
 POLL_S = 0.3
@@ -25,7 +26,7 @@ def follow(
 ) -> JSON:
     """Wait until the job has ended and show its progress. `watch` is called a few times a second.
 
-    Returns the job as it ended. Raises CommandError when it failed.
+    Returns the job as it ended.
     """
     shown = None if quiet else (_Bar() if sys.stderr.isatty() else _Lines())
     try:
@@ -44,9 +45,20 @@ def follow(
     finally:
         if shown is not None:
             shown.close()
-    if job["state"] == JobState.FAILED:
-        raise CommandError(f"job {job['id']} failed: {job['error'] or 'every image failed'}")
     return job
+
+
+def exit_as(job: JSON, allow_partial: bool) -> None:
+    """End the command with the exit status of a job that has ended, and a line on stderr unless it succeeded.
+
+    allow_partial: a job that is `partial` counts as succeeded.
+    """
+    state = JobState(job["state"])
+    if state is JobState.SUCCEEDED or (state is JobState.PARTIAL and allow_partial):
+        return
+    why = job["error"] or ("every image failed" if state is JobState.FAILED else "")
+    click.echo(f"gfi: job {job['id']}: {state}" + (f": {why}" if why else ""), err=True)
+    sys.exit(EXIT_STATUS[state])
 
 
 def _describe(job: JSON) -> str:

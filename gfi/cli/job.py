@@ -5,34 +5,48 @@ import click
 from gfi.cli.open_service import open_service
 from gfi.cli.printing import emit, json_option
 from gfi.cli.reading import check_status, words
+from gfi.cli.waiting import check_wait, wait_options
+from gfi.domain.states import JobState
 from gfi.domain.statuses import UNUSABLE
 
 
 @click.command()
 @click.argument("job_id")
-@click.option("--wait", is_flag=True, help="Follow the job until it ends.")
+@wait_options
 @json_option
-def job(job_id: str, wait: bool, as_json: bool) -> None:
-    """Show one job: state, progress, configuration, failures."""
-    service = open_service()
-    if wait:
-        from gfi.cli.follow import follow
+def job(job_id: str, wait: bool, allow_partial: bool, as_json: bool) -> None:
+    """Show one job: state, progress, configuration, failures.
 
-        follow(service, job_id, quiet=as_json)
+    With --wait the exit status is 0 for a job that succeeded, 4 partial, 5 failed, 6 cancelled.
+    """
+    check_wait(wait, allow_partial)
+    service = open_service()
+    ended = None
+    if wait:
+        from gfi.cli.follow import exit_as, follow
+
+        ended = follow(service, job_id, quiet=as_json)
     if as_json:
         record = service.job(job_id)
         emit(record | {"failures": service.failures(record["id"])})
-        return
-    from gfi.cli.job_summary import print_summary
+    else:
+        from gfi.cli.job_summary import print_summary
 
-    print_summary(service, job_id)
+        print_summary(service, job_id)
+    if ended is not None:
+        exit_as(ended, allow_partial)
 
 
 @click.command()
 @click.argument("job_id")
 def cancel(job_id: str) -> None:
     """Cancel a job. Finished results stay readable."""
-    click.echo("cancelled" if open_service().cancel(job_id) else "was cancelled already")
+    service = open_service()
+    if not service.cancel(job_id):
+        click.echo("was cancelled already")
+        return
+    state = service.job(job_id)["state"]
+    click.echo("cancelled" if state == JobState.CANCELLED else f"the retry is cancelled; the job is {state}")
 
 
 @click.command()

@@ -28,7 +28,9 @@ def print_summary(service: Service, job_id: str) -> None:
     if job["finished_at"] and job["planned_at"]:
         took = job["finished_at"] - job["planned_at"]
         rate = progress["done"] / max(took, 1e-9)
-        click.echo(f"{progress['done']} images in {duration(took)} ({rate:.2f} images/s)")
+        total = progress["total"] or 0
+        images = f"{progress['done']}" + (f" of {total}" if progress["done"] < total else "")
+        click.echo(f"{images} images in {duration(took)} ({rate:.2f} images/s)")
     summary = service.summary(job["id"])
     click.echo("")
     counts = [

@@ -43,7 +43,7 @@ class RemoteService:
 
     def summary(self, job_id: str) -> JSON:
         summary = self.client.job(job_id).summary()
-        means = [{"name": name, "class_mean": None, **mean} for name, mean in summary["means"].items()]
+        means = [{"name": name, **mean} for name, mean in summary["means"].items()]
         return {"counts": summary["counts"], "means": means}
 
     def cancel(self, job_id: str) -> bool:

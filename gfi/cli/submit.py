@@ -7,23 +7,30 @@ import click
 from gfi.cli.job_options import job_options, options_of
 from gfi.cli.open_service import open_service
 from gfi.cli.printing import emit, json_option
+from gfi.cli.waiting import check_wait, wait_options
 
 
 @click.command()
 @job_options
 @click.option("--key", help="Idempotency key: submitting twice with one key gives one job.")
 @click.option("--new", is_flag=True, help="Start another job even if the same one is running.")
-@click.option("--wait", is_flag=True, help="Follow the job until it ends.")
+@wait_options
 @json_option
-def submit(key: str | None, new: bool, wait: bool, as_json: bool, **options: Any) -> None:
-    """Explain every image of a dataset."""
+def submit(
+    key: str | None, new: bool, wait: bool, allow_partial: bool, as_json: bool, **options: Any
+) -> None:
+    """Explain every image of a dataset.
+
+    With --wait the exit status is 0 for a job that succeeded, 4 partial, 5 failed, 6 cancelled.
+    """
+    check_wait(wait, allow_partial)
     service = open_service()
     submitted = service.submit(options_of(options), key=key, new=new)
     known = "" if submitted["created"] else f" ({submitted['reason']})"
     if not wait:
         emit(submitted) if as_json else click.echo(f"{submitted['job']}{known}")
         return
-    from gfi.cli.follow import follow
+    from gfi.cli.follow import exit_as, follow
     from gfi.cli.job_summary import print_summary
 
     if not as_json:
@@ -33,3 +40,4 @@ def submit(key: str | None, new: bool, wait: bool, as_json: bool, **options: Any
         emit(job)
     else:
         print_summary(service, job["id"])
+    exit_as(job, allow_partial)

@@ -265,7 +265,10 @@ class Job:
         return failures
 
     def summary(self) -> dict[str, Any]:
-        """``{"counts": status → images, "means": column → {"mean", "count"}}``."""
+        """``{"counts": status → images, "means": column → {"mean", "count", "class_mean", "classes"}}``.
+
+        ``class_mean`` is None except for columns that are defined for each class.
+        """
         summary: dict[str, Any] = self._connection.get(f"/v1/jobs/{self.id}/summary")
         return summary
 

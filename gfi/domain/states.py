@@ -54,7 +54,7 @@ OPEN = frozenset({ShardState.PENDING, ShardState.LEASED})
 
 # Only a retry leaves a terminal state: to `planning`, where the rows to be retried are collected, or to
 # `queued`, when the job was never planned. `planning` returns to a terminal state when the planning of a
-# retry fails or finds nothing to do.
+# retry fails, finds nothing to do or is cancelled.
 TRANSITIONS: Mapping[JobState, frozenset[JobState]] = {
     JobState.QUEUED: frozenset({JobState.PLANNING, JobState.FAILED, JobState.CANCELLED}),
     JobState.PLANNING: frozenset({JobState.RUNNING}) | TERMINAL,

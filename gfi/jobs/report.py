@@ -75,7 +75,7 @@ def write_report(
     for number, warning in enumerate(_warnings(database, job), 1):
         metadata["Warning" if number == 1 else f"Warning {number}"] = warning
     cards = _cards(database, settings, bucket, job, model.get("class_names") or [], limit)
-    return write_page(folder, job.name or f"Job {job.id}", metadata, summary(database, job.id), cards)
+    return write_page(folder, job.name or f"Job {job.id}", metadata, summary(database, job.id), cards, total)
 
 
 def _warnings(database: Database, job: queries.Job) -> Iterator[str]:

@@ -56,12 +56,18 @@ class Card:
 
 
 def write_page(
-    directory: Path, title: str, metadata: Mapping[str, str], summary: Summary, cards: Iterable[Card]
+    directory: Path,
+    title: str,
+    metadata: Mapping[str, str],
+    summary: Summary,
+    cards: Iterable[Card],
+    listed: int | None = None,
 ) -> Path:
     """Write `index.html` and `images/` into `directory`, which is made if missing; returns the page's path.
 
-    metadata: what made these masks (model, preset, layers, job …), shown in the order given. cards: read once. A report
-    that is already in `directory` is replaced when the new page is complete.
+    metadata: what made these masks (model, preset, layers, job …), shown in the order given. cards: read once. listed:
+    how many images the dataset has, where not all of them have a result. A report that is already in `directory` is
+    replaced when the new page is complete.
     """
     images = directory / "images"
     images.mkdir(parents=True, exist_ok=True)
@@ -72,6 +78,7 @@ def write_page(
         title=_text(title),
         metadata=[(_text(k), _text(v)) for k, v in metadata.items()],
         summary=summary,
+        listed=max(summary.total, listed or 0),
         statuses=[(s, status_title(s), status_meaning(s), n) for s, n in summary.counts.items()],
         sorts=[(m.name, m.title) for m in summary.means],
         cards=_views(cards, images, written),

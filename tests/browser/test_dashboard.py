@@ -11,6 +11,7 @@ from playwright.sync_api import expect
 
 from gfi.domain.states import ControlKind
 from gfi.store import ledger
+from gfi.store.ledger.tokens import create_link
 from tests.browser.conftest import Visit
 from tests.service.api.conftest import World
 
@@ -278,6 +279,50 @@ def test_filters_sorting_opacity_and_comparison_with_another_job(
     page.wait_for_selector(".pic b:has-text('By class')")
 
 
+def test_a_name_that_is_no_class_is_said_and_never_another_class(
+    visit: Visit, site: tuple[str, World]
+) -> None:
+    page = visit.page
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url) if "/results?" in request.url else None)
+    visit.open(f"/jobs/{the_job(site[1])}/gallery")
+    page.wait_for_selector(".card img")
+    expect(page.locator("#classes option")).to_have_count(3)
+    box = page.locator("#prediction")
+    for wrong in ("coff", "unicorn", "3", "-1"):
+        box.fill(wrong)
+        box.press("Enter")
+        expect(page.locator("#empty")).to_contain_text(f"no class called “{wrong}”")
+        expect(box).to_have_attribute("aria-invalid", "true")
+        _cards(page, 0)
+    assert not [url for url in asked if "prediction" in url]
+    for right in ("Coffee", "1"):
+        box.fill(right)
+        box.press("Enter")
+        expect(page.locator("#shown")).to_contain_text("120 images")
+        expect(box).to_have_attribute("aria-invalid", "false")
+    box.fill("")
+    box.press("Enter")
+    expect(page.locator("#shown")).to_contain_text("of up to 400 images")
+    assert {url.partition("prediction=")[2][:1] for url in asked} == {"", "1"}
+
+
+def test_a_link_pasted_into_the_page_that_asks_for_one_signs_in(
+    browser: Any, site: tuple[str, World]
+) -> None:
+    url, world = site
+    context = browser.new_context()
+    page = context.new_page()
+    page.goto(f"{url}/sign-in")
+    page.wait_for_load_state("networkidle")
+    page.goto(f"{url}/sign-in#used-before")  # only the part behind the # differs: the page is not loaded again
+    page.wait_for_selector("text=has been used, has expired or is unknown")
+    assert page.url == f"{url}/sign-in"
+    page.goto(f"{url}/sign-in#{create_link(world.database, 60.0)}")
+    page.wait_for_url(f"{url}/jobs")
+    context.close()
+
+
 def test_the_gallery_of_a_job_under_way_grows(visit: Visit, site: tuple[str, World]) -> None:
     world = site[1]
     job = world.planned(total=10, size=4, name="Grows", priority=100)
@@ -298,7 +343,8 @@ def test_a_job_that_is_tried_again_is_watched_again(visit: Visit, site: tuple[st
     page.click("text=Try failed images again")
     expect(page.locator("#sub")).to_have_text("Planning")
     site[1].call("DELETE", f"/v1/jobs/{job}")
-    expect(page.locator("#sub")).to_have_text("Cancelled", timeout=10_000)  # without a reload
+    ended = "Partial — its retry was cancelled; 1 of 10 images are error"
+    expect(page.locator("#sub")).to_have_text(ended, timeout=10_000)  # without a reload
 
 
 def test_each_class_of_an_image_has_a_card_with_its_own_mask(visit: Visit, site: tuple[str, World]) -> None:

@@ -1,4 +1,4 @@
-"""The end of a job, except by cancellation.
+"""The end of a job; its cancellation is in `gfi.store.ledger.jobs`.
 
 planning → failed (a retry: → the state before)
 running → succeeded | partial | failed
@@ -33,17 +33,17 @@ def finish_jobs(db: Database) -> list[Finished]:
     for job_id in candidates:
         with db.begin() as connection:
             job = lock_job(connection, job_id)
-            verdict, error = _verdict(connection, job)
+            after, error = verdict(connection, job)
             changed = connection.execute(
                 sa.update(jobs)
-                .where(jobs.c.id == job_id, job_transition(JobState.RUNNING, verdict), ~open_shards)
-                .values(state=verdict.value, paused=False, error=error, finished_at=now())
+                .where(jobs.c.id == job_id, job_transition(JobState.RUNNING, after), ~open_shards)
+                .values(state=after.value, paused=False, error=error, finished_at=now(), state_before=None)
             )
             if changed.rowcount:
-                announce(connection, job_id, verdict)
-                if verdict is not JobState.FAILED:
+                announce(connection, job_id, after)
+                if after is not JobState.FAILED:
                     add_control_task(connection, ControlKind.REPORT, job_id)
-                finished.append(Finished(job_id, verdict))
+                finished.append(Finished(job_id, after))
     return finished
 
 
@@ -63,14 +63,15 @@ def fail_job(db: Database, job_id: str, error: str, failure_class: str, worker: 
             at_work = sa.exists().where(shards.c.job_id == job_id, leased, shards.c.worker != worker)
             if connection.execute(sa.select(at_work)).scalar_one():
                 return False
-        verdict = JobState.FAILED if _verdict(connection, job)[0] is JobState.FAILED else JobState.PARTIAL
+        without_masks = verdict(connection, job)[0] is JobState.FAILED
+        after = JobState.FAILED if without_masks else JobState.PARTIAL
         connection.execute(
             sa.update(jobs)
-            .where(jobs.c.id == job_id, job_transition(JobState.RUNNING, verdict))
-            .values(state=verdict.value, paused=False, error=error, finished_at=now())
+            .where(jobs.c.id == job_id, job_transition(JobState.RUNNING, after))
+            .values(state=after.value, paused=False, error=error, finished_at=now(), state_before=None)
         )
         close_pending(connection, job_id, ShardState.FAILED, error, failure_class)
-        announce(connection, job_id, verdict)
+        announce(connection, job_id, after)
         return True
 
 
@@ -84,8 +85,8 @@ def end_planning(connection: sa.Connection, job_id: str, after: JobState, error:
     announce(connection, job_id, after)
 
 
-def _verdict(connection: sa.Connection, job: sa.Row[Any]) -> tuple[JobState, str | None]:
-    """The state in which a job without open shards ends, and why."""
+def verdict(connection: sa.Connection, job: sa.Row[Any]) -> tuple[JobState, str | None]:
+    """The state in which a job ends if no more results come: succeeded, partial or failed; and why."""
     counted = [sa.func.coalesce(sa.func.sum(shards.c[f"n_{status}"]), 0) for status in ImageStatus]
     sums = connection.execute(sa.select(*counted).where(shards.c.job_id == job.id)).one()
     by_status = dict(zip(ImageStatus, map(int, sums), strict=True))

@@ -1,6 +1,6 @@
 """What the owner of a job can do with it after submission: pause, resume, set the priority, cancel, retry, delete.
 
-queued | planning | running → cancelled
+queued | planning | running → cancelled; a retry of a finished job → succeeded | partial
 succeeded | partial | failed | cancelled → planning | queued, by `retry_job` only
 """
 
@@ -15,6 +15,7 @@ from gfi.store.database import Database, now
 from gfi.store.errors import Conflict
 from gfi.store.ledger.audit import record
 from gfi.store.ledger.control_requests import add_control_task, close_control
+from gfi.store.ledger.endings import verdict
 from gfi.store.ledger.guards import job_transition, lock_job
 from gfi.store.ledger.outbox import announce
 from gfi.store.ledger.shards import close_pending
@@ -61,6 +62,9 @@ def set_priority(db: Database, job_id: str, priority: int, *, actor: str = "loca
 def cancel_job(db: Database, job_id: str, *, actor: str = "local") -> bool:
     """queued | planning | running → cancelled. Returns False when it was cancelled already.
 
+    A job that had ended `succeeded` or `partial` keeps its results when its retry is cancelled, so it ends as what
+    these are: → succeeded | partial.
+
     Waiting shards are cancelled. A leased shard stays leased: its worker reads the cancellation at its next renewal and
     commits the images that it has finished, so that partial results stay readable; with this commit the rest of the
     shard is cancelled.
@@ -71,14 +75,21 @@ def cancel_job(db: Database, job_id: str, *, actor: str = "local") -> bool:
             return False
         if job.state in TERMINAL:
             raise Conflict(f"job {job_id} is {job.state} already; there is nothing left to cancel")
+        after, error, active = JobState.CANCELLED, None, ACTIVE
+        if job.state_before in (JobState.SUCCEEDED, JobState.PARTIAL):
+            after, why = verdict(connection, job)
+            error = "; ".join(filter(None, ("its retry was cancelled", why)))
+            active = ACTIVE - {JobState.QUEUED}  # a job that has ended once was planned
         connection.execute(
             sa.update(jobs)
-            .where(jobs.c.id == job_id, job_transition(ACTIVE, JobState.CANCELLED))
-            .values(state=JobState.CANCELLED.value, paused=False, finished_at=now())
+            .where(jobs.c.id == job_id, job_transition(active, after))
+            .values(state=after.value, paused=False, error=error, finished_at=now(), state_before=None)
         )
         close_pending(connection, job_id, ShardState.CANCELLED, None, None)
         close_control(connection, job_id)
-        announce(connection, job_id, JobState.CANCELLED)
+        if after is not JobState.CANCELLED:
+            add_control_task(connection, ControlKind.REPORT, job_id)
+        announce(connection, job_id, after)
         record(connection, actor, "job.cancelled", job_id)
         return True
 

@@ -13,7 +13,7 @@ from gfi.domain.states import JobState
 from gfi.store.database import Database, now
 from gfi.store.errors import LimitExceeded
 from gfi.store.ledger.control import finish_task
-from gfi.store.ledger.endings import end_planning
+from gfi.store.ledger.endings import end_planning, verdict
 from gfi.store.ledger.guards import job_transition, lock_job
 from gfi.store.ledger.shards import insert_shards, reopen
 from gfi.store.tables import jobs
@@ -82,8 +82,8 @@ def finish_retry(
     """planning → running, for a retry: with new shards, and with failed and cancelled shards pending again.
 
     manifest_key: of the manifest of `total` rows; None when no row has a status that is to be retried. Where there is
-    nothing to do, the job returns to the state before; but a job that was cancelled after its last commit is complete
-    and goes on to running, so that it ends as such. Returns False when the claim is no longer held.
+    nothing to do, the job returns to the state before; but a job that a worker completed after it was cancelled goes on
+    to running, so that it ends as such. Returns False when the claim is no longer held.
     """
     assert claim.job_id is not None
     with db.begin() as connection:
@@ -99,7 +99,10 @@ def finish_retry(
             if covered != total:
                 raise ValueError(f"shards cover {covered} of {total} images")
         before = JobState(job.state_before)
-        if not total and not opened and before is not JobState.CANCELLED:
+        completed = before is JobState.CANCELLED or (
+            before is not JobState.SUCCEEDED and verdict(connection, job)[0] is JobState.SUCCEEDED
+        )
+        if not total and not opened and not completed:
             connection.execute(
                 sa.update(jobs)
                 .where(jobs.c.id == claim.job_id, job_transition(JobState.PLANNING, before))
@@ -109,6 +112,6 @@ def finish_retry(
         connection.execute(
             sa.update(jobs)
             .where(jobs.c.id == claim.job_id, job_transition(JobState.PLANNING, JobState.RUNNING))
-            .values(state=JobState.RUNNING.value, state_before=None)
+            .values(state=JobState.RUNNING.value)
         )
         return True

@@ -7,7 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from gfi.domain.digests import JSON
-from gfi.domain.metrics import CATALOGUE, NUMBERS, PRIMARY_METHOD
+from gfi.domain.metrics import CATALOGUE, COLUMNS, NUMBERS, PRIMARY_METHOD
 from gfi.domain.result import Result
 from gfi.domain.states import ShardState
 from gfi.domain.statuses import ImageStatus
@@ -262,20 +262,44 @@ def rows_with_status(
         after = page[-1]
 
 
-def means(db: Database, job_id: str, *, method: str = PRIMARY_METHOD) -> dict[str, tuple[float, int]]:
-    """{number: (mean over the `ok` images that have it, how many they are)}; without numbers that no image has."""
+@dataclass(frozen=True)
+class NumberMean:
+    """The mean of a number over the `count` images with status `ok` that have it.
+
+    class_mean: the mean of the `classes` means of single classes, only of numbers that are defined for each class; the
+    class of an image is its label, otherwise its target.
+    """
+
+    mean: float
+    count: int
+    class_mean: float | None = None
+    classes: int = 0
+
+
+def means(db: Database, job_id: str, *, method: str = PRIMARY_METHOD) -> dict[str, NumberMean]:
+    """The means of a job by number; without numbers that no image has."""
     names = NUMBERS
     averages = [c for n in names for c in (sa.func.avg(results.c[n]), sa.func.count(results.c[n]))]
-    query = sa.select(*averages).where(
+    chosen = (
         results.c.job_id == job_id,
         results.c.method == method,
         results.c.target_rank == 0,
         results.c.status == ImageStatus.OK.value,
     )
     with db.read() as connection:
-        row = connection.execute(query).one()
-    pairs = zip(names, row[::2], row[1::2], strict=True)
-    return {name: (float(mean), count) for name, mean, count in pairs if count}
+        row = connection.execute(sa.select(*averages).where(*chosen)).one()
+        pairs = zip(names, row[::2], row[1::2], strict=True)
+        found = {name: NumberMean(float(mean), count) for name, mean, count in pairs if count}
+        by_class = [name for name in found if COLUMNS[name].per_class]
+        if by_class:
+            group = sa.func.coalesce(results.c.label, sa.cast(results.c.target, sa.Text))
+            single = sa.select(*(sa.func.avg(results.c[name]).label(name) for name in by_class))
+            classes = single.where(*chosen).group_by(group).subquery()
+            both = [c for n in by_class for c in (sa.func.avg(classes.c[n]), sa.func.count(classes.c[n]))]
+            row = connection.execute(sa.select(*both)).one()
+            for name, mean, count in zip(by_class, row[::2], row[1::2], strict=True):
+                found[name] = replace(found[name], class_mean=float(mean), classes=count)
+    return found
 
 
 def list_flags(db: Database, job_id: str) -> list[JSON]:

@@ -26,8 +26,8 @@ function query() {
   const q = new URLSearchParams({ limit: 200, sort: $("sort").value, descending });
   const pairs = { search: $("search").value.trim(), status: $("status").value };
   for (const [k, v] of Object.entries(pairs)) if (v) q.set(k, v);
-  const wanted = $("prediction").value.trim().toLowerCase();
-  if (wanted) q.set("prediction", /^\d+$/.test(wanted) ? wanted : Math.max(0, classes.findIndex((c) => c.toLowerCase() === wanted)));
+  const predicted = predictedClass();
+  if (predicted !== null) q.set("prediction", predicted);
   if ($("flagged").checked) q.set("flagged", "true");
   const [low, high] = [$("low").value, $("high").value];
   if ($("metric").value && (low || high)) {
@@ -38,9 +38,19 @@ function query() {
   return q;
 }
 
+// The class that the box names: its index, null for none, -1 for a name that is no class or only the beginning of one.
+function predictedClass() {
+  const wanted = $("prediction").value.trim().toLowerCase();
+  if (!wanted) return null;
+  const index = classes.findIndex((name) => name.toLowerCase() === wanted);
+  if (index >= 0 || !/^\d{1,9}$/.test(wanted)) return index;
+  return classes.length && Number(wanted) >= classes.length ? -1 : Number(wanted);
+}
+
 // One request at a time. `complete` is true until the list is begun, so that drawing before the job is known requests nothing.
 async function fetchMore() {
   if (complete || loading) return;
+  if (predictedClass() === -1) { complete = true; return summary(); }
   const q = query();
   if (next) q.set("after", next);
   const mine = api(`/v1/jobs/${id}/results?${q}`);
@@ -72,7 +82,10 @@ function summary() {
   $("keys").hidden = !items.length;
   const top = job?.config.top ?? 1, total = (job?.progress.total ?? 0) * top, unit = top > 1 ? "explanations" : "images";
   $("shown").textContent = complete ? `${count(items.length)} ${unit}` : `${count(items.length)}${total ? ` of up to ${count(total)}` : ""} ${unit} loaded; more as you scroll`;
-  if (!items.length && complete) {
+  const unknown = predictedClass() === -1;
+  $("prediction").setAttribute("aria-invalid", String(unknown));
+  if (unknown) empty("No such class", `This model has no class called “${$("prediction").value.trim()}”. The box lists its classes as you type.`);
+  else if (!items.length && complete) {
     const filtered = [...query()].some(([k]) => !["limit", "sort", "descending"].includes(k));
     empty(filtered ? "No image matches" : "No results yet", filtered ? "Clear the filters to see all images." : ended(job) ? "This job ended before an image was explained." : "The first ones appear as soon as a worker has committed them.");
   } else $("empty").hidden = true;
@@ -349,5 +362,6 @@ showErrors(async () => {
   const [model] = await Promise.all([api(`/v1/models/${encodeURIComponent(job.model)}`).catch(() => null), offerComparisons()]);
   classes = model?.class_names ?? [];
   $("classes").replaceChildren(...classes.map((c) => h("option", { value: c })));
+  if ($("prediction").value) restart(); // what was typed before the classes were known
   followJob();
 });

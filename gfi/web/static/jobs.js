@@ -128,8 +128,9 @@ async function submit() {
   const size = files.reduce((sum, file) => sum + file.size, 0);
   if (files.length > limits.images || size > limits.bytes) throw new Error(`At most ${limits.images} photographs and ${bytes(limits.bytes)} can be uploaded at once. Put more of them where the workers can read them, and enter that place as the dataset.`);
   const data = new FormData();
-  const { dataset, priority, metrics: chosen, ...rest } = asked();
-  for (const [name, value] of Object.entries({ ...rest, metrics: chosen.join(",") })) if (value) data.set(name, value);
+  const { dataset, ...options } = asked();
+  const text = (value) => (Array.isArray(value) ? value.join(",") : typeof value === "object" ? JSON.stringify(value) : value);
+  for (const [name, value] of Object.entries(options)) if (value) data.set(name, text(value));
   for (const file of files) data.append("images", file);
   return api("/v1/uploads", { method: "POST", form: data });
 }

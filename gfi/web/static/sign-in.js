@@ -8,11 +8,16 @@ async function enter(secret) {
   $("refused").hidden = false;
 }
 
-const secret = location.hash.slice(1);
-if (secret) {
+// Signs in with the secret of a link, behind the `#`. A link that is pasted into a tab which shows this page changes only
+// that part of the address, so the page is not loaded again.
+function follow() {
+  const secret = location.hash.slice(1);
+  if (!secret) return;
   history.replaceState(null, "", "/sign-in"); // first of all, remove the secret from the address bar and the history
   enter(secret);
 }
+addEventListener("hashchange", follow);
+follow();
 $("form").addEventListener("submit", (event) => {
   event.preventDefault();
   enter($("secret").value.trim());

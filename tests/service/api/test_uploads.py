@@ -3,12 +3,14 @@
 import struct
 import time
 import zlib
+from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
 
 from gfi.api import create_app, uploads
 from gfi.datasets.sources import open_source
+from gfi.domain.job import JobOptions
 from gfi.store.settings import Settings
 from tests.service.api.conftest import World
 
@@ -97,6 +99,35 @@ def test_uploads_are_read_by_their_job_and_cannot_be_named_as_a_dataset(
         one_world.call("DELETE", f"/v1/jobs/{job['id']}", "submit")
         assert one_world.call("DELETE", f"/v1/jobs/{job['id']}/data", "submit").status_code == 200
         assert not list(one_world.bucket.list(place.partition("gfi-api/")[2]))
+
+
+def test_an_upload_has_every_option_of_a_job(one_world: World) -> None:
+    documented = one_world.client.app.openapi()["paths"]["/v1/uploads"]["post"]["requestBody"]["content"]  # type: ignore[attr-defined]
+    fields = set(documented["multipart/form-data"]["schema"]["properties"])
+    assert fields == set(JobOptions.model_fields) - {"dataset", "queue"} | {"images"}
+    photograph = (one_world.photographs / one_world.names[0]).read_bytes()
+
+    def send(**fields: str) -> Any:
+        files = [("images", ("a.jpg", photograph, "image/jpeg"))]
+        return one_world.call("POST", "/v1/uploads", files=files, data={"model": "tiny"} | fields)
+
+    given = {"tags": "ward 7, night", "priority": "3", "batch": "2", "save": "none", "name": "upload"}
+    sent = send(**given, metrics="deletion,insertion", overrides='{"steps_class": 24}', top="2")
+    assert sent.status_code == 201, sent.text
+    job = sent.json()["job"]
+    assert (job["tags"], job["priority"], job["name"]) == (["ward 7", "night"], 3, "upload")
+    config = job["config"]
+    assert (config["batch"], config["save"], config["top"]) == (2, [], 2)
+    assert (config["metrics"], config["recipe"]["steps_class"]) == (["deletion", "insertion"], 24)
+    for fields, word in (
+        ({"overrides": "steps_class=24"}, "overrides: not JSON"),
+        ({"priority": "high"}, "priority"),
+        ({"webhook": "http://169.254.169.254/"}, "webhook"),
+        ({"queue": "explain"}, "unknown field 'queue'"),
+    ):
+        refused = send(**fields)
+        assert refused.status_code == 422
+        assert word in refused.json()["detail"], refused.text
 
 
 def test_a_test_explanation_takes_the_first_image(one_world: World) -> None:

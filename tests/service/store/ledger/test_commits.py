@@ -6,6 +6,7 @@ from gfi.domain.result import Result
 from gfi.domain.statuses import ImageStatus
 from gfi.store import ledger, queries
 from gfi.store.database import Database
+from gfi.store.queries.results import NumberMean
 from tests.service.store.ledger_actors import (
     claim,
     commit,
@@ -54,8 +55,24 @@ def test_metrics_of_several_methods_and_targets_are_kept_beside_each_other(datab
     ]
     assert ledger.commit_shard(database, held, 2, part(held, 6), rows)
     assert queries.job_progress(database, job).done == 2
-    assert queries.means(database, job) == {"deletion": (0.25, 2)}
-    assert queries.means(database, job, method="grad-cam") == {"deletion": (0.5, 2)}
+    assert queries.means(database, job) == {"deletion": NumberMean(0.25, 2)}
+    assert queries.means(database, job, method="grad-cam") == {"deletion": NumberMean(0.5, 2)}
+
+
+def test_a_number_that_is_defined_for_each_class_is_also_averaged_by_class(database: Database) -> None:
+    job = plan(database, total=4)
+    held = claim(database)
+    hits = [("cat", 7, 1.0), ("cat", 7, 1.0), ("cat", 7, 0.0), (None, 3, 1.0)]
+    rows = [
+        Result(
+            row=row, key="k", status=ImageStatus.OK, label=label, target=target, metrics={"pointing_hit": hit}
+        )
+        for row, (label, target, hit) in enumerate(hits)
+    ]
+    assert ledger.commit_shard(database, held, 4, part(held, 4), rows)
+    mean = queries.means(database, job)["pointing_hit"]
+    assert (mean.mean, mean.count, mean.classes) == (0.75, 4, 2)
+    assert mean.class_mean == pytest.approx((2 / 3 + 1) / 2)
 
 
 def test_results_that_are_not_the_shards_are_refused(database: Database) -> None:

@@ -113,6 +113,56 @@ def test_a_retry_goes_on_with_a_cancelled_job(database: Database) -> None:
     assert len(recorded(database, job)) == 10
 
 
+def _partial(db: Database) -> str:
+    """A finished job of ten images of which two are errors."""
+    job = plan(db)
+    assert commit(db, claim(db), status=ImageStatus.OK)
+    assert commit(db, claim(db), status=ImageStatus.OK)
+    assert commit(db, claim(db), status=ImageStatus.ERROR)
+    assert ledger.finish_jobs(db)[0].state is JobState.PARTIAL
+    return job
+
+
+def test_a_finished_job_whose_retry_is_cancelled_is_what_its_results_are(database: Database) -> None:
+    job = _partial(database)
+    ledger.retry_job(database, job)
+    assert ledger.cancel_job(database, job)  # while its images are being collected
+    stored = queries.get_job(database, job)
+    assert (stored.state, stored.error) == (
+        JobState.PARTIAL,
+        "its retry was cancelled; 2 of 10 images are error",
+    )
+    ledger.retry_job(database, job)
+    task = claim_task(database, ControlKind.RETRY)
+    assert ledger.finish_retry(database, task, manifest_key="second", total=2, shards=[(0, 1), (1, 2)])
+    held = claim(database)
+    assert commit(database, claim(database), rows=[9])
+    assert ledger.cancel_job(database, job)  # while they are explained
+    assert queries.get_job(database, job).error == "its retry was cancelled; 1 of 10 images are error"
+    with pytest.raises(Conflict, match="partial already"):
+        ledger.cancel_job(database, job)
+    assert ledger.renew_lease(database, held, 60.0).wanted == "cancel"
+    assert commit(database, held, rows=[8])  # finished before its worker read the cancellation
+    ledger.retry_job(database, job)
+    task = claim_task(database, ControlKind.RETRY)
+    assert ledger.finish_retry(database, task, manifest_key=None, total=0, shards=[])
+    assert ledger.finish_jobs(database)[0].state is JobState.SUCCEEDED
+
+
+def test_a_cancelled_or_failed_job_whose_retry_is_cancelled_is_cancelled(database: Database) -> None:
+    for end in (
+        lambda job: ledger.cancel_job(database, job),
+        lambda job: ledger.fail_job(database, job, "no such model", "model"),
+    ):
+        job = plan(database)
+        assert end(job)
+        ledger.retry_job(database, job)
+        task = claim_task(database, ControlKind.RETRY)
+        assert ledger.finish_retry(database, task, manifest_key=None, total=0, shards=[])
+        assert ledger.cancel_job(database, job)
+        assert queries.get_job(database, job).state is JobState.CANCELLED
+
+
 def test_a_retry_waits_for_workers_that_still_hold_the_job(database: Database) -> None:
     job = plan(database)
     held = claim(database)
