@@ -126,7 +126,7 @@ def _lines(
 def summarise(job_id: JobId, context: ContextDep, caller: Reader) -> dict[str, Any]:
     """Images by status, and the mean of each number with how many images it is the mean of.
 
-    A number that is defined for each class (pointing) has also `class_mean`, the mean of the means of `classes` classes.
+    A number that is defined for each class (pointing) has also `class_mean`, the mean of `classes` class means.
     """
     job = find_job(context, job_id)
     counts = queries.job_progress(context.database, job.id).by_status

@@ -63,7 +63,7 @@ _FORM = {
                 "required": ["images"],
                 "properties": {"images": _FILES}
                 | {
-                    name: {"type": "string", "description": field.description + _FORMATS.get(name, "")}
+                    name: {"type": "string", "description": f"{field.description}" + _FORMATS.get(name, "")}
                     for name, field in FIELDS.items()
                 },
             }

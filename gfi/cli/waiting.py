@@ -10,7 +10,9 @@ def wait_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add both flags."""
     wait = click.option("--wait", is_flag=True, help="Follow the job until it ends.")
     partial = click.option(
-        "--allow-partial", is_flag=True, help="With --wait: a job that ends partial is a success, exit status 0."
+        "--allow-partial",
+        is_flag=True,
+        help="With --wait: a job that ends partial is a success, exit status 0.",
     )
     return wait(partial(command))
 

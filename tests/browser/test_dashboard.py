@@ -315,7 +315,9 @@ def test_a_link_pasted_into_the_page_that_asks_for_one_signs_in(
     page = context.new_page()
     page.goto(f"{url}/sign-in")
     page.wait_for_load_state("networkidle")
-    page.goto(f"{url}/sign-in#used-before")  # only the part behind the # differs: the page is not loaded again
+    page.goto(
+        f"{url}/sign-in#used-before"
+    )  # only the part behind the # differs: the page is not loaded again
     page.wait_for_selector("text=has been used, has expired or is unknown")
     assert page.url == f"{url}/sign-in"
     page.goto(f"{url}/sign-in#{create_link(world.database, 60.0)}")

@@ -37,7 +37,7 @@ def write(directory, cards, title="A job", metadata=None):
 
 def test_images_without_a_result_are_counted_in_the_headline(tmp_path):
     cards = [card(f"{at}.jpg") for at in range(8)]
-    summary = summarise(c.row for c in cards)
+    summary = summarise(c.result for c in cards)
     text = write_page(tmp_path, "Cancelled", {}, summary, cards, listed=24).read_text("utf-8")
     assert "<strong>8</strong> of 24 images explained; 16 without a result" in text
     assert "<strong>8</strong> of 8 images explained</p>" in write(tmp_path, cards)
