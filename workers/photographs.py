@@ -18,7 +18,7 @@ from gfi.domain.statuses import ImageStatus
 from gfi.domain.window import AppliedWindow
 from gfi.method.engine import Engine
 from gfi.method.preprocess import Prepared
-from gfi.store.errors import one_line
+from gfi.store.errors import StoreError, one_line, storable
 from workers import saved_pictures
 
 log = structlog.get_logger(__name__)
@@ -38,6 +38,10 @@ class Failure:
         log.warning("image failed", what=what, exc_info=error)
         reason = "it needs more memory than there is" if isinstance(error, MemoryError) else one_line(error)
         return cls(ImageStatus.ERROR, f"it could not be {what}: {reason}", error_class)
+
+    def __post_init__(self) -> None:
+        # Texts of libraries may quote bytes of the file. Neither a part nor PostgreSQL can hold all of them.
+        object.__setattr__(self, "error", storable(self.error))
 
 
 @dataclass(frozen=True)
@@ -77,17 +81,19 @@ def photograph_reader(
 ) -> Callable[[Entry], Photograph]:
     """A function that fetches, decodes and prepares one row, in any thread. boxes: whether a metric needs them.
 
-    What is wrong with an image comes back as its failure. Only an outage of the medium (Unavailable) and what is wrong
-    with this machine (OSError while fetching) raise.
+    What is wrong with an image comes back as its failure. Only an outage of the medium (Unavailable, StoreError) and
+    what is wrong with this machine (OSError while fetching) raise.
     """
 
     def read(entry: Entry) -> Photograph:
         try:
             fetched = source.fetch(entry.key, entry.version)
-        except Unavailable:
+        except (Unavailable, StoreError, OSError):
             raise
         except DatasetError as error:
             return _failed(entry, entry.version, ImageStatus.ERROR, str(error), "missing")
+        except Exception as error:
+            return Photograph(entry, entry.version, failure=Failure.of("fetched", error, "missing"))
         if fetched.changed:
             reason = f"the bytes are of version {fetched.version}, the manifest lists {entry.version}"
             return _failed(entry, fetched.version, ImageStatus.CHANGED, reason, "changed")
@@ -98,11 +104,11 @@ def photograph_reader(
         try:
             prepared = engine.classifier.prepare(decoded.rgb, engine.recipe, decoded.scale)
             picture = saved_pictures.thumbnail(decoded.rgb) if overlays else None
+            photograph = Photograph(entry, fetched.version, prepared, picture, window=decoded.window)
+            return _with_settled_boxes(photograph, decoded) if boxes else photograph
         except Exception as error:
             failure = Failure.of("prepared for the network", error, "preparation")
             return Photograph(entry, fetched.version, failure=failure, window=decoded.window)
-        photograph = Photograph(entry, fetched.version, prepared, picture, window=decoded.window)
-        return _with_settled_boxes(photograph, decoded) if boxes else photograph
 
     return read
 

@@ -20,7 +20,7 @@ from gfi.domain.errors import MethodError, OutOfMemory
 from gfi.domain.records import ShardClaim
 from gfi.method.engine import Engine
 from gfi.store import ledger
-from gfi.store.errors import NotFound, StoreError, Transient
+from gfi.store.errors import NotFound, StoreError, Transient, storable
 from gfi.store.lease import LeaseLost
 from workers.lease import LONGEST_PAUSE_S, ShardLease
 from workers.loaded_engines import ModelChanged
@@ -119,6 +119,7 @@ def _fail(services: WorkerServices, claim: ShardClaim, kind: str, reason: str) -
     """End the job, since every shard would meet the same model, layer or dataset. Where another worker is at work on
     the job, only this worker lacks them, and the shard is released instead.
     """
+    reason = storable(reason)
     try:
         ended = ledger.fail_job(services.database, claim.job_id, reason, kind, worker=services.name)
     except StoreError as error:
@@ -134,6 +135,7 @@ def _fail(services: WorkerServices, claim: ShardClaim, kind: str, reason: str) -
 def _release(
     services: WorkerServices, claim: ShardClaim, kind: str, reason: str, *, transient: bool = False
 ) -> str:
+    reason = storable(reason)
     log.warning("shard released", kind=kind, reason=reason)
     _release_or_retract(
         services,

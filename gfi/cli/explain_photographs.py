@@ -8,8 +8,8 @@ from typing import Any
 
 from gfi.cli.errors import CommandError
 from gfi.cli.picture_files import OPACITY, class_in_file_name, make_writable, mask_on_photograph, stems
+from gfi.datasets.decode import DEFAULT as LIMITS
 from gfi.datasets.decode import Photograph, decode
-from gfi.datasets.errors import DatasetError
 from gfi.domain.class_index import ClassIndex
 from gfi.domain.explanation import Explanation, StepProgress
 from gfi.domain.layer_names import Layers
@@ -18,6 +18,7 @@ from gfi.method.classifiers import Classifier, load
 from gfi.method.engine import Engine
 from gfi.method.item import Item
 from gfi.report.overlays import grey, overlay, png
+from gfi.store.errors import one_line
 from gfi.store.settings import Settings
 
 
@@ -125,12 +126,13 @@ class _Run:
         """An item for each explanation. A photograph that cannot be read gets its row at once."""
         for photo, stem in zip(photos, stems(photos), strict=True):
             try:
-                photograph = decode(photo.read_bytes(), window=self._engine.classifier.preprocess.window)
-            except (DatasetError, OSError) as error:
-                self.rows[len(self.rows)] = _failed(photo, str(error))
-                print(f"gfi: {photo}: {error}", file=sys.stderr)
+                photograph = decode(_bytes(photo), window=self._engine.classifier.preprocess.window)
+                prepared = self._engine.classifier.prepare(
+                    photograph.rgb, self._engine.recipe, photograph.scale
+                )
+            except Exception as error:
+                self._fail(len(self.rows), photo, error)
                 continue
-            prepared = self._engine.classifier.prepare(photograph.rgb, self._engine.recipe, photograph.scale)
             targets = [target] if top is None else self._engine.most_probable(prepared, top)
             for number in targets:
                 if top is not None and number == foil:
@@ -150,8 +152,22 @@ class _Run:
         return files
 
     def finish(self, explanation: Explanation) -> None:
-        """Write the pictures of an explanation and complete its row."""
+        """Write the pictures of an explanation and complete its row. CommandError when `output` cannot be written."""
         started = self._started.pop(explanation.key)
+        try:
+            self._finish(started, explanation)
+        except OSError as error:
+            raise CommandError(f"{self._output} cannot be written: {error.strerror or error}") from error
+        except Exception as error:
+            self._fail(explanation.key, started.photo, error)
+
+    def _fail(self, index: int, photo: Path, error: Exception) -> None:
+        """Whatever goes wrong with one photograph is the row of that one."""
+        reason = "it needs more memory than there is" if isinstance(error, MemoryError) else one_line(error)
+        self.rows[index] = _failed(photo, reason)
+        print(f"gfi: {photo}: {reason}", file=sys.stderr)
+
+    def _finish(self, started: _Started, explanation: Explanation) -> None:
         recipe, size = self._engine.recipe, self._engine.classifier.preprocess.size
         _, mask = mask_on_photograph(explanation.grid, size, recipe, started.photograph, started.box)
         mask_file = self._output / f"{started.stem}-mask.png"
@@ -179,6 +195,12 @@ class _Run:
         first = self._started[progress.in_flight[0]].photo.name
         others = len(progress.in_flight) - 1
         print(f"\r{first} and {others} more: step {progress.step}   ", end="", file=sys.stderr)
+
+
+def _bytes(photo: Path) -> bytes:
+    """The file; where it is longer than any photograph may be, one byte more than that, which `decode` refuses."""
+    with photo.open("rb") as file:
+        return file.read(LIMITS.bytes + 1)
 
 
 def _failed(photo: Path, error: str | None) -> dict[str, Any]:

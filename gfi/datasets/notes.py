@@ -10,6 +10,7 @@ Everything is counted by kind with the first example; a million files take no mo
 from dataclasses import dataclass
 
 from gfi.datasets.annotations.boxes import ImageBoxes
+from gfi.store.errors import storable
 
 _KINDS = 40
 
@@ -46,7 +47,7 @@ class ListingNotes:
     def say(self, text: str) -> None:
         """Something that holds for the whole listing."""
         if len(self._statements) < _KINDS:
-            self._statements[_storable(text)] = None
+            self._statements[storable(text)] = None
 
     @property
     def skipped(self) -> dict[str, int]:
@@ -71,14 +72,9 @@ class ListingNotes:
 
 
 def _count(tallies: dict[str, _Tally], kind: str, example: str) -> None:
-    kind = _storable(kind)
+    kind = storable(kind)
     if kind not in tallies and len(tallies) >= _KINDS:
         kind = "of other kinds"
     if kind not in tallies:
-        tallies[kind] = _Tally(0, _storable(example)[:300])
+        tallies[kind] = _Tally(0, storable(example)[:300])
     tallies[kind].count += 1
-
-
-def _storable(text: str) -> str:
-    """Text that a database takes: without NUL, and with bytes that were no UTF-8 written out."""
-    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")

@@ -27,5 +27,10 @@ class LimitExceeded(StoreError):
 def one_line(error: BaseException, limit: int = 300) -> str:
     """The first line of an exception's text that is not empty, for messages and logs."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    text = lines[0] if lines else type(error).__name__
+    text = storable(lines[0]) if lines else type(error).__name__
     return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def storable(text: str) -> str:
+    """Text that a database and Parquet take: without NUL, and with bytes that were no UTF-8 written out."""
+    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")

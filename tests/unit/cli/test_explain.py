@@ -9,7 +9,9 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
+from gfi.cli import explain_photographs
 from gfi.cli.main import gfi
+from gfi.report import overlays
 
 NET = """
 from torch import nn
@@ -125,3 +127,26 @@ def test_pictures_are_announced_where_there_are_any(photos: list[str], tmp_path:
 
     assert "pictures are in" in said(photos[0], 0)
     assert "pictures are in" not in said(str(tmp_path / "cut.jpg"), 1)
+
+
+def test_whatever_is_wrong_with_one_photograph_is_its_own_row(
+    photos: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wide = tmp_path / "wide.png"
+    Image.new("RGB", (9_000_000, 1)).save(wide)
+
+    def paint(rgb: np.ndarray, *rest: Any) -> Any:
+        if rgb.shape == (60, 80, 3) and not drawn:
+            drawn.append(None)
+            raise ZeroDivisionError("no colour")
+        return overlays.overlay(rgb, *rest)
+
+    drawn: list[None] = []
+    monkeypatch.setattr(explain_photographs, "overlay", paint)
+    told = ["explain", photos[0], str(wide), photos[1], "--model", "tiny", "--preset", "released", "--json"]
+    quick = ["--output", str(tmp_path / "out")]
+    done = CliRunner().invoke(gfi, [*told, *quick])
+    rows = json.loads(done.stdout)
+    assert [row["status"] == "error" for row in rows] == [True, True, False]
+    assert rows[0]["error"] == "no colour"
+    assert "less extreme proportions" in rows[1]["error"]

@@ -14,6 +14,8 @@ from gfi.datasets.manifest import Entry
 from gfi.domain.errors import MethodError
 from gfi.domain.statuses import ImageStatus
 from gfi.domain.window import AppliedWindow, Window
+from gfi.store.errors import StoreError
+from workers import photographs
 from workers.photographs import Photograph, photograph_reader
 
 ENTRY = Entry(7, "seven.png", 1, "v1")
@@ -81,6 +83,8 @@ def test_the_window_of_the_model_says_what_is_black_and_white() -> None:
     ("answer", "prepared", "error_class", "says"),
     [
         (DatasetError("no such file"), "prepared", "missing", "no such file"),
+        (ValueError("embedded null byte"), "prepared", "missing", "it could not be fetched: embedded null"),
+        (DatasetError("no file a\0\udcff"), "prepared", "missing", "no file a\\0\\udcff"),
         (fetched(b"", "v2", "v1"), "prepared", "changed", "version v2, the manifest lists v1"),
         (fetched(b"not a picture", "v1", "v1"), "prepared", "unreadable", "not a photograph"),
         (fetched(png(), "v1", "v1"), MethodError("too wide"), "preparation", "too wide"),
@@ -100,7 +104,19 @@ def test_whatever_is_wrong_with_an_image_is_its_failure(
     assert photograph.failure.status is expected
 
 
-@pytest.mark.parametrize("error", [Unavailable("the bucket is away"), OSError("too many open files")])
+def test_boxes_that_cannot_be_fitted_cost_their_own_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fit(*_: object) -> None:
+        raise ZeroDivisionError("no side")
+
+    monkeypatch.setattr(photographs, "settle_boxes", fit)
+    failure = read(fetched(png(), "v1", "v1")).failure
+    assert failure is not None
+    assert (failure.error_class, "no side" in failure.error) == ("preparation", True)
+
+
+@pytest.mark.parametrize(
+    "error", [Unavailable("the bucket is away"), StoreError("no keys"), OSError("too many open files")]
+)
 def test_an_outage_and_a_fault_of_this_machine_are_no_images_failure(error: Exception) -> None:
     with pytest.raises(type(error)):
         read(error)
