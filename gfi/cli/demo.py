@@ -1,13 +1,16 @@
 """`gfi demo`: a job on the bundled photographs, from start to report."""
 
-from collections.abc import Callable
+import contextlib
+import fcntl
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import click
 
 from gfi import samples
 from gfi.cli.errors import CommandError
-from gfi.cli.home import home_directory, open_stack, running_stack
+from gfi.cli.home import AlreadyRuns, home_directory, open_stack, ready, supervisor_of
 from gfi.cli.stack import Stack
 from gfi.cli.supervisor import signals_as_interrupt, uninterrupted
 from gfi.domain.states import JobState
@@ -15,19 +18,68 @@ from gfi.domain.states import JobState
 METRICS = ("energy_in_box", "pointing")
 
 
-def run_demo(folder: Path, stack: Stack | None = None) -> None:
-    """Explain the bundled photographs and write `folder/index.html`. Starts and stops `stack` when one is given."""
-    if stack is None:
-        _demo(folder, lambda: None)
-        return
+WAIT_S = 0.5
+
+
+def run_demo(home: Path, folder: Path) -> None:
+    """Explain the bundled photographs and write `folder/index.html`, with the stack that runs in `home`.
+
+    Where none runs, one is started, and stopped when neither this demo nor another one uses it any more.
+    """
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    while True:
+        with _used(home):
+            while supervisor_of(home) is not None and not ready(home):  # another demo starts it
+                time.sleep(WAIT_S)
+            if ready(home):
+                _demo(folder, lambda: None)
+                return
+        try:
+            _run_with_own_stack(home, folder)
+            return
+        except AlreadyRuns:  # since a moment ago
+            continue
+
+
+def _run_with_own_stack(home: Path, folder: Path) -> None:
+    stack = Stack(home, say=lambda line: click.echo(f"  {line}"))
     with signals_as_interrupt():
         try:
             stack.start()
-            _demo(folder, stack.watch)
+            with _used(home):
+                _demo(folder, stack.watch)
+            _stop_when_unused(home, stack)
         finally:
             with uninterrupted():
-                click.echo("  stopping the stack")
                 stack.stop()
+
+
+@contextlib.contextmanager
+def _used(home: Path) -> Iterator[None]:
+    """Other demos do not stop their stack inside the block. Entering waits while one is being stopped."""
+    with (home / "demo.lock").open("ab") as file:
+        fcntl.flock(file, fcntl.LOCK_SH)
+        yield
+
+
+def _stop_when_unused(home: Path, stack: Stack) -> None:
+    with (home / "demo.lock").open("ab") as file:
+        said = False
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if not said:
+                    click.echo(
+                        "  another gfi demo uses this stack; waiting for it (Ctrl-C stops the stack now)"
+                    )
+                said = True
+                stack.watch()
+                time.sleep(WAIT_S)
+        click.echo("  stopping the stack")
+        with uninterrupted():
+            stack.stop()
 
 
 def _demo(folder: Path, watch: Callable[[], None]) -> None:
@@ -64,8 +116,4 @@ def demo(output: Path | None) -> None:
     the demo again continues the same job.
     """
     home = home_directory()
-    folder = (output or home / "demo").expanduser().resolve()
-    if running_stack(home) is not None:
-        run_demo(folder)
-        return
-    run_demo(folder, Stack(home, say=lambda line: click.echo(f"  {line}")))
+    run_demo(home, (output or home / "demo").expanduser().resolve())

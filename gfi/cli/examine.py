@@ -10,6 +10,7 @@ from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from gfi.cli.home import nothing_runs
 from gfi.domain.queues import CONTROL_QUEUE
 from gfi.store.settings import Settings
 
@@ -41,6 +42,8 @@ def examine() -> list[Finding]:
     except Exception as error:
         return [*findings, Finding("settings", False, _one_line(error))]
     findings.append(_disk(settings))
+    if settings.database_url is None and settings.redis_url is None and settings.s3_bucket is None:
+        return [*findings, Finding("stack", False, nothing_runs(settings.home))]
     try:
         settings.require_stack()
     except Exception as error:
@@ -115,15 +118,11 @@ def _disk(settings: Settings) -> Finding:
 
 
 def _database(settings: Settings) -> str:
-    from gfi.store.database import Database, current_revision, head_revision
+    from gfi.store.database import Database, check, head_revision
 
     database = Database(settings.require_database())
-    current, head = current_revision(database), head_revision()
-    if current != head:
-        raise RuntimeError(
-            f"{database.safe_url} is at revision {current or 'none'}, this version needs {head}: gfi db upgrade"
-        )
-    return f"{database.safe_url} at revision {current}"
+    check(database)
+    return f"{database.safe_url} at revision {head_revision()}"
 
 
 def _redis(settings: Settings) -> str:

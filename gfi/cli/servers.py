@@ -212,6 +212,7 @@ def _spawn(
                 stderr=subprocess.STDOUT,
                 env={**os.environ, **(env or {})},
                 start_new_session=True,
+                umask=0o077,
             )
     except OSError as error:
         raise ServerError(f"{name} could not be started: {error}") from error

@@ -3,9 +3,9 @@
 Everything lives in one directory (`gfi.cli.home`). `gfi.cli.supervisor` runs a stack in the foreground or background.
 
 Each process has a session of its own, so that Ctrl-C reaches the supervisor alone. The supervisor stops the workers
-first (they commit the finished images and release the rest) and the servers last. A process that ends by itself is
-started again, after a pause that grows while it keeps ending early. When the supervisor is killed, its children end
-with it (`gfi.cli.children`); no image is lost, as after a power failure.
+first (they commit the finished images and release the rest) and the servers last. A process that ends by itself, a
+server included, is started again, after a pause that grows while it keeps ending early. When the supervisor is killed,
+its children end with it (`gfi.cli.children`); no image is lost, as after a power failure.
 """
 
 import contextlib
@@ -21,7 +21,15 @@ from typing import Any
 
 from gfi.cli.children import PYTHON, end_processes, popen, process_record
 from gfi.cli.errors import CommandError
-from gfi.cli.home import children_file, log_file, make_home, running_stack, stack_file, write_private
+from gfi.cli.home import (
+    SupervisorLock,
+    children_file,
+    log_file,
+    make_home,
+    private_files,
+    stack_file,
+    write_private,
+)
 from gfi.cli.servers import HOST, Server, free_port, port_is_free, start_s3, start_valkey
 from gfi.domain.queues import CONTROL_QUEUE
 
@@ -36,10 +44,11 @@ LONGEST_PAUSE_S = 30.0
 
 @dataclass
 class Child:
-    """One supervised process of ours. (The two servers are not restarted.)"""
+    """One supervised process: of ours or one of the two servers. launch: starts it; CommandError when it cannot."""
 
     name: str
-    command: list[str]
+    launch: Callable[[], subprocess.Popen[bytes]]
+    log: Path
     process: subprocess.Popen[bytes]
     started_at: float
     failures: int = 0
@@ -55,30 +64,38 @@ class Stack:
         self.home = home
         self._workers = workers
         self._say = say
-        self._servers: list[Server] = []
+        self._lock = SupervisorLock(home)
+        self._servers: dict[str, Server] = {}
         self._children: list[Child] = []
         self._stopping = False
 
     def start(self) -> None:
         """Start the servers, upgrade the database, register the sample model, start our processes.
 
-        Raises CommandError when a stack already runs in this directory or the directory cannot be written.
+        Raises AlreadyRuns when a stack runs in this directory, and CommandError when the directory cannot be written.
         """
         make_home(self.home)
-        if running_stack(self.home) is not None:
-            raise CommandError(f"a stack already runs in {self.home}: gfi down stops it")
+        self._lock.acquire()
+        with private_files():
+            self._start()
+
+    def _start(self) -> None:
         self._end_orphans()
         identity = self._identity()
         self._say("starting Redis and S3")
-        valkey = start_valkey(
-            self.home / "valkey", identity["redis_port"], password=identity["redis_password"]
+        self._start_server(
+            "valkey",
+            lambda: start_valkey(
+                self.home / "valkey", identity["redis_port"], password=identity["redis_password"]
+            ),
         )
-        self._servers.append(valkey)
-        s3 = start_s3(
-            self.home / "s3", identity["s3_port"], identity["s3_access_key"], identity["s3_secret_key"]
+        self._start_server(
+            "s3",
+            lambda: start_s3(
+                self.home / "s3", identity["s3_port"], identity["s3_access_key"], identity["s3_secret_key"]
+            ),
         )
-        self._servers.append(s3)
-        self._write_stack(identity, valkey, s3)
+        self._write_stack(identity)
         self._prepare()
         self._spawn("scheduler", ["scheduler"])
         self._spawn("control", ["worker", "--queues", CONTROL_QUEUE])
@@ -91,9 +108,6 @@ class Stack:
         """Restart the processes that have ended. Call about once a second."""
         if self._stopping:
             return
-        for server in self._servers:
-            if not server.alive():
-                raise CommandError(f"{server.name} ended; its log is {server.log}")
         now = time.monotonic()
         restarted = [child for child in self._children if self._watch_child(child, now)]
         if restarted:
@@ -105,26 +119,40 @@ class Stack:
         if code is None:
             return False
         if not child.restart_at:
-            child.failures = child.failures + 1 if now - child.started_at < EARLY_S else 1
-            child.restart_at = now + min(LONGEST_PAUSE_S, 2.0 ** (child.failures - 1))
-            log = log_file(self.home, child.name)
-            self._say(f"{child.name} ended with {code}; its log is {log}; starting it again")
+            self._pause(child, now, early=now - child.started_at < EARLY_S)
+            self._say(f"{child.name} ended with {code}; its log is {child.log}; starting it again")
             return False
         if now < child.restart_at:
             return False
-        child.process = self._popen(child.name, child.command)
+        try:
+            child.process = child.launch()
+        except CommandError as error:
+            self._say(f"{child.name} could not be started again: {error}")
+            self._pause(child, now, early=True)
+            return False
         child.started_at, child.restart_at = now, 0.0
         return True
 
+    @staticmethod
+    def _pause(child: Child, now: float, *, early: bool) -> None:
+        child.failures = child.failures + 1 if early else 1
+        child.restart_at = now + min(LONGEST_PAUSE_S, 2.0 ** (child.failures - 1))
+
     def stop(self) -> None:
-        """Stop everything that was started: SIGTERM first, SIGKILL after GRACE_S. May be called more than once."""
+        """Stop everything that was started: SIGTERM first, SIGKILL after GRACE_S. May be called more than once.
+
+        A stack that did not start because another one has the directory touches nothing of it.
+        """
+        if not self._lock.held:
+            return
         self._stopping = True
         # Workers before servers: to commit what they have finished, workers need the servers but no scheduler.
-        for child in reversed(self._children):
+        ours = [child for child in reversed(self._children) if child.name not in self._servers]
+        for child in ours:
             with contextlib.suppress(ProcessLookupError):
                 child.process.terminate()
         deadline = time.monotonic() + GRACE_S
-        for child in reversed(self._children):
+        for child in ours:
             try:
                 child.process.wait(max(0.1, deadline - time.monotonic()))
             except subprocess.TimeoutExpired:
@@ -132,7 +160,12 @@ class Stack:
                 child.process.wait()
         self._children.clear()
         while self._servers:
-            self._servers.pop().stop()
+            self._servers.popitem()[1].stop()
+        self._forget()
+        self._lock.release()
+
+    def _forget(self) -> None:
+        """Remove the files that say that a stack runs here."""
         for file in (stack_file(self.home), children_file(self.home)):
             with contextlib.suppress(OSError):
                 file.unlink(missing_ok=True)
@@ -157,12 +190,12 @@ class Stack:
         write_private(path, identity)
         return identity
 
-    def _write_stack(self, identity: dict[str, Any], valkey: Server, s3: Server) -> None:
+    def _write_stack(self, identity: dict[str, Any]) -> None:
         record = {
             "supervisor": process_record(os.getpid()),
             "database_url": f"sqlite:///{self.home / 'gfi.db'}",
-            "redis_url": valkey.url,
-            "s3_endpoint": s3.url,
+            "redis_url": self._servers["valkey"].url,
+            "s3_endpoint": self._servers["s3"].url,
             "s3_bucket": BUCKET,
             "api_url": f"http://{HOST}:{identity['api_port']}",
             "s3_access_key": identity["s3_access_key"],
@@ -206,13 +239,27 @@ class Stack:
         own = {name: value for name, value in os.environ.items() if name not in ("GFI_API_URL", "GFI_TOKEN")}
         return {**own, "GFI_HOME": str(self.home)}
 
+    def _start_server(self, name: str, start: Callable[[], Server]) -> None:
+        """Start a server; one that ends is started again over the same data, with the same port and keys."""
+
+        def launch() -> subprocess.Popen[bytes]:
+            if name in self._servers:
+                self._servers[name].stop()  # it has ended; what it left in /tmp goes
+            self._servers[name] = start()
+            return self._servers[name].process
+
+        process = launch()
+        self._children.append(Child(name, launch, self._servers[name].log, process, time.monotonic()))
+
     def _spawn(self, name: str, arguments: list[str]) -> None:
-        command = [*PYTHON, "-m", "gfi.cli.main", *arguments]
+        def launch() -> subprocess.Popen[bytes]:
+            return self._popen(name, [*PYTHON, "-m", "gfi.cli.main", *arguments])
+
         self._say(f"starting {name}")
-        self._children.append(Child(name, command, self._popen(name, command), time.monotonic()))
+        self._children.append(Child(name, launch, log_file(self.home, name), launch(), time.monotonic()))
 
     def _popen(self, name: str, command: list[str]) -> subprocess.Popen[bytes]:
-        with log_file(self.home, name).open("ab") as output:
+        with private_files(), log_file(self.home, name).open("ab") as output:
             return popen(
                 command,
                 stdin=subprocess.DEVNULL,
@@ -220,16 +267,16 @@ class Stack:
                 stderr=subprocess.STDOUT,
                 env=self._environment(),
                 start_new_session=True,
+                umask=0o077,
             )
 
     def _record_children(self) -> None:
         records = [{"name": child.name} | process_record(child.process.pid) for child in self._children]
-        children_file(self.home).write_text(json.dumps(records))
+        with private_files():
+            children_file(self.home).write_text(json.dumps(records))
 
     def _end_orphans(self) -> None:
-        """End the processes that a killed supervisor left behind."""
-        try:
-            records = json.loads(children_file(self.home).read_text())
-        except (OSError, ValueError):
-            return
-        end_processes(records, GRACE_S)
+        """End the processes that a killed supervisor left behind, and forget what it said of itself."""
+        with contextlib.suppress(OSError, ValueError):
+            end_processes(json.loads(children_file(self.home).read_text()), GRACE_S)
+        self._forget()

@@ -13,7 +13,7 @@ import psutil
 
 from gfi.cli.children import PYTHON, same_process
 from gfi.cli.errors import CommandError
-from gfi.cli.home import children_file, log_file, make_home, running_stack
+from gfi.cli.home import AlreadyRuns, log_file, make_home, private_files, ready, supervisor_of
 from gfi.cli.stack import GRACE_S, Stack
 
 START_S = 120.0
@@ -66,11 +66,12 @@ def run_background(home: Path, workers: int) -> None:
 
     Raises CommandError with the end of its log when it does not start within START_S.
     """
-    if running_stack(home) is not None:
-        raise CommandError(f"a stack already runs in {home}: gfi down stops it")
+    if supervisor_of(home) is not None:
+        raise AlreadyRuns(home)
     make_home(home)
     log = log_file(home, "up")
-    with log.open("wb") as output:
+    with private_files(), log.open("ab") as output:
+        written = output.tell()
         process = subprocess.Popen(
             [*PYTHON, "-m", "gfi.cli.main", "up", "--workers", str(workers)],
             stdin=subprocess.DEVNULL,
@@ -80,10 +81,14 @@ def run_background(home: Path, workers: int) -> None:
             start_new_session=True,
         )
     deadline = time.monotonic() + START_S
-    while not children_file(home).exists():
+    # Files of a stack that was killed, or of one that another terminal starts, say nothing of this one.
+    while not (ready(home) and (supervisor_of(home) or {}).get("pid") == process.pid):
         if process.poll() is not None or time.monotonic() > deadline:
             process.terminate()
-            output_text = log.read_text(errors="replace").strip()
+            other = supervisor_of(home)
+            if other is not None and other["pid"] != process.pid:
+                raise AlreadyRuns(home)
+            output_text = log.read_bytes()[written:].decode(errors="replace").strip()
             raise CommandError(
                 f"the stack did not start:\n{output_text or f'its log is empty; {_free_space(home)}'}"
             )
@@ -96,10 +101,10 @@ def _free_space(home: Path) -> str:
 
 def stop_running(home: Path, timeout: float = GRACE_S + 30) -> bool:
     """SIGTERM the supervisor and wait for it. False when nothing runs."""
-    record = running_stack(home)
+    record = supervisor_of(home)
     if record is None:
         return False
-    supervisor = same_process(record["supervisor"])
+    supervisor = same_process(record)
     if supervisor is not None:
         supervisor.terminate()
         try:

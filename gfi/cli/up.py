@@ -1,12 +1,11 @@
 """`gfi up`, `gfi down`: the embedded stack from the command line."""
 
-import os
-import stat
 import sys
+from pathlib import Path
 
 import click
 
-from gfi.cli.home import home_directory, running_stack
+from gfi.cli.home import home_directory, other_stacks, running_stack
 from gfi.cli.stack import Stack
 from gfi.cli.supervisor import run_background, run_foreground, stop_running
 
@@ -29,19 +28,26 @@ def up(detach: bool, workers: int) -> None:
     if detach:
         run_background(home, workers)
         click.echo(f"running in {home}; gfi down stops it")
+        _name_others(home)
         _print_dashboard()
         return
     stack = Stack(home, workers=workers, say=lambda line: click.echo(line))
 
     def ready() -> None:
         click.echo(f"running in {home}; Ctrl-C stops it")
+        _name_others(home)
         _print_dashboard()
 
     run_foreground(stack, ready)
 
 
+def _name_others(home: Path) -> None:
+    for other in other_stacks(home):
+        click.echo(f"another stack runs in {other}; they share nothing but this machine")
+
+
 def _print_dashboard() -> None:
-    """Print the address of the dashboard, with a one-time link unless stdout is a file, which would keep it."""
+    """Print the address of the dashboard, with a one-time link where a person reads it: files and pipes keep it."""
     from gfi.cli.home import open_stack
     from gfi.cli.open import sign_in_link
 
@@ -49,7 +55,7 @@ def _print_dashboard() -> None:
     url = (running_stack(home) or {}).get("api_url")
     if url is None:
         return
-    if not stat.S_ISREG(os.fstat(sys.stdout.fileno()).st_mode):
+    if sys.stdout.isatty():
         _, database = open_stack()
         click.echo(f"dashboard (this link works once, within 15 minutes): {sign_in_link(database, url)}")
     else:
@@ -63,4 +69,9 @@ def down() -> None:
     It is the one whose directory is ${GFI_HOME:-./.gfi}.
     """
     home = home_directory()
-    click.echo(f"stopped {home}" if stop_running(home) else "nothing is running")
+    if stop_running(home):
+        click.echo(f"stopped {home}")
+        return
+    others = other_stacks(home)
+    where = f" in {home}; a stack runs in {' and in '.join(map(str, others))}" if others else ""
+    click.echo(f"nothing is running{where}")

@@ -176,7 +176,8 @@ def upsert(
 def upgrade(db: Database, revision: str = "head") -> str:
     """Upgrade the tables to `revision` (default: that of this version). Returns the revision reached.
 
-    Several processes may run it at once: the second waits and finds nothing to do.
+    Several processes may run it at once: the second waits and finds nothing to do. Raises StoreError for a database
+    of a newer version.
     """
     from alembic import command
 
@@ -185,6 +186,7 @@ def upgrade(db: Database, revision: str = "head") -> str:
     with db.begin() as connection:
         if not db.is_sqlite:
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(7_305_001)))
+        _refuse_newer(db, _revision(connection))
         config = _alembic()
         config.attributes["connection"] = connection
         command.upgrade(config, revision)
@@ -204,10 +206,24 @@ def head_revision() -> str:
 
     Alembic is not asked: importing it takes a fifth of the time of `gfi jobs`.
     """
+    return max(_revisions())
+
+
+def _revisions() -> list[str]:
+    """The revisions that this version of the code knows."""
     import migrations
 
     files = (Path(migrations.__file__).parent / "versions").glob("[0-9]*_*.py")
-    return max(file.name.partition("_")[0] for file in files)
+    return [file.name.partition("_")[0] for file in files]
+
+
+def _refuse_newer(db: Database, current: str | None) -> None:
+    """Raise StoreError where the tables were made by a version of gfi that is newer than this one."""
+    if current is not None and current not in (known := _revisions()):
+        raise StoreError(
+            f"{db.safe_url} was upgraded by a newer gfi (it is at revision {current}, this version knows revisions up "
+            f"to {max(known)}); install that version or a later one: pip install --upgrade gfi"
+        )
 
 
 def check(db: Database) -> None:
@@ -215,6 +231,7 @@ def check(db: Database) -> None:
     current, head = current_revision(db), head_revision()
     if current is None:
         raise StoreError(f"{db.safe_url} has no tables; run: gfi db upgrade")
+    _refuse_newer(db, current)
     if current != head:
         raise StoreError(
             f"{db.safe_url} is at revision {current}, this version needs {head}; run: gfi db upgrade"

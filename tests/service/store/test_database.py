@@ -110,6 +110,14 @@ def test_a_postgres_without_tables_says_what_to_run(postgres: Postgres) -> None:
     db.dispose()
 
 
+def test_a_database_of_a_newer_version_says_so(database: Database) -> None:
+    with database.begin() as connection:
+        connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
+    for use in (check, upgrade):
+        with pytest.raises(StoreError, match="by a newer gfi"):
+            use(database)
+
+
 def test_an_exception_rolls_everything_back(database: Database) -> None:
     def fails_halfway() -> None:
         with database.begin() as connection:
