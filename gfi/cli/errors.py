@@ -26,6 +26,7 @@ EXTRAS = {
         "psutil",
         "pyarrow",
         "redis",
+        "scipy",
         "sqlalchemy",
         "starlette",
         "structlog",

@@ -62,6 +62,7 @@ ELSEWHERE = {
     "gfi/domain/presets/tuned.py": "unit/domain/test_presets.py",
     "gfi/domain/profile.py": DATA,
     "gfi/domain/records.py": DATA,
+    "gfi/drift/errors.py": DATA,
     "gfi/jobs/comparison.py": "service/api/test_comparisons.py",
     "gfi/jobs/delete.py": "service/api/test_jobs.py",
     "gfi/jobs/estimate.py": "service/api/test_jobs.py",

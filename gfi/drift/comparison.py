@@ -1,0 +1,298 @@
+"""Everything that is known of two jobs, from the stream of their pairs.
+
+    accumulator = Accumulator(threshold)
+    for block in pair_results(a, b, counts, metrics): accumulator.add(block)
+    comparison = accumulator.comparison(counts)
+
+Memory holds sums a class, 6 kB each, and the worst movers; never the pairs.
+"""
+
+import heapq
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+from zlib import crc32
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gfi.drift.binomial import mean_bounds
+from gfi.drift.distances import CELLS, centres, jensen_shannon, spearman, top_area, top_weights
+from gfi.drift.errors import DriftError
+from gfi.drift.pairs import Counts, PairBlock
+from gfi.drift.places import direction, gained_place
+
+WORST = 24
+"""Worst movers that a comparison names."""
+DESCRIBED = 20_000
+"""Pairs that the descriptive distances are computed of, about: a sample by the hash of the key where there are more."""
+ENERGY = "energy_in_box"
+
+
+@dataclass(frozen=True)
+class Mover:
+    """A pair among the farthest apart. rows: of the image in each manifest."""
+
+    distance: float
+    key: str
+    row_a: int
+    row_b: int
+    target: int
+
+
+@dataclass(frozen=True)
+class ClassMoves:
+    """A class: n pairs of which `moved` exceed the threshold; the rest describes those that moved.
+
+    distance: the mean of all its pairs. shift_x, shift_y: mean shift of the centre, in widths
+    and heights. energy_a, energy_b: mean energy in box, None without boxes. place: where the masks gained most.
+    images, flips: images with equal bytes, and how many of them the two models predict differently.
+    """
+
+    n: int
+    moved: int
+    distance: float
+    shift_x: float
+    shift_y: float
+    energy_a: float | None
+    energy_b: float | None
+    place: str | None
+    images: int
+    flips: int
+
+    @property
+    def direction(self) -> str | None:
+        """Where the moved masks went, as a direction; None if they went nowhere together."""
+        return direction(self.shift_x, self.shift_y)
+
+
+@dataclass(frozen=True)
+class MetricChange:
+    """The mean of a metric over pairs in which both are `ok`: a's, b's, and the bounds of b − a (95 %, each alone)."""
+
+    n: int
+    mean_a: float
+    mean_b: float
+    deviation: float
+
+    @property
+    def change(self) -> float:
+        """b − a."""
+        return self.mean_b - self.mean_a
+
+    def bounds(self, alpha: float) -> tuple[float, float]:
+        """One-sided 1 − alpha bounds of the change."""
+        return mean_bounds(self.change, self.deviation, self.n, alpha)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two jobs, compared. threshold: None without a floor, and then nothing counts as moved.
+
+    described: pairs behind `means`, the descriptive distances. bit_equal: pairs whose stored masks have equal bytes.
+    """
+
+    counts: Counts
+    threshold: float | None
+    pairs: int
+    moved: int
+    bit_equal: int
+    largest: float
+    distance: float
+    described: int
+    means: Mapping[str, float]
+    classes: Mapping[int, ClassMoves]
+    metrics: Mapping[str, MetricChange]
+    worst: tuple[Mover, ...]
+
+    @property
+    def class_counts(self) -> dict[int, tuple[int, int]]:
+        """class → (moved, n), for `verdicts.class_verdicts`."""
+        return {index: (moves.moved, moves.n) for index, moves in self.classes.items()}
+
+    def to_json(self) -> dict[str, Any]:
+        """All numbers as JSON values; classes by index, not-a-number as null."""
+        return {
+            "counts": self.counts.to_json(),
+            "statuses": [{"a": a, "b": b, "pairs": n} for (a, b), n in sorted(self.counts.statuses.items())],
+            "threshold": self.threshold,
+            "pairs": self.pairs,
+            "moved": self.moved if self.threshold is not None else None,
+            "bit_equal": self.bit_equal,
+            "largest_distance": self.largest,
+            "mean_distance": _finite(self.distance),
+            "described": self.described,
+            "means": {name: _finite(value) for name, value in self.means.items()},
+            "classes": {
+                str(index): {name: _finite(value) for name, value in asdict(moves).items()}
+                for index, moves in self.classes.items()
+            },
+            "metrics": {
+                name: {"n": m.n, "a": m.mean_a, "b": m.mean_b, "change": m.change}
+                for name, m in self.metrics.items()
+            },
+            "worst": [asdict(mover) for mover in self.worst],
+        }
+
+
+def _finite(value: Any) -> Any:
+    return None if isinstance(value, float) and not np.isfinite(value) else value
+
+
+class _ClassSums:
+    """Sums over the pairs of each class, a row a class."""
+
+    _PLAIN = ("n", "distance", "moved", "shifted", "shift_x", "shift_y", "boxed", "energy_a", "energy_b")
+
+    def __init__(self) -> None:
+        self._sums = np.zeros((0, len(self._PLAIN)))
+        self._gain = np.zeros((0, CELLS * CELLS), np.float32)
+
+    def add(
+        self,
+        classes: NDArray[np.int64],
+        distance: NDArray[np.float64],
+        moved: NDArray[np.bool_],
+        shift: NDArray[np.float64],
+        energy: NDArray[np.float64],
+        gain: NDArray[np.float32],
+    ) -> None:
+        """Add pairs. classes, distance, moved: (N,); shift, energy: (N, 2), NaN where unknown; gain: (N, 28, 28)."""
+        self._grow(int(classes.max(initial=-1)) + 1)
+        shifted, boxed = (moved & np.isfinite(values).all(1) for values in (shift, energy))
+        columns = [np.ones(len(classes)), distance, moved, shifted, *np.where(shifted[:, None], shift, 0).T]
+        columns += [boxed, *np.where(boxed[:, None], energy, 0).T]
+        for at, column in enumerate(columns):
+            self._sums[:, at] += np.bincount(classes, column, minlength=len(self._sums))
+        for row in np.flatnonzero(moved):
+            self._gain[classes[row]] += gain[row].reshape(-1)
+
+    def _grow(self, classes: int) -> None:
+        if classes > len(self._sums):
+            more = ((0, classes - len(self._sums)), (0, 0))
+            self._sums, self._gain = np.pad(self._sums, more), np.pad(self._gain, more)
+
+    def moves(self, counts: Counts) -> dict[int, ClassMoves]:
+        """What the sums say of each class that has a pair."""
+        return {int(index): self._moves(int(index), counts) for index in np.flatnonzero(self._sums[:, 0])}
+
+    def _moves(self, index: int, counts: Counts) -> ClassMoves:
+        sums = dict(zip(self._PLAIN, self._sums[index].tolist(), strict=True))
+        boxed = sums["boxed"]
+        return ClassMoves(
+            n=int(sums["n"]),
+            moved=int(sums["moved"]),
+            distance=sums["distance"] / sums["n"],
+            shift_x=sums["shift_x"] / max(sums["shifted"], 1),
+            shift_y=sums["shift_y"] / max(sums["shifted"], 1),
+            energy_a=sums["energy_a"] / boxed if boxed else None,
+            energy_b=sums["energy_b"] / boxed if boxed else None,
+            place=gained_place(self._gain[index].reshape(CELLS, CELLS)),
+            images=counts.images_by_class[index],
+            flips=counts.flips_by_class[index],
+        )
+
+
+class Accumulator:
+    """Sums over pairs. threshold: of a move, None without a floor. expected: pairs, about, to sample from."""
+
+    def __init__(self, threshold: float | None, expected: int = 0) -> None:
+        self._threshold = threshold
+        self._one_in = max(1, expected // DESCRIBED)
+        self._classes = _ClassSums()
+        self._described: dict[str, list[float]] = {"spearman": [0.0, 0], "jensen_shannon": [0.0, 0]}
+        self._pairs_described = 0
+        self._metrics: dict[str, NDArray[np.float64]] = {}
+        self._worst: list[tuple[float, str, int, int, int]] = []
+        self._pairs = self._moved = self._bit_equal = 0
+        self._largest = self._distance = 0.0
+
+    def add(self, block: PairBlock) -> None:
+        """Add a block of pairs. DriftError if a mask is not at distance 0 from itself, which would be our fault."""
+        top_a, top_b = top_weights(block.a), top_weights(block.b)
+        if self._pairs == 0 and top_area(top_a, top_a).any():
+            raise DriftError("the self-test of the comparison failed: a mask has a distance from itself")
+        distance = top_area(top_a, top_b)
+        # Equal masks, whatever the order of the sums was.
+        distance[block.bit_equal & (block.a == block.b).all((1, 2))] = 0.0
+        beyond = np.zeros(len(block), np.bool_) if self._threshold is None else distance > self._threshold
+        self._pairs += len(block)
+        self._moved += int(beyond.sum())
+        self._bit_equal += int(block.bit_equal.sum())
+        self._largest = max(self._largest, float(distance.max(initial=0.0)))
+        self._distance += float(distance.sum())
+        self._add_classes(block, distance, beyond, top_b - top_a)
+        self._add_metrics(block)
+        self._describe(block)
+        self._add_worst(block, distance)
+
+    def _add_classes(
+        self,
+        block: PairBlock,
+        distance: NDArray[np.float64],
+        beyond: NDArray[np.bool_],
+        gain: NDArray[np.float32],
+    ) -> None:
+        (ax, ay), (bx, by) = centres(block.a), centres(block.b)
+        nothing = np.full(len(block), np.nan)
+        energy = np.stack(block.metrics.get(ENERGY, (nothing, nothing)), axis=1)
+        self._classes.add(block.targets, distance, beyond, np.stack([bx - ax, by - ay], axis=1), energy, gain)
+
+    def _add_metrics(self, block: PairBlock) -> None:
+        for name, (a, b) in block.metrics.items():
+            known = block.both_ok & np.isfinite(a) & np.isfinite(b)
+            x, y = a[known], b[known]
+            sums = np.array([len(x), x.sum(), y.sum(), (y - x).sum(), ((y - x) ** 2).sum()])
+            self._metrics[name] = self._metrics.get(name, np.zeros(5)) + sums
+
+    def _describe(self, block: PairBlock) -> None:
+        rows = np.arange(len(block))
+        if self._one_in > 1:
+            rows = np.array(
+                [row for row in rows if crc32(block.keys[row].encode()) % self._one_in == 0], np.intp
+            )
+        if not len(rows):
+            return
+        self._pairs_described += len(rows)
+        for name, values in (
+            ("spearman", spearman(block.a[rows], block.b[rows])),
+            ("jensen_shannon", jensen_shannon(block.a[rows], block.b[rows])),
+        ):
+            known = values[np.isfinite(values)]
+            self._described[name][0] += float(known.sum())
+            self._described[name][1] += len(known)
+
+    def _add_worst(self, block: PairBlock, distance: NDArray[np.float64]) -> None:
+        for row in np.argsort(-distance, kind="stable")[:WORST]:
+            mover = (
+                float(distance[row]),
+                str(block.keys[row]),
+                int(block.rows_a[row]),
+                int(block.rows_b[row]),
+                int(block.targets[row]),
+            )
+            if distance[row] > 0:
+                (heapq.heappush if len(self._worst) < WORST else heapq.heappushpop)(self._worst, mover)
+
+    def comparison(self, counts: Counts) -> Comparison:
+        """What the sums say."""
+        return Comparison(
+            counts=counts,
+            threshold=self._threshold,
+            pairs=self._pairs,
+            moved=self._moved,
+            bit_equal=self._bit_equal,
+            largest=self._largest,
+            distance=self._distance / self._pairs if self._pairs else float("nan"),
+            described=self._pairs_described,
+            means={name: total / n if n else float("nan") for name, (total, n) in self._described.items()},
+            classes=self._classes.moves(counts),
+            metrics={name: _change(sums) for name, sums in self._metrics.items() if sums[0]},
+            worst=tuple(Mover(*mover) for mover in sorted(self._worst, reverse=True)),
+        )
+
+
+def _change(sums: NDArray[np.float64]) -> MetricChange:
+    n, a, b, difference, squares = sums.tolist()
+    variance = (squares - difference**2 / n) / (n - 1) if n > 1 else 0.0
+    return MetricChange(int(n), a / n, b / n, float(np.sqrt(max(variance, 0.0))))

@@ -1,0 +1,157 @@
+"""Noise floors: how far masks differ when nothing has changed that should matter.
+
+    level             the two jobs have                                            expected distances
+    same_profile      the same weights, the same execution profile                 exactly 0
+    other_profile     the same weights, another device, dtype, batch or threads    small
+    other_training    other training runs of the same recipe                       the floor of a release gate
+
+A floor is made of the pairs of its runs. An image *moved* when its distance exceeds the threshold: the 95 % quantile of
+the floor's distances. p₀, the share of images that is expected to exceed it although nothing changed, is taken from the
+floor itself: each pair of runs is judged by the threshold of the other pairs, and p₀ is the largest share of any pair,
+for each class and over all classes, and at least .05. With a single pair its images are split in two halves by a hash
+of their keys, and each half is judged by the threshold of the other.
+
+The training run is what is repeated: a floor says how many runs it has, and no p-value is computed over them.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+from zlib import crc32
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gfi.drift.distances import top_area, top_weights
+from gfi.drift.errors import DriftError
+from gfi.drift.pairs import PairBlock
+
+QUANTILE = 0.95
+LEAST_P0 = 0.05
+SATURATED = 1 - 1e-6
+"""A threshold that no distance exceeds: two runs differ as much as two masks can."""
+
+
+class FloorLevel(StrEnum):
+    """What the two jobs of a pair have in common; the later the level, the more may differ."""
+
+    SAME_PROFILE = "same_profile"
+    OTHER_PROFILE = "other_profile"
+    OTHER_TRAINING = "other_training"
+
+
+LEVEL_WORDS: Mapping[FloorLevel, str] = {
+    FloorLevel.SAME_PROFILE: "the same weights on the same execution profile",
+    FloorLevel.OTHER_PROFILE: "the same weights on another execution profile",
+    FloorLevel.OTHER_TRAINING: "other training runs",
+}
+
+
+def level_of(
+    digest_a: str, profile_a: Mapping[str, Any] | None, digest_b: str, profile_b: Mapping[str, Any] | None
+) -> FloorLevel:
+    """The level of a pair of jobs. digest: of the model's weights. An unknown profile equals no other."""
+    if digest_a != digest_b:
+        return FloorLevel.OTHER_TRAINING
+    known = profile_a is not None and profile_a == profile_b
+    return FloorLevel.SAME_PROFILE if known else FloorLevel.OTHER_PROFILE
+
+
+@dataclass(frozen=True)
+class RunPair:
+    """The distances of one pair of runs. targets, distances, half: (N,); half: 0 or 1, by the key."""
+
+    name: str
+    targets: NDArray[np.int32]
+    distances: NDArray[np.float32]
+    half: NDArray[np.int8]
+
+
+@dataclass(frozen=True)
+class Floor:
+    """A noise floor. runs: how many jobs; pairs: how many pairs of them.
+
+    threshold: a distance above it is a move. p0: expected share over all classes; class_p0: of each class that the
+    floor has, by index. images: pairs of masks behind it.
+    """
+
+    level: FloorLevel
+    runs: int
+    pairs: int
+    threshold: float
+    p0: float
+    class_p0: Mapping[int, float]
+    images: int
+
+    @property
+    def saturated(self) -> bool:
+        """No distance can exceed the threshold, so nothing can be said with this floor."""
+        return self.threshold >= SATURATED
+
+    def sentence(self) -> str:
+        """What the floor is made of and what it expects."""
+        made = f"{self.runs} runs ({LEVEL_WORDS[self.level]}), {self.pairs} pair{'s' * (self.pairs != 1)} of them"
+        return (
+            f"the floor of {made} puts the threshold of a move at {self.threshold:.3f} and expects up to"
+            f" {self.p0:.1%} of all masks beyond it"
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """All fields as JSON values, to be stored."""
+        return {
+            "level": self.level.value,
+            "runs": self.runs,
+            "pairs": self.pairs,
+            "threshold": self.threshold,
+            "p0": self.p0,
+            "class_p0": {str(index): p0 for index, p0 in self.class_p0.items()},
+            "images": self.images,
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> "Floor":
+        """The floor that `to_json` wrote."""
+        classes = {int(index): float(p0) for index, p0 in value["class_p0"].items()}
+        return cls(**{**value, "level": FloorLevel(value["level"]), "class_p0": classes})
+
+
+def run_pair(name: str, blocks: Iterable[PairBlock]) -> RunPair:
+    """The distances of two runs of a floor, from the stream of their pairs. Holds 9 bytes an image."""
+    targets, measured, half = [], [], []
+    for block in blocks:
+        targets.append(block.targets.astype(np.int32))
+        measured.append(top_area(top_weights(block.a), top_weights(block.b)).astype(np.float32))
+        half.append(np.array([crc32(key.encode()) & 1 for key in block.keys], np.int8))
+    if not targets:
+        raise DriftError(f"the runs {name} of the floor have no masks of the same images and classes")
+    return RunPair(name, np.concatenate(targets), np.concatenate(measured), np.concatenate(half))
+
+
+def floor_of(level: FloorLevel, runs: int, pairs: Sequence[RunPair]) -> Floor:
+    """The floor made of these pairs of runs. DriftError without a pair."""
+    if not pairs:
+        raise DriftError("a noise floor needs at least two runs; name further jobs with --floor")
+    p0, class_p0 = LEAST_P0, dict[int, float]()
+    for number, pair in enumerate(pairs):
+        if len(pairs) > 1:
+            beyond = pair.distances > _threshold([other for at, other in enumerate(pairs) if at != number])
+        else:
+            halves = [_quantile(pair.distances[pair.half == side]) for side in (0, 1)]
+            beyond = pair.distances > np.array(halves[::-1], np.float32)[pair.half]
+        p0 = max(p0, float(beyond.mean()))
+        classes, which = np.unique(pair.targets, return_inverse=True)
+        shares = np.bincount(which, beyond) / np.bincount(which)
+        for index, share in zip(classes.tolist(), shares.tolist(), strict=True):
+            class_p0[index] = max(class_p0.get(index, LEAST_P0), share)
+    images = sum(len(pair.distances) for pair in pairs)
+    return Floor(level, runs, len(pairs), _threshold(pairs), p0, class_p0, images)
+
+
+def _threshold(pairs: Sequence[RunPair]) -> float:
+    return _quantile(np.concatenate([pair.distances for pair in pairs]))
+
+
+def _quantile(distances: NDArray[np.float32]) -> float:
+    """The smallest distance that at most 5 % exceed; 0 where there is none."""
+    return float(np.quantile(distances, QUANTILE, method="inverted_cdf")) if len(distances) else 0.0

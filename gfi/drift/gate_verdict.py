@@ -1,0 +1,231 @@
+"""A gate applied to a comparison: a list of checks, one verdict.
+
+The verdict is fail if a check fails that no waiver covers, else undecided if one is undecided, else pass. A check that
+a waiver covers is shown with its own verdict and counts as passed until the waiver ends.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from gfi.domain.metrics import COLUMNS
+from gfi.drift.binomial import lower_bound, upper_bound
+from gfi.drift.comparison import Comparison, MetricChange
+from gfi.drift.floors import LEVEL_WORDS, Floor, FloorLevel
+from gfi.drift.gate import FLIPS, GateSpec, Waiver
+from gfi.drift.sentences import class_sentence, verdict_sentence
+from gfi.drift.verdicts import Moved, Verdict, class_verdicts, pooled_verdict, worst
+
+EXIT_CODES: Mapping[Verdict, int] = {Verdict.PASS: 0, Verdict.FAIL: 4, Verdict.UNDECIDED: 5}
+"""1 to 3 are errors of the command itself."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that a gate asks. name: `floor`, `pooled`, `class husky`, `limit flips`, `audit`.
+
+    waiver: what a waiver says, where one names this check; waived: whether it holds today.
+    """
+
+    name: str
+    verdict: Verdict
+    sentence: str
+    waiver: str | None = None
+    waived: bool = False
+    numbers: Mapping[str, Any] | None = None
+
+    @property
+    def counted(self) -> Verdict:
+        """The verdict as the gate counts it."""
+        return Verdict.PASS if self.waived else self.verdict
+
+    def to_json(self) -> dict[str, Any]:
+        """All fields as JSON values."""
+        return {
+            "name": self.name,
+            "verdict": self.verdict.value,
+            "sentence": self.sentence,
+            "waiver": self.waiver,
+            "waived": self.waived,
+            "numbers": dict(self.numbers) if self.numbers is not None else None,
+        }
+
+
+@dataclass(frozen=True)
+class GateVerdict:
+    """What a gate says of a comparison. notes: what a reader must know beside the checks."""
+
+    verdict: Verdict
+    checks: tuple[Check, ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def exit_code(self) -> int:
+        """0 pass, 4 fail, 5 undecided."""
+        return EXIT_CODES[self.verdict]
+
+    def to_json(self) -> dict[str, Any]:
+        """All fields as JSON values."""
+        return {
+            "verdict": self.verdict.value,
+            "exit_code": self.exit_code,
+            "checks": [check.to_json() for check in self.checks],
+            "notes": list(self.notes),
+        }
+
+
+def judge(
+    spec: GateSpec,
+    comparison: Comparison,
+    floor: Floor | None,
+    *,
+    names: Mapping[int, str],
+    today: date,
+    look: int = 1,
+    new_shortcuts: Sequence[str] | None = None,
+) -> GateVerdict:
+    """Apply a gate.
+
+    floor: the noise floor whose threshold the comparison was made with, None without one. names: of classes, by index.
+    look: which comparison of the year it is, for a nightly gate. new_shortcuts: sentences of shortcuts that the audit
+    of the second job confirmed and that of the first did not; None where one of the audits is missing.
+    """
+    checks = [
+        *_moved_checks(spec, comparison, floor, names, look),
+        *(_limit_check(name, limit, comparison, spec.moved.alpha) for name, limit in spec.limits.items()),
+        *_audit_checks(spec, new_shortcuts),
+    ]
+    checks = [_waive(check, spec.waivers, today) for check in checks]
+    notes = [spec.spending.sentence(look)] if spec.nightly is not None else []
+    if floor is not None:
+        notes.append(floor.sentence())
+    return GateVerdict(worst([check.counted for check in checks]), tuple(checks), tuple(notes))
+
+
+def _moved_checks(
+    spec: GateSpec, comparison: Comparison, floor: Floor | None, names: Mapping[int, str], look: int
+) -> Iterator[Check]:
+    if spec.moved.classes in ("none", []) and not spec.moved.pooled:
+        return
+    problem = _floor_problem(spec, floor)
+    if floor is None or problem is not None:
+        yield Check("floor", Verdict.UNDECIDED, problem or "")
+        return
+    tolerance = spec.tolerance(look)
+    if spec.moved.pooled:
+        pooled = pooled_verdict(comparison.moved, comparison.pairs, floor, tolerance)
+        yield Check(
+            "pooled",
+            pooled.verdict,
+            verdict_sentence("all classes together", pooled),
+            numbers=pooled.to_json(),
+        )
+    watched = _watched(spec, comparison, names)
+    verdicts = class_verdicts(
+        {index: comparison.class_counts.get(index, (0, 0)) for index in watched}, floor, tolerance
+    )
+    for index, moved in verdicts.items():
+        yield _class_check(watched[index], index, moved, comparison)
+
+
+def _class_check(name: str, index: int, moved: Moved, comparison: Comparison) -> Check:
+    sentence = verdict_sentence(f"class {name}", moved)
+    if moved.verdict is Verdict.FAIL:
+        sentence = class_sentence(name, comparison.classes[index], moved)
+    numbers: dict[str, Any] = {"class": index, **moved.to_json()}
+    if index in comparison.classes:
+        moves = comparison.classes[index]
+        numbers |= {"place": moves.place, "direction": moves.direction}
+    return Check(f"class {name}", moved.verdict, sentence, numbers=numbers)
+
+
+def _watched(spec: GateSpec, comparison: Comparison, names: Mapping[int, str]) -> dict[int, str]:
+    """The classes that must not move, by index: all with a pair, or those that the gate names."""
+    if spec.moved.classes == "none":
+        return {}
+    if spec.moved.classes == "all":
+        return {index: names.get(index, str(index)) for index in comparison.classes}
+    indices = {name: index for index, name in names.items()}
+    return {indices.get(name, int(name) if name.isdigit() else -1): name for name in spec.moved.classes}
+
+
+def _floor_problem(spec: GateSpec, floor: Floor | None) -> str | None:
+    if floor is None:
+        return "there is no noise floor: name other training runs with --floor JOB JOB, or in [floor] jobs"
+    order = list(FloorLevel)
+    if order.index(floor.level) < order.index(spec.level):
+        return (
+            f"the floor is of {LEVEL_WORDS[floor.level]}; this gate asks for {LEVEL_WORDS[spec.level]}"
+            " ([floor] level)"
+        )
+    if floor.runs < spec.floor.min_runs:
+        return f"the floor has {floor.runs} runs; this gate asks for {spec.floor.min_runs} ([floor] min_runs)"
+    return None
+
+
+def _limit_check(name: str, limit: float, comparison: Comparison, alpha: float) -> Check:
+    if name == FLIPS:
+        counts = comparison.counts
+        n, k = counts.same_version, counts.flipped
+        lower = float(lower_bound(k, n, alpha)) if n else 0.0
+        upper = float(upper_bound(k, n, alpha)) if n else 1.0
+        text = f"{k:,} of {n:,} images are predicted as another class ({lower:.1%} to {upper:.1%})"
+        return _bounded(name, text, lower, upper, limit, {"n": n, "value": k / n if n else None})
+    change = comparison.metrics.get(name)
+    if change is None:
+        text = f"no image of the two jobs has {name}; submit both with --metrics {name}"
+        return Check(f"limit {name}", Verdict.UNDECIDED, text)
+    lower, upper = _worsening(name, change, alpha)
+    text = f"mean {name} {change.mean_a:.3f} → {change.mean_b:.3f} over {change.n:,} pairs"
+    return _bounded(name, text, lower, upper, limit, {"n": change.n, "value": change.change})
+
+
+def _worsening(name: str, change: MetricChange, alpha: float) -> tuple[float, float]:
+    """Bounds of how much the mean became worse; of its change either way where none is better."""
+    low, high = change.bounds(alpha)
+    better = COLUMNS[name].better
+    if better == "higher":
+        return -high, -low
+    if better == "lower":
+        return low, high
+    # Two-sided: each bound takes half of alpha.
+    low, high = change.bounds(alpha / 2)
+    return max(low, -high), max(high, -low)
+
+
+def _bounded(
+    name: str, text: str, lower: float, upper: float, limit: float, numbers: Mapping[str, Any]
+) -> Check:
+    verdict = Verdict.FAIL if lower > limit else Verdict.PASS if upper <= limit else Verdict.UNDECIDED
+    ends = {
+        Verdict.FAIL: f"worse by more than the limit of {limit:g}",
+        Verdict.PASS: f"within the limit of {limit:g}",
+        Verdict.UNDECIDED: f"too few images to tell it from the limit of {limit:g}",
+    }
+    shown = {**numbers, "limit": limit}
+    return Check(f"limit {name}", verdict, f"{text}: {ends[verdict]}", numbers=shown)
+
+
+def _audit_checks(spec: GateSpec, new_shortcuts: Sequence[str] | None) -> Iterator[Check]:
+    if not spec.audit.no_new_shortcuts:
+        return
+    if new_shortcuts is None:
+        yield Check(
+            "audit", Verdict.UNDECIDED, "one of the two jobs has no audit, so new shortcuts are not known"
+        )
+    elif new_shortcuts:
+        yield Check("audit", Verdict.FAIL, f"new confirmed shortcuts: {'; '.join(new_shortcuts)}")
+    else:
+        yield Check("audit", Verdict.PASS, "no new confirmed shortcut")
+
+
+def _waive(check: Check, waivers: Sequence[Waiver], today: date) -> Check:
+    for waiver in waivers:
+        covered = f"class {waiver.class_}" if waiver.class_ is not None else f"limit {waiver.limit}"
+        if covered == check.name:
+            waived = today <= waiver.until and check.verdict is not Verdict.PASS
+            return Check(
+                check.name, check.verdict, check.sentence, waiver.sentence(today), waived, check.numbers
+            )
+    return check

@@ -1,0 +1,238 @@
+"""The results of two jobs as pairs: the same key, version and target, both with a mask.
+
+A job's results come as a stream of tables (`RESULTS`, and a column for each measured metric) in the order of keys. Each
+image of the two jobs is counted once, under the first of these that applies (`Counts`):
+
+    only_a, only_b   only one job has it
+    other_version    its bytes are not the same
+    flipped          the two models predict different classes: confusion, and not a matter of where they look
+    without_mask     one job has no mask of it
+    other_target     the two masks explain different classes
+    paired           compared; where several classes of an image were explained, each is a pair
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, fields
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from gfi.drift.distances import CELLS, Cells, Drawing, frames, to_cells
+from gfi.drift.sorted_tables import aligned
+
+DRAWING = ("grid_height", "grid_width", "input_height", "input_width", "align_corners")
+"""How a grid becomes a mask, as integers."""
+BOX = ("left", "top", "right", "bottom")
+"""What the network saw, in original pixels."""
+RESULTS = pa.schema(
+    [
+        ("key", pa.string()),
+        ("version", pa.string()),
+        ("row", pa.int64()),
+        ("target_rank", pa.int32()),
+        ("target", pa.int32()),
+        ("prediction", pa.int32()),
+        ("status", pa.string()),
+        ("grid", pa.binary()),  # float32, null where there is no mask
+        *((name, pa.int32()) for name in DRAWING),
+        *((name, pa.float64()) for name in BOX),
+    ]
+)
+"""The columns of a result that pairing reads."""
+PAIRS_AT_ONCE = 2048
+"""Pairs of one `PairBlock`: some 50 MB while their distances are computed."""
+
+_SEPARATOR = "\0"  # no key has one
+
+
+@dataclass
+class Counts:
+    """What became of the images of two jobs; see the module. `statuses`: (a's, b's) of each pair → pairs."""
+
+    only_a: int = 0
+    only_b: int = 0
+    other_version: int = 0
+    flipped: int = 0
+    without_mask: int = 0
+    other_target: int = 0
+    paired: int = 0
+    flips_by_class: Counter[int] = field(default_factory=Counter)
+    images_by_class: Counter[int] = field(default_factory=Counter)
+    statuses: Counter[tuple[str, str]] = field(default_factory=Counter)
+
+    @property
+    def same_version(self) -> int:
+        """Images of both jobs with equal bytes: those that flips are a share of."""
+        return self.flipped + self.without_mask + self.other_target + self.paired
+
+    def to_json(self) -> dict[str, int]:
+        """The counts of images by name."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.type is int}
+
+
+@dataclass(frozen=True)
+class PairBlock:
+    """Up to 2,048 pairs: masks on the common grid, and what else is compared.
+
+    keys: (N,) texts. rows_a, rows_b, targets: (N,). a, b: (N, 28, 28). bit_equal: (N,), the stored grids have equal
+    bytes. both_ok: (N,), both have the status ok. metrics: name → (a's, b's), (N,) each, NaN where not measured.
+    """
+
+    keys: NDArray[np.object_]
+    rows_a: NDArray[np.int64]
+    rows_b: NDArray[np.int64]
+    targets: NDArray[np.int64]
+    a: Cells
+    b: Cells
+    bit_equal: NDArray[np.bool_]
+    both_ok: NDArray[np.bool_]
+    metrics: dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]]
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+
+def pair_results(
+    a: Iterable[pa.Table], b: Iterable[pa.Table], counts: Counts, metrics: Sequence[str] = ()
+) -> Iterator[PairBlock]:
+    """The pairs of two streams of results, each sorted by key. Adds to `counts` as it goes.
+
+    metrics: columns that both streams have beside `RESULTS`.
+    """
+    for left, right in aligned(a, b, "key"):
+        if left is None or right is None:
+            counts.only_a += _images(left)
+            counts.only_b += _images(right)
+            continue
+        yield from _pairs_of_step(left, right, counts, metrics)
+
+
+def _images(table: pa.Table | None) -> int:
+    return 0 if table is None else int(pc.sum(pc.equal(table.column("target_rank"), 0)).as_py() or 0)
+
+
+def _pairs_of_step(
+    left: pa.Table, right: pa.Table, counts: Counts, metrics: Sequence[str]
+) -> Iterator[PairBlock]:
+    first_a, first_b = (table.filter(pc.equal(table.column("target_rank"), 0)) for table in (left, right))
+    single = len(first_a) == len(left) and len(first_b) == len(right)
+    at_a, at_b = _matches(first_a.column("key"), first_b.column("key"))
+    counts.only_a += len(first_a) - len(at_a)
+    counts.only_b += len(first_b) - len(at_b)
+    first_a, first_b = first_a.take(at_a), first_b.take(at_b)
+
+    same = _equal(first_a, first_b, "version")
+    counts.other_version += int((~same).sum())
+    predictions = [_numbers(table, "prediction") for table in (first_a, first_b)]
+    flipped = same & (predictions[0] != predictions[1]) & (predictions[0] >= 0) & (predictions[1] >= 0)
+    counts.flipped += int(flipped.sum())
+    classes = _numbers(first_a, "target")
+    counts.flips_by_class.update(classes[flipped].tolist())
+    counts.images_by_class.update(classes[same].tolist())
+    drawn = _with_mask(first_a) & _with_mask(first_b)
+    counts.without_mask += int((same & ~flipped & ~drawn).sum())
+
+    stay = same & ~flipped & drawn
+    equal_target = classes == _numbers(first_b, "target")
+    counts.other_target += int((stay & ~equal_target).sum())
+    counts.paired += int((stay & equal_target).sum())
+    if single:
+        kept = np.flatnonzero(stay & equal_target)
+        yield from _blocks(first_a.take(kept), first_b.take(kept), counts, metrics)
+        return
+    # Several classes of an image: those that both jobs explained.
+    keys = first_a.column("key").filter(pa.array(stay)).combine_chunks()
+    several = [
+        table.filter(pc.and_(pc.is_in(table.column("key"), keys), table.column("grid").is_valid()))
+        for table in (left, right)
+    ]
+    at_a, at_b = _matches(*map(_key_and_target, several))
+    yield from _blocks(several[0].take(at_a), several[1].take(at_b), counts, metrics)
+
+
+def _matches(a: pa.ChunkedArray, b: pa.ChunkedArray) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The positions in a and in b of the texts that both have. A text stands in each at most once."""
+    found = pc.index_in(a, value_set=b.combine_chunks()).to_numpy(zero_copy_only=False)
+    known = np.isfinite(found.astype(np.float64))
+    return np.flatnonzero(known), found[known].astype(np.int64)
+
+
+def _key_and_target(table: pa.Table) -> pa.ChunkedArray:
+    return pc.binary_join_element_wise(
+        table.column("key"), table.column("target").cast(pa.string()), _SEPARATOR
+    )
+
+
+def _numbers(table: pa.Table, name: str) -> NDArray[np.int64]:
+    """A column of integers, −1 for null."""
+    column = pc.fill_null(table.column(name), -1)
+    return column.to_numpy().astype(np.int64)
+
+
+def _equal(a: pa.Table, b: pa.Table, name: str) -> NDArray[np.bool_]:
+    same = pc.fill_null(pc.equal(a.column(name), b.column(name)), False)
+    return np.asarray(same.to_numpy(), np.bool_)
+
+
+def _with_mask(table: pa.Table) -> NDArray[np.bool_]:
+    return np.asarray(table.column("grid").is_valid().to_numpy(), np.bool_)
+
+
+def _blocks(a: pa.Table, b: pa.Table, counts: Counts, metrics: Sequence[str]) -> Iterator[PairBlock]:
+    for start in range(0, len(a), PAIRS_AT_ONCE):
+        yield _block(a.slice(start, PAIRS_AT_ONCE), b.slice(start, PAIRS_AT_ONCE), counts, metrics)
+
+
+def _block(a: pa.Table, b: pa.Table, counts: Counts, metrics: Sequence[str]) -> PairBlock:
+    statuses = [table.column("status").to_pylist() for table in (a, b)]
+    counts.statuses.update(zip(*statuses, strict=True))
+    cells_a, cells_b = _cells(a, b)
+    return PairBlock(
+        keys=a.column("key").to_numpy(),
+        rows_a=_numbers(a, "row"),
+        rows_b=_numbers(b, "row"),
+        targets=_numbers(a, "target"),
+        a=cells_a,
+        b=cells_b,
+        bit_equal=_equal(a, b, "grid") & _equal(a, b, "align_corners"),
+        both_ok=np.array([x == y == "ok" for x, y in zip(*statuses, strict=True)], np.bool_),
+        metrics={name: (_floats(a, name), _floats(b, name)) for name in metrics},
+    )
+
+
+def _floats(table: pa.Table, name: str) -> NDArray[np.float64]:
+    return np.asarray(pc.fill_null(table.column(name), np.nan).to_numpy(), np.float64)
+
+
+def _cells(a: pa.Table, b: pa.Table) -> tuple[Cells, Cells]:
+    """Both masks of each pair on the grid that covers what the two networks saw."""
+    boxes = [np.stack([_floats(table, name) for name in BOX], axis=1) for table in (a, b)]
+    apart = (boxes[0] != boxes[1]).any(1) & np.isfinite(boxes[0]).all(1) & np.isfinite(boxes[1]).all(1)
+    drawn = _on_own_frame(a), _on_own_frame(b)
+    rows = np.flatnonzero(apart)
+    for row, (box_a, box_b, frame) in zip(rows, frames(boxes[0][rows], boxes[1][rows]), strict=True):
+        for cells, table, box in ((drawn[0], a, box_a), (drawn[1], b, box_b)):
+            cells[row] = to_cells(*_stack(table.slice(row, 1)), box, frame)[0]
+    return drawn
+
+
+def _on_own_frame(table: pa.Table) -> Cells:
+    """Every mask over what its own network saw; drawings of one kind at a time."""
+    kinds = np.stack([_numbers(table, name) for name in DRAWING], axis=1)
+    different, which = np.unique(kinds, axis=0, return_inverse=True)
+    cells = np.empty((len(table), CELLS, CELLS), np.float32)
+    for kind in range(len(different)):
+        at = np.flatnonzero(which.reshape(-1) == kind)
+        cells[at] = to_cells(*_stack(table.take(at)))
+    return cells
+
+
+def _stack(table: pa.Table) -> tuple[NDArray[np.float32], Drawing]:
+    """The grids (N, h, w) of rows that are drawn alike."""
+    h, w, height, width, aligned_corners = (int(_numbers(table, name)[0]) for name in DRAWING)
+    raw = b"".join(table.column("grid").to_pylist())
+    grids = np.frombuffer(raw, "<f4").reshape(-1, h, w)
+    return grids, Drawing((h, w), (height, width), bool(aligned_corners))

@@ -1,0 +1,95 @@
+"""Comparisons in plain words: counts first, then a sentence for each class that moved."""
+
+from collections.abc import Iterator, Mapping
+
+from gfi.drift.comparison import ClassMoves, Comparison
+from gfi.drift.verdicts import Moved, Verdict
+
+_NEEDS = {Verdict.FAIL: "fails", Verdict.PASS: "passes", Verdict.UNDECIDED: "is undecided"}
+
+
+def count_sentences(comparison: Comparison) -> Iterator[str]:
+    """What became of the images, prediction flips first."""
+    counts = comparison.counts
+    yield (
+        f"{counts.flipped:,} of {counts.same_version:,} images with equal bytes are predicted as another class;"
+        " they are counted here and not as moved masks"
+    )
+    others = (
+        (counts.only_a, "only in the first job"),
+        (counts.only_b, "only in the second job"),
+        (counts.other_version, "with other bytes"),
+        (counts.without_mask, "without a mask in one of the jobs"),
+        (counts.other_target, "explained for different classes"),
+    )
+    left_out = [f"{n:,} {words}" for n, words in others if n]
+    if left_out:
+        yield f"not compared: {', '.join(left_out)}"
+    equal = "all" if comparison.bit_equal == comparison.pairs else f"{comparison.bit_equal:,}"
+    yield (
+        f"{comparison.pairs:,} masks compared, {equal} of them equal bit by bit; mean distance"
+        f" {comparison.distance:.3f}, largest {comparison.largest:.3f}"
+    )
+
+
+def class_sentence(name: str, moves: ClassMoves, moved: Moved | None = None) -> str:
+    """A class in one sentence: how many masks moved, how many were expected to, and where they went.
+
+    >>> moves = ClassMoves(100, 34, 0.4, -0.2, 0.2, 0.61, 0.22, "lower left corner", 104, 4)
+    >>> class_sentence("husky", moves)
+    'class husky: 34 % of masks (34 of 100) moved off the object (energy in box .61 → .22), towards the lower left, \
+most to the lower left corner; 4 of 104 images are predicted as another class'
+    """
+    text = f"class {name}: {_percent(moves.moved, moves.n)} of masks ({moves.moved:,} of {moves.n:,}) moved"
+    if moves.moved:
+        text += ", ".join(_where(moves))
+    if moved is not None:
+        text += (
+            f"; at most {moved.limit:.0%} are tolerated (95 % bounds {moved.lower:.0%} to {moved.upper:.0%})"
+        )
+    if moves.flips:
+        text += f"; {moves.flips:,} of {moves.images:,} images are predicted as another class"
+    return text
+
+
+def _where(moves: ClassMoves) -> Iterator[str]:
+    first = ""
+    if moves.energy_a is not None and moves.energy_b is not None:
+        change = moves.energy_b - moves.energy_a
+        if abs(change) >= 0.05:
+            way = "off" if change < 0 else "onto"
+            first = (
+                f" {way} the object (energy in box {_fraction(moves.energy_a)} → {_fraction(moves.energy_b)})"
+            )
+    if moves.direction is not None:
+        first += f"{',' if first else ''} towards {moves.direction}"
+    yield first
+    if moves.place is not None:
+        yield f"most to the {moves.place}"
+
+
+def verdict_sentence(name: str, moved: Moved) -> str:
+    """A verdict in one sentence, with what would decide an undecided one."""
+    text = (
+        f"{name} {_NEEDS[moved.verdict]}: {moved.moved:,} of {moved.n:,} masks moved ({moved.share:.1%};"
+        f" {moved.lower:.1%} to {moved.upper:.1%}), the floor expects up to {moved.p0:.1%}, the limit is"
+        f" {moved.limit:.1%}"
+    )
+    if moved.verdict is not Verdict.UNDECIDED:
+        return text
+    if moved.decides is not None:
+        return f"{text}; about {moved.decides:,} images would decide if the share stayed as it is"
+    return f"{text}; {moved.reason}"
+
+
+def class_name(index: int, names: Mapping[int, str] | None = None) -> str:
+    """The name of a class, or its index."""
+    return (names or {}).get(index, str(index))
+
+
+def _percent(k: int, n: int) -> str:
+    return f"{100 * k / n:.0f} %" if n else "0 %"
+
+
+def _fraction(value: float) -> str:
+    return f"{value:.2f}".removeprefix("0")

@@ -1,0 +1,39 @@
+"""The error that each comparison of a nightly gate may spend.
+
+A gate that asks every night at α = .05 raises a false alarm 18 times a year. Here the α belongs to the year: over N
+planned comparisons the k-th is made at
+
+    α_k = .9·α / N                      k ≤ N
+    α_k = .1·α / (j·(j+1))              j = k − N ≥ 1, for comparisons that nobody planned
+
+The sum over all k is at most α, so by the union bound the probability of any false fail in a year is at most α,
+whatever the dependence between nights. A new year begins with k = 1.
+"""
+
+from dataclasses import dataclass
+
+_RESERVE = 0.1
+
+
+@dataclass(frozen=True)
+class Spending:
+    """alpha: the probability of a false fail in a year, in (0, 1). looks: comparisons planned in a year."""
+
+    alpha: float = 0.05
+    looks: int = 365
+
+    def level(self, look: int) -> float:
+        """The α of the `look`-th comparison of the year, counted from 1. ValueError below 1."""
+        if look < 1:
+            raise ValueError(f"comparisons are counted from 1, not {look}")
+        if look <= self.looks:
+            return (1 - _RESERVE) * self.alpha / self.looks
+        beyond = look - self.looks
+        return _RESERVE * self.alpha / (beyond * (beyond + 1))
+
+    def sentence(self, look: int) -> str:
+        """What the output of the `look`-th comparison says of it."""
+        return (
+            f"comparison {look} of {self.looks} planned this year is made at α = {self.level(look):.2g}, so that a"
+            f" false fail in the whole year has a probability of at most {self.alpha:g}"
+        )

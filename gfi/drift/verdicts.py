@@ -1,0 +1,167 @@
+"""Verdicts: did more masks move than the floor expects?
+
+With k of n masks of a class moved, p₀ the share that the floor expects, and the limit p₀ + `max_moved`:
+
+    fail        the exact one-sided test of share ≤ p₀ is rejected (Benjamini–Hochberg over the classes at level α)
+                and the lower bound of the share reaches the limit
+    pass        the upper 1 − α bound lies below the limit, of at least `min_images` images
+    undecided   otherwise, with the number of images that would decide if the share stayed as it is
+
+Where r of m classes are rejected, their lower bounds have the level 1 − α·r/m (Benjamini and Yekutieli 2005), so that
+choosing the worst classes does not make them look worse. The pooled verdict is the same for all masks as one class.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+
+from gfi.drift.binomial import benjamini_hochberg, images_to_decide, lower_bound, p_value, upper_bound
+from gfi.drift.floors import Floor
+
+MAX_MOVED = 0.10
+ALPHA = 0.05
+MIN_IMAGES = 50
+
+
+class Verdict(StrEnum):
+    """The answer of a check."""
+
+    PASS = "pass"  # noqa: S105 - no password
+    FAIL = "fail"
+    UNDECIDED = "undecided"
+
+
+def worst(verdicts: Sequence[Verdict]) -> Verdict:
+    """Fail if any fails, else undecided if any is, else pass."""
+    return next((v for v in (Verdict.FAIL, Verdict.UNDECIDED) if v in verdicts), Verdict.PASS)
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """What a verdict tolerates.
+
+    max_moved: the share beyond p0 that may move. alpha: the error of a fail, alpha_pass: of a pass. min_images: the
+    fewest masks of a class that may pass; fewer can fail or be undecided.
+    """
+
+    max_moved: float = MAX_MOVED
+    alpha: float = ALPHA
+    min_images: int = MIN_IMAGES
+    alpha_pass: float = ALPHA
+
+
+@dataclass(frozen=True)
+class Moved:
+    """How many masks of a class, or of all, moved, and what follows.
+
+    share = moved / n; lower, upper: its one-sided bounds; limit = p0 + max_moved. decides: the number of images that
+    would decide, None where it is decided or no number would. reason: why it is undecided, in words.
+    """
+
+    verdict: Verdict
+    n: int
+    moved: int
+    p0: float
+    limit: float
+    lower: float
+    upper: float
+    p: float
+    decides: int | None = None
+    reason: str | None = None
+
+    @property
+    def share(self) -> float:
+        """moved / n; 0 without masks."""
+        return self.moved / self.n if self.n else 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        """All fields and the share."""
+        return {**asdict(self), "verdict": self.verdict.value, "share": self.share}
+
+
+def class_verdicts(
+    counts: Mapping[int, tuple[int, int]], floor: Floor, tolerance: Tolerance
+) -> dict[int, Moved]:
+    """The verdict of each class. counts: class → (moved, n)."""
+    classes = [index for index, (_, n) in counts.items() if n and index in floor.class_p0]
+    k, n = (np.array([counts[index][at] for index in classes], np.float64) for at in (0, 1))
+    p0 = np.array([floor.class_p0[index] for index in classes], np.float64)
+    p = p_value(k, n, p0)
+    rejected = benjamini_hochberg(p, tolerance.alpha)
+    level = tolerance.alpha * max(int(rejected.sum()), 1) / max(len(classes), 1)
+    lower, upper = lower_bound(k, n, level), upper_bound(k, n, tolerance.alpha_pass)
+    made = {
+        index: _decide(
+            counts[index],
+            float(p0[at]),
+            float(p[at]),
+            bool(rejected[at]),
+            (float(lower[at]), float(upper[at])),
+            level,
+            floor,
+            tolerance,
+        )
+        for at, index in enumerate(classes)
+    }
+    return {index: made.get(index) or _unknown(counts[index], floor, tolerance) for index in counts}
+
+
+def pooled_verdict(moved: int, n: int, floor: Floor, tolerance: Tolerance) -> Moved:
+    """The verdict over all masks, as one class."""
+    if not n:
+        return _unknown((0, 0), floor, tolerance)
+    p = float(p_value(moved, n, floor.p0))
+    bounds = float(lower_bound(moved, n, tolerance.alpha)), float(upper_bound(moved, n, tolerance.alpha_pass))
+    return _decide((moved, n), floor.p0, p, p <= tolerance.alpha, bounds, tolerance.alpha, floor, tolerance)
+
+
+def _decide(
+    count: tuple[int, int],
+    p0: float,
+    p: float,
+    rejected: bool,
+    bounds: tuple[float, float],
+    level: float,
+    floor: Floor,
+    tolerance: Tolerance,
+) -> Moved:
+    moved, n = count
+    limit = p0 + tolerance.max_moved
+    lower, upper = bounds
+
+    def answer(verdict: Verdict, decides: int | None = None, reason: str | None = None) -> Moved:
+        return Moved(verdict, n, moved, p0, limit, lower, upper, p, decides, reason)
+
+    if floor.saturated:
+        return answer(
+            Verdict.UNDECIDED,
+            reason="the floor's runs differ from each other as much as two masks can, so that no move can be seen",
+        )
+    if limit >= 1:
+        return answer(
+            Verdict.UNDECIDED,
+            reason=f"the floor itself moves {p0:.0%} of these masks, so that no share can exceed the limit",
+        )
+    if rejected and lower >= limit:
+        return answer(Verdict.FAIL)
+    if upper < limit and n >= tolerance.min_images:
+        return answer(Verdict.PASS)
+    share = moved / n
+    needed = images_to_decide(
+        share, limit, tolerance.alpha_pass if share < limit else level, tolerance.min_images
+    )
+    if needed is None:
+        reason = f"the share stands at its limit of {limit:.1%}, which no number of images decides"
+        return answer(Verdict.UNDECIDED, reason=reason)
+    return answer(Verdict.UNDECIDED, max(needed, n + 1), "too few images")
+
+
+def _unknown(count: tuple[int, int], floor: Floor, tolerance: Tolerance) -> Moved:
+    moved, n = count
+    reason = "the floor has no mask of this class" if n else "no pair of masks"
+    return Moved(
+        Verdict.UNDECIDED, n, moved, floor.p0, floor.p0 + tolerance.max_moved, 0.0, 1.0, 1.0, None, reason
+    )

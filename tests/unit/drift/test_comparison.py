@@ -1,0 +1,85 @@
+"""A comparison's sums, against the pairs one by one."""
+
+import json
+
+import numpy as np
+import pytest
+
+from gfi.drift.comparison import WORST, Accumulator, Comparison
+from gfi.drift.distances import top_area, top_weights
+from tests.unit.drift.tables import blob, pairs_of, result, run
+
+
+def compared(a: list, b: list, threshold: float | None = 0.5, metrics: tuple[str, ...] = ()) -> Comparison:
+    blocks, counts = pairs_of(a, b, metrics)
+    accumulator = Accumulator(threshold)
+    for block in blocks:
+        accumulator.add(block)
+    return accumulator.comparison(counts)
+
+
+def test_a_job_compared_with_itself_has_every_distance_exactly_0() -> None:
+    rows = list(run(np.random.default_rng(0), 3, 40))
+    same = compared(rows, rows, threshold=0.0)
+    assert (same.pairs, same.bit_equal, same.moved, same.largest, same.distance) == (120, 120, 0, 0.0, 0.0)
+    assert same.worst == ()
+    assert same.means["spearman"] == pytest.approx(1)
+    assert same.means["jensen_shannon"] == 0
+
+
+def test_the_sums_are_those_of_the_pairs() -> None:
+    random = np.random.default_rng(1)
+    a, b = list(run(random, 3, 40)), list(run(random, 3, 40))
+    blocks, _ = pairs_of(a, b)
+    distance = np.concatenate([top_area(top_weights(x.a), top_weights(x.b)) for x in blocks])
+    targets = np.concatenate([x.targets for x in blocks])
+    made = compared(a, b)
+    assert made.distance == pytest.approx(distance.mean())
+    assert made.largest == distance.max()
+    assert made.moved == (distance > 0.5).sum()
+    assert made.class_counts == {c: (int((distance[targets == c] > 0.5).sum()), 40) for c in range(3)}
+    assert [mover.distance for mover in made.worst] == sorted(distance, reverse=True)[:WORST]
+
+
+def test_the_class_that_moved_into_a_corner_says_where_it_went() -> None:
+    random = np.random.default_rng(2)
+    made = compared(list(run(random, 3, 40)), list(run(random, 3, 40, corner={1: 1.0})), threshold=0.99)
+    moves = made.classes[1]
+    assert (moves.place, moves.direction) == ("lower left corner", "the lower left")
+    assert made.classes[0].moved < 5 < 25 < moves.moved
+
+
+def test_energy_in_box_is_that_of_the_moved_masks() -> None:
+    far = [result(f"{n}", blob(6, 6), energy_in_box=0.1) for n in range(3)]
+    near = [result(f"{n}", blob(1, 1), energy_in_box=0.7) for n in range(3)]
+    still = [result("still", blob(3, 3), energy_in_box=0.9)]
+    moves = compared(near + still, far + still, metrics=("energy_in_box",)).classes[1]
+    assert (moves.n, moves.moved) == (4, 3)
+    assert (moves.energy_a, moves.energy_b) == (pytest.approx(0.7), pytest.approx(0.1))
+
+
+def test_metrics_are_averaged_over_pairs_that_are_both_ok() -> None:
+    spot = blob(2, 2)
+    a = [result(str(n), spot, deletion=n / 10) for n in range(4)] + [result("lost", spot, deletion=9.0)]
+    b = [result(str(n), spot, deletion=n / 5) for n in range(4)]
+    b.append(result("lost", spot, deletion=0.0, status="target_lost"))
+    change = compared(a, b, metrics=("deletion",)).metrics["deletion"]
+    assert (change.n, change.mean_a, change.change) == (4, pytest.approx(0.15), pytest.approx(0.15))
+    assert change.deviation == pytest.approx(np.std([0, 0.1, 0.2, 0.3], ddof=1))
+
+
+def test_without_a_floor_nothing_counts_as_moved_and_all_is_json() -> None:
+    random = np.random.default_rng(3)
+    made = compared(list(run(random, 2, 10)), list(run(random, 2, 10)), threshold=None)
+    assert made.moved == 0
+    shown = json.loads(json.dumps(made.to_json(), allow_nan=False))
+    assert (shown["pairs"], shown["moved"], len(shown["classes"])) == (20, None, 2)
+
+
+def test_of_very_many_pairs_a_sample_is_described() -> None:
+    rows = list(run(np.random.default_rng(0), 2, 100))
+    blocks, counts = pairs_of(rows, rows)
+    accumulator = Accumulator(None, expected=100_000)
+    for block in blocks:
+        accumulator.add(block)
+    assert 20 < accumulator.comparison(counts).described < 60  # one in five of 200

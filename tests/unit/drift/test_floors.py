@@ -1,0 +1,80 @@
+"""Noise floors: thresholds, cross-fitting, what is expected of each class."""
+
+import numpy as np
+import pytest
+
+from gfi.drift.errors import DriftError
+from gfi.drift.floors import Floor, FloorLevel, RunPair, floor_of, level_of, run_pair
+from tests.unit.drift.tables import blob, pairs_of, result
+
+
+def pair(distances: list[float], targets: list[int] | None = None, name: str = "a, b") -> RunPair:
+    n = len(distances)
+    halves = np.arange(n, dtype=np.int8) % 2
+    return RunPair(name, np.array(targets or [0] * n, np.int32), np.array(distances, np.float32), halves)
+
+
+def test_the_level_is_what_the_two_jobs_have_in_common() -> None:
+    cpu, gpu = {"device_kind": "cpu"}, {"device_kind": "cuda:H100"}
+    assert level_of("x", cpu, "x", cpu) is FloorLevel.SAME_PROFILE
+    assert level_of("x", cpu, "x", gpu) is FloorLevel.OTHER_PROFILE
+    assert level_of("x", None, "x", None) is FloorLevel.OTHER_PROFILE
+    assert level_of("x", cpu, "y", cpu) is FloorLevel.OTHER_TRAINING
+
+
+def test_at_most_five_percent_of_the_floor_exceed_its_threshold() -> None:
+    values = np.random.default_rng(0).random(1000).tolist()
+    floor = floor_of(FloorLevel.OTHER_TRAINING, 2, [pair(values)])
+    assert (np.array(values, np.float32) > floor.threshold).mean() == 0.05
+
+
+def test_each_pair_is_judged_by_the_threshold_of_the_others() -> None:
+    quiet, loud = [0.1] * 100, [0.1] * 60 + [0.9] * 40
+    floor = floor_of(FloorLevel.OTHER_TRAINING, 3, [pair(quiet), pair(quiet), pair(loud)])
+    # The loud pair is judged by the quiet ones, whose threshold is .1; its own pairs would have hidden it.
+    assert floor.p0 == pytest.approx(0.4)
+    assert floor.threshold == pytest.approx(0.9)
+
+
+def test_what_is_expected_is_the_largest_share_for_each_class_and_at_least_five_percent() -> None:
+    targets = [0] * 50 + [1] * 50
+    one = pair([0.1] * 50 + [0.1] * 45 + [0.5] * 5, targets)
+    two = pair([0.1] * 50 + [0.1] * 35 + [0.6] * 15, targets)
+    floor = floor_of(FloorLevel.OTHER_TRAINING, 3, [one, two])
+    # Of the second pair 15 of 50 exceed the threshold of the first, which is .1: five of its hundred are above.
+    assert floor.class_p0 == {0: 0.05, 1: pytest.approx(0.3)}
+    assert floor.p0 == pytest.approx(0.15)
+
+
+def test_a_single_pair_is_judged_by_halves() -> None:
+    # Even positions have small distances, odd ones large: each half is judged by the threshold of the other.
+    floor = floor_of(FloorLevel.OTHER_TRAINING, 2, [pair([0.1, 0.8] * 50)])
+    assert floor.p0 == 0.5
+
+
+def test_the_floor_of_equal_masks_is_exactly_0() -> None:
+    floor = floor_of(FloorLevel.SAME_PROFILE, 2, [pair([0.0] * 40)])
+    assert (floor.threshold, floor.p0, floor.saturated) == (0.0, 0.05, False)
+    assert floor_of(FloorLevel.OTHER_TRAINING, 2, [pair([1.0] * 40)]).saturated
+
+
+def test_a_floor_is_stored_and_read_back() -> None:
+    floor = floor_of(FloorLevel.OTHER_TRAINING, 2, [pair([0.1, 0.8] * 50)])
+    assert Floor.from_json(floor.to_json()) == floor
+    assert "2 runs (other training runs), 1 pair of them" in floor.sentence()
+
+
+def test_a_floor_needs_pairs_and_their_masks() -> None:
+    with pytest.raises(DriftError, match="at least two runs"):
+        floor_of(FloorLevel.OTHER_TRAINING, 1, [])
+    with pytest.raises(DriftError, match="no masks of the same images"):
+        run_pair("x, y", [])
+
+
+def test_the_distances_of_two_runs_are_kept_with_their_classes() -> None:
+    a = [result(f"{n}", blob(2, 2), target=n % 2, prediction=n % 2) for n in range(6)]
+    blocks, _ = pairs_of(a, a)
+    made = run_pair("a, a", blocks)
+    assert made.distances.tolist() == [0.0] * 6
+    assert sorted(made.targets.tolist()) == [0, 0, 0, 1, 1, 1]
+    assert set(made.half.tolist()) <= {0, 1}

@@ -1,0 +1,136 @@
+"""A gate applied: its checks, its verdict, waivers."""
+
+from datetime import date
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gfi.drift.comparison import Accumulator, Comparison
+from gfi.drift.floors import Floor, FloorLevel
+from gfi.drift.gate import parse_gate
+from gfi.drift.gate_verdict import EXIT_CODES, GateVerdict, judge
+from gfi.drift.verdicts import Verdict
+from tests.unit.drift.tables import blob, pairs_of, result, run
+
+NAMES = {0: "cat", 1: "husky", 2: "wolf"}
+FLOOR = Floor(FloorLevel.OTHER_TRAINING, 4, 6, 0.97, 0.05, {0: 0.05, 1: 0.05, 2: 0.05}, 1000)
+TODAY = date(2026, 11, 28)
+
+
+def comparison(a: list[Any], b: list[Any], metrics: tuple[str, ...] = ()) -> Comparison:
+    blocks, counts = pairs_of(a, b, metrics)
+    accumulator = Accumulator(FLOOR.threshold)
+    for block in blocks:
+        accumulator.add(block)
+    return accumulator.comparison(counts)
+
+
+@pytest.fixture(scope="module")
+def cornered() -> Comparison:
+    """Class husky moved into the lower left corner; 60 images a class."""
+    a = list(run(np.random.default_rng(0), 3, 60, noise=0.2))
+    return comparison(a, list(run(np.random.default_rng(1), 3, 60, noise=0.2, corner={1: 0.9})))
+
+
+def judged(made: Comparison, text: str, floor: Floor | None = FLOOR, **how: Any) -> GateVerdict:
+    return judge(parse_gate(text), made, floor, names=NAMES, today=TODAY, **how)
+
+
+def test_the_class_and_the_corner_are_named(cornered: Comparison) -> None:
+    gate = judged(cornered, "")
+    assert (gate.verdict, gate.exit_code) == (Verdict.FAIL, 4)
+    checks = {check.name: check for check in gate.checks}
+    assert list(checks) == ["pooled", "class cat", "class husky", "class wolf"]
+    assert checks["class husky"].verdict is Verdict.FAIL
+    assert checks["class husky"].sentence.startswith("class husky: ")
+    assert "lower left corner" in checks["class husky"].sentence
+    assert checks["class husky"].numbers is not None
+    assert checks["class husky"].numbers["place"] == "lower left corner"
+    assert checks["class cat"].verdict is Verdict.PASS
+    assert gate.notes[-1].startswith("the floor of 4 runs")
+
+
+def test_only_watched_classes_count(cornered: Comparison) -> None:
+    assert judged(cornered, '[moved]\nclasses = ["cat"]\npooled = false').verdict is Verdict.PASS
+    assert judged(cornered, '[moved]\nclasses = "none"\npooled = false').checks == ()
+    absent = judged(cornered, '[moved]\nclasses = ["77"]\npooled = false')
+    assert (absent.verdict, absent.checks[0].verdict) == (Verdict.UNDECIDED, Verdict.UNDECIDED)
+
+
+def test_a_waiver_holds_until_its_day_and_is_shown(cornered: Comparison) -> None:
+    waiver = '[moved]\npooled = false\n[[waivers]]\nclass = "husky"\nowner = "anna"\nuntil = {}\nreason = "new collars"'
+    held = judged(cornered, waiver.format("2026-11-28"))
+    assert held.verdict is Verdict.PASS
+    check = held.checks[1]
+    assert (check.verdict, check.waived) == (Verdict.FAIL, True)
+    assert check.waiver == "waiver of anna until 2026-11-28: new collars"
+    ended = judged(cornered, waiver.format("2026-11-27"))
+    assert ended.verdict is Verdict.FAIL
+    assert ended.checks[1].waiver == "waiver of anna ended on 2026-11-27: new collars"
+
+
+@pytest.mark.parametrize(
+    ("floor", "reason"),
+    [
+        (None, "no noise floor"),
+        (
+            Floor(FloorLevel.OTHER_PROFILE, 4, 6, 0.9, 0.05, {}, 1),
+            "another execution profile; this gate asks for other",
+        ),
+        (Floor(FloorLevel.OTHER_TRAINING, 2, 1, 0.9, 0.05, {}, 1), "has 2 runs; this gate asks for 3"),
+    ],
+)
+def test_without_the_floor_it_asks_for_a_gate_is_undecided(
+    cornered: Comparison, floor: Floor | None, reason: str
+) -> None:
+    gate = judged(cornered, "", floor)
+    assert (gate.verdict, gate.exit_code) == (Verdict.UNDECIDED, 5)
+    assert reason in gate.checks[0].sentence
+
+
+def test_limits_are_judged_by_bounds() -> None:
+    random = np.random.default_rng(3)
+    energy = random.normal(0.7, 0.05, 200)
+    spot = blob(2, 2)
+    a = [result(f"{n:03d}", spot, energy_in_box=e, entropy=0.5) for n, e in enumerate(energy)]
+    b = [
+        result(
+            f"{n:03d}", spot, energy_in_box=e - 0.2 + 0.02 * random.normal(), entropy=0.4 + 0.001 * (n % 2)
+        )
+        for n, e in enumerate(energy)
+    ]
+    for row in b[:10]:
+        row["prediction"] = 2
+    made = comparison(a, b, ("energy_in_box", "entropy"))
+    text = '[moved]\nclasses = "none"\npooled = false\n[limits]\n'
+    for limit, verdict in (
+        ("energy_in_box = 0.1", Verdict.FAIL),
+        ("energy_in_box = 0.3", Verdict.PASS),
+        ("energy_in_box = 0.2", Verdict.UNDECIDED),
+        ("entropy = 0.05", Verdict.FAIL),  # no way is better: a change either way counts
+        ("flips = 0.01", Verdict.FAIL),
+        ("flips = 0.05", Verdict.UNDECIDED),
+        ("flips = 0.2", Verdict.PASS),
+        ("deletion = 0.1", Verdict.UNDECIDED),  # not measured
+    ):
+        assert judged(made, text + limit).verdict is verdict, limit
+    better = comparison(b, a, ("energy_in_box",))
+    assert judged(better, text + "energy_in_box = 0.01").verdict is Verdict.PASS
+
+
+def test_new_shortcuts_fail_and_an_absent_audit_is_undecided(cornered: Comparison) -> None:
+    text = '[moved]\nclasses = "none"\npooled = false\n[audit]\nno_new_shortcuts = true'
+    assert judged(cornered, text).verdict is Verdict.UNDECIDED
+    assert judged(cornered, text, new_shortcuts=[]).verdict is Verdict.PASS
+    assert judged(cornered, text, new_shortcuts=["husky: a collar"]).verdict is Verdict.FAIL
+
+
+def test_a_nightly_gate_says_what_it_spends(cornered: Comparison) -> None:
+    gate = judged(cornered, "[nightly]\ncomparisons_per_year = 365", look=12)
+    assert gate.notes[0].startswith("comparison 12 of 365 planned this year")
+    assert gate.verdict is Verdict.FAIL
+
+
+def test_three_verdicts_have_three_exit_codes() -> None:
+    assert [EXIT_CODES[verdict] for verdict in Verdict] == [0, 4, 5]

@@ -1,0 +1,92 @@
+"""Pairing of results: each image is counted once, under the first reason that applies."""
+
+import numpy as np
+import pytest
+
+from gfi.drift.distances import top_area, top_weights
+from tests.unit.drift.tables import blob, pairs_of, result
+
+SPOT = blob(2, 2)
+
+
+def test_each_image_is_counted_once() -> None:
+    a = [
+        result("only-a", SPOT),
+        result("version", SPOT),
+        result("flip", SPOT),
+        result("no-mask", SPOT),
+        result("target", SPOT),
+        result("pair", SPOT, row=7),
+    ]
+    b = [
+        result("only-b", SPOT),
+        result("version", SPOT, version="v2"),
+        result("flip", SPOT, prediction=5),
+        result("no-mask"),
+        result("target", SPOT, target=3),
+        result("pair", SPOT, row=9, status="target_lost"),
+    ]
+    (block,), counts = pairs_of(a, b)
+    assert set(counts.to_json().values()) == {1}
+    assert counts.same_version == 4
+    assert (block.keys.tolist(), block.rows_a.tolist(), block.rows_b.tolist()) == (["pair"], [7], [9])
+    assert (block.targets.tolist(), block.bit_equal.tolist(), block.both_ok.tolist()) == (
+        [1],
+        [True],
+        [False],
+    )
+    assert dict(counts.statuses) == {("ok", "target_lost"): 1}
+    assert (dict(counts.flips_by_class), dict(counts.images_by_class)) == ({1: 1}, {1: 4})
+
+
+def test_a_flip_is_not_a_moved_mask_even_where_both_explain_the_label() -> None:
+    blocks, counts = pairs_of([result("x", SPOT)], [result("x", blob(6, 6), prediction=2)])
+    assert (sum(map(len, blocks)), counts.flipped) == (0, 1)
+
+
+def test_a_missing_version_is_equal_to_none() -> None:
+    assert (
+        pairs_of([result("x", SPOT, version=None)], [result("x", SPOT, version=None)])[1].other_version == 1
+    )
+
+
+def test_every_class_that_both_jobs_explain_is_a_pair() -> None:
+    def image(key: str, targets: tuple[int, ...]) -> list[dict[str, object]]:
+        return [result(key, SPOT, target=t, target_rank=rank, prediction=4) for rank, t in enumerate(targets)]
+
+    blocks, counts = pairs_of(
+        image("x", (4, 1, 2)) + image("y", (4, 1)), image("x", (4, 2, 9)) + image("y", (4, 1))
+    )
+    assert sorted((key, t) for block in blocks for key, t in zip(block.keys, block.targets, strict=True)) == [
+        ("x", 2),
+        ("x", 4),
+        ("y", 1),
+        ("y", 4),
+    ]
+    assert counts.paired == 2
+
+
+def test_grids_of_other_sizes_are_compared_on_the_common_grid() -> None:
+    small, large = blob(3, 3, 1.2), blob(6.5, 6.5, 2.4, size=14)
+    b = result("x", large, grid_height=14, grid_width=14)
+    (block,), _ = pairs_of([result("x", small)], [b])
+    assert not block.bit_equal[0]
+    assert top_area(top_weights(block.a), top_weights(block.b))[0] < 0.1
+
+
+def test_another_crop_of_the_photograph_is_laid_where_it_was_taken() -> None:
+    """The spot is at (3, 3) of the whole photograph, and at the same place of the photograph seen through a crop."""
+    whole = result("x", blob(3, 3, 0.8))
+    crop = result("x", blob(3, 3, 1.6), left=14.0, top=14.0, right=42.0, bottom=42.0)
+    moved = result("x", blob(3, 3, 1.6), left=0.0, top=0.0, right=28.0, bottom=28.0)
+    (same,), _ = pairs_of([whole], [crop])
+    (apart,), _ = pairs_of([whole], [moved])
+    near, far = (top_area(top_weights(block.a), top_weights(block.b))[0] for block in (same, apart))
+    assert near < 0.25 < 0.8 < far
+
+
+def test_metrics_come_along() -> None:
+    a, b = result("x", SPOT, energy_in_box=0.5), result("x", SPOT, energy_in_box=None)
+    (block,), _ = pairs_of([a], [b], ["energy_in_box"])
+    assert block.metrics["energy_in_box"][0] == pytest.approx([0.5])
+    assert np.isnan(block.metrics["energy_in_box"][1]).all()

@@ -1,0 +1,111 @@
+"""Verdicts, with exact values and by simulation."""
+
+import numpy as np
+import pytest
+
+from gfi.drift.binomial import upper_bound
+from gfi.drift.floors import Floor, FloorLevel
+from gfi.drift.verdicts import Tolerance, Verdict, class_verdicts, pooled_verdict, worst
+
+
+def floor(p0: float = 0.05, classes: int = 10, threshold: float = 0.5) -> Floor:
+    return Floor(FloorLevel.OTHER_TRAINING, 4, 6, threshold, p0, dict.fromkeys(range(classes), p0), 1000)
+
+
+def test_a_class_that_moved_fails_and_the_others_pass() -> None:
+    counts = {0: (40, 100), **dict.fromkeys(range(1, 10), (5, 600))}
+    verdicts = class_verdicts(counts, floor(), Tolerance())
+    assert verdicts[0].verdict is Verdict.FAIL
+    assert {verdicts[index].verdict for index in range(1, 10)} == {Verdict.PASS}
+    # One of ten classes is rejected: its lower bound is made at a tenth of the level.
+    assert verdicts[0].lower == pytest.approx(0.2779, abs=2e-3)
+    assert verdicts[0].limit == pytest.approx(0.15)
+
+
+def test_more_than_expected_and_less_than_tolerated_is_no_fail() -> None:
+    # 120 of 1000: far beyond p0 = .05, but the limit is .15.
+    assert class_verdicts({0: (120, 1000)}, floor(), Tolerance())[0].verdict is Verdict.PASS
+    moved = class_verdicts({0: (160, 1000)}, floor(), Tolerance())[0]
+    assert (moved.verdict, moved.p < 1e-6) == (Verdict.UNDECIDED, True)
+
+
+def test_undecided_says_how_many_images_would_decide() -> None:
+    moved = class_verdicts({0: (3, 30)}, floor(), Tolerance())[0]
+    assert (moved.verdict, moved.reason) == (Verdict.UNDECIDED, "too few images")
+    assert moved.decides is not None
+    assert upper_bound(0.1 * moved.decides, moved.decides, 0.05) < 0.15
+    assert upper_bound(0.1 * (moved.decides - 1), moved.decides - 1, 0.05) >= 0.15
+
+
+def test_a_class_of_thirty_never_passes_and_may_fail() -> None:
+    assert class_verdicts({0: (0, 30)}, floor(), Tolerance())[0].decides == 50
+    assert class_verdicts({0: (20, 30)}, floor(), Tolerance())[0].verdict is Verdict.FAIL
+
+
+def test_where_the_floor_sees_nothing_nothing_is_decided() -> None:
+    saturated = class_verdicts({0: (0, 1000)}, floor(threshold=1.0), Tolerance())[0]
+    assert (saturated.verdict, "as much as two masks can" in str(saturated.reason)) == (
+        Verdict.UNDECIDED,
+        True,
+    )
+    high = class_verdicts({0: (1000, 1000)}, floor(p0=0.95), Tolerance())[0]
+    assert (high.verdict, "no share can exceed" in str(high.reason)) == (Verdict.UNDECIDED, True)
+    unknown = class_verdicts({77: (1, 100), 78: (0, 0)}, floor(), Tolerance())
+    assert "no mask of this class" in str(unknown[77].reason)
+    assert unknown[78].reason == "no pair of masks"
+    assert pooled_verdict(0, 0, floor(), Tolerance()).verdict is Verdict.UNDECIDED
+
+
+def test_a_fail_outweighs_an_undecided_check_and_that_a_pass() -> None:
+    assert worst([Verdict.PASS, Verdict.UNDECIDED, Verdict.FAIL]) is Verdict.FAIL
+    assert worst([Verdict.PASS, Verdict.UNDECIDED]) is Verdict.UNDECIDED
+    assert worst([]) is Verdict.PASS
+
+
+@pytest.mark.parametrize("n", [10, 30, 200])
+def test_false_fails_are_rare_at_every_n(n: int) -> None:
+    """300 gates of ten classes each, whose true share is the floor's."""
+    fails = 0
+    for moved in np.random.default_rng(n).binomial(n, 0.05, size=(300, 10)):
+        verdicts = class_verdicts({index: (int(k), n) for index, k in enumerate(moved)}, floor(), Tolerance())
+        fails += any(v.verdict is Verdict.FAIL for v in verdicts.values())
+    assert fails <= 1
+
+
+@pytest.mark.parametrize("n", [10, 30, 200])
+def test_a_class_at_its_limit_fails_in_at_most_five_percent(n: int) -> None:
+    fails = [
+        class_verdicts({0: (int(k), n)}, floor(), Tolerance())[0].verdict is Verdict.FAIL
+        for k in np.random.default_rng(n).binomial(n, 0.15, size=1000)
+    ]
+    assert np.mean(fails) <= 0.06
+
+
+def test_a_class_that_lies_beyond_its_limit_passes_in_at_most_five_percent() -> None:
+    random = np.random.default_rng(5)
+    passes = [
+        class_verdicts({0: (int(k), 400)}, floor(), Tolerance())[0].verdict is Verdict.PASS
+        for k in random.binomial(400, 0.15, size=1000)
+    ]
+    assert np.mean(passes) <= 0.065
+
+
+@pytest.mark.parametrize("spread", [0.0, 0.02])
+def test_another_training_run_of_the_same_recipe_rarely_fails(spread: float) -> None:
+    """Runs, not images, are repeated: each run has a share of its own, the floor's three runs make six pairs."""
+    random = np.random.default_rng(11)
+    fails = passes = 0
+    for _ in range(300):
+        rates = np.clip(random.normal(0.05, spread, size=(7, 10)), 0.005, 1)
+        moved = random.binomial(600, rates)
+        p0 = np.maximum(moved[:6].max(0) / 600, 0.05)
+        made = Floor(
+            FloorLevel.OTHER_TRAINING, 4, 6, 0.5, float(p0.max()), dict(enumerate(p0.tolist())), 3600
+        )
+        verdicts = class_verdicts(
+            {index: (int(k), 600) for index, k in enumerate(moved[6])}, made, Tolerance()
+        )
+        fails += any(v.verdict is Verdict.FAIL for v in verdicts.values())
+        passes += all(v.verdict is Verdict.PASS for v in verdicts.values())
+    assert fails / 300 <= 0.05
+    assert passes / 300 >= 0.95
