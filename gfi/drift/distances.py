@@ -24,8 +24,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from gfi.domain.geometry import Rectangle
-from gfi.domain.interpolation import matrix
+from gfi.domain.geometry import Rectangle, matrix
 
 CELLS = 28
 TOP_SHARE = 0.15

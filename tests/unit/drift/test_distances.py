@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 from scipy.spatial.distance import jensenshannon
 
-from gfi.domain.interpolation import draw
+from gfi.domain.geometry import draw
 from gfi.drift.distances import (
     CELLS,
     TOP_SHARE,
