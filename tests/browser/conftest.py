@@ -60,6 +60,9 @@ def browser() -> Iterator[Any]:
         chromium.close()
 
 
+CARD = {"torch": "2.9.1", "cpus": 16, "device_name": "NVIDIA H200", "device_memory_mib": 143_771}
+
+
 @pytest.fixture(scope="session")
 def site(sqlite_files: Any, s3: Server, valkey: Server) -> Iterator[tuple[str, World]]:
     """The address of a live server, and its world: finished and running jobs, workers, a schedule."""
@@ -97,6 +100,7 @@ def _furnish(world: World) -> None:
                 "rate": 0.5 + 20 * number,
                 "memory_mib": 2100.0,
                 "shard_id": claim.shard_id if number else None,
+                "facts": CARD if number else {"torch": "2.9.1", "cpus": 2},
             },
         )
     body = {"dataset": str(world.photographs), "model": "tiny"}

@@ -108,6 +108,8 @@ def test_submit_progress_gallery_flag(visit: Visit, site: tuple[str, World]) -> 
     page.locator("#grid").press("Enter")
     page.wait_for_selector("dialog[open]")
     assert page.inner_text("#place") == "2 of 10"
+    expect(page.locator("#viewer-about")).to_contain_text("0 is black and 1023 white (10 bits by the file)")
+    expect(page.locator("#viewer-about")).to_contain_text("a box is cut")
     expect(page.locator("#viewer-close")).to_be_focused()  # Enter opens, Enter closes
     page.click("#after")
     expect(page.locator("#place")).to_have_text("3 of 10")
@@ -125,6 +127,12 @@ def test_submit_progress_gallery_flag(visit: Visit, site: tuple[str, World]) -> 
     with page.expect_download() as download:
         page.click("#export")
     assert "the tripod" in Path(download.value.path()).read_text()
+
+
+def test_workers_are_shown_with_their_devices(visit: Visit) -> None:
+    page = visit.open("/workers")
+    expect(page.locator("#rows")).to_contain_text("NVIDIA H200")
+    expect(page.locator("#rows")).to_contain_text("140 GiB, torch 2.9.1, 16 CPUs")
 
 
 def test_photographs_from_this_computer_become_an_interactive_job(

@@ -26,6 +26,7 @@ from gfi.domain.records import PartRecord
 from gfi.domain.result import Result
 from gfi.domain.states import ControlKind
 from gfi.domain.statuses import ImageStatus
+from gfi.domain.window import AppliedWindow
 from gfi.store import ledger, parts, queries
 from gfi.store.database import Database
 from gfi.store.ledger.tokens import create_link
@@ -190,6 +191,8 @@ class World:
             original_size=(height, width),
             box=(left, top, left + side, top + side),
             area=row % 50 / 50,
+            window=AppliedWindow(0, 1023, "10 bits by the file") if row == 1 else None,
+            repairs=("a box is cut at the photograph's edge",) if row == 1 else (),
             metrics={"deletion": 0.2, "insertion": 0.5 + row / 10_000},
         )
 

@@ -14,6 +14,10 @@ def test_one_explanation_says_what_made_it_and_draws_its_mask(one_world: World) 
     assert one["made_by"]["model_digest"] == "0" * 64
     assert one["grid_size"] == [14, 14]
     assert one["input_size"] == [64, 64]
+    assert (one["window"], one["repairs"]) == (None, [])
+    noted = one_world.call("GET", f"/v1/jobs/{job}/results/1").json()
+    assert noted["window"] == {"low": 0, "high": 1023, "source": "10 bits by the file"}
+    assert noted["repairs"] == ["a box is cut at the photograph's edge"]
     with Image.open(one_world.photographs / one_world.names[2]) as photograph:
         width, height = photograph.size
     assert one["original_size"] == [height, width]

@@ -9,8 +9,10 @@ import pytest
 from PIL import Image
 
 from gfi.cli.register_model import register
+from gfi.datasets.annotations.settle import SCALED, SWAPPED_SIZE
 from gfi.jobs.report import write_report
 from gfi.store import queries
+from gfi.store.part_cache import PartCache
 from tests.service.workers.conftest import explain, submit
 from workers.services import WorkerServices
 
@@ -149,9 +151,13 @@ def test_the_size_in_an_annotation_is_held_against_the_photograph(
     job, rows = measured(services, str(voc))
     right = rows["right"].number("energy_in_box")
     assert 0.5 < right < 0.99
-    for name in ("swapped", "larger"):
+    part_cache = PartCache(services.database, services.bucket)
+    for name, repair in (("swapped", SWAPPED_SIZE), ("larger", SCALED)):
         assert rows[name].number("energy_in_box") == pytest.approx(right, abs=1e-6)
         assert rows[name].error_class == "boxes_repaired"
+        explained = part_cache.explanation(rows[name])
+        assert explained is not None
+        assert explained.result.repairs == (repair,)
     assert rows["cropped"].number("energy_in_box") is None
     assert "500×500" in rows["cropped"].error
     counted = {note["error_class"]: note["images"] for note in queries.failures(services.database, job)}
