@@ -10,7 +10,7 @@ from gfi.api.body import StrictRoute
 from gfi.api.context import ContextDep
 from gfi.api.lookup import JobId, find_job
 from gfi.api.problems import documented
-from gfi.api.result_rows import GeometryOut, Method, Rank, ResultOut, Row, class_names
+from gfi.api.result_rows import GeometryOut, Method, Rank, ResultOut, Row
 from gfi.domain.metrics import PRIMARY_METHOD
 from gfi.store import queries
 
@@ -50,7 +50,7 @@ def get_explanation(
     header, stored = (explained.header, explained.result) if explained else (None, None)
     grid = stored.grid if stored else None
     return ExplanationOut(
-        **result.to_json(class_names(job)),
+        **result.to_json(job.class_names),
         **{name: getattr(stored, name, None) for name in GeometryOut.model_fields},
         grid_size=None if grid is None else list(grid.shape),
         input_size=list(header.input_size) if header else None,

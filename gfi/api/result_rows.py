@@ -11,7 +11,6 @@ from gfi.domain.metrics import METRIC_COLUMNS
 from gfi.domain.result import RESULT_COLUMNS
 from gfi.domain.statuses import ImageStatus
 from gfi.domain.window import AppliedWindow
-from gfi.store.queries import Job
 
 Row = Annotated[int, Path(ge=0, le=LARGEST, description="The image's row in the job's manifest.")]
 Method = Annotated[Name, Query(min_length=1)]
@@ -66,8 +65,3 @@ else:
         **{column.name: (float | None, Field(description=column.sentence)) for column in METRIC_COLUMNS},
     )
     GeometryOut = create_model("GeometryOut", **_fields("part"))
-
-
-def class_names(job: Job) -> list[str]:
-    """The class names of a job's model, by index; empty when the model has none."""
-    return (job.model or {}).get("class_names") or []

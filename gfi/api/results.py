@@ -14,7 +14,7 @@ from gfi.api.body import StrictRoute
 from gfi.api.context import Context, ContextDep
 from gfi.api.lookup import After, JobId, Limit, find_job
 from gfi.api.problems import documented
-from gfi.api.result_rows import Method, ResultOut, class_names
+from gfi.api.result_rows import Method, ResultOut
 from gfi.api.schemas import LARGEST, Name, Page, decode_cursor, encode_cursor
 from gfi.domain.metrics import PRIMARY_METHOD
 from gfi.domain.statuses import ImageStatus
@@ -91,7 +91,7 @@ def list_results(
         limit=limit,
         after=place,
     )
-    names = class_names(job)
+    names = job.class_names
     more = encode_cursor(queries.page_key(rows[-1], sort.value)) if len(rows) == limit else None
     return Page(items=[ResultOut(**row.to_json(names)) for row in rows], next=more)
 
@@ -105,7 +105,7 @@ def _place(after: str, sort: Sort) -> tuple[Any, ...]:
 def _lines(
     context: Context, job: Job, filters: Filters, sort: str, descending: bool, place: tuple[Any, ...] | None
 ) -> Iterator[str]:
-    names = class_names(job)
+    names = job.class_names
     while True:
         rows = queries.list_results(
             context.database,

@@ -79,9 +79,8 @@ class LocalService:
 
     def results(self, job_id: str, *, status: str | None, limit: int | None) -> Iterator[JSON]:
         job, wanted = queries.get_job(self.database, job_id), ImageStatus(status) if status else None
-        names = (job.model or {}).get("class_names") or []
         found = queries.iterate_results(self.database, job.id, status=wanted, limit=limit)
-        return (result.to_json(names) for result in found)
+        return (result.to_json(job.class_names) for result in found)
 
     def report(self, job_id: str, folder: Path, limit: int) -> Path:
         from gfi.jobs import report

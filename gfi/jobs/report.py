@@ -59,7 +59,7 @@ def write_report(
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StoreError(f"{folder} cannot be written: {error.strerror}") from error
-    config, model = job.config, job.model or {}
+    config = job.config
     total = job.total or 0
     metadata = {
         "Job": job.id,
@@ -74,7 +74,7 @@ def write_report(
     }
     for number, warning in enumerate(_warnings(database, job), 1):
         metadata["Warning" if number == 1 else f"Warning {number}"] = warning
-    cards = _cards(database, settings, bucket, job, model.get("class_names") or [], limit)
+    cards = _cards(database, settings, bucket, job, job.class_names, limit)
     return write_page(folder, job.name or f"Job {job.id}", metadata, summary(database, job.id), cards, total)
 
 

@@ -65,6 +65,12 @@ class Job:
         """The frozen configuration."""
         return JobConfig.from_json(self.stored_config)
 
+    @property
+    def class_names(self) -> list[str]:
+        """Of its model, by index; empty where the model has none, and in lists of jobs."""
+        names: list[str] = (self.model or {}).get("class_names") or []
+        return names
+
     def to_json(self) -> JSON:
         """The columns of the job, ready for JSON."""
         values = asdict(self)

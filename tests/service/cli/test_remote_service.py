@@ -53,6 +53,15 @@ def test_both_ways_print_the_same(stack: Gfi, remote: Gfi, finished: dict[str, A
     assert far.stderr.startswith(local.stderr.rstrip())  # the API adds advice of its own
 
 
+def test_a_result_is_the_same_json_both_ways(stack: Gfi, remote: Gfi, finished: dict[str, Any]) -> None:
+    local, far = (
+        [json.loads(line) for line in gfi.run("results", finished["id"], "--json").stdout.splitlines()]
+        for gfi in (stack, remote)
+    )
+    assert local == far
+    assert local[0]["has_mask"]
+
+
 def test_a_job_is_submitted_followed_reported_and_deleted(
     remote: Gfi, photograph: Path, tmp_path: Path
 ) -> None:
