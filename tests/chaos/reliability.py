@@ -1,7 +1,7 @@
 # ruff: noqa: E501 - prose
 """docs/reliability.md: the state machines from `gfi.domain.states`, the figures from benchmarks/results/chaos.json.
 
-Nothing in that page that can be wrong is written by hand: `make chaos` writes it, a test compares it with the code.
+`make chaos` writes the page, and a test compares it with the code.
 """
 
 import ast
@@ -100,53 +100,51 @@ def page(rows: Sequence[Mapping[str, Any]]) -> str:
 
 <!-- Written by `make chaos` (tests/chaos/reliability.py). Edit that, not this. -->
 
-What happens when things die, what is promised, what is not, and what was measured.
+What gfi guarantees when processes, servers or networks fail, what it does not guarantee, and what was measured.
 
 ## What is promised
 
-- **No image is lost and none counted twice**, whatever is killed, emptied, frozen or delivered twice: workers,
-  schedulers, planners, Redis with all its data, PostgreSQL with nothing but what it had committed, the bucket for a
-  while. The database decides; Redis carries hints and may be lost at any time.
-- **A mask does not depend on what went wrong on the way.** Every scenario below compares each mask with that of an
+- **No image is lost and none is counted twice** when workers, schedulers or planners are killed or frozen, when messages are
+  delivered twice, when Redis loses all its data, when PostgreSQL crashes, or when the bucket is unavailable for a while. The state
+  is in the database alone; Redis carries only hints and may be lost at any time.
+- **A mask does not depend on the faults during its job.** Every scenario below compares each mask with that of an
   undisturbed run, bit by bit.
-- **A lease runs only while workers can renew it.** The time of an outage of the database, of every scheduler or of the whole
-  machine does not count; where everything is slow and nothing is down, leases run slower and still run out.
-- **A worker that lost its lease commits nothing.** A claim hands out a fence, and a commit is one transaction that
-  requires it. What such a worker uploaded is an orphan, and the sweep (`gfi gc`) removes it.
-- **A bad image costs itself.** One that cannot be read, prepared or measured is recorded as `error`. One that kills or
-  hangs its workers is tried alone, and recorded as `error` after {FEWEST_DEATHS} deaths; where workers die for other
-  reasons too, after as many as would happen by accident in fewer than one of {1 / ACCIDENT:,.0f} cases.
-- **A good image is never given up.** Deaths of workers that had not begun, or that worked on something else, count against
-  no image. A shard whose workers go on dying waits longer before each attempt, up to {LONGEST_PAUSE_S:g} s, and `gfi job JOB`
-  says so.
-- **A bad worker costs itself.** One whose disk is full, whose clock is wrong, whose model or data set is not the job's
-  gives its shards back and rests, longer each time, as long as another is at work on the job. Alone with a model or data set it
-  cannot have, it fails the job, with the reason.
-- **What fails is not retried for ever.** A shard whose bucket or database is away is given back with growing pauses up to five
-  minutes, {TRANSIENT_RELEASES} times in a row; one that fails for another reason, {OTHER_RELEASES} times. Then it is `failed`, with the
-  reason; `gfi job JOB` lists such failures by class, `gfi retry JOB [--status …] [--class …]` tries them again.
-- **A flood is refused or waits, and says so.** At most {USUAL.max_images_per_job:,} images a job (`GFI_MAX_IMAGES_PER_JOB`) and
-  {USUAL.max_active_jobs:,} active jobs (`GFI_MAX_ACTIVE_JOBS`), in {MOST_SHARDS:,} shards a job; {USUAL.window} messages a queue are
-  ahead of the workers (`GFI_WINDOW`), and none is added to a queue of {LONGEST_QUEUE:,}. `gfi doctor` and `/metrics` show what waits. Beside a
-  job of 150,000 shards a small one is claimed next, in milliseconds.
-- **A planner's death is no attempt.** A listing that cannot be read is tried {ATTEMPTS} times; one whose planner dies, as often as it
-  takes, with pauses that double, until {DEATHS} workers have died over it and other planners did not.
-- **Cancel, pause and resume are durable** and reach a running worker within 2 s and one optimiser step. What was
-  finished by then is committed and stays readable.
-- **A lost database costs no computing.** `gfi db rebuild` writes jobs and results back from `job.json`,
+- **A lease runs only while workers can renew it.** The duration of an outage of the database, of all schedulers or of the
+  whole machine does not count. Where everything is slow and nothing is down, leases expire later, but they do expire.
+- **A worker that lost its lease commits nothing.** A claim returns a fence, and a commit is one transaction that
+  requires it. Objects that such a worker uploaded are orphans, and the sweep (`gfi gc`) removes them.
+- **A bad image affects only its own result.** An image that cannot be read, prepared or measured is recorded as `error`. An image
+  that kills or hangs its workers is tried alone, and recorded as `error` after {FEWEST_DEATHS} deaths. Where workers die for other
+  reasons too, more deaths are needed: so many that chance alone would cause them in fewer than one of {1 / ACCIDENT:,.0f} cases.
+- **A good image is never marked `error` because workers die.** The death of a worker that had not begun, or that processed
+  something else, counts against no image. A shard whose workers keep dying waits longer before each attempt, up to {LONGEST_PAUSE_S:g} s,
+  and `gfi job JOB` says so.
+- **A faulty worker does not fail a job that others can do.** A worker with a full disk, a wrong clock, or another version of the
+  model or dataset than the job requires returns its shards and pauses, longer each time, while another worker processes the job. If
+  no other worker does, and the model or dataset cannot be obtained, the job fails with that reason.
+- **Retries are limited.** A shard is returned with growing pauses of up to five minutes when the bucket or the database is
+  unavailable, up to {TRANSIENT_RELEASES} times in a row, and up to {OTHER_RELEASES} times when it fails for another reason. Then it is `failed`,
+  with the reason; `gfi job JOB` lists such failures by class, and `gfi retry JOB [--status …] [--class …]` tries them again.
+- **Overload is refused or queued, and reported.** The limits are {USUAL.max_images_per_job:,} images per job (`GFI_MAX_IMAGES_PER_JOB`),
+  {USUAL.max_active_jobs:,} active jobs (`GFI_MAX_ACTIVE_JOBS`) and {MOST_SHARDS:,} shards per job. Each queue holds {USUAL.window} messages ahead
+  of the workers (`GFI_WINDOW`), and nothing is added to a queue of {LONGEST_QUEUE:,}. `gfi doctor` and `/metrics` show how much is waiting.
+  While a job of 150,000 shards runs, the shards of a small job are still claimed next, within milliseconds.
+- **The death of a planner does not count as a failed attempt.** A listing that cannot be read is tried {ATTEMPTS} times. When the planner
+  dies, planning is repeated, with pauses that double, until {DEATHS} workers have died planning this job while other planners did not die.
+- **Cancel, pause and resume are durable** and reach a running worker within 2 s and one optimiser step. Images
+  finished by then are committed and remain readable.
+- **After the loss of the database no image is computed again.** `gfi db rebuild` restores jobs and results from `job.json`,
   `committed.json` (written every 1,000 shards and at the end) and the parts.
 
 ## What is not promised
 
-- A power cut of the database's machine: PostgreSQL with its own settings survives it; the embedded stack's SQLite may
-  forget the last commits, and these shards are then done again.
-- What only a lost database knew: jobs that were not planned yet, models (`gfi models add` again), schedules, tokens, marks on
-  images, webhooks, the audit. A job that was cancelled or paused comes back paused where images are left.
-- Work in a dead worker's memory. What it had not committed is explained again: at most one shard, which is cut so that
-  it takes about a minute.
-- Speed while things are broken. Leases are 90 s by default (10 s in the embedded stack), so a dead worker's shard is
-  idle for so long.
-- Objects in the bucket that no job explains are reported by the sweep, never deleted.
+- The last commits before a power cut of the database's machine, with SQLite: the embedded stack may lose them, and these shards are
+  then processed again. PostgreSQL with its default settings loses nothing.
+- Data that only a lost database contained: jobs that were not planned yet, models (run `gfi models add` again), schedules, tokens,
+  flags on images, the audit log. A cancelled or paused job with unfinished images is restored as paused.
+- Uncommitted work of a worker that died. It is repeated: at most one shard, whose size is chosen so that it takes about a minute.
+- Speed during a fault. Leases are 90 s by default (10 s in the embedded stack); the shard of a worker that died is idle for so long.
+- Deletion of every unused object: the sweep reports objects in the bucket that belong to no job, and never deletes them.
 
 ## Jobs
 
@@ -154,8 +152,7 @@ What happens when things die, what is promised, what is not, and what was measur
 
 {meanings(JobState)}
 
-Terminal states are left by `gfi retry` alone, which writes a manifest of the rows concerned and keeps what it replaces
-in the history.
+Only `gfi retry` changes a terminal state. It writes a manifest of the rows to repeat and keeps the replaced results in the history.
 
 ## Shards
 
@@ -166,11 +163,11 @@ in the history.
 ## Measured
 
 `make chaos` with leases of {LEASE_S:g} s on the two cores of a shared machine; real Celery workers, schedulers, Valkey, SeaweedFS and
-PostgreSQL, and an optimiser that takes milliseconds. *Faults* counts kills, restarts, cuts and damaged requests. *Recovery* is:
-after a worker's death (1, 9, 10) and after its silence (7, 8), the time until its shard is free for others, lease included; after a
-planner's death (2), the time until another has its task, lease and pause included; after a scheduler's, the time until the next
-tick of any (three at once are killed now and then); after a fault of Redis, the database or the bucket (3, 4, 5), the time until
-the next commit. The raw figures are in `benchmarks/results/chaos.json`.
+PostgreSQL, and a substitute for the optimiser that takes milliseconds. *Faults* counts kills, restarts, cut connections and damaged
+requests. *Recovery* is, after the death of a worker (1, 9, 10) or the loss of its renewals (7, 8), the time until its shard is
+pending again, including the lease; after the death of a planner (2), the time until another has its task, including lease and pause;
+after the death of a scheduler, the time until the next tick of any scheduler (sometimes all three are killed at once); after a fault
+of Redis, the database or the bucket (3, 4, 5), the time until the next commit. The raw figures are in `benchmarks/results/chaos.json`.
 
 {figures(rows)}
 {not_run}
