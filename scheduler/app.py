@@ -1,6 +1,6 @@
 """The Celery application of queue `control`: planning, retries, reports and sweeps, each leased and fenced.
 
-    celery -A scheduler.app worker --queues control --pool threads --concurrency 1
+    celery -A scheduler.app worker --queues control --pool threads --concurrency 4
 
 It needs no torch and no GPU, so it runs beside the scheduler on a small machine. `gfi worker --queues control` is
 the same.
@@ -14,27 +14,27 @@ import structlog
 from celery.signals import worker_ready, worker_shutting_down
 
 from gfi import __version__
-from gfi.domain.queues import CONTROL
-from gfi.domain.records import ControlClaim, LeaseAnswer
+from gfi.domain.queues import CONTROL, CONTROL_SLOTS
+from gfi.domain.records import ControlClaim
+from gfi.jobs.task_run import TaskLease
 from gfi.store import ledger
 from gfi.store.broker import make_celery
 from gfi.store.database import Database
 from gfi.store.errors import StoreError
 from gfi.store.heartbeat import start_heartbeat, worker_name
-from gfi.store.lease import LeaseKeeper
 from gfi.store.logs import configure_logs
 from gfi.store.objects import Bucket
 from gfi.store.settings import Settings
 from scheduler import tasks
 from scheduler.services import ControlServices
+from scheduler.slots import Slots, is_long
 
 log = structlog.get_logger(__name__)
 settings = Settings.load().require_stack()
 app = make_celery(settings, "gfi-control")
 configure_logs()
 _shutdown = threading.Event()
-
-RENEWAL_S = 1.0
+_slots = Slots(CONTROL_SLOTS)
 
 
 @cache
@@ -51,6 +51,7 @@ def _ready(**_: Any) -> None:
         queues=app.amqp.queues.consume_from,
         version=__version__,
         shutdown=_shutdown,
+        facts={"tasks": sorted(tasks.HANDLERS)},
     )
 
 
@@ -59,35 +60,44 @@ def _shutting_down(**_: Any) -> None:
     _shutdown.set()
 
 
-def _lease(services: ControlServices, claim: ControlClaim) -> LeaseKeeper:
-    def renew() -> LeaseAnswer:
-        return LeaseAnswer(ledger.renew_control(services.database, claim, settings.lease_s), "continue")
-
-    return LeaseKeeper(
-        renew, name=claim.task_id, lease_s=settings.lease_s, poll_s=RENEWAL_S, shutdown=_shutdown
-    )
-
-
 @app.task(name=CONTROL)
 def run_control(task_id: str | None = None) -> str:
     """Claim one control task, preferably `task_id`, and do it. Returns what became of it."""
     if _shutdown.is_set():
         return "stopping"
     services = _services()
-    try:
-        claim = ledger.claim_control(services.database, worker_name(), settings.lease_s, prefer=task_id)
-    except StoreError as error:
-        log.warning("no claim", reason=str(error))
-        return "no claim"
-    if claim is None:
-        return "nothing due"
+    outcomes: list[str] = []
+    while not _shutdown.is_set():
+        try:
+            claim = _claim(services, task_id)
+        except StoreError as error:
+            log.warning("no claim", reason=str(error))
+            return "; ".join(outcomes) or "no claim"
+        if claim is None:
+            break
+        outcomes.append(_perform(services, claim))
+        if not is_long(claim):
+            break
+        task_id = None  # the messages of long tasks for which there was no slot are used up
+    return "; ".join(outcomes) or "nothing due"
+
+
+def _claim(services: ControlServices, prefer: str | None) -> ControlClaim | None:
+    def take(wanted: ledger.Wanted) -> ControlClaim | None:
+        return ledger.claim_control(services.database, worker_name(), settings.lease_s, prefer, wanted)
+
+    return _slots.claim(take, sorted(tasks.HANDLERS))
+
+
+def _perform(services: ControlServices, claim: ControlClaim) -> str:
     structlog.contextvars.bind_contextvars(
         job=claim.job_id, task=claim.task_id, kind=claim.kind, fence=claim.fence
     )
     try:
-        with _lease(services, claim) as lease:
-            outcome = tasks.perform(services, claim, lease.stop)
+        with TaskLease(services.database, claim, lease_s=settings.lease_s, shutdown=_shutdown) as lease:
+            outcome = tasks.perform(services, claim, lease.stop, lease)
         log.info("control task", outcome=outcome)
         return outcome
     finally:
+        _slots.release(claim)
         structlog.contextvars.unbind_contextvars("job", "task", "kind", "fence")

@@ -7,10 +7,6 @@ from gfi.store.objects import Bucket
 from gfi.store.settings import Settings
 
 
-class Interrupted(Exception):
-    """The lease is lost or the process is to stop: leave everything as it is."""
-
-
 @dataclass(frozen=True)
 class ControlServices:
     """Settings, database and bucket. One a process."""

@@ -22,6 +22,7 @@ from gfi.store.broker import make_celery
 from gfi.store.heartbeat import start_heartbeat
 from gfi.store.logs import configure_logs
 from gfi.store.settings import Settings
+from workers.handlers import HANDLERS
 from workers.services import WorkerServices
 
 log = structlog.get_logger(__name__)
@@ -51,7 +52,7 @@ def _ready(**_: Any) -> None:
         queues=app.amqp.queues.consume_from,
         version=__version__,
         shutdown=own.shutdown,
-        facts=own.device_facts(),
+        facts=own.device_facts() | {"tasks": sorted(HANDLERS)},
         doing=lambda: {"shard_id": own.shard_id, "rate": own.rate.per_second()},
     )
 

@@ -21,8 +21,8 @@ from gfi.domain.records import ShardClaim
 from gfi.method.engine import Engine
 from gfi.store import ledger
 from gfi.store.errors import NotFound, StoreError, Transient, storable
-from gfi.store.lease import LeaseLost
-from workers.lease import LONGEST_PAUSE_S, ShardLease
+from gfi.store.lease import LONGEST_PAUSE_S, LeaseLost
+from workers.lease import ShardLease
 from workers.loaded_engines import ModelChanged
 from workers.services import WorkerServices
 from workers.shard_run import ShardRun

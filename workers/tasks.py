@@ -1,7 +1,7 @@
-"""The one task of a worker: receive a hint, claim a shard, explain it.
+"""The one Celery task of a worker: receive a hint, claim a shard or a task that needs a network, do it.
 
-The message is only a hint. The claim decides which shard is explained, since the ledger's row is the truth: a duplicate
-or late message finds nothing and ends. The arguments name a queue and a shard, never code, paths or settings.
+The message is only a hint. The claim decides what is done, since the ledger's row is the truth: a duplicate or late
+message finds nothing and ends. The arguments name a queue and a shard or task, never code, paths or settings.
 """
 
 import time
@@ -9,10 +9,13 @@ import time
 import structlog
 
 from gfi.domain.queues import EXPLAIN
+from gfi.domain.records import ControlClaim, ShardClaim
 from gfi.store import ledger
 from gfi.store.errors import StoreError
 from workers.app import app
 from workers.app import services as process_services
+from workers.handlers import HANDLERS, perform_task
+from workers.services import WorkerServices
 from workers.shard import REFUSED, explain_shard
 
 log = structlog.get_logger(__name__)
@@ -24,18 +27,19 @@ useless to this worker; the pause leaves them to the workers that can use them."
 
 @app.task(name=EXPLAIN)
 def explain(queue: str, shard_id: str | None = None) -> str:
-    """Claim one shard of `queue`, preferably `shard_id`, and explain it. Returns what became of it."""
+    """Claim one shard or task of `queue`, preferably `shard_id`, and do it. Returns what became of it."""
     services = process_services()
     if services.shutdown.is_set():
         return "stopping"
     try:
-        claim = ledger.claim_shard(
+        claim = ledger.claim_work(
             services.database,
             services.name,
             queue,
             services.settings.lease_s,
             prefer=shard_id,
             device_kind=services.device_kind,
+            kinds=sorted(HANDLERS),
         )
     except StoreError as error:
         # The row stays pending and its hint is published again after a lease.
@@ -44,6 +48,24 @@ def explain(queue: str, shard_id: str | None = None) -> str:
     if claim is None:
         services.shutdown.wait(NOTHING_DUE_S)
         return "nothing due"
+    return _do_task(services, claim) if isinstance(claim, ControlClaim) else _do_shard(services, claim)
+
+
+def _do_task(services: WorkerServices, claim: ControlClaim) -> str:
+    structlog.contextvars.bind_contextvars(
+        job=claim.job_id, task=claim.task_id, kind=claim.kind, fence=claim.fence
+    )
+    services.task_id = claim.task_id
+    try:
+        outcome = perform_task(services, claim)
+        log.info("task", outcome=outcome)
+        return outcome
+    finally:
+        services.task_id = None
+        structlog.contextvars.unbind_contextvars("job", "task", "kind", "fence")
+
+
+def _do_shard(services: WorkerServices, claim: ShardClaim) -> str:
     structlog.contextvars.bind_contextvars(job=claim.job_id, shard=claim.shard_id, fence=claim.fence)
     started = time.monotonic()
     services.shard_id = claim.shard_id

@@ -1,35 +1,35 @@
 """Models: what registration read of them, and registering one.
 
-Registration needs torch, which this process never loads: the API starts `gfi models add` as a process of its own and
-answers when that has ended. On a machine without torch it answers with the command to run on a worker instead. A caller
-names a reference (torchvision:NAME, timm:NAME@seed:N, or the NAME of a file that the operator put into the models
+Registration needs torch, which this process never loads: a worker does it, as a task. The API waits for its end for a
+while and then answers with the task. A caller names a reference (torchvision:NAME, timm:NAME@seed:N, or the NAME of a file that the operator put into the models
 folder), never a path and never code.
 """
 
-import importlib.util
-import os
-import re
-import subprocess
-import sys
-import threading
+import asyncio
+import time
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Path, Query, Response
 from pydantic import BaseModel, Field, StringConstraints
+from starlette.concurrency import run_in_threadpool
 
 from gfi.api.access import Admin, Reader
 from gfi.api.body import StrictRoute
 from gfi.api.context import ContextDep
 from gfi.api.problems import Refused, documented
 from gfi.api.schemas import In
+from gfi.api.tasks import TaskOut
+from gfi.domain.states import ShardState
+from gfi.jobs.registration import request_registration
 from gfi.store import ledger, queries
 from gfi.store.errors import NotFound
 from gfi.store.queries import Model
 
 router = APIRouter(prefix="/v1/models", tags=["models"], route_class=StrictRoute)
 REFERENCE = r"^(?:(?:torchvision|timm):)?[A-Za-z0-9][A-Za-z0-9_-]*(?:\.[A-Za-z0-9_-]+)*(?:@seed:[0-9]{1,9})?$"
-REGISTRATION_S = 300.0
-_one_at_a_time = threading.Lock()
+WAIT_S = 30.0
+LONGEST_WAIT_S = 300.0
+POLL_S = 0.2
 Reference = Annotated[str, Path(min_length=1, max_length=256)]
 
 
@@ -124,38 +124,41 @@ def list_layers(reference: Reference, context: ContextDep, caller: Reader) -> li
     return [Layer(**layer) for layer in _find(context, reference).record.get("layers", [])]
 
 
-@router.post("", status_code=201, responses=documented(409, 413))
-def register_model(body: ModelIn, context: ContextDep, caller: Admin) -> ModelOut:
-    """Register a model, or register it again. The answer takes as long as reading its weights."""
-    if importlib.util.find_spec("torch") is None:
-        raise Refused(
-            409,
-            "torch is not installed where this API runs",
-            f"Run on a worker: gfi models add {body.reference}",
-        )
-    if not _one_at_a_time.acquire(blocking=False):
-        raise Refused(429, "another model is being registered", headers={"Retry-After": "10"})
-    try:
-        done = subprocess.run(
-            # -P: a folder of the working directory named like one of our packages is not imported in its place.
-            [sys.executable, "-P", "-m", "gfi.cli.main", "models", "add", body.reference],
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=REGISTRATION_S,
-            stdin=subprocess.DEVNULL,
-            # Into our own database: with this variable set, the command would ask an API.
-            env={name: value for name, value in os.environ.items() if name != "GFI_API_URL"},
-        )
-    except subprocess.TimeoutExpired:
-        raise Refused(503, f"registering {body.reference} took more than {REGISTRATION_S:.0f} s") from None
-    finally:
-        _one_at_a_time.release()
-    if done.returncode:
-        lines = [re.sub(r"^gfi: ", "", line) for line in done.stderr.splitlines() if line.strip()]
-        raise Refused(422, lines[-1][:500] if lines else f"{body.reference} could not be registered")
-    ledger.audited(context.database, caller.name, "model.registered", None, {"reference": body.reference})
-    return ModelOut.of(_find(context, body.reference))
+@router.post(
+    "",
+    status_code=201,
+    response_model=ModelOut | TaskOut,
+    responses=documented(
+        409, 413, also={201: {"model": ModelOut}, 202: {"model": TaskOut, "description": "Not done yet."}}
+    ),
+)
+async def register_model(
+    body: ModelIn,
+    context: ContextDep,
+    caller: Admin,
+    response: Response,
+    wait: Annotated[
+        float, Query(ge=0, le=LONGEST_WAIT_S, description="Seconds to wait for its end, at most.")
+    ] = WAIT_S,
+) -> ModelOut | TaskOut:
+    """Register a model, or register it again; a worker does it. 201 with the model, or 202 with the task where it takes
+    longer than `wait`.
+    """
+    task_id = await run_in_threadpool(request_registration, context.database, body.reference, caller.name)
+    response.headers["Location"] = f"/v1/tasks/{task_id}"
+    ends = time.monotonic() + wait
+    while True:
+        task = await run_in_threadpool(queries.get_task, context.database, task_id)
+        if task.state is ShardState.DONE:
+            return ModelOut.of(await run_in_threadpool(_find, context, body.reference))
+        if task.state is ShardState.FAILED:
+            raise Refused(422, task.reason or f"{body.reference} could not be registered")
+        if task.ended:
+            raise Refused(409, f"task {task_id} was cancelled")
+        if time.monotonic() >= ends:
+            response.status_code = 202
+            return TaskOut.of(task)
+        await asyncio.sleep(POLL_S)
 
 
 @router.delete("/{reference}", status_code=204, responses=documented(404))

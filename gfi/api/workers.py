@@ -37,6 +37,8 @@ class WorkerOut(BaseModel):
     seen_at: float
     silent_s: float
     alive: bool
+    tasks: list[str] = Field(description="The kinds of tasks that it can do.")
+    task_id: str | None = Field(description="The task that it does.")
 
 
 @router.get("/workers", tags=["workers"], responses=documented())

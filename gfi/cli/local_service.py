@@ -94,10 +94,29 @@ class LocalService:
             model.record | {"registered_at": model.created_at} for model in queries.list_models(self.database)
         ]
 
-    def add_model(self, reference: str) -> JSON:
-        from gfi.cli.register_model import register
+    def add_model(self, reference: str, *, here: bool) -> JSON:
+        from gfi.cli.register_model import register, register_by_worker
+        from gfi.jobs.registration import worker_there
 
-        return register(self.database, self.settings, reference)
+        if here or not worker_there(self.database):
+            return register(self.database, self.settings, reference)
+        return register_by_worker(self.database, self.settings, reference)
+
+    def tasks(self, *, everything: bool, limit: int) -> list[JSON]:
+        return [
+            dict(task.__dict__)
+            for task in queries.list_tasks(self.database, open_only=not everything, limit=limit)
+        ]
+
+    def cancel_task(self, task_id: str) -> None:
+        from gfi.store import ledger
+
+        ledger.cancel_task(self.database, task_id, actor=user())
+
+    def retry_task(self, task_id: str) -> None:
+        from gfi.store import ledger
+
+        ledger.retry_task(self.database, task_id, actor=user())
 
     def schedules(self) -> list[JSON]:
         from gfi.jobs import schedules

@@ -33,13 +33,14 @@ def models(context: click.Context, as_json: bool) -> None:
 
 @models.command("add")
 @click.argument("reference")
-def add_model(reference: str) -> None:
+@click.option("--here", is_flag=True, help="Load it in this process, though a worker runs.")
+def add_model(reference: str, here: bool) -> None:
     """Register a model by its REFERENCE, or a model file NAME.toml, which is copied into the models folder.
 
-    The network is loaded once. Its layers, digest, input size and class names are stored, so that the API and the
-    scheduler need no torch.
+    The network is loaded once, by a worker, or in this process where none runs. Its layers, digest, input size and
+    class names are stored, so that the API and the scheduler need no torch.
     """
-    record = open_service().add_model(reference)
+    record = open_service().add_model(reference, here=here)
     click.echo(f"{record['reference']}: {record['classes']} classes, digest {record['digest'][:12]}")
 
 

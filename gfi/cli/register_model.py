@@ -1,14 +1,19 @@
 """Registration of a model: loads the network once and stores what processes without torch must know of it."""
 
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 
 from gfi.cli.errors import CommandError
 from gfi.cli.printing import user
-from gfi.store import ledger
+from gfi.domain.states import ShardState
+from gfi.jobs.registration import request_registration, worker_there
+from gfi.store import ledger, queries
 from gfi.store.database import Database
 from gfi.store.settings import Settings
+
+POLL_S = 0.2
 
 
 def register(database: Database, settings: Settings, reference: str) -> dict[str, Any]:
@@ -26,6 +31,26 @@ def register(database: Database, settings: Settings, reference: str) -> dict[str
     record = load(reference, settings.models).record()
     ledger.save_model(database, reference, record["digest"], record, actor=user())
     return record
+
+
+def register_by_worker(database: Database, settings: Settings, reference: str) -> dict[str, Any]:
+    """The same by a worker of the running service. Raises CommandError with the worker's reason."""
+    if reference.endswith(".toml"):
+        reference = _install(Path(reference), settings.models)
+    task_id = request_registration(database, reference, user())
+    while not (task := queries.get_task(database, task_id)).ended:
+        if task.state is ShardState.PENDING and not worker_there(database):
+            raise CommandError(
+                f"the workers are gone; task {task_id} waits for one. gfi models add --here {reference}"
+                " registers the model in this process"
+            )
+        time.sleep(POLL_S)
+    if task.state is not ShardState.DONE:
+        raise CommandError(task.reason or f"task {task_id} was cancelled")
+    model = queries.find_model(database, reference)
+    if model is None:
+        raise CommandError(f"{reference} was removed as soon as it was registered")
+    return model.record
 
 
 def _install(file: Path, folder: Path) -> str:

@@ -74,13 +74,27 @@ class RemoteService:
     def models(self) -> list[JSON]:
         return self.client.models()
 
-    def add_model(self, reference: str) -> JSON:
+    def add_model(self, reference: str, *, here: bool) -> JSON:
+        if here:
+            raise CommandError("--here needs a database; GFI_API_URL names an API, whose workers load models")
         if reference.endswith(".toml"):
             raise CommandError(
                 f"{reference} is a file of this machine, which the API does not take: put it into the models folder of"
                 " the workers (GFI_MODELS_DIR) and add it by its name"
             )
         return self.client.register_model(reference)
+
+    def tasks(self, *, everything: bool, limit: int) -> list[JSON]:
+        if everything:
+            return list(islice(self.client.tasks(), limit))
+        open_tasks = [task for state in ("leased", "pending") for task in self.client.tasks(state=state)]
+        return sorted(open_tasks, key=lambda task: str(task["id"]), reverse=True)[:limit]
+
+    def cancel_task(self, task_id: str) -> None:
+        self.client.cancel_task(task_id)
+
+    def retry_task(self, task_id: str) -> None:
+        self.client.retry_task(task_id)
 
     def schedules(self) -> list[JSON]:
         return self.client.schedules()

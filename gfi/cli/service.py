@@ -66,8 +66,20 @@ class Service(Protocol):
         """Registered models: reference, digest, input_size, classes, parameters."""
         ...
 
-    def add_model(self, reference: str) -> JSON:
-        """Register a model. Returns its record."""
+    def add_model(self, reference: str, *, here: bool) -> JSON:
+        """Register a model and wait for its end. Returns its record. here: in this process, though a worker runs."""
+        ...
+
+    def tasks(self, *, everything: bool, limit: int) -> list[JSON]:
+        """Tasks, newest first; only those that wait or run unless `everything`."""
+        ...
+
+    def cancel_task(self, task_id: str) -> None:
+        """Cancel a task."""
+        ...
+
+    def retry_task(self, task_id: str) -> None:
+        """Try a failed or cancelled task again."""
         ...
 
     def schedules(self) -> list[JSON]:

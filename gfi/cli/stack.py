@@ -224,7 +224,7 @@ class Stack:
         self._say(f"registering the sample classifier {SAMPLE_MODEL}")
         # In a process of its own: reading a network needs torch, which would stay in the supervisor's memory.
         added = subprocess.run(
-            [*PYTHON, "-m", "gfi.cli.main", "models", "add", SAMPLE_MODEL],
+            [*PYTHON, "-m", "gfi.cli.main", "models", "add", "--here", SAMPLE_MODEL],
             env=self._environment(),
             capture_output=True,
             text=True,

@@ -9,7 +9,7 @@ import click
 from gfi.cli.children import PYTHON
 from gfi.cli.errors import CommandError
 from gfi.cli.reading import words
-from gfi.domain.queues import CONTROL_QUEUE, EXPLAIN_QUEUE, INTERACTIVE_QUEUE
+from gfi.domain.queues import CONTROL_QUEUE, CONTROL_SLOTS, EXPLAIN_QUEUE, INTERACTIVE_QUEUE
 
 
 @click.command()
@@ -59,7 +59,7 @@ def worker(queues: str, device: str, threads: int | None, dtype: str, log_level:
             "--pool",
             "threads",
             "--concurrency",
-            "1",
+            str(CONTROL_SLOTS) if CONTROL_QUEUE in names else "1",
             "--queues",
             ",".join(names),
             "--hostname",

@@ -1,11 +1,16 @@
 """The client: every resource of the API as a method."""
 
+import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from gfi.client.connection import Connection
+from gfi.client.connection import ApiError, Connection
 from gfi.client.job import Job
+
+REGISTRATION_WAIT_S = 20.0
+"""One request waits no longer, so that no proxy ends it."""
+TASK_POLL_S = 0.5
 
 
 class Client(Connection):
@@ -82,10 +87,90 @@ class Client(Connection):
         registered: list[dict[str, Any]] = self.get("/v1/models")
         return registered
 
-    def register_model(self, reference: str) -> dict[str, Any]:
-        """Register a model, for example ``torchvision:resnet18``. Needs a token with scope admin."""
-        registered: dict[str, Any] = self.send("POST", "/v1/models", json={"reference": reference}).json()
+    def register_model(self, reference: str, *, wait_s: float | None = None) -> dict[str, Any]:
+        """Register a model. A worker loads it. Needs a token with scope admin.
+
+        Parameters
+        ----------
+        reference
+            For example ``torchvision:resnet18``.
+        wait_s
+            Seconds to wait for its end; None: as long as it takes.
+
+        Returns
+        -------
+        dict
+            The model; or the task, which has a ``url``, where it took longer than ``wait_s``.
+
+        Raises
+        ------
+        ApiError
+            When it cannot be registered, or no worker is there to do it.
+        """
+        first = REGISTRATION_WAIT_S if wait_s is None else min(wait_s, REGISTRATION_WAIT_S)
+        answer = self.send("POST", "/v1/models", params={"wait": first}, json={"reference": reference})
+        if answer.status_code != 202:
+            registered: dict[str, Any] = answer.json()
+            return registered
+        task = self.wait_for_task(answer.json()["id"], None if wait_s is None else wait_s - first)
+        if task["state"] != "done":
+            return task
+        registered = self.get(f"/v1/models/{reference}")
         return registered
+
+    def tasks(self, **filters: Any) -> Iterator[dict[str, Any]]:
+        """Tasks (registrations, listings, reports …), newest first; filters: state, kind, owner, job."""
+        after = None
+        while True:
+            page = self.get("/v1/tasks", params=filters | ({"after": after} if after else {}))
+            yield from page["items"]
+            after = page["next"]
+            if after is None:
+                return
+
+    def task(self, task_id: str) -> dict[str, Any]:
+        """One task."""
+        task: dict[str, Any] = self.get(f"/v1/tasks/{task_id}")
+        return task
+
+    def wait_for_task(self, task_id: str, wait_s: float | None = None) -> dict[str, Any]:
+        """Wait until a task has ended.
+
+        Parameters
+        ----------
+        task_id
+            Its id.
+        wait_s
+            Seconds, at most; None: as long as it takes.
+
+        Returns
+        -------
+        dict
+            The task: done, or under way where it took longer.
+
+        Raises
+        ------
+        ApiError
+            When it failed or was cancelled; the detail is its reason.
+        """
+        ends = None if wait_s is None else time.monotonic() + wait_s
+        while True:
+            task = self.task(task_id)
+            if task["state"] in ("failed", "cancelled"):
+                raise ApiError(422, {"detail": task["reason"] or f"task {task_id} was {task['state']}"})
+            if task["state"] == "done" or (ends is not None and time.monotonic() >= ends):
+                return task
+            time.sleep(TASK_POLL_S)
+
+    def cancel_task(self, task_id: str) -> dict[str, Any]:
+        """Cancel a task."""
+        task: dict[str, Any] = self.send("DELETE", f"/v1/tasks/{task_id}").json()
+        return task
+
+    def retry_task(self, task_id: str) -> dict[str, Any]:
+        """Try a failed or cancelled task again."""
+        task: dict[str, Any] = self.send("POST", f"/v1/tasks/{task_id}/retry").json()
+        return task
 
     def workers(self) -> list[dict[str, Any]]:
         """The workers, with their queues and their last heartbeat."""

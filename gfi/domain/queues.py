@@ -6,7 +6,7 @@ They are part of the message format: workers of an earlier version read them too
 from typing import Final, Literal
 
 EXPLAIN = "gfi.explain_shard"
-"""The Celery task of a worker that explains. Arguments: the queue and the preferred shard."""
+"""The Celery task of a worker with a network. Arguments: the queue, and the preferred shard or task."""
 CONTROL = "gfi.control"
 """The Celery task of a control worker. Argument: the preferred control task."""
 
@@ -18,3 +18,5 @@ QUEUES: tuple[Queue, ...] = (EXPLAIN_QUEUE, INTERACTIVE_QUEUE)
 
 CONTROL_QUEUE: Final = "control"
 """Planning, reports and sweeps, which need no network and have workers of their own."""
+CONTROL_SLOTS: Final = 4
+"""Tasks that a control worker does at once; see `scheduler.slots`."""

@@ -50,24 +50,31 @@ class Submitted:
 
 @dataclass(frozen=True)
 class Hint:
-    """A message to publish: there is work on `queue`, preferably `id`. Only the database decides what is claimed."""
+    """A message to publish: there is work on `queue`, preferably `id`. Only the database decides what is claimed.
+
+    task: `id` is a task and no shard.
+    """
 
     queue: str
     id: str
     job_id: str | None
+    task: bool = False
 
 
 @dataclass(frozen=True)
 class ControlClaim:
-    """A control task, held by `worker` under `fence`."""
+    """A task, held by `worker` under `fence`. progress: what an earlier attempt has saved of it."""
 
     task_id: str
-    kind: ControlKind
+    kind: ControlKind | str
     job_id: str | None
     payload: JSON
     fence: int
     worker: str
     attempt: int  # 1 for the first
+    owner: str = ""
+    priority: int = 0
+    progress: JSON | None = None
     stored_config: JSON | None = None  # the job's
     model: JSON | None = None
     generation: int = 0

@@ -24,7 +24,7 @@ class JobState(StrEnum):
 
 
 class ShardState(StrEnum):
-    """The state of a shard or a control task."""
+    """The state of a shard or a task."""
 
     PENDING = "pending"
     """Can be claimed from `not_before` on."""
@@ -35,17 +35,18 @@ class ShardState(StrEnum):
     FAILED = "failed"
     """Failed repeatedly without progress; `reason` and `failure_class` say why."""
     CANCELLED = "cancelled"
-    """Its job was cancelled before it was done."""
+    """It, or its job, was cancelled before it was done."""
 
 
 class ControlKind(StrEnum):
-    """The kinds of control tasks."""
+    """The names of the kinds of tasks; `gfi.domain.tasks` says what each needs."""
 
     PLAN = "plan"
     RETRY = "retry"
     REPORT = "report"
     LIST = "list"
     SWEEP = "sweep"
+    REGISTER = "register"
 
 
 TERMINAL = frozenset({JobState.SUCCEEDED, JobState.PARTIAL, JobState.FAILED, JobState.CANCELLED})
@@ -65,7 +66,7 @@ TRANSITIONS: Mapping[JobState, frozenset[JobState]] = {
     JobState.CANCELLED: frozenset({JobState.PLANNING, JobState.QUEUED}),
 }
 
-# For control tasks as well. Only the retry of a job returns `failed` and `cancelled` shards to `pending`.
+# For tasks as well. Only a retry returns `failed` and `cancelled` ones to `pending`.
 SHARD_TRANSITIONS: Mapping[ShardState, frozenset[ShardState]] = {
     ShardState.PENDING: frozenset({ShardState.LEASED, ShardState.FAILED, ShardState.CANCELLED}),
     ShardState.LEASED: frozenset(

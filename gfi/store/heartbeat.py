@@ -49,13 +49,13 @@ def start_heartbeat(
     facts: Mapping[str, Any] | None = None,
     doing: Callable[[], Mapping[str, Any]] = dict,
 ) -> threading.Thread:
-    """Write a heartbeat every HEARTBEAT_S seconds until `shutdown` is set, from a thread of its own.
+    """Write a heartbeat every HEARTBEAT_S seconds, and a last one when `shutdown` is set, from a thread of its own.
 
     device: the kind of device; None for a worker that needs none. facts: of that device, beside those of the machine.
     doing: returns further columns of table
     `workers`; called at each heartbeat.
     """
-    identity = {
+    identity: dict[str, Any] = {
         "id": worker_name(),
         "host": socket.gethostname(),
         "pid": os.getpid(),
@@ -81,8 +81,10 @@ def start_heartbeat(
                 )
             except StoreError as error:
                 log.debug("no heartbeat", reason=str(error))
-            if shutdown.wait(HEARTBEAT_S):
+            if identity["state"] != "up":
                 return
+            if shutdown.wait(HEARTBEAT_S):
+                identity["state"] = "stopping"  # said once more: it takes no more work
 
     thread = threading.Thread(target=beat, name="heartbeat", daemon=True)
     thread.start()

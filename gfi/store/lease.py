@@ -1,27 +1,46 @@
 """Keep a lease: renew it from a thread of its own until the work ends or the lease is lost.
 
-The rules are the same for shards and control tasks. A lease is lost when the ledger refuses to renew it. While the
-database does not answer, the lease counts as held for as long as the last renewal lasts; after that the ledger may have
-given the work to another worker, and the lease counts as lost. A process that is told to stop keeps its lease until it
-has released its work.
+The rules are the same for shards and tasks. A lease is lost when the ledger refuses to renew it. While the database
+does not answer, the lease counts as held for as long as the last renewal lasts; after that the ledger may have given
+the work to another worker, and the lease counts as lost. A process that is told to stop keeps its lease until it has
+released its work.
+
+A lease that is renewed because a process exists proves little: a worker whose device hangs exists too. A worker that
+made no progress for `stall_s` stops renewing, writes the stacks of all its threads to stderr and ends its process.
 """
 
+import faulthandler
+import os
+import sys
 import threading
 import time
 from collections.abc import Callable
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 import structlog
 
 from gfi.domain.records import LeaseAnswer
-from gfi.store.errors import StoreError
+from gfi.store.errors import StoreError, Transient
 
 log = structlog.get_logger(__name__)
+Answer = TypeVar("Answer")
+
+LATE_S = 1.0
+LONGEST_PAUSE_S = 5.0
+"""Between two attempts at what a restarting database or bucket refused."""
+STALLED_EXIT = 70  # EX_SOFTWARE: a supervisor restarts the worker, the reaper returns its work
 
 
 class LeaseLost(Exception):
     """The work no longer belongs to this worker: nothing may be committed."""
+
+
+def end_process() -> None:
+    """Dump every thread's stack and end this process at once, without clean-up that could hang as well."""
+    faulthandler.dump_traceback(file=sys.stderr, all_threads=True)
+    sys.stderr.flush()
+    os._exit(STALLED_EXIT)
 
 
 class LeaseKeeper:
@@ -29,7 +48,8 @@ class LeaseKeeper:
 
     ask: renews the lease once in the ledger. name: of the work, for messages. lease_s: how long a renewal lasts, in
     seconds of the database's clock. poll_s: seconds between renewals, cut to a third of the lease; each renewal also
-    reads whether the work was cancelled or paused. shutdown: set by the handler of SIGTERM.
+    reads whether the work was cancelled or paused. shutdown: set by the handler of SIGTERM. stall_s: seconds without
+    progress after which `on_stall` is called; None for work that announces none.
 
     The attribute `stop` is set when the work is to end at its next step, `lost` when its result can no longer be
     committed.
@@ -43,6 +63,8 @@ class LeaseKeeper:
         lease_s: float,
         poll_s: float,
         shutdown: threading.Event,
+        stall_s: float | None = None,
+        on_stall: Callable[[], None] = end_process,
     ) -> None:
         self.stop = threading.Event()
         self.lost = threading.Event()
@@ -51,6 +73,10 @@ class LeaseKeeper:
         self._name = name
         self._poll_s = min(poll_s, lease_s / 3)
         self._shutdown = shutdown
+        self._stall_s = stall_s
+        self._on_stall = on_stall
+        self._lock = threading.Lock()
+        self._progressed_at = time.monotonic()
         self._ended = threading.Event()
         self._renewing = (
             threading.Lock()
@@ -67,6 +93,30 @@ class LeaseKeeper:
     ) -> None:
         self._ended.set()
         self._thread.join()
+
+    def progressed(self) -> None:
+        """Something advanced."""
+        with self._lock:
+            self._progressed_at = time.monotonic()
+
+    def retry(self, call: Callable[[], Answer]) -> Answer:
+        """Repeat what a restarting database or bucket refuses, with growing pauses, for the term of one lease.
+
+        Raises LeaseLost when the lease ended meanwhile, Transient when it did not help: the work is then released.
+        """
+        pause, until = 0.1, time.monotonic() + self.lease_s
+        while True:
+            try:
+                return call()
+            except Transient as error:
+                self.check_held()
+                if time.monotonic() > until:
+                    raise
+                log.warning("waiting", reason=str(error), pause_s=round(pause, 1))
+                self.lost.wait(pause)
+                self.check_held()
+                pause = min(2 * pause, LONGEST_PAUSE_S)
+                self.progressed()
 
     def renew(self) -> bool:
         """Renew now. Returns whether the ledger accepted it."""
@@ -107,7 +157,17 @@ class LeaseKeeper:
 
     def _may_renew(self, late_s: float) -> bool:
         """Whether to go on renewing. late_s: how much longer than asked the wait took, as after a suspension."""
-        return True
+        if self._stall_s is None:
+            return True
+        with self._lock:
+            if late_s > LATE_S:  # the process was suspended; it did not stall
+                self._progressed_at += late_s
+            idle = time.monotonic() - self._progressed_at
+        if idle <= self._stall_s:
+            return True
+        log.error("worker stalled", work=self._name, idle_s=round(idle, 1))
+        self._on_stall()
+        return False
 
     def _lose(self) -> None:
         self.lost.set()

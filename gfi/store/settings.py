@@ -87,6 +87,10 @@ class Settings(Explicit):
     """Pause between two ticks of the scheduler."""
     stall_s: _Positive = 120.0
     """How long the engine may make no progress before its worker exits."""
+    registration_s: _Positive = 300.0
+    """How long a worker may take to load a model that is registered."""
+    registration_mib: _Count = 16_384
+    """Memory that loading it may take, in MiB."""
     window: _Count = 64
     """Messages kept in Redis per queue: enough for every worker, and few, since priority is decided at the claim."""
     shard_seconds: _Positive = 60.0

@@ -154,6 +154,7 @@ control_tasks = sa.Table(
     sa.Column("result", _Json),
     sa.Column("created_at", _Time, nullable=False),
     sa.Index(None, "state", "created_at"),
+    sa.Index(None, "owner", "leased_at"),
 )
 
 parts = sa.Table(

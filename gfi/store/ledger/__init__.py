@@ -3,7 +3,7 @@
 - Jobs: `submission`, `planning`, `frozen` (the execution profile), `jobs` (pause, cancel, retry, delete), `endings`.
 - Shards: `shards` (their rows), `dispatch` (hints in Redis), `claims`, `leases`, `commits`, `reaper` (leases that ran
   out), `death_rate`, `incidents`.
-- Control tasks: `control_requests`, `control`.
+- Tasks: `control_requests` (requested, cancelled, retried), `task_claims`, `control` (their lease and their commit).
 - Others: `restoring` (after the loss of a database), `workers`, `models`, `rates`, `schedules`, `tokens`, `flags`,
   `audit`, `outbox`.
 
@@ -15,17 +15,23 @@ database is away; then the caller repeats the whole call.
 """
 
 from gfi.store.ledger.audit import audited
-from gfi.store.ledger.claims import claim_shard
+from gfi.store.ledger.claims import claim_shard, claim_work
 from gfi.store.ledger.commits import commit_shard
 from gfi.store.ledger.control import (
-    claim_control,
     expire_control,
     fail_control,
     finish_control,
     release_control,
     renew_control,
+    save_control,
 )
-from gfi.store.ledger.control_requests import request_lists, request_sweep
+from gfi.store.ledger.control_requests import (
+    cancel_task,
+    request_lists,
+    request_sweep,
+    request_task,
+    retry_task,
+)
 from gfi.store.ledger.dispatch import dispatch, undispatch
 from gfi.store.ledger.endings import fail_job, finish_jobs
 from gfi.store.ledger.flags import set_flag
@@ -39,16 +45,20 @@ from gfi.store.ledger.rates import save_rate
 from gfi.store.ledger.reaper import expire_leases, observe_time, retract_death
 from gfi.store.ledger.schedules import add_schedule, fire, remove_schedule, set_next_due
 from gfi.store.ledger.submission import submit_job
+from gfi.store.ledger.task_claims import Wanted, claim_control
 from gfi.store.ledger.tokens import Token, create_token, revoke_token, verify_token
 from gfi.store.ledger.workers import forget_workers, heartbeat
 
 __all__ = [
     "Token",
+    "Wanted",
     "add_schedule",
     "audited",
     "cancel_job",
+    "cancel_task",
     "claim_control",
     "claim_shard",
+    "claim_work",
     "commit_shard",
     "create_token",
     "delete_job",
@@ -76,10 +86,13 @@ __all__ = [
     "replace_profile",
     "request_lists",
     "request_sweep",
+    "request_task",
     "resume_job",
     "retract_death",
     "retry_job",
+    "retry_task",
     "revoke_token",
+    "save_control",
     "save_model",
     "save_rate",
     "set_flag",

@@ -1,20 +1,19 @@
-"""Claiming a shard, and which one: priority first, then fairness between jobs.
+"""Claiming a shard, or a task that needs a network: priority first, then fairness between jobs and owners of tasks.
 
 pending → leased
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection
 from typing import Any
 
 import sqlalchemy as sa
 
-from gfi.domain.records import ShardClaim
+from gfi.domain.records import ControlClaim, ShardClaim
 from gfi.domain.states import JobState, ShardState
 from gfi.store.database import Database, now
 from gfi.store.ledger.guards import has_shard, shard_transition
-from gfi.store.tables import in_state, jobs, shards
-
-_CANDIDATES = 8
+from gfi.store.ledger.task_claims import CANDIDATES, Candidate, Wanted, task_candidates, take_task
+from gfi.store.tables import control_tasks, in_state, jobs, shards
 
 
 def claim_shard(
@@ -32,12 +31,43 @@ def claim_shard(
     any worker is free. `prefer` (the shard that a message named) only breaks ties. Jobs whose profile is frozen to
     another kind of device than `device_kind` are left out.
     """
+    claim = claim_work(db, worker, queue, lease_s, prefer, device_kind, kinds=())
+    assert not isinstance(claim, ControlClaim)
+    return claim
+
+
+def claim_work(
+    db: Database,
+    worker: str,
+    queue: str,
+    lease_s: float,
+    prefer: str | None = None,
+    device_kind: str | None = None,
+    *,
+    kinds: Collection[str],
+) -> ShardClaim | ControlClaim | None:
+    """A shard as `claim_shard` takes it, or a task of one of `kinds`; whichever comes first.
+
+    For the order, an owner's tasks are to the shards of jobs as another job.
+    """
+    wanted = Wanted(queue, kinds)
     with db.begin() as connection:
         prefer_job = None
         if prefer is not None:
             named = sa.select(shards.c.job_id).where(shards.c.id == prefer)
             prefer_job = connection.execute(named).scalar()
-        for job_id in _candidate_jobs(connection, queue, prefer_job, device_kind):
+        candidates = _candidate_jobs(connection, queue, prefer_job, device_kind)
+        if kinds:
+            candidates += task_candidates(connection, wanted, prefer)
+        for candidate in sorted(candidates, key=Candidate.order):
+            if candidate.is_task:
+                task = take_task(connection, candidate.id, wanted, worker, lease_s, prefer)
+                if task is None:
+                    continue
+                if prefer not in (None, task.task_id):
+                    _unpublish(connection, prefer)
+                return task
+            job_id = candidate.id
             mine = prefer if job_id == prefer_job else None
             row = _take(connection, job_id, mine, worker, lease_s)
             if row is None:
@@ -45,47 +75,46 @@ def claim_shard(
             if prefer is not None and row.id != prefer and row.published_at is None:
                 # Otherwise the message of the claimed shard could now serve for the preferred one.
                 _unpublish(connection, prefer)
-            frozen = (
-                jobs.c.config,
-                jobs.c.model,
-                jobs.c.profile,
-                jobs.c.manifest_key,
-                jobs.c.manifest_digest,
-            )
-            job = connection.execute(sa.select(*frozen).where(jobs.c.id == job_id)).one()
-            return ShardClaim(
-                job_id=job_id,
-                shard_id=row.id,
-                start=row.start,
-                stop=row.stop,
-                manifest_key=row.manifest_key,
-                fence=row.fence,
-                worker=worker,
-                isolated=row.alone,
-                quarantined=row.convicted,
-                generation=row.generation,
-                stored_config=job.config,
-                model=job.model,
-                profile=job.profile,
-                manifest_digest=job.manifest_digest if row.manifest_key == job.manifest_key else None,
-            )
+            return _shard_claim(connection, row, worker)
         if prefer is not None:
             _unpublish(connection, prefer)  # perhaps for a worker with another kind of device
     return None
 
 
-def _unpublish(connection: sa.Connection, shard_id: str) -> None:
-    """Record that Redis no longer has a message for a waiting shard: it was used for another one or for none."""
-    connection.execute(
-        sa.update(shards)
-        .where(shards.c.id == shard_id, in_state(shards, ShardState.PENDING))
-        .values(published_at=None)
+def _shard_claim(connection: sa.Connection, row: sa.Row[Any], worker: str) -> ShardClaim:
+    frozen = (jobs.c.config, jobs.c.model, jobs.c.profile, jobs.c.manifest_key, jobs.c.manifest_digest)
+    job = connection.execute(sa.select(*frozen).where(jobs.c.id == row.job_id)).one()
+    return ShardClaim(
+        job_id=row.job_id,
+        shard_id=row.id,
+        start=row.start,
+        stop=row.stop,
+        manifest_key=row.manifest_key,
+        fence=row.fence,
+        worker=worker,
+        isolated=row.alone,
+        quarantined=row.convicted,
+        generation=row.generation,
+        stored_config=job.config,
+        model=job.model,
+        profile=job.profile,
+        manifest_digest=job.manifest_digest if row.manifest_key == job.manifest_key else None,
     )
+
+
+def _unpublish(connection: sa.Connection, waiting_id: str | None) -> None:
+    """Record that Redis no longer has a message for a waiting shard or task, which was used for another or none."""
+    for table in (shards, control_tasks):
+        connection.execute(
+            sa.update(table)
+            .where(table.c.id == waiting_id, in_state(table, ShardState.PENDING))
+            .values(published_at=None)
+        )
 
 
 def _candidate_jobs(
     connection: sa.Connection, queue: str, prefer_job: str | None, device_kind: str | None
-) -> Sequence[str]:
+) -> list[Candidate]:
     """The first few jobs with a claimable shard, in the order of claims."""
     held = (
         sa.select(sa.func.count())
@@ -97,21 +126,19 @@ def _candidate_jobs(
     # queue. (A claim cannot be recorded in the job's row: the commits of all workers share a lock on it.)
     served = sa.select(sa.func.max(shards.c.done_at)).where(shards.c.job_id == jobs.c.id).scalar_subquery()
     claimable = has_shard(ShardState.PENDING, shards.c.not_before <= now())
+    preferred = jobs.c.id == (prefer_job or "")
     query = (
-        sa.select(jobs.c.id)
+        sa.select(jobs.c.id, jobs.c.priority, held, served, preferred, jobs.c.created_at)
         .where(in_state(jobs, JobState.RUNNING), ~jobs.c.paused, jobs.c.queue == queue, claimable)
-        .order_by(
-            jobs.c.priority.desc(),
-            held,
-            served.nulls_first(),
-            (jobs.c.id == (prefer_job or "")).desc(),
-            jobs.c.created_at,
-        )
-        .limit(_CANDIDATES)
+        .order_by(jobs.c.priority.desc(), held, served.nulls_first(), preferred.desc(), jobs.c.created_at)
+        .limit(CANDIDATES)
     )
     if device_kind is not None:
         query = query.where(sa.or_(jobs.c.device_kind.is_(None), jobs.c.device_kind == device_kind))
-    return connection.execute(query).scalars().all()
+    return [
+        Candidate(job_id, False, priority, int(leases), last, bool(named), created)
+        for job_id, priority, leases, last, named, created in connection.execute(query)
+    ]
 
 
 def _take(

@@ -1,114 +1,98 @@
-"""The lease of a control task: planning, collecting the rows of a retry, reports, lists of parts, sweeps.
+"""The lease of a task: renewed, finished, released, failed, expired.
 
-    pending → leased → done | failed | cancelled
+    leased → leased | done | pending | failed
 
-Control tasks are leased and fenced like shards, so that any number of control workers may run and die. A task that
-fails with a reason is attempted `ATTEMPTS` times. Deaths of its workers are counted separately, since most of them have
-other causes, and the pause between attempts doubles. A task fails after `DEATHS` deaths, and only if other tasks do not
-meet as many (`gfi.store.ledger.death_rate`). When a `plan` fails, its job fails with the reason; when a `retry` fails,
-its job returns to the state before; when another task fails, nothing else changes.
+Tasks are leased and fenced like shards, so that any number of workers may run and die. A task that fails with a reason
+is attempted `ATTEMPTS` times. Deaths of its workers are counted separately, since most of them have other causes, and
+the pause between attempts grows. A task fails after `DEATHS` deaths, and only if other work does not meet as many
+(`gfi.store.ledger.death_rate`). When a `plan` fails, its job fails with the reason; when a `retry` fails, its job
+returns to the state before; when another task fails, nothing else changes.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import sqlalchemy as sa
 
-from gfi.domain.records import ControlClaim
+from gfi.domain.records import ControlClaim, LeaseAnswer
 from gfi.domain.states import OPEN, TERMINAL, ControlKind, JobState, ShardState
 from gfi.store.database import Database, now
 from gfi.store.ledger import death_rate
 from gfi.store.ledger.endings import end_planning
-from gfi.store.ledger.guards import job_transition, lock_job, shard_transition
-from gfi.store.tables import control_tasks, in_state, jobs
+from gfi.store.ledger.guards import held, lock_job, shard_transition
+from gfi.store.tables import control_tasks, in_state, incidents, jobs, shards
 
 ATTEMPTS = 5
 DEATHS = 9
-"""The fewest. They are more than those of an image, since such a death costs a restart and no batch on a GPU."""
+"""The fewest, for tasks that need no network: such a death costs a restart and no batch on a GPU. Of those that need
+one, as few as for an image."""
 LONGEST_PAUSE_S = 300.0
+Write = Callable[[sa.Connection], None]
+"""What a task writes in the transaction of its commit."""
 
 
-def claim_control(
-    db: Database, worker: str, lease_s: float, prefer: str | None = None
-) -> ControlClaim | None:
-    """pending → leased, the preferred task or the oldest; a `plan` moves its job queued → planning.
+def renew_control(
+    db: Database, claim: ControlClaim, lease_s: float, progress: Mapping[str, Any] | None = None
+) -> LeaseAnswer:
+    """leased → leased, for `lease_s` more. progress: to be shown and to be resumed from; None leaves it as it is.
 
-    Returns None when no task is claimable.
+    Not held when the lease is lost or the task was cancelled. A task that needs a network pauses with its job.
     """
-    waiting = (
-        sa.select(control_tasks.c.id, control_tasks.c.job_id)
-        .where(in_state(control_tasks, ShardState.PENDING), control_tasks.c.not_before <= now())
-        .order_by((control_tasks.c.id == (prefer or "")).desc(), control_tasks.c.created_at)
-        .limit(1)
-    )
-    while True:
-        with db.begin() as connection:
-            candidate = connection.execute(waiting).one_or_none()
-            if candidate is None:
-                return None
-            if (claim := _claim(connection, candidate.id, candidate.job_id, worker, lease_s)) is not None:
-                return claim  # otherwise another worker was faster, and the next task is tried
-
-
-def _claim(
-    connection: sa.Connection, task_id: str, job_id: str | None, worker: str, lease_s: float
-) -> ControlClaim | None:
-    job = lock_job(connection, job_id) if job_id is not None else None
-    task = connection.execute(
-        sa.update(control_tasks)
-        .where(
-            control_tasks.c.id == task_id,
-            shard_transition(control_tasks, ShardState.PENDING, ShardState.LEASED),
-        )
-        .values(
-            state=ShardState.LEASED.value,
-            fence=control_tasks.c.fence + 1,
-            attempts=control_tasks.c.attempts + 1,
-            worker=worker,
-            leased_at=now(),
-            renewed_at=now(),
-            lease_until=now() + lease_s,
-        )
-        .returning(control_tasks)
-    ).one_or_none()
-    if task is None:
-        return None
-    if task.kind == ControlKind.PLAN:
-        connection.execute(
-            sa.update(jobs)
-            .where(jobs.c.id == job_id, job_transition(JobState.QUEUED, JobState.PLANNING))
-            .values(state=JobState.PLANNING.value)
-        )
-    return ControlClaim(
-        task_id=task.id,
-        kind=ControlKind(task.kind),
-        job_id=task.job_id,
-        payload=task.payload or {},
-        fence=task.fence,
-        worker=worker,
-        attempt=task.attempts,
-        stored_config=job.config if job else None,
-        model=job.model if job else None,
-        generation=job.generation if job else 0,
-    )
-
-
-def renew_control(db: Database, claim: ControlClaim, lease_s: float) -> bool:
-    """leased → leased, for `lease_s` more. Returns False when the lease is lost or the task was cancelled."""
     with db.begin() as connection:
+        values: dict[str, Any] = {"renewed_at": now(), "lease_until": now() + lease_s}
+        if progress is not None:
+            values["progress"] = dict(progress)
+        row = connection.execute(
+            sa.update(control_tasks)
+            .where(_held(claim))
+            .values(**values)
+            .returning(control_tasks.c.needs, control_tasks.c.job_id)
+        ).one_or_none()
+        if row is None:
+            return LeaseAnswer(False, "cancel")
+        paused = False
+        if row.needs != "none" and row.job_id is not None:
+            paused = bool(
+                connection.execute(sa.select(jobs.c.paused).where(jobs.c.id == row.job_id)).scalar()
+            )
+        return LeaseAnswer(True, "pause" if paused else "continue")
+
+
+def save_control(db: Database, claim: ControlClaim, progress: Mapping[str, Any], write: Write) -> bool:
+    """leased → leased: what `write` writes and the progress that says so, in one transaction under the fence.
+
+    The next attempt begins with this progress, and attempts and deaths are counted from it on. Returns False, and
+    writes nothing, when the lease is lost.
+    """
+    with db.begin() as connection:
+        if claim.job_id is not None:
+            lock_job(connection, claim.job_id, shared=True)
         changed = connection.execute(
-            sa.update(control_tasks).where(_held(claim)).values(renewed_at=now(), lease_until=now() + lease_s)
+            sa.update(control_tasks).where(_held(claim)).values(progress=dict(progress), attempts=1, deaths=0)
         )
+        if changed.rowcount:
+            write(connection)
         return bool(changed.rowcount)
 
 
-def finish_control(db: Database, claim: ControlClaim, result: Mapping[str, Any] | None = None) -> bool:
-    """leased → done, for any task but a `plan` and a `retry`.
+def finish_control(
+    db: Database,
+    claim: ControlClaim,
+    result: Mapping[str, Any] | None = None,
+    write: Write | None = None,
+) -> bool:
+    """leased → done, with what `write` writes, in one transaction under the fence; not for a `plan` and a `retry`.
 
-    Returns False when the lease is lost, and True again on repetition.
+    Returns False, and writes nothing, when the lease is lost. A repeated call, whose first answer did not arrive,
+    returns True and writes nothing.
     """
     with db.begin() as connection:
-        return finish_task(connection, claim, dict(result or {}))
+        if write is not None and claim.job_id is not None:
+            lock_job(connection, claim.job_id, shared=True)
+        first = _finish(connection, claim, dict(result or {}))
+        if first and write is not None:
+            write(connection)
+        return first or _was_finished(connection, claim)
 
 
 def release_control(db: Database, claim: ControlClaim, reason: str = "stopped") -> bool:
@@ -190,7 +174,8 @@ def expire_control(db: Database) -> list[str]:
             if still is not None:
                 deaths = still.deaths + 1
                 reason = f"worker {still.worker} stopped renewing its lease"
-                given_up = deaths >= DEATHS and death_rate.stand_out(
+                fewest = DEATHS if still.needs == "none" else death_rate.FEWEST_DEATHS
+                given_up = deaths >= fewest and death_rate.stand_out(
                     deaths, *_other_attempts(connection, still)
                 )
                 if given_up:
@@ -207,30 +192,46 @@ def expire_control(db: Database) -> list[str]:
 
 
 def _other_attempts(connection: sa.Connection, task: sa.Row[Any]) -> tuple[int, int]:
-    """(deaths, successes) over other control tasks since this one was requested."""
-    others = sa.and_(control_tasks.c.id != task.id, control_tasks.c.renewed_at >= task.created_at)
+    """(deaths, successes) over other work of the same kind of worker since this task was requested."""
+    others = sa.and_(
+        control_tasks.c.id != task.id,
+        control_tasks.c.needs == task.needs,
+        control_tasks.c.renewed_at >= task.created_at,
+    )
     done = sa.case((in_state(control_tasks, ShardState.DONE), 1), else_=0)
     sums = sa.select(sa.func.sum(control_tasks.c.deaths), sa.func.sum(done)).where(others)
-    deaths, successes = connection.execute(sums).one()
-    return int(deaths or 0), int(successes or 0)
+    deaths, successes = (int(number or 0) for number in connection.execute(sums).one())
+    if task.needs != "none":
+        of_shards = sa.select(sa.func.count()).where(
+            incidents.c.kind == "death", ~incidents.c.absolved, incidents.c.at > task.created_at
+        )
+        committed = sa.select(sa.func.count()).where(
+            in_state(shards, ShardState.DONE), shards.c.done_at > task.created_at
+        )
+        deaths += connection.execute(of_shards).scalar_one()
+        successes += connection.execute(committed).scalar_one()
+    return deaths, successes
 
 
 def _held(claim: ControlClaim) -> sa.ColumnElement[bool]:
-    return sa.and_(
-        control_tasks.c.id == claim.task_id,
-        control_tasks.c.fence == claim.fence,
-        in_state(control_tasks, ShardState.LEASED),
-    )
+    return held(control_tasks, claim.task_id, claim.fence)
 
 
 def finish_task(connection: sa.Connection, claim: ControlClaim, result: dict[str, Any]) -> bool:
+    """leased → done within a transaction of the caller. Returns as `finish_control` does."""
+    return _finish(connection, claim, result) or _was_finished(connection, claim)
+
+
+def _finish(connection: sa.Connection, claim: ControlClaim, result: dict[str, Any]) -> bool:
     changed = connection.execute(
         sa.update(control_tasks)
         .where(_held(claim), shard_transition(control_tasks, ShardState.LEASED, ShardState.DONE))
         .values(state=ShardState.DONE.value, result=result, done_at=now(), reason=None, failure_class=None)
     )
-    if changed.rowcount:
-        return True
+    return bool(changed.rowcount)
+
+
+def _was_finished(connection: sa.Connection, claim: ControlClaim) -> bool:
     mine = sa.select(control_tasks.c.id).where(
         control_tasks.c.id == claim.task_id,
         control_tasks.c.fence == claim.fence,
@@ -258,6 +259,7 @@ def _give_back(
             failure_class=failure_class,
             not_before=now() + delay_s,
             published_at=None,
+            done_at=None if again else now(),
         )
     )
     if not again and task.job_id is not None and task.kind in (ControlKind.PLAN, ControlKind.RETRY):

@@ -1,16 +1,127 @@
-"""Control tasks: requested, and closed when their job ends."""
+"""Tasks: requested, cancelled, retried, and closed when their job ends."""
+
+from collections.abc import Mapping
+from typing import Any
 
 import sqlalchemy as sa
 
 from gfi.domain.digests import JSON
 from gfi.domain.ids import new_id
 from gfi.domain.states import OPEN, ControlKind, JobState, ShardState
+from gfi.domain.tasks import KINDS, priority_in
 from gfi.store.database import Database, now
+from gfi.store.errors import Conflict, NotFound
+from gfi.store.ledger.audit import record
 from gfi.store.ledger.guards import lock_job, shard_transition
 from gfi.store.tables import control_tasks, in_state, jobs, parts
 
 LISTED_EVERY = 1000  # parts
 _SWEEP_LOCK = 7_305_003
+_REQUEST_LOCK = 7_305_004
+
+
+def request_task(
+    db: Database,
+    kind: str,
+    payload: Mapping[str, Any],
+    *,
+    owner: str,
+    job_id: str | None = None,
+    priority: int = 0,
+    estimate_s: float | None = None,
+) -> tuple[str, bool]:
+    """(nothing) → pending. Returns (id, True), or (id, False) of an open task of this kind with this payload.
+
+    estimate_s: how long it will take a device, where that is known.
+    """
+    wanted = sa.select(control_tasks.c.id, control_tasks.c.payload).where(
+        control_tasks.c.kind == kind, control_tasks.c.state.in_(sorted(OPEN))
+    )
+    with db.begin() as connection:
+        if connection.dialect.name == "postgresql":
+            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_REQUEST_LOCK)))
+        if job_id is not None:
+            lock_job(connection, job_id, shared=True)
+        mine = control_tasks.c.job_id.is_(None) if job_id is None else control_tasks.c.job_id == job_id
+        for task in connection.execute(wanted.where(mine)):
+            if task.payload == dict(payload):
+                return task.id, False
+        task_id = add_control_task(
+            connection,
+            kind,
+            job_id,
+            dict(payload),
+            owner=owner,
+            priority=priority,
+            estimate_s=estimate_s,
+        )
+        record(connection, owner or "local", "task.requested", job_id, {"task": task_id, "kind": kind})
+        return task_id, True
+
+
+def cancel_task(db: Database, task_id: str, *, actor: str = "local") -> bool:
+    """pending | leased → cancelled. Its fence rises, so that its worker stops at its next renewal and writes nothing.
+
+    Returns False when it was cancelled already. Conflict when it has ended, or is a step of its job.
+    """
+    with db.begin() as connection:
+        task = _locked(connection, task_id)
+        if task.state == ShardState.CANCELLED:
+            return False
+        if task.state not in OPEN:
+            raise Conflict(f"task {task_id} is {task.state} already; there is nothing left to cancel")
+        connection.execute(
+            sa.update(control_tasks)
+            .where(
+                control_tasks.c.id == task_id,
+                shard_transition(control_tasks, ShardState(task.state), ShardState.CANCELLED),
+            )
+            .values(state=ShardState.CANCELLED.value, fence=control_tasks.c.fence + 1, done_at=now())
+        )
+        record(connection, actor, "task.cancelled", task.job_id, {"task": task_id, "kind": task.kind})
+        return True
+
+
+def retry_task(db: Database, task_id: str, *, actor: str = "local") -> None:
+    """failed | cancelled → pending; it goes on from the progress that was saved.
+
+    Conflict when it is in another state, or is a step of its job.
+    """
+    with db.begin() as connection:
+        task = _locked(connection, task_id)
+        if task.state not in (ShardState.FAILED, ShardState.CANCELLED):
+            raise Conflict(
+                f"task {task_id} is {task.state}; only one that failed or was cancelled can be retried"
+            )
+        connection.execute(
+            sa.update(control_tasks)
+            .where(
+                control_tasks.c.id == task_id,
+                shard_transition(control_tasks, ShardState(task.state), ShardState.PENDING),
+            )
+            .values(
+                state=ShardState.PENDING.value,
+                attempts=0,
+                deaths=0,
+                reason=None,
+                failure_class=None,
+                not_before=0.0,
+                published_at=None,
+                done_at=None,
+            )
+        )
+        record(connection, actor, "task.retried", task.job_id, {"task": task_id, "kind": task.kind})
+
+
+def _locked(connection: sa.Connection, task_id: str) -> sa.Row[Any]:
+    """The row of a task that may be changed by itself, locked."""
+    query = sa.select(control_tasks).where(control_tasks.c.id == task_id).with_for_update()
+    task = connection.execute(query).one_or_none()
+    if task is None:
+        raise NotFound(f"no task {task_id}; `gfi tasks` lists them")
+    if (kind := KINDS.get(task.kind)) is not None and kind.of_job:
+        raise Conflict(f"task {task_id} is a step of job {task.job_id}; cancel or retry the job")
+    return task
 
 
 def request_sweep(db: Database, every_s: float) -> str | None:
@@ -45,7 +156,8 @@ def request_lists(db: Database, every: int = LISTED_EVERY) -> list[str]:
     requested = []
     for job_id, number in grown:
         with db.begin() as connection:
-            if lock_job(connection, job_id).state != JobState.RUNNING:
+            job = lock_job(connection, job_id)
+            if job.state != JobState.RUNNING:
                 continue
             lists = connection.execute(
                 sa.select(control_tasks.c.state, control_tasks.c.result).where(
@@ -54,12 +166,19 @@ def request_lists(db: Database, every: int = LISTED_EVERY) -> list[str]:
             ).all()
             listed = max(((task.result or {}).get("parts", 0) for task in lists), default=0)
             if number - listed >= every and not any(task.state in OPEN for task in lists):
-                requested.append(add_control_task(connection, ControlKind.LIST, job_id))
+                requested.append(add_job_task(connection, ControlKind.LIST, job))
     return requested
 
 
 def add_control_task(
-    connection: sa.Connection, kind: ControlKind, job_id: str | None, payload: JSON | None = None
+    connection: sa.Connection,
+    kind: str,
+    job_id: str | None,
+    payload: JSON | None = None,
+    *,
+    owner: str = "",
+    priority: int = 0,
+    estimate_s: float | None = None,
 ) -> str:
     """(nothing) → pending. Returns the id of the task."""
     task_id = new_id()
@@ -67,13 +186,35 @@ def add_control_task(
         sa.insert(control_tasks).values(
             id=task_id,
             job_id=job_id,
-            kind=kind.value,
+            kind=str(kind),
             payload=payload or {},
+            needs=KINDS[kind].needs,
+            queue=KINDS[kind].queue,
+            owner=owner,
+            priority=priority,
+            estimate_s=estimate_s,
             state=ShardState.PENDING.value,
             created_at=now(),
         )
     )
     return task_id
+
+
+def add_job_task(
+    connection: sa.Connection, kind: ControlKind, job: sa.Row[Any], payload: JSON | None = None
+) -> str:
+    """(nothing) → pending, with the owner and the priority of its job. Returns the id of the task."""
+    priority = priority_in(job.queue, job.priority)
+    return add_control_task(connection, kind, job.id, payload, owner=job.owner, priority=priority)
+
+
+def set_task_priority(connection: sa.Connection, job_id: str, queue: str, priority: int) -> None:
+    """The waiting tasks of a job follow its priority."""
+    connection.execute(
+        sa.update(control_tasks)
+        .where(control_tasks.c.job_id == job_id, in_state(control_tasks, ShardState.PENDING))
+        .values(priority=priority_in(queue, priority))
+    )
 
 
 def close_control(connection: sa.Connection, job_id: str) -> None:

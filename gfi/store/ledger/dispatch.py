@@ -10,7 +10,6 @@ from collections.abc import Iterable, Sequence
 
 import sqlalchemy as sa
 
-from gfi.domain.queues import CONTROL_QUEUE
 from gfi.domain.records import Hint
 from gfi.domain.states import JobState, ShardState
 from gfi.store.database import Database, now
@@ -29,7 +28,7 @@ def dispatch(db: Database, window: int, lease_s: float) -> list[Hint]:
     hints = []
     with db.begin() as connection:
         stale = now() - lease_s
-        for table, queue in ((control_tasks, sa.literal(CONTROL_QUEUE)), (shards, jobs.c.queue)):
+        for table, queue in ((control_tasks, control_tasks.c.queue), (shards, jobs.c.queue)):
             outstanding = (
                 sa.select(queue.label("queue"), sa.func.count())
                 .select_from(table.outerjoin(jobs, jobs.c.id == table.c.job_id))
@@ -42,7 +41,7 @@ def dispatch(db: Database, window: int, lease_s: float) -> list[Hint]:
                 if free > 0:
                     hints += _publishable(connection, table, queue_name, free, stale)
         for table in (control_tasks, shards):
-            ids = sorted(h.id for h in hints if (h.queue == CONTROL_QUEUE) == (table is control_tasks))
+            ids = sorted(h.id for h in hints if h.task == (table is control_tasks))
             if ids:
                 connection.execute(
                     sa.update(table)
@@ -54,7 +53,8 @@ def dispatch(db: Database, window: int, lease_s: float) -> list[Hint]:
 
 def _queues(connection: sa.Connection, table: sa.Table) -> Sequence[str]:
     if table is control_tasks:
-        return [CONTROL_QUEUE]
+        waiting = sa.select(table.c.queue).where(in_state(table, ShardState.PENDING))
+        return connection.execute(waiting.distinct()).scalars().all()
     running = sa.select(jobs.c.queue).where(in_state(jobs, JobState.RUNNING), ~jobs.c.paused)
     return connection.execute(running.distinct()).scalars().all()
 
@@ -66,8 +66,13 @@ def _publishable(
     due = sa.and_(table.c.not_before <= now(), unpublished)
     waiting = sa.and_(in_state(table, ShardState.PENDING), due)
     if table is control_tasks:
-        query = sa.select(table.c.id, table.c.job_id).where(waiting).order_by(table.c.created_at).limit(free)
-        return [Hint(queue, row.id, row.job_id) for row in connection.execute(query)]
+        query = (
+            sa.select(table.c.id, table.c.job_id)
+            .where(waiting, table.c.queue == queue)
+            .order_by(table.c.priority.desc(), table.c.created_at)
+            .limit(free)
+        )
+        return [Hint(queue, row.id, row.job_id, task=True) for row in connection.execute(query)]
     # One query per job, in the order of claims, so that the waiting shards of all jobs need not be sorted.
     running = (
         sa.select(jobs.c.id)
@@ -94,5 +99,5 @@ def undispatch(db: Database, hints: Iterable[Hint]) -> None:
     """Remove the mark of hints that could not be published, so that the next tick publishes them."""
     with db.begin() as connection:
         for hint in hints:
-            table = control_tasks if hint.queue == CONTROL_QUEUE else shards
+            table = control_tasks if hint.task else shards
             connection.execute(sa.update(table).where(table.c.id == hint.id).values(published_at=None))

@@ -12,7 +12,7 @@ from gfi.domain.records import Finished
 from gfi.domain.states import OPEN, ControlKind, JobState, ShardState
 from gfi.domain.statuses import UNUSABLE, ImageStatus
 from gfi.store.database import Database, now
-from gfi.store.ledger.control_requests import add_control_task
+from gfi.store.ledger.control_requests import add_job_task
 from gfi.store.ledger.guards import has_shard, job_transition, lock_job
 from gfi.store.ledger.outbox import announce
 from gfi.store.ledger.shards import close_pending
@@ -42,7 +42,7 @@ def finish_jobs(db: Database) -> list[Finished]:
             if changed.rowcount:
                 announce(connection, job_id, after)
                 if after is not JobState.FAILED:
-                    add_control_task(connection, ControlKind.REPORT, job_id)
+                    add_job_task(connection, ControlKind.REPORT, job)
                 finished.append(Finished(job_id, after))
     return finished
 

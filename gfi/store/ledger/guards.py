@@ -23,6 +23,11 @@ def shard_transition(table: sa.Table, before: ShardState, after: ShardState) -> 
     return in_state(table, before)
 
 
+def held(table: sa.Table, row_id: str, fence: int) -> sa.ColumnElement[bool]:
+    """The condition that a row of `shards` or `control_tasks` is leased under this fence: the rule of every fence."""
+    return sa.and_(table.c.id == row_id, table.c.fence == fence, in_state(table, ShardState.LEASED))
+
+
 def has_shard(state: ShardState, *conditions: sa.ColumnElement[bool]) -> sa.ColumnElement[bool]:
     """The condition that a row of `jobs` has a shard in this state.
 

@@ -14,7 +14,7 @@ from gfi.domain.statuses import ImageStatus
 from gfi.store.database import Database, now
 from gfi.store.errors import Conflict
 from gfi.store.ledger.audit import record
-from gfi.store.ledger.control_requests import add_control_task, close_control
+from gfi.store.ledger.control_requests import add_job_task, close_control, set_task_priority
 from gfi.store.ledger.endings import verdict
 from gfi.store.ledger.guards import job_transition, lock_job
 from gfi.store.ledger.outbox import announce
@@ -54,8 +54,9 @@ def _set_paused(db: Database, job_id: str, paused: bool, actor: str) -> bool:
 def set_priority(db: Database, job_id: str, priority: int, *, actor: str = "local") -> None:
     """Change the priority; it applies from the next claim on."""
     with db.begin() as connection:
-        lock_job(connection, job_id)
+        job = lock_job(connection, job_id)
         connection.execute(sa.update(jobs).where(jobs.c.id == job_id).values(priority=priority))
+        set_task_priority(connection, job_id, job.queue, priority)
         record(connection, actor, "job.priority", job_id, {"priority": priority})
 
 
@@ -131,7 +132,7 @@ def retry_job(
         )
         kind = ControlKind.RETRY if planned else ControlKind.PLAN
         close_control(connection, job_id)
-        add_control_task(connection, kind, job_id, payload if planned else None)
+        add_job_task(connection, kind, job, payload if planned else None)
         record(connection, actor, "job.retried", job_id, payload | {"from": job.state})
         return Retried(job_id, after, wanted)
 

@@ -14,9 +14,9 @@ import sqlalchemy as sa
 from gfi.domain.records import LeaseAnswer, ShardClaim
 from gfi.domain.states import JobState, ShardState
 from gfi.store.database import Database, now
-from gfi.store.ledger.guards import lock_job, shard_transition
+from gfi.store.ledger.guards import held, lock_job, shard_transition
 from gfi.store.ledger.incidents import add_incident
-from gfi.store.tables import in_state, jobs, shards
+from gfi.store.tables import jobs, shards
 
 # After so many failures in a row that are no fault of an image, a shard fails. A transient failure (bucket, database,
 # memory of the device) is waited for with pauses of up to five minutes, some two hours in all.
@@ -53,16 +53,16 @@ def renew_lease(
                 finished=finished,
             )
         )
-        return _answer(connection, claim, held=bool(changed.rowcount))
+        return _answer(connection, claim, is_mine=bool(changed.rowcount))
 
 
-def _answer(connection: sa.Connection, claim: ShardClaim, *, held: bool) -> LeaseAnswer:
+def _answer(connection: sa.Connection, claim: ShardClaim, *, is_mine: bool) -> LeaseAnswer:
     job = connection.execute(
         sa.select(jobs.c.state, jobs.c.paused).where(jobs.c.id == claim.job_id)
     ).one_or_none()
     if job is None or job.state != JobState.RUNNING:
-        return LeaseAnswer(held and job is not None, "cancel")
-    return LeaseAnswer(held, "pause" if job.paused else "continue")
+        return LeaseAnswer(is_mine and job is not None, "cancel")
+    return LeaseAnswer(is_mine, "pause" if job.paused else "continue")
 
 
 def release_shard(
@@ -117,8 +117,4 @@ def release_shard(
 
 def is_held(claim: ShardClaim) -> sa.ColumnElement[bool]:
     """The condition that a shard is leased under the fence of this claim."""
-    return sa.and_(
-        shards.c.id == claim.shard_id,
-        shards.c.fence == claim.fence,
-        in_state(shards, ShardState.LEASED),
-    )
+    return held(shards, claim.shard_id, claim.fence)

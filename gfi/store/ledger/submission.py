@@ -6,6 +6,7 @@ from gfi.domain.digests import digest
 from gfi.domain.ids import new_id
 from gfi.domain.records import JobSpec, Submitted
 from gfi.domain.states import ACTIVE, ControlKind, JobState
+from gfi.domain.tasks import priority_in
 from gfi.store.database import Database, now
 from gfi.store.errors import Conflict, LimitExceeded
 from gfi.store.ledger.audit import record
@@ -59,7 +60,8 @@ def submit_in(connection: sa.Connection, spec: JobSpec, *, max_active_jobs: int 
             created_at=now(),
         )
     )
-    add_control_task(connection, ControlKind.PLAN, job_id)
+    priority = priority_in(spec.queue, spec.priority)
+    add_control_task(connection, ControlKind.PLAN, job_id, owner=spec.owner, priority=priority)
     what = {  # for the time after the job is deleted
         "config_digest": config_digest,
         "dataset": spec.config.get("dataset", {}).get("spec"),

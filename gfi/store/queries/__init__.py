@@ -27,9 +27,9 @@ from gfi.store.queries.results import (
 )
 from gfi.store.queries.schedules import due_schedules, list_schedules
 from gfi.store.queries.shards import list_incidents, list_shards
-from gfi.store.queries.tasks import last_sweep
+from gfi.store.queries.tasks import Task, get_task, last_sweep, list_tasks, usual_duration
 from gfi.store.queries.tokens import list_tokens
-from gfi.store.queries.workers import Worker, list_workers
+from gfi.store.queries.workers import Worker, list_workers, worker_takes
 
 __all__ = [
     "SORTABLE",
@@ -37,6 +37,7 @@ __all__ = [
     "Job",
     "Model",
     "Progress",
+    "Task",
     "Verdict",
     "Worker",
     "address_on",
@@ -46,6 +47,7 @@ __all__ = [
     "find_model",
     "get_job",
     "get_result",
+    "get_task",
     "iterate_parts",
     "iterate_results",
     "job_progress",
@@ -61,6 +63,7 @@ __all__ = [
     "list_results",
     "list_schedules",
     "list_shards",
+    "list_tasks",
     "list_tokens",
     "list_workers",
     "means",
@@ -68,5 +71,7 @@ __all__ = [
     "page_key",
     "part_of",
     "rows_with_status",
+    "usual_duration",
     "waiting",
+    "worker_takes",
 ]

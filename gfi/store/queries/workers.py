@@ -33,6 +33,7 @@ class Worker:
     started_at: float
     seen_at: float
     silent_s: float
+    tasks: list[str]  # the kinds of tasks that it can do
 
     @property
     def name(self) -> str:
@@ -53,4 +54,15 @@ def list_workers(db: Database) -> list[Worker]:
         .outerjoin(shards, shards.c.id == workers.c.shard_id)
         .outerjoin(jobs, jobs.c.id == shards.c.job_id)
     )
-    return [Worker(**row) for row in fetch(db, query.order_by(workers.c.id))]
+    return [
+        Worker(**row, tasks=(row["facts"] or {}).get("tasks", []))
+        for row in fetch(db, query.order_by(workers.c.id))
+    ]
+
+
+def worker_takes(db: Database, queue: str, kind: str) -> bool:
+    """Whether a live worker takes tasks of this kind from this queue."""
+    return any(
+        worker.alive and worker.state == "up" and queue in (worker.queues or ()) and kind in worker.tasks
+        for worker in list_workers(db)
+    )

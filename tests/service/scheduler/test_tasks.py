@@ -8,8 +8,9 @@ import pytest
 import sqlalchemy as sa
 
 from gfi.datasets.errors import DatasetError, Unavailable
-from gfi.domain.records import ControlClaim
 from gfi.domain.states import ControlKind
+from gfi.domain.tasks import KINDS
+from gfi.jobs.task_run import TaskRun
 from gfi.store import ledger
 from gfi.store.database import Database
 from gfi.store.errors import StoreError, Transient
@@ -40,14 +41,14 @@ def task(database: Database) -> sa.Row[Any]:
 
 
 def failing(error: Exception) -> Callable[..., str]:
-    def handler(services: ControlServices, claim: ControlClaim, check: Callable[[], None]) -> str:
+    def handler(services: ControlServices, run: TaskRun) -> str:
         raise error
 
     return handler
 
 
 def test_every_kind_of_task_has_a_handler() -> None:
-    assert set(tasks.HANDLERS) == set(ControlKind)
+    assert set(tasks.HANDLERS) == {kind.name for kind in KINDS.values() if kind.needs == "none"}
 
 
 @pytest.mark.parametrize("error", [Transient("restarting"), Unavailable("away"), ZeroDivisionError("ours")])
@@ -71,8 +72,8 @@ def test_a_fault_that_does_not_pass_ends_the_task(
 def test_a_task_that_is_interrupted_is_released_and_has_used_no_attempt(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def handler(services: ControlServices, claim: ControlClaim, check: Callable[[], None]) -> str:
-        check()
+    def handler(services: ControlServices, run: TaskRun) -> str:
+        run.check()
         raise AssertionError("the stop was not noticed")
 
     assert perform(database, monkeypatch, handler, stopped=True) == "interrupted"

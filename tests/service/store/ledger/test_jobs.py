@@ -46,7 +46,7 @@ def test_cancelling_while_planning_leaves_the_planner_with_nothing(database: Dat
     task = claim_task(database, ControlKind.PLAN)
     ledger.cancel_job(database, job)
     assert not plan_claimed(database, task)
-    assert not ledger.renew_control(database, task, 60.0)
+    assert not ledger.renew_control(database, task, 60.0).held
     assert states(database, job) == []
 
 

@@ -1,0 +1,58 @@
+"""Kinds of tasks: leased work that is no shard.
+
+A task is claimed, renewed, fenced, retried and given up as a shard is. What is particular to a kind:
+
+- its entry in `KINDS`;
+- its handler: in `scheduler.tasks` where it needs no network, in `workers.handlers` where it does;
+- what its handler writes when it commits, its own tables among it: `TaskRun.finish(result, write)` calls `write` in the
+  transaction that requires the fence.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from gfi.domain.queues import CONTROL_QUEUE, INTERACTIVE_QUEUE
+from gfi.domain.states import ControlKind
+
+INTERACTIVE = 1000
+"""Added to the priority of a task that somebody waits for. Priorities of jobs are between −100 and 100."""
+
+
+@dataclass(frozen=True)
+class TaskKind:
+    """A kind of task.
+
+    needs: `network` for workers with torch, `none` for control workers. queue: where it waits if nothing else is said.
+    words: what it does, for people. long: it may take minutes, so that a control worker keeps a slot free of its kind.
+    of_job: it is a step of its job, and only the job can be cancelled or retried.
+    """
+
+    name: str
+    needs: Literal["none", "network"]
+    words: str
+    queue: str = CONTROL_QUEUE
+    long: bool = False
+    of_job: bool = False
+
+
+KINDS: dict[str, TaskKind] = {
+    kind.name: kind
+    for kind in (
+        TaskKind(ControlKind.PLAN, "none", "list a dataset", long=True, of_job=True),
+        TaskKind(ControlKind.RETRY, "none", "collect what is retried", long=True, of_job=True),
+        TaskKind(ControlKind.REPORT, "none", "sum up a job"),
+        TaskKind(ControlKind.LIST, "none", "list the parts of a job"),
+        TaskKind(ControlKind.SWEEP, "none", "delete orphaned parts"),
+        TaskKind(ControlKind.REGISTER, "network", "register a model", INTERACTIVE_QUEUE),
+    )
+}
+
+
+def long_kinds() -> list[str]:
+    """The kinds of which one can take minutes."""
+    return [kind.name for kind in KINDS.values() if kind.long]
+
+
+def priority_in(queue: str, priority: int) -> int:
+    """The priority of the tasks of a job with this queue and priority: those of interactive jobs overtake."""
+    return priority + (INTERACTIVE if queue == INTERACTIVE_QUEUE else 0)

@@ -1,0 +1,39 @@
+"""Registration of a model by a worker: asked for here, done in `workers.registration`."""
+
+from gfi.domain.states import ControlKind
+from gfi.domain.tasks import KINDS
+from gfi.store import ledger, queries
+from gfi.store.database import Database
+from gfi.store.errors import Conflict
+
+KIND = ControlKind.REGISTER
+
+
+class NoWorker(Conflict):
+    """No live worker takes the task."""
+
+
+def worker_there(database: Database) -> bool:
+    """Whether a live worker would register a model."""
+    return queries.worker_takes(database, KINDS[KIND].queue, KIND)
+
+
+def request_registration(database: Database, reference: str, owner: str) -> str:
+    """Ask a worker to register `reference`. Returns the id of the task; an open one for the same reference is that one.
+
+    Raises NoWorker, which names the queue, when no live worker would do it.
+    """
+    if not worker_there(database):
+        queue = KINDS[KIND].queue
+        raise NoWorker(
+            f"no live worker takes models to register from the queue {queue}; start one: gfi worker --queues"
+            f" {queue}; or run where torch is installed: gfi models add {reference}"
+        )
+    task_id, _ = ledger.request_task(
+        database,
+        KIND,
+        {"reference": reference},
+        owner=owner,
+        estimate_s=queries.usual_duration(database, KIND),
+    )
+    return task_id

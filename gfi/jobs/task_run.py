@@ -1,0 +1,147 @@
+"""One claimed task, and what becomes of it whatever its handler meets. The same for control workers and workers.
+
+the handler finishes                    done, with what it writes, in one transaction under the fence
+SIGTERM, cancel, pause, a lost lease    the handler ends at its next check; the task is released, or another's by then
+a fault that may pass                   another attempt after a pause, from the progress that was saved
+a fault that does not pass              failed, with the reason
+the process dies                        the lease runs out (`gfi.store.ledger.expire_control`)
+"""
+
+import contextlib
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+import structlog
+
+from gfi.datasets.errors import DatasetError, Unavailable
+from gfi.domain.errors import MethodError
+from gfi.domain.records import ControlClaim, LeaseAnswer
+from gfi.store import ledger
+from gfi.store.database import Database
+from gfi.store.errors import StoreError, Transient
+from gfi.store.lease import LeaseKeeper, LeaseLost
+from gfi.store.ledger.control import Write
+
+log = structlog.get_logger(__name__)
+Services = TypeVar("Services")
+POLL_S = 1.0
+"""How often a worker asks whether its task was cancelled."""
+
+
+class Interrupted(Exception):
+    """The lease is lost or the process is to stop: leave everything as it is."""
+
+
+class TaskLease(LeaseKeeper):
+    """Keeps the claim of one task for the length of a `with` block. stall_s: see `LeaseKeeper`."""
+
+    def __init__(
+        self,
+        database: Database,
+        claim: ControlClaim,
+        *,
+        lease_s: float,
+        shutdown: threading.Event,
+        stall_s: float | None = None,
+    ) -> None:
+        super().__init__(
+            self._renewal,
+            name=claim.task_id,
+            lease_s=lease_s,
+            poll_s=POLL_S,
+            shutdown=shutdown,
+            stall_s=stall_s,
+        )
+        self._database, self._claim = database, claim
+        self._shown: Mapping[str, Any] | None = None
+
+    def show(self, progress: Mapping[str, Any]) -> None:
+        """What the next renewal tells the ledger."""
+        with self._lock:
+            self._shown = dict(progress)
+
+    def _renewal(self) -> LeaseAnswer:
+        with self._lock:
+            shown, self._shown = self._shown, None
+        return ledger.renew_control(self._database, self._claim, self.lease_s, shown)
+
+
+class TaskRun:
+    """What a handler is given beside its services: its claim, and how to stop, to progress and to commit."""
+
+    def __init__(
+        self,
+        database: Database,
+        claim: ControlClaim,
+        stop: threading.Event,
+        lease: TaskLease | None = None,
+    ) -> None:
+        self.claim = claim
+        self.database, self._stop, self._lease = database, stop, lease
+        self._progress = dict(claim.progress or {})
+
+    def check(self) -> None:
+        """Raise Interrupted when the task is to end at once. To be called often, at least every second or two."""
+        if self._stop.is_set():
+            raise Interrupted
+
+    def progressed(self, **progress: Any) -> None:
+        """The task is getting on; `progress` (done, total, …) is shown to people within a second or two."""
+        if self._lease is not None:
+            self._lease.progressed()
+            if progress:
+                self._progress |= progress
+                self._lease.show(self._progress)
+
+    def save(self, write: Write, **progress: Any) -> None:
+        """Commit a piece under the fence: what `write` writes, and the progress from which a later attempt goes on.
+
+        Raises Interrupted when the lease is lost: nothing was written.
+        """
+        self.progressed()
+        self._progress |= progress
+        if not self._retry(lambda: ledger.save_control(self.database, self.claim, self._progress, write)):
+            raise Interrupted
+
+    def finish(self, result: Mapping[str, Any] | None = None, write: Write | None = None) -> bool:
+        """Commit the task under the fence, with what `write` writes. False, with nothing written, if the lease is lost."""
+        self.progressed()
+        return self._retry(lambda: ledger.finish_control(self.database, self.claim, result, write))
+
+    def _retry(self, call: Callable[[], bool]) -> bool:
+        try:
+            return call() if self._lease is None else self._lease.retry(call)
+        except LeaseLost:
+            return False
+
+
+Handler = Callable[[Services, TaskRun], str]
+"""Does one task and commits it; returns what became of it, for the log. It calls `check` and `progressed` often."""
+
+
+def perform(services: Services, run: TaskRun, handlers: Mapping[str, Handler[Services]]) -> str:
+    """Do one claimed task. Returns what became of it; an expected fault is recorded, not raised."""
+    database = run.database
+    try:
+        return handlers[run.claim.kind](services, run)
+    except Interrupted:
+        with contextlib.suppress(StoreError):  # otherwise the lease runs out: the same effect, later
+            ledger.release_control(database, run.claim, "its worker was told to stop")
+        return "interrupted"
+    except (Transient, Unavailable) as error:
+        return _failed(database, run.claim, str(error), retry=True)
+    except (StoreError, DatasetError, MethodError) as error:
+        return _failed(database, run.claim, str(error), retry=False)
+    except Exception as error:
+        log.exception("task failed")
+        return _failed(database, run.claim, f"{type(error).__name__}: {error}", retry=True)
+
+
+def _failed(database: Database, claim: ControlClaim, reason: str, *, retry: bool) -> str:
+    log.warning("task failed", reason=reason, retry=retry)
+    try:
+        ledger.fail_control(database, claim, reason, retry=retry)
+    except StoreError as error:  # the lease runs out: the same effect, later
+        log.warning("could not be recorded", reason=str(error))
+    return "failed"

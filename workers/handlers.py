@@ -1,0 +1,26 @@
+"""What a task that needs a network does, by its kind. The kinds are in `gfi.domain.tasks`, the contract in
+`gfi.jobs.task_run`."""
+
+from gfi.domain.records import ControlClaim
+from gfi.domain.states import ControlKind
+from gfi.jobs import task_run
+from gfi.jobs.task_run import Handler, TaskLease, TaskRun
+from workers import registration
+from workers.services import WorkerServices
+
+HANDLERS: dict[str, Handler[WorkerServices]] = {
+    ControlKind.REGISTER: registration.register,
+}
+
+
+def perform_task(services: WorkerServices, claim: ControlClaim) -> str:
+    """Do one claimed task under its lease. Returns what became of it, for the log."""
+    settings = services.settings
+    with TaskLease(
+        services.database,
+        claim,
+        lease_s=settings.lease_s,
+        shutdown=services.shutdown,
+        stall_s=settings.stall_s,
+    ) as lease:
+        return task_run.perform(services, TaskRun(services.database, claim, lease.stop, lease), HANDLERS)

@@ -1,0 +1,77 @@
+"""`python -m workers.model_reader --models DIR --output FILE -- REFERENCE`: load a network and describe it.
+
+Writes {"record": …} or {"error": …} to FILE. Started by `workers.registration` in a process of its own, within limits,
+and without the settings of the service.
+"""
+
+import argparse
+import ctypes
+import json
+import os
+import resource
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+_PR_SET_PDEATHSIG = 1
+
+
+def main() -> None:
+    """Read the arguments, set the limits, load, write."""
+    parser = argparse.ArgumentParser(prog="python -m workers.model_reader")
+    parser.add_argument("--models", type=Path, required=True)
+    parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--memory-mib", type=int, required=True)
+    parser.add_argument("--parent", type=int, required=True)
+    parser.add_argument("reference")
+    given = parser.parse_args()
+    limit(given.memory_mib, given.parent)
+    answer = json.dumps(describe(given.reference, given.models, given.memory_mib))
+    unfinished = given.output.with_suffix(".part")
+    unfinished.write_text(answer)
+    unfinished.rename(given.output)
+
+
+def limit(memory_mib: int, parent: int) -> None:
+    """Cap this process's memory, and end it with `parent`."""
+    # RLIMIT_DATA counts what is private and writable. RLIMIT_AS would count what is only reserved, of which the
+    # libraries of torch reserve much.
+    size = memory_mib * 2**20
+    hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
+    size = size if hard == resource.RLIM_INFINITY else min(size, hard)
+    resource.setrlimit(resource.RLIMIT_DATA, (size, size))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:  # it ended before the call above
+        os._exit(1)
+
+
+def describe(reference: str, models: Path, memory_mib: int) -> dict[str, Any]:
+    """{"record": what `Classifier.record` says} or {"error": one line}."""
+    from gfi.domain.errors import MethodError
+
+    try:
+        from gfi.method.classifiers import load
+
+        return {"record": load(reference, models).record()}
+    except MethodError as error:
+        return {"error": str(error)}
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, MemoryError) or "allocate memory" in str(error):
+            return {
+                "error": f"{reference}: loading it takes more than {memory_mib} MiB"
+                " (GFI_REGISTRATION_MIB on the worker)"
+            }
+        return {"error": f"{reference}: {type(error).__name__}: {_first_line(error)}"}
+    except Exception as error:
+        return {"error": f"{reference}: {type(error).__name__}: {_first_line(error)}"}
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [""])[0][:300]
+
+
+if __name__ == "__main__":
+    main()

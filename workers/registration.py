@@ -1,0 +1,125 @@
+"""Registration of a model: a child process loads the network and describes it, this one stores what it wrote.
+
+A model file may name code, and code may do anything, so it runs in a process (`workers.model_reader`) that knows
+neither database nor bucket, and that is ended when it takes too long or the task is cancelled. Its memory is limited.
+"""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from gfi.domain.errors import MethodError
+from gfi.jobs.task_run import TaskRun
+from gfi.store.ledger.audit import record
+from gfi.store.ledger.models import write_model
+from workers.services import WorkerServices
+
+POLL_S = 0.1
+LARGEST_RECORD = 64 * 2**20
+_PASSED_ON = (
+    "PATH",
+    "HOME",
+    "LANG",
+    "LC_ALL",
+    "TZ",
+    "TMPDIR",
+    "PYTHONPATH",
+    "PYTHONHOME",
+    "VIRTUAL_ENV",
+    "LD_LIBRARY_PATH",
+    "TORCH_HOME",
+    "XDG_CACHE_HOME",
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+)
+"""Variables that the child keeps: where programs and local weights are. No other, so no password and no key."""
+
+
+def register(services: WorkerServices, run: TaskRun) -> str:
+    """Describe the model `reference` of the task and store it. Raises MethodError when it cannot be loaded."""
+    reference = str(run.claim.payload["reference"])
+    described = describe(services, reference, run)
+
+    def write(connection: sa.Connection) -> None:
+        write_model(connection, reference, described["digest"], described, actor=run.claim.owner or "local")
+        record(connection, run.claim.owner or "local", "model.registered", None, {"reference": reference})
+
+    done = run.finish({"reference": reference, "digest": described["digest"]}, write)
+    return f"registered {reference}" if done else "too late"
+
+
+def describe(services: WorkerServices, reference: str, run: TaskRun) -> dict[str, Any]:
+    """The record of a model, as a child process describes it. Raises MethodError, and Interrupted from `run.check`."""
+    settings = services.settings
+    with tempfile.TemporaryDirectory(prefix="gfi-register-") as folder:
+        output, log = Path(folder) / "record.json", Path(folder) / "log"
+        command = [
+            *(sys.executable, "-P", "-m", "workers.model_reader"),
+            *("--models", str(settings.models), "--output", str(output)),
+            *("--memory-mib", str(settings.registration_mib), "--parent", str(os.getpid())),
+            *("--", reference),
+        ]
+        with log.open("wb") as errors:
+            child = subprocess.Popen(
+                command,
+                env=environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=errors,
+                stderr=errors,
+                start_new_session=True,
+            )
+        try:
+            _wait(child, reference, settings.registration_s, run)
+        finally:
+            _end(child)
+        return _answer(child.returncode, output, log, reference, settings.registration_mib)
+
+
+def environment() -> dict[str, str]:
+    """Of the child."""
+    kept = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+    return {**kept, "CUDA_VISIBLE_DEVICES": ""}
+
+
+def _wait(child: "subprocess.Popen[bytes]", reference: str, limit_s: float, run: TaskRun) -> None:
+    ends = time.monotonic() + limit_s
+    while child.poll() is None:
+        run.check()
+        run.progressed()
+        if time.monotonic() > ends:
+            raise MethodError(
+                f"{reference}: loading it took more than {limit_s:.0f} s (GFI_REGISTRATION_S on the worker)"
+            )
+        time.sleep(POLL_S)
+
+
+def _end(child: "subprocess.Popen[bytes]") -> None:
+    """Kill the child and what it may have started."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGKILL)
+    child.wait()
+
+
+def _answer(code: int, output: Path, log: Path, reference: str, memory_mib: int) -> dict[str, Any]:
+    if output.is_file() and output.stat().st_size <= LARGEST_RECORD:
+        answer: dict[str, Any] = json.loads(output.read_text())
+        if "record" in answer:
+            return answer["record"]
+        raise MethodError(answer["error"])
+    lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    said = f": {lines[-1][:300]}" if lines else ""
+    if code == -signal.SIGKILL:
+        raise MethodError(
+            f"{reference}: the process that loaded it was killed, perhaps for its memory; the limit is"
+            f" {memory_mib} MiB (GFI_REGISTRATION_MIB on the worker)"
+        )
+    raise MethodError(f"{reference}: the process that loaded it ended with status {code}{said}")
