@@ -56,17 +56,21 @@ def describe(reference: str, models: Path, memory_mib: int) -> dict[str, Any]:
         from gfi.method.classifiers import load
 
         return {"record": load(reference, models).record()}
-    except MethodError as error:
-        return {"error": str(error)}
-    except (MemoryError, RuntimeError) as error:
+    except Exception as error:  # a model file may name code, which may raise anything
+        if _lacked_memory(error):
+            allowed = f"{memory_mib} MiB (GFI_REGISTRATION_MIB on the worker)"
+            return {"error": f"{reference}: loading it takes more memory than the {allowed} allowed"}
+        if isinstance(error, MethodError):
+            return {"error": str(error)}
+        return {"error": f"{reference}: {type(error).__name__}: {_first_line(error)}"}
+
+
+def _lacked_memory(error: BaseException | None) -> bool:
+    while error is not None:
         if isinstance(error, MemoryError) or "allocate memory" in str(error):
-            return {
-                "error": f"{reference}: loading it takes more than {memory_mib} MiB"
-                " (GFI_REGISTRATION_MIB on the worker)"
-            }
-        return {"error": f"{reference}: {type(error).__name__}: {_first_line(error)}"}
-    except Exception as error:
-        return {"error": f"{reference}: {type(error).__name__}: {_first_line(error)}"}
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _first_line(error: Exception) -> str:

@@ -1,8 +1,8 @@
 """Models: what registration read of them, and registering one.
 
 Registration needs torch, which this process never loads: a worker does it, as a task. The API waits for its end for a
-while and then answers with the task. A caller names a reference (torchvision:NAME, timm:NAME@seed:N, or the NAME of a file that the operator put into the models
-folder), never a path and never code.
+while and then answers with the task. A caller names a reference (torchvision:NAME, timm:NAME@seed:N, or the NAME of a
+file that the operator put into the models folder), never a path and never code.
 """
 
 import asyncio

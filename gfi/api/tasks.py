@@ -31,7 +31,9 @@ class TaskOut(BaseModel):
     queue: str
     owner: str
     priority: int
-    estimate_s: float | None = Field(description="How long it may take a device; null where nothing is known.")
+    estimate_s: float | None = Field(
+        description="How long it may take a device; null where nothing is known."
+    )
     progress: dict[str, Any] | None
     result: dict[str, Any] | None
     reason: str | None = Field(description="Why it failed, or why it waits for another attempt.")

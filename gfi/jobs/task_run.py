@@ -68,7 +68,10 @@ class TaskLease(LeaseKeeper):
 
 
 class TaskRun:
-    """What a handler is given beside its services: its claim, and how to stop, to progress and to commit."""
+    """What a handler is given beside its services: its claim, and how to stop, to progress and to commit.
+
+    `progress` is at first what an earlier attempt has saved.
+    """
 
     def __init__(
         self,
@@ -79,7 +82,7 @@ class TaskRun:
     ) -> None:
         self.claim = claim
         self.database, self._stop, self._lease = database, stop, lease
-        self._progress = dict(claim.progress or {})
+        self.progress: dict[str, Any] = dict(claim.progress or {})
 
     def check(self) -> None:
         """Raise Interrupted when the task is to end at once. To be called often, at least every second or two."""
@@ -91,8 +94,8 @@ class TaskRun:
         if self._lease is not None:
             self._lease.progressed()
             if progress:
-                self._progress |= progress
-                self._lease.show(self._progress)
+                self.progress |= progress
+                self._lease.show(self.progress)
 
     def save(self, write: Write, **progress: Any) -> None:
         """Commit a piece under the fence: what `write` writes, and the progress from which a later attempt goes on.
@@ -100,12 +103,12 @@ class TaskRun:
         Raises Interrupted when the lease is lost: nothing was written.
         """
         self.progressed()
-        self._progress |= progress
-        if not self._retry(lambda: ledger.save_control(self.database, self.claim, self._progress, write)):
+        self.progress |= progress
+        if not self._retry(lambda: ledger.save_control(self.database, self.claim, self.progress, write)):
             raise Interrupted
 
     def finish(self, result: Mapping[str, Any] | None = None, write: Write | None = None) -> bool:
-        """Commit the task under the fence, with what `write` writes. False, with nothing written, if the lease is lost."""
+        """Commit the task under the fence, with what `write` writes. False, and nothing is written, if it was lost."""
         self.progressed()
         return self._retry(lambda: ledger.finish_control(self.database, self.claim, result, write))
 

@@ -47,6 +47,7 @@ ELSEWHERE = {
     "gfi/cli/service.py": COMMANDS,
     "gfi/cli/submit.py": COMMANDS,
     "gfi/cli/supervisor.py": STACK,
+    "gfi/cli/tasks.py": COMMANDS,
     "gfi/cli/tokens.py": COMMANDS,
     "gfi/cli/up.py": STACK,
     "gfi/cli/waiting.py": "unit/cli/test_follow.py",
@@ -66,6 +67,7 @@ ELSEWHERE = {
     "gfi/jobs/comparison.py": "service/api/test_comparisons.py",
     "gfi/jobs/delete.py": "service/api/test_jobs.py",
     "gfi/jobs/estimate.py": "service/api/test_jobs.py",
+    "gfi/jobs/registration.py": "service/api/test_models.py",
     "gfi/jobs/report.py": "service/api/test_reports.py",
     "gfi/method/item.py": DATA,
     "gfi/store/errors.py": DATA,
@@ -89,6 +91,7 @@ ELSEWHERE = {
     "scheduler/worker.py": STACK,
     "workers/__main__.py": STACK,
     "workers/app.py": WHOLE_WAY,
+    "workers/handlers.py": "service/workers/test_registration.py",
     "workers/loaded_engines.py": "chaos/test_fake.py",
     "workers/tasks.py": WHOLE_WAY,
 }

@@ -12,7 +12,7 @@ from gfi.domain.records import ControlClaim, ShardClaim
 from gfi.domain.states import JobState, ShardState
 from gfi.store.database import Database, now
 from gfi.store.ledger.guards import has_shard, shard_transition
-from gfi.store.ledger.task_claims import CANDIDATES, Candidate, Wanted, task_candidates, take_task
+from gfi.store.ledger.task_claims import CANDIDATES, Candidate, Wanted, take_task, task_candidates
 from gfi.store.tables import control_tasks, in_state, jobs, shards
 
 

@@ -27,7 +27,12 @@ form?.addEventListener("submit", async (event) => {
   button.disabled = true;
   showRefusal(null);
   try {
-    await api("/v1/models", { method: "POST", body: { reference: form.reference.value.trim() } });
+    let answer = await api("/v1/models?wait=20", { method: "POST", body: { reference: form.reference.value.trim() } });
+    while (answer.url && ["pending", "leased"].includes(answer.state)) { // a task: its worker is not done yet
+      await new Promise((resolve) => setTimeout(resolve, 1000));
+      answer = await api(answer.url);
+    }
+    if (answer.url && answer.state !== "done") throw new Error(answer.reason || `The registration was ${answer.state}.`);
     form.reset();
     await load();
   } catch (error) { showRefusal(error); } finally { button.disabled = false; }

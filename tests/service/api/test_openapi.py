@@ -4,12 +4,10 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from gfi.api import models
 from gfi.cli.servers import Server
 from tests.service.api.conftest import World, environment, make_world, serving
 
@@ -21,14 +19,8 @@ FAST = {"GFI_API_REQUESTS_PER_MINUTE": "10000000"}
 def live(
     sqlite_files: Any, s3: Server, valkey: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[tuple[str, World]]:
-    """A live server and its world. Registering a model fails at once, as where its weights cannot be read."""
+    """A live server and its world. No worker runs, so registering a model is refused at once."""
     world = make_world(environment(sqlite_files.create(), s3, valkey, tmp_path, **FAST), monkeypatch)
-    without_weights = SimpleNamespace(
-        run=lambda *_, **__: subprocess.CompletedProcess([], 1, "", "gfi: these weights cannot be read"),
-        DEVNULL=subprocess.DEVNULL,
-        TimeoutExpired=subprocess.TimeoutExpired,
-    )
-    monkeypatch.setattr(models, "subprocess", without_weights)
     with serving() as url:
         yield url, world
     world.database.dispose()

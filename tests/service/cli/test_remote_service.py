@@ -40,6 +40,7 @@ def photograph(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "results JOB",
         "results JOB --status error --limit 1",
         "models",
+        "tasks --all",
         "schedule list",
         "jobs --state nothing",
         "job nothing",

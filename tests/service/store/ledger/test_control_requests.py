@@ -1,8 +1,11 @@
-"""Requests for sweeps and for lists of parts."""
+"""Requests for tasks: sweeps, lists of parts, those that people ask for."""
+
+import pytest
 
 from gfi.domain.states import ControlKind
-from gfi.store import ledger
+from gfi.store import ledger, queries
 from gfi.store.database import Database
+from gfi.store.errors import Conflict, NotFound
 from tests.service.store.ledger_actors import claim, claim_task, commit, plan
 
 
@@ -30,3 +33,32 @@ def test_parts_are_listed_every_so_many_and_once(database: Database) -> None:
     assert not ledger.request_lists(database, every=2), "four parts, three of them listed"
     assert commit(database, claim(database))
     assert len(ledger.request_lists(database, every=2)) == 1
+
+
+def test_the_same_request_is_one_task_while_it_is_open(database: Database) -> None:
+    asked = {"reference": "net"}
+    first, created = ledger.request_task(database, ControlKind.REGISTER, asked, owner="ada")
+    assert created
+    assert ledger.request_task(database, ControlKind.REGISTER, asked, owner="bob") == (first, False)
+    assert ledger.request_task(database, ControlKind.REGISTER, {"reference": "other"}, owner="ada")[1]
+    assert ledger.cancel_task(database, first)
+    assert ledger.request_task(database, ControlKind.REGISTER, asked, owner="ada")[1]
+
+
+def test_what_a_kind_usually_takes_is_the_mean_of_the_last(database: Database) -> None:
+    assert queries.usual_duration(database, ControlKind.SWEEP) is None
+    ledger.request_sweep(database, 0.0)
+    assert ledger.finish_control(database, claim_task(database, ControlKind.SWEEP))
+    took = queries.usual_duration(database, ControlKind.SWEEP)
+    assert took is not None
+    assert 0.0 <= took < 60.0
+
+
+def test_only_what_is_not_a_step_of_a_job_is_cancelled_by_itself(database: Database) -> None:
+    plan(database, total=1)
+    (listing,) = queries.list_tasks(database)
+    for change in (ledger.cancel_task, ledger.retry_task):
+        with pytest.raises(Conflict, match="cancel or retry the job"):
+            change(database, listing.id)
+        with pytest.raises(NotFound):
+            change(database, "nothing")
