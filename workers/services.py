@@ -67,7 +67,6 @@ class WorkerServices:
         self.shutdown = threading.Event()
         self.rate = Rate()
         self.shard_id: str | None = None  # what is being explained, for the heartbeat
-        self.task_id: str | None = None
         self._refusals = 0
         self._manifests = ManifestFiles(MANIFESTS)
         self._sources: LRUCache[str, Source] = LRUCache(SOURCES)

@@ -55,13 +55,11 @@ def _do_task(services: WorkerServices, claim: ControlClaim) -> str:
     structlog.contextvars.bind_contextvars(
         job=claim.job_id, task=claim.task_id, kind=claim.kind, fence=claim.fence
     )
-    services.task_id = claim.task_id
     try:
         outcome = perform_task(services, claim)
         log.info("task", outcome=outcome)
         return outcome
     finally:
-        services.task_id = None
         structlog.contextvars.unbind_contextvars("job", "task", "kind", "fence")
 
 

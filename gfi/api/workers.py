@@ -38,7 +38,6 @@ class WorkerOut(BaseModel):
     silent_s: float
     alive: bool
     tasks: list[str] = Field(description="The kinds of tasks that it can do.")
-    task_id: str | None = Field(description="The task that it does.")
 
 
 @router.get("/workers", tags=["workers"], responses=documented())

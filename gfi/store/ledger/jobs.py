@@ -89,7 +89,7 @@ def cancel_job(db: Database, job_id: str, *, actor: str = "local") -> bool:
         close_pending(connection, job_id, ShardState.CANCELLED, None, None)
         close_control(connection, job_id)
         if after is not JobState.CANCELLED:
-            add_control_task(connection, ControlKind.REPORT, job_id)
+            add_job_task(connection, ControlKind.REPORT, job)
         announce(connection, job_id, after)
         record(connection, actor, "job.cancelled", job_id)
         return True
