@@ -121,7 +121,7 @@ def test_a_worker_killed_mid_job_loses_no_image_and_repeats_none(stack: Gfi, pho
     eventually(lambda: stack.json("job", job)["progress"]["in_flight"])
     killed = stack.pids()["worker"]
     os.kill(killed, signal.SIGKILL)
-    stack.run("job", job, "--wait")
+    stack.run("job", job, "--wait", "--allow-partial")
     assert stack.pids()["worker"] != killed
     rows = stack.results(job)
     assert sorted(row["row"] for row in rows) == list(range(len(list(photographs.iterdir()))))
@@ -133,7 +133,7 @@ def test_sigterm_commits_what_is_finished_and_another_worker_goes_on(stack: Gfi,
     job = stack.json("submit", "--dataset", photographs, "--model", "tiny", *LONG, "--batch", "2")["job"]
     eventually(lambda: stack.json("job", job)["progress"]["in_flight"])
     os.kill(stack.pids()["worker"], signal.SIGTERM)
-    stack.run("job", job, "--wait")
+    stack.run("job", job, "--wait", "--allow-partial")
     database, _ = opened(stack)
     assert list_incidents(database, job) == []
 
