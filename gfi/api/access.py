@@ -7,7 +7,8 @@ The cookie holds a token as well (HttpOnly, SameSite=Strict). A browser's reques
 `X-GFI-CSRF`, a digest of the token that another site can neither read nor guess, and must come from this origin.
 
 The kind of a token: `api` for those that people create; `link` for a one-time sign-in link, which only
-POST /sign-in accepts; `session` for a browser that used such a link.
+POST /sign-in accepts; `session` for a browser that signed in with a link or a token. A session that a token started has
+its name, rights and limits, counts as that token, and ends with it.
 """
 
 import hashlib
@@ -22,7 +23,7 @@ from gfi.api.problems import Refused
 from gfi.store import ledger
 from gfi.store.database import Database
 from gfi.store.ledger import Token
-from gfi.store.ledger.tokens import API, LINK
+from gfi.store.ledger.tokens import API, SESSION
 
 COOKIE = "gfi_session"
 CSRF_HEADER = "x-gfi-csrf"
@@ -31,7 +32,8 @@ _INCLUDED = {"admin": {"admin", "submit", "read"}, "submit": {"submit", "read"},
 
 @dataclass(frozen=True)
 class Caller:
-    """A verified caller. `csrf` is set for browsers."""
+    """A verified caller. For browsers `csrf` and `session`, the id of the session, are set; `id` is that of the token
+    that was signed in with, if one was."""
 
     id: str
     name: str
@@ -39,6 +41,7 @@ class Caller:
     scopes: frozenset[str]
     limits: dict[str, Any]
     csrf: str | None = None
+    session: str | None = None
 
     def may(self, scope: str) -> bool:
         """Whether one of the caller's scopes includes this one."""
@@ -57,25 +60,38 @@ def csrf_of(token: str) -> str:
 
 def bearer(database: Database, header: str) -> Caller:
     """The caller of an Authorization header. Refused with 401."""
+    return _caller(bearer_token(database, header), None)
+
+
+def bearer_token(database: Database, header: str) -> Token:
+    """The valid token of the API in an Authorization header. Refused with 401."""
     scheme, _, token = header.partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
         raise Refused(401, "the Authorization header is not of the form `Bearer TOKEN`")
     verified = ledger.verify_token(database, token.strip())
     if verified is None or verified.kind != API:
         raise Refused(401, "this token is unknown, expired or revoked")
-    return _caller(verified, None)
+    return verified
 
 
 def browser(database: Database, cookie: str) -> Caller:
     """The caller of a session cookie. Refused with 401."""
     verified = ledger.verify_token(database, cookie)
-    if verified is None or verified.kind == LINK:
+    if verified is None or verified.kind != SESSION:
         raise Refused(401, "this session has ended", "Sign in again: `gfi open` prints a link.")
     return _caller(verified, csrf_of(cookie))
 
 
 def _caller(token: Token, csrf: str | None) -> Caller:
-    return Caller(token.id, token.name, token.kind, frozenset(token.scopes), token.limits, csrf)
+    return Caller(
+        token.parent_id or token.id,
+        token.name,
+        token.kind,
+        frozenset(token.scopes),
+        token.limits,
+        csrf,
+        token.id if csrf is not None else None,
+    )
 
 
 # For the OpenAPI document; the guard has verified the caller before any route is reached.

@@ -12,6 +12,7 @@ from gfi.api.job_schemas import JobOut, SubmittedOut
 from gfi.api.lookup import JobId, check_limits, find_job, job_detail
 from gfi.api.problems import Refused, documented
 from gfi.api.schemas import In
+from gfi.datasets.sources import UPLOAD
 from gfi.jobs import comparison
 from gfi.jobs.submit import submit
 from gfi.store import queries
@@ -74,6 +75,8 @@ def compare_job(
 ) -> SubmittedOut:
     """Explain the same images with another method. 201 with the new job, or 200 with the one that already does."""
     job = find_job(context, job_id)
+    if job.config.dataset.spec.startswith(UPLOAD):
+        caller.require_owner(job.owner)  # the new job reads the photographs
     request = comparison.request_for(context.database, job, body.method, caller.name)
     methods, _ = comparison.list_comparisons(context.database, job)
     known = next(offered for offered in methods if offered.method == body.method)

@@ -7,11 +7,11 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field, StringConstraints
 
-from gfi.api.access import Reader, Submitter
+from gfi.api.access import Caller, Reader, Submitter
 from gfi.api.body import StrictRoute
-from gfi.api.context import ContextDep
+from gfi.api.context import Context, ContextDep
 from gfi.api.lookup import JobId, find_job
-from gfi.api.problems import documented
+from gfi.api.problems import Refused, documented
 from gfi.api.result_rows import Row
 from gfi.api.schemas import In, Text
 from gfi.domain.digests import JSON
@@ -72,14 +72,23 @@ def _cell(value: Any) -> Any:
 
 @router.put("/results/{row}/flag", status_code=204, responses=documented(404, 413))
 def set_flag(job_id: JobId, row: Row, body: FlagIn, context: ContextDep, caller: Submitter) -> None:
-    """Flag an image, with a note."""
+    """Flag an image, with a note. A flag that somebody else put is changed by an administrator only."""
     job = find_job(context, job_id)
     queries.get_result(context.database, job.id, row)
-    ledger.set_flag(context.database, job.id, row, body.flag, body.note, caller.name)
+    _set(context, job.id, row, body, caller)
 
 
 @router.delete("/results/{row}/flag", status_code=204, responses=documented(404))
 def remove_flag(job_id: JobId, row: Row, context: ContextDep, caller: Submitter) -> None:
-    """Remove the flag of an image."""
+    """Remove the flag of an image. A flag that somebody else put is removed by an administrator only."""
     job = find_job(context, job_id)
-    ledger.set_flag(context.database, job.id, row, None)
+    _set(context, job.id, row, None, caller)
+
+
+def _set(context: Context, job_id: str, row: int, body: FlagIn | None, caller: Caller) -> None:
+    flag, note = (body.flag, body.note) if body is not None else (None, "")
+    other = ledger.set_flag(
+        context.database, job_id, row, flag, note, caller.name, of_anyone=caller.may("admin")
+    )
+    if other is not None:
+        raise Refused(403, f"{other} flagged this image; only {other} or an administrator may change it")

@@ -108,6 +108,14 @@ class Guard:
         length = headers.get("content-length")
         if length is not None and not (length.isascii() and length.isdigit()):
             raise Refused(400, "Content-Length is not a number")
+        if length is not None and "transfer-encoding" in headers:
+            # Two servers in a row may disagree on where such a request ends, and take the rest for another one's.
+            raise Refused(
+                400,
+                "the request has both Content-Length and Transfer-Encoding",
+                "Send one of them.",
+                headers={"Connection": "close"},
+            )
         caller = await run_in_threadpool(self._identify_and_count, headers, scope["path"])
         if caller is None:
             if scope["path"] == "/v1" or scope["path"].startswith("/v1/"):

@@ -47,12 +47,17 @@ def rebuild() -> None:
     from gfi.store.settings import Settings
 
     settings = Settings.load().require_stack()
-    number = 0
-    for number, job in enumerate(  # noqa: B007
-        rebuild(Database(settings.require_database()), Bucket.from_settings(settings)), 1
-    ):
+    number = failed = 0
+    for job in rebuild(Database(settings.require_database()), Bucket.from_settings(settings)):
+        if job.error is not None:
+            failed += 1
+            click.echo(f"{job.job_id}: not restored: {job.error}")
+            continue
+        number += 1
         missing = f", {job.missing} missing: gfi resume {job.job_id}" if job.missing else ""
         click.echo(f"{job.job_id}: {job.images} images from {job.parts} parts{missing}")
         for key in job.lost:
             click.echo(f"  missing or damaged: {key}")
-    click.echo(f"{number} jobs restored")
+    click.echo(f"{number} jobs restored" + (f", {failed} not" if failed else ""))
+    if failed:
+        raise SystemExit(1)

@@ -22,7 +22,8 @@ A prefix says it instead: `folder:`, `classes:` (both also before s3://), `manif
 With `dataset_roots` or `dataset_buckets` configured, nothing outside them is read.
 
 `upload:ID` (kind `upload`) is what was sent to the API: the objects below uploads/ID/ in the bucket of results, with
-its credentials, wherever datasets may come from else. The API makes these specs and takes them from nobody.
+its credentials, wherever datasets may come from else. The API makes these specs and takes them from nobody. In any
+other way the bucket of results is no dataset.
 """
 
 import os
@@ -140,7 +141,7 @@ def _upload(spec: str, name: str, settings: Settings) -> Source:
         update={field: None for field in Settings.model_fields if field.startswith("dataset_s3_")}
         | {"dataset_buckets": ()}
     )
-    source = Objects(f"s3://{settings.s3_bucket}/{UPLOADS}{name}", nearest, labelled=False)
+    source = Objects(f"s3://{settings.s3_bucket}/{UPLOADS}{name}", nearest, labelled=False, results=True)
     source.kind, source.spec = "upload", spec
     return source
 

@@ -18,17 +18,19 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 import pyarrow.parquet as pq
+import structlog
 
 from gfi.domain.ids import new_id
 from gfi.domain.records import CommittedPart
 from gfi.store import parts
 from gfi.store.database import Database
-from gfi.store.errors import NotFound, StoreError, Transient
+from gfi.store.errors import NotFound, StoreError, Transient, one_line
 from gfi.store.ledger.restoring import begin_restore, end_restore, restore_part
 from gfi.store.ledger.shards import generation_of
 from gfi.store.objects import Bucket, Object
 from gfi.store.parts import Part, parse_part_key
 
+log = structlog.get_logger(__name__)
 _SHARD = 64
 
 
@@ -37,7 +39,8 @@ class Rebuilt:
     """A job that was rebuilt.
 
     images: number in its manifest. missing: how many of them are pending again. parts: how many were taken.
-    lost: keys of listed parts that are gone or damaged.
+    lost: keys of listed parts that are gone or damaged. error: why it could not be rebuilt; it is tried again by the
+    next rebuild.
     """
 
     job_id: str
@@ -45,15 +48,27 @@ class Rebuilt:
     missing: int
     parts: int
     lost: tuple[str, ...]
+    error: str | None = None
 
 
 def rebuild(db: Database, bucket: Bucket) -> Iterator[Rebuilt]:
-    """Rebuild every job of the bucket that the ledger does not know, one after the other."""
+    """Rebuild every job of the bucket that the ledger does not know, one after the other.
+
+    Only an outage of bucket or database (Transient) ends it; a job that cannot be rebuilt does not stop the next.
+    """
     for listed in bucket.list("jobs/"):
         if listed.key.endswith("/job.json") and listed.key.count("/") == 2:
-            job = json.loads(bucket.get(listed.key))
-            if begin_restore(db, job):
-                yield _rebuild(db, bucket, job)
+            try:
+                job = json.loads(bucket.get(listed.key))
+                rebuilt = _rebuild(db, bucket, job) if begin_restore(db, job) else None
+            except Transient:
+                raise
+            except Exception as error:
+                log.warning("job not rebuilt", key=listed.key, exc_info=error)
+                reason = f"{type(error).__name__}: {one_line(error)}"
+                rebuilt = Rebuilt(listed.key.split("/")[1], 0, 0, 0, (), reason)
+            if rebuilt is not None:
+                yield rebuilt
 
 
 def _rebuild(db: Database, bucket: Bucket, job: dict[str, Any]) -> Rebuilt:
@@ -61,43 +76,60 @@ def _rebuild(db: Database, bucket: Bucket, job: dict[str, Any]) -> Rebuilt:
     listed = _committed(bucket, job_id)
     lost: list[str] = []
     taken = longest = 0
-    for part in listed:
-        try:
-            read = parts.read(bucket.get(part.key), part.sha256)
-        except Transient:
-            raise
-        except StoreError:
-            lost.append(part.key)
-            continue
-        taken += restore_part(
-            db, part, generation_of(part.shard_id, job_id), read.header.profile, read.results()
-        )
-        longest = max(longest, part.stop - part.start)
-    known = {part.key for part in listed}
-    # In the order of retries: the results of a later one must stay current.
-    unlisted = sorted(
-        (generation_of(shard_id, job_id), upload.key, upload)
-        for upload in bucket.list(f"parts/{job_id}/")
-        if upload.key not in known and (shard_id := _shard_of(upload.key)) is not None
-    )
     latest = max((generation_of(part.shard_id, job_id) for part in listed), default=0)
-    for generation, key, upload in unlisted:
-        if 0 < generation < latest:
-            continue  # a later retry has replaced its rows
-        data = bucket.get(key)
-        try:
-            read = parts.read(data, None)
-            listing = _listing(bucket, read, generation, job["manifest"]["count"])
-        except Transient:
-            raise
-        except StoreError:
-            continue  # an incomplete upload, or part of a retry whose manifest is gone
-        manifest_key = read.header.manifest_key if generation else job["manifest"]["key"]
-        committed = _as_committed(upload, read, parts.sha256(data), listing, manifest_key)
-        if committed is not None:
-            taken += restore_part(db, committed, generation, read.header.profile, read.results())
+    # The first pass before its retries, so that the results of a later one stay current; in each, what was committed
+    # before what was only uploaded.
+    for generation, part in sorted(
+        [*_listed(listed, job_id), *_unlisted(bucket, job_id, {part.key for part in listed}, latest)],
+        key=lambda found: found[0],
+    ):
+        if isinstance(part, CommittedPart):
+            try:
+                read = parts.read(bucket.get(part.key), part.sha256)
+            except Transient:
+                raise
+            except StoreError:
+                lost.append(part.key)
+                continue
+            longest = max(longest, part.stop - part.start)
+            taken += restore_part(db, part, generation, read.header.profile, read.results())
+        else:
+            taken += _restore_upload(db, bucket, job, part, generation)
     missing = end_restore(db, job_id, longest or _SHARD)
     return Rebuilt(job_id, job["manifest"]["count"], missing, taken, tuple(lost))
+
+
+def _listed(listed: Sequence[CommittedPart], job_id: str) -> Iterator[tuple[int, CommittedPart]]:
+    for part in listed:
+        yield generation_of(part.shard_id, job_id), part
+
+
+def _unlisted(bucket: Bucket, job_id: str, known: set[str], latest: int) -> Iterator[tuple[int, Object]]:
+    """Uploads that no list names. Of retries only the last: a later one has replaced the rows of the others."""
+    for upload in sorted(bucket.list(f"parts/{job_id}/"), key=lambda upload: (upload.modified, upload.key)):
+        if upload.key in known or (shard_id := _shard_of(upload.key)) is None:
+            continue
+        generation = generation_of(shard_id, job_id)
+        if not 0 < generation < latest:
+            yield generation, upload
+
+
+def _restore_upload(
+    db: Database, bucket: Bucket, job: dict[str, Any], upload: Object, generation: int
+) -> bool:
+    data = bucket.get(upload.key)
+    try:
+        read = parts.read(data, None)
+        listing = _listing(bucket, read, generation, job["manifest"]["count"])
+    except Transient:
+        raise
+    except StoreError:
+        return False  # an incomplete upload, or part of a retry whose manifest is gone
+    manifest_key = read.header.manifest_key if generation else job["manifest"]["key"]
+    committed = _as_committed(upload, read, parts.sha256(data), listing, manifest_key)
+    if committed is None:
+        return False
+    return restore_part(db, committed, generation, read.header.profile, read.results())
 
 
 def _committed(bucket: Bucket, job_id: str) -> list[CommittedPart]:
@@ -107,7 +139,8 @@ def _committed(bucket: Bucket, job_id: str) -> list[CommittedPart]:
         return []
     names = {field.name for field in fields(CommittedPart)}
     committed = [CommittedPart(**{k: v for k, v in part.items() if k in names}) for part in listed]
-    return sorted(committed, key=lambda part: part.id)
+    # By the database's clock, which wrote it: an id has the clock of its worker, which may be ahead.
+    return sorted(committed, key=lambda part: (part.created_at, part.fence, part.key))
 
 
 def _shard_of(key: str) -> str | None:

@@ -346,6 +346,9 @@ tokens = sa.Table(
     sa.Column("expires_at", _Time),
     sa.Column("revoked_at", _Time),
     sa.Column("used_at", _Time),
+    sa.Column(
+        "parent_id", sa.Text
+    ),  # of a session: the token that was signed in with, and with which it ends
 )
 
 audit = sa.Table(

@@ -17,7 +17,7 @@ from gfi.api.context import ContextDep
 from gfi.api.problems import Refused
 from gfi.api.schemas import In
 from gfi.store import ledger
-from gfi.store.ledger.tokens import SESSION, redeem_link
+from gfi.store.ledger.tokens import redeem_link, start_session
 
 router = APIRouter(include_in_schema=False, route_class=StrictRoute)
 FOLDER = Path(__file__).parent
@@ -118,8 +118,8 @@ def sign_in(body: SignIn, request: Request, context: ContextDep) -> Response:
     hours = context.api.session_hours
     cookie = redeem_link(context.database, body.secret, hours * 3600)
     if cookie is None:
-        access.bearer(context.database, f"Bearer {body.secret}")  # Refused unless it is a valid token
-        cookie = body.secret
+        token = access.bearer_token(context.database, f"Bearer {body.secret}")  # Refused unless it is valid
+        cookie = start_session(context.database, token, hours * 3600)
     answer = JSONResponse(SignedIn().model_dump(), headers={"Cache-Control": "no-store"})
     answer.set_cookie(
         access.COOKIE,
@@ -135,11 +135,11 @@ def sign_in(body: SignIn, request: Request, context: ContextDep) -> Response:
 
 @router.post("/sign-out")
 def sign_out(request: Request, context: ContextDep) -> Response:
-    """End the session: delete the cookie, and revoke the session that a sign-in link started."""
+    """End the session: delete the cookie and revoke the session."""
     caller = _caller(request)
     answer = JSONResponse({"location": "/sign-in"})
-    if caller is not None and caller.csrf is not None and caller.kind == SESSION:
-        ledger.revoke_token(context.database, caller.id, actor=caller.name)
+    if caller is not None and caller.session is not None:
+        ledger.revoke_token(context.database, caller.session, actor=caller.name)
     answer.delete_cookie(access.COOKIE, path="/")
     return answer
 

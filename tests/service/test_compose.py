@@ -47,6 +47,12 @@ def test_only_the_api_is_published_and_on_this_machine_alone() -> None:
     assert all(port.startswith("127.0.0.1:") for port in published["api"])
 
 
+def test_datasets_are_read_from_named_places_alone() -> None:
+    variables = compose_services()["api"]["environment"]
+    assert variables["GFI_DATASET_ROOTS"] == "/datasets"
+    assert variables["GFI_DATASET_BUCKETS"] not in ("", variables["GFI_S3_BUCKET"])
+
+
 def test_only_workers_have_the_image_with_torch() -> None:
     images = {
         name: service["build"]["target"] for name, service in compose_services().items() if "build" in service

@@ -22,10 +22,21 @@ from gfi.store.s3_client import PRECONDITION, datasets_client, error_code, expla
 from gfi.store.settings import Settings
 
 
+def _same_store(settings: Settings) -> bool:
+    """Whether datasets are read from the store that has the results."""
+    return settings.dataset_s3_endpoint in (None, settings.s3_endpoint)
+
+
 class Reader:
     """Listing and reading, with our errors. One per bucket and process; thread-safe."""
 
-    def __init__(self, name: str, settings: Settings):
+    def __init__(self, name: str, settings: Settings, *, results: bool = False):
+        """results: the bucket of results may be read, which is no dataset but holds what was uploaded."""
+        if name == settings.s3_bucket and not results and _same_store(settings):
+            raise DatasetError(
+                f"s3://{name} is the bucket of results (GFI_S3_BUCKET), which is no dataset; keep photographs in "
+                "another bucket"
+            )
         if settings.dataset_buckets and name not in settings.dataset_buckets:
             allowed = ", ".join(settings.dataset_buckets)
             raise DatasetError(
@@ -107,10 +118,12 @@ class Objects:
         labelled: bool | None = None,
         selection: Selection | None = None,
         split_folder: str | None = None,
+        *,
+        results: bool = False,
     ):
         name, key = split(place)
         self._prefix = key if not key or key.endswith("/") else key + "/"
-        self._bucket = Reader(name, settings)
+        self._bucket = Reader(name, settings, results=results)
         self._place = f"s3://{name}/{self._prefix}"
         self._selection = selection or Selection()
         self._split = split_folder

@@ -7,14 +7,33 @@ from gfi.store.ledger.guards import lock_job
 from gfi.store.tables import flags
 
 
-def set_flag(db: Database, job_id: str, row: int, flag: str | None, note: str = "", owner: str = "") -> None:
-    """Set the flag and the note of an image of a job; a flag of None removes both."""
+def set_flag(
+    db: Database,
+    job_id: str,
+    row: int,
+    flag: str | None,
+    note: str = "",
+    owner: str = "",
+    *,
+    of_anyone: bool = True,
+) -> str | None:
+    """Set the flag and the note of an image of a job; a flag of None removes both.
+
+    Unless `of_anyone`, nothing is changed where somebody other than `owner` put the flag. Returns the name of that
+    one then, and None otherwise.
+    """
     with db.begin() as connection:
-        lock_job(connection, job_id, shared=True)
+        lock_job(connection, job_id, shared=of_anyone)  # alone, two who flag at once see each other
+        if not of_anyone:
+            mine = sa.select(flags.c.owner).where(flags.c.job_id == job_id, flags.c.row == row)
+            other: str | None = connection.execute(mine).scalar()
+            if other is not None and other != owner:
+                return other
         if flag is None:
             same = sa.and_(flags.c.job_id == job_id, flags.c.row == row)
             connection.execute(sa.delete(flags).where(same))
-            return
+            return None
         values = {"job_id": job_id, "row": row, "flag": flag, "note": note, "owner": owner}
         values["at"] = connection.execute(sa.select(now())).scalar_one()
         upsert(connection, flags, [values], ("job_id", "row"))
+        return None

@@ -17,18 +17,22 @@ from gfi.store.tables import tokens
 
 SCOPES = ("read", "submit", "admin")
 API, LINK, SESSION = "api", "link", "session"
-"""Kinds of tokens: for the API, a sign-in link that works once, the browser session that a link has started."""
+"""Kinds of tokens: for the API, a sign-in link that works once, the browser session that a link or a token started."""
+
+_NAMES_LOCK = 7_305_002
+"""The number of PostgreSQL's advisory lock under which a name is looked up and taken."""
 
 
 @dataclass(frozen=True)
 class Token:
-    """A caller and what this caller may do."""
+    """A caller and what this caller may do. parent_id: of a session, the token that was signed in with."""
 
     id: str
     name: str
     kind: str
     scopes: tuple[str, ...]
     limits: JSON
+    parent_id: str | None = None
 
 
 def _insert_token(
@@ -40,13 +44,16 @@ def _insert_token(
     expires_in_s: float | None = None,
     limits: Mapping[str, Any] | None = None,
     actor: str = "local",
+    parent_id: str | None = None,
 ) -> tuple[str, str]:
-    """(id, the token itself), of which only the SHA-256 is stored."""
+    """(id, the token itself), of which only the SHA-256 is stored. Conflict where a token of the API has this name."""
     wanted = tuple(sorted(set(scopes)))
     if unknown := set(wanted) - set(SCOPES):
         raise StoreError(f"no scope {sorted(unknown)[0]!r}; there are {', '.join(SCOPES)}")
     token_id, plain = new_id(), f"gfi_{secrets.token_urlsafe(32)}"
     with db.begin() as connection:
+        if kind == API:
+            _refuse_taken(db, connection, name)
         connection.execute(
             sa.insert(tokens).values(
                 id=token_id,
@@ -57,10 +64,22 @@ def _insert_token(
                 limits=dict(limits or {}),
                 created_at=now(),
                 expires_at=None if expires_in_s is None else now() + expires_in_s,
+                parent_id=parent_id,
             )
         )
         record(connection, actor, "token.created", None, {"id": token_id, "scopes": list(wanted)})
     return token_id, plain
+
+
+def _refuse_taken(db: Database, connection: sa.Connection, name: str) -> None:
+    """Conflict where the name is taken. Of two calls at once the second waits, and sees the first one's token."""
+    if not db.is_sqlite:  # there one transaction writes at a time
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_NAMES_LOCK)))
+    taken = sa.select(tokens.c.id).where(
+        tokens.c.name == name, tokens.c.kind == API, tokens.c.revoked_at.is_(None)
+    )
+    if connection.execute(taken.limit(1)).scalar() is not None:
+        raise Conflict(f"a token named {name!r} exists; revoke it first, or choose another name")
 
 
 def create_token(
@@ -79,12 +98,6 @@ def create_token(
     """
     if not name.strip() or len(name) > 200 or "\0" in name:
         raise StoreError("a token needs a name of at most 200 characters")
-    taken = sa.select(tokens.c.id).where(
-        tokens.c.name == name, tokens.c.kind == API, tokens.c.revoked_at.is_(None)
-    )
-    with db.read() as connection:
-        if connection.execute(taken.limit(1)).scalar() is not None:
-            raise Conflict(f"a token named {name!r} exists; revoke it first, or choose another name")
     return _insert_token(db, name, scopes, API, expires_in_s=expires_in_s, limits=limits, actor=actor)
 
 
@@ -105,12 +118,34 @@ def redeem_link(db: Database, plain: str, session_s: float) -> str | None:
     return session
 
 
+def start_session(db: Database, token: Token, session_s: float) -> str:
+    """The token of a new browser session with the rights and limits of `token`. It ends with that token.
+
+    A cookie holds this one, so what a browser keeps, or loses, is no token of the API.
+    """
+    _, session = _insert_token(
+        db,
+        token.name,
+        token.scopes,
+        SESSION,
+        expires_in_s=session_s,
+        limits=token.limits,
+        actor="sign-in",
+        parent_id=token.id,
+    )
+    return session
+
+
 def verify_token(db: Database, plain: str) -> Token | None:
     """The caller that a token identifies; None when it is unknown, expired or revoked."""
+    parent = tokens.alias("parent")
     valid = sa.and_(
         tokens.c.sha256 == _hash(plain),
-        tokens.c.revoked_at.is_(None),
-        sa.or_(tokens.c.expires_at.is_(None), tokens.c.expires_at > now()),
+        _valid(tokens),
+        sa.or_(
+            tokens.c.parent_id.is_(None),
+            sa.exists().where(parent.c.id == tokens.c.parent_id, _valid(parent)),
+        ),
     )
     with db.read() as connection:
         row = connection.execute(sa.select(tokens, now().label("now")).where(valid)).one_or_none()
@@ -119,7 +154,13 @@ def verify_token(db: Database, plain: str) -> Token | None:
     if row.used_at is None or row.now - row.used_at > 60.0:  # at most one write a minute
         with db.begin() as connection:
             connection.execute(sa.update(tokens).where(tokens.c.id == row.id).values(used_at=now()))
-    return Token(row.id, row.name, row.kind, tuple(row.scopes), row.limits or {})
+    return Token(row.id, row.name, row.kind, tuple(row.scopes), row.limits or {}, row.parent_id)
+
+
+def _valid(table: sa.FromClause) -> sa.ColumnElement[bool]:
+    return sa.and_(
+        table.c.revoked_at.is_(None), sa.or_(table.c.expires_at.is_(None), table.c.expires_at > now())
+    )
 
 
 def revoke_token(db: Database, token_id: str, *, actor: str = "local") -> bool:

@@ -40,3 +40,21 @@ def test_a_browser_changes_nothing_for_another_site(one_world: World) -> None:
     assert post("/sign-in", json={"secret": "x"}, headers=evil).status_code == 403
     assert post("/sign-out", headers=headers).status_code == 200
     assert one_world.client.get("/v1/me").status_code == 401
+
+
+def test_the_cookie_of_who_signs_in_with_a_token_is_not_the_token(one_world: World) -> None:
+    made = one_world.call("POST", "/v1/tokens", json={"name": "browsing", "scopes": ["submit"]}).json()
+    client = one_world.client
+    assert client.post("/sign-in", json={"secret": made["token"]}).status_code == 200
+    cookie = client.cookies["gfi_session"]
+    assert made["token"] not in cookie
+    me = client.get("/v1/me").json()
+    assert (me["id"], me["name"], me["scopes"]) == (made["id"], "browsing", ["read", "submit"])
+    assert client.get("/v1/me", headers={"Authorization": f"Bearer {cookie}"}).status_code == 401
+    assert client.post("/sign-out", headers={"X-GFI-CSRF": me["csrf"]}).status_code == 200
+    client.cookies.set("gfi_session", cookie)
+    assert client.get("/v1/me").status_code == 401  # the session has ended
+    client.cookies.set("gfi_session", made["token"])
+    assert client.get("/v1/me").status_code == 401  # a token is no cookie
+    client.cookies.clear()
+    assert client.get("/v1/me", headers={"Authorization": f"Bearer {made['token']}"}).status_code == 200

@@ -71,3 +71,12 @@ def test_no_token_appears_in_any_log(one_world: World, capfd: pytest.CaptureFixt
     audit = json.dumps(one_world.call("GET", "/v1/audit").json())
     assert made not in audit
     assert os.environ["GFI_S3_SECRET_KEY"] not in out
+
+
+def test_a_request_whose_end_is_ambiguous_is_refused(one_world: World) -> None:
+    token = {"Authorization": f"Bearer {one_world.tokens['submit']}"}
+    both = {"Content-Length": "2", "Transfer-Encoding": "chunked", "Content-Type": "application/json"}
+    answer = one_world.client.post("/v1/jobs", content=b"{}", headers=token | both)
+    assert answer.status_code == 400
+    assert "both Content-Length and Transfer-Encoding" in answer.json()["detail"]
+    assert answer.headers["connection"] == "close"

@@ -66,11 +66,13 @@ def test_uploads_become_an_interactive_job_and_bombs_do_not(
             time.sleep(0.05)
 
 
+@pytest.mark.parametrize("elsewhere", [True, False])
 def test_uploads_are_read_by_their_job_and_cannot_be_named_as_a_dataset(
-    one_world: World, monkeypatch: pytest.MonkeyPatch
+    one_world: World, monkeypatch: pytest.MonkeyPatch, elsewhere: bool
 ) -> None:
-    monkeypatch.setenv("GFI_DATASET_BUCKETS", "elsewhere")
-    monkeypatch.setenv("GFI_DATASET_S3_ACCESS_KEY", "another store's")
+    if elsewhere:
+        monkeypatch.setenv("GFI_DATASET_BUCKETS", "elsewhere")
+        monkeypatch.setenv("GFI_DATASET_S3_ACCESS_KEY", "another store's")
     photograph = (one_world.photographs / one_world.names[0]).read_bytes()
     with TestClient(create_app()) as client:
         one_world.client, one_world.settings = client, Settings.load()
@@ -96,6 +98,12 @@ def test_uploads_are_read_by_their_job_and_cannot_be_named_as_a_dataset(
                 assert one_world.call("POST", path, "submit", json=body).status_code == 422, (path, spec)
             photo = {"dataset": spec, "key": listed.key}
             assert one_world.call("GET", "/v1/datasets/photo", params=photo).status_code == 422
+        made = one_world.call(
+            "POST", "/v1/tokens", json={"name": f"other-{job['id']}", "scopes": ["submit"]}
+        ).json()
+        other = {"Authorization": f"Bearer {made['token']}"}
+        again = client.post(f"/v1/jobs/{job['id']}/comparisons", json={"method": "tuned"}, headers=other)
+        assert again.status_code == 403, again.text
         one_world.call("DELETE", f"/v1/jobs/{job['id']}", "submit")
         assert one_world.call("DELETE", f"/v1/jobs/{job['id']}/data", "submit").status_code == 200
         assert not list(one_world.bucket.list(place.partition("gfi-api/")[2]))

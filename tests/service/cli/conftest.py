@@ -206,6 +206,7 @@ def cluster(
         "GFI_S3_ACCESS_KEY": S3_ACCESS_KEY,
         "GFI_S3_SECRET_KEY": S3_SECRET_KEY,
         "GFI_MODELS_DIR": str(folder / "models"),
+        "GFI_DATASET_BUCKETS": "pictures",
         "GFI_DATASET_ROOTS": f"{folder.parent}:{samples.path().parent}",
     }
     services = compose_services()

@@ -1,6 +1,7 @@
 """Datasets of every kind, on SQLite and on PostgreSQL, through the command line and through the API."""
 
 import json
+from contextlib import suppress
 from pathlib import Path
 
 import boto3
@@ -37,7 +38,7 @@ def voc(root: Path) -> Path:
 
 
 def bucket(gfi: Gfi, folder: Path) -> str:
-    """The photographs of `folder` as objects in the bucket of the results."""
+    """The photographs of `folder` as objects in a bucket of their own."""
     config = gfi.environment if "GFI_S3_ENDPOINT" in gfi.environment else None
     if config is None:
         stack = json.loads((gfi.home / "stack.json").read_text())
@@ -49,9 +50,11 @@ def bucket(gfi: Gfi, folder: Path) -> str:
         aws_secret_access_key=config["GFI_S3_SECRET_KEY"],
         region_name="us-east-1",
     )
+    with suppress(client.exceptions.BucketAlreadyExists, client.exceptions.BucketAlreadyOwnedByYou):
+        client.create_bucket(Bucket="pictures")
     for photo in sorted(folder.glob("*.jpg"))[:4]:
-        client.put_object(Bucket="gfi", Key=f"pictures/{photo.name}", Body=photo.read_bytes())
-    return "s3://gfi/pictures"
+        client.put_object(Bucket="pictures", Key=f"pictures/{photo.name}", Body=photo.read_bytes())
+    return "s3://pictures/pictures"
 
 
 @pytest.mark.parametrize("kind", ["voc", "s3", "manifest"])

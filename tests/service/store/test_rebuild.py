@@ -235,3 +235,61 @@ def test_a_rebuilding_that_was_interrupted_is_started_again(
     assert (rebuilt.missing, rebuilt.parts) == (0, 0)
     assert recorded(empty, job) == dict.fromkeys(range(10), "ok")
     assert ledger.finish_jobs(empty)[0].state is JobState.SUCCEEDED
+
+
+def test_the_clock_of_a_worker_does_not_decide_what_is_current(
+    database: Database, empty: Database, bucket: Bucket
+) -> None:
+    """The first pass had a worker whose clock was a year ahead: its part's id sorts after that of the retry."""
+    job = plan(database, total=6, size=6)
+    held = claim(database)
+    ahead = f"z{new_id()[1:]}"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tests.service.store.test_rebuild.new_id", lambda: ahead)
+        work(database, bucket, held, ImageStatus.ERROR, range(6), 6)
+    ledger.finish_jobs(database)
+    ledger.retry_job(database, job)
+    task = claim_task(database, ControlKind.RETRY)
+    assert ledger.finish_retry(database, task, manifest_key="r1", total=6, shards=[(0, 6)])
+    work(database, bucket, claim(database), ImageStatus.OK, range(6), 6)
+    ledger.finish_jobs(database)
+    write_down(database, bucket, job)
+    (rebuilt,) = rebuild(empty, bucket)
+    assert (rebuilt.error, rebuilt.missing, rebuilt.parts) == (None, 0, 2)
+    assert recorded(empty, job) == recorded(database, job) == dict.fromkeys(range(6), "ok")
+
+
+def test_an_upload_of_the_first_pass_fills_a_gap_below_a_retry(
+    database: Database, empty: Database, bucket: Bucket
+) -> None:
+    """The listed part of the first pass is gone; another attempt at the shard was uploaded and never committed."""
+    job = plan(database, total=4, size=4)
+    held = claim(database)
+    upload(bucket, held, ImageStatus.ERROR, range(4))
+    work(database, bucket, held, ImageStatus.ERROR, range(4), 4)
+    ledger.finish_jobs(database)
+    ledger.retry_job(database, job)
+    task = claim_task(database, ControlKind.RETRY)
+    assert ledger.finish_retry(database, task, manifest_key="r1", total=4, shards=[(0, 4)])
+    work(database, bucket, claim(database), ImageStatus.OK, range(4), 4)
+    ledger.finish_jobs(database)
+    write_down(database, bucket, job)
+    bucket.delete_many([next(iter(queries.iterate_parts(database, job))).key])
+    (rebuilt,) = rebuild(empty, bucket)
+    assert (rebuilt.error, rebuilt.missing, len(rebuilt.lost)) == (None, 0, 1)
+    assert recorded(empty, job) == dict.fromkeys(range(4), "ok")
+
+
+def test_a_job_that_cannot_be_rebuilt_does_not_stop_the_next(
+    database: Database, empty: Database, bucket: Bucket
+) -> None:
+    job = plan(database, total=5, size=5)
+    work(database, bucket, claim(database), ImageStatus.OK, range(5), 5)
+    write_down(database, bucket, job)
+    bucket.put("jobs/0damaged/job.json", b"{not JSON")
+    bucket.put("jobs/0old/job.json", b'{"job": "0old"}')
+    damaged, old, good = rebuild(empty, bucket)
+    assert (damaged.job_id, old.job_id, good.job_id) == ("0damaged", "0old", job)
+    assert "JSONDecodeError" in str(damaged.error)
+    assert "KeyError" in str(old.error)
+    assert (good.error, good.parts) == (None, 1)
