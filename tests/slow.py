@@ -10,6 +10,8 @@ import time
 from pathlib import Path
 
 SHARE = 0.25
+LIMIT = "--timeout=1500"
+"""Of one test: five times the default."""
 PERIOD_US = 100_000
 ROOT = Path("/sys/fs/cgroup")
 
@@ -60,7 +62,7 @@ def main() -> int:
     if child == 0:
         for joined in filter(None, (group, accounted)):
             (joined / "cgroup.procs").write_text(str(os.getpid()))
-        pytest = [sys.executable, "-m", "pytest", "-n", "2", "--dist", "loadfile", *sys.argv[1:]]
+        pytest = [sys.executable, "-m", "pytest", "-n", "2", "--dist", "loadfile", LIMIT, *sys.argv[1:]]
         os.execv(sys.executable, pytest)
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     took = f"took {time.time() - start:.0f} s with {SHARE:.0%} of {os.cpu_count()} CPUs"

@@ -14,6 +14,7 @@ from gfi.store import ledger
 from gfi.store.ledger.tokens import create_link
 from tests.browser.conftest import Visit
 from tests.service.api.conftest import World
+from tests.speed import slowness
 
 AXE = (Path(__file__).parent / "assets" / "axe.min.js").read_text()
 PAGES = ["/jobs", "/jobs/{job}", "/jobs/{job}/gallery", "/schedules", "/models", "/workers", "/tokens"]
@@ -98,7 +99,9 @@ def test_submit_progress_gallery_flag(visit: Visit, site: tuple[str, World]) -> 
     assert world.call("GET", f"/v1/jobs/{job}").json()["config"]["rather_than"] is not None
     played = threading.Thread(target=_play, args=(world, job), daemon=True)
     played.start()
-    page.wait_for_selector("text=Partial", timeout=20_000)  # from the event stream, without a reload
+    page.wait_for_selector(
+        "text=Partial", timeout=20_000 * slowness()
+    )  # from the event stream, without a reload
     played.join()
     assert "10 / 10" in page.inner_text("#figures")
     page.click("text=Gallery")
@@ -233,7 +236,7 @@ def test_a_gallery_asks_for_each_page_of_results_once(visit: Visit, site: tuple[
 
 def _until(page: Any, true: Callable[[], bool], patience_s: float = 10.0) -> None:
     """Let the browser's events arrive until this is true."""
-    end = time.monotonic() + patience_s
+    end = time.monotonic() + patience_s * slowness()
     while not true():
         assert time.monotonic() < end, "it never became true"
         page.wait_for_timeout(20)
@@ -354,7 +357,7 @@ def test_a_job_that_is_tried_again_is_watched_again(visit: Visit, site: tuple[st
     expect(page.locator("#sub")).to_have_text("Planning")
     site[1].call("DELETE", f"/v1/jobs/{job}")
     ended = "Partial — its retry was cancelled; 1 of 10 images are error"
-    expect(page.locator("#sub")).to_have_text(ended, timeout=10_000)  # without a reload
+    expect(page.locator("#sub")).to_have_text(ended, timeout=10_000 * slowness())  # without a reload
 
 
 def test_each_class_of_an_image_has_a_card_with_its_own_mask(visit: Visit, site: tuple[str, World]) -> None:
@@ -389,7 +392,7 @@ def test_a_comparison_with_another_method_is_submitted_from_the_gallery(
     other = page.input_value("#comparison")
     played = threading.Thread(target=_play, args=(world, other), daemon=True)
     played.start()
-    page.wait_for_selector(".card[data-row='0'] .pic:last-child .over", timeout=20_000)
+    page.wait_for_selector(".card[data-row='0'] .pic:last-child .over", timeout=20_000 * slowness())
     played.join()
     assert page.inner_text(".card[data-row='0'] .pic:last-child b") == "Grad-CAM"
 

@@ -114,9 +114,9 @@ class Deployment:
                 "s3_bucket": f"deployment-{self.number}",
                 "s3_access_key": S3_ACCESS_KEY,
                 "s3_secret_key": S3_SECRET_KEY,
-                "lease_s": LEASE_S,
+                "lease_s": LEASE_S * slowness(),
                 "poll_s": 0.5,
-                "stall_s": STALL_S,
+                "stall_s": STALL_S * slowness(),
                 "shard_seconds": 3.0,
                 "window": 64,
             }

@@ -22,6 +22,7 @@ from gfi.cli.children import popen
 from gfi.cli.servers import Server, free_port, start_s3, start_valkey
 from tests.chaos.proxy import S3Proxy, TcpProxy
 from tests.servers import S3_ACCESS_KEY, S3_SECRET_KEY, Postgres, Sqlite
+from tests.speed import slowness
 
 
 class CrashablePostgres(Postgres):
@@ -51,7 +52,7 @@ class CrashablePostgres(Postgres):
         for process in doomed:
             with contextlib.suppress(psutil.Error):
                 process.kill()
-        psutil.wait_procs(doomed, timeout=10)
+        psutil.wait_procs(doomed, timeout=10 * slowness())
         self._admin.dispose()
 
     def restart(self) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from gfi.cli.children import popen
 from tests.chaos.deployment import here
+from tests.speed import slowness
 
 HARNESS = """
 import sys, time
@@ -43,4 +44,4 @@ def test_a_harness_that_is_killed_takes_servers_and_workers_with_it(tmp_path: Pa
     assert len(ours) >= 7, f"forker, Valkey, S3, PostgreSQL's cleanup and three of the deployment: {ours}"
     harness.kill()
     harness.wait()
-    assert psutil.wait_procs([*ours, postgres], timeout=15)[1] == []
+    assert psutil.wait_procs([*ours, postgres], timeout=15 * slowness())[1] == []

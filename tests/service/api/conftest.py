@@ -35,6 +35,7 @@ from gfi.store.parts import PartHeader
 from gfi.store.settings import Settings
 from gfi.store.tables import metadata
 from tests.servers import S3_ACCESS_KEY, S3_SECRET_KEY
+from tests.speed import slowness
 
 MODEL = "tiny"
 DIGEST = "0" * 64
@@ -238,7 +239,7 @@ def make_world(variables: dict[str, str], patch: pytest.MonkeyPatch, client: Any
 
 def wait_until(true: Callable[[], Any], patience_s: float = 60.0) -> None:
     """Return once `true()` is; fails after `patience_s`."""
-    end = time.monotonic() + patience_s
+    end = time.monotonic() + patience_s * slowness()
     while not true():
         assert time.monotonic() < end, "it never became true"
         time.sleep(0.05)

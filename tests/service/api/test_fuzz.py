@@ -23,6 +23,7 @@ from PIL import Image
 from gfi.api import drawing
 from gfi.cli.servers import Server, free_port
 from tests.service.api.conftest import World, environment, make_world
+from tests.speed import slowness
 
 MiB = 2**20
 SEED = 20
@@ -44,7 +45,9 @@ class Process:
         )
         self._watched = psutil.Process(self._child.pid)
         headers = {"Authorization": f"Bearer {world.tokens['submit']}"}
-        self.client = httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=30.0)
+        self.client = httpx.Client(
+            base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=30.0 * slowness()
+        )
         while True:
             try:
                 self.client.get("/livez")

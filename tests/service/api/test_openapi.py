@@ -10,6 +10,7 @@ import pytest
 
 from gfi.cli.servers import Server
 from tests.service.api.conftest import World, environment, make_world, serving
+from tests.speed import slowness
 
 # The limit of requests a minute is tested in test_rates.
 FAST = {"GFI_API_REQUESTS_PER_MINUTE": "10000000"}
@@ -44,6 +45,6 @@ def test_the_server_does_what_its_document_says(live: tuple[str, World], tmp_pat
         capture_output=True,
         text=True,
         check=False,
-        timeout=280,
+        timeout=280 * slowness(),
     )
     assert done.returncode == 0, done.stdout[-20_000:] + done.stderr[-2000:]

@@ -22,6 +22,7 @@ from gfi.cli.children import popen
 from gfi.cli.main import main as gfi_command
 from gfi.cli.servers import Server, free_port
 from tests.servers import S3_ACCESS_KEY, S3_SECRET_KEY, CleanupOnDeath, Postgres
+from tests.speed import slowness
 
 ROOT = Path(__file__).parents[3]
 
@@ -90,7 +91,7 @@ class Gfi:
                 env=self.environment,
                 capture_output=True,
                 text=True,
-                timeout=timeout,
+                timeout=timeout * slowness(),
                 check=False,
                 cwd=cwd,
             )

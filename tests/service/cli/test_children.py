@@ -7,6 +7,7 @@ import sys
 import psutil
 
 from gfi.cli.children import end_processes, popen, process_record, same_process
+from tests.speed import slowness
 
 STARTER = """
 import threading, time
@@ -27,7 +28,7 @@ def test_a_process_outlives_the_thread_that_started_it_but_not_the_process() -> 
     child = psutil.Process(int(starter.stdout.readline()))
     starter.kill()
     starter.wait()
-    assert psutil.wait_procs([child], timeout=60)[1] == []
+    assert psutil.wait_procs([child], timeout=60 * slowness())[1] == []
 
 
 def test_a_record_is_of_one_process_and_not_of_a_later_one_with_its_number() -> None:

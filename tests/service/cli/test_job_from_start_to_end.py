@@ -27,6 +27,7 @@ from gfi.store.part_cache import PartCache
 from gfi.store.queries import get_job, get_result, list_incidents
 from gfi.store.settings import Settings
 from tests.service.cli.conftest import SHORT, Gfi, gfi_in
+from tests.speed import slowness
 
 LONG = ("--set", "steps_inversion=2", "--set", "steps_class=15")
 """Some seconds: long enough to be interrupted."""
@@ -34,7 +35,7 @@ LONG = ("--set", "steps_inversion=2", "--set", "steps_class=15")
 
 def eventually(holds: Callable[[], Any], timeout: float = 60) -> Any:
     """Wait until `holds()` is true; its value."""
-    deadline = time.monotonic() + timeout
+    deadline = time.monotonic() + timeout * slowness()
     while not (value := holds()):
         assert time.monotonic() < deadline, "it did not come to hold"
         time.sleep(0.1)

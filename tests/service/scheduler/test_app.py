@@ -17,6 +17,7 @@ from gfi.store.heartbeat import worker_name
 from gfi.store.tables import control_tasks
 from tests.servers import Sqlite, environment
 from tests.service.store.test_objects import settings_for
+from tests.speed import slowness
 
 
 @pytest.fixture
@@ -46,7 +47,7 @@ def database(control: ModuleType) -> Database:
 def test_a_control_worker_shows_itself_in_the_list_of_workers(control: ModuleType) -> None:
     control.app.amqp.queues.select(["control"])
     control._ready()
-    deadline = time.monotonic() + 60.0
+    deadline = time.monotonic() + 60.0 * slowness()
     while not (workers := queries.list_workers(database(control))):
         assert time.monotonic() < deadline
         time.sleep(0.01)
