@@ -79,10 +79,11 @@ def _rebuild(db: Database, bucket: Bucket, job: dict[str, Any]) -> Rebuilt:
     latest = max((generation_of(part.shard_id, job_id) for part in listed), default=0)
     # The first pass before its retries, so that the results of a later one stay current; in each, what was committed
     # before what was only uploaded.
-    for generation, part in sorted(
-        [*_listed(listed, job_id), *_unlisted(bucket, job_id, {part.key for part in listed}, latest)],
-        key=lambda found: found[0],
-    ):
+    found: list[tuple[int, CommittedPart | Object]] = [
+        *_listed(listed, job_id),
+        *_unlisted(bucket, job_id, {part.key for part in listed}, latest),
+    ]
+    for generation, part in sorted(found, key=lambda one: one[0]):
         if isinstance(part, CommittedPart):
             try:
                 read = parts.read(bucket.get(part.key), part.sha256)
