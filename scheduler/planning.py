@@ -46,7 +46,8 @@ def plan(services: ControlServices, claim: ControlClaim, check: Callable[[], Non
     with tempfile.TemporaryDirectory(prefix="gfi-plan-") as folder:
         path = Path(folder) / "manifest.parquet"
         notes = ListingNotes()
-        listing = _limited(_checked(source.list(notes), check), settings.max_images_per_job)
+        own = ledger.most_images(services.database, claim.owner)
+        listing = _limited(_checked(source.list(notes), check), settings.max_images_per_job, own)
         rows = entries(listing, classes, notes)
         written = write(rows, path, {"dataset": source.spec, "kind": source.kind})
         check()
@@ -141,8 +142,10 @@ def _checked(rows: Iterator[Row], check: Callable[[], None]) -> Iterator[Row]:
         yield row
 
 
-def _limited(rows: Iterator[Row], most: int) -> Iterator[Row]:
+def _limited(rows: Iterator[Row], most: int, own: int | None) -> Iterator[Row]:
+    """own: the limit of the job's owner. The ledger checks it once more; here a listing of millions ends early."""
     for number, row in enumerate(rows):
+        ledger.check_images(own, number + 1)
         if number >= most:
             raise LimitExceeded(
                 f"the dataset has more than {most} images, which is GFI_MAX_IMAGES_PER_JOB; split it or raise the limit"

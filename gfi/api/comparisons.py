@@ -9,7 +9,7 @@ from gfi.api.access import Reader, Submitter
 from gfi.api.body import StrictRoute
 from gfi.api.context import ContextDep
 from gfi.api.job_schemas import JobOut, SubmittedOut
-from gfi.api.lookup import JobId, check_limits, find_job, job_detail
+from gfi.api.lookup import JobId, find_job, job_detail
 from gfi.api.problems import Refused, documented
 from gfi.api.schemas import In
 from gfi.datasets.sources import UPLOAD
@@ -86,7 +86,6 @@ def compare_job(
         response.status_code = 200
         reason = f"{known.job.id} explains these images with {body.method}"
         return SubmittedOut(job=job_detail(context, known.job), created=False, reason=reason)
-    check_limits(context, caller, request.dataset)
     submitted = submit(context.database, context.settings, request)
     made = queries.get_job(context.database, submitted.job_id)
     response.headers["Location"] = f"/v1/jobs/{made.id}"

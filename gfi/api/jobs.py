@@ -9,7 +9,7 @@ from gfi.api.access import Reader, Submitter
 from gfi.api.body import StrictRoute
 from gfi.api.context import ContextDep
 from gfi.api.job_schemas import ChangeOut, JobDetail, JobIn, JobOut, SubmittedOut
-from gfi.api.lookup import After, JobId, Limit, check_limits, find_job, job_detail, job_request
+from gfi.api.lookup import After, JobId, Limit, find_job, job_detail, job_request
 from gfi.api.problems import documented
 from gfi.api.schemas import In, Name, Page, decode_cursor, encode_cursor
 from gfi.api.webhook_addresses import check as check_address
@@ -84,7 +84,6 @@ def submit_job(
     if body.webhook is not None:
         check_address(body.webhook, context.api)
     request = job_request(context, body, caller.name)
-    check_limits(context, caller, request.dataset)
     submitted = submit(
         context.database, context.settings, request, idempotency_key=idempotency_key, new=body.new
     )

@@ -1,18 +1,15 @@
-"""From a request to what it names: the job of an id, the submission of a body, the limits of its caller."""
+"""From a request to what it names: the job of an id, the submission of a body."""
 
 from typing import Annotated
 
 from fastapi import Path, Query
 
-from gfi.api.access import Caller
 from gfi.api.context import Context
 from gfi.api.dataset_names import resolve_dataset
 from gfi.api.job_schemas import JobDetail, JobIn
-from gfi.domain.states import ACTIVE
-from gfi.jobs import estimate
 from gfi.jobs.submit import JobRequest
 from gfi.store import queries
-from gfi.store.errors import LimitExceeded, NotFound
+from gfi.store.errors import NotFound
 from gfi.store.queries import Job
 
 JobId = Annotated[str, Path(min_length=1, max_length=64, description="As a submission returned it.")]
@@ -39,20 +36,3 @@ def job_detail(context: Context, job: Job) -> JobDetail:
 def job_request(context: Context, body: JobIn, owner: str) -> JobRequest:
     """A body as the submission takes it, `@name` replaced by the dataset it stands for."""
     return body.model_copy(update={"dataset": resolve_dataset(context, body.dataset)}).request(owner)
-
-
-def check_limits(context: Context, caller: Caller, dataset: str) -> None:
-    """LimitExceeded where the caller's token may not start this job."""
-    most_jobs = caller.limits.get("max_active_jobs")
-    if most_jobs is not None:
-        active = sum(
-            len(queries.list_jobs(context.database, state=state, owner=caller.name, limit=most_jobs + 1))
-            for state in ACTIVE
-        )
-        if active >= most_jobs:
-            raise LimitExceeded(f"this token may have {most_jobs} active jobs, and has {active}")
-    most_images = caller.limits.get("max_images")
-    if most_images is not None:
-        images, _ = estimate.count(context.source(dataset), most_images + 1)
-        if images > most_images:
-            raise LimitExceeded(f"this token may explain {most_images} images a job; the dataset has more")

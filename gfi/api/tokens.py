@@ -23,6 +23,7 @@ class TokenLimits(In):
     max_body: Annotated[int, Field(ge=1, le=LARGEST)] | None = None
     max_images: Annotated[int, Field(ge=1, le=LARGEST)] | None = None
     max_active_jobs: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    max_device_seconds: Annotated[int, Field(ge=1, le=LARGEST)] | None = None
 
 
 class TokenIn(In):

@@ -35,7 +35,7 @@ from gfi.domain.queues import INTERACTIVE_QUEUE
 from gfi.domain.window import Window
 from gfi.jobs.submit import freeze, submit
 from gfi.store import queries
-from gfi.store.errors import StoreError
+from gfi.store.errors import LimitExceeded, StoreError
 from gfi.store.objects import Bucket
 
 log = structlog.get_logger(__name__)
@@ -174,7 +174,11 @@ def _explain(
         files.append((f"{UPLOADS}{upload_id}/{number:03}-{_safe(sent_as)}{SUFFIXES.get(kind, '.jpg')}", data))
     for key, data in files:
         context.bucket.put(key, data)
-    submitted = submit(context.database, settings, request, new=True)
+    try:
+        submitted = submit(context.database, settings, request, new=True)
+    except LimitExceeded:
+        context.bucket.delete_many(key for key, _ in files)
+        raise
     job = queries.get_job(context.database, submitted.job_id)
     return SubmittedOut(job=job_detail(context, job), created=submitted.created, reason=submitted.reason)
 

@@ -31,6 +31,9 @@ def tokens() -> None:
 @click.option("--max-images", type=click.IntRange(1), help="Most images of one job of this token.")
 @click.option("--max-active-jobs", type=click.IntRange(1), help="Most jobs of this token at a time.")
 @click.option(
+    "--max-device-seconds", type=click.IntRange(1), help="Most time on a device that its open tasks may take."
+)
+@click.option(
     "--requests-per-minute", type=click.IntRange(1), help="Most requests of this token in a minute."
 )
 @json_option

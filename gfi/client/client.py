@@ -235,7 +235,8 @@ class Client(Connection):
         expires_in_s
             Seconds; None is never.
         limits
-            max_images, max_active_jobs, requests_per_minute or max_body; those not given are the service's.
+            max_images, max_active_jobs, max_device_seconds, requests_per_minute or max_body; those not given are
+            the service's.
 
         Returns
         -------

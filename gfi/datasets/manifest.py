@@ -126,6 +126,7 @@ def write(rows: Iterable[Entry], path: Path, metadata: Mapping[str, str]) -> Wri
     try:
         with pq.ParquetWriter(path, _SCHEMA, compression="zstd") as writer:
             while group := list(islice(stream, ROW_GROUP)):
+                _refuse_equal_keys(group, digest.count)  # so that millions of one key end early
                 for entry in group:
                     digest.add(entry.key, entry.version, entry.size, entry.label, entry.boxes)
                     hashes.append(hash(entry.key))
@@ -253,6 +254,17 @@ def _box(values: Mapping[str, Any]) -> Box:
     return Box(**{**values, "frame": tuple(frame) if frame else None})
 
 
+def _refuse_equal_keys(group: Sequence[Entry], first: int) -> None:
+    seen: dict[str, int] = {}
+    for position, entry in enumerate(group, first):
+        if (earlier := seen.setdefault(entry.key, position)) != position:
+            raise _listed_twice(entry.key, earlier, position)
+
+
+def _listed_twice(key: str, earlier: int, later: int) -> DatasetError:
+    return DatasetError(f"the key {key!r} is listed twice, as images {earlier} and {later} (counted from 0)")
+
+
 def _refuse_duplicates(path: Path, hashes: "array[int]") -> None:
     values = np.frombuffer(hashes, dtype=np.int64)
     ordered = np.sort(values)
@@ -267,9 +279,7 @@ def _refuse_duplicates(path: Path, hashes: "array[int]") -> None:
         for offset in np.flatnonzero(np.isin(values[position : position + len(keys)], doubled)):
             key, row = keys[int(offset)].as_py(), position + int(offset)
             if key in seen:
-                raise DatasetError(
-                    f"the key {key!r} is listed twice, as images {seen[key]} and {row} (counted from 0)"
-                )
+                raise _listed_twice(key, seen[key], row)
             seen[key] = row
         position += len(keys)
 

@@ -17,6 +17,7 @@ from gfi.domain.job import DatasetRef, JobConfig, JobOptions, ModelRef
 from gfi.domain.layer_names import Layers
 from gfi.domain.presets import recipe
 from gfi.domain.records import WEBHOOK, JobSpec, NotifyTarget, Submitted
+from gfi.jobs.estimate import count
 from gfi.store import ledger, queries
 from gfi.store.database import Database
 from gfi.store.errors import StoreError
@@ -108,6 +109,9 @@ def submit(
     (`new` starts another).
     """
     spec = spec_of(database, settings, request, idempotency_key=idempotency_key, new=new)
+    most = ledger.most_images(database, request.owner)
+    if most is not None:  # of a long listing only planning learns the length, and checks it again
+        ledger.check_images(most, count(open_source(request.dataset, settings), most + 1)[0])
     return ledger.submit_job(database, spec, max_active_jobs=settings.max_active_jobs)
 
 

@@ -98,6 +98,16 @@ jobs = sa.Table(
     sa.Index(None, "config_digest"),
 )
 
+submission_keys = sa.Table(
+    "submission_keys",  # idempotency keys; a key also names a job that another submission had started
+    metadata,
+    sa.Column("owner", sa.Text, primary_key=True),
+    sa.Column("key", sa.Text, primary_key=True),
+    sa.Column("job_id", sa.Text, sa.ForeignKey("jobs.id", ondelete="CASCADE"), nullable=False, index=True),
+    sa.Column("config_digest", sa.Text, nullable=False),
+    sa.Column("created_at", _Time, nullable=False),
+)
+
 shards = sa.Table(
     "shards",
     metadata,

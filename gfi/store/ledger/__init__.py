@@ -4,6 +4,7 @@
 - Shards: `shards` (their rows), `dispatch` (hints in Redis), `claims`, `leases`, `commits`, `reaper` (leases that ran
   out), `death_rate`, `incidents`.
 - Tasks: `control_requests` (requested, cancelled, retried), `task_claims`, `control` (their lease and their commit).
+- `limits`: what an owner may start.
 - Others: `restoring` (after the loss of a database), `workers`, `models`, `rates`, `schedules`, `tokens`, `flags`,
   `audit`, `outbox`.
 
@@ -38,6 +39,7 @@ from gfi.store.ledger.flags import set_flag
 from gfi.store.ledger.frozen import freeze_profile, replace_profile
 from gfi.store.ledger.jobs import cancel_job, delete_job, pause_job, resume_job, retry_job, set_priority
 from gfi.store.ledger.leases import release_shard, renew_lease
+from gfi.store.ledger.limits import check_images, most_images
 from gfi.store.ledger.models import delete_model, save_model
 from gfi.store.ledger.outbox import settle_outbox, take_outbox
 from gfi.store.ledger.planning import finish_planning, finish_retry
@@ -56,6 +58,7 @@ __all__ = [
     "audited",
     "cancel_job",
     "cancel_task",
+    "check_images",
     "claim_control",
     "claim_shard",
     "claim_work",
@@ -76,6 +79,7 @@ __all__ = [
     "forget_workers",
     "freeze_profile",
     "heartbeat",
+    "most_images",
     "observe_time",
     "pause_job",
     "release_control",

@@ -13,6 +13,7 @@ from gfi.store.database import Database, now
 from gfi.store.errors import Conflict, NotFound
 from gfi.store.ledger.audit import record
 from gfi.store.ledger.guards import lock_job, shard_transition
+from gfi.store.ledger.limits import admit_task
 from gfi.store.tables import control_tasks, in_state, jobs, parts
 
 LISTED_EVERY = 1000  # parts
@@ -32,7 +33,7 @@ def request_task(
 ) -> tuple[str, bool]:
     """(nothing) → pending. Returns (id, True), or (id, False) of an open task of this kind with this payload.
 
-    estimate_s: how long it will take a device, where that is known.
+    estimate_s: how long it will take a device, where that is known. LimitExceeded where the owner may have no more.
     """
     wanted = sa.select(control_tasks.c.id, control_tasks.c.payload).where(
         control_tasks.c.kind == kind, control_tasks.c.state.in_(sorted(OPEN))
@@ -46,6 +47,8 @@ def request_task(
         for task in connection.execute(wanted.where(mine)):
             if task.payload == dict(payload):
                 return task.id, False
+        if KINDS[kind].needs != "none":
+            admit_task(connection, owner, estimate_s)
         task_id = add_control_task(
             connection,
             kind,
@@ -89,6 +92,8 @@ def retry_task(db: Database, task_id: str, *, actor: str = "local") -> None:
     """
     with db.begin() as connection:
         task = _locked(connection, task_id)
+        if task.needs != "none":
+            admit_task(connection, task.owner, task.estimate_s)
         if task.state not in (ShardState.FAILED, ShardState.CANCELLED):
             raise Conflict(
                 f"task {task_id} is {task.state}; only one that failed or was cancelled can be retried"

@@ -17,6 +17,7 @@ from gfi.store.ledger.audit import record
 from gfi.store.ledger.control_requests import add_job_task, close_control, set_task_priority
 from gfi.store.ledger.endings import verdict
 from gfi.store.ledger.guards import job_transition, lock_job
+from gfi.store.ledger.limits import admit_job
 from gfi.store.ledger.outbox import announce
 from gfi.store.ledger.shards import close_pending
 from gfi.store.tables import attempts, in_state, jobs, outbox, results, shards
@@ -117,6 +118,7 @@ def retry_job(
         if job.state not in TERMINAL:
             raise Conflict(f"job {job_id} is {job.state}; it can be retried once it has ended")
         _check_released(connection, job_id)
+        admit_job(connection, job.owner)
         planned = job.manifest_key is not None
         after = JobState.PLANNING if planned else JobState.QUEUED
         connection.execute(

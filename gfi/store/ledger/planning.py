@@ -15,6 +15,7 @@ from gfi.store.errors import LimitExceeded
 from gfi.store.ledger.control import finish_task
 from gfi.store.ledger.endings import end_planning, verdict
 from gfi.store.ledger.guards import job_transition, lock_job
+from gfi.store.ledger.limits import admit_images
 from gfi.store.ledger.shards import insert_shards, reopen
 from gfi.store.tables import jobs
 
@@ -46,6 +47,7 @@ def finish_planning(
         job = lock_job(connection, claim.job_id)
         if not finish_task(connection, claim, {"total": total}):
             return False
+        admit_images(connection, job.owner, total)
         if job.manifest_key is not None:
             return True  # planned by this claim, whose worker did not receive the answer
         planned = {
@@ -93,6 +95,7 @@ def finish_retry(
             return False
         if already:
             return True
+        admit_images(connection, job.owner, total)
         opened = reopen(connection, claim.job_id, claim.payload.get("classes", ()))
         if total and manifest_key is not None:
             covered = insert_shards(connection, claim.job_id, job.generation, manifest_key, shards)

@@ -27,6 +27,26 @@ def test_a_token_has_limits_of_its_own(one_world: World) -> None:
     assert int(spent.headers["retry-after"]) >= 1
 
 
+def test_uploads_tests_and_comparisons_have_the_limits_of_jobs(one_world: World) -> None:
+    made = one_world.call(
+        "POST",
+        "/v1/tokens",
+        json={"name": "one", "scopes": ["submit"], "limits": {"max_active_jobs": 1}},
+    )
+    one_world.tokens["one"] = made.json()["token"]
+    job = one_world.submit("one").json()["job"]["id"]
+    photo = next(path for path in one_world.photographs.iterdir() if path.suffix == ".jpg").read_bytes()
+    before = [entry.key for entry in one_world.bucket.list("uploads/")]
+    for path, how in (
+        ("/v1/jobs/test", {"json": {"dataset": str(one_world.photographs), "model": "tiny"}}),
+        ("/v1/uploads", {"files": {"images": ("a.jpg", photo)}, "data": {"model": "tiny"}}),
+        (f"/v1/jobs/{job}/comparisons", {"json": {"method": "released"}}),
+    ):
+        refused = one_world.call("POST", path, "one", **how)
+        assert (refused.status_code, "1 active jobs" in refused.json()["detail"]) == (429, True), refused.text
+    assert [entry.key for entry in one_world.bucket.list("uploads/")] == before, "nothing stays behind"
+
+
 def test_requests_are_counted_over_all_processes(
     one_world: World, monkeypatch: pytest.MonkeyPatch, valkey: Server
 ) -> None:

@@ -192,3 +192,18 @@ def test_a_damaged_manifest_is_one_clear_error(tmp_path, damage):
     with pytest.raises(DatasetError, match="manifest") as caught:
         Manifest.open(path)
     assert "\n" not in str(caught.value)
+
+
+def test_millions_of_one_key_end_at_the_first_rows(tmp_path):
+    listed = 0
+
+    def endless():
+        nonlocal listed
+        while True:
+            yield Entry(listed, "same.jpg", 0, "")
+            listed += 1
+
+    with pytest.raises(DatasetError, match=r"the key 'same\.jpg' is listed twice, as images 0 and 1"):
+        manifest.write(endless(), tmp_path / "manifest.parquet", {})
+    assert listed <= 10_000
+    assert not list(tmp_path.iterdir())

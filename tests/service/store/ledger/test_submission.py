@@ -33,6 +33,19 @@ def test_the_same_work_is_not_started_twice_unless_asked(database: Database) -> 
     assert ledger.submit_job(database, JobSpec(config={"a": 1})).created
 
 
+def test_a_key_that_met_the_same_work_names_its_job_from_then_on(database: Database) -> None:
+    first = ledger.submit_job(database, JobSpec(config={"a": 1}, owner="bob"))
+    spec = JobSpec(config={"a": 1}, owner="ann", idempotency_key="k")
+    assert ledger.submit_job(database, spec).job_id == first.job_id
+    ledger.cancel_job(database, first.job_id)
+    again = ledger.submit_job(database, spec)  # the work has ended; the request is still the same
+    assert (again.job_id, again.created) == (first.job_id, False)
+    with pytest.raises(Conflict, match="belongs to job"):
+        ledger.submit_job(database, JobSpec(config={"a": 2}, owner="ann", idempotency_key="k"))
+    ledger.delete_job(database, first.job_id)
+    assert ledger.submit_job(database, spec).created
+
+
 def test_the_same_work_over_another_listing_is_another_job(database: Database) -> None:
     first = ledger.submit_job(database, JobSpec(config={"a": 1}, listing_digest="x"))
     assert not ledger.submit_job(database, JobSpec(config={"a": 1}, listing_digest="x")).created

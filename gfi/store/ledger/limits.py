@@ -1,0 +1,92 @@
+"""The limits of an owner, checked in the transaction of whatever they limit.
+
+An owner is the name of a token, and the limits are those of the newest token of this name, also after it was revoked:
+its schedules fire on. Every way to start work passes here:
+
+    admit_job       jobs, firings of schedules, tests, uploads, comparisons (`submission`), retries (`jobs`)
+    admit_task      tasks that need a network (`control_requests`)
+    admit_images    the images of a listing and of a retry (`planning`), where they are known
+
+A limit that is not set allows everything; what the operator allows is in `gfi.store.settings`.
+"""
+
+import sqlalchemy as sa
+
+from gfi.domain.digests import JSON
+from gfi.domain.states import ACTIVE, OPEN
+from gfi.store.database import Database
+from gfi.store.errors import LimitExceeded
+from gfi.store.tables import control_tasks, jobs, tokens
+
+
+def limits_of(connection: sa.Connection, owner: str) -> JSON:
+    """The limits of the newest token of this name; none where there is no token."""
+    newest = (
+        sa.select(tokens.c.limits)
+        .where(tokens.c.name == owner, tokens.c.kind == "api")
+        .order_by(tokens.c.created_at.desc(), tokens.c.id.desc())
+        .limit(1)
+    )
+    limits: JSON | None = connection.execute(newest).scalar()
+    return limits or {}
+
+
+def most_images(db: Database, owner: str) -> int | None:
+    """How many images a job of this owner may have; None where that is not limited."""
+    with db.read() as connection:
+        return limits_of(connection, owner).get("max_images")
+
+
+def admit_job(connection: sa.Connection, owner: str) -> None:
+    """LimitExceeded where the owner may have no further active job. An open task that needs a network counts as one."""
+    _admit_active(connection, owner, limits_of(connection, owner))
+
+
+def admit_task(connection: sa.Connection, owner: str, estimate_s: float | None) -> None:
+    """LimitExceeded where the owner may have no further task, or where the open ones would take a device too long.
+
+    estimate_s: of the new task; None counts nothing, since nothing is known.
+    """
+    limits = limits_of(connection, owner)
+    _admit_active(connection, owner, limits)
+    most_s = limits.get("max_device_seconds")
+    if most_s is None:
+        return
+    asked = sa.select(sa.func.coalesce(sa.func.sum(control_tasks.c.estimate_s), 0.0)).where(
+        _open_tasks(owner)
+    )
+    seconds = float(connection.execute(asked).scalar_one()) + (estimate_s or 0.0)
+    if seconds > most_s:
+        raise LimitExceeded(
+            f"the tasks of {owner} may take a device {most_s} s together, and would take {seconds:.0f} s;"
+            " wait for one to finish or cancel one"
+        )
+
+
+def admit_images(connection: sa.Connection, owner: str, images: int) -> None:
+    """LimitExceeded where a job of the owner may not have so many images."""
+    check_images(limits_of(connection, owner).get("max_images"), images)
+
+
+def check_images(most: int | None, images: int) -> None:
+    """LimitExceeded where `images` are more than `most`, the limit of a token."""
+    if most is not None and images > most:
+        raise LimitExceeded(f"this token may explain {most} images a job; the dataset has more")
+
+
+def _admit_active(connection: sa.Connection, owner: str, limits: JSON) -> None:
+    most = limits.get("max_active_jobs")
+    if most is None:
+        return
+    active = sa.select(sa.func.count()).where(jobs.c.owner == owner, jobs.c.state.in_(sorted(ACTIVE)))
+    waiting = sa.select(sa.func.count()).where(_open_tasks(owner))
+    running = connection.execute(active).scalar_one() + connection.execute(waiting).scalar_one()
+    if running >= most:
+        raise LimitExceeded(
+            f"this token may have {most} active jobs, and has {running}; wait for one to finish or cancel one"
+        )
+
+
+def _open_tasks(owner: str) -> sa.ColumnElement[bool]:
+    mine = sa.and_(control_tasks.c.owner == owner, control_tasks.c.needs != "none")
+    return sa.and_(mine, control_tasks.c.state.in_(sorted(OPEN)))
