@@ -56,6 +56,9 @@ def plan(services: ControlServices, claim: ControlClaim, check: Callable[[], Non
     metadata: dict[str, Any] = {"dataset": source.describe(), "warnings": notes.lines(written.count)}
     if notes.skipped:
         metadata["skipped"] = notes.skipped
+    metadata["warnings"] += written.notes
+    if written.columns:
+        metadata["columns"] = dict(written.columns)
     if written.unmatched and classes is not None:
         metadata["unmatched_labels"] = written.unmatched
         metadata["warnings"].append(

@@ -45,6 +45,7 @@ class _Made(BaseModel):
     target_name: str | None = None
     prediction_name: str | None = None
     has_mask: bool
+    columns: dict[str, str | float] = Field({}, description="The further columns of the manifest.")
     picture: str = Field(description="Changes when the result does: the `v` of picture addresses.")
 
 

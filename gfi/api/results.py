@@ -1,21 +1,23 @@
 """Results of a job: by page, as lines, summed up."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from enum import StrEnum
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import StreamingResponse
+from pydantic import BaseModel, StringConstraints
 
 from gfi.api.access import Reader
 from gfi.api.body import StrictRoute
 from gfi.api.context import Context, ContextDep
 from gfi.api.lookup import After, JobId, Limit, find_job
-from gfi.api.problems import documented
+from gfi.api.problems import Refused, documented
 from gfi.api.result_rows import Method, ResultOut
 from gfi.api.schemas import LARGEST, Name, Page, decode_cursor, encode_cursor
+from gfi.domain.manifest_columns import Where, find_column, parse_where
 from gfi.domain.metrics import PRIMARY_METHOD
 from gfi.domain.statuses import ImageStatus
 from gfi.store import queries
@@ -26,6 +28,21 @@ Sort = StrEnum("Sort", {name.upper(): name for name in SORTABLE})  # type: ignor
 JSONL = "application/x-ndjson"
 _LINES = {"schema": {"type": "string"}, "example": '{"row": 0, "key": "a.jpg"}\n'}
 _LINES_A_QUERY = 1000
+Conditions = Annotated[
+    Sequence[Annotated[str, StringConstraints(max_length=400, pattern=r"^[^\x00]*$")]],
+    Query(
+        max_length=16,
+        description="Conditions on further columns of the manifest, all of which hold: `site=A`, `age>=40`, `site!=A`;"
+        " `site=` finds images without a value.",
+    ),
+]
+
+
+class GroupsOut(BaseModel):
+    """The groups of a job: each `{"value", "images", "counts", "means"}`."""
+
+    by: str
+    groups: list[dict[str, Any]]
 
 
 @router.get(
@@ -55,6 +72,7 @@ def list_results(
     at_most: Annotated[float | None, Query(allow_inf_nan=False)] = None,
     search: Annotated[Name | None, Query(description="A part of the key.")] = None,
     flagged: bool = False,
+    where: Conditions = (),
     sort: Sort = Sort("row"),
     descending: bool = False,
     after: After = None,
@@ -76,6 +94,7 @@ def list_results(
         at_most=at_most,
         search=search,
         flagged=flagged,
+        where=_conditions(job, where),
     )
     place = _place(after, sort) if after is not None else None
     accept = request.headers.get("accept", "")
@@ -94,6 +113,48 @@ def list_results(
     names = job.class_names
     more = encode_cursor(queries.page_key(rows[-1], sort.value)) if len(rows) == limit else None
     return Page(items=[ResultOut(**row.to_json(names)) for row in rows], next=more)
+
+
+@router.get("/groups", responses=documented(404))
+def group_results(
+    job_id: JobId,
+    context: ContextDep,
+    caller: Reader,
+    by: Annotated[
+        Name,
+        Query(
+            min_length=1, description=f"A further column of the manifest, or {', '.join(queries.GROUPED)}."
+        ),
+    ],
+    where: Conditions = (),
+    status: ImageStatus | None = None,
+) -> GroupsOut:
+    """Images by the values of a column, the largest group first: counts by status, and means over `ok` images.
+
+    The columns of a job are in its `facts.columns`. An image without a value is in the group whose value is null.
+    """
+    job = find_job(context, job_id)
+    kinds = queries.kinds_of(job.metadata)
+    if by not in queries.GROUPED:
+        by = _checked(lambda: find_column(by, kinds))
+    filters = Filters(status=status, where=_conditions(job, where))
+    groups = queries.group_results(context.database, job.id, by, kinds, filters)
+    return GroupsOut(by=by, groups=[group.to_json() for group in groups])
+
+
+Read = TypeVar("Read")
+
+
+def _checked(read: Callable[[], Read]) -> Read:
+    try:
+        return read()
+    except ValueError as error:
+        raise Refused(422, str(error)) from None
+
+
+def _conditions(job: Job, texts: Sequence[str]) -> tuple[Where, ...]:
+    kinds = queries.kinds_of(job.metadata)
+    return _checked(lambda: tuple(parse_where(text, kinds) for text in texts))
 
 
 def _place(after: str, sort: Sort) -> tuple[Any, ...]:

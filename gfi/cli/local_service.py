@@ -3,17 +3,21 @@
 Methods import what they need: `gfi jobs` does not wait for what `gfi submit` imports.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from gfi.cli.errors import CommandError
 from gfi.cli.printing import user
 from gfi.cli.service import JSON
+from gfi.domain.manifest_columns import Kind, find_column, parse_where
 from gfi.domain.states import JobState
 from gfi.domain.statuses import ImageStatus
 from gfi.store import queries
 from gfi.store.database import Database
 from gfi.store.settings import Settings
+
+Read = TypeVar("Read")
 
 
 class LocalService:
@@ -77,10 +81,22 @@ class LocalService:
 
         delete_job(self.database, Bucket.from_settings(self.settings), self._id(job_id), actor=user())
 
-    def results(self, job_id: str, *, status: str | None, limit: int | None) -> Iterator[JSON]:
-        job, wanted = queries.get_job(self.database, job_id), ImageStatus(status) if status else None
-        found = queries.iterate_results(self.database, job.id, status=wanted, limit=limit)
+    def results(
+        self, job_id: str, *, status: str | None, limit: int | None, where: Sequence[str] = ()
+    ) -> Iterator[JSON]:
+        job = queries.get_job(self.database, job_id)
+        found = queries.iterate_results(
+            self.database, job.id, filters=_filters(job, status, where), limit=limit
+        )
         return (result.to_json(job.class_names) for result in found)
+
+    def groups(self, job_id: str, by: str, *, status: str | None, where: Sequence[str] = ()) -> list[JSON]:
+        job = queries.get_job(self.database, job_id)
+        kinds, filters = queries.kinds_of(job.metadata), _filters(job, status, where)
+        if by not in queries.GROUPED:
+            by = _read(find_column, by, kinds)
+        groups = queries.group_results(self.database, job.id, by, kinds, filters)
+        return [group.to_json() for group in groups]
 
     def report(self, job_id: str, folder: Path, limit: int) -> Path:
         from gfi.jobs import report
@@ -159,6 +175,20 @@ class LocalService:
     def _id(self, job_id: str) -> str:
         """The whole id of a job that may be named by its beginning. NotFound when there is none."""
         return queries.get_job(self.database, job_id).id
+
+
+def _filters(job: queries.Job, status: str | None, where: Sequence[str]) -> queries.Filters:
+    kinds = queries.kinds_of(job.metadata)
+    conditions = tuple(_read(parse_where, text, kinds) for text in where)
+    return queries.Filters(status=ImageStatus(status) if status else None, where=conditions)
+
+
+def _read(read: Callable[[str, Mapping[str, Kind]], Read], text: str, kinds: Mapping[str, Kind]) -> Read:
+    """What a text of the command line means for a job's columns. CommandError when it means nothing."""
+    try:
+        return read(text, kinds)
+    except ValueError as error:
+        raise CommandError(str(error)) from None
 
 
 def _record(job: queries.Job, progress: queries.Progress) -> JSON:

@@ -64,9 +64,16 @@ class RemoteService:
     def delete(self, job_id: str) -> None:
         self.client.job(job_id).delete()
 
-    def results(self, job_id: str, *, status: str | None, limit: int | None) -> Iterator[JSON]:
-        filters = {"status": status} if status else {}
+    def results(
+        self, job_id: str, *, status: str | None, limit: int | None, where: Sequence[str] = ()
+    ) -> Iterator[JSON]:
+        filters: JSON = {"status": status} if status else {}
+        if where:
+            filters["where"] = list(where)
         return islice(iter(self.client.job(job_id).results(**filters)), limit)
+
+    def groups(self, job_id: str, by: str, *, status: str | None, where: Sequence[str] = ()) -> list[JSON]:
+        return self.client.job(job_id).groups(by, where, status)
 
     def report(self, job_id: str, folder: Path, limit: int) -> Path:
         return self.client.job(job_id).report(folder, limit)

@@ -1,10 +1,14 @@
 """`gfi results`: the rows of a job."""
 
+from typing import Any
+
 import click
 
 from gfi.cli.open_service import open_service
 from gfi.cli.printing import emit_lines, json_option, table
 from gfi.cli.reading import check_status
+from gfi.domain.metrics import NUMBERS
+from gfi.domain.statuses import ImageStatus
 
 COLUMNS = (
     "row",
@@ -20,26 +24,80 @@ COLUMNS = (
     "error",
 )
 
+GROUP_MEANS = tuple(name for name in NUMBERS if name != "iterations")
+"""The means that a table of groups shows."""
+
 
 @click.command()
 @click.argument("job_id")
 @click.option("--status", help="Only images with this status.")
+@click.option(
+    "--where",
+    multiple=True,
+    metavar="CONDITION",
+    help="Only images whose manifest columns satisfy it: site=A, 'age>=40', site!=A; site= for those without a value."
+    " Several must all hold.",
+)
+@click.option(
+    "--group-by",
+    metavar="COLUMN",
+    help="Images and means by the values of a manifest column, of label, status …",
+)
 @click.option("--limit", type=click.IntRange(1), help="Print at most this many.")
 @json_option
-def results(job_id: str, status: str | None, limit: int | None, as_json: bool) -> None:
+def results(
+    job_id: str,
+    status: str | None,
+    where: tuple[str, ...],
+    group_by: str | None,
+    limit: int | None,
+    as_json: bool,
+) -> None:
     """Print the results of a job, one line per image and class.
 
-    With --json each line is a JSON object.
+    With --json each line is a JSON object. The further columns of a manifest (site, camera …) are shown, filtered and
+    grouped by.
     """
     if status is not None:
         check_status(status)
-    rows = open_service().results(job_id, status=status, limit=limit)
+    service = open_service()
+    if group_by is not None:
+        _groups(service.groups(job_id, group_by, status=status, where=where)[:limit], group_by, as_json)
+        return
+    rows = service.results(job_id, status=status, limit=limit, where=where)
     if as_json:
         emit_lines(rows)
         return
-    cells = [[_short(row.get(name)) for name in COLUMNS] for row in rows]
-    table("", COLUMNS, cells, "no results yet" if status is None else f"no image is {status}")
+    further = list((service.job(job_id).get("facts") or {}).get("columns") or {})
+    cells = [
+        [_short(row.get(name)) for name in COLUMNS] + [plain(row["columns"].get(name)) for name in further]
+        for row in rows
+    ]
+    empty = "no results yet" if status is None and not where else "no image matches"
+    table("", (*COLUMNS, *further), cells, empty if status is None or where else f"no image is {status}")
+
+
+def _groups(groups: list[dict[str, Any]], by: str, as_json: bool) -> None:
+    if as_json:
+        emit_lines(groups)
+        return
+    names = [name for name in GROUP_MEANS if any(name in group["means"] for group in groups)]
+    cells = [
+        (
+            "(none)" if group["value"] is None else plain(group["value"]),
+            group["images"],
+            group["counts"].get(ImageStatus.OK, 0),
+            *(_short(group["means"].get(name, {}).get("mean")) for name in names),
+        )
+        for group in groups
+    ]
+    table("", (by, "images", "ok", *names), cells, "no image matches")
 
 
 def _short(value: object) -> object:
     return f"{value:.4f}" if isinstance(value, float) else value
+
+
+def plain(value: object) -> object:
+    """A value of a manifest column as people write it: 3 and not 3.0."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value

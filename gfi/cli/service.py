@@ -54,8 +54,14 @@ class Service(Protocol):
         """Delete an ended job: its rows, parts, pictures and uploads."""
         ...
 
-    def results(self, job_id: str, *, status: str | None, limit: int | None) -> Iterator[JSON]:
-        """Result rows in the order of the manifest."""
+    def results(
+        self, job_id: str, *, status: str | None, limit: int | None, where: Sequence[str] = ()
+    ) -> Iterator[JSON]:
+        """Result rows in the order of the manifest. where: conditions on further columns of the manifest."""
+        ...
+
+    def groups(self, job_id: str, by: str, *, status: str | None, where: Sequence[str] = ()) -> list[JSON]:
+        """Images by the values of a column: {"value", "images", "counts", "means"}, the largest group first."""
         ...
 
     def report(self, job_id: str, folder: Path, limit: int) -> Path:

@@ -155,9 +155,32 @@ class Job:
         Parameters
         ----------
         **filters
-            Those of ``GET /v1/jobs/{id}/results``: status, prediction, metric, at_least, sort …
+            Those of ``GET /v1/jobs/{id}/results``: status, prediction, metric, at_least, sort …; ``where``, a list of
+            conditions on the further columns of the manifest such as ``["site=A", "age>=40"]``.
         """
         return Results(self._connection, self.id, filters)
+
+    def groups(self, by: str, where: Sequence[str] = (), status: str | None = None) -> list[dict[str, Any]]:
+        """The images of the job by the values of a column, the largest group first.
+
+        Parameters
+        ----------
+        by
+            A further column of the manifest, or status, label, prediction, target, error_class.
+        where
+            Conditions on further columns, all of which hold.
+        status
+            Only images with this status.
+
+        Returns
+        -------
+        list of dict
+            ``value`` (None: the images without one), ``images``, ``counts`` by status, ``means`` over ``ok`` images.
+        """
+        params = {"by": by, "where": list(where)} | ({"status": status} if status else {})
+        answer = self._connection.get(f"/v1/jobs/{self.id}/groups", params=params)
+        groups: list[dict[str, Any]] = answer["groups"]
+        return groups
 
     def mask(self, row: int, target_rank: int = 0) -> "NDArray[np.float32]":
         """The mask of one image. Needs numpy.

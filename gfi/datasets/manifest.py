@@ -6,9 +6,10 @@
 
 Columns: row int64, key string, size int64, version string, label string?, target int32?,
 boxes list<struct<label, left, top, right, bottom, difficult, unit, frame>>, boxes_error string?, extra string
-(JSON object). The boxes are as the dataset writes them; `annotations.settle` fits them to the photograph.
-Compressed with zstd, row groups of 10,000. The file's metadata holds what the caller passes plus `schema_version`,
-`count` and `listing` (the digest that `gfi.datasets.sources.fingerprint` computes of an unchanged listing).
+(JSON object), of which results keep the columns that the metadata names with their types. The boxes are as the dataset
+writes them; `annotations.settle` fits them to the photograph. Compressed with zstd, row groups of 10,000. The file's
+metadata holds what the caller passes plus `schema_version`, `columns`, `count` and `listing` (the digest that
+`gfi.datasets.sources.fingerprint` computes of an unchanged listing).
 
 Writing streams. Two images with one key would be one result, so duplicate keys are an error; to find them
 8 bytes a key are held (80 MB for ten million, and as much again while they are sorted at the end), and a
@@ -36,12 +37,15 @@ from gfi.datasets.errors import DatasetError
 from gfi.datasets.listing import Listed, ListingDigest
 from gfi.datasets.notes import ListingNotes
 from gfi.domain.class_index import ClassIndex
+from gfi.domain.manifest_columns import Census, Kind, Value, typed
 from gfi.store.errors import one_line
 
 SCHEMA_VERSION = 2
 READABLE_VERSIONS = ("1", "2")
 """Version 1 had no unit and frame of boxes, and no boxes_error."""
 ROW_GROUP = 10_000
+COLUMNS = "columns"
+"""The key of the file's metadata that holds the types of the further columns."""
 
 _BOX = pa.struct(
     [
@@ -81,17 +85,22 @@ class Entry:
     boxes: tuple[Box, ...] = ()
     extra: Mapping[str, Any] = field(default_factory=dict)
     boxes_error: str | None = None
+    columns: Mapping[str, Value] = field(default_factory=dict, compare=False)
+    """What results keep of `extra`, typed; only of an entry that was read from a manifest."""
 
 
 @dataclass(frozen=True)
 class Written:
-    """sha256, bytes: of the file. listing: digest of the listing. unmatched: rows whose label is no class."""
+    """sha256, bytes: of the file. listing: digest of the listing. unmatched: rows whose label is no class.
+    columns: what results keep of `extra`, and its types; notes: what they do not keep."""
 
     count: int
     sha256: str
     bytes: int
     listing: str
     unmatched: int
+    columns: Mapping[str, Kind] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 def entries(
@@ -121,7 +130,7 @@ def write(rows: Iterable[Entry], path: Path, metadata: Mapping[str, str]) -> Wri
 
     DatasetError: two rows of one key (named), or no rows.
     """
-    digest, hashes, unmatched = ListingDigest(), array("q"), 0
+    digest, hashes, unmatched, census = ListingDigest(), array("q"), 0, Census()
     stream = iter(rows)
     try:
         with pq.ParquetWriter(path, _SCHEMA, compression="zstd") as writer:
@@ -130,6 +139,7 @@ def write(rows: Iterable[Entry], path: Path, metadata: Mapping[str, str]) -> Wri
                 for entry in group:
                     digest.add(entry.key, entry.version, entry.size, entry.label, entry.boxes)
                     hashes.append(hash(entry.key))
+                    census.add(entry.extra)
                     unmatched += entry.label is not None and entry.target is None
                 writer.write_table(_table(group), row_group_size=ROW_GROUP)
             totals = {
@@ -137,11 +147,15 @@ def write(rows: Iterable[Entry], path: Path, metadata: Mapping[str, str]) -> Wri
                 "count": str(digest.count),
                 "listing": digest.hexdigest(),
             }
-            writer.add_key_value_metadata({**metadata, **totals})
+            # A retry's rows keep the types that all rows of the job decided.
+            writer.add_key_value_metadata({COLUMNS: json.dumps(census.kinds), **metadata, **totals})
         if not digest.count:
             raise DatasetError("the listing is empty")
         _refuse_duplicates(path, hashes)
-        return Written(digest.count, _sha256(path), path.stat().st_size, digest.hexdigest(), unmatched)
+        return Written(
+            *(digest.count, _sha256(path), path.stat().st_size, digest.hexdigest(), unmatched),
+            *(census.kinds, tuple(census.notes())),
+        )
     except BaseException:
         with contextlib.suppress(OSError):
             path.unlink()
@@ -162,6 +176,8 @@ class Manifest:
         raw = file.schema_arrow.metadata or {} if file.metadata.metadata is None else file.metadata.metadata
         self.metadata = {k.decode(): v.decode() for k, v in raw.items() if k != b"ARROW:schema"}
         self.count: int = file.metadata.num_rows
+        self.columns: Mapping[str, Kind] = json.loads(self.metadata.get(COLUMNS, "{}"))
+        """What results keep of `extra`, and its types."""
         sizes = [file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)]
         self._starts = np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)])
 
@@ -187,11 +203,11 @@ class Manifest:
             return []
         first, last = (int(np.searchsorted(self._starts, p, side="right")) - 1 for p in (start, stop - 1))
         table = self._read(range(first, last + 1))
-        return _entries(table.slice(start - int(self._starts[first]), stop - start))
+        return _entries(table.slice(start - int(self._starts[first]), stop - start), self.columns)
 
     def __iter__(self) -> Iterator[Entry]:
         for group in range(self._file.num_row_groups):
-            yield from _entries(self._read([group]))
+            yield from _entries(self._read([group]), self.columns)
 
     def pick(self, rows: Iterable[int]) -> Iterator[Entry]:
         """The rows of these numbers, ascending; one row group in memory at a time."""
@@ -204,7 +220,7 @@ class Manifest:
                 table = self._read([group])
                 chosen = table.filter(np.isin(table.column("row").to_numpy(), wanted[low:high]))
                 picked += len(chosen)
-                yield from _entries(chosen)
+                yield from _entries(chosen, self.columns)
         if picked != len(wanted):
             raise DatasetError(
                 f"{len(wanted) - picked} of {len(wanted)} rows are not in the manifest {self.path}"
@@ -232,7 +248,8 @@ def _table(group: Sequence[Entry]) -> pa.Table:
     return pa.Table.from_pydict(columns, schema=_SCHEMA)
 
 
-def _entries(table: pa.Table) -> list[Entry]:
+def _entries(table: pa.Table, columns: Mapping[str, Kind]) -> list[Entry]:
+    extras = [json.loads(extra) for extra in table.column("extra").to_pylist()]
     return [
         Entry(
             row=item["row"],
@@ -242,10 +259,11 @@ def _entries(table: pa.Table) -> list[Entry]:
             label=item["label"],
             target=item["target"],
             boxes=tuple(_box(box) for box in item["boxes"]),
-            extra=json.loads(item["extra"]),
+            extra=extra,
             boxes_error=item.get("boxes_error"),
+            columns=typed(extra, columns),
         )
-        for item in table.to_pylist()
+        for item, extra in zip(table.to_pylist(), extras, strict=True)
     ]
 
 

@@ -5,9 +5,10 @@
     s3://bucket/day2/0002.jpg,,,south
 
 `key` is required: a path relative to the manifest's own folder (or to `?root=`), or s3://bucket/key.
-`label`, `boxes` and `version` (the expected ETag of an S3 object) are optional; every other column is kept
-in `extra`, for grouping results. Columns of other names are found as `columns` says, or named by `?key=`, `?label=`
-and `?boxes=`. Boxes are as `annotations.boxes.read_boxes` says; in CSV, and in a string column of Parquet, as JSON.
+`label`, `boxes` and `version` (the expected ETag of an S3 object) are optional; every other column, or those that
+`?columns=` names, is kept in `extra`, for filtering and grouping results.
+Columns of other names are found as `columns` says, or named by `?key=`, `?label=` and `?boxes=`.
+Boxes are as `annotations.boxes.read_boxes` says; in CSV, and in a string column of Parquet, as JSON.
 `?unit=fraction` and `?unit=percent` say what their sides are, `?four=xywh` that four numbers are left, top, width and
 height.
 
@@ -40,7 +41,7 @@ from gfi.store.errors import one_line
 from gfi.store.settings import Settings
 
 SUFFIXES = (".csv", ".jsonl", ".ndjson", ".parquet")
-OPTIONS = {"root", "key", "label", "boxes", "unit", "four"}
+OPTIONS = {"root", "key", "label", "boxes", "unit", "four", "columns"}
 MISSING = "missing"
 _LINE = 2**20
 _ROWS_OF_NAMES = 1000
@@ -72,6 +73,8 @@ class Table:
         self._roots = None if self._base else local.Roots.admit(base, settings.dataset_roots)
         shown = self._base or str(self._roots and self._roots.base)
         self._asked = {role: name for role, name in options.items() if role in ("key", "label", "boxes")}
+        kept = options.get("columns")
+        self._kept = None if kept is None else [name.strip() for name in kept.split(",") if name.strip()]
         self._unit = cast(Unit | None, _choice(options, "unit", UNITS))
         self._four = cast(Literal["ltrb", "xywh"] | None, _choice(options, "four", ("ltrb", "xywh")))
         self.spec = with_options(f"manifest:{self._name}", **{**options, "root": shown})
@@ -86,6 +89,10 @@ class Table:
         if not first:
             raise DatasetError(f"{self._name} lists no images")
         columns = find_columns(list(names_of(row for _, row in first)), self._asked, notes, self._name)
+        if self._kept is not None:
+            names = {name for _, row in first for name in row}
+            if missing := [name for name in self._kept if name not in names]:
+                raise DatasetError(f"{self._name} has no column {missing[0]!r}, which `columns` names")
         for where, row in chain(first, rows):
             try:
                 yield self._listed(row, columns, notes)
@@ -126,6 +133,8 @@ class Table:
                 extra[columns.version] = values.get("version")
         else:
             version = str(values.get("version") or "")
+        if self._kept is not None:
+            extra = {name: extra[name] for name in self._kept if name in extra}
         boxes = self._boxes(values, columns)
         notes.boxes(boxes, key)
         label = label_text(values.get("label"), key, notes)

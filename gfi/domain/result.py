@@ -21,8 +21,11 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-Kind = Literal["integer", "number", "text", "status", "metrics", "size", "box", "grid", "window", "sentences"]
-"""What a column holds. metrics: numbers by the names of the catalogue; a column each in a table, and in JSON."""
+Kind = Literal[
+    "integer", "number", "text", "status", "metrics", "size", "box", "grid", "window", "sentences", "columns"
+]
+"""What a column holds. columns: the further columns of the manifest, by name; in a table of their own.
+metrics: numbers by the names of the catalogue; a column each in a table, and in JSON."""
 Stored = Literal["both", "part", "table", "attempts"]
 """Which files have a column: parts and tables, only parts, only tables, or only the table of earlier results."""
 
@@ -99,6 +102,10 @@ class Result:
     )
     repairs: tuple[str, ...] = field(
         default=(), metadata=_is("sentences", "What was repaired in the image's boxes.", "part")
+    )
+    columns: Mapping[str, str | float] = field(
+        default_factory=dict,
+        metadata=_is("columns", "The further columns of the manifest.", "part"),
     )
     metrics: Mapping[str, float] = field(
         default_factory=dict, metadata=_is("metrics", "The metrics, by column.")
@@ -188,6 +195,7 @@ class Result:
             return class_names[index] if index is not None and 0 <= index < len(class_names) else None
 
         return self.to_table() | {
+            "columns": dict(self.columns),
             "target_name": name(self.target),
             "prediction_name": name(self.prediction),
             "has_mask": self.has_mask,

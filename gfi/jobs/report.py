@@ -47,7 +47,7 @@ def write_committed(database: Database, bucket: Bucket, job_id: str) -> int:
 
 def summary(database: Database, job_id: str) -> Summary:
     """Counts and means over all current results of a job, streamed; of several classes of an image the first."""
-    return summarise(queries.iterate_results(database, job_id, filters=FIRST_CLASS))
+    return summarise(queries.iterate_results(database, job_id, filters=FIRST_CLASS, columns=False))
 
 
 def write_report(

@@ -33,9 +33,9 @@ from gfi.store.errors import StoreError
 SCHEMA_VERSION = 1
 _META = b"gfi.part"
 _NOTES = b"gfi.notes"
-"""What was done to photographs and boxes, by place in the file. In metadata, since earlier versions stumble over a
-column that they do not know; and few rows have any."""
-_NOTED = ("window", "sentences")
+"""What was done to photographs and boxes, and the further columns of the manifest, by place in the file. In metadata,
+since earlier versions stumble over a column that they do not know."""
+_NOTED = ("window", "sentences", "columns")
 """The kinds of columns that are stored there."""
 
 _TYPES: Mapping[str, pa.DataType] = {
@@ -159,8 +159,9 @@ def write(header: PartHeader, rows: Sequence[Result]) -> PartFile:
 
 
 def _noted(result: Result) -> JSON:
-    """What a result says of its photograph and boxes, by column; nothing where nothing was done."""
+    """What a result says of its photograph and boxes, and the manifest's further columns; without what is empty."""
     noted: JSON = {"window": asdict(result.window)} if result.window else {}
+    noted |= {"columns": dict(result.columns)} if result.columns else {}
     return noted | ({"repairs": list(result.repairs)} if result.repairs else {})
 
 
@@ -193,6 +194,7 @@ def _decoded(values: Mapping[str, Any], notes: Mapping[str, Any]) -> Result:
     found: dict[str, Any] = {
         "window": None if window is None else AppliedWindow(**window),
         "repairs": tuple(repairs),
+        "columns": notes.get("columns", {}),
     }
     for column in PART_COLUMNS:
         name = column.name

@@ -253,6 +253,18 @@ attempts = sa.Table(
     *_result_columns("attempts"),
 )
 
+# The further columns of the manifest, a row for each value: docs/decisions/0017. Text is compared byte by byte.
+image_columns = sa.Table(
+    "image_columns",
+    metadata,
+    sa.Column("job_id", sa.Text, primary_key=True),
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("row", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("text", sa.Text().with_variant(postgresql.TEXT(collation="C"), "postgresql")),
+    sa.Column("number", sa.Double),
+    sqlite_with_rowid=False,
+)
+
 incidents = sa.Table(
     "incidents",
     metadata,

@@ -276,7 +276,7 @@ def test_filters_sorting_opacity_and_comparison_with_another_job(
     page.wait_for_selector(".card[data-row='398']")
     page.select_option("#metric", "insertion")
     page.fill("#low", "0.5385")
-    _cards(page, 13)
+    expect(page.locator("#shown")).to_have_text("13 images")
     page.fill("#search", "no such file")
     page.wait_for_selector("text=No image matches")
     page.fill("#search", "")
@@ -334,6 +334,28 @@ def test_a_link_pasted_into_the_page_that_asks_for_one_signs_in(
     page.goto(f"{url}/sign-in#{create_link(world.database, 60.0)}")
     page.wait_for_url(f"{url}/jobs")
     context.close()
+
+
+def test_a_gallery_is_filtered_and_grouped_by_a_column_of_the_manifest(
+    visit: Visit, site: tuple[str, World], shoot: Callable[[Any, str], None]
+) -> None:
+    page = visit.open(f"/jobs/{the_job(site[1])}/gallery")
+    page.wait_for_selector(".card img")
+    page.select_option("#group", "site")
+    expect(page.locator("#groups tr")).to_have_count(2)
+    assert page.locator("#groups tr").first.inner_text().split()[:3] == ["A", "200", "200"]
+    shoot(page, "groups")
+    page.click("#groups button:has-text('B')")
+    expect(page.locator("#card-1")).to_have_attribute("data-row", "3")
+    assert page.input_value("#column") == "site"
+    page.select_option("#column", "age")
+    page.select_option("#column-is", ">=")
+    page.fill("#column-value", "8")
+    page.press("#column-value", "Enter")
+    expect(page.locator("#shown")).to_have_text("80 images")
+    expect(page.locator("#groups tr").first.locator("td").nth(1)).to_have_text("40")
+    page.locator(".card").first.click()
+    expect(page.locator("#viewer-about")).to_contain_text("site")
 
 
 def test_the_gallery_of_a_job_under_way_grows(visit: Visit, site: tuple[str, World]) -> None:

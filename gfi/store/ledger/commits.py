@@ -15,11 +15,11 @@ from gfi.domain.records import PartRecord, ShardClaim
 from gfi.domain.result import Result
 from gfi.domain.states import JobState, ShardState
 from gfi.domain.statuses import ImageStatus
-from gfi.store.database import Database, now
+from gfi.store.database import Database, insert, now
 from gfi.store.ledger.guards import lock_job, shard_transition
 from gfi.store.ledger.leases import is_held
 from gfi.store.ledger.shards import insert_shard
-from gfi.store.tables import attempts, in_state, parts, results, shards
+from gfi.store.tables import attempts, image_columns, in_state, parts, results, shards
 
 
 def commit_shard(
@@ -120,6 +120,20 @@ def insert_results(
     ]
     # An insert and no upsert: if such a row exists, the ledger is wrong, and this must fail.
     connection.execute(sa.insert(results), values)
+    columns = [
+        {
+            "job_id": job_id,
+            "name": name,
+            "row": result.row,
+            "text": value if isinstance(value, str) else None,
+            "number": None if isinstance(value, str) else value,
+        }
+        for result in rows
+        if result.primary
+        for name, value in result.columns.items()
+    ]
+    if columns:  # those of an image that is explained again are there already
+        connection.execute(insert(connection, image_columns).on_conflict_do_nothing(), columns)
 
 
 def _check_rows(claim: ShardClaim, upto: int, rows: Sequence[Result]) -> None:

@@ -6,6 +6,7 @@ Rows are returned as frozen records or as plain dicts of the columns, ready for 
 """
 
 from gfi.store.queries.audit import list_audit
+from gfi.store.queries.image_columns import Group, kinds_of
 from gfi.store.queries.jobs import Job, address_on, get_job, jobs_over, list_jobs
 from gfi.store.queries.models import Model, find_model, list_models
 from gfi.store.queries.parts import Verdict, iterate_parts, judge_parts, part_of
@@ -13,11 +14,14 @@ from gfi.store.queries.progress import Progress, job_progress, jobs_progress
 from gfi.store.queries.queues import waiting
 from gfi.store.queries.rates import measured_rate
 from gfi.store.queries.results import (
+    GROUPED,
+    MOST_GROUPS,
     SORTABLE,
     Filters,
     earlier_results,
     failures,
     get_result,
+    group_results,
     iterate_results,
     list_flags,
     list_results,
@@ -32,8 +36,11 @@ from gfi.store.queries.tokens import list_tokens
 from gfi.store.queries.workers import Worker, list_workers, worker_takes
 
 __all__ = [
+    "GROUPED",
+    "MOST_GROUPS",
     "SORTABLE",
     "Filters",
+    "Group",
     "Job",
     "Model",
     "Progress",
@@ -48,12 +55,14 @@ __all__ = [
     "get_job",
     "get_result",
     "get_task",
+    "group_results",
     "iterate_parts",
     "iterate_results",
     "job_progress",
     "jobs_over",
     "jobs_progress",
     "judge_parts",
+    "kinds_of",
     "last_sweep",
     "list_audit",
     "list_flags",

@@ -1,12 +1,13 @@
 """Results: pages, filters, failures by class, means, flags."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import sqlalchemy as sa
 
 from gfi.domain.digests import JSON
+from gfi.domain.manifest_columns import Kind, Where
 from gfi.domain.metrics import CATALOGUE, COLUMNS, NUMBERS, PRIMARY_METHOD
 from gfi.domain.result import Result
 from gfi.domain.states import ShardState
@@ -14,7 +15,8 @@ from gfi.domain.statuses import ImageStatus
 from gfi.store.database import Database
 from gfi.store.errors import NotFound, StoreError
 from gfi.store.queries.fetching import BULK, fetch
-from gfi.store.tables import attempts, flags, in_state, jobs, results, shards
+from gfi.store.queries.image_columns import Group, condition, values_of
+from gfi.store.tables import attempts, flags, image_columns, in_state, jobs, results, shards
 
 SORTABLE = ("row", *NUMBERS)
 PRIMARY = sa.and_(results.c.method == PRIMARY_METHOD, results.c.target_rank == 0)
@@ -37,6 +39,7 @@ class Filters:
     at_least: float | None = None
     at_most: float | None = None
     search: str | None = None  # text that the key contains
+    where: tuple[Where, ...] = ()  # conditions on the further columns of the manifest
     flagged: bool = False
 
 
@@ -49,22 +52,31 @@ def list_results(
     descending: bool = False,
     limit: int = 100,
     after: tuple[Any, ...] | None = None,
+    columns: bool = True,
 ) -> list[Result]:
     """Current results of a job, a page at a time.
 
-    `after`: `page_key` of the last row of the page before. In the order of a number, rows without it come last.
+    columns: with the further columns of the manifest. `after`: `page_key` of the last row of the page before. In the
+    order of a number, rows without it come last.
     """
     if sort not in SORTABLE:
         raise StoreError(f"results cannot be sorted by {sort!r}; there are {', '.join(SORTABLE)}")
     query = sa.select(results).where(results.c.job_id == job_id, *_conditions(filters or Filters()))
     if sort == "row":
-        return _fetched(db, _behind(query, _TAIL, descending, after).limit(limit))
-    page: list[Result] = []
+        page = _fetched(db, _behind(query, _TAIL, descending, after).limit(limit))
+        return _with_columns(db, job_id, page) if columns else page
+    page = []
     for stretch in _stretches(query, results.c[sort], descending, after):
         page += _fetched(db, stretch.limit(limit - len(page)))
         if len(page) == limit:
             break
-    return page
+    return _with_columns(db, job_id, page) if columns else page
+
+
+def _with_columns(db: Database, job_id: str, page: list[Result]) -> list[Result]:
+    with db.read() as connection:
+        values = values_of(connection, job_id, [result.row for result in page])
+    return [replace(result, columns=values.get(result.row, {})) for result in page] if values else page
 
 
 def _fetched(db: Database, query: sa.Select[Any]) -> list[Result]:
@@ -116,17 +128,18 @@ def iterate_results(
     filters: Filters | None = None,
     status: ImageStatus | None = None,
     limit: int | None = None,
+    columns: bool = True,
 ) -> Iterator[Result]:
     """Current results in row order, at most `limit`, read a few thousand at a time: for exports and reports.
 
-    `status` is a shorter way to set the filter of that name.
+    columns: with the further columns of the manifest. `status` is a shorter way to set the filter of that name.
     """
     if status is not None:
         filters = replace(filters or Filters(), status=status)
     after, left = None, limit
     while left is None or left > 0:
         size = BULK if left is None else min(BULK, left)
-        page = list_results(db, job_id, filters=filters, limit=size, after=after)
+        page = list_results(db, job_id, filters=filters, limit=size, after=after, columns=columns)
         yield from page
         if len(page) < size:
             return
@@ -135,7 +148,7 @@ def iterate_results(
 
 
 def _conditions(filters: Filters) -> list[sa.ColumnElement[bool]]:
-    conditions: list[sa.ColumnElement[bool]] = []
+    conditions: list[sa.ColumnElement[bool]] = [condition(where) for where in filters.where]
     for name in ("prediction", "target", "label", "method", "target_rank", "error_class"):
         if (value := getattr(filters, name)) is not None:
             conditions.append(results.c[name] == value)
@@ -171,7 +184,7 @@ def get_result(
     found = _fetched(db, query)
     if not found:
         raise NotFound(f"job {job_id} has no result for image {row}")
-    return found[0]
+    return _with_columns(db, job_id, found)[0]
 
 
 def earlier_results(
@@ -300,6 +313,54 @@ def means(db: Database, job_id: str, *, method: str = PRIMARY_METHOD) -> dict[st
             for name, mean, count in zip(by_class, row[::2], row[1::2], strict=True):
                 found[name] = replace(found[name], class_mean=float(mean), classes=count)
     return found
+
+
+GROUPED = ("status", "label", "prediction", "target", "error_class")
+"""Columns of results that they can be grouped by, beside the further columns of the manifest."""
+MOST_GROUPS = 1000
+
+
+def group_results(
+    db: Database, job_id: str, by: str, kinds: Mapping[str, Kind], filters: Filters | None = None
+) -> list[Group]:
+    """The primary results of a job by the values of a column, the largest group first, at most MOST_GROUPS.
+
+    by: a further column of the manifest, or one of GROUPED. kinds: the job's columns. StoreError when there is none.
+    """
+    rows: sa.FromClause = results
+    if by in kinds:
+        same = (image_columns.c.job_id == results.c.job_id, image_columns.c.row == results.c.row)
+        rows = results.outerjoin(image_columns, sa.and_(*same, image_columns.c.name == by))
+        value: sa.Column[Any] = image_columns.c.text if kinds[by] == "text" else image_columns.c.number
+    elif by in GROUPED:
+        value = results.c[by]
+    else:
+        raise StoreError(f"results cannot be grouped by {by!r}; there are {', '.join((*kinds, *GROUPED))}")
+    ok = results.c.status == ImageStatus.OK.value
+    counts = [sa.func.sum(sa.case((results.c.status == s.value, 1), else_=0)) for s in ImageStatus]
+    numbers = [sa.case((ok, results.c[name])) for name in NUMBERS]
+    query = (
+        sa.select(value, sa.func.count(), *counts, *map(sa.func.avg, numbers), *map(sa.func.count, numbers))
+        .select_from(rows)
+        .where(results.c.job_id == job_id, PRIMARY, *_conditions(filters or Filters()))
+        .group_by(value)
+        .order_by(sa.func.count().desc(), value)
+        .limit(MOST_GROUPS)
+    )
+    groups = []
+    with db.read() as connection:
+        for found, images, *rest in connection.execute(query):
+            by_status, rest = rest[: len(counts)], rest[len(counts) :]
+            means = zip(NUMBERS, rest[: len(NUMBERS)], rest[len(NUMBERS) :], strict=True)
+            groups.append(
+                Group(
+                    found,
+                    images,
+                    {str(s): int(n) for s, n in zip(ImageStatus, by_status, strict=True) if n},
+                    {name: (float(mean), count) for name, mean, count in means if count},
+                )
+            )
+    return groups
 
 
 def list_flags(db: Database, job_id: str) -> list[JSON]:

@@ -1,5 +1,5 @@
 // A gallery of thousands of explained images: only the cards in view exist, and results are fetched by page while scrolling.
-import { $, api, count, decimal, empty, follow, h, debounce, may, percent, toast, showErrors, words } from "/static/ui.js";
+import { $, api, count, decimal, empty, fill as fillTable, follow, h, debounce, may, percent, toast, showErrors, words } from "/static/ui.js";
 
 const id = location.pathname.split("/")[2];
 const parameters = new URLSearchParams(location.search);
@@ -28,6 +28,7 @@ function query() {
   for (const [k, v] of Object.entries(pairs)) if (v) q.set(k, v);
   const predicted = predictedClass();
   if (predicted !== null) q.set("prediction", predicted);
+  if (condition()) q.append("where", condition());
   if ($("flagged").checked) q.set("flagged", "true");
   const [low, high] = [$("low").value, $("high").value];
   if ($("metric").value && (low || high)) {
@@ -37,6 +38,9 @@ function query() {
   }
   return q;
 }
+
+// The condition on a further column of the manifest, "" for none.
+const condition = () => ($("column").value && $("column-value").value.trim() ? `${$("column").value}${$("column-is").value}${$("column-value").value.trim()}` : "");
 
 // The class that the box names: its index, null for none, -1 for a name that is no class or only the beginning of one.
 function predictedClass() {
@@ -195,7 +199,7 @@ async function openViewer() {
   $("viewer-name").textContent = item.key;
   $("place").textContent = `${count(chosen + 1)} of ${count(items.length)}${complete ? "" : "+"}`;
   $("stage").replaceChildren(...panes(item, Math.min(1600, Math.max(960, innerWidth))));
-  const facts = [["Status", words(item.status)], ["Error", item.error], ["Target", item.target_name ?? item.target], ["Predicted", item.prediction_name ?? item.prediction], ["Label", item.label], ["Probability", percent(item.probability)], ["Kept", percent(item.kept)], ["Removed", percent(item.removed)], ...numbers.filter((n) => !["probability", "kept", "removed"].includes(n)).map((n) => [words(n), n === "iterations" ? item[n] : decimal(item[n])])];
+  const facts = [["Status", words(item.status)], ["Error", item.error], ["Target", item.target_name ?? item.target], ["Predicted", item.prediction_name ?? item.prediction], ["Label", item.label], ...Object.entries(item.columns), ["Probability", percent(item.probability)], ["Kept", percent(item.kept)], ["Removed", percent(item.removed)], ...numbers.filter((n) => !["probability", "kept", "removed"].includes(n)).map((n) => [words(n), n === "iterations" ? item[n] : decimal(item[n])])];
   $("viewer-about").replaceChildren(h("dl.facts", null, ...facts.filter(([, v]) => v !== null && v !== undefined && v !== "").flatMap(([k, v]) => [h("dt", null, k), h("dd", null, String(v))]), h("dt", null, "Mask"), h("dd", null, item.has_mask ? h("a", { href: picture(id, item, "mask.npy", {}), download: "" }, "float32 .npy") : "none")));
   if (item.has_mask) showErrors(() => showNotes(item));
   const flag = flags.get(item.row);
@@ -339,6 +343,50 @@ function followJob() {
   });
 }
 
+// -- further columns of the manifest ---------------------------------------------------------------------------
+function offerColumns() {
+  const columns = Object.keys(job.facts?.columns ?? {});
+  $("column-field").disabled = !columns.length;
+  $("column").replaceChildren(...options([["", "any"], ...columns.map((name) => [name, name])]));
+  $("group").replaceChildren(...options([["", "nothing"], ...columns.map((name) => [name, name]), ...["label", "prediction", "target", "status"].filter((name) => !columns.includes(name)).map((name) => [name, words(name)])]));
+}
+
+const groupsOf = async (by, where = "") => (await api(`/v1/jobs/${id}/groups?${new URLSearchParams({ by, ...(where ? { where } : {}) })}`)).groups;
+
+// What the value box offers: the column's most frequent values.
+async function offerValues() {
+  const groups = $("column").value ? await groupsOf($("column").value) : [];
+  $("column-values").replaceChildren(...groups.filter((g) => g.value !== null).slice(0, 100).map((g) => h("option", { value: String(g.value) })));
+}
+
+let grouping = 0;
+async function showGroups() {
+  const mine = (grouping += 1);
+  const by = $("group").value;
+  if (!by) { $("groups-panel").hidden = true; return draw(); }
+  const groups = await groupsOf(by, condition());
+  if (mine !== grouping) return;
+  const shown = ["probability", "kept", "removed", "area", ...numbers.filter((n) => !["probability", "kept", "removed", "area", "iterations"].includes(n))].filter((n) => groups.some((g) => g.means[n]));
+  $("groups-head").replaceChildren(h("th", null, words(by)), h("th.num", null, "Images"), h("th.num", null, "Explained"), ...shown.map((n) => h("th.num", null, words(n))));
+  const name = (value) => (value === null ? "no value" : (by === "prediction" || by === "target") ? classes[value] ?? String(value) : String(value));
+  const cell = (group) => (job.facts?.columns?.[by] && group.value !== null ? h("button.quiet", { type: "button", onclick: () => only(by, group.value) }, name(group.value)) : name(group.value));
+  fillTable($("groups"), groups.map((g) => h("tr", null, h("td", null, cell(g)), h("td.num", null, count(g.images)), h("td.num", null, count(g.counts.ok ?? 0)), ...shown.map((n) => h("td.num", null, decimal(g.means[n]?.mean))))));
+  $("groups-panel").hidden = false;
+  draw();
+  return undefined;
+}
+
+// Only the images of one group.
+function only(column, value) {
+  $("column").value = column;
+  $("column-is").value = "=";
+  $("column-value").value = String(value);
+  restart();
+}
+
+$("column").addEventListener("change", () => { $("column-value").value = ""; showErrors(offerValues); restart(); if ($("group").value) showErrors(showGroups); });
+for (const name of ["column-is", "column-value"]) $(name).addEventListener("change", () => { restart(); if ($("group").value) showErrors(showGroups); });
+$("group").addEventListener("change", () => showErrors(showGroups));
 $("fresh").addEventListener("click", restart);
 $("comparison").addEventListener("change", () => showErrors(compare));
 for (const name of ["status", "sort", "flagged", "metric", "prediction"]) $(name).addEventListener("change", restart);
@@ -357,6 +405,7 @@ showErrors(async () => {
   $("back").textContent = job.name || job.id;
   $("export").href = `/v1/jobs/${id}/flags?format=csv`;
   document.title = `${job.name || job.id}: gallery · gfi`;
+  offerColumns();
   flags = new Map((await api(`/v1/jobs/${id}/flags`)).map((f) => [f.row, f]));
   await restart();
   const [model] = await Promise.all([api(`/v1/models/${encodeURIComponent(job.model)}`).catch(() => null), offerComparisons()]);

@@ -99,6 +99,7 @@ class World:
                 manifest_digest="m" * 64,
                 total=total,
                 shards=bounds,
+                metadata={"columns": {"site": "text", "age": "number"}},
             )
         return str(job)
 
@@ -124,7 +125,7 @@ class World:
         spec = claim.stored_config["dataset"]["spec"]
         keys = [image.key for image in open_source(spec, self.settings).list()]
         rows = [
-            row
+            replace(row, columns={"site": "AB"[at % 2], "age": float(at % 10)})
             for at in range(claim.start, claim.stop)
             for row in self._classes(
                 self._row(at, keys[at % len(keys)], broken), claim.stored_config.get("top", 1)

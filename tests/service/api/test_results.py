@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 from tests.service.api.conftest import World
 
 
@@ -58,3 +60,33 @@ def test_each_class_of_an_image_has_a_result_and_a_mask(world: World) -> None:
     refused = world.submit(top=2, target="cat")
     assert refused.status_code == 422
     assert "leave target and rather_than out" in refused.text
+
+
+def test_results_are_filtered_and_grouped_by_manifest_columns(one_world: World) -> None:
+    job = one_world.explained()
+    base = f"/v1/jobs/{job}"
+
+    def rows(*where: str, **params: object) -> list[dict]:
+        answer = one_world.call("GET", f"{base}/results", "read", params={"where": list(where)} | params)
+        assert answer.status_code == 200, answer.text
+        return answer.json()["items"]
+
+    assert rows("site=B")[0]["columns"] == {"site": "B", "age": 1.0}
+    assert [row["row"] for row in rows("site=B", "age>=5")] == [5, 7, 9]
+    assert [row["row"] for row in rows("site=B", status="error")] == [9]
+    answer = one_world.call("GET", f"{base}/groups", params={"by": "site", "where": "age<7"})
+    groups = {group["value"]: group for group in answer.json()["groups"]}
+    assert {value: group["images"] for value, group in groups.items()} == {"A": 4, "B": 3}
+    assert groups["A"]["counts"] == {"ok": 4}
+    assert groups["B"]["means"]["kept"] == {"mean": pytest.approx(0.53), "count": 3}
+    by_class = one_world.call("GET", f"{base}/groups", params={"by": "prediction", "status": "ok"}).json()
+    assert {group["value"]: group["images"] for group in by_class["groups"]} == {0: 3, 1: 3, 2: 3}
+    for path, params, words in (
+        ("results", {"where": "sit=A"}, "its columns are 'site' (text), 'age' (number)"),
+        ("results", {"where": "age=old"}, "holds numbers"),
+        ("groups", {"by": "nothing"}, "no column 'nothing'"),
+        ("groups", {"by": "site", "where": "site"}, "no condition"),
+    ):
+        refused = one_world.call("GET", f"{base}/{path}", params=params)
+        assert refused.status_code == 422
+        assert words in refused.json()["detail"], refused.text

@@ -24,7 +24,7 @@ from gfi.store.part_cache import PartCache
 from gfi.store.parts import PartHeader
 from gfi.store.rebuild import rebuild
 from tests.servers import Postgres, Sqlite
-from tests.service.store.ledger_actors import claim, claim_task, finish_all, plan, recorded
+from tests.service.store.ledger_actors import claim, claim_task, finish_all, plan, recorded, submit
 from tests.service.store.test_objects import settings_for
 
 
@@ -76,7 +76,12 @@ def upload(
     )
     packed = [
         Result(
-            row=row, key=f"{row}.jpg", status=status, grid=np.full((2, 2), row / 100, np.float32), area=0.5
+            row=row,
+            key=f"{row}.jpg",
+            status=status,
+            grid=np.full((2, 2), row / 100, np.float32),
+            area=0.5,
+            columns={"site": "AB"[row % 2], "age": row + 0.5},
         )
         for row in rows
     ]
@@ -93,7 +98,13 @@ def write_down(db: Database, bucket: Bucket, job: str, *, committed: bool = True
     """What planner and reporter leave in the bucket."""
     row = queries.get_job(db, job)
     manifest = {"key": row.manifest_key, "sha256": row.manifest_digest, "count": row.total}
-    body = {"job": job, "config": row.stored_config, "model": None, "manifest": manifest, "facts": {}}
+    body = {
+        "job": job,
+        "config": row.stored_config,
+        "model": None,
+        "manifest": manifest,
+        "facts": row.metadata,
+    }
     body |= {name: getattr(row, name) for name in CARRIED}
     bucket.put(f"jobs/{job}/job.json", json.dumps(body).encode())
     if committed:
@@ -293,3 +304,28 @@ def test_a_job_that_cannot_be_rebuilt_does_not_stop_the_next(
     assert "JSONDecodeError" in str(damaged.error)
     assert "KeyError" in str(old.error)
     assert (good.error, good.parts) == (None, 1)
+
+
+def test_the_further_columns_of_the_manifest_come_back(
+    database: Database, empty: Database, bucket: Bucket
+) -> None:
+    kinds = {"site": "text", "age": "number"}
+    job = submit(database)
+    task = claim_task(database, ControlKind.PLAN)
+    assert ledger.finish_planning(
+        database,
+        task,
+        manifest_key="m",
+        manifest_digest="d",
+        total=4,
+        shards=[(0, 2), (2, 4)],
+        metadata={"columns": kinds},
+    )
+    work(database, bucket, claim(database), ImageStatus.OK, range(2), 2)
+    work(database, bucket, claim(database), ImageStatus.ERROR, range(2, 4), 4)
+    write_down(database, bucket, job)
+    before = everything(database, job)
+    assert before[1].columns == {"site": "B", "age": 1.5}
+    list(rebuild(empty, bucket))
+    assert everything(empty, job) == before
+    assert queries.kinds_of(queries.get_job(empty, job).metadata) == kinds

@@ -48,6 +48,7 @@ def test_entries_come_back_exactly(tmp_path):
         "kind": "folder",
         "schema_version": "2",
         "count": "5",
+        "columns": '{"camera": "text", "n": "number"}',
         "listing": written.listing,
     }
     data = (tmp_path / "m.parquet").read_bytes()
@@ -207,3 +208,22 @@ def test_millions_of_one_key_end_at_the_first_rows(tmp_path):
         manifest.write(endless(), tmp_path / "manifest.parquet", {})
     assert listed <= 10_000
     assert not list(tmp_path.iterdir())
+
+
+def test_the_types_of_further_columns_are_decided_once(tmp_path):
+    rows = [
+        Entry(0, "a.jpg", 0, "", extra={"site": "A", "age": "41", "code": "7"}),
+        Entry(1, "b.jpg", 0, "", extra={"site": "B", "age": 3.5, "code": "07"}),
+        Entry(2, "c.jpg", 0, ""),
+    ]
+    written = manifest.write(rows, tmp_path / "m.parquet", {"dataset": "x"})
+    assert written.columns == {"site": "text", "age": "number", "code": "text"}
+    opened = Manifest.open(tmp_path / "m.parquet")
+    assert [entry.columns for entry in opened.rows(0, 3)] == [
+        {"site": "A", "age": 41.0, "code": "7"},
+        {"site": "B", "age": 3.5, "code": "07"},
+        {},
+    ]
+    manifest.subset(opened, [0], tmp_path / "retry.parquet", {"retry": "1"})
+    (entry,) = Manifest.open(tmp_path / "retry.parquet")
+    assert entry.columns["code"] == "7"  # and not a number, although all values of the retry are

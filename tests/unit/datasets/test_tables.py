@@ -209,7 +209,9 @@ def test_an_absolute_key_inside_the_root_is_fine(plant, free):
 def test_an_unknown_option_is_named(plant, free):
     folder = plant("1.jpg")
     (folder / "list.csv").write_text("key\n1.jpg\n")
-    with pytest.raises(DatasetError, match="no option 'split'; it has boxes, four, key, label, root, unit"):
+    with pytest.raises(
+        DatasetError, match="no option 'split'; it has boxes, columns, four, key, label, root, unit"
+    ):
         open_source(f"{folder}/list.csv?split=test", free)
     with pytest.raises(DatasetError, match="is not a file"):
         open_source(f"manifest:{folder}", free)
@@ -393,3 +395,12 @@ def test_the_samples_have_their_boxes(free):
     folder = open_source(str(samples.path()), free)
     assert [f"photographs/{item.key}" for item in folder.list()] == [item.key for item in listed]
     assert all(item.boxes for item in listed)
+
+
+def test_columns_can_be_chosen(plant, free):
+    folder = plant("1.jpg")
+    (folder / "list.csv").write_text("key,site,age,path2\n1.jpg,A,40,x\n")
+    (listed,) = open_source(f"{folder}/list.csv?columns=site,age", free).list()
+    assert listed.extra == {"site": "A", "age": "40"}
+    with pytest.raises(DatasetError, match="no column 'sit'"):
+        list(open_source(f"{folder}/list.csv?columns=sit", free).list())
