@@ -32,6 +32,11 @@ _WORDS = {
     "version": (),
 }
 _SIDE_COLUMNS = (SIDES, ("xmin", "ymin", "xmax", "ymax"), ("x1", "y1", "x2", "y2"))
+_SIZE_COLUMNS = tuple(
+    (*place, *size)
+    for place in (("x", "y"), ("left", "top"), ("cx", "cy"), ("x_center", "y_center"), ("bbox_x", "bbox_y"))
+    for size in (("w", "h"), ("width", "height"), ("bbox_w", "bbox_h"))
+)
 
 
 @dataclass(frozen=True)
@@ -68,6 +73,9 @@ def find_columns(names: Sequence[str], asked: Mapping[str, str], notes: ListingN
         chosen[role] = _column(role, names, asked.get(role), notes, place)
     key = chosen.pop("key")
     if key is None:
+        other = next((mark for mark in (";", "\t", "|") if len(names) == 1 and mark in names[0]), None)
+        if other is not None:
+            raise DatasetError(f"{place} is separated by {other!r}; write it with commas")
         raise DatasetError(
             f"{place} has no column `key`; its columns are {_some(names)}; say `?key=` and its name"
         )
@@ -77,6 +85,11 @@ def find_columns(names: Sequence[str], asked: Mapping[str, str], notes: ListingN
         if sides:
             notes.say(
                 f"the columns {', '.join(sides)} are read as a box in pixels, right and lower end not inside"
+            )
+        elif sizes := _position_and_size(names):
+            notes.say(
+                f"the columns {', '.join(sizes)} may be the position and size of a box and are not read as one; "
+                "left, top, right, bottom are, or a column `boxes`"
             )
     unsure = chosen["boxes"] is not None and "boxes" not in asked and _plain(chosen["boxes"]) != "boxes"
     return Columns(key, **chosen, sides=sides, unsure=unsure)
@@ -107,6 +120,15 @@ def _sides(names: Sequence[str]) -> tuple[str, ...]:
     plain = {_plain(name): name for name in names}
     complete = [sides for sides in _SIDE_COLUMNS if all(side in plain for side in sides)]
     return tuple(plain[side] for side in complete[0]) if len(complete) == 1 else ()
+
+
+def _position_and_size(names: Sequence[str]) -> tuple[str, ...]:
+    """Four columns under which other tools keep a corner, or a centre, and a size."""
+    plain = {_plain(name): name for name in names}
+    for kind in _SIZE_COLUMNS:
+        if all(name in plain for name in kind):
+            return tuple(plain[name] for name in kind)
+    return ()
 
 
 def _plain(name: str) -> str:

@@ -71,3 +71,19 @@ def test_a_row_is_split_into_roles_and_the_rest():
     assert values == {"key": "1.jpg", "label": "cat", "sides": [1, 2, 3, 4]}
     assert rest == {"day": "x"}
     assert columns.split({"path": "1.jpg"}) == ({"key": "1.jpg"}, {})
+
+
+@pytest.mark.parametrize("names", [["x", "y", "w", "h"], ["left", "top", "Width", "height"]])
+def test_a_position_and_a_size_are_said_and_not_read(names: list[str]):
+    columns, said = found(["key", *names])
+    assert columns.sides == ()
+    assert said == [
+        f"the columns {', '.join(names)} may be the position and size of a box and are not read as one; "
+        "left, top, right, bottom are, or a column `boxes`"
+    ]
+
+
+@pytest.mark.parametrize("mark", [";", "\t"])
+def test_another_separator_is_named(mark: str):
+    with pytest.raises(DatasetError, match="write it with commas"):
+        found([f"key{mark}label"])
