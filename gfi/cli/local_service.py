@@ -105,6 +105,51 @@ class LocalService:
         bucket = Bucket.from_settings(self.settings)
         return report.write_report(self.database, self.settings, bucket, self._id(job_id), folder, limit)
 
+    def compare(
+        self,
+        job_a: str,
+        job_b: str,
+        *,
+        floor_jobs: Sequence[str],
+        gate: str | None,
+        gate_name: str,
+        look: int | None,
+    ) -> JSON:
+        from datetime import UTC, datetime
+
+        from gfi.drift.gate import parse_gate
+        from gfi.drift.junit import junit_xml
+        from gfi.jobs.compare import compare_jobs
+        from gfi.store.objects import Bucket
+
+        today = datetime.now(UTC).date()
+        spec = parse_gate(gate, gate_name) if gate is not None else None
+        if look is None:
+            look = spec.look_on(today) if spec is not None else 1
+        bucket = Bucket.from_settings(self.settings)
+        compared = compare_jobs(
+            self.database, bucket, job_a, job_b, floor_jobs=floor_jobs, gate=spec, today=today, look=look
+        )
+        suite = f"{compared.a.id} and {compared.b.id}"
+        junit = junit_xml(compared.gate, suite) if compared.gate is not None else None
+        return compared.to_json() | {"junit": junit}
+
+    def compare_unpaired(self, job_a: str, job_b: str) -> JSON:
+        from gfi.jobs.compare import compare_unpaired
+        from gfi.store.objects import Bucket
+
+        return compare_unpaired(self.database, Bucket.from_settings(self.settings), job_a, job_b).to_json()
+
+    def gate_file(self, job_a: str, job_b: str) -> str:
+        from datetime import UTC, datetime
+
+        from gfi.jobs.compare import compare_jobs
+        from gfi.jobs.gate_file import gate_file
+        from gfi.store.objects import Bucket
+
+        bucket = Bucket.from_settings(self.settings)
+        return gate_file(compare_jobs(self.database, bucket, job_a, job_b, today=datetime.now(UTC).date()))
+
     def models(self) -> list[JSON]:
         return [
             model.record | {"registered_at": model.created_at} for model in queries.list_models(self.database)

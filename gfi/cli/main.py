@@ -26,11 +26,15 @@ class Entry(NamedTuple):
 COMMANDS = {
     "api": Entry("api:api", "Serve the HTTP API and the dashboard until SIGTERM."),
     "cancel": Entry("job:cancel", "Cancel a job."),
+    "compare": Entry(
+        "compare:compare", "Compare JOB_B with JOB_A: which masks moved, and whether that is more than noise."
+    ),
     "db": Entry("db:db", "Upgrade, inspect or rebuild the database."),
     "demo": Entry("demo:demo", "Explain the bundled photographs and write a report."),
     "doctor": Entry("doctor:doctor", "Check what gfi needs on this machine."),
     "down": Entry("up:down", "Stop the stack that `gfi up` started."),
     "explain": Entry("explain:explain", "Explain photographs in this process, without a service."),
+    "gate": Entry("gate:gate", "Write the file that `gfi compare --gate` judges by."),
     "gc": Entry("gc:gc", "Find result files in the bucket that nothing refers to."),
     "job": Entry("job:job", "Show one job: state, progress, configuration, failures."),
     "jobs": Entry("jobs:jobs", "List jobs, newest first; `gfi jobs delete` deletes one."),

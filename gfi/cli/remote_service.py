@@ -14,6 +14,10 @@ ATTEMPTS = 2
 """A command soon says that there is no service; `gfi job --wait` goes on asking by itself."""
 AWAY = frozenset({0, 502, 503, 504})
 """HTTP statuses of a service that is being restarted; 0 stands for no answer."""
+_NEEDS_MASKS = (
+    "jobs are compared where their masks are: run it where GFI_DATABASE_URL and GFI_S3_BUCKET are set, without"
+    " GFI_API_URL"
+)
 
 
 class RemoteService:
@@ -77,6 +81,24 @@ class RemoteService:
 
     def report(self, job_id: str, folder: Path, limit: int) -> Path:
         return self.client.job(job_id).report(folder, limit)
+
+    def compare(
+        self,
+        job_a: str,
+        job_b: str,
+        *,
+        floor_jobs: Sequence[str],
+        gate: str | None,
+        gate_name: str,
+        look: int | None,
+    ) -> JSON:
+        raise CommandError(_NEEDS_MASKS)
+
+    def compare_unpaired(self, job_a: str, job_b: str) -> JSON:
+        raise CommandError(_NEEDS_MASKS)
+
+    def gate_file(self, job_a: str, job_b: str) -> str:
+        raise CommandError(_NEEDS_MASKS)
 
     def models(self) -> list[JSON]:
         return self.client.models()

@@ -68,6 +68,27 @@ class Service(Protocol):
         """Write the report of a job into `folder`. Returns the path of its page."""
         ...
 
+    def compare(
+        self,
+        job_a: str,
+        job_b: str,
+        *,
+        floor_jobs: Sequence[str],
+        gate: str | None,
+        gate_name: str,
+        look: int | None,
+    ) -> JSON:
+        """Compare two jobs; gate: the text of a gate file. Returns all numbers, `sentences`, `gate`, `junit`."""
+        ...
+
+    def compare_unpaired(self, job_a: str, job_b: str) -> JSON:
+        """Whether the masks of two jobs differ within classes: {"statistic", "p", "class_p", "n", "sentence"}."""
+        ...
+
+    def gate_file(self, job_a: str, job_b: str) -> str:
+        """The text of a gate file made from two jobs."""
+        ...
+
     def models(self) -> list[JSON]:
         """Registered models: reference, digest, input_size, classes, parameters."""
         ...

@@ -129,6 +129,11 @@ class GateSpec(_Section):
         alpha = moved.alpha if self.nightly is None else self.spending.level(look)
         return Tolerance(moved.max_moved, alpha, moved.min_images, moved.alpha)
 
+    def look_on(self, day: date) -> int:
+        """Which comparison of the year falls on a day, where they are spread evenly."""
+        planned = self.spending.looks
+        return max(1, -(-day.timetuple().tm_yday * planned // 366))
+
     @property
     def spending(self) -> Spending:
         """How a nightly gate spends its error."""

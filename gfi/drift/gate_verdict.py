@@ -17,8 +17,8 @@ from gfi.drift.gate import FLIPS, GateSpec, Waiver
 from gfi.drift.sentences import class_sentence, verdict_sentence
 from gfi.drift.verdicts import Moved, Verdict, class_verdicts, pooled_verdict, worst
 
-EXIT_CODES: Mapping[Verdict, int] = {Verdict.PASS: 0, Verdict.FAIL: 4, Verdict.UNDECIDED: 5}
-"""1 to 3 are errors of the command itself."""
+EXIT_CODES: Mapping[Verdict, int] = {Verdict.PASS: 0, Verdict.FAIL: 10, Verdict.UNDECIDED: 11}
+"""1 to 3 are errors of the command itself, 4 to 6 the ends of jobs."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class GateVerdict:
 
     @property
     def exit_code(self) -> int:
-        """0 pass, 4 fail, 5 undecided."""
+        """0 pass, 10 fail, 11 undecided."""
         return EXIT_CODES[self.verdict]
 
     def to_json(self) -> dict[str, Any]:

@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from gfi.drift.sorted_tables import aligned, sort_stream
+from gfi.drift.sorted_tables import SortedTables, aligned
 
 LISTING = pa.schema(
     [("key", pa.string()), ("version", pa.string()), ("row", pa.int64()), ("question", pa.binary(32))]
@@ -82,7 +82,7 @@ def plan_incremental(
 
     folder: an empty one for sorted runs, about the size of the listings' four columns; the caller deletes it.
     """
-    for left, right in aligned(sort_stream(new, "key", folder), sort_stream(earlier, "key", folder), "key"):
+    for left, right in aligned(SortedTables(new, "key", folder), SortedTables(earlier, "key", folder), "key"):
         yield _step(left, right)
 
 

@@ -1,10 +1,10 @@
 """External sort and merge join of streams of Arrow tables, by one column of texts.
 
     with tempfile.TemporaryDirectory() as folder:
-        left = sort_stream(blocks_of_one, "key", Path(folder))
+        left, right = (SortedTables(blocks, "key", Path(folder)) for blocks in (one, other))
         for a, b in aligned(left, right, "key"): ...
 
-`sort_stream` writes sorted runs into a folder and merges them, so memory holds a few blocks whatever the length.
+`SortedTables` writes sorted runs into a folder and merges them, so memory holds a few blocks whatever the length.
 `aligned` walks through two sorted streams and yields, step by step, all rows of both whose texts lie in one interval:
 whoever joins them finds every partner within the step. Texts are ordered by code point, as Arrow and Python both do.
 """
@@ -20,20 +20,22 @@ RUN_BYTES = 64 * 2**20
 BLOCK_ROWS = 16_384
 
 
-def sort_stream(
-    blocks: Iterable[pa.Table], by: str, folder: Path, run_bytes: int = RUN_BYTES
-) -> Iterator[pa.Table]:
-    """The rows of `blocks` in the order of column `by`, in tables of at most some 16,000 rows.
+class SortedTables:
+    """The rows of `blocks` in the order of column `by`, in tables of some 16,000 rows; can be read several times.
 
-    Reads everything before it yields. What it writes into `folder` is there until the caller deletes it.
+    Reads all blocks at once and writes them into `folder`, which the caller deletes.
     """
-    runs = list(_write_runs(blocks, by, folder, run_bytes))
-    if len(runs) == 1:
-        return _read_run(runs[0])
-    return (
-        pa.concat_tables(parts).sort_by(by)
-        for parts in _aligned([_Cursor(_read_run(run), by) for run in runs])
-    )
+
+    def __init__(self, blocks: Iterable[pa.Table], by: str, folder: Path, run_bytes: int = RUN_BYTES) -> None:
+        self._by = by
+        self._runs = list(_write_runs(blocks, by, folder, run_bytes))
+
+    def __iter__(self) -> Iterator[pa.Table]:
+        if len(self._runs) == 1:
+            yield from _read_run(self._runs[0])
+            return
+        for parts in _aligned([_Cursor(_read_run(run), self._by) for run in self._runs]):
+            yield pa.concat_tables(parts).sort_by(self._by)
 
 
 def aligned(

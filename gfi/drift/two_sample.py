@@ -13,6 +13,7 @@ is exact: p = (1 + #{T* ≥ T}) / (1 + permutations).
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +41,26 @@ class TwoSample:
     class_p: Mapping[int, float]
     n: int
     left_out: tuple[int, ...]
+
+    def sentence(self) -> str:
+        """The result in words, the classes with the smallest p first."""
+        first = sorted(self.class_p, key=lambda index: self.class_p[index])[:3]
+        classes = ", ".join(f"{index} (p = {self.class_p[index]:.3f})" for index in first)
+        return (
+            f"the masks of the two jobs can{'' if self.p <= 0.05 else 'not'} be told apart within their classes:"
+            f" p = {self.p:.3f} by permutation, {self.n:,} masks of {len(self.class_p)} classes; first {classes}"
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """All fields as JSON values."""
+        return {
+            "statistic": self.statistic,
+            "p": self.p,
+            "class_p": {str(index): p for index, p in self.class_p.items()},
+            "n": self.n,
+            "left_out": list(self.left_out),
+            "sentence": self.sentence(),
+        }
 
 
 def features_of(cells: Cells) -> NDArray[np.float64]:

@@ -139,6 +139,10 @@ class Part:
         (values,) = self._table.slice(index, 1).to_pylist()
         return Explained(_decoded(values, self._notes.get(str(index), {})), self.header)
 
+    def take(self, rows: NDArray[np.integer], names: Sequence[str]) -> pa.Table:
+        """These columns of these rows as they are in the file, for whoever reads many masks."""
+        return self._table.select(list(names)).take(rows)
+
     def results(self) -> list[Result]:
         """Every row, in file order."""
         rows = enumerate(self._table.to_pylist())

@@ -27,6 +27,7 @@ ELSEWHERE = {
     "gfi/cli/doctor.py": WHOLE_WAY,
     "gfi/cli/explain_by_layer.py": "unit/cli/test_explain.py",
     "gfi/cli/explain_photographs.py": "unit/cli/test_explain.py",
+    "gfi/cli/gate.py": "service/cli/test_compare.py",
     "gfi/cli/gc.py": "service/cli/test_any_dataset.py",
     "gfi/cli/job.py": COMMANDS,
     "gfi/cli/job_summary.py": COMMANDS,

@@ -40,8 +40,10 @@ GFI = Path(sysconfig.get_path("scripts")) / "gfi"
 
 IN_PROCESS = {
     "cancel",
+    "compare",
     "doctor",
     "explain",
+    "gate",
     "gc",
     "job",
     "jobs",

@@ -39,7 +39,7 @@ def judged(made: Comparison, text: str, floor: Floor | None = FLOOR, **how: Any)
 
 def test_the_class_and_the_corner_are_named(cornered: Comparison) -> None:
     gate = judged(cornered, "")
-    assert (gate.verdict, gate.exit_code) == (Verdict.FAIL, 4)
+    assert (gate.verdict, gate.exit_code) == (Verdict.FAIL, 10)
     checks = {check.name: check for check in gate.checks}
     assert list(checks) == ["pooled", "class cat", "class husky", "class wolf"]
     assert checks["class husky"].verdict is Verdict.FAIL
@@ -85,7 +85,7 @@ def test_without_the_floor_it_asks_for_a_gate_is_undecided(
     cornered: Comparison, floor: Floor | None, reason: str
 ) -> None:
     gate = judged(cornered, "", floor)
-    assert (gate.verdict, gate.exit_code) == (Verdict.UNDECIDED, 5)
+    assert (gate.verdict, gate.exit_code) == (Verdict.UNDECIDED, 11)
     assert reason in gate.checks[0].sentence
 
 
@@ -133,4 +133,4 @@ def test_a_nightly_gate_says_what_it_spends(cornered: Comparison) -> None:
 
 
 def test_three_verdicts_have_three_exit_codes() -> None:
-    assert [EXIT_CODES[verdict] for verdict in Verdict] == [0, 4, 5]
+    assert [EXIT_CODES[verdict] for verdict in Verdict] == [0, 10, 11]

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from gfi.drift.sorted_tables import aligned, sort_stream
+from gfi.drift.sorted_tables import SortedTables, aligned
 
 
 def blocks(keys: list[str], size: int) -> list[pa.Table]:
@@ -23,7 +23,7 @@ def test_rows_come_out_in_order_however_many_runs_there_are(tmp_path: Path, run_
     keys = [f"{number:x}-ä" for number in random.integers(0, 500, 1000)]
     rows = [
         row
-        for table in sort_stream(blocks(keys, 37), "key", tmp_path, run_bytes)
+        for table in SortedTables(blocks(keys, 37), "key", tmp_path, run_bytes)
         for row in table.to_pylist()
     ]
     assert [row["key"] for row in rows] == sorted(keys)
@@ -32,12 +32,12 @@ def test_rows_come_out_in_order_however_many_runs_there_are(tmp_path: Path, run_
 
 def test_sorted_input_is_one_run(tmp_path: Path) -> None:
     keys = [f"{number:05d}" for number in range(1000)]
-    assert sum(map(len, sort_stream(blocks(keys, 10), "key", tmp_path, 1))) == 1000
+    assert sum(map(len, SortedTables(blocks(keys, 10), "key", tmp_path, 1))) == 1000
     assert len(list(tmp_path.iterdir())) == 1
 
 
 def test_nothing_sorts_to_nothing(tmp_path: Path) -> None:
-    assert list(sort_stream([], "key", tmp_path)) == []
+    assert list(SortedTables([], "key", tmp_path)) == []
     assert list(aligned([], [], "key")) == []
 
 

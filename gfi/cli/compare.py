@@ -1,0 +1,101 @@
+"""`gfi compare`: two finished jobs."""
+
+from pathlib import Path
+
+import click
+
+from gfi.cli.open_service import open_service
+from gfi.cli.printing import emit, json_option
+from gfi.cli.service import JSON
+
+
+class _ManyFloors(click.Command):
+    """Reads `--floor JOB JOB …` as `--floor JOB --floor JOB`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        expanded: list[str] = []
+        within = False
+        for word in args:
+            if word == "--floor":
+                within = True
+            elif word.startswith("-"):
+                within = False
+                expanded.append(word)
+            else:
+                expanded += ["--floor", word] if within else [word]
+        return super().parse_args(ctx, expanded)
+
+
+@click.command(cls=_ManyFloors)
+@click.argument("job_a")
+@click.argument("job_b")
+@click.option(
+    "--floor",
+    "floor_jobs",
+    multiple=True,
+    metavar="JOB [JOB …]",
+    help="Other training runs of JOB_A's recipe: how far masks move when nothing has changed.",
+)
+@click.option(
+    "--gate",
+    "gate_path",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Judge by this file: exit status 0 pass, 10 fail, 11 undecided. `gfi gate init` writes one.",
+)
+@click.option("--junit", type=click.Path(dir_okay=False, path_type=Path), help="Write the gate as JUnit XML.")
+@click.option(
+    "--look",
+    type=click.IntRange(1),
+    help="Which comparison of the year it is, for a nightly gate. Default: by the date.",
+)
+@click.option("--unpaired", is_flag=True, help="Compare the masks of each class of different images.")
+@json_option
+def compare(
+    job_a: str,
+    job_b: str,
+    floor_jobs: tuple[str, ...],
+    gate_path: Path | None,
+    junit: Path | None,
+    look: int | None,
+    unpaired: bool,
+    as_json: bool,
+) -> None:
+    """Compare JOB_B with JOB_A: which masks moved, and whether that is more than noise.
+
+    Both jobs explain the same images. With --floor the jobs of other training runs say how far masks move by chance.
+    """
+    if junit is not None and gate_path is None:
+        raise click.UsageError("--junit goes with --gate")
+    if unpaired and (floor_jobs or gate_path is not None):
+        raise click.UsageError("--unpaired goes with neither --floor nor --gate")
+    service = open_service()
+    if unpaired:
+        answer = service.compare_unpaired(job_a, job_b)
+        emit(answer) if as_json else click.echo(answer["sentence"])
+        return
+    gate = gate_path.read_text() if gate_path is not None else None
+    answer = service.compare(
+        job_a, job_b, floor_jobs=floor_jobs, gate=gate, gate_name=str(gate_path or ""), look=look
+    )
+    if junit is not None:
+        junit.write_text(answer["junit"])
+    if as_json:
+        emit({name: value for name, value in answer.items() if name != "junit"})
+    else:
+        for sentence in answer["sentences"]:
+            click.echo(sentence)
+        if answer["gate"] is not None:
+            _print_gate(answer["gate"])
+    if answer["gate"] is not None:
+        raise click.exceptions.Exit(answer["gate"]["exit_code"])
+
+
+def _print_gate(gate: JSON) -> None:
+    click.echo("")
+    for check in gate["checks"]:
+        word = "waived" if check["waived"] else check["verdict"]
+        waiver = f" ({check['waiver']})" if check["waiver"] else ""
+        click.echo(f"{word:>9}  {check['name']}: {check['sentence']}{waiver}")
+    for note in gate["notes"]:
+        click.echo(f"     note  {note}")
+    click.echo(f"gate: {gate['verdict']}")

@@ -1,0 +1,138 @@
+"""Two finished jobs compared, from real parts in a real bucket."""
+
+import json
+from collections.abc import Iterator, Mapping
+from datetime import date
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gfi.cli.servers import Server
+from gfi.domain.result import Result
+from gfi.domain.statuses import ImageStatus
+from gfi.drift.errors import DriftError
+from gfi.drift.floors import FloorLevel
+from gfi.drift.gate import parse_gate
+from gfi.drift.verdicts import Verdict
+from gfi.jobs.compare import Compared, compare_jobs, compare_unpaired
+from gfi.store.database import Database
+from gfi.store.objects import Bucket
+from tests.service.jobs.finished import finished_job
+from tests.service.store.ledger_actors import plan
+from tests.service.store.test_objects import settings_for
+from tests.unit.drift.tables import run
+
+TODAY = date(2026, 11, 28)
+
+
+@pytest.fixture
+def bucket(s3: Server) -> Iterator[Bucket]:
+    bucket = Bucket.from_settings(settings_for(s3.url, s3_bucket="compare-tests"))
+    bucket.ensure()
+    yield bucket
+    bucket.delete_many([entry.key for entry in bucket.list("")])
+
+
+def results(
+    seed: int, images: int = 60, corner: Mapping[int, float] | None = None, **columns: Any
+) -> list[Result]:
+    """A training run's results of two classes, the listing not in the order of its keys."""
+    rows = run(np.random.default_rng(seed), 2, images, noise=0.3, corner=corner or {})
+    made = [
+        Result(
+            row=0,
+            key=row["key"],
+            status=ImageStatus.OK,
+            **{"version": "v1", "target": row["target"], "prediction": row["prediction"]} | columns,
+            grid=np.frombuffer(row["grid"], "<f4").reshape(7, 7),
+            original_size=(56, 56),
+            box=(0.0, 0.0, 56.0, 56.0),
+        )
+        for row in rows
+    ]
+    return made[::-1]
+
+
+def compared(database: Database, bucket: Bucket, a: str, b: str, **how: Any) -> Compared:
+    return compare_jobs(database, bucket, a, b, today=TODAY, **how)
+
+
+def test_the_same_weights_twice_are_at_distance_exactly_0(database: Database, bucket: Bucket) -> None:
+    a, b = (finished_job(database, bucket, results(0), shard=shard) for shard in (50, 17))
+    made = compared(database, bucket, a, b)
+    assert made.level is FloorLevel.SAME_PROFILE
+    assert (made.comparison.pairs, made.comparison.bit_equal, made.comparison.largest) == (120, 120, 0.0)
+    assert "120 masks compared, all of them equal bit by bit" in " ".join(made.sentences())
+
+
+def test_a_class_that_moved_fails_the_gate_and_another_run_does_not(
+    database: Database, bucket: Bucket
+) -> None:
+    a = finished_job(database, bucket, results(0), weights="a")
+    floor = [finished_job(database, bucket, results(seed), weights="bcd"[seed - 1]) for seed in (1, 2, 3)]
+    clean = finished_job(database, bucket, results(4), weights="e")
+    cornered = finished_job(database, bucket, results(5, corner={1: 1.0}), weights="f")
+    gate = parse_gate("")
+    failed = compared(database, bucket, a, cornered, floor_jobs=floor, gate=gate)
+    assert failed.floor is not None
+    assert (failed.floor.level, failed.floor.runs, failed.floor.pairs) == (FloorLevel.OTHER_TRAINING, 4, 6)
+    assert failed.gate is not None
+    verdicts = {check.name: check.verdict for check in failed.gate.checks}
+    assert (verdicts["class dog"], verdicts["class cat"] is Verdict.FAIL) == (Verdict.FAIL, False)
+    assert any("class dog: " in text and "lower left corner" in text for text in failed.sentences())
+    json.dumps(failed.to_json(), allow_nan=False)
+    # The floor is kept beside the first job, and read from there.
+    (stored,) = bucket.list(f"jobs/{a}/floors/")
+    again = compared(database, bucket, a, clean, floor_jobs=floor, gate=gate)
+    assert again.floor == failed.floor
+    assert [entry.key for entry in bucket.list(f"jobs/{a}/floors/")] == [stored.key]
+    assert again.gate is not None
+    assert again.gate.verdict is not Verdict.FAIL
+
+
+def test_errors_and_other_versions_are_counted_and_not_compared(database: Database, bucket: Bucket) -> None:
+    whole = results(0, images=5)
+    broken = [Result(row=0, key=r.key, status=ImageStatus.ERROR, error="unreadable") for r in whole[:2]]
+    a = finished_job(database, bucket, whole)
+    b = finished_job(database, bucket, broken + results(0, images=5, version="v2")[2:4] + whole[4:])
+    counts = compared(database, bucket, a, b).comparison.counts
+    assert (counts.paired, counts.other_version, counts.without_mask) == (6, 4, 0)
+
+
+def test_metrics_of_both_jobs_are_compared(database: Database, bucket: Bucket) -> None:
+    jobs = [
+        finished_job(
+            database, bucket, results(0, images=20, metrics={"deletion": value}), metrics=("deletion",)
+        )
+        for value in (0.2, 0.5)
+    ]
+    change = compared(database, bucket, *jobs).comparison.metrics["deletion"]
+    assert (change.n, change.change) == (40, pytest.approx(0.3))
+
+
+def test_what_cannot_be_compared_says_what_differs_and_what_can(database: Database, bucket: Bucket) -> None:
+    a = finished_job(database, bucket, results(0, images=12))
+    other = [Result(**{**vars(r), "key": f"new/{r.key}"}) for r in results(1, images=12)]
+    b = finished_job(database, bucket, other)
+    with pytest.raises(DriftError, match=r"24 only a, 24 only b.*--unpaired"):
+        compared(database, bucket, a, b)
+    with pytest.raises(DriftError, match="is the one that is judged"):
+        compared(database, bucket, a, b, floor_jobs=[b])
+    predicted = finished_job(database, bucket, results(0, images=12), target="predicted")
+    assert compared(database, bucket, a, predicted).differences == ("target: auto and predicted",)
+    with pytest.raises(DriftError, match=r"answers to one question; .* differ in target: auto and predicted"):
+        compared(database, bucket, a, predicted, gate=parse_gate(""))
+    running = plan(database)
+    with pytest.raises(DriftError, match=f"job {running} is running"):
+        compared(database, bucket, a, running)
+
+
+def test_masks_of_different_images_are_compared_without_pairs(database: Database, bucket: Bucket) -> None:
+    a = finished_job(database, bucket, results(0))
+    same = finished_job(database, bucket, [Result(**{**vars(r), "key": f"n{r.key}"}) for r in results(1)])
+    moved = finished_job(database, bucket, results(2, corner={0: 0.5}))
+    assert compare_unpaired(database, bucket, a, same).p > 0.05
+    found = compare_unpaired(database, bucket, a, moved)
+    assert found.p <= 0.01
+    assert found.class_p[0] <= 0.01 < found.class_p[1]
