@@ -1,5 +1,6 @@
 """`gfi compare`: two finished jobs."""
 
+import sys
 from pathlib import Path
 
 import click
@@ -85,17 +86,18 @@ def compare(
         for sentence in answer["sentences"]:
             click.echo(sentence)
         if answer["gate"] is not None:
-            _print_gate(answer["gate"])
+            _print_gate(answer["gate"], answer["sentences"])
     if answer["gate"] is not None:
-        raise click.exceptions.Exit(answer["gate"]["exit_code"])
+        sys.exit(answer["gate"]["exit_code"])
 
 
-def _print_gate(gate: JSON) -> None:
+def _print_gate(gate: JSON, printed: list[str]) -> None:
     click.echo("")
     for check in gate["checks"]:
         word = "waived" if check["waived"] else check["verdict"]
         waiver = f" ({check['waiver']})" if check["waiver"] else ""
-        click.echo(f"{word:>9}  {check['name']}: {check['sentence']}{waiver}")
+        click.echo(f"{word:>9}  {check['sentence']}{waiver}")
     for note in gate["notes"]:
-        click.echo(f"     note  {note}")
+        if note not in printed:
+            click.echo(f"     note  {note}")
     click.echo(f"gate: {gate['verdict']}")

@@ -170,14 +170,14 @@ def _limit_check(name: str, limit: float, comparison: Comparison, alpha: float) 
         n, k = counts.same_version, counts.flipped
         lower = float(lower_bound(k, n, alpha)) if n else 0.0
         upper = float(upper_bound(k, n, alpha)) if n else 1.0
-        text = f"{k:,} of {n:,} images are predicted as another class ({lower:.1%} to {upper:.1%})"
+        text = f"flips: {k:,} of {n:,} images are predicted as another class ({lower:.1%} to {upper:.1%})"
         return _bounded(name, text, lower, upper, limit, {"n": n, "value": k / n if n else None})
     change = comparison.metrics.get(name)
     if change is None:
-        text = f"no image of the two jobs has {name}; submit both with --metrics {name}"
+        text = f"{name}: no image of the two jobs has it; submit both with --metrics {name}"
         return Check(f"limit {name}", Verdict.UNDECIDED, text)
     lower, upper = _worsening(name, change, alpha)
-    text = f"mean {name} {change.mean_a:.3f} → {change.mean_b:.3f} over {change.n:,} pairs"
+    text = f"{name}: mean {change.mean_a:.3f} → {change.mean_b:.3f} over {change.n:,} pairs"
     return _bounded(name, text, lower, upper, limit, {"n": change.n, "value": change.change})
 
 

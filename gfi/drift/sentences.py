@@ -5,8 +5,6 @@ from collections.abc import Iterator, Mapping
 from gfi.drift.comparison import ClassMoves, Comparison
 from gfi.drift.verdicts import Moved, Verdict
 
-_NEEDS = {Verdict.FAIL: "fails", Verdict.PASS: "passes", Verdict.UNDECIDED: "is undecided"}
-
 
 def count_sentences(comparison: Comparison) -> Iterator[str]:
     """What became of the images, prediction flips first."""
@@ -71,7 +69,7 @@ def _where(moves: ClassMoves) -> Iterator[str]:
 def verdict_sentence(name: str, moved: Moved) -> str:
     """A verdict in one sentence, with what would decide an undecided one."""
     text = (
-        f"{name} {_NEEDS[moved.verdict]}: {moved.moved:,} of {moved.n:,} masks moved ({moved.share:.1%};"
+        f"{name}: {moved.verdict}; {moved.moved:,} of {moved.n:,} masks moved ({moved.share:.1%};"
         f" {moved.lower:.1%} to {moved.upper:.1%}), the floor expects up to {moved.p0:.1%}, the limit is"
         f" {moved.limit:.1%}"
     )

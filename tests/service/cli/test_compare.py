@@ -11,7 +11,7 @@ from tests.service.cli.conftest import SHORT, Gfi
 
 GATE = """
 [moved]
-max_moved = 0.6
+max_moved = 0.9
 min_images = 1
 [floor]
 level = "same_profile"
