@@ -230,13 +230,65 @@ PLANNING = "planning"
 """A control task is claimed, and nobody has heard of us."""
 
 
+AFTER_PIECE, IN_TASK_COMMIT = "after a piece", "in the commit of a task"
+"""A task has saved a piece and the progress that says so; a task is between the statements of its commit and COMMIT."""
+
+COUNT = "count"
+"""A kind of task that exists here alone: it counts to `to` and writes each number into table `counted`."""
+
+
+def count_kind() -> None:
+    """Make COUNT known to the process that requests it and to the one that does it."""
+    from gfi.domain import tasks
+
+    tasks.KINDS[COUNT] = tasks.TaskKind(COUNT, "network", "count", "explain")
+
+
+def _count(services: Any, run: Any) -> str:
+    import sqlalchemy as sa
+
+    counted = sa.table("counted", sa.column("task"), sa.column("number"))
+    last = run.claim.payload["to"]
+    for number in range(run.progress.get("done", 0), last):
+        time.sleep(PACE.step_s)
+        run.check()
+
+        def write(connection: Any, number: int = number) -> None:
+            connection.execute(sa.insert(counted).values(task=run.claim.task_id, number=number))
+
+        if number < last - 1:
+            run.save(write, done=number + 1, total=last)
+        else:
+            run.finish({"counted": last}, write)
+    return "counted"
+
+
+def _describe(services: Any, reference: str, run: Any) -> dict[str, Any]:
+    """As `workers.registration.describe`, without a process that loads torch."""
+    for _ in range(10):
+        run.check()
+        time.sleep(PACE.step_s)
+    return {"reference": reference, "digest": "0" * 64}
+
+
+def take_tasks() -> None:
+    """Do tasks of kind COUNT, and registrations without a network. In a worker."""
+    from workers import handlers, registration
+
+    count_kind()
+    handlers.HANDLERS[COUNT] = _count
+    registration.describe = _describe
+
+
 def misbehave(config: dict[str, Any]) -> None:
     """Set up this worker process as a scenario wants it.
 
-    pace: {steps, step_s} of the optimiser. aim: one of AIMS or, of a planner, PLANNING; it is true the first time
-    (`first`: a file that says that it was) and from then on with `chance`.
-    clock_s: how far this machine's clock is ahead.
+    pace: {steps, step_s} of the optimiser. aim: one of AIMS or, of a planner, PLANNING, or, of a task, AFTER_PIECE or
+    IN_TASK_COMMIT; it is true the first time (`first`: a file that says that it was) and from then on with `chance`.
+    clock_s: how far this machine's clock is ahead. tasks: `take_tasks`.
     """
+    if config.get("tasks"):
+        take_tasks()
     for name, value in config.get("pace", {}).items():
         setattr(PACE, name, value)
     if config.get("clock_s"):
@@ -286,7 +338,7 @@ def _aim(aim: str, chance: float, first: Path) -> None:
         return wrapped
 
     if aim == "after claim":
-        ledger.claim_shard = afterwards(ledger.claim_shard, lambda *_: True)
+        ledger.claim_work = afterwards(ledger.claim_work, lambda *_: True)
     elif aim == PLANNING:
         ledger.claim_control = afterwards(ledger.claim_control, lambda *_: True)
     elif aim == "in renewal":
@@ -297,6 +349,10 @@ def _aim(aim: str, chance: float, first: Path) -> None:
         ledger.commit_shard = before_commit(ledger.commit_shard)
     elif aim == "after commit":
         ledger.commit_shard = afterwards(ledger.commit_shard, lambda *_: True)
+    elif aim == AFTER_PIECE:
+        ledger.save_control = afterwards(ledger.save_control, lambda *_: True)
+    elif aim == IN_TASK_COMMIT:
+        ledger.finish_control = before_commit(ledger.finish_control)
     else:
         raise ValueError(f"no aim {aim!r}; there are {', '.join(AIMS)}")
 

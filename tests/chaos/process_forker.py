@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from gfi.cli.children import die_with
+from gfi.domain.queues import CONTROL_QUEUE, CONTROL_SLOTS
 from tests.chaos import fake
 
 
@@ -149,7 +150,7 @@ def _celery(application: str, queues: str) -> None:
         "--pool",
         "threads",
         "--concurrency",
-        "1",
+        str(CONTROL_SLOTS if queues == CONTROL_QUEUE else 1),
         "--queues",
         queues,
         "--hostname",
@@ -186,7 +187,7 @@ def _control(config: dict[str, Any]) -> None:
     _forget_messages_early(config)
     fake.misbehave(config)
     _tell_of_repetitions(config)
-    _celery("scheduler.app", "control")
+    _celery("scheduler.app", CONTROL_QUEUE)
 
 
 def _tell_of_repetitions(config: dict[str, Any]) -> None:

@@ -16,12 +16,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from gfi.domain.states import JobState
+import sqlalchemy as sa
+
+from gfi.domain.states import ControlKind, JobState, ShardState
 from gfi.domain.statuses import ImageStatus
 from gfi.store import ledger, queries
 from gfi.store.errors import Conflict
 from tests.chaos.deployment import LEASE_S, Deployment, Member, gfi
-from tests.chaos.fake import AIMS, PLANNING
+from tests.chaos.fake import AFTER_PIECE, AIMS, COUNT, IN_TASK_COMMIT, PLANNING, count_kind
 from tests.chaos.photographs import Photographs, make
 from tests.chaos.servers import Servers
 from tests.chaos.verify import Verdict, verify
@@ -487,6 +489,55 @@ def everything_slow(world: World, seed: int, full: bool) -> Row:
         return row(12, seed, [verdict], deployment.kills, recoveries)
 
 
+def tasks_killed(world: World, seed: int, full: bool) -> Row:
+    """13. Tasks that need a network, of two kinds, beside a job: their workers are killed, at random and where it hurts
+    most. Every task ends, and what one writes in pieces is written once.
+    """
+    rng = random.Random(seed)
+    photographs = world.photographs(200 if full else 32)
+    count_kind()
+    with Deployment(world.servers, "postgres", lease_s=_lease(full)) as deployment:
+        with deployment.database.begin() as connection:
+            connection.execute(sa.text("CREATE TABLE counted (task TEXT, number INTEGER)"))
+        deployment.start("scheduler")
+        deployment.start("control")
+        hits = {aim: deployment.directory / f"{aim}.first" for aim in (AFTER_PIECE, IN_TASK_COMMIT)}
+        for aim, first in hits.items():
+            deployment.start("worker", tasks=True, aim=aim, chance=0.05, first=str(first), pace=SLOW)
+        job = deployment.submit(photographs)
+        pieces, numbers = (50, 20) if full else (8, 3)
+        requested = [
+            ledger.request_task(deployment.database, kind, payload, owner=f"owner-{number % 2}")[0]
+            for number in range(numbers)
+            for kind, payload in (
+                (COUNT, {"to": pieces, "number": number}),
+                (ControlKind.REGISTER, {"reference": f"net-{number}"}),
+            )
+        ]
+
+        def found() -> list[queries.Task]:
+            return [queries.get_task(deployment.database, task) for task in requested]
+
+        with deployment.killing(rng, "worker", every=(1.0, 2.0)):
+            deployment.wait(job, 400)
+            deployment.eventually(lambda: all(task.ended for task in found()), 400, "every task ends")
+        assert {task.state for task in found()} == {ShardState.DONE}, found()
+        assert all(first.exists() for first in hits.values())
+        with deployment.database.read() as connection:
+            query = sa.text("SELECT task, number FROM counted ORDER BY task, number")
+            counted = [tuple(line) for line in connection.execute(query)]
+        counts = sorted(task.id for task in found() if task.kind == COUNT)
+        assert counted == [(task, number) for task in counts for number in range(pieces)]
+        assert {f"net-{number}" for number in range(numbers)} <= {
+            model.reference for model in queries.list_models(deployment.database)
+        }
+        verdict = verify(deployment, job, photographs, world.undisturbed)
+        kills = deployment.kills + deployment.own_deaths
+        return row(
+            13, seed, [verdict], kills, deployment.recoveries.by_role["worker"], f"{len(requested)} tasks"
+        )
+
+
 def _until_commit(deployment: Deployment, job: str, timeout: float = 90.0) -> float:
     """Seconds until the next commit of a job (0 when there is nothing more to commit)."""
     began, done = time.monotonic(), deployment.progress(job).done
@@ -509,4 +560,5 @@ SCENARIOS: dict[int, Callable[[World, int, bool], Row]] = {
     9: poison,
     11: killed_all_the_time,
     12: everything_slow,
+    13: tasks_killed,
 }

@@ -12,6 +12,7 @@ from tests.chaos.scenarios import (
     everything_slow,
     poison,
     schedulers_killed,
+    tasks_killed,
     workers_killed,
 )
 from tests.speed import slowness
@@ -33,6 +34,7 @@ def begun(world: World) -> Iterator[Begun]:
             clocks_and_sleepers,
             schedulers_killed,
             everything_slow,
+            tasks_killed,
         )
         yield {scenario: pool.submit(scenario, world, SEED, False) for scenario in alone}
 
@@ -55,3 +57,7 @@ def test_jobs_are_planned_and_finished_while_schedulers_and_planners_are_killed(
 
 def test_where_everything_is_slow_and_nothing_is_down_dead_workers_shards_go_to_others(begun: Begun) -> None:
     begun[everything_slow].result()
+
+
+def test_tasks_whose_workers_are_killed_all_end_and_write_each_piece_once(begun: Begun) -> None:
+    begun[tasks_killed].result()
