@@ -14,6 +14,8 @@ The settings follow from measurements (celery 5.7, kombu 5.7):
   tasks themselves. (120 restarts under load, 119 failed acknowledgements: every worker received messages again within
   3.5 s.)
 - A frozen Redis blocks a publisher for the socket timeout, which is five seconds.
+- What is no message of Celery in a queue (anybody with the password can write one) ended every worker that took it, one
+  after the other. `Channel` drops it and says so.
 - No result backend, no chords, no ETA: the outcome of a task is in the ledger.
 
 Where no worker runs, every re-dispatch would make the queue longer; `publish` adds nothing to a queue that already
@@ -24,8 +26,10 @@ import ssl
 from collections.abc import Sequence
 from typing import Any
 
+import structlog
 from celery import Celery
 from kombu.exceptions import KombuError
+from kombu.transport import TRANSPORT_ALIASES, redis
 from redis.exceptions import RedisError
 
 from gfi.domain.queues import EXPLAIN_QUEUE
@@ -36,6 +40,32 @@ from gfi.store.settings import Settings
 SOCKET_TIMEOUT_S = 5.0
 VISIBILITY_TIMEOUT_S = 6 * 3600
 LONGEST_QUEUE = 1000
+log = structlog.get_logger(__name__)
+
+
+class Channel(redis.Channel):
+    """kombu's, whose workers do not end over what cannot be read as a message."""
+
+    def _brpop_read(self, **options: Any) -> bool:
+        try:
+            taken: bool = super()._brpop_read(**options)
+        except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
+            # kombu has taken it from the queue before it read it, so it is gone.
+            log.warning(
+                "dropped what is no message of Celery", error=f"{type(error).__name__}: {one_line(error)}"
+            )
+            return True
+        return taken
+
+
+class Transport(redis.Transport):
+    """kombu's, with our channels."""
+
+    Channel = Channel
+
+
+# By the scheme of its URL Celery finds the transport; it has no setting that says another class for both schemes.
+TRANSPORT_ALIASES.update(dict.fromkeys(("redis", "rediss"), f"{__name__}:Transport"))
 
 
 def make_celery(settings: Settings, name: str, *, include: Sequence[str] = ()) -> Celery:

@@ -2,12 +2,14 @@
 
 import os
 import signal
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import redis
+from celery.contrib.testing.worker import start_worker
 
 from gfi.cli.servers import Server, free_port, start_valkey
 from gfi.domain.queues import EXPLAIN
@@ -111,3 +113,19 @@ def test_tls_checks_certificates_unless_told_otherwise() -> None:
 def test_without_a_redis_one_is_told_how_to_begin() -> None:
     with pytest.raises(StoreError, match="gfi up -d"):
         make_celery(Settings(), "test")
+
+
+def test_what_is_no_message_is_dropped_and_the_next_one_is_worked_on(server: Server) -> None:
+    app, done = app_for(server), threading.Event()
+
+    @app.task(name=EXPLAIN)
+    def explain(*_: object) -> None:
+        done.set()
+
+    client = redis.Redis.from_url(server.url)
+    for garbage in (b"not JSON", b"\xff\xfe", b"5", b"{}", b"[]", b'{"body": 1, "properties": []}', b"null"):
+        client.lpush("explain", garbage)
+    publish(app, EXPLAIN, ["explain", "job-0"], "explain")
+    with start_worker(app, pool="solo", queues=["explain"], perform_ping_check=False, shutdown_timeout=60):
+        assert done.wait(60 * slowness())
+    assert queue_length(app, "explain") == 0
