@@ -404,3 +404,25 @@ def test_columns_can_be_chosen(plant, free):
     assert listed.extra == {"site": "A", "age": "40"}
     with pytest.raises(DatasetError, match="no column 'sit'"):
         list(open_source(f"{folder}/list.csv?columns=sit", free).list())
+
+
+def one_text_for_all(folder, length: int, rows: int):
+    """A small Parquet whose rows repeat one long text."""
+    texts = pa.DictionaryArray.from_arrays(pa.array([0] * rows, pa.int32()), ["x" * length])
+    pq.write_table(
+        pa.table({"key": [f"{n}.jpg" for n in range(rows)], "note": texts}), folder / "list.parquet"
+    )
+    return open_source(str(folder / "list.parquet"), Settings(home=folder))
+
+
+def test_a_text_that_all_rows_of_a_parquet_repeat_is_in_memory_once(tmp_path) -> None:
+    source = one_text_for_all(tmp_path, 80_000, 5_000)  # 400 MB as plain columns
+    listing = source.list()
+    assert len(next(listing).extra["note"]) == 80_000
+    assert pa.total_allocated_bytes() < 100 * 2**20
+    assert sum(1 for _ in listing) == 4_999
+
+
+def test_a_value_of_a_parquet_may_have_the_length_of_a_line(tmp_path) -> None:
+    with pytest.raises(DatasetError, match="column 'note' has a value of 2,000,000 bytes"):
+        list(one_text_for_all(tmp_path, 2_000_000, 3).list())
