@@ -65,6 +65,10 @@ def plan(services: ControlServices, claim: ControlClaim, check: Callable[[], Non
             f"{written.unmatched} of {written.count} images have a label that is no class of the model; "
             "they are explained for the predicted class"
         )
+    if record.get("nondeterministic"):
+        metadata["warnings"].insert(
+            0, f"the model was registered with allow_nondeterministic: {record['nondeterministic']}"
+        )
     row = queries.get_job(services.database, claim.job_id)
     job = {
         "job": claim.job_id,

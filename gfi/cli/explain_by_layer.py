@@ -11,6 +11,7 @@ from gfi.datasets.decode import Photograph, decode
 from gfi.datasets.errors import DatasetError
 from gfi.domain.presets import PAPER
 from gfi.domain.window import Window
+from gfi.method import suitability
 from gfi.method.classifiers import load
 from gfi.method.depths import by_layer
 from gfi.report.contact_sheet import Cell, contact_png
@@ -29,6 +30,7 @@ def depths_of_photos(
     """
     make_writable(output)
     classifier = load(model, Settings.load().models)
+    suitability.check_suitable(classifier)
     photographs = [_decode(photo, classifier.preprocess.window) for photo in photos]
     prepared = [classifier.prepare(photograph.rgb, PAPER, photograph.scale) for photograph in photographs]
     cells = [[Cell(photograph.rgb, "the photograph")] for photograph in photographs]

@@ -14,6 +14,7 @@ from gfi.domain.class_index import ClassIndex
 from gfi.domain.explanation import Explanation, StepProgress
 from gfi.domain.layer_names import Layers
 from gfi.domain.presets import recipe
+from gfi.method import suitability
 from gfi.method.classifiers import Classifier, load
 from gfi.method.engine import Engine
 from gfi.method.item import Item
@@ -48,6 +49,7 @@ def explain_photos(
     """
     make_writable(output)
     classifier = load(model, Settings.load().models)
+    suitability.check_suitable(classifier)
     classes = _Classes(classifier)
     wanted, foil = classes.number(target, "target"), classes.number(rather_than, "rather-than")
     if top is not None and top > classifier.classes:

@@ -28,7 +28,7 @@ from gfi.domain.errors import MethodError
 from gfi.domain.layer_names import Layers
 from gfi.domain.presets import PRESETS
 from gfi.domain.recipes import Recipe
-from gfi.method import architectures, batch_invariance, layers, model_files, preprocess
+from gfi.method import architectures, batch_invariance, layers, model_files, preprocess, suitability
 from gfi.method.preprocess import Prepared, Preprocess
 
 Output = Literal["softmax", "sigmoid", "probabilities"]
@@ -73,6 +73,8 @@ class Classifier:
     """The layers named in the model file, which replace those chosen by architecture."""
     doubt: str | None = None
     """A question that the model file leaves open; registration refuses the model with it."""
+    allow_nondeterministic: bool = False
+    """Explain the network although its answer for an image depends on chance or on the images beside it."""
 
     def __post_init__(self) -> None:
         self.module.eval().requires_grad_(False)
@@ -134,16 +136,31 @@ class Classifier:
             sha.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
         return sha.hexdigest()
 
+    @cached_property
+    def nondeterministic(self) -> str | None:
+        """Why answers depend on chance or on neighbours, where the model file allows that; otherwise None.
+
+        Raises MethodError for a network that cannot be explained (`gfi.method.suitability`).
+        """
+        return suitability.check_suitable(self)
+
     def record(self) -> dict[str, Any]:
         """All that processes without torch must know of the classifier, as JSON values.
 
+        Raises MethodError for a network that cannot be explained (`gfi.method.suitability`), so that none is
+        registered.
+
         `layers`: name, type, shape and whether already rectified, in call order, with `tokens` if the output is a grid
         of tokens (`gfi.domain.layer_names`). `chosen`: for each preset the layers and how they were chosen ("preset",
-        "automatic", "model"), or the error. `default_preset`: the preset used when none is given.
+        "automatic", "model"), or the error. `default_preset`: the preset used when none is given. `nondeterministic`:
+        only where it is so and allowed, why the answer for an image depends on chance or on its neighbours.
         """
+        digest = self.digest  # first: a network that changes its own state has another one after each pass
+        reason = self.nondeterministic
+        allowed = {} if reason is None else {"nondeterministic": reason}
         return {
             "reference": self.reference,
-            "digest": self.digest,
+            "digest": digest,
             "input_size": list(self.preprocess.size),
             "preprocess": self.preprocess.to_json(),
             "output": self.output,
@@ -159,6 +176,7 @@ class Classifier:
             "chosen": {name: self._choice_record(recipe) for name, recipe in PRESETS.items()},
             "default_preset": self.default_preset,
             "parameters": sum(p.numel() for p in self.module.parameters()),
+            **allowed,
         }
 
     def _tokens(self) -> list[dict[str, bool]]:
@@ -245,6 +263,7 @@ def from_module(
     channels: int = 3,
     output: Output = "softmax",
     preprocess: Preprocess | None = None,
+    allow_nondeterministic: bool = False,
 ) -> Classifier:
     """A classifier from a network in memory, which is copied.
 
@@ -260,6 +279,8 @@ def from_module(
         How outputs become probabilities: "softmax", "sigmoid" or "probabilities".
     preprocess
         The input that the network expects; None: ImageNet's mean and standard deviation, 0.5 for a grey input.
+    allow_nondeterministic
+        Explain the network although its answer for an image depends on chance or on the images beside it.
     """
     if preprocess is None:
         mean, std = Preprocess.mean, Preprocess.std
@@ -269,7 +290,13 @@ def from_module(
             mean if channels == 3 else (0.5,) * channels,
             std if channels == 3 else (0.5,) * channels,
         )
-    return Classifier(copy.deepcopy(module), type(module).__name__, preprocess, output)
+    return Classifier(
+        copy.deepcopy(module),
+        type(module).__name__,
+        preprocess,
+        output,
+        allow_nondeterministic=allow_nondeterministic,
+    )
 
 
 def _from_description(description: model_files.ModelDescription, reference: str) -> Classifier:
@@ -284,6 +311,7 @@ def _from_description(description: model_files.ModelDescription, reference: str)
         d.wordnet_ids,
         d.layers,
         d.doubt,
+        d.allow_nondeterministic,
     )
     try:
         k = classifier.classes

@@ -15,7 +15,7 @@ from gfi.domain.explanation import Explanation, StepProgress
 from gfi.domain.layer_names import Layers
 from gfi.domain.presets import recipe
 from gfi.domain.recipes import Recipe
-from gfi.method import classifiers
+from gfi.method import classifiers, suitability
 from gfi.method.classifiers import Classifier, Output
 from gfi.method.engine import Engine
 from gfi.method.item import Item
@@ -47,6 +47,9 @@ class GuidedFeatureInversion:
     preprocess
         The input that a bare module expects; it matters only to the fill "mean". None: ImageNet's mean and standard
         deviation.
+    allow_nondeterministic
+        Explain a bare module although its answer for an image depends on chance or on the images beside it. Its masks
+        then do so too.
 
     Raises
     ------
@@ -80,6 +83,7 @@ class GuidedFeatureInversion:
         batch: int | None = None,
         output: Output = "softmax",
         preprocess: Preprocess | None = None,
+        allow_nondeterministic: bool = False,
     ) -> None:
         self.net = net
         if preset is None:
@@ -89,6 +93,7 @@ class GuidedFeatureInversion:
         self.batch = batch
         self.output: Output = output
         self.preprocess = preprocess
+        self.allow_nondeterministic = allow_nondeterministic
         self._engines: dict[tuple, Engine] = {}
 
     def attribute(
@@ -125,7 +130,8 @@ class GuidedFeatureInversion:
         Raises
         ------
         MethodError
-            For inputs, classes or baselines that do not fit each other or the network.
+            For inputs, classes or baselines that do not fit each other or the network, and for a network that cannot
+            be explained: without gradients, or with answers that depend on neighbours or chance.
         OutOfMemory
             If a batch does not fit the device.
         """
@@ -160,15 +166,24 @@ class GuidedFeatureInversion:
         return sorted(self.engine(inputs).explain_many(items), key=lambda e: e.index)
 
     def engine(self, inputs: Tensor) -> Engine:
-        """The engine for inputs of this shape, dtype and device; it has `layers` and `profile`."""
+        """The engine for inputs of this shape, dtype and device; it has `layers` and `profile`.
+
+        Raises MethodError for a network that cannot be explained, with the reason (`gfi.method.suitability`).
+        """
         key = (tuple(inputs.shape[1:]), inputs.dtype, inputs.device)
         if key not in self._engines:
             classifier = self.net
             if isinstance(classifier, nn.Module):
                 size = (inputs.shape[2], inputs.shape[3])
                 classifier = classifiers.from_module(
-                    classifier, size, inputs.shape[1], self.output, self.preprocess
+                    classifier,
+                    size,
+                    inputs.shape[1],
+                    self.output,
+                    self.preprocess,
+                    self.allow_nondeterministic,
                 )
+            suitability.check_suitable(classifier)
             dtype = torch.float64 if inputs.dtype == torch.float64 else torch.float32
             self._engines[key] = Engine(
                 classifier, self.recipe, self.layers, inputs.device, self.batch, dtype
@@ -275,6 +290,7 @@ def explain_many(
     preset = network.default_preset if preset is None else preset
     hyperparameters = recipe(preset) if isinstance(preset, str) else preset
     named_layers = Layers.parse(layers) if isinstance(layers, str) else layers
+    suitability.check_suitable(network)
     engine = Engine(network, hyperparameters, named_layers, device, batch)
     items = (
         Item(i, network.prepare(rgb, hyperparameters), target, foil) for i, rgb in enumerate(photographs)

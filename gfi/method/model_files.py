@@ -6,6 +6,8 @@
                                             # or "seed:0", or "default" (torchvision's, if on this machine)
     classes = ["jay", "wren"]               # or "names.txt" with one name per line, or "imagenet"
     output = "softmax"                      # or sigmoid, probabilities
+    allow_nondeterministic = false          # true: register a network whose answer for an image depends on chance or on
+                                            # the images beside it
 
     [arguments]                             # passed to the architecture
     [input]
@@ -45,7 +47,16 @@ from gfi.method.preprocess import FILTERS, Preprocess
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 FIELDS = {
-    "": ("architecture", "weights", "classes", "output", "arguments", "input", "layers"),
+    "": (
+        "architecture",
+        "weights",
+        "classes",
+        "output",
+        "allow_nondeterministic",
+        "arguments",
+        "input",
+        "layers",
+    ),
     "input": ("size", "channels", "mean", "std", "interpolation", "crop", "resize", "window"),
     "layers": ("inverted", "weighed"),
 }
@@ -67,6 +78,7 @@ class ModelDescription:
     layers: Layers | None = None
     doubt: str | None = None
     """A question that the description leaves open; registration refuses the model with it."""
+    allow_nondeterministic: bool = False
 
 
 def registered_models(models_dir: Path | None) -> list[str]:
@@ -157,6 +169,12 @@ class _ModelFile:
             self.fail(field, "is a text", value)
         return value
 
+    def _flag(self, field: str) -> bool:
+        value = self.table.get(field, False)
+        if not isinstance(value, bool):
+            self.fail(field, "is true or false", value)
+        return value
+
     def describe(self) -> ModelDescription:
         """Check all fields and build the network."""
         output = self.text("output", "softmax")
@@ -173,6 +191,7 @@ class _ModelFile:
             wordnet_ids,
             self._layers(),
             doubt,
+            self._flag("allow_nondeterministic"),
         )
 
     def _module(self, classes: int) -> tuple[nn.Module, str | None]:
