@@ -9,7 +9,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
   $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $$p && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow check format clean setup-browser setup-system chaos soak bench bench-quality bench-quality-full bench-service bench-agreement bench-page bench-api pictures
+.PHONY: help setup demo test test-slow check format clean setup-browser setup-system chaos fuzz soak bench bench-quality bench-quality-full bench-service bench-agreement bench-page bench-api pictures
 
 help:  ## list the verbs
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -69,6 +69,9 @@ clean:  ## remove .venv and the embedded stack's state
 
 chaos: $(VENV)/.ready-test  ## break everything on purpose, at length: SCENARIO=n, SEED=s; writes docs/reliability.md
 	$(BIN)/python -m tests.chaos $(if $(SCENARIO),--scenario $(SCENARIO)) $(if $(SEED),--seed $(SEED))
+
+fuzz: $(VENV)/.ready-test  ## every operation of the API with EXAMPLES=100 generated requests each, for at most SECONDS=1800
+	GFI_FUZZ_EXAMPLES=$(or $(EXAMPLES),100) GFI_FUZZ_S=$(or $(SECONDS),1800) $(BIN)/python -m pytest -q -s tests/service/api/test_openapi.py
 
 soak: $(VENV)/.ready-test  ## mixed jobs under random faults for MINUTES=30; memory, connections and keys stay flat
 	$(BIN)/python -m tests.chaos --scenario 10 --minutes $(or $(MINUTES),30) $(if $(SEED),--seed $(SEED))
