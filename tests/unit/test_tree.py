@@ -22,6 +22,7 @@ ELSEWHERE = {
     "gfi/api/result_rows.py": "service/api/test_results.py",
     "gfi/api/schemas.py": "service/api/test_results.py",
     "gfi/api/tokens.py": "service/api/test_access.py",
+    "gfi/audit/settings.py": DATA,
     "gfi/cli/api.py": STACK,
     "gfi/cli/db.py": "service/test_wheel.py",
     "gfi/cli/doctor.py": WHOLE_WAY,

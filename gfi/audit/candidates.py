@@ -1,0 +1,98 @@
+"""What the screens propose: a class and a place (or a pattern whose place differs from image to image)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gfi.audit.class_null import upper_tail
+from gfi.audit.false_discovery import q_values
+from gfi.audit.local_peaks import PeakCounts
+from gfi.audit.places import Place, of_cell
+from gfi.audit.settings import AuditSettings
+
+Screen = Literal["S1", "S2", "S3", "S4", "stated"]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A class and where its masks, or the same pixels, stand out in the screening half.
+
+    screen_p and screen_q rank candidates; they are a family of their own and confirm nothing.
+    """
+
+    class_index: int
+    screen: Screen
+    place: Place | None
+    """None: the place differs from image to image. Where there is a pattern, it says where it is in each image."""
+    score: float
+    """What candidates are ranked by: z of the screen."""
+    share: float
+    """Of the class's images in the screening half."""
+    screen_p: float = 1.0
+    screen_q: float = 1.0
+    pattern: NDArray[np.float32] | None = field(default=None, compare=False, repr=False)
+    """(t, t) high-passed pixels that repeat, for `same_pixels.find`."""
+
+
+def fixed_places(counts: PeakCounts, settings: AuditSettings) -> list[Candidate] | None:
+    """The candidates of S1 at one scale: cells above the threshold that are highest among their neighbours.
+
+    None where the class null is undecided (too few classes with enough images).
+    """
+    z = counts.z(settings.fewest_classes, settings.fewest_images)
+    if z is None:
+        return None
+    shares, p = counts.shares(), upper_tail(z)
+    q = q_values(p.ravel()).reshape(p.shape)
+    found = []
+    for k in np.flatnonzero(counts.images >= settings.fewest_images):
+        taken = np.zeros(z.shape[1:], bool)
+        for flat in np.argsort(-z[k], axis=None, kind="stable"):
+            i, j = np.unravel_index(flat, taken.shape)
+            if z[k, i, j] < settings.z_threshold:
+                break
+            if shares[k, i, j] < settings.share_threshold or taken[i, j]:
+                continue
+            taken[max(i - 1, 0) : i + 2, max(j - 1, 0) : j + 2] = True
+            found.append(
+                Candidate(
+                    int(k),
+                    "S1",
+                    of_cell(int(i), int(j), counts.cells),
+                    float(z[k, i, j]),
+                    float(shares[k, i, j]),
+                    float(p[k, i, j]),
+                    float(q[k, i, j]),
+                )
+            )
+    return found
+
+
+def shortlist(proposed: Sequence[Candidate], settings: AuditSettings) -> list[Candidate]:
+    """The candidates that are tested: one for each class and place, the highest scores, at most fifty.
+
+    A stated hypothesis comes first. Of two places of a class that share most of their area the higher score stays; a
+    pattern found at a place that is already a candidate goes to that candidate with its place, which is more exact.
+    """
+    kept: list[Candidate] = []
+    for candidate in sorted(proposed, key=lambda c: (c.screen != "stated", -c.score, c.class_index)):
+        same = [i for i, other in enumerate(kept) if _same(candidate, other)]
+        if same:
+            at = same[0]
+            if kept[at].pattern is None and candidate.pattern is not None:
+                kept[at] = replace(kept[at], pattern=candidate.pattern, place=candidate.place)
+            continue
+        if sum(other.class_index == candidate.class_index for other in kept) < settings.candidates_per_class:
+            kept.append(candidate)
+    return kept[: settings.most_candidates]
+
+
+def _same(a: Candidate, b: Candidate) -> bool:
+    if a.class_index != b.class_index:
+        return False
+    if a.place is None or b.place is None:
+        return a.place is b.place
+    return a.place.overlap(b.place) >= 0.4

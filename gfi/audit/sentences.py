@@ -1,0 +1,65 @@
+"""The plain sentence of a finding, and that of a class without one."""
+
+from gfi.audit.findings import Finding
+from gfi.audit.verdicts import Verdict
+
+
+def sentence(finding: Finding) -> str:
+    """One finding in words, with its numbers.
+
+    >>> sentence(Finding("carton", "property", Verdict.SUSPECTED, property_name="sharpness", images=50))
+    'Images taken for "carton" differ from other classes in sharpness. Nothing was changed to test it: suspected.'
+    """
+    name = f'"{finding.class_name}"'
+    if finding.kind == "property":
+        return (
+            f"Images taken for {name} differ from other classes in {finding.property_name}. "
+            "Nothing was changed to test it: suspected."
+        )
+    what = "a repeated pattern" if finding.place is None else f"the {finding.place.words()} of the image"
+    seen = f"seen in {finding.seen} of {finding.images} images"
+    if finding.verdict is Verdict.UNDECIDED:
+        return (
+            f"{name} may rely on {what} ({seen}): too few images to test it; "
+            f"about {finding.more_images} more images of the class would do."
+        )
+    if finding.verdict is Verdict.SUSPECTED:
+        return (
+            f"The masks of {name} stand out at {what} ({seen}), but the tests did not confirm it "
+            f"({_tests(finding)})."
+        )
+    reason = {
+        Verdict.OFF_OBJECT: f"A shortcut: {name} relies on {what}, outside every box of the class",
+        Verdict.REPEATED_MARK: f"A shortcut: {name} relies on the same pixels again and again, {_at(finding)}",
+        Verdict.RELIES_ON: f"{name} is recognised by {what}",
+    }[finding.verdict]
+    return f"{reason} ({seen}). {_effects(finding)} ({_tests(finding)})."
+
+
+def _at(finding: Finding) -> str:
+    return "at changing places" if finding.place is None else f"at the {finding.place.words()}"
+
+
+def _effects(f: Finding) -> str:
+    return (
+        f"Removing it from {f.used} images lowers the probability by {f.removal:.2f} (95 %: at least "
+        f"{f.removal_lower:.2f}); pasted into images of other classes it raises it by {f.transplant:.2f} (at least "
+        f"{f.transplant_lower:.2f}) and {100 * f.flips:.0f} % of them are then taken for the class (at least "
+        f"{100 * max(f.flips_lower, 0):.0f} %)"
+    )
+
+
+def _tests(f: Finding) -> str:
+    return f"p {f.p:.2g}, q {f.q:.2g}, {f.number_tested} tested"
+
+
+def limit_sentence(class_name: str, share: float | None, images: int, effect: float) -> str:
+    """What would have been found in a class: share is its detection limit, None where no share would do."""
+    if share is None:
+        return (
+            f'"{class_name}": {images} images are too few to confirm even a mark that every one of them has.'
+        )
+    return (
+        f'"{class_name}": a repeated mark that the masks show in ≥ {100 * share:.0f} % of these {images} images, '
+        f"and that changes the probability by {effect:.2f} on average, would have been confirmed with probability .9."
+    )

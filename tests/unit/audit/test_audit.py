@@ -1,0 +1,71 @@
+"""The whole audit on a world whose truth is known."""
+
+import numpy as np
+import pytest
+
+from gfi.audit.audit import Screens, audit, screen
+from gfi.audit.settings import AuditSettings
+from gfi.audit.verdicts import SHORTCUTS, Verdict
+from tests.unit.audit.synthetic import CLASSES, world
+
+S = AuditSettings(most_images=10, candidates_per_class=2)
+
+
+@pytest.mark.parametrize("share", [0.9, 0.5])
+def test_a_mark_that_the_model_relies_on_is_the_first_finding(share: float) -> None:
+    w = world(share)
+    first = audit(w.data, CLASSES, w.photographs, w.predict, S)[0]
+    assert first.verdict is Verdict.REPEATED_MARK
+    assert first.plan.candidate.class_index == 0
+    assert all(r.place.left < 0.15 and r.place.top < 0.15 for r in first.plan.removals)
+
+
+def test_with_boxes_the_same_mark_is_off_the_object() -> None:
+    w = world(0.6, boxes=True)
+    assert audit(w.data, CLASSES, w.photographs, w.predict, S)[0].verdict is Verdict.OFF_OBJECT
+
+
+def test_the_object_is_no_shortcut_with_or_without_boxes() -> None:
+    for boxes in (False, True):
+        w = world(0.0, boxes=boxes)
+        results = audit(w.data, CLASSES, w.photographs, w.predict, S)
+        assert not [r for r in results if r.verdict in SHORTCUTS]
+        assert [r for r in results if r.verdict is Verdict.RELIES_ON]
+
+
+def test_a_mark_that_the_model_ignores_is_no_shortcut_even_if_masks_point_at_it() -> None:
+    w = world(0.6)
+    w.reliance = 0.0
+    assert not [r for r in audit(w.data, CLASSES, w.photographs, w.predict, S) if r.verdict in SHORTCUTS]
+
+
+def test_the_same_seed_gives_the_same_numbers() -> None:
+    w = world(0.5)
+    first, second = (audit(w.data, CLASSES, w.photographs, w.predict, S) for _ in range(2))
+    assert [(r.verdict, r.p, r.plan.rows.tolist()) for r in first] == [
+        (r.verdict, r.p, r.plan.rows.tolist()) for r in second
+    ]
+
+
+def test_chunks_of_any_size_give_the_same_screens() -> None:
+    w = world(0.5, boxes=True)
+    found = screen(w.data, CLASSES, None, S)
+    streamed = Screens(CLASSES, S)
+    for start in range(0, len(w.data), 37):
+        part = slice(start, start + 37)
+        boxes = [(i - start, w.data.boxes[i]) for i in range(start, min(start + 37, len(w.data)))]  # type: ignore[index]
+        owners = np.array([i for i, _ in boxes], np.intp)
+        of = (np.concatenate([b for _, b in boxes]), owners)
+        streamed.add(w.data.grids[part], w.data.classes[part], w.data.screening[part], of)
+    assert all((a.counts == b.counts).all() for a, b in zip(found.counts, streamed.counts, strict=True))
+
+
+def test_confirmation_uses_no_image_of_the_screening_half() -> None:
+    w = world(0.5)
+    for result in audit(w.data, CLASSES, w.photographs, w.predict, S):
+        assert not w.data.screening[result.plan.rows].any()
+
+
+def test_with_few_images_the_class_null_is_undecided() -> None:
+    w = world(0.5, per_class=12)
+    assert not screen(w.data, CLASSES, None, S).class_null

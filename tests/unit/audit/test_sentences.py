@@ -1,0 +1,46 @@
+"""Every verdict has a sentence with its numbers."""
+
+from dataclasses import replace
+
+import pytest
+
+from gfi.audit.findings import Finding
+from gfi.audit.places import around
+from gfi.audit.sentences import limit_sentence, sentence
+from gfi.audit.verdicts import Verdict
+
+FINDING = Finding(
+    "carton", "place", Verdict.REPEATED_MARK, around(0.1, 0.9, 0.2), seen=20, images=48, used=16, removal=0.31,
+    removal_lower=0.22, transplant=0.4, transplant_lower=0.3, flips=0.5, flips_lower=0.28, p=1e-9, q=2e-8,
+    number_tested=23, more_images=40,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("verdict", list(Verdict))
+def test_a_sentence_names_class_place_and_counts(verdict: Verdict) -> None:
+    for finding in (replace(FINDING, verdict=verdict), replace(FINDING, verdict=verdict, place=None)):
+        text = sentence(finding)
+        assert '"carton"' in text
+        assert "20 of 48" in text
+        assert ("bottom left" in text) == (finding.place is not None)
+        assert text.endswith(".")
+
+
+def test_only_shortcuts_are_called_so() -> None:
+    said = {v: "shortcut" in sentence(replace(FINDING, verdict=v)) for v in Verdict}
+    assert [v for v, s in said.items() if s] == [Verdict.OFF_OBJECT, Verdict.REPEATED_MARK]
+
+
+def test_a_confirmed_finding_prints_effects_bounds_and_tests() -> None:
+    text = sentence(FINDING)
+    for number in ("0.31", "0.22", "0.40", "0.30", "50 %", "28 %", "1e-09", "2e-08", "23 tested"):
+        assert number in text
+
+
+def test_undecided_says_how_many_more() -> None:
+    assert "40 more images" in sentence(replace(FINDING, verdict=Verdict.UNDECIDED))
+
+
+def test_a_limit_is_said_or_that_there_is_none() -> None:
+    assert "≥ 30 % of these 50 images" in limit_sentence("carton", 0.3, 50, 0.3)
+    assert "too few" in limit_sentence("carton", None, 6, 0.3)
