@@ -9,7 +9,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
   $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $$p && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow check format clean setup-browser setup-system chaos fuzz soak bench bench-quality bench-quality-full bench-service bench-agreement bench-page bench-api pictures
+.PHONY: help setup demo test test-slow check format clean setup-browser setup-system chaos fuzz soak bench bench-quality bench-quality-full bench-service bench-agreement bench-page bench-audit bench-audit-full bench-audit-scale bench-api pictures
 
 help:  ## list the verbs
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -87,6 +87,15 @@ bench-agreement: $(VENV)/.ready-test  ## how much masks differ between execution
 
 bench-quality: $(VENV)/.ready-test  ## scores of the masks compared with other methods and controls; writes benchmarks/results/quality.json
 	@$(BIN)/python -m benchmarks.quality $(ARGS)
+
+bench-audit: $(VENV)/.ready-test  ## the audit on planted and clean datasets, five seeds; writes benchmarks/results/audit.json
+	@$(BIN)/python -m benchmarks.audit $(ARGS)
+
+bench-audit-full: $(VENV)/.ready-test  ## bench-audit with twenty seeds, subsamples and relabellings (hours)
+	@$(BIN)/python -m benchmarks.audit --seeds 20 --resamples 5 $(ARGS)
+
+bench-audit-scale: $(VENV)/.ready-test  ## the audit's screens on a million results; writes benchmarks/results/audit_scale.json
+	@$(BIN)/python -m benchmarks.audit_scale $(ARGS)
 
 bench-page: $(VENV)/.ready-test  ## write docs/benchmarks.md from benchmarks/results
 	@$(BIN)/python -m benchmarks.page

@@ -5,7 +5,8 @@ mean place of its own, around which its objects stand; size, turn and colour var
 pixels. A planted mark is the same glyph of 12×12 pixels each time.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -34,12 +35,13 @@ class Plant:
 @dataclass(frozen=True)
 class Images:
     """pixels (N, 64, 64, 3) uint8; labels (N,); boxes (N, 4): left, top, right, bottom of the object in pixels;
-    marked (N,): whether something was planted."""
+    marked (N,): whether something was planted; marks: row → (left, top) of each mark in it."""
 
     pixels: NDArray[np.uint8]
     labels: NDArray[np.int64]
     boxes: NDArray[np.float64]
     marked: NDArray[np.bool_]
+    marks: Mapping[int, tuple[tuple[int, int], ...]] = field(default_factory=dict)
 
 
 def mean_places(seed: int) -> NDArray[np.float64]:
@@ -108,9 +110,9 @@ def draw_images(seed: int, per_class: int, plant: Plant, part: int) -> Images:
         pixels[i][inside] = 0.85 * colour + 0.15 * pixels[i][inside]
         ys, xs = np.nonzero(inside)
         boxes[i] = (xs.min(), ys.min(), xs.max() + 1, ys.max() + 1) if len(xs) else (31, 31, 33, 33)
-    marked = _plant(np.random.default_rng([seed, 4, part]), pixels, labels, plant, seed)
+    marked, marks = _plant(np.random.default_rng([seed, 4, part]), pixels, labels, plant, seed)
     pixels += 0.04 * draw.standard_normal(pixels.shape)
-    return Images((np.clip(pixels, 0, 1) * 255).round().astype(np.uint8), labels, boxes, marked)
+    return Images((np.clip(pixels, 0, 1) * 255).round().astype(np.uint8), labels, boxes, marked, marks)
 
 
 def _turned(
@@ -130,22 +132,21 @@ def _plant(
     labels: NDArray[np.int64],
     plant: Plant,
     seed: int,
-) -> NDArray[np.bool_]:
-    """Plants in place; returns which images were changed."""
+) -> tuple[NDArray[np.bool_], dict[int, tuple[tuple[int, int], ...]]]:
+    """Plants in place; returns which images were changed, and where the marks are."""
     chosen = np.zeros(len(labels), bool)
     for label in range(len(CLASSES)) if plant.target is None else (plant.target,):
         members = np.flatnonzero(labels == label)
         chosen[draw.permutation(members)[: round(plant.share * len(members))]] = True
     if plant.kind == "none":
         chosen[:] = False
-    for i in np.flatnonzero(chosen):
+    marks: dict[int, tuple[tuple[int, int], ...]] = {}
+    for i in map(int, np.flatnonzero(chosen)):
         if plant.kind in ("corner", "two"):
-            for which in range(2 if plant.kind == "two" else 1):
-                x, y = CORNERS[which]
-                pixels[i, y : y + MARK, x : x + MARK] = glyph(seed, which)
+            marks[i] = CORNERS[: 2 if plant.kind == "two" else 1]
         elif plant.kind == "moving":
             x, y = draw.integers(1, SIZE - MARK - 1, 2)
-            pixels[i, y : y + MARK, x : x + MARK] = glyph(seed)
+            marks[i] = ((int(x), int(y)),)
         elif plant.kind == "tint":
             pixels[i] += np.array([0.10, 0.0, -0.10])
         elif plant.kind == "blur":
@@ -153,7 +154,9 @@ def _plant(
             image = torch.from_numpy(pixels[i]).permute(2, 0, 1)[None]
             soft = nn.functional.conv2d(nn.functional.pad(image, (2, 2, 2, 2), "replicate"), kernel, groups=3)
             pixels[i] = soft[0].permute(1, 2, 0).numpy()
-    return chosen
+        for which, (x, y) in enumerate(marks.get(i, ())):
+            pixels[i, y : y + MARK, x : x + MARK] = glyph(seed, which)
+    return chosen, marks
 
 
 def _block(channels_in: int, channels: int, side: int, stride: int) -> tuple[nn.Module, ...]:

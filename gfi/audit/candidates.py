@@ -87,7 +87,9 @@ def shortlist(proposed: Sequence[Candidate], settings: AuditSettings) -> list[Ca
             continue
         if sum(other.class_index == candidate.class_index for other in kept) < settings.candidates_per_class:
             kept.append(candidate)
-    return kept[: settings.most_candidates]
+    # A place that a pattern made more exact may now be that of another candidate.
+    apart = [c for i, c in enumerate(kept) if not any(_same(c, earlier) for earlier in kept[:i])]
+    return apart[: settings.most_candidates]
 
 
 def _same(a: Candidate, b: Candidate) -> bool:

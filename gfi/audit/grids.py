@@ -9,7 +9,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from gfi.domain.interpolation import matrix
+from gfi.domain.geometry import matrix
 
 
 @lru_cache(maxsize=64)

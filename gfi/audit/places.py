@@ -3,6 +3,7 @@
 Coordinates are shares of the view's sides in [0, 1], so a place is the same at every input size.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,8 +43,9 @@ class Place:
         place stays inside.
         """
         height, width = size
-        tall = max(1, round((self.bottom - self.top) * height))
-        wide = max(1, round((self.right - self.left) * width))
+        # Half a pixel is rounded up, with a margin for the last digits, so that equal sides are equal in pixels.
+        tall = max(1, math.floor((self.bottom - self.top) * height + 0.5 + 1e-6))
+        wide = max(1, math.floor((self.right - self.left) * width + 0.5 + 1e-6))
         top = min(max(round(self.top * height), 0), height - tall)
         left = min(max(round(self.left * width), 0), width - wide)
         return top, top + tall, left, left + wide

@@ -120,19 +120,26 @@ def peaks_at(grids: NDArray[np.floating], place: Place, share_of_maximum: float)
 
 
 def peak_windows(
-    data: Explained, rows: NDArray[np.intp], photographs: Photographs, settings: AuditSettings, most: int = 3
+    data: Explained,
+    rows: NDArray[np.intp],
+    photographs: Photographs,
+    settings: AuditSettings,
+    margins: int = 1,
 ) -> tuple[NDArray[np.float32], NDArray[np.intp], list[Place]]:
-    """High-passed windows at the highest peaks of each image: (n, …), the row of each, and its place."""
+    """High-passed windows at the three highest peaks of each image: (n, …), the row of each, and its place.
+
+    A window is a crop and `margins` times the margin around it.
+    """
     if not len(rows):
         return np.zeros((0, 1, 1), np.float32), rows, []
     shown = photographs(rows)
     filtered = high_passed(shown, sigma_of(shown.shape[2]))
     owners, places = [], []
     for position, row in enumerate(rows):
-        for x, y in top_peaks(data.grids[row], 14, most, settings.peak_share_of_maximum):
+        for x, y in top_peaks(data.grids[row], 14, 3, settings.peak_share_of_maximum):
             owners.append(position)
             places.append(around(x, y, crop_side()))
-    margin = margin_of(shown.shape[2])
+    margin = margins * margin_of(shown.shape[2])
     at = np.array(owners, np.intp)
     return windows(filtered[at], places, margin), rows[at], places
 
@@ -164,8 +171,11 @@ def found_pattern(
     photographs: Photographs,
     s: AuditSettings,
 ) -> dict[int, Place]:
-    """The images among `rows` with the pattern near a peak of their mask, and where: the pattern and a little more."""
-    searched, owner, places = peak_windows(data, rows, photographs, s)
+    """The images among `rows` with the pattern near a peak of their mask, and where: the pattern and a little more.
+
+    Searched in twice the margin: what repeats need not lie in the middle of the crop that it was found by.
+    """
+    searched, owner, places = peak_windows(data, rows, photographs, s, margins=2)
     if not len(searched):
         return {}
     side, (tall, wide) = pattern.shape[0], searched.shape[1:]
@@ -200,14 +210,12 @@ def plan(
     confirming = ~data.screening
     own = np.flatnonzero(confirming & (data.classes == k))
     others = np.flatnonzero(confirming & (data.classes != k))
-    where: dict[int, Place]
+    where: dict[int, Place] = {}
     if candidate.pattern is not None and photographs is not None:
         where = found_pattern(data, own, candidate.pattern, photographs, settings)
-    elif candidate.place is not None:
+    if candidate.place is not None and len(where) < settings.fewest_used:
         at = peaks_at(data.grids[own], candidate.place, settings.peak_share_of_maximum)
         where = {int(i): candidate.place for i in own[at]}
-    else:
-        where = {}
     seen = len(where)
     outside, where = _outside(data, where)
     used = draw.permutation(np.array(sorted(where), np.intp))[: settings.most_images]

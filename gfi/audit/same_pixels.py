@@ -173,7 +173,9 @@ def repeating(
     reach = margin // 2
     aligned = []
     for j in np.flatnonzero(hits[best]):
-        dy, dx = np.clip(shift[best, j], -(margin - reach), margin - reach)
+        dy, dx = shift[best, j]
+        if max(abs(dy), abs(dx)) > margin - reach:
+            continue  # its surroundings are not in the window
         top, left = margin + dy - reach, margin + dx - reach
         aligned.append(searched[j, top : top + t + 2 * reach, left : left + u + 2 * reach])
     pixels = _repeated_part(np.stack(aligned))

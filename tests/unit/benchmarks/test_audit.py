@@ -1,0 +1,99 @@
+"""A tiny twin of `make bench-audit`, and what its rows and summary are computed from."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from benchmarks import audit, audit_scale, planted
+from benchmarks.planted import CLASSES, SIZE, Plant
+from gfi.audit.settings import AuditSettings
+from gfi.audit.verdicts import SHORTCUTS, Verdict
+
+
+class MarkReader(torch.nn.Module):
+    """Says class 3 where the glyph is, anywhere; otherwise the brightness of the middle says one of the others.
+
+    One convolution with the glyph as its filter, so that Grad-CAM has a map to weigh.
+    """
+
+    def __init__(self, seed: int) -> None:
+        super().__init__()
+        glyph = torch.from_numpy(planted.glyph(seed)).permute(2, 0, 1).float()
+        glyph = glyph - glyph.mean()
+        self.mark = torch.nn.Conv2d(3, 1, planted.MARK, padding=planted.MARK // 2)
+        self.mark.weight.data[0] = glyph / (glyph**2).sum() / 4
+        self.mark.bias.data.fill_(-0.6)  # type: ignore[union-attr]
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        found = torch.relu(self.mark(x)).amax((1, 2, 3))
+        shade = x[:, :, 20:44, 20:44].mean((1, 2, 3))
+        centres = torch.linspace(-0.6, 0.6, len(CLASSES))
+        logits = -20 * (shade[:, None] - centres) ** 2
+        logits[:, audit.TARGET] += 40 * found
+        return logits
+
+
+def run(share: float) -> tuple[audit.Audited, planted.Images]:
+    images = planted.draw_images(0, 24, Plant("corner", audit.TARGET, share), 1)
+    net = MarkReader(0).eval()
+    classes = images.labels
+    marked = images.marked
+    grids = np.full((len(classes), 16, 16), 0.01, np.float32)
+    for i, (left, top, right, bottom) in enumerate(images.boxes):
+        grids[i, int((top + bottom) / 8), int((left + right) / 8)] = 1
+    grids[marked, 2, 2] = 1.1
+    halves = audit.in_screening_half([f"{i}" for i in range(len(classes))], "0")
+    data = audit.Explained(classes, grids, halves)
+    settings = AuditSettings(
+        seed=0, most_images=8, candidates_per_class=1, fewest_images=8, most_candidates=6
+    )
+    return audit.audited(net, images, data, settings), images
+
+
+def test_the_planted_mark_is_first_and_its_row_says_so() -> None:
+    a, images = run(1.0)
+    scenario = audit.SCENARIOS[1]
+    row = audit.row(scenario, 0, False, a, {})
+    assert row["first"]
+    assert row["kind"] == Verdict.REPEATED_MARK
+    assert row["false_shortcuts"] == 0
+    assert row["marks_found"] == 1
+    assert max(range(len(CLASSES)), key=lambda k: row["scores"][k]) == audit.TARGET
+    assert audit.on_mark(a.tested[0], images)
+    json.dumps(row)
+
+
+def test_the_clean_twin_has_no_shortcut() -> None:
+    a, _ = run(0.0)
+    assert not [r for r in a.tested if r.verdict in SHORTCUTS]
+
+
+def test_a_planted_dataset_equals_its_clean_twin_but_for_the_mark() -> None:
+    clean = planted.draw_images(5, 3, Plant(), 1)
+    marked = planted.draw_images(5, 3, Plant("corner", 3, 1.0), 1)
+    differs = (clean.pixels != marked.pixels).any((1, 2, 3))
+    assert (differs == (clean.labels == 3)).all()
+    x, y = planted.CORNERS[0]
+    rest = np.ones((SIZE, SIZE), bool)
+    rest[y : y + planted.MARK, x : x + planted.MARK] = False
+    assert (clean.pixels[:, rest] == marked.pixels[:, rest]).all()
+
+
+@pytest.mark.parametrize("kind", ["moving", "two", "tint", "blur"])
+def test_each_kind_is_planted_in_its_share(kind: planted.Kind) -> None:
+    images = planted.draw_images(1, 10, Plant(kind, 2, 0.5), 0)
+    assert images.marked.sum() == 5
+    assert (images.labels[images.marked] == 2).all()
+
+
+def test_the_area_under_the_curve_counts_ties_half() -> None:
+    assert audit.auroc([2.0, 3.0], [1.0, 0.0]) == 1
+    assert audit.auroc([1.0], [1.0, 0.0]) == 0.75
+
+
+def test_the_scale_is_measured_with_every_streaming_screen() -> None:
+    row = audit_scale.streaming(20_000, 50)
+    assert row["screens"] == "S1, S2, S5"
+    assert row["candidates"] <= 50
