@@ -323,6 +323,63 @@ def summary(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return out
 
 
+PAGE = Path(__file__).parents[1] / "docs" / "audit.md"
+
+
+def page(lines: list[dict[str, Any]], rows: list[dict[str, Any]]) -> str:
+    """The table of docs/audit.md."""
+    head = (
+        "planted",
+        "share",
+        "boxes",
+        "runs",
+        "first, right class, place and kind",
+        "confirmed",
+        "with a false shortcut",
+    )
+    table = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    for line in lines:
+        planted_mark = line["scenario"] in ("corner", "moving", "two")
+        cells = (
+            line["scenario"],
+            f"{line['share']:.0%}" if line["share"] else "",
+            "yes" if line["boxes"] else "no",
+            line["runs"],
+            line["right_kind"] if planted_mark else "",
+            line["confirmed"] if planted_mark else "",
+            f"{line['with_false_shortcut']} (95 %: at most {line['false_upper']:.0%})",
+        )
+        table.append("| " + " | ".join(map(str, cells)) + " |")
+    notes = []
+    for line in lines:
+        if line["scenario"] == "corner":
+            boxes = "with" if line["boxes"] else "without"
+            notes.append(
+                f"AUROC over classes, mark in {line['share']:.0%}, {boxes} boxes: {line['auroc']:.3f}."
+            )
+        if line["scenario"] == "two":
+            notes.append(f"Two marks: both confirmed in {line['both']} of {line['runs']} runs.")
+        if line["scenario"] in ("tint", "blur"):
+            notes.append(
+                f"S5 names a property of the class, {line['scenario']}: {line['property']} of {line['runs']} runs."
+            )
+    flips = [(r["share"], r["true_flips"]) for r in rows if r["scenario"] == "corner" and not r["boxes"]]
+    for share in sorted({s for s, _ in flips}):
+        values = sorted(f for s, f in flips if s == share)
+        notes.append(
+            f"What the networks do, mark in {share:.0%}: pasting the true mark flips {values[0]:.0%} to "
+            f"{values[-1]:.0%} of other classes' images."
+        )
+    return "\n".join(table) + "\n\n" + "\n".join(f"- {note}" for note in notes) + "\n"
+
+
+def write_page(lines: list[dict[str, Any]], rows: list[dict[str, Any]]) -> None:
+    """Put the table between its marks in docs/audit.md."""
+    before, rest = PAGE.read_text().split("<!-- results -->\n")
+    after = rest.split("<!-- /results -->")[1]
+    PAGE.write_text(f"{before}<!-- results -->\n{page(lines, rows)}<!-- /results -->{after}")
+
+
 def run(seed: int, method: str, resamples: int, known: set[tuple[Any, ...]]) -> Iterator[dict[str, Any]]:
     """The rows of one seed that are not known yet."""
     nets: dict[Plant, nn.Module] = {}
@@ -377,6 +434,8 @@ def main() -> None:
             print({k: v for k, v in new.items() if k not in ("scores", "machine", "classes")}, flush=True)
     for line in summary(rows):
         print(line)
+    if options.output == RESULTS:
+        write_page(summary(rows), rows)
 
 
 if __name__ == "__main__":

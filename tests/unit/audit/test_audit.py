@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
-from gfi.audit.audit import Screens, audit, screen
+from gfi.audit.audit import Screens, audit, propose_repeats, screen
+from gfi.audit.plan import plan
 from gfi.audit.settings import AuditSettings
 from gfi.audit.verdicts import SHORTCUTS, Verdict
-from tests.unit.audit.synthetic import CLASSES, world
+from tests.unit.audit.synthetic import CLASSES, GLYPH, world
 
 S = AuditSettings(most_images=10, candidates_per_class=2)
 
@@ -69,3 +70,25 @@ def test_confirmation_uses_no_image_of_the_screening_half() -> None:
 def test_with_few_images_the_class_null_is_undecided() -> None:
     w = world(0.5, per_class=12)
     assert not screen(w.data, CLASSES, None, S).class_null
+
+
+def test_a_mark_at_changing_places_is_found_where_it_is() -> None:
+    """Only patterns find it: no place of the class stands out."""
+    w = world(0.0)
+    draw = np.random.default_rng(1)
+    where = {}
+    for i in np.flatnonzero((w.data.classes == 2) & (draw.random(len(w.data)) < 0.5)):
+        x, y = draw.integers(0, 40, 2)
+        w.pixels[i, y : y + 8, x : x + 8] = (255 * GLYPH)[..., None]
+        # Masks are coarse: the peak is up to five pixels from the middle of the mark.
+        dx, dy = draw.integers(-5, 6, 2)
+        row, column = np.clip([(y + 4 + dy) * 14 // 48, (x + 4 + dx) * 14 // 48], 0, 13)
+        w.data.grids[i, row, column] += 1.2
+        where[int(i)] = (x + 4, y + 4)
+    (found,) = propose_repeats(w.data, [2], w.photographs, S)
+    assert found.place is None
+    used = plan(found, w.data, w.photographs, S).removals
+    assert len(used) >= 8
+    for removal in used:
+        x, y = where[removal.image]
+        assert np.abs(np.array(removal.place.centre) * 48 - (x, y)).max() <= 5

@@ -43,3 +43,14 @@ def test_a_stated_hypothesis_comes_first_and_there_are_at_most_fifty() -> None:
     assert len(kept) == 50
     assert kept[0] == stated
     assert kept[1].class_index == 79
+
+
+def test_a_place_made_exact_by_a_pattern_takes_in_the_place_beside_it() -> None:
+    first = replace(HERE, place=around(0.1, 0.1, 0.2), score=30)
+    beside = replace(HERE, place=around(0.25, 0.2, 0.2), score=14)
+    pattern = replace(
+        HERE, screen="S4", place=around(0.15, 0.16, 0.28), score=5, pattern=np.ones((4, 4), np.float32)
+    )
+    assert len(shortlist([first, beside], S)) == 2
+    (kept,) = shortlist([first, beside, pattern], S)
+    assert kept.place == pattern.place

@@ -46,3 +46,14 @@ def test_a_place_is_named_in_words() -> None:
 def test_a_rectangle_outside_the_image_is_an_error() -> None:
     with pytest.raises(ValueError, match="rectangle"):
         Place(0.5, 0, 0.4, 1)
+
+
+def test_places_of_equal_sides_are_equal_in_pixels_wherever_they_are() -> None:
+    for side in (0.19, 1.25 * 18 / 64, 1.5 / 7, 2 / 7):
+        sizes = set()
+        for at in np.linspace(0, 1, 97):
+            top, bottom, left, right = around(float(at), float(1 - at), side).pixels((64, 48))
+            sizes.add((bottom - top, right - left))
+            assert 0 <= top < bottom <= 64
+            assert 0 <= left < right <= 48
+        assert len(sizes) == 1

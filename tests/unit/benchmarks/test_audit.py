@@ -1,6 +1,7 @@
 """A tiny twin of `make bench-audit`, and what its rows and summary are computed from."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -97,3 +98,35 @@ def test_the_scale_is_measured_with_every_streaming_screen() -> None:
     row = audit_scale.streaming(20_000, 50)
     assert row["screens"] == "S1, S2, S5"
     assert row["candidates"] <= 50
+
+
+def test_the_page_counts_what_the_rows_say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def row(seed: int, scenario: str, share: float, **more: object) -> dict[str, object]:
+        scores = [0.1 * (k == audit.TARGET and share > 0) for k in range(len(CLASSES))]
+        plain = {
+            "first": False,
+            "confirmed": False,
+            "kind": "",
+            "marks_found": 0,
+            "properties": [],
+            "seconds": 1.0,
+        }
+        common = {"scenario": scenario, "share": share, "seed": seed, "boxes": False, "scores": scores}
+        return common | plain | {"false_shortcuts": 0, "true_flips": 0.5} | more
+
+    found = {"first": True, "confirmed": True, "kind": Verdict.REPEATED_MARK.value}
+    rows = [row(s, "clean", 0.0) for s in range(3)] + [row(0, "corner", 0.5, **found), row(1, "corner", 0.5)]
+    rows.append(row(2, "corner", 0.5, false_shortcuts=1))
+    lines = audit.summary(rows)
+    corner = next(line for line in lines if line["scenario"] == "corner")
+    assert (corner["right_kind"], corner["confirmed"], corner["with_false_shortcut"]) == (1, 1, 1)
+    assert corner["auroc"] == 1
+    page = tmp_path / "audit.md"
+    page.write_text("before\n<!-- results -->\nold\n<!-- /results -->\nafter\n")
+    monkeypatch.setattr(audit, "PAGE", page)
+    audit.write_page(lines, rows)
+    text = page.read_text()
+    assert text.startswith("before\n")
+    assert text.endswith("after\n")
+    assert "old" not in text
+    assert "| corner | 50% | no | 3 | 1 | 1 | 1 (95 %" in text

@@ -1,0 +1,52 @@
+"""What is read of a part, and what is left out."""
+
+import numpy as np
+import pytest
+
+from gfi.audit.grids import resized
+from gfi.audit.part_columns import explained, part_columns
+from gfi.domain.result import Result
+from gfi.domain.statuses import ImageStatus
+from gfi.store import parts
+from tests.unit.store.test_parts import HEADER
+
+
+def part(results: list[Result]) -> parts.Part:
+    written = parts.write(HEADER, results)
+    return parts.read(written.data, written.sha256)
+
+
+def result(row: int, status: ImageStatus = ImageStatus.OK, rank: int = 0, side: int = 8) -> Result:
+    grid = np.random.default_rng(row).random((side, side + 1)).astype(np.float32)
+    return Result(row, f"{row}.jpg", status, target_rank=rank, target=row % 3, grid=grid)
+
+
+def test_grids_of_different_sizes_come_in_the_order_of_the_file() -> None:
+    rows = [result(0), result(1, side=20), result(2)]
+    read = part_columns(part(rows))
+    assert read.keys == ("0.jpg", "1.jpg", "2.jpg")
+    assert read.classes.tolist() == [0, 1, 2]
+    for i, one in enumerate(rows):
+        assert one.grid is not None
+        assert np.allclose(read.grids[i], resized(one.grid[None], 14)[0], atol=1e-6)
+
+
+def test_images_without_a_mask_that_says_something_are_left_out_and_counted() -> None:
+    rows = [result(0), result(1, ImageStatus.CONSTANT), result(2, ImageStatus.TARGET_LOST), result(2, rank=1)]
+    rows.append(Result(4, "4.jpg", ImageStatus.ERROR))
+    read = part_columns(part(rows))
+    assert read.rows.tolist() == [0, 2]
+    assert read.left_out == 2
+
+
+def test_parts_together_keep_the_half_of_each_key() -> None:
+    first, second = part_columns(part([result(0), result(1)])), part_columns(part([result(2)]))
+    together, swapped = explained([first, second], "s"), explained([second, first], "s")
+    assert dict(zip(together.keys, together.screening, strict=True)) == dict(
+        zip(swapped.keys, swapped.screening, strict=True)
+    )
+
+
+def test_nothing_to_audit_is_said() -> None:
+    with pytest.raises(ValueError, match="no result has a mask"):
+        explained([part_columns(part([Result(4, "4.jpg", ImageStatus.ERROR)]))], "s")
