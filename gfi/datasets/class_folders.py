@@ -1,5 +1,6 @@
 """Folders as labels: which of them are classes, and which are splits (train, val) with the classes below them."""
 
+import re
 from collections.abc import Iterable
 
 from gfi.datasets.notes import ListingNotes
@@ -7,7 +8,12 @@ from gfi.datasets.notes import ListingNotes
 NUMBERED = (
     "a class folder with a number as its name is that class by name or, where none has the name, by index"
 )
-_SPLITS = {"train", "training", "val", "valid", "validation", "test", "testing", "dev", "eval"}
+BESIDE_SPLITS = "a folder beside the split folders is no class: its images have no label"
+_SPLIT = re.compile(
+    r"(train|training|val|valid|validation|test|testing|dev|eval|evaluation|holdout)"
+    r"([ _-]?(set|split|data|images|img)|[ _-]?\d{4})?",
+    re.IGNORECASE,
+)
 
 
 def split_folders(names: Iterable[str]) -> frozenset[str]:
@@ -30,7 +36,10 @@ def class_label(key: str, splits: frozenset[str], notes: ListingNotes) -> str | 
     """The class folder that a key lies in; None when it lies in none."""
     *folders, _ = key.split("/")
     if splits:
-        folders = folders[1:] if folders and folders[0] in splits else []
+        if folders and folders[0] not in splits:
+            notes.image(BESIDE_SPLITS, key)
+            return None
+        folders = folders[1:]
     if not folders:
         return None
     if folders[0].isdigit():
@@ -40,4 +49,4 @@ def class_label(key: str, splits: frozenset[str], notes: ListingNotes) -> str | 
 
 def is_split(name: str) -> bool:
     """Whether a folder is called like a split."""
-    return name.lower() in _SPLITS
+    return _SPLIT.fullmatch(name) is not None

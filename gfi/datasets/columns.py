@@ -1,10 +1,14 @@
 """Which column of a manifest file is the key, the label, the boxes.
 
-A column is called so, or the same but for case and blanks, or by one of the words that other tools use, where only
-one column has such a name. Whatever was not written as documented is said. The options `?key=filepath&label=class`
-name columns outright.
+A column is called so, or the same but for case, or by one of the words that other tools use, where only one column
+has such a name. Case, blanks, `_` and `-` make no difference: `File Path` is `filepath`. Whatever was not written as
+documented is said. The options `?key=filepath&label=class` name columns outright.
+
+Columns `width` and `height` beside boxes are the size of the picture that the boxes speak of, as TensorFlow's and
+Roboflow's tables keep it, where the boxes lie inside it.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,26 +20,27 @@ from gfi.datasets.notes import ListingNotes
 ROLES = ("key", "label", "boxes", "version")
 _WORDS = {
     "key": (
-        "filepath",
-        "file_path",
-        "filename",
-        "file_name",
-        "file",
-        "path",
-        "image",
-        "image_path",
-        "img",
-        "uri",
+        *("filepath", "filename", "file", "path"),
+        *("image", "imagepath", "imagefile", "imagename", "img", "imgpath", "uri"),
     ),
-    "label": ("class", "class_name", "category", "target", "wnid", "synset", "labels"),
-    "boxes": ("bbox", "bboxes", "box", "bounding_box", "bounding_boxes"),
+    "label": ("class", "classname", "labelname", "category", "target", "wnid", "synset", "labels"),
+    "boxes": ("bbox", "bboxes", "box", "boundingbox", "boundingboxes"),
     "version": (),
 }
-_SIDE_COLUMNS = (SIDES, ("xmin", "ymin", "xmax", "ymax"), ("x1", "y1", "x2", "y2"))
+_SIDE_COLUMNS = (
+    SIDES,
+    ("xmin", "ymin", "xmax", "ymax"),
+    ("minx", "miny", "maxx", "maxy"),
+    ("x1", "y1", "x2", "y2"),
+    ("x0", "y0", "x1", "y1"),
+)
+_BOX_PREFIX = re.compile(r"(?:boundingbox|bbox|box)(?=.)")
+_FRAMES = (("height", "width"), ("imageheight", "imagewidth"), ("imgheight", "imgwidth"))
+"""Names of the two columns that say how large the picture of the boxes is."""
 _SIZE_COLUMNS = tuple(
     (*place, *size)
-    for place in (("x", "y"), ("left", "top"), ("cx", "cy"), ("x_center", "y_center"), ("bbox_x", "bbox_y"))
-    for size in (("w", "h"), ("width", "height"), ("bbox_w", "bbox_h"))
+    for place in (("x", "y"), ("left", "top"), ("xmin", "ymin"), ("cx", "cy"), ("xcenter", "ycenter"))
+    for size in (("w", "h"), ("width", "height"))
 )
 
 
@@ -73,9 +78,6 @@ def find_columns(names: Sequence[str], asked: Mapping[str, str], notes: ListingN
         chosen[role] = _column(role, names, asked.get(role), notes, place)
     key = chosen.pop("key")
     if key is None:
-        other = next((mark for mark in (";", "\t", "|") if len(names) == 1 and mark in names[0]), None)
-        if other is not None:
-            raise DatasetError(f"{place} is separated by {other!r}; write it with commas")
         raise DatasetError(
             f"{place} has no column `key`; its columns are {_some(names)}; say `?key=` and its name"
         )
@@ -93,6 +95,11 @@ def find_columns(names: Sequence[str], asked: Mapping[str, str], notes: ListingN
             )
     unsure = chosen["boxes"] is not None and "boxes" not in asked and _plain(chosen["boxes"]) != "boxes"
     return Columns(key, **chosen, sides=sides, unsure=unsure)
+
+
+def find_alike(names: Sequence[str], role: str, notes: ListingNotes, place: str) -> str:
+    """The name in a record that has this role, by the same rules; `role` itself where there is none."""
+    return role if role in names else _column(role, names, None, notes, place) or role
 
 
 def _column(
@@ -117,14 +124,38 @@ def _column(
 
 
 def _sides(names: Sequence[str]) -> tuple[str, ...]:
-    plain = {_plain(name): name for name in names}
+    plain = _without_prefix(names)
     complete = [sides for sides in _SIDE_COLUMNS if all(side in plain for side in sides)]
     return tuple(plain[side] for side in complete[0]) if len(complete) == 1 else ()
 
 
+def _without_prefix(names: Sequence[str]) -> dict[str, str]:
+    """Names by how they are compared, `bbox_x1` as x1."""
+    return {_BOX_PREFIX.sub("", _plain(name)): name for name in names}
+
+
+def frame_of(row: Mapping[str, Any]) -> tuple[int, int] | None:
+    """(H, W) of the picture by the columns of one row; None where they do not say."""
+    plain = {_plain(str(name)): value for name, value in row.items()}
+    for down, across in _FRAMES:
+        sides = [_pixels(plain.get(name)) for name in (down, across)]
+        if sides[0] and sides[1]:
+            return sides[0], sides[1]
+    return None
+
+
+def _pixels(value: Any) -> int:
+    """A side of a picture; 0 where it is none."""
+    try:
+        number = float(value) if isinstance(value, int | float | str) else 0.0
+        return int(number) if number.is_integer() and 0 < number < 10**9 else 0
+    except (ValueError, OverflowError):
+        return 0
+
+
 def _position_and_size(names: Sequence[str]) -> tuple[str, ...]:
     """Four columns under which other tools keep a corner, or a centre, and a size."""
-    plain = {_plain(name): name for name in names}
+    plain = _without_prefix(names)
     for kind in _SIZE_COLUMNS:
         if all(name in plain for name in kind):
             return tuple(plain[name] for name in kind)
@@ -132,7 +163,8 @@ def _position_and_size(names: Sequence[str]) -> tuple[str, ...]:
 
 
 def _plain(name: str) -> str:
-    return name.strip().lstrip("\ufeff").casefold()
+    """A name as names are compared."""
+    return re.sub(r"[\s_-]+", "", name.lstrip("\ufeff")).casefold()
 
 
 def names_of(rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:

@@ -3,7 +3,8 @@
 What is white is said by the window that is asked for, else by the file: its maxval (PPM), BitsPerSample,
 SMaxSampleValue or MaxSampleValue (TIFF; the next number of whole bits), sBIT (PNG), else it is 65535. Cameras and
 scanners keep 10, 12 or 14 bits in 16 without saying so; divided by 257 they would be nearly black. A file that uses
-less than a quarter of its range and does not say its depth is therefore refused, with advice.
+less than a quarter of its range and does not say its depth is therefore refused, with advice. A maxval of 65535 says
+nothing: programs write it for whatever is kept in 16 bits. Opacity is scaled as the samples are.
 
 Grey that is stored with white as zero is inverted, and the one transparent value of a PNG is white paper, as in 8 bits.
 """
@@ -24,7 +25,8 @@ from gfi.domain.window import AppliedWindow, Window
 _WHITE = 65535
 _UNLIKELY = 2**14
 """Below it, values are rather of 14 bits or fewer."""
-_BITS_PER_SAMPLE, _PHOTOMETRIC = 258, 262
+_BITS_PER_SAMPLE, _PHOTOMETRIC, _SAMPLE_FORMAT = 258, 262, 339
+_SIGNED = 2
 _LARGEST_VALUE = (341, 281)
 _OTHER_BYTE = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}
 
@@ -63,7 +65,21 @@ class Stored:
         """Bits a sample of the file's samples: 8 where they are not more."""
         if self.format == "TIFF":
             return self.tag(_BITS_PER_SAMPLE)
+        if self.format == "PPM":
+            return self.maxval().bit_length()
         return 16 if self.format == "PNG" and self.data[24:25] == b"\x10" else 8
+
+    def maxval(self) -> int:
+        """White by the header of a PPM or PGM; Pillow has scaled the samples from 0 … maxval."""
+        if self.data[:2] in (b"P1", b"P4"):
+            return 1
+        words = (word for line in self.data[:4096].split(b"\n") for word in line.partition(b"#")[0].split())
+        return next((int(word) for place, word in enumerate(words) if place == 3 and word.isdigit()), _WHITE)
+
+    @property
+    def white_is_zero(self) -> bool:
+        """Whether grey is stored with white as zero, and Pillow leaves that to us."""
+        return self.format == "TIFF" and bool(self.opened.tag_v2.get(_PHOTOMETRIC, 1) == 0)  # type: ignore[attr-defined]
 
 
 def to_eight_bits(
@@ -84,8 +100,11 @@ def to_eight_bits(
         if not np.isfinite(values).all():
             raise DecodeError("some pixels are no numbers")
         applied = _asked(window, values)
-        return Image.fromarray(_stretched(values, applied)), applied
-    if stored.bits() > 8 and mode in ("RGB", "RGBA", "LA", "RGBX", "RGBa", "La"):
+        pixels = _stretched(values, applied)
+        return Image.fromarray(255 - pixels if stored.white_is_zero else pixels), applied
+    if stored.format == "TIFF" and stored.tag(_SAMPLE_FORMAT) == _SIGNED:
+        raise DecodeError("signed 8-bit samples have no agreed white; save the picture with unsigned ones")
+    if stored.bits() > 8:
         return _colour(image, stored, window)
     return image, None
 
@@ -99,7 +118,7 @@ def _grey(image: Image.Image, stored: Stored, window: Window | None) -> tuple[Im
     else:
         applied = _asked(window, visible) if window else _of_file(stored, visible)
     pixels = _table(applied)[values]
-    if stored.format == "TIFF" and stored.tag(_PHOTOMETRIC) == 0:
+    if stored.white_is_zero:
         pixels = 255 - pixels
     if transparent is not None:
         pixels[values == transparent] = 255
@@ -109,31 +128,62 @@ def _grey(image: Image.Image, stored: Stored, window: Window | None) -> tuple[Im
 def _colour(image: Image.Image, stored: Stored, window: Window | None) -> tuple[Image.Image, AppliedWindow]:
     """Pillow hands on the upper byte of each sample. Where that is too little, the file is read again for the lower."""
     upper = np.asarray(image)
-    channels = upper.shape[2] - (image.mode in ("RGBA", "LA", "RGBa", "La"))
+    opaque = image.mode not in ("RGBA", "LA", "RGBa", "La")
+    channels = upper.shape[2] if opaque else upper.shape[2] - 1
     transparent = image.info.get("transparency")
-    largest = int(upper[..., :channels].max()) << 8
     # What uses its range is as it was before there were windows, to the bit.
-    if window is None and transparent is None and largest >= _UNLIKELY:
-        return image, AppliedWindow(0, _WHITE, "16 bits")
-    if stored.raw_mode[:-1] not in ("RGB;16", "RGBA;16"):
-        if window is None and (largest == 0 or largest >= _UNLIKELY):
-            return image, AppliedWindow(0, _WHITE, "16 bits")
+    colours = 3 if image.mode == "CMYK" else channels
+    unlikely = int(upper[..., :colours].max()) << 8 < max(_UNLIKELY, _white_by_sbit(stored))
+    if window is None and transparent is None and not unlikely:
+        return image, AppliedWindow(0, _WHITE, _range_of(stored))
+    lower = _lower_bytes(stored)
+    if lower is None:
+        if window is None and (not unlikely or (stored.format == "PPM" and stored.maxval() < _WHITE)):
+            return image, AppliedWindow(0, _WHITE, _range_of(stored))
         raise DecodeError(
             f"the values of this kind of 16-bit file ({image.mode}) can be read only where they use all 16 bits; "
             "save it as 16-bit grey or RGB, or with 8 bits"
         )
-    again = stored.reopen()
-    again.tile = [tile._replace(args=_other_byte(tile.args)) for tile in again.tile]
-    lower = np.asarray(again)
-    values = upper[..., :channels].astype(np.uint16) << 8 | lower[..., :channels]
+    samples = upper.astype(np.uint16) << 8 | lower
+    values = samples[..., :channels]
     hidden = None if transparent is None else (values == np.array(transparent)).all(axis=2)
     visible = values if hidden is None else values[~hidden]
     applied = _asked(window, visible) if window else _of_file(stored, visible)
     pixels = upper.copy()
     pixels[..., :channels] = _table(applied)[values]
+    if not opaque:
+        pixels[..., channels] = _opacity(samples[..., channels], applied)
     if hidden is not None:
         pixels[hidden] = 255
     return Image.fromarray(pixels, image.mode), applied
+
+
+def _lower_bytes(stored: Stored) -> NDArray[np.uint8] | None:
+    """(H, W, channels), the lower byte of each sample; None where Pillow cannot be made to hand it on."""
+    again = stored.reopen()
+    if stored.raw_mode == "LA;16B":  # two bytes of grey and two of opacity are read as four of colour
+        again.tile = [tile._replace(args="RGBA") for tile in again.tile]
+        return np.asarray(again)[..., [1, 1, 1, 3]]
+    if stored.raw_mode[:-1] not in ("RGB;16", "RGBA;16"):
+        return None
+    again.tile = [tile._replace(args=_other_byte(tile.args)) for tile in again.tile]
+    return np.asarray(again)
+
+
+def _opacity(values: NDArray[np.integer], applied: AppliedWindow) -> NDArray[np.uint8]:
+    """Opacity in 8 bits: of as many bits as the samples where those are fewer and it does not exceed them."""
+    full = applied.high if 0 < int(values.max()) <= applied.high < _WHITE else _WHITE
+    return _table(AppliedWindow(0, full, ""))[values]
+
+
+def _white_by_sbit(stored: Stored) -> int:
+    """2 to the bits that sBIT of a PNG says; 0 where it does not say. Samples from here on were scaled."""
+    bits = max(_significant_bits(stored.data), default=16) if stored.format == "PNG" else 16
+    return 2**bits if bits < 16 else 0
+
+
+def _range_of(stored: Stored) -> str:
+    return f"maxval {stored.maxval()} of the file" if stored.format == "PPM" else "16 bits"
 
 
 def _other_byte(arguments: Any) -> Any:
@@ -177,7 +227,7 @@ def _stated_bits(stored: Stored, values: _Values, largest: int) -> int:
         said = next((value for number in _LARGEST_VALUE if (value := stored.tag(number)) > 0), 0)
         # A value that is exceeded says nothing.
         return max(said.bit_length(), 8) if largest <= said <= _WHITE else 0
-    bits = max(_significant_bits(stored.data), default=0)
+    bits = max(_significant_bits(stored.data), default=0) if stored.format == "PNG" else 0
     if not 8 <= bits < 16:
         return bits if bits == 16 else 0
     # By the standard the samples are scaled to 16 bits. Many writers leave them as they are: then some have a lower
@@ -202,10 +252,9 @@ def _significant_bits(data: bytes) -> Iterator[int]:
 
 def _of_ppm(stored: Stored, window: Window | None, values: _Values) -> AppliedWindow:
     """Pillow has scaled the samples from 0 … maxval to 0 … 65535."""
-    words = (word for line in stored.data[:4096].split(b"\n") for word in line.partition(b"#")[0].split())
-    maxval = next((int(word) for place, word in enumerate(words) if place == 3 and word.isdigit()), _WHITE)
+    maxval = stored.maxval()
     if window is None:
-        return AppliedWindow(0, _WHITE, f"maxval {maxval} of the file")
+        return _of_file(stored, values) if maxval == _WHITE else AppliedWindow(0, _WHITE, _range_of(stored))
     applied = _asked(window, values)
     if window.percentile:
         return applied

@@ -35,7 +35,7 @@ from urllib.parse import parse_qsl
 
 from gfi.datasets.errors import DatasetError
 from gfi.datasets.file_kinds import IMAGE_SUFFIXES, READABLE, Selection, is_image, is_other_image
-from gfi.datasets.layouts.detection import refuse_detection_layout
+from gfi.datasets.layouts.detection import refuse_beside_photographs, refuse_detection_layout
 from gfi.datasets.layouts.folder import Folder
 from gfi.datasets.layouts.imagenet import ImageNet, is_imagenet
 from gfi.datasets.layouts.voc import Voc
@@ -199,12 +199,27 @@ def _recognise_folder(base: Path, selection: Selection) -> str:
             if entry.is_dir():
                 folders.add(entry.name.lower())
             elif _looks_like_image(entry, selection):
+                refuse_beside_photographs(base)
                 return "folder"
             shards = shards or entry.name.lower().endswith(".tar")
     if folders:
         refuse_detection_layout(base)
-        return "folder" if folders == {"images"} else "classes"
+        if folders != {"images"}:
+            return "classes"
+        _refuse_nested(base)
+        return "folder"
     return "tar" if shards else "folder"
+
+
+def _refuse_nested(base: Path) -> None:
+    """DatasetError when the one folder `images` holds folders and no image: these may be classes."""
+    images = next(path for path in base.iterdir() if path.name.lower() == "images")
+    inside = (path.is_dir() for path in images.iterdir() if not path.name.startswith("."))
+    if next(inside, False) and all(inside):
+        raise DatasetError(
+            f"{base} holds only {images.name}/, and that only folders; name {images} to read them as class folders, or "
+            f"`folder:{base}` to read the photographs without labels"
+        )
 
 
 def _looks_like_image(entry: os.DirEntry[str], selection: Selection) -> bool:

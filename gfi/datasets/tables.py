@@ -31,8 +31,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from gfi.datasets.annotations.boxes import SIDES, UNITS, ImageBoxes, Unit, read_boxes
-from gfi.datasets.columns import Columns, find_columns, names_of
+from gfi.datasets.annotations.boxes import SIDES, UNITS, ImageBoxes, Unit, in_frame, read_boxes
+from gfi.datasets.columns import Columns, find_columns, frame_of, names_of
 from gfi.datasets.errors import DatasetError, Unavailable
 from gfi.datasets.labels import label_text
 from gfi.datasets.listing import Fetched, Listed, fetched, with_options
@@ -137,9 +137,9 @@ class Table:
                 extra[columns.version] = values.get("version")
         else:
             version = str(values.get("version") or "")
+        boxes = in_frame(self._boxes(values, columns), frame_of(extra))
         if self._kept is not None:
             extra = {name: extra[name] for name in self._kept if name in extra}
-        boxes = self._boxes(values, columns)
         notes.boxes(boxes, key)
         label = label_text(values.get("label"), key, notes)
         return Listed(key, size, version, label, boxes.boxes, _plain(extra), boxes.error)
@@ -177,18 +177,17 @@ class Table:
         return copy
 
     def _csv(self, file: IO[bytes]) -> Iterator[Row]:
-        reader = csv.reader(self._lines(file), strict=True)
+        reader = csv.reader(self._lines(file), strict=True, skipinitialspace=True)
         try:
-            header = next(reader, [])
-            if len(set(header)) < len(header):
-                raise DatasetError(f"{self._name} has two columns of one name: {', '.join(header[:12])}")
+            header = next((row for row in reader if not _blank(row)), [])
+            _check_header(self._name, header)
             for row in reader:
-                if not row:
+                if _blank(row):
                     continue
                 where = f"line {reader.line_num}"
                 if len(row) != len(header):
                     raise DatasetError(f"{self._name} {where}: {len(row)} fields under {len(header)} columns")
-                yield where, {name: value or None for name, value in zip(header, row, strict=True)}
+                yield where, {name: value or None for name, value in zip(header, row, strict=True) if name}
         except csv.Error as error:
             raise DatasetError(f"{self._name} line {reader.line_num}: {error}") from error
 
@@ -233,10 +232,28 @@ class Table:
             number += 1
             if len(line) > _LINE:
                 raise DatasetError(f"{self._name} line {number} is longer than {_LINE:,} bytes")
+            if b"\0" in line:
+                raise DatasetError(f"{self._name} line {number} holds a NUL; is it UTF-16? Save it as UTF-8")
             try:
                 yield line.decode("utf-8-sig" if number == 1 else "utf-8")
             except UnicodeDecodeError as error:
-                raise DatasetError(f"{self._name} line {number} is not UTF-8") from error
+                raise DatasetError(
+                    f"{self._name} line {number} is not UTF-8; save the file as UTF-8"
+                ) from error
+
+
+def _check_header(place: str, header: list[str]) -> None:
+    named = [name for name in header if name]
+    if len(set(named)) < len(named):
+        raise DatasetError(f"{place} has two columns of one name: {', '.join(header[:12])}")
+    other = next((mark for mark in (";", "\t", "|") if len(header) == 1 and mark in header[0]), None)
+    if other is not None:
+        raise DatasetError(f"{place} is separated by {other!r}; write it with commas")
+
+
+def _blank(row: list[str]) -> bool:
+    """An empty line, or one of commas alone, as spreadsheets leave them at the end."""
+    return not any(field.strip() for field in row)
 
 
 def _first(rows: Iterator[Row]) -> list[Row]:

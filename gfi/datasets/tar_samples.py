@@ -3,9 +3,10 @@
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
-from gfi.datasets.annotations.boxes import ImageBoxes, read_boxes
+from gfi.datasets.annotations.boxes import ImageBoxes, check_text, in_frame, read_boxes
+from gfi.datasets.columns import find_alike, frame_of
 from gfi.datasets.errors import DatasetError
 from gfi.datasets.labels import label_text
 from gfi.datasets.listing import Listed
@@ -14,6 +15,7 @@ from gfi.datasets.notes import ListingNotes
 SIDE_CARS = ("cls", "json", "txt")
 SIDE_CAR_BYTES = 2**20
 CAPTION = "the .txt beside it is a caption and not a label"
+UNREADABLE = "their .cls is no label"
 FURTHER = "further image of a sample"
 LEFT_OVER = "label or annotation without a photograph"
 _LABEL_LENGTH = 200
@@ -56,7 +58,11 @@ class Sample:
     def _photographs(self) -> list[Member]:
         plain = [image for image in self.images if image.name == self.name]
         pictures = [image for image in self.images if image.name.rpartition(".")[2] not in _NO_PHOTOGRAPHS]
-        return plain or pictures or self.images
+        if plain:
+            # 2021.jpg and 2021.01.jpg are two photographs where both have a label of their own.
+            own = {name for name, _ in self.side_cars}
+            return plain + [image for image in pictures if image.name != self.name and image.name in own]
+        return pictures or self.images
 
     def _side_car(self, image: Member, suffix: str) -> tuple[str, bytes] | None:
         """Of the image's own name, else of the sample's."""
@@ -65,7 +71,12 @@ class Sample:
     def _listed(self, image: Member, notes: ListingNotes) -> Listed:
         label, boxes, extra = self._annotation(image, notes)
         if (written := self._side_car(image, "cls")) is not None:
-            label = _text(*written).strip() or None
+            try:
+                label = _text(*written).strip() or None
+                check_text("the label", label)
+            except DatasetError as error:
+                label = None
+                notes.image(UNREADABLE, f"{image.key}: {error}")
         elif label is None and (written := self._side_car(image, "txt")) is not None:
             label = _short(written[1])
             if label is None and written[1].strip():
@@ -85,13 +96,20 @@ class Sample:
             metadata = json.loads(_text(key, data))
             if not isinstance(metadata, dict):
                 raise DatasetError("not a JSON object")
-            label = label_text(metadata.pop("label", None), image.key, notes)
+            name = find_alike(list(metadata), "label", notes, "the .json of a sample")
+            label = label_text(metadata.pop(name, None), image.key, notes)
+            check_text("the label", label)
         except (ValueError, RecursionError, DatasetError) as error:
             return None, ImageBoxes(error=f"{key}: {error}"), {}
         try:
-            boxes = read_boxes(metadata.pop("boxes", None))
+            name = find_alike(list(metadata), "boxes", notes, "the .json of a sample")
+            four: Literal["ltrb"] | None = "ltrb" if name == "boxes" else None
+            boxes = in_frame(read_boxes(metadata.pop(name, None), four=four), frame_of(metadata))
         except DatasetError as error:
-            boxes = ImageBoxes(error=f"{key}: {error}")
+            reason = (
+                str(error) if name == "boxes" else f"{name!r} is not `boxes`, each [left, top, right, bottom]"
+            )
+            boxes = ImageBoxes(error=f"{key}: {reason}")
         return label, boxes, metadata
 
 
@@ -99,7 +117,7 @@ def _text(key: str, data: bytes) -> str:
     if len(data) > SIDE_CAR_BYTES:
         raise DatasetError(f"{key} is longer than {SIDE_CAR_BYTES:,} bytes, which no label or annotation is")
     try:
-        return data.decode()
+        return data.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise DatasetError(f"{key} is not UTF-8") from None
 

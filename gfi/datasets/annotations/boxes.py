@@ -151,6 +151,22 @@ def decide(
     return ImageBoxes(boxes, tuple(repairs))
 
 
+def in_frame(read: ImageBoxes, frame: tuple[int, int] | None) -> ImageBoxes:
+    """Boxes in pixels of a picture of `frame` (H, W), as two columns beside them say it.
+
+    The columns may also be the size of the box itself: a box that does not lie inside `frame`, or is all of it, is left
+    as it is.
+    """
+    if frame is None:
+        return read
+    whole = (0.0, 0.0, float(frame[1]), float(frame[0]))
+    for box in read.boxes:
+        inside = min(box.left, box.top) >= -1 and box.right <= frame[1] + 1 and box.bottom <= frame[0] + 1
+        if box.unit != "pixel" or not inside or box.sides == whole:
+            return read
+    return replace(read, boxes=tuple(replace(box, frame=frame) for box in read.boxes))
+
+
 def _sides(item: RawBox) -> tuple[float, float, float, float]:
     return item.left, item.top, item.right, item.bottom
 

@@ -1,7 +1,8 @@
 """Annotations as PASCAL VOC and ImageNet keep them: one XML file an image.
 
 Read as people have them: with namespaces, in any encoding that the file declares, with a bare `&`, with polygons in
-place of boxes. A DTD, and with it every entity bomb and outside reference, is refused.
+place of boxes, with LabelMe's names for the size and for objects that were deleted. A DTD, and with it every entity
+bomb and outside reference, is refused.
 """
 
 import math
@@ -20,7 +21,18 @@ BARE_AMPERSAND = "an annotation with a bare & is read as if it were written &amp
 
 _ANNOTATION_BYTES = 4 * 2**20
 _DECLARATION = re.compile(rb"""^\s*<\?xml[^>]*?\sencoding\s*=\s*["']([A-Za-z][\w.:-]*)["'][^>]*\?>""")
-_BARE = re.compile(r"&(?!(?:amp|lt|gt|quot|apos|#\d+|#[xX][0-9a-fA-F]+);)")
+_BARE = re.compile(r"(<!\[CDATA\[.*?\]\]>)|&(?!(?:amp|lt|gt|quot|apos|#\d+|#[xX][0-9a-fA-F]+);)", re.DOTALL)
+_MARKS = (
+    *(
+        (b"\xff\xfe\0\0", "utf-32"),
+        (b"\0\0\xfe\xff", "utf-32"),
+        (b"\xff\xfe", "utf-16"),
+        (b"\xfe\xff", "utf-16"),
+    ),
+    *((b"<\0", "utf-16-le"), (b"\0<", "utf-16-be")),
+)
+"""How files in encodings of two and four bytes begin."""
+_SIZES = (("size/width", "size/height"), ("imagesize/ncols", "imagesize/nrows"))
 _WIDER = {"gb2312": "gb18030", "gbk": "gb18030", "shift_jis": "cp932", "shift-jis": "cp932", "sjis": "cp932"}
 """What is written under these names uses the letters of the wider encoding."""
 
@@ -61,17 +73,31 @@ def read_xml(path: Path, one_based: bool) -> Annotation:
 def parse_xml(data: bytes, one_based: bool) -> Annotation:
     """As `read_xml`, from bytes."""
     root, repairs = _tree(data)
-    size = None
-    if root.find("size") is not None:
-        width, height = _number(root, "size/width"), _number(root, "size/height")
-        # A few ImageNet files say 0×0.
-        size = None if width < 1 or height < 1 else (round(height), round(width))
-    raw = [_object(element) for element in root.iter("object")]
+    objects = [element for element in root.iter("object") if not _deleted(element)]
+    if not objects and root.tag.lower() != "annotation":
+        raise DatasetError(f"it holds <{root.tag[:40]}> and no <annotation>")
+    size = _size(root)
+    raw = [_object(element) for element in objects]
     sides = [side for box in raw for side in (box.left, box.top, box.right, box.bottom)]
     # Pixels are counted with both ends inside, in VOC from one and in ImageNet from zero.
-    decided = decide(raw, None if fractional(sides) else "pixel", (1, 0) if one_based else (0, 1))
+    known = fractional(sides) or any(box.unit for box in raw)
+    decided = decide(raw, None if known else "pixel", (1, 0) if one_based else (0, 1))
     boxes = tuple(replace(box, frame=size) if box.unit == "pixel" else box for box in decided.boxes)
     return Annotation(size, boxes, (*repairs, *decided.repairs))
+
+
+def _size(root: Element) -> tuple[int, int] | None:
+    """(H, W) of the picture; None where the file does not say: a few of ImageNet say 0×0."""
+    for across, down in _SIZES:
+        if root.findtext(across) or root.findtext(down):
+            width, height = _number(root, across), _number(root, down)
+            return None if width < 1 or height < 1 else (round(height), round(width))
+    return None
+
+
+def _deleted(element: Element) -> bool:
+    """LabelMe keeps what was deleted."""
+    return (element.findtext("deleted") or "").strip() == "1"
 
 
 def _object(element: Element) -> RawBox:
@@ -80,9 +106,10 @@ def _object(element: Element) -> RawBox:
     polygon = element.find("polygon")
     if element.find("bndbox") is None and polygon is not None:
         return around(_corners(polygon), label, difficult)
-    left, top = _number(element, "bndbox/xmin"), _number(element, "bndbox/ymin")
-    right, bottom = _number(element, "bndbox/xmax"), _number(element, "bndbox/ymax")
-    return RawBox(label, left, top, right, bottom, difficult)
+    sides = [f"bndbox/{side}" for side in ("xmin", "ymin", "xmax", "ymax")]
+    percent = all((element.findtext(side) or "").strip().endswith("%") for side in sides)
+    left, top, right, bottom = (_number(element, side, "%" if percent else "") for side in sides)
+    return RawBox(label, left, top, right, bottom, difficult, "percent" if percent else None)
 
 
 def _corners(polygon: Element) -> list[tuple[float, float]]:
@@ -102,7 +129,7 @@ def _tree(data: bytes) -> tuple[Element, tuple[str, ...]]:
             root: Element = fromstring(text, forbid_dtd=True)
             repairs: tuple[str, ...] = ()
         except ParseError:
-            escaped = _BARE.sub("&amp;", text) if isinstance(text, str) else text
+            escaped = _BARE.sub(lambda found: found[1] or "&amp;", text)
             if escaped == text:
                 raise
             root, repairs = fromstring(escaped, forbid_dtd=True), (BARE_AMPERSAND,)
@@ -115,14 +142,11 @@ def _tree(data: bytes) -> tuple[Element, tuple[str, ...]]:
     return root, repairs
 
 
-def _text(data: bytes) -> str | bytes:
-    """Decoded by Python, which knows more encodings than the parser; UTF-16 is left to the parser."""
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return data
+def _text(data: bytes) -> str:
+    """Decoded by Python, which knows more encodings than the parser."""
     declared = _DECLARATION.match(data.removeprefix(b"\xef\xbb\xbf"))
     encoding = declared[1].decode().lower() if declared else "utf-8"
-    if encoding.startswith("utf-16"):
-        return data
+    encoding = next((wide for mark, wide in _MARKS if data.startswith(mark)), encoding)
     try:
         text = data.decode(_WIDER.get(encoding, encoding)).removeprefix("\ufeff")
     except LookupError:
@@ -133,8 +157,8 @@ def _text(data: bytes) -> str | bytes:
     return re.sub(r"^\s*<\?xml[^>]*\?>", "", text, count=1)
 
 
-def _number(element: Element, path: str) -> float:
-    text = (element.findtext(path) or "").strip()
+def _number(element: Element, path: str, sign: str = "") -> float:
+    text = (element.findtext(path) or "").strip().removesuffix(sign)
     try:
         number = float(text)
     except ValueError:

@@ -6,7 +6,12 @@ from pathlib import Path
 from gfi.datasets.class_folders import is_split
 from gfi.datasets.errors import DatasetError
 
-_BESIDE_IMAGES = {"labels", "annotations", "masks"}
+_IMAGES = {"images", "image", "imgs", "img"}
+_LABELS = {"labels", "label"}
+_BESIDE_IMAGES = {*_LABELS, "annotations", "annotation", "anns", "ann", "masks", "mask"}
+_DARKNET = ("obj.data", "obj.names", "_darknet.labels")
+_COCO = "a COCO dataset, whose labels and boxes are in JSON files"
+_YOLO_BESIDE = "a YOLO dataset, whose labels and boxes are in .txt files beside the photographs"
 _ADVICE = (
     "`folder:{place}` reads its photographs without labels; a manifest file with the columns key, label and boxes "
     "reads all of it"
@@ -18,15 +23,30 @@ def refuse_detection_layout(base: Path) -> None:
     folders = _folders(base)
     places = [base, *(path for path in folders.values() if is_split(path.name))]
     if any(_holds_coco(place) for place in places):
-        raise DatasetError(_refusal(base, "a COCO dataset, whose labels and boxes are in JSON files"))
+        raise DatasetError(_refusal(base, _COCO))
     for place in places:
         beside = _folders(place)
-        if "images" in beside and _holds_text(beside.get("labels")):
+        pictures = _IMAGES & set(beside)
+        if pictures and any(_holds_text(beside.get(name)) for name in _LABELS):
             raise DatasetError(_refusal(base, "a YOLO dataset, whose labels and boxes are in labels/*.txt"))
-        if "images" in beside and _BESIDE_IMAGES & set(beside):
+        if _holds_darknet(place):
+            raise DatasetError(_refusal(base, _YOLO_BESIDE))
+        if pictures and _BESIDE_IMAGES & set(beside):
             raise DatasetError(
                 _refusal(base, "a folder with images/ beside their annotations; these are no classes")
             )
+
+
+def refuse_beside_photographs(base: Path) -> None:
+    """The same for a folder that has photographs in it; few names are tried, as it may hold a million."""
+    if (base / "_annotations.coco.json").is_file():
+        raise DatasetError(_refusal(base, _COCO))
+    if _holds_darknet(base):
+        raise DatasetError(_refusal(base, _YOLO_BESIDE))
+
+
+def _holds_darknet(place: Path) -> bool:
+    return any((place / name).is_file() for name in _DARKNET)
 
 
 def _folders(place: Path) -> dict[str, Path]:
@@ -42,7 +62,7 @@ def _holds_coco(place: Path) -> bool:
     annotations = place / "annotations"
     return (
         (annotations.is_dir() and any(annotations.glob("*.json")))
-        or (place / "_annotations.coco.json").is_file()
+        or any(place.glob("*coco*.json"))
         or any(place.glob("instances_*.json"))
     )
 

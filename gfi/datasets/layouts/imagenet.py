@@ -53,15 +53,20 @@ class ImageNet:
 
     def _list(self, notes: ListingNotes) -> Iterator[Listed]:
         root = self._roots.base
-        annotations = next((p for p in _ANNOTATIONS if (root / p / self._split).is_dir()), None)
+        places = (*(f"{place}/{self._split}" for place in _ANNOTATIONS), "Annotations")
+        annotations = next((place for place in places if (root / place).is_dir()), None)
         tables = [place / f"LOC_{self._split}_solution.csv" for place in (root, root / "ILSVRC", root.parent)]
         table = next((t for t in tables if self._roots.contains(t.resolve()) and t.is_file()), None)
         # Of train, half a million rows, only the annotation files are used where they are there.
         solutions = read_localisation(table) if table and not (annotations and self._split == "train") else {}
+        if not annotations and not solutions:
+            notes.say(
+                f"there are neither annotations nor a LOC_{self._split}_solution.csv: no image has boxes"
+            )
         inside = self._images.relative_to(root).as_posix() + "/"
         for key, status in local.walk(self._roots, self._images, local.images(Selection()), notes):
             below = key.removeprefix(inside).removeprefix("./")
-            read = self._annotation(f"{annotations}/{self._split}", below) if annotations else None
+            read = self._annotation(annotations, below) if annotations else None
             solution = solutions.get(Path(below).stem)
             if solution is not None and (read is None or not read.boxes):
                 read = solution.boxes

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gfi.datasets.class_folders import NUMBERED, class_label, say_splits, split_folders
+from gfi.datasets.class_folders import BESIDE_SPLITS, NUMBERED, class_label, say_splits, split_folders
 from gfi.datasets.notes import ListingNotes
 
 
@@ -15,6 +15,9 @@ from gfi.datasets.notes import ListingNotes
         (["train", ".cache"], {"train"}),
         (["train", "val", "meta"], {"train", "val"}),
         (["train", "bus", "car"], set()),
+        (["train2017", "val2017"], {"train2017", "val2017"}),
+        (["training_set", "test-set"], {"training_set", "test-set"}),
+        (["trainer", "tests"], set()),
         (["cat", "dog"], set()),
         ([], set()),
     ],
@@ -32,13 +35,18 @@ def test_which_folders_are_splits(names, splits):
         ("train/cat/1.jpg", {"train"}, "cat"),
         ("train/cat/deep/1.jpg", {"train"}, "cat"),
         ("train/1.jpg", {"train"}, None),
-        ("meta/cat/1.jpg", {"train", "val"}, None),
     ],
 )
 def test_the_label_of_a_key(key, splits, label):
     notes = ListingNotes()
     assert class_label(key, frozenset(splits), notes) == label
     assert notes.lines(1) == []
+
+
+def test_a_folder_beside_the_splits_has_no_label_and_is_spoken_of():
+    notes = ListingNotes()
+    assert class_label("meta/cat/1.jpg", frozenset({"train", "val"}), notes) is None
+    assert notes.lines(1) == [f"1 of 1 images: {BESIDE_SPLITS} (for example meta/cat/1.jpg)"]
 
 
 def test_a_number_and_the_splits_are_spoken_of():

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gfi.datasets.columns import Columns, find_columns
+from gfi.datasets.columns import Columns, find_alike, find_columns, frame_of
 from gfi.datasets.errors import DatasetError
 from gfi.datasets.notes import ListingNotes
 
@@ -83,7 +83,57 @@ def test_a_position_and_a_size_are_said_and_not_read(names: list[str]):
     ]
 
 
-@pytest.mark.parametrize("mark", [";", "\t"])
-def test_another_separator_is_named(mark: str):
-    with pytest.raises(DatasetError, match="write it with commas"):
-        found([f"key{mark}label"])
+@pytest.mark.parametrize(
+    ("names", "role", "name"),
+    [
+        (["File Path", "x"], "key", "File Path"),
+        (["image-path", "x"], "key", "image-path"),
+        (["Image_File", "x"], "key", "Image_File"),
+        (["key", "Class Name"], "label", "Class Name"),
+        (["key", "label_name"], "label", "label_name"),
+        (["key", "Bounding Box"], "boxes", "Bounding Box"),
+    ],
+)
+def test_blanks_and_strokes_make_no_difference(names: list[str], role: str, name: str):
+    columns, said = found(names)
+    assert getattr(columns, role) == name
+    assert said == [f"the column {name!r} is read as `{role}`"]
+
+
+@pytest.mark.parametrize(
+    "sides",
+    [
+        ("x_min", "y_min", "x_max", "y_max"),
+        ("bbox_x1", "bbox_y1", "bbox_x2", "bbox_y2"),
+        ("x0", "y0", "x1", "y1"),
+        ("min x", "min y", "max x", "max y"),
+        ("box-left", "box-top", "box-right", "box-bottom"),
+    ],
+)
+def test_the_sides_of_a_box_under_the_names_of_other_tools(sides: tuple[str, ...]):
+    assert found(["key", *sides])[0].sides == sides
+
+
+@pytest.mark.parametrize(
+    ("row", "frame"),
+    [
+        ({"width": "200", "height": "160"}, (160, 200)),
+        ({"Image Width": 200.0, "image_height": 160}, (160, 200)),
+        ({"width": "200"}, None),
+        ({"width": "", "height": None}, None),
+        ({"width": "0.5", "height": "0.25"}, None),
+        ({"width": "wide", "height": "1e999"}, None),
+        ({}, None),
+    ],
+)
+def test_the_size_of_the_picture_by_its_columns(row, frame):
+    assert frame_of(row) == frame
+
+
+def test_a_record_is_searched_by_the_same_rules():
+    notes = ListingNotes()
+    assert find_alike(["label", "class"], "label", notes, "a.json") == "label"
+    assert notes.lines(1) == []
+    assert find_alike(["class", "site"], "label", notes, "a.json") == "class"
+    assert notes.lines(1) == ["the column 'class' is read as `label`"]
+    assert find_alike(["site"], "label", notes, "a.json") == "label"

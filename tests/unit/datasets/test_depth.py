@@ -171,12 +171,59 @@ def test_alpha_is_kept_where_colours_are_windowed():
     comes_out(png(samples, 6), expected, Window(0, 4095))
 
 
-def test_grey_with_alpha_of_fewer_bits_is_refused():
-    samples = np.dstack([of_bits(12), np.full((8, 16), 65535, np.uint16)])
-    with pytest.raises(DecodeError, match="only where they use all 16 bits"):
+def test_grey_with_alpha_of_fewer_bits_is_read_as_grey_is():
+    opaque = np.full((8, 16), 65535, np.uint16)
+    samples = np.dstack([of_bits(12), opaque])
+    with pytest.raises(DecodeError, match="reach only 4,0"):
         decode(png(samples, 4))
-    full = np.dstack([of_bits(16), np.full((8, 16), 65535, np.uint16)])
-    assert np.abs(decode(png(full, 4)).rgb[..., 0].astype(int) - RAMP).max() <= 1
+    comes_out(png(samples, 4, sBIT=bytes([12, 16])), RAMP)
+    comes_out(png(samples, 4), RAMP, Window(0, 4095))
+    comes_out(png(np.dstack([of_bits(16), opaque]), 4), RAMP)
+
+
+@pytest.mark.parametrize("bits", [8, 10, 12, 14, 15])
+def test_opacity_of_fewer_bits_is_opacity(bits):
+    """Written with the samples' own depth it was nearly clear: everything came out white."""
+    opaque = np.full((8, 16), 2**bits - 1, np.uint16)
+    comes_out(png(np.dstack([colours(bits), opaque]), 6, sBIT=bytes([bits] * 4)), colours(8))
+    comes_out(png(np.dstack([of_bits(bits), opaque]), 4, sBIT=bytes([bits] * 2)), RAMP)
+
+
+def test_colours_of_15_bits_by_the_file_are_read_as_grey_is():
+    comes_out(png(colours(15), 2, sBIT=bytes([15] * 3)), colours(8))
+
+
+def test_a_maxval_of_all_16_bits_says_nothing():
+    """OpenCV writes it for 12 bits too."""
+    samples = of_bits(12).astype(">u2").tobytes()
+    with pytest.raises(DecodeError, match="reach only 4,0"):
+        decode(b"P5 16 8 65535\n" + samples)
+    comes_out(b"P5 16 8 65535\n" + samples, RAMP, Window(0, 4095))
+    comes_out(b"P5 16 8 4095\n" + samples, RAMP)
+    with pytest.raises(DecodeError, match="only where they use all 16 bits"):
+        decode(b"P6 16 8 65535\n" + colours(12).astype(">u2").tobytes())
+    comes_out(b"P6 16 8 4095\n" + colours(12).astype(">u2").tobytes(), colours(8))
+    assert "maxval 4095" in str(decode(b"P6 16 8 4095\n" + colours(12).astype(">u2").tobytes()).window)
+
+
+def test_white_is_zero_holds_for_floating_point_too():
+    file = io.BytesIO()
+    Image.fromarray((255 - RAMP).astype(np.float32)).save(file, "TIFF", tiffinfo={262: 0})
+    comes_out(file.getvalue(), RAMP, Window(0, 255))
+
+
+def test_signed_samples_of_8_bits_are_refused():
+    file = io.BytesIO()
+    Image.fromarray(RAMP).save(file, "TIFF", tiffinfo={339: 2})
+    with pytest.raises(DecodeError, match="signed 8-bit"):
+        decode(file.getvalue())
+
+
+def test_inks_of_fewer_bits_are_refused():
+    """16-bit CMYK that holds 12 bits is nearly white."""
+    inks = np.dstack([of_bits(12)] * 4)
+    with pytest.raises(DecodeError, match="only where they use all 16 bits"):
+        decode(tiff(inks, photometric=5))
 
 
 def test_a_window_cuts_and_stretches():

@@ -124,8 +124,8 @@ WRONG = {
     ),
     "key in two writings": (
         "csv",
-        "Key, key\n1.jpg,1.jpg\n",
-        r"several columns .* may be the key: Key,  key",
+        "Key,KEY\n1.jpg,1.jpg\n",
+        r"several columns .* may be the key: Key, KEY",
     ),
     "no rows": ("csv", "key\n", r"lists no images"),
     "too many fields": (
@@ -233,7 +233,7 @@ def rows_of(path, free, options: str = "") -> tuple[list[Listed], list[str]]:
         (
             "Key,Label, boxes",
             '1.jpg,cat,"[[8, 9, 24, 25]]"',
-            ["'Key' is read as `key`", "'Label'", "' boxes'"],
+            ["'Key' is read as `key`", "'Label'"],
         ),
         ("filepath,class,boxes", '1.jpg,cat,"[[8, 9, 24, 25]]"', ["'filepath' is read as `key`", "'class'"]),
         (
@@ -426,3 +426,53 @@ def test_a_text_that_all_rows_of_a_parquet_repeat_is_in_memory_once(tmp_path) ->
 def test_a_value_of_a_parquet_may_have_the_length_of_a_line(tmp_path) -> None:
     with pytest.raises(DatasetError, match="column 'note' has a value of 2,000,000 bytes"):
         list(one_text_for_all(tmp_path, 2_000_000, 3).list())
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\n\nkey,label\n1.jpg,cat\n",
+        "key,label\n\n1.jpg,cat\n   \n,\n",
+        "key,label,,\n1.jpg,cat,,\n",
+        ",key,label\n0,1.jpg,cat\n",
+        'key, label\n1.jpg, "cat"\n',
+    ],
+)
+def test_what_spreadsheets_leave_in_a_table_is_no_row_and_no_column(plant, free, text):
+    path = plant("1.jpg") / "list.csv"
+    path.write_text(text)
+    (listed,), lines = rows_of(path, free)
+    assert (listed.key, listed.label, listed.extra, lines) == ("1.jpg", "cat", {}, [])
+
+
+@pytest.mark.parametrize("text", ["key;label;boxes\n1.jpg;cat;[[1,2,3,4]]\n", "key\tlabel\n1.jpg\tcat\n"])
+def test_another_separator_is_named(plant, free, text):
+    path = plant("1.jpg") / "list.csv"
+    path.write_text(text)
+    with pytest.raises(DatasetError, match=r"separated by .* write it with commas"):
+        rows_of(path, free)
+
+
+def test_utf_16_is_named(plant, free):
+    path = plant("1.jpg") / "list.csv"
+    path.write_text("key,label\n1.jpg,cat\n", encoding="utf-16")
+    with pytest.raises(DatasetError, match="is it UTF-16"):
+        rows_of(path, free)
+
+
+@pytest.mark.parametrize(
+    ("columns", "row", "frame"),
+    [
+        ("width,height,xmin,ymin,xmax,ymax", "200,160,10,20,30,40", (160, 200)),
+        ("image_width,image_height,xmin,ymin,xmax,ymax", "200,160,10,20,30,40", (160, 200)),
+        ("width,height,boxes", '200,160,"[[10, 20, 30, 40]]"', (160, 200)),
+        ("width,height,xmin,ymin,xmax,ymax", "20,20,10,20,30,40", None),  # the box's own size
+        ("width,height,xmin,ymin,xmax,ymax", "20,40,0,0,20,40", None),
+        ("width,height,xmin,ymin,xmax,ymax", "200,160,.1,.2,.3,.4", None),
+    ],
+)
+def test_boxes_of_a_picture_whose_size_is_in_columns(plant, free, columns, row, frame):
+    path = plant("1.jpg") / "list.csv"
+    path.write_text(f"key,{columns}\n1.jpg,{row}\n")
+    (listed,), _ = rows_of(path, free)
+    assert [box.frame for box in listed.boxes] == [frame]

@@ -2,9 +2,8 @@
 
 import pytest
 
-from gfi.datasets.errors import DatasetError
 from gfi.datasets.notes import ListingNotes
-from gfi.datasets.tar_samples import Member, Sample
+from gfi.datasets.tar_samples import UNREADABLE, Member, Sample
 
 
 def sample(*images: str, **side_cars: bytes) -> Sample:
@@ -42,7 +41,34 @@ def test_class_then_annotation_then_text():
     assert labels(sample("a", a_cls=b" ")) == {"a": None}
 
 
-@pytest.mark.parametrize(("text", "says"), [(b"\xff", "not UTF-8"), (b"1" * 2**21, "longer than")])
-def test_a_class_that_is_no_text_is_an_error(text, says):
-    with pytest.raises(DatasetError, match=says):
-        labels(sample("a", a_cls=text))
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [(b"\xff", "not UTF-8"), (b"1" * 2**21, "longer than"), (b"a\0", "NUL"), (b"a" * 600, "longer than")],
+)
+def test_a_class_that_is_no_text_costs_its_image_the_label(text, says):
+    notes = ListingNotes()
+    (listed,) = sample("a", a_cls=text, a_txt=b"cat").listed(False, notes)
+    assert listed.label is None
+    (line,) = notes.lines(1)
+    assert line.startswith(f"1 of 1 images: {UNREADABLE}")
+    assert says in line
+
+
+def test_a_mark_of_the_encoding_is_no_part_of_a_label():
+    assert labels(sample("a", a_cls=b"\xef\xbb\xbf3")) == {"a": "3"}
+    assert labels(sample("a", a_json=b'\xef\xbb\xbf{"label": 4}')) == {"a": "4"}
+
+
+def test_a_name_with_a_dot_and_a_label_of_its_own_is_a_photograph():
+    made = sample("a", "a.01", "a.02", "a.seg", a_cls=b"3", a__01_cls=b"1", a__seg_cls=b"9")
+    assert labels(made) == {"a": "3", "a.01": "1"}
+
+
+def test_the_annotation_is_read_under_the_words_of_other_tools():
+    notes = ListingNotes()
+    text = b'{"class": 5, "bbox": [{"left": 10, "top": 20, "right": 30, "bottom": 40}], "width": 200, "height": 160}'
+    (listed,) = sample("a", a_json=text).listed(False, notes)
+    assert (listed.label, listed.boxes[0].sides, listed.boxes[0].frame) == ("5", (10, 20, 30, 40), (160, 200))
+    assert notes.lines(1) == ["the column 'class' is read as `label`", "the column 'bbox' is read as `boxes`"]
+    (listed,) = sample("a", a_json=b'{"label": 5, "bbox": [1, 2, 30, 40]}').listed(False, ListingNotes())
+    assert "is not `boxes`, each [left, top, right, bottom]" in (listed.boxes_error or "")

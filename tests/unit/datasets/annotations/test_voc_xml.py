@@ -188,3 +188,36 @@ def test_a_file_that_cannot_be_read_is_the_error_of_its_image(tmp_path):
         assert "1.xml" in (read.error or "")
     path.write_bytes(annotation(box(1, 1, 9, 9)))
     assert len(read_image_boxes(path, one_based=True).boxes) == 1
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32"])
+def test_a_bare_ampersand_is_read_in_every_encoding(encoding):
+    text = f'<?xml version="1.0" encoding="{encoding}"?>' + annotation(box(1, 1, 9, 9)).decode()
+    found = parse_xml(text.replace("dog", "cat & dog").encode(encoding), one_based=True)
+    assert (found.boxes[0].label, found.repairs) == ("cat & dog", (BARE_AMPERSAND,))
+
+
+def test_what_is_quoted_as_text_is_not_escaped_twice():
+    text = annotation(box(1, 1, 9, 9) + "<pose>a & b</pose>").replace(b"dog", b"<![CDATA[cat & dog]]>")
+    assert parse_xml(text, one_based=True).boxes[0].label == "cat & dog"
+
+
+def test_labelme_says_the_size_in_its_own_words_and_keeps_what_was_deleted():
+    polygon = "<polygon>" + "".join(
+        f"<pt><x>{x}</x><y>{y}</y></pt>" for x, y in ((11, 21), (40, 21), (40, 50))
+    )
+    things = [f"<object><name>dog</name><deleted>{n}</deleted>{polygon}</polygon></object>" for n in (0, 1)]
+    size = "<imagesize><nrows>160</nrows><ncols>200</ncols></imagesize>"
+    found = parse_xml(f"<annotation>{size}{''.join(things)}</annotation>".encode(), one_based=True)
+    assert [box.sides for box in found.boxes] == [(10, 20, 40, 50)]
+    assert found.size == found.boxes[0].frame == (160, 200)
+
+
+def test_percent_is_read():
+    found = parse_xml(annotation(box("10%", "20%", "40%", "50%")), one_based=True)
+    assert found.boxes == (Box("dog", 10, 20, 40, 50, unit="percent"),)
+
+
+def test_another_document_is_no_annotation_without_objects():
+    with pytest.raises(DatasetError, match="holds <html> and no <annotation>"):
+        parse_xml(b"<html><body>404</body></html>", one_based=True)

@@ -11,6 +11,12 @@ LAYOUTS = {
     "COCO of Roboflow": (["train/1.jpg", "valid/2.jpg"], ["train/_annotations.coco.json"], "COCO"),
     "YOLO": (["images/train/1.jpg", "images/val/2.jpg"], ["labels/train/1.txt", "labels/val/2.txt"], "YOLO"),
     "YOLO of Roboflow": (["train/images/1.jpg", "valid/images/2.jpg"], ["train/labels/1.txt"], "YOLO"),
+    "COCO beside photographs": (["1.jpg"], ["_annotations.coco.json"], "COCO"),
+    "YOLO of darknet": (["obj_train_data/1.jpg"], ["obj.names", "obj_train_data/1.txt"], "YOLO"),
+    "YOLO beside photographs": (["1.jpg"], ["obj.data", "1.txt"], "YOLO"),
+    "mask": (["image/1.jpg", "mask/1.png"], [], "these are no classes"),
+    "Supervisely": (["img/1.jpg"], ["ann/1.jpg.json"], "these are no classes"),
+    "class folders below images": (["images/cat/1.jpg", "images/dog/2.jpg"], [], "only folders"),
     "masks": (["images/1.jpg", "masks/1.png"], [], "these are no classes"),
     "XML": (["images/1.jpg"], ["annotations/1.xml"], "these are no classes"),
 }

@@ -95,3 +95,16 @@ def test_a_wrong_annotation_leaves_the_table(imagenet, free):
 def test_an_imagenet_split_that_is_none_is_an_error(imagenet, free, split):
     with pytest.raises(DatasetError, match="holds neither"):
         open_source(f"imagenet:{imagenet}?split={split}", free)
+
+
+def test_annotations_without_a_folder_of_the_split(tmp_path, free):
+    (tmp_path / "val/n01440764").mkdir(parents=True)
+    (tmp_path / "val/n01440764/1.JPEG").write_bytes(jpeg(3))
+    source = open_source(f"imagenet:{tmp_path}", free)
+    notes = ListingNotes()
+    assert [listed.boxes for listed in source.list(notes)] == [()]
+    assert "no image has boxes" in notes.lines(1)[0]
+    (tmp_path / "Annotations").mkdir()
+    (tmp_path / "Annotations/1.xml").write_text(f"<annotation>{thing('n01440764', 0, 0, 6, 4)}</annotation>")
+    (listed,) = source.list()
+    assert listed.boxes == (Box("n01440764", 0, 0, 7, 5),)
