@@ -363,6 +363,11 @@ def page(lines: list[dict[str, Any]], rows: list[dict[str, Any]]) -> str:
             notes.append(
                 f"S5 names a property of the class, {line['scenario']}: {line['property']} of {line['runs']} runs."
             )
+    kept, promised = limits_kept(rows)
+    notes.append(
+        f"Detection limits: the clean twins promised {promised} of the corner marks without boxes; "
+        f"{kept} of these were confirmed."
+    )
     flips = [(r["share"], r["true_flips"]) for r in rows if r["scenario"] == "corner" and not r["boxes"]]
     for share in sorted({s for s, _ in flips}):
         values = sorted(f for s, f in flips if s == share)
@@ -371,6 +376,16 @@ def page(lines: list[dict[str, Any]], rows: list[dict[str, Any]]) -> str:
             f"{values[-1]:.0%} of other classes' images."
         )
     return "\n".join(table) + "\n\n" + "\n".join(f"- {note}" for note in notes) + "\n"
+
+
+def limits_kept(rows: list[dict[str, Any]]) -> tuple[int, int]:
+    """How many corner marks were confirmed, of those whose share is at least the limit that the clean twin printed."""
+    limits = {r["seed"]: r["limit"] for r in rows if r["scenario"] == "clean" and not r["boxes"]}
+    marks = [
+        r for r in rows if r["scenario"] == "corner" and not r["boxes"] and limits.get(r["seed"]) is not None
+    ]
+    promised = [r for r in marks if r["share"] >= limits[r["seed"]]]
+    return sum(r["confirmed"] for r in promised), len(promised)
 
 
 def write_page(lines: list[dict[str, Any]], rows: list[dict[str, Any]]) -> None:

@@ -112,7 +112,7 @@ def test_the_page_counts_what_the_rows_say(tmp_path: Path, monkeypatch: pytest.M
             "seconds": 1.0,
         }
         common = {"scenario": scenario, "share": share, "seed": seed, "boxes": False, "scores": scores}
-        return common | plain | {"false_shortcuts": 0, "true_flips": 0.5} | more
+        return common | plain | {"false_shortcuts": 0, "true_flips": 0.5, "limit": 0.4} | more
 
     found = {"first": True, "confirmed": True, "kind": Verdict.REPEATED_MARK.value}
     rows = [row(s, "clean", 0.0) for s in range(3)] + [row(0, "corner", 0.5, **found), row(1, "corner", 0.5)]
@@ -121,6 +121,7 @@ def test_the_page_counts_what_the_rows_say(tmp_path: Path, monkeypatch: pytest.M
     corner = next(line for line in lines if line["scenario"] == "corner")
     assert (corner["right_kind"], corner["confirmed"], corner["with_false_shortcut"]) == (1, 1, 1)
     assert corner["auroc"] == 1
+    assert audit.limits_kept(rows) == (1, 3)
     page = tmp_path / "audit.md"
     page.write_text("before\n<!-- results -->\nold\n<!-- /results -->\nafter\n")
     monkeypatch.setattr(audit, "PAGE", page)
