@@ -9,7 +9,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
   $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $$p && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow check format clean setup-browser setup-system chaos fuzz soak bench bench-quality bench-quality-full bench-service bench-agreement bench-page bench-audit bench-audit-full bench-audit-scale bench-api bench-incremental pictures
+.PHONY: help setup demo test test-slow check format clean setup-browser setup-system chaos fuzz soak bench bench-quality bench-quality-full bench-service bench-agreement bench-page bench-audit bench-audit-full bench-audit-scale bench-api bench-drift bench-incremental pictures
 
 help:  ## list the verbs
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -61,6 +61,9 @@ pictures: $(VENV)/.ready-test  ## remake every picture of the dashboard in docs/
 
 bench-api: $(VENV)/.ready-test  ## response times of the API with a million results on PostgreSQL; writes benchmarks/results/api.json
 	@$(BIN)/python -m benchmarks.api
+
+bench-drift: $(VENV)/.ready-test  ## gates on models whose difference is known, 20 seeds; writes benchmarks/results/drift.json
+	@$(BIN)/python -m benchmarks.drift $(ARGS)
 
 bench-incremental: $(VENV)/.ready-test  ## seconds and memory of joining two listings of 1 and 10 million; writes benchmarks/results/incremental.json
 	@$(BIN)/python -m benchmarks.incremental $(ARGS)

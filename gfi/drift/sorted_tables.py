@@ -17,11 +17,12 @@ from pathlib import Path
 import pyarrow as pa
 
 RUN_BYTES = 64 * 2**20
-BLOCK_ROWS = 16_384
+BLOCK_BYTES = 2 * 2**20
+"""Of a block of a run. A merge holds one of each run: with 16 MB each, a million masks took 2.6 GB."""
 
 
 class SortedTables:
-    """The rows of `blocks` in the order of column `by`, in tables of some 16,000 rows; can be read several times.
+    """The rows of `blocks` in the order of column `by`, in tables of some megabytes; can be read several times.
 
     Reads all blocks at once and writes them into `folder`, which the caller deletes.
     """
@@ -108,7 +109,8 @@ def _write_runs(blocks: Iterable[pa.Table], by: str, folder: Path, run_bytes: in
             path = folder / f"run-{len(list(folder.iterdir()))}.arrow"
             options = pa.ipc.IpcWriteOptions(compression="lz4")
             writer = pa.ipc.new_file(path, ordered.schema, options=options)
-        writer.write_table(ordered, max_chunksize=BLOCK_ROWS)
+        rows = max(1, BLOCK_BYTES * len(ordered) // max(ordered.nbytes, 1))
+        writer.write_table(ordered, max_chunksize=rows)
         last = column[len(column) - 1].as_py()
     if writer is not None:
         writer.close()
