@@ -254,7 +254,7 @@ def main() -> None:
         done = {
             (row["scenario"], row["n"])
             for row in rows
-            if row.get("seed") == seed and row["masks"] == options.masks
+            if row.get("seed") == seed and row.get("masks") == options.masks
         }
         wanted = {(scenario, n) for scenario, sizes in SIZES.items() for n in sizes} - done
         if wanted:
