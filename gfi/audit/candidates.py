@@ -77,19 +77,24 @@ def shortlist(proposed: Sequence[Candidate], settings: AuditSettings) -> list[Ca
     A stated hypothesis comes first. Of two places of a class that share most of their area the higher score stays; a
     pattern found at a place that is already a candidate goes to that candidate with its place, which is more exact.
     """
-    kept: list[Candidate] = []
-    for candidate in sorted(proposed, key=lambda c: (c.screen != "stated", -c.score, c.class_index)):
-        same = [i for i, other in enumerate(kept) if _same(candidate, other)]
-        if same:
-            at = same[0]
+    of_class: dict[int, list[Candidate]] = {}
+    for candidate in sorted(proposed, key=_first):
+        kept = of_class.setdefault(candidate.class_index, [])
+        at = next((i for i, other in enumerate(kept) if _same(candidate, other)), None)
+        if at is not None:
             if kept[at].pattern is None and candidate.pattern is not None:
                 kept[at] = replace(kept[at], pattern=candidate.pattern, place=candidate.place)
-            continue
-        if sum(other.class_index == candidate.class_index for other in kept) < settings.candidates_per_class:
+        elif len(kept) < settings.candidates_per_class:
             kept.append(candidate)
     # A place that a pattern made more exact may now be that of another candidate.
-    apart = [c for i, c in enumerate(kept) if not any(_same(c, earlier) for earlier in kept[:i])]
-    return apart[: settings.most_candidates]
+    apart = [
+        c for kept in of_class.values() for i, c in enumerate(kept) if not any(_same(c, e) for e in kept[:i])
+    ]
+    return sorted(apart, key=_first)[: settings.most_candidates]
+
+
+def _first(candidate: Candidate) -> tuple[bool, float, int]:
+    return candidate.screen != "stated", -candidate.score, candidate.class_index
 
 
 def _same(a: Candidate, b: Candidate) -> bool:

@@ -31,10 +31,14 @@ def resized(grids: NDArray[np.floating], cells: int) -> NDArray[np.float32]:
     """
     if grids.ndim != 3:
         raise ValueError(f"grids are (N, h, w); these have shape {grids.shape}")
-    rows, columns = area_matrix(grids.shape[1], cells), area_matrix(grids.shape[2], cells)
-    if not len(grids):
-        return np.zeros((0, cells, cells), np.float32)
-    return np.matmul(np.matmul(rows, grids.astype(np.float32, copy=False)), columns.T)
+    n, h, w = grids.shape
+    m = grids.astype(np.float32, copy=False)
+    if (h, w) == (cells, cells) or not n:
+        return m if n else np.zeros((0, cells, cells), np.float32)
+    # Two products of large matrices; a product for each small grid takes four times as long.
+    across = (m.reshape(n * h, w) @ area_matrix(w, cells).T).reshape(n, h, cells)
+    down = across.transpose(0, 2, 1).reshape(n * cells, h) @ area_matrix(h, cells).T
+    return np.ascontiguousarray(down.reshape(n, cells, cells).transpose(0, 2, 1))
 
 
 def centred(grids: NDArray[np.floating]) -> NDArray[np.float64]:

@@ -41,9 +41,11 @@ class OffObject:
         m = resized(grids, self.cells)
         total = m.sum((1, 2), dtype=np.float64)
         covered = np.zeros_like(m)
-        np.maximum.at(
-            covered, owners, cell_overlaps(boxes, self.cells)
-        )  # boxes that overlap count once, nearly
+        overlaps = cell_overlaps(boxes, self.cells)
+        first = np.unique(owners, return_index=True)[1]
+        covered[owners[first]] = overlaps[first]
+        more = np.setdiff1d(np.arange(len(owners)), first)
+        np.maximum.at(covered, owners[more], overlaps[more])  # boxes that overlap count once, nearly
         has = np.zeros(len(m), bool)
         has[owners] = True
         use = has & (total > 0)
@@ -55,9 +57,11 @@ class OffObject:
         self._energy += np.bincount(of, energy, minlength=k)
         self._energy_squared += np.bincount(of, energy**2, minlength=k)
         self._mean += shares.sum(0)
-        for label in np.unique(of):
-            self._covered[label] += covered[of == label].sum(0)
-            self._outside[label] += (shares - inside)[of == label].sum(0)
+        if len(of):
+            order = np.argsort(of, kind="stable")
+            labels, starts = np.unique(of[order], return_index=True)
+            self._covered[labels] += np.add.reduceat(covered[order], starts, axis=0)
+            self._outside[labels] += np.add.reduceat((shares - inside)[order], starts, axis=0)
 
     def excess(self) -> NDArray[np.float64]:
         """mean(e) − max(mean a, mean b) (K,): above 0, masks find the object better than by chance."""
