@@ -2,8 +2,8 @@
 
     celery -A scheduler.app worker --queues control --pool threads --concurrency 4
 
-It needs no torch and no GPU, so it runs beside the scheduler on a small machine. `gfi worker --queues control` is
-the same.
+It needs no torch and no GPU, so it can run on a small machine together with the scheduler. `gfi worker --queues
+control` is the same.
 """
 
 import threading
@@ -62,7 +62,7 @@ def _shutting_down(**_: Any) -> None:
 
 @app.task(name=CONTROL)
 def run_control(task_id: str | None = None) -> str:
-    """Claim one control task, preferably `task_id`, and do it. Returns what became of it."""
+    """Claim one control task, preferably `task_id`, and do it. Returns the outcome."""
     if _shutdown.is_set():
         return "stopping"
     services = _services()
@@ -78,7 +78,7 @@ def run_control(task_id: str | None = None) -> str:
         outcomes.append(_perform(services, claim))
         if not is_long(claim):
             break
-        task_id = None  # the messages of long tasks for which there was no slot are used up
+        task_id = None  # the messages of long tasks without a free slot are used up
     return "; ".join(outcomes) or "nothing due"
 
 

@@ -1,12 +1,12 @@
-"""The scheduler: one tick after the other, each a handful of short transactions.
+"""The scheduler: a loop of ticks, each with a few short transactions.
 
     expire leases → fire schedules → finish jobs → regular chores → publish hints
 
-Any number of schedulers may run; there is no leader. Every step is a guarded state change in the ledger, so that two
-schedulers that do the same do it once. A tick lists, uploads and computes nothing: those are control tasks.
+Any number of schedulers may run; there is no leader. Every step is a guarded state change in the ledger, so that it
+happens once even if two schedulers attempt it. A tick does not list, upload or compute: that is done by control tasks.
 
-The ledger decides what is due and Redis only carries hints. A Redis that is away, emptied or full therefore costs a
-delay: what was not published, or not claimed within a lease, is published again.
+The ledger decides what is due, and Redis only carries hints. If Redis is away, emptied or full, work is only delayed:
+hints that were not published, or not followed by a claim within a lease, are published again.
 """
 
 import contextlib
@@ -31,18 +31,18 @@ from scheduler.schedules import fire_due
 log = structlog.get_logger(__name__)
 
 REDIS_PAUSE_S = 2.0
-"""While Redis is away a tick does all but publish, which it tries again after this long."""
+"""While Redis is away a tick does not publish; publishing is tried again after this many seconds."""
 AWAY_PAUSE_S = 2.0
-"""After a tick for which the database was away."""
+"""Pause in seconds after a tick during which the database was away."""
 OBSERVE_S = 1.0
 CHORES_PAUSE_S = 30.0
-"""Between two rounds of what need not happen at every tick."""
+"""Seconds between two rounds of the chores that are not needed at every tick."""
 FORGET_WORKERS_S = 86_400.0
-"""A worker that has been silent for so long leaves the list of workers."""
+"""A worker without a heartbeat for this many seconds is removed from the list of workers."""
 
 
 class Scheduler:
-    """Its state is in the ledger. What it remembers itself is only when to try Redis and the chores again."""
+    """Its state is in the ledger. The object itself only stores when to try Redis and the chores again."""
 
     def __init__(self, settings: Settings, database: Database, celery: Celery) -> None:
         self._settings = settings
@@ -52,7 +52,8 @@ class Scheduler:
         self._chores_after = 0.0
 
     def tick(self) -> None:
-        """One round. Raises Transient when the database is away; a step that fails otherwise spares the others."""
+        """One round. Raises Transient if the database is away; any other failure of a step does not affect the other
+        steps."""
         for step in (self._reap, self._fire, self._finish, self._chores, self._dispatch):
             try:
                 step()
@@ -76,7 +77,7 @@ class Scheduler:
 
     def _chores(self) -> None:
         if time.monotonic() < self._chores_after:
-            return  # counting parts takes a moment once there are a million
+            return  # counting a million parts takes some time
         self._chores_after = time.monotonic() + CHORES_PAUSE_S
         ledger.request_lists(self._database)
         if self._settings.sweep_every_s:
@@ -108,7 +109,7 @@ class Scheduler:
 
 
 def run(settings: Settings, pause_s: float) -> None:
-    """Tick, pause for `pause_s`, and so on until SIGTERM or SIGINT. A database that restarts is waited for."""
+    """Repeat: tick, then pause for `pause_s`, until SIGTERM or SIGINT. While the database restarts, the loop waits."""
     configure_logs()
     ended = threading.Event()
 
@@ -135,7 +136,7 @@ def run(settings: Settings, pause_s: float) -> None:
 
 
 def _observe_time(database: Database, ended: threading.Event) -> None:
-    """In a thread of its own, so that a slow tick does not pass for an outage, in which no lease may run out."""
+    """In a separate thread, so that a slow tick is not mistaken for an outage, during which no lease may expire."""
     while not ended.wait(OBSERVE_S):
         with contextlib.suppress(StoreError):
             ledger.observe_time(database)

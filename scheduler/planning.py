@@ -1,15 +1,14 @@
 """Dataset → manifest → shards.
 
-The listing is streamed into one Parquet file, frozen, and uploaded before a single row of the ledger changes;
+The listing is written as a stream into one Parquet file and uploaded before any row of the ledger changes;
 then one transaction inserts the shards and moves planning → running.
 
     jobs/{job}/manifest-{id}.parquet        the listing
     jobs/{job}/manifest-r{n}-{id}.parquet   the rows of the n-th retry
     jobs/{job}/job.json                     configuration, model record, manifest digest: enough to rebuild from
 
-Each attempt writes a manifest of its own, and the first job.json stands. Otherwise a planner that was
-suspended past its lease and wakes in the middle of an upload would replace the manifest that workers are
-reading by then.
+Each attempt writes its own manifest, and the first job.json is kept. Otherwise a planner that was suspended during an
+upload and continues after its lease would replace the manifest that workers are already reading.
 """
 
 import json
@@ -41,7 +40,7 @@ def plan(services: ControlServices, claim: ControlClaim, check: Callable[[], Non
     config, settings = claim.config, services.settings
     source = open_source(config.dataset.spec, settings)
     record = claim.model or {}
-    # With one target for all images the labels are not looked up.
+    # With one target for all images, labels need no class.
     classes = class_index(record) if config.target == "auto" else None
     with tempfile.TemporaryDirectory(prefix="gfi-plan-") as folder:
         path = Path(folder) / "manifest.parquet"
@@ -62,7 +61,7 @@ def plan(services: ControlServices, claim: ControlClaim, check: Callable[[], Non
     if written.unmatched and classes is not None:
         metadata["unmatched_labels"] = written.unmatched
         metadata["warnings"].append(
-            f"{written.unmatched} of {written.count} images have a label that is no class of the model; "
+            f"{written.unmatched} of {written.count} images have a label that is not a class of the model; "
             "they are explained for the predicted class"
         )
     if record.get("nondeterministic"):
@@ -103,7 +102,7 @@ def plan(services: ControlServices, claim: ControlClaim, check: Callable[[], Non
 
 
 def _first_record(bucket: Bucket, job: JSON) -> JSON:
-    """job.json as the first planner that came so far has written it."""
+    """job.json as written by the first planner that reached this step."""
     key = f"jobs/{job['job']}/job.json"
     try:
         bucket.put(key, canonical(job).encode(), "application/json", if_none_match=True)
@@ -150,7 +149,8 @@ def _checked(rows: Iterator[Row], check: Callable[[], None]) -> Iterator[Row]:
 
 
 def _limited(rows: Iterator[Row], most: int, own: int | None) -> Iterator[Row]:
-    """own: the limit of the job's owner. The ledger checks it once more; here a listing of millions ends early."""
+    """own: the limit of the job's owner. The ledger checks it again; the check here stops a listing of millions
+    early."""
     for number, row in enumerate(rows):
         ledger.check_images(own, number + 1)
         if number >= most:

@@ -1,8 +1,8 @@
-"""Firing schedules: what is due becomes a job, once, however many schedulers look.
+"""Fires schedules: each due instant becomes one job, however many schedulers run.
 
-When a schedule is next due is stored, so a tick reads only the schedules that are due. (With 25 schedules of every
-minute, walking two days of instants for each of them took 12 s at every tick.) A firing is named by its instant in UTC,
-and that name is unique in the ledger.
+The next due instant of each schedule is stored, so a tick reads only the schedules that are due. (With 25 schedules of
+every minute, walking two days of instants for each of them took 12 s at every tick.) A firing is identified by its
+instant in UTC, which is unique in the ledger.
 """
 
 from collections.abc import Mapping
@@ -26,18 +26,19 @@ log = structlog.get_logger(__name__)
 
 
 def fire_due(database: Database, settings: Settings) -> list[str]:
-    """Fire what is due and was not fired yet; the ids of the new jobs. To be called about every second."""
+    """Fire every due schedule that has not been fired yet; returns the ids of the new jobs. To be called about every
+    second."""
     jobs = []
     for row in queries.due_schedules(database):
         now = datetime.fromtimestamp(row["now"], UTC)
         try:
             following = cron.next_due(row["cron"], row["zone"], now)
             due = _latest_due(row, now)
-        except ValueError as error:  # its time zone is no longer known here; the others fire all the same
+        except ValueError as error:  # its time zone is no longer known on this machine; the others still fire
             log.warning("schedule cannot be read", schedule=row["name"], reason=str(error))
             continue
         next_due = following.timestamp() if following else None
-        if due is None:  # it was due before the time that is caught up with
+        if due is None:  # it was due too long ago to be caught up
             ledger.set_next_due(database, row["id"], next_due)
             continue
         try:
@@ -61,7 +62,7 @@ def fire_due(database: Database, settings: Settings) -> list[str]:
 
 
 def _latest_due(row: Mapping[str, Any], now: datetime) -> datetime | None:
-    """Of the instants that have passed since the schedule was last looked at, the latest; the others are left out."""
+    """The latest of the instants that have passed since the schedule was last checked; the others are skipped."""
     # One second before the stored instant, so that it counts itself. 0 is stored where it is not known yet.
     since = max(row["created_at"], row["next_due"] - 1.0)
     return cron.last_due(row["cron"], row["zone"], datetime.fromtimestamp(since, UTC), now)
@@ -70,7 +71,7 @@ def _latest_due(row: Mapping[str, Any], now: datetime) -> datetime | None:
 def spec_for_firing(
     database: Database, settings: Settings, row: Mapping[str, Any], due: datetime
 ) -> JobSpec | StoreError:
-    """The job of one firing, or why there can be none."""
+    """The job of one firing, or the reason why there is none."""
     try:
         request = request_from(**row["request"])
         name = request.name or f"{row['name']} {due.astimezone(ZoneInfo(row['zone'])):%Y-%m-%d %H:%M}"

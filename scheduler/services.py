@@ -1,4 +1,4 @@
-"""What the control tasks of one process share."""
+"""Shared objects of the control tasks of one process."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from gfi.store.settings import Settings
 
 @dataclass(frozen=True)
 class ControlServices:
-    """Settings, database and bucket. One a process."""
+    """Settings, database and bucket. One instance per process."""
 
     settings: Settings
     database: Database

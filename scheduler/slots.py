@@ -1,7 +1,7 @@
-"""Which tasks a control worker may take beside those it does already.
+"""Decides which further tasks a control worker may take.
 
-Listing a dataset of millions of images takes minutes, and nothing interrupts it. So one slot is kept for tasks that do
-not take long or that somebody waits for, and one owner's listings never fill the others.
+Listing a dataset of millions of images takes minutes, and nothing interrupts it. So one slot is reserved for tasks that
+are short or that somebody waits for, and the listings of one owner never fill the other slots.
 """
 
 import threading
@@ -15,12 +15,12 @@ from gfi.store.ledger import Wanted
 
 
 def is_long(claim: ControlClaim) -> bool:
-    """Whether it may take minutes, and nobody waits for it."""
+    """Whether the task may take minutes and nobody waits for it."""
     return claim.kind in long_kinds() and claim.priority < INTERACTIVE
 
 
 class Slots:
-    """The tasks of one process. Thread-safe. number: how many it does at once."""
+    """The running tasks of one process. Thread-safe. number: how many may run at once."""
 
     def __init__(self, number: int) -> None:
         self._number = number
@@ -28,7 +28,7 @@ class Slots:
         self._lock = threading.Lock()
 
     def claim(self, take: Callable[[Wanted], ControlClaim | None], kinds: list[str]) -> ControlClaim | None:
-        """What `take` claims of the tasks that may be taken now. One thread after the other."""
+        """The task that `take` claims among those allowed now. Only one thread claims at a time."""
         with self._lock:
             held = Counter(self._long.values())
             most = max(1, self._number - 2)

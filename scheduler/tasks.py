@@ -1,4 +1,4 @@
-"""What a task that needs no network does, by its kind: plan a job, collect the rows of a retry, report, sweep.
+"""The handlers of tasks that need no network, by kind: plan a job, collect the rows of a retry, report, sweep.
 
 A task that fails for a reason that may pass (the bucket is away) is tried again with growing pauses. One whose reason
 does not pass (no such directory) ends at once, with the reason in its job. See `gfi.jobs.task_run`.
@@ -18,7 +18,7 @@ from scheduler.services import ControlServices
 def perform(
     services: ControlServices, claim: ControlClaim, stop: threading.Event, lease: TaskLease | None = None
 ) -> str:
-    """Do one claimed task. Returns what became of it; an expected fault is recorded, not raised."""
+    """Do one claimed task. Returns the outcome; an expected fault is recorded, not raised."""
     return task_run.perform(services, TaskRun(services.database, claim, stop, lease), HANDLERS)
 
 

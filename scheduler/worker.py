@@ -1,6 +1,6 @@
 """`python -m scheduler.worker ARGUMENTS`: Celery's worker command over `scheduler.app`, the control worker.
 
-`celery -A scheduler.app` would search the working directory first, where a folder `scheduler` may be somebody else's.
+`celery -A scheduler.app` would search the working directory first, which may contain another folder `scheduler`.
 """
 
 import sys

@@ -1,6 +1,6 @@
 """`python -m workers ARGUMENTS`: Celery's worker command over `workers.app`.
 
-`celery -A workers.app` would search the working directory first, where a folder `workers` may be somebody else's.
+`celery -A workers.app` would search the working directory first, which may contain another folder `workers`.
 """
 
 import sys

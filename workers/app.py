@@ -2,7 +2,7 @@
 
     celery -A workers.app worker --queues explain,interactive --pool threads --concurrency 1
 
-One process a device, one shard at a time: `gfi worker` starts exactly that, with CUDA_VISIBLE_DEVICES set before
+One process per device and one shard at a time: `gfi worker` starts exactly that, with CUDA_VISIBLE_DEVICES set before
 Python. The thread pool keeps the process answering while the optimiser runs, and CUDA cannot be forked into.
 
     GFI_DEVICE   cpu (default) or cuda:0

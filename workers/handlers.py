@@ -1,4 +1,4 @@
-"""What a task that needs a network does, by its kind. The kinds are in `gfi.domain.tasks`, the contract in
+"""The handlers of tasks that need a network, by kind. The kinds are in `gfi.domain.tasks`, the contract in
 `gfi.jobs.task_run`."""
 
 from gfi.domain.records import ControlClaim
@@ -14,7 +14,7 @@ HANDLERS: dict[str, Handler[WorkerServices]] = {
 
 
 def perform_task(services: WorkerServices, claim: ControlClaim) -> str:
-    """Do one claimed task under its lease. Returns what became of it, for the log."""
+    """Do one claimed task under its lease. Returns the outcome, for the log."""
     settings = services.settings
     with TaskLease(
         services.database,

@@ -1,9 +1,9 @@
-"""The lease of a claimed shard: kept as every lease is (`gfi.store.lease`), and renewed with the rows in flight.
+"""The lease of a claimed shard: a lease as in `gfi.store.lease` that also records the rows in flight.
 
 When a worker dies or stalls, the reaper returns its shard, and only the rows that were in flight are suspected.
 
     announce_decoding, announce_optimising   write the rows about to be touched to the ledger *before* they are touched,
-                                             so that a death names its suspects even when it follows at once
+                                             so that the suspects of a death are known even if it follows at once
     progressed                               something advanced (a step, a row decoded, a part uploaded)
     stop                                     set when the shard is lost, cancelled or paused: finish the step and leave
 """
@@ -25,7 +25,7 @@ class ShardLease(LeaseKeeper):
     """Keeps one claim for the length of a `with` block.
 
     database: used from the lease's own thread and from those that announce, one at a time.
-    lease_s: seconds a renewal lasts, in database time. poll_s: seconds between looks for a cancellation.
+    lease_s: seconds a renewal lasts, in database time. poll_s: seconds between checks for a cancellation.
     stall_s: seconds without progress after which `on_stall` is called.
     shutdown: set by the handler of SIGTERM; ends the shard as a pause does.
     """
@@ -56,31 +56,31 @@ class ShardLease(LeaseKeeper):
         self._finished = 0
         self._decoding: frozenset[int] = frozenset()
         self._optimising: frozenset[int] = frozenset()
-        self._announced: frozenset[int] = frozenset()  # what the ledger was last told
+        self._announced: frozenset[int] = frozenset()  # what was last written to the ledger
 
     def progressed(self, step: int | None = None) -> None:
-        """Something advanced; `step` is the engine's counter when it was that."""
+        """Something advanced; `step` is the engine's counter, if an engine step was done."""
         with self._lock:
             self._step = self._step if step is None else step
         super().progressed()
 
     def set_finished(self, images: int) -> None:
-        """How many images are done and not yet committed: what a progress bar may count."""
+        """The number of images that are done and not yet committed, for progress bars."""
         with self._lock:
             self._finished = images
         self.progressed()
 
     def announce_decoding(self, rows: Iterable[int]) -> None:
-        """Announce the rows about to be fetched and decoded, and what else may be touched with them.
+        """Announce the rows about to be fetched and decoded, and the other rows that are in flight with them.
 
-        Returns once the ledger knows, or when the shard is to stop. Raises LeaseLost.
+        Returns when they are recorded in the ledger, or when the shard is to stop. Raises LeaseLost.
         """
         with self._lock:
             self._decoding = frozenset(rows)
         self._announce()
 
     def announce_optimising(self, rows: Iterable[int]) -> None:
-        """Announce the rows the engine works on; writes only what the ledger lacks. Raises LeaseLost."""
+        """Announce the rows in the engine; writes only if the ledger's record differs. Raises LeaseLost."""
         in_engine = frozenset(rows)
         with self._lock:
             self._optimising = in_engine
@@ -89,7 +89,8 @@ class ShardLease(LeaseKeeper):
         self._announce()
 
     def announce_nothing(self) -> None:
-        """No image is being worked on any more, so that no later death suspects one. Raises LeaseLost."""
+        """Announce that no image is in flight any more, so that a later death makes none a suspect. Raises
+        LeaseLost."""
         with self._lock:
             self._decoding = self._optimising = frozenset()
         self.progressed()
@@ -112,11 +113,11 @@ class ShardLease(LeaseKeeper):
             )
         except StoreError:
             with self._lock:
-                self._announced = frozenset()  # it may or may not have arrived
+                self._announced = frozenset()  # the write may or may not have succeeded
             raise
 
     def _lose(self) -> None:
         super()._lose()
-        # The reaper concluded from the silence that this process had died with its images. It had not.
+        # The reaper concluded from the overdue lease that this process had died. That was wrong.
         with contextlib.suppress(StoreError):
             ledger.retract_death(self._database, self.claim)

@@ -1,4 +1,4 @@
-"""The networks that this process has loaded, each in an engine of one execution profile."""
+"""The networks that this process has loaded, each in an engine with one execution profile."""
 
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ KEPT = 2
 
 
 class ModelChanged(MethodError):
-    """The model of this name is not the one that the job was submitted with, or can no longer be loaded."""
+    """The model with this name is not the one with which the job was submitted, or can no longer be loaded."""
 
 
 class LoadedEngines:
@@ -37,13 +37,13 @@ class LoadedEngines:
         self._dtype = dtype
         self._classifiers: LRUCache[str, Classifier] = LRUCache(KEPT)
         self._engines: LRUCache[tuple[Any, ...], Engine] = LRUCache(KEPT)
-        # A batch that did not fit once will not fit again: (model, layers) → the largest that did.
+        # A batch that did not fit once would not fit again: (model, layers) → the largest that did.
         self._largest_batch: dict[tuple[str, str], int] = {}
 
     def get(self, config: JobConfig, profile: dict[str, Any] | None = None) -> Engine:
-        """The engine for a job's configuration and, where one is frozen, its execution profile.
+        """The engine for a job's configuration and its frozen execution profile, if there is one.
 
-        Raises ModelChanged where this worker's weights are not those that the job was submitted with.
+        Raises ModelChanged if this worker's weights are not those with which the job was submitted.
         """
         recipe, layers, digest = config.recipe, config.layers, config.model.digest
         batch = (profile or {}).get("batch") or config.batch
@@ -67,7 +67,7 @@ class LoadedEngines:
         return engine
 
     def shrink(self, config: JobConfig, batch: int) -> None:
-        """From now on explain at most `batch` images at once with this model: more did not fit the device."""
+        """Limit this model to `batch` images at once from now on: more did not fit the device."""
         self._largest_batch[config.model.digest, str(config.layers)] = batch
         self._engines.clear()
 
@@ -82,7 +82,8 @@ class LoadedEngines:
         if classifier.digest != digest:
             raise ModelChanged(
                 f"model {reference} is not the one this job was submitted with (digest {classifier.digest[:12]}…, "
-                f"the job's {digest[:12]}…): register it again with `gfi models add {reference}` and submit anew"
+                f"the job's {digest[:12]}…): register it again with `gfi models add {reference}` and submit the job"
+                " again"
             )
         self._classifiers[digest] = classifier
         return classifier

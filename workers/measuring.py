@@ -1,4 +1,4 @@
-"""The metrics of a shard's masks, computed while photograph and mask are at hand.
+"""Computes the metrics of a shard's masks while photograph and mask are in memory.
 
 Only images with status `ok` are measured: the others are counted and left out of means. A metric that has no
 meaning for an image (no ground-truth box of the class) has no value for it.
@@ -37,7 +37,7 @@ class Measurer:
     def metrics(self, entry: Entry, prepared: Prepared, explanation: Explanation) -> dict[str, float]:
         """The wanted metrics of one image, by column name; without those that do not apply.
 
-        Raises OutOfMemory where a smaller batch of the engine would leave room on the device.
+        Raises OutOfMemory if a smaller batch of the engine would free enough memory on the device.
         """
         if not self._wanted or explanation.status != ImageStatus.OK:
             return {}
@@ -69,8 +69,8 @@ class Measurer:
         )
 
     def _regions(self, entry: Entry, target: int) -> tuple[Rectangle, ...]:
-        """Boxes of the target's class. A box without a label has the image's; where the image has none either, it
-        marks the object, whatever the explained class."""
+        """The boxes of the target's class. A box without a label has the label of the image; if the image has none
+        either, the box counts for any explained class."""
         boxes = []
         for box in entry.boxes:
             label = box.label or entry.label

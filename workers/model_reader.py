@@ -1,7 +1,7 @@
 """`python -m workers.model_reader --models DIR --output FILE -- REFERENCE`: load a network and describe it.
 
-Writes {"record": …} or {"error": …} to FILE. Started by `workers.registration` in a process of its own, within limits,
-and without the settings of the service.
+Writes {"record": …} or {"error": …} to FILE. Started by `workers.registration` as a separate process, with limits and
+without the settings of the service.
 """
 
 import argparse
@@ -35,8 +35,8 @@ def main() -> None:
 
 def limit(memory_mib: int, parent: int) -> None:
     """Cap this process's memory, and end it with `parent`."""
-    # RLIMIT_DATA counts what is private and writable. RLIMIT_AS would count what is only reserved, of which the
-    # libraries of torch reserve much.
+    # RLIMIT_DATA counts private writable memory. RLIMIT_AS would also count reserved addresses, of which the libraries
+    # of torch reserve many.
     size = memory_mib * 2**20
     hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
     size = size if hard == resource.RLIM_INFINITY else min(size, hard)
@@ -44,7 +44,7 @@ def limit(memory_mib: int, parent: int) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != parent:  # it ended before the call above
+    if os.getppid() != parent:  # the parent ended before the call above
         os._exit(1)
 
 
@@ -56,7 +56,7 @@ def describe(reference: str, models: Path, memory_mib: int) -> dict[str, Any]:
         from gfi.method.classifiers import load
 
         return {"record": load(reference, models).record()}
-    except Exception as error:  # a model file may name code, which may raise anything
+    except Exception as error:  # a model file may name code, which may raise any exception
         if _lacked_memory(error):
             allowed = f"{memory_mib} MiB (GFI_REGISTRATION_MIB on the worker)"
             return {"error": f"{reference}: loading it takes more memory than the {allowed} allowed"}

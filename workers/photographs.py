@@ -1,4 +1,4 @@
-"""A row of the manifest as a photograph that is ready for the engine, or the reason why it cannot be."""
+"""Turns a row of the manifest into a photograph for the engine, or into the reason why that fails."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -26,7 +26,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True)
 class Failure:
-    """Why an image has no mask. error_class: a short word to group by."""
+    """Why an image has no mask. error_class: a short word for grouping."""
 
     status: ImageStatus
     error: str
@@ -34,20 +34,20 @@ class Failure:
 
     @classmethod
     def of(cls, what: str, error: Exception, error_class: str) -> "Failure":
-        """An unexpected exception that one image caused while it was to be `what` (decoded, measured)."""
+        """The failure for an unexpected exception of one image. what: the operation that failed (decoded, measured)."""
         log.warning("image failed", what=what, exc_info=error)
         reason = "it needs more memory than there is" if isinstance(error, MemoryError) else one_line(error)
         return cls(ImageStatus.ERROR, f"it could not be {what}: {reason}", error_class)
 
     def __post_init__(self) -> None:
-        # Texts of libraries may quote bytes of the file. Neither a part nor PostgreSQL can hold all of them.
+        # Texts of libraries may quote bytes of the file, not all of which a part or PostgreSQL can store.
         object.__setattr__(self, "error", storable(self.error))
 
 
 @dataclass(frozen=True)
 class BoxNote:
-    """What a result says of the boxes of its image: why they are not used, or what was repaired. note_class: a short
-    word to group by."""
+    """What a result says about the boxes of its image: why they are not used, or what was repaired. note_class: a short
+    word for grouping."""
 
     text: str
     note_class: str
@@ -59,11 +59,10 @@ REPAIRED_BOXES = "boxes_repaired"
 
 @dataclass(frozen=True)
 class Photograph:
-    """A row of the manifest: `prepared` is None exactly where `failure` is set.
+    """A row of the manifest: `prepared` is None if and only if `failure` is set.
 
-    entry: its boxes are settled, in pixels of the photograph, where they are wanted. picture: the photograph at the
-    size of its overlay, where one is wanted. window: what was done with samples of more than 8 bits. repairs: of its
-    boxes.
+    entry: with boxes in pixels of the photograph, if a metric needs them. picture: the photograph at the size of its
+    overlay, if one is saved. window: what was done with samples of more than 8 bits. repairs: of its boxes.
     """
 
     entry: Entry
@@ -81,8 +80,8 @@ def photograph_reader(
 ) -> Callable[[Entry], Photograph]:
     """A function that fetches, decodes and prepares one row, in any thread. boxes: whether a metric needs them.
 
-    What is wrong with an image comes back as its failure. Only an outage of the medium (Unavailable, StoreError) and
-    what is wrong with this machine (OSError while fetching) raise.
+    A fault of an image is returned as its failure. Only outages of the storage (Unavailable, StoreError) and faults of
+    this machine (OSError while fetching) are raised.
     """
 
     def read(entry: Entry) -> Photograph:
@@ -114,7 +113,7 @@ def photograph_reader(
 
 
 def _with_settled_boxes(photograph: Photograph, decoded: Decoded) -> Photograph:
-    """With its boxes fitted to the photograph, once and for all, and what is to be said of them."""
+    """The entry with its boxes fitted to the photograph, and the note on them."""
     entry = photograph.entry
     if entry.boxes_error is not None:
         settled = ImageBoxes(error=entry.boxes_error)

@@ -1,8 +1,8 @@
 """Photographs fetched and decoded ahead of the engine, yielded in the order of the manifest.
 
-At most two chunks are under way: the one the engine is taking from and the next. That hides the reading behind the
-optimiser and bounds both the memory and the suspects, since a death can be blamed only on rows that were announced.
-The announcement is made in a thread as well, so that the engine waits for it at the first chunk only.
+At most two chunks are in progress: the one that the engine is reading and the next. So photographs are read while the
+optimiser runs, and both the memory and the number of suspects are limited, because only announced rows can be suspects
+of a death. The announcement is also made in a thread, so that the engine waits for it at the first chunk only.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -18,9 +18,9 @@ Decoded = TypeVar("Decoded")
 class ReadAhead(Generic[Decoded]):
     """Iterates `(entry, read(entry))` over entries, in order; `read` runs in `threads` threads.
 
-    announce: called with the rows of both chunks before the first row of the second is touched; what it raises
-    (LeaseLost) ends the iteration at that chunk. read: must return what is wrong with a row; what it raises (an outage
-    of the bucket) ends the iteration at that row. progressed: called after each row.
+    announce: called with the rows of both chunks before the first row of the second is read; an exception (LeaseLost)
+    ends the iteration at that chunk. read: must return the fault of a row; an exception (an outage of the bucket) ends
+    the iteration at that row. progressed: called after each row.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class ReadAhead(Generic[Decoded]):
         chunks = [self._entries[at : at + self._chunk] for at in range(0, len(self._entries), self._chunk)]
         if not chunks:
             return
-        # One more thread than readers: it announces, and starts the readers.
+        # One more thread than readers: it announces rows and starts the readers.
         with (
             ThreadPoolExecutor(self._threads, thread_name_prefix="decode") as readers,
             ThreadPoolExecutor(1, thread_name_prefix="announce") as starter,

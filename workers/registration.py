@@ -1,7 +1,7 @@
-"""Registration of a model: a child process loads the network and describes it, this one stores what it wrote.
+"""Registration of a model: a child process loads the network and writes its record, and this process stores it.
 
-A model file may name code, and code may do anything, so it runs in a process (`workers.model_reader`) that knows
-neither database nor bucket, and that is ended when it takes too long or the task is cancelled. Its memory is limited.
+A model file may name arbitrary code, so it runs in a process (`workers.model_reader`) without access to database and
+bucket, which is ended when it takes too long or the task is cancelled. Its memory is limited.
 """
 
 import contextlib
@@ -41,11 +41,12 @@ _PASSED_ON = (
     "OMP_NUM_THREADS",
     "MKL_NUM_THREADS",
 )
-"""Variables that the child keeps: where programs and local weights are. No other, so no password and no key."""
+"""Environment variables that the child keeps: the places of programs and local weights. All others are removed, so the
+child has no password and no key."""
 
 
 def register(services: WorkerServices, run: TaskRun) -> str:
-    """Describe the model `reference` of the task and store it. Raises MethodError when it cannot be loaded."""
+    """Load the model `reference` of the task and store its record. Raises MethodError if it cannot be loaded."""
     reference = str(run.claim.payload["reference"])
     described = describe(services, reference, run)
 
@@ -58,7 +59,7 @@ def register(services: WorkerServices, run: TaskRun) -> str:
 
 
 def describe(services: WorkerServices, reference: str, run: TaskRun) -> dict[str, Any]:
-    """The record of a model, as a child process describes it. Raises MethodError, and Interrupted from `run.check`."""
+    """The record of a model, read by a child process. Raises MethodError, and Interrupted from `run.check`."""
     settings = services.settings
     with tempfile.TemporaryDirectory(prefix="gfi-register-") as folder:
         output, log = Path(folder) / "record.json", Path(folder) / "log"
@@ -103,7 +104,7 @@ def _wait(child: "subprocess.Popen[bytes]", reference: str, limit_s: float, run:
 
 
 def _end(child: "subprocess.Popen[bytes]") -> None:
-    """Kill the child and what it may have started."""
+    """Kill the child and the processes that it may have started."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(child.pid, signal.SIGKILL)
     child.wait()

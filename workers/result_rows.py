@@ -1,4 +1,4 @@
-"""Results as they come out of the engine."""
+"""Makes results from the engine's explanations."""
 
 import numpy as np
 
@@ -43,7 +43,7 @@ def explained_row(
 ) -> Result:
     """The result of an explained photograph; `rank` of the class, from 0, among those explained.
 
-    A note on its boxes stands where the error of a photograph without a mask stands.
+    A note on its boxes is stored in the field that otherwise holds the error.
     """
     assert photograph.prepared is not None
     note = photograph.note if explanation.status == ImageStatus.OK else None

@@ -1,12 +1,12 @@
-"""Pictures of masks in the bucket, for people who browse it: small jobs only, unless asked for.
+"""Pictures of masks in the bucket, for users who browse it; by default for small jobs only.
 
     jobs/{job}/images/{row}-mask.png      the mask on the photograph, 8-bit grey
     jobs/{job}/images/{row}-overlay.png   the coloured mask over the photograph
     jobs/{job}/images/{row}-mask.npy      the mask at the network's input size, float32
 
-PNGs have the photograph's size, at most LONGEST pixels a side. They hold nothing that the part does not hold; a second
-attempt at a row writes the same names again. Where a job explains several classes of an image, those after the first
-have their rank in the name: {row}-1-mask.png.
+PNGs have the photograph's size, at most LONGEST pixels on the longer side. They contain no information that is not in
+the part; a second attempt at a row overwrites them. If a job explains several classes of an image, the names of those
+after the first contain the rank: {row}-1-mask.png.
 """
 
 import io
@@ -26,7 +26,7 @@ BY_DEFAULT_BELOW = 1_000
 
 
 def wanted_pictures(save: Iterable[str] | None, images: int) -> frozenset[str]:
-    """The kinds of pictures that a job of so many images gets: what was asked for, else `png` for a small one."""
+    """The kinds of pictures for a job of this many images: those of its options, by default `png` for a small job."""
     if save is not None:
         return frozenset(save)
     return frozenset({"png"}) if images < BY_DEFAULT_BELOW else frozenset()
@@ -39,7 +39,7 @@ def thumbnail(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 @dataclass(frozen=True)
 class Picture:
-    """A file for the bucket."""
+    """A picture file to upload."""
 
     key: str
     data: bytes
@@ -77,6 +77,6 @@ def draw_pictures(
 
 
 def upload_pictures(bucket: Bucket, pictures: Iterable[Picture]) -> None:
-    """Write them to the bucket."""
+    """Upload the pictures to the bucket."""
     for picture in pictures:
         bucket.put(picture.key, picture.data, content_type=picture.content_type)

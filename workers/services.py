@@ -1,4 +1,4 @@
-"""What every task of a worker process shares: settings, database, bucket, datasets, manifests, loaded networks."""
+"""Shared objects of the tasks of a worker process: settings, database, bucket, datasets, manifests, loaded networks."""
 
 import hashlib
 import tempfile
@@ -31,7 +31,7 @@ class Rate:
         self._per_second: float | None = None
 
     def add(self, images: int, seconds: float) -> None:
-        """A shard of so many images took so long."""
+        """Record the duration of a shard with this many images."""
         latest = images / max(seconds, 1e-6)
         self._per_second = latest if self._per_second is None else 0.7 * self._per_second + 0.3 * latest
 
@@ -44,16 +44,16 @@ class ManifestFiles(LRUCache[str, tuple[Path, Manifest]]):
     """The manifests used last, by key, each in a local file that is deleted when its place is needed."""
 
     def popitem(self) -> tuple[str, tuple[Path, Manifest]]:
-        """Drop the one that was used longest ago."""
+        """Delete the manifest that was used longest ago."""
         key, (path, manifest) = super().popitem()
         path.unlink(missing_ok=True)
         return key, (path, manifest)
 
 
 class WorkerServices:
-    """One a process; everything is opened at first use. Not shared between tasks that run at once.
+    """One instance per process; everything is opened at first use. Not shared by concurrent tasks.
 
-    device: `cpu` or `cuda:N`. threads, dtype: of the optimiser.
+    device: `cpu` or `cuda:N`. threads, dtype: those of the optimiser.
     """
 
     def __init__(
@@ -66,14 +66,14 @@ class WorkerServices:
         self.name = worker_name()
         self.shutdown = threading.Event()
         self.rate = Rate()
-        self.shard_id: str | None = None  # what is being explained, for the heartbeat
+        self.shard_id: str | None = None  # the current work, for the heartbeat
         self._refusals = 0
         self._manifests = ManifestFiles(MANIFESTS)
         self._sources: LRUCache[str, Source] = LRUCache(SOURCES)
 
     def rest(self, refused: bool) -> None:
-        """After a shard: where the bucket or the database refused this worker, wait before it takes another, longer
-        each time. It fails faster than its healthy neighbours work, and would otherwise take every shard first.
+        """Called after a shard: if the bucket or the database refused this worker, wait before the next shard, longer
+        each time. A failing worker is faster than healthy ones and would otherwise claim most shards.
         """
         self._refusals = self._refusals + 1 if refused else 0
         if refused:
@@ -81,7 +81,7 @@ class WorkerServices:
 
     @cached_property
     def device_kind(self) -> str:
-        """As an execution profile names it: `cpu`, or `cuda:` and the name of the card."""
+        """The device kind of the execution profile: `cpu`, or `cuda:` and the name of the card."""
         if self.device == "cpu":
             return "cpu"
         import torch
@@ -89,8 +89,8 @@ class WorkerServices:
         return f"cuda:{torch.cuda.get_device_name(self.device)}"
 
     def device_facts(self) -> JSON:
-        """What people want to know of the device: the version of torch; of a card its name and its memory in MiB."""
-        facts: JSON = {"torch": version("torch")}  # not by importing it, which takes seconds
+        """Properties of the device, for display: the version of torch, and the name and memory (MiB) of a card."""
+        facts: JSON = {"torch": version("torch")}  # without importing torch, which takes seconds
         if self.device != "cpu":
             import torch
 
@@ -115,19 +115,19 @@ class WorkerServices:
 
     @cached_property
     def _directory(self) -> Path:
-        # A manifest of ten million rows has some hundred megabytes. What a killed worker leaves behind is removed by
-        # whatever tidies /tmp.
+        # A manifest of ten million rows has some hundred megabytes. The files of a killed worker are removed with other
+        # old files in /tmp.
         self._temporary = tempfile.TemporaryDirectory(prefix="gfi-worker-")
         return Path(self._temporary.name)
 
     def source(self, spec: str) -> Source:
-        """The dataset that a job reads. Raises DatasetError where it is gone or out of reach."""
+        """The dataset of a job. Raises DatasetError if it is missing or not readable."""
         if spec not in self._sources:
             self._sources[spec] = open_source(spec, self.settings)
         return self._sources[spec]
 
     def manifest(self, key: str, digest: str | None = None) -> Manifest:
-        """A job's manifest, fetched once. digest: its SHA-256; StoreError when the file is not that one."""
+        """A job's manifest, downloaded once. digest: its SHA-256; raises StoreError if the file has another one."""
         if key not in self._manifests:
             self._manifests[key] = self._fetch_manifest(key, digest)
         return self._manifests[key][1]
@@ -139,5 +139,5 @@ class WorkerServices:
             with path.open("rb") as file:
                 actual = hashlib.file_digest(file, "sha256").hexdigest()
             if actual != digest:
-                raise StoreError(f"manifest {key} has SHA-256 {actual[:12]}…, the ledger says {digest[:12]}…")
+                raise StoreError(f"manifest {key} has SHA-256 {actual[:12]}…, the ledger has {digest[:12]}…")
         return path, Manifest.open(path)

@@ -1,13 +1,13 @@
-"""One claimed shard, and what becomes of it whatever goes wrong.
+"""Explains one claimed shard and handles everything that can go wrong.
 
-a photograph cannot be read, prepared    that row gets status `error` with the reason; nothing else happens
+a photograph cannot be read, prepared    that row gets status `error` with the reason; other rows are not affected
 or measured, or its pictures not drawn
 the bucket or the database is away       retried within the lease; then the shard is released without blame
 the lease is lost                        nothing is committed; a part already uploaded is an orphan for the sweep
 SIGTERM, cancel, pause                   the step ends, the finished prefix is committed, the rest is pending again
 out of memory on the device              the shard starts again with a smaller batch, a new execution profile
 a shard takes longer than planned        after `shard_seconds` its finished prefix is committed and the rest is
-                                         pending again: other jobs get their turn and little is ever at risk
+                                         pending again, so that other jobs can run and little work can be lost
 """
 
 from collections.abc import Callable
@@ -30,13 +30,14 @@ from workers.shard_run import ShardRun
 log = structlog.get_logger(__name__)
 
 REFUSED = "refused"
-"""What `explain_shard` answers where the fault may be this worker's own: it should rest, not take the next shard."""
+"""What `explain_shard` returns if the fault may be this worker's own: it should pause before the next shard."""
 CANCELLATION_POLL_S = 1.0
-"""How often a worker asks whether its job was cancelled or paused; a cancellation is promised within two seconds."""
+"""Seconds between two checks whether the job was cancelled or paused; a cancellation must take effect within two
+seconds."""
 
 
 def explain_shard(services: WorkerServices, claim: ShardClaim) -> str:
-    """Explain one claimed shard; returns what became of it, for the log. Never raises for an expected fault."""
+    """Explain one claimed shard; returns the outcome, for the log. Never raises for an expected fault."""
     settings = services.settings
     try:
         with ShardLease(
@@ -61,11 +62,11 @@ def explain_shard(services: WorkerServices, claim: ShardClaim) -> str:
     except Transient as error:
         return _release(services, claim, "store", str(error), transient=True)
     except StoreError as error:
-        # It refuses this worker, perhaps only this one (its clock is wrong, its keys are old): another may do better.
+        # It refuses this worker, perhaps only this one (wrong clock, old keys): another worker may succeed.
         _release(services, claim, "store", str(error), transient=True)
         return REFUSED
     except OSError as error:
-        # This machine's own: its disk is full, it has too many files open. (A dataset's own raise DatasetError.)
+        # Faults of this machine: a full disk, too many open files. (Faults of a dataset raise DatasetError.)
         _release(services, claim, "machine", str(error), transient=True)
         return REFUSED
     except OutOfMemory as error:
@@ -73,7 +74,7 @@ def explain_shard(services: WorkerServices, claim: ShardClaim) -> str:
     except MethodError as error:
         return _fail(services, claim, "method", str(error))
     except Exception as error:
-        # A fault of this program, or of the network (a shape it cannot take). After a few the shard is given up.
+        # A bug of this program or a fault of the network (an unsupported shape). After a few attempts the shard fails.
         log.exception("shard failed")
         return _release(services, claim, "internal", f"{type(error).__name__}: {error}")
 
@@ -116,8 +117,8 @@ def _replace_profile(
 
 
 def _fail(services: WorkerServices, claim: ShardClaim, kind: str, reason: str) -> str:
-    """End the job, since every shard would meet the same model, layer or dataset. Where another worker is at work on
-    the job, only this worker lacks them, and the shard is released instead.
+    """End the job, because every shard would fail for the same reason (model, layer or dataset). If another worker is
+    working on the job, the reason concerns only this worker, and the shard is released instead.
     """
     reason = storable(reason)
     try:
@@ -148,10 +149,10 @@ def _release(
 
 
 def _release_or_retract(services: WorkerServices, claim: ShardClaim, release: Callable[[], bool]) -> None:
-    """Give the shard back; where it was taken already, take back the death that was concluded from the silence.
+    """Release the shard; if the lease is already lost, retract the death that was concluded from it.
 
-    Without its database a worker has nothing else to do, so it waits for it. If it did not, its silence would count as
-    a death and the images in flight as suspects.
+    A worker can do nothing without the database, so it waits. Otherwise its overdue lease would count as a death, and
+    the images in flight would become suspects.
     """
     pause = 0.1
     while True:

@@ -1,4 +1,4 @@
-"""The rows of one shard on their way from the dataset to the ledger: fetch, decode, explain, measure, pack, commit.
+"""Processes the rows of one shard: fetch, decode, explain, measure, pack, commit.
 
 manifest rows → ReadAhead (threads) → engine (one fixed batch shape) → part → one transaction
 """
@@ -34,17 +34,17 @@ PICTURE_THREADS = 4
 
 
 class Asked(NamedTuple):
-    """An item of the engine: an image by its row of the manifest, and one of its classes by its rank."""
+    """The key of an engine item: an image by its row of the manifest, and one of its classes by its rank."""
 
     row: int
     rank: int
 
     def __str__(self) -> str:
-        return str(self.row)  # as errors of the engine name it
+        return str(self.row)  # the form used in errors of the engine
 
 
 class ShardRun:
-    """The rows [start, stop) of one claim on their way through one engine."""
+    """Explains the rows [start, stop) of one claim with one engine."""
 
     def __init__(
         self, services: WorkerServices, claim: ShardClaim, lease: ShardLease, engine: Engine
@@ -56,7 +56,7 @@ class ShardRun:
         self._lease = lease
         self._engine = engine
         self._entries = manifest.rows(claim.start, claim.stop)
-        # The ledger knows positions in the manifest; in a retry's manifest they are not the rows' own numbers.
+        # The ledger uses positions in the manifest; in the manifest of a retry they differ from the row numbers.
         self._positions = {entry.row: claim.start + at for at, entry in enumerate(self._entries)}
         self._kinds = wanted_pictures(claim.config.save, manifest.count)
         self._measurer = Measurer(engine, claim.config, lease.progressed)
@@ -65,13 +65,13 @@ class ShardRun:
         self._top = claim.config.top
         self._photographs: dict[Asked, Photograph] = {}
         self._rows: dict[int, dict[int, Result]] = {}
-        """What is done: by the image's row, by the rank of the class."""
+        """The finished results, by the image's row and the rank of the class."""
         self._finished: set[int] = set()
         self._started = time.monotonic()
         self._deadline = self._started + services.settings.shard_seconds
 
     def run(self) -> str:
-        """Explain until done, stopped or out of time; commit what is finished."""
+        """Explain until done, stopped or out of time; commit the finished images."""
         drawn: list[Future[Result | None]] = []
         with (
             ThreadPoolExecutor(PICTURE_THREADS, thread_name_prefix="pictures") as pool,
@@ -91,7 +91,7 @@ class ShardRun:
             for future in drawn:
                 if (failed := future.result()) is not None:
                     self._rows[failed.row][failed.target_rank] = failed
-        # From now on no image is opened: a death while packing and uploading is not an image's fault.
+        # From now on no image is opened: a death while packing and uploading is not caused by an image.
         self._lease.announce_nothing()
         finished = self._prefix()
         if not finished:
@@ -102,13 +102,13 @@ class ShardRun:
         return "done" if len(finished) == len(self._entries) else f"prefix of {len(finished)}"
 
     def quarantine(self) -> str:
-        """Record the one image, which killed its workers, as an error, without opening it."""
+        """Record the only image, which killed its workers, as an error, without opening it."""
         (entry,) = self._entries
         self._commit(1, [quarantined_row(entry, self._claim.quarantined)])
         return "quarantined"
 
     def _items(self) -> Generator[Item]:
-        """What the engine is given, as it asks for it; photographs without a mask are recorded on the way."""
+        """Yields items to the engine on demand; photographs that fail are recorded and not yielded."""
         batch = self._engine.profile.batch
         foil = self._claim.config.foil
         source = self._services.source(self._claim.config.dataset.spec)
@@ -121,7 +121,7 @@ class ShardRun:
         )
         given = given_before = 0
         for _, photograph in read_ahead:
-            # Between batches only: what has entered the engine is worth finishing.
+            # Only between batches: images that are already in the engine are finished.
             if given // batch > given_before // batch and time.monotonic() > self._deadline:
                 return
             given_before = given
@@ -150,8 +150,8 @@ class ShardRun:
         return [target if isinstance(target, int) else None]  # "predicted"
 
     def _announce(self, rows: Sequence[int]) -> None:
-        """Tell the ledger of the rows about to be read, and of those that the engine still has. Where a row failed, a
-        chunk is no longer a batch: what the engine was given may then be in neither chunk, and not yet begun.
+        """Announce the rows about to be read and those that are still in the engine. If a row failed, a chunk is no
+        longer a batch: a row in the engine may then belong to neither chunk and not be started yet.
         """
         in_engine = {asked.row for asked in list(self._photographs)}
         self._lease.announce_decoding(self._positions[row] for row in {*rows, *in_engine})
@@ -172,7 +172,7 @@ class ShardRun:
         return explained_row(photograph, rank, explanation, metrics)
 
     def _save_pictures(self, row: Result, photograph: Photograph) -> Result | None:
-        """Draw and upload; the row that takes the place of `row` where its pictures cannot be drawn."""
+        """Draw and upload the pictures of `row`. Returns the row that replaces `row` if they cannot be drawn."""
         preprocess, recipe = self._engine.classifier.preprocess, self._engine.recipe
         try:
             pictures = draw_pictures(
@@ -197,12 +197,12 @@ class ShardRun:
         self._lease.set_finished(len(self._finished))
 
     def _keep_failed(self, photograph: Photograph, failure: Failure) -> None:
-        """No class of the image can be explained: it has this one row."""
+        """No class of the image can be explained: this row is its only one."""
         self._rows[photograph.entry.row] = {0: failed_row(photograph, failure)}
         self._finished.add(photograph.entry.row)
 
     def _prefix(self) -> list[list[Result]]:
-        """The images finished without a gap from the first, by rank: what one commit may cover."""
+        """The finished images from the first one up to the first gap, by rank: the range of one commit."""
         prefix = []
         for entry in self._entries:
             if entry.row not in self._finished:
@@ -211,10 +211,10 @@ class ShardRun:
         return prefix
 
     def _save_rate(self, images: int) -> None:
-        """Note how fast this kind of work goes, for the size of later shards and for estimates."""
+        """Record the speed of this kind of work, for the size of later shards and for estimates."""
         took = time.monotonic() - self._started
         self._services.rate.add(images, took)
-        if images >= self._engine.profile.batch:  # the rate of a padded batch would be the padding's
+        if images >= self._engine.profile.batch:  # the rate of a padded batch would be too low
             kind = self._engine.profile.device_kind
             with contextlib.suppress(StoreError):
                 ledger.save_rate(
@@ -222,7 +222,8 @@ class ShardRun:
                 )
 
     def _commit(self, images: int, rows: Sequence[Result]) -> None:
-        """Upload one part and commit the first `images` in one transaction. Raises LeaseLost when it came too late."""
+        """Upload one part and commit the first `images` in one transaction. Raises LeaseLost if the lease was lost
+        before."""
         claim, lease, services = self._claim, self._lease, self._services
         written = parts.write(self._header(), rows)
         key = parts.part_key(claim.job_id, claim.shard_id, claim.fence)

@@ -1,7 +1,8 @@
-"""The one Celery task of a worker: receive a hint, claim a shard or a task that needs a network, do it.
+"""The only Celery task of a worker: receive a hint, claim a shard or a task that needs a network, do it.
 
-The message is only a hint. The claim decides what is done, since the ledger's row is the truth: a duplicate or late
-message finds nothing and ends. The arguments name a queue and a shard or task, never code, paths or settings.
+The message is only a hint. The claim decides what is done, because the ledger is the source of truth: a duplicate or
+late message finds nothing to claim and ends. The arguments name a queue and a shard or task, never code, paths or
+settings.
 """
 
 import time
@@ -21,13 +22,13 @@ from workers.shard import REFUSED, explain_shard
 log = structlog.get_logger(__name__)
 
 NOTHING_DUE_S = 0.5
-"""Pause after a hint for which there was nothing to claim. Where all jobs are for another kind of device, every hint is
-useless to this worker; the pause leaves them to the workers that can use them."""
+"""Pause in seconds after a hint without anything to claim. If all jobs are for another kind of device, every hint is
+useless to this worker; the pause leaves the hints to workers that can use them."""
 
 
 @app.task(name=EXPLAIN)
 def explain(queue: str, shard_id: str | None = None) -> str:
-    """Claim one shard or task of `queue`, preferably `shard_id`, and do it. Returns what became of it."""
+    """Claim one shard or task of `queue`, preferably `shard_id`, and do it. Returns the outcome."""
     services = process_services()
     if services.shutdown.is_set():
         return "stopping"

@@ -7,11 +7,11 @@ The command line and these routes call the same functions. No torch is loaded. I
 `create_app` opens no connection: where the services are is read from the environment at the first request.
 
     app               puts the routes together
-    guard             what every request passes before any route: token, rate, size, origin
+    guard             the checks of every request before any route: token, rate, size, origin
     access            who calls, and what the caller is allowed to do      rates      requests a minute
     config            what an operator sets                                context    database, bucket, caches
     problems          errors (RFC 9457)                                    body       strict JSON
-    schemas           shared pieces of requests and responses              lookup     from a request to what it names
+    schemas           shared pieces of requests and responses              lookup     finds what a request names
     job_schemas       a job in requests and responses                      result_rows   a result in responses
     dataset_names     `@name` of a registered dataset
     drawing           masks and photographs as PNG, JPEG and .npy

@@ -8,7 +8,7 @@ The cookie holds a token as well (HttpOnly, SameSite=Strict). A browser's reques
 
 The kind of a token: `api` for those that people create; `link` for a one-time sign-in link, which only
 POST /sign-in accepts; `session` for a browser that signed in with a link or a token. A session that a token started has
-its name, rights and limits, counts as that token, and ends with it.
+the token's name, rights and limits, is counted as that token, and ends with it.
 """
 
 import hashlib
@@ -33,7 +33,7 @@ _INCLUDED = {"admin": {"admin", "submit", "read"}, "submit": {"submit", "read"},
 @dataclass(frozen=True)
 class Caller:
     """A verified caller. For browsers `csrf` and `session`, the id of the session, are set; `id` is that of the token
-    that was signed in with, if one was."""
+    that was used to sign in, if any."""
 
     id: str
     name: str
@@ -48,13 +48,13 @@ class Caller:
         return any(scope in _INCLUDED.get(own, ()) for own in self.scopes)
 
     def require_owner(self, owner: str) -> None:
-        """Refused with 403 unless the caller owns the job or is an administrator."""
+        """Refuses with 403 unless the caller owns the job or is an administrator."""
         if not self.may("admin") and owner != self.name:
             raise Refused(403, "only the owner of this job or an administrator may change it")
 
 
 def csrf_of(token: str) -> str:
-    """The digest of its token that a browser sends in the header X-GFI-CSRF, in addition to its cookie."""
+    """The digest of the token, which a browser sends in the header X-GFI-CSRF in addition to its cookie."""
     return hmac.new(token.encode(), b"gfi csrf", hashlib.sha256).hexdigest()
 
 

@@ -43,9 +43,9 @@ from gfi.store.errors import StoreError
 from gfi.web import pages
 
 DESCRIPTION = (
-    "Shows which pixels the answers of an image classifier rest on: submit a dataset, follow the job, look at the "
-    "masks. Errors are problem details (RFC 9457). Lists come in pages: the `next` of one page is the `after` of the "
-    "following one."
+    "Shows which pixels the predictions of an image classifier depend on: submit a dataset, follow the job, view "
+    "the masks. Errors are problem details (RFC 9457). Lists come in pages: the `next` of one page is the `after` of "
+    "the following one."
 )
 
 
@@ -89,7 +89,7 @@ async def _background(app: FastAPI) -> AsyncIterator[None]:
         context.settings.require_database()
         for thread in threads:
             thread.start()
-    except StoreError:  # nothing is configured: every request answers with the reason
+    except StoreError:  # nothing is configured: every request is answered with the reason
         pass
     try:
         yield
@@ -107,7 +107,7 @@ def create_app() -> FastAPI:
         title="gfi",
         version=version("gfi"),
         description=DESCRIPTION,
-        docs_url=None,  # these pages would load scripts from other hosts
+        docs_url=None,  # FastAPI's documentation pages would load scripts from other hosts
         redoc_url=None,
         openapi_url=None,
         lifespan=_background,
@@ -142,7 +142,7 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
         schemas["Problem"] = problem
         for path in made["paths"].values():
             for operation in path.values():
-                # FastAPI documents a 422 of its own; this API answers with a problem instead.
+                # FastAPI documents its own 422; this API returns a problem instead.
                 operation["responses"].get("422", {}).get("content", {}).pop("application/json", None)
         schemas.pop("HTTPValidationError", None)
         schemas.pop("ValidationError", None)

@@ -1,4 +1,4 @@
-"""Comparisons of a job with other methods, each a job of its own over the same images."""
+"""Comparisons of a job with other methods. Each is a separate job over the same images."""
 
 from typing import Any, Literal
 
@@ -38,7 +38,7 @@ class ComparisonOut(BaseModel):
 
 
 class ComparisonsOut(BaseModel):
-    """What a job can be compared with: methods, and other jobs over its dataset, newest first."""
+    """The methods that a job can be compared with, and other jobs over its dataset, newest first."""
 
     methods: list[ComparisonOut]
     jobs: list[JobOut]
@@ -73,7 +73,7 @@ _RESPONSES: dict[int | str, dict[str, Any]] = documented(404, 409, 413, also={20
 def compare_job(
     job_id: JobId, body: ComparisonIn, context: ContextDep, caller: Submitter, response: Response
 ) -> SubmittedOut:
-    """Explain the same images with another method. 201 with the new job, or 200 with the one that already does."""
+    """Explain the same images with another method. 201 with the new job, or 200 with an existing one."""
     job = find_job(context, job_id)
     if job.config.dataset.spec.startswith(UPLOAD):
         caller.require_owner(job.owner)  # the new job reads the photographs
@@ -81,10 +81,10 @@ def compare_job(
     methods, _ = comparison.list_comparisons(context.database, job)
     known = next(offered for offered in methods if offered.method == body.method)
     if known.own:
-        raise Refused(422, f"{body.method} is the method of job {job.id} itself", "Choose another method.")
+        raise Refused(422, f"job {job.id} already uses the method {body.method}", "Choose another method.")
     if known.job is not None:
         response.status_code = 200
-        reason = f"{known.job.id} explains these images with {body.method}"
+        reason = f"job {known.job.id} explains these images with {body.method}"
         return SubmittedOut(job=job_detail(context, known.job), created=False, reason=reason)
     submitted = submit(context.database, context.settings, request)
     made = queries.get_job(context.database, submitted.job_id)

@@ -1,4 +1,4 @@
-"""What an operator sets for the API: `GFI_API_<FIELD>` in the environment (webhooks: `GFI_WEBHOOK_<FIELD>`)."""
+"""The operator's settings of the API: `GFI_API_<FIELD>` in the environment (webhooks: `GFI_WEBHOOK_<FIELD>`)."""
 
 import os
 from collections.abc import Mapping
@@ -26,17 +26,18 @@ class ApiSettings(Explicit):
     """Bytes of one upload, all of its images together."""
     max_upload_images: _Count = 32
     upload_hours: Annotated[float, Field(gt=0)] = 24.0
-    """How long uploaded photographs are kept."""
+    """Hours for which uploaded photographs are kept."""
     requests_per_minute: _Count = 6000
-    """Per token, over all processes. A gallery scrolled quickly asks for some thousand small pictures a minute."""
+    """Per token, over all processes. A gallery that is scrolled quickly requests about a thousand small pictures per
+    minute."""
     max_streams: _Count = 500
-    """Progress streams open at a time, for each process."""
+    """The largest number of open progress streams of each process."""
     cache: _Count = 128 * MiB
     """Bytes of drawn pictures that each process keeps in memory."""
     session_hours: Annotated[float, Field(gt=0)] = 12.0
     """How long a browser stays signed in through a one-time link."""
     secure_cookies: bool = False
-    """Set this behind TLS: browsers then never send the session over plain HTTP."""
+    """Set this behind TLS: browsers then never send the session cookie over plain HTTP."""
 
     webhook_hosts: Annotated[tuple[str, ...], NoDecode] = Field((), validation_alias="GFI_WEBHOOK_HOSTS")
     """Hosts that webhooks may be sent to, comma-separated; `*.example.org` allows its subdomains."""
@@ -54,5 +55,5 @@ class ApiSettings(Explicit):
 
     @classmethod
     def load(cls, environ: Mapping[str, str] | None = None) -> Self:
-        """From the environment. StoreError names a variable whose value does not parse."""
+        """The settings from the environment. StoreError names a variable whose value is not valid."""
         return checked(cls, Environment(cls, os.environ if environ is None else environ)())

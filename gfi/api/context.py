@@ -1,4 +1,5 @@
-"""What all routes share: settings, database, bucket, caches. One of each in a process, opened when first needed."""
+"""Shared objects of all routes: settings, database, bucket, caches. One of each per process, opened when first
+needed."""
 
 import threading
 from functools import cached_property
@@ -21,7 +22,7 @@ KEPT_SOURCES = 32
 
 
 class Context:
-    """Thread-safe. Two first requests at once may both open something; one of the two, equal objects is kept."""
+    """Thread-safe. Two concurrent first requests may both open an object; one of the two equal objects is kept."""
 
     def __init__(self) -> None:
         self._sources: LRUCache[str, Source] = LRUCache(KEPT_SOURCES)
@@ -29,12 +30,12 @@ class Context:
 
     @cached_property
     def settings(self) -> Settings:
-        """Where the services are. StoreError with advice when nothing is configured."""
+        """The addresses of the services. Raises StoreError with advice if nothing is configured."""
         return Settings.load().require_stack()
 
     @cached_property
     def api(self) -> ApiSettings:
-        """What the operator set for the API."""
+        """The operator's settings of the API."""
         return ApiSettings.load()
 
     @cached_property
@@ -44,17 +45,17 @@ class Context:
 
     @cached_property
     def bucket(self) -> Bucket:
-        """Where results are."""
+        """The bucket of results."""
         return Bucket.from_settings(self.settings)
 
     @cached_property
     def part_cache(self) -> PartCache:
-        """The parts that were read last."""
+        """Cache of the parts that were read last."""
         return PartCache(self.database, self.bucket)
 
     @cached_property
     def pictures(self) -> Pictures:
-        """The pictures that were drawn last."""
+        """Cache of the pictures that were drawn last."""
         return Pictures(self.api.cache)
 
     @cached_property

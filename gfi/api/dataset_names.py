@@ -1,4 +1,5 @@
-"""Names of datasets: `@name` in a submission stands for what is registered in the bucket as `datasets/{name}.json`."""
+"""Names of datasets: `@name` in a submission stands for the dataset registered in the bucket as
+`datasets/{name}.json`."""
 
 import json
 
@@ -12,9 +13,9 @@ _LETTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ012345
 
 
 def resolve_dataset(context: Context, dataset: str) -> str:
-    """What `@name` stands for; any other dataset unchanged.
+    """The dataset that `@name` stands for; any other dataset unchanged.
 
-    Refused with 422 for an unknown name, and for an upload, which only the job that was made of it may read.
+    Refused with 422 for an unknown name, and for an upload, which only its own job may read.
     """
     if dataset.startswith(UPLOAD):
         raise Refused(

@@ -1,6 +1,6 @@
-"""Datasets: where they may be read from, their contents, and names for those that are used often.
+"""Datasets: the allowed locations, their contents, and names for datasets that are used often.
 
-Whether a dataset may be read is decided where it is opened (`gfi.datasets.sources`), also for a registered one.
+Whether a dataset may be read is decided when it is opened (`gfi.datasets.sources`), also for a registered one.
 """
 
 import json
@@ -53,7 +53,8 @@ class UploadLimits(BaseModel):
 
 
 class DatasetsOut(BaseModel):
-    """Where datasets may be read from, and those with a name. Without roots: from anywhere on this machine."""
+    """The locations from which datasets may be read, and the named datasets. Without roots: anywhere on this
+    machine."""
 
     roots: list[str]
     buckets: list[str]
@@ -79,7 +80,7 @@ class PreviewItem(BaseModel):
 
 class PreviewOut(BaseModel):
     """The contents of a dataset. `complete`: every image was counted; otherwise there are at least `images`.
-    `warnings`: what is left out, repaired and decided, as far as it was counted."""
+    `warnings`: what is left out, repaired or decided in the counted part."""
 
     dataset: str
     kind: str
@@ -92,7 +93,7 @@ class PreviewOut(BaseModel):
 
 @router.get("", responses=documented())
 def list_datasets(context: ContextDep, caller: Reader) -> DatasetsOut:
-    """Where datasets may be read from, and those with a name."""
+    """The locations from which datasets may be read, and the named datasets."""
     entries = context.bucket.list(PREFIX)
     registered = [DatasetOut(**json.loads(context.bucket.get(entry.key))) for entry in entries]
     return DatasetsOut(

@@ -4,8 +4,8 @@ A mask is drawn at any size from its grid, so that only the part is stored. Draw
 number of bytes. Their key names part, row, size and colours, so that a retry that replaces a result replaces its
 pictures too.
 
-Only a few photographs are decoded at a time: decoding one 8192×8192 photograph takes about 1 GB, and forty threads
-would need 40 GB. The C library is told to return large blocks to the system: eight requests at once, each for a
+Only a few photographs are decoded at the same time: decoding one 8192×8192 photograph takes about 1 GB, and forty
+threads would need 40 GB. The C library is told to return large blocks to the system: eight requests at once, each for a
 photograph of 36 million pixels, took 1.8 GB and left 0.8 GB in the threads' arenas; now they take 0.5 GB, leaving none.
 """
 
@@ -30,19 +30,19 @@ from gfi.report.overlays import Picture, colour, grey, jpeg, overlay, png, shrin
 Mask = NDArray[np.float32]
 Frame = Literal["photograph", "input"]
 AT_ONCE = max(2, min(4, os.cpu_count() or 2))
-"""Photographs decoded at a time, in this process."""
+"""The number of photographs that this process decodes at the same time."""
 _decoders = threading.BoundedSemaphore(AT_ONCE)
 
 
 class Pictures:
-    """The bytes of the pictures drawn last, at most `limit` bytes together. Thread-safe."""
+    """A cache of the pictures drawn last, at most `limit` bytes together. Thread-safe."""
 
     def __init__(self, limit: int) -> None:
         self._kept: LRUCache[Hashable, bytes] = LRUCache(limit, getsizeof=len)
         self._lock = threading.Lock()
 
     def get(self, key: Hashable, draw: Callable[[], bytes]) -> bytes:
-        """The picture kept under `key`; else the one that `draw` makes, which is then kept."""
+        """The picture stored under `key`; if there is none, the one that `draw` makes, which is then stored."""
         with self._lock:
             if key in self._kept:
                 return self._kept[key]

@@ -1,4 +1,4 @@
-"""One explanation: its numbers, its geometry, and what made it."""
+"""One explanation: its numbers, its geometry and its provenance."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["results"], route_class=Str
 
 
 class ExplanationOut(GeometryOut, ResultOut):
-    """One explanation with its geometry and what made it."""
+    """One explanation with its geometry and its provenance."""
 
     grid_size: list[int] | None
     input_size: list[int] | None
@@ -27,7 +27,7 @@ class ExplanationOut(GeometryOut, ResultOut):
     made_by: dict[str, Any] | None = Field(
         description="Model and method digests, recipe, layers, profile and code version, from the part."
     )
-    earlier: list[dict[str, Any]] = Field(description="What this result replaced, oldest first.")
+    earlier: list[dict[str, Any]] = Field(description="The earlier results of this image, oldest first.")
 
 
 @router.get("/results/{row}", responses=documented(404))
@@ -39,7 +39,7 @@ def get_explanation(
     method: Method = PRIMARY_METHOD,
     target_rank: Rank = 0,
 ) -> ExplanationOut:
-    """One explanation with its geometry, what made it, and what it replaced."""
+    """One explanation with its geometry, its provenance, and the earlier results that it replaced."""
     job = find_job(context, job_id)
     result = queries.get_result(context.database, job.id, row, method=method, target_rank=target_rank)
     earlier = queries.earlier_results(context.database, job.id, row, method=method, target_rank=target_rank)

@@ -66,13 +66,13 @@ def _csv(job_id: str, flags: list[JSON]) -> Response:
 
 
 def _cell(value: Any) -> Any:
-    """A text that begins like a formula is quoted, for a spreadsheet would run it."""
+    """A text that begins like a formula is quoted, because a spreadsheet would evaluate it."""
     return f"'{value}" if isinstance(value, str) and value[:1] in "=+-@\t\r" and value else value
 
 
 @router.put("/results/{row}/flag", status_code=204, responses=documented(404, 413))
 def set_flag(job_id: JobId, row: Row, body: FlagIn, context: ContextDep, caller: Submitter) -> None:
-    """Flag an image, with a note. A flag that somebody else put is changed by an administrator only."""
+    """Flag an image, with a note. Only an administrator can change a flag of another user."""
     job = find_job(context, job_id)
     queries.get_result(context.database, job.id, row)
     _set(context, job.id, row, body, caller)
@@ -80,7 +80,7 @@ def set_flag(job_id: JobId, row: Row, body: FlagIn, context: ContextDep, caller:
 
 @router.delete("/results/{row}/flag", status_code=204, responses=documented(404))
 def remove_flag(job_id: JobId, row: Row, context: ContextDep, caller: Submitter) -> None:
-    """Remove the flag of an image. A flag that somebody else put is removed by an administrator only."""
+    """Remove the flag of an image. Only an administrator can remove a flag of another user."""
     job = find_job(context, job_id)
     _set(context, job.id, row, None, caller)
 

@@ -1,7 +1,7 @@
 """The checks that every request passes before it reaches a route, as one ASGI middleware.
 
-- Without a valid token every address under /v1 answers 401, also one that does not exist or a body that is invalid.
-- A body above the limit is refused by its Content-Length, or while it arrives when it has none.
+- Without a valid token every address under /v1 answers 401, even if it does not exist or the body is invalid.
+- A body above the limit is refused by its Content-Length or, without that header, while it arrives.
 - NUL and control characters in an address are refused, so that none reaches a database column, a path or a header.
 - A browser's request that changes something must carry the CSRF header and come from this origin.
 - Responses get the security headers. An unexpected exception becomes a problem without a traceback.
@@ -109,7 +109,7 @@ class Guard:
         if length is not None and not (length.isascii() and length.isdigit()):
             raise Refused(400, "Content-Length is not a number")
         if length is not None and "transfer-encoding" in headers:
-            # Two servers in a row may disagree on where such a request ends, and take the rest for another one's.
+            # Two servers in a row may disagree on where such a request ends (request smuggling).
             raise Refused(
                 400,
                 "the request has both Content-Length and Transfer-Encoding",
@@ -129,7 +129,7 @@ class Guard:
             raise Refused(413, f"the body has {length} bytes; the limit is {limit}")
 
     def _identify_and_count(self, headers: Headers, path: str) -> Caller | None:
-        """The caller, whose request is counted. Refused with 429 when the token has no request left in this minute."""
+        """The caller, whose request is counted. Refused with 429 if the token has no requests left in this minute."""
         caller = self._identify(headers, path)
         if caller is not None:
             most = self._context.api.requests_per_minute
@@ -149,7 +149,7 @@ class Guard:
         if header is not None:
             return access.bearer(self._context.database, header)
         cookie = cookie_parser(headers.get("cookie", "")).get(access.COOKIE)
-        if cookie and path != "/sign-in":  # an expired session must not prevent signing in
+        if cookie and path != "/sign-in":  # an expired session must not prevent a new sign-in
             try:
                 return access.browser(self._context.database, cookie)
             except Refused:
@@ -179,7 +179,7 @@ class Guard:
             if message["type"] == "http.request":
                 received += len(message.get("body", b""))
                 if received > scope["state"]["max_body"]:
-                    # An HTTPException, for FastAPI turns any other exception into a 400 while it parses the body.
+                    # An HTTPException, because FastAPI turns any other exception into a 400 while it parses the body.
                     raise HTTPException(413, f"the body is larger than {scope['state']['max_body']} bytes")
             return message
 

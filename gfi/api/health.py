@@ -30,7 +30,7 @@ class Live(BaseModel):
 
 
 class Ready(BaseModel):
-    """`checks`: for each service `ok`, or what is wrong with it, without secrets."""
+    """`checks`: for each service `ok` or the error, without secrets."""
 
     ready: bool
     checks: dict[str, str]
@@ -44,7 +44,7 @@ def livez() -> Live:
 
 @router.get("/readyz", responses={503: {"model": Ready, "description": "A service does not answer"}})
 def readyz(context: ContextDep) -> Any:
-    """Whether database, bucket and Redis answer, and what is wrong where one does not."""
+    """Whether database, bucket and Redis answer, with the error of each that does not."""
     checks: dict[str, str] = {}
 
     def run(name: str, probe: Callable[[], object]) -> None:

@@ -1,4 +1,4 @@
-"""A job as it comes in and goes out: shared by the routes of jobs, comparisons, uploads and schedules."""
+"""A job in requests and responses: shared by the routes of jobs, comparisons, uploads and schedules."""
 
 import math
 from typing import Any
@@ -19,12 +19,13 @@ class JobIn(JobOptions):
     new: bool = Field(False, description="Start another job even while the same one is active.")
 
     def request(self, owner: str) -> JobRequest:
-        """As the submission takes it."""
+        """The request in the form that `submit` expects."""
         return request_from(**self.model_dump(exclude={"new"}) | {"owner": owner})
 
 
 class ProgressOut(BaseModel):
-    """The progress of a job. `rate` is that of the last minutes; the time left is `eta_low_s` to `eta_high_s`."""
+    """The progress of a job. `rate` is the mean of the last minutes; the remaining time is between `eta_low_s` and
+    `eta_high_s`."""
 
     done: int
     total: int | None
@@ -41,15 +42,17 @@ class ProgressOut(BaseModel):
 
     @classmethod
     def of(cls, progress: Progress) -> "ProgressOut":
-        """From the ledger's progress, with a range for the time left.
+        """From the ledger's progress, with a range for the remaining time.
 
-        A rate counted over n images is uncertain by a factor of about e^(1/√n). It is a factor, not a difference,
-        because a network is slow in its first steps: 468 s were predicted for a job that took 50 s.
+        A rate counted over n images is uncertain by a factor of about e^(1/√n). A factor, not a difference, because the
+        first steps of a network are slow: 468 s were predicted for a job that took 50 s.
         """
         low = high = None
         if progress.eta_s is not None:
             seen = progress.done + progress.finished + progress.partial
-            seen = min(seen, (progress.rate or 0.0) * RATE_WINDOW_S)  # the rate is of the last minutes
+            seen = min(
+                seen, (progress.rate or 0.0) * RATE_WINDOW_S
+            )  # the rate is the mean of the last minutes
             factor = math.exp(0.05 + max(0.25, seen) ** -0.5)
             low, high = progress.eta_s / factor, progress.eta_s * factor
         values = progress.to_json()
@@ -59,7 +62,7 @@ class ProgressOut(BaseModel):
 
 
 class JobOut(BaseModel):
-    """A job as lists show it."""
+    """A job in lists."""
 
     id: str
     name: str

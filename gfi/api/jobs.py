@@ -42,13 +42,13 @@ class ValidOut(BaseModel):
 
 
 class EstimateOut(BaseModel):
-    """What a job would cost. `complete`: every image was counted; otherwise there are at least `images`."""
+    """The estimated cost of a job. `complete`: every image was counted; otherwise there are at least `images`."""
 
     images: int
     complete: bool
     shards: int
     images_per_s: float | None = Field(
-        description="Measured for this network and method by earlier jobs; null when never measured."
+        description="Measured for this network and method by earlier jobs; null if never measured."
     )
     device_seconds: float | None
     bucket_bytes: int
@@ -56,8 +56,8 @@ class EstimateOut(BaseModel):
 
 
 class RetryIn(In):
-    """Which images are tried again: those with one of these statuses and, where `classes` are named, with an error of
-    one of these classes (`unreadable`, `missing`, `killer` …).
+    """The images to explain again: those with one of these statuses and, if `classes` are given, with an error of one
+    of these classes (`unreadable`, `missing`, `killer` …).
     """
 
     statuses: list[ImageStatus] = Field(
@@ -104,7 +104,7 @@ def validate_job(body: JobIn, context: ContextDep, caller: Submitter) -> ValidOu
 
 @router.post("/estimate", responses=documented(413))
 def estimate_job(body: JobIn, context: ContextDep, caller: Submitter) -> EstimateOut:
-    """What a job would cost: images, shards, device seconds from measured rates, bytes in the bucket."""
+    """The estimated cost of a job: images, shards, device seconds from measured rates, bytes in the bucket."""
     config = freeze(context.database, context.settings, job_request(context, body, caller.name))
     source = context.source(config.dataset.spec)
     return EstimateOut(**estimate.estimate(context.database, context.settings, config, source).__dict__)

@@ -1,4 +1,4 @@
-"""From a request to what it names: the job of an id, the submission of a body."""
+"""Finds what a request names: the job of an id, the submission of a body."""
 
 from typing import Annotated
 
@@ -12,7 +12,9 @@ from gfi.store import queries
 from gfi.store.errors import NotFound
 from gfi.store.queries import Job
 
-JobId = Annotated[str, Path(min_length=1, max_length=64, description="As a submission returned it.")]
+JobId = Annotated[
+    str, Path(min_length=1, max_length=64, description="The id of a job, as returned by its submission.")
+]
 Limit = Annotated[int, Query(ge=1, le=1000, description="Items of one page, at most.")]
 After = Annotated[
     str | None, Query(max_length=512, description="The `next` of the page before; none for the first page.")
@@ -34,5 +36,5 @@ def job_detail(context: Context, job: Job) -> JobDetail:
 
 
 def job_request(context: Context, body: JobIn, owner: str) -> JobRequest:
-    """A body as the submission takes it, `@name` replaced by the dataset it stands for."""
+    """A body in the form that `submit` expects, with `@name` replaced by the dataset that it stands for."""
     return body.model_copy(update={"dataset": resolve_dataset(context, body.dataset)}).request(owner)

@@ -1,7 +1,7 @@
-"""Models: what registration read of them, and registering one.
+"""Models: their records from registration, and registering one.
 
-Registration needs torch, which this process never loads: a worker does it, as a task. The API waits for its end for a
-while and then answers with the task. A caller names a reference (torchvision:NAME, timm:NAME@seed:N, or the NAME of a
+Registration needs torch, which this process never loads: a worker does it, as a task. The API waits for a while for its
+end, and otherwise returns the task. A caller names a reference (torchvision:NAME, timm:NAME@seed:N, or the NAME of a
 file that the operator put into the models folder), never a path and never code.
 """
 
@@ -129,7 +129,12 @@ def list_layers(reference: Reference, context: ContextDep, caller: Reader) -> li
     status_code=201,
     response_model=ModelOut | TaskOut,
     responses=documented(
-        409, 413, also={201: {"model": ModelOut}, 202: {"model": TaskOut, "description": "Not done yet."}}
+        409,
+        413,
+        also={
+            201: {"model": ModelOut},
+            202: {"model": TaskOut, "description": "Not done yet."},
+        },
     ),
 )
 async def register_model(
@@ -141,7 +146,7 @@ async def register_model(
         float, Query(ge=0, le=LONGEST_WAIT_S, description="Seconds to wait for its end, at most.")
     ] = WAIT_S,
 ) -> ModelOut | TaskOut:
-    """Register a model, or register it again; a worker does it. 201 with the model, or 202 with the task where it takes
+    """Register a model, or register it again; a worker does it. 201 with the model, or 202 with the task if it takes
     longer than `wait`.
     """
     task_id = await run_in_threadpool(request_registration, context.database, body.reference, caller.name)

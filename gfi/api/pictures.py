@@ -52,7 +52,7 @@ class _Explained:
     def photograph(self, size: int) -> Picture:
         """The photograph from the job's dataset, its longer side `size` pixels at most.
 
-        Refused with 409 when it is no longer the photograph that was explained, with 404 when it cannot be read.
+        Refused with 409 if it is not the photograph that was explained, with 404 if it cannot be read.
         """
         try:
             source = self._context.source(self.job.config.dataset.spec)
@@ -68,14 +68,16 @@ class _Explained:
             raise
         except DatasetError as error:
             raise Refused(
-                404, str(error), "Pictures need the photographs where they were when the job ran."
+                404,
+                str(error),
+                "Pictures need the photographs at the place where they were when the job ran.",
             ) from None
 
 
 def _answer(request: Request, data: bytes, media_type: str, tag: str, name: str) -> Response:
     headers = {
         "ETag": f'"{tag}"',
-        # An address with `v=` names one result for ever; without it the browser asks again.
+        # An address with `v=` always means the same result; without it the browser must revalidate.
         "Cache-Control": "private, max-age=31536000, immutable"
         if "v" in request.query_params
         else "private, no-cache",
@@ -107,7 +109,7 @@ def mask_png(
     colour_map: Annotated[ColourMap, Query(alias="map")] = ColourMap("grey"),
     frame: Annotated[
         drawing.Frame,
-        Query(description="Whose shape the picture has: the photograph's or the network's input's."),
+        Query(description="The shape of the picture: that of the photograph or that of the network's input."),
     ] = "photograph",
     method: Method = PRIMARY_METHOD,
     target_rank: Rank = 0,
@@ -154,7 +156,7 @@ def overlay_png(
     method: Method = PRIMARY_METHOD,
     target_rank: Rank = 0,
 ) -> Response:
-    """The coloured mask over the photograph."""
+    """The photograph with the coloured mask over it."""
     if colour_map == "grey":
         raise Refused(422, "an overlay cannot be grey", "Choose map=viridis, magma or jet.")
     explained = _Explained(context, job_id, row, method, target_rank)

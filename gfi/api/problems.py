@@ -29,9 +29,9 @@ KINDS: dict[int, tuple[str, str]] = {
     405: ("Method not allowed", "The Allow header names the methods of this address; see /v1/openapi.json."),
     406: ("Format not available", "Ask for application/json or application/x-ndjson."),
     409: ("Conflict", "Read it again: its state has changed, or the name or key is already in use."),
-    413: ("Too large", "Send less at once, or put the photographs where the service can read them."),
+    413: ("Too large", "Send less per request, or put the photographs where the service can read them."),
     415: ("Unsupported media type", "Send JSON as application/json and photographs as multipart/form-data."),
-    422: ("Invalid request", "Correct the fields that are named and send it again."),
+    422: ("Invalid request", "Correct the named fields and send the request again."),
     429: ("Too many requests", "Wait as long as Retry-After says, or ask for a higher limit."),
     500: ("Internal error", "Report it with the request id; the change was rolled back."),
     503: ("Service unavailable", "Try again in a moment; /readyz says what is wrong."),
@@ -57,7 +57,7 @@ class Problem(BaseModel):
 
 
 class Refused(Exception):
-    """The request is refused with this status. advice: None takes the usual one of the status."""
+    """The request is refused with this status. advice: None uses the default advice of the status."""
 
     def __init__(
         self, status: int, detail: str, advice: str | None = None, headers: dict[str, str] | None = None

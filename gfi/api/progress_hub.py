@@ -1,6 +1,6 @@
-"""Progress streams: one task of a process reads the progress of all watched jobs for all streams.
+"""Progress streams: one task per process reads the progress of all watched jobs for all streams.
 
-It reads about once a second, many jobs in one query. A stream costs a queue, not a query.
+It reads about once a second, many jobs in one query, so an additional stream needs a queue but no query.
 """
 
 import asyncio
@@ -68,7 +68,7 @@ class Hub:
                 self._last.pop(job_id, None)
 
     async def _poll(self) -> None:
-        """Read progress and pass it to the streams until none is left."""
+        """Read progress and pass it to the streams, until no stream is left."""
         while self._watched:
             ids = sorted(self._watched)
             try:
@@ -85,7 +85,7 @@ class Hub:
             return
         self._last[job_id] = event
         for queue in self._watched[job_id]:
-            if queue.full():  # a slow reader misses the oldest events, never the newest
+            if queue.full():  # a slow reader loses the oldest events, never the newest
                 queue.get_nowait()
             queue.put_nowait(event)
 

@@ -1,8 +1,8 @@
-"""Requests a minute for each token, counted over all processes of the API.
+"""Requests per minute for each token, counted over all processes of the API.
 
 A moving window of one minute in Redis (library `limits`): a request is allowed when fewer than the limit were allowed
-in the minute before it. While Redis does not answer, each process counts in its own memory: a limit for each process is
-better than none, and better than refusing everyone. Redis is asked again after `RETRY_S`.
+in the minute before it. While Redis does not answer, each process counts in its own memory: a limit per process is
+better than no limit, and better than refusing all requests. Redis is tried again after `RETRY_S`.
 """
 
 import time
@@ -19,7 +19,7 @@ NAMESPACE = "gfi:rate"
 TIMEOUT_S = 0.5
 """How long a request waits for Redis."""
 RETRY_S = 5.0
-"""How long Redis is not asked after it did not answer."""
+"""How long Redis is not tried after it did not answer."""
 
 
 class Rates:

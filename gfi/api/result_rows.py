@@ -1,4 +1,4 @@
-"""A result row as the API shows it, and the parameters that name one."""
+"""A result row in API responses, and the parameters that name one."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
@@ -26,7 +26,7 @@ _TYPES: Mapping[str, Any] = {
     "window": AppliedWindow,
     "sentences": list[str],
 }
-"""The type of each kind of column in responses. A grid is drawn, not answered."""
+"""The type of each kind of column in responses. Grids are returned as pictures only."""
 
 
 def _fields(*stored: str) -> dict[str, Any]:
@@ -40,7 +40,7 @@ def _fields(*stored: str) -> dict[str, Any]:
 
 
 class _Made(BaseModel):
-    """What a response adds to the columns of a result."""
+    """The fields that a response adds to the columns of a result."""
 
     target_name: str | None = None
     prediction_name: str | None = None
@@ -55,7 +55,7 @@ if TYPE_CHECKING:
         """The columns of a result in tables `results` and `attempts`, metrics included."""
 
     class GeometryOut(BaseModel):
-        """The columns of a result that only its part has; null where there is none."""
+        """The columns of a result that are stored only in its part; null if there is none."""
 
 else:
     ResultOut = create_model(

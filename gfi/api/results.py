@@ -1,4 +1,4 @@
-"""Results of a job: by page, as lines, summed up."""
+"""Results of a job: in pages, as JSON lines, and as a summary."""
 
 import json
 from collections.abc import Callable, Iterator, Sequence
@@ -63,7 +63,11 @@ def list_results(
     method: Method = PRIMARY_METHOD,
     target_rank: Annotated[
         int | None,
-        Query(ge=0, le=LARGEST, description="Of a job that explains several classes: only this one."),
+        Query(
+            ge=0,
+            le=LARGEST,
+            description="For a job that explains several classes: only the class with this rank.",
+        ),
     ] = None,
     metric: Annotated[
         Sort | None, Query(description="The number that `at_least` and `at_most` bound.")
@@ -158,7 +162,8 @@ def _conditions(job: Job, texts: Sequence[str]) -> tuple[Where, ...]:
 
 
 def _place(after: str, sort: Sort) -> tuple[Any, ...]:
-    """The place in the list that a cursor names: (row, method, rank), behind the number the list is sorted by."""
+    """The position in the list that a cursor names: (row, method, rank), after the number by which the list is
+    sorted."""
     place: tuple[tuple[type, ...], ...] = ((int,), (str,), (int,))
     return decode_cursor(after, *(place if sort == "row" else ((int, float, type(None)), *place)))
 
@@ -185,7 +190,7 @@ def _lines(
 
 @router.get("/summary", responses=documented(404))
 def summarise(job_id: JobId, context: ContextDep, caller: Reader) -> dict[str, Any]:
-    """Images by status, and the mean of each number with how many images it is the mean of.
+    """Images by status, and the mean of each number with the number of images in it.
 
     A number that is defined for each class (pointing) has also `class_mean`, the mean of `classes` class means.
     """

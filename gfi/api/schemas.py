@@ -1,6 +1,6 @@
 """Pieces that the request and response models of several resources share.
 
-Text never contains NUL, which no database accepts; numbers are finite and fit the columns.
+Text never contains NUL, which databases do not accept; numbers are finite and fit the columns.
 """
 
 import base64

@@ -1,4 +1,4 @@
-"""Tasks: leased work that is no shard, such as the registration of a model or the listing of a dataset."""
+"""Tasks: leased work other than shards, such as the registration of a model or the listing of a dataset."""
 
 from typing import Annotated, Any
 
@@ -31,9 +31,7 @@ class TaskOut(BaseModel):
     queue: str
     owner: str
     priority: int
-    estimate_s: float | None = Field(
-        description="How long it may take a device; null where nothing is known."
-    )
+    estimate_s: float | None = Field(description="Expected seconds on a device; null if unknown.")
     progress: dict[str, Any] | None
     result: dict[str, Any] | None
     reason: str | None = Field(description="Why it failed, or why it waits for another attempt.")

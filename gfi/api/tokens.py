@@ -43,7 +43,7 @@ class TokenMade(BaseModel):
 
 
 class TokenOut(BaseModel):
-    """A token as lists show it, without its secret."""
+    """A token in lists, without its secret."""
 
     id: str
     name: str
@@ -63,7 +63,7 @@ def list_tokens(context: ContextDep, caller: Admin) -> list[TokenOut]:
 
 @router.post("/tokens", tags=["tokens"], status_code=201, responses=documented(409, 413))
 def make_token(body: TokenIn, context: ContextDep, caller: Admin) -> TokenMade:
-    """Create a token. Only this answer contains it; what is stored is its hash."""
+    """Create a token. Only this response contains it; only its hash is stored."""
     if not body.name.strip():
         raise Refused(422, "body.name: the name is blank", "Name the token after who uses it.")
     token_id, token = create_token(

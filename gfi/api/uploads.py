@@ -44,7 +44,7 @@ router = APIRouter(prefix="/v1", tags=["uploads"], route_class=StrictRoute)
 LIMITS = Limits(bytes=32 * 2**20, pixels=40_000_000, jpeg_pixels=100_000_000, decoded=32_000_000)
 SUFFIXES = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp", "GIF": ".gif", "BMP": ".bmp", "TIFF": ".tif"}
 EXPIRY_EVERY_S = 600.0
-# The dataset is what was sent, and its queue is always the interactive one.
+# The dataset is the upload, and its queue is always the interactive one.
 FIELDS = {name: field for name, field in JobOptions.model_fields.items() if name not in ("dataset", "queue")}
 """The options of a job that an upload may have."""
 _LISTS = ("metrics", "save", "tags")
@@ -52,7 +52,7 @@ _FORMATS = dict.fromkeys(_LISTS, " Separated by commas.") | {
     "save": " Separated by commas; `none`: no pictures.",
     "overrides": " A JSON object.",
 }
-"""How a form writes what is no text, added to the option's description."""
+"""How a form writes values other than text; added to the description of the option."""
 _FILES = {"type": "array", "minItems": 1, "items": {"type": "string", "format": "binary"}}
 _FORM = {
     "required": True,

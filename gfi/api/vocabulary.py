@@ -1,6 +1,6 @@
 """The words of this service: states, statuses, metrics, presets, queues and options, each with its meaning.
 
-Pages and programs read them here instead of repeating them.
+Pages and programs read them here instead of containing their own copies.
 """
 
 from typing import Any
@@ -22,14 +22,14 @@ router = APIRouter(prefix="/v1", tags=["vocabulary"], route_class=StrictRoute)
 
 
 class StateOut(BaseModel):
-    """A state of a job. ended: it changes no more by itself."""
+    """A state of a job. ended: it no longer changes by itself."""
 
     name: str
     ended: bool
 
 
 class StatusOut(BaseModel):
-    """What can come of an image. severity: `ok`, `note` or `bad`."""
+    """A status of an image. severity: `ok`, `note` or `bad`."""
 
     name: str
     title: str
@@ -70,7 +70,7 @@ class PresetOut(BaseModel):
 
 
 class VocabularyOut(BaseModel):
-    """Everything that has a name here."""
+    """All words of the service with their meanings."""
 
     job_states: list[StateOut]
     shard_states: list[str]

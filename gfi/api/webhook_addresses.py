@@ -1,4 +1,4 @@
-"""Which addresses a webhook may have: allow-listed hosts, over https, without a user and a fragment."""
+"""The allowed addresses of webhooks: allow-listed hosts, over https, without user and fragment."""
 
 from urllib.parse import SplitResult, urlsplit
 

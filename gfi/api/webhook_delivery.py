@@ -1,4 +1,4 @@
-"""Webhooks: a signed message, sent again until it is taken, when a job has ended.
+"""Webhooks: when a job has ended, a signed message is sent until it is accepted.
 
 The webhook that a submission or a schedule names is kept in the audit log of each job (`job.webhook`). When the job
 ends, the ledger writes a row of the outbox in the same transaction. A thread in each API process (`deliver_loop`) takes
@@ -8,12 +8,12 @@ the rows that are due, reserves them, and posts
     X-GFI-Timestamp: 1765000000
     X-GFI-Signature: sha256=HMAC(secret, timestamp + "." + body)
 
-A 2xx answer settles the delivery. After any other it is tried again, 10 s, 20 s, 40 s … 1 h later, at most 12 times. A
-message may arrive twice, with the same delivery id.
+A 2xx answer completes the delivery. After any other answer it is tried again, 10 s, 20 s, 40 s … 1 h later, at most 12
+times. A message may arrive twice, with the same delivery id.
 
-A webhook must not become a way into the network behind this service: its host must be allow-listed, every address that
-its name resolves to must be public, the connection goes to the address that was checked even if the name resolves to
-another one later, and redirects are not followed.
+A webhook must not give access to the internal network of this service (SSRF): its host must be allow-listed, every
+address that its name resolves to must be public, the connection goes to the address that was checked even if the name
+resolves to another one later, and redirects are not followed.
 """
 
 import hashlib

@@ -15,7 +15,7 @@ from gfi.cli.errors import CommandError
 def api(host: str, port: int) -> None:
     """Serve the HTTP API and the dashboard until SIGTERM.
 
-    Unless --host names another address, it answers this machine only. Other addresses need a TLS proxy in front.
+    By default it answers this machine only; --host names another address, which needs a TLS proxy in front.
     """
     import uvicorn
 
@@ -37,7 +37,7 @@ def api(host: str, port: int) -> None:
         access_log=False,  # gfi.api logs requests itself: paths without their queries, and no header
         log_level="warning",
         server_header=False,
-        timeout_graceful_shutdown=3,  # open progress streams would delay the end without limit
+        timeout_graceful_shutdown=3,  # open progress streams would delay the shutdown without limit
     )
 
 

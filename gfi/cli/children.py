@@ -1,4 +1,4 @@
-"""Child processes that end with the process that started them, however it ends.
+"""Child processes that end together with the process that started them, however it ends.
 
     server = popen([binary, config], stdout=log)
 
@@ -6,8 +6,8 @@ On Linux the kernel kills the children when their parent ends (PR_SET_PDEATHSIG)
 SIGKILL. On other systems they stay behind as orphans: `process_record` and `same_process` let the next start over the
 same directory find and end them.
 
-The kernel watches the thread that forked, not its process: a server started by a short-lived thread would be killed
-when that thread ends. So one thread, which lives as long as the process, does all the forking.
+The kernel monitors the thread that forked, not its process: a server started by a short-lived thread would be killed
+when that thread ends. So all processes are forked by one thread that lives as long as the process.
 """
 
 import contextlib
@@ -23,8 +23,8 @@ from typing import Any
 import psutil
 
 PYTHON = (sys.executable, "-P")
-"""How our own processes are started. -P keeps the working directory off the module path: a folder `gfi` or `scheduler`
-in a user's project would otherwise be imported in place of ours."""
+"""The command line prefix of gfi's own processes. -P keeps the working directory off the module path: otherwise a
+folder `gfi` or `scheduler` in a user's project would be imported instead of this package."""
 
 _PR_SET_PDEATHSIG = 1
 # Looked up before any fork: a forked child must not import or search for anything.
@@ -33,7 +33,7 @@ _fork_executor = ThreadPoolExecutor(1, "fork")
 
 
 def die_with(parent: int) -> None:
-    """In a forked child: be killed as soon as `parent`, which forked it, has ended. Also holds after an exec."""
+    """In a forked child: arrange that it is killed when `parent`, which forked it, ends. Still valid after an exec."""
     if _libc is None:
         return
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
@@ -42,7 +42,7 @@ def die_with(parent: int) -> None:
 
 
 def popen(command: Sequence[str], **options: Any) -> subprocess.Popen[Any]:
-    """`subprocess.Popen` of a process that ends with this one."""
+    """`subprocess.Popen` for a process that ends together with this one."""
     parent = os.getpid()
 
     def fork() -> subprocess.Popen[Any]:
@@ -52,14 +52,15 @@ def popen(command: Sequence[str], **options: Any) -> subprocess.Popen[Any]:
 
 
 def process_record(pid: int) -> dict[str, Any]:
-    """A process as JSON: {"pid", "started"}. The start time tells it from a later process with the same number."""
+    """A process as JSON: {"pid", "started"}. The start time distinguishes it from a later process with the same
+    number."""
     with contextlib.suppress(psutil.Error):
         return {"pid": pid, "started": psutil.Process(pid).create_time()}
     return {"pid": pid, "started": 0.0}
 
 
 def same_process(record: dict[str, Any]) -> psutil.Process | None:
-    """The running process of a record; None when it has ended or its number belongs to another process now."""
+    """The running process of a record; None if it has ended, or if its number now belongs to another process."""
     try:
         process = psutil.Process(record["pid"])
         alive = process.is_running() and process.status() != psutil.STATUS_ZOMBIE

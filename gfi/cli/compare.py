@@ -47,9 +47,11 @@ class _ManyFloors(click.Command):
 @click.option(
     "--look",
     type=click.IntRange(1),
-    help="Which comparison of the year it is, for a nightly gate. Default: by the date.",
+    help="The number of this comparison in the year, for a nightly gate. Default: by the date.",
 )
-@click.option("--unpaired", is_flag=True, help="Compare the masks of each class of different images.")
+@click.option(
+    "--unpaired", is_flag=True, help="Compare the masks of each class between jobs over different images."
+)
 @json_option
 def compare(
     job_a: str,
@@ -63,7 +65,8 @@ def compare(
 ) -> None:
     """Compare JOB_B with JOB_A: which masks moved, and whether that is more than noise.
 
-    Both jobs explain the same images. With --floor the jobs of other training runs say how far masks move by chance.
+    Both jobs explain the same images. --floor names jobs of other training runs, which show how far masks move by
+    chance.
     """
     if junit is not None and gate_path is None:
         raise click.UsageError("--junit goes with --gate")

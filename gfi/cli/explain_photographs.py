@@ -1,4 +1,4 @@
-"""`gfi explain`: photographs through the engine in this process, a mask and an overlay for each."""
+"""`gfi explain`: explains photographs in this process and writes a mask and an overlay for each."""
 
 import sys
 from collections.abc import Iterator, Sequence
@@ -72,31 +72,32 @@ def explain_photos(
 
 
 def batch_of(asked: int | None, explanations: int) -> int | None:
-    """The batch asked for. Otherwise one or two explanations take no larger batch than they fill, and None for more:
-    what fits the memory."""
+    """The requested batch. By default the number of explanations if it is one or two, and None, which means what fits
+    the memory, for more."""
     return asked or (explanations if explanations <= 2 else None)
 
 
 class _Classes:
-    """The classes of a model, by what users call them."""
+    """The classes of a model, found by index, WordNet id or name."""
 
     def __init__(self, classifier: Classifier) -> None:
         self._classifier = classifier
         self._index = ClassIndex.of(classifier.class_names, classifier.wordnet_ids, classifier.classes)
 
     def number(self, text: str | None, option: str) -> int | None:
-        """A class by index, WordNet id or name; None for None. CommandError for no class of the model."""
+        """The class that `text` names; None for None. Raises CommandError if it is not a class of the model."""
         if text is None:
             return None
         number = self._index.find(text)
         if number is None:
             raise CommandError(
-                f"{option} {text!r} is no class of {self._classifier.reference}; give a class index, WordNet id or name"
+                f"{option} {text!r} is not a class of {self._classifier.reference}; give a class index, WordNet id"
+                " or name"
             )
         return number
 
     def name(self, number: int | None) -> Any:
-        """The name of a class; its number where the model has no names."""
+        """The name of a class; its number if the model has no names."""
         names = self._classifier.class_names
         return number if number is None or not names else names[number]
 
@@ -107,13 +108,13 @@ class _Started:
 
     photo: Path
     stem: str
-    """The beginning of its files' names."""
+    """The beginning of the names of its files."""
     photograph: Photograph
     box: tuple[float, float, float, float]
 
 
 class _Run:
-    """Photographs on their way into the engine and explanations on their way out, a row and two pictures each."""
+    """Supplies photographs to the engine and writes a row and two pictures for each explanation."""
 
     def __init__(self, engine: Engine, classes: _Classes, output: Path, colours: str) -> None:
         self.rows: dict[int, dict[str, Any]] = {}
@@ -164,7 +165,7 @@ class _Run:
             self._fail(explanation.key, started.photo, error)
 
     def _fail(self, index: int, photo: Path, error: Exception) -> None:
-        """Whatever goes wrong with one photograph is the row of that one."""
+        """An error of one photograph becomes the row of that photograph."""
         reason = "it needs more memory than there is" if isinstance(error, MemoryError) else one_line(error)
         self.rows[index] = _failed(photo, reason)
         print(f"gfi: {photo}: {reason}", file=sys.stderr)
@@ -193,14 +194,15 @@ class _Run:
         }
 
     def show(self, progress: StepProgress) -> None:
-        """One line on stderr that is written again with every step."""
+        """One line on stderr that is rewritten with every step."""
         first = self._started[progress.in_flight[0]].photo.name
         others = len(progress.in_flight) - 1
         print(f"\r{first} and {others} more: step {progress.step}   ", end="", file=sys.stderr)
 
 
 def _bytes(photo: Path) -> bytes:
-    """The file; where it is longer than any photograph may be, one byte more than that, which `decode` refuses."""
+    """The content of the file. Of a file above the size limit only one byte more than the limit is read, which `decode`
+    refuses."""
     with photo.open("rb") as file:
         return file.read(LIMITS.bytes + 1)
 

@@ -1,4 +1,4 @@
-"""Follow a job until it ends: a progress bar on a terminal, a line now and then elsewhere."""
+"""Follow a job until it ends: a progress bar on a terminal, occasional lines elsewhere."""
 
 import sys
 import time
@@ -15,10 +15,10 @@ from gfi.store.errors import Transient
 EXIT_STATUS = {JobState.PARTIAL: 4, JobState.FAILED: 5, JobState.CANCELLED: 6}
 """The exit status of `--wait` for a job that did not succeed. 1 to 3 say that the command itself failed."""
 LINE_EVERY_S = 15.0
-"""Between two lines that differ in their counts alone."""
+"""Seconds between two lines that differ only in their counts."""
 POLL_S = 0.3
 AWAY_S = 1.0
-"""Between two attempts while the service is away."""
+"""Seconds between two attempts while the service is away."""
 
 
 def follow(
@@ -34,7 +34,7 @@ def follow(
             watch()
             try:
                 job = service.job(job_id)
-            except Transient:  # the database or the API is being restarted; the job goes on
+            except Transient:  # the database or the API is being restarted; the job continues
                 time.sleep(AWAY_S)
                 continue
             if shown is not None:
@@ -83,7 +83,7 @@ class _Lines:
         left = f", {duration(progress['eta_s'])} left" if progress["eta_s"] is not None else ""
         total = progress["total"]
         counts = "" if total is None else f": {_explained(progress)} of {total} images"
-        in_flight = f", {progress['in_flight']} in work" if progress["in_flight"] else ""
+        in_flight = f", {progress['in_flight']} in progress" if progress["in_flight"] else ""
         click.echo(f"{state}{counts}{in_flight}{left}", err=True)
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""`gfi gate`: the file that says what a comparison tolerates."""
+"""`gfi gate`: the file with the limits of a comparison."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from gfi.cli.open_service import open_service
 
 @click.group()
 def gate() -> None:
-    """Write the file that `gfi compare --gate` judges by."""
+    """Write the file of limits for `gfi compare --gate`."""
 
 
 @gate.command("init")

@@ -1,4 +1,4 @@
-"""`gfi gc`: result files in the bucket that nothing refers to."""
+"""`gfi gc`: deletes result files in the bucket that nothing refers to."""
 
 import click
 
@@ -12,8 +12,8 @@ from gfi.cli.printing import emit, json_option, when
 def gc(delete: bool, older_than: float, as_json: bool) -> None:
     """Find result files in the bucket that nothing refers to.
 
-    A worker that loses its lease during an upload leaves such an orphan. The scheduler has them deleted every
-    GFI_SWEEP_EVERY_S seconds; this command finds them at once.
+    A worker that loses its lease during an upload leaves such an orphan. The scheduler deletes them every
+    GFI_SWEEP_EVERY_S seconds; this command finds them immediately.
     """
     from gfi.cli.home import open_stack
     from gfi.jobs.sweep import sweep_parts

@@ -1,4 +1,4 @@
-"""The directory of the embedded stack, `${GFI_HOME:-./.gfi}`, and what its files say.
+"""The directory of the embedded stack, `${GFI_HOME:-./.gfi}`, and its files.
 
 supervisor.lock  held by the one supervisor of this directory, from before it starts anything until all has ended
 stack.json      where the running stack listens, its keys and its supervisor (only while it runs)
@@ -8,7 +8,7 @@ gfi.db          SQLite: jobs, shards, results
 s3/, valkey/    data and logs of the two servers
 logs/           one file per process
 
-The directory has mode 700 and what is in it mode 600: nobody else reads keys, results or logs.
+The directory has mode 700 and its files mode 600, so that other users cannot read keys, results or logs.
 """
 
 import fcntl
@@ -34,7 +34,7 @@ def home_directory() -> Path:
 def make_home(home: Path) -> None:
     """Create the directory and its `logs`, for this user alone. CommandError when it cannot be written.
 
-    A directory that somebody keeps other things in has its own mode; the files of the stack are private all the same.
+    A directory that existed before keeps its mode; the files of the stack are private in any case.
     """
     try:
         ours = not home.exists() or (home / "identity.json").exists()
@@ -52,12 +52,12 @@ def log_file(home: Path, process: str) -> Path:
 
 
 def stack_file(home: Path) -> Path:
-    """Where the running stack says how it is reached."""
+    """The file with the addresses and keys of the running stack."""
     return home / "stack.json"
 
 
 def children_file(home: Path) -> Path:
-    """Where the supervisor lists its processes, once all of them are started."""
+    """The file with the supervisor's processes, written when all of them are started."""
     return home / "children.json"
 
 
@@ -70,7 +70,7 @@ class AlreadyRuns(CommandError):
 
 @contextmanager
 def private_files() -> Iterator[None]:
-    """What this process creates inside the block is for this user alone."""
+    """Files that this process creates inside the block are readable by this user only."""
     before = os.umask(0o077)
     try:
         yield
@@ -79,7 +79,7 @@ def private_files() -> Iterator[None]:
 
 
 class SupervisorLock:
-    """Held by the one supervisor of a home directory. The kernel frees it, however the process ends.
+    """Held by the only supervisor of a home directory. The kernel releases it, however the process ends.
 
     Its file names the holder, so that `gfi down` finds a supervisor that is still starting.
     """
@@ -108,7 +108,7 @@ class SupervisorLock:
         self._file = file
 
     def release(self) -> None:
-        """Give it back; the file stays, since another process may wait for the very same one."""
+        """Release it; the file is kept, because another process may be waiting for it."""
         if self._file is not None:
             os.truncate(self._file, 0)
             os.close(self._file)
@@ -136,7 +136,7 @@ def ready(home: Path) -> bool:
 
 
 _SCHEDULERS = (["-m", "scheduler"], ["gfi.cli.main", "scheduler"])
-"""How the command line of a stack's scheduler ends: running, and about to run."""
+"""The ends of the command line of a stack's scheduler: running, and about to run."""
 
 
 def other_stacks(home: Path) -> list[Path]:
@@ -156,7 +156,7 @@ def other_stacks(home: Path) -> list[Path]:
 
 
 def nothing_runs(home: Path) -> str:
-    """What to say where no stack runs in `home`."""
+    """The message if no stack runs in `home`."""
     others = other_stacks(home)
     if not others:
         return "nothing is running: gfi up -d"
@@ -178,7 +178,7 @@ def running_stack(home: Path) -> dict[str, Any] | None:
 
 
 def write_private(path: Path, record: dict[str, Any]) -> None:
-    """Write JSON that only this user can read, all of it or nothing."""
+    """Write JSON that only this user can read, completely or not at all."""
     fresh = path.with_suffix(".new")
     fresh.unlink(missing_ok=True)
     with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:

@@ -1,7 +1,7 @@
 """The flags of a job on the command line, made from `gfi.domain.job.JobOptions`.
 
 A new field of `JobOptions` becomes a new flag without a change in this file. The tables below hold what differs on a
-command line: how a flag is called, and how its text is read.
+command line: the names of flags, and how their texts are read.
 """
 
 import json
@@ -70,7 +70,7 @@ def _saved(text: str) -> tuple[str, ...]:
 
 
 def _absolute(spec: str) -> str:
-    """A path is made absolute, since workers have another working directory; other specs stay as they are."""
+    """A path is made absolute, because workers have another working directory; other specs are not changed."""
     kind, colon, place = spec.partition(":")
     if (colon and place.startswith("//")) or spec.startswith("@"):
         return spec

@@ -57,7 +57,8 @@ def delete_job(job_id: str, yes: bool) -> None:
 
 
 def model_of(job: Mapping[str, Any]) -> str:
-    """The reference of a job's model. Lists of the API give it by itself, the database inside the configuration."""
+    """The reference of a job's model. Lists of the API have it as a field, those of the database inside the
+    configuration."""
     config = job.get("config")
     return str(config["model"]["reference"] if config else job["model"])
 

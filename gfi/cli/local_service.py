@@ -1,6 +1,6 @@
 """Jobs, schedules, models and tokens from the database of this machine.
 
-Methods import what they need: `gfi jobs` does not wait for what `gfi submit` imports.
+Methods import what they need, so that `gfi jobs` does not load the modules of `gfi submit`.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -218,7 +218,7 @@ class LocalService:
         return ledger.revoke_token(self.database, token_id, actor=user())
 
     def _id(self, job_id: str) -> str:
-        """The whole id of a job that may be named by its beginning. NotFound when there is none."""
+        """The whole id of a job that may be named by its beginning. Raises NotFound if there is none."""
         return queries.get_job(self.database, job_id).id
 
 
@@ -229,7 +229,8 @@ def _filters(job: queries.Job, status: str | None, where: Sequence[str]) -> quer
 
 
 def _read(read: Callable[[str, Mapping[str, Kind]], Read], text: str, kinds: Mapping[str, Kind]) -> Read:
-    """What a text of the command line means for a job's columns. CommandError when it means nothing."""
+    """The condition that a text of the command line states about a job's columns. Raises CommandError if it is not
+    valid."""
     try:
         return read(text, kinds)
     except ValueError as error:

@@ -1,7 +1,7 @@
 """The `gfi` command.
 
-A command is imported when it is called, and imports what it needs inside its function: `gfi jobs` does not wait for
-what `gfi explain` imports. The file of a command bears its name.
+A command is imported when it is called, and imports what it needs inside its function, so that `gfi jobs` does not load
+the modules of `gfi explain`. The file of a command has its name.
 """
 
 import importlib
@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 import click
 
-EXIT_USER = 1  # something asked for cannot be done; one line says why
-EXIT_BUG = 3  # our fault
+EXIT_USER = 1  # the command cannot be carried out; one line says why
+EXIT_BUG = 3  # a bug of gfi
 
 
 class Entry(NamedTuple):
@@ -34,7 +34,7 @@ COMMANDS = {
     "doctor": Entry("doctor:doctor", "Check what gfi needs on this machine."),
     "down": Entry("up:down", "Stop the stack that `gfi up` started."),
     "explain": Entry("explain:explain", "Explain photographs in this process, without a service."),
-    "gate": Entry("gate:gate", "Write the file that `gfi compare --gate` judges by."),
+    "gate": Entry("gate:gate", "Write the file of limits for `gfi compare --gate`."),
     "gc": Entry("gc:gc", "Find result files in the bucket that nothing refers to."),
     "job": Entry("job:job", "Show one job: state, progress, configuration, failures."),
     "jobs": Entry("jobs:jobs", "List jobs, newest first; `gfi jobs delete` deletes one."),
@@ -57,7 +57,7 @@ COMMANDS = {
 
 
 class LazyGroup(click.Group):
-    """Imports a command when it is called (the pattern of click's documentation), and none for `gfi --help`."""
+    """Imports a command only when it is called (the pattern of click's documentation), not for `gfi --help`."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted(COMMANDS)

@@ -33,11 +33,11 @@ def models(context: click.Context, as_json: bool) -> None:
 
 @models.command("add")
 @click.argument("reference")
-@click.option("--here", is_flag=True, help="Load it in this process, though a worker runs.")
+@click.option("--here", is_flag=True, help="Load it in this process even if a worker is running.")
 def add_model(reference: str, here: bool) -> None:
     """Register a model by its REFERENCE, or a model file NAME.toml, which is copied into the models folder.
 
-    The network is loaded once, by a worker, or in this process where none runs. Its layers, digest, input size and
+    The network is loaded once, by a worker, or in this process if no worker runs. Its layers, digest, input size and
     class names are stored, so that the API and the scheduler need no torch.
     """
     record = open_service().add_model(reference, here=here)

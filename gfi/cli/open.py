@@ -25,12 +25,15 @@ def open_(url: str | None) -> None:
     _, database = open_stack()
     base = url or os.environ.get("GFI_API_URL") or (running_stack(home_directory()) or {}).get("api_url")
     if not base:
-        raise CommandError("no API is known: start one with `gfi api`, then gfi open --url http://HOST:PORT")
+        raise CommandError(
+            "no address of an API is known: start one with `gfi api`, then gfi open --url http://HOST:PORT"
+        )
     click.echo(sign_in_link(database, base))
 
 
 def sign_in_link(database: "Database", base: str) -> str:
-    """A one-time link. Its secret follows the `#`, a part that browsers do not send and servers do not log."""
+    """A one-time link. Its secret follows the `#`: that part of an address is neither sent by browsers nor logged by
+    servers."""
     from gfi.store.ledger.tokens import create_link
 
     return f"{base.rstrip('/')}/sign-in#{create_link(database, LINK_MINUTES * 60.0)}"

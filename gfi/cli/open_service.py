@@ -1,7 +1,7 @@
-"""Where commands find the jobs: behind the HTTP API, or in the database of this machine.
+"""Chooses where commands find jobs: through the HTTP API, or in the database of this machine.
 
-With `GFI_API_URL` (and `GFI_TOKEN`) set, commands go through `gfi.client.Client` and need neither a database nor the
-libraries of one.
+With `GFI_API_URL` (and `GFI_TOKEN`) set, commands use `gfi.client.Client` and need neither a database nor its
+libraries.
 """
 
 import importlib.util

@@ -13,11 +13,11 @@ from gfi.domain import geometry
 from gfi.domain.recipes import Recipe
 
 OPACITY = 0.55
-"""Of a mask over its photograph."""
+"""Opacity of a mask over its photograph."""
 
 
 def make_writable(output: Path) -> None:
-    """Create the folder. CommandError when nothing can be written there."""
+    """Create the folder. Raises CommandError if it cannot be written."""
     try:
         output.mkdir(parents=True, exist_ok=True)
         (output / ".gfi-writable").touch()
@@ -29,7 +29,7 @@ def make_writable(output: Path) -> None:
 
 
 def stems(photos: Sequence[Path]) -> list[str]:
-    """The beginning of each photograph's picture names; a number tells two photographs of one name apart."""
+    """The beginning of each photograph's picture names; a number distinguishes photographs with the same name."""
     seen: dict[str, int] = {}
     names = []
     for photo in photos:

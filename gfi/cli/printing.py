@@ -1,4 +1,4 @@
-"""How commands print: JSON for programs, tables for people."""
+"""Output of commands: JSON for programs, tables for users."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""How texts on the command line are read: comma-separated words, states and statuses."""
+"""Reads texts on the command line: comma-separated words, states and statuses."""
 
 from gfi.cli.errors import CommandError
 from gfi.domain.states import JobState
@@ -11,12 +11,12 @@ def words(text: str) -> tuple[str, ...]:
 
 
 def check_state(state: str) -> None:
-    """CommandError unless a job can be in this state."""
+    """Raises CommandError unless a job can be in this state."""
     if state not in tuple(JobState):
-        raise CommandError(f"no state is called {state!r}; the states are {', '.join(JobState)}")
+        raise CommandError(f"there is no state {state!r}; the states are {', '.join(JobState)}")
 
 
 def check_status(status: str) -> None:
-    """CommandError unless an image can have this status."""
+    """Raises CommandError unless an image can have this status."""
     if status not in tuple(ImageStatus):
-        raise CommandError(f"no status is called {status!r}; the statuses are {', '.join(ImageStatus)}")
+        raise CommandError(f"there is no status {status!r}; the statuses are {', '.join(ImageStatus)}")

@@ -1,4 +1,4 @@
-"""Registration of a model: loads the network once and stores what processes without torch must know of it."""
+"""Registration of a model: loads the network once and stores the record that processes without torch use."""
 
 import shutil
 import time
@@ -20,7 +20,7 @@ def register(database: Database, settings: Settings, reference: str) -> dict[str
     """Load `reference` and store its record. Returns the record.
 
     A path to a TOML file is first copied into the models folder, together with the weights, classes and code that it
-    names, so that every worker that mounts the folder has it.
+    names, so that every worker that mounts the folder can load it.
 
     Raises MethodError when the model cannot be loaded and CommandError when the folder cannot be written.
     """
@@ -34,14 +34,14 @@ def register(database: Database, settings: Settings, reference: str) -> dict[str
 
 
 def register_by_worker(database: Database, settings: Settings, reference: str) -> dict[str, Any]:
-    """The same by a worker of the running service. Raises CommandError with the worker's reason."""
+    """Register by a worker of the running service. Raises CommandError with the worker's reason."""
     if reference.endswith(".toml"):
         reference = _install(Path(reference), settings.models)
     task_id = request_registration(database, reference, user())
     while not (task := queries.get_task(database, task_id)).ended:
         if task.state is ShardState.PENDING and not worker_there(database):
             raise CommandError(
-                f"the workers are gone; task {task_id} waits for one. gfi models add --here {reference}"
+                f"no worker runs any more; task {task_id} waits for one. gfi models add --here {reference}"
                 " registers the model in this process"
             )
         time.sleep(POLL_S)

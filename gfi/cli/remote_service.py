@@ -11,11 +11,11 @@ from gfi.client import ApiError, Client
 from gfi.store.errors import Transient
 
 ATTEMPTS = 2
-"""A command soon says that there is no service; `gfi job --wait` goes on asking by itself."""
+"""Attempts per request. Few, so that a command soon says that there is no service; `gfi job --wait` repeats itself."""
 AWAY = frozenset({0, 502, 503, 504})
 """HTTP statuses of a service that is being restarted; 0 stands for no answer."""
 _NEEDS_MASKS = (
-    "jobs are compared where their masks are: run it where GFI_DATABASE_URL and GFI_S3_BUCKET are set, without"
+    "a comparison needs the database and the bucket: run it where GFI_DATABASE_URL and GFI_S3_BUCKET are set, without"
     " GFI_API_URL"
 )
 
@@ -108,8 +108,8 @@ class RemoteService:
             raise CommandError("--here needs a database; GFI_API_URL names an API, whose workers load models")
         if reference.endswith(".toml"):
             raise CommandError(
-                f"{reference} is a file of this machine, which the API does not take: put it into the models folder of"
-                " the workers (GFI_MODELS_DIR) and add it by its name"
+                f"{reference} is a file of this machine, which the API does not accept: put it into the models folder"
+                " of the workers (GFI_MODELS_DIR) and add it by its name"
             )
         return self.client.register_model(reference)
 

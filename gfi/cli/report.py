@@ -18,7 +18,7 @@ from gfi.cli.printing import emit, json_option
 def report(job_id: str, output: Path | None, limit: int, as_json: bool) -> None:
     """Write an HTML page that shows the results of a job.
 
-    It has every photograph with its mask, its numbers and filters.
+    It shows every photograph with its mask and its numbers, and has filters.
     """
     page = open_service().report(job_id, output or Path(f"report-{job_id}"), limit)
     emit({"report": str(page)}) if as_json else click.echo(page)

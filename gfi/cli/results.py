@@ -35,8 +35,8 @@ GROUP_MEANS = tuple(name for name in NUMBERS if name != "iterations")
     "--where",
     multiple=True,
     metavar="CONDITION",
-    help="Only images whose manifest columns satisfy it: site=A, 'age>=40', site!=A; site= for those without a value."
-    " Several must all hold.",
+    help="Only images whose manifest columns satisfy this: site=A, 'age>=40', site!=A; site= for images without a"
+    " value. Several conditions must all hold.",
 )
 @click.option(
     "--group-by",
@@ -99,5 +99,5 @@ def _short(value: object) -> object:
 
 
 def plain(value: object) -> object:
-    """A value of a manifest column as people write it: 3 and not 3.0."""
+    """A value of a manifest column as text: 3 and not 3.0."""
     return int(value) if isinstance(value, float) and value.is_integer() else value

@@ -15,7 +15,7 @@ from gfi.cli.children import PYTHON
 def scheduler(interval: float | None) -> None:
     """Run the scheduler until SIGTERM.
 
-    Any number may run at once; there is no leader.
+    Any number of schedulers may run at once; there is no leader.
     """
     from gfi.store.settings import Settings
 

@@ -15,7 +15,7 @@ def schedule() -> None:
 
 
 @schedule.command("add")
-@click.argument("schedule_name", metavar="NAME")  # the options of a job have a --name of their own
+@click.argument("schedule_name", metavar="NAME")  # the options of a job contain --name too
 @click.option("--cron", required=True, help="minute hour day month weekday, for example `0 2 * * *`.")
 @click.option("--zone", default="UTC", show_default=True, help="IANA time zone, for example Europe/Berlin.")
 @job_options

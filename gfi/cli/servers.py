@@ -5,12 +5,11 @@
     ...
     s3.stop(), valkey.stop()
 
-Both listen on 127.0.0.1 only, keep their data and their log in the directory they are given, and are
-answering when the function returns. Starting over the same directory continues with the same data: Valkey
-appends every write to a file that is synced each second, SeaweedFS keeps its volumes; both survived
-`kill -9` in every trial. They end with the process that started them (`gfi.cli.children`). For systems whose
-kernel does not do that, each leaves `<name>.pid` in its directory, and the next start ends such an orphan first:
-two servers over the same data would damage it.
+Both listen on 127.0.0.1 only, keep their data and their log in the directory they are given, and accept requests when
+the function returns. Starting over the same directory continues with the same data: Valkey appends every write to a
+file that is synced each second, SeaweedFS keeps its volumes; both survived `kill -9` in every trial. They end with the
+process that started them (`gfi.cli.children`). For systems whose kernel does not support that, each writes `<name>.pid`
+into its directory, and the next start ends such an orphan first: two servers over the same data would damage it.
 
 Servers run in sessions of their own: Ctrl-C reaches the supervisor alone, which stops them last, after the
 workers that still need them.
@@ -37,7 +36,7 @@ from gfi.cli.errors import CommandError
 HOST = "127.0.0.1"
 
 # SeaweedFS also takes each of its ports + 10000 (gRPC). Both ports of a pair stay below 32768, where
-# Linux begins to hand out ports to outgoing connections: a probed port is then not lost to one of them.
+# Linux begins to assign ports to outgoing connections, so that none of them takes a probed port.
 GRPC_OFFSET = 10_000
 _PORTS = range(10_100, 22_700)
 
@@ -56,10 +55,10 @@ class Server:
     pid: int
     log: Path
     process: subprocess.Popen[bytes] = field(repr=False, compare=False)
-    socket_files: tuple[Path, ...] = field(default=(), repr=False)  # that it leaves in /tmp
+    socket_files: tuple[Path, ...] = field(default=(), repr=False)  # files that it leaves in /tmp
 
     def alive(self) -> bool:
-        """True while the process runs."""
+        """Whether the process runs."""
         return self.process.poll() is None
 
     def stop(self, timeout: float = 10.0) -> None:
@@ -144,9 +143,9 @@ def start_s3(
         "-webdav=false",
         "-admin.ui=false",
         "-master.telemetry=false",
-        "-s3.autoCreateBucket=false",  # a misspelt bucket is an error here as anywhere
+        "-s3.autoCreateBucket=false",  # a misspelt bucket is an error, as with other stores
     ]
-    # Keys travel in the environment: an argument would show in `ps`.
+    # Keys are passed in the environment: arguments are visible in `ps`.
     keys = {"AWS_ACCESS_KEY_ID": access_key, "AWS_SECRET_ACCESS_KEY": secret_key}
     url = f"http://{HOST}:{port}"
     server = replace(
@@ -169,7 +168,7 @@ def _ports_apart(port: int, parts: Sequence[str]) -> dict[str, int]:
 
 
 def _sockets(ports: Mapping[str, int]) -> tuple[Path, ...]:
-    """The Unix sockets that SeaweedFS makes beside its ports and does not remove."""
+    """The Unix sockets that SeaweedFS makes in addition to its ports and does not remove."""
     plain = [Path(f"/tmp/seaweedfs-{part}-{port}.sock") for part, port in ports.items()]  # noqa: S108
     grpc = [
         path.with_name(f"seaweedfs-{part}-grpc-{port + GRPC_OFFSET}.sock")

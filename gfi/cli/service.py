@@ -1,7 +1,7 @@
-"""What commands ask about jobs, schedules, models and tokens.
+"""The operations of commands on jobs, schedules, models and tokens.
 
-`local_service` answers from a database on this machine, `remote_service` through the HTTP API. Both answer with the
-same plain dictionaries, so that commands print one way.
+`local_service` uses a database on this machine, `remote_service` the HTTP API. Both return the same plain dictionaries,
+so that commands print both in the same way.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,7 +12,7 @@ JSON = dict[str, Any]
 
 
 class Service(Protocol):
-    """What commands ask. A `job_id` may be the beginning of an id that no other job shares."""
+    """The operations of commands. A `job_id` may be the beginning of an id that no other job shares."""
 
     def submit(self, options: Mapping[str, Any], *, key: str | None, new: bool) -> JSON:
         """Submit a job. Returns {"job", "created", "reason"}."""
@@ -27,7 +27,7 @@ class Service(Protocol):
         ...
 
     def failures(self, job_id: str) -> list[JSON]:
-        """What went wrong, by class, most frequent first."""
+        """Failures by class, most frequent first."""
         ...
 
     def summary(self, job_id: str) -> JSON:
@@ -47,7 +47,7 @@ class Service(Protocol):
         ...
 
     def retry(self, job_id: str, statuses: Sequence[str], classes: Sequence[str]) -> str:
-        """Explain images again. Returns the state that the job is in again."""
+        """Explain images again. Returns the new state of the job."""
         ...
 
     def delete(self, job_id: str) -> None:
@@ -94,7 +94,8 @@ class Service(Protocol):
         ...
 
     def add_model(self, reference: str, *, here: bool) -> JSON:
-        """Register a model and wait for its end. Returns its record. here: in this process, though a worker runs."""
+        """Register a model and wait for its end. Returns its record. here: in this process even if a worker is
+        running."""
         ...
 
     def tasks(self, *, everything: bool, limit: int) -> list[JSON]:

@@ -2,10 +2,10 @@
 
 Everything lives in one directory (`gfi.cli.home`). `gfi.cli.supervisor` runs a stack in the foreground or background.
 
-Each process has a session of its own, so that Ctrl-C reaches the supervisor alone. The supervisor stops the workers
+Each process has its own session, so that Ctrl-C reaches only the supervisor. The supervisor stops the workers
 first (they commit the finished images and release the rest) and the servers last. A process that ends by itself, a
-server included, is started again, after a pause that grows while it keeps ending early. When the supervisor is killed,
-its children end with it (`gfi.cli.children`); no image is lost, as after a power failure.
+server included, is started again, after a pause that grows as long as it ends early. When the supervisor is killed, its
+children end with it (`gfi.cli.children`); no image is lost, as after a power failure.
 """
 
 import contextlib
@@ -44,7 +44,7 @@ LONGEST_PAUSE_S = 30.0
 
 @dataclass
 class Child:
-    """One supervised process: of ours or one of the two servers. launch: starts it; CommandError when it cannot."""
+    """One supervised process: of gfi or one of the two servers. launch: starts it, or raises CommandError."""
 
     name: str
     launch: Callable[[], subprocess.Popen[bytes]]
@@ -70,7 +70,7 @@ class Stack:
         self._stopping = False
 
     def start(self) -> None:
-        """Start the servers, upgrade the database, register the sample model, start our processes.
+        """Start the servers, upgrade the database, register the sample model, start the processes of gfi.
 
         Raises AlreadyRuns when a stack runs in this directory, and CommandError when the directory cannot be written.
         """
@@ -141,7 +141,7 @@ class Stack:
     def stop(self) -> None:
         """Stop everything that was started: SIGTERM first, SIGKILL after GRACE_S. May be called more than once.
 
-        A stack that did not start because another one has the directory touches nothing of it.
+        A stack that did not start because another one uses the directory changes nothing.
         """
         if not self._lock.held:
             return
@@ -165,7 +165,7 @@ class Stack:
         self._lock.release()
 
     def _forget(self) -> None:
-        """Remove the files that say that a stack runs here."""
+        """Remove the files that describe a running stack."""
         for file in (stack_file(self.home), children_file(self.home)):
             with contextlib.suppress(OSError):
                 file.unlink(missing_ok=True)
@@ -173,7 +173,7 @@ class Stack:
     # -- parts of start ------------------------------------------------------------------------------------
 
     def _identity(self) -> dict[str, Any]:
-        """Keys are made once. Ports stay the same while they are free, so that links into the stack stay valid."""
+        """Keys are made once. Ports stay the same if they are free, so that links to the stack stay valid."""
         path = self.home / "identity.json"
         try:
             identity: dict[str, Any] = json.loads(path.read_text())
@@ -222,7 +222,7 @@ class Stack:
 
     def _register_sample_model(self) -> None:
         self._say(f"registering the sample classifier {SAMPLE_MODEL}")
-        # In a process of its own: reading a network needs torch, which would stay in the supervisor's memory.
+        # In a separate process: reading a network needs torch, which would stay in the supervisor's memory.
         added = subprocess.run(
             [*PYTHON, "-m", "gfi.cli.main", "models", "add", "--here", SAMPLE_MODEL],
             env=self._environment(),
@@ -235,7 +235,7 @@ class Stack:
             raise CommandError(f"the sample classifier could not be registered: {added.stderr.strip()}")
 
     def _environment(self) -> dict[str, str]:
-        """Of the children: they use this stack, not an API that the user's shell names."""
+        """The environment of the children: they use this stack, not an API that the user's shell names."""
         own = {name: value for name, value in os.environ.items() if name not in ("GFI_API_URL", "GFI_TOKEN")}
         return {**own, "GFI_HOME": str(self.home)}
 
@@ -244,7 +244,7 @@ class Stack:
 
         def launch() -> subprocess.Popen[bytes]:
             if name in self._servers:
-                self._servers[name].stop()  # it has ended; what it left in /tmp goes
+                self._servers[name].stop()  # it has ended; this removes its files in /tmp
             self._servers[name] = start()
             return self._servers[name].process
 
@@ -276,7 +276,7 @@ class Stack:
             children_file(self.home).write_text(json.dumps(records))
 
     def _end_orphans(self) -> None:
-        """End the processes that a killed supervisor left behind, and forget what it said of itself."""
+        """End the processes that a killed supervisor left behind, and remove its files."""
         with contextlib.suppress(OSError, ValueError):
             end_processes(json.loads(children_file(self.home).read_text()), GRACE_S)
         self._forget()

@@ -46,7 +46,7 @@ def uninterrupted() -> Iterator[None]:
 
 
 def run_foreground(stack: Stack, ready: Callable[[], None]) -> None:
-    """Start the stack, call `ready`, watch over it until Ctrl-C or SIGTERM, stop everything."""
+    """Start the stack, call `ready`, supervise it until Ctrl-C or SIGTERM, then stop everything."""
     with signals_as_interrupt():
         try:
             stack.start()
@@ -81,7 +81,7 @@ def run_background(home: Path, workers: int) -> None:
             start_new_session=True,
         )
     deadline = time.monotonic() + START_S
-    # Files of a stack that was killed, or of one that another terminal starts, say nothing of this one.
+    # Files of a stack that was killed, or that another terminal is starting, do not describe this one.
     while not (ready(home) and (supervisor_of(home) or {}).get("pid") == process.pid):
         if process.poll() is not None or time.monotonic() > deadline:
             process.terminate()
@@ -100,7 +100,7 @@ def _free_space(home: Path) -> str:
 
 
 def stop_running(home: Path, timeout: float = GRACE_S + 30) -> bool:
-    """SIGTERM the supervisor and wait for it. False when nothing runs."""
+    """SIGTERM the supervisor and wait for its end. Returns False if nothing runs."""
     record = supervisor_of(home)
     if record is None:
         return False

@@ -1,4 +1,4 @@
-"""`gfi tasks`: work that is no shard, such as registering a model or listing a dataset."""
+"""`gfi tasks`: work other than shards, such as registering a model or listing a dataset."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,7 +11,7 @@ from gfi.domain.tasks import KINDS
 
 
 @click.group(invoke_without_command=True)
-@click.option("--all", "everything", is_flag=True, help="Those that have ended, too.")
+@click.option("--all", "everything", is_flag=True, help="Also tasks that have ended.")
 @click.option(
     "--limit", default=50, show_default=True, type=click.IntRange(1, 1000), help="List at most this many."
 )

@@ -28,13 +28,19 @@ def tokens() -> None:
     help="What the token allows; admin includes submit, submit includes read.",
 )
 @click.option("--expires", metavar="TIME", help="30m, 12h or 90d from now; default: never.")
-@click.option("--max-images", type=click.IntRange(1), help="Most images of one job of this token.")
-@click.option("--max-active-jobs", type=click.IntRange(1), help="Most jobs of this token at a time.")
 @click.option(
-    "--max-device-seconds", type=click.IntRange(1), help="Most time on a device that its open tasks may take."
+    "--max-images", type=click.IntRange(1), help="The largest number of images in one job of this token."
 )
 @click.option(
-    "--requests-per-minute", type=click.IntRange(1), help="Most requests of this token in a minute."
+    "--max-active-jobs", type=click.IntRange(1), help="The largest number of active jobs of this token."
+)
+@click.option(
+    "--max-device-seconds", type=click.IntRange(1), help="The largest total device time of its open tasks."
+)
+@click.option(
+    "--requests-per-minute",
+    type=click.IntRange(1),
+    help="The largest number of requests per minute of this token.",
 )
 @json_option
 def create(
@@ -76,7 +82,7 @@ def list_(as_json: bool) -> None:
 @tokens.command()
 @click.argument("token_id")
 def revoke(token_id: str) -> None:
-    """Revoke a token: from now on the API refuses it."""
+    """Revoke a token: the API refuses it from now on."""
     click.echo("revoked" if open_service().revoke_token(token_id) else "was revoked already")
 
 

@@ -17,7 +17,7 @@ from gfi.cli.supervisor import run_background, run_foreground, stop_running
     default=1,
     show_default=True,
     type=click.IntRange(0, 64),
-    help="Number of explaining worker processes.",
+    help="Number of worker processes.",
 )
 def up(detach: bool, workers: int) -> None:
     """Start the whole service on this machine.
@@ -43,11 +43,12 @@ def up(detach: bool, workers: int) -> None:
 
 def _name_others(home: Path) -> None:
     for other in other_stacks(home):
-        click.echo(f"another stack runs in {other}; they share nothing but this machine")
+        click.echo(f"another stack runs in {other}; the two are independent")
 
 
 def _print_dashboard() -> None:
-    """Print the address of the dashboard, with a one-time link where a person reads it: files and pipes keep it."""
+    """Print the address of the dashboard; on a terminal as a one-time sign-in link, which must not be stored in
+    files."""
     from gfi.cli.home import open_stack
     from gfi.cli.open import sign_in_link
 

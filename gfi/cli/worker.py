@@ -17,7 +17,7 @@ from gfi.domain.queues import CONTROL_QUEUE, CONTROL_SLOTS, EXPLAIN_QUEUE, INTER
     "--queues",
     default=f"{EXPLAIN_QUEUE},{INTERACTIVE_QUEUE}",
     show_default=True,
-    help="Queues to take work from, separated by commas. A worker of queue `control` plans jobs and writes reports.",
+    help="Queues to take work from, separated by commas. A worker on queue `control` plans jobs and writes reports.",
 )
 @click.option(
     "--device", default="cpu", show_default=True, help="cpu or cuda:N. Start one worker process per GPU."
@@ -45,7 +45,7 @@ def worker(queues: str, device: str, threads: int | None, dtype: str, log_level:
     if not names:
         raise CommandError("--queues names no queue; the queues are explain, interactive and control")
     if CONTROL_QUEUE in names and len(names) > 1:
-        raise CommandError("the control queue has a worker of its own: gfi worker --queues control")
+        raise CommandError("the control queue needs a separate worker: gfi worker --queues control")
     environment = os.environ | device_settings(device) | {"GFI_DTYPE": dtype}
     if threads is not None:
         environment["GFI_THREADS"] = str(threads)
@@ -81,5 +81,5 @@ def device_settings(device: str) -> dict[str, str]:
     kind, _, number = device.partition(":")
     if kind != "cuda" or not (number or "0").isdigit():
         raise CommandError(f"--device {device}: use cpu or cuda:N")
-    # CUDA reads this once, when Python starts. The process then sees this GPU alone, as cuda:0.
+    # CUDA reads this once, when Python starts. The process then sees only this GPU, as cuda:0.
     return {"GFI_DEVICE": "cuda:0", "CUDA_VISIBLE_DEVICES": number or "0"}

@@ -9,7 +9,7 @@ from gfi.client.connection import ApiError, Connection
 from gfi.client.job import Job
 
 REGISTRATION_WAIT_S = 20.0
-"""One request waits no longer, so that no proxy ends it."""
+"""The longest wait of one request, so that no proxy ends it."""
 TASK_POLL_S = 0.5
 
 
@@ -25,7 +25,7 @@ class Client(Connection):
     timeout_s
         Seconds that one request may take.
     attempts
-        How often a request is sent while the service is busy, restarting or not there.
+        How often a request is sent while the service is busy, restarting or unreachable.
     transport
         Replaces the connection, for tests.
     """
@@ -38,7 +38,7 @@ class Client(Connection):
         idempotency_key: str | None = None,
         **options: Any,
     ) -> Job:
-        """Start a job, or get the one that exists already.
+        """Submit a job, or get the one that exists already.
 
         Parameters
         ----------
@@ -52,7 +52,7 @@ class Client(Connection):
         Raises
         ------
         ApiError
-            When an option does not exist or does not fit; the detail names it.
+            If an option does not exist or is not valid; the detail names it.
         """
         answer = self.submit_options(
             {"dataset": dataset, "model": model, **options}, idempotency_key=idempotency_key
@@ -100,12 +100,12 @@ class Client(Connection):
         Returns
         -------
         dict
-            The model; or the task, which has a ``url``, where it took longer than ``wait_s``.
+            The model; or the task, which has a ``url``, if it took longer than ``wait_s``.
 
         Raises
         ------
         ApiError
-            When it cannot be registered, or no worker is there to do it.
+            If it cannot be registered, or if no worker can do it.
         """
         first = REGISTRATION_WAIT_S if wait_s is None else min(wait_s, REGISTRATION_WAIT_S)
         answer = self.send("POST", "/v1/models", params={"wait": first}, json={"reference": reference})
@@ -146,7 +146,7 @@ class Client(Connection):
         Returns
         -------
         dict
-            The task: done, or under way where it took longer.
+            The task: done, or unfinished if it took longer.
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""Requests to the service: repeated while it restarts, refused with its explanation."""
+"""Requests to the service: repeated while it restarts; a refusal is raised with the service's explanation."""
 
 import os
 import time
@@ -7,13 +7,13 @@ from typing import Any, Self
 import httpx
 
 ATTEMPTS = 6
-"""With growing pauses between them, 15.5 s in all."""
+"""Attempts for one request, with growing pauses between them, 15.5 s in all."""
 _TRY_AGAIN = frozenset({429, 502, 503, 504})
 """HTTP statuses of a service that is busy or restarting."""
 
 
 class ApiError(Exception):
-    """The service refused a request, or did not answer. ``str(error)`` is its explanation and its advice.
+    """The service refused a request or did not answer. ``str(error)`` is the explanation with advice.
 
     Attributes
     ----------

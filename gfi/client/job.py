@@ -22,7 +22,7 @@ TERMINAL = frozenset({"succeeded", "partial", "failed", "cancelled"})
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a job is.
+    """The progress of a job.
 
     Attributes
     ----------
@@ -87,7 +87,7 @@ class Job:
     Attributes
     ----------
     record : dict
-        The job as ``GET /v1/jobs/{id}`` answers it.
+        The job as returned by ``GET /v1/jobs/{id}``.
     """
 
     def __init__(self, connection: Connection, record: dict[str, Any]) -> None:
@@ -113,7 +113,7 @@ class Job:
 
     @property
     def progress(self) -> Progress:
-        """How far the job is, as of the last refresh."""
+        """The progress of the job, as of the last refresh."""
         progress = self.record["progress"]
         names = ("done", "total", "rate", "eta_s", "eta_low_s", "eta_high_s", "by_status")
         return Progress(self.state, **{name: progress[name] for name in names})
@@ -213,7 +213,7 @@ class Job:
         target_rank: int = 0,
         **older: str,
     ) -> bytes:
-        """The coloured mask over the photograph.
+        """The photograph with the coloured mask over it.
 
         Parameters
         ----------
@@ -224,7 +224,7 @@ class Job:
         colour_map
             viridis, magma or jet. Version 0.1 called it ``map``, which is still accepted.
         opacity
-            Of the mask, from 0 to 1.
+            Opacity of the mask, from 0 to 1.
         target_rank
             Which class of a job with ``top``; 0 is the most probable.
 
@@ -283,7 +283,7 @@ class Job:
         self._connection.send("DELETE", f"/v1/jobs/{self.id}/data")
 
     def failures(self) -> list[dict[str, Any]]:
-        """What went wrong, by class, most frequent first."""
+        """Failures by class, most frequent first."""
         failures: list[dict[str, Any]] = self._connection.get(f"/v1/jobs/{self.id}/failures")
         return failures
 
@@ -315,7 +315,7 @@ class Job:
 
 
 def _unpack(archive: bytes, folder: Path) -> Path:
-    """Write the files of a ZIP into `folder`. ApiError when one would be written outside of it."""
+    """Write the files of a ZIP into `folder`. Raises ApiError if a file would be written outside of it."""
     with zipfile.ZipFile(io.BytesIO(archive)) as packed:
         for member in packed.infolist():
             target = folder / member.filename
@@ -330,7 +330,7 @@ def _unpack(archive: bytes, folder: Path) -> Path:
 
 
 def _library(name: str) -> Any:
-    """numpy or pandas, which `pip install gfi` does not install. ModuleNotFoundError with advice."""
+    """numpy or pandas, which `pip install gfi` does not install. Raises ModuleNotFoundError with advice."""
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError:

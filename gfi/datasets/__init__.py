@@ -1,4 +1,4 @@
-"""Where photographs come from: list them, fetch their bytes, decode them, know their labels and boxes.
+"""Datasets of photographs: list them, fetch their bytes, decode them, and read their labels and boxes.
 
     source = open_source("photos/", settings)       datasets.sources
     for listed in source.list(): ...                key, size, version, label, boxes

@@ -17,15 +17,15 @@ _SPLIT = re.compile(
 
 
 def split_folders(names: Iterable[str]) -> frozenset[str]:
-    """Which of the folders of a dataset are its splits (train, val …) and not classes: those called so, where
-    there are several of them or no other folder."""
+    """The folders of a dataset that are splits (train, val …) and not classes: those with such a name, if there are
+    several of them or no other folder."""
     visible = {name for name in names if not name.startswith(".")}
     splits = {name for name in visible if is_split(name)}
     return frozenset(splits) if len(splits) > 1 or splits == visible else frozenset()
 
 
 def say_splits(notes: ListingNotes, splits: frozenset[str], split: str | None) -> None:
-    """Say how split folders are read."""
+    """Add a note on how split folders are read."""
     if splits:
         which = f"only {split} is read" if split else "all are read; `?split=` reads one"
         names = ", ".join(sorted(splits))

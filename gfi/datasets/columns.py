@@ -1,4 +1,4 @@
-"""Which column of a manifest file is the key, the label, the boxes.
+"""Finds the columns of a manifest file that hold the key, the label and the boxes.
 
 A column is called so, or the same but for case, or by one of the words that other tools use, where only one column
 has such a name. Case, blanks, `_` and `-` make no difference: `File Path` is `filepath`. Whatever was not written as
@@ -46,10 +46,10 @@ _SIZE_COLUMNS = tuple(
 
 @dataclass(frozen=True)
 class Columns:
-    """The name that each role has in the file, as it is written there; None where the file has no such column.
+    """The column name of each role, as written in the file; None if the file has no such column.
 
-    sides: four columns that are one box, in place of boxes. unsure: the boxes are in a column of a name under which
-    other tools also keep a position and a size.
+    sides: four columns that are one box, in place of boxes. unsure: the boxes are in a column whose name other tools
+    also use for a position and a size.
     """
 
     key: str
@@ -69,9 +69,9 @@ class Columns:
 
 
 def find_columns(names: Sequence[str], asked: Mapping[str, str], notes: ListingNotes, place: str) -> Columns:
-    """The columns of a file with these `names`. asked: role → name, as the user says.
+    """The columns of a file with these `names`. asked: role → name, as given by the user.
 
-    DatasetError: there is no key, several columns may be the key, or one that was asked for is not there.
+    DatasetError: there is no key column, or several candidates, or a column that was asked for does not exist.
     """
     chosen: dict[str, str | None] = {}
     for role in ROLES:
@@ -168,7 +168,7 @@ def _plain(name: str) -> str:
 
 
 def names_of(rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
-    """The names that occur in some rows, each once, in their order."""
+    """The names that occur in some rows, without repetition, in their order."""
     yield from dict.fromkeys(name for row in rows for name in row)
 
 

@@ -6,26 +6,26 @@
     photograph.scale    (sx, sy): original pixels per pixel of `rgb`; (1, 1) unless it was shrunk
     photograph.window   how samples of more than 8 bits became 0 … 255; None where they have 8
 
-What is done with what is not plain RGB:
+How photographs that are not plain RGB are treated:
 
-- EXIF orientation (all eight) is applied: boxes and masks speak of the picture as a person sees it.
-- Transparency is composited over white. A cut-out without its background is nearly always meant for a
-  white page; black would put a hard dark edge around the object, which networks see and people do not.
+- EXIF orientation (all eight) is applied: boxes and masks refer to the upright picture.
+- Transparency is composited over white. A cut-out without its background is nearly always meant for a white page; black
+  would add a hard dark edge around the object, to which networks react.
 - CMYK JPEGs follow Adobe's inverted convention, as browsers do. ICC profiles are ignored: classifiers are
   trained on the stored numbers.
-- 10 to 16 bits are scaled to 8 by the depth that the file says, or by a window that is asked for (`depth`); grey
+- 10 to 16 bits are scaled to 8 by the depth that the file says, or by a window that is given (`depth`); grey
   becomes three equal channels.
 - Of an animation or a multi-page file the first frame is the photograph.
-- 32-bit integer and floating-point pixels are refused without a window: they have no agreed white.
+- 32-bit integer and floating-point pixels are refused without a window, because no standard says which value is white.
 
-Memory is bounded by the header, before a pixel is decoded (`Limits`). A baseline JPEG above
-`Limits.decoded` pixels is decoded at 1/2, 1/4 or 1/8 (the DCT gives that for nothing, and no network
-looks at more); other formats must be decoded whole, so their limit is lower, and are then shrunk by an
-integer factor. A bomb is a `DecodeError`, as are truncated and corrupt files, as far as the decoder notices:
-a JPEG damaged in the middle that still ends properly decodes with a smear, as in every program.
+Memory is limited by the size in the header, before a pixel is decoded (`Limits`). A baseline JPEG above
+`Limits.decoded` pixels is decoded at 1/2, 1/4 or 1/8 (the DCT provides that at no cost, and no network has a larger
+input); other formats must be decoded whole, so their limit is lower, and are then shrunk by an integer factor. A bomb
+is a `DecodeError`, as are truncated and corrupt files, as far as the decoder notices: a JPEG that is damaged in the
+middle but ends correctly is decoded with a visible error, as in every program.
 
-Thread-safe: no global state of Pillow is touched. Python warnings of Pillow are silenced; a broken TIFF may
-still make libtiff print a line.
+Thread-safe: no global state of Pillow is touched. Python warnings of Pillow are silenced; libtiff may still print a
+line for a broken TIFF.
 """
 
 import io
@@ -52,7 +52,7 @@ class Limits:
 
     bytes: of the file. pixels: of a picture that must be decoded whole; 8192², which takes 0.6 GB for a
     PNG and 1.1 GB for a WebP at the peak. jpeg_pixels: of a baseline JPEG, decoded line by line at reduced
-    scale (500 million: 0.3 GB beside the file). decoded: at most this many pixels are handed on.
+    scale (500 million: 0.3 GB beside the file). decoded: the largest number of pixels that is returned.
     """
 
     bytes: int = 256 * 2**20
@@ -94,10 +94,10 @@ _SCAN_PIXELS = 10_000_000_000
 
 
 def decode(data: bytes, limits: Limits = DEFAULT, window: Window | None = None) -> Photograph:
-    """The photograph in `data`. Raises DecodeError, and nothing else, saying what is wrong with it.
+    """The photograph in `data`. Raises only DecodeError, which says what is wrong with the file.
 
-    window: which values are black and white in a file of more than 8 bits a sample; None: as the file says. Files of
-    8 bits are read as they are.
+    window: which values are black and white in a file with more than 8 bits per sample; None: as the file says. Files
+    with 8 bits are read unchanged.
     """
     if not data:
         raise DecodeError("the file is empty")
@@ -120,7 +120,7 @@ def decode(data: bytes, limits: Limits = DEFAULT, window: Window | None = None) 
 def _decode(data: bytes, file_format: str, limits: Limits, window: Window | None) -> Photograph:
     if (
         file_format == "WEBP" and _webp_pixels(data) > limits.pixels
-    ):  # its decoder takes the memory when opened
+    ):  # its decoder allocates the memory when the file is opened
         raise DecodeError(f"its header asks for more than {_mega(limits.pixels)} million pixels")
     image = _open(data, file_format)
     width, height = image.size
@@ -149,7 +149,7 @@ def _decode(data: bytes, file_format: str, limits: Limits, window: Window | None
 
 
 def _reduction(image: Image.Image, data: bytes, file_format: str, limits: Limits) -> int:
-    """By how much a JPEG is reduced as it is decoded; 1 for other formats. DecodeError: it is too large."""
+    """The factor by which a JPEG is reduced during decoding; 1 for other formats. DecodeError: it is too large."""
     width, height = image.size
     pixels = width * height
     by_line = file_format == "JPEG" and not image.info.get("progressive")
@@ -168,24 +168,26 @@ def _reduction(image: Image.Image, data: bytes, file_format: str, limits: Limits
 
 
 def _sniff(data: bytes) -> str:
-    """The format by its first bytes; only these are read, whatever else Pillow has a plugin for."""
+    """The format according to the first bytes; no other format is read, even if Pillow has a plugin for it."""
     file_format = format_of(data[:HEAD])
     if file_format in READABLE:
         return file_format
     if file_format is not None:
-        raise DecodeError(f"{file_format} is not read; convert it to PNG or JPEG")
+        raise DecodeError(f"{file_format} is not supported; convert it to PNG or JPEG")
     raise DecodeError("not a photograph: expected JPEG, PNG, WebP, GIF, TIFF, BMP, PPM or AVIF")
 
 
 def _open(data: bytes, file_format: str) -> ImageFile.ImageFile:
-    """Header only. The plugin is called by name: `Image.open` would first warn of, then refuse, large JPEGs
-    that we read at reduced scale, and takes a phone's JPEG with an attached preview for another format."""
+    """Header only. The plugin is called by name: `Image.open` would warn about, then refuse, large JPEGs that are read
+    here at reduced scale, and it mistakes a phone's JPEG with an attached preview for another format."""
     stream = io.BytesIO(data)
     if file_format == "JPEG":
         return JpegImagePlugin.JpegImageFile(stream)
     Image.init()
     if file_format not in Image.OPEN:
-        raise DecodeError(f"this Pillow reads no {file_format}; convert the picture to JPEG or PNG")
+        raise DecodeError(
+            f"this build of Pillow does not read {file_format}; convert the picture to JPEG or PNG"
+        )
     return Image.OPEN[file_format][0](stream, "")
 
 
@@ -208,7 +210,7 @@ def _shrink(image: Image.Image, decoded: int) -> Image.Image:
     factor = math.ceil(math.sqrt(image.width * image.height / decoded))
     if factor <= 1:
         return image
-    if image.mode in ("P", "PA", "1"):  # their numbers cannot be averaged
+    if image.mode in ("P", "PA", "1"):  # palette indices cannot be averaged
         image = image.convert("RGBA")
     return image.reduce(factor)
 

@@ -1,4 +1,4 @@
-"""Samples of more than 8 bits → 8 bits.
+"""Converts samples of more than 8 bits to 8 bits.
 
 What is white is said by the window that is asked for, else by the file: its maxval (PPM), BitsPerSample,
 SMaxSampleValue or MaxSampleValue (TIFF; the next number of whole bits), sBIT (PNG), else it is 65535. Cameras and
@@ -6,7 +6,7 @@ scanners keep 10, 12 or 14 bits in 16 without saying so; divided by 257 they wou
 less than a quarter of its range and does not say its depth is therefore refused, with advice. A maxval of 65535 says
 nothing: programs write it for whatever is kept in 16 bits. Opacity is scaled as the samples are.
 
-Grey that is stored with white as zero is inverted, and the one transparent value of a PNG is white paper, as in 8 bits.
+Grey that is stored with white as zero is inverted, and the transparent value of a PNG becomes white, as with 8 bits.
 """
 
 import struct
@@ -35,7 +35,7 @@ _Values = NDArray[np.integer] | NDArray[np.floating]
 
 @dataclass(frozen=True)
 class Stored:
-    """An image as its file holds it. opened: without its pixels. reopen: opens it anew."""
+    """An image as stored in its file. opened: pixels not loaded yet. reopen: opens the file again."""
 
     opened: ImageFile.ImageFile
     data: bytes
@@ -62,7 +62,7 @@ class Stored:
             return 0
 
     def bits(self) -> int:
-        """Bits a sample of the file's samples: 8 where they are not more."""
+        """Bits per sample of the file; 8 if there are not more."""
         if self.format == "TIFF":
             return self.tag(_BITS_PER_SAMPLE)
         if self.format == "PPM":
@@ -93,12 +93,12 @@ def to_eight_bits(
         if window is None:
             kind = "32-bit integer" if mode == "I" else "floating-point"
             raise DecodeError(
-                f"{kind} pixels have no agreed white; save the picture with 8 or 16 bits, or say `input.window` in the "
-                "model file"
+                f"{kind} pixels have no standard value of white; save the picture with 8 or 16 bits, or set "
+                "`input.window` in the model file"
             )
         values = np.asarray(image, dtype=np.float64)
         if not np.isfinite(values).all():
-            raise DecodeError("some pixels are no numbers")
+            raise DecodeError("some pixels are not numbers (NaN)")
         applied = _asked(window, values)
         pixels = _stretched(values, applied)
         return Image.fromarray(255 - pixels if stored.white_is_zero else pixels), applied
@@ -126,7 +126,8 @@ def _grey(image: Image.Image, stored: Stored, window: Window | None) -> tuple[Im
 
 
 def _colour(image: Image.Image, stored: Stored, window: Window | None) -> tuple[Image.Image, AppliedWindow]:
-    """Pillow hands on the upper byte of each sample. Where that is too little, the file is read again for the lower."""
+    """Pillow returns the upper byte of each sample. If that is not enough, the file is read again for the lower
+    byte."""
     upper = np.asarray(image)
     opaque = image.mode not in ("RGBA", "LA", "RGBa", "La")
     channels = upper.shape[2] if opaque else upper.shape[2] - 1
@@ -213,25 +214,25 @@ def _of_file(stored: Stored, values: _Values) -> AppliedWindow:
         white = 2 ** max(largest.bit_length(), 10) - 1
         raise DecodeError(
             f"its 16-bit samples reach only {largest:,} of 65,535: data of fewer bits, which would be nearly black. "
-            f"Say what is white, for example `input.window = [0, {white}]` in the model file"
+            f"Set the value of white, for example `input.window = [0, {white}]` in the model file"
         )
     return AppliedWindow(0, _WHITE, "16 bits")
 
 
 def _stated_bits(stored: Stored, values: _Values, largest: int) -> int:
-    """How many bits the file says its samples have; 0 where it does not say."""
+    """The number of bits per sample that the file records; 0 if it records none."""
     if stored.format == "TIFF":
         bits = stored.bits()
         if bits < 16:
             return bits
         said = next((value for number in _LARGEST_VALUE if (value := stored.tag(number)) > 0), 0)
-        # A value that is exceeded says nothing.
+        # A maximum that samples exceed is ignored.
         return max(said.bit_length(), 8) if largest <= said <= _WHITE else 0
     bits = max(_significant_bits(stored.data), default=0) if stored.format == "PNG" else 0
     if not 8 <= bits < 16:
         return bits if bits == 16 else 0
-    # By the standard the samples are scaled to 16 bits. Many writers leave them as they are: then some have a lower
-    # bit set that scaling leaves empty.
+    # According to the standard the samples are scaled to 16 bits. Many writers do not scale them: then some samples
+    # have a low bit set that scaling would leave empty.
     plain = largest < 2**bits and bool((np.asarray(values, np.int64) % 2 ** (16 - bits)).any())
     return bits if plain else 16
 

@@ -1,4 +1,4 @@
-"""Sort more names than memory should hold."""
+"""Sorts lists of names that are too long for memory."""
 
 import heapq
 import tempfile
@@ -12,7 +12,7 @@ _RUN = 500_000
 
 def sorted_names(names: Iterable[str], run: int = _RUN) -> Iterator[str]:
     """`names`, which hold no NUL, in code-point order. Reads them all before it returns; above `run` names,
-    sorted runs go to temporary files, which vanish with the iterator, and are merged."""
+    sorted runs go to temporary files, which are deleted with the iterator, and are merged."""
     stream = iter(names)
     first = sorted(islice(stream, run))
     if len(first) < run:

@@ -1,4 +1,4 @@
-"""Which files are photographs: by suffix, and by their first bytes where they have none."""
+"""Decides which files are photographs: by suffix, or by the first bytes of files without one."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ _HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
 
 
 def format_of(head: bytes) -> str | None:
-    """The format of an image file by its first HEAD bytes; None when it is no image. Not all can be read."""
+    """The format of an image file by its first HEAD bytes; None if it is not an image. Not every format can be read."""
     if head.startswith(b"\xff\xd8\xff"):
         return "JPEG"
     if head.startswith(b"\x89PNG\r\n\x1a\n"):
@@ -56,31 +56,31 @@ def format_of(head: bytes) -> str | None:
 
 
 def is_image(name: str) -> bool:
-    """By its suffix; hidden files (.DS_Store, ._photo.jpg of macOS archives) are none."""
+    """Whether the suffix is that of an image; False for hidden files (.DS_Store, ._photo.jpg of macOS archives)."""
     return not name.startswith(".") and name.lower().endswith(IMAGE_SUFFIXES)
 
 
 def is_other_image(name: str) -> bool:
-    """Whether it is called like an image in a format that is not read."""
+    """Whether the suffix is that of an image format that is not supported."""
     return not name.startswith(".") and PurePosixPath(name).suffix.lower() in _OTHER_IMAGES
 
 
 def kind_of(name: str) -> str:
-    """What a file that is not read is, by its name: `HEIC`, `.txt`."""
+    """The kind of a file that is not read, by its name: `HEIC`, `.txt`."""
     suffix = PurePosixPath(name).suffix.lower()
     return _OTHER_IMAGES.get(suffix) or suffix[:20] or "without a suffix"
 
 
 @dataclass(frozen=True)
 class Selection:
-    """Which names are read as photographs. suffixes: lower-case, with their dot; "" for names without one, which
-    are otherwise looked into (`sniffs`)."""
+    """Which names are read as photographs. suffixes: lower-case, with their dot; "" for names without one, whose first
+    bytes are otherwise examined (`sniffs`)."""
 
     suffixes: tuple[str, ...] = IMAGE_SUFFIXES
 
     @staticmethod
     def parse(text: str | None) -> "Selection":
-        """The option `?suffixes=.jpg,.dat,none`; None for the usual ones. DatasetError: it names none."""
+        """The option `?suffixes=.jpg,.dat,none`; None for the usual ones. DatasetError: it is empty."""
         if text is None:
             return Selection()
         words = [word.strip().lower() for word in text.split(",") if word.strip()]
@@ -102,12 +102,12 @@ class Selection:
         return name.lower().endswith(tuple(filter(None, self.suffixes)) or ("\0",))
 
     def sniffs(self, name: str) -> bool:
-        """Whether the first bytes decide."""
+        """Whether the first bytes of the file decide."""
         return not PurePosixPath(name).suffix and self.suffixes == IMAGE_SUFFIXES
 
 
 def worth_a_word(name: str) -> bool:
-    """Whether leaving this file out is said: not for the files that systems put into every folder."""
+    """Whether a note mentions that this file is left out; not for files that systems put into every folder."""
     return name.lower() not in _OF_THE_SYSTEM
 
 

@@ -1,4 +1,4 @@
-"""A label as people and programs write it, as text."""
+"""Labels as text, from the forms in which files contain them."""
 
 import math
 from typing import Any
@@ -10,7 +10,8 @@ FLOAT_LABELS = "a label that is a whole number with a point (1.0) is read withou
 
 
 def label_text(value: Any, key: str, notes: ListingNotes) -> str | None:
-    """The label of `key`; None for none. Tables with gaps in a column of numbers write 1 as 1.0 and a gap as NaN.
+    """The label of `key`; None if there is none. Tables with missing values in a column of numbers write 1 as 1.0 and a
+    missing value as NaN.
 
     DatasetError: it is neither text nor a number.
     """

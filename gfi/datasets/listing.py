@@ -1,9 +1,9 @@
-"""What every source of photographs gives: a listing, and the bytes of one image with their version.
+"""The interface of a source of photographs: a listing, and the bytes of one image with their version.
 
 A `version` is a short string that changes when the image does: `size-mtime_ns` for a file, the ETag for
 an S3 object, shard and offset for a tar member. The listing carries the version it saw; `fetch` returns
-the version of the bytes it read, and `changed` where these differ, so that a result never speaks of other
-bytes than it says.
+the version of the bytes it read, and `changed` where these differ, so that a result always belongs to the bytes that it
+names.
 """
 
 import hashlib
@@ -18,14 +18,14 @@ from gfi.datasets.errors import DatasetError
 from gfi.datasets.file_kinds import IMAGE_SUFFIXES
 from gfi.datasets.notes import ListingNotes
 
-# No photograph is larger; a film called .jpg must not fill the memory.
+# No photograph is larger; a video file called .jpg must not fill the memory.
 MAX_BYTES = 256 * 2**20
 
 
 @dataclass(frozen=True)
 class Listed:
     """One image of a listing. size: bytes, 0 where the listing does not say. version: "" where unknown.
-    label: as the dataset writes it. boxes: as the dataset writes them; boxes_error: why it has none, where it should.
+    label: as the dataset writes it. boxes: as the dataset writes them; boxes_error: why its boxes could not be read.
     extra: further columns, JSON-able."""
 
     key: str
@@ -43,8 +43,7 @@ class Listed:
 
 @dataclass(frozen=True)
 class Fetched:
-    """The bytes of one image. version: of these bytes. sha256: hex, of these bytes. changed: they are not
-    those that the listing saw."""
+    """The bytes of one image, their version and SHA-256 (hex). changed: the image has changed since it was listed."""
 
     data: bytes
     version: str
@@ -58,7 +57,7 @@ def fetched(data: bytes, version: str, expected: str | None) -> Fetched:
 
 
 class Source(Protocol):
-    """A place with photographs. Instances are cheap, thread-safe, and rebuilt from `spec` in every process.
+    """A source of photographs. Instances are cheap, thread-safe, and rebuilt from `spec` in every process.
 
     kind: folder, classes, s3, manifest, tar, voc or imagenet. spec: canonical, with kind and absolute path,
     so that a job means the same in every process and working directory.
@@ -70,19 +69,19 @@ class Source(Protocol):
     def list(self, notes: ListingNotes | None = None) -> Iterator[Listed]:
         """Every image once, always in the same order, streaming. DatasetError when there is none.
 
-        notes: filled with what is left out, repaired or decided, as the listing streams by.
+        notes: records what is left out, repaired or decided while the listing is read.
         """
         ...
 
     def fetch(self, key: str, version: str | None = None) -> Fetched:
         """The bytes of `key`, from any thread. version: as listed, to notice a change.
 
-        DatasetError: it is gone, too large or out of reach. Unavailable: the medium failed, try again.
+        DatasetError: it is missing, too large or not readable. Unavailable: the storage failed, try again.
         """
         ...
 
     def describe(self) -> str:
-        """One line for people: kind and place."""
+        """One line for messages: kind and place."""
         ...
 
 
@@ -93,7 +92,7 @@ def with_options(spec: str, **options: str | None) -> str:
 
 
 def or_empty(listing: Iterable[Listed], place: object, notes: ListingNotes) -> Iterator[Listed]:
-    """Pass a listing through; an empty one is a DatasetError that says what was left out."""
+    """Yield a listing unchanged. If it is empty, raise a DatasetError that says what was left out."""
     empty = True
     for listed in listing:
         empty = False
@@ -107,27 +106,27 @@ def or_empty(listing: Iterable[Listed], place: object, notes: ListingNotes) -> I
 
 
 class ListingDigest:
-    """SHA-256 over (key, version, size, label, boxes) of a listing in its order, fed as it streams by."""
+    """SHA-256 over (key, version, size, label, boxes) of a listing in its order, computed while it is read."""
 
     def __init__(self) -> None:
         self._hash = hashlib.sha256()
         self.count = 0
 
     def add(self, key: str, version: str, size: int, label: str | None, boxes: Iterable[Box]) -> None:
-        """One image more."""
+        """Adds one image."""
         row = json.dumps([key, version, size, label, [box.to_json() for box in boxes]])
         self._hash.update(row.encode() + b"\n")
         self.count += 1
 
     def hexdigest(self) -> str:
-        """64 hex digits for what was added so far."""
+        """64 hex digits for the images added so far."""
         return self._hash.hexdigest()
 
 
 def fingerprint(source: Source) -> str:
-    """Digest of the listing as it is now: equal to `manifest.Written.listing` exactly while nothing changed.
+    """Digest of the present listing: equal to `manifest.Written.listing` if and only if nothing has changed.
 
-    Reads names, sizes, times and annotations, no image.
+    Reads names, sizes, times and annotations, but no images.
     """
     digest = ListingDigest()
     for listed in source.list():

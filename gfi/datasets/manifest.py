@@ -1,8 +1,9 @@
-"""The frozen listing of a job: one Parquet file, one row an image, the row number its name from then on.
+"""The frozen listing of a job: one Parquet file with one row per image. The row number identifies the image from then
+on.
 
     written = write(entries(source.list(), classes), path, {"dataset": source.spec, "kind": source.kind})
     manifest = Manifest.open(path)
-    manifest.rows(10_000, 10_256)          reads the one or two row groups that hold them
+    manifest.rows(10_000, 10_256)          reads only the row groups that hold them
 
 Columns: row int64, key string, size int64, version string, label string?, target int32?,
 boxes list<struct<label, left, top, right, bottom, difficult, unit, frame>>, boxes_error string?, extra string
@@ -11,11 +12,11 @@ writes them; `annotations.settle` fits them to the photograph. Compressed with z
 metadata holds what the caller passes plus `schema_version`, `columns`, `count` and `listing` (the digest that
 `gfi.datasets.sources.fingerprint` computes of an unchanged listing).
 
-Writing streams. Two images with one key would be one result, so duplicate keys are an error; to find them
-8 bytes a key are held (80 MB for ten million, and as much again while they are sorted at the end), and a
-suspected pair is looked up in the file, so the answer is exact. Measured: the process peaks at 154 MB with
-300,000 rows and at 168 MB with a million, so ten million need about 0.4 GB; a million rows take 20 s to
-write and 12 MB on disk, 256 rows 11 ms to read.
+The file is written as a stream. Two images with the same key would have one result, so duplicate keys are an error; to
+find them, 8 bytes per key are held (80 MB for ten million, and as much again while they are sorted at the end), and a
+suspected pair is looked up in the file, so the answer is exact. Measured: the process peaks at 154 MB with 300,000 rows
+and at 168 MB with a million, so ten million need about 0.4 GB; a million rows take 20 s to write and 12 MB on disk, 256
+rows 11 ms to read.
 """
 
 import contextlib
@@ -73,8 +74,8 @@ _SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class Entry:
-    """One row. target: the class index `label` stands for, None when it stands for none. boxes: as listed;
-    boxes_error: why it has none, where it should."""
+    """One row. target: the class index that `label` means, or None. boxes: as listed; boxes_error: why its boxes could
+    not be read."""
 
     row: int
     key: str
@@ -86,13 +87,13 @@ class Entry:
     extra: Mapping[str, Any] = field(default_factory=dict)
     boxes_error: str | None = None
     columns: Mapping[str, Value] = field(default_factory=dict, compare=False)
-    """What results keep of `extra`, typed; only of an entry that was read from a manifest."""
+    """The typed columns of `extra` that results keep; only for an entry that was read from a manifest."""
 
 
 @dataclass(frozen=True)
 class Written:
-    """sha256, bytes: of the file. listing: digest of the listing. unmatched: rows whose label is no class.
-    columns: what results keep of `extra`, and its types; notes: what they do not keep."""
+    """sha256, bytes: of the file. listing: digest of the listing. unmatched: rows whose label is not a class. columns:
+    the columns of `extra` that results keep, with their types; notes: what results do not keep."""
 
     count: int
     sha256: str
@@ -106,7 +107,8 @@ class Written:
 def entries(
     listing: Iterable[Listed], classes: ClassIndex | None = None, notes: ListingNotes | None = None
 ) -> Iterator[Entry]:
-    """Number a listing from 0 and look its labels up. notes: told of labels that could also mean another class."""
+    """Number a listing from 0 and find the classes of its labels. notes: records labels that could also mean another
+    class."""
     known: dict[str, tuple[int | None, str | None]] = {}
     for row, item in enumerate(listing):
         target, decision = None, None
@@ -128,14 +130,14 @@ def entries(
 def write(rows: Iterable[Entry], path: Path, metadata: Mapping[str, str]) -> Written:
     """Write a manifest. Nothing is left at `path` when this raises.
 
-    DatasetError: two rows of one key (named), or no rows.
+    DatasetError: two rows with the same key (named), or no rows.
     """
     digest, hashes, unmatched, census = ListingDigest(), array("q"), 0, Census()
     stream = iter(rows)
     try:
         with pq.ParquetWriter(path, _SCHEMA, compression="zstd") as writer:
             while group := list(islice(stream, ROW_GROUP)):
-                _refuse_equal_keys(group, digest.count)  # so that millions of one key end early
+                _refuse_equal_keys(group, digest.count)  # so that a listing that repeats one key ends early
                 for entry in group:
                     digest.add(entry.key, entry.version, entry.size, entry.label, entry.boxes)
                     hashes.append(hash(entry.key))
@@ -147,7 +149,7 @@ def write(rows: Iterable[Entry], path: Path, metadata: Mapping[str, str]) -> Wri
                 "count": str(digest.count),
                 "listing": digest.hexdigest(),
             }
-            # A retry's rows keep the types that all rows of the job decided.
+            # The rows of a retry keep the types that were decided over all rows of the job.
             writer.add_key_value_metadata({COLUMNS: json.dumps(census.kinds), **metadata, **totals})
         if not digest.count:
             raise DatasetError("the listing is empty")
@@ -163,13 +165,13 @@ def write(rows: Iterable[Entry], path: Path, metadata: Mapping[str, str]) -> Wri
 
 
 def subset(manifest: "Manifest", rows: Sequence[int], path: Path, metadata: Mapping[str, str]) -> Written:
-    """The rows of these numbers (`Entry.row`) as a manifest of their own, for a retry: ascending, each with
-    the number it had. Works on a subset too. DatasetError when one of them is not there."""
+    """Writes the rows with these numbers (`Entry.row`) as a new manifest, for a retry: ascending, each with its old
+    number. `source` may itself be such a manifest. Raises DatasetError if one of them does not exist."""
     return write(manifest.pick(rows), path, {**manifest.metadata, **metadata})
 
 
 class Manifest:
-    """A manifest opened for reading. Holds the file's footer only; use one instance a thread."""
+    """A manifest opened for reading. Only the file's footer is kept in memory; use one instance per thread."""
 
     def __init__(self, file: pq.ParquetFile, path: Path):
         self._file, self.path = file, path
@@ -177,7 +179,7 @@ class Manifest:
         self.metadata = {k.decode(): v.decode() for k, v in raw.items() if k != b"ARROW:schema"}
         self.count: int = file.metadata.num_rows
         self.columns: Mapping[str, Kind] = json.loads(self.metadata.get(COLUMNS, "{}"))
-        """What results keep of `extra`, and its types."""
+        """The columns of `extra` that results keep, with their types."""
         sizes = [file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)]
         self._starts = np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)])
 

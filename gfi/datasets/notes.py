@@ -1,10 +1,10 @@
-"""What a listing leaves out, repairs or decides, so that nothing of it happens without a word.
+"""Notes on what a listing leaves out, repairs or decides, so that the user is told about each.
 
     notes = ListingNotes()
     images = sum(1 for _ in source.list(notes))
     notes.lines(images)     ["6 of 8 files are images this job can read: 2 HEIC (photos/3.heic)", …]
 
-Everything is counted by kind with the first example; a million files take no more memory than one.
+Notes are counted by kind, with the first example of each, so the memory does not grow with the number of files.
 """
 
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ class _Tally:
 
 
 class ListingNotes:
-    """Filled by one listing, in one thread."""
+    """The notes of one listing; used by one thread."""
 
     def __init__(self) -> None:
         self._skipped: dict[str, _Tally] = {}
@@ -30,22 +30,24 @@ class ListingNotes:
         self._statements: dict[str, None] = {}
 
     def skip(self, reason: str, name: str) -> None:
-        """A file is left out. reason: what it is, as a noun ("HEIC", ".txt", "link that leads out")."""
+        """Records that a file is left out. reason: a noun that says what it is ("HEIC", ".txt", "link that leads
+        out")."""
         _count(self._skipped, reason, name)
 
     def image(self, text: str, key: str) -> None:
-        """Something was repaired, decided or found wrong for one image. text: a sentence without the key."""
+        """Records that something was repaired, decided or found wrong for one image. text: a sentence without the
+        key."""
         _count(self._images, text, key)
 
     def boxes(self, boxes: ImageBoxes, key: str) -> None:
-        """What was repaired in the boxes of one image, or why it has none."""
+        """Records what was repaired in the boxes of one image, or why it has none."""
         for repair in boxes.repairs:
             self.image(repair, key)
         if boxes.error is not None:
             self.image("their boxes cannot be used, so they have no box metric", f"{key}: {boxes.error}")
 
     def say(self, text: str) -> None:
-        """Something that holds for the whole listing."""
+        """Records a note on the whole listing."""
         if len(self._statements) < _KINDS:
             self._statements[storable(text)] = None
 
@@ -60,7 +62,7 @@ class ListingNotes:
         return ", ".join(f"{tally.count} {reason} ({tally.example})" for reason, tally in tallies)
 
     def lines(self, images: int) -> list[str]:
-        """Sentences for people. images: how many were listed."""
+        """All notes as sentences. images: how many were listed."""
         lines = []
         if self._skipped:
             total = images + sum(self.skipped.values())

@@ -1,13 +1,13 @@
 """Open a dataset by its spec.
 
-A bare spec is taken for, in this order:
+A spec without a prefix is read as the first of these that fits:
 
     s3://bucket/prefix                 objects below the prefix, with or without class folders (kind `s3`)
     FILE.csv .jsonl .ndjson .parquet   a manifest with a column `key` (kind `manifest`), also s3://…/FILE
     FILE.tar, DIR/x-{00..09}.tar,      tar shards (kind `tar`)
       DIR/x-*.tar
     a folder with JPEGImages/          PASCAL VOC (kind `voc`)
-    a folder with ILSVRC/Data/CLS-LOC/ ImageNet as handed out (kind `imagenet`)
+    a folder with ILSVRC/Data/CLS-LOC/ ImageNet's own layout (kind `imagenet`)
     a folder with an image in it       photographs at any depth (kind `folder`)
     a folder with folders              class folders, also below train/, val/ …: label = the folder's name
                                        (kind `classes`)
@@ -15,15 +15,15 @@ A bare spec is taken for, in this order:
 
 COCO and YOLO folders are recognised and refused.
 
-A prefix says it instead: `folder:`, `classes:` (both also before s3://), `manifest:`, `tar:`, `voc:`,
+A prefix names the kind explicitly: `folder:`, `classes:` (both also before s3://), `manifest:`, `tar:`, `voc:`,
 `imagenet:`. Options follow a `?`: `voc:/data/VOC2007?split=test`, `/photographs?suffixes=.jpg,.dat`,
 `boxes.csv?root=/data/photographs&label=class`. `Source.spec` is the spec in full: kind, absolute path, options.
 
 With `dataset_roots` or `dataset_buckets` configured, nothing outside them is read.
 
-`upload:ID` (kind `upload`) is what was sent to the API: the objects below uploads/ID/ in the bucket of results, with
-its credentials, wherever datasets may come from else. The API makes these specs and takes them from nobody. In any
-other way the bucket of results is no dataset.
+`upload:ID` (kind `upload`) is an upload to the API: the objects below uploads/ID/ in the bucket of results, read with
+its credentials, whatever the configured roots and buckets are. Only the API creates such specs; it does not accept them
+from callers. Otherwise the bucket of results is never read as a dataset.
 """
 
 import os
@@ -61,13 +61,14 @@ __all__ = [
 
 UPLOAD = "upload:"
 UPLOADS = "uploads/"
-"""Where in the bucket of results they are."""
+"""The folder of uploads in the bucket of results."""
 Options = dict[str, str]
 
 
 @dataclass(frozen=True)
 class _Kind:
-    """A kind of dataset on a file system. open: from place, settings and options, of which it knows `options`."""
+    """A kind of dataset on a file system. open: makes the source from place, settings and options. options: those that
+    it accepts."""
 
     options: frozenset[str]
     open: Callable[[str, Settings, Options], Source]
@@ -100,15 +101,15 @@ KINDS: dict[str, _Kind] = {
         lambda place, settings, options: ImageNet(_roots(place, settings), options.get("split", "val")),
     ),
 }
-"""Every kind that a spec may name; `_recognise` finds the kind of a spec that names none. A bucket holds the first
+"""Every kind that a spec may name; `_recognise` finds the kind of a spec that names none. Buckets support the first
 three, and `upload:` is a place in the bucket of results."""
 _IN_BUCKETS = ("folder", "classes", "manifest")
 
 
 def open_source(spec: str, settings: Settings) -> Source:
-    """The dataset that `spec` names. Looks at most at one folder or page; listing comes later.
+    """The dataset that `spec` names. Reads at most one folder or page; the listing comes later.
 
-    DatasetError: it does not exist, is of no known kind, or lies outside what `settings` allow.
+    Raises DatasetError if it does not exist, has no known kind, or is not allowed by `settings`.
     """
     kind, place, options = _parse(spec)
     if kind == "upload":
@@ -147,12 +148,12 @@ def _upload(spec: str, name: str, settings: Settings) -> Source:
 
 
 def _parse(spec: str) -> tuple[str | None, str, Options]:
-    """`kind:place?option=value` → its parts; kind None when the spec does not say."""
+    """`kind:place?option=value` → its parts; kind is None if the spec does not name one."""
     head, colon, rest = spec.partition(":")
     kind, place = (head, rest) if colon and head in (*KINDS, "upload") else (None, spec)
     if not place or "\0" in place or len(place) > 4096:
         raise DatasetError(f"{spec[:200]!r} names no dataset")
-    # `?` is also a wildcard of shard patterns, so only what looks like options is taken for them.
+    # `?` is also a wildcard in shard patterns, so only text of the form of options is read as options.
     before, mark, query = place.rpartition("?")
     if mark and "=" in query and not os.path.exists(place):  # noqa: PTH110 - Path.exists raises on odd names
         return kind, before, dict(parse_qsl(query, keep_blank_values=True))
@@ -178,7 +179,7 @@ def _recognise(place: str, settings: Settings, suffixes: str | None) -> str:
                 f"{place} is a photograph, not a dataset; name its folder, or `gfi explain {place}`"
             )
         raise DatasetError(
-            f"{place} is no dataset: expected a folder, .csv, .jsonl, .parquet, .tar or s3://bucket/prefix"
+            f"{place} is not a dataset: expected a folder, .csv, .jsonl, .parquet, .tar or s3://bucket/prefix"
         )
     if (base / "JPEGImages").is_dir():
         return "voc"

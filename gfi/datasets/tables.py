@@ -1,4 +1,4 @@
-"""A manifest file: the images one by one, with what is known of them. CSV, JSONL or Parquet.
+"""A manifest file: a table with one row per image. CSV, JSONL or Parquet.
 
     key,label,boxes,camera
     day1/0001.jpg,n02124075,"[[12, 30, 220, 180]]",north
@@ -8,15 +8,14 @@
 `label`, `boxes` and `version` (the expected ETag of an S3 object) are optional; every other column, or those that
 `?columns=` names, is kept in `extra`, for filtering and grouping results.
 Columns of other names are found as `columns` says, or named by `?key=`, `?label=` and `?boxes=`.
-Boxes are as `annotations.boxes.read_boxes` says; in CSV, and in a string column of Parquet, as JSON.
-`?unit=fraction` and `?unit=percent` say what their sides are, `?four=xywh` that four numbers are left, top, width and
-height.
+The forms of boxes are described in `annotations.boxes.read_boxes`; in CSV, and in a string column of Parquet, they are
+JSON. `?unit=fraction` and `?unit=percent` give the unit of their sides; `?four=xywh` says that four numbers are left,
+top, width and height.
 
-The order is the file's: row n of the file is image n of the job. Reading streams, one line (1 MiB at most)
-or one batch of 100 Parquet rows (1 MiB at most a cell) at a time; the names of the columns are those of the first 1,000
-rows, or of those in the first 8 MiB. A row that
-is not what it should be is an error that names file and line, and so is a key that leads out of the root. Boxes that
-are wrong, and a file that is missing, cost their own row, never the job.
+The order is that of the file: row n of the file is image n of the job. The file is read as a stream, one line (1 MiB at
+most) or one batch of 100 Parquet rows (1 MiB at most per cell) at a time; the names of the columns are those of the
+first 1,000 rows, or of the rows in the first 8 MiB. An invalid row, or a key that leads out of the root, is an error
+that names file and line. Invalid boxes and missing photographs affect only their own row, never the job.
 """
 
 import csv
@@ -51,11 +50,12 @@ _BYTES_OF_NAMES = 8 * 2**20
 _PARQUET_ROWS = 100
 
 Row = tuple[str, Mapping[str, Any]]
-"""Where a row stands, and its columns."""
+"""The position of a row in the file, and its columns."""
 
 
 class Table:
-    """kind: `manifest`. place: a file or an S3 object. options: of OPTIONS; root is where relative keys start."""
+    """kind: `manifest`. place: a file or an S3 object. options: those in OPTIONS; `root` is the folder of relative
+    keys."""
 
     kind = "manifest"
 
@@ -213,7 +213,9 @@ class Table:
                     yield f"row {number}", row
                     number += 1
         except (pa.ArrowException, ValueError, OSError) as error:
-            if isinstance(error, OSError) and error.errno:  # without a number it is pyarrow's word for damage
+            if (
+                isinstance(error, OSError) and error.errno
+            ):  # an OSError without a number is how pyarrow reports damage
                 raise
             raise DatasetError(f"{self._name} is not a readable Parquet file: {one_line(error)}") from error
 
@@ -310,7 +312,7 @@ def _choice(options: Mapping[str, str], name: str, known: tuple[str, ...]) -> st
 
 
 def _plain(extra: Mapping[str, Any]) -> dict[str, Any]:
-    """Only what JSON can say: dates and decimals of Parquet become text, NaN is nothing. Empty columns are left out."""
+    """A row as JSON values: dates and decimals of Parquet become text, NaN is left out. Empty columns are left out."""
     text = json.dumps({str(name): value for name, value in extra.items()}, default=str)
     if "\\u0000" in text:  # which PostgreSQL cannot store
         raise DatasetError("a column holds a NUL")

@@ -1,21 +1,21 @@
-"""Tar shards, as WebDataset writes them: photographs with their labels beside them.
+"""Tar shards in the WebDataset format: photographs, each with its label in a second file.
 
     train-000000.tar
         0001.jpg  0001.cls  0001.json       one sample: members with the same name up to the first dot
         0002.jpg  0002.txt
 
 Key: `train-000000.tar/0001.jpg`. The label is the text of `.cls`, else "label" of `.json`, else the text of `.txt`
-where that is one short line and no caption. "boxes" of `.json` are boxes, its other members become `extra`. Of names
-with more dots (img_0.5_1.jpg, img_0.5_1.cls) what comes before the last one belongs together. Members of a sample
-need not stand together.
+if that is one short line and not a caption. "boxes" of `.json` are boxes, its other members become `extra`. If names
+contain more dots (img_0.5_1.jpg, img_0.5_1.cls), the part before the last dot is the name. Members of a sample need not
+be adjacent.
 
-The photograph of a sample is the image that has no more than its name (a.jpg); others (a.seg.png, a.left.jpg) are
-counted and left out, unless there is none or `?images=all` asks for them.
+The photograph of a sample is the image whose name has no further part (a.jpg); others (a.seg.png, a.left.jpg) are
+counted and left out, unless there is no such image or `?images=all` is given.
 
-Nothing is unpacked: an image is read at its offset, which its version carries
-(`shardsize-mtime_ns@offset+length`), so a worker opens the shard and reads once, without an index. Only
-plain members are photographs; links, devices and sparse members are skipped, and a member whose name is
-absolute or climbs with `..` is refused. A compressed tar cannot be read at an offset and is refused too.
+Nothing is unpacked: an image is read at its offset, which is part of its version (`shardsize-mtime_ns@offset+length`),
+so a worker opens the shard and reads once, without an index. Only plain members are photographs; links, devices and
+sparse members are skipped, and a member whose name is absolute or contains `..` is refused. A compressed tar cannot
+be read at an offset and is refused too.
 """
 
 import math
@@ -85,7 +85,7 @@ class TarShards:
                 try:
                     paths = sorted(self._roots.base.glob(pattern))
                 except ValueError as error:
-                    raise DatasetError(f"{pattern!r} is no pattern: {error}") from error
+                    raise DatasetError(f"{pattern!r} is not a pattern: {error}") from error
                 if not paths:
                     raise DatasetError(f"no shard {self._roots.base / pattern}")
                 for path in paths:
@@ -156,7 +156,7 @@ def _read_at(descriptor: int, offset: int, length: int) -> bytes:
 
 
 class _Headers:
-    """The shard's file as tarfile sees it: no header is larger than a side-car, whatever it claims to be."""
+    """The shard's file for tarfile, which refuses headers larger than a side-car file, whatever size they claim."""
 
     def __init__(self, file: BinaryIO):
         self._file, self.seek, self.tell = file, file.seek, file.tell
@@ -176,7 +176,7 @@ def _members(
             version = local.version_of(os.fstat(file.fileno()))
             with tarfile.open(fileobj=_Headers(file), mode="r:") as shard:  # type: ignore[call-overload]
                 while (member := shard.next()) is not None:
-                    shard.members = []  # tarfile would keep every header it ever saw
+                    shard.members = []  # tarfile would keep every header that it has read
                     if not member.isreg() or member.issparse():
                         if notes is not None and not member.isdir():
                             notes.skip("link, device or sparse member", f"{path.name}/{member.name}")
@@ -185,7 +185,7 @@ def _members(
                     if name.is_absolute() or ".." in name.parts or "\0" in member.name:
                         raise DatasetError(f"{path} holds {member.name!r}, which leads out of it; refused")
                     yield member, file, version
-                # tarfile takes a damaged header in mid-file for the end: images would be lost in silence.
+                # tarfile reads a damaged header in mid-file as the end of the file: images would be lost silently.
                 file.seek(shard.offset)
                 if file.read(512).strip(b"\0"):
                     raise DatasetError(f"{path} is damaged at byte {shard.offset:,}")
@@ -204,8 +204,8 @@ def file_is_compressed(path: Path) -> bool:
 
 
 def list_shard(shard: str, path: Path, all_images: bool, notes: ListingNotes) -> Iterator[Listed]:
-    """The photographs of one shard. Samples whose members stand together stream by; else the shard's names and labels
-    are held in memory, about 500 bytes a sample."""
+    """The photographs of one shard. If the members of each sample are adjacent, the shard is read as a stream;
+    otherwise its names and labels are held in memory, about 500 bytes per sample."""
     if _together(path):
         for sample in _stream(shard, path, notes):
             yield from sample.listed(all_images, notes)
@@ -227,7 +227,7 @@ def _sample_name(member: tarfile.TarInfo) -> tuple[str, str]:
 
 
 def _together(path: Path) -> bool:
-    """Whether the members of each sample stand next to each other."""
+    """Whether the members of each sample are adjacent."""
     seen, last = set(), None
     for member, _, _ in _members(path):
         name = hash(_sample_name(member)[0])
@@ -265,7 +265,7 @@ def _stream(shard: str, path: Path, notes: ListingNotes) -> Iterator[Sample]:
 
 
 class _Indexes:
-    """Where each member lies, for a fetch that does not know; the last few shards are remembered."""
+    """The place of each member, for a fetch without a version; kept for the last few shards."""
 
     def __init__(self, keep: int = 4):
         self._keep, self._lock = keep, threading.Lock()

@@ -1,4 +1,4 @@
-"""The members of a tar shard put together to samples: a photograph and what stands beside it."""
+"""Groups the members of a tar shard into samples: a photograph with its label and annotation files."""
 
 import json
 from collections.abc import Iterator
@@ -19,14 +19,14 @@ UNREADABLE = "their .cls is no label"
 FURTHER = "further image of a sample"
 LEFT_OVER = "label or annotation without a photograph"
 _LABEL_LENGTH = 200
-"""A longer text is a caption."""
+"""A longer text is read as a caption."""
 _NO_PHOTOGRAPHS = {"seg", "segmentation", "mask", "masks", "depth", "normal", "normals", "label", "labels"}
-"""What images beside a photograph are called that are none themselves."""
+"""Parts of names of images that accompany a photograph but are not photographs, such as masks."""
 
 
 @dataclass(frozen=True)
 class Member:
-    """A member of a shard. key: of the dataset. name: without its suffix. place: its version."""
+    """A member of a shard. key: its key in the dataset. name: without the suffix. place: its version."""
 
     key: str
     name: str
@@ -36,7 +36,7 @@ class Member:
 
 @dataclass
 class Sample:
-    """Members with the same name up to the first dot. side_cars: (name, suffix) → key and text."""
+    """The members with the same name up to the first dot. side_cars: (name, suffix) → key and text."""
 
     name: str
     images: list[Member] = field(default_factory=list)
@@ -65,7 +65,7 @@ class Sample:
         return pictures or self.images
 
     def _side_car(self, image: Member, suffix: str) -> tuple[str, bytes] | None:
-        """Of the image's own name, else of the sample's."""
+        """From the side-car of the image's own name, else from that of the sample."""
         return self.side_cars.get((image.name, suffix)) or self.side_cars.get((self.name, suffix))
 
     def _listed(self, image: Member, notes: ListingNotes) -> Listed:
@@ -87,7 +87,7 @@ class Sample:
     def _annotation(
         self, image: Member, notes: ListingNotes
     ) -> tuple[str | None, ImageBoxes, dict[str, Any]]:
-        """What the .json says: label, boxes, further columns."""
+        """The content of the .json file: label, boxes, further columns."""
         written = self._side_car(image, "json")
         if written is None:
             return None, ImageBoxes(), {}
@@ -115,7 +115,9 @@ class Sample:
 
 def _text(key: str, data: bytes) -> str:
     if len(data) > SIDE_CAR_BYTES:
-        raise DatasetError(f"{key} is longer than {SIDE_CAR_BYTES:,} bytes, which no label or annotation is")
+        raise DatasetError(
+            f"{key} is longer than {SIDE_CAR_BYTES:,} bytes, too long for a label or an annotation"
+        )
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -123,7 +125,7 @@ def _text(key: str, data: bytes) -> str:
 
 
 def _short(data: bytes) -> str | None:
-    """The text of a label; None for a caption."""
+    """The text of a label; None if the text is a caption."""
     try:
         text = data.decode().strip()
     except UnicodeDecodeError:

@@ -1,4 +1,4 @@
-"""Which class of a model a label means."""
+"""Maps the labels of a dataset to the classes of a model."""
 
 import re
 from collections.abc import Sequence
@@ -14,9 +14,9 @@ def _loose(name: str) -> str:
 
 @dataclass(frozen=True)
 class ClassIndex:
-    """From what a dataset calls a class to the classifier's index.
+    """Finds the classifier's index of a dataset's label.
 
-    class_names: one a class, synonyms after commas ("tench, Tinca tinca"). wordnet_ids: one a class, or ().
+    class_names: one per class, synonyms separated by commas ("tench, Tinca tinca"). wordnet_ids: one per class, or ().
     """
 
     class_names: Sequence[str]
@@ -27,7 +27,7 @@ class ClassIndex:
 
     @classmethod
     def of(cls, class_names: Sequence[str], wordnet_ids: Sequence[str], classes: int) -> "ClassIndex":
-        """Of a model; one that came without names has its `classes` by index alone."""
+        """The classes of a model. Without class names, labels can only be indices below `classes`."""
         return cls(class_names or [str(index) for index in range(classes)], wordnet_ids)
 
     def __post_init__(self) -> None:
@@ -44,7 +44,7 @@ class ClassIndex:
         object.__setattr__(self, "_tolerant", tolerant)
 
     def find(self, label: str | int | None) -> int | None:
-        """The class `label` means; None when it means none, or more than one.
+        """The index of the class that `label` means; None if it means no class or more than one.
 
         In this order: a WordNet id ("n01440764", also "n01440764_tench"); a name or synonym as written; the
         same ignoring case, underscores and hyphens; an index. A name comes before an index so that classes
@@ -67,7 +67,7 @@ class ClassIndex:
         return self.find(number[1] if "." in text else int(number[1]))
 
     def decision(self, label: str) -> str | None:
-        """What was decided for a label that has a second reading, as a sentence; None where it has one."""
+        """A sentence that says how an ambiguous label was read; None if the label has only one meaning."""
         text, number, meant = label.strip(), _INDEX.fullmatch(label.strip()), self.find(label)
         if number is None or meant is None:
             return None

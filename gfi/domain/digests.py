@@ -1,4 +1,4 @@
-"""Canonical JSON and its digest, for everything that is compared by content."""
+"""Canonical JSON and its digest, for values that are compared by content."""
 
 import hashlib
 import json

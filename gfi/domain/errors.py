@@ -24,4 +24,4 @@ class OutOfMemory(MethodError):
         self.batch = batch
         self.suggested = suggested
         advice = f"run it again with --batch {suggested}" if suggested else "use a smaller input or network"
-        super().__init__(f"out of memory with {batch} image{'s' * (batch != 1)} a batch; {advice}")
+        super().__init__(f"out of memory with {batch} image{'s' * (batch != 1)} per batch; {advice}")

@@ -18,7 +18,7 @@ class Explanation:
     """
 
     key: Any
-    """`Item.key`: how the caller finds its image again. The engine passes it on and never looks at it."""
+    """`Item.key`, by which the caller identifies the image. The engine does not interpret it."""
     target: int
     """The class explained."""
     prediction: int
@@ -42,12 +42,12 @@ class Explanation:
     fill: str
     """What replaced removed pixels: "given" with the image, "input blurred", "mean" or "noise"."""
     foil: int | None = None
-    """The class B of the question "why the target rather than B". If no target was given and the prediction is B
-    itself, the status is `constant`."""
+    """The foil: the class that the target is contrasted with, or None. If no target was given and the network predicts
+    the foil, the status is `constant`."""
 
     @property
     def index(self) -> int:
-        """The key, where it is a number: the place of the image in what `gfi.explain_many` was given."""
+        """The key as a number: the position of the image in the input of `gfi.explain_many`."""
         number: int = self.key
         return number
 
@@ -62,5 +62,5 @@ class StepProgress(NamedTuple):
 
     @property
     def indices_in_flight(self) -> tuple[int, ...]:
-        """The keys, where they are numbers, as `Explanation.index`."""
+        """The keys as numbers, as in `Explanation.index`."""
         return self.in_flight

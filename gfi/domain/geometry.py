@@ -1,19 +1,18 @@
-"""Where things lie: how a photograph is fitted to the network, a mask is drawn, and a drawn mask is placed.
+"""Geometry: how a photograph is fitted to the input, a mask drawn at the input size, and placed on the photograph.
 
     photograph (H, W) ── fit ──► input (h, w) ── the optimiser ──► grid ── draw ──► mask (h, w) ── place ──► photograph
 
-Whoever measures or shows a mask computes with these functions, so that all see the same pixels. The rules:
+All code that measures or shows a mask uses these functions, so that the results agree to the pixel. The rules:
 
 - A size is (height, width), a rectangle (left, top, right, bottom). Pixel (x, y) has its centre at x + ½, y + ½, and
-  lies in a rectangle where its centre does: left ≤ x + ½ < right. That holds for what the network saw (`seen`) and for
+  lies in a rectangle if its centre does: left ≤ x + ½ < right. That holds for what the network saw (`seen`) and for
   ground-truth boxes (`pixels`).
-- `scaled` takes a rectangle from one size of a picture to another, each axis by itself: a picture that was made smaller
-  has its proportions only up to a rounding.
-- `fitted` is the only size that a picture is made smaller to: sides are rounded half up, and have at least a pixel.
+- `scaled` converts a rectangle from one size of a picture to another, each axis separately, because a reduced picture
+  keeps its proportions only up to rounding.
+- `fitted` is the only rule for the size of a reduced picture: sides are rounded half up and have at least one pixel.
 - Interpolation is bilinear and holds the border value beyond the outermost pixels.
-- A number is computed from the mask as it is (`stripes`). In a mask that is shown (`place`) not-a-number and −∞ are 0
-  and +∞ is 1, so that a bad value does not spread to its neighbours; colours then cut to [0, 1]
-  (`gfi.report.overlays.grey`).
+- Numbers are computed from the unchanged mask (`stripes`). In a mask that is shown (`place`) NaN and −∞ become 0 and +∞
+  becomes 1, so that a bad value does not spread to its neighbours; `gfi.report.overlays.grey` then clips to [0, 1].
 
 The network saw `box` of the photograph (after EXIF orientation), resized to the input size. In the other direction,
 original pixel (x, y) shows the mask at
@@ -21,8 +20,8 @@ original pixel (x, y) shows the mask at
     u = (x + ½ − left) · w / (right − left) − ½        (columns; likewise for rows)
 
 Pixels outside the box were never seen by the network and get 0. Bilinear interpolation is separable: the mask on the
-photograph is U_h · m · U_wᵀ with two taps a row, so one line of the photograph, or the mass inside a rectangle, takes
-no array of the photograph's size. A photograph of 100 megapixels needs no more memory than its mask.
+photograph is U_h · m · U_wᵀ with two taps per row, so neither a line of the photograph nor the mass inside a rectangle
+needs an array of the photograph's size. A photograph of 100 megapixels needs no more memory than its mask.
 
 numpy only: no torch.
 """
@@ -44,12 +43,12 @@ Rectangle = tuple[float, float, float, float]
 
 
 def whole(size: Size) -> Rectangle:
-    """All of a picture."""
+    """The rectangle that covers a whole picture."""
     return 0.0, 0.0, float(size[1]), float(size[0])
 
 
 def scaled(box: Rectangle, size: Size, to: Size) -> Rectangle:
-    """A rectangle of a picture of `size` on the same picture at the size `to`.
+    """Converts a rectangle of a picture of `size` to the same picture at the size `to`.
 
     >>> scaled((0, 0, 5, 4), (4, 10), (2, 20))
     (0.0, 0.0, 10.0, 2.0)
@@ -60,7 +59,7 @@ def scaled(box: Rectangle, size: Size, to: Size) -> Rectangle:
 
 
 def fitted(size: Size, longest: int, enlarge: bool = False) -> Size:
-    """The size at which a picture's longer side has `longest` pixels; a smaller picture stays, unless `enlarge`.
+    """The size at which the longer side has `longest` pixels. A smaller picture keeps its size unless `enlarge`.
 
     >>> fitted((5, 2), 2), fitted((2, 5), 90), fitted((2, 5), 90, enlarge=True)
     ((2, 1), (2, 5), (36, 90))
@@ -73,13 +72,13 @@ def fitted(size: Size, longest: int, enlarge: bool = False) -> Size:
 
 
 class Fit(NamedTuple):
-    """A photograph made smaller and cropped to the input: resized, then cut from `corner` on."""
+    """How a photograph is fitted to the input: resized, then cropped from `corner`."""
 
     resized: Size
     corner: tuple[int, int]
     """(top, left) of the crop, in pixels of the resized photograph."""
     box: Rectangle
-    """What is left of the photograph, in its own pixels."""
+    """The rectangle of the photograph that remains, in original pixels."""
 
 
 def fit(size: Size, input_size: Size, resize: int | None = None) -> Fit:
@@ -215,7 +214,7 @@ def stripes(
 ) -> Iterator[tuple[int, NDArray[np.float64]]]:
     """The mask (h, w) on the photograph, `rows` lines at a time: pairs of the first line and (≤ rows, W) float64.
 
-    As it is: values that are not finite stay so, where they are and between them and their neighbours.
+    Values that are not finite are kept; pixels interpolated from them are not finite either.
     """
     if mask.ndim != 2:
         raise ValueError(f"a mask is (H, W); this one has shape {mask.shape}")

@@ -1,4 +1,4 @@
-"""The 1,000 ImageNet classes in the order of a network's outputs: names and WordNet ids. Loads no torch.
+"""The 1,000 ImageNet classes in the order of the network outputs: names and WordNet ids. Loads no torch.
 
 Each line of `imagenet_classes.tsv` holds a WordNet id and a name: the ids as in timm (Apache-2.0), the names as in
 torchvision (BSD-3-Clause).

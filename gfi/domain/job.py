@@ -1,11 +1,11 @@
-"""A job, twice: as a user words it (`JobOptions`) and as it is frozen when it is submitted (`JobConfig`).
+"""The two forms of a job: the options that a user gives, and the configuration that submission freezes.
 
 `JobOptions` is the only list of a job's options. The options of `gfi submit` and `gfi schedule add`, the body of
-`POST /v1/jobs`, the fields of an upload and the signature of `Client.submit` are made from it, and a test holds the
-dashboard's form to it.
+`POST /v1/jobs`, the fields of an upload and the signature of `Client.submit` are made from it, and a test checks that
+the dashboard's form has the same options.
 
-`JobConfig` names everything that decides what comes out, so that a job means the same after code, presets or
-registrations have changed. Its JSON form is stored with the job; `from_json` reads what any earlier version stored.
+`JobConfig` names everything that determines the results, so that a job keeps its meaning when code, presets or
+registrations change. Its JSON form is stored with the job; `from_json` reads what any earlier version stored.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,13 +21,13 @@ from gfi.domain.queues import QUEUES, Queue
 from gfi.domain.recipes import Recipe
 
 MOST_TOP = 10
-"""The most classes explained of one image."""
+"""The largest number of classes that are explained for one image."""
 MOST_TAGS = 20
 LARGEST_CLASS = 2**31 - 1
 
 Picture = Literal["png", "overlay", "npy"]
 
-# No database column takes a NUL.
+# Database columns cannot hold a NUL character.
 Text = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$")]
 Name = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$", max_length=200)]
 Tag = Annotated[str, StringConstraints(pattern=r"^[^\x00,]+$", strip_whitespace=True, max_length=64)]
@@ -36,7 +36,7 @@ ClassIndex = Annotated[int, Field(ge=0, le=LARGEST_CLASS)]
 
 
 class JobOptions(BaseModel):
-    """The options of a job, each with the one description that every interface shows."""
+    """The options of a job. Every interface shows the descriptions given here."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -67,7 +67,8 @@ class JobOptions(BaseModel):
         None, description="Another class: explain why the target rather than this one."
     )
     top: Annotated[int, Field(ge=1, le=MOST_TOP)] = Field(
-        1, description="Explain this many of the most probable classes, each a result with its `target_rank`."
+        1,
+        description="Explain this many of the most probable classes: one result per class, with its `target_rank`.",
     )
     metrics: tuple[Name, ...] = Field(
         (), max_length=16, description=f"Metrics to compute: {', '.join(CATALOGUE)}."
@@ -75,28 +76,29 @@ class JobOptions(BaseModel):
     save: tuple[Picture, ...] | None = Field(
         None,
         max_length=3,
-        description="Pictures written to the bucket beside the parts: png, overlay, npy. Default: png below 1,000"
-        " images.",
+        description="Pictures to write to the bucket in addition to the parts: png, overlay, npy. Default: png below"
+        " 1,000 images.",
     )
-    name: Name = Field("", description="A name for people.")
+    name: Name = Field("", description="A display name.")
     tags: tuple[Tag, ...] = Field(
-        (), max_length=MOST_TAGS, description="Words to find the job by, without commas."
+        (), max_length=MOST_TAGS, description="Words by which the job can be found, without commas."
     )
     priority: Annotated[int, Field(ge=-100, le=100)] = Field(0, description="Higher is claimed first.")
     queue: Queue = Field(
-        QUEUES[0], description="interactive overtakes: for a few images that somebody is waiting for."
+        QUEUES[0],
+        description="interactive is processed first: for a few images that somebody is waiting for.",
     )
     batch: Annotated[int, Field(ge=1, le=4096)] | None = Field(
         None, description="Images optimised together. Default: what fits the worker's device."
     )
     webhook: Annotated[Text, Field(max_length=2048)] | None = Field(
-        None, description="An allow-listed address that is told when the job ends."
+        None, description="An allow-listed address that is notified when the job ends."
     )
 
 
 @dataclass(frozen=True)
 class DatasetRef:
-    """Which dataset: its spec, and what kind of source reads it."""
+    """The dataset: its spec, and the kind of source that reads it."""
 
     spec: str
     kind: str
@@ -104,7 +106,7 @@ class DatasetRef:
 
 @dataclass(frozen=True)
 class ModelRef:
-    """Which model: its registered name, and the digest that must be met by whoever loads it."""
+    """The model: its registered name, and the digest that the loaded classifier must have."""
 
     reference: str
     digest: str
@@ -115,7 +117,7 @@ class JobConfig:
     """The frozen configuration of a job.
 
     target: "auto", "predicted" or a class index. foil: the class to contrast with ("rather than"), or None.
-    save: None lets the number of images decide.
+    save: the pictures to write; None chooses by the number of images.
     """
 
     dataset: DatasetRef
@@ -130,11 +132,11 @@ class JobConfig:
     save: tuple[str, ...] | None = None
     batch: int | None = None
     recorded_method: str | None = None
-    """The method's digest as it was recorded, where an earlier scheme made it."""
+    """The digest of the method as stored with the job; an earlier version may have computed it differently."""
 
     @property
     def method_digest(self) -> str:
-        """The digest of the recipe: as recorded, so that a job is always named as its parts name it."""
+        """The digest of the recipe. A stored digest takes precedence, so that it equals the one in the job's parts."""
         return self.recorded_method or self.recipe.digest()
 
     def to_json(self) -> JSON:
@@ -175,18 +177,18 @@ class JobConfig:
         )
 
     def work_digest(self) -> str:
-        """What decides how fast images are explained, apart from the device: network, method, layers, metrics and how
-        many classes of each image."""
+        """The digest of everything that determines the speed on a given device: network, method, layers, metrics and
+        the number of classes per image."""
         parts = [self.model.digest, self.method_digest, self.layers.to_json(), list(self.metrics)]
         return digest([*parts, self.top] if self.top > 1 else parts)
 
     def question(
         self, profile: Mapping[str, Any] | None, label: str | None = None, boxes: Sequence[JSON] = ()
     ) -> str:
-        """The digest of everything that decides the answer for one image, beside the image's own bytes.
+        """The digest of everything that determines the result of one image, except the bytes of the image.
 
-        Two results with equal questions about equal bytes are the same result. profile: the execution profile; label,
-        boxes: the image's own, as the manifest lists them.
+        Equal digests and equal bytes give equal results. profile: the execution profile. label, boxes: those of the
+        image in the manifest.
         """
         resolved = {"target": self.target} if self.target != "auto" else {"target": "auto", "label": label}
         needs_boxes = any(CATALOGUE[name].needs == "boxes" for name in self.metrics if name in CATALOGUE)

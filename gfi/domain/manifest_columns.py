@@ -15,17 +15,18 @@ Kind = Literal["text", "number"]
 Value = str | float
 
 MOST_COLUMNS = 16
-"""Columns of one job; a manifest with more keeps the first ones, or those that `?columns=` names."""
+"""The largest number of columns per job. Of a manifest with more, the first are kept, or those that `?columns=`
+names."""
 LONGEST_VALUE = 200
 LONGEST_NAME = 100
-_EXACT = 2**53  # whole numbers from here on are not exact as a double; as codes they stay text
+_EXACT = 2**53  # whole numbers from here on are not exact as doubles, so they are kept as text
 _NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?")
 OPERATORS = ("!=", ">=", "<=", "=", ">", "<")
 _CONDITION = re.compile(r"(.*?)\s*(!=|>=|<=|=|>|<)\s*(.*)", re.DOTALL)
 
 
 def as_number(value: Any) -> float | None:
-    """The number that a value is or is written as; None when it is none."""
+    """The value as a number, also if it is written as text; None if it is not a number."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     if isinstance(value, str) and not _NUMBER.fullmatch(value):
@@ -39,7 +40,7 @@ def as_number(value: Any) -> float | None:
 
 
 def as_text(value: Any) -> str | None:
-    """A value as text; None for lists and objects, for texts that are too long and for those no database takes."""
+    """A value as text; None for lists, objects, and texts that are too long or cannot be stored in a database."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if not isinstance(value, int | float | str):
@@ -59,7 +60,7 @@ class Census:
         self._unusable: dict[str, int] = {}
 
     def add(self, extra: Mapping[str, Any]) -> None:
-        """The further columns of one image."""
+        """Adds the further columns of one image."""
         for name, value in extra.items():
             if value is None or value == "":
                 continue
@@ -78,7 +79,7 @@ class Census:
                 self.kinds[name] = "text"
 
     def notes(self) -> Iterator[str]:
-        """Sentences on what is not stored with the results."""
+        """Sentences that say which columns and values are not stored with the results."""
         if self._beyond:
             names = ", ".join(_shown(name) for name in self._beyond)
             yield (
@@ -126,7 +127,7 @@ def parse_where(text: str, kinds: Mapping[str, Kind]) -> Where:
         found = _CONDITION.fullmatch(text)
         if found is None:
             raise ValueError(
-                f"{text[:100]!r} is no condition; write COLUMN=VALUE, with {', '.join(OPERATORS)}"
+                f"{text[:100]!r} is not a condition; write COLUMN=VALUE, with {', '.join(OPERATORS)}"
             )
         name = find_column(found[1], kinds)
     operator, written = found[2], found[3].strip()
@@ -146,7 +147,7 @@ def parse_where(text: str, kinds: Mapping[str, Kind]) -> Where:
 
 
 def find_column(name: str, kinds: Mapping[str, Kind]) -> str:
-    """The column of a job with this name, whatever its case and blanks. ValueError when there is none."""
+    """The column of a job with this name, ignoring case and blanks. Raises ValueError if there is none."""
     if name in kinds:
         return name
     alike = [known for known in kinds if known.strip().casefold() == name.strip().casefold()]

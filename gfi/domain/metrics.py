@@ -1,6 +1,6 @@
 """The catalogue of metrics: each is declared here once and computed by the file of its name in `gfi/metrics/`.
 
-The columns of the results, what can be sorted by, help texts, report and dashboard are made from it. A new metric is an
+The columns of the results, the sort keys, help texts, report and dashboard are made from it. A new metric is an
 entry here, a file `gfi/metrics/<name>.py` with a function `measure`, a migration that adds its columns, a test and a
 line in the docs.
 """
@@ -10,15 +10,15 @@ from dataclasses import dataclass
 from typing import Literal
 
 PRIMARY_METHOD = "gfi"
-"""The method a job counts images by; peers computed beside it have result rows of their own."""
+"""The method whose results a job counts. Other methods computed in the same job have result rows of their own."""
 
 ALGORITHM_VERSION = 1
-"""Raised when the same recipe would give other masks; part of every job's question."""
+"""Raised by one when a change of the code changes the masks of the same recipe; part of `JobConfig.question`."""
 
 
 @dataclass(frozen=True)
 class Column:
-    """A number of a result: its name in the tables and files, its title, and what it says in half a sentence."""
+    """A number of a result: its name in the tables and files, its title, and its meaning as a phrase."""
 
     name: str
     title: str
@@ -29,7 +29,7 @@ class Column:
 
     @property
     def sentence(self) -> str:
-        """The meaning, and which way is better."""
+        """The meaning, and whether higher or lower is better."""
         return self.meaning + (f"; {self.better} is better" if self.better else "")
 
 
@@ -38,7 +38,7 @@ class Metric:
     """A metric that a job can ask for.
 
     needs: "network", forward passes; "boxes", ground-truth boxes of the class; "mask", the mask alone. version: raised
-    when the same mask would get another number.
+    by one when a change of the code changes the numbers of the same mask.
     """
 
     name: str
@@ -55,7 +55,7 @@ def _metric(
     meaning: str,
     version: int = 1,
 ) -> Metric:
-    """A metric of one column, which has the metric's name."""
+    """A metric with one column of the same name."""
     return Metric(name, needs, (Column(name, title, meaning, better),), version)
 
 
@@ -81,7 +81,7 @@ CATALOGUE: Mapping[str, Metric] = {
             "network",
             "lower",
             "Average drop",
-            "relative fall of the probability on image × mask",
+            "relative drop of the probability on image × mask",
         ),
         _metric(
             "energy_in_box",
@@ -123,7 +123,7 @@ CATALOGUE: Mapping[str, Metric] = {
         _metric("entropy", "mask", None, "Entropy", "of the mask's mass; 1 for an even spread"),
     )
 }
-"""Every metric by name, in the order in which people read them."""
+"""Every metric by name, in the order in which they are shown."""
 
 BASE_COLUMNS: tuple[Column, ...] = (
     Column("probability", "Probability", "of the target class, on the whole photograph"),
@@ -132,7 +132,7 @@ BASE_COLUMNS: tuple[Column, ...] = (
     Column("area", "Area", "share of the image that the mask covers"),
     Column("iterations", "Iterations", "optimiser steps"),
 )
-"""What every explained image has, whatever metrics were asked for."""
+"""The numbers that every explained image has, whichever metrics were requested."""
 
 METRIC_COLUMNS: tuple[Column, ...] = tuple(
     column for metric in CATALOGUE.values() for column in metric.columns

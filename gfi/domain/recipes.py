@@ -83,7 +83,7 @@ class Recipe:
     two_grids: bool = False  # l1 is l0 and the last rectified map on the finer grid before it
     centred: bool = False  # Subtract each channel's mean over the map, and bring all layers to equal size.
 
-    # p, what stands in for removed pixels (`gfi.method.fills`).
+    # p, which replaces removed pixels (`gfi.method.fills`).
     fill: Literal["blur", "mean", "noise"] = "blur"
     # Alternates with `fill` from step to step of stage 2.
     second_fill: Literal["none", "mean", "noise"] = "none"
@@ -102,7 +102,7 @@ class Recipe:
 
     @property
     def cycle(self) -> int:
-        """Steps of stage 2 in which every pair of level and fill comes once."""
+        """Steps of stage 2 that contain every pair of level and fill once."""
         fills = 1 if self.second_fill == "none" else 2
         return fills * len(self.levels) if self.objective == "contrast" else fills
 

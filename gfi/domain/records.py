@@ -32,7 +32,7 @@ class JobSpec:
     queue: str = EXPLAIN_QUEUE
     priority: int = 0  # higher first
     idempotency_key: str | None = None
-    listing_digest: str | None = None  # of the dataset's listing, where it is known before planning
+    listing_digest: str | None = None  # the digest of the dataset's listing, if it is known before planning
     model: JSON | None = None  # the record of the registered model
     new: bool = False  # submit it even if a job with the same configuration is active
     notify: tuple[NotifyTarget, ...] = ()  # of its end; the addresses are checked
@@ -52,7 +52,7 @@ class Submitted:
 class Hint:
     """A message to publish: there is work on `queue`, preferably `id`. Only the database decides what is claimed.
 
-    task: `id` is a task and no shard.
+    task: `id` is that of a task, not of a shard.
     """
 
     queue: str
@@ -63,7 +63,7 @@ class Hint:
 
 @dataclass(frozen=True)
 class ControlClaim:
-    """A task, held by `worker` under `fence`. progress: what an earlier attempt has saved of it."""
+    """A task, held by `worker` under `fence`. progress: what an earlier attempt saved."""
 
     task_id: str
     kind: ControlKind | str

@@ -1,10 +1,10 @@
-"""A result: what is known of the explanation of one image, in the worker, in its part, in the ledger and in the API.
+"""The result of one image: one class for workers, parts, the ledger and the API.
 
     worker → `gfi.store.parts` (a Parquet file) → tables `results` and `attempts` → API, report, `gfi results`
 
-There is one class for it, and its fields are the only list of a result's columns: the columns of parts
+The fields of `Result` are the only list of a result's columns: the columns of parts
 (`gfi.store.parts`), those of the tables (`gfi.store.tables`) and the fields of the API (`gfi.api.result_rows`) are made
-of it. Each field says what kind of value it has and where it is stored. Loads neither torch nor numpy.
+from it. Each field says what kind of value it has and where it is stored. Loads neither torch nor numpy.
 """
 
 import math
@@ -24,15 +24,16 @@ if TYPE_CHECKING:
 Kind = Literal[
     "integer", "number", "text", "status", "metrics", "size", "box", "grid", "window", "sentences", "columns"
 ]
-"""What a column holds. columns: the further columns of the manifest, by name; in a table of their own.
-metrics: numbers by the names of the catalogue; a column each in a table, and in JSON."""
+"""What a column holds. columns: the further columns of the manifest, by name, stored in a table of their own. metrics:
+numbers by the names of the catalogue, stored in one column each and in JSON."""
 Stored = Literal["both", "part", "table", "attempts"]
-"""Which files have a column: parts and tables, only parts, only tables, or only the table of earlier results."""
+"""Where a column is stored: in parts and tables, only in parts, only in tables, or only in the table of earlier
+results."""
 
 
 @dataclass(frozen=True)
 class ResultColumn:
-    """A column of a result. sentence: what it says, for people. required: it always has a value."""
+    """A column of a result. sentence: its description for users. required: it always has a value."""
 
     name: str
     kind: Kind
@@ -53,31 +54,35 @@ class Result:
     row: int = field(metadata=_is("integer", "The image's row in the job's manifest.", required=True))
     key: str = field(metadata=_is("text", "The image's key in its dataset.", required=True))
     status: ImageStatus = field(metadata=_is("status", "How far the mask can be relied on.", required=True))
-    method: str = field(default=PRIMARY_METHOD, metadata=_is("text", "Who explained it.", required=True))
+    method: str = field(
+        default=PRIMARY_METHOD, metadata=_is("text", "The method that explained it.", required=True)
+    )
     target_rank: int = field(
         default=0,
-        metadata=_is("integer", "The place of the class among those explained, from 0.", required=True),
+        metadata=_is("integer", "The rank of the class among those explained, from 0.", required=True),
     )
-    version: str | None = field(default=None, metadata=_is("text", "That of the bytes that were read."))
+    version: str | None = field(
+        default=None, metadata=_is("text", "The version of the bytes that were read.")
+    )
     label: str | None = field(default=None, metadata=_is("text", "The image's label."))
     target: int | None = field(default=None, metadata=_is("integer", "The class explained."))
     prediction: int | None = field(
         default=None, metadata=_is("integer", "The class that the network predicts.")
     )
     probability: float | None = field(
-        default=None, metadata=_is("number", "Of the target, on the whole image.")
+        default=None, metadata=_is("number", "Probability of the target on the whole image.")
     )
     kept: float | None = field(
-        default=None, metadata=_is("number", "Of the target, where only the marked part is kept.")
+        default=None, metadata=_is("number", "Probability of the target if only the marked part is kept.")
     )
     removed: float | None = field(
-        default=None, metadata=_is("number", "Of the target, where the marked part is removed.")
+        default=None, metadata=_is("number", "Probability of the target if the marked part is removed.")
     )
     error: str | None = field(
-        default=None, metadata=_is("text", "Why there is no mask, or what became of the image's boxes.")
+        default=None, metadata=_is("text", "Why there is no mask, or what was done to the image's boxes.")
     )
     error_class: str | None = field(
-        default=None, metadata=_is("text", "The kind of error in a word, to group by.")
+        default=None, metadata=_is("text", "The kind of error as one word, for grouping.")
     )
     iterations: int | None = field(default=None, metadata=_is("integer", "Steps of the optimiser."))
     area: float | None = field(
@@ -98,7 +103,9 @@ class Result:
     )
     window: AppliedWindow | None = field(
         default=None,
-        metadata=_is("window", "What became black and white of samples with more than 8 bits.", "part"),
+        metadata=_is(
+            "window", "Which values of samples with more than 8 bits became black and white.", "part"
+        ),
     )
     repairs: tuple[str, ...] = field(
         default=(), metadata=_is("sentences", "What was repaired in the image's boxes.", "part")
@@ -126,7 +133,10 @@ class Result:
     attempt: int | None = field(
         default=None,
         metadata=_is(
-            "integer", "Which result of its image it was, once replaced.", "attempts", required=True
+            "integer",
+            "For a replaced result: its number among the results of its image.",
+            "attempts",
+            required=True,
         ),
     )
 
@@ -137,18 +147,18 @@ class Result:
 
     @property
     def picture(self) -> str:
-        """Changes when the result does: the name of its pictures, for caches."""
+        """An identifier that changes with the result, used as the cache key of its pictures."""
         return f"{self.part_id or 'none'}-{self.part_row or 0}"
 
     @property
     def primary(self) -> bool:
-        """Whether its image is counted by it: each image has one such result."""
+        """Whether the image is counted by this result; each image has exactly one such result."""
         return self.method == PRIMARY_METHOD and self.target_rank == 0
 
     def box_at(self, size: tuple[int, int]) -> tuple[float, float, float, float]:
-        """What the network saw of the photograph, in its pixels where it is drawn at `size` (H, W).
+        """The rectangle that the network saw, in pixels of the photograph drawn at `size` (H, W).
 
-        All of it, where the part does not say.
+        The whole photograph if the part does not record it.
         """
         from gfi.domain.geometry import scaled, whole  # loads numpy
 
@@ -157,12 +167,12 @@ class Result:
         return scaled(self.box, self.original_size, size)
 
     def number(self, name: str) -> float | None:
-        """A number by its column: one of the result's own, or a metric. None where there is none."""
+        """A number by its column, which may be a metric; None if the result does not have it."""
         value: float | None = self.metrics.get(name) if name in METRICS else getattr(self, name)
         return value
 
     def to_table(self) -> JSON:
-        """The values of its columns in table `results`; NaN and infinities become null.
+        """The values for table `results`; NaN and infinities become null.
 
         Raises ValueError for a metric that the catalogue does not have.
         """
@@ -189,7 +199,7 @@ class Result:
         )
 
     def to_json(self, class_names: Sequence[str] = ()) -> JSON:
-        """The result as the API answers it. class_names: of the model, by index."""
+        """The result as the API returns it. class_names: of the model, by index."""
 
         def name(index: int | None) -> str | None:
             return class_names[index] if index is not None and 0 <= index < len(class_names) else None

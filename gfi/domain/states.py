@@ -35,7 +35,7 @@ class ShardState(StrEnum):
     FAILED = "failed"
     """Failed repeatedly without progress; `reason` and `failure_class` say why."""
     CANCELLED = "cancelled"
-    """It, or its job, was cancelled before it was done."""
+    """Cancelled, alone or with its job, before it was done."""
 
 
 class ControlKind(StrEnum):

@@ -1,4 +1,4 @@
-"""The statuses of an image: the stored word, the words that people read, and the severity."""
+"""The statuses of an image: the stored word, the words that are shown, and the severity."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -65,7 +65,7 @@ STATUS_WORDS: Mapping[ImageStatus, StatusWords] = {
     ),
     ImageStatus.ERROR: StatusWords("Error", "The photograph could not be read or explained.", "bad"),
 }
-"""Every status, in the order in which a person wants to read them."""
+"""Every status, in the order in which they are shown."""
 
 UNUSABLE = frozenset({ImageStatus.ERROR, ImageStatus.CHANGED})
 """Statuses without a usable result: a retry explains these images again."""

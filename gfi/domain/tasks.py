@@ -1,11 +1,11 @@
-"""Kinds of tasks: leased work that is no shard.
+"""Kinds of tasks. A task is leased work other than a shard.
 
-A task is claimed, renewed, fenced, retried and given up as a shard is. What is particular to a kind:
+A task is claimed, renewed, fenced, retried and given up as a shard is. What differs between kinds:
 
 - its entry in `KINDS`;
 - its handler: in `scheduler.tasks` where it needs no network, in `workers.handlers` where it does;
-- what its handler writes when it commits, its own tables among it: `TaskRun.finish(result, write)` calls `write` in the
-  transaction that requires the fence.
+- what its handler writes when it commits, including tables of its own: `TaskRun.finish(result, write)` calls `write` in
+  the transaction that requires the fence.
 """
 
 from dataclasses import dataclass
@@ -22,9 +22,9 @@ INTERACTIVE = 1000
 class TaskKind:
     """A kind of task.
 
-    needs: `network` for workers with torch, `none` for control workers. queue: where it waits if nothing else is said.
-    words: what it does, for people. long: it may take minutes, so that a control worker keeps a slot free of its kind.
-    of_job: it is a step of its job, and only the job can be cancelled or retried.
+    needs: `network` for workers with torch, `none` for control workers. queue: its default queue. words: a description
+    for users. long: it may take minutes, so a control worker keeps one slot free of such tasks. of_job: it is a step of
+    a job, and only the job can be cancelled or retried.
     """
 
     name: str
@@ -49,10 +49,10 @@ KINDS: dict[str, TaskKind] = {
 
 
 def long_kinds() -> list[str]:
-    """The kinds of which one can take minutes."""
+    """The kinds whose tasks can take minutes."""
     return [kind.name for kind in KINDS.values() if kind.long]
 
 
 def priority_in(queue: str, priority: int) -> int:
-    """The priority of the tasks of a job with this queue and priority: those of interactive jobs overtake."""
+    """The priority of the tasks of a job with this queue and priority; tasks of interactive jobs come first."""
     return priority + (INTERACTIVE if queue == INTERACTIVE_QUEUE else 0)

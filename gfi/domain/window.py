@@ -1,4 +1,4 @@
-"""Which of the values in a file with more than 8 bits a sample are black and white: `input.window` of a model file."""
+"""Which values of a file with more than 8 bits per sample become black and white: `input.window` of a model file."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -10,8 +10,8 @@ _ADVICE = 'a window is [low, high] in the values of the file, or "percentile 0.5
 
 @dataclass(frozen=True)
 class Window:
-    """low becomes black and high white. percentile: these are percentiles of the values of each single image, so that
-    the same value is another grey in another image."""
+    """low becomes black and high white. percentile: both are percentiles of the values of each image, so the same value
+    can be a different grey in another image."""
 
     low: float
     high: float
@@ -21,21 +21,21 @@ class Window:
         limits = (0.0, 100.0) if self.percentile else (-math.inf, math.inf)
         within = limits[0] <= self.low and self.high <= limits[1] and math.isfinite(self.high - self.low)
         if not (self.low < self.high and within):
-            raise ValueError(f"{self.to_json()} is no window: {_ADVICE}")
+            raise ValueError(f"{self.to_json()} is not a window: {_ADVICE}")
 
     @staticmethod
     def parse(value: Any) -> "Window":
-        """From its JSON or TOML form. ValueError: it is none."""
+        """The window from its JSON or TOML form. Raises ValueError for anything else."""
         words: Sequence[Any] = value
         if isinstance(value, str):
             kind, _, rest = value.strip().partition(" ")
             if kind != "percentile":
-                raise ValueError(f"{value[:60]!r} is no window: {_ADVICE}")
+                raise ValueError(f"{value[:60]!r} is not a window: {_ADVICE}")
             words = rest.split()
         try:
             low, high = (float(word) for word in words)
         except (TypeError, ValueError, OverflowError):
-            raise ValueError(f"{str(value)[:60]!r} is no window: {_ADVICE}") from None
+            raise ValueError(f"{str(value)[:60]!r} is not a window: {_ADVICE}") from None
         return Window(low, high, isinstance(value, str))
 
     @staticmethod
@@ -53,7 +53,7 @@ class Window:
 class AppliedWindow:
     """How the samples of a photograph became 0 … 255: low became black and high white.
 
-    source: who says so, for people.
+    source: where the window comes from, for users.
     """
 
     low: float

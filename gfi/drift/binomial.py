@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import betainc, betaincinv
 
 MOST_IMAGES = 10_000_000
-"""More images than that are "no number of images"."""
+"""If more images than this are needed, `decides` returns None."""
 
 
 def p_value(moved: ArrayLike, n: ArrayLike, p0: ArrayLike) -> NDArray[np.float64]:
@@ -62,11 +62,11 @@ def benjamini_hochberg(p_values: NDArray[np.float64], q: float) -> NDArray[np.bo
 
 
 def images_to_decide(share: float, limit: float, alpha: float, at_least: int) -> int | None:
-    """How many images would decide if the share stayed as it is: its upper bound falls below the limit, or its lower
-    bound reaches it.
+    """The number of images at which the verdict would be decided if the share did not change: its upper bound falls
+    below the limit, or its lower bound reaches it.
 
-    share, limit: in [0, 1]. at_least: the fewest images that may pass. None when no number of images would, because
-    the share stands at its limit or the limit cannot be exceeded.
+    share, limit: in [0, 1]. at_least: the fewest images that may pass. None if no number of images is enough, because
+    the share equals the limit or the limit cannot be exceeded.
     """
 
     def decided(n: int) -> bool:
@@ -86,7 +86,8 @@ def images_to_decide(share: float, limit: float, alpha: float, at_least: int) ->
 def mean_bounds(mean: float, deviation: float, n: int, alpha: float) -> tuple[float, float]:
     """One-sided 1 − alpha bounds of the mean of n differences, each alone, by Student's t.
 
-    deviation: the sample's standard deviation. Infinite below two images; the mean itself where nothing varies.
+    deviation: the sample's standard deviation. Infinite for fewer than two images; equal to the mean if the deviation
+    is 0.
     """
     from scipy.special import stdtrit
 

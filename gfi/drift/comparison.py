@@ -1,10 +1,10 @@
-"""Everything that is known of two jobs, from the stream of their pairs.
+"""The results of comparing two jobs, computed from the stream of their pairs.
 
     accumulator = Accumulator(threshold)
     for block in pair_results(a, b, counts, metrics): accumulator.add(block)
     comparison = accumulator.comparison(counts)
 
-Memory holds sums a class, 6 kB each, and the worst movers; never the pairs.
+Memory holds sums for each class (6 kB) and the worst movers, but not the pairs.
 """
 
 import heapq
@@ -23,15 +23,15 @@ from gfi.drift.pairs import Counts, PairBlock
 from gfi.drift.places import direction, gained_place
 
 WORST = 24
-"""Worst movers that a comparison names."""
+"""The number of worst movers in a comparison."""
 DESCRIBED = 20_000
-"""Pairs that the descriptive distances are computed of, about: a sample by the hash of the key where there are more."""
+"""The approximate number of pairs for the descriptive distances: if there are more, a sample by the hash of the key."""
 ENERGY = "energy_in_box"
 
 
 @dataclass(frozen=True)
 class Mover:
-    """A pair among the farthest apart. rows: of the image in each manifest."""
+    """One of the pairs with the largest distance. rows: of the image in each manifest."""
 
     distance: float
     key: str
@@ -42,10 +42,10 @@ class Mover:
 
 @dataclass(frozen=True)
 class ClassMoves:
-    """A class: n pairs of which `moved` exceed the threshold; the rest describes those that moved.
+    """A class with n pairs, of which `moved` exceed the threshold; the other fields describe the moved ones.
 
     distance: the mean of all its pairs. shift_x, shift_y: mean shift of the centre, in widths
-    and heights. energy_a, energy_b: mean energy in box, None without boxes. place: where the masks gained most.
+    and heights. energy_a, energy_b: mean energy in box, None without boxes. place: where the masks increased most.
     images, flips: images with equal bytes, and how many of them the two models predict differently.
     """
 
@@ -62,7 +62,7 @@ class ClassMoves:
 
     @property
     def direction(self) -> str | None:
-        """Where the moved masks went, as a direction; None if they went nowhere together."""
+        """The direction in which the moved masks shifted; None without a common direction."""
         return direction(self.shift_x, self.shift_y)
 
 
@@ -87,7 +87,7 @@ class MetricChange:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two jobs, compared. threshold: None without a floor, and then nothing counts as moved.
+    """The comparison of two jobs. threshold: None without a floor; then no mask counts as moved.
 
     described: pairs behind `means`, the descriptive distances. bit_equal: pairs whose stored masks have equal bytes.
     """
@@ -140,7 +140,7 @@ def _finite(value: Any) -> Any:
 
 
 class _ClassSums:
-    """Sums over the pairs of each class, a row a class."""
+    """Sums over the pairs of each class, one row per class."""
 
     _PLAIN = ("n", "distance", "moved", "shifted", "shift_x", "shift_y", "boxed", "energy_a", "energy_b")
 
@@ -173,7 +173,7 @@ class _ClassSums:
             self._sums, self._gain = np.pad(self._sums, more), np.pad(self._gain, more)
 
     def moves(self, counts: Counts) -> dict[int, ClassMoves]:
-        """What the sums say of each class that has a pair."""
+        """The results for each class that has a pair, from the sums."""
         return {int(index): self._moves(int(index), counts) for index in np.flatnonzero(self._sums[:, 0])}
 
     def _moves(self, index: int, counts: Counts) -> ClassMoves:
@@ -194,7 +194,8 @@ class _ClassSums:
 
 
 class Accumulator:
-    """Sums over pairs. threshold: of a move, None without a floor. expected: pairs, about, to sample from."""
+    """Accumulates sums over pairs. threshold: the distance above which a mask moved, None without a floor. expected:
+    the approximate number of pairs, for sampling."""
 
     def __init__(self, threshold: float | None, expected: int = 0) -> None:
         self._threshold = threshold
@@ -208,12 +209,13 @@ class Accumulator:
         self._largest = self._distance = 0.0
 
     def add(self, block: PairBlock) -> None:
-        """Add a block of pairs. DriftError if a mask is not at distance 0 from itself, which would be our fault."""
+        """Add a block of pairs. Raises DriftError if the distance of a mask from itself is not 0, which would be a bug
+        of gfi."""
         top_a, top_b = top_weights(block.a), top_weights(block.b)
         if self._pairs == 0 and top_area(top_a, top_a).any():
             raise DriftError("the self-test of the comparison failed: a mask has a distance from itself")
         distance = top_area(top_a, top_b)
-        # Equal masks, whatever the order of the sums was.
+        # Equal masks have distance 0, whatever the order of summation.
         distance[block.bit_equal & (block.a == block.b).all((1, 2))] = 0.0
         beyond = np.zeros(len(block), np.bool_) if self._threshold is None else distance > self._threshold
         self._pairs += len(block)
@@ -275,7 +277,7 @@ class Accumulator:
                 (heapq.heappush if len(self._worst) < WORST else heapq.heappushpop)(self._worst, mover)
 
     def comparison(self, counts: Counts) -> Comparison:
-        """What the sums say."""
+        """The comparison, from the sums."""
         return Comparison(
             counts=counts,
             threshold=self._threshold,

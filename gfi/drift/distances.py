@@ -1,14 +1,14 @@
-"""How far two masks of one image are apart.
+"""Distances between two masks of one image.
 
-Both masks are brought to one grid of 28 × 28 cells over what the two networks saw of the photograph: a cell has the
-mean of the drawn mask over its area. With T(m) = the highest 15 % of that area,
+Both masks are averaged on a common grid of 28 × 28 cells over the part of the photograph that the two networks saw: a
+cell has the mean of the drawn mask over its area. With T(m) = the highest 15 % of that area,
 
     top_area   1 − |T(a) ∩ T(b)| / |T(a) ∪ T(b)|          the primary distance: 0 the same place, 1 no cell in common
 
-Cells that tie at the border of T share what is left of its area, so that T has 15 % exactly and no cell is preferred
-for standing further up. With weights w in [0, 1] the IoU is Σ min(w_a, w_b) / Σ max(w_a, w_b).
+Cells with equal values at the border of T share its remaining area, so that T has exactly 15 % and no cell is preferred
+because of its position. With weights w in [0, 1] the IoU is Σ min(w_a, w_b) / Σ max(w_a, w_b).
 
-Descriptive, beside it:
+Further, descriptive distances:
 
     spearman        rank correlation of the cells, 1 where the order is the same; not-a-number for a constant mask
     jensen_shannon  square root of the Jensen–Shannon divergence (base 2) of a/Σa and b/Σb, in [0, 1]

@@ -4,4 +4,4 @@ from gfi.store.errors import StoreError
 
 
 class DriftError(StoreError):
-    """The comparison or the gate file asks for something that is not possible; one line says what and what to do."""
+    """The comparison or the gate file is not possible; one line says why and what to do."""

@@ -1,17 +1,17 @@
-"""Noise floors: how far masks differ when nothing has changed that should matter.
+"""Noise floors: the differences of masks when nothing relevant has changed.
 
     level             the two jobs have                                            expected distances
     same_profile      the same weights, the same execution profile                 exactly 0
     other_profile     the same weights, another device, dtype, batch or threads    small
     other_training    other training runs of the same recipe                       the floor of a release gate
 
-A floor is made of the pairs of its runs. An image *moved* when its distance exceeds the threshold: the 95 % quantile of
-the floor's distances. p₀, the share of images that is expected to exceed it although nothing changed, is taken from the
-floor itself: each pair of runs is judged by the threshold of the other pairs, and p₀ is the largest share of any pair,
-for each class and over all classes, and at least .05. With a single pair its images are split in two halves by a hash
-of their keys, and each half is judged by the threshold of the other.
+A floor is computed from the pairs of its runs. An image *moved* when its distance exceeds the threshold: the 95 %
+quantile of the floor's distances. p₀, the share of images that is expected to exceed it although nothing changed, is
+taken from the floor itself: each pair of runs is judged by the threshold of the other pairs, and p₀ is the largest
+share of any pair, for each class and over all classes, and at least .05. With a single pair its images are split in two
+halves by a hash of their keys, and each half is judged by the threshold of the other.
 
-The training run is what is repeated: a floor says how many runs it has, and no p-value is computed over them.
+The unit of repetition is the training run: a floor states the number of its runs, and no p-value is computed over them.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -34,7 +34,7 @@ SATURATED = 1 - 1e-6
 
 
 class FloorLevel(StrEnum):
-    """What the two jobs of a pair have in common; the later the level, the more may differ."""
+    """What the two jobs of a pair have in common; at each later level more may differ."""
 
     SAME_PROFILE = "same_profile"
     OTHER_PROFILE = "other_profile"
@@ -86,11 +86,11 @@ class Floor:
 
     @property
     def saturated(self) -> bool:
-        """No distance can exceed the threshold, so nothing can be said with this floor."""
+        """Whether no distance can exceed the threshold, so that this floor decides nothing."""
         return self.threshold >= SATURATED
 
     def sentence(self) -> str:
-        """What the floor is made of and what it expects."""
+        """The composition of the floor, and the share of moves that it expects."""
         made = f"{self.runs} runs ({LEVEL_WORDS[self.level]}), {self.pairs} pair{'s' * (self.pairs != 1)} of them"
         return (
             f"the floor of {made} puts the threshold of a move at {self.threshold:.3f} and expects up to"
@@ -129,7 +129,7 @@ def run_pair(name: str, blocks: Iterable[PairBlock]) -> RunPair:
 
 
 def floor_of(level: FloorLevel, runs: int, pairs: Sequence[RunPair]) -> Floor:
-    """The floor made of these pairs of runs. DriftError without a pair."""
+    """The floor computed from these pairs of runs. Raises DriftError without a pair."""
     if not pairs:
         raise DriftError("a noise floor needs at least two runs; name further jobs with --floor")
     p0, class_p0 = LEAST_P0, dict[int, float]()

@@ -1,4 +1,4 @@
-"""The gate file: what a release, or every night, tolerates.
+"""The gate file: the limits for a release, or for every night.
 
     [moved]                      # masks that moved, see `gfi.drift.verdicts`
     max_moved = 0.10
@@ -12,7 +12,7 @@
     min_runs = 3
     jobs = []                    # other training runs, when --floor names none
 
-    [limits]                     # the most that a mean may worsen, or change where no way is better
+    [limits]                     # the most that a mean may worsen, or change if neither direction is better
     flips = 0.02                 # images that are predicted as another class
     energy_in_box = 0.05
 
@@ -67,7 +67,7 @@ class MovedSpec(_Section):
 
 
 class FloorSpec(_Section):
-    """`[floor]`: what the floor must be made of. jobs: of the floor, when the command names none."""
+    """`[floor]`: the requirements for the floor. jobs: the jobs of the floor, if the command names none."""
 
     level: Literal["same_profile", "other_profile", "other_training"] = "other_training"
     min_runs: Annotated[int, Field(ge=2)] = 3
@@ -81,13 +81,13 @@ class NightlySpec(_Section):
 
 
 class AuditSpec(_Section):
-    """`[audit]`: what the audits of the two jobs must say."""
+    """`[audit]`: the requirements for the audits of the two jobs."""
 
     no_new_shortcuts: bool = False
 
 
 class Waiver(_Section):
-    """`[[waivers]]`: a fail of one class, or of one limit, that somebody answers for until a day."""
+    """`[[waivers]]`: a fail of one class or one limit that a named person accepts until a date."""
 
     class_: Annotated[str | None, Field(alias="class")] = None
     limit: str | None = None
@@ -102,7 +102,7 @@ class Waiver(_Section):
         return self
 
     def sentence(self, today: date) -> str:
-        """Who answers for it, and until when."""
+        """The owner of the waiver, and its last day."""
         ended = self.until < today
         why = f": {self.reason}" if self.reason else ""
         return f"waiver of {self.owner} {'ended on' if ended else 'until'} {self.until.isoformat()}{why}"
@@ -124,19 +124,19 @@ class GateSpec(_Section):
         return FloorLevel(self.floor.level)
 
     def tolerance(self, look: int = 1) -> Tolerance:
-        """What verdicts tolerate. look: which comparison of the year it is, for a nightly gate."""
+        """The tolerance for verdicts. look: the number of the comparison in the year, for a nightly gate."""
         moved = self.moved
         alpha = moved.alpha if self.nightly is None else self.spending.level(look)
         return Tolerance(moved.max_moved, alpha, moved.min_images, moved.alpha)
 
     def look_on(self, day: date) -> int:
-        """Which comparison of the year falls on a day, where they are spread evenly."""
+        """The number of the comparison on a day of the year, if comparisons are evenly distributed."""
         planned = self.spending.looks
         return max(1, -(-day.timetuple().tm_yday * planned // 366))
 
     @property
     def spending(self) -> Spending:
-        """How a nightly gate spends its error."""
+        """How a nightly gate distributes its significance level over the year."""
         return Spending(self.moved.alpha, (self.nightly or NightlySpec()).comparisons_per_year)
 
 

@@ -23,9 +23,9 @@ EXIT_CODES: Mapping[Verdict, int] = {Verdict.PASS: 0, Verdict.FAIL: 10, Verdict.
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that a gate asks. name: `floor`, `pooled`, `class husky`, `limit flips`, `audit`.
+    """One check of a gate. name: `floor`, `pooled`, `class husky`, `limit flips`, `audit`.
 
-    waiver: what a waiver says, where one names this check; waived: whether it holds today.
+    waiver: the text of the waiver that names this check, if any; waived: whether it is valid today.
     """
 
     name: str
@@ -54,7 +54,7 @@ class Check:
 
 @dataclass(frozen=True)
 class GateVerdict:
-    """What a gate says of a comparison. notes: what a reader must know beside the checks."""
+    """The verdict of a gate on a comparison. notes: further information for the reader."""
 
     verdict: Verdict
     checks: tuple[Check, ...]
@@ -88,8 +88,8 @@ def judge(
     """Apply a gate.
 
     floor: the noise floor whose threshold the comparison was made with, None without one. names: of classes, by index.
-    look: which comparison of the year it is, for a nightly gate. new_shortcuts: sentences of shortcuts that the audit
-    of the second job confirmed and that of the first did not; None where one of the audits is missing.
+    look: the number of the comparison in the year, for a nightly gate. new_shortcuts: sentences of shortcuts that the
+    audit of the second job confirmed and that of the first did not; None if one of the audits is missing.
     """
     checks = [
         *_moved_checks(spec, comparison, floor, names, look),
@@ -182,7 +182,7 @@ def _limit_check(name: str, limit: float, comparison: Comparison, alpha: float) 
 
 
 def _worsening(name: str, change: MetricChange, alpha: float) -> tuple[float, float]:
-    """Bounds of how much the mean became worse; of its change either way where none is better."""
+    """Bounds of how much the mean became worse; of its absolute change if neither direction is better."""
     low, high = change.bounds(alpha)
     better = COLUMNS[name].better
     if better == "higher":
@@ -201,7 +201,7 @@ def _bounded(
     ends = {
         Verdict.FAIL: f"worse by more than the limit of {limit:g}",
         Verdict.PASS: f"within the limit of {limit:g}",
-        Verdict.UNDECIDED: f"too few images to tell it from the limit of {limit:g}",
+        Verdict.UNDECIDED: f"too few images to decide whether it exceeds the limit of {limit:g}",
     }
     shown = {**numbers, "limit": limit}
     return Check(f"limit {name}", verdict, f"{text}: {ends[verdict]}", numbers=shown)

@@ -1,10 +1,10 @@
-"""Which images of a new listing have to be explained, and which results of an earlier job can be kept.
+"""Decides which images of a new listing must be explained, and which results of an earlier job can be kept.
 
-Both listings are streams of tables with `key`, `version`, `row` and `question` (the digest, 32 bytes, of everything
-else that decides the answer, `JobConfig.question`), in any order. An image of the new listing is
+Both listings are streams of tables with `key`, `version`, `row` and `question` (32 bytes: `JobConfig.question`, the
+digest of everything else that determines the result), in any order. An image of the new listing is
 
     carried     the earlier job has it with the same version and question
-    explained   anything else: it is new, its bytes changed, or the question did
+    explained   any other image: it is new, or its bytes or its question changed
     removed     an image of the earlier listing that the new one lacks
 
 A merge join of the two sorted streams: memory holds a few blocks, whatever the length.
@@ -30,7 +30,7 @@ _NONE = np.empty(0, np.int64)
 
 @dataclass(frozen=True)
 class PlanStep:
-    """What is known of a stretch of keys: rows of the new listing and of the earlier one.
+    """The plan for a range of keys: rows of the new listing and of the earlier one.
 
     explained: new rows, of which `fresh` are new keys. carried: new rows; carried_from: their rows in the earlier job.
     removed: earlier rows.
@@ -54,7 +54,7 @@ class PlanCounts:
     removed: int = 0
 
     def add(self, step: PlanStep) -> None:
-        """Count a step."""
+        """Add the counts of a step."""
         self.explained += len(step.explained)
         self.new += step.fresh
         self.changed += len(step.explained) - step.fresh
@@ -63,7 +63,7 @@ class PlanCounts:
 
     @property
     def shrank(self) -> bool:
-        """The new listing has lost more than half of the earlier one, which a person must confirm."""
+        """Whether the new listing lacks more than half of the earlier one, which a person must confirm."""
         before = self.carried + self.changed + self.removed
         return 2 * self.removed > before
 

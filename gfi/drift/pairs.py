@@ -5,7 +5,7 @@ image of the two jobs is counted once, under the first of these that applies (`C
 
     only_a, only_b   only one job has it
     other_version    its bytes are not the same
-    flipped          the two models predict different classes: confusion, and not a matter of where they look
+    flipped          the two models predict different classes, so their masks explain different decisions
     without_mask     one job has no mask of it
     other_target     the two masks explain different classes
     paired           compared; where several classes of an image were explained, each is a pair
@@ -24,9 +24,9 @@ from gfi.drift.distances import CELLS, Cells, Drawing, frames, to_cells
 from gfi.drift.sorted_tables import aligned
 
 DRAWING = ("grid_height", "grid_width", "input_height", "input_width", "align_corners")
-"""How a grid becomes a mask, as integers."""
+"""The columns, as integers, that say how a grid becomes a mask."""
 BOX = ("left", "top", "right", "bottom")
-"""What the network saw, in original pixels."""
+"""The columns of the rectangle that the network saw, in original pixels."""
 RESULTS = pa.schema(
     [
         ("key", pa.string()),
@@ -43,14 +43,14 @@ RESULTS = pa.schema(
 )
 """The columns of a result that pairing reads."""
 PAIRS_AT_ONCE = 2048
-"""Pairs of one `PairBlock`: some 50 MB while their distances are computed."""
+"""Pairs in one `PairBlock`: about 50 MB while their distances are computed."""
 
-_SEPARATOR = "\0"  # no key has one
+_SEPARATOR = "\0"  # keys cannot contain it
 
 
 @dataclass
 class Counts:
-    """What became of the images of two jobs; see the module. `statuses`: (a's, b's) of each pair → pairs."""
+    """The counts of the images of two jobs by outcome; see the module. `statuses`: (a's, b's) of each pair → pairs."""
 
     only_a: int = 0
     only_b: int = 0
@@ -65,7 +65,7 @@ class Counts:
 
     @property
     def same_version(self) -> int:
-        """Images of both jobs with equal bytes: those that flips are a share of."""
+        """Images of both jobs with equal bytes, the base of the share of flips."""
         return self.flipped + self.without_mask + self.other_target + self.paired
 
     def to_json(self) -> dict[str, int]:
@@ -75,7 +75,7 @@ class Counts:
 
 @dataclass(frozen=True)
 class PairBlock:
-    """Up to 2,048 pairs: masks on the common grid, and what else is compared.
+    """Up to 2,048 pairs: masks on the common grid, and the other compared values.
 
     keys: (N,) texts. rows_a, rows_b, targets: (N,). a, b: (N, 28, 28). bit_equal: (N,), the stored grids have equal
     bytes. both_ok: (N,), both have the status ok. metrics: name → (a's, b's), (N,) each, NaN where not measured.
@@ -143,7 +143,7 @@ def _pairs_of_step(
         kept = np.flatnonzero(stay & equal_target)
         yield from _blocks(first_a.take(kept), first_b.take(kept), counts, metrics)
         return
-    # Several classes of an image: those that both jobs explained.
+    # Of several classes of an image, only those that both jobs explained.
     keys = first_a.column("key").filter(pa.array(stay)).combine_chunks()
     several = [
         table.filter(pc.and_(pc.is_in(table.column("key"), keys), table.column("grid").is_valid()))
@@ -154,7 +154,7 @@ def _pairs_of_step(
 
 
 def _matches(a: pa.ChunkedArray, b: pa.ChunkedArray) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The positions in a and in b of the texts that both have. A text stands in each at most once."""
+    """The positions in a and in b of the texts that occur in both. Each has a text at most once."""
     found = pc.index_in(a, value_set=b.combine_chunks()).to_numpy(zero_copy_only=False)
     known = np.isfinite(found.astype(np.float64))
     return np.flatnonzero(known), found[known].astype(np.int64)
@@ -220,7 +220,7 @@ def _cells(a: pa.Table, b: pa.Table) -> tuple[Cells, Cells]:
 
 
 def _on_own_frame(table: pa.Table) -> Cells:
-    """Every mask over what its own network saw; drawings of one kind at a time."""
+    """Every mask over the part that its own network saw, grouped by the way in which grids are drawn."""
     kinds = np.stack([_numbers(table, name) for name in DRAWING], axis=1)
     different, which = np.unique(kinds, axis=0, return_inverse=True)
     cells = np.empty((len(table), CELLS, CELLS), np.float32)
@@ -231,7 +231,7 @@ def _on_own_frame(table: pa.Table) -> Cells:
 
 
 def _stack(table: pa.Table) -> tuple[NDArray[np.float32], Drawing]:
-    """The grids (N, h, w) of rows that are drawn alike."""
+    """The grids (N, h, w) of rows that are drawn in the same way."""
     h, w, height, width, aligned_corners = (int(_numbers(table, name)[0]) for name in DRAWING)
     raw = b"".join(table.column("grid").to_pylist())
     grids = np.frombuffer(raw, "<f4").reshape(-1, h, w)

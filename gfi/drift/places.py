@@ -15,7 +15,7 @@ _ROWS = ("upper", "", "lower")
 _COLUMNS = ("left", "", "right")
 _EDGES = (0, CELLS // 4, CELLS - CELLS // 4, CELLS)
 LEAST_SHIFT = 0.02
-"""A shorter mean shift, in widths of the frame, has no direction worth a word."""
+"""A shorter mean shift, in widths of the frame, is reported without a direction."""
 
 
 def place(row: int, column: int) -> str:
@@ -29,7 +29,7 @@ def place(row: int, column: int) -> str:
 
 
 def gained_place(gain: NDArray[np.floating]) -> str | None:
-    """Where masks gained most: the region with the highest mean of `gain` (28, 28); None where nothing was gained."""
+    """Where masks increased most: the region with the highest mean of `gain` (28, 28); None if nothing increased."""
     means = np.array(
         [
             [gain[top:bottom, left:right].mean() for left, right in pairwise(_EDGES)]

@@ -1,4 +1,4 @@
-"""Comparisons in plain words: counts first, then a sentence for each class that moved."""
+"""Comparisons as sentences: counts first, then a sentence for each class that moved."""
 
 from collections.abc import Iterator, Mapping
 
@@ -7,7 +7,7 @@ from gfi.drift.verdicts import Moved, Verdict
 
 
 def count_sentences(comparison: Comparison) -> Iterator[str]:
-    """What became of the images, prediction flips first."""
+    """The counts of images by outcome, prediction flips first."""
     counts = comparison.counts
     yield (
         f"{counts.flipped:,} of {counts.same_version:,} images with equal bytes are predicted as another class;"
@@ -31,7 +31,7 @@ def count_sentences(comparison: Comparison) -> Iterator[str]:
 
 
 def class_sentence(name: str, moves: ClassMoves, moved: Moved | None = None) -> str:
-    """A class in one sentence: how many masks moved, how many were expected to, and where they went.
+    """A class in one sentence: how many masks moved, how many moves were expected, and where the masks moved.
 
     >>> moves = ClassMoves(100, 34, 0.4, -0.2, 0.2, 0.61, 0.22, "lower left corner", 104, 4)
     >>> class_sentence("husky", moves)
@@ -67,7 +67,7 @@ def _where(moves: ClassMoves) -> Iterator[str]:
 
 
 def verdict_sentence(name: str, moved: Moved) -> str:
-    """A verdict in one sentence, with what would decide an undecided one."""
+    """A verdict in one sentence; an undecided one with the number of images that would decide it."""
     text = (
         f"{name}: {moved.verdict}; {moved.moved:,} of {moved.n:,} masks moved ({moved.share:.1%};"
         f" {moved.lower:.1%} to {moved.upper:.1%}), the floor expects up to {moved.p0:.1%}, the limit is"
@@ -76,7 +76,7 @@ def verdict_sentence(name: str, moved: Moved) -> str:
     if moved.verdict is not Verdict.UNDECIDED:
         return text
     if moved.decides is not None:
-        return f"{text}; about {moved.decides:,} images would decide if the share stayed as it is"
+        return f"{text}; about {moved.decides:,} images would decide it if the share does not change"
     return f"{text}; {moved.reason}"
 
 

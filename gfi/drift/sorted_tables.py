@@ -6,7 +6,7 @@
 
 `SortedTables` writes sorted runs into a folder and merges them, so memory holds a few blocks whatever the length.
 `aligned` walks through two sorted streams and yields, step by step, all rows of both whose texts lie in one interval:
-whoever joins them finds every partner within the step. Texts are ordered by code point, as Arrow and Python both do.
+so a join finds every partner within the step. Texts are ordered by code point, as Arrow and Python both do.
 """
 
 import itertools
@@ -24,7 +24,7 @@ BLOCK_BYTES = 2 * 2**20
 class SortedTables:
     """The rows of `blocks` in the order of column `by`, in tables of some megabytes; can be read several times.
 
-    Reads all blocks at once and writes them into `folder`, which the caller deletes.
+    Reads all blocks at construction and writes them into `folder`, which the caller deletes.
     """
 
     def __init__(self, blocks: Iterable[pa.Table], by: str, folder: Path, run_bytes: int = RUN_BYTES) -> None:
@@ -44,14 +44,14 @@ def aligned(
 ) -> Iterator[tuple[pa.Table | None, pa.Table | None]]:
     """Steps through two streams sorted by `by`: the rows of each whose texts lie in the step's interval.
 
-    Rows with equal texts are always in one step. A side that has none there, or never had a block, is None.
+    Rows with equal texts are always in one step. A side without rows in the interval is None.
     """
     for a, b in _aligned([_Cursor(left, by), _Cursor(right, by)], keep_empty=True):
         yield a if a is not None and len(a) else None, b if b is not None and len(b) else None
 
 
 class _Cursor:
-    """A sorted stream, of which some rows are held. `last`: the last text held, None once nothing follows them."""
+    """A sorted stream with a buffer of rows. `last`: the last text in the buffer, None after the end of the stream."""
 
     def __init__(self, blocks: Iterable[pa.Table], by: str) -> None:
         self._blocks, self._by = iter(blocks), by
@@ -60,7 +60,7 @@ class _Cursor:
         self.fill()
 
     def fill(self) -> None:
-        """Hold one block more; without one the stream has ended."""
+        """Read one more block into the buffer, or note the end of the stream."""
         block = next((block for block in self._blocks if len(block)), None)
         if block is None:
             self.last = None
@@ -69,7 +69,7 @@ class _Cursor:
         self.last = block.column(self._by)[len(block) - 1].as_py()
 
     def take(self, bound: str | None) -> pa.Table | None:
-        """The held rows before `bound`, or all of them; they are held no longer."""
+        """Remove the rows before `bound`, or all rows, from the buffer and return them."""
         if self._held is None:
             return None
         column = self._held.column(self._by)
@@ -96,7 +96,7 @@ def _aligned(cursors: Sequence[_Cursor], keep_empty: bool = False) -> Iterator[l
 
 
 def _write_runs(blocks: Iterable[pa.Table], by: str, folder: Path, run_bytes: int) -> Iterator[Path]:
-    """Sorted runs as files. A stretch that continues the run before it is appended, so sorted input is one run."""
+    """Sorted runs as files. A block that continues the run before it is appended, so sorted input is one run."""
     writer: pa.ipc.RecordBatchFileWriter | None = None
     path, last = folder, None
     for table in _stretches(blocks, run_bytes):

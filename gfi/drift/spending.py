@@ -1,10 +1,10 @@
-"""The error that each comparison of a nightly gate may spend.
+"""The significance level of each comparison of a nightly gate (alpha spending).
 
-A gate that asks every night at α = .05 raises a false alarm 18 times a year. Here the α belongs to the year: over N
+A gate that tests every night at α = .05 raises about 18 false alarms a year. Here α is that of the whole year: of N
 planned comparisons the k-th is made at
 
     α_k = .9·α / N                      k ≤ N
-    α_k = .1·α / (j·(j+1))              j = k − N ≥ 1, for comparisons that nobody planned
+    α_k = .1·α / (j·(j+1))              j = k − N ≥ 1, for unplanned comparisons
 
 The sum over all k is at most α, so by the union bound the probability of any false fail in a year is at most α,
 whatever the dependence between nights. A new year begins with k = 1.
@@ -32,7 +32,7 @@ class Spending:
         return _RESERVE * self.alpha / (beyond * (beyond + 1))
 
     def sentence(self, look: int) -> str:
-        """What the output of the `look`-th comparison says of it."""
+        """The sentence about the level in the output of the `look`-th comparison."""
         return (
             f"comparison {look} of {self.looks} planned this year is made at α = {self.level(look):.2g}, so that a"
             f" false fail in the whole year has a probability of at most {self.alpha:g}"

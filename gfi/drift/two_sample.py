@@ -2,8 +2,9 @@
 
 A classifier two-sample test (Lopez-Paz and Oquab, ICLR 2017): if a classifier that has not seen an image can tell
 whether its mask is of the first or of the second set, the sets differ. The classifier is ridge regression on the masks'
-cells and, where there are some, projected features; everything is centred within its class, so that other shares of
-classes are no difference. With ỹ the centred membership and ŷ its prediction by the folds without the image,
+cells and, where there are some, projected features; everything is centred within its class, so that different class
+proportions do not count as a difference. With ỹ the centred membership and ŷ its prediction by the folds without the
+image,
 
     T = Σ ỹᵢ ŷᵢ / Σ ỹᵢ²
 
@@ -24,14 +25,14 @@ from gfi.drift.errors import DriftError
 PERMUTATIONS = 499
 FOLDS = 5
 MOST_PER_CLASS = 1000
-"""Masks of a class and set that are used at most: a seeded sample."""
+"""The largest number of masks used per class and set; of more, a seeded sample."""
 LEAST_PER_CLASS = 10
 _RIDGE = 1.0
 
 
 @dataclass(frozen=True)
 class TwoSample:
-    """statistic: T, at most 1, about 0 where nothing differs. p: of all classes together. class_p: of each class.
+    """statistic: T, at most 1, about 0 without a difference. p: of all classes together. class_p: of each class.
 
     n: masks used. left_out: classes with fewer than ten masks in one of the sets.
     """

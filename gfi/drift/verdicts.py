@@ -5,10 +5,10 @@ With k of n masks of a class moved, p₀ the share that the floor expects, and t
     fail        the exact one-sided test of share ≤ p₀ is rejected (Benjamini–Hochberg over the classes at level α)
                 and the lower bound of the share reaches the limit
     pass        the upper 1 − α bound lies below the limit, of at least `min_images` images
-    undecided   otherwise, with the number of images that would decide if the share stayed as it is
+    undecided   otherwise, with the number of images that would decide it if the share does not change
 
-Where r of m classes are rejected, their lower bounds have the level 1 − α·r/m (Benjamini and Yekutieli 2005), so that
-choosing the worst classes does not make them look worse. The pooled verdict is the same for all masks as one class.
+If r of m classes are rejected, their lower bounds have the level 1 − α·r/m (Benjamini and Yekutieli 2005), which
+corrects for the selection of the worst classes. The pooled verdict is the same for all masks as one class.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,7 +27,7 @@ MIN_IMAGES = 50
 
 
 class Verdict(StrEnum):
-    """The answer of a check."""
+    """The outcome of a check."""
 
     PASS = "pass"  # noqa: S105 - no password
     FAIL = "fail"
@@ -41,7 +41,7 @@ def worst(verdicts: Sequence[Verdict]) -> Verdict:
 
 @dataclass(frozen=True)
 class Tolerance:
-    """What a verdict tolerates.
+    """The tolerance of a verdict.
 
     max_moved: the share beyond p0 that may move. alpha: the error of a fail, alpha_pass: of a pass. min_images: the
     fewest masks of a class that may pass; fewer can fail or be undecided.
@@ -55,10 +55,10 @@ class Tolerance:
 
 @dataclass(frozen=True)
 class Moved:
-    """How many masks of a class, or of all, moved, and what follows.
+    """The number of moved masks of a class, or of all classes, and the verdict.
 
     share = moved / n; lower, upper: its one-sided bounds; limit = p0 + max_moved. decides: the number of images that
-    would decide, None where it is decided or no number would. reason: why it is undecided, in words.
+    would decide; None if it is decided or if no number would. reason: why it is undecided, in words.
     """
 
     verdict: Verdict
@@ -143,7 +143,7 @@ def _decide(
     if limit >= 1:
         return answer(
             Verdict.UNDECIDED,
-            reason=f"the floor itself moves {p0:.0%} of these masks, so that no share can exceed the limit",
+            reason=f"{p0:.0%} of these masks move in the floor itself, so that no share can exceed the limit",
         )
     if rejected and lower >= limit:
         return answer(Verdict.FAIL)
@@ -154,7 +154,7 @@ def _decide(
         share, limit, tolerance.alpha_pass if share < limit else level, tolerance.min_images
     )
     if needed is None:
-        reason = f"the share stands at its limit of {limit:.1%}, which no number of images decides"
+        reason = f"the share equals the limit of {limit:.1%}; no number of images decides that"
         return answer(Verdict.UNDECIDED, reason=reason)
     return answer(Verdict.UNDECIDED, max(needed, n + 1), "too few images")
 

@@ -1,7 +1,8 @@
-"""Two finished jobs compared: which masks moved, more than a noise floor explains, and what a gate says.
+"""Compares two finished jobs: which masks moved more than a noise floor explains, and the verdict of a gate.
 
 The masks of each job are read once from its parts, sorted by key in a temporary folder, and paired by a merge join. A
-floor is made of the first job and of other jobs named for it, and kept in the bucket beside the first job.
+floor is computed from the first job and from the other jobs that are named for it, and stored in the bucket with the
+first job.
 """
 
 import json
@@ -39,13 +40,13 @@ from gfi.store.part_cache import PartCache
 from gfi.store.queries import Job
 
 _FLOOR_VERSION = 1
-"""Raised when the same jobs would give another floor."""
+"""Raised by one when a change of the code changes the floor of the same jobs."""
 _SHOWN_CLASSES = 10
 
 
 @dataclass(frozen=True)
 class Compared:
-    """What a comparison says. differences: what the two jobs do not have in common, in words.
+    """The result of a comparison. differences: what the two jobs do not have in common, in words.
 
     pooled, classes: verdicts at the default tolerance, or the gate's; None and empty without a floor.
     """
@@ -62,7 +63,7 @@ class Compared:
     names: Mapping[int, str]
 
     def sentences(self) -> Iterator[str]:
-        """All of it in plain words, the most important first."""
+        """The result as sentences, the most important first."""
         yield f"{self.a.id} and {self.b.id} have {LEVEL_WORDS[self.level]}"
         yield from (f"they differ in {difference}" for difference in self.differences)
         yield from count_sentences(self.comparison)
@@ -113,7 +114,7 @@ def compare_jobs(
 ) -> Compared:
     """Compare job b with job a. Ids may be the beginning of an id that no other job shares.
 
-    floor_jobs: other training runs of a's recipe; those of the gate where none are named. look, new_shortcuts: see
+    floor_jobs: other training runs of a's recipe; by default those that the gate names. look, new_shortcuts: see
     `gate_verdict.judge`. DriftError when the jobs have no pair, or are not finished; NotFound for an unknown job.
     """
     job_a, job_b = (_finished(database, job_id) for job_id in (a, b))
@@ -126,7 +127,7 @@ def compare_jobs(
         asked = [difference for difference in differences if not difference.startswith(("model", "layers"))]
         if asked:
             raise DriftError(
-                f"a gate compares answers to one question; {job_a.id} and {job_b.id} differ in {asked[0]}"
+                f"a gate needs two jobs with the same options; {job_a.id} and {job_b.id} differ in {asked[0]}"
             )
     metrics = _common_metrics(job_a, job_b)
     with ExitStack() as stack:
@@ -164,7 +165,7 @@ def compare_unpaired(database: Database, bucket: Bucket, a: str, b: str, *, seed
         drawn: list[NDArray[np.float64]] = []
         targets: list[NDArray[np.int64]] = []
         for table in results_of(database, bucket, job):
-            # Paired with itself: the masks on the common grid.
+            # A job is paired with itself to get its masks on the common grid.
             for block in pair_results([table.sort_by("key")], [table.sort_by("key")], Counts()):
                 drawn.append(features_of(block.a))
                 targets.append(block.targets)
@@ -204,7 +205,7 @@ def _with_masks(table: pa.Table, cache: PartCache, metrics: Sequence[str]) -> pa
 
 
 def _masks(cache: PartCache, part_id: str | None, rows: pa.Table) -> dict[str, Any]:
-    """The columns of masks, from one part; null without one."""
+    """The columns of masks, from one part; null if there is no part."""
     kinds = {name: RESULTS.field(name).type for name in ("grid", *DRAWING, *BOX)}
     if part_id is None:
         return {name: pa.nulls(len(rows), kind) for name, kind in kinds.items()}
@@ -219,7 +220,7 @@ def _masks(cache: PartCache, part_id: str | None, rows: pa.Table) -> dict[str, A
 
 
 class _Sorted:
-    """The results of jobs, sorted by key: each job is read once, into a folder that goes with the stack."""
+    """The results of jobs, sorted by key. Each job is read once, into a folder that is deleted with the stack."""
 
     def __init__(self, database: Database, bucket: Bucket, stack: ExitStack) -> None:
         self._database, self._bucket, self._stack = database, bucket, stack
@@ -247,20 +248,20 @@ def _level(a: Job, b: Job) -> FloorLevel:
 
 
 def _runs(a: Job, b: Job, others: Sequence[Job]) -> list[Job]:
-    """The jobs that a floor is made of: a and the others, each once."""
+    """The jobs from which a floor is computed: a and the others, without repetition."""
     runs = {job.id: job for job in (a, *others)}
     for job in others:
         if job.id == b.id:
-            raise DriftError(f"job {b.id} is the one that is judged; leave it out of the floor")
+            raise DriftError(f"job {b.id} is compared with the floor; leave it out of the floor")
         if job.config.model.digest == b.config.model.digest != a.config.model.digest:
             raise DriftError(
-                f"job {job.id} of the floor has the weights that are judged; leave it out of the floor"
+                f"job {job.id} of the floor has the weights of the job that is compared with it; leave it out"
             )
     return list(runs.values())
 
 
 def _floor(bucket: Bucket, runs: Sequence[Job], sorted_results: _Sorted) -> Floor:
-    """The floor of these runs, read from the bucket where the same runs were asked for before."""
+    """The floor of these runs, read from the bucket if it was computed before."""
     state = sorted([job.id, job.generation, job.finished_at] for job in runs)
     key = f"jobs/{runs[0].id}/floors/{digest([_FLOOR_VERSION, state])[:32]}.json"
     try:
@@ -290,7 +291,7 @@ def _common_metrics(a: Job, b: Job) -> tuple[str, ...]:
 
 
 def _differences(a: Job, b: Job) -> Iterator[str]:
-    """What two jobs do not have in common, beside what a comparison is for."""
+    """What two jobs do not have in common, except what a comparison examines."""
     one, other = a.config, b.config
     for name, x, y in (
         ("dataset", one.dataset.spec, other.dataset.spec),

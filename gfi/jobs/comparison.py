@@ -1,11 +1,11 @@
 """Comparisons: the job that explains the same images as a given job with another method.
 
 Only the method differs, with its own hyper-parameters and layers: dataset, model (by its digest), target, foil and
-metrics are those of the given job. A comparison is a job of its own, so that it is queued, resumed, measured and stored
-like any other; two jobs are compared image by image, joined by the images' keys.
+metrics are those of the given job. A comparison is a separate job, so that it is queued, resumed, measured and stored
+like any other; the two jobs are joined by the images' keys.
 
     paper, released, tuned     the presets
-    grad-cam                   the start of `tuned`, without any step: Grad-CAM's map of the inverted layer, up to the
+    grad-cam                   `tuned` with no optimiser step: Grad-CAM's map of the inverted layer, up to the
                                rounding of one interpolation (at most 0.007 on the samples)
 """
 
@@ -43,7 +43,7 @@ class Comparison:
 
 
 def request_for(database: Database, job: Job, method: str, owner: str) -> JobRequest:
-    """The same job with another method. Raises Invalid when the model has changed or has no layers for the method."""
+    """The same job with another method. Raises Invalid if the model has changed or has no layers for the method."""
     config = job.config
     preset, overrides, layers = method, {}, None
     model = queries.find_model(database, config.model.reference)
@@ -98,7 +98,7 @@ def list_comparisons(database: Database, job: Job) -> tuple[list[Comparison], li
 
 
 def _method_of(database: Database, request: JobRequest) -> tuple[Recipe, Layers]:
-    """The recipe and the layers of this request, once it is frozen."""
+    """The recipe and the layers of this request after it is frozen."""
     model = queries.find_model(database, request.model)
     assert model is not None
     assert request.preset is not None
@@ -106,7 +106,7 @@ def _method_of(database: Database, request: JobRequest) -> tuple[Recipe, Layers]
 
 
 def _explains_the_same(other: JobConfig, config: JobConfig, method: tuple[Recipe, Layers]) -> bool:
-    """Whether `other` asks what `config` asks of the same model, with this method."""
+    """Whether `other` is `config` with this method, for the same model."""
 
     def asked(of: JobConfig) -> tuple[object, ...]:
         return of.model.digest, of.target, of.foil, of.top

@@ -1,7 +1,7 @@
-"""Cron lines in a time zone: when one is next due, and when it was due last.
+"""Cron lines in a time zone: when a line is next due, and when it was last due.
 
-The instants are those of cronsim, which follows Debian through changes of the clocks: 02:30 is due once in a night that
-has it twice, and once in a night that leaves it out.
+The instants are computed by cronsim, which follows Debian's cron when clocks change: 02:30 is due once in a night that
+contains it twice, and once in a night that skips it.
 """
 
 from collections.abc import Iterator
@@ -11,7 +11,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from cronsim import CronSim, CronSimError
 
 CATCH_UP = timedelta(days=2)
-"""How far back a missed instant is looked for: a monthly schedule survives an outage over the turn of the month."""
+"""How far back missed instants are considered, so that a monthly schedule fires after an outage at the end of a
+month."""
 
 
 def check(cron: str, zone: str) -> None:
@@ -39,12 +40,12 @@ def _instants(cron: str, zone: str, after: datetime) -> Iterator[datetime]:
         place = ZoneInfo(zone)
     except (ZoneInfoNotFoundError, ValueError, OSError):
         raise ValueError(
-            f"{zone!r} is no time zone; name one as IANA does, for example Europe/Berlin or UTC"
+            f"{zone!r} is not a time zone; use an IANA name, for example Europe/Berlin or UTC"
         ) from None
     try:
         instants = CronSim(cron, after.astimezone(place))
     except CronSimError as error:
         raise ValueError(
-            f"{cron!r} is no cron line: {error}; minute hour day month weekday, for example 0 2 * * 1-5"
+            f"{cron!r} is not a cron line: {error}; minute hour day month weekday, for example 0 2 * * 1-5"
         ) from None
     return (instant.astimezone(UTC) for instant in instants)

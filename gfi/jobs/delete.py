@@ -16,8 +16,8 @@ from gfi.store.objects import Bucket
 def delete_job(database: Database, bucket: Bucket, job_id: str, *, actor: str) -> Deleted:
     """Delete an ended job: its rows, its parts and pictures, and the photographs that were uploaded for it.
 
-    Uploaded photographs stay while another job, such as a comparison, explains them too. The audit log keeps that the
-    job existed. Raises NotFound, or Conflict while the job is active.
+    Uploaded photographs are kept while another job, such as a comparison, explains them too. The audit log records that
+    the job existed. Raises NotFound, or Conflict while the job is active.
     """
     job = queries.get_job(database, job_id)
     deleted = ledger.delete_job(database, job.id, actor=actor)

@@ -1,4 +1,5 @@
-"""What a job would cost, before it is submitted: its images are counted, and its time follows from measured rates."""
+"""Estimates the cost of a job before it is submitted: its images are counted, and its time follows from measured
+rates."""
 
 import math
 import time
@@ -16,7 +17,7 @@ from gfi.store.settings import Settings
 from gfi.store.tables import rates
 
 COUNT_S = 3.0
-"""How long an estimate counts: a listing of millions is not read to its end."""
+"""How long an estimate counts images: a listing of millions is not read to its end."""
 ROW_BYTES = 420
 """Bytes of a part for each image besides its grid, measured on the samples (zstd, keys of 20 letters, metrics)."""
 
@@ -26,7 +27,7 @@ class Estimate:
     """What a job would take.
 
     images: in the listing, or counted so far where it is not `complete`. device_seconds: on the slowest kind of device
-    for which there is a rate; None where there is none. bucket_bytes: of the parts, without saved pictures.
+    with a measured rate; None if there is no rate. bucket_bytes: of the parts, without saved pictures.
     """
 
     images: int
@@ -43,7 +44,7 @@ def count(
 ) -> tuple[int, bool]:
     """(images, whether all were counted). Stops after `seconds` or at `most`. DatasetError as listing raises.
 
-    notes: filled with what the listing leaves out and decides, as far as it was read.
+    notes: records what the listing leaves out and decides, as far as it was read.
     """
     end = time.monotonic() + seconds
     images = 0
@@ -55,7 +56,7 @@ def count(
 
 
 def estimate(database: Database, settings: Settings, config: JobConfig, source: Source) -> Estimate:
-    """For a frozen configuration and its dataset."""
+    """The estimate for a frozen configuration and its dataset."""
     images, complete = count(source)
     key = config.work_digest()
     rate = queries.measured_rate(database, key)

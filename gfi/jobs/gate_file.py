@@ -1,4 +1,4 @@
-"""A gate file to begin with, made from two jobs and commented."""
+"""Writes a first gate file, with comments, from two jobs."""
 
 import json
 from collections.abc import Iterator
@@ -51,14 +51,14 @@ def _lines(compared: Compared) -> Iterator[str]:
     unmeasured = [name for name in CATALOGUE if name not in comparison.metrics]
     yield f"# Not measured by both jobs: {', '.join(unmeasured)}."
     yield ""
-    yield "# A gate that runs every night spreads alpha over the year."
+    yield "# A gate that runs every night distributes alpha over the year."
     yield "# [nightly]"
     yield "# comparisons_per_year = 365"
     yield ""
     yield "# [audit]"
     yield "# no_new_shortcuts = true"
     yield ""
-    yield "# A fail that somebody answers for until a day."
+    yield "# A fail that a named person accepts until a date."
     yield "# [[waivers]]"
     yield f'# class = {json.dumps(watched[0] if watched else "husky", ensure_ascii=False)}   # or limit = "flips"'
     yield '# owner = "anna@example.org"'

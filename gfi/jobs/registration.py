@@ -1,4 +1,4 @@
-"""Registration of a model by a worker: asked for here, done in `workers.registration`."""
+"""Requests the registration of a model by a worker; the worker's side is `workers.registration`."""
 
 from gfi.domain.states import ControlKind
 from gfi.domain.tasks import KINDS
@@ -14,19 +14,19 @@ class NoWorker(Conflict):
 
 
 def worker_there(database: Database) -> bool:
-    """Whether a live worker would register a model."""
+    """Whether a live worker can register a model."""
     return queries.worker_takes(database, KINDS[KIND].queue, KIND)
 
 
 def request_registration(database: Database, reference: str, owner: str) -> str:
     """Ask a worker to register `reference`. Returns the id of the task; an open one for the same reference is that one.
 
-    Raises NoWorker, which names the queue, when no live worker would do it.
+    Raises NoWorker, which names the queue, if no live worker can do it.
     """
     if not worker_there(database):
         queue = KINDS[KIND].queue
         raise NoWorker(
-            f"no live worker takes models to register from the queue {queue}; start one: gfi worker --queues"
+            f"no live worker on queue {queue} registers models; start one: gfi worker --queues"
             f" {queue}; or run where torch is installed: gfi models add {reference}"
         )
     task_id, _ = ledger.request_task(

@@ -1,4 +1,4 @@
-"""What is made of a job's results: a summary, a page to look at, and the list from which results can be rebuilt.
+"""Products of a job's results: a summary, an HTML report, and the list from which results can be rebuilt.
 
 jobs/{job}/summary.json      counts by status and means, written when the job ends
 jobs/{job}/committed.json    the keys of all its parts, with their SHA-256: with job.json and the parts, all that is
@@ -26,11 +26,11 @@ from gfi.store.part_cache import PartCache
 from gfi.store.settings import Settings
 
 FIRST_CLASS = queries.Filters(target_rank=0)
-"""Where a job explains several classes of an image, it is counted and shown by the first, the predicted one."""
+"""If a job explains several classes of an image, the first, predicted class is counted and shown."""
 
 
 def write_summary(database: Database, bucket: Bucket, job_id: str) -> Summary:
-    """Write `summary.json` of a job that has ended; returns what it says."""
+    """Write `summary.json` of a job that has ended; returns its content."""
     summed = summary(database, job_id)
     body = canonical(summed.to_json()).encode()
     bucket.put(f"jobs/{job_id}/summary.json", body, content_type="application/json")
@@ -79,7 +79,7 @@ def write_report(
 
 
 def _warnings(database: Database, job: queries.Job) -> Iterator[str]:
-    """What planning found, and what became of the boxes of explained images."""
+    """What planning found, and what was done to the boxes of explained images."""
     yield from (job.metadata or {}).get("warnings", [])
     for note in queries.failures(database, job.id):
         if note["status"] == ImageStatus.OK:

@@ -2,13 +2,13 @@
 
     add_schedule(database, settings, "nightly", "0 2 * * *", "Europe/Berlin", request, actor="ada")
 
-A firing is named by its instant in UTC, and that name is unique in the ledger: any number of schedulers fire it once.
-After an outage the latest missed instant fires and the ones before it do not: seven jobs after a week without
-schedulers would explain the same images seven times.
+A firing is identified by its instant in UTC, which is unique in the ledger: any number of schedulers fire it once.
+After an outage only the latest missed instant fires: seven jobs after a week without schedulers would explain the same
+images seven times.
 
-What is stored is the request as a person words it. It is frozen into a configuration when it fires, so that a model
-that was registered again since is explained as it is then. Each firing is a job of its own, even while the job of the
-firing before still runs.
+The request is stored as the user gave it. It is frozen into a configuration when it fires, so that the job uses the
+model that is registered at that time. Each firing is a job of its own, even while the job of the firing before still
+runs.
 """
 
 from collections.abc import Mapping
@@ -47,7 +47,7 @@ def add_schedule(
     *,
     actor: str,
 ) -> Schedule:
-    """Check everything a firing will need and store the schedule. Raises Invalid, Conflict or DatasetError."""
+    """Check everything that a firing needs and store the schedule. Raises Invalid, Conflict or DatasetError."""
     if not name or len(name) > 100:
         raise Invalid("a schedule has a name of 1 to 100 characters")
     try:

@@ -1,11 +1,11 @@
-"""How a job is cut into shards: stretches [start, stop) of its manifest that take a worker about a minute."""
+"""Divides a job into shards: stretches [start, stop) of its manifest that take a worker about a minute."""
 
 import math
 from collections.abc import Iterator
 
 FIRST_SHARD = 64
-"""Images of a shard where no rate is measured yet. It need not be right: a shard that turns out too long is committed
-in prefixes, and one that is too short costs a claim and a part more."""
+"""Images of a shard if no rate has been measured yet. It need not be exact: a shard that is too long is committed in
+prefixes, and one that is too short costs an additional claim and part."""
 LARGEST_SHARD = 4096
 MOST_SHARDS = 200_000
 """Shards of one job at most; a larger job has larger shards. The ledger was measured with 150,000 shards."""
@@ -18,7 +18,7 @@ def shard_bounds(total: int, size: int) -> Iterator[tuple[int, int]]:
 
 
 def shard_size(images: int, images_per_s: float | None, seconds: float, batch: int | None) -> int:
-    """How many of the images a worker explains in about `seconds`, a whole number of batches."""
+    """How many images a worker explains in about `seconds`, as a whole number of batches."""
     batch = batch or 8
     wanted = FIRST_SHARD if not images_per_s else min(LARGEST_SHARD, images_per_s * seconds)
     return batch * max(1, round(wanted / batch), math.ceil(images / (MOST_SHARDS * batch)))

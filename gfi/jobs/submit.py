@@ -1,8 +1,8 @@
-"""Submit a job: what it may ask for, checked and frozen before anything runs.
+"""Submits a job: its options are checked and frozen before anything runs.
 
-The CLI, the HTTP API and schedules all call `submit`. It needs no torch: what must be known of a model (its layers,
-input size, class names, digest) was read when the model was registered. The frozen configuration names every
-hyper-parameter, so that a job means the same after the code or the presets have changed.
+The CLI, the HTTP API and schedules all call `submit`. It needs no torch: the layers, input size, class names and digest
+of the model were recorded when it was registered. The frozen configuration names every hyper-parameter, so that a job
+keeps its meaning when the code or the presets change.
 """
 
 import difflib
@@ -25,17 +25,17 @@ from gfi.store.settings import Settings
 
 
 class Invalid(StoreError):
-    """The request names something that does not exist or does not fit; nothing was stored."""
+    """The request names something that does not exist or is not valid; nothing was stored."""
 
 
 class JobRequest(JobOptions):
-    """The options of a job, and whose it is."""
+    """The options of a job, and its owner."""
 
     owner: str = Field(default="", max_length=200)
 
 
 def request_from(**fields: Any) -> JobRequest:
-    """A JobRequest, with a wrong field as one line that names it. Raises Invalid."""
+    """A JobRequest. Raises Invalid with one line that names the wrong field."""
     try:
         return JobRequest(**fields)
     except ValidationError as error:
@@ -53,7 +53,7 @@ def freeze(database: Database, settings: Settings, request: JobRequest) -> JobCo
     layers = layers_of(request, record)
     for metric in request.metrics:
         if metric not in metrics.CATALOGUE:
-            raise Invalid(f"metric {metric!r} does not exist; there are {', '.join(metrics.CATALOGUE)}")
+            raise Invalid(f"metric {metric!r} does not exist; choose one of {', '.join(metrics.CATALOGUE)}")
     _check_top(request, record)
     target = _target(request.target if request.top == 1 else "predicted", record)
     source = open_source(request.dataset, settings)
@@ -110,7 +110,7 @@ def submit(
     """
     spec = spec_of(database, settings, request, idempotency_key=idempotency_key, new=new)
     most = ledger.most_images(database, request.owner)
-    if most is not None:  # of a long listing only planning learns the length, and checks it again
+    if most is not None:  # the length of a long listing is known only after planning, which checks it again
         ledger.check_images(most, count(open_source(request.dataset, settings), most + 1)[0])
     return ledger.submit_job(database, spec, max_active_jobs=settings.max_active_jobs)
 
@@ -121,7 +121,7 @@ def _check_spatial(layers: Layers, record: dict[str, Any]) -> None:
     for layer in layers.mask_layers:
         name, tokens, _ = layer_names.parse_layer(layer)
         shape = described[name]["shape"]
-        if tokens != described[name].get("tokens", False):  # models registered before know of no tokens
+        if tokens != described[name].get("tokens", False):  # older records of models have no `tokens`
             suffix = layer_names.TOKENS
             raise Invalid(
                 f"layer {name} of {record['reference']} "
@@ -157,7 +157,7 @@ def _model(database: Database, reference: str) -> dict[str, Any]:
 
 
 def layers_of(request: JobRequest, record: dict[str, Any]) -> Layers:
-    """The layers of this job: those asked for, or the model's own for the preset."""
+    """The layers of this job: those of the request, or those that the preset chooses on the model."""
     if request.layers is not None:
         layers = Layers.parse(request.layers)
         layer_names.check_layers(
@@ -213,7 +213,7 @@ def _class(what: str, wanted: str | int, record: dict[str, Any], also: str = "")
     if index is None:
         near = difflib.get_close_matches(str(wanted), record["class_names"], n=3, cutoff=0.5)
         raise Invalid(
-            f"{what} {wanted!r} is no class of {record['reference']}"
+            f"{what} {wanted!r} is not a class of {record['reference']}"
             + (f"; near matches: {', '.join(near)}" if near else "")
             + f"; give a class index, WordNet id or name{also}"
         )

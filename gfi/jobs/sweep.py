@@ -1,12 +1,12 @@
 """The sweep: delete parts to which no result refers and which no worker can commit any more.
 
 Only the ledger decides that (`gfi.store.queries.judge_parts`): a part is an orphan when its shard has ended or has been
-claimed under a higher fence. What the ledger does not know is reported and never deleted, and nothing younger than the
-safe age is touched, so that a sweep does no harm while workers run. The scheduler requests one every `sweep_every_s`.
+claimed under a higher fence. Objects that the ledger does not know are reported and never deleted, and objects younger
+than the safe age are kept, so that a sweep is safe while workers run. The scheduler requests one every `sweep_every_s`.
 
     orphan    uploaded by a worker that lost its lease, or left by a deleted job: deleted
     held      its worker may still commit it: left
-    unknown   no job of this ledger explains it: reported, left
+    unknown   belongs to no job of this ledger: reported, left
 """
 
 import time
@@ -26,7 +26,7 @@ EXAMPLES = 20
 
 @dataclass
 class Swept:
-    """What a sweep found. counts: objects by verdict; bytes: of the orphans; unknown: some keys, for a person."""
+    """The findings of a sweep. counts: objects by verdict; bytes: of the orphans; unknown: some keys, as examples."""
 
     dry_run: bool
     counts: Counter[str] = field(default_factory=Counter)
@@ -49,7 +49,7 @@ def sweep_parts(
 ) -> Swept:
     """Judge every part in the bucket; delete the orphans older than `safe_age_s`, by the bucket's own clock.
 
-    Raises StoreError when bucket or ledger are away; what was deleted by then were orphans.
+    Raises StoreError if the bucket or the ledger is away; objects deleted before that were orphans.
     """
     swept = Swept(dry_run)
     now = time.time() - bucket.clock_skew()

@@ -1,7 +1,7 @@
-"""One claimed task, and what becomes of it whatever its handler meets. The same for control workers and workers.
+"""Runs one claimed task and handles every way in which it can end. The same for control workers and workers.
 
 the handler finishes                    done, with what it writes, in one transaction under the fence
-SIGTERM, cancel, pause, a lost lease    the handler ends at its next check; the task is released, or another's by then
+SIGTERM, cancel, pause, a lost lease    the handler ends at its next check; the task is released, unless it was lost
 a fault that may pass                   another attempt after a pause, from the progress that was saved
 a fault that does not pass              failed, with the reason
 the process dies                        the lease runs out (`gfi.store.ledger.expire_control`)
@@ -26,11 +26,11 @@ from gfi.store.ledger.control import Write
 log = structlog.get_logger(__name__)
 Services = TypeVar("Services")
 POLL_S = 1.0
-"""How often a worker asks whether its task was cancelled."""
+"""Seconds between two checks whether the task was cancelled."""
 
 
 class Interrupted(Exception):
-    """The lease is lost or the process is to stop: leave everything as it is."""
+    """The lease is lost or the process is to stop: the handler must end without writing."""
 
 
 class TaskLease(LeaseKeeper):
@@ -57,7 +57,7 @@ class TaskLease(LeaseKeeper):
         self._shown: Mapping[str, Any] | None = None
 
     def show(self, progress: Mapping[str, Any]) -> None:
-        """What the next renewal tells the ledger."""
+        """What the next renewal writes to the ledger."""
         with self._lock:
             self._shown = dict(progress)
 
@@ -68,9 +68,9 @@ class TaskLease(LeaseKeeper):
 
 
 class TaskRun:
-    """What a handler is given beside its services: its claim, and how to stop, to progress and to commit.
+    """The handler's access to its task: the claim, and methods to check for a stop, report progress and commit.
 
-    `progress` is at first what an earlier attempt has saved.
+    `progress` is initially what an earlier attempt saved.
     """
 
     def __init__(
@@ -85,12 +85,12 @@ class TaskRun:
         self.progress: dict[str, Any] = dict(claim.progress or {})
 
     def check(self) -> None:
-        """Raise Interrupted when the task is to end at once. To be called often, at least every second or two."""
+        """Raises Interrupted if the task must end at once. To be called at least every second or two."""
         if self._stop.is_set():
             raise Interrupted
 
     def progressed(self, **progress: Any) -> None:
-        """The task is getting on; `progress` (done, total, …) is shown to people within a second or two."""
+        """Reports progress; `progress` (done, total, …) is shown to users within a second or two."""
         if self._lease is not None:
             self._lease.progressed()
             if progress:
@@ -98,9 +98,10 @@ class TaskRun:
                 self._lease.show(self.progress)
 
     def save(self, write: Write, **progress: Any) -> None:
-        """Commit a piece under the fence: what `write` writes, and the progress from which a later attempt goes on.
+        """Commit an intermediate result under the fence: what `write` writes, and the progress from which a later
+        attempt continues.
 
-        Raises Interrupted when the lease is lost: nothing was written.
+        Raises Interrupted if the lease is lost; nothing is written then.
         """
         self.progressed()
         self.progress |= progress
@@ -108,7 +109,8 @@ class TaskRun:
             raise Interrupted
 
     def finish(self, result: Mapping[str, Any] | None = None, write: Write | None = None) -> bool:
-        """Commit the task under the fence, with what `write` writes. False, and nothing is written, if it was lost."""
+        """Commit the task under the fence, with what `write` writes. Returns False, and writes nothing, if the lease is
+        lost."""
         self.progressed()
         return self._retry(lambda: ledger.finish_control(self.database, self.claim, result, write))
 
@@ -120,16 +122,16 @@ class TaskRun:
 
 
 Handler = Callable[[Services, TaskRun], str]
-"""Does one task and commits it; returns what became of it, for the log. It calls `check` and `progressed` often."""
+"""Does one task and commits it; returns the outcome, for the log. It calls `check` and `progressed` often."""
 
 
 def perform(services: Services, run: TaskRun, handlers: Mapping[str, Handler[Services]]) -> str:
-    """Do one claimed task. Returns what became of it; an expected fault is recorded, not raised."""
+    """Do one claimed task. Returns the outcome; an expected fault is recorded, not raised."""
     database = run.database
     try:
         return handlers[run.claim.kind](services, run)
     except Interrupted:
-        with contextlib.suppress(StoreError):  # otherwise the lease runs out: the same effect, later
+        with contextlib.suppress(StoreError):  # if this fails, the lease runs out: the same effect, later
             ledger.release_control(database, run.claim, "its worker was told to stop")
         return "interrupted"
     except (Transient, Unavailable) as error:

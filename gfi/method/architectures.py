@@ -46,7 +46,7 @@ def build_pretrained(name: str, arguments: Mapping[str, Any]) -> nn.Module:
 
     torchvision's own constructor builds it, because some networks have switches that are set for trained weights only:
     `transform_input` of Inception v3 and GoogLeNet, the image size of a ViT. Raises MethodError for an unknown name,
-    for weights that are not here or do not fit, and for arguments that contradict the weights.
+    for weights that are not on this machine or do not fit, and for arguments that contradict the weights.
     """
     _torchvision(name)
     from torchvision import models
@@ -64,7 +64,7 @@ _one_at_a_time = threading.Lock()
 def _get_state_dict_returns(weights: Any, state: Any) -> Iterator[None]:
     """Make torchvision's constructor take tensors that were read already.
 
-    torchvision would look for a missing file on the network, and would execute code in a file that has some.
+    torchvision itself would download a missing file, and would execute code that a file contains.
     """
     with _one_at_a_time:
         weights.get_state_dict = lambda *args, **kwargs: state
@@ -127,7 +127,7 @@ def documented_input(architecture: str, module: nn.Module | None = None) -> Prep
 
 
 def _fixed_size(module: nn.Module | None) -> tuple[int, int] | None:
-    """(H, W) of the only input that a ViT of torchvision or timm takes; None for other networks."""
+    """(H, W) of the only input size that a ViT of torchvision or timm accepts; None for other networks."""
     size = getattr(module, "image_size", None)
     embedding = getattr(module, "patch_embed", None)
     if size is None and getattr(embedding, "strict_img_size", False):
@@ -161,7 +161,7 @@ def _documented_input(architecture: str) -> Preprocess:
 
 
 def torchvision_weights(name: str) -> tuple[Any, Path]:
-    """torchvision's entry of a classifier's default weights, and the path of their file, which need not exist."""
+    """torchvision's entry for the default weights of a classifier, and the path of their file, which may not exist."""
     from torchvision import models
 
     weights = models.get_model_weights(name).DEFAULT
@@ -190,7 +190,8 @@ def read_weights(file: Path) -> Any:
 
 
 def load_weights(module: nn.Module, state: Any, name: str) -> None:
-    """Load a state dict of `read_weights`. name: of its file. Raises MethodError if it does not fit the network."""
+    """Load a state dict from `read_weights`. name: the name of its file. Raises MethodError if it does not fit the
+    network."""
     try:
         module.load_state_dict(state)
     except Exception as error:
@@ -201,9 +202,9 @@ def load_weights(module: nn.Module, state: Any, name: str) -> None:
 AUXILIARY = {"googlenet": ("aux1.", "aux2."), "inception_v3": ("AuxLogits.",)}
 """torchvision's networks with a switch `transform_input`, and how the weights of their auxiliary classifiers begin."""
 SWITCH = (
-    "torchvision's {name} has a switch that the weights do not tell. Write under [arguments]: transform_input = true if"
-    " the network was fine-tuned from torchvision's trained weights (torchvision then sets it), false if it was trained"
-    " from the beginning"
+    "torchvision's {name} has a switch that the weights do not determine. Write under [arguments]:"
+    " transform_input = true if the network was fine-tuned from torchvision's trained weights (torchvision then sets"
+    " it), false if it was trained from the beginning"
 )
 
 

@@ -1,8 +1,8 @@
 """Makes every row of a batch have the same bits in every slot, on the CPU.
 
 The mask of an image must not depend on its slot in the batch, and the optimiser amplifies a rounding error of 1e-7 to
-about 0.01 in the final mask. Each row is computed from itself alone, but kernels round a row differently by its
-*position*. Three cases were met:
+about 0.01 in the final mask. Each row is computed independently, but kernels round a row differently depending on its
+*position*. Three cases were found:
 
 - BLAS products, if the memory of a row does not begin at a cache line (MKL on AMD processors: 7×7 cells of float32),
 - BLAS and oneDNN, if rows are left over from whole blocks: the last 2 of 6,
@@ -113,11 +113,12 @@ class BatchInvariantLinear(nn.Linear):
 
 
 def _row_by_row(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    """`function` of `x`, row by row only where a slot could make a difference."""
+    """`function` of `x`; row by row only if the slot could change the result."""
     return by_row(function, x) if x.device.type == "cpu" and _has_tail(x) else function(x)
 
 
 def _has_tail(x: Tensor) -> bool:
-    """Whether some thread's share of `x` is no whole number of vectors, so that its last elements round differently."""
+    """Whether some thread's share of `x` is not a whole number of vectors, so that its last elements round
+    differently."""
     threads = max(1, min(torch.get_num_threads(), -(-x.numel() // GRAIN)))
     return x.numel() % (64 * threads) != 0

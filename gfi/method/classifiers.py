@@ -72,9 +72,9 @@ class Classifier:
     own_layers: Layers | None = None
     """The layers named in the model file, which replace those chosen by architecture."""
     doubt: str | None = None
-    """A question that the model file leaves open; registration refuses the model with it."""
+    """Why registration refuses the model: its file does not determine the network. None: it does."""
     allow_nondeterministic: bool = False
-    """Explain the network although its answer for an image depends on chance or on the images beside it."""
+    """Explain the network although its output for an image depends on chance or on the other images of the batch."""
 
     def __post_init__(self) -> None:
         self.module.eval().requires_grad_(False)
@@ -98,7 +98,7 @@ class Classifier:
 
     @property
     def calls(self) -> list[layers.Call]:
-        """All module calls of one pass, in order of completion."""
+        """All module calls of one forward pass, in order of completion."""
         return self._probed[0]
 
     @property
@@ -116,7 +116,7 @@ class Classifier:
         return self.layer_choice(recipe).layers
 
     def layer_choice(self, recipe: Recipe) -> layers.LayerChoice:
-        """The same as `layers_for`, with how they were chosen."""
+        """The layers as from `layers_for`, and how they were chosen."""
         return layers.choose(self.module, self.calls, recipe, self.own_layers)
 
     @cached_property
@@ -145,7 +145,7 @@ class Classifier:
         return suitability.check_suitable(self)
 
     def record(self) -> dict[str, Any]:
-        """All that processes without torch must know of the classifier, as JSON values.
+        """Everything that processes without torch need to know about the classifier, as JSON values.
 
         Raises MethodError for a network that cannot be explained (`gfi.method.suitability`), so that none is
         registered.

@@ -27,7 +27,7 @@ Classes = int | Sequence[int] | Tensor | None
 
 
 class GuidedFeatureInversion:
-    """Explains a classifier by the part of an image whose features it kept.
+    """Explains a classifier by the part of an image that preserves its features and its decision.
 
     The network is copied at the first call for an input shape: later changes to its weights have no effect.
 
@@ -117,9 +117,9 @@ class GuidedFeatureInversion:
             The removed-pixel images p, of the shape of `inputs` or broadcast to it. None: made from the inputs as the
             recipe says; the blur of `released`, which is of the full photograph, becomes a blur of the input.
         foil
-            A class B, for the question "why the target rather than B": one for all images or one per image.
+            The class that the target is contrasted with: one for all images or one per image.
         rather_than
-            Another name of `foil`.
+            Another name for `foil`.
 
         Returns
         -------
@@ -249,7 +249,7 @@ def explain_many(
     target
         The class to explain; None: the predicted class of each photograph.
     foil
-        A class B, for the question "why the target rather than B"; `rather_than` is another name of it.
+        The class that the target is contrasted with; `rather_than` is another name of this parameter.
     layers
         `L0`, `L0,L1` or `L0,L1+L1b` as in `gfi.domain.layer_names`; None: chosen automatically.
     device

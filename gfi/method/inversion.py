@@ -16,9 +16,9 @@ of the step rule, and every operation treats all rows alike. At one batch shape 
 bit-equal in any slot and with any neighbours. That matters because the optimiser amplifies a rounding error of 1e-7
 to about 0.01 in the final mask of `paper`, and to 0.3 in single cells.
 
-**If a mask ceases to exist** (all weights clipped to zero, a constant map, a value that is not finite), the row freezes
-at its last step that had one, and the reason is recorded. Rows freeze through `torch.where`; no step waits for the
-device.
+**If a row no longer has a mask** (all weights clipped to zero, a constant map, a value that is not finite), the row
+freezes at its last step with a mask, and the reason is recorded. Rows freeze through `torch.where`; no step waits for
+the device.
 
     inversion = Inversion(network, recipe, batch=8)
     inversion.start(images, fills, targets)
@@ -79,7 +79,7 @@ class Outcome(NamedTuple):
     prediction: Tensor
     """(B,) long: the class that the network predicts for the image."""
     probability: Tensor
-    """(B,): f_c of the image; with a foil the target's share of both, as for the next two."""
+    """(B,): f_c of the image; with a foil the share f_A/(f_A + f_B), as in the next two fields."""
     kept: Tensor
     """(B,): f_c of Φ."""
     removed: Tensor
@@ -89,7 +89,7 @@ class Outcome(NamedTuple):
 
 
 class Inversion:
-    """B optimisations side by side. `start` may be called again with images of the same shape."""
+    """B independent optimisations in one batch. `start` may be called again with images of the same shape."""
 
     def __init__(self, network: Network, recipe: Recipe, batch: int) -> None:
         self.network = network
@@ -180,7 +180,7 @@ class Inversion:
         self.count = torch.zeros(self.batch, dtype=torch.long, device=images.device)
         self.steps_taken = [
             0
-        ] * self.batch  # the same as `count`, for the host, which need not wait for the device
+        ] * self.batch  # the same as `count`, kept on the host to avoid waiting for the device
         self.active = torch.ones(self.batch, dtype=torch.bool, device=images.device)
         self.stop_reason = torch.full((self.batch,), StopReason.FINISHED, device=images.device)
         # The last weights of each row that had a mask, and the steps behind them.
@@ -189,7 +189,7 @@ class Inversion:
         self._freeze(self.target == self.foil, StopReason.CONSTANT)
 
     def copy_row(self, slot: int, other: "Inversion", row: int) -> None:
-        """Copy row `row` of `other`, with its whole state, into row `slot`, where it goes on.
+        """Copy row `row` of `other`, with its whole state, into row `slot`, where its optimisation continues.
 
         Both batches have the same recipe and shapes and must be past stage 1, whose passes are different.
         """

@@ -1,4 +1,4 @@
-"""What the engine explains: one prepared image and the question about it."""
+"""The input of the engine: one prepared image, its target class and its foil."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -11,9 +11,9 @@ class Item:
     """One image to explain."""
 
     key: Any
-    """The caller's own: `Explanation.key` repeats it."""
+    """Chosen by the caller, to identify the image: `Explanation.key` repeats it."""
     prepared: Prepared
     target: int | None = None
     """The class to explain; None for the predicted class."""
     foil: int | None = None
-    """A class B, for the question "why the target A rather than B": f_A/(f_A + f_B) then takes the place of f_A."""
+    """The foil B, with which the target A is contrasted: f_A/(f_A + f_B) then replaces f_A. None: no contrast."""

@@ -33,8 +33,8 @@ from gfi.domain.recipes import Recipe
 ACTIVATION = re.compile(r"relu|elu|silu|gelu|swish|mish|softplus|celu", re.IGNORECASE)
 POOLING = re.compile(r"adaptive|global", re.IGNORECASE)
 PRODUCER = re.compile(r"conv|norm", re.IGNORECASE)
-CHANNELS_LAST = ("Linear", "LayerNorm")  # not LayerNorm2d, which takes maps
-MOST_EXTRA_TOKENS = 8  # a class token, one for distillation, a few registers; they come before the patches
+CHANNELS_LAST = ("Linear", "LayerNorm")  # not LayerNorm2d, whose input is a map
+MOST_EXTRA_TOKENS = 8  # a class token, a distillation token and a few registers; they come before the patches
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class Call:
 
     @property
     def layer(self) -> str:
-        """The layer as it is written for l1: its name, with the suffixes that make it a map without negative values."""
+        """The layer name for l1, with the suffixes that make its output a map without negative values."""
         return self.name + TOKENS * self.tokens + RELU * self.signed
 
 
@@ -220,7 +220,8 @@ def choose(
 def default_preset(module: nn.Module) -> str:
     """The preset used when none is given: `paper` for AlexNet, VGG and ResNet, the paper's own networks, else `tuned`.
 
-    Which of the two is better on the paper's networks has not been measured, for want of their trained weights.
+    Which preset is better on the paper's networks has not been measured, because no trained weights of them were
+    available.
     """
     from torchvision import models
 

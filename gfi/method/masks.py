@@ -79,7 +79,7 @@ def soft_threshold(grid: Tensor, upsample: Upsampling, area: Tensor, softness: f
 
 
 def centre(features: Tensor) -> Tensor:
-    """φ from the features of one layer, (B, K, h, w): each channel less its mean over the map, then all divided by one
+    """φ from the features of one layer, (B, K, h, w): each channel minus its mean over the map, then all divided by one
     number, so that Σ_i φ_i² is 1 on average over the cells. Constant features give zeros."""
     centred = features - features.mean((2, 3), keepdim=True)
     size = centred.square().sum(1).mean((1, 2)).sqrt()

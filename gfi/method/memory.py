@@ -1,4 +1,4 @@
-"""How many images fit: the memory that one step keeps per image, against the memory that is free."""
+"""The largest batch that fits, from the memory that one step needs per image and the free memory."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ CUDA_BATCH = 64
 """The largest batch on a GPU. Stage 2 then runs 128 images in one pass, and the last batch of a shard is padded, so a
 larger batch has a price too. (Not yet measured on a GPU.)"""
 USABLE_SHARE = 0.7
-"""Of the free memory: allocators round up, and other programs run on the machine."""
+"""The usable share of the free memory: allocators round up, and other programs run on the machine."""
 OVERHEAD = 1.5
 """Memory of a step relative to what autograd keeps: gradients and the kernels' scratch space come on top."""
 

@@ -77,7 +77,7 @@ class ModelDescription:
     wordnet_ids: tuple[str, ...] = ()
     layers: Layers | None = None
     doubt: str | None = None
-    """A question that the description leaves open; registration refuses the model with it."""
+    """Why registration refuses the model: the file does not determine the network. None: it does."""
     allow_nondeterministic: bool = False
 
 
@@ -111,7 +111,8 @@ def describe_pretrained(architecture: str) -> ModelDescription:
     Raises MethodError if the weights are not on this machine.
     """
     source, _, name = architecture.partition(":")
-    architectures.check_known(architecture)  # first, because an unknown name is the more useful error
+    # first, because an unknown name is the more helpful error
+    architectures.check_known(architecture)
     advice = f"register a model file with its weights (`gfi models add`), or use {architecture}@seed:0"
     if source != "torchvision":
         raise MethodError(f"{architecture}: gfi downloads no weights; {advice} for random ones")
@@ -195,7 +196,7 @@ class _ModelFile:
         )
 
     def _module(self, classes: int) -> tuple[nn.Module, str | None]:
-        """The network with its weights, and the question that registration refuses it with, if there is one."""
+        """The network with its weights, and the reason for which registration refuses it, or None."""
         architecture, weights = self.text("architecture"), self.text("weights")
         source, _, name = architecture.partition(":")
         arguments = dict(self.table.get("arguments", {}))

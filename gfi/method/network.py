@@ -61,7 +61,8 @@ class Network:
         batch_invariance.make_batch_invariant(module)
         self.module = module.to(device=device, dtype=dtype, memory_format=self.memory_format)  # type: ignore[call-overload]
         self._network_dtype = dtype
-        # Masks, weights and losses: bfloat16 has eight bits, too few for sums over a mask and for steps of 1 %.
+        # The dtype of masks, weights and losses. bfloat16 has eight bits, too few for sums over a mask and
+        # for steps of 1 %.
         self.dtype = torch.float32 if dtype == torch.bfloat16 else dtype
         self._as_probabilities = classifier.as_probabilities
         self._softmax = classifier.output == "softmax"

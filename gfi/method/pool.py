@@ -87,7 +87,7 @@ class Pool:
                 return
             assert self._waiting_rows is not None
             if self._rows is None or not (self._occupied or self._waiting[0].row):
-                # All slots are free and no image of the new batch has been moved: the batch itself goes on.
+                # All slots are free and no image of the new batch was moved, so the batch is used as it is.
                 self._rows = self._waiting_rows
                 for slot in self._waiting:
                     self._slots[slot.row] = slot

@@ -50,13 +50,14 @@ class Preprocess:
     crop: Literal["recipe", "centre", "none"] = "recipe"
     """"centre": crop the centre. "none": resize the whole photograph. "recipe": as `Recipe.resize` says."""
     resize: int | None = None
-    """The shorter side in pixels before a centre crop; None: that of the input, so that the crop cuts nothing off the
-    shorter side."""
+    """The shorter side in pixels before a centre crop; None: that of the input, so that the crop only shortens the
+    longer side."""
     window: Window | None = None
-    """Which values are black and white in photographs of more than 8 bits a sample; None: as the file says."""
+    """Which values are black and white in photographs with more than 8 bits per sample; None: as the file says."""
 
     def to_json(self) -> dict[str, Any]:
-        """All fields as JSON values. Without a window it has no such key: digests of earlier models stay."""
+        """All fields as JSON values. Without a window the key is left out, so that the digests of earlier models do not
+        change."""
         fields = {key: list(v) if isinstance(v, tuple) else v for key, v in asdict(self).items()}
         del fields["window"]
         return fields | ({} if self.window is None else {"window": self.window.to_json()})
@@ -88,7 +89,7 @@ def prepare(
     preprocess
         The input that the network expects.
     recipe
-        Decides on crop and blur where the network leaves it open.
+        Determines crop and blur if the network does not.
     scale
         (sx, sy), the original pixels per pixel of `rgb`, if decoding has shrunk the photograph. Size, box and the
         radius of the full-resolution blur are in original pixels.

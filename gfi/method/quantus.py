@@ -2,8 +2,8 @@
 
     quantus.PixelFlipping(...)(model=net, x_batch=x, y_batch=y, explain_func=gfi.quantus_explain)
 
-Quantus passes `model=`, numpy arrays and whatever `explain_func_kwargs` holds. The network is read anew in every call,
-as randomisation tests (MPRT) change its weights in between. Quantus itself is not imported.
+Quantus passes `model=`, numpy arrays and whatever `explain_func_kwargs` holds. The network is copied again in every
+call, because randomisation tests (MPRT) change its weights between calls. Quantus itself is not imported.
 """
 
 from typing import Any

@@ -1,4 +1,4 @@
-"""Metrics: how good a mask is. One file a metric; each opens with its formula and its reference.
+"""Metrics: how good a mask is. One file per metric; each begins with its formula and its reference.
 
 There are three kinds, by what they need in addition to the mask:
 
@@ -8,6 +8,6 @@ There are three kinds, by what they need in addition to the mask:
   to class probabilities (N, K), and run on the device and in the dtype of the images. `grid_pointing` scores maps of
   grids of photographs that the network classified
 
-The first two kinds use numpy alone. The package imports none of its files, so that they can be used where torch is
-not installed.
+The first two kinds use numpy alone. The package imports none of its files, so that the first two kinds can be used
+without torch.
 """

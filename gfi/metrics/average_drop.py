@@ -1,6 +1,6 @@
-"""Average drop and increase in confidence: the image seen through its mask.
+"""Average drop and increase in confidence: the probability of the image multiplied by its mask.
 
-With Y the target's probability on the image and O that on image × mask, where covered pixels fade to the mean
+With Y the target's probability on the image and O that on image × mask, where covered pixels are replaced by the mean
 colour (zero after normalisation):
 
     drop = max(0, Y − O)/Y        lower is better
@@ -64,7 +64,7 @@ def average_drop(
     targets : Tensor
         (N,), class indices.
     fill : Tensor, optional
-        What covered pixels fade to, of a shape that broadcasts to (N, C, H, W); zero, the mean colour, by default.
+        What replaces covered pixels, of a shape that broadcasts to (N, C, H, W); zero, the mean colour, by default.
     batch : int
         Images in one forward pass.
 

@@ -1,8 +1,8 @@
 """Probabilities of many images in bounded memory, always at one batch shape.
 
-Rounding depends on the shape of a batch but, at one shape, not on an image's slot or its neighbours. Every batch
-is therefore filled up to `batch` images by repeating the last one: the score of an image is the same number
-whatever else is scored with it.
+Rounding depends on the shape of a batch but, at one shape, not on an image's slot or its neighbours. Every batch is
+therefore filled up to `batch` images by repeating the last one, so that the score of an image does not depend on the
+other images.
 """
 
 from collections.abc import Callable
@@ -34,7 +34,7 @@ def target_probabilities(
     draw : callable
         Indices (batch,) below `count` to images (batch, C, H, W).
     count : int
-        How many images there are.
+        The number of images.
     targets : Tensor
         (count,), class indices; their device is where the indices are made.
     batch : int

@@ -7,7 +7,7 @@ trapezoid rule over [0, 1]:
 
     area = 1/28 · Σ_{k=1}^{28} (P_{k−1} + P_k)/2
 
-The end of the interval is the whole image, so there are 28 steps whatever the input size.
+The last point marks the whole image, so there are 28 steps for any input size.
 """
 
 from collections.abc import Callable
@@ -21,7 +21,7 @@ from gfi.metrics.batched_probabilities import BATCH, Probabilities, check_shapes
 STEPS = 28
 
 Fill = Tensor | Callable[[Tensor, Tensor], Tensor]
-"""What stands where the photograph does not: an image that broadcasts to (N, C, H, W), or an imputation, a function
+"""What replaces pixels of the photograph: an image that broadcasts to (N, C, H, W), or an imputation, a function
 of images (B, C, H, W) and known pixels (B, 1, H, W) bool that returns whole images (B, C, H, W)."""
 
 
@@ -65,7 +65,7 @@ def probability_curve(
     marked_are: Literal["removed", "kept"],
     batch: int = BATCH,
 ) -> Curve:
-    """The target's probability as ever more pixels are marked.
+    """The target's probability as more and more pixels are marked.
 
     Parameters
     ----------
@@ -78,7 +78,7 @@ def probability_curve(
     targets : Tensor
         (N,), class indices.
     fill : Tensor or callable
-        What stands where the photograph does not, see `Fill`.
+        What replaces pixels of the photograph, see `Fill`.
     marked_are : {"removed", "kept"}
         Whether marked pixels are replaced by the fill (deletion) or are the only ones shown (insertion).
     batch : int

@@ -1,6 +1,6 @@
 """Deletion: how fast the class disappears when the pixels that the mask marks are removed first.
 
-Pixels are removed in mask order, H·W/28 at a step, and replaced by the mean colour (zero after normalisation). The
+Pixels are removed in mask order, H·W/28 per step, and replaced by the mean colour (zero after normalisation). The
 score is the area under the target's probability (`gfi.metrics.curves`). **Lower is better.** A random order destroys
 the image's structure too, so read the score against the controls (`gfi.peers.controls`), and with a fill that the
 explained method never used (`gfi.metrics.fills`).

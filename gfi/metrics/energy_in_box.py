@@ -3,7 +3,7 @@
     energy = Σ_{pixels in a box} m / Σ m
 
 The mask is read on the original photograph (`gfi.domain.geometry`); it is zero outside what the network saw. Pixels in
-several boxes count once. Higher is better. An even mask scores the share of the *area* inside the boxes.
+several boxes count once. Higher is better. A uniform mask scores the share of the *area* inside the boxes.
 
 The mask is never drawn at the photograph's size: it would be U_h·m·U_wᵀ, so the mass of a rectangle is aᵀ·m·b, where a
 and b are the sums of the rectangle's rows of U_h and U_w.

@@ -1,4 +1,4 @@
-"""The fills of deletion and insertion: what stands where the photograph does not. All in normalised units.
+"""The fills of deletion and insertion: what replaces pixels of the photograph. All in normalised units.
 
 A mask optimised with one fill may satisfy the network with that fill only, so a score is also taken with fills that
 the optimiser never used: `mean_colour`, `blurred`, `white_noise`, and `imputation`, the noisy linear imputation of
@@ -7,9 +7,9 @@ horizontal and vertical ones, 1/12 for the diagonal ones; neighbours beyond the 
 
     Σ_j w_ij · x_i = Σ_j w_ij · x_j      for every missing i,
 
-plus a little noise. It is smooth and continues the known colours into the holes, and so tells the network less about
-the *shape* of what was removed than a flat colour does. The equations are symmetric and positive definite; conjugate
-gradients solve them on the image itself, without building a matrix.
+plus a little noise. It is smooth and continues the known colours into the holes, so it reveals less about the *shape*
+of the removed part than a uniform colour does. The equations are symmetric and positive definite; conjugate gradients
+solve them on the image itself, without building a matrix.
 
 References
 ----------
@@ -54,7 +54,7 @@ def imputation(
     noise : float
         Standard deviation of the noise in imputed pixels, in normalised units.
     seed : int
-        Of the noise, which is the same for every image.
+        Seed of the noise, which is the same for every image.
     tolerance, steps : float, int
         When the solver stops, see `linear`.
 
@@ -98,14 +98,14 @@ def linear(images: Tensor, known: Tensor, tolerance: float = 1e-2, steps: int = 
     tolerance : float
         The norm of the residual, relative to that of the right-hand side, at which a channel is solved.
     steps : int
-        Conjugate-gradient iterations at most. Every image and channel is solved for itself.
+        The largest number of conjugate-gradient iterations. Every image and channel is solved separately.
 
     Returns
     -------
     Tensor
         (N, C, H, W) like `images`; zero, the mean colour, where an image has no known pixel.
     """
-    if images.dtype in (torch.float16, torch.bfloat16):  # too coarse to compute the residual in
+    if images.dtype in (torch.float16, torch.bfloat16):  # too coarse to compute the residual
         return linear(images.float(), known, tolerance, steps).to(images)
     missing = (~known).to(images)
     diagonal = _neighbours(torch.ones_like(images[:1]))
@@ -121,7 +121,7 @@ def linear(images: Tensor, known: Tensor, tolerance: float = 1e-2, steps: int = 
         if not unsolved.any():
             break
         image = missing * (diagonal * direction - _neighbours(direction))
-        # A solved channel is left as it is while others go on: its next step would be 0/0.
+        # A solved channel is not changed while others continue: its next step would be 0/0.
         step = torch.where(unsolved, energy / _dot(direction, image), 0.0)
         x = x + step * direction
         residual = residual - step * image
@@ -152,7 +152,7 @@ def _dot(a: Tensor, b: Tensor) -> Tensor:
 def _coarse(images: Tensor, known: Tensor, tolerance: float, steps: int) -> Tensor:
     """A first guess (N, C, H, W): the solution at half the size, where distant known pixels are close together.
 
-    Conjugate gradients alone carry a colour one pixel per step: 328 steps for a 224 × 224 image of which 4 % is
+    Conjugate gradients alone propagate a colour by one pixel per step: 328 steps for a 224 × 224 image of which 4 % is
     known.
     """
     if min(images.shape[2:]) < 8:

@@ -1,7 +1,7 @@
-"""The grid pointing game: does the map find its class among others?
+"""The grid pointing game: does the map mark the photograph of its class among others?
 
 n×n photographs of distinct classes, each classified with confidence, are put together into one image. The map for the
-class of one cell should lie in that cell. For every method alike, the map's mean is subtracted and the rest is clamped
+class of one cell should lie in that cell. For every method, the map's mean is subtracted and the rest is clamped
 at 0, because a mask in [0, 1] has an offset that a gradient map has not:
 
     r = max(0, map − mean(map));    share = Σ_{cell} r / Σ r;    hit = arg-max of the map is in the cell
@@ -142,7 +142,7 @@ def choose(
     n : int
         Cells along each side.
     count : int
-        How many grids to draw; the same image may be in several.
+        The number of grids to draw; the same image may be in several.
     seed : int
         Of the draw: the same seed gives the same grids.
     least : float

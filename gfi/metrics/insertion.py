@@ -1,7 +1,7 @@
 """Insertion: how fast the class appears when the pixels that the mask marks are shown first.
 
 Starts from the blurred image (σ = 11, the fill of the guided-inversion paper) and inserts the photograph's pixels in
-mask order, H·W/28 at a step. The score is the area under the target's probability (`gfi.metrics.curves`). **Higher is
+mask order, H·W/28 per step. The score is the area under the target's probability (`gfi.metrics.curves`). **Higher is
 better.**
 
 References
@@ -38,7 +38,7 @@ def insertion(
     targets : Tensor
         (N,), class indices.
     fill : Tensor or callable, optional
-        What stands in a pixel before it is inserted, see `gfi.metrics.curves.Fill`; the blurred image by default.
+        The value of a pixel before it is inserted, see `gfi.metrics.curves.Fill`; the blurred image by default.
     batch : int
         Images in one forward pass.
 

@@ -3,9 +3,9 @@
     B(m) = the tightest rectangle around {m > α · mean(m)},   IoU = max over boxes G of |B ∩ G| / |B ∪ G|
 
 α = 1.5, the value that Du et al. chose for guided inversion on training images. The mask is read on the original
-photograph (`gfi.domain.geometry`), in stripes, so that a large photograph takes no large array; its mean is that of the
-mask at the input size. A ground-truth box is the pixels whose centre it holds, as for every metric. In the localisation
-task an image counts as an error where the IoU is at most 0.5.
+photograph (`gfi.domain.geometry`), in stripes, so that a large photograph needs no large array; its mean is that of the
+mask at the input size. A ground-truth box consists of the pixels whose centre it contains, as for every metric. In the
+localisation task an image counts as an error where the IoU is at most 0.5.
 
 numpy only: no torch.
 

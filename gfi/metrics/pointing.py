@@ -2,11 +2,11 @@
 
 The mask is resized bilinearly to the original photograph. Its arg-max (the first in raster order) is a hit when it lies
 within `tolerance` pixels of a ground-truth box of the class: 15 in the literature's protocol, 0 in the table of the
-guided-inversion paper. Accuracy is taken for each class and then averaged over classes, so that "person" does not
-decide the score. Boxes that the annotators marked as difficult are kept apart: an image is judged by its ordinary boxes
-where it has any, and otherwise counts among the difficult images (`ordinary`).
+guided-inversion paper. Accuracy is computed for each class and then averaged over classes, so that a frequent class
+such as "person" does not dominate the score. Boxes that the annotators marked as difficult are kept apart: an image is
+judged by its ordinary boxes if it has any, and otherwise counts as a difficult image (`ordinary`).
 
-The mask is read in stripes, so that a large photograph takes no large array. numpy only: no torch.
+The mask is read in stripes, so that a large photograph needs no large array. numpy only: no torch.
 
 References
 ----------

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Sample:
-    """A mask and what it is measured against. Only metrics that need the network load torch."""
+    """A mask and the data that metrics need in addition to it. Only metrics that need the network load torch."""
 
     mask: NDArray[np.float32]
     """(H, W) in [0, 1], at the input size."""

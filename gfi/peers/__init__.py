@@ -2,9 +2,9 @@
 
     explain("grad-cam", module, inputs, targets, layer="layer4") -> (N, 1, H, W) in [0, 1]
 
-One file a method; each opens with its theory, its equation and its reference. Every map is divided by its own maximum,
-image by image; a map without positive values is all zero. Captum computes integrated gradients and occlusion, and is
-imported only when one of them is called.
+One file per method; each begins with its theory, its equation and its reference. Every map is divided by its own
+maximum, image by image; a map without positive values is all zero. Captum computes integrated gradients and occlusion,
+and is imported only when one of them is called.
 """
 
 from collections.abc import Callable
@@ -72,8 +72,8 @@ def explain(
     targets : Tensor
         (N,), class indices.
     layer : str, optional
-        The layer that a method of `NEED_LAYER` reads, as `gfi layers` writes it; ``:relu`` rectifies its map. Of a
-        module that runs several times in a pass, the last call is read.
+        The layer that a method of `NEED_LAYER` reads, as `gfi layers` writes it; ``:relu`` rectifies its map. If a
+        module runs several times in a pass, its last call is used.
     **options
         Keyword arguments of the method's own function.
 
@@ -95,7 +95,7 @@ def explain(
     torch.Size([2, 1, 8, 8])
     """
     if method not in METHODS:
-        raise MethodError(f"no method is called `{method}`; there are {', '.join(METHODS)}")
+        raise MethodError(f"there is no method `{method}`; choose one of {', '.join(METHODS)}")
     if inputs.ndim != 4 or targets.shape != (len(inputs),):
         raise MethodError(
             f"inputs are (N, C, H, W) with one target each, not {tuple(inputs.shape)} with {tuple(targets.shape)}"

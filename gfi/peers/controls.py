@@ -1,8 +1,8 @@
-"""Controls: masks that do not depend on the image, and a network without its training.
+"""Controls: masks that do not depend on the image, and a network with random weights.
 
-Read every score against them: a random mask as smooth as a real one, m = up(U(0, 1)); a Gaussian in the middle, where
-photographers put their subjects, m = exp(−(x² + y²)/2σ²); and the same architecture with random weights, whose masks
-show what an explanation owes to the architecture alone.
+Compare every score with those of the controls: a random mask as smooth as a real one, m = up(U(0, 1)); a Gaussian in
+the middle, where most photographs show their object, m = exp(−(x² + y²)/2σ²); and the same architecture with random
+weights, whose masks show how much of an explanation comes from the architecture alone.
 
 References
 ----------
@@ -24,7 +24,7 @@ def random_mask(
 ) -> Tensor:
     """Uniform noise on a coarse grid, up-sampled bilinearly; another draw for each image.
 
-    Noise of single pixels would be no fair control: it destroys the texture of the whole image at once and so scores
+    Noise of single pixels would not be a fair control: it destroys the texture of the whole image at once and so scores
     well in deletion.
 
     Parameters
@@ -38,7 +38,7 @@ def random_mask(
     cells : int
         Cells along each side of the grid.
     seed : int
-        Of the draw; the mask of an image depends on its position in the batch.
+        Seed of the draw; the mask of an image depends on its position in the batch.
 
     Returns
     -------
@@ -98,7 +98,7 @@ def randomised(module: nn.Module, seed: int = 0) -> nn.Module:
     module : torch.nn.Module
         Left unchanged.
     seed : int
-        Of the draw: the same seed gives the same weights.
+        Seed of the draw: the same seed gives the same weights.
 
     Returns
     -------

@@ -2,8 +2,8 @@
 
     max(0, Σ_k α_k A^k),   α_k = mean over the map of ∂y_c/∂A^k
 
-A^k is channel k of the layer and y_c the class's output before the softmax. The weight says how much the class score
-grows with the channel as a whole, so the map's detail comes from the activations alone.
+A^k is channel k of the layer and y_c the class's output before the softmax. The weight is the change of the class score
+with the channel as a whole, so the map's detail comes from the activations alone.
 
 References
 ----------

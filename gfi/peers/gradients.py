@@ -12,9 +12,9 @@ def features_and_gradients(
 ) -> tuple[Tensor, Tensor]:
     """A and ∂y_c/∂A at `layer`, both (N, K, h, w), computed `batch` images at a time.
 
-    With ``:relu`` A is rectified; the gradient stays that with respect to the map before rectification. Of a module
-    that runs several times, the last call is read. Raises MethodError for a layer that does not exist, does not run or
-    gives no map.
+    With ``:relu`` A is rectified; the gradient is still that with respect to the map before rectification. If a module
+    runs several times, its last call is used. Raises MethodError for a layer that does not exist, does not run or gives
+    no map.
     """
     name, tokens, rectify = layer_names.parse_layer(layer)
     if tokens:
@@ -36,7 +36,7 @@ def features_and_gradients(
         for images, classes in zip(inputs.split(batch), targets.split(batch), strict=True):
             last.clear()
             with torch.enable_grad():
-                # Where the weights are frozen, the graph must start at the image.
+                # If the weights are frozen, the graph must start at the image.
                 logits = module(images.clone().requires_grad_())
                 if not last:
                     raise MethodError(

@@ -1,4 +1,4 @@
-"""Occlusion: how much the probability falls when a square window that contains the pixel is covered.
+"""Occlusion: how much the probability drops when a square window that contains the pixel is covered.
 
     mean over windows W ∋ u of  p_c(x) − p_c(x with W covered),  negative means as 0
 
@@ -26,7 +26,7 @@ def occlusion(
     batch: int = 32,
     probabilities: Probabilities | None = None,
 ) -> Tensor:
-    """The mean fall of the probability over the windows that contain a pixel.
+    """The mean drop of the probability over the windows that contain a pixel.
 
     Parameters
     ----------

@@ -2,8 +2,8 @@
 
     Σ_i p_c(x ⊙ M_i) · M_i / Σ_i M_i,  then the minimum is subtracted and the rest divided by its maximum
 
-p_c(x ⊙ M) is the class's probability when the image is seen through M: a pixel is important if the probability is high
-under the masks that show it. The denominator is the sum of the masks at each pixel; the paper divides by its
+p_c(x ⊙ M) is the probability of the class for the image multiplied by M: a pixel is important if the probability is
+high under the masks that show it. The denominator is the sum of the masks at each pixel; the paper divides by its
 expectation.
 
 References
@@ -37,7 +37,7 @@ def rise(
     """The average of random masks, weighted by the probability of the image under each.
 
     A mask is a grid of (cells + 1)² zeros and ones, up-sampled bilinearly and shifted by up to a cell. Covered pixels
-    fade to the mean colour (zero after normalisation). Every image is seen through the same masks.
+    are replaced by the mean colour (zero after normalisation). The same masks are used for every image.
 
     Parameters
     ----------
@@ -48,13 +48,13 @@ def rise(
     targets : Tensor
         (N,), class indices.
     masks : int
-        How many masks.
+        The number of masks.
     cells : int
         Cells along each side of the image.
     keep : float
         The probability that a cell shows the image.
     seed : int
-        Of the masks, which are drawn on the CPU.
+        Seed of the masks, which are drawn on the CPU.
     batch : int
         Masked images in one forward pass; the masks do not depend on it.
     probabilities : callable, optional

@@ -1,8 +1,8 @@
-"""Three colour maps of 256 entries each, byte for byte as matplotlib has them.
+"""Three colour maps with 256 entries each, identical to those of matplotlib.
 
-viridis and magma (CC0, van der Walt, Smith and Firing) grow evenly in lightness, so they can be read in grey print and
-with any colour vision; viridis is the default. jet is offered only because older papers use it: its bright bands show
-edges that the mask does not have.
+viridis and magma (CC0, van der Walt, Smith and Firing) increase uniformly in lightness, so they are readable in
+greyscale print and with any colour vision; viridis is the default. jet is offered only because older papers use it: its
+bright bands show edges that the mask does not have.
 """
 
 import base64
@@ -17,7 +17,7 @@ DEFAULT_COLOUR_MAP = "viridis"
 def lookup_table(name: str) -> NDArray[np.uint8]:
     """The lookup table of the colour map `name`: (256, 3) uint8, RGB. Raises ValueError for an unknown name."""
     if name not in _TABLES:
-        raise ValueError(f"colour map {name!r} does not exist; there are {', '.join(COLOUR_MAPS)}")
+        raise ValueError(f"colour map {name!r} does not exist; choose one of {', '.join(COLOUR_MAPS)}")
     return np.frombuffer(base64.b64decode("".join(_TABLES[name])), dtype=np.uint8).reshape(256, 3)
 
 

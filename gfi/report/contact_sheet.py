@@ -55,7 +55,7 @@ def contact_sheet(
     top = gap * 2 + (round(line * 2.5) if title else 0) + line + gap * 2
     height = cell + (line + gap if notes else 0) + gap
     width = left + len(columns) * (cell + gap) + gap
-    # A title wider than the sheet is cut: the caller decides the width by the size and number of the cells.
+    # A title wider than the sheet is cut: size and number of the cells determine the width.
     sheet = Image.new("RGB", (width, top + len(rows) * height + gap), colours["ground"])
     draw = ImageDraw.Draw(sheet)
     if title:

@@ -1,7 +1,7 @@
-"""Masks as pictures: coloured, laid over the photograph, encoded as PNG or JPEG. numpy and Pillow only.
+"""Masks as pictures: coloured, blended with the photograph, encoded as PNG or JPEG. numpy and Pillow only.
 
-A mask is (h, w) float in [0, 1]; a photograph is (H, W, 3) uint8. `gfi.domain.geometry.place` puts the mask that the
-network's input has on the part of the photograph that the network saw.
+A mask is (h, w) float in [0, 1]; a photograph is (H, W, 3) uint8. `gfi.domain.geometry.place` puts a mask of the input
+size on the part of the photograph that the network saw.
 """
 
 import io

@@ -1,8 +1,8 @@
-"""The report of a job: `index.html` and a folder of pictures, to be opened from disk without a server.
+"""The report of a job: `index.html` and a folder of pictures, which open from disk without a server.
 
 `index.html` holds the whole page. Its style and script are inline and listed by SHA-256 in the content security policy,
-so nothing else can run and nothing leaves the machine, whatever a file name contains. Pictures are written one image at
-a time and the page is streamed, so a report of 5,000 images needs the memory of one. For each image:
+so no other script can run and no data can leave the machine, whatever a file name contains. Pictures are written one
+image at a time and the page is streamed, so a report of 5,000 images needs the memory of one. For each image:
 
     images/00007-thumb.jpg   the photograph, longer side ≤ 360 px, for the list
     images/00007-photo.jpg   the photograph, longer side ≤ 960 px, for the large view
@@ -65,9 +65,9 @@ def write_page(
 ) -> Path:
     """Write `index.html` and `images/` into `directory`, which is made if missing; returns the page's path.
 
-    metadata: what made these masks (model, preset, layers, job …), shown in the order given. cards: read once. listed:
-    how many images the dataset has, where not all of them have a result. A report that is already in `directory` is
-    replaced when the new page is complete.
+    metadata: the provenance of the masks (model, preset, layers, job …), shown in the given order. cards: read once.
+    listed: the number of images in the dataset, if not all of them have a result. A report that is already in
+    `directory` is replaced when the new page is complete.
     """
     images = directory / "images"
     images.mkdir(parents=True, exist_ok=True)
@@ -95,7 +95,7 @@ def write_page(
 
 
 def _views(cards: Iterable[Card], images: Path, written: set[str]) -> Iterator[dict[str, Any]]:
-    """What the template shows of each card; writes the card's pictures and adds their names to `written`."""
+    """The template's data for each card; writes the card's pictures and adds their names to `written`."""
     for index, card in enumerate(cards):
         files = _pictures(index, card)
         for name, data in files.items():
@@ -143,7 +143,7 @@ def _views(cards: Iterable[Card], images: Path, written: set[str]) -> Iterator[d
 
 
 def _pictures(index: int, card: Card) -> dict[str, bytes]:
-    """The picture files of one card by name; none for a photograph or mask that is missing."""
+    """The picture files of one card by name, without those of a missing photograph or mask."""
     files: dict[str, bytes] = {}
     photo = card.photo
     view = None if photo is None else shrink(photo, PHOTO)
@@ -163,7 +163,7 @@ def _pictures(index: int, card: Card) -> dict[str, bytes]:
 
 
 def _size(card: Card) -> tuple[int, int]:
-    """(width, height) of the picture, so that the browser reserves its place before it has loaded."""
+    """(width, height) of the picture, so that the browser reserves space before the picture is loaded."""
     if card.photo is not None:
         return card.photo.shape[1], card.photo.shape[0]
     return (card.mask.shape[1], card.mask.shape[0]) if card.mask is not None else (1, 1)
@@ -187,7 +187,7 @@ def _percent(value: float) -> str:
 
 
 def _decimal(name: str, value: float) -> str:
-    """A number as the page shows it: hit or miss, a whole number of iterations, or three decimals."""
+    """The text of a number on the page: hit or miss, a whole number of iterations, or three decimals."""
     if name.startswith("pointing"):
         return {0.0: "miss", 1.0: "hit"}.get(value, f"{value:.3f}")
     return f"{value:.0f}" if name == "iterations" else f"{value:.3f}"
@@ -213,7 +213,7 @@ def _environment() -> jinja2.Environment:
 
 
 def _fixed() -> dict[str, Any]:
-    """What every page has: style, script, their hashes for the policy, and the colour maps as filter tables."""
+    """The data of every page: style, script, their hashes for the policy, and the colour maps as filter tables."""
     css = (_TEMPLATES / "page.css").read_text(encoding="utf-8")
     script = (_TEMPLATES / "page.js").read_text(encoding="utf-8")
     return {

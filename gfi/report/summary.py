@@ -32,7 +32,7 @@ def status_title(status: str) -> str:
 
 
 def status_meaning(status: str) -> str:
-    """One sentence on what the status says of the image; empty for an unknown status, one of another version."""
+    """One sentence that explains the status; empty for a status that this version does not know."""
     return STATUS_WORDS[ImageStatus(status)].meaning if status in tuple(ImageStatus) else ""
 
 
@@ -56,7 +56,7 @@ class Mean:
 
     @property
     def meaning(self) -> str:
-        """What the column says, and which way is better; empty for an unknown column."""
+        """The meaning of the column, and whether higher or lower is better; empty for an unknown column."""
         return COLUMNS[self.name].sentence if self.name in COLUMNS else ""
 
 
@@ -74,7 +74,7 @@ class Summary:
         return self.counts.get(ImageStatus.OK, 0)
 
     def to_json(self) -> dict[str, Any]:
-        """The summary as `summary.json` holds it."""
+        """The content of `summary.json`."""
         return {"total": self.total, "counts": dict(self.counts), "means": [asdict(m) for m in self.means]}
 
 
@@ -87,7 +87,7 @@ def finite_values(result: Result) -> dict[str, float]:
 
 
 def summarise(results: Iterable[Result]) -> Summary:
-    """Counts and means over results, read once; memory grows with metrics × classes, not with results."""
+    """Counts and means over results, which are read once; memory grows with metrics × classes, not with results."""
     statuses: Counter[str] = Counter()
     totals: dict[str, _Total] = {}
     for result in results:

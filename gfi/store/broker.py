@@ -3,7 +3,7 @@
 The settings follow from measurements (celery 5.7, kombu 5.7):
 
 - kombu takes a message and records it as unacknowledged in two steps: 11 of 12,000 messages were lost over 35
-  `kill -9`s. So nothing relies on the arrival of a message; the scheduler publishes work again that nobody claimed.
+  `kill -9`s. So nothing relies on the arrival of a message; the scheduler publishes unclaimed work again.
 - The visibility timeout is never renewed: a task of 14 s under a timeout of 5 s ran three times at once. Claims are
   fenced, and the timeout is far above the longest shard, so that this stays rare.
 - After FLUSHALL, messages published through a named exchange were accepted and dropped. Queues have plain names, and
@@ -18,8 +18,8 @@ The settings follow from measurements (celery 5.7, kombu 5.7):
   after the other. `Channel` drops it and says so.
 - No result backend, no chords, no ETA: the outcome of a task is in the ledger.
 
-Where no worker runs, every re-dispatch would make the queue longer; `publish` adds nothing to a queue that already
-holds enough messages.
+Without workers every re-dispatch would make the queue longer, so `publish` adds nothing to a queue that already holds
+enough messages.
 """
 
 import ssl
@@ -69,7 +69,7 @@ TRANSPORT_ALIASES.update(dict.fromkeys(("redis", "rediss"), f"{__name__}:Transpo
 
 
 def make_celery(settings: Settings, name: str, *, include: Sequence[str] = ()) -> Celery:
-    """The application of a worker or a publisher called `name`; connects on first use.
+    """The Celery application of a worker or a publisher called `name`; connects on first use.
 
     `include`: modules with tasks, imported by the worker.
     """
@@ -77,7 +77,7 @@ def make_celery(settings: Settings, name: str, *, include: Sequence[str] = ()) -
         raise StoreError("nothing is running: gfi up -d (or set GFI_REDIS_URL)")
     tls: dict[str, Any] = {}
     if settings.redis_url.startswith("rediss:") and "ssl_cert_reqs" not in settings.redis_url:
-        tls["broker_use_ssl"] = {"ssl_cert_reqs": ssl.CERT_REQUIRED}  # kombu's default checks nothing
+        tls["broker_use_ssl"] = {"ssl_cert_reqs": ssl.CERT_REQUIRED}  # not verified by default
     app = Celery(name, broker=settings.redis_url, include=list(include), set_as_current=False)
     app.conf.update(
         # JSON only: write access to Redis must not be enough to run code in a worker.
@@ -101,7 +101,7 @@ def make_celery(settings: Settings, name: str, *, include: Sequence[str] = ()) -
         worker_redirect_stdouts=False,
         broker_connection_timeout=SOCKET_TIMEOUT_S,
         broker_connection_retry_on_startup=True,
-        broker_connection_max_retries=None,  # a worker waits for Redis without a limit
+        broker_connection_max_retries=None,  # a worker waits for Redis without a time limit
         broker_channel_error_retry=True,
         broker_pool_limit=2,
         broker_transport_options={

@@ -38,16 +38,16 @@ _TRANSIENT_STATES = ("40001", "40P01", "55P03", "57P01", "57P02", "57P03", "2500
 _TRANSIENT_CLASSES = ("08", "53")
 
 
-# A server that disappears without closing its connections (a cable, a partition) is noticed after half a minute instead
-# of two hours.
+# A server that disappears without closing its connections (an unplugged cable, a network partition) is noticed after
+# half a minute instead of two hours.
 _NOTICE = {
     "keepalives_idle": 10,
     "keepalives_interval": 5,
     "keepalives_count": 3,
     "tcp_user_timeout": 30_000,
 }
-# A process that is frozen inside a transaction keeps its locks, and the reaper would wait for them before it looks at
-# any other shard. So the server ends such a transaction; ours never wait for anything but the database.
+# A process that is frozen inside a transaction keeps its locks, and the reaper would wait for them before it handles
+# any other shard. So the server ends such a transaction; our transactions never wait for anything but the database.
 _FROZEN_S = 10
 
 
@@ -93,7 +93,7 @@ class Database:
 
     @property
     def is_sqlite(self) -> bool:
-        """True for SQLite, False for PostgreSQL: the two that are supported."""
+        """True for SQLite, False for PostgreSQL; no other database is supported."""
         return self.url.get_backend_name() == "sqlite"
 
     @property
@@ -127,7 +127,7 @@ class Database:
             return float(connection.execute(sa.select(now())).scalar_one())
 
     def dispose(self) -> None:
-        """Close every pooled connection, as a process must after a fork and before it ends."""
+        """Close every pooled connection. A process must call this after a fork and before it ends."""
         self.engine.dispose()
 
     @contextlib.contextmanager
@@ -136,7 +136,7 @@ class Database:
         try:
             yield
         except sa.exc.TimeoutError:
-            raise Transient(f"{self.safe_url}: every connection of this process is busy") from None
+            raise Transient(f"{self.safe_url}: every connection of this process is in use") from None
         except DBAPIError as error:
             reason = one_line(error.orig or error)
             if _is_missing_table(reason):
@@ -204,7 +204,7 @@ def current_revision(db: Database) -> str | None:
 def head_revision() -> str:
     """The revision that this version of the code needs: the number of the newest migration.
 
-    Alembic is not asked: importing it takes a fifth of the time of `gfi jobs`.
+    Alembic is not used here: importing it takes a fifth of the time of `gfi jobs`.
     """
     return max(_revisions())
 

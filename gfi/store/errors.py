@@ -13,7 +13,7 @@ class Transient(StoreError):
 
 
 class Conflict(StoreError):
-    """The request contradicts what is recorded: a used idempotency key, a state that does not allow it."""
+    """The request contradicts recorded data: an idempotency key that is in use, or a state that does not allow it."""
 
 
 class NotFound(StoreError):
@@ -32,5 +32,5 @@ def one_line(error: BaseException, limit: int = 300) -> str:
 
 
 def storable(text: str) -> str:
-    """Text that a database and Parquet take: without NUL, and with bytes that were no UTF-8 written out."""
+    """Text that a database and Parquet accept: without NUL, and with bytes that are not UTF-8 written as escapes."""
     return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")

@@ -1,4 +1,4 @@
-"""The heartbeat of a worker process: every few seconds it writes to the ledger that it runs and what it does.
+"""The heartbeat of a worker process: every few seconds it records in the ledger that it runs and what it does.
 
 `gfi doctor` and the page of the workers show it. No decision depends on it: whether a worker is alive is decided by its
 leases.
@@ -31,7 +31,7 @@ def worker_name() -> str:
 
 
 def machine_facts() -> JSON:
-    """What a worker says of its machine and Python; memory in MiB."""
+    """What a worker reports about its machine and Python; memory in MiB."""
     return {
         "python": platform.python_version(),
         "cpus": os.cpu_count(),
@@ -51,9 +51,8 @@ def start_heartbeat(
 ) -> threading.Thread:
     """Write a heartbeat every HEARTBEAT_S seconds, and a last one when `shutdown` is set, from a thread of its own.
 
-    device: the kind of device; None for a worker that needs none. facts: of that device, beside those of the machine.
-    doing: returns further columns of table
-    `workers`; called at each heartbeat.
+    device: the kind of device; None for a worker without one. facts: properties of the device, added to those of the
+    machine. doing: returns further columns of table `workers`; called at each heartbeat.
     """
     identity: dict[str, Any] = {
         "id": worker_name(),
@@ -84,7 +83,8 @@ def start_heartbeat(
             if identity["state"] != "up":
                 return
             if shutdown.wait(HEARTBEAT_S):
-                identity["state"] = "stopping"  # said once more: it takes no more work
+                # a last heartbeat, which says that the worker takes no more work
+                identity["state"] = "stopping"
 
     thread = threading.Thread(target=beat, name="heartbeat", daemon=True)
     thread.start()

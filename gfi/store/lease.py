@@ -1,12 +1,12 @@
-"""Keep a lease: renew it from a thread of its own until the work ends or the lease is lost.
+"""Keeps a lease: renews it from a separate thread until the work ends or the lease is lost.
 
 The rules are the same for shards and tasks. A lease is lost when the ledger refuses to renew it. While the database
 does not answer, the lease counts as held for as long as the last renewal lasts; after that the ledger may have given
 the work to another worker, and the lease counts as lost. A process that is told to stop keeps its lease until it has
 released its work.
 
-A lease that is renewed because a process exists proves little: a worker whose device hangs exists too. A worker that
-made no progress for `stall_s` stops renewing, writes the stacks of all its threads to stderr and ends its process.
+The lease of a process that exists but makes no progress must end too: its device may hang. A worker that made no
+progress for `stall_s` stops renewing, writes the stacks of all its threads to stderr and ends its process.
 """
 
 import faulthandler
@@ -28,7 +28,7 @@ Answer = TypeVar("Answer")
 
 LATE_S = 1.0
 LONGEST_PAUSE_S = 5.0
-"""Between two attempts at what a restarting database or bucket refused."""
+"""Seconds between two attempts after a restarting database or bucket refused a call."""
 STALLED_EXIT = 70  # EX_SOFTWARE: a supervisor restarts the worker, the reaper returns its work
 
 
@@ -46,10 +46,10 @@ def end_process() -> None:
 class LeaseKeeper:
     """Keeps one lease for the length of a `with` block.
 
-    ask: renews the lease once in the ledger. name: of the work, for messages. lease_s: how long a renewal lasts, in
-    seconds of the database's clock. poll_s: seconds between renewals, cut to a third of the lease; each renewal also
-    reads whether the work was cancelled or paused. shutdown: set by the handler of SIGTERM. stall_s: seconds without
-    progress after which `on_stall` is called; None for work that announces none.
+    ask: renews the lease once in the ledger. name: the name of the work, for messages. lease_s: how long a renewal
+    lasts, in seconds of the database's clock. poll_s: seconds between renewals, cut to a third of the lease; each
+    renewal also reads whether the work was cancelled or paused. shutdown: set by the handler of SIGTERM. stall_s:
+    seconds without progress after which `on_stall` is called; None for work that does not report progress.
 
     The attribute `stop` is set when the work is to end at its next step, `lost` when its result can no longer be
     committed.
@@ -100,9 +100,11 @@ class LeaseKeeper:
             self._progressed_at = time.monotonic()
 
     def retry(self, call: Callable[[], Answer]) -> Answer:
-        """Repeat what a restarting database or bucket refuses, with growing pauses, for the term of one lease.
+        """Repeat a call that a restarting database or bucket refuses, with growing pauses, for the duration of one
+        lease.
 
-        Raises LeaseLost when the lease ended meanwhile, Transient when it did not help: the work is then released.
+        Raises LeaseLost when the lease ended meanwhile, and Transient when no attempt succeeded: the work is then
+        released.
         """
         pause, until = 0.1, time.monotonic() + self.lease_s
         while True:
@@ -156,7 +158,7 @@ class LeaseKeeper:
                 return
 
     def _may_renew(self, late_s: float) -> bool:
-        """Whether to go on renewing. late_s: how much longer than asked the wait took, as after a suspension."""
+        """Whether to continue renewing. late_s: how much longer than requested the wait took, as after a suspension."""
         if self._stall_s is None:
             return True
         with self._lock:

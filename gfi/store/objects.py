@@ -26,7 +26,7 @@ from gfi.store.settings import Settings
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-_DELETE_AT_ONCE = 1000  # the most S3 takes in one request
+_DELETE_AT_ONCE = 1000  # the limit of S3 for one request
 _CONFLICTS = 5
 
 _BUSY = {"ConditionalRequestConflict", "409"}
@@ -66,7 +66,7 @@ class Bucket:
         return cls(client, settings.s3_bucket, place, checksums=settings.s3_checksums == "when_supported")
 
     def ensure(self) -> None:
-        """Create the bucket unless it is there."""
+        """Create the bucket unless it exists."""
         try:
             self.client.head_bucket(Bucket=self.name)
             return
@@ -132,7 +132,7 @@ class Bucket:
             self._fail(error, key)
 
     def get_to(self, key: str, path: Path) -> None:
-        """Download into a file, whole or not at all. NotFound when there is no such object."""
+        """Download into a file, completely or not at all. Raises NotFound if there is no such object."""
         unfinished = path.with_name(path.name + ".part.tmp")
         try:
             body = self.client.get_object(Bucket=self.name, Key=key)["Body"]
@@ -169,7 +169,7 @@ class Bucket:
             self._fail(error, prefix)
 
     def delete_many(self, keys: Iterable[str]) -> int:
-        """Delete objects, a thousand per request. Returns how many, those that did not exist included."""
+        """Delete objects, a thousand per request. Returns their number, including those that did not exist."""
         deleted, batch = 0, []
         for key in keys:
             batch.append(key)

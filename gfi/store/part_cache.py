@@ -15,11 +15,11 @@ from gfi.store.objects import Bucket
 from gfi.store.parts import Explained, Part
 
 KEPT = 16
-"""Parts. One holds the masks of a shard, some tens of kilobytes."""
+"""The number of parts. A part holds the masks of one shard, some tens of kilobytes."""
 
 
 class PartCache:
-    """The parts used last. Thread-safe."""
+    """Keeps the parts used last. Thread-safe."""
 
     def __init__(self, database: Database, bucket: Bucket) -> None:
         self._database = database
@@ -37,7 +37,7 @@ class PartCache:
         return parts.read(self._bucket.get(record.key), record.sha256)
 
     def explanation(self, result: Result) -> Explained | None:
-        """What the part of a result holds: the result with its geometry, and its mask. None without a part."""
+        """The result with its geometry and its mask, from its part. None for a result without a part."""
         if result.part_id is None or result.part_row is None:
             return None
         return self.part(result.part_id).explanation(result.part_row)

@@ -1,8 +1,8 @@
 """Parts: the Parquet file with the results of one shard and with everything that produced them.
 
 A part has a row per image, method and class: a `Result`. It stores the mask as a float32 grid (h, w), already scaled:
-some hundred bytes, where the mask at the size of the input has two hundred thousand. `Explained.mask` draws the grid as
-U_h · m · U_wᵀ with the same matrices as the optimiser, so that the drawn mask equals the optimiser's to 1e-6.
+some hundred bytes, compared with two hundred thousand for the mask at the size of the input. `Explained.mask` draws the
+grid as U_h · m · U_wᵀ with the same matrices as the optimiser, so that the drawn mask equals the optimiser's to 1e-6.
 
 The header names job, shard and fence, the digests of model and method, recipe, layers, execution profile and code
 version. So a part can be read without the database, and the database can be rebuilt from parts.
@@ -33,8 +33,8 @@ from gfi.store.errors import StoreError
 SCHEMA_VERSION = 1
 _META = b"gfi.part"
 _NOTES = b"gfi.notes"
-"""What was done to photographs and boxes, and the further columns of the manifest, by place in the file. In metadata,
-since earlier versions stumble over a column that they do not know."""
+"""The key of the metadata that says, by row of the file, what was done to photographs and boxes, and holds the further
+columns of the manifest. In metadata, because earlier versions fail on a column that they do not know."""
 _NOTED = ("window", "sentences", "columns")
 """The kinds of columns that are stored there."""
 
@@ -50,7 +50,7 @@ _TYPES: Mapping[str, pa.DataType] = {
 
 
 def _fields() -> Iterator[tuple[str, pa.DataType]]:
-    """The columns of a part, made of those of a result."""
+    """The columns of a part, made from those of a result."""
     for column in PART_COLUMNS:
         if column.kind == "size":
             prefix = column.name.removesuffix("_size")
@@ -140,7 +140,7 @@ class Part:
         return Explained(_decoded(values, self._notes.get(str(index), {})), self.header)
 
     def take(self, rows: NDArray[np.integer], names: Sequence[str]) -> pa.Table:
-        """These columns of these rows as they are in the file, for whoever reads many masks."""
+        """These columns of these rows as stored in the file, for reading many masks."""
         return self._table.select(list(names)).take(rows)
 
     def results(self) -> list[Result]:
@@ -163,7 +163,8 @@ def write(header: PartHeader, rows: Sequence[Result]) -> PartFile:
 
 
 def _noted(result: Result) -> JSON:
-    """What a result says of its photograph and boxes, and the manifest's further columns; without what is empty."""
+    """What a result says about its photograph and boxes, and the manifest's further columns; empty entries are left
+    out."""
     noted: JSON = {"window": asdict(result.window)} if result.window else {}
     noted |= {"columns": dict(result.columns)} if result.columns else {}
     return noted | ({"repairs": list(result.repairs)} if result.repairs else {})
@@ -225,8 +226,8 @@ def _decoded(values: Mapping[str, Any], notes: Mapping[str, Any]) -> Result:
 def read(data: bytes, expect_sha256: str | None) -> Part:
     """Unpack a part.
 
-    expect_sha256: what the ledger recorded; None checks nothing, for rebuilding. Raises StoreError when the file has
-    another SHA-256, is no part, or was written by a later version of gfi.
+    expect_sha256: the SHA-256 that the ledger recorded; None skips the check, for rebuilding. Raises StoreError when
+    the file has another SHA-256, is no part, or was written by a later version of gfi.
     """
     actual = sha256(data)
     if expect_sha256 is not None and actual != expect_sha256:
@@ -251,7 +252,7 @@ def sha256(data: bytes) -> str:
 
 
 def part_key(job_id: str, shard_id: str, fence: int) -> str:
-    """A key that no other upload has, so that a worker which has lost its lease overwrites nothing."""
+    """A key that no other upload has, so that a worker that has lost its lease overwrites nothing."""
     return f"parts/{job_id}/{shard_id}/{fence}-{uuid.uuid4().hex}.parquet"
 
 

@@ -3,11 +3,10 @@
     for rebuilt in rebuild(database, bucket): ...
 
 Jobs that the database knows are not touched; a new database is made by `gfi db upgrade`. A part that
-`committed.json` lists is taken when it has the listed SHA-256. A part that no list names is taken as well
-where it fills a gap; there are such parts when the job had not ended or a worker died between upload and
-commit. It is complete and names what produced it, and the mask of an image does not depend on the attempt.
-Images that no part covers are pending again, and a job with such images is paused until a person resumes
-it.
+`committed.json` lists is taken when it has the listed SHA-256. A part that no list names is also used if it fills a
+gap; such parts exist if the job had not ended or a worker died between upload and commit. It is complete and names what
+produced it, and the mask of an image does not depend on the attempt. Images that no part covers are pending again, and
+a job with such images is paused until a person resumes it.
 """
 
 import io
@@ -77,8 +76,8 @@ def _rebuild(db: Database, bucket: Bucket, job: dict[str, Any]) -> Rebuilt:
     lost: list[str] = []
     taken = longest = 0
     latest = max((generation_of(part.shard_id, job_id) for part in listed), default=0)
-    # The first pass before its retries, so that the results of a later one stay current; in each, what was committed
-    # before what was only uploaded.
+    # The first attempt before its retries, so that the results of the last retry stay current; within each, committed
+    # parts before parts that were only uploaded.
     found: list[tuple[int, CommittedPart | Object]] = [
         *_listed(listed, job_id),
         *_unlisted(bucket, job_id, {part.key for part in listed}, latest),
@@ -106,7 +105,7 @@ def _listed(listed: Sequence[CommittedPart], job_id: str) -> Iterator[tuple[int,
 
 
 def _unlisted(bucket: Bucket, job_id: str, known: set[str], latest: int) -> Iterator[tuple[int, Object]]:
-    """Uploads that no list names. Of retries only the last: a later one has replaced the rows of the others."""
+    """Uploads that no list names. Of retries only the last, because it replaced the rows of the others."""
     for upload in sorted(bucket.list(f"parts/{job_id}/"), key=lambda upload: (upload.modified, upload.key)):
         if upload.key in known or (shard_id := _shard_of(upload.key)) is None:
             continue
@@ -140,7 +139,7 @@ def _committed(bucket: Bucket, job_id: str) -> list[CommittedPart]:
         return []
     names = {field.name for field in fields(CommittedPart)}
     committed = [CommittedPart(**{k: v for k, v in part.items() if k in names}) for part in listed]
-    # By the database's clock, which wrote it: an id has the clock of its worker, which may be ahead.
+    # Ordered by this time, from the database's clock: an id has the time of its worker's clock, which may be ahead.
     return sorted(committed, key=lambda part: (part.created_at, part.fence, part.key))
 
 
@@ -150,7 +149,7 @@ def _shard_of(key: str) -> str | None:
 
 
 def _listing(bucket: Bucket, read: Part, generation: int, count: int) -> Sequence[int]:
-    """The rows that the manifest of a part lists: all rows of the job, or those that a retry has collected."""
+    """The rows in the manifest of a part: all rows of the job, or those that a retry collected."""
     if not generation:
         return range(count)
     manifest = pq.read_table(io.BytesIO(bucket.get(read.header.manifest_key)), columns=["row"])
@@ -161,7 +160,7 @@ def _listing(bucket: Bucket, read: Part, generation: int, count: int) -> Sequenc
 def _as_committed(
     upload: Object, read: Part, sha256: str, listing: Sequence[int], manifest_key: str
 ) -> CommittedPart | None:
-    """The record that a commit of this part would have made; None when its rows do not follow on each other."""
+    """The record that a commit of this part would have made; None if its rows are not contiguous."""
     rows = sorted({result.row for result in read.results()})
     start = bisect_left(listing, rows[0]) if rows else 0
     stop = start + len(rows)

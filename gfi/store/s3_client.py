@@ -1,10 +1,10 @@
 """The S3 client of the whole program, and the meaning of its errors.
 
 Results are written to one store (settings `s3_*`); datasets are read from the same store or from another
-one with credentials of its own (`dataset_s3_*`). The client repeats requests that were throttled or cut
-off; `explain` says of the errors that remain whether waiting may help.
+one with credentials of its own (`dataset_s3_*`). The client repeats requests that were throttled or cut off; for the
+remaining errors `explain` says whether another attempt may help.
 
-S3 refuses requests whose signature is fifteen minutes or more off its own clock, and botocore does not
+S3 refuses requests whose signature time differs from its own clock by fifteen minutes or more, and botocore does not
 correct for that: the message of such an error names the clock.
 """
 
@@ -52,7 +52,7 @@ _ADVICE = {
     "403": "access denied; see {prefix}_ACCESS_KEY and {prefix}_SECRET_KEY",
     "InvalidAccessKeyId": "the access key is unknown; see {prefix}_ACCESS_KEY",
     "SignatureDoesNotMatch": "the secret key is wrong; see {prefix}_SECRET_KEY",
-    "InvalidBucketName": "that is not the name of a bucket; see {prefix}_BUCKET",
+    "InvalidBucketName": "this is not a valid bucket name; see {prefix}_BUCKET",
     "InvalidObjectState": "the object is archived; restore it first",
     "PermanentRedirect": "the bucket is in another region; see {prefix}_REGION",
 }

@@ -47,7 +47,7 @@ class Explicit(BaseSettings):
 
 
 class Settings(Explicit):
-    """Everything that the processes need to know about this installation. Durations are in seconds."""
+    """The settings of this installation. Durations are in seconds."""
 
     model_config = SettingsConfigDict(frozen=True, extra="forbid", env_prefix="GFI_", env_ignore_empty=True)
 
@@ -58,7 +58,7 @@ class Settings(Explicit):
     redis_url: str | None = Field(default=None, repr=False)
 
     s3_endpoint: str | None = None
-    """None: AWS itself."""
+    """The address of the S3 server; None: AWS."""
     s3_bucket: str | None = None
     s3_region: str = "us-east-1"
     s3_access_key: str | None = Field(default=None, repr=False)
@@ -92,9 +92,9 @@ class Settings(Explicit):
     registration_mib: _Count = 16_384
     """Memory that loading it may take, in MiB."""
     window: _Count = 64
-    """Messages kept in Redis per queue: enough for every worker, and few, since priority is decided at the claim."""
+    """Messages kept in Redis per queue: enough for every worker, but few, because priority is decided at the claim."""
     shard_seconds: _Positive = 60.0
-    """How long a worker should take for one shard."""
+    """The duration for which shards are sized."""
     sweep_every_s: Annotated[float, Field(ge=0)] = 6 * 3600.0
     """How often parts that no worker can commit any more are deleted from the bucket; 0: never."""
     max_images_per_job: _Count = 20_000_000

@@ -3,8 +3,8 @@
 A job has `shards`; a shard is a stretch [start, stop) of a manifest, and workers lease shards. The commit
 of a shard inserts a row into `parts` (the file in the bucket) and a row per image into `results`; a row
 that a later attempt replaces moves to `attempts`. `control_tasks` are leased like shards. `incidents`
-records what went wrong with shards. Counters are columns of shards and not of jobs: a single row that all
-workers update allowed 859 transactions per second, rows of their own 4,263.
+records what went wrong with shards. Counters are columns of shards and not of jobs: with a single row that all workers
+update, 859 transactions per second were reached; with separate rows 4,263.
 
 Times are epoch seconds of the database's clock. Ids are made by `gfi.domain.ids.new_id` and sort by time.
 """
@@ -87,9 +87,9 @@ jobs = sa.Table(
     sa.Column("facts", _Json),  # metadata: what planning has learnt about the dataset, warnings
     sa.Column("error", sa.Text),
     sa.Column("notify", _Json),  # addresses that are notified of its end: a list of {channel, address}
-    sa.Column("tags", _Json),  # free words to find it by
+    sa.Column("tags", _Json),  # words for finding the job
     _count("generation"),  # how often it was retried
-    sa.Column("state_before", sa.Text),  # where a retry that cannot be planned returns to
+    sa.Column("state_before", sa.Text),  # the state to which a retry that cannot be planned returns
     sa.Column("created_at", _Time, nullable=False),
     sa.Column("planned_at", _Time),
     sa.Column("finished_at", _Time),
@@ -111,7 +111,7 @@ submission_keys = sa.Table(
 shards = sa.Table(
     "shards",
     metadata,
-    _id(),  # made of job, retry and start: two shards can never begin at the same position
+    _id(),  # made from job, retry and start: two shards can never begin at the same position
     sa.Column("job_id", sa.Text, sa.ForeignKey("jobs.id", ondelete="CASCADE"), nullable=False),
     sa.Column("manifest_key", sa.Text, nullable=False),
     sa.Column("start", sa.Integer, nullable=False),  # positions in the manifest, [start, stop)
@@ -156,7 +156,7 @@ control_tasks = sa.Table(
     sa.Column("queue", sa.Text, nullable=False, server_default=CONTROL_QUEUE),
     sa.Column("priority", sa.Integer, nullable=False, server_default="0"),  # higher first
     sa.Column("owner", sa.Text, nullable=False, server_default=""),
-    sa.Column("estimate_s", sa.Double),  # how long it will take a device, where that is known
+    sa.Column("estimate_s", sa.Double),  # expected seconds on a device, if known
     sa.Column("progress", _Json),
     *_leased(),
     _count("attempts"),  # claims, without those that ended in a death or a release
@@ -278,7 +278,7 @@ incidents = sa.Table(
     sa.Column("stop", sa.Integer),
     sa.Column("suspects", _Json),
     _flag("alone"),  # the shard was isolated
-    _flag("absolved"),  # the death was retracted: the worker had lost its lease and lived
+    _flag("absolved"),  # the death was retracted: the worker had lost its lease but was alive
     sa.Column("reason", sa.Text),
     sa.Column("failure_class", sa.Text),
     sa.Column("at", _Time, nullable=False),
@@ -287,7 +287,7 @@ incidents = sa.Table(
 )
 
 scheduler_heartbeat = sa.Table(
-    "pulse",  # one row: when a scheduler last looked for overdue leases; a gap means an outage, see ledger.reaper
+    "pulse",  # one row: when a scheduler last checked for overdue leases; a gap means an outage, see ledger.reaper
     metadata,
     sa.Column("id", sa.Integer, primary_key=True),
     sa.Column("at", _Time, nullable=False),
@@ -370,7 +370,7 @@ tokens = sa.Table(
     sa.Column("used_at", _Time),
     sa.Column(
         "parent_id", sa.Text
-    ),  # of a session: the token that was signed in with, and with which it ends
+    ),  # for a session: the token that was used to sign in; the session ends with it
 )
 
 audit = sa.Table(
@@ -385,7 +385,7 @@ audit = sa.Table(
 )
 
 outbox = sa.Table(
-    "outbox",  # messages to the outside, sent after the transaction that wrote them
+    "outbox",  # messages to other systems, sent after the transaction that wrote them
     metadata,
     _id(),
     sa.Column("job_id", sa.Text, nullable=False, index=True),
@@ -414,7 +414,7 @@ flags = sa.Table(
 def in_state(table: sa.Table, state: StrEnum) -> sa.ColumnElement[bool]:
     """The condition that a row of a table is in this state.
 
-    The state is a literal of the statement and no parameter: a database uses a partial index only where it can see that
+    The state is a literal in the statement, not a parameter: a database uses a partial index only if it can see that
     the condition of the index holds.
     """
     return table.c.state == sa.literal_column(f"'{state}'", sa.Text)

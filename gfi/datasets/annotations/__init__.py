@@ -1,1 +1,1 @@
-"""What files say of an image: boxes, in the formats in which people keep them."""
+"""Annotations of images: boxes, in the usual file formats."""

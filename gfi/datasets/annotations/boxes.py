@@ -1,19 +1,19 @@
-"""Boxes: where in an image an object is said to be.
+"""Boxes: annotated positions of objects in an image.
 
-A `Box` is as its file says it, with what the file says of its unit. In pixels it is half-open, in the original
-*after* EXIF orientation: the picture as a person sees it and as `decode` returns it. It covers columns
+A `Box` holds the values of its file and their unit. In pixels it is half-open, in the original
+*after* EXIF orientation: the upright picture, as `decode` returns it. It covers columns
 left … right−1 and rows top … bottom−1, so its area is (right−left)·(bottom−top) and the whole picture is
 (0, 0, W, H).
 
-Files count differently, and are translated when they are read:
+File formats count pixels differently, and are converted when they are read:
 
 - PASCAL VOC: one-based, both ends inside.  left = xmin−1, right = xmax.
 - ImageNet (XML and LOC_*_solution.csv): zero-based (zeros occur), both ends inside.  left = xmin,
   right = xmax+1.
 - our own manifests: as above, [left, top, right, bottom].
 
-What can be seen in the file alone is decided here (corners in the wrong order, 0..1, polygons). Whether the
-boxes fit the photograph is decided where its size is known, in `settle_boxes`.
+What depends on the file alone is decided here (corners in the wrong order, 0..1, polygons). Whether the boxes fit the
+photograph is decided in `settle_boxes`, when its size is known.
 """
 
 import math
@@ -46,9 +46,9 @@ def check_text(what: str, text: str | None, limit: int = 512) -> None:
 
 @dataclass(frozen=True)
 class Box:
-    """One object. label: None for the image's own. unit: of the four sides.
+    """One object. label: None for the image's own label. unit: the unit of the four sides.
 
-    frame: (H, W) of the picture that the sides speak of, where the file says it; only with unit pixel.
+    frame: (H, W) of the picture to which the sides refer, if the file says so; only with unit pixel.
     """
 
     label: str | None
@@ -72,11 +72,11 @@ class Box:
         return self.left, self.top, self.right, self.bottom
 
     def shown(self) -> str:
-        """The sides, for people."""
+        """The sides as text for messages."""
         return "[" + ", ".join(f"{side:g}" for side in self.sides) + "]"
 
     def to_json(self) -> dict[str, Any]:
-        """The sides by name; the other fields where they say something."""
+        """The sides by name, and the other fields unless they are empty."""
         value: dict[str, Any] = dict(zip(SIDES, self.sides, strict=True))
         if self.label:
             value["label"] = self.label
@@ -91,8 +91,8 @@ class Box:
 
 @dataclass(frozen=True)
 class ImageBoxes:
-    """What a file says of the boxes of one image. repairs: what was repaired in reading them, as sentences.
-    error: why the boxes cannot be used; then there are none."""
+    """The boxes of one image, as read from a file. repairs: sentences that say what was repaired. error: why the boxes
+    cannot be used; `boxes` is then empty."""
 
     boxes: tuple[Box, ...] = ()
     repairs: tuple[str, ...] = ()
@@ -117,10 +117,10 @@ class RawBox:
 def decide(
     raw: Sequence[RawBox], unit: Unit | None = None, inclusive: tuple[int, int] = (0, 0)
 ) -> ImageBoxes:
-    """The boxes of one image, as far as they alone tell. unit: as the user says it, None to see from the boxes.
+    """The boxes of one image, before its size is known. unit: as given by the user; None infers it from the boxes.
 
-    inclusive: what is taken from left and top, and added to right and bottom, of pixels that are counted with both
-    ends inside. DatasetError: more than one reading, or none.
+    inclusive: for formats in which both end pixels are inside, the numbers that are subtracted from left and top and
+    added to right and bottom. DatasetError: the boxes are invalid or ambiguous.
     """
     repairs: dict[str, None] = {}
     ordered = []
@@ -179,13 +179,13 @@ def _in_order(item: RawBox) -> RawBox:
     if ordered != item and item.bare:
         numbers = ", ".join(f"{side:g}" for side in _sides(item))
         raise DatasetError(
-            f"[{numbers}] is no [left, top, right, bottom]; for [left, top, width, height] say `?four=xywh`"
+            f"[{numbers}] is not [left, top, right, bottom]; for [left, top, width, height] say `?four=xywh`"
         )
     return ordered
 
 
 def fractional(sides: Sequence[float]) -> bool:
-    """Whether these coordinates, all that are known of one image, can only be fractions of its sides."""
+    """Whether these coordinates, all those of one image, can only be fractions of its sides."""
     inside = all(-_ROUNDING <= side <= 1 + _ROUNDING for side in sides)
     return bool(sides) and inside and any(side != int(side) for side in sides)
 
@@ -209,12 +209,12 @@ def read_boxes(
 ) -> ImageBoxes:
     """Boxes of one image from JSON: a list of boxes, or one box.
 
-    unit: of all sides, None to see from the boxes. four: what four numbers without names are: [left, top, right,
-    bottom] or [left, top, width, height]; None when that is not known.
+    unit: of all sides; None infers it from the boxes. four: the meaning of four numbers without names: [left, top,
+    right, bottom] or [left, top, width, height]; None if it is not known.
 
     A box is [left, top, right, bottom], an object with these four and `label`, `difficult` and `unit`, or a
     polygon: a list of points [[x, y], …], six or more numbers x, y, x, y …, or an object with `polygon` or
-    `points`. DatasetError: it is none of these, or has more than one reading.
+    `points`. DatasetError: it is none of these, or ambiguous.
     """
     if value is None:
         return ImageBoxes()
@@ -248,7 +248,7 @@ def _all_lists(value: Sequence[Any]) -> bool:
 
 
 def _holds_boxes(values: Sequence[Any]) -> bool:
-    """Whether a list is one of boxes, not one box or the points of a polygon."""
+    """Whether a list is a list of boxes, and not one box or the points of a polygon."""
     return all(isinstance(item, Mapping) or (_is_list(item) and not _is_point(item)) for item in values)
 
 

@@ -19,7 +19,7 @@ class Solution:
 def read_localisation(path: Path) -> dict[str, Solution]:
     """LOC_val_solution.csv or LOC_train_solution.csv: image id → its boxes, labelled with WordNet ids.
 
-    A row that is not `id,wordnet left top right bottom …` has the reason in place of boxes. About 800 bytes an image
+    A row that is not `id,wordnet left top right bottom …` has the reason in place of boxes. About 800 bytes per image
     in memory: 40 MB for the 50,000 of val. DatasetError: the file cannot be read.
     """
     solutions: dict[str, Solution] = {}

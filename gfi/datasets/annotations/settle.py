@@ -1,11 +1,11 @@
-"""Do the boxes fit the photograph? Decided once, where the photograph is decoded and its size is known.
+"""Fits boxes to the photograph, once, when the photograph is decoded and its size is known.
 
     settled = settle_boxes(entry.boxes, photograph.size, photograph.orientation)
     settled.boxes      in pixels of the photograph, inside it, each over the centre of at least one pixel
     settled.repairs    what was repaired, as sentences
-    settled.error      why there are none: they have no reading, or more than one
+    settled.error why there are none: they are invalid or ambiguous
 
-A mask that misses a box outside the photograph has missed nothing: such a box is never measured.
+A box outside the photograph is never measured, because no mask can mark it.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,8 +21,8 @@ SWAPPED_SIZE = "the annotation swaps width and height; its boxes are read as the
 TURNED = "boxes of the picture as it is stored are turned upright with the photograph"
 
 _OVERSHOOT = 0.05
-"""How far beyond the right or lower edge a box may reach, as a share of that side, when its file does not say how
-large the picture is: a box further out is rather one of a larger original."""
+"""How far beyond the right or lower edge a box may reach, as a share of that side, if its file does not say how large
+the picture is: a box that reaches further probably belongs to a larger original."""
 
 Sides = tuple[float, float, float, float]
 
@@ -72,7 +72,7 @@ def _from_frame(
     across, down = size[1] / frame[1], size[0] / frame[0]
     if max(abs(frame[0] - size[0]), abs(frame[1] - size[1])) <= 1:
         return boxes
-    # A picture that was resized has the other side right to a pixel.
+    # If the picture was resized, the other side fits to a pixel.
     if min(abs(frame[0] * across - size[0]), abs(frame[1] * down - size[1])) <= 1:
         repairs[SCALED] = None
         return [_scaled(sides, across, down) for sides in boxes]

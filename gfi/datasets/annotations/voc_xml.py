@@ -1,4 +1,4 @@
-"""Annotations as PASCAL VOC and ImageNet keep them: one XML file an image.
+"""Annotations in the format of PASCAL VOC and ImageNet: one XML file per image.
 
 Read as people have them: with namespaces, in any encoding that the file declares, with a bare `&`, with polygons in
 place of boxes, with LabelMe's names for the size and for objects that were deleted. A DTD, and with it every entity
@@ -34,12 +34,12 @@ _MARKS = (
 """How files in encodings of two and four bytes begin."""
 _SIZES = (("size/width", "size/height"), ("imagesize/ncols", "imagesize/nrows"))
 _WIDER = {"gb2312": "gb18030", "gbk": "gb18030", "shift_jis": "cp932", "shift-jis": "cp932", "sjis": "cp932"}
-"""What is written under these names uses the letters of the wider encoding."""
+"""Files that declare these encodings use the characters of the wider one."""
 
 
 @dataclass(frozen=True)
 class Annotation:
-    """What one XML file says: size (H, W) or None, and the objects in file order."""
+    """The content of one XML file: size (H, W) or None, and the objects in file order."""
 
     size: tuple[int, int] | None
     boxes: tuple[Box, ...]
@@ -47,7 +47,7 @@ class Annotation:
 
 
 def read_image_boxes(path: Path, one_based: bool) -> ImageBoxes:
-    """The boxes in one annotation file; what is wrong with it is their `error`."""
+    """The boxes in one annotation file; if it cannot be read, `error` says why."""
     try:
         annotation = read_xml(path, one_based)
     except DatasetError as error:
@@ -150,10 +150,10 @@ def _text(data: bytes) -> str:
     try:
         text = data.decode(_WIDER.get(encoding, encoding)).removeprefix("\ufeff")
     except LookupError:
-        raise DatasetError(f"it is written in {encoding[:40]!r}, which is no known encoding") from None
+        raise DatasetError(f"it is written in {encoding[:40]!r}, which is not a known encoding") from None
     except UnicodeError:
         raise DatasetError(f"not XML: it is not written in {encoding}, as it says") from None
-    # The parser takes text for UTF-8, whatever its declaration says.
+    # The parser reads text as UTF-8, whatever its declaration says.
     return re.sub(r"^\s*<\?xml[^>]*\?>", "", text, count=1)
 
 

@@ -1,1 +1,1 @@
-"""Layouts of folders that a dataset is recognised by, one file a layout."""
+"""Folder layouts by which a dataset is recognised, one file per layout."""

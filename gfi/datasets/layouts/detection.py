@@ -1,4 +1,4 @@
-"""COCO and YOLO datasets, recognised so that their folders are not taken for classes. They are not read yet."""
+"""COCO and YOLO datasets, recognised so that their folders are not read as classes. They are not supported yet."""
 
 from itertools import islice
 from pathlib import Path
@@ -14,12 +14,12 @@ _COCO = "a COCO dataset, whose labels and boxes are in JSON files"
 _YOLO_BESIDE = "a YOLO dataset, whose labels and boxes are in .txt files beside the photographs"
 _ADVICE = (
     "`folder:{place}` reads its photographs without labels; a manifest file with the columns key, label and boxes "
-    "reads all of it"
+    "reads labels and boxes too"
 )
 
 
 def refuse_detection_layout(base: Path) -> None:
-    """DatasetError when a folder is a COCO or YOLO dataset, or keeps annotations beside a folder `images`."""
+    """Raises DatasetError if a folder is a COCO or YOLO dataset, or has annotations next to a folder `images`."""
     folders = _folders(base)
     places = [base, *(path for path in folders.values() if is_split(path.name))]
     if any(_holds_coco(place) for place in places):
@@ -33,7 +33,7 @@ def refuse_detection_layout(base: Path) -> None:
             raise DatasetError(_refusal(base, _YOLO_BESIDE))
         if pictures and _BESIDE_IMAGES & set(beside):
             raise DatasetError(
-                _refusal(base, "a folder with images/ beside their annotations; these are no classes")
+                _refusal(base, "a folder with images/ next to their annotations, which are not classes")
             )
 
 
@@ -50,12 +50,12 @@ def _holds_darknet(place: Path) -> bool:
 
 
 def _folders(place: Path) -> dict[str, Path]:
-    """By lower-case name; a link may lead out and is not looked at."""
+    """Sub-folders by lower-case name; links may lead out and are ignored."""
     return {path.name.lower(): path for path in place.iterdir() if path.is_dir() and not path.is_symlink()}
 
 
 def _refusal(base: Path, what: str) -> str:
-    return f"{base} is {what}; this layout is not read. " + _ADVICE.format(place=base)
+    return f"{base} is {what}; this layout is not supported. " + _ADVICE.format(place=base)
 
 
 def _holds_coco(place: Path) -> bool:

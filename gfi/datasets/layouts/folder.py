@@ -5,7 +5,7 @@
     photos/train/cat/1.jpg, photos/val/cat/2.jpg             kind `classes`: label = the folder below the split
 
 Keys are paths below the root with `/`, sorted. Both read every level. `?suffixes=.jpg,.dat` says which files are
-photographs (`none`: those without a suffix, which are otherwise looked into); `?split=val` reads one split.
+photographs (`none`: those without a suffix, whose first bytes are otherwise examined); `?split=val` reads one split.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""ImageNet as its challenge is unpacked (kind `imagenet`).
+"""ImageNet in the layout of its challenge (kind `imagenet`).
 
     ROOT/ILSVRC/Data/CLS-LOC/val/ILSVRC2012_val_00000001.JPEG    as on Kaggle; ROOT may be ILSVRC itself
     ROOT/ILSVRC/Data/CLS-LOC/train/n01440764/n01440764_18.JPEG
@@ -7,8 +7,8 @@
 
 `?split=val` (the default) or `?split=train`. The label is the WordNet id: the class folder's name, else the
 first of LOC_{split}_solution.csv, else that of the annotation. Boxes come from the annotation file, else from
-the CSV. Keys are paths below ROOT. Annotations are read while listing, one file an image, and are found whether
-or not images and annotations are sorted into class folders. One that cannot be read costs its image the boxes.
+the CSV. Keys are paths below ROOT. Annotations are read while listing, one file per image, and are found whether or not
+images and annotations are sorted into class folders. If one cannot be read, its image has no boxes.
 """
 
 import re
@@ -31,7 +31,7 @@ _WORDNET = re.compile(r"n\d{8}")
 
 
 class ImageNet:
-    """kind: `imagenet`. split: val, train, or another folder beside them."""
+    """kind: `imagenet`. split: val, train, or another folder next to them."""
 
     kind = "imagenet"
 
@@ -57,7 +57,7 @@ class ImageNet:
         annotations = next((place for place in places if (root / place).is_dir()), None)
         tables = [place / f"LOC_{self._split}_solution.csv" for place in (root, root / "ILSVRC", root.parent)]
         table = next((t for t in tables if self._roots.contains(t.resolve()) and t.is_file()), None)
-        # Of train, half a million rows, only the annotation files are used where they are there.
+        # The CSV of train has half a million rows and is not read if the annotation files exist.
         solutions = read_localisation(table) if table and not (annotations and self._split == "train") else {}
         if not annotations and not solutions:
             notes.say(
@@ -83,7 +83,8 @@ class ImageNet:
             )
 
     def _annotation(self, folder: str, below: str) -> ImageBoxes | None:
-        """The boxes of the image at `below` the split: beside it, flat, or in the folder of its class."""
+        """The boxes of the image at `below` the split: its annotation is in one flat folder or in the folder of its
+        class."""
         image = Path(below)
         for place in dict.fromkeys(
             (image.with_suffix(".xml"), Path(f"{image.stem}.xml"), Path(image.stem[:9]) / f"{image.stem}.xml")
@@ -102,7 +103,7 @@ class ImageNet:
 
 
 def _label(below: str, solution: str | None, read: ImageBoxes) -> str | None:
-    """The WordNet id: of the class folder, else of the table, else of the first box."""
+    """The WordNet id from the class folder, else from the table, else from the first box."""
     folder = below.partition("/")[0] if "/" in below else ""
     if _WORDNET.fullmatch(folder):
         return folder

@@ -2,9 +2,9 @@
 
     ROOT/JPEGImages/000005.jpg, ROOT/Annotations/000005.xml, ROOT/ImageSets/Main/test.txt
 
-`?split=test` reads the images of that list; without it, all of JPEGImages. The label is the class of the
-objects when all are of one class, else none: the boxes carry their own. Keys are paths below ROOT.
-Annotations are read while listing, one file an image; an annotation that cannot be read costs its image the boxes.
+`?split=test` reads the images of that list; without it, all of JPEGImages. The label is the class of the objects if all
+have the same class, else none: each box has its own label. Keys are paths below ROOT. Annotations are read while
+listing, one file per image; if one cannot be read, its image has no boxes.
 """
 
 import re
@@ -73,7 +73,7 @@ class Voc:
             )
         if left:
             raise DatasetError(
-                f"{self._list_file} names {len(left)} images that JPEGImages/ lacks, {min(left)} among them"
+                f"{self._list_file} names {len(left)} images that JPEGImages/ does not contain, for example {min(left)}"
             )
 
     def _boxes(self, name: str) -> ImageBoxes:
@@ -86,7 +86,7 @@ class Voc:
         return read_image_boxes(annotation, one_based=True)
 
     def _names(self) -> set[str]:
-        """The ids of the list, 4,952 of VOC07 test. Of a class list (`cat_test`) those not marked −1."""
+        """The ids of the list (4,952 in VOC07 test). Of a class list (`cat_test`), those that are not marked −1."""
         assert self._list_file is not None
         names = set()
         try:

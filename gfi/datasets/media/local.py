@@ -1,9 +1,9 @@
-"""Files below a root, and nothing else: reading, walking, staying inside.
+"""Access to the files below a root: reading, listing, and refusing paths that lead outside.
 
 A path that comes from a key, a manifest or a link is resolved first and opened second; it must end inside
 the dataset's root or one of the configured roots. What is opened is the resolved path, without following a
 link in its last part, and only if it is a regular file (a FIFO called photo.jpg would wait for ever).
-Someone who may rename directories inside a dataset while it is read is not defended against.
+There is no protection against a user who renames directories inside the dataset while it is read.
 """
 
 import errno
@@ -20,7 +20,7 @@ from gfi.datasets.file_kinds import HEAD, READABLE, Selection, format_of, kind_o
 from gfi.datasets.listing import MAX_BYTES
 from gfi.datasets.notes import ListingNotes
 
-# These say something about the file. Every other error (EIO, ESTALE, EMFILE ...) is the machine's.
+# These errors concern the file. Every other error (EIO, ESTALE, EMFILE ...) concerns the machine.
 _OF_THE_FILE = {
     *(errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.EACCES, errno.EPERM),
     *(errno.ENXIO, errno.EINVAL),
@@ -29,21 +29,21 @@ _OF_THE_FILE = {
 
 @dataclass(frozen=True)
 class Roots:
-    """base: of the dataset, resolved. others: the configured roots, where links may also lead."""
+    """base: the dataset's folder, resolved. others: the configured roots, to which links may also lead."""
 
     base: Path
     others: tuple[Path, ...] = ()
 
     @staticmethod
     def admit(path: str | Path, allowed: Sequence[Path]) -> "Roots":
-        """What exists at `path`, if the configuration allows it. DatasetError when not."""
+        """The resolved `path`, if it exists and the configuration allows it; otherwise raises DatasetError."""
         try:
             others = tuple(root.expanduser().resolve() for root in allowed)
             base = Path(path).expanduser().resolve()
         except (OSError, RuntimeError, ValueError) as error:
             raise DatasetError(f"{str(path)!r} names no dataset: {error}") from error
         if others and not any(base.is_relative_to(root) for root in others):
-            # Said before looking whether it exists: a caller learns nothing about what lies outside.
+            # Checked before existence, so that a caller learns nothing about files outside.
             places = ", ".join(map(str, others))
             raise DatasetError(f"{path} is outside the dataset roots ({places}); see GFI_DATASET_ROOTS")
         try:
@@ -66,14 +66,14 @@ class Roots:
     def locate(self, key: str) -> Path:
         """The resolved path that `key` names below the base, or as an absolute path inside the roots.
 
-        DatasetError for `..` and for whatever leads out, by links or otherwise.
+        Raises DatasetError for `..` and for any path that leads outside, by links or otherwise.
         """
         if not key or "\0" in key or ".." in PurePosixPath(key).parts:
             raise DatasetError(f"the key {key[:200]!r} does not name a file below {self.base}")
         return self.inside(self.base / key)
 
     def inside(self, path: Path) -> Path:
-        """`path` with every link followed; DatasetError when that leads out."""
+        """`path` with every link followed; raises DatasetError if it leads outside."""
         try:
             resolved = path.resolve()
         except (OSError, RuntimeError, ValueError) as error:
@@ -92,7 +92,7 @@ def version_of(status: os.stat_result) -> str:
 
 
 def failure(error: OSError, path: object) -> DatasetError:
-    """Blame the file when it is gone or forbidden; the medium, to be tried again, for everything else."""
+    """A DatasetError if the file is missing or forbidden; Unavailable (try again) for every other cause."""
     reason = error.strerror or str(error)
     if error.errno in _OF_THE_FILE:
         return DatasetError(f"cannot read {path}: {reason}")
@@ -100,7 +100,7 @@ def failure(error: OSError, path: object) -> DatasetError:
 
 
 def open_regular(path: Path) -> int:
-    """A descriptor for reading a resolved path. OSError; DatasetError when it is not a regular file."""
+    """A descriptor for reading a resolved path. Raises OSError, and DatasetError if it is not a regular file."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
@@ -109,7 +109,8 @@ def open_regular(path: Path) -> int:
 
 
 def read(path: Path) -> tuple[bytes, str]:
-    """All bytes of a resolved path and their version. What is being written is read until it holds still."""
+    """All bytes of a resolved path and their version. A file that is being written is read again until it no longer
+    changes."""
     try:
         with os.fdopen(open_regular(path), "rb") as file:
             for _ in range(3):
@@ -127,7 +128,7 @@ def read(path: Path) -> tuple[bytes, str]:
 
 
 LeaveOut = Callable[[str, Path], str | None]
-"""Name and resolved path of a file → why it is left out of a listing; None when it is wanted."""
+"""Name and resolved path of a file → why it is left out of a listing; None if it is listed."""
 
 
 def images(selection: Selection) -> LeaveOut:
@@ -145,7 +146,7 @@ def images(selection: Selection) -> LeaveOut:
 
 
 def sniff(path: Path) -> str | None:
-    """The image format of a file by its first bytes; None for what is no image or cannot be read."""
+    """The image format of a file by its first bytes; None if it is not an image or cannot be read."""
     try:
         with suppress(DatasetError), os.fdopen(open_regular(path), "rb") as file:
             return format_of(file.read(HEAD))
@@ -160,9 +161,9 @@ def walk(
 ) -> Iterator[tuple[str, os.stat_result]]:
     """(key, status) of every wanted file below `start`, sorted by key as a whole string.
 
-    A folder's name is sorted with a `/` behind it: depth-first order is then the order of the full keys,
-    and memory holds one directory a level (a very large one is sorted through temporary files). Hidden
-    files and folders are skipped. Links are followed while they stay inside. What is left out is counted in `notes`.
+    A folder's name is sorted with a `/` appended: depth-first order is then the order of the full keys, and memory
+    holds one directory per level (a very large one is sorted through temporary files). Hidden files and folders are
+    skipped. Links are followed while they stay inside. What is left out is counted in `notes`.
     """
     prefix = "" if start == roots.base else start.relative_to(roots.base).as_posix() + "/"
     yield from _Walk(roots, leave_out, notes).below(start, prefix, ())
@@ -177,7 +178,7 @@ class _Walk:
     def below(
         self, folder: Path, prefix: str, above: tuple[tuple[int, int], ...]
     ) -> Iterator[tuple[str, os.stat_result]]:
-        """above: the folders that this one is in, by device and inode."""
+        """above: the folders that contain this one, by device and inode."""
         try:
             status = folder.stat()
             identity = (status.st_dev, status.st_ino)
@@ -207,7 +208,7 @@ class _Walk:
                 self.notes.skip("not a regular file", prefix + name)
 
     def _names(self, folder: Path, prefix: str) -> Iterator[str]:
-        """Wanted names, those of folders with a `/`. Links are checked here, where the entry says it is one."""
+        """The names to list, with a `/` for folders. Links are checked here."""
         with os.scandir(folder) as entries:
             for entry in entries:
                 is_folder = entry.is_dir()
@@ -218,7 +219,7 @@ class _Walk:
                     self.notes.skip(reason, printable(prefix + entry.name))
 
     def _left_out(self, folder: Path, entry: os.DirEntry[str], is_folder: bool) -> str | None:
-        """None when it is wanted; "" when it is not and nobody need know."""
+        """Why an entry is left out; None if it is listed; "" if it is left out without a note."""
         path = folder / entry.name
         if entry.name.startswith("."):
             wanted = not is_folder and self.leave_out(entry.name, path) is None
@@ -234,5 +235,5 @@ class _Walk:
 
 
 def printable(name: str) -> str:
-    """A name with the bytes that are no UTF-8 written out."""
+    """A name in which bytes that are not UTF-8 are written as escapes."""
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

@@ -1,8 +1,8 @@
 """Photographs in an S3 bucket: `s3://bucket/prefix`.
 
 The prefix is a folder: `s3://b/cats` lists what starts with `cats/`. Keys are relative to it. The version
-of an object is its ETag; it is read with `If-Match`, so that what was listed is what is explained. An
-object that changed since is read as it is now and says `changed`.
+of an object is its ETag; it is read with `If-Match`, so that the listed object is the one that is explained. An object
+that has changed since is read in its present version and marked as `changed`.
 
 The store and its credentials are `dataset_s3_*` of the settings, where these are not set `s3_*`. A listing
 streams in pages of 1,000 in the store's order (UTF-8 bytes; the same as ours); it holds one page.
@@ -23,18 +23,18 @@ from gfi.store.settings import Settings
 
 
 def _same_store(settings: Settings) -> bool:
-    """Whether datasets are read from the store that has the results."""
+    """Whether datasets are read from the store of the results."""
     return settings.dataset_s3_endpoint in (None, settings.s3_endpoint)
 
 
 class Reader:
-    """Listing and reading, with our errors. One per bucket and process; thread-safe."""
+    """Lists and reads objects, and raises the errors of this package. One per bucket and process; thread-safe."""
 
     def __init__(self, name: str, settings: Settings, *, results: bool = False):
-        """results: the bucket of results may be read, which is no dataset but holds what was uploaded."""
+        """results: allow the bucket of results, which is not a dataset but holds uploads."""
         if name == settings.s3_bucket and not results and _same_store(settings):
             raise DatasetError(
-                f"s3://{name} is the bucket of results (GFI_S3_BUCKET), which is no dataset; keep photographs in "
+                f"s3://{name} is the bucket of results (GFI_S3_BUCKET), not a dataset; keep photographs in "
                 "another bucket"
             )
         if settings.dataset_buckets and name not in settings.dataset_buckets:
@@ -65,7 +65,7 @@ class Reader:
                     raise DatasetError(
                         f"s3://{self.name}/{key} has {size:,} bytes; the limit is {MAX_BYTES:,}"
                     )
-                # Without an amount: only then does botocore notice a body that ends early.
+                # Called without an amount, because only then does botocore detect a body that ends early.
                 data = answer["Body"].read()
                 return fetched(data, answer["ETag"].strip('"'), version)
             except ClientError as error:
@@ -73,7 +73,7 @@ class Reader:
                     condition = {}
                     continue
                 raise self._failure(error, key) from error
-            except BotoCoreError as error:  # a body that broke off; botocore repeats requests, not bodies
+            except BotoCoreError as error:  # a body that was cut off; botocore repeats requests, not bodies
                 if attempt == 2:
                     raise self._failure(error, key) from error
         raise Unavailable(f"s3://{self.name}/{key} changes while it is read")
@@ -104,9 +104,10 @@ def split(place: str) -> tuple[str, str]:
 
 
 class Objects:
-    """kind: `s3`. labelled: the first folder below the prefix is the label; None: look, as for folders.
+    """kind: `s3`. labelled: the first folder below the prefix is the label; None: decided as for folders.
 
-    Objects without a suffix are not looked into, which would be a request for each; `?suffixes=none` reads them.
+    The first bytes of objects without a suffix are not examined, which would take one request each; `?suffixes=none`
+    reads such objects.
     """
 
     kind = "s3"
@@ -155,7 +156,7 @@ class Objects:
                     notes.skip(reason, key)
 
     def _left_out(self, key: str) -> str | None:
-        """Why an object is left out: None when it is wanted, "" when it is not and nobody need know."""
+        """Why an object is left out; None if it is listed; "" if it is left out without a note."""
         folders, _, name = key.rpartition("/")
         if not name:  # the marker of a folder
             return ""
@@ -168,7 +169,7 @@ class Objects:
         return self._bucket.read(self._prefix + key, version)
 
     def _top(self) -> tuple[Sequence[str], Sequence[str]]:
-        """The names of folders and of objects right below the prefix, by the first page."""
+        """The names of folders and of objects directly below the prefix, from the first page of the listing."""
         page: dict[str, Any] = next(self._bucket.pages(self._prefix, Delimiter="/"), {})
         folders = [item["Prefix"][len(self._prefix) :].rstrip("/") for item in page.get("CommonPrefixes", ())]
         return folders, [item["Key"].rpartition("/")[2] for item in page.get("Contents", ())]
@@ -177,7 +178,7 @@ class Objects:
         return split_folders(self._top()[0])
 
     def _looks_labelled(self) -> bool:
-        """No image right below the prefix, but folders."""
+        """Whether there are folders but no image directly below the prefix."""
         folders, names = self._top()
         names = [name for name in names if not name.startswith(".")]
         if any(self._selection.reads(name) or is_other_image(name) for name in names):
@@ -185,7 +186,7 @@ class Objects:
         beside = {"labels", "annotations", "masks"} & set(folders)
         if beside and any(folder == "images" or folder in split_folders(folders) for folder in folders):
             raise DatasetError(
-                f"{self._place} has a folder {min(beside)}/ beside its images, as COCO and YOLO datasets have; "
-                f"this layout is not read. `folder:{self._place}` reads its photographs without labels"
+                f"{self._place} has a folder {min(beside)}/ next to its images, as COCO and YOLO datasets have; "
+                f"this layout is not supported. `folder:{self._place}` reads its photographs without labels"
             )
         return bool(folders) and set(folders) != {"images"}

@@ -4,7 +4,7 @@ Stage 1 (Eq. 8) finds what the network kept of the image x, whatever its class:
 
     min over ω ≥ 0 of   ‖f^{l0}(Φ(x, m)) − f^{l0}(x)‖² + γ‖ω‖₁            γ = 10, 10 steps
 
-Stage 2 (Eq. 9) starts from those weights and goes on towards the target class c:
+Stage 2 (Eq. 9) starts from those weights and optimises for the target class c:
 
     min over ω ≥ 0 of   −f_c(Φ(x, m)) + λ f_c(Φ_bg(x, m)) + δ‖ω‖₁         λ = 1, δ = 1, 70 steps
 

@@ -9,18 +9,18 @@ less its mean, change it:
     min over ω of   Σ_ap −log(f_c(Φ(x, m_a)) + ε f_c(x)) + λ log(f_c(Φ_bg(x, m_a)) + ε f_c(x))
 
 m_a is g behind a soft threshold at its own quantile, for a = the highest 5, 15, 35 and 60 % of the map; p is the
-blurred image and the mean colour. Each step takes the gradient for one pair of a and p. After a cycle of all eight
+blurred image and the mean colour. Each step computes the gradient for one pair of a and p. After a cycle of all eight
 pairs the weights move once, by gradient descent along the average of the eight normalised gradients, by a step whose
-size is fixed on the map: Grad-CAM's map is bent, never washed out. There are four cycles at most.
+size is relative to the map, so that Grad-CAM's map is modified and not replaced. There are four cycles at most.
 
     start           Grad-CAM's map, ω = 0                  GradCamStart
     objective       log-odds of kept and removed part      LogContrastLoss
-    step            descent measured on the map            MapRelativeDescent
+    step            descent relative to the map            MapRelativeDescent
     normalisation   rectified                              Rectified
 
-An image is done when its mask has settled: when a cycle changed it by at most 0.04 on average over its cells. One that
-still moves when its four cycles have run has the status `not_settled`: none of 111 photographs on EfficientNet-Lite0,
-of which 80 took two cycles, 28 three and 3 four. Quality is measured in docs/decisions/0008 to 0010 and by
+An image is done when its mask has settled: when a cycle changed it by at most 0.04 on average over its cells. An image
+whose mask still moves after four cycles has the status `not_settled`: none of 111 photographs on EfficientNet-Lite0, of
+which 80 took two cycles, 28 three and 3 four. Quality is measured in docs/decisions/0008 to 0010 and by
 `make bench-quality`.
 """
 

@@ -4,8 +4,8 @@
     ω ← ω − η_t/(1−β1^t) · μ / (√ν/√(1−β2^t) + ε)
 
 The factors of every step t are computed once, in double precision; each row looks them up by its own count. The order
-of operations is that of `torch.optim.Adam`. So the path of a row does not depend on the other rows, and one row may
-start anew while its neighbours go on.
+of operations is that of `torch.optim.Adam`. So the path of a row does not depend on the other rows, and one row can be
+restarted while the others continue.
 """
 
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""Gradient descent on the average of the normalised gradients of all objective terms, in steps measured on the map.
+"""Gradient descent on the average of the normalised gradients of all objective terms, in steps relative to the map.
 
 A cycle of steps computes one gradient for each level a and each fill p, all at the same weights: g_ap = ∂L_ap/∂ω. Then
 

@@ -24,7 +24,7 @@ class Objective(Protocol):
     def __init__(self, recipe: Recipe) -> None: ...
 
     def __call__(self, rows: "Inversion", omega: Tensor, mask: Mask) -> Tensor:
-        """The loss of each row, (B,). omega: ω, (B, K), a leaf of autograd; mask: m, computed from it."""
+        """The loss of each row, (B,). omega: ω, (B, K), an autograd leaf; mask: m, computed from it."""
         ...
 
 
@@ -68,8 +68,8 @@ class LogContrastLoss:
 
         −log(f_c(Φ(x, m_a)) + ε f_c(x)) + λ log(f_c(Φ_bg(x, m_a)) + ε f_c(x))
 
-    m_a is the map behind a soft threshold at its own a-quantile (`masks.soft_threshold`). Levels and fills take turns;
-    a cycle of steps contains every pair of them once.
+    m_a is the map behind a soft threshold at its own a-quantile (`masks.soft_threshold`). Levels and fills alternate
+    from step to step; one cycle of steps contains every pair of them once.
     """
 
     def __init__(self, recipe: Recipe) -> None:

@@ -31,7 +31,7 @@ class Start(Protocol):
 
 
 class UniformStart:
-    """ω_i = omega_start for every channel i, without a map below: g_0 = omega_start · Σ_i f_i^{l1}."""
+    """ω_i = omega_start for every channel i, not added to a map: g_0 = omega_start · Σ_i f_i^{l1}."""
 
     def __call__(
         self, recipe: Recipe, network: Network, images: Tensor, features: Tensor, target: Tensor, foil: Tensor
@@ -45,8 +45,7 @@ class GradCamStart:
 
         g_0 = G/max|G|,   G = Σ_k α_k f_k^{l0},   α_k = mean of ∂y_c/∂f_k^{l0}
 
-    If no cell speaks for the class, as can happen to a class that is not the predicted one, the map starts with what
-    speaks least against it: G − min G.
+    If no cell is positive, as can happen for a class that is not the predicted one, the map starts as G − min G.
     """
 
     def __call__(

@@ -5,8 +5,8 @@
   out), `death_rate`, `incidents`.
 - Tasks: `control_requests` (requested, cancelled, retried), `task_claims`, `control` (their lease and their commit).
 - `limits`: what an owner may start.
-- Others: `restoring` (after the loss of a database), `workers`, `models`, `rates`, `schedules`, `tokens`, `flags`,
-  `audit`, `outbox`.
+- Other modules: `restoring` (after the loss of a database), `workers`, `models`, `rates`, `schedules`, `tokens`,
+  `flags`, `audit`, `outbox`.
 
 The states and the allowed transitions are in `gfi.domain.states`; `guards` checks them. Reading is `gfi.store.queries`.
 

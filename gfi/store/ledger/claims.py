@@ -27,9 +27,9 @@ def claim_shard(
     """pending → leased under a new fence, for `lease_s` seconds. Returns None when there is no shard to claim.
 
     The order: highest priority, then the job with the fewest leased shards, then the job whose last commit is longest
-    ago, then the oldest job, then the first shard. So a small job behind one of ten million images starts as soon as
-    any worker is free. `prefer` (the shard that a message named) only breaks ties. Jobs whose profile is frozen to
-    another kind of device than `device_kind` are left out.
+    ago, then the oldest job, then the first shard. So a small job that was submitted after one of ten million images
+    starts as soon as any worker is free. `prefer` (the shard that a message named) only breaks ties. Jobs whose profile
+    is frozen to another kind of device than `device_kind` are left out.
     """
     claim = claim_work(db, worker, queue, lease_s, prefer, device_kind, kinds=())
     assert not isinstance(claim, ControlClaim)
@@ -46,9 +46,9 @@ def claim_work(
     *,
     kinds: Collection[str],
 ) -> ShardClaim | ControlClaim | None:
-    """A shard as `claim_shard` takes it, or a task of one of `kinds`; whichever comes first.
+    """A shard as from `claim_shard`, or a task of one of `kinds`; whichever comes first.
 
-    For the order, an owner's tasks are to the shards of jobs as another job.
+    In the order, the tasks of one owner count as one job.
     """
     wanted = Wanted(queue, kinds)
     with db.begin() as connection:
@@ -73,11 +73,11 @@ def claim_work(
             if row is None:
                 continue  # other workers have locked every shard of this job that was left
             if prefer is not None and row.id != prefer and row.published_at is None:
-                # Otherwise the message of the claimed shard could now serve for the preferred one.
+                # Otherwise the waiting message of the claimed shard will later be used for the preferred one.
                 _unpublish(connection, prefer)
             return _shard_claim(connection, row, worker)
         if prefer is not None:
-            _unpublish(connection, prefer)  # perhaps for a worker with another kind of device
+            _unpublish(connection, prefer)  # it may be reserved for another kind of device
     return None
 
 
@@ -103,7 +103,8 @@ def _shard_claim(connection: sa.Connection, row: sa.Row[Any], worker: str) -> Sh
 
 
 def _unpublish(connection: sa.Connection, waiting_id: str | None) -> None:
-    """Record that Redis no longer has a message for a waiting shard or task, which was used for another or none."""
+    """Record that Redis no longer has a message for a waiting shard or task: its message led to another claim or to
+    none."""
     for table in (shards, control_tasks):
         connection.execute(
             sa.update(table)
@@ -121,9 +122,10 @@ def _candidate_jobs(
         .where(shards.c.job_id == jobs.c.id, in_state(shards, ShardState.LEASED))
         .scalar_subquery()
     )
-    # Of several jobs with as many leased shards, the one whose last commit is longest ago, or that has none, is first.
-    # Otherwise a single worker, which holds nothing when it claims, would stay with the big job whose messages fill the
-    # queue. (A claim cannot be recorded in the job's row: the commits of all workers share a lock on it.)
+    # Of several jobs with the same number of leased shards, the one without a commit, or with the oldest last commit,
+    # is first. Otherwise a single worker, which holds no shard when it claims, would always choose the big job whose
+    # messages fill the queue. (A claim cannot be recorded in the job's row: the commits of all workers share a lock on
+    # it.)
     served = sa.select(sa.func.max(shards.c.done_at)).where(shards.c.job_id == jobs.c.id).scalar_subquery()
     claimable = has_shard(ShardState.PENDING, shards.c.not_before <= now())
     preferred = jobs.c.id == (prefer_job or "")

@@ -1,4 +1,4 @@
-"""The commit of a shard: its results, its part, its counters and what remains of it, in one transaction.
+"""The commit of a shard: its results, its part, its counters and its unfinished rest, in one transaction.
 
     leased → done
 
@@ -32,8 +32,8 @@ def commit_shard(
     [start, upto), and any number of others for the same images. Returns False when the lease is lost, and writes
     nothing then. A repeated commit, whose first answer did not arrive, returns True and writes nothing.
 
-    If the job was cancelled meanwhile, the finished images are recorded all the same, so that partial results stay
-    readable; the rest is cancelled.
+    If the job was cancelled meanwhile, the finished images are still recorded, so that partial results can be read; the
+    rest is cancelled.
     """
     _check_rows(claim, upto, rows)
     with db.begin() as connection:
@@ -118,7 +118,7 @@ def insert_results(
         result.to_table() | common | {"part_row": None if part_id is None else place}
         for place, result in enumerate(rows)
     ]
-    # An insert and no upsert: if such a row exists, the ledger is wrong, and this must fail.
+    # An insert, not an upsert: if such a row exists, the ledger is wrong, and this must fail.
     connection.execute(sa.insert(results), values)
     columns = [
         {
@@ -132,7 +132,7 @@ def insert_results(
         if result.primary
         for name, value in result.columns.items()
     ]
-    if columns:  # those of an image that is explained again are there already
+    if columns:  # the columns of an image that is explained again exist already
         connection.execute(insert(connection, image_columns).on_conflict_do_nothing(), columns)
 
 

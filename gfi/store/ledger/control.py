@@ -24,17 +24,17 @@ from gfi.store.tables import control_tasks, in_state, incidents, jobs, shards
 
 ATTEMPTS = 5
 DEATHS = 9
-"""The fewest, for tasks that need no network: such a death costs a restart and no batch on a GPU. Of those that need
-one, as few as for an image."""
+"""The fewest deaths after which a task without a network can fail: such a death costs a restart, but no batch on a GPU.
+For tasks that need a network the limit is that of an image."""
 LONGEST_PAUSE_S = 300.0
 Write = Callable[[sa.Connection], None]
-"""What a task writes in the transaction of its commit."""
+"""Writes the results of a task in the transaction of its commit."""
 
 
 def renew_control(
     db: Database, claim: ControlClaim, lease_s: float, progress: Mapping[str, Any] | None = None
 ) -> LeaseAnswer:
-    """leased → leased, for `lease_s` more. progress: to be shown and to be resumed from; None leaves it as it is.
+    """leased → leased, for `lease_s` more. progress: shown to users and used to resume; None leaves it unchanged.
 
     Not held when the lease is lost or the task was cancelled. A task that needs a network pauses with its job.
     """
@@ -59,7 +59,7 @@ def renew_control(
 
 
 def save_control(db: Database, claim: ControlClaim, progress: Mapping[str, Any], write: Write) -> bool:
-    """leased → leased: what `write` writes and the progress that says so, in one transaction under the fence.
+    """leased → leased: saves what `write` writes, and the progress, in one transaction under the fence.
 
     The next attempt begins with this progress, and attempts and deaths are counted from it on. Returns False, and
     writes nothing, when the lease is lost.
@@ -98,8 +98,8 @@ def finish_control(
 def release_control(db: Database, claim: ControlClaim, reason: str = "stopped") -> bool:
     """leased → pending, by a worker that is told to stop; the attempt is not counted.
 
-    Returns False when the lease is lost. In that case a death was counted although the worker is alive, and it is taken
-    back.
+    Returns False when the lease is lost. In that case a death was counted although the worker is alive; the death is
+    retracted.
     """
     with db.begin() as connection:
         changed = connection.execute(
@@ -136,7 +136,7 @@ def fail_control(
 ) -> bool:
     """leased → pending for another attempt after a pause, by default one that doubles; → failed after the last one.
 
-    retry: False for an error that another attempt would meet again (no such directory): → failed at once. Returns False
+    retry: False for an error that would occur again (no such directory): → failed at once. Returns False
     when the lease is lost.
     """
     with db.begin() as connection:
@@ -156,7 +156,8 @@ def fail_control(
 def expire_control(db: Database) -> list[str]:
     """leased → pending (→ failed, see `DEATHS`), every control task whose lease ran out. Returns their ids.
 
-    A task is claimable at once after the first death, later after a pause that doubles, in which the cause may end.
+    A task is claimable at once after the first death; after further deaths it waits for a pause that doubles, so that
+    the cause may pass.
     """
     overdue = sa.and_(in_state(control_tasks, ShardState.LEASED), control_tasks.c.lease_until < now())
     with db.read() as connection:
@@ -179,7 +180,7 @@ def expire_control(db: Database) -> list[str]:
                     deaths, *_other_attempts(connection, still)
                 )
                 if given_up:
-                    reason = f"{deaths} workers died over it; the last: {reason}"
+                    reason = f"{deaths} workers died while they worked on it; the last: {reason}"
                 delay = 0.0 if deaths == 1 else min(LONGEST_PAUSE_S, 2.0 ** (deaths - 2))
                 connection.execute(
                     sa.update(control_tasks)
@@ -192,7 +193,7 @@ def expire_control(db: Database) -> list[str]:
 
 
 def _other_attempts(connection: sa.Connection, task: sa.Row[Any]) -> tuple[int, int]:
-    """(deaths, successes) over other work of the same kind of worker since this task was requested."""
+    """(deaths, successes) on other work of the same kind of worker since this task was requested."""
     others = sa.and_(
         control_tasks.c.id != task.id,
         control_tasks.c.needs == task.needs,

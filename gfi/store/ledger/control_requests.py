@@ -33,7 +33,7 @@ def request_task(
 ) -> tuple[str, bool]:
     """(nothing) → pending. Returns (id, True), or (id, False) of an open task of this kind with this payload.
 
-    estimate_s: how long it will take a device, where that is known. LimitExceeded where the owner may have no more.
+    estimate_s: expected seconds on a device, if known. LimitExceeded if the owner may not have another.
     """
     wanted = sa.select(control_tasks.c.id, control_tasks.c.payload).where(
         control_tasks.c.kind == kind, control_tasks.c.state.in_(sorted(OPEN))
@@ -86,7 +86,7 @@ def cancel_task(db: Database, task_id: str, *, actor: str = "local") -> bool:
 
 
 def retry_task(db: Database, task_id: str, *, actor: str = "local") -> None:
-    """failed | cancelled → pending; it goes on from the progress that was saved.
+    """failed | cancelled → pending; it continues from the progress that was saved.
 
     Conflict when it is in another state, or is a step of its job.
     """

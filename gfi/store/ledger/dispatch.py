@@ -1,4 +1,4 @@
-"""Which hints are published to Redis: a small window of the waiting work.
+"""Chooses the hints that are published to Redis: a small window of the waiting work.
 
 A message says "there is work on queue Q, preferably shard S". It is only a hint: its receiver claims from the database,
 where priority and fairness are decided, and may find nothing to claim. The column `published_at` of a row says when a

@@ -48,11 +48,11 @@ def finish_jobs(db: Database) -> list[Finished]:
 
 
 def fail_job(db: Database, job_id: str, error: str, failure_class: str, worker: str | None = None) -> bool:
-    """running → failed (→ partial, where some images have a mask), because of an error that every shard would meet.
+    """running → failed (→ partial, where some images have a mask), because of an error that would occur in every shard.
 
-    Such an error is no fault of an image: a model that cannot be loaded, a manifest that is gone. Waiting shards fail
-    with the same reason. Returns False when the job had ended, or when another worker than `worker` is at work on it:
-    then only `worker` lacks what it needs.
+    Such an error is not caused by an image: a model that cannot be loaded, a manifest that is gone. Waiting shards fail
+    with the same reason. Returns False when the job had ended, or when another worker than `worker` is working on it:
+    then the error concerns only `worker`.
     """
     with db.begin() as connection:
         job = lock_job(connection, job_id)

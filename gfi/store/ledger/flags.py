@@ -19,11 +19,12 @@ def set_flag(
 ) -> str | None:
     """Set the flag and the note of an image of a job; a flag of None removes both.
 
-    Unless `of_anyone`, nothing is changed where somebody other than `owner` put the flag. Returns the name of that
-    one then, and None otherwise.
+    Unless `of_anyone`, a flag that somebody other than `owner` put is not changed. Returns the name of that owner then,
+    and None otherwise.
     """
     with db.begin() as connection:
-        lock_job(connection, job_id, shared=of_anyone)  # alone, two who flag at once see each other
+        # Not shared for a caller with limited rights: of two concurrent calls the second must see the first one's flag.
+        lock_job(connection, job_id, shared=of_anyone)
         if not of_anyone:
             mine = sa.select(flags.c.owner).where(flags.c.job_id == job_id, flags.c.row == row)
             other: str | None = connection.execute(mine).scalar()

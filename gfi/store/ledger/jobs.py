@@ -1,4 +1,4 @@
-"""What the owner of a job can do with it after submission: pause, resume, set the priority, cancel, retry, delete.
+"""Operations on a submitted job: pause, resume, set the priority, cancel, retry, delete.
 
 queued | planning | running → cancelled; a retry of a finished job → succeeded | partial
 succeeded | partial | failed | cancelled → planning | queued, by `retry_job` only
@@ -40,11 +40,11 @@ def _set_paused(db: Database, job_id: str, paused: bool, actor: str) -> bool:
     with db.begin() as connection:
         job = lock_job(connection, job_id)
         if job.state in TERMINAL:
-            raise Conflict(f"job {job_id} is {job.state}; only a job under way can be paused or resumed")
+            raise Conflict(f"job {job_id} is {job.state}; only an unfinished job can be paused or resumed")
         if job.paused == paused:
             return False
         connection.execute(sa.update(jobs).where(jobs.c.id == job_id).values(paused=paused))
-        # Messages that are in Redis will be used for other jobs or for none, so shards are published again afterwards.
+        # Messages already in Redis will lead to other claims or to none, so the shards are published again afterwards.
         published = sa.and_(shards.c.job_id == job_id, in_state(shards, ShardState.PENDING))
         marked = sa.and_(published, shards.c.published_at.is_not(None))
         connection.execute(sa.update(shards).where(marked).values(published_at=None))
@@ -64,8 +64,8 @@ def set_priority(db: Database, job_id: str, priority: int, *, actor: str = "loca
 def cancel_job(db: Database, job_id: str, *, actor: str = "local") -> bool:
     """queued | planning | running → cancelled. Returns False when it was cancelled already.
 
-    A job that had ended `succeeded` or `partial` keeps its results when its retry is cancelled, so it ends as what
-    these are: → succeeded | partial.
+    When the retry of a `succeeded` or `partial` job is cancelled, the job keeps its results and ends in the state that
+    follows from them: → succeeded | partial.
 
     Waiting shards are cancelled. A leased shard stays leased: its worker reads the cancellation at its next renewal and
     commits the images that it has finished, so that partial results stay readable; with this commit the rest of the
@@ -81,7 +81,7 @@ def cancel_job(db: Database, job_id: str, *, actor: str = "local") -> bool:
         if job.state_before in (JobState.SUCCEEDED, JobState.PARTIAL):
             after, why = verdict(connection, job)
             error = "; ".join(filter(None, ("its retry was cancelled", why)))
-            active = ACTIVE - {JobState.QUEUED}  # a job that has ended once was planned
+            active = ACTIVE - {JobState.QUEUED}  # a job that has ended before has been planned
         connection.execute(
             sa.update(jobs)
             .where(jobs.c.id == job_id, job_transition(active, after))
@@ -107,9 +107,9 @@ def retry_job(
     """succeeded | partial | failed | cancelled → planning, for another attempt at part of the job.
 
     A `retry` control task collects the rows whose status is one of `statuses` into a new manifest and opens
-    failed and cancelled shards again. classes: where some are named (`unreadable`, `missing`, `killer` …),
-    only rows and failed shards with an error of one of these classes. Results that the new attempt replaces
-    are kept in `attempts`. A job that was never planned → queued, with a new `plan` task.
+    failed and cancelled shards again. classes: if any are given (`unreadable`, `missing`, `killer` …), only rows and
+    failed shards with an error of one of these classes. Results that the new attempt replaces are kept in `attempts`. A
+    job that was never planned → queued, with a new `plan` task.
     """
     wanted = tuple(sorted(ImageStatus(status).value for status in statuses))
     payload = {"statuses": list(wanted), "classes": sorted(classes)}

@@ -18,8 +18,8 @@ from gfi.store.ledger.guards import held, lock_job, shard_transition
 from gfi.store.ledger.incidents import add_incident
 from gfi.store.tables import jobs, shards
 
-# After so many failures in a row that are no fault of an image, a shard fails. A transient failure (bucket, database,
-# memory of the device) is waited for with pauses of up to five minutes, some two hours in all.
+# After this many failures in a row that no image caused, a shard fails. After a transient failure (bucket, database,
+# memory of the device) it waits up to five minutes before each attempt, about two hours in all.
 TRANSIENT_RELEASES = 30
 OTHER_RELEASES = 3
 _LONGEST_DELAY_S = 300.0
@@ -38,8 +38,7 @@ def renew_lease(
 
     `step`: the counter of the engine, which shows progress. `in_flight`: positions in the manifest that are
     being fetched, decoded or explained; only these are suspects if the worker dies. `finished`: images that
-    are done and not committed. When the answer is not `held`, the worker must stop, upload nothing and
-    commit nothing.
+    are done and not committed. If the answer is not `held`, the worker must stop, upload nothing and commit nothing.
     """
     with db.begin() as connection:
         changed = connection.execute(

@@ -1,13 +1,13 @@
-"""The limits of an owner, checked in the transaction of whatever they limit.
+"""The limits of an owner, checked in the transaction of the change that they limit.
 
-An owner is the name of a token, and the limits are those of the newest token of this name, also after it was revoked:
-its schedules fire on. Every way to start work passes here:
+An owner is the name of a token, and the limits are those of the newest token of this name, also after it was revoked,
+because its schedules continue to fire. Every way to start work calls one of these:
 
     admit_job       jobs, firings of schedules, tests, uploads, comparisons (`submission`), retries (`jobs`)
     admit_task      tasks that need a network (`control_requests`)
     admit_images    the images of a listing and of a retry (`planning`), where they are known
 
-A limit that is not set allows everything; what the operator allows is in `gfi.store.settings`.
+A limit that is not set allows everything; the limits of the operator are in `gfi.store.settings`.
 """
 
 import sqlalchemy as sa
@@ -32,20 +32,21 @@ def limits_of(connection: sa.Connection, owner: str) -> JSON:
 
 
 def most_images(db: Database, owner: str) -> int | None:
-    """How many images a job of this owner may have; None where that is not limited."""
+    """How many images a job of this owner may have; None if there is no limit."""
     with db.read() as connection:
         return limits_of(connection, owner).get("max_images")
 
 
 def admit_job(connection: sa.Connection, owner: str) -> None:
-    """LimitExceeded where the owner may have no further active job. An open task that needs a network counts as one."""
+    """Raises LimitExceeded if the owner may not have another active job. An open task that needs a network counts as
+    one."""
     _admit_active(connection, owner, limits_of(connection, owner))
 
 
 def admit_task(connection: sa.Connection, owner: str, estimate_s: float | None) -> None:
-    """LimitExceeded where the owner may have no further task, or where the open ones would take a device too long.
+    """Raises LimitExceeded if the owner may not have another task, or if the open ones need too much device time.
 
-    estimate_s: of the new task; None counts nothing, since nothing is known.
+    estimate_s: device seconds of the new task; None if unknown, which counts as 0.
     """
     limits = limits_of(connection, owner)
     _admit_active(connection, owner, limits)
@@ -64,12 +65,12 @@ def admit_task(connection: sa.Connection, owner: str, estimate_s: float | None) 
 
 
 def admit_images(connection: sa.Connection, owner: str, images: int) -> None:
-    """LimitExceeded where a job of the owner may not have so many images."""
+    """Raises LimitExceeded if a job of the owner may not have this many images."""
     check_images(limits_of(connection, owner).get("max_images"), images)
 
 
 def check_images(most: int | None, images: int) -> None:
-    """LimitExceeded where `images` are more than `most`, the limit of a token."""
+    """Raises LimitExceeded if `images` is more than `most`, the limit of a token."""
     if most is not None and images > most:
         raise LimitExceeded(f"this token may explain {most} images a job; the dataset has more")
 

@@ -31,7 +31,7 @@ def write_model(
 
 
 def delete_model(db: Database, reference: str, *, actor: str = "local") -> None:
-    """Remove a registered model; NotFound when there is none of this name."""
+    """Remove a registered model. Raises NotFound if there is none with this name."""
     with db.begin() as connection:
         if not connection.execute(sa.delete(models).where(models.c.reference == reference)).rowcount:
             raise NotFound(f"no model {reference}; `gfi models` lists them")

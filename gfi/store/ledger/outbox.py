@@ -1,4 +1,5 @@
-"""Messages to the outside, written in the transaction of the change that they report and sent afterwards."""
+"""Messages to other systems (webhooks), written in the transaction of the change that they report and sent
+afterwards."""
 
 from typing import Any
 

@@ -34,7 +34,7 @@ def finish_planning(
 ) -> bool:
     """planning → running, with every shard [start, stop) of the manifest, in one transaction.
 
-    metadata: what planning has learnt about the dataset. A manifest without images fails the job, one with
+    metadata: what planning found out about the dataset. A manifest without images fails the job, one with
     more than `max_images` raises LimitExceeded. Returns False when the claim is no longer held, and True
     again when this claim has planned the job before.
     """
@@ -83,9 +83,9 @@ def finish_retry(
 ) -> bool:
     """planning → running, for a retry: with new shards, and with failed and cancelled shards pending again.
 
-    manifest_key: of the manifest of `total` rows; None when no row has a status that is to be retried. Where there is
-    nothing to do, the job returns to the state before; but a job that a worker completed after it was cancelled goes on
-    to running, so that it ends as such. Returns False when the claim is no longer held.
+    manifest_key: of the manifest of `total` rows; None when no row has a status that is to be retried. If there is
+    nothing to do, the job returns to the state before; except that a job that a worker completed after it was cancelled
+    goes to running, so that it ends with the state of its results. Returns False when the claim is no longer held.
     """
     assert claim.job_id is not None
     with db.begin() as connection:

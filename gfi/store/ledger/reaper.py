@@ -1,10 +1,12 @@
 """What happens when a lease runs out: the shard is returned, and its images may be suspected.
 
-A worker that dies leaves an overdue lease. Its shard is returned; the question is whether one of its images killed it.
+A worker that dies leaves an overdue lease. Its shard is returned, and the reaper decides whether one of its images may
+have killed the worker.
 
 - Rows in flight at the last renewal are suspects. A suspect is isolated: tried singly, as a one-row shard (column
-  `alone`). An image is quarantined (column `convicted`) only on evidence: on more deaths in a row while isolated than
-  all work meets just then (`gfi.store.ledger.death_rate`). The next worker records it as an error without opening it.
+  `alone`). An image is quarantined (column `convicted`) only if more workers in a row died while it was isolated than
+  the present death rate of all other work explains (`gfi.store.ledger.death_rate`). The next worker records it as an
+  error without opening it.
 - Where nothing was in flight, the worker had not begun, or it was packing and uploading finished images. No image is
   blamed then. A shard whose workers died while they packed it is halved, since it may be too large.
 - A shard whose workers continue to die waits longer before each attempt, and its `reason` says so.
@@ -32,20 +34,22 @@ from gfi.store.ledger.shards import insert_shard
 from gfi.store.tables import control_tasks, in_state, incidents, jobs, scheduler_heartbeat, shards
 
 RECENT_S = 900.0
-"""Deaths and successes of all workers are counted from so long before the first death over the isolated image."""
+"""Deaths and successes of all workers are counted from this many seconds before the first death on the isolated
+image."""
 DEATHS_PACKING = 3
-"""A shard is halved after so many deaths, and each half after one more."""
+"""A shard is halved after this many deaths, and each half after one more."""
 KILLER = "killed its worker {} times"
 WORKER_DIED = "worker died"
 
 _AT_ONCE = {"reason": None, "failure_class": None, "not_before": 0.0}
 _BATCH = 200
 COUNTED_S = (2.0, 5.0)
-"""Of the time between two observations at most a sixth of a lease is counted, within these limits (seconds)."""
+"""Of the time between two observations at most a sixth of a lease is counted, but within these limits (seconds)."""
 
 
 def observe_time(db: Database) -> None:
-    """Record that the database answers now, and extend every lease by the time in which it may not have answered.
+    """Record that the database answers now, and extend every lease by the time in which the database may not have
+    answered.
 
     A lease runs only while workers can renew it. Of the time since the last observation, only a few seconds are known
     to be such time, and only those are counted. So no worker is taken for dead because of an outage of the database, of
@@ -99,7 +103,7 @@ def expire_leases(db: Database) -> list[Expired]:
 
 @dataclass(frozen=True)
 class _Verdict:
-    """What becomes of a shard whose worker died."""
+    """The consequences for a shard whose worker died."""
 
     outcome: Literal["returned", "split", "quarantined", "cancelled"]
     stretches: Sequence[tuple[int, int, bool]]
@@ -144,9 +148,7 @@ def _judge(
         deaths = shard.deaths + 1
         if death_rate.stand_out(deaths, *_other_attempts(connection, shard)):
             return replace(same, outcome="quarantined", deaths=deaths, quarantined=KILLER.format(deaths))
-        what = (
-            f"{deaths} workers died while they worked on this image alone; as many die over other images now"
-        )
+        what = f"{deaths} workers died while they worked on this image alone; workers on other images die as often now"
         return _waiting(replace(same, deaths=deaths), deaths, what)
     if suspects:
         stretches = _single_out(shard.start, shard.stop, suspects)
@@ -171,7 +173,7 @@ def _waiting(verdict: _Verdict, deaths: int, what: str) -> _Verdict:
 def _return_shard(
     connection: sa.Connection, shard: sa.Row[Any], after: ShardState, verdict: _Verdict
 ) -> None:
-    """leased → `after`: the shard keeps the first stretch, the others are shards of their own."""
+    """leased → `after`: the shard keeps the first stretch, the others become new shards."""
     first, *others = verdict.stretches
     connection.execute(
         sa.update(shards)
@@ -206,9 +208,9 @@ def _return_shard(
 
 
 def _other_attempts(connection: sa.Connection, shard: sa.Row[Any]) -> tuple[int, int]:
-    """(deaths, successes) of all workers over other work, since shortly before the first death over this image.
+    """(deaths, successes) of all workers on other work, since shortly before the first death on this image.
 
-    Another isolated image may have killed its workers itself: as long as that is not decided, its deaths count as one.
+    Another isolated image may have killed its workers: until that is decided, its deaths count as one.
     """
     deaths = sa.and_(incidents.c.kind == "death", ~incidents.c.absolved)
     isolated = sa.select(sa.func.min(incidents.c.at)).where(
@@ -248,7 +250,7 @@ def _other_attempts(connection: sa.Connection, shard: sa.Row[Any]) -> tuple[int,
 
 
 def _single_out(start: int, stop: int, suspects: Iterable[int]) -> list[tuple[int, int, bool]]:
-    """[start, stop) cut so that each suspect is a stretch of its own, marked as isolated."""
+    """[start, stop) split so that each suspect is a separate stretch, marked as isolated."""
     stretches: list[tuple[int, int, bool]] = []
     begin = start
     for position in sorted(set(suspects)):
@@ -262,7 +264,7 @@ def _single_out(start: int, stop: int, suspects: Iterable[int]) -> list[tuple[in
 
 
 def retract_death(db: Database, claim: ShardClaim) -> bool:
-    """Take back the death that was concluded from an overdue lease, since its worker is alive.
+    """Retract the death that was concluded from an overdue lease, since its worker is alive.
 
     To be called by a worker that finds its lease lost. A quarantine that followed from this death is undone unless it
     has been recorded already. Returns False when no death was recorded for this claim.

@@ -33,7 +33,7 @@ FIRST_FENCE = 1_000_000
 def begin_restore(db: Database, job: Mapping[str, Any]) -> bool:
     """(nothing) → planning, from the content of `job.json`.
 
-    Returns False when the ledger has the job already, except where the rebuild of it was interrupted.
+    Returns False when the ledger has the job already, unless a rebuild of the job was interrupted.
     """
     manifest = job["manifest"]
     with db.begin() as connection:
@@ -130,7 +130,7 @@ def restore_part(
 def end_restore(db: Database, job_id: str, size: int) -> int:
     """planning → running, with pending shards of at most `size` images for the images that no part covers.
 
-    Returns how many images these are. A job with such images is paused until a person resumes it, since it
+    Returns the number of these images. A job with such images is paused until a person resumes it, since it
     may have been cancelled before the loss.
     """
     with db.begin() as connection:

@@ -26,9 +26,8 @@ def add_schedule(
 ) -> str:
     """Add a schedule. Returns its id. Conflict when the name is in use.
 
-    The caller has checked `cron`, `zone` and `request`. request: the options of the jobs; each firing
-    freezes them into a configuration anew, so that a model that changed meanwhile is explained as it is
-    then. next_due: epoch seconds; None for never.
+    The caller has checked `cron`, `zone` and `request`. request: the options of the jobs; each firing freezes them
+    again, so that it explains the model that is registered at that time. next_due: epoch seconds; None for never.
     """
     with db.begin() as connection:
         if connection.execute(sa.select(schedules.c.id).where(schedules.c.name == name)).scalar():

@@ -20,7 +20,7 @@ def shard_id(job_id: str, generation: int, start: int) -> str:
 
 
 def generation_of(shard_id: str, job_id: str) -> int:
-    """The retry that a shard belongs to, 0 for the job's own manifest: what `shard_id` has made its id of."""
+    """The number of the retry that a shard belongs to, 0 for the job's own manifest; it is part of the `shard_id`."""
     first, dash, _ = shard_id.removeprefix(f"{job_id}-").partition("-")
     return int(first[1:]) if dash and first.startswith("r") else 0
 
@@ -49,7 +49,7 @@ def insert_shards(
 ) -> int:
     """(nothing) → pending, every shard [start, stop) of `bounds`. Returns how many images they cover.
 
-    Raises ValueError unless the shards begin at 0 and follow on each other.
+    Raises ValueError unless the shards begin at 0 and are contiguous.
     """
     covered = 0
     remaining = iter(bounds)
@@ -57,7 +57,7 @@ def insert_shards(
         rows = []
         for start, stop in bulk:
             if start != covered or stop <= start:
-                raise ValueError(f"shard [{start}, {stop}) does not follow on {covered}")
+                raise ValueError(f"shard [{start}, {stop}) does not begin at {covered}")
             covered = stop
             rows.append(_row(job_id, generation, manifest_key, start, stop, ShardState.PENDING))
         connection.execute(sa.insert(shards), rows)
@@ -90,7 +90,7 @@ def close_pending(
 def reopen(connection: sa.Connection, job_id: str, classes: Sequence[str]) -> int:
     """failed | cancelled → pending, every such shard of a job. Returns how many.
 
-    classes: where some are named, only the failed shards with one of these failure classes are opened again.
+    classes: if any are given, only failed shards with one of these failure classes are opened again.
     """
     opened = 0
     for before in (ShardState.FAILED, ShardState.CANCELLED):

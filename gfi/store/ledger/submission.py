@@ -69,7 +69,7 @@ def submit_in(connection: sa.Connection, spec: JobSpec, *, max_active_jobs: int 
     _keep_key(connection, spec, config_digest, job_id)
     priority = priority_in(spec.queue, spec.priority)
     add_control_task(connection, ControlKind.PLAN, job_id, owner=spec.owner, priority=priority)
-    what = {  # for the time after the job is deleted
+    what = {  # kept after the job is deleted
         "config_digest": config_digest,
         "dataset": spec.config.get("dataset", {}).get("spec"),
         "model": (spec.model or {}).get("reference"),
@@ -80,7 +80,7 @@ def submit_in(connection: sa.Connection, spec: JobSpec, *, max_active_jobs: int 
 
 
 def _job_of_key(connection: sa.Connection, spec: JobSpec, config_digest: str) -> Submitted | None:
-    """The job that this idempotency key names; None when it names none."""
+    """The job with this idempotency key; None if there is none."""
     if spec.idempotency_key is None:
         return None
     same_key = sa.select(submission_keys.c.job_id, submission_keys.c.config_digest).where(
@@ -98,7 +98,7 @@ def _job_of_key(connection: sa.Connection, spec: JobSpec, config_digest: str) ->
 
 
 def _same_work(connection: sa.Connection, spec: JobSpec, config_digest: str) -> Submitted | None:
-    """An active job with the same work; None when there is none or another one is wanted."""
+    """An active job with the same work; None if there is none or if the caller wants a new one."""
     if spec.new:
         return None
     same_work = (

@@ -20,9 +20,10 @@ CANDIDATES = 8
 
 
 class Candidate(NamedTuple):
-    """A job with shards to claim, or an owner with tasks: `id`. held: how many leases it has in this queue now.
+    """A candidate for the next claim: `id` is a job with shards, or an owner with tasks. held: its leases in this
+    queue.
 
-    served: when it was served last, None for never. preferred: a message named one of its own.
+    served: when it was served last, None for never. preferred: a message named one of its shards or tasks.
     """
 
     id: str
@@ -34,16 +35,16 @@ class Candidate(NamedTuple):
     created_at: float
 
     def order(self) -> tuple[float, ...]:
-        """The smallest is claimed first: the highest priority, then the fewest leases, then who has waited longest."""
+        """The smallest key is claimed first: the highest priority, then the fewest leases, then the longest wait."""
         served = -1.0 if self.served is None else self.served
         return (-self.priority, self.held, served, not self.preferred, self.created_at)
 
 
 class Wanted(NamedTuple):
-    """Which tasks a worker can take.
+    """The tasks that a worker can take.
 
-    kinds: None for all. short: none that may take minutes, unless somebody waits for it. sated: owners of whom it takes
-    no such task.
+    kinds: None for all. short: only tasks that do not take minutes, or that somebody waits for. sated: owners whose
+    long tasks are not taken.
     """
 
     queue: str = CONTROL_QUEUE
@@ -88,7 +89,7 @@ def claim_control(
 
 
 def task_candidates(connection: sa.Connection, wanted: Wanted, prefer: str | None) -> list[Candidate]:
-    """The first few owners with a task to claim, in the order of claims."""
+    """The first few owners with a claimable task, in the order of claims."""
     other = control_tasks.alias("other")
     same = sa.and_(other.c.owner == control_tasks.c.owner, other.c.queue == wanted.queue)
     held = sa.select(sa.func.count()).where(same, other.c.state == ShardState.LEASED.value).scalar_subquery()
@@ -131,7 +132,7 @@ def take_task(
     while (candidate := connection.execute(first).one_or_none()) is not None:
         claim = _claim(connection, candidate.id, candidate.job_id, worker, lease_s)
         if claim is not None:
-            return claim  # otherwise another worker was faster, and the next task is tried
+            return claim  # if another worker was faster, the next task is tried
     return None
 
 

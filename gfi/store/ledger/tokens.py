@@ -17,15 +17,16 @@ from gfi.store.tables import tokens
 
 SCOPES = ("read", "submit", "admin")
 API, LINK, SESSION = "api", "link", "session"
-"""Kinds of tokens: for the API, a sign-in link that works once, the browser session that a link or a token started."""
+"""Kinds of tokens: a token of the API, a sign-in link that works once, and the browser session that a link or a token
+started."""
 
 _NAMES_LOCK = 7_305_002
-"""The number of PostgreSQL's advisory lock under which a name is looked up and taken."""
+"""The number of the PostgreSQL advisory lock that is held while a name is looked up and taken."""
 
 
 @dataclass(frozen=True)
 class Token:
-    """A caller and what this caller may do. parent_id: of a session, the token that was signed in with."""
+    """A caller and its rights. parent_id: for a session, the token that was used to sign in."""
 
     id: str
     name: str
@@ -46,10 +47,10 @@ def _insert_token(
     actor: str = "local",
     parent_id: str | None = None,
 ) -> tuple[str, str]:
-    """(id, the token itself), of which only the SHA-256 is stored. Conflict where a token of the API has this name."""
+    """(id, the token), of which only the SHA-256 is stored. Raises Conflict if a token of the API has this name."""
     wanted = tuple(sorted(set(scopes)))
     if unknown := set(wanted) - set(SCOPES):
-        raise StoreError(f"no scope {sorted(unknown)[0]!r}; there are {', '.join(SCOPES)}")
+        raise StoreError(f"no scope {sorted(unknown)[0]!r}; the scopes are {', '.join(SCOPES)}")
     token_id, plain = new_id(), f"gfi_{secrets.token_urlsafe(32)}"
     with db.begin() as connection:
         if kind == API:
@@ -72,8 +73,9 @@ def _insert_token(
 
 
 def _refuse_taken(db: Database, connection: sa.Connection, name: str) -> None:
-    """Conflict where the name is taken. Of two calls at once the second waits, and sees the first one's token."""
-    if not db.is_sqlite:  # there one transaction writes at a time
+    """Raises Conflict if the name is taken. Of two concurrent calls the second waits and sees the token of the
+    first."""
+    if not db.is_sqlite:  # SQLite has one writing transaction at a time
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_NAMES_LOCK)))
     taken = sa.select(tokens.c.id).where(
         tokens.c.name == name, tokens.c.kind == API, tokens.c.revoked_at.is_(None)
@@ -121,7 +123,7 @@ def redeem_link(db: Database, plain: str, session_s: float) -> str | None:
 def start_session(db: Database, token: Token, session_s: float) -> str:
     """The token of a new browser session with the rights and limits of `token`. It ends with that token.
 
-    A cookie holds this one, so what a browser keeps, or loses, is no token of the API.
+    The cookie holds the session's token, so the browser never stores a token of the API.
     """
     _, session = _insert_token(
         db,

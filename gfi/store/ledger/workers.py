@@ -12,7 +12,7 @@ from gfi.store.tables import workers
 def heartbeat(db: Database, columns: Mapping[str, Any]) -> None:
     """Record that a worker runs. columns: `id` and any other columns of table `workers` (device, rate, memory_mib …).
 
-    Shown to people; no decision depends on it.
+    For display only; no decision depends on it.
     """
     with db.begin() as connection:
         statement = insert(connection, workers).values(started_at=now(), seen_at=now(), **columns)

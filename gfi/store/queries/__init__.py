@@ -1,4 +1,4 @@
-"""Every read: what the CLI prints, the API answers and the dashboard shows. No function of this package writes.
+"""Every read: what the CLI prints, the API returns and the dashboard shows. No function of this package writes.
 
 Lists are paged by key, never by offset: `after` is the last key of the page before (OFFSET 900,000 took 52 ms,
 a key 0.1 ms). Counts are sums over shards, never over results (1 ms against 71 ms for a million).

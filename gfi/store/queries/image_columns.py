@@ -15,7 +15,7 @@ _COMPARE = {"=": eq, "!=": ne, ">=": ge, "<=": le, ">": gt, "<": lt}
 
 @dataclass(frozen=True)
 class Group:
-    """The images of a job with one value of a column; None: without a value.
+    """The images of a job with one value of a column; `value` is None for images without one.
 
     counts: images by status, without zeros. means: of each number over the `ok` images that have it, and how many.
     """

@@ -35,7 +35,7 @@ class Job:
     manifest_key: str | None
     manifest_digest: str | None
     total: int | None
-    metadata: JSON | None  # what planning has learnt about the dataset, warnings
+    metadata: JSON | None  # what planning found out about the dataset, and warnings
     error: str | None
     notify: list[dict[str, str]] | None = field(repr=False)
     tags: list[str] | None
@@ -52,7 +52,7 @@ class Job:
 
     @property
     def started_at(self) -> float | None:
-        """When its shards could first be claimed; None before."""
+        """When its shards became claimable; None before."""
         return self.planned_at
 
     @property
@@ -67,7 +67,7 @@ class Job:
 
     @property
     def class_names(self) -> list[str]:
-        """Of its model, by index; empty where the model has none, and in lists of jobs."""
+        """Names of the model's classes, by index; empty if the model has none, and in lists of jobs."""
         names: list[str] = (self.model or {}).get("class_names") or []
         return names
 
@@ -78,7 +78,7 @@ class Job:
 
 
 def get_job(db: Database, job_id: str) -> Job:
-    """A job by id, or by the beginning of one that no other shares. NotFound otherwise."""
+    """A job by its id, or by the beginning of an id that no other job shares. Raises NotFound otherwise."""
     begins = jobs.c.id.between(job_id, job_id + "~")
     with db.read() as connection:
         rows = connection.execute(sa.select(jobs).where(begins).order_by(jobs.c.id).limit(2)).all()

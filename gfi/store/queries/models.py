@@ -12,7 +12,7 @@ from gfi.store.tables import models
 
 @dataclass(frozen=True)
 class Model:
-    """A registered model: everything that is known of it without loading torch."""
+    """A registered model: everything that is known about it without loading torch."""
 
     reference: str
     digest: str
@@ -22,7 +22,7 @@ class Model:
 
 
 def find_model(db: Database, reference: str) -> Model | None:
-    """A registered model; None when there is none of this name."""
+    """A registered model; None if there is none with this name."""
     rows = fetch(db, sa.select(models).where(models.c.reference == reference))
     return Model(**rows[0]) if rows else None
 

@@ -1,4 +1,4 @@
-"""Parts that commits recorded, and what the sweep may do with the others."""
+"""Parts that commits recorded, and which other objects the sweep may delete."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal
@@ -38,7 +38,7 @@ Verdict = Literal["kept", "orphan", "held", "unknown"]
 
 
 def judge_parts(db: Database, keys: Iterable[str]) -> dict[str, Verdict]:
-    """What the sweep may do with objects below `parts/`: decided by the ledger and not by their age.
+    """Which objects below `parts/` the sweep may delete, decided by the ledger and not by their age.
 
     - `kept`: the ledger refers to it.
     - `orphan`: no worker can commit it any more, because its shard has ended or has been claimed again, or because its

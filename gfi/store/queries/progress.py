@@ -1,4 +1,4 @@
-"""How far jobs are, how fast they go and how long they still take."""
+"""The progress of jobs, their speed and their remaining time."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -18,7 +18,7 @@ RATE_WINDOW_S = 300.0
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a job is. Counts are images with a recorded result."""
+    """The progress of a job. Counts are images with a recorded result."""
 
     state: JobState
     paused: bool
@@ -27,7 +27,7 @@ class Progress:
     by_status: Mapping[str, int]  # every ImageStatus, zeros included
     finished: int  # explained by a worker, not yet committed
     in_flight: int  # being fetched, decoded or optimised
-    partial: float  # the steps done on those, converted into images
+    partial: float  # the optimiser steps done on those, converted into images
     shards: Mapping[str, int]  # by ShardState
     rate: float | None  # images per second over the last five minutes; None before the first step
     eta_s: float | None  # seconds that remain; None before the first step
@@ -39,7 +39,7 @@ class Progress:
 
 
 def job_progress(db: Database, job_id: str) -> Progress:
-    """How far a job is, how fast it goes and how long it still takes, computed from its shards only."""
+    """The progress, speed and remaining time of a job, computed from its shards only."""
     return jobs_progress(db, [get_job(db, job_id).id])[0]
 
 

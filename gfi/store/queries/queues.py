@@ -1,4 +1,4 @@
-"""How much work waits in each queue."""
+"""The amount of work in each queue."""
 
 import sqlalchemy as sa
 

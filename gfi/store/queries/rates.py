@@ -9,7 +9,7 @@ from gfi.store.tables import rates
 def measured_rate(db: Database, digest: str, device_kind: str | None = None) -> float | None:
     """Images per second last measured for this kind of work; the lowest of all kinds of devices when none is named.
 
-    None when nothing was measured. digest: `JobConfig.work_digest()`.
+    None if nothing was measured. digest: `JobConfig.work_digest()`.
     """
     query = sa.select(sa.func.min(rates.c.images_per_s)).where(rates.c.digest == digest)
     if device_kind is not None:

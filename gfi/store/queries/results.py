@@ -33,7 +33,7 @@ class Filters:
     target: int | None = None
     label: str | None = None
     method: str | None = PRIMARY_METHOD
-    target_rank: int | None = None  # of the image's classes; None for all that were explained
+    target_rank: int | None = None  # the rank of the class; None for all explained classes
     error_class: str | None = None
     metric: str | None = None
     at_least: float | None = None
@@ -56,11 +56,11 @@ def list_results(
 ) -> list[Result]:
     """Current results of a job, a page at a time.
 
-    columns: with the further columns of the manifest. `after`: `page_key` of the last row of the page before. In the
+    columns: include the further columns of the manifest. `after`: `page_key` of the last row of the page before. In the
     order of a number, rows without it come last.
     """
     if sort not in SORTABLE:
-        raise StoreError(f"results cannot be sorted by {sort!r}; there are {', '.join(SORTABLE)}")
+        raise StoreError(f"results cannot be sorted by {sort!r}; choose one of {', '.join(SORTABLE)}")
     query = sa.select(results).where(results.c.job_id == job_id, *_conditions(filters or Filters()))
     if sort == "row":
         page = _fetched(db, _behind(query, _TAIL, descending, after).limit(limit))
@@ -89,11 +89,11 @@ _TAIL = (results.c.row, results.c.method, results.c.target_rank)
 def _stretches(
     query: sa.Select[Any], number: sa.Column[Any], descending: bool, after: tuple[Any, ...] | None
 ) -> Iterator[sa.Select[Any]]:
-    """The rows behind a place in the order of a number, as three queries: rows with the same number, rows beyond it,
+    """The rows after a position in the order of a number, as three queries: rows with the same number, rows after it,
     rows without one.
 
-    Each query reads a stretch of an index. With one query for all three PostgreSQL expected few equal numbers and
-    sorted half a million of them (290 ms).
+    Each query reads a range of an index. With one query for all three, PostgreSQL expected few equal numbers and sorted
+    half a million of them (290 ms).
     """
     value, *key = (None, None) if after is None else after
     if value is not None:
@@ -108,7 +108,7 @@ def _stretches(
 def _behind(
     query: sa.Select[Any], keys: Sequence[sa.Column[Any]], descending: bool, after: tuple[Any, ...] | None
 ) -> sa.Select[Any]:
-    """The query in the order of these columns, beginning behind a place."""
+    """The query in the order of these columns, beginning after a position."""
     if after is not None:
         key, place = sa.tuple_(*keys), sa.tuple_(*map(sa.literal, after))
         query = query.where(key < place if descending else key > place)
@@ -116,7 +116,7 @@ def _behind(
 
 
 def page_key(result: Result, sort: str = "row") -> tuple[Any, ...]:
-    """The value of `after` with which `list_results` continues behind this result."""
+    """The value of `after` with which `list_results` continues after this result."""
     key = (result.row, result.method, result.target_rank)
     return key if sort == "row" else (result.number(sort), *key)
 
@@ -132,7 +132,7 @@ def iterate_results(
 ) -> Iterator[Result]:
     """Current results in row order, at most `limit`, read a few thousand at a time: for exports and reports.
 
-    columns: with the further columns of the manifest. `status` is a shorter way to set the filter of that name.
+    columns: include the further columns of the manifest. `status` is a shorter way to set the filter of that name.
     """
     if status is not None:
         filters = replace(filters or Filters(), status=status)
@@ -150,7 +150,7 @@ def iterate_results(
 def iterate_columns(db: Database, job_id: str, names: Sequence[str]) -> Iterator[list[tuple[Any, ...]]]:
     """These columns of all current results of the job's own method, in row order, a page of 5,000 at a time.
 
-    Three times as fast as whole results, where a million rows are read.
+    Three times as fast as reading whole results, for a million rows.
     """
     chosen = [results.c[name] for name in names]
     place = (results.c.row, results.c.target_rank)
@@ -175,13 +175,14 @@ def _conditions(filters: Filters) -> list[sa.ColumnElement[bool]]:
     if filters.status is not None:
         conditions.append(results.c.status == filters.status.value)
         if filters.status is not ImageStatus.OK:
-            # Redundant, and without it neither database uses the partial index of the few rows that are not ok.
+            # Logically redundant, but without it neither database uses the partial index of the few rows that are not
+            # ok.
             conditions.append(NOT_OK)
     if filters.search:
         conditions.append(results.c.key.contains(filters.search, autoescape=True))
     if filters.metric is not None:
         if filters.metric not in SORTABLE:
-            raise StoreError(f"no metric {filters.metric!r}; there are {', '.join(SORTABLE)}")
+            raise StoreError(f"no metric {filters.metric!r}; choose one of {', '.join(SORTABLE)}")
         number = results.c[filters.metric]
         if filters.at_least is not None:
             conditions.append(number >= filters.at_least)
@@ -244,7 +245,7 @@ def failures(db: Database, job_id: str) -> list[JSON]:
         .group_by(shards.c.state, shards.c.failure_class)
     )
     rows = fetch(db, by_class) + fetch(db, stopped)
-    if _measures_boxes(db, job_id):  # no index helps this query, and other jobs have no such images
+    if _measures_boxes(db, job_id):  # no index helps this query; other jobs have no such images
         rows += fetch(db, _by_error_class(job_id, sa.and_(~NOT_OK, results.c.error_class.is_not(None))))
     return [row | {"images": int(row["images"])} for row in rows]
 
@@ -336,7 +337,7 @@ def means(db: Database, job_id: str, *, method: str = PRIMARY_METHOD) -> dict[st
 
 
 GROUPED = ("status", "label", "prediction", "target", "error_class")
-"""Columns of results that they can be grouped by, beside the further columns of the manifest."""
+"""Columns of results for grouping, in addition to the further columns of the manifest."""
 MOST_GROUPS = 1000
 
 
@@ -355,7 +356,9 @@ def group_results(
     elif by in GROUPED:
         value = results.c[by]
     else:
-        raise StoreError(f"results cannot be grouped by {by!r}; there are {', '.join((*kinds, *GROUPED))}")
+        raise StoreError(
+            f"results cannot be grouped by {by!r}; choose one of {', '.join((*kinds, *GROUPED))}"
+        )
     ok = results.c.status == ImageStatus.OK.value
     counts = [sa.func.sum(sa.case((results.c.status == s.value, 1), else_=0)) for s in ImageStatus]
     numbers = [sa.case((ok, results.c[name])) for name in NUMBERS]

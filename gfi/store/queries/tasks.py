@@ -17,7 +17,7 @@ RECENT = 5
 
 @dataclass(frozen=True)
 class Task:
-    """A task as it is. Times are epoch seconds, `age_s` seconds since it was requested."""
+    """A task. Times are epoch seconds, `age_s` seconds since it was requested."""
 
     id: str
     kind: str
@@ -94,7 +94,7 @@ def list_tasks(
 
 
 def usual_duration(db: Database, kind: str) -> float | None:
-    """Seconds that a task of this kind took, over the last few; None before the first."""
+    """The mean duration in seconds of the last few tasks of this kind; None before the first."""
     done = sa.and_(control_tasks.c.kind == kind, in_state(control_tasks, ShardState.DONE))
     took = control_tasks.c.done_at - control_tasks.c.leased_at
     last = sa.select(took.label("took")).where(done).order_by(control_tasks.c.done_at.desc()).limit(RECENT)
@@ -104,7 +104,7 @@ def usual_duration(db: Database, kind: str) -> float | None:
 
 
 def last_sweep(db: Database) -> JSON | None:
-    """The newest sweep that is done: `done_at` and its `result`; None when there was none yet."""
+    """The newest finished sweep: `done_at` and its `result`; None if there was none yet."""
     done = sa.and_(control_tasks.c.kind == ControlKind.SWEEP.value, in_state(control_tasks, ShardState.DONE))
     query = sa.select(control_tasks.c.done_at, control_tasks.c.result).where(done)
     return next(iter(fetch(db, query.order_by(control_tasks.c.done_at.desc()).limit(1))), None)

@@ -42,7 +42,7 @@ class Worker:
 
     @property
     def alive(self) -> bool:
-        """Heard of within the last minute."""
+        """Whether its last heartbeat is less than a minute old."""
         return self.silent_s < ALIVE_S
 
 

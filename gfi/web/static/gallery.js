@@ -39,10 +39,10 @@ function query() {
   return q;
 }
 
-// The condition on a further column of the manifest, "" for none.
+// The condition on a further column of the manifest, or "".
 const condition = () => ($("column").value && $("column-value").value.trim() ? `${$("column").value}${$("column-is").value}${$("column-value").value.trim()}` : "");
 
-// The class that the box names: its index, null for none, -1 for a name that is no class or only the beginning of one.
+// The class named in the box: its index, null for an empty box, -1 for a name that is not (yet) that of a class.
 function predictedClass() {
   const wanted = $("prediction").value.trim().toLowerCase();
   if (!wanted) return null;
@@ -51,7 +51,7 @@ function predictedClass() {
   return classes.length && Number(wanted) >= classes.length ? -1 : Number(wanted);
 }
 
-// One request at a time. `complete` is true until the list is begun, so that drawing before the job is known requests nothing.
+// One request at a time. `complete` is true until the list is started, so that drawing before the job is known requests nothing.
 async function fetchMore() {
   if (complete || loading) return;
   if (predictedClass() === -1) { complete = true; return summary(); }
@@ -61,7 +61,7 @@ async function fetchMore() {
   loading = mine;
   try {
     const page = await mine;
-    if (loading !== mine) return; // the list was begun again meanwhile: this answer is outdated
+    if (loading !== mine) return; // the list was restarted meanwhile: this answer is outdated
     items.push(...page.items);
     next = page.next;
     complete = !next;
@@ -141,7 +141,7 @@ function stack(owner, item, { theirs = item, photo = true, mask = true, size = 3
 }
 
 const place = (item) => `${item.target_rank} ${item.key}`;
-// Images are matched by key, for the other job may have listed other rows, and only where both jobs explained the same bytes.
+// Images are matched by key, because the other job may have other rows, and only if both jobs explained the same bytes.
 function counterpart(item) {
   const same = others.get(place(item));
   const why = !same ? "not explained yet" : same.version !== item.version ? "another version was explained" : same.has_mask ? "" : words(same.status);
@@ -210,7 +210,7 @@ async function openViewer() {
   if (!$("viewer").open) $("viewer").showModal();
 }
 
-// What was done to the photograph's values and to its boxes: known to the part alone, so it is asked for one image.
+// What was done to the photograph's values and boxes is stored only in the part, so it is requested for single images.
 async function showNotes(item) {
   const { window: applied, repairs } = await api(`/v1/jobs/${id}/results/${item.row}?target_rank=${item.target_rank}`);
   if (items[chosen] !== item) return;
@@ -330,7 +330,7 @@ async function fill(other, mine) {
   if ($("viewer").open) openViewer();
 }
 
-// While the job runs, its first results appear by themselves and later ones on request, so that nothing moves while somebody looks.
+// While the job runs, its first results appear automatically and later ones on request, so that nothing moves on the screen.
 function followJob() {
   if (ended(job)) return;
   follow(id, (data) => {
@@ -353,7 +353,7 @@ function offerColumns() {
 
 const groupsOf = async (by, where = "") => (await api(`/v1/jobs/${id}/groups?${new URLSearchParams({ by, ...(where ? { where } : {}) })}`)).groups;
 
-// What the value box offers: the column's most frequent values.
+// The suggestions of the value box: the column's most frequent values.
 async function offerValues() {
   const groups = $("column").value ? await groupsOf($("column").value) : [];
   $("column-values").replaceChildren(...groups.filter((g) => g.value !== null).slice(0, 100).map((g) => h("option", { value: String(g.value) })));
@@ -411,6 +411,6 @@ showErrors(async () => {
   const [model] = await Promise.all([api(`/v1/models/${encodeURIComponent(job.model)}`).catch(() => null), offerComparisons()]);
   classes = model?.class_names ?? [];
   $("classes").replaceChildren(...classes.map((c) => h("option", { value: c })));
-  if ($("prediction").value) restart(); // what was typed before the classes were known
+  if ($("prediction").value) restart(); // text that was typed before the classes were known
   followJob();
 });

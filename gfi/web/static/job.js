@@ -42,7 +42,7 @@ function actions() {
 }
 
 async function remove() {
-  if (!confirm("Delete this job with its results and masks? The audit log keeps that it existed.")) return;
+  if (!confirm("Delete this job with its results and masks? The audit log records that it existed.")) return;
   await showErrors(async () => {
     await api(`/v1/jobs/${id}/data`, { method: "DELETE" });
     location.assign("/jobs");

@@ -2,7 +2,7 @@ import { $, api, bytes, count, decimal, duration, empty, repeat, h, debounce, ma
 
 const rows = new Map();
 const headings = [...$("jobs").tHead.rows[0].cells].map((cell) => cell.textContent);
-let shown = 50, asking = 0;
+let shown = 50, newest = 0;
 
 function row(job) {
   const p = job.progress;
@@ -36,9 +36,9 @@ async function load() {
   const query = new URLSearchParams({ limit: Math.min(1000, shown) });
   if ($("state").value) query.set("state", $("state").value);
   if ($("search").value.trim()) query.set("search", $("search").value.trim());
-  const mine = (asking += 1);
+  const mine = (newest += 1);
   const page = await api(`/v1/jobs?${query}`);
-  if (mine !== asking) return; // another filter was chosen meanwhile
+  if (mine !== newest) return; // another filter was chosen meanwhile
   const body = document.querySelector("#jobs tbody");
   const wanted = page.items.map(row);
   if (wanted.length !== body.children.length || wanted.some((node, i) => node !== body.children[i])) body.replaceChildren(...wanted);

@@ -8,7 +8,7 @@ async function enter(secret) {
   $("refused").hidden = false;
 }
 
-// Signs in with the secret of a link, behind the `#`. A link that is pasted into a tab which shows this page changes only
+// Signs in with the secret of a link, after the `#`. A link that is pasted into a tab that shows this page changes only
 // that part of the address, so the page is not loaded again.
 function follow() {
   const secret = location.hash.slice(1);

@@ -9,7 +9,7 @@ async function load() {
     h("td.do", null, t.revoked_at ? h("span.soft", null, "revoked") : h("button.danger", { type: "button", onclick: () => revoke(t) }, "Revoke")))));
   $("table").hidden = !tokens.length;
   $("empty").hidden = true;
-  if (!tokens.length) empty("No tokens yet", "Give each program a token of its own, so that it can be revoked without affecting the others.");
+  if (!tokens.length) empty("No tokens yet", "Give each program its own token, so that it can be revoked without affecting the others.");
 }
 
 async function revoke(token) {

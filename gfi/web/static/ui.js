@@ -1,4 +1,4 @@
-// What every page uses: requests to the API, elements, formatted numbers. No dependencies.
+// Functions for all pages: requests to the API, elements, formatted numbers. No dependencies.
 
 let me = null;
 
@@ -97,11 +97,11 @@ export function fill(body, rows) {
   body.replaceChildren(...rows);
 }
 
-// Shows the page when all of its data has arrived; piece by piece, every part would push the next ones down.
+// Shows the page when all of its data has arrived; otherwise each part would push the next ones down.
 export const showPage = () => { $("whole").hidden = false; };
 
 export function toast(text, bad = false) {
-  if ([...$("toasts").children].some((shown) => shown.textContent === text)) return; // a page that asks every second shows an error once
+  if ([...$("toasts").children].some((shown) => shown.textContent === text)) return; // a page with one request per second shows an error once
   const node = h(`p.toast${bad ? ".bad" : ""}`, null, text);
   $("toasts").append(node);
   setTimeout(() => node.remove(), bad ? 9000 : 4000);
@@ -140,8 +140,8 @@ export function repeat(ms, work) {
   return run();
 }
 
-// Calls `take(data, last)` whenever the progress of a job changes, until it has ended. Only while the page is visible, for a
-// stream holds one of the six connections that a browser opens to a host, and people open many tabs.
+// Calls `take(data, last)` whenever the progress of a job changes, until it has ended. Only while the page is visible: a
+// stream uses one of the six connections that a browser opens to a host, and users open many tabs.
 export function follow(job, take) {
   let stream = null, ended = false;
   const listen = () => {

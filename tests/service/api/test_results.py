@@ -85,7 +85,7 @@ def test_results_are_filtered_and_grouped_by_manifest_columns(one_world: World) 
         ("results", {"where": "sit=A"}, "its columns are 'site' (text), 'age' (number)"),
         ("results", {"where": "age=old"}, "holds numbers"),
         ("groups", {"by": "nothing"}, "no column 'nothing'"),
-        ("groups", {"by": "site", "where": "site"}, "no condition"),
+        ("groups", {"by": "site", "where": "site"}, "not a condition"),
     ):
         refused = one_world.call("GET", f"{base}/{path}", params=params)
         assert refused.status_code == 422

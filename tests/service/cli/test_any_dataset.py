@@ -134,7 +134,7 @@ def test_a_schedule_says_when_it_is_next_due_and_refuses_nonsense(deployment: Gf
         "tonight's",
     )
     wrong = deployment.run(*arguments, "--cron", "61 2 * * *", check=False)
-    assert "no cron line" in wrong.stderr
+    assert "not a cron line" in wrong.stderr
     assert "next at" in deployment.run(*arguments, "--cron", "30 2 * * *").stdout
     (listed,) = deployment.json("schedule", "list")
     assert (listed["name"], listed["zone"]) == ("nightly", "Europe/Berlin")

@@ -98,7 +98,7 @@ def test_with_a_stack_wrong_names_are_answered_with_near_ones(stack: Gfi, tmp_pa
     )
     assert "no preset is called `papr`" in refused(stack, "submit", "--dataset", folder, "--preset", "papr")
     assert "_blocks.99" in refused(stack, "submit", "--dataset", folder, "--layers", "_blocks.99")
-    assert "no class" in refused(stack, "submit", "--dataset", folder, "--target", "unicorn")
+    assert "not a class" in refused(stack, "submit", "--dataset", folder, "--target", "unicorn")
     assert str(tmp_path / "none") in refused(stack, "submit", "--dataset", tmp_path / "none")
     assert "metric" in refused(stack, "submit", "--dataset", folder, "--metrics", "beauty")
     assert "beauty" in refused(stack, "submit", "--dataset", folder, "--set", "beauty=1")

@@ -179,7 +179,7 @@ def test_class_folders_are_matched_and_the_unmatched_counted_once(stack: Gfi, tm
     )
     targets = {row["label"]: row["target"] for row in stack.results(job["id"])}
     assert targets["n02124075"] == targets["285"] == targets["Egyptian cat"] == 285
-    unmatched = [warning for warning in job["facts"]["warnings"] if "no class of the model" in warning]
+    unmatched = [warning for warning in job["facts"]["warnings"] if "not a class of the model" in warning]
     assert len(unmatched) == 1
     assert unmatched[0].startswith("1 of 4 images")
 

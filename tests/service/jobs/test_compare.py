@@ -117,11 +117,13 @@ def test_what_cannot_be_compared_says_what_differs_and_what_can(database: Databa
     b = finished_job(database, bucket, other)
     with pytest.raises(DriftError, match=r"24 only a, 24 only b.*--unpaired"):
         compared(database, bucket, a, b)
-    with pytest.raises(DriftError, match="is the one that is judged"):
+    with pytest.raises(DriftError, match="is compared with the floor"):
         compared(database, bucket, a, b, floor_jobs=[b])
     predicted = finished_job(database, bucket, results(0, images=12), target="predicted")
     assert compared(database, bucket, a, predicted).differences == ("target: auto and predicted",)
-    with pytest.raises(DriftError, match=r"answers to one question; .* differ in target: auto and predicted"):
+    with pytest.raises(
+        DriftError, match=r"two jobs with the same options; .* differ in target: auto and predicted"
+    ):
         compared(database, bucket, a, predicted, gate=parse_gate(""))
     running = plan(database)
     with pytest.raises(DriftError, match=f"job {running} is running"):

@@ -42,8 +42,8 @@ def test_two_schedules_of_one_name_are_a_conflict(registered: Database) -> None:
     ("how", "says"),
     [
         ({"name": ""}, "a name of 1 to 100 characters"),
-        ({"cron": "0 2 * *"}, "no cron line"),
-        ({"zone": "Mars"}, "no time zone"),
+        ({"cron": "0 2 * *"}, "not a cron line"),
+        ({"zone": "Mars"}, "not a time zone"),
         ({"model": "nte"}, "near matches: net"),
     ],
 )

@@ -157,7 +157,7 @@ def test_a_task_that_kills_every_worker_is_given_up_where_no_other_work_kills(wo
     given_up = found(world, task)
     assert given_up.state is ShardState.FAILED
     assert given_up.deaths == 8  # as many as of an image, where nothing else was done
-    assert "workers died over it" in (given_up.reason or "")
+    assert "workers died while they worked on it" in (given_up.reason or "")
 
 
 def test_progress_is_shown_while_the_task_runs(world: World) -> None:

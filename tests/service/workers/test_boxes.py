@@ -68,7 +68,7 @@ NOT_USABLE = {
     "outside": [{"left": 100, "top": 100, "right": 120, "bottom": 120, "label": "red"}],
     "of a larger original": [{"left": 40, "top": 8, "right": 800, "bottom": 400, "label": "red"}],
     "no area": [{**OWN, "right": 40, "label": "red"}],
-    "no numbers": [{**OWN, "right": "wide", "label": "red"}],
+    "not numbers": [{**OWN, "right": "wide", "label": "red"}],
     "two readings": [[0, 0, 1, 1]],
 }
 

@@ -50,7 +50,7 @@ def test_where_not_even_one_image_fits_the_shard_is_given_back_and_says_so(
     job = submit(services, batch=2)
     assert explain(services) == "released"
     (shard,) = queries.list_shards(services.database, job)
-    assert "out of memory with 1 image a batch; use a smaller input or network" in str(shard)
+    assert "out of memory with 1 image per batch; use a smaller input or network" in str(shard)
     assert queries.job_progress(services.database, job).done == 0
 
 

@@ -106,5 +106,5 @@ def test_a_model_without_class_names_has_its_classes_by_index(services: WorkerSe
     assert explain(services) == "done"
     rows = queries.list_results(services.database, job, limit=100)
     assert {row.target for row in rows} == {4}
-    with pytest.raises(StoreError, match="target 5 is no class of small"):
+    with pytest.raises(StoreError, match="target 5 is not a class of small"):
         submit(services, target=5)

@@ -79,7 +79,9 @@ def test_rather_than_names_the_other_class_and_takes_the_share(photos: list[str]
 
 def test_classes_that_do_not_fit_are_named(photos: list[str], tmp_path: Path) -> None:
     out = ("--output", str(tmp_path / "out"))
-    assert "rather-than 'dog' is no class of tiny" in explain(photos[0], "--rather-than", "dog", *out, code=1)
+    assert "rather-than 'dog' is not a class of tiny" in explain(
+        photos[0], "--rather-than", "dog", *out, code=1
+    )
     assert "leave --target out" in explain(photos[0], "--top", "2", "--target", "jay", *out, code=1)
     assert "has 4 classes; --top 5 is more" in explain(photos[0], "--top", "5", *out, code=1)
     same = explain(photos[0], "--target", "jay", "--rather-than", "jay", *out, code=1)

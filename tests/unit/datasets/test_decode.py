@@ -307,7 +307,7 @@ def test_what_is_no_photograph_says_so(data):
 
 @pytest.mark.parametrize("mode", ["I", "F"])
 def test_pixels_without_an_agreed_white_are_refused(mode):
-    with pytest.raises(DecodeError, match="no agreed white"):
+    with pytest.raises(DecodeError, match="no standard value of white"):
         decode(encoded(Image.new(mode, (4, 4)), "TIFF"))
 
 

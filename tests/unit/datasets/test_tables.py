@@ -133,7 +133,7 @@ WRONG = {
         "key,label\n1.jpg,a\n1.jpg,a,b\n",
         r"list\.csv line 3: 3 fields under 2 columns",
     ),
-    "one name twice": ("csv", "key,a,a\n1.jpg,1,2\n", r"two columns of one name"),
+    "one name twice": ("csv", "key,a,a\n1.jpg,1,2\n", r"two columns with the same name"),
     "no key": ("csv", "key,label\n,cat\n", r"list\.csv line 2: no key"),
     "open quote": ("csv", 'key\n"1.jpg\n', r"list\.csv line 2: "),
     "not utf-8": ("csv", b"key\n\xff.jpg\n", r"list\.csv line 2 is not UTF-8"),

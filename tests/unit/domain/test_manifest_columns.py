@@ -88,7 +88,7 @@ def test_conditions_as_people_write_them(text: str, where: Where) -> None:
     ("text", "words"),
     [
         ("sit=A", "its columns are 'site' \\(text\\), 'age' \\(number\\)"),
-        ("site", "no condition"),
+        ("site", "not a condition"),
         ("age=old", "holds numbers, not 'old'"),
         ("age=nan", "holds numbers"),
         ("age>", "has no value"),

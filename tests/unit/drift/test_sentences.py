@@ -42,7 +42,7 @@ def test_an_undecided_class_says_how_many_images_would_decide() -> None:
     )
     text = sentences.verdict_sentence("class cat", moved)
     assert text.startswith("class cat: undecided; 1 of 30 masks moved (3.3%; 0.2% to 14.9%)")
-    assert text.endswith("about 50 images would decide if the share stayed as it is")
+    assert text.endswith("about 50 images would decide it if the share does not change")
     none = Moved(
         Verdict.UNDECIDED, 30, 1, 0.05, 0.15, 0.0, 1.0, 1.0, reason="the floor has no mask of this class"
     )

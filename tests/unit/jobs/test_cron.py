@@ -44,8 +44,8 @@ def test_a_night_with_two_half_past_twos_or_none_fires_once(day: str) -> None:
 @pytest.mark.parametrize(
     ("cron", "zone", "says"),
     [
-        ("0 2 * *", "UTC", "no cron line"),
-        ("0 2 * * *", "Mars", "no time zone"),
+        ("0 2 * *", "UTC", "not a cron line"),
+        ("0 2 * * *", "Mars", "not a time zone"),
         ("0 0 31 2 *", "UTC", "for example"),
     ],
 )

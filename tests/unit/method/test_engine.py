@@ -51,7 +51,7 @@ def test_the_engine_hands_back_the_keys_it_was_given_whatever_they_are() -> None
     seen: list[StepProgress] = []
     assert [e.key for e in engine().explain_many(given, progress=seen.append)] == keys
     assert list(seen[0].in_flight) == keys
-    with pytest.raises(MethodError, match="image a: target 9 is no class"):
+    with pytest.raises(MethodError, match="image a: target 9 is not a class"):
         list(engine().explain_many([Item("a", given[0].prepared, target=9)]))
 
 
@@ -93,7 +93,7 @@ def test_out_of_memory_says_which_batch_to_try_next(monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(Inversion, "step", full)
     with pytest.raises(
-        OutOfMemory, match="out of memory with 4 images a batch; run it again with --batch 2"
+        OutOfMemory, match="out of memory with 4 images per batch; run it again with --batch 2"
     ) as e:
         list(engine().explain_many(items(3)))
     assert e.value.suggested == 2
@@ -117,7 +117,7 @@ def test_a_batch_is_a_whole_one_and_never_larger_than_was_asked() -> None:
 def test_an_image_or_target_that_does_not_fit_is_named() -> None:
     with pytest.raises(MethodError, match=r"image 0 is \(3, 40, 40\), the network's input \(3, 32, 32\)"):
         list(engine().explain_many(items(1, size=40)))
-    with pytest.raises(MethodError, match="image 0: target 5 is no class; classes are 0 to 4"):
+    with pytest.raises(MethodError, match="image 0: target 5 is not a class; classes are 0 to 4"):
         list(engine().explain_many(items(1, target=5)))
 
 
@@ -165,7 +165,7 @@ def test_channels_of_two_layers_are_weighed_together_on_the_finer_grid() -> None
 
 
 @pytest.mark.parametrize(
-    ("device", "line"), [("abacus", "is no device"), ("cuda:7", "no device"), ("meta", "not supported")]
+    ("device", "line"), [("abacus", "is not a device"), ("cuda:7", "no device"), ("meta", "not supported")]
 )
 def test_a_wrong_device_is_one_line(device: str, line: str) -> None:
     with pytest.raises(MethodError, match=line):
@@ -189,5 +189,7 @@ def test_in_bfloat16_the_network_alone_computes_so(preset: str) -> None:
 
 
 def test_a_precision_that_the_optimiser_has_not_is_refused() -> None:
-    with pytest.raises(MethodError, match=r"torch.float16 is no precision .* float32, float64, bfloat16"):
+    with pytest.raises(
+        MethodError, match=r"torch.float16 is not a supported precision; use float32, float64, bfloat16"
+    ):
         Engine(classifiers.from_module(Small(), (32, 32)), PAPER, dtype=torch.float16)

@@ -96,7 +96,7 @@ def test_a_foil_that_is_the_target_or_no_class_is_refused() -> None:
     with pytest.raises(MethodError, match="image 1: the target and the class to contrast it with are both 2"):
         explainer.attribute(images, [1, 2], rather_than=2)
     with pytest.raises(
-        MethodError, match=r"image 0: foil \(`rather_than`\) 5 is no class; classes are 0 to 4"
+        MethodError, match=r"image 0: foil \(`rather_than`\) 5 is not a class; classes are 0 to 4"
     ):
         explainer.attribute(images, 1, rather_than=5)
 

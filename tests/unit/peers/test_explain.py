@@ -31,7 +31,7 @@ def test_a_map_depends_on_its_class_and_not_on_other_images(net, batch, method):
 
 def test_errors_say_what_to_do(net, batch):
     images, _, targets = batch
-    with pytest.raises(MethodError, match="no method is called `gradcam`; there are grad-cam"):
+    with pytest.raises(MethodError, match="there is no method `gradcam`; choose one of grad-cam"):
         explain("gradcam", net, images, targets)
     with pytest.raises(MethodError, match="needs a layer"):
         explain("grad-cam", net, images, targets)

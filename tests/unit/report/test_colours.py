@@ -15,5 +15,5 @@ def test_colour_maps_are_the_bytes_that_matplotlib_draws(name):
 
 
 def test_an_unknown_colour_map_is_refused_with_the_known_ones():
-    with pytest.raises(ValueError, match="'turbo' does not exist; there are viridis, magma, jet"):
+    with pytest.raises(ValueError, match="'turbo' does not exist; choose one of viridis, magma, jet"):
         lookup_table("turbo")

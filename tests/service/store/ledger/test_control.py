@@ -85,7 +85,7 @@ def test_a_job_that_kills_every_planner_is_given_up_with_the_reason(database: Da
     assert ledger.claim_control(database, "planner", 60.0) is None
     row = queries.get_job(database, job)
     assert row.state is JobState.FAILED
-    assert (row.error or "").startswith(f"planning failed: {DEATHS} workers died over it")
+    assert (row.error or "").startswith(f"planning failed: {DEATHS} workers died while they worked on it")
     assert ledger.retry_job(database, job)
     assert plan_claimed(database, claim_task(database, ControlKind.PLAN))
 

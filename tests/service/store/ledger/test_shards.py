@@ -29,7 +29,7 @@ def test_shards_that_do_not_follow_on_each_other_are_refused(
     database: Database, bounds: list[tuple[int, int]]
 ) -> None:
     job = submit(database)
-    with pytest.raises(ValueError, match="does not follow"), database.begin() as connection:
+    with pytest.raises(ValueError, match="does not begin at"), database.begin() as connection:
         insert_shards(connection, job, 0, "manifest", bounds)
     assert queries.list_shards(database, job) == []
 

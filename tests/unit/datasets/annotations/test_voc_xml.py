@@ -76,7 +76,7 @@ def test_entities_and_outside_references_are_refused(data):
         (annotation("<bndbox><xmin>1</xmin></bndbox>"), "<bndbox><ymin> is ''"),
         (annotation(box("a", 1, 2, 3)), "<bndbox><xmin> is 'a'"),
         (annotation("<robndbox/>"), "<bndbox><xmin> is ''"),
-        (b'<?xml version="1.0" encoding="klingon"?><annotation/>', "no known encoding"),
+        (b'<?xml version="1.0" encoding="klingon"?><annotation/>', "not a known encoding"),
         ("<annotation>ä</annotation>".encode("latin-1"), "not written in utf-8"),
         (annotation(box("nan", 1, 2, 3)), "<bndbox><xmin> is 'nan'"),
         (annotation(box(1, 1, "inf", 3), size=""), "<bndbox><xmax> is 'inf'"),

@@ -213,7 +213,7 @@ def test_an_empty_folder_says_what_was_looked_for(plant, free, tmp_path):
         open_source(str(tmp_path / "nowhere"), free)
     with pytest.raises(DatasetError, match="gfi explain"):
         open_source(str(plant("1.jpg") / "1.jpg"), free)
-    with pytest.raises(DatasetError, match="no dataset"):
+    with pytest.raises(DatasetError, match="not a dataset"):
         open_source(str(plant("x") / "notes.txt"), free)
 
 

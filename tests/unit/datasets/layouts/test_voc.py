@@ -69,7 +69,7 @@ def test_a_split_that_is_none_is_named_with_those_there_are(voc, free, split):
 
 def test_a_split_with_images_that_are_not_there_is_an_error(voc, free):
     (voc / "ImageSets/Main/test.txt").write_text("000001\n000099\n")
-    with pytest.raises(DatasetError, match="1 images that JPEGImages/ lacks, 000099"):
+    with pytest.raises(DatasetError, match="1 images that JPEGImages/ does not contain, for example 000099"):
         list(open_source(f"{voc}?split=test", free).list())
 
 
