@@ -72,7 +72,7 @@ def quantiles(values: NDArray[np.float64]) -> dict[str, float]:
 
 
 def profiles(setting: Setting, recipe: Recipe, images: Tensor) -> list[dict[str, Any]]:
-    """A row for each execution profile: the differences of its masks to float64."""
+    """One row per execution profile: the differences of its masks from those in float64."""
     reference = drawn(run(setting, recipe, images, torch.float64, 4, 1), setting)
     rows = []
     for name, dtype, batch, threads in PROFILES:
@@ -99,7 +99,7 @@ def overlap(one: NDArray[np.float64], two: NDArray[np.float64]) -> NDArray[np.fl
 
 
 def settling(setting: Setting) -> dict[str, Any]:
-    """What settling saves and changes."""
+    """The steps that settling saves, and the differences that it causes."""
     images, targets = setting.images, setting.targets
     full = replace(TUNED, check_every=0)
     settled = run(setting, TUNED, images, torch.float32, 4, 1)

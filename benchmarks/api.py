@@ -129,7 +129,7 @@ def timed(client: httpx.Client, path: str, **params: Any) -> tuple[list[float], 
 
 
 def pages(client: httpx.Client, job: str, figures: Figures) -> None:
-    """Pages of the gallery and of the jobs."""
+    """Measure pages of the gallery and of the list of jobs."""
     base = f"/v1/jobs/{job}/results"
     times, first = timed(client, base, limit=200)
     figures.add("gallery, first page of 200", RESULTS, times, 200.0)
@@ -155,7 +155,8 @@ def pages(client: httpx.Client, job: str, figures: Figures) -> None:
 
 
 def sorted_pages(client: httpx.Client, base: str, figures: Figures) -> None:
-    """The first page sorted by every number of a gallery, of which the slowest is kept; and pages far behind it."""
+    """Measure the first page sorted by every number of a gallery (the slowest is kept), and pages far behind the
+    first."""
     slowest: tuple[str, list[float]] = ("", [0.0])
     for name in NUMBERS:
         for descending in (False, True):

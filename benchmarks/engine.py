@@ -7,9 +7,9 @@
              every step, kept and removed image in separate passes, the classifier head run in stage 1 too, gradients
              for the network's weights.
 
-Single steps are timed, the kinds in turn, and the medians of at least fifteen rounds are scaled to the recipe's 10 + 70
-steps. Every network runs in a process of its own, so that its peak of memory is its own. Weights are random from a
-fixed seed, because speed does not depend on them (EfficientNet-Lite0 has its trained ones).
+Single steps are timed, alternating between the kinds, and the medians of at least fifteen rounds are scaled to the
+recipe's 10 + 70 steps. Every network runs in a separate process, so that its peak memory is measured separately.
+Weights are random from a fixed seed, because speed does not depend on them (EfficientNet-Lite0 has its trained ones).
 
     python -m benchmarks.engine [--device cuda:0] [--batch N] [--output FILE] [NETWORK…]
 """
@@ -49,7 +49,7 @@ HERE = Path(__file__).parent
 
 
 def timed(run: Callable[[], object], device: torch.device) -> float:
-    """Seconds of one call, from and to an idle device."""
+    """Seconds of one call; the device is idle before and after it."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     began = time.perf_counter()
@@ -96,7 +96,8 @@ def measure(network: str, device_name: str, batch: int) -> dict[str, object]:
 
 
 def kinds_of_step(engine: Engine, batch: int) -> dict[str, Callable[[], object]]:
-    """What is timed: the start and one step of each stage, of the engine, the bound and the naive implementation."""
+    """The timed functions: the start and one step of each stage, of the engine, the bound and the naive
+    implementation."""
     device, net, preprocess = engine.device, engine.network, engine.classifier.preprocess
     generator = torch.Generator().manual_seed(0)
     images = torch.randn(batch, preprocess.channels, *preprocess.size, generator=generator)
@@ -138,7 +139,7 @@ def kinds_of_step(engine: Engine, batch: int) -> dict[str, Callable[[], object]]
 
 
 def medians(kinds: dict[str, Callable[[], object]], device: torch.device) -> tuple[dict[str, float], int]:
-    """The median seconds of each kind, timed in turn, and the number of rounds."""
+    """The median seconds of each kind, timed alternately, and the number of rounds."""
     for run in kinds.values():  # warms up, and starts the inversion before its steps
         run()
     seconds: dict[str, list[float]] = {name: [] for name in kinds}
@@ -207,7 +208,7 @@ class Naive:
 
 
 def main() -> None:
-    """Measure every network in a process of its own and write engine.json."""
+    """Measure every network in a separate process and write engine.json."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -7,7 +7,7 @@ import torch
 
 
 def cpu_name() -> str:
-    """The processor's name as the kernel gives it, and the number of threads that torch uses."""
+    """The processor's name as reported by the kernel, and the number of threads that torch uses."""
     lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return f"{names[0] if names else platform.processor()} ({torch.get_num_threads()} threads)"

@@ -1,4 +1,5 @@
-"""Writes docs/benchmarks.md from benchmarks/results/*.json: `make bench-page`. No number of it is written by hand."""
+"""Writes docs/benchmarks.md from benchmarks/results/*.json: `make bench-page`. No number on the page is written by
+hand."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -19,13 +20,14 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 
 def interval(row: dict[str, Any], name: str) -> str:
-    """A score with its difference to Grad-CAM and that difference's interval: 0.561 (+0.050; +0.035 to +0.068)."""
+    """A score with its difference from Grad-CAM and the interval of the difference: 0.561 (+0.050; +0.035 to
+    +0.068)."""
     low, high = row[f"{name}_difference_ci"]
     return f"{row[name]:.3f} ({row[f'{name}_difference']:+.3f}; {low:+.3f} to {high:+.3f})"
 
 
 def share(row: dict[str, Any], name: str, hit: str) -> str:
-    """Share of the mass and of arg-maxes in the right cell; empty where no grid was played."""
+    """Share of the mass and of arg-maxes in the right cell; empty if no grid was evaluated."""
     return "" if row[name] is None else f"{row[name]:.2f}, {row[hit]:.2f}"
 
 
@@ -82,7 +84,7 @@ photographs. Energy in box: on {grids["boxes"]} shipped photographs. Average dro
 
 
 def machines(rows: Rows) -> str:
-    """Which methods were measured on which machine."""
+    """The machine on which each method was measured."""
     where: dict[str, dict[str, None]] = {}
     for row in rows:
         where.setdefault(row["machine"], {})[row["method"]] = None
@@ -92,7 +94,7 @@ def machines(rows: Rows) -> str:
 
 
 def elsewhere(everything: Rows) -> str:
-    """The networks that were not used to choose the recipe; empty where none was measured."""
+    """The networks that were not used to choose the recipe; empty if none was measured."""
     rows = [
         row for row in everything if row["network"] != everything[0]["network"] and row["method"] == "tuned"
     ]

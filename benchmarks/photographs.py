@@ -1,4 +1,4 @@
-"""The photographs that benchmarks use: a shared folder where there is one, otherwise the shipped samples."""
+"""The photographs of the benchmarks: those of a shared folder if it exists, otherwise the shipped samples."""
 
 from pathlib import Path
 
@@ -15,13 +15,14 @@ def folder() -> Path:
 
 
 def files(directory: Path) -> list[Path]:
-    """The photographs in a folder, in order of name; of the shared folder those that did not choose the recipe."""
+    """The photographs in a folder, in order of name; of the shared folder those that were not used to choose the
+    recipe."""
     names = sorted(f for f in directory.iterdir() if f.suffix.lower() in (".jpg", ".jpeg", ".png"))
     return names[1::2] if directory == SHARED else names
 
 
 def description(directory: Path) -> str:
-    """What a page says of these photographs."""
+    """The description of these photographs on a page."""
     if directory == SHARED:
         return "every second photograph of ../shared/data/photographs"
     return "the shipped samples" if directory == samples.path() else str(directory)

@@ -1,4 +1,4 @@
-"""How good the masks are: `tuned` and `paper` compared with other methods and with controls: `make bench-quality`.
+"""Quality of the masks: `tuned` and `paper` compared with other methods and with controls: `make bench-quality`.
 
 Every method explains the class that the network predicts. Then, for each photograph:
 
@@ -18,7 +18,7 @@ compared with torch first), and the results say which of the two was used.
 
     python -m benchmarks.quality [--network NAME] [--full] [--images N] [--photographs DIR] [--output FILE] [METHOD…]
 
-Finished parts are kept under .gfi/bench-quality, so an interrupted run continues where it was.
+Finished parts are stored under .gfi/bench-quality, so an interrupted run continues.
 """
 
 import argparse
@@ -56,7 +56,7 @@ def mean(values: list[float] | None) -> float | None:
 
 
 def difference(scores: Scores, reference: Scores, name: str) -> dict[str, Any]:
-    """Mean and interval of the paired difference to Grad-CAM, on the photographs that both have."""
+    """Mean and interval of the paired difference from Grad-CAM, over the photographs that both have."""
     if name not in scores or name not in reference:
         return {"difference": None, "difference_ci": None}
     both = min(len(scores[name]), len(reference[name]))
@@ -95,7 +95,7 @@ def rows(setting: Setting, method: str, scores: Scores, reference: Scores) -> li
 
 
 def merged(file: Path, network: str, metadata: dict[str, Any], new: list[dict[str, Any]]) -> dict[str, Any]:
-    """What `file` is to hold: the new rows, and those of other networks and methods as they were.
+    """The new content of `file`: the new rows, and the unchanged rows of other networks and methods.
 
     Rows of the sample network come first. metadata: of the last run on this network; the machine is in each row.
     """
@@ -141,7 +141,7 @@ def picture(setting: Setting, file: Path) -> None:
 
 
 def options() -> argparse.Namespace:
-    """The command line; numbers that are not given follow from --full."""
+    """The command line; numbers that are not given depend on --full."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -103,7 +103,7 @@ class Setting:
     def _confident(
         self, predicted: Sequence[int], confidence: Sequence[float], n: int, how_many: int
     ) -> list[tuple[int, ...]] | None:
-        """Grids at the highest confidence at which there are enough classes; None where there never are."""
+        """Grids at the highest confidence with enough classes; None if there are never enough."""
         for least in (0.9, 0.7, 0.5, 0.3):
             try:
                 which = choose(predicted, confidence, n, how_many, least=least)
@@ -118,11 +118,11 @@ class Setting:
         return torch.stack([self.prepare(file).image for file in files])
 
     def prepare(self, file: Path) -> Prepared:
-        """One photograph as the network sees it."""
+        """The network's input for one photograph."""
         return self.classifier.prepare(np.asarray(Image.open(file).convert("RGB")), PAPER)
 
     def key(self, method: str) -> str:
-        """A short digest of all that a method's scores depend on."""
+        """A short digest of everything on which the scores of a method depend."""
         recipe = PRESETS[method.partition(",")[0]].digest() if method.partition(",")[0] in PRESETS else ""
         shape = [self.names, {n: len(g[1]) for n, g in self.grids.items()}, self.classifier.digest]
         return hashlib.sha256(json.dumps([method, recipe, shape]).encode()).hexdigest()[:16]
@@ -162,7 +162,7 @@ def optimised(classifier: Classifier, recipe: Recipe, images: Tensor, targets: T
 class Parts:
     """The scores of one method on the first `count` photographs, in parts that are kept as files in `home`.
 
-    A part that exists is read, so an interrupted run continues where it was.
+    A part that exists is read, so an interrupted run continues.
     """
 
     def __init__(self, setting: Setting, method: str, count: int, home: Path) -> None:
@@ -172,7 +172,7 @@ class Parts:
         self._masks: Tensor | None = None
 
     def part(self, name: str, make: Callable[[], Scores]) -> Scores:
-        """The part called `name`: read, or made and kept."""
+        """The part called `name`: read from its file, or computed and stored."""
         file = self.prefix.with_name(f"{self.prefix.name}-{name}.json")
         if not file.exists():
             began = time.monotonic()
@@ -182,7 +182,7 @@ class Parts:
 
     @property
     def masks(self) -> Tensor:
-        """The masks (count, 1, H, W), kept as a file too."""
+        """The masks (count, 1, H, W), stored as a file too."""
         if self._masks is None:
             file = self.prefix.with_name(f"{self.prefix.name}.npy")
             if not file.exists():
@@ -220,8 +220,8 @@ def score(
 ) -> Scores:
     """All scores of one method on the first `count` photographs.
 
-    grids: whether to play the grid pointing game. wanted: names of fills. imputed: photographs scored with the
-    imputation. home: where finished parts are kept.
+    grids: whether to compute the grid pointing game. wanted: names of fills. imputed: number of photographs scored with
+    the imputation. home: the folder of finished parts.
     """
     parts = Parts(setting, method, count, home)
     scores: Scores = {}

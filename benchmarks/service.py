@@ -1,16 +1,16 @@
 """Overhead of the service: the real pipeline with 2,000 JPEGs and an engine of a fixed rate: `make bench-service`.
 
 Everything runs as `gfi up` starts it (Valkey, SeaweedFS, SQLite, scheduler, planner, API, one worker) except for the
-optimiser: instead of optimising, the worker's engine waits, as a host waits for its GPU, at a rate of 100 images a
-second. Reading, decoding, resizing, packing, uploading and committing are real, on the same cores, and should take
+optimiser: instead of optimising, the worker's engine waits, like a host that waits for its GPU, at a rate of 100 images
+per second. Reading, decoding, resizing, packing, uploading and committing are real, on the same cores, and should take
 place during those waits.
 
-    engine rate    100 images a second, by construction
+    engine rate    100 images per second, by construction
     service rate   2,000 images / the time from the end of planning to the end of the job, as the ledger records them
 
-A small job runs first, so that the network is loaded. Photographs: those of `benchmarks.photographs`, each cut a little
-differently and written as JPEG of quality 90.
-Writes benchmarks/results/service.json: `images, engine_images_per_s, service_images_per_s, service_over_engine`.
+A small job runs first, so that the network is loaded. Photographs: those of `benchmarks.photographs`, each cropped
+slightly differently and written as JPEG of quality 90. Writes benchmarks/results/service.json: `images,
+engine_images_per_s, service_images_per_s, service_over_engine`.
 """
 
 import argparse
@@ -49,7 +49,7 @@ OUT = Path(__file__).parent / "results" / "service.json"
 
 
 class FixedRateEngine(Engine):
-    """The real engine with its network loaded, but instead of optimising it waits: RATE images a second."""
+    """The real engine with its network loaded, but instead of optimising it waits: RATE images per second."""
 
     def explain_many(
         self,
@@ -76,7 +76,7 @@ class FixedRateEngine(Engine):
 
 
 def worker() -> None:
-    """A worker as `gfi worker` starts it, with the engine of a fixed rate."""
+    """A worker as started by `gfi worker`, but with the engine of a fixed rate."""
     from celery.__main__ import main as celery
 
     from workers import loaded_engines
@@ -103,7 +103,7 @@ def worker() -> None:
 
 
 def write_photographs(folder: Path, count: int) -> None:
-    """Write `count` JPEGs cut from real photographs, no two alike."""
+    """Write `count` different JPEGs cropped from real photographs."""
     files = sorted(f for f in photograph_folder().iterdir() if f.suffix.lower() in (".jpg", ".jpeg", ".png"))
     folder.mkdir(parents=True)
     for number, file in zip(range(count), itertools.cycle(files), strict=False):

@@ -1,4 +1,4 @@
-"""Fixtures that several rooms' tests share; the servers start when a test first asks for one."""
+"""Fixtures that are shared by several folders of tests; a server starts when a test first uses it."""
 
 import os
 import tempfile
@@ -11,14 +11,14 @@ from gfi.cli.servers import Server, free_port, start_s3, start_valkey
 from gfi.store.database import Database
 from tests.servers import S3_ACCESS_KEY, S3_SECRET_KEY, Postgres, Sqlite
 
-# Before anything imports torch, here and in all that the tests start: on a busy machine its threads wait for each
-# other longer than they compute.
+# Before anything imports torch, here and in all processes of the tests: on a busy machine several threads are slower
+# than one.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Under CI=true a skipped test is a failure: what CI does not run, nobody runs."""
+    """Under CI=true a skipped test is a failure, because a test that CI skips is never run."""
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     skipped = reporter.stats.get("skipped", []) if reporter else []
     if skipped and os.environ.get("CI") == "true":
@@ -30,8 +30,8 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
     """A PostgreSQL server; `postgres.create()` gives the URL of a fresh, migrated database."""
-    # Not below pytest's own directory: as root, PostgreSQL runs as another user, and any other pytest that
-    # starts meanwhile takes that user's way in away again.
+    # Not below pytest's own directory: under root, PostgreSQL runs as another user, and any other pytest that starts
+    # meanwhile removes that user's access.
     server = Postgres(Path(tempfile.mkdtemp(prefix="gfi-postgres-")))
     yield server
     server.stop()
@@ -73,4 +73,4 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A real S3 server: `s3.url`, with `tests.servers.S3_ACCESS_KEY` and `S3_SECRET_KEY`."""
     server = start_s3(tmp_path_factory.mktemp("s3"), free_port(), S3_ACCESS_KEY, S3_SECRET_KEY)
     yield server
-    server.kill()  # it takes two seconds to say goodbye
+    server.kill()  # its shutdown takes two seconds

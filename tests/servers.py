@@ -1,7 +1,7 @@
 """Real servers for tests: PostgreSQL from its wheel; Valkey and SeaweedFS as `gfi up` starts them.
 
-Each starts once per session, listens on this machine only and is ended with the session. Every test that
-asks for a database gets one of its own, copied from a migrated template.
+Each starts once per session, listens on this machine only and is ended with the session. Every test that uses a
+database gets its own, copied from a migrated template.
 """
 
 import itertools
@@ -42,15 +42,15 @@ shutil.rmtree(sys.argv[1], ignore_errors=True)
 
 
 class CleanupOnDeath:
-    """A command that is run when this process has ended, were it by `kill -9`; unless it is revoked before.
+    """Run a command when this process has ended, even by `kill -9`, unless it is revoked before.
 
-    For what detaches itself and so cannot be made to die with us: `pg_ctl start`, `gfi up -d`.
+    For processes that detach themselves and therefore do not end with the tests: `pg_ctl start`, `gfi up -d`.
     """
 
     def __init__(self, command: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
         self._waiting = subprocess.Popen(
             [sys.executable, "-I", "-S", "-c", _WAITS, *command],
-            stdin=subprocess.PIPE,  # its other end is ours alone: it closes when we end
+            stdin=subprocess.PIPE,  # only this process has its other end, which closes when the process ends
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             env=environment,
@@ -58,7 +58,7 @@ class CleanupOnDeath:
         )
 
     def revoke(self) -> None:
-        """It is not needed any more."""
+        """Revoke the command."""
         self._waiting.kill()
         self._waiting.communicate()
 
@@ -74,8 +74,8 @@ def environment(settings: Settings) -> dict[str, str]:
 
 
 class Postgres:
-    """A PostgreSQL server on a Unix socket. It syncs nothing to disk: processes are killed in these tests,
-    machines are not, and making a database takes a tenth of the time.
+    """A PostgreSQL server on a Unix socket. It does not sync to disk, because these tests kill processes but not
+    machines, and creating a database takes a tenth of the time.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -94,7 +94,7 @@ class Postgres:
         self._tables = ", ".join(f'"{name}"' for name in metadata.tables)
 
     def create(self, *, migrated: bool = True) -> str:
-        """A database of one's own, with empty tables unless `migrated` is False; returns its URL."""
+        """Create a database, with empty tables unless `migrated` is False; returns its URL."""
         if migrated and self._empty:
             return self._empty.pop()
         name = f"gfi_{next(_numbers)}"
@@ -108,7 +108,7 @@ class Postgres:
         return url
 
     def drop(self, url: str) -> None:
-        """Give a migrated database back: whoever is still connected is cut off, its tables are emptied."""
+        """Return a migrated database for reuse: its connections are closed and its tables emptied."""
         name = sa.make_url(url).database
         with self._admin.connect() as connection:
             connection.exec_driver_sql(

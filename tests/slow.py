@@ -1,6 +1,6 @@
 """`make test-slow`: the suite with a quarter of this machine's CPU, as on a slow machine.
 
-The kernel holds the quota (cgroup v1 or v2), for everything that the suite starts as well. It needs root, like every
+The kernel enforces the quota (cgroup v1 or v2), also for all processes that the suite starts. It needs root, like every
 change of a control group.
 """
 
@@ -31,7 +31,7 @@ def limited_group() -> Path:
 
 
 def accounted_group() -> Path | None:
-    """Where the kernel counts CPU seconds apart (cgroup v1): a new group of that controller."""
+    """If the kernel counts CPU seconds in a separate controller (cgroup v1): a new group of that controller."""
     if not (ROOT / "cpuacct" / "cpuacct.usage").exists():
         return None
     group = ROOT / "cpuacct" / f"gfi-slow-{os.getpid()}"
@@ -48,7 +48,7 @@ def cpu_seconds(group: Path, accounted: Path | None) -> float:
 
 
 def main() -> int:
-    """Run pytest in the group; its arguments are ours."""
+    """Run pytest in the group with the arguments of this program."""
     try:
         group = limited_group()
         accounted = accounted_group()

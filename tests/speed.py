@@ -1,4 +1,4 @@
-"""How slow this machine is just now, so that leases and limits of the tests that run real processes scale with it."""
+"""Measures how slow this machine is now, so that leases and limits of tests with real processes scale with it."""
 
 import functools
 import os
@@ -20,10 +20,10 @@ print(rounds)
 
 @functools.cache
 def slowness() -> float:
-    """How many times as long as there, at least 1, work takes here.
+    """The slow-down of this machine relative to the reference machine, at least 1.
 
-    Measured once a process, by the clock on the wall and with two processes, so that a CPU quota and other programs
-    count.
+    Measured once per process, in wall-clock time and with two processes, so that a CPU quota and other programs are
+    included.
     """
     command = [sys.executable, "-S", "-E", "-c", _ROUNDS]
     both = [

@@ -65,9 +65,9 @@ CARD = {"torch": "2.9.1", "cpus": 16, "device_name": "NVIDIA H200", "device_memo
 
 @pytest.fixture(scope="session")
 def site(sqlite_files: Any, s3: Server, valkey: Server) -> Iterator[tuple[str, World]]:
-    """The address of a live server, and its world: finished and running jobs, workers, a schedule."""
+    """The address of a live server, and its data: finished and running jobs, workers, a schedule."""
     patch = pytest.MonkeyPatch()
-    home = Path(tempfile.mkdtemp(prefix="gfi-"))  # short, for screenshots show it
+    home = Path(tempfile.mkdtemp(prefix="gfi-"))  # short, because screenshots show it
     world = make_world(environment(sqlite_files.create(), s3, valkey, home), patch)
     from fastapi.testclient import TestClient
 
@@ -113,7 +113,7 @@ def _furnish(world: World) -> None:
 
 
 class Visit:
-    """A page of a signed-in browser, the errors of its console and the hosts it sent requests to."""
+    """A page of a signed-in browser, the errors in its console, and the hosts to which it sent requests."""
 
     def __init__(self, browser: Any, url: str, world: World, width: int = 1280, height: int = 900) -> None:
         self.context = browser.new_context(viewport={"width": width, "height": height})
@@ -140,7 +140,7 @@ class Visit:
 
 @pytest.fixture
 def shoot() -> Callable[[Any, str], None]:
-    """Keep a picture of a page for docs/, below GFI_PICTURES; without that variable, do nothing. `make pictures`."""
+    """Save a picture of a page for docs/, below GFI_PICTURES (`make pictures`); without that variable, do nothing."""
     folder, theme = os.environ.get("GFI_PICTURES"), os.environ.get("GFI_PICTURES_THEME", "light")
 
     def keep(page: Any, name: str) -> None:

@@ -1,4 +1,4 @@
-"""The dashboard as people use it, in headless Chromium at 1280 and 400 px; screenshots for docs/."""
+"""The dashboard in headless Chromium at 1280 and 400 px, used as a person would; screenshots for docs/."""
 
 import threading
 import time
@@ -70,7 +70,7 @@ def test_every_page_is_accessible_fits_and_is_quiet(
 
 
 def _axe(page: Any) -> list[str]:
-    # Evaluated by the driver, not loaded by the page: the content security policy stays as it is.
+    # Evaluated by the driver, not loaded by the page: the content security policy is not changed.
     page.evaluate(AXE)
     report = page.evaluate("axe.run(document, { resultTypes: ['violations'] })")
     return [
@@ -235,7 +235,7 @@ def test_a_gallery_asks_for_each_page_of_results_once(visit: Visit, site: tuple[
 
 
 def _until(page: Any, true: Callable[[], bool], patience_s: float = 10.0) -> None:
-    """Let the browser's events arrive until this is true."""
+    """Process the browser's events until this is true."""
     end = time.monotonic() + patience_s * slowness()
     while not true():
         assert time.monotonic() < end, "it never became true"

@@ -2,10 +2,10 @@
 
     make chaos                        all of them
     make chaos SCENARIO=4 SEED=11     one, repeated exactly as far as the machine allows
-    make soak MINUTES=30              scenario 10 for so long
+    make soak MINUTES=30              scenario 10 for this long
 
 Every row goes to benchmarks/results/chaos.json (a scenario's newest row replaces its older one), and
-docs/reliability.md is written anew from that file.
+docs/reliability.md is rewritten from that file.
 """
 
 import argparse
@@ -28,7 +28,7 @@ IMAGES = 5000
 
 
 def main() -> int:
-    """Run what the arguments name; 1 when a scenario failed."""
+    """Run the scenarios that the arguments name; returns 1 if one failed."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -54,7 +54,7 @@ def main() -> int:
                 continue
             said = row or f"scenario {number} skipped: {hosts.refused()}"
             print(f"{time.monotonic() - began:6.0f} s  {said}", flush=True)
-            # A soak of two minutes proves that the soak works, not what it is for: it is not published.
+            # A soak of two minutes only shows that the scenario runs, so its result is not published.
             brief = number == 10 and given.minutes < 30
             if row is not None and not given.short and not brief:
                 _record(row)

@@ -1,4 +1,4 @@
-"""One installation under test: its own database, bucket and Redis database, and the processes that live in it.
+"""One installation under test: its own database, bucket and Redis database, and its processes.
 
     with Deployment(servers, "postgres", rng) as deployment:
         deployment.start("scheduler"); deployment.start("control"); deployment.start("worker", 3)
@@ -6,7 +6,7 @@
         deployment.wait(job)
         verify(deployment, job, photographs)
 
-Whoever dies is replaced at once, as a supervisor would.
+A process that dies is replaced at once, as by a supervisor.
 """
 
 import contextlib
@@ -64,11 +64,11 @@ class Member:
 
     @property
     def name(self) -> str:
-        """What a worker calls itself in the ledger."""
+        """The name of a worker in the ledger."""
         return f"{socket.gethostname()}:{self.process.pid}"
 
     def alive(self) -> bool:
-        """False once it has died."""
+        """Whether the process is running."""
         try:
             return self.process.is_running() and self.process.status() != psutil.STATUS_ZOMBIE
         except psutil.Error:
@@ -77,8 +77,8 @@ class Member:
 
 @dataclass
 class Recoveries:
-    """How long work stood still after each death, by the role of the dead: seconds until others may have a worker's
-    shard, until others have a planner's task, until a scheduler ticks again.
+    """Seconds until recovery after each death, by role: until a worker's shard can be claimed, until a planner's task
+    is claimed again, until a scheduler ticks again.
     """
 
     waiting: dict[tuple[str, str, float], float] = field(default_factory=dict)
@@ -122,7 +122,7 @@ class Deployment:
             }
             | settings
         )
-        # The test itself looks at everything undisturbed.
+        # The test itself uses the servers without proxies.
         quiet = self.settings.model_copy(
             update={"database_url": self.database_url, "s3_endpoint": servers.s3.url}
         )
@@ -168,7 +168,7 @@ class Deployment:
     # -- processes -----------------------------------------------------------------------------------------
 
     def start(self, role: str, count: int = 1, **config: Any) -> list[Member]:
-        """Start processes of a role, to be replaced whenever they die."""
+        """Start processes of a role; each is replaced whenever it dies."""
         started = []
         for _ in range(count):
             with self._lock:
@@ -201,12 +201,12 @@ class Deployment:
             self._watch_recoveries()
 
     def living(self, role: str) -> list[Member]:
-        """Those of a role that are alive just now."""
+        """The processes of a role that are running now."""
         with self._lock:
             return [each for each in self.members if each.role == role and each.alive()]
 
     def kill(self, member: Member, number: int = signal.SIGKILL) -> None:
-        """Send a signal; a SIGKILL is counted, and what becomes of the victim's shards is timed."""
+        """Send a signal; a SIGKILL is counted, and the recovery of the process's work is timed."""
         with self._lock, contextlib.suppress(psutil.Error):
             member.process.send_signal(number)
             died = time.monotonic()
@@ -217,13 +217,13 @@ class Deployment:
                 self._time_recovery(member, died)
 
     def dismiss(self, member: Member) -> None:
-        """Kill it and let nobody take its place."""
+        """Kill it without replacing it."""
         with self._lock:
             member.wanted = False
         self.kill(member)
 
     def _time_recovery(self, dead: Member, died: float) -> None:
-        """Note what the dead one held; `_watch_recoveries` sees when it is free."""
+        """Record the leases of the dead process; `_watch_recoveries` detects when they are free."""
         waiting = self.recoveries.waiting
         with contextlib.suppress(StoreError), self.database.read() as connection:
             if dead.role == "scheduler":
@@ -285,7 +285,7 @@ class Deployment:
         )
 
     def progress(self, job: str) -> queries.Progress:
-        """How far a job is. Waits for a database that is away."""
+        """The progress of a job. Waits while the database is away."""
         while True:
             try:
                 return queries.job_progress(self.database, job)
@@ -295,7 +295,7 @@ class Deployment:
     def wait(
         self, job: str, timeout: float = 120.0, until: Callable[[queries.Progress], bool] | None = None
     ) -> None:
-        """Until the job has ended, or `until` holds; an AssertionError says how far it came.
+        """Wait until the job has ended, or `until` holds; an AssertionError reports the progress.
 
         timeout: seconds on a machine of the usual speed.
         """
@@ -304,7 +304,7 @@ class Deployment:
         while True:
             progress = self.progress(job)
             ended = False
-            with contextlib.suppress(StoreError):  # a database that is away is waited for
+            with contextlib.suppress(StoreError):  # wait while the database is away
                 ended = queries.get_job(self.database, job).ended
             if ended or (until is not None and until(progress)):
                 return
@@ -312,7 +312,7 @@ class Deployment:
             time.sleep(0.1)
 
     def eventually(self, holds: Callable[[], Any], timeout: float = 30.0, what: str = "") -> Any:
-        """What `holds` returns once it is true. timeout: seconds on a machine of the usual speed."""
+        """Wait until `holds` returns a true value, and return it. timeout: seconds on a machine of the usual speed."""
         timeout *= slowness()
         deadline = time.monotonic() + timeout
         while not (answer := holds()):
@@ -321,19 +321,19 @@ class Deployment:
         return answer
 
     def incidents(self, job: str, kind: str) -> list[dict[str, Any]]:
-        """What the ledger noted of a kind."""
+        """The incidents of a kind in the ledger."""
         query = sa.select(incidents).where(incidents.c.job_id == job, incidents.c.kind == kind)
         with self.database.read() as connection:
             return [dict(row._mapping) for row in connection.execute(query)]
 
     def leased(self, worker: str) -> list[sa.Row[Any]]:
-        """The shards in a worker's hands."""
+        """The shards that a worker holds."""
         query = sa.select(shards).where(shards.c.worker == worker, shards.c.state == ShardState.LEASED.value)
         with self.database.read() as connection:
             return list(connection.execute(query))
 
     def log(self, member: Member) -> str:
-        """What a process and its predecessors wrote."""
+        """The log of a process and its predecessors."""
         return (self.directory / f"{member.number}-{member.role}.log").read_text(errors="replace")
 
     def tails(self) -> str:
@@ -349,8 +349,8 @@ class Deployment:
     def killing(self, rng: Any, *roles: str, every: tuple[float, float]) -> Iterator[None]:
         """Kill a random process of these roles, again and again, for the length of the block.
 
-        every: the shortest and the longest pause, in seconds on a machine of the usual speed. On a slower one they are
-        longer, since processes would otherwise die before they begin to work.
+        every: the shortest and the longest pause, in seconds on a machine of the usual speed. On a slower machine the
+        pauses are longer, because processes would otherwise die before they begin to work.
         """
         ended = threading.Event()
 
@@ -370,7 +370,7 @@ class Deployment:
 
 
 def free_of_gfi(environment: dict[str, str]) -> dict[str, str]:
-    """An environment in which nothing configures gfi."""
+    """An environment without any configuration of gfi."""
     return {name: value for name, value in environment.items() if not name.startswith("GFI_")}
 
 
@@ -380,7 +380,7 @@ def here() -> Path:
 
 
 def gfi(*arguments: str, deployment: Deployment) -> str:
-    """Run the `gfi` command in a deployment; what it printed, whatever its exit status."""
+    """Run the `gfi` command in a deployment; returns its output, whatever its exit status."""
     import subprocess
     import sys
 

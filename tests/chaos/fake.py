@@ -1,15 +1,14 @@
-"""A fast engine in place of torch's, and the ways in which a test makes a worker misbehave.
+"""A fast engine that replaces the real one, and the faults that a test can cause in a worker.
 
-`install()` puts stand-ins for the five modules that load torch (`gfi.method.engine`, `gfi.method.item`,
+`install()` puts replacements of the five modules that load torch (`gfi.method.engine`, `gfi.method.item`,
 `gfi.method.preprocess`, `workers.loaded_engines`, `workers.measuring`) into `sys.modules` before the workers are
-imported. Everything else of the worker is the real thing: claim, lease, read-ahead, decoding, part, upload,
-commit.
+imported. Everything else in the worker is real: claim, lease, read-ahead, decoding, part, upload, commit.
 
-The fake engine works in batches and steps and tells of each step, as the real one does. Its grid is the SHA-256 of
-the photograph's pixels, so a mask that was mixed up, made from other bytes or written by halves cannot go unnoticed.
+The fake engine works in batches and steps and reports each step, like the real one. Its grid is the SHA-256 of the
+photograph's pixels, so a mask that was swapped, made from other bytes or partly written is detected.
 
-A photograph's first pixel may order a fault (`POISON`): kill the process, hang the decoder, hang the engine.
-`misbehave(config)` adds those that are aimed at a moment: see `AIMS`.
+A photograph's first pixel may request a fault (`POISON`): kill the process, hang the decoder, hang the engine.
+`misbehave(config)` adds faults at a chosen moment: see `AIMS`.
 """
 
 import contextlib
@@ -58,7 +57,7 @@ RECORD = {
 
 @dataclass
 class Pace:
-    """How long the optimiser takes; set once a process."""
+    """The duration of the optimiser; set once per process."""
 
     steps: int = 4
     step_s: float = 0.002
@@ -68,7 +67,7 @@ PACE = Pace()
 
 
 def grid_of(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """The mask (4, 4) in [0, 1] of a photograph: a function of its every pixel."""
+    """The mask (4, 4) in [0, 1] of a photograph: a function of all its pixels."""
     words = np.frombuffer(hashlib.sha256(rgb.tobytes()).digest(), "<u2")
     return (words.reshape(GRID) / 65535).astype(np.float32)
 
@@ -93,14 +92,14 @@ class Item:
 
 
 class Preprocess:
-    """The fields of it that a worker reads."""
+    """The fields of `Explanation` that a worker reads."""
 
     size = INPUT_SIZE
     window = None
 
 
 class Classifier:
-    """As much of `gfi.method.classifiers.Classifier` as a worker touches."""
+    """The parts of `gfi.method.classifiers.Classifier` that a worker uses."""
 
     reference = MODEL
     class_names = RECORD["class_names"]
@@ -185,7 +184,7 @@ class LoadedEngines:
         return self._kept.setdefault((batch, recipe.digest()), Engine(recipe, batch))
 
     def shrink(self, config: JobConfig, batch: int) -> None:
-        """Nothing of this size runs out of memory."""
+        """Does nothing: the fake engine never runs out of memory."""
 
 
 class ModelChanged(MethodError):
@@ -238,7 +237,7 @@ COUNT = "count"
 
 
 def count_kind() -> None:
-    """Make COUNT known to the process that requests it and to the one that does it."""
+    """Register COUNT in the process that requests it and in the process that does it."""
     from gfi.domain import tasks
 
     tasks.KINDS[COUNT] = tasks.TaskKind(COUNT, "network", "count", "explain")
@@ -272,7 +271,7 @@ def _describe(services: Any, reference: str, run: Any) -> dict[str, Any]:
 
 
 def take_tasks() -> None:
-    """Do tasks of kind COUNT, and registrations without a network. In a worker."""
+    """In a worker: do tasks of kind COUNT, and registrations without a network."""
     from workers import handlers, registration
 
     count_kind()
@@ -281,7 +280,7 @@ def take_tasks() -> None:
 
 
 def misbehave(config: dict[str, Any]) -> None:
-    """Set up this worker process as a scenario wants it.
+    """Set up this worker process as a scenario requires it.
 
     pace: {steps, step_s} of the optimiser. aim: one of AIMS or, of a planner, PLANNING, or, of a task, AFTER_PIECE or
     IN_TASK_COMMIT; it is true the first time (`first`: a file that says that it was) and from then on with `chance`.
@@ -303,12 +302,12 @@ def _aim(aim: str, chance: float, first: Path) -> None:
     from gfi.store import ledger
     from gfi.store.objects import Bucket
 
-    dice = random.Random()  # every incarnation of a worker must roll anew
+    dice = random.Random()  # every restarted worker needs new random numbers
     inside = threading.local()
 
     def perhaps() -> None:
         if not first.exists():
-            first.touch()  # at least once, whatever the dice say
+            first.touch()  # at least once, whatever the random number is
         elif dice.random() >= chance:
             return
         os.kill(os.getpid(), signal.SIGKILL)
@@ -358,7 +357,7 @@ def _aim(aim: str, chance: float, first: Path) -> None:
 
 
 def _set_clock(ahead_s: float) -> None:
-    """This process's clock, as far as it leaves the process: what S3 requests are signed with, and time.time."""
+    """Set the clock that others see of this process: the time that signs S3 requests, and time.time."""
     import datetime
 
     import botocore.auth

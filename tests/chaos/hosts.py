@@ -1,8 +1,8 @@
 """Scenario 8: a worker on another host, cut off and rejoined. Two network namespaces with a cable between them.
 
-The second worker lives in a namespace of its own and reaches Redis, PostgreSQL and S3 over a virtual cable; the cable
-is pulled while it explains and plugged in again after its lease has run out. Needs root and `ip`; where namespaces are
-not allowed `refused` says why, and in CI this is not even collected.
+The second worker runs in a separate namespace and reaches Redis, PostgreSQL and S3 over a virtual cable; the cable
+is pulled while it explains and plugged in again after its lease has run out. Needs root and `ip`; if namespaces are not
+allowed, `refused` says why, and in CI this test is not collected.
 """
 
 import contextlib
@@ -25,7 +25,7 @@ OURS, THEIRS = "10.213.77.1", "10.213.77.2"
 
 
 def refused() -> str | None:
-    """Why this machine cannot have a second host; None when it can."""
+    """Why this machine cannot have a second host; None if it can."""
     if os.geteuid() != 0:
         return "network namespaces need root"
     if shutil.which("ip") is None:
@@ -40,7 +40,7 @@ def refused() -> str | None:
 
 @contextlib.contextmanager
 def cable() -> Iterator[tuple[str, str]]:
-    """A namespace joined to ours; (its name, the name of our end of the cable)."""
+    """A namespace that is connected to the test's; (its name, the name of the test's end of the cable)."""
     name, end = f"gfi-{os.getpid()}", f"gfi{os.getpid()}"[:14]
     _forget_the_dead()
     _ip("netns", "add", name)
@@ -58,7 +58,7 @@ def cable() -> Iterator[tuple[str, str]]:
 
 
 def _forget_the_dead() -> None:
-    """Remove the hosts of harnesses that were killed; a cable goes with its far end."""
+    """Remove the hosts of tests that were killed; a cable is deleted with its far end."""
     listed = subprocess.run(["ip", "netns", "list"], capture_output=True, text=True, check=True).stdout
     for name, pid in re.findall(r"^(gfi-(\d+))\b", listed, re.MULTILINE):
         if not psutil.pid_exists(int(pid)):

@@ -13,18 +13,18 @@ SIDE = 6
 
 @dataclass(frozen=True)
 class Photographs:
-    """A folder of them."""
+    """A folder of such photographs."""
 
     folder: Path
     count: int
 
     def keys(self) -> list[str]:
-        """The keys a listing has, in its order."""
+        """The keys of the listing, in its order."""
         return sorted(path.name for path in self.folder.iterdir())
 
 
 def make(folder: Path, count: int, poison: dict[int, str] | None = None) -> Photographs:
-    """Write `count` photographs; `poison` says which of them carry an order of `fake.POISON`, or are `unreadable`."""
+    """Write `count` photographs; `poison` says which of them request a fault of `fake.POISON`, or are `unreadable`."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     for number in range(count):

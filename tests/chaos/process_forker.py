@@ -1,14 +1,14 @@
 """Forks the processes under test: real ones, each forked from a parent that has imported everything.
 
-A worker that starts by itself takes two seconds of a core to import Celery, SQLAlchemy, boto3 and Arrow, and these
-tests kill hundreds. Here it takes a fifth of that. The parent opens nothing and has one thread.
+A worker that is started normally takes two CPU seconds to import Celery, SQLAlchemy, boto3 and Arrow, and these tests
+kill hundreds of workers. A forked one takes a fifth of that. The parent opens no connections and has one thread.
 
     worker      celery -A workers.app worker …, as `gfi worker` starts it, with the engine of `tests.chaos.fake`
     control     celery -A scheduler.app worker …, as `gfi worker --queues control` starts it
     scheduler   scheduler.loop.run
 
-One JSON object a line on stdin ({role, environment, config, log}), the child's process id on stdout. When whoever holds
-the other end is killed, the forker dies, and its children with it.
+It reads one JSON object per line on stdin ({role, environment, config, log}) and writes the child's process id to
+stdout. When the process at the other end is killed, the forker dies, and its children with it.
 """
 
 import json
@@ -27,7 +27,7 @@ from tests.chaos import fake
 
 
 def preload() -> None:
-    """Import what the children need, but the two applications, which read their settings when imported."""
+    """Import what the children need, except the two applications, which read their settings on import."""
     import importlib
 
     for name in (
@@ -72,7 +72,7 @@ def preload() -> None:
 
 
 def _read_s3_model() -> None:
-    """boto3 reads some megabytes of JSON for every client; here once for all."""
+    """boto3 reads some megabytes of JSON for every client; this reads them once for all children."""
     import botocore.loaders
 
     loader = botocore.loaders.create_loader()
@@ -89,7 +89,7 @@ def main() -> None:
     preload()
     assert "torch" not in sys.modules
     assert threading.active_count() == 1, "a thread would not survive the fork"
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the dead: the system buries them
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # exited children are reaped by the kernel
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     forker = os.getpid()
     print("ready", flush=True)
@@ -103,7 +103,7 @@ def main() -> None:
 
 
 def _live(order: dict[str, Any]) -> None:
-    """The child: become what was ordered, and never return."""
+    """The child: run the requested role, and never return."""
     code = 1
     try:
         os.setsid()
@@ -131,7 +131,7 @@ def _live(order: dict[str, Any]) -> None:
 
 
 def _move(namespace: str) -> None:
-    """To another network namespace (Python has os.setns from 3.12 on)."""
+    """Enter another network namespace (Python has os.setns from 3.12 on)."""
     import ctypes
 
     with Path(f"/run/netns/{namespace}").open() as place:
@@ -172,7 +172,8 @@ def _worker(config: dict[str, Any]) -> None:
 
 
 def _forget_messages_early(config: dict[str, Any]) -> None:
-    """`visibility_timeout_s`, and look every second: kombu looks every hundred, longer than most of these jobs take."""
+    """Set `visibility_timeout_s`, and check it every second: kombu's interval of a hundred seconds is longer than most
+    of these jobs."""
     if "visibility_timeout_s" not in config:
         return
     from kombu.transport.redis import Channel
@@ -191,7 +192,7 @@ def _control(config: dict[str, Any]) -> None:
 
 
 def _tell_of_repetitions(config: dict[str, Any]) -> None:
-    """A line `again` in the file `tally` for each message that its visibility timeout has brought back."""
+    """Write a line `again` to the file `tally` for each message that is restored after its visibility timeout."""
     if "tally" not in config:
         return
     from celery.signals import task_received

@@ -1,8 +1,8 @@
-"""Two proxies that misbehave on purpose, one for any TCP protocol and one that understands S3's HTTP.
+"""Two proxies that cause faults on purpose, one for any TCP protocol and one for S3's HTTP.
 
-Both run in one thread of their own each and take orders from any other. The S3 proxy passes on the Host header it
-was given, because requests are signed with it, and closes every connection after one answer, so that a fault concerns
-exactly one request.
+Each runs in its own thread and can be controlled from any thread. The S3 proxy forwards the Host header unchanged,
+because it is part of the signature, and closes every connection after one answer, so that a fault affects exactly one
+request.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ _PATIENCE_S = 120.0
 
 
 class _Proxy:
-    """A listener in an event loop of its own."""
+    """A listener with its own event loop."""
 
     def __init__(self, port: int, host: str = "127.0.0.1") -> None:
         self.port = port
@@ -47,7 +47,7 @@ class _Proxy:
         raise NotImplementedError
 
     def cut(self) -> None:
-        """Reset every connection that is open now; new ones are welcome."""
+        """Reset every open connection; new ones are accepted."""
         self._loop.call_soon_threadsafe(lambda: [_reset(writer) for writer in list(self._writers)])
 
     def stop(self) -> None:
@@ -75,7 +75,7 @@ def _reset(writer: asyncio.StreamWriter) -> None:
 class TcpProxy(_Proxy):
     """To a Unix socket, or a port of this machine.
 
-    `black_hole`: accept everything, pass on nothing. `delay_s`: pass on everything so much later.
+    `black_hole`: accept all data and forward none. `delay_s`: forward all data after this delay.
     """
 
     def __init__(self, port: int, target: Callable[[], str | int], host: str = "127.0.0.1") -> None:
@@ -126,7 +126,8 @@ ends half-way; a byte changed in what is uploaded and in what is downloaded; hal
 
 
 class S3Proxy(_Proxy):
-    """Between boto3 and the S3 server. `faults`: how likely each of FAULTS befalls a request; `seen` counts them."""
+    """Between boto3 and the S3 server. `faults`: the probability of each of FAULTS for a request; `seen` counts
+    them."""
 
     def __init__(self, port: int, target: int) -> None:
         self._target = target

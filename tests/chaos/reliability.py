@@ -52,7 +52,7 @@ def diagram(table: Mapping[Any, frozenset[Any]]) -> str:
 
 
 def meanings(states: type[StrEnum]) -> str:
-    """The states with the sentence that stands beneath each in `store/tables.py`."""
+    """The states, each with its docstring."""
     (body,) = (
         node.body
         for node in ast.parse(textwrap.dedent(inspect.getsource(states))).body

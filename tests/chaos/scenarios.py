@@ -1,8 +1,7 @@
-"""The scenarios: what goes wrong, for how long, and that nothing came of it.
+"""The scenarios: the faults, their duration, and the check that no result was affected.
 
-Each takes the world, a seed and a scale, breaks things, waits for its jobs and returns one `Row`; `verify` has raised
-by then if an image was lost, counted twice, or has another mask than in the undisturbed run. Scenario 8 is in `hosts`,
-10 in `soak`.
+Each takes the world, a seed and a scale, causes faults, waits for its jobs and returns one `Row`. `verify` raises if an
+image was lost, counted twice, or has another mask than in the undisturbed run. Scenario 8 is in `hosts`, 10 in `soak`.
 """
 
 import contextlib
@@ -34,13 +33,13 @@ SLOW = {"step_s": 0.03}
 
 
 def _lease(full: bool) -> float:
-    """Seconds. In the short versions most of the time is waiting for leases to run out."""
+    """Seconds. The short versions mostly wait for leases to expire."""
     return LEASE_S if full else 2.0 * slowness()
 
 
 @dataclass(frozen=True)
 class Row:
-    """One line of benchmarks/results/chaos.json. `kills` counts every fault that was inflicted; `detail` says more."""
+    """One line of benchmarks/results/chaos.json. `kills` counts every fault; `detail` has further numbers."""
 
     scenario: int
     seed: int
@@ -59,7 +58,7 @@ class Row:
 
 
 class World:
-    """The servers, the photographs and what an undisturbed run makes of them."""
+    """The servers, the photographs and their masks in an undisturbed run."""
 
     def __init__(self, servers: Servers, images: int) -> None:
         self.servers = servers
@@ -76,7 +75,7 @@ class World:
 
     @property
     def undisturbed(self) -> dict[str, str]:
-        """Masks by key, from a run in which nothing went wrong."""
+        """Masks by key, from a run without faults."""
         if self._undisturbed is None:
             everything = self.photographs(self._images)
             with Deployment(self.servers, "postgres") as deployment:
@@ -124,7 +123,7 @@ def workers_killed(world: World, seed: int, full: bool) -> Row:
             chance = chances.get(aim, 0.25) if full else 0.0
             deployment.start("worker", aim=aim, chance=chance, first=str(first), pace={} if full else SLOW)
         job = deployment.submit(photographs)
-        # At length the dice alone decide; in the short version the random kills are not a deployment of their own.
+        # The long version has random kills only in its own deployment; the short version combines both.
         with contextlib.nullcontext() if full else deployment.killing(rng, "worker", every=(1.0, 2.0)):
             deployment.wait(job, 400)
         died = len(deployment.incidents(job, "death"))
@@ -151,7 +150,7 @@ def workers_killed(world: World, seed: int, full: bool) -> Row:
 
 
 def schedulers_killed(world: World, seed: int, full: bool) -> Row:
-    """2. `kill -9` of schedulers, three of them at once, and of the planning worker, in a retry and a pause as well; on
+    """2. `kill -9` of schedulers, three of them at once, and of the planning worker, during a retry and a pause too; on
     both databases.
     """
     rng = random.Random(seed)
@@ -187,7 +186,7 @@ def schedulers_killed(world: World, seed: int, full: bool) -> Row:
 
 
 def _all_again(deployment: Deployment, job: str) -> None:
-    """A retry of every image, paused as soon as it is asked for, while everybody is being killed."""
+    """A retry of every image, paused immediately after the request, while all roles are killed."""
     ledger.retry_job(deployment.database, job, list(ImageStatus))
     with contextlib.suppress(Conflict):  # on a slow machine it may have ended again before this line
         ledger.pause_job(deployment.database, job)
@@ -198,7 +197,7 @@ def _all_again(deployment: Deployment, job: str) -> None:
         )
         deployment.eventually(lambda: not deployment.progress(job).shards["leased"], 60, "the workers let go")
         before = deployment.progress(job).shards
-        time.sleep(1.0)  # that nothing is claimed shows only in time
+        time.sleep(1.0)  # only waiting can show that nothing is claimed
         assert deployment.progress(job).shards == before, "a pause holds"
         ledger.resume_job(deployment.database, job)
     deployment.wait(job, 120)
@@ -236,7 +235,7 @@ def redis_faults(world: World, seed: int, full: bool) -> Row:
         def away() -> None:
             deployment.wait(job, 60, until=lambda progress: progress.in_flight > 0)
             redis.kill()
-            # Every worker ends its shard, and cannot say that its message is dealt with.
+            # Every worker finishes its shard, but cannot acknowledge its message.
             deployment.wait(job, 60, until=lambda progress: not progress.shards["leased"])
             redis.restart()
 
@@ -297,7 +296,7 @@ def database_faults(world: World, seed: int, full: bool) -> Row:
 
 
 def _lock_sqlite(path: Path, seconds: float) -> None:
-    """Another program writes and takes its time."""
+    """Another program holds the write lock for a while."""
     with contextlib.closing(sqlite3.connect(path, isolation_level=None, timeout=30)) as other:
         other.execute("BEGIN IMMEDIATE")
         time.sleep(seconds)
@@ -403,7 +402,7 @@ def _busy_worker(deployment: Deployment) -> Member | None:
 
 
 def _put_to_sleep(deployment: Deployment, sleeper: Member) -> list[float]:
-    """SIGSTOP until its shard is somebody else's, then SIGCONT; seconds until then, if it had one."""
+    """SIGSTOP until another worker has its shard, then SIGCONT; returns the seconds until then, if it had a shard."""
     sleeper.process.suspend()
     asleep, held = time.monotonic(), deployment.leased(sleeper.name)
     if held:
@@ -447,8 +446,8 @@ def poison(world: World, seed: int, full: bool) -> Row:
 
 
 def killed_all_the_time(world: World, seed: int, full: bool) -> Row:
-    """11. Workers killed at ten times the rate of scenario 1, on a machine a quarter as fast. None of them finishes a
-    shard; what they do finish is single images, and every image is explained in the end.
+    """11. Workers killed at ten times the rate of scenario 1, on a machine a quarter as fast. No worker finishes a
+    shard, only single images, and every image is explained in the end.
     """
     rng = random.Random(seed)
     photographs = world.photographs(100 if full else 8)
@@ -490,8 +489,8 @@ def everything_slow(world: World, seed: int, full: bool) -> Row:
 
 
 def tasks_killed(world: World, seed: int, full: bool) -> Row:
-    """13. Tasks that need a network, of two kinds, beside a job: their workers are killed, at random and where it hurts
-    most. Every task ends, and what one writes in pieces is written once.
+    """13. Tasks that need a network, of two kinds, beside a job: their workers are killed, at random and at the worst
+    moments. Every task ends, and each piece of a result is written exactly once.
     """
     rng = random.Random(seed)
     photographs = world.photographs(200 if full else 32)

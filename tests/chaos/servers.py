@@ -1,4 +1,4 @@
-"""The servers under test, with what a test may do to them: kill, restart, freeze, empty, cut off."""
+"""The servers under test, with methods that kill, restart, freeze, empty or cut them off."""
 
 import contextlib
 import json
@@ -26,7 +26,7 @@ from tests.speed import slowness
 
 
 class CrashablePostgres(Postgres):
-    """A PostgreSQL that keeps its word through `kill -9`. (No fsync: the machine itself does not crash.)"""
+    """A PostgreSQL server that keeps committed data after `kill -9`. (No fsync: the machine itself does not crash.)"""
 
     def __init__(self, directory: Path) -> None:
         super().__init__(directory)
@@ -70,7 +70,7 @@ class CrashablePostgres(Postgres):
         return f"postgresql+psycopg://postgres:@127.0.0.1:{port}/{name}"
 
     def connections(self, url: str) -> int:
-        """How many clients are connected to this database."""
+        """The number of clients that are connected to this database."""
         query = "SELECT count(*) FROM pg_stat_activity WHERE datname = %s"
         with self._admin.connect() as connection:
             return int(connection.exec_driver_sql(query, (sa.make_url(url).database,)).scalar_one())
@@ -124,7 +124,7 @@ class Redis:
 
 
 class ProcessForker:
-    """`tests.chaos.process_forker`, in a process of its own."""
+    """`tests.chaos.process_forker`, in a separate process."""
 
     def __init__(self, log: Path) -> None:
         clean = {name: value for name, value in os.environ.items() if not name.startswith("GFI_")}
@@ -175,7 +175,7 @@ class Servers:
         self._stack.callback(self.redis.stop)
         self.s3: Server = start_s3(directory / "s3", free_port(), S3_ACCESS_KEY, S3_SECRET_KEY)
         self._stack.callback(self.s3.kill)
-        # Not below a directory of ours: as root, PostgreSQL runs as another user who must get there.
+        # Not below the test's directory: under root, PostgreSQL runs as another user, who needs access.
         self.postgres = CrashablePostgres(Path(tempfile.mkdtemp(prefix="gfi-chaos-")))
         self._stack.callback(self.postgres.stop)
         (directory / "sqlite").mkdir()

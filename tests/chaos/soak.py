@@ -1,9 +1,9 @@
-"""Scenario 10: mixed jobs under random faults for a long time, and nothing grows.
+"""Scenario 10: mixed jobs with random faults for a long time; resource use must not grow.
 
 Small jobs, large ones, urgent ones, some cancelled, some paused and resumed, one after the other, while workers,
-schedulers, Redis and PostgreSQL are killed and S3 misbehaves. Every few seconds memory and open files of the oldest
-worker, connections of PostgreSQL and keys and memory of Redis are noted; the medians of the last third must not stand
-above those of the middle third by more than a margin for noise.
+schedulers, Redis and PostgreSQL are killed and S3 misbehaves. Every few seconds the memory and open files of the oldest
+worker, the connections of PostgreSQL and the keys and memory of Redis are recorded; the medians of the last third must
+not exceed those of the middle third by more than a margin for noise.
 """
 
 import contextlib
@@ -45,7 +45,7 @@ MARGINS = Sample(memory_mib=48, files=24, connections=24, redis_keys=12, redis_m
 
 
 def soak(world: World, seed: int, seconds: float) -> Row:
-    """Run for `seconds`; AssertionError when an image is lost or something grows."""
+    """Run for `seconds`; AssertionError if an image is lost or resource use grows."""
     rng = random.Random(seed)
     verdicts: list[Verdict] = []
     samples: list[Sample] = []
@@ -82,7 +82,7 @@ def soak(world: World, seed: int, seconds: float) -> Row:
 
 
 def _round(world: World, deployment: Deployment, rng: random.Random) -> list[Verdict]:
-    """A few jobs side by side, then each verified."""
+    """Run a few jobs concurrently, then verify each."""
     jobs = []
     for _ in range(rng.randint(1, 3)):
         photographs = world.photographs(rng.choice((40, 100, 300)))
@@ -119,7 +119,7 @@ def _insist(ask: Callable[[], Answer]) -> Answer:
 
 
 def _unless_ended(ask: Callable[[], object]) -> None:
-    """Until the database answers; a job that has ended meanwhile is left alone."""
+    """Repeat until the database answers; a job that has ended meanwhile is not changed."""
     with contextlib.suppress(Conflict):
         _insist(ask)
 
@@ -127,7 +127,7 @@ def _unless_ended(ask: Callable[[], object]) -> None:
 def _trouble(
     deployment: Deployment, rng: random.Random, ended: threading.Event, count: list[int], spared: int
 ) -> None:
-    """Something goes wrong every few seconds; one worker is spared, so that what it holds can be watched."""
+    """Cause a fault every few seconds; one worker is never killed, so that its memory and files can be observed."""
     servers = deployment.servers
 
     def kill(role: str) -> None:
@@ -158,7 +158,7 @@ def _trouble(
 def _watch(deployment: Deployment, number: int, ended: threading.Event, samples: list[Sample]) -> None:
     redis = deployment.redis()
     while not ended.wait(SAMPLE_S):
-        # A server that is being restarted is looked at the next time.
+        # A server that is being restarted is measured in the next round.
         with contextlib.suppress(psutil.Error, StoreError, Exception):
             process = deployment.members[number].process
             samples.append(
@@ -176,7 +176,7 @@ def _watch(deployment: Deployment, number: int, ended: threading.Event, samples:
 def _flat(samples: list[Sample]) -> None:
     third = len(samples) // 3
     if third < 4:
-        return  # a minute says nothing about growth
+        return  # one minute is too short to measure growth
     for each in fields(Sample):
         middle, last = (
             statistics.median(getattr(sample, each.name) for sample in part)

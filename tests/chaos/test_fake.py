@@ -1,4 +1,5 @@
-"""The fake engine offers what the real one does: else a change there is noticed by every scenario at once, oddly."""
+"""The fake engine has the interface of the real one. Without this test, a change there would break every scenario in an
+unclear way."""
 
 import dataclasses
 import inspect

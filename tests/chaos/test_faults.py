@@ -1,4 +1,4 @@
-"""Each fault of a server once, short: what `make chaos` does at length."""
+"""Each fault of a server once, in a short version of `make chaos`."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""A second host, where this machine can have one. Not in CI: a skip is a failure there, so nothing is collected."""
+"""A second host, if this machine can have one. Not in CI: a skip is a failure there, so nothing is collected."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""Breaking things on purpose must not leave anything running when the one who breaks is killed itself."""
+"""If the test process is killed, it leaves no servers and workers running."""
 
 import subprocess
 import sys

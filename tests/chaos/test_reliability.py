@@ -1,4 +1,4 @@
-"""The page about reliability says what the code says, and what was measured."""
+"""The page about reliability agrees with the code and with the measurements."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Each scenario that leaves the servers alone, once, short: what `make chaos` does at length."""
+"""Each scenario without faults of servers once, in a short version of `make chaos`."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -25,7 +25,7 @@ Begun = dict[Callable[[World, int, bool], Row], Future[Row]]
 
 @pytest.fixture(scope="module")
 def begun(world: World) -> Iterator[Begun]:
-    """The scenarios that leave the servers alone, two at a time: they mostly wait for leases to run out."""
+    """The scenarios without faults of servers, two at a time: they mostly wait for leases to expire."""
     assert world.undisturbed
     with ThreadPoolExecutor(2) as pool:
         alone = (

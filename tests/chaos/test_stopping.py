@@ -1,4 +1,4 @@
-"""Stopping on purpose: signals, cancel, pause, a small job behind a big one, a database that is lost for good."""
+"""Deliberate stops: signals, cancel, pause; also a small job after a big one, and a permanently lost database."""
 
 import signal
 import time
@@ -32,7 +32,7 @@ def deployment(world: World):
 
 
 def _at_work(deployment: Deployment, job: str) -> Member:
-    """The worker, once it has finished a batch of this job."""
+    """The worker, after it has finished a batch of this job."""
     deployment.wait(job, 60, until=lambda progress: progress.finished > 0)
     return next(worker for worker in deployment.living("worker") if deployment.leased(worker.name))
 

@@ -19,7 +19,7 @@ from tests.speed import slowness
 
 @dataclass(frozen=True)
 class Verdict:
-    """What came of a job. `masks`: SHA-256 of the mask by key, for comparing one run with another."""
+    """The results of a job. `masks`: SHA-256 of the mask by key, for comparing runs."""
 
     images: int
     lost: int
@@ -38,7 +38,7 @@ def verify(
     errors: frozenset[str] = frozenset(),
     state: JobState | None = None,
 ) -> Verdict:
-    """Compare everything; AssertionError where it does not add up.
+    """Compare everything; AssertionError if something is inconsistent.
 
     undisturbed: the masks of a run without faults. errors: the keys that must be `error`, and no others.
     """
@@ -89,10 +89,10 @@ def verify(
 
 
 def _sweep(deployment: Deployment, referenced: set[str]) -> int:
-    """Sweep for real; how many parts are left that nothing refers to. Those referred to must all be there."""
+    """Run the sweep; returns the number of remaining parts that nothing refers to. All other parts must exist."""
     deadline = time.monotonic() + 20 * slowness()
     while True:
-        # The age is the bucket's own business in earnest; here everything is young.
+        # Normally the age comes from the bucket's clock; here every object is young.
         swept = sweep_parts(deployment.database, deployment.bucket, safe_age_s=-60.0, dry_run=False)
         present = {each.key for each in deployment.bucket.list("parts/")}
         assert not swept.unknown, swept.unknown

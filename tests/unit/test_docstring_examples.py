@@ -22,7 +22,7 @@ def modules(package: ModuleType) -> list[str]:
 
 DOMAIN = [f"gfi.domain.{name}" for name in ("geometry", "layer_names", "presets", "recipes")]
 
-# Modules whose functions are called by their own package alone.
+# Modules whose functions are only called by their own package.
 WITHOUT_EXAMPLE = {"gfi.metrics", "gfi.metrics.entropy", "gfi.peers.gradients", "gfi.method"} | {
     f"gfi.method.{name}"
     for name in (

@@ -1,4 +1,4 @@
-"""`import gfi` is cheap, and what was importable in version 0.1 still is."""
+"""`import gfi` is cheap, and everything that was importable in version 0.1 still is."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""The shipped photographs: each has a licence and boxes that lie on it."""
+"""The shipped photographs: each has a licence, and boxes inside the photograph."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""The page of benchmarks is made from the results and from nothing else."""
+"""The page of benchmarks is made only from the results."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Which photographs a benchmark uses, and what it says of them."""
+"""The photographs that a benchmark uses, and their description."""
 
 from pathlib import Path
 

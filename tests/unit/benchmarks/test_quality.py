@@ -1,4 +1,4 @@
-"""Intervals, paired differences, and what a second run keeps of the first."""
+"""Intervals, paired differences, and the rows of a first run that a second run keeps."""
 
 import json
 from pathlib import Path

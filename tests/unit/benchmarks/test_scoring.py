@@ -1,4 +1,4 @@
-"""Scores are kept in parts: what is finished is read, and only the rest is computed."""
+"""Scores are stored in parts: finished parts are read, and only the rest is computed."""
 
 from pathlib import Path
 from types import SimpleNamespace

@@ -1,4 +1,4 @@
-"""Two `gfi demo` at once: the one that started the stack stops it when neither uses it any more."""
+"""Two concurrent `gfi demo`: the one that started the stack stops it when neither uses it any more."""
 
 import fcntl
 from pathlib import Path
@@ -10,7 +10,7 @@ from gfi.cli import demo
 
 
 class Stack:
-    """A stack that another demo uses until it has been watched twice."""
+    """A stack that another demo uses until its second call of `watch`."""
 
     def __init__(self, home: Path) -> None:
         self.events: list[str] = []

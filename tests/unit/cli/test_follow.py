@@ -12,7 +12,7 @@ from gfi.cli import submit as submit_command
 
 
 class Ended:
-    """A service whose one job has ended."""
+    """A service whose only job has ended."""
 
     def __init__(self, state: str) -> None:
         progress = {"total": 24, "done": 8, "finished": 0, "in_flight": 0, "eta_s": None}

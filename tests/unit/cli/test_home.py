@@ -1,4 +1,4 @@
-"""A home directory has one supervisor; what a killed one left behind says nothing."""
+"""A home directory has one supervisor; files left by a killed supervisor are ignored."""
 
 import json
 from pathlib import Path

@@ -34,7 +34,7 @@ def test_every_option_describes_itself() -> None:
 
 
 def given(*arguments: str) -> dict[str, object]:
-    """The options that a command line words."""
+    """The options that a command line gives."""
     taken: dict[str, object] = {}
 
     @click.command()

@@ -1,4 +1,4 @@
-"""Small photographs and datasets made on the spot."""
+"""Small photographs and datasets, generated for each test."""
 
 import io
 from collections.abc import Callable
@@ -32,7 +32,7 @@ def keys(spec: object, settings: Settings) -> list[str]:
 
 @pytest.fixture
 def free() -> Settings:
-    """No roots configured: a person's own machine."""
+    """No roots configured, as on the machine of a single user."""
     return Settings()
 
 

@@ -1,4 +1,4 @@
-"""Which column of a manifest is which."""
+"""The roles of the columns of a manifest."""
 
 import pytest
 

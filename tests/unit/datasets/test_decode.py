@@ -27,7 +27,7 @@ def encoded(image: Image.Image, format: str = "PNG", **options) -> bytes:
 
 
 def picture(height: int = 6, width: int = 9) -> np.ndarray:
-    """No two pixels alike, so that no turn or shift goes unnoticed."""
+    """All pixels differ, so that any rotation or shift is noticed."""
     rows, columns = np.mgrid[0:height, 0:width]
     return np.stack([rows * 20, columns * 20, rows * 3 + columns], -1).astype(np.uint8)
 
@@ -123,8 +123,8 @@ def test_a_phones_jpeg_with_a_second_picture_behind_it_is_a_jpeg():
 
 # --- orientation ---------------------------------------------------------------------------------------
 
-# What the EXIF standard says of the stored rows and columns: which side of the scene the first row and the
-# first column are. From it, how to get the scene back; written apart from Pillow's own table.
+# From the EXIF standard: the side of the scene that the first stored row and the first stored column show. The upright
+# picture is computed from that, independently of Pillow's table.
 UPRIGHT = {
     1: lambda a: a,
     2: lambda a: a[:, ::-1],
@@ -233,7 +233,7 @@ def test_a_bomb_is_refused(name):
 
 
 def test_refusing_bombs_takes_no_memory():
-    """In a process of its own: the pixels of Pillow's decoders are not Python's to count."""
+    """In a separate process, because Python cannot measure the memory of Pillow's decoders."""
     program = f"""
 import resource, sys
 from PIL import Image
@@ -259,7 +259,7 @@ def test_a_legal_header_with_no_pixels_behind_it_is_truncated():
 
 
 def test_a_progressive_jpeg_with_endless_scans_is_refused():
-    """Each scan is a few bytes and costs a pass over the picture."""
+    """Each scan has a few bytes and takes a pass over the picture."""
     data = encoded(Image.new("L", (64, 64)), "JPEG", progressive=True)
     many = jpeg_of(8000, 8000, progressive=True) + b"\xff\xda" * 1000
     with pytest.raises(DecodeError, match="scans"):
@@ -327,7 +327,7 @@ ORIGINALS = {
 
 
 def attempt(data: bytes) -> None:
-    """Decode or DecodeError; whatever else escapes fails the test."""
+    """Decode or DecodeError; any other exception fails the test."""
     try:
         photograph = decode(data, Limits(pixels=1_000_000, jpeg_pixels=4_000_000, decoded=250_000))
     except DecodeError as error:
@@ -371,7 +371,7 @@ def test_threads_decode_the_same():
 
 
 def test_pillow_warns_nobody():
-    """Corrupt EXIF and huge pictures make Pillow warn: not on a worker's console."""
+    """Pillow warns about corrupt EXIF and huge pictures; the warnings must not reach a worker's console."""
     tiff = encoded(Image.fromarray(picture()), "TIFF", compression="tiff_lzw")
     broken_exif = bytes.fromhex("4578696600004d4d002a00000008ffff")
     files = [

@@ -1,4 +1,4 @@
-"""Samples of more than 8 bits: shown by the depth they have, or refused. Files are written byte by byte here."""
+"""Samples of more than 8 bits: scaled by their depth, or refused. The tests write the files byte by byte."""
 
 import io
 import struct
@@ -21,7 +21,7 @@ def chunk(kind: bytes, data: bytes) -> bytes:
 
 
 def png(samples: np.ndarray, colour_type: int = 0, **chunks: bytes) -> bytes:
-    """A PNG with 16 bits a sample; chunks come before the pixels."""
+    """A PNG with 16 bits per sample; `chunks` come before the pixels."""
     height, width = samples.shape[:2]
     header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 16, colour_type, 0, 0, 0))
     before = b"".join(chunk(kind.encode(), data) for kind, data in chunks.items())
@@ -59,7 +59,7 @@ def tiff(samples: np.ndarray, photometric: int = 1, compression: int = 1, **tags
 
 
 def of_bits(bits: int) -> np.ndarray:
-    """The ramp in whole numbers of so many bits."""
+    """The ramp in whole numbers of this many bits."""
     return np.round(RAMP / 255 * (2**bits - 1)).astype(np.uint16)
 
 
@@ -70,7 +70,7 @@ def colours(bits: int) -> np.ndarray:
 
 
 def comes_out(data: bytes, expected: np.ndarray = RAMP, window: Window | None = None) -> str:
-    """Check the pixels; returns who said what is white."""
+    """Check the pixels; returns the source of the value of white."""
     photograph = decode(data, window=window)
     wanted = expected if expected.ndim == 3 else expected[..., None].repeat(3, axis=2)
     assert np.abs(photograph.rgb.astype(int) - wanted).max() <= 1

@@ -1,4 +1,4 @@
-"""Sorting more names than memory should hold."""
+"""Sorting lists of names that are too long for memory."""
 
 import random
 

@@ -1,4 +1,4 @@
-"""Labels as people and programs write them."""
+"""Labels in the forms found in files."""
 
 import pytest
 

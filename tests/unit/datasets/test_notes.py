@@ -1,4 +1,4 @@
-"""What a listing says of itself."""
+"""The notes of a listing."""
 
 from gfi.datasets.annotations.boxes import ImageBoxes
 from gfi.datasets.notes import ListingNotes

@@ -17,7 +17,7 @@ def test_a_wrong_spec_is_one_clear_line(plant, free):
 
 
 def test_every_kind_is_opened_by_its_prefix_and_says_which_options_it_has(plant, free):
-    """A new kind is one entry of KINDS; what it does not know is refused by name."""
+    """A new kind is one entry of KINDS; an unknown option is refused by name."""
     folder = plant("JPEGImages/1.jpg", "val/n01440764/2.jpg")
     (folder / "list.csv").write_text("key\nJPEGImages/1.jpg\n")
     with tarfile.open(folder / "x.tar", "w") as tar:

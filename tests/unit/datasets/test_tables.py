@@ -1,4 +1,4 @@
-"""Manifest files: what is read, and what a wrong row says."""
+"""Manifest files: what is read, and the errors of invalid rows."""
 
 import csv
 import datetime
@@ -221,7 +221,7 @@ BOX = Box(None, 8, 9, 24, 25)
 
 
 def rows_of(path, free, options: str = "") -> tuple[list[Listed], list[str]]:
-    """What a manifest lists, and what is said of it."""
+    """The listing of a manifest, and its notes."""
     notes = ListingNotes()
     listed = list(open_source(f"{path}{options}", free).list(notes))
     return listed, notes.lines(len(listed))

@@ -1,4 +1,4 @@
-"""Tar shards: read where they lie, and nothing but plain members."""
+"""Tar shards: read without unpacking, and only plain members."""
 
 import io
 import tarfile

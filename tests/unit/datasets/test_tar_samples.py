@@ -1,4 +1,4 @@
-"""Members of a shard as samples: which image is the photograph, and whose label is whose."""
+"""Members of a shard as samples: which image is the photograph, and which label belongs to it."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""From a label to the class it means, or to none."""
+"""The class that a label means, or None."""
 
 import csv
 from pathlib import Path

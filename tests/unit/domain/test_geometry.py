@@ -1,4 +1,4 @@
-"""Where things lie: fitting, drawing and placing, by exact values and against literal versions."""
+"""Geometry: fitting, drawing and placing, by exact values and compared with literal versions."""
 
 import math
 

@@ -1,4 +1,5 @@
-"""The frozen configuration: its stored form comes back as it was, and its question is what decides an answer."""
+"""The frozen configuration: its stored form is read back unchanged, and `question` changes with everything that
+determines a result."""
 
 from dataclasses import replace
 from typing import Any

@@ -1,4 +1,4 @@
-"""The named recipes: what they say, and that one more is one more file."""
+"""The named recipes: their values, and that a new recipe is one new file."""
 
 from pathlib import Path
 

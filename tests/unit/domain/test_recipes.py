@@ -1,4 +1,4 @@
-"""Digests of recipes: pinned, and indifferent to fields that nobody used."""
+"""Digests of recipes: fixed, and independent of later fields that are not used."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""A result: its columns are listed once, and what stores or answers results has exactly them."""
+"""A result: its columns are listed once, and parts, tables and API have exactly these columns."""
 
 from dataclasses import fields, replace
 

@@ -44,7 +44,7 @@ def table(rows: Sequence[Mapping[str, Any]], metrics: Sequence[str] = ()) -> pa.
 def pairs_of(
     a: Sequence[Mapping[str, Any]], b: Sequence[Mapping[str, Any]], metrics: Sequence[str] = ()
 ) -> tuple[list[PairBlock], Counts]:
-    """The pairs of two lists of results, and what became of their images."""
+    """The pairs of two lists of results, and the counts of their images."""
     counts = Counts()
     blocks = list(pair_results([table(a, metrics)], [table(b, metrics)], counts, metrics))
     return blocks, counts
@@ -58,8 +58,8 @@ def run(
     noise: float = 0.7,
     corner: Mapping[int, float] = {},
 ) -> Iterator[dict[str, Any]]:
-    """A training run over the same images: spots near the object, with noise of the run's own. corner: class → the
-    share of its masks that lie in the lower left corner."""
+    """A training run over the same images: spots near the object, with independent noise for each run. corner: class →
+    the share of its masks that lie in the lower left corner."""
     for target in range(classes):
         for image in range(images):
             where = np.array([2.0 + image % 3, 2.0 + image % 5 / 2])

@@ -1,4 +1,4 @@
-"""Exact tests and bounds, against values computed otherwise."""
+"""Exact tests and bounds, compared with values that were computed in another way."""
 
 from math import comb
 

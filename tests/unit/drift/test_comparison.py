@@ -1,4 +1,4 @@
-"""A comparison's sums, against the pairs one by one."""
+"""The sums of a comparison, compared with a loop over the pairs."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Distances, against a slow version of their definition."""
+"""Distances, compared with a slow version of their definition."""
 
 import numpy as np
 import pytest
@@ -60,7 +60,7 @@ def test_the_highest_area_is_fifteen_percent_whatever_ties() -> None:
     assert weights.sum((1, 2)) == pytest.approx(TOP_SHARE * CELLS**2, rel=1e-5)
     assert weights[1] == pytest.approx(
         TOP_SHARE
-    )  # an even mask has no highest area: every cell has its share
+    )  # a uniform mask has no highest cells: all cells have equal weight
     assert (weights[2][np.eye(CELLS, dtype=bool)] == 1).all()
 
 

@@ -1,4 +1,4 @@
-"""Noise floors: thresholds, cross-fitting, what is expected of each class."""
+"""Noise floors: thresholds, cross-fitting, and the expected share of each class."""
 
 import numpy as np
 import pytest
@@ -31,7 +31,7 @@ def test_at_most_five_percent_of_the_floor_exceed_its_threshold() -> None:
 def test_each_pair_is_judged_by_the_threshold_of_the_others() -> None:
     quiet, loud = [0.1] * 100, [0.1] * 60 + [0.9] * 40
     floor = floor_of(FloorLevel.OTHER_TRAINING, 3, [pair(quiet), pair(quiet), pair(loud)])
-    # The loud pair is judged by the quiet ones, whose threshold is .1; its own pairs would have hidden it.
+    # The noisy pair is judged by the threshold of the others, .1; its own distances would have raised the threshold.
     assert floor.p0 == pytest.approx(0.4)
     assert floor.threshold == pytest.approx(0.9)
 

@@ -1,4 +1,4 @@
-"""The gate file: read into types, and its errors name what is near."""
+"""The gate file: read into types; errors name the nearest known key."""
 
 from datetime import date
 

@@ -28,7 +28,7 @@ def comparison(a: list[Any], b: list[Any], metrics: tuple[str, ...] = ()) -> Com
 
 @pytest.fixture(scope="module")
 def cornered() -> Comparison:
-    """Class husky moved into the lower left corner; 60 images a class."""
+    """The masks of class husky moved into the lower left corner; 60 images per class."""
     a = list(run(np.random.default_rng(0), 3, 60, noise=0.2))
     return comparison(a, list(run(np.random.default_rng(1), 3, 60, noise=0.2, corner={1: 0.9})))
 
@@ -108,7 +108,7 @@ def test_limits_are_judged_by_bounds() -> None:
         ("energy_in_box = 0.1", Verdict.FAIL),
         ("energy_in_box = 0.3", Verdict.PASS),
         ("energy_in_box = 0.2", Verdict.UNDECIDED),
-        ("entropy = 0.05", Verdict.FAIL),  # no way is better: a change either way counts
+        ("entropy = 0.05", Verdict.FAIL),  # neither direction is better: any change counts
         ("flips = 0.01", Verdict.FAIL),
         ("flips = 0.05", Verdict.UNDECIDED),
         ("flips = 0.2", Verdict.PASS),

@@ -1,4 +1,4 @@
-"""The planner's join: explained, carried and removed, against a dictionary."""
+"""The plan of an incremental job: explained, carried and removed, compared with a dictionary."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The error of a nightly gate adds up to that of the year."""
+"""The levels of a nightly gate sum to that of the year."""
 
 import pytest
 

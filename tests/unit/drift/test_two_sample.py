@@ -1,4 +1,4 @@
-"""The two-sample test: level by simulation, power, and what it must not see."""
+"""The two-sample test: level by simulation, power, and differences that it must ignore."""
 
 import numpy as np
 import pytest

@@ -64,7 +64,7 @@ def test_a_fail_outweighs_an_undecided_check_and_that_a_pass() -> None:
 
 @pytest.mark.parametrize("n", [10, 30, 200])
 def test_false_fails_are_rare_at_every_n(n: int) -> None:
-    """300 gates of ten classes each, whose true share is the floor's."""
+    """300 gates of ten classes each, whose true share equals that of the floor."""
     fails = 0
     for moved in np.random.default_rng(n).binomial(n, 0.05, size=(300, 10)):
         verdicts = class_verdicts({index: (int(k), n) for index, k in enumerate(moved)}, floor(), Tolerance())
@@ -92,7 +92,7 @@ def test_a_class_that_lies_beyond_its_limit_passes_in_at_most_five_percent() -> 
 
 @pytest.mark.parametrize("spread", [0.0, 0.02])
 def test_another_training_run_of_the_same_recipe_rarely_fails(spread: float) -> None:
-    """Runs, not images, are repeated: each run has a share of its own, the floor's three runs make six pairs."""
+    """The unit of repetition is the run, not the image: each run has its own share; the floor has six pairs of runs."""
     random = np.random.default_rng(11)
     fails = passes = 0
     for _ in range(300):

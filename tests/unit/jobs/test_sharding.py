@@ -1,4 +1,4 @@
-"""How a job is cut into shards."""
+"""The division of a job into shards."""
 
 import pytest
 

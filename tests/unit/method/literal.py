@@ -1,4 +1,4 @@
-"""Guided feature inversion a second time: one image, float64, written line by line from the equations.
+"""A second implementation of guided feature inversion: one image, float64, written line by line from the equations.
 
 It shares only the recipe's numbers with `gfi`. Interpolation, blur, Adam and the features come from torch itself; the
 whole classifier runs three times per step, as a reader of the paper would write it. Slow.
@@ -15,7 +15,7 @@ from gfi.domain.recipes import Recipe
 
 @dataclass
 class Step:
-    """What happened at one step: all at the weights before it, except `next_omega`."""
+    """The values of one step, at the weights before it, except `next_omega`."""
 
     omega: Tensor
     mask: Tensor | None

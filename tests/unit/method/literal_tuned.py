@@ -1,4 +1,4 @@
-"""The preset `tuned` a second time: one image, float64, written line by line from `gfi.domain.presets.tuned`.
+"""A second implementation of `tuned`: one image, float64, written line by line from `gfi.domain.presets.tuned`.
 
 It shares only the recipe's numbers with `gfi`; interpolation and features come from torch itself, and the whole
 classifier runs for every objective term. Slow.
@@ -16,7 +16,7 @@ from tests.unit.method.literal import features
 
 @dataclass
 class Step:
-    """What happened at one step: all at the weights before it, except `next_omega`."""
+    """The values of one step, at the weights before it, except `next_omega`."""
 
     omega: Tensor
     grid: Tensor
@@ -52,7 +52,7 @@ def grad_cam(net: nn.Module, layer: str, x: Tensor, c: int) -> Tensor:
 
 
 def centred(f: Tensor, size: tuple[int, int]) -> Tensor:
-    """One layer's channels on the grid `size`, less their means, brought to size 1: (K, h, w)."""
+    """One layer's channels on the grid `size`, minus their means, scaled to size 1: (K, h, w)."""
     f = F.interpolate(f, size, mode="bilinear", align_corners=False)[0]
     f = f - f.mean((1, 2)).view(-1, 1, 1)
     return f / ((f**2).sum() / (size[0] * size[1])) ** 0.5

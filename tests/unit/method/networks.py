@@ -39,7 +39,7 @@ def seeded(name: str) -> nn.Module:
 
 
 def smooth_images(count: int, size: int, channels: int = 3, seed: int = 1) -> Tensor:
-    """(count, channels, size, size) float64, smooth, so that a blur leaves something of them."""
+    """(count, channels, size, size) float64, smooth, so that a blur does not remove all structure."""
     coarse = torch.randn(
         count,
         channels,

@@ -125,7 +125,7 @@ def test_attribute_makes_no_difference_between_one_image_and_a_batch() -> None:
 def test_products_and_their_gradients_have_the_same_bits_in_every_row(
     k: int, h: int, w: int, threads: int
 ) -> None:
-    """On AMD processors MKL's did not: 7×7 cells of float32 begin off the cache line in every row but each 16th."""
+    """MKL's did not on AMD processors: with 7×7 cells of float32 only every 16th row begins at a cache line."""
     random = torch.Generator().manual_seed(0)
     features = torch.randn(1, k, h, w, generator=random).repeat(5, 1, 1, 1)
     omega = torch.randn(1, k, generator=random).repeat(5, 1).requires_grad_()
@@ -171,7 +171,7 @@ def test_linear_layers_have_the_same_bits_in_every_row(inside: int, outside: int
 def test_exponentials_have_the_same_bits_in_every_row(
     part: type[torch.nn.Module], shape: tuple[int, ...]
 ) -> None:
-    """RegNetY's gates are 104 numbers an image; of two images' the last sixteen rounded otherwise."""
+    """RegNetY's gates are 104 numbers per image; with two images the last sixteen were rounded differently."""
     net = torch.nn.Sequential(part())
     x = torch.randn(1, *shape, generator=torch.Generator().manual_seed(0))
     wanted = net(x)

@@ -1,4 +1,4 @@
-"""What each depth keeps: the ladder of layers, and the inversion error against its definition."""
+"""What each depth preserves: the ladder of layers, and the inversion error compared with its definition."""
 
 import pytest
 import torch

@@ -84,7 +84,7 @@ def test_a_set_stop_event_is_obeyed_within_one_step() -> None:
     explanations = engine().explain_many(items(6), lambda p: stop.set() if p.step > 5 else None, stop)
     with pytest.raises(Stopped):
         done.extend(explanation.index for explanation in explanations)
-    assert done == [0, 1, 2, 3]  # the batch before is not lost
+    assert done == [0, 1, 2, 3]  # the previous batch is not lost
 
 
 def test_out_of_memory_says_which_batch_to_try_next(monkeypatch: pytest.MonkeyPatch) -> None:

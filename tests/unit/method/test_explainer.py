@@ -28,7 +28,7 @@ def test_attribute_follows_dtype_targets_and_baselines_and_leaves_the_network_al
     given = explainer.explain(images, 1, baselines=torch.zeros(1, 3, 1, 1))
     assert [e.fill for e in given] == ["given", "given"]
     blurred = GuidedFeatureInversion(net, preset="released").explain(images[:1], [1])
-    assert blurred[0].fill == "input blurred"  # its own blur needs the photograph
+    assert blurred[0].fill == "input blurred"  # the blur of `released` needs the photograph
 
     with pytest.raises(MethodError, match="3 targets for 2 images"):
         explainer.attribute(images, [1, 2, 3])

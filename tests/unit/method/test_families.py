@@ -23,7 +23,7 @@ MODELS_PAGE = Path(__file__).parents[3] / "docs" / "models.md"
 
 @pytest.fixture(autouse=True)
 def _one_thread() -> Iterator[None]:
-    """Small images: two threads wait for each other more than they help."""
+    """With small images two threads are slower than one."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield

@@ -1,4 +1,4 @@
-"""Foils: with a foil B the share of A among both replaces the probability of A; other rows do not change."""
+"""Foils: with a foil B the share f_A/(f_A + f_B) replaces the probability of A; other rows do not change."""
 
 import numpy as np
 import pytest

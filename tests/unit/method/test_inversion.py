@@ -61,7 +61,7 @@ class Case:
 
 @pytest.fixture(scope="module", params=CASES, ids=lambda c: f"{c[0]}-{c[1]}")
 def case(request: pytest.FixtureRequest) -> Case:
-    """Two images through the engine in float64, every step noted."""
+    """Two images in the engine in float64, with every step recorded."""
     name, preset, pixels, stages = request.param
     chosen = recipe(preset, steps_inversion=stages[0], steps_class=stages[1])
     if name == "efficientnet-lite0":
@@ -111,9 +111,9 @@ def test_in_float64_every_step_equals_the_literal_version_to_1e_8(case: Case) ->
 def test_in_float32_single_steps_from_the_same_weights_agree_to_1e_5(case: Case) -> None:
     """Loss, gradient and next ω from the path's own weights, for both images.
 
-    Relative to the size of what is added up: a loss of stage 2 is a difference of probabilities. A ReLU or a
-    maximum within rounding of switching moves a gradient by more than rounding, in any float32 program
-    (measured: one comparison in fifteen, by 1e-5 to 1e-2): one in four may.
+    Relative to the size of what is added up: a loss of stage 2 is a difference of probabilities. A ReLU or a maximum
+    that is close to switching changes a gradient by more than rounding, in any float32 program (measured: one
+    comparison in fifteen, by 1e-5 to 1e-2): one in four may.
     """
     inversion = Inversion(Engine(case.classifier, case.recipe, batch=2).network, case.recipe, 2)
     inversion.start(case.images.float(), case.fills.float(), [None, None])

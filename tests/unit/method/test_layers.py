@@ -38,7 +38,7 @@ def test_the_papers_networks_have_the_papers_layers(name: str, paper: str, relea
 
 
 def _narrow(net: nn.Module) -> nn.Module:
-    """The head of AlexNet or VGG is 100 M weights that no layer choice looks at."""
+    """The head of AlexNet or VGG has 100 M weights that do not matter for the choice of layers."""
     net = net.to_empty(device="cpu")
     wide = 9216 if isinstance(net, models.AlexNet) else 25088
     net.classifier = nn.Linear(wide, 10)
@@ -74,7 +74,7 @@ def test_other_networks_get_the_last_map_and_the_activation_below_it(
 
 
 def test_the_automatic_choice_names_what_fed_an_activation_that_runs_again() -> None:
-    """torchvision's ResNet, were it not known: the first call of `layer4.1.relu` cannot be named."""
+    """torchvision's ResNet without its known layers: the first call of `layer4.1.relu` cannot be named."""
 
     class Mine(nn.Module):
         def __init__(self) -> None:

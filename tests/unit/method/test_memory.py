@@ -1,4 +1,4 @@
-"""How many images fit, and that a long stream needs no more memory than a short one."""
+"""The largest batch that fits; a long stream needs no more memory than a short one."""
 
 import subprocess
 import sys

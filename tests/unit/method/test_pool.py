@@ -1,4 +1,4 @@
-"""Images leave when their mask has settled and others take their slots, which changes no mask."""
+"""Images end when their mask has settled and other images take their slots, without any change of masks."""
 
 import threading
 from dataclasses import replace
@@ -28,7 +28,7 @@ BOX = (0.0, 0.0, float(SIZE), float(SIZE))
 
 RECIPES = {
     "tuned": recipe("tuned", levels=[0.15, 0.5], steps_class=24, halve_every=16, check_every=4, settled=0.03),
-    # Two stages, Adam's state and the penalty: all that a row takes with it.
+    # Two stages, Adam's state and the penalty: the whole state of a row.
     "paper": recipe("paper", steps_inversion=3, steps_class=15, check_every=2, settled=0.017),
     "released": recipe("released", steps_inversion=3, steps_class=15, check_every=2, settled=0.01),
 }

@@ -73,7 +73,8 @@ def test_a_model_may_prescribe_its_own_crop_on_any_input_shape() -> None:
 
 
 def test_a_photograph_that_decoding_shrank_keeps_its_own_coordinates_and_its_own_blur() -> None:
-    """What decode() shrank by two is the photograph at twice the size: same box, nearly the same pictures."""
+    """A photograph that decode() reduced by two is treated as one of twice the size: same box, nearly the same
+    pictures."""
     large = photograph(400, 600)
     half = np.asarray(Image.fromarray(large).resize((300, 200), Image.Resampling.LANCZOS))
     shape = Preprocess((64, 64))

@@ -1,4 +1,4 @@
-"""docs/captum-quantus.md, run as a reader would, and what `quantus_explain` promises beyond it."""
+"""Runs the examples of docs/captum-quantus.md and tests the other promises of `quantus_explain`."""
 
 import re
 import warnings

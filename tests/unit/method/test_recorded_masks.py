@@ -1,4 +1,4 @@
-"""The presets, and every value of every field that chooses a part, give the masks that they gave in version 0.1.0."""
+"""The presets, and every value of every field that chooses a part, give the same masks as in version 0.1.0."""
 
 import json
 from pathlib import Path

@@ -85,7 +85,7 @@ def test_in_float64_every_step_equals_the_literal_version_to_1e_8(case: Case) ->
 
 
 def test_in_float32_single_cycles_from_the_same_weights_agree_to_a_hundredth_of_the_move(case: Case) -> None:
-    """A ReLU or a sorted cell within rounding of its switch moves a gradient by more than rounding does."""
+    """A ReLU or a sorted cell that is close to switching changes a gradient by more than rounding does."""
     engine = Engine(case.classifier, case.recipe, batch=2)
     inversion = Inversion(engine.network, case.recipe, 2)
     cycle = case.recipe.cycle

@@ -25,10 +25,10 @@ def random_mask(seed: int = 0, size: tuple[int, int] = (9, 8)) -> np.ndarray:
 
 
 def probabilities(net: nn.Module) -> Probabilities:
-    """The network's softmax, as the metrics take it."""
+    """The network's softmax, in the form that metrics expect."""
     return lambda images: net(images).softmax(1)
 
 
 def target_probability(net: nn.Module, target: int | Tensor) -> Callable[[np.ndarray], float]:
-    """The same for one image (C, H, W) and one class, as the literal versions take it."""
+    """The same for one image (C, H, W) and one class, in the form that the literal versions expect."""
     return lambda image: float(net(torch.as_tensor(image)[None]).softmax(1)[0, target])

@@ -9,7 +9,7 @@ from torch import nn
 
 @pytest.fixture(autouse=True)
 def one_thread() -> Iterator[None]:
-    """One thread: with tensors this small, several threads only wait for each other."""
+    """One thread: with such small tensors several threads are slower."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield

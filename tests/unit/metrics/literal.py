@@ -1,6 +1,6 @@
-"""Every metric a second time: one image, loops over pixels, written from the definitions alone.
+"""A second implementation of every metric: one image, loops over pixels, written from the definitions alone.
 
-Slow on purpose, and sharing no code with `gfi.metrics`: what the fast versions must equal.
+Slow, and without any code of `gfi.metrics`, whose fast versions must give the same results.
 """
 
 import math
@@ -131,7 +131,7 @@ def area_and_entropy(mask):
 
 
 def average_drop(probability, image, mask):
-    """(drop, increase) of one image; what the mask hides is zero."""
+    """(drop, increase) of one image; pixels hidden by the mask are zero."""
     whole, masked = probability(image), probability(image * mask[None])
     return max(0.0, whole - masked) / whole, masked > whole
 

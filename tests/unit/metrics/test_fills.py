@@ -1,4 +1,4 @@
-"""Fills: the imputation of ROAD against a dense solve, and what it may know."""
+"""Fills: the imputation of ROAD compared with a dense solve, and the pixels on which it depends."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The grid pointing game against the literal version, and how grids are put together."""
+"""The grid pointing game compared with the literal version, and the composition of grids."""
 
 import pytest
 import torch

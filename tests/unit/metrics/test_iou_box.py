@@ -11,7 +11,7 @@ from gfi.metrics.sample import Sample, measure
 def literal(
     mask: np.ndarray, size: tuple[int, int], box: Rectangle, truth: list[Rectangle], alpha: float
 ) -> float:
-    """Word by word: threshold at α times the mean, tightest rectangle, best IoU by counting pixels."""
+    """Literal: threshold at α times the mean, tightest rectangle, best IoU by counting pixels."""
     drawn = place(mask, size, box)
     ys, xs = np.nonzero(drawn > alpha * mask.mean())
     if not truth or not len(ys):

@@ -1,4 +1,4 @@
-"""Which activations and gradients of a layer are read."""
+"""The activations and gradients of a layer that are used."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Occlusion where the pixels that count are known."""
+"""Occlusion with a network for which the important pixels are known."""
 
 import torch
 from torch import nn

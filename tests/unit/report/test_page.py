@@ -1,4 +1,4 @@
-"""The report page is complete, runs nothing that a file name contains, and needs the memory of one image."""
+"""The report page is complete, does not run code in file names, and needs the memory of one image."""
 
 import re
 from html.parser import HTMLParser

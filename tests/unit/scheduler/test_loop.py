@@ -1,4 +1,4 @@
-"""The loop around the ticks: its pauses, its end, and what goes on during a slow tick."""
+"""The loop of ticks: its pauses, its end, and the observation of time during a slow tick."""
 
 import signal
 import threading
@@ -18,7 +18,7 @@ SETTINGS = Settings(database_url="sqlite:///unused.db", redis_url="redis://unuse
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[Callable[[], None]], None]], None]:
-    """Runs the loop around a tick that is given what ends it; as on SIGTERM."""
+    """Runs the loop with a tick that receives the event that ends the loop, as SIGTERM does."""
     handlers: dict[int, Callable[..., None]] = {}
     monkeypatch.setattr(signal, "signal", handlers.__setitem__)
     database = SimpleNamespace(safe_url="unused", dispose=lambda: None)
@@ -66,7 +66,7 @@ def test_a_database_that_is_away_is_waited_for(run: Callable[..., None], monkeyp
 def test_while_a_tick_is_slow_time_is_observed_so_that_leases_run_out(
     run: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A tick of 12 s passed for an outage, in which no lease runs out: nothing was ever reaped."""
+    """A tick of 12 s was mistaken for an outage, during which no lease expires, so no lease ever expired."""
     observed = threading.Semaphore(0)
     failures = iter([Transient("restarting")])
 

@@ -1,4 +1,4 @@
-"""How often the scheduler ticks."""
+"""The interval of the scheduler's ticks."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""A control worker keeps a slot for what does not take long, and lets no owner fill the others."""
+"""A control worker reserves a slot for short tasks, and one owner cannot fill the other slots."""
 
 from gfi.domain.records import ControlClaim
 from gfi.domain.states import ControlKind

@@ -1,4 +1,4 @@
-"""One rule for keeping a lease, of shards and of control tasks."""
+"""The same rules keep the leases of shards and of control tasks."""
 
 import threading
 
@@ -12,7 +12,7 @@ LONG_S = 60.0
 
 
 class Ledger:
-    """Answers renewals as a test wants, and says when `awaited` of them have been asked for."""
+    """Answers renewals as the test requires, and signals when `awaited` renewals have been requested."""
 
     def __init__(self) -> None:
         self.answer = LeaseAnswer(held=True, wanted="continue")
@@ -26,13 +26,13 @@ class Ledger:
         return self.answer
 
     def wait(self, renewals: int) -> None:
-        """Until so many more renewals have been asked for."""
+        """Wait until this many more renewals have been requested."""
         for _ in range(renewals):
             assert self.asked.acquire(timeout=LONG_S)
 
 
 def keeper(ledger: Ledger, lease_s: float = LONG_S, shutdown: threading.Event | None = None) -> LeaseKeeper:
-    """A lease that is renewed as often as can be."""
+    """A lease that is renewed without pauses."""
     return LeaseKeeper(
         ledger.renew, name="task", lease_s=lease_s, poll_s=0.001, shutdown=shutdown or threading.Event()
     )

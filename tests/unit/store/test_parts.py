@@ -1,4 +1,4 @@
-"""Parts: what is written is read, what is damaged is refused, masks are drawn as the optimiser draws them."""
+"""Parts: written parts are read back, damaged parts are refused, masks are drawn as in the optimiser."""
 
 import json
 from dataclasses import replace
@@ -88,7 +88,7 @@ def test_a_mask_is_drawn_with_the_optimisers_matrices() -> None:
 
 
 def test_a_part_with_notes_has_the_columns_that_version_0_1_0_reads_and_no_others() -> None:
-    """That version makes a row of every column, and fails where it does not know one."""
+    """That version passes every column to its row class, and fails on an unknown column."""
     noted = replace(_row(None), window=AppliedWindow(0, 1023, "10 bits"), repairs=("cut",))
     file = parts.write(HEADER, [_row(None), noted])
     columns = pq.read_schema(pa.BufferReader(file.data)).names

@@ -1,4 +1,4 @@
-"""The lease tells the ledger what it lacks, in the order in which it was true, and nothing twice."""
+"""The lease writes changes to the ledger in order, and nothing twice."""
 
 import threading
 import time
@@ -25,7 +25,7 @@ class Told:
 
     def __call__(self, *_: Any, in_flight: frozenset[int], **__: Any) -> LeaseAnswer:
         if threading.current_thread().name.startswith("lease-"):
-            time.sleep(self.keeper_s)  # a slow database, for the keeper alone
+            time.sleep(self.keeper_s)  # a slow database, for the keeper only
         if self.away:
             self.away -= 1
             raise Transient("the database is restarting")
@@ -91,11 +91,11 @@ def test_while_the_database_is_away_nothing_counts_as_told(
     held = lease()
     held.announce_decoding([0, 1])
     told.away = 3
-    held.announce_decoding([2, 3])  # returns once it is known, not before
+    held.announce_decoding([2, 3])  # returns when it is recorded, not before
     assert told.away == 0
     assert told.rows[-1] == {2, 3}
     told.away = 1
-    held.announce_nothing()  # no image is touched any more: nothing to wait for
+    held.announce_nothing()  # no image is in flight any more: nothing to wait for
     assert told.away == 0
     held.announce_optimising([2])
     assert told.rows[-1] == {2}, "what was written before the outage may be gone from the ledger"

@@ -1,4 +1,4 @@
-"""Which boxes an image is measured by."""
+"""The boxes that are used for the metrics of an image."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -14,7 +14,7 @@ INSIDE, OTHER = (8.0, 8.0, 24.0, 24.0), (0.0, 0.0, 64.0, 64.0)
 
 
 def regions(label: str | None, *boxes: Box, target: int = RED) -> tuple[tuple[float, ...], ...]:
-    """The boxes that an image with this label is measured by."""
+    """The boxes that are used for an image with this label."""
     classifier = SimpleNamespace(class_names=("red", "green", "blue"), wordnet_ids=(), classes=3)
     engine: Any = SimpleNamespace(classifier=classifier)
     config: Any = SimpleNamespace(metrics=("energy_in_box",))

@@ -1,4 +1,4 @@
-"""What the process that loads a model answers."""
+"""The output of the process that loads a model."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What is wrong with one image comes back as its failure; what is wrong with the medium or the machine raises."""
+"""A fault of one image is returned as its failure; faults of the storage or the machine are raised."""
 
 import io
 from types import SimpleNamespace

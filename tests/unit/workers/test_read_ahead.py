@@ -1,4 +1,4 @@
-"""Reading ahead: announced before touched, no more than two chunks, and never in the engine's way."""
+"""Reading ahead: rows are announced before they are read, at most two chunks at once, without delaying the engine."""
 
 import threading
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ LONG_S = 60.0
 
 
 class Recorder:
-    """Reads rows, and notes what was announced, and what was announced or read too early."""
+    """Reads rows, and records what was announced, and what was announced or read too early."""
 
     def __init__(self) -> None:
         self.asked = 0
@@ -40,7 +40,7 @@ class Recorder:
         return entry.row * 10
 
     def _allowed(self, row: int, what: str) -> None:
-        """A chunk is begun when the engine asks for the first row of the one before it, and no sooner."""
+        """A chunk is started when the engine requests the first row of the previous chunk, and not earlier."""
         if row // CHUNK > 0 and self.asked <= (row // CHUNK - 1) * CHUNK:
             self.wrong.append(f"{row} {what} after {self.asked} were asked for")
 

@@ -1,4 +1,4 @@
-"""Rows of a part as they come out of the engine, and as the ledger records them."""
+"""Rows of a part from the engine's explanations, and as the ledger records them."""
 
 from dataclasses import replace
 from typing import Any

@@ -1,4 +1,4 @@
-"""Which pictures a job gets, and how they are named."""
+"""The pictures that are saved for a job, and their names."""
 
 import io
 

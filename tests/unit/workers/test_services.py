@@ -1,4 +1,4 @@
-"""What a worker process keeps from shard to shard."""
+"""The objects that a worker process reuses for every shard."""
 
 from importlib.metadata import version
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Boxes as people write them: one reading, or none and the reason."""
+"""Forms of boxes: each is read in one way, or refused with a reason."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Boxes against the photograph as decoded: in its pixels, or not at all. The right values are worked out by hand."""
+"""Boxes in pixels of the decoded photograph, or refused. The expected values were computed by hand."""
 
 import io
 import re

@@ -1,4 +1,4 @@
-"""Boxes to the pixel from VOC and ImageNet annotations, and no tricks in the XML."""
+"""Boxes from VOC and ImageNet annotations, exact to the pixel; malicious XML is refused."""
 
 import pytest
 from hypothesis import given, settings
@@ -149,7 +149,7 @@ def test_namespaces_make_no_difference():
     ("encoding", "written", "name"),
     [
         ("GBK", "gbk", "猫"),
-        ("gb2312", "gbk", "镕"),  # a letter that GB 2312 lacks, under its name nevertheless
+        ("gb2312", "gbk", "镕"),  # a character that GB 2312 does not have, in a file that declares GB 2312
         ("Shift_JIS", "cp932", "①犬"),
         ("EUC-KR", "euc-kr", "개"),
         ("Big5", "big5", "貓"),

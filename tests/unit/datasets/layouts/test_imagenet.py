@@ -1,4 +1,4 @@
-"""ImageNet as its makers hand it out, in miniature."""
+"""A miniature of ImageNet in its original layout."""
 
 import pytest
 
@@ -59,7 +59,7 @@ def test_a_bare_val_folder_with_classes_works_too(plant, free):
 @pytest.mark.parametrize("images", ["", "n01440764/"])
 @pytest.mark.parametrize("annotations", ["", "n01440764/"])
 def test_boxes_are_found_whether_or_not_class_folders_were_made(tmp_path, free, images, annotations):
-    """As the usual sorting script leaves them: photographs in class folders, annotations flat."""
+    """The layout after the usual sorting script: photographs in class folders, annotations in one folder."""
     data, notes = (
         tmp_path / "Data/CLS-LOC/train" / images,
         tmp_path / "Annotations/CLS-LOC/train" / annotations,

@@ -1,4 +1,4 @@
-"""PASCAL VOC as its makers hand it out, in miniature."""
+"""A miniature of PASCAL VOC in its original layout."""
 
 import io
 
@@ -108,7 +108,7 @@ def test_the_size_in_the_annotation_goes_with_its_boxes(voc, free):
 
 
 def test_a_planted_box_covers_its_pixels_in_a_rotated_photograph(voc, free):
-    """Boxes are of the upright picture: the one drawn there is the one decode shows there."""
+    """Boxes refer to the upright picture: `decode` shows the drawn rectangle at the position of the box."""
     upright = np.zeros((30, 20, 3), np.uint8)
     upright[4:9, 11:17] = 255
     exif = Image.Exif()

@@ -1,4 +1,4 @@
-"""Files below a root and nothing outside; a failing disk is not the image's fault."""
+"""Only files below a root are read; an error of the disk is not attributed to the image."""
 
 import os
 
@@ -38,7 +38,7 @@ def test_an_unreadable_folder_is_one_clear_error(plant, free, monkeypatch):
             raise PermissionError(13, "Permission denied", str(path))
         return scan(path)
 
-    monkeypatch.setattr(os, "scandir", denied)  # root, who runs CI, may read everything
+    monkeypatch.setattr(os, "scandir", denied)  # CI runs as root, who may read everything
     with pytest.raises(DatasetError, match=r"cannot read .*/b: Permission denied"):
         keys(folder, free)
 

@@ -1,4 +1,4 @@
-"""What a bad S3 server may answer, said by a small server that says it: blame lands where it belongs."""
+"""Faulty answers of an S3 server: each becomes the right kind of error."""
 
 import threading
 from collections.abc import Callable, Iterator

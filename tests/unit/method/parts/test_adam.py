@@ -1,4 +1,4 @@
-"""Adam by rows, against torch's Adam."""
+"""Adam per row, compared with torch's Adam."""
 
 import numpy as np
 import torch

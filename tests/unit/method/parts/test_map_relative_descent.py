@@ -1,4 +1,4 @@
-"""Descent on the average of normalised gradients, in steps measured on the map."""
+"""Descent on the average of normalised gradients, in steps relative to the map."""
 
 import pytest
 import torch

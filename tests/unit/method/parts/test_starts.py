@@ -23,7 +23,7 @@ def test_without_a_step_the_mask_is_grad_cams() -> None:
 
     wanted = peers.explain("grad-cam", MapRelativeDescent(), images, inversion.target, layer="pool")
     assert tuple(inversion.features.shape[2:]) == (24, 24)
-    # Grad-CAM rectifies on its own grid, we on the finer one: equal where nothing is cut.
+    # Grad-CAM rectifies on its own grid, this program on the finer one: equal if no cell is clipped.
     assert (mask - wanted).abs().mean() < 0.05
 
 

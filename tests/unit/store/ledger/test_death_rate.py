@@ -1,4 +1,4 @@
-"""How many deaths in a row are no accident."""
+"""The number of deaths in a row that is significant."""
 
 import random
 
@@ -27,7 +27,8 @@ def test_the_more_others_die_the_more_deaths_are_asked_for() -> None:
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.8, 0.9])
 def test_an_innocent_image_is_not_given_up_however_often_workers_are_killed(share: float) -> None:
-    """5,000 images, eight at a time, each explained until it survives; any attempt ends in a death alike."""
+    """5,000 images, eight at a time, each tried until it succeeds; every attempt has the same probability of a
+    death."""
     chance = random.Random(1)
     waiting, alone = 5000, dict[int, int]()
     deaths = successes = 0
