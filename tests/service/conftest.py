@@ -1,4 +1,4 @@
-"""What the tests of jobs and of the scheduler share."""
+"""Fixtures shared by the tests of jobs and of the scheduler."""
 
 import pytest
 
@@ -9,6 +9,6 @@ from tests.service.model_record import RECORD
 
 @pytest.fixture
 def registered(database: Database) -> Database:
-    """A database that knows one model."""
+    """A database with one registered model."""
     ledger.save_model(database, "net", RECORD["digest"], RECORD, actor="test")
     return database

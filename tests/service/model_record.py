@@ -1,4 +1,4 @@
-"""A model as its registration records it, for what needs no network."""
+"""The record of a registered model, for tests that need no network."""
 
 from typing import Any
 

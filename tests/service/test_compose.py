@@ -1,4 +1,4 @@
-"""docker-compose.yml: valid, closed to the outside, and without a password in it."""
+"""docker-compose.yml: valid, without ports that are open to other machines, and without a password."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""The data directory that version 0.1.0 left behind: upgraded, read mask by mask, and its running job finished.
+"""A data directory of version 0.1.0: it is upgraded, every mask is read, and its running job is finished.
 
 The fixture was written by the code of that version (tests/fixtures/version_0_1_0/README.md).
 """
@@ -142,7 +142,7 @@ def test_its_running_job_is_finished_without_explaining_anything_twice(upgraded:
     rows = {result.row: result for result in queries.iterate_results(upgraded.database, expected["id"])}
     assert len(rows) == expected["total"]
     assert {row: rows[row].part_id for row in before} == before
-    # The same configuration over the same photographs, by another machine perhaps: near, on this one equal.
+    # The same configuration over the same photographs: equal on the same machine, nearly equal on others.
     part_cache = PartCache(upgraded.database, upgraded.bucket)
     for row in EXPECTED["jobs"]["finished"]["results"]:
         assert rows[row["row"]].status == row["status"]

@@ -56,7 +56,7 @@ class Installed:
         )
 
     def environment(self, **settings: str) -> dict[str, str]:
-        """Ours without what configures gfi or Python."""
+        """The environment of this process without variables that configure gfi or Python."""
         clean = {name: value for name, value in os.environ.items() if not name.startswith(("GFI_", "PYTHON"))}
         return {**clean, "GFI_HOME": str(self.folder.parent / "home"), **settings}
 
@@ -106,7 +106,7 @@ def service(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Installed:
 
 @pytest.fixture
 def everything(wheel: Path, tmp_path: Path) -> Installed:
-    """`pip install "gfi[all]" datasets`: all of ours, and Hugging Face's library."""
+    """`pip install "gfi[all]" datasets`: all of gfi, and Hugging Face's library."""
     folder = tmp_path / "env"
     venv.create(folder, with_pip=False)
     here, there = (sysconfig.get_path("purelib", vars={"base": str(p)}) for p in (sys.prefix, folder))
@@ -187,7 +187,7 @@ def test_api_scheduler_and_control_worker_run_without_torch_and_the_client_witho
 
 
 def wait_until_ready(address: str, processes: list[subprocess.Popen[bytes]]) -> None:
-    """Until the API answers; an AssertionError when one of the processes has ended."""
+    """Wait until the API answers; an AssertionError if one of the processes has ended."""
     while True:
         assert all(process.poll() is None for process in processes)
         try:

@@ -42,7 +42,7 @@ DIGEST = "0" * 64
 
 
 def model_record() -> dict[str, Any]:
-    """What registration stores of a network with three classes."""
+    """The record that registration stores for a network with three classes."""
     chosen = {"inverted": "features.4", "weighed": ["features.2:relu"], "how": "preset"}
     return {
         "reference": MODEL,
@@ -64,7 +64,7 @@ def model_record() -> dict[str, Any]:
 
 @dataclass
 class World:
-    """The service, and what it stores into."""
+    """The service, with its database, bucket and Redis."""
 
     client: TestClient
     database: Database
@@ -239,7 +239,7 @@ def make_world(variables: dict[str, str], patch: pytest.MonkeyPatch, client: Any
 
 
 def wait_until(true: Callable[[], Any], patience_s: float = 60.0) -> None:
-    """Return once `true()` is; fails after `patience_s`."""
+    """Return when `true()` is true; fails after `patience_s`."""
     end = time.monotonic() + patience_s * slowness()
     while not true():
         assert time.monotonic() < end, "it never became true"
@@ -247,7 +247,7 @@ def wait_until(true: Callable[[], Any], patience_s: float = 60.0) -> None:
 
 
 def sign_in(world: World) -> dict[str, str]:
-    """Sign the world's client in through a one-time link; the header that its changes need."""
+    """Sign the world's client in through a one-time link; returns the header that its changes need."""
     secret = create_link(world.database, 60.0)
     answer = world.client.post("/sign-in", json={"secret": secret})
     assert answer.status_code == 200
@@ -255,9 +255,9 @@ def sign_in(world: World) -> dict[str, str]:
     assert "HttpOnly" in cookie
     assert "SameSite=strict" in cookie
     assert secret not in cookie
-    assert world.client.post("/sign-in", json={"secret": secret}).status_code == 401  # valid once
+    assert world.client.post("/sign-in", json={"secret": secret}).status_code == 401  # valid only once
     bearer = {"Authorization": f"Bearer {secret}"}
-    assert world.client.get("/v1/me", headers=bearer).status_code == 401  # and only there
+    assert world.client.get("/v1/me", headers=bearer).status_code == 401  # and only at this address
     csrf: str = world.client.get("/v1/me").json()["csrf"]
     return {"X-GFI-CSRF": csrf}
 
@@ -350,7 +350,7 @@ def _emptied(world: World) -> Iterator[World]:
 def world(
     services: Services, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[World]:
-    """The service on SQLite and on PostgreSQL, for tests whose queries the two might answer differently."""
+    """The service on SQLite and on PostgreSQL, for tests of queries whose results might differ between the two."""
     with _emptied(services.world(request.param, monkeypatch)) as made:
         yield made
 

@@ -55,6 +55,6 @@ def test_the_cookie_of_who_signs_in_with_a_token_is_not_the_token(one_world: Wor
     client.cookies.set("gfi_session", cookie)
     assert client.get("/v1/me").status_code == 401  # the session has ended
     client.cookies.set("gfi_session", made["token"])
-    assert client.get("/v1/me").status_code == 401  # a token is no cookie
+    assert client.get("/v1/me").status_code == 401  # a token of the API is not accepted as a cookie
     client.cookies.clear()
     assert client.get("/v1/me", headers={"Authorization": f"Bearer {made['token']}"}).status_code == 200

@@ -18,7 +18,7 @@ def test_the_audit_says_who_submitted_what_with_which_weights(one_world: World) 
     frozen = json.dumps(exported["config"], sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     assert hashlib.sha256(frozen.encode()).hexdigest() == exported["config_digest"]
     assert exported["model"]["digest"] == exported["config"]["model"]["digest"] == DIGEST
-    one_world.call("DELETE", f"/v1/jobs/{job}/data")  # the job is gone, its record stays
+    one_world.call("DELETE", f"/v1/jobs/{job}/data")  # the job is deleted, its record remains
     entries = one_world.call("GET", "/v1/audit").json()["items"]
     (submitted,) = [entry for entry in entries if entry["action"] == "job.submitted"]
     assert (submitted["actor"], submitted["job_id"]) == ("admin-test", job)

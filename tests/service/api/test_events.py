@@ -23,7 +23,7 @@ def test_a_stream_tells_progress_until_the_end(one_world: World) -> None:
             elif line.startswith("data: "):
                 told = [data["progress"]["done"] for _, data in events]
                 events.append((kind, json.loads(line.removeprefix("data: "))))
-                if events[-1][1]["progress"]["done"] not in told:  # the next shard, once this one was told of
+                if events[-1][1]["progress"]["done"] not in told:  # the next shard, after the last report
                     one_world.explain_shard()
                     ledger.finish_jobs(one_world.database)
     done = [data["progress"]["done"] for _, data in events]
@@ -49,4 +49,4 @@ def test_streams_are_counted(one_world: World, monkeypatch: pytest.MonkeyPatch) 
             begun = [one.iter_lines(), other.iter_lines()]
             assert [next(lines) for lines in begun] == ["retry: 2000"] * 2
             assert status() == 429
-        wait_until(lambda: status() == 200)  # a reader that went away makes room
+        wait_until(lambda: status() == 200)  # a reader that has disconnected frees its stream

@@ -1,4 +1,4 @@
-"""One explanation with its geometry and what made it."""
+"""One explanation with its geometry and its provenance."""
 
 import io
 
@@ -29,7 +29,7 @@ def test_one_explanation_says_what_made_it_and_draws_its_mask(one_world: World) 
     drawn = Image.open(io.BytesIO(picture.content))
     assert max(drawn.size) == 200
     assert abs(drawn.width / drawn.height - width / height) < 0.02
-    if width != height:  # clear where the network never looked
+    if width != height:  # transparent outside the part that the network saw
         assert drawn.mode == "LA"
         assert np.asarray(drawn)[0, 0, 1] == (0 if width > height else np.asarray(drawn)[0, 0, 1])
     for name in ("overlay.png", "photo.jpg"):

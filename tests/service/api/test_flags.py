@@ -9,7 +9,7 @@ def test_flags_are_kept_with_their_notes_and_exported(world: World) -> None:
     assert put.status_code == 204
     assert world.call("GET", f"/v1/jobs/{job}/flags").json()[0]["note"] == "=HYPERLINK(1)"
     exported = world.call("GET", f"/v1/jobs/{job}/flags", params={"format": "csv"}).text
-    assert "'=HYPERLINK(1)" in exported  # no spreadsheet runs it
+    assert "'=HYPERLINK(1)" in exported  # quoted, so that no spreadsheet evaluates it
     flagged = world.call("GET", f"/v1/jobs/{job}/results", params={"flagged": True}).json()["items"]
     assert [row["row"] for row in flagged] == [3]
     assert world.call("PUT", f"/v1/jobs/{job}/results/999/flag", json={}).status_code == 404

@@ -34,7 +34,7 @@ KEPT = 160 * MiB
 
 
 class Process:
-    """`gfi api` in a process of its own, whose memory is measured."""
+    """`gfi api` in a separate process, whose memory is measured."""
 
     def __init__(self, world: World, variables: dict[str, str]) -> None:
         port = free_port()
@@ -179,7 +179,7 @@ def png(width: int, height: int, *more: bytes, data: bytes = b"") -> bytes:
 
 
 def _hostile(good: dict[str, bytes]) -> dict[str, bytes]:
-    """Files that are made to do harm."""
+    """Malicious files."""
     sizes = good["jpeg"].index(b"\xff\xc0") + 5
     zeros = zlib.compress(b"\0" * (64 * MiB), 9)
     return {
@@ -235,7 +235,7 @@ def test_broken_photographs_are_refused_and_cost_no_memory(live: Process) -> Non
         statuses = {
             live.upload(_mutated(rng.choice(list(good.values())), rng)).status_code for _ in range(number)
         }
-        assert statuses == {201, 422}  # both: no decoder notices all damage
+        assert statuses == {201, 422}  # either is allowed, because decoders do not detect all damage
 
     round_of(60)
     before = live.memory
@@ -323,7 +323,7 @@ _TABLE = 'key,label,boxes\n%s,cat,"[[1, 2, 30, 40]]"\n'
 
 
 def _manifests(key: str) -> dict[str, bytes]:
-    """Manifests that must be refused, named for what is wrong with them, with their suffix."""
+    """Manifests that must be refused, by the name of their fault, with their suffix."""
     row, table = _ROW % key, _TABLE % key
     return {
         "nothing.jsonl": b"",
@@ -381,7 +381,7 @@ def test_broken_manifests_are_refused_and_cost_no_memory(live: Process) -> None:
     assert ask("good.jsonl", (_ROW % key).encode()) == 200
     assert ask("good.csv", (_TABLE % key).encode()) == 200
     for name, data in _manifests(key).items():
-        # Boxes that cannot be used cost their own row the metrics of boxes, and the listing says so.
+        # A row with unusable boxes has no box metrics, and a note of the listing says so.
         assert ask(name, data) == (200 if name in _ONLY_BOXES else 422), name
     # Accepted here: an unknown class, a repeated field, a repeated image. Classes and repeated keys are checked when
     # the job is planned.

@@ -1,4 +1,4 @@
-"""What every request must pass: token, size, address; and what the log never contains."""
+"""The checks of every request (token, size, address), and the secrets that the log never contains."""
 
 import json
 import os
@@ -24,7 +24,7 @@ def test_without_a_token_nothing_but_health_answers(one_world: World) -> None:
             assert answer.status_code == 401, (method, path)
             assert answer.headers["content-type"] == "application/problem+json"
             assert answer.headers["www-authenticate"].startswith("Bearer")
-    # Not even what does not exist, and not even a body that is wrong.
+    # Not even addresses that do not exist, and invalid bodies.
     assert client.get("/v1/nothing").status_code == 401
     assert client.post("/v1/jobs", content=b"{").status_code == 401
     assert client.get("/v1/openapi.json").status_code == 401

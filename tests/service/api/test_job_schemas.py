@@ -1,4 +1,4 @@
-"""The time that a job has left."""
+"""The remaining time of a job."""
 
 from dataclasses import replace
 
@@ -16,7 +16,7 @@ def test_the_time_left_is_a_range_that_narrows(one_world: World) -> None:
         assert seen["eta_low_s"] < seen["eta_s"] < seen["eta_high_s"]
         doubts.append((seen["eta_high_s"] - seen["eta_s"]) / seen["eta_s"])
     assert doubts == sorted(doubts, reverse=True)
-    # A long past says nothing of the present pace: few images in the last minutes are few, whatever was done before.
+    # The uncertainty depends on the images of the last minutes only, not on those done before.
     progress = replace(queries.job_progress(one_world.database, job), rate=0.02, eta_s=1000.0)
     slow = ProgressOut.of(replace(progress, done=1_000_000))
     assert slow.eta_high_s is not None

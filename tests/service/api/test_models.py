@@ -1,4 +1,4 @@
-"""Models: what registration read, and registering one by a worker."""
+"""Models: their records, and registering one by a worker."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -15,7 +15,7 @@ REFERENCE = "torchvision:squeezenet1_1@seed:0"  # a name, neither a path nor cod
 
 @contextmanager
 def worker(world: World, handler: Callable[[World, TaskRun], str]) -> Iterator[None]:
-    """A worker of queue `interactive`, with this handler in place of the one that loads a network."""
+    """A worker on queue `interactive`, with this handler instead of the one that loads a network."""
     ended = threading.Event()
     facts = {"tasks": [ControlKind.REGISTER]}
     queues = ["explain", "interactive"]

@@ -1,4 +1,4 @@
-"""The dashboard: its headers, and what its files may contain."""
+"""The dashboard: its headers, and rules for its files."""
 
 from pathlib import Path
 

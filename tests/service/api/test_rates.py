@@ -77,7 +77,7 @@ def test_a_request_is_allowed_again_a_minute_after_the_one_it_replaces(
     monkeypatch.setattr(time, "time", lambda: now)
     counted = Rates()
     assert [counted.take(None, "a", 3) for _ in range(3)] == [0.0] * 3
-    now = 61.0  # the clock's minute has turned: that alone allows nothing
+    now = 61.0  # a new minute of the clock alone allows no request
     assert counted.take(None, "a", 3) == pytest.approx(58.0)
     assert counted.take(None, "b", 3) == 0.0  # another token
     now = 119.5

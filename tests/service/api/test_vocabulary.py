@@ -1,4 +1,4 @@
-"""GET /v1/vocabulary says every word once, and what it says is what the tables and the options have."""
+"""GET /v1/vocabulary contains every word once, in agreement with the tables and the options."""
 
 from importlib.resources import files
 

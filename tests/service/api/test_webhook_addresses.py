@@ -1,4 +1,4 @@
-"""Which webhooks are accepted."""
+"""The addresses of webhooks that are accepted."""
 
 import pytest
 

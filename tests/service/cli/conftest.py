@@ -26,7 +26,7 @@ from tests.speed import slowness
 
 ROOT = Path(__file__).parents[3]
 
-# The optimiser's own length is not what these tests are about.
+# The duration of the optimisation does not matter in these tests.
 SHORT = ("--set", "steps_inversion=2", "--set", "steps_class=3")
 TINY = """
 architecture = "torchvision:alexnet"
@@ -138,7 +138,7 @@ IN_THE_WAY = "was imported from the working directory"
 
 
 def project_in_the_way(folder: Path) -> Path:
-    """A user's project whose folders are named like our packages and like those we import. Importing one fails."""
+    """A user's project whose folders have the names of our packages and of their dependencies. Importing one fails."""
     for name in (
         "gfi",
         "scheduler",
@@ -200,7 +200,7 @@ def compose_services() -> dict[str, dict[str, Any]]:
 def cluster(
     tmp_path_factory: pytest.TempPathFactory, postgres: Postgres, valkey: Server, s3: Server
 ) -> Iterator[Gfi]:
-    """Our services of docker-compose.yml, natively: the same commands and the same variables, real servers."""
+    """The services of docker-compose.yml without containers: the same commands and variables, real servers."""
     folder = tmp_path_factory.mktemp("cluster")
     local = {
         "GFI_DATABASE_URL": postgres.create(migrated=False),
@@ -227,7 +227,7 @@ def cluster(
     port = str(free_port())
     processes = []
     for name, service in ours.items():
-        # In a container the API listens on every address at a fixed port; on this machine on its own at a free one.
+        # In a container the API listens on every address at a fixed port; here on the loopback address at a free port.
         command = [{"0.0.0.0": "127.0.0.1", "8080": port}.get(word, word) for word in service["command"]]
         with (folder / f"{name}.log").open("wb") as log:
             processes.append(popen([str(GFI), *command], env=gfi.environment, stdout=log, stderr=log))

@@ -38,7 +38,7 @@ def voc(root: Path) -> Path:
 
 
 def bucket(gfi: Gfi, folder: Path) -> str:
-    """The photographs of `folder` as objects in a bucket of their own."""
+    """The photographs of `folder` as objects in a separate bucket."""
     config = gfi.environment if "GFI_S3_ENDPOINT" in gfi.environment else None
     if config is None:
         stack = json.loads((gfi.home / "stack.json").read_text())
@@ -73,7 +73,7 @@ def test_a_dataset_of_each_kind_is_explained_to_its_end(deployment: Gfi, kind: s
     for row in explained:
         for name in ("deletion", "insertion") if kind == "manifest" else ():
             assert 0 <= row[name] <= 1
-        # A box counts for its own label; `tiny` knows the label of none of the manifest's images that have one.
+        # A box counts for its own label, and no label of the manifest is a class of `tiny`.
         measured[row["row"]] = {"voc": True, "s3": False, "manifest": row["label"] is None}[kind]
         assert (row["energy_in_box"] is not None) == measured[row["row"]]
     summary = deployment.run("job", job["id"]).stdout

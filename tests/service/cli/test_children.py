@@ -1,4 +1,4 @@
-"""Child processes end with their parent, and records tell them from others with the same number."""
+"""Child processes end with their parent, and records distinguish them from others with the same number."""
 
 import os
 import subprocess

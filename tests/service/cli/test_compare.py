@@ -1,4 +1,4 @@
-"""`gfi compare` and `gfi gate init`, as a release script types them."""
+"""`gfi compare` and `gfi gate init`, as used in a release script."""
 
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ flips = 0.5
 
 @pytest.fixture(scope="module")
 def again(stack: Gfi, photographs: Path, finished: dict[str, Any]) -> list[str]:
-    """Two more jobs that do what `finished` did."""
+    """Two more jobs with the same options as `finished`."""
     asked = (
         "submit",
         "--dataset",

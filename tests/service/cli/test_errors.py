@@ -1,4 +1,4 @@
-"""Bad input shows one clear line and a non-zero exit, with and without a stack."""
+"""Invalid input gives one clear line and a non-zero exit status, with and without a stack."""
 
 from pathlib import Path
 from typing import Any

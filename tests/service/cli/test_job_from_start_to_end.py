@@ -209,7 +209,7 @@ def test_interrupting_the_demo_stops_all_it_started_and_again_continues(tmp_path
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,
-            # Whoever runs the tests may ignore Ctrl-C (xdist does), and what it starts would inherit that.
+            # The parent of the tests may ignore Ctrl-C (xdist does), and child processes would inherit that.
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
 

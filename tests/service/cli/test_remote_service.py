@@ -1,4 +1,4 @@
-"""With GFI_API_URL and GFI_TOKEN every command about jobs works through the API and prints what it prints locally."""
+"""With GFI_API_URL and GFI_TOKEN every command about jobs works through the API and prints the same as locally."""
 
 import json
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from tests.service.cli.conftest import SHORT, Gfi, gfi_in
 
 @pytest.fixture(scope="module")
 def remote(stack: Gfi, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gfi]:
-    """The command on a machine that has nothing but the address of the stack's API and a token."""
+    """The command on a machine with only the address of the stack's API and a token."""
     address = json.loads((stack.home / "stack.json").read_text())["api_url"]
     created = stack.json("tokens", "create", "remote", "--scope", "admin")
     home = tmp_path_factory.mktemp("elsewhere")

@@ -56,7 +56,7 @@ def test_a_killed_s3_continues_with_its_data_for_those_who_have_its_keys(tmp_pat
             _client(server.url).put_object(Bucket="buckett", Key="x", Body=b"1")
         arguments = " ".join(psutil.Process(server.pid).cmdline())
         assert "secret-for-tests" not in arguments
-        # One listener of all its ports and theirs + 10000, none beyond this machine.
+        # Every listener is on one of its ports, or that port + 10000, and none is reachable from other machines.
         listening = [c.laddr for c in psutil.Process(server.pid).net_connections() if c.status == "LISTEN"]
         assert {address.ip for address in listening} == {"127.0.0.1"}
         server.kill()

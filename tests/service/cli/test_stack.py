@@ -1,4 +1,4 @@
-"""`gfi up` and `gfi down`: where they are started does not matter, nor what happens beside them."""
+"""`gfi up` and `gfi down`: they work in any directory and while other processes run."""
 
 import os
 import signal
@@ -12,7 +12,7 @@ from tests.service.cli.test_job_from_start_to_end import eventually
 def test_folders_of_a_project_that_are_named_like_our_packages_are_not_imported(
     stack: Gfi, finished: dict[str, Any]
 ) -> None:
-    """The stack was started in such a project (`project_in_the_way`), and every process of it has worked."""
+    """The stack was started in such a project (`project_in_the_way`), and each of its processes has worked."""
     assert finished["progress"]["done"] == finished["total"] > 1
     logs = {log.name: log.read_text(errors="replace") for log in (stack.home / "logs").glob("*.log")}
     assert {"up.log", "scheduler.log", "control.log", "worker.log", "api.log"} <= set(logs)

@@ -1,4 +1,4 @@
-"""Finished jobs with real parts, for what reads masks."""
+"""Finished jobs with real parts, for tests that read masks."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -36,7 +36,8 @@ def finished_job(
     shard: int = 50,
     **config: Any,
 ) -> str:
-    """A job that has ended with these results, in shards of `shard` images. weights: a letter, of the digest."""
+    """A job that has ended with these results, in shards of `shard` images. weights: the letter of which the digest
+    consists."""
     rows = [replace(result, row=row) for row, result in enumerate(results)]
     made = replace(CONFIG, model=ModelRef("net", weights * 64), **config)
     spec = {"config": made.to_json(), "model": RECORD, "new": True}

@@ -1,4 +1,4 @@
-"""Two finished jobs compared, from real parts in a real bucket."""
+"""Comparison of two finished jobs, from real parts in a real bucket."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -82,7 +82,7 @@ def test_a_class_that_moved_fails_the_gate_and_another_run_does_not(
     assert (verdicts["class dog"], verdicts["class cat"] is Verdict.FAIL) == (Verdict.FAIL, False)
     assert any("class dog: " in text and "lower left corner" in text for text in failed.sentences())
     json.dumps(failed.to_json(), allow_nan=False)
-    # The floor is kept beside the first job, and read from there.
+    # The floor is stored in the bucket with the first job, and read from there.
     (stored,) = bucket.list(f"jobs/{a}/floors/")
     again = compared(database, bucket, a, clean, floor_jobs=floor, gate=gate)
     assert again.floor == failed.floor

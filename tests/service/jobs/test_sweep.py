@@ -1,4 +1,4 @@
-"""The sweep deletes orphans of a safe age, and nothing else, from a real S3 server."""
+"""The sweep deletes orphans older than the safe age, and nothing else, from a real S3 server."""
 
 from collections.abc import Iterator
 

@@ -1,6 +1,7 @@
-"""The contract of a kind of task, shown by a small one: it counts to a number and writes each into a table of its own.
+"""The contract of a kind of task, tested with a small kind: it counts to a number and writes each number into its own
+table.
 
-Progress, cancel, resume, retry, deaths and poison are the same for every kind.
+Progress, cancel, resume, retry, deaths and quarantine are the same for every kind.
 """
 
 import threading
@@ -27,7 +28,7 @@ counted = sa.table("counted", sa.column("task", sa.Text), sa.column("number", sa
 
 
 class World:
-    """Where the handler is to fail, and how."""
+    """Where and how the handler fails."""
 
     def __init__(self, database: Database) -> None:
         self.database = database
@@ -51,7 +52,7 @@ class World:
         return perform(self, run, {KIND: count})
 
     def at_once(self) -> None:
-        """The pause before the next attempt is over."""
+        """End the pause before the next attempt."""
         with self.database.begin() as connection:
             connection.execute(sa.update(control_tasks).values(not_before=0.0))
 
@@ -156,7 +157,7 @@ def test_a_task_that_kills_every_worker_is_given_up_where_no_other_work_kills(wo
         world.at_once()
     given_up = found(world, task)
     assert given_up.state is ShardState.FAILED
-    assert given_up.deaths == 8  # as many as of an image, where nothing else was done
+    assert given_up.deaths == 8  # the limit of an image, without any other work
     assert "workers died while they worked on it" in (given_up.reason or "")
 
 

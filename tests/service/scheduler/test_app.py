@@ -1,4 +1,4 @@
-"""The Celery application of control workers: it shows itself, and does one leased task for each hint."""
+"""The Celery application of control workers: it sends heartbeats, and does one leased task for each hint."""
 
 import importlib
 import sys
@@ -24,7 +24,7 @@ from tests.speed import slowness
 def control(
     s3: Server, sqlite_files: Sqlite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[ModuleType]:
-    """`scheduler.app` as a control worker imports it, with services of its own."""
+    """`scheduler.app` as imported by a control worker, with its own services."""
     url = sqlite_files.create()
     settings = settings_for(s3.url, s3_bucket="control-tests", database_url=url, home=tmp_path)
     for variable, value in environment(settings).items():

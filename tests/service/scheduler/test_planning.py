@@ -45,7 +45,7 @@ def photographs(folder: Path, numbers: range) -> Path:
 
 
 class Frozen:
-    """A planner's lease that runs out while it sleeps; it wakes after `meanwhile` and has heard of nothing."""
+    """A planner whose lease expires while it is suspended; it continues after `meanwhile`, without knowing that."""
 
     def __init__(self, services: ControlServices, task: ControlClaim, meanwhile) -> None:
         self._services, self._task, self._meanwhile = services, task, meanwhile
@@ -75,7 +75,7 @@ def test_a_planner_frozen_past_its_lease_does_not_touch_the_manifest_of_the_one_
     job = submit(services.database, services.settings, request).job_id
 
     def another_plans() -> None:
-        photographs(folder, range(4, 9))  # what is listed by then is not what the first was listing
+        photographs(folder, range(4, 9))  # by then the listing differs from that of the first planner
         task = claim_task(services.database, ControlKind.PLAN)
         assert planning.plan(services, task, lambda: None).startswith("9 images")
         for number in range(2, 9):
@@ -100,7 +100,7 @@ def test_a_planner_frozen_past_its_lease_does_not_touch_the_manifest_of_the_one_
 def test_a_listing_that_was_written_down_is_the_jobs_whoever_finishes_planning(
     services: ControlServices, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Killed between job.json and its transaction: what the bucket says and what the ledger says must not differ."""
+    """Killed between job.json and its transaction: bucket and ledger must not differ."""
     folder = photographs(tmp_path / "photographs", range(4))
     request = JobRequest(dataset=str(folder), model="net", target="predicted")
     job = submit(services.database, services.settings, request).job_id

@@ -44,7 +44,7 @@ def test_a_schedule_fires_once_with_two_schedulers_running(registered: Database)
         thread.start()
     for thread in threads:
         thread.join()
-    # The minute may turn between two ticks: each instant has its own job, none has two.
+    # A new minute may begin between two ticks: each instant has one job.
     assert 1 <= len(fired) <= 2
     assert len(queries.list_jobs(registered)) == len(fired)
 

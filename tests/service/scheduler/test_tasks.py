@@ -1,4 +1,4 @@
-"""What becomes of a control task, whatever its handler meets."""
+"""The outcomes of a control task for each event that its handler may meet."""
 
 import threading
 from collections.abc import Callable
@@ -23,7 +23,7 @@ from scheduler.services import ControlServices
 def perform(
     database: Database, monkeypatch: pytest.MonkeyPatch, handler: Callable[..., str], **how: Any
 ) -> str:
-    """Do a sweep with this handler in its place; what became of it."""
+    """Do a sweep with this handler instead of its own; returns the outcome."""
     monkeypatch.setattr(tasks, "HANDLERS", {ControlKind.SWEEP: handler})
     ledger.request_sweep(database, 0.0)
     claim = ledger.claim_control(database, "worker", 60.0)

@@ -1,4 +1,4 @@
-"""A submitter, a planner and a worker, reduced to what the ledger sees of them."""
+"""A submitter, a planner and a worker, reduced to their calls of the ledger."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -20,12 +20,12 @@ OVER = -1.0
 
 
 def submit(db: Database, **spec: Any) -> str:
-    """A job with a configuration of its own."""
+    """A job with a unique configuration."""
     return ledger.submit_job(db, JobSpec(**{"config": {"number": new_id()}} | spec)).job_id
 
 
 def claim_task(db: Database, kind: ControlKind, lease_s: float = LEASE) -> ControlClaim:
-    """The next control task, which must be of this kind; reports on the way are done."""
+    """The next control task, which must be of this kind; `report` tasks before it are done."""
     while True:
         claim = ledger.claim_control(db, "planner", lease_s)
         assert claim is not None
@@ -84,13 +84,13 @@ def commit(
 
 
 def finish_all(db: Database) -> None:
-    """Work off everything there is to claim."""
+    """Do all claimable work."""
     while (claimed := ledger.claim_shard(db, "worker", "explain", LEASE)) is not None:
         assert commit(db, claimed)
 
 
 def die(db: Database, claimed: ShardClaim, in_flight: Sequence[int] = (), finished: int = 0) -> str:
-    """The worker dies with these images in flight and its lease runs out; what became of the shard.
+    """The worker dies with these images in flight and its lease expires; returns the state of the shard.
 
     A shard that would wait before its next attempt is claimable at once.
     """

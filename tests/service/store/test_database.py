@@ -143,7 +143,7 @@ def test_a_writer_waits_for_another_and_readers_go_on(tmp_path: Path) -> None:
 
     writer = threading.Thread(target=write)
     writer.start()
-    assert db.now() > 0  # a reader is not held up
+    assert db.now() > 0  # a reader does not wait
     assert not done.wait(0.5)
     other.execute("COMMIT")
     assert done.wait(10.0)

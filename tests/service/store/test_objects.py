@@ -43,7 +43,7 @@ def bucket(s3: Server) -> Iterator[Bucket]:
 
 def test_bytes_and_files_come_back_as_they_went(bucket: Bucket, tmp_path: Path) -> None:
     big = tmp_path / "big"
-    big.write_bytes(bytes(range(256)) * 40_000)  # beyond what is sent or stored in one piece
+    big.write_bytes(bytes(range(256)) * 40_000)  # larger than one multipart chunk
     for key, data in (("small", b"hello"), ("empty", b""), ("a/b c/ü.bin", b"\x00\xff"), ("big", big)):
         content = data.read_bytes() if isinstance(data, Path) else data
         assert bucket.put(key, data) == hashlib.sha256(content).hexdigest()
@@ -81,7 +81,7 @@ def test_only_one_of_many_conditional_writers_wins(bucket: Bucket) -> None:
 
 def test_where_the_store_knows_no_condition_what_is_there_is_kept_all_the_same(bucket: Bucket) -> None:
     def refuse(request: AWSPreparedRequest, **_: object) -> AWSResponse | None:
-        """As stores answer that know a part of S3 only."""
+        """The answers of stores that support only a part of S3."""
         if "If-None-Match" not in request.headers:
             return None
         said = b"<Error><Code>NotImplemented</Code><Message>A header you provided</Message></Error>"

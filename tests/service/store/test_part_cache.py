@@ -1,4 +1,4 @@
-"""Masks of results, read from the bucket and kept."""
+"""Masks of results, read from the bucket and cached."""
 
 import numpy as np
 import pytest

@@ -38,7 +38,7 @@ def bucket(s3: Server) -> Iterator[Bucket]:
 
 @pytest.fixture
 def empty(database: Database, request: pytest.FixtureRequest) -> Iterator[Database]:
-    """The database that takes the lost one's place."""
+    """The database that replaces the lost one."""
     servers: Postgres | Sqlite = request.getfixturevalue("sqlite_files" if database.is_sqlite else "postgres")
     db = Database(servers.create())
     yield db
@@ -95,7 +95,7 @@ def upload(
 
 
 def write_down(db: Database, bucket: Bucket, job: str, *, committed: bool = True) -> None:
-    """What planner and reporter leave in the bucket."""
+    """Write the files of planner and reporter into the bucket."""
     row = queries.get_job(db, job)
     manifest = {"key": row.manifest_key, "sha256": row.manifest_digest, "count": row.total}
     body = {
@@ -163,7 +163,7 @@ def test_an_unfinished_job_keeps_what_was_computed_and_waits_for_a_person(
     work(database, bucket, claim(database), ImageStatus.OK, range(5), 5)
     write_down(database, bucket, job)
     work(database, bucket, claim(database), ImageStatus.OK, range(5, 10), 10)  # after the list was written
-    upload(bucket, claim(database), ImageStatus.OK, range(10, 13))  # never committed: worth keeping
+    upload(bucket, claim(database), ImageStatus.OK, range(10, 13))  # never committed, but used by the rebuild
     bucket.put(f"parts/{job}/{job}-15/1-x.parquet", b"half an upl")
     survivor = claim(database)
 
@@ -172,7 +172,7 @@ def test_an_unfinished_job_keeps_what_was_computed_and_waits_for_a_person(
     row = queries.get_job(empty, job)
     assert (row.state, row.paused) == (JobState.RUNNING, True)
     assert recorded(empty, job) == dict.fromkeys(range(13), "ok")
-    # A worker that outlived the database holds a claim of the old one: it commits nothing here.
+    # A worker that is still running has a claim of the lost database: it commits nothing here.
     ledger.resume_job(empty, job)
     taken = ledger.claim_shard(empty, "w", "explain", 60.0, prefer=survivor.shard_id)
     assert taken is not None
@@ -205,7 +205,7 @@ def test_a_retry_that_was_not_finished_keeps_what_it_computed(
     assert (rebuilt.missing, rebuilt.parts) == (0, 2)
     assert recorded(empty, job) == dict.fromkeys(range(10), "error") | {5: "ok", 8: "ok"}
     assert ledger.finish_jobs(empty)[0].state is JobState.PARTIAL
-    # The next retry is another one: nothing of it can be mistaken for this one's.
+    # The next retry has another number, so its files differ from those of this one.
     ledger.retry_job(empty, job)
     assert claim_task(empty, ControlKind.RETRY).generation == 2
 

@@ -38,7 +38,7 @@ PHOTOGRAPHS = 7
 
 @pytest.fixture
 def services(s3: Server, sqlite_files: Sqlite, tmp_path: Path) -> Iterator[WorkerServices]:
-    """A worker in this process, and a folder of photographs beside it."""
+    """A worker in this process, with a folder of photographs."""
     folder = tmp_path / "photographs"
     folder.mkdir()
     for file in sorted(samples.path().glob("*.jpg"))[:PHOTOGRAPHS]:
@@ -85,7 +85,7 @@ def submit(services: WorkerServices, **request: object) -> str:
 
 
 def explain(services: WorkerServices) -> str:
-    """What became of the next shard."""
+    """Explain the next shard; returns the outcome."""
     claim = ledger.claim_shard(services.database, "worker", "explain", 60)
     assert claim is not None
     return explain_shard(services, claim)

@@ -1,4 +1,4 @@
-"""Boxes from the file to the metric: the right value, or no value and the reason, and every other row as if alone."""
+"""Boxes from the file to the metric: the right value, or no value and the reason, without an effect on other rows."""
 
 import json
 from pathlib import Path
@@ -75,7 +75,7 @@ NOT_USABLE = {
 
 @pytest.fixture
 def place(services: WorkerServices) -> Path:
-    """Where datasets may be, with the model of three colours registered."""
+    """The folder of datasets, with the model of three colours registered."""
     models = services.settings.models_dir
     (models / "colours.py").write_text(NET)
     (models / "colours.toml").write_text(MODEL)

@@ -1,4 +1,4 @@
-"""A model is loaded in a process of its own, within limits, that knows no password and no key."""
+"""A model is loaded in a separate process with limits, which has no password and no key."""
 
 import threading
 
@@ -65,7 +65,7 @@ def test_a_model_that_wants_too_much_memory_is_refused_with_the_limit(services: 
 
 @pytest.fixture
 def endless(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A child that never ends, in place of the one that loads a network."""
+    """A child that never ends, instead of the one that loads a network."""
     popen = registration.subprocess.Popen
 
     def sleeps(command: list[str], **options: object) -> object:

@@ -1,4 +1,4 @@
-"""What becomes of a shard whose worker is short of memory or of disk: it takes no image and no job with it."""
+"""A shard whose worker lacks memory or disk space: no image and no job fails because of that."""
 
 import tempfile
 
@@ -33,7 +33,7 @@ def test_a_smaller_batch_is_a_new_profile_and_no_image_is_lost(
     rows = queries.job_progress(services.database, job).by_status
     assert sum(rows.values()) == PHOTOGRAPHS
     assert not rows["error"]
-    # Remembered: the next job of this model does not try again what did not fit.
+    # The next job of this model does not try the batch that did not fit again.
     tried.clear()
     submit(services, batch=8)
     assert explain(services) == "done"
@@ -55,7 +55,7 @@ def test_where_not_even_one_image_fits_the_shard_is_given_back_and_says_so(
 
 
 def test_images_that_settle_early_are_all_recorded(services: WorkerServices) -> None:
-    """They come out of order, and their part holds them in the manifest's."""
+    """Images end in another order, and their part has them in the order of the manifest."""
     job = submit(services, batch=2)
     assert explain(services) == "done"
     rows = queries.list_results(services.database, job, limit=50)

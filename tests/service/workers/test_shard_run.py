@@ -1,4 +1,4 @@
-"""The images of a shard: whatever goes wrong with one is its own `error`, and each is asked what the job asks."""
+"""The images of a shard: a fault of one affects only its own row, and each is explained with the options of the job."""
 
 from collections.abc import Callable
 from typing import Any
@@ -124,10 +124,10 @@ def test_a_job_asks_every_image_why_its_class_rather_than_another(services: Work
     asked = [row for row in rows if row.prediction != 2]
     assert asked
     for row in rows:
-        # What is predicted as B cannot be told from B.
+        # An image that is predicted as B cannot be contrasted with B.
         assert (row.status == "constant") == (row.prediction == 2)
 
-    # The masks are those that the engine gives for this question, and for no other.
+    # The masks are those of the engine for this foil.
     record = queries.get_job(services.database, job)
     engine: Engine = services.engines.get(record.config, record.profile)
     manifest = services.manifest(record.manifest_key, record.manifest_digest)

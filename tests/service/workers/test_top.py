@@ -1,4 +1,4 @@
-"""Several classes of each image in one job: a row each, one image in every count."""
+"""Several classes of each image in one job: one row per class, but each image counts once."""
 
 from collections import Counter
 
@@ -38,7 +38,7 @@ def test_each_of_the_most_probable_classes_has_a_row_and_the_image_counts_once(
     second = queries.list_results(services.database, job, filters=Filters(target_rank=1), limit=100)
     assert [row.target_rank for row in second] == [1] * PHOTOGRAPHS
 
-    # The part holds them by image and rank, and a result finds its own mask there.
+    # The part stores them by image and rank, and each result finds its own mask.
     one = queries.get_result(services.database, job, 4, target_rank=2)
     part_cache = PartCache(services.database, services.bucket)
     assert len(part_cache.part(one.part_id)) == TOP * PHOTOGRAPHS

@@ -28,7 +28,7 @@ def settings_for(s3: Server, **more) -> Settings:
         "dataset_s3_endpoint": s3.url,
         "dataset_s3_access_key": S3_ACCESS_KEY,
         "dataset_s3_secret_key": SecretStr(S3_SECRET_KEY),
-        # Results go elsewhere: nothing of it may be used for reading.
+        # Results are in another store, whose settings must not be used for reading.
         "s3_endpoint": "http://127.0.0.1:9",
         "s3_access_key": "other",
         "s3_secret_key": SecretStr("other"),

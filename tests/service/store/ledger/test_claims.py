@@ -1,4 +1,4 @@
-"""Which shard is claimed: priority, then fairness between jobs; also beside a job of ten million images."""
+"""Which shard is claimed: priority, then fairness between jobs; also during a job of ten million images."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -83,7 +83,7 @@ def test_eight_claiming_at_once_take_every_shard_once(database: Database) -> Non
     def work(name: int) -> None:
         barrier.wait()
         idle = 0
-        while idle < 3:  # locked by another is not gone: look again
+        while idle < 3:  # a shard that another worker has locked still waits: try again
             got = ledger.claim_shard(database, f"w{name}", "explain", LEASE)
             idle = 0 if got else idle + 1
             if got:
@@ -106,7 +106,7 @@ def test_small_jobs_behind_ten_million_images_are_next_and_no_claim_reads_the_ta
         half = sa.update(shards).where(shards.c.start < IMAGES // 2)
         connection.execute(half.values(state="done", done_at=1.0))
     assert claim(database).job_id == big
-    # What a busy database knows of itself: one job owns the table. It then takes a look at any page for a good idea.
+    # The statistics of a busy database: one job owns most of the table. PostgreSQL then prefers to scan the table.
     with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.exec_driver_sql("ANALYZE")
     small = [plan(database, total=2 * SHARD, size=SHARD) for _ in range(SMALL)]

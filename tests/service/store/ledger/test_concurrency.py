@@ -1,4 +1,4 @@
-"""Workers, schedulers and users at once, in threads of their own, on one database.
+"""Workers, schedulers and users at once, each in its own thread, on one database.
 
 `test_interleavings` chooses the order of whole transactions; in this test they overlap. A deadlock would appear as an
 error, a lost or doubled row in the tables at the end.
@@ -81,7 +81,7 @@ def test_workers_schedulers_and_people_at_once_lose_and_double_nothing(database:
         thread.join()
     assert errors == []
 
-    # Do all the work that is left: cancelled jobs are retried, leases run out.
+    # Do all the remaining work: cancelled jobs are retried, leases expire.
     for job in jobs:
         while True:
             with database.begin() as connection:

@@ -32,7 +32,7 @@ def test_a_planner_that_dies_is_replaced_and_then_writes_nothing(database: Datab
     assert not plan_claimed(database, first, total=4)
     assert not ledger.renew_control(database, first, 60.0).held
     assert plan_claimed(database, second, total=8)
-    assert plan_claimed(database, second, total=8)  # its answer was lost; told again
+    assert plan_claimed(database, second, total=8)  # its answer was lost, so the call is repeated
     assert states(database, job) == [(0, 4, "pending"), (4, 8, "pending")]
 
 

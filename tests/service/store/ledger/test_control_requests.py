@@ -1,4 +1,4 @@
-"""Requests for tasks: sweeps, lists of parts, those that people ask for."""
+"""Requests for tasks: sweeps, lists of parts, and requests of users."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Which hints are published."""
+"""The hints that are published."""
 
 from gfi.domain.queues import CONTROL_QUEUE
 from gfi.store import ledger
@@ -22,8 +22,8 @@ def test_hints_never_exceed_the_window_and_come_back_after_a_lease(database: Dat
 
 
 def test_a_hint_spent_on_another_shard_is_not_missed(database: Database) -> None:
-    """Eight messages for one job; they are spent on another, which was not published. Were their marks to
-    stay, Redis would be empty and the window full until a lease had passed.
+    """Eight messages for one job lead to claims of another job, which was not published. If their marks were kept,
+    Redis would be empty and the window full for the duration of a lease.
     """
     plan(database, total=20, size=1)
     hints = ledger.dispatch(database, 8, LEASE)

@@ -56,7 +56,7 @@ def test_a_job_fails_as_a_whole_where_every_shard_would(database: Database) -> N
 
 
 def test_one_worker_does_not_fail_a_job_that_another_is_at_work_on(database: Database) -> None:
-    """Its copy of the model is old, its disk is not mounted: the other has both."""
+    """Only one worker has an old copy of the model or an unmounted disk; the other worker can continue."""
     job = plan(database)
     healthy = ledger.claim_shard(database, "healthy", "explain", 60)
     broken = ledger.claim_shard(database, "broken", "explain", 60)

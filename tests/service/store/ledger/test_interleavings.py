@@ -3,11 +3,11 @@
 hypothesis chooses who claims, renews, dies, commits late or in part, cancels, pauses and retries, in any order;
 after each step the invariants are checked against the tables:
 
-- every row of a planned job is in exactly one shard of its manifest: none is lost, none is there twice;
-- a result is current exactly for the rows of committed shards, with the part that the commit brought;
+- every row of a planned job is in exactly one shard of its manifest: none is lost or duplicated;
+- exactly the rows of committed shards have a current result, with the part of the commit;
 - fences only grow, and a claim whose fence is past never changes anything;
 - the counters of the shards add up to the current results;
-- states follow the table of transitions, terminal ones left by a retry alone.
+- states follow the table of transitions; only a retry leaves a terminal state.
 
 At the end of each run all remaining work is done: every job must reach a terminal state with every image
 accounted for.
@@ -49,7 +49,7 @@ STATUSES = st.sampled_from([ImageStatus.OK, ImageStatus.OK, ImageStatus.ERROR, I
 
 
 class Service(RuleBasedStateMachine):
-    """Two jobs, a few workers, everything that may befall them. `db` is set by the test."""
+    """Two jobs, a few workers, and every event that can happen to them. `db` is set by the test."""
 
     db: Database
 
@@ -66,7 +66,7 @@ class Service(RuleBasedStateMachine):
         self.retry_rows: dict[str, list[int]] = {}  # manifest key → the rows at its positions
         self.total: dict[str, int] = {}
 
-    # What people do.
+    # Actions of users.
 
     @precondition(lambda self: len(self.total) < 2)
     @rule(total=st.integers(1, 9), size=st.integers(1, 4))
@@ -105,7 +105,7 @@ class Service(RuleBasedStateMachine):
         self.retried.add(job)
         self._work_control()
 
-    # What schedulers do.
+    # Actions of schedulers.
 
     @rule(window=st.integers(1, 4))
     def dispatch(self, window: int) -> None:
@@ -121,7 +121,7 @@ class Service(RuleBasedStateMachine):
             assert finished.state in TERMINAL
         self._work_control()
 
-    # What workers do.
+    # Actions of workers.
 
     @rule(over=st.booleans())
     def claim(self, over: bool) -> None:
@@ -142,7 +142,7 @@ class Service(RuleBasedStateMachine):
     @precondition(lambda self: self.claims)
     @rule(data=st.data(), status=STATUSES)
     def commit(self, data: st.DataObject, status: ImageStatus) -> None:
-        """Of any claim ever made: most are long past, and must change nothing."""
+        """With any claim ever made: most are outdated, and must change nothing."""
         claim = data.draw(st.sampled_from(self.claims))
         upto = data.draw(st.integers(claim.start + 1, claim.stop))
         held, before = self._is_held(claim), self._results()
@@ -150,10 +150,10 @@ class Service(RuleBasedStateMachine):
         after = self._results()
         if held:
             assert applied
-            assert self._commit(claim, upto, status)  # the answer was lost: told again, written once
+            assert self._commit(claim, upto, status)  # after a lost answer: repeated, but written once
             assert self._results() == after
         else:
-            # True only for what this very claim has committed before.
+            # True only for rows that the same claim committed before.
             assert after == before
 
     @precondition(lambda self: self.claims)
@@ -170,11 +170,11 @@ class Service(RuleBasedStateMachine):
     def retract_death(self, data: st.DataObject) -> None:
         ledger.retract_death(self.db, data.draw(st.sampled_from(self.claims)))
 
-    # What rarely comes about by single steps alone.
+    # Sequences that single steps rarely produce.
 
     @rule()
     def taken_over(self) -> None:
-        """A worker is frozen, its shard goes to another; later steps may wake the first."""
+        """A worker is frozen and another claims its shard; later steps may resume the first."""
         frozen = ledger.claim_shard(self.db, "frozen", "explain", OVER)
         if frozen is not None:
             self.claims.append(frozen)
@@ -184,14 +184,14 @@ class Service(RuleBasedStateMachine):
 
     @rule(status=STATUSES)
     def work_off(self, status: ImageStatus) -> None:
-        """All that waits is done, and what can end ends."""
+        """All waiting work is done, and all jobs that can end do so."""
         while (claim := ledger.claim_shard(self.db, "w", "explain", LEASE)) is not None:
             self.claims.append(claim)
             assert self._commit(claim, claim.stop, status)
         ledger.finish_jobs(self.db)
         self._work_control()
 
-    # What must be true after each step.
+    # The invariants after each step.
 
     @invariant()
     def every_row_is_in_exactly_one_shard(self) -> None:
@@ -231,7 +231,7 @@ class Service(RuleBasedStateMachine):
         with self.db.read() as connection:
             for job in connection.execute(sa.select(jobs.c.id, jobs.c.state)):
                 before, after = self.job_states.get(job.id), JobState(job.state)
-                # Several steps may lie between two looks; ended jobs stay ended unless someone retried.
+                # Several steps may lie between two checks; ended jobs stay ended unless they were retried.
                 if before in TERMINAL and after != before:
                     assert job.id in self.retried
                 self.job_states[job.id] = after
@@ -249,7 +249,7 @@ class Service(RuleBasedStateMachine):
         self.retried.clear()
 
     def teardown(self) -> None:
-        """Do all the work that is left."""
+        """Do all the remaining work."""
         if not hasattr(self, "total"):
             return
         for job in self.total:
@@ -260,7 +260,7 @@ class Service(RuleBasedStateMachine):
                 sa.update(shards).where(shards.c.state == ShardState.LEASED.value).values(lease_until=0.0)
             )
         ledger.expire_leases(self.db)
-        with self.db.begin() as connection:  # what waits for another attempt need not
+        with self.db.begin() as connection:  # end the pauses before further attempts
             connection.execute(sa.update(shards).values(not_before=0.0))
         while (claim := ledger.claim_shard(self.db, "w", "explain", LEASE)) is not None:
             assert self._commit(claim, claim.stop, ImageStatus.ERROR if claim.quarantined else ImageStatus.OK)
@@ -273,7 +273,7 @@ class Service(RuleBasedStateMachine):
             if ended.state is JobState.SUCCEEDED:
                 assert sum(1 for owner, _ in self._results() if owner == job) == total
 
-    # How the steps are done.
+    # Helpers of the steps.
 
     def _work_control(self, first: tuple[int, int] | None = None) -> None:
         while (task := ledger.claim_control(self.db, "control", LEASE)) is not None:

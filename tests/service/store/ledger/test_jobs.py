@@ -91,7 +91,7 @@ def test_a_retry_replaces_what_failed_keeps_history_and_true_counts(database: Da
     assert (progress.done, progress.by_status["ok"], progress.by_status["error"]) == (6, 5, 1)
     assert recorded(database, job) == {0: "ok", 1: "ok", 2: "ok", 3: "ok", 4: "ok", 5: "error"}
     assert [earlier.status for earlier in queries.earlier_results(database, job, 3)] == ["error"]
-    # And once more: the second attempt's error is history too.
+    # And once more: the error of the second attempt is an earlier result too.
     ledger.retry_job(database, job)
     task = claim_task(database, ControlKind.RETRY)
     assert ledger.finish_retry(database, task, manifest_key="third", total=1, shards=[(0, 1)])

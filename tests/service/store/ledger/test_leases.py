@@ -22,7 +22,7 @@ def test_a_worker_without_its_lease_changes_nothing(database: Database) -> None:
     job = plan(database, total=4)
     frozen = claim(database, lease_s=OVER)
     assert [e.outcome for e in ledger.expire_leases(database)] == ["returned"]
-    for _ in range(2):  # before and after somebody else has it
+    for _ in range(2):  # before and after another worker has claimed it
         assert not ledger.renew_lease(database, frozen, LEASE, in_flight=[0]).held
         assert not commit(database, frozen)
         assert not ledger.release_shard(database, frozen, "stopped")

@@ -1,4 +1,4 @@
-"""What a token may start is limited however it is started."""
+"""The limits of a token hold for every way to start work."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Messages to the outside."""
+"""Messages to other systems."""
 
 import sqlalchemy as sa
 

@@ -34,10 +34,11 @@ def test_only_rows_in_flight_are_suspects_and_they_are_tried_singly(database: Da
 
 
 def test_where_workers_die_all_the_time_as_many_deaths_quarantine_nobody(database: Database) -> None:
-    """An innocent image that dies in nine attempts of ten, like all others, outlasts ten times the usual deaths."""
+    """An image that is not the cause, with deaths in nine of ten attempts like all others, is not quarantined after ten
+    times the usual deaths."""
     job = plan(database, total=60, size=1)
     assert die(database, claim(database, prefer=f"{job}-0"), in_flight=[0]) == "returned"
-    for place in range(1, 5):  # an epidemic that has nothing to do with image 0
+    for place in range(1, 5):  # many deaths that are not related to image 0
         for _ in range(9):
             assert die(database, claim(database, prefer=f"{job}-{place}"), in_flight=[place]) == "returned"
             assert die(database, claim(database, prefer=f"{job}-0"), in_flight=[0]) == "returned"
@@ -79,7 +80,7 @@ def test_an_image_is_quarantined_after_three_deaths_while_isolated_and_never_ope
     database: Database,
 ) -> None:
     plan(database, total=100, size=1)
-    finish_all(database)  # a fleet in which nobody else dies
+    finish_all(database)  # no other worker dies
     job = plan(database, total=3, size=3)
     assert die(database, claim(database), in_flight=[1]) == "split"
     for outcome in ("returned", "returned", "quarantined"):
@@ -88,7 +89,7 @@ def test_an_image_is_quarantined_after_three_deaths_while_isolated_and_never_ope
         assert die(database, held, in_flight=[1]) == outcome
     killer = claim(database, prefer=f"{job}-1")
     assert killer.quarantined == KILLER.format(3)
-    # The worker that records it may die too, of something else: it stays quarantined.
+    # The worker that records it may die for another reason: the image stays quarantined.
     assert die(database, killer) == "returned"
     killer = claim(database, prefer=f"{job}-1")
     assert killer.quarantined == KILLER.format(3)
@@ -161,7 +162,7 @@ def test_a_worker_that_comes_back_takes_its_death_back(database: Database) -> No
 
 
 def pass_time(database: Database, seconds: float) -> None:
-    """So much time passes in which nobody reaches the database."""
+    """This much time passes without any access to the database."""
     with database.begin() as connection:
         connection.execute(sa.update(scheduler_heartbeat).values(at=scheduler_heartbeat.c.at - seconds))
         earlier = {name: shards.c[name] - seconds for name in ("lease_until", "renewed_at")}
@@ -189,8 +190,8 @@ def test_a_long_dead_worker_is_reaped_after_an_outage_all_the_same(database: Dat
 def test_where_everything_is_slow_and_nothing_is_down_leases_run_out(
     database: Database, lease_s: float
 ) -> None:
-    """Every look of the reaper comes 30 s after the last one. A worker that goes on renewing keeps its shard, and the
-    shard of a dead one is free after at most two dozen looks; it never was.
+    """The reaper runs only every 30 s. A worker that continues to renew keeps its shard, and the shard of a dead worker
+    is free after at most 24 runs; in an earlier version it never was.
     """
     plan(database, total=8, size=4)
     living, dead = claim(database, lease_s=lease_s), claim(database, lease_s=lease_s)

@@ -20,7 +20,7 @@ def test_a_used_idempotency_key_returns_its_job(database: Database) -> None:
     assert (again.job_id, again.created) == (first.job_id, False)
     with pytest.raises(Conflict, match="belongs to job"):
         ledger.submit_job(database, JobSpec(config={"a": 2}, owner="ann", idempotency_key="k"))
-    # Keys are their owner's: somebody else's same key means another job.
+    # Keys belong to an owner: the same key of another owner means another job.
     assert ledger.submit_job(database, JobSpec(config={"a": 3}, owner="bob", idempotency_key="k")).created
 
 

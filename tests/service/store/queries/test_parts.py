@@ -34,7 +34,7 @@ def test_the_sweep_may_delete_only_what_nobody_can_commit_any_more(database: Dat
 
 
 def test_a_part_that_is_committed_while_it_is_judged_is_no_orphan(database: Database) -> None:
-    """A soak lost one so: its shard had ended when the sweep looked, and its part was not there when it had."""
+    """A soak test lost a part in this way: the sweep read the parts before the commit and the shards after it."""
     plan(database)
     claimed = claim(database)
     uploaded = part(claimed, 4)
