@@ -50,9 +50,7 @@ class ProgressOut(BaseModel):
         low = high = None
         if progress.eta_s is not None:
             seen = progress.done + progress.finished + progress.partial
-            seen = min(
-                seen, (progress.rate or 0.0) * RATE_WINDOW_S
-            )  # the rate is the mean of the last minutes
+            seen = min(seen, (progress.rate or 0.0) * RATE_WINDOW_S)  # the mean rate of the last minutes
             factor = math.exp(0.05 + max(0.25, seen) ** -0.5)
             low, high = progress.eta_s / factor, progress.eta_s * factor
         values = progress.to_json()

@@ -118,9 +118,7 @@ def decode(data: bytes, limits: Limits = DEFAULT, window: Window | None = None) 
 
 
 def _decode(data: bytes, file_format: str, limits: Limits, window: Window | None) -> Photograph:
-    if (
-        file_format == "WEBP" and _webp_pixels(data) > limits.pixels
-    ):  # its decoder allocates the memory when the file is opened
+    if file_format == "WEBP" and _webp_pixels(data) > limits.pixels:  # opening it allocates its memory
         raise DecodeError(f"its header asks for more than {_mega(limits.pixels)} million pixels")
     image = _open(data, file_format)
     width, height = image.size

@@ -213,9 +213,7 @@ class Table:
                     yield f"row {number}", row
                     number += 1
         except (pa.ArrowException, ValueError, OSError) as error:
-            if (
-                isinstance(error, OSError) and error.errno
-            ):  # an OSError without a number is how pyarrow reports damage
+            if isinstance(error, OSError) and error.errno:  # without a number pyarrow reports damage
                 raise
             raise DatasetError(f"{self._name} is not a readable Parquet file: {one_line(error)}") from error
 

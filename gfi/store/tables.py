@@ -368,9 +368,8 @@ tokens = sa.Table(
     sa.Column("expires_at", _Time),
     sa.Column("revoked_at", _Time),
     sa.Column("used_at", _Time),
-    sa.Column(
-        "parent_id", sa.Text
-    ),  # for a session: the token that was used to sign in; the session ends with it
+    # for a session: the token that was used to sign in; the session ends with it
+    sa.Column("parent_id", sa.Text),
 )
 
 audit = sa.Table(

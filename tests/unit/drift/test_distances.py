@@ -58,9 +58,7 @@ def test_the_highest_area_is_fifteen_percent_whatever_ties() -> None:
     )
     weights = top_weights(masks)
     assert weights.sum((1, 2)) == pytest.approx(TOP_SHARE * CELLS**2, rel=1e-5)
-    assert weights[1] == pytest.approx(
-        TOP_SHARE
-    )  # a uniform mask has no highest cells: all cells have equal weight
+    assert weights[1] == pytest.approx(TOP_SHARE)  # a uniform mask: all cells have equal weight
     assert (weights[2][np.eye(CELLS, dtype=bool)] == 1).all()
 
 

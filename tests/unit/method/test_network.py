@@ -106,8 +106,8 @@ def test_the_tokens_of_a_vit_are_arranged_as_in_the_image_without_the_class_toke
     handle.remove()
     tokens, slope = seen[0].detach()[0, 1:], slope[0, 1:]
     wanted = (tokens * slope.mean(0)).sum(1).view(4, 4)
-    evidence = network.grad_cam(image[:1], torch.tensor([3]))[0]
-    assert torch.allclose(evidence, wanted, atol=1e-4 * float(wanted.abs().max()))
+    cam = network.grad_cam(image[:1], torch.tensor([3]))[0]
+    assert torch.allclose(cam, wanted, atol=1e-4 * float(wanted.abs().max()))
     assert wanted.abs().max() > 0
 
 
@@ -132,7 +132,7 @@ def test_grad_cam_of_a_row_with_a_foil_is_that_of_the_difference() -> None:
         False,
     )
     x = smooth_images(2, 32)
-    evidence = network.grad_cam(x, torch.tensor([1, 1]), torch.tensor([-1, 3]))
+    cam = network.grad_cam(x, torch.tensor([1, 1]), torch.tensor([-1, 3]))
     of_1, of_3 = (network.grad_cam(x, torch.tensor([c, c])) for c in (1, 3))
-    assert torch.equal(evidence[0], of_1[0])
-    assert torch.allclose(evidence[1], of_1[1] - of_3[1], atol=1e-12)
+    assert torch.equal(cam[0], of_1[0])
+    assert torch.allclose(cam[1], of_1[1] - of_3[1], atol=1e-12)

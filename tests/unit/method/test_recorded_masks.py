@@ -40,17 +40,17 @@ def test_every_case_was_recorded() -> None:
 
 
 def test_the_presets_and_their_digests_are_the_recorded_ones() -> None:
-    _, facts = recording.record(only=[])
+    _, metadata = recording.record(only=[])
     for name, preset in RECORDED["presets"].items():
-        assert facts["presets"][name] == preset
-        assert facts["preset_digests"][name] == RECORDED["preset_digests"][name]
+        assert metadata["presets"][name] == preset
+        assert metadata["preset_digests"][name] == RECORDED["preset_digests"][name]
 
 
 @pytest.mark.parametrize(("case", "dtype"), runs())
 def test_masks_are_the_recorded_ones(case: str, dtype: str) -> None:
-    arrays, facts = recording.record(only=[case], dtypes=[dtype])
+    arrays, metadata = recording.record(only=[case], dtypes=[dtype])
     masks, wanted = arrays[f"{case}/{dtype}"], MASKS[f"{case}/{dtype}"]
-    now: dict[str, Any] = json.loads(json.dumps(facts["cases"][case]))
+    now: dict[str, Any] = json.loads(json.dumps(metadata["cases"][case]))
     before = RECORDED["cases"][case]
     for fact in ("recipe_digest", "model_digest", "layers", "how"):
         assert now[fact] == before[fact]

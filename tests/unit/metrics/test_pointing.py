@@ -73,11 +73,8 @@ def test_images_without_a_box_or_a_valid_mask_have_no_score():
     truth = [(0, 0, 20, 20)]
     assert np.isnan(pointing(masks[:1], sizes[:1], boxes[:1], [[]])).all()
     assert np.isnan(energy_in_box(masks[:1], sizes[:1], boxes[:1], [[]])).all()
-    assert pointing(masks, sizes, boxes, [truth] * 3).tolist() == [
-        1,
-        0,
-        0,
-    ]  # an empty mask has no strongest point
+    # an empty mask has no strongest point
+    assert pointing(masks, sizes, boxes, [truth] * 3).tolist() == [1, 0, 0]
     assert np.isnan(energy_in_box(masks, sizes, boxes, [truth] * 3)).tolist() == [False, True, True]
 
 

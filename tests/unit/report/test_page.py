@@ -197,15 +197,15 @@ def test_a_report_that_fails_leaves_the_old_page(tmp_path):
 
 
 def test_a_thousand_cards_are_written_as_they_come(tmp_path):
-    alive = []
+    drawn = []
 
     def cards():
         for i in range(1000):
-            alive.append(i)
+            drawn.append(i)
             yield Card(Result(i, f"{i}.jpg", "ok", kept=0.5))
 
     text = write_page(tmp_path, "Many", {}, summarise([]), cards()).read_text("utf-8")
-    assert text.count('<li class="card"') == len(alive) == 1000
+    assert text.count('<li class="card"') == len(drawn) == 1000
 
 
 def test_statuses_can_be_filtered_and_columns_sorted_by(tmp_path):
