@@ -5,9 +5,7 @@ from collections.abc import Iterable
 
 from gfi.datasets.notes import ListingNotes
 
-NUMBERED = (
-    "a class folder with a number as its name is that class by name or, where none has the name, by index"
-)
+NUMBERED = "a class folder whose name is a number means the class with that name or, if there is none, with that index"
 BESIDE_SPLITS = "a folder beside the split folders is no class: its images have no label"
 _SPLIT = re.compile(
     r"(train|training|val|valid|validation|test|testing|dev|eval|evaluation|holdout)"
@@ -48,5 +46,5 @@ def class_label(key: str, splits: frozenset[str], notes: ListingNotes) -> str | 
 
 
 def is_split(name: str) -> bool:
-    """Whether a folder is called like a split."""
+    """Whether a folder has the name of a split."""
     return _SPLIT.fullmatch(name) is not None

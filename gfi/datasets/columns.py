@@ -1,11 +1,11 @@
 """Finds the columns of a manifest file that hold the key, the label and the boxes.
 
-A column is called so, or the same but for case, or by one of the words that other tools use, where only one column
-has such a name. Case, blanks, `_` and `-` make no difference: `File Path` is `filepath`. Whatever was not written as
-documented is said. The options `?key=filepath&label=class` name columns outright.
+A column is recognised by its documented name, or by a name that other tools use, if only one column has such a name.
+Case, blanks, `_` and `-` are ignored: `File Path` is `filepath`. A note says when another name than the documented one
+was used. The options `?key=filepath&label=class` name columns explicitly.
 
-Columns `width` and `height` beside boxes are the size of the picture that the boxes speak of, as TensorFlow's and
-Roboflow's tables keep it, where the boxes lie inside it.
+Columns `width` and `height` next to boxes are the size of the picture to which the boxes refer, as in tables of
+TensorFlow and Roboflow, if the boxes lie inside it.
 """
 
 import re
@@ -154,7 +154,7 @@ def _pixels(value: Any) -> int:
 
 
 def _position_and_size(names: Sequence[str]) -> tuple[str, ...]:
-    """Four columns under which other tools keep a corner, or a centre, and a size."""
+    """Four columns in which other tools store a corner, or a centre, and a size."""
     plain = _without_prefix(names)
     for kind in _SIZE_COLUMNS:
         if all(name in plain for name in kind):

@@ -1,10 +1,10 @@
 """Converts samples of more than 8 bits to 8 bits.
 
-What is white is said by the window that is asked for, else by the file: its maxval (PPM), BitsPerSample,
-SMaxSampleValue or MaxSampleValue (TIFF; the next number of whole bits), sBIT (PNG), else it is 65535. Cameras and
-scanners keep 10, 12 or 14 bits in 16 without saying so; divided by 257 they would be nearly black. A file that uses
-less than a quarter of its range and does not say its depth is therefore refused, with advice. A maxval of 65535 says
-nothing: programs write it for whatever is kept in 16 bits. Opacity is scaled as the samples are.
+The value of white is that of the given window, else that of the file: its maxval (PPM), BitsPerSample, SMaxSampleValue
+or MaxSampleValue (TIFF; rounded up to whole bits), sBIT (PNG), else 65535. Cameras and scanners store 10, 12 or 14 bits
+in 16 without recording that; divided by 257 such pictures would be nearly black. A file that uses less than a quarter
+of its range and does not record its depth is therefore refused, with advice. A maxval of 65535 is
+ignored, because programs write it for any data in 16 bits. Opacity is scaled in the same way as the samples.
 
 Grey that is stored with white as zero is inverted, and the transparent value of a PNG becomes white, as with 8 bits.
 """
@@ -24,7 +24,7 @@ from gfi.domain.window import AppliedWindow, Window
 
 _WHITE = 65535
 _UNLIKELY = 2**14
-"""Below it, values are rather of 14 bits or fewer."""
+"""If all values are below this, the data probably have 14 bits or fewer."""
 _BITS_PER_SAMPLE, _PHOTOMETRIC, _SAMPLE_FORMAT = 258, 262, 339
 _SIGNED = 2
 _LARGEST_VALUE = (341, 281)
@@ -132,7 +132,7 @@ def _colour(image: Image.Image, stored: Stored, window: Window | None) -> tuple[
     opaque = image.mode not in ("RGBA", "LA", "RGBa", "La")
     channels = upper.shape[2] if opaque else upper.shape[2] - 1
     transparent = image.info.get("transparency")
-    # What uses its range is as it was before there were windows, to the bit.
+    # A file that uses its range gives the same bits as in versions without windows.
     colours = 3 if image.mode == "CMYK" else channels
     unlikely = int(upper[..., :colours].max()) << 8 < max(_UNLIKELY, _white_by_sbit(stored))
     if window is None and transparent is None and not unlikely:

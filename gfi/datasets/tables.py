@@ -245,7 +245,7 @@ class Table:
 def _check_header(place: str, header: list[str]) -> None:
     named = [name for name in header if name]
     if len(set(named)) < len(named):
-        raise DatasetError(f"{place} has two columns of one name: {', '.join(header[:12])}")
+        raise DatasetError(f"{place} has two columns with the same name: {', '.join(header[:12])}")
     other = next((mark for mark in (";", "\t", "|") if len(header) == 1 and mark in header[0]), None)
     if other is not None:
         raise DatasetError(f"{place} is separated by {other!r}; write it with commas")

@@ -14,7 +14,7 @@ from gfi.datasets.notes import ListingNotes
 
 SIDE_CARS = ("cls", "json", "txt")
 SIDE_CAR_BYTES = 2**20
-CAPTION = "the .txt beside it is a caption and not a label"
+CAPTION = "its .txt is a caption and not a label"
 UNREADABLE = "their .cls is no label"
 FURTHER = "further image of a sample"
 LEFT_OVER = "label or annotation without a photograph"

@@ -1,8 +1,8 @@
 """Annotations in the format of PASCAL VOC and ImageNet: one XML file per image.
 
-Read as people have them: with namespaces, in any encoding that the file declares, with a bare `&`, with polygons in
-place of boxes, with LabelMe's names for the size and for objects that were deleted. A DTD, and with it every entity
-bomb and outside reference, is refused.
+Variants found in practice are accepted: with namespaces, in any encoding that the file declares, with a bare `&`, with
+polygons in place of boxes, with LabelMe's names for the size and for objects that were deleted. A file with a DTD is
+refused, and so are entity bombs and external references.
 """
 
 import math

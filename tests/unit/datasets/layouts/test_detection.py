@@ -14,11 +14,11 @@ LAYOUTS = {
     "COCO beside photographs": (["1.jpg"], ["_annotations.coco.json"], "COCO"),
     "YOLO of darknet": (["obj_train_data/1.jpg"], ["obj.names", "obj_train_data/1.txt"], "YOLO"),
     "YOLO beside photographs": (["1.jpg"], ["obj.data", "1.txt"], "YOLO"),
-    "mask": (["image/1.jpg", "mask/1.png"], [], "these are no classes"),
-    "Supervisely": (["img/1.jpg"], ["ann/1.jpg.json"], "these are no classes"),
+    "mask": (["image/1.jpg", "mask/1.png"], [], "which are not classes"),
+    "Supervisely": (["img/1.jpg"], ["ann/1.jpg.json"], "which are not classes"),
     "class folders below images": (["images/cat/1.jpg", "images/dog/2.jpg"], [], "only folders"),
-    "masks": (["images/1.jpg", "masks/1.png"], [], "these are no classes"),
-    "XML": (["images/1.jpg"], ["annotations/1.xml"], "these are no classes"),
+    "masks": (["images/1.jpg", "masks/1.png"], [], "which are not classes"),
+    "XML": (["images/1.jpg"], ["annotations/1.xml"], "which are not classes"),
 }
 
 
