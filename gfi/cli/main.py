@@ -49,7 +49,9 @@ COMMANDS = {
     "schedule": Entry("schedules:schedule", "Submit jobs at fixed times."),
     "scheduler": Entry("scheduler:scheduler", "Run the scheduler until SIGTERM."),
     "submit": Entry("submit:submit", "Explain every image of a dataset."),
-    "tasks": Entry("tasks:tasks", "List tasks: registrations, listings, reports; cancel or retry one."),
+    "tasks": Entry(
+        "tasks:tasks", "List the tasks that wait or run; `gfi tasks cancel` and `gfi tasks retry` change one."
+    ),
     "tokens": Entry("tokens:tokens", "Create, list and revoke tokens of the HTTP API."),
     "up": Entry("up:up", "Start the whole service on this machine."),
     "worker": Entry("worker:worker", "Run one worker until SIGTERM."),

@@ -18,7 +18,7 @@ from gfi.domain.tasks import KINDS
 @json_option
 @click.pass_context
 def tasks(context: click.Context, everything: bool, limit: int, as_json: bool) -> None:
-    """List the tasks that wait or run, newest first; `gfi tasks cancel` and `gfi tasks retry` change one."""
+    """List the tasks that wait or run; `gfi tasks cancel` and `gfi tasks retry` change one."""
     if context.invoked_subcommand is not None:
         return
     listed = open_service().tasks(everything=everything, limit=limit)
