@@ -33,7 +33,7 @@ from workers.services import WorkerServices
 PICTURE_THREADS = 4
 
 
-class Asked(NamedTuple):
+class ItemKey(NamedTuple):
     """The key of an engine item: an image by its row of the manifest, and one of its classes by its rank."""
 
     row: int
@@ -63,7 +63,7 @@ class ShardRun:
         metrics = [CATALOGUE[name] for name in claim.config.metrics if name in CATALOGUE]
         self._needs_boxes = any(metric.needs == "boxes" for metric in metrics)
         self._top = claim.config.top
-        self._photographs: dict[Asked, Photograph] = {}
+        self._photographs: dict[ItemKey, Photograph] = {}
         self._rows: dict[int, dict[int, Result]] = {}
         """The finished results, by the image's row and the rank of the class."""
         self._finished: set[int] = set()
@@ -135,9 +135,9 @@ class ShardRun:
                 continue
             given += len(targets)
             for rank, target in enumerate(targets):
-                asked = Asked(photograph.entry.row, rank)
-                self._photographs[asked] = photograph
-                yield Item(asked, photograph.prepared, target, foil)
+                key = ItemKey(photograph.entry.row, rank)
+                self._photographs[key] = photograph
+                yield Item(key, photograph.prepared, target, foil)
 
     def _targets(self, photograph: Photograph) -> list[int | None]:
         """The classes to explain, by rank; None for the predicted one."""
@@ -153,12 +153,12 @@ class ShardRun:
         """Announce the rows about to be read and those that are still in the engine. If a row failed, a chunk is no
         longer a batch: a row in the engine may then belong to neither chunk and not be started yet.
         """
-        in_engine = {asked.row for asked in list(self._photographs)}
+        in_engine = {key.row for key in list(self._photographs)}
         self._lease.announce_decoding(self._positions[row] for row in {*rows, *in_engine})
 
     def _progress(self, progress: StepProgress) -> None:
         self._lease.progressed(progress.step)
-        self._lease.announce_optimising(self._positions[asked.row] for asked in progress.in_flight)
+        self._lease.announce_optimising(self._positions[key.row] for key in progress.in_flight)
 
     def _measured(self, photograph: Photograph, explanation: Explanation) -> Result:
         assert photograph.prepared is not None

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from gfi.datasets.notes import ListingNotes
 
 NUMBERED = "a class folder whose name is a number means the class with that name or, if there is none, with that index"
-BESIDE_SPLITS = "a folder beside the split folders is no class: its images have no label"
+BESIDE_SPLITS = "a folder next to the split folders is not a class: its images have no label"
 _SPLIT = re.compile(
     r"(train|training|val|valid|validation|test|testing|dev|eval|evaluation|holdout)"
     r"([ _-]?(set|split|data|images|img)|[ _-]?\d{4})?",

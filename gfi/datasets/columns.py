@@ -68,14 +68,16 @@ class Columns:
         return values, rest
 
 
-def find_columns(names: Sequence[str], asked: Mapping[str, str], notes: ListingNotes, place: str) -> Columns:
-    """The columns of a file with these `names`. asked: role → name, as given by the user.
+def find_columns(
+    names: Sequence[str], requested: Mapping[str, str], notes: ListingNotes, place: str
+) -> Columns:
+    """The columns of a file with these `names`. requested: role → name, as given by the user.
 
-    DatasetError: there is no key column, or several candidates, or a column that was asked for does not exist.
+    DatasetError: there is no key column, or several candidates, or a requested column does not exist.
     """
     chosen: dict[str, str | None] = {}
     for role in ROLES:
-        chosen[role] = _column(role, names, asked.get(role), notes, place)
+        chosen[role] = _column(role, names, requested.get(role), notes, place)
     key = chosen.pop("key")
     if key is None:
         raise DatasetError(
@@ -93,7 +95,7 @@ def find_columns(names: Sequence[str], asked: Mapping[str, str], notes: ListingN
                 f"the columns {', '.join(sizes)} may be the position and size of a box and are not read as one; "
                 "left, top, right, bottom are, or a column `boxes`"
             )
-    unsure = chosen["boxes"] is not None and "boxes" not in asked and _plain(chosen["boxes"]) != "boxes"
+    unsure = chosen["boxes"] is not None and "boxes" not in requested and _plain(chosen["boxes"]) != "boxes"
     return Columns(key, **chosen, sides=sides, unsure=unsure)
 
 
@@ -103,22 +105,24 @@ def find_alike(names: Sequence[str], role: str, notes: ListingNotes, place: str)
 
 
 def _column(
-    role: str, names: Sequence[str], asked: str | None, notes: ListingNotes, place: str
+    role: str, names: Sequence[str], requested: str | None, notes: ListingNotes, place: str
 ) -> str | None:
-    wanted = role if asked is None else asked
+    wanted = role if requested is None else requested
     if wanted in names:
         return wanted
     alike = [name for name in names if _plain(name) == _plain(wanted)]
-    if asked is not None and not alike:
-        raise DatasetError(f"{place} has no column {asked!r} for the {role}; its columns are {_some(names)}")
+    if requested is not None and not alike:
+        raise DatasetError(
+            f"{place} has no column {requested!r} for the {role}; its columns are {_some(names)}"
+        )
     candidates = alike or [name for name in names if _plain(name) in _WORDS[role]]
     if len(candidates) > 1:
         advice = f"several columns of {place} may be the {role}: {_some(candidates)}; say `?{role}=` and one of them"
-        if role == "key" or asked is not None:
+        if role == "key" or requested is not None:
             raise DatasetError(advice)
         notes.say(advice)
         return None
-    if candidates and asked is None:
+    if candidates and requested is None:
         notes.say(f"the column {candidates[0]!r} is read as `{role}`")
     return candidates[0] if candidates else None
 

@@ -52,7 +52,7 @@ class Limits:
 
     bytes: of the file. pixels: of a picture that must be decoded whole; 8192², which takes 0.6 GB for a
     PNG and 1.1 GB for a WebP at the peak. jpeg_pixels: of a baseline JPEG, decoded line by line at reduced
-    scale (500 million: 0.3 GB beside the file). decoded: the largest number of pixels that is returned.
+    scale (500 million: 0.3 GB in addition to the file). decoded: the largest number of pixels that is returned.
     """
 
     bytes: int = 256 * 2**20
@@ -113,7 +113,7 @@ def decode(data: bytes, limits: Limits = DEFAULT, window: Window | None = None) 
     except Exception as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         if isinstance(error, MemoryError):
-            reason = "it asks for more memory than there is"
+            reason = "it needs more memory than there is"
         raise DecodeError(f"not a readable {file_format}: {reason}") from error
 
 

@@ -99,7 +99,7 @@ def to_eight_bits(
         values = np.asarray(image, dtype=np.float64)
         if not np.isfinite(values).all():
             raise DecodeError("some pixels are not numbers (NaN)")
-        applied = _asked(window, values)
+        applied = _requested(window, values)
         pixels = _stretched(values, applied)
         return Image.fromarray(255 - pixels if stored.white_is_zero else pixels), applied
     if stored.format == "TIFF" and stored.tag(_SAMPLE_FORMAT) == _SIGNED:
@@ -116,7 +116,7 @@ def _grey(image: Image.Image, stored: Stored, window: Window | None) -> tuple[Im
     if stored.format == "PPM":
         applied = _of_ppm(stored, window, visible)
     else:
-        applied = _asked(window, visible) if window else _of_file(stored, visible)
+        applied = _requested(window, visible) if window else _of_file(stored, visible)
     pixels = _table(applied)[values]
     if stored.white_is_zero:
         pixels = 255 - pixels
@@ -149,7 +149,7 @@ def _colour(image: Image.Image, stored: Stored, window: Window | None) -> tuple[
     values = samples[..., :channels]
     hidden = None if transparent is None else (values == np.array(transparent)).all(axis=2)
     visible = values if hidden is None else values[~hidden]
-    applied = _asked(window, visible) if window else _of_file(stored, visible)
+    applied = _requested(window, visible) if window else _of_file(stored, visible)
     pixels = upper.copy()
     pixels[..., :channels] = _table(applied)[values]
     if not opaque:
@@ -195,7 +195,7 @@ def _other_byte(arguments: Any) -> Any:
     return mode[:-1] + _OTHER_BYTE[mode[-1]]
 
 
-def _asked(window: Window, values: _Values) -> AppliedWindow:
+def _requested(window: Window, values: _Values) -> AppliedWindow:
     if not window.percentile:
         return AppliedWindow(window.low, window.high, "input.window")
     source = f"percentiles {window.low:g} and {window.high:g} of this image"
@@ -256,7 +256,7 @@ def _of_ppm(stored: Stored, window: Window | None, values: _Values) -> AppliedWi
     maxval = stored.maxval()
     if window is None:
         return _of_file(stored, values) if maxval == _WHITE else AppliedWindow(0, _WHITE, _range_of(stored))
-    applied = _asked(window, values)
+    applied = _requested(window, values)
     if window.percentile:
         return applied
     scale = _WHITE / max(maxval, 1)

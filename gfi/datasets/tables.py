@@ -76,7 +76,7 @@ class Table:
         self._base = base if base.startswith("s3://") else None
         self._roots = None if self._base else local.Roots.admit(base, settings.dataset_roots)
         shown = self._base or str(self._roots and self._roots.base)
-        self._asked = {role: name for role, name in options.items() if role in ("key", "label", "boxes")}
+        self._requested = {role: name for role, name in options.items() if role in ("key", "label", "boxes")}
         kept = options.get("columns")
         self._kept = None if kept is None else [name.strip() for name in kept.split(",") if name.strip()]
         self._unit = cast(Unit | None, _choice(options, "unit", UNITS))
@@ -92,7 +92,7 @@ class Table:
         first = _first(rows)
         if not first:
             raise DatasetError(f"{self._name} lists no images")
-        columns = find_columns(list(names_of(row for _, row in first)), self._asked, notes, self._name)
+        columns = find_columns(list(names_of(row for _, row in first)), self._requested, notes, self._name)
         if self._kept is not None:
             names = {name for _, row in first for name in row}
             if missing := [name for name in self._kept if name not in names]:

@@ -15,7 +15,7 @@ from gfi.datasets.notes import ListingNotes
 SIDE_CARS = ("cls", "json", "txt")
 SIDE_CAR_BYTES = 2**20
 CAPTION = "its .txt is a caption and not a label"
-UNREADABLE = "their .cls is no label"
+UNREADABLE = "their .cls is not a label"
 FURTHER = "further image of a sample"
 LEFT_OVER = "label or annotation without a photograph"
 _LABEL_LENGTH = 200

@@ -119,7 +119,7 @@ class ShardClaim:
 
 @dataclass(frozen=True)
 class LeaseAnswer:
-    """`held`: the worker still holds the lease. `wanted`: what the owner of the job wants."""
+    """`held`: the worker still holds the lease. `wanted`: the state that the owner of the job requested."""
 
     held: bool
     wanted: Literal["continue", "pause", "cancel"]

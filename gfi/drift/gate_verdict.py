@@ -156,11 +156,11 @@ def _floor_problem(spec: GateSpec, floor: Floor | None) -> str | None:
     order = list(FloorLevel)
     if order.index(floor.level) < order.index(spec.level):
         return (
-            f"the floor is of {LEVEL_WORDS[floor.level]}; this gate asks for {LEVEL_WORDS[spec.level]}"
+            f"the floor is of {LEVEL_WORDS[floor.level]}; this gate requires {LEVEL_WORDS[spec.level]}"
             " ([floor] level)"
         )
     if floor.runs < spec.floor.min_runs:
-        return f"the floor has {floor.runs} runs; this gate asks for {spec.floor.min_runs} ([floor] min_runs)"
+        return f"the floor has {floor.runs} runs; this gate requires {spec.floor.min_runs} ([floor] min_runs)"
     return None
 
 

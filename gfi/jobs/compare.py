@@ -71,7 +71,7 @@ class Compared:
             differing = self.comparison.pairs - self.comparison.bit_equal
             yield f"{differing:,} masks differ although weights and execution profile are the same; please report it"
         if self.floor is None:
-            yield "no noise floor was given, so nothing is said to have moved: name other training runs with --floor"
+            yield "no noise floor was given, so no mask is counted as moved: name other training runs with --floor"
             return
         yield self.floor.sentence()
         if self.pooled is not None:
@@ -124,10 +124,10 @@ def compare_jobs(
     differences = tuple(_differences(job_a, job_b))
     if gate is not None:
         check_classes(gate, names)
-        asked = [difference for difference in differences if not difference.startswith(("model", "layers"))]
-        if asked:
+        options = [difference for difference in differences if not difference.startswith(("model", "layers"))]
+        if options:
             raise DriftError(
-                f"a gate needs two jobs with the same options; {job_a.id} and {job_b.id} differ in {asked[0]}"
+                f"a gate needs two jobs with the same options; {job_a.id} and {job_b.id} differ in {options[0]}"
             )
     metrics = _common_metrics(job_a, job_b)
     with ExitStack() as stack:

@@ -108,10 +108,10 @@ def _method_of(database: Database, request: JobRequest) -> tuple[Recipe, Layers]
 def _explains_the_same(other: JobConfig, config: JobConfig, method: tuple[Recipe, Layers]) -> bool:
     """Whether `other` is `config` with this method, for the same model."""
 
-    def asked(of: JobConfig) -> tuple[object, ...]:
+    def unchanged(of: JobConfig) -> tuple[object, ...]:
         return of.model.digest, of.target, of.foil, of.top
 
-    return asked(other) == asked(config) and (other.recipe.digest(), other.layers) == (
+    return unchanged(other) == unchanged(config) and (other.recipe.digest(), other.layers) == (
         method[0].digest(),
         method[1],
     )

@@ -190,7 +190,7 @@ def _grid(layer: str, call: Call) -> tuple[int, int] | None:
         return None
     if not call.tokens:
         raise MethodError(
-            f"layer `{call.name}` gives {shape}, which is no grid of tokens; leave `{TOKENS}` out"
+            f"layer `{call.name}` gives {shape}, which is not a grid of tokens; leave `{TOKENS}` out"
         )
     return call.grid
 

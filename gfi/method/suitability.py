@@ -1,7 +1,7 @@
-"""Whether a network can be explained: asked once, when a model is registered or a bare module is first used.
+"""Checks whether a network can be explained, once: when a model is registered or a bare module is first used.
 
-The method needs ∂f/∂x, and a mask must depend on its own image alone. A network is asked for the same image twice, in
-two places of a batch and beside two other images; all answers must agree. In evaluation mode they do, unless the
+The method needs ∂f/∂x, and a mask must depend on its own image alone. The output for the same image is computed twice,
+in two slots of a batch and with two other images; all outputs must agree. In evaluation mode they do, unless the
 network takes statistics of the batch (BatchNorm without running statistics, means over the batch) or draws random
 numbers (`F.dropout` without `training=`, a `train()` that ignores its argument).
 """
@@ -19,20 +19,20 @@ if TYPE_CHECKING:
     from gfi.method.classifiers import Classifier
 
 ROUNDING = 1e-3
-"""The largest difference between two answers, relative to the largest output, that is taken for rounding. Batches of
+"""The largest difference between two outputs, relative to the largest output, that counts as rounding. Batches of
 one and two images differ by 1e-6 in float32."""
 
 OVERRIDE = "with allow_nondeterministic = true (in a model file) it is explained nevertheless, and the results say so"
 
 
 class NotRepeatable(MethodError):
-    """The network's answer for an image depends on chance or on the images beside it."""
+    """The network's output for an image depends on chance or on the other images of the batch."""
 
 
 def check_suitable(classifier: "Classifier") -> str | None:
     """Raise MethodError, with the reason and what to do, unless the network can be explained.
 
-    Returns None, or, with `classifier.allow_nondeterministic`, why its answers are not repeatable.
+    Returns None, or, with `classifier.allow_nondeterministic`, why its outputs are not repeatable.
     """
     if classifier.doubt is not None:
         raise MethodError(classifier.doubt)
@@ -158,7 +158,7 @@ def _difference(one: Tensor, other: Tensor) -> float:
 
 
 def _differ(one: Tensor, other: Tensor) -> bool:
-    """Whether two answers differ by more than rounding."""
+    """Whether two outputs differ by more than rounding."""
     scale = one.abs().nan_to_num(0.0).max().item()
     return not torch.allclose(one, other, rtol=0.0, atol=ROUNDING * scale, equal_nan=True)
 

@@ -55,7 +55,7 @@ class Sample:
 
 
 def measure(metric: str, sample: Sample) -> Mapping[str, float]:
-    """The columns of one metric of the catalogue (`gfi.domain.metrics`), computed by the file that bears its name.
+    """The columns of one metric of the catalogue (`gfi.domain.metrics`), computed by the file of the same name.
 
     Parameters
     ----------

@@ -14,8 +14,8 @@ The settings follow from measurements (celery 5.7, kombu 5.7):
   tasks themselves. (120 restarts under load, 119 failed acknowledgements: every worker received messages again within
   3.5 s.)
 - A frozen Redis blocks a publisher for the socket timeout, which is five seconds.
-- What is no message of Celery in a queue (anybody with the password can write one) ended every worker that took it, one
-  after the other. `Channel` drops it and says so.
+- A message that is not in Celery's format (anybody with the password can write one) ended every worker that took it,
+  one after the other. `Channel` drops it and says so.
 - No result backend, no chords, no ETA: the outcome of a task is in the ledger.
 
 Without workers every re-dispatch would make the queue longer, so `publish` adds nothing to a queue that already holds
@@ -52,7 +52,8 @@ class Channel(redis.Channel):
         except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
             # kombu has taken it from the queue before it read it, so it is gone.
             log.warning(
-                "dropped what is no message of Celery", error=f"{type(error).__name__}: {one_line(error)}"
+                "dropped a message that is not in Celery's format",
+                error=f"{type(error).__name__}: {one_line(error)}",
             )
             return True
         return taken

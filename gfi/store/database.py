@@ -269,7 +269,7 @@ def _normalised(url: str) -> sa.URL:
     if backend not in ("sqlite", "postgresql"):
         raise StoreError(f"database {backend!r} is not supported; use postgresql://… or sqlite:///path")
     if backend == "sqlite" and parsed.database in (None, "", ":memory:"):
-        raise StoreError("SQLite needs a file, several processes share it: sqlite:///path")
+        raise StoreError("SQLite needs a file, because several processes share it: sqlite:///path")
     return parsed
 
 

@@ -227,7 +227,7 @@ def read(data: bytes, expect_sha256: str | None) -> Part:
     """Unpack a part.
 
     expect_sha256: the SHA-256 that the ledger recorded; None skips the check, for rebuilding. Raises StoreError when
-    the file has another SHA-256, is no part, or was written by a later version of gfi.
+    the file has another SHA-256, is not a part, or was written by a later version of gfi.
     """
     actual = sha256(data)
     if expect_sha256 is not None and actual != expect_sha256:

@@ -11,7 +11,7 @@ _LABELS = {"labels", "label"}
 _BESIDE_IMAGES = {*_LABELS, "annotations", "annotation", "anns", "ann", "masks", "mask"}
 _DARKNET = ("obj.data", "obj.names", "_darknet.labels")
 _COCO = "a COCO dataset, whose labels and boxes are in JSON files"
-_YOLO_BESIDE = "a YOLO dataset, whose labels and boxes are in .txt files beside the photographs"
+_YOLO_BESIDE = "a YOLO dataset, whose labels and boxes are in .txt files next to the photographs"
 _ADVICE = (
     "`folder:{place}` reads its photographs without labels; a manifest file with the columns key, label and boxes "
     "reads labels and boxes too"
