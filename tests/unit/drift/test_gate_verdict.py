@@ -76,9 +76,9 @@ def test_a_waiver_holds_until_its_day_and_is_shown(cornered: Comparison) -> None
         (None, "no noise floor"),
         (
             Floor(FloorLevel.OTHER_PROFILE, 4, 6, 0.9, 0.05, {}, 1),
-            "another execution profile; this gate asks for other",
+            "another execution profile; this gate requires other",
         ),
-        (Floor(FloorLevel.OTHER_TRAINING, 2, 1, 0.9, 0.05, {}, 1), "has 2 runs; this gate asks for 3"),
+        (Floor(FloorLevel.OTHER_TRAINING, 2, 1, 0.9, 0.05, {}, 1), "has 2 runs; this gate requires 3"),
     ],
 )
 def test_without_the_floor_it_asks_for_a_gate_is_undecided(

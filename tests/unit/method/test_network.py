@@ -116,7 +116,7 @@ def test_a_layer_of_tokens_needs_the_suffix_and_no_other_layer_takes_it() -> Non
     classifier = Classifier(build(swin), "swin_t", Preprocess(swin.size))
     for layers, words in (
         ("permute,features.7", r"`features.7` gives tokens, 2×3×768; write `features.7:tokens`"),
-        ("permute:tokens", r"gives 768×2×3, which is no grid of tokens; leave `:tokens` out"),
+        ("permute:tokens", r"gives 768×2×3, which is not a grid of tokens; leave `:tokens` out"),
     ):
         with pytest.raises(MethodError, match=words):
             Network(classifier, Layers.parse(layers), torch.device("cpu"), torch.float32, False)
