@@ -79,11 +79,12 @@ class LoadedEngines:
             classifier = load(reference, self._models_dir)
         except MethodError as error:
             raise ModelChanged(f"model {reference} cannot be loaded by this worker: {error}") from error
-        if classifier.digest != digest:
+        known = classifier.known_as(digest)
+        if known is None:
             raise ModelChanged(
                 f"model {reference} is not the one this job was submitted with (digest {classifier.digest[:12]}…, "
                 f"the job's {digest[:12]}…): register it again with `gfi models add {reference}` and submit the job"
                 " again"
             )
-        self._classifiers[digest] = classifier
-        return classifier
+        self._classifiers[digest] = known
+        return known

@@ -53,9 +53,9 @@ def describe(reference: str, models: Path, memory_mib: int) -> dict[str, Any]:
     from gfi.domain.errors import MethodError
 
     try:
-        from gfi.method.classifiers import load
+        from gfi.method import classifiers
 
-        return {"record": load(reference, models).record()}
+        return {"record": classifiers.describe(reference, models)}
     except Exception as error:  # a model file may name code, which may raise any exception
         if _lacked_memory(error):
             allowed = f"{memory_mib} MiB (GFI_REGISTRATION_MIB on the worker)"

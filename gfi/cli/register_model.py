@@ -24,11 +24,11 @@ def register(database: Database, settings: Settings, reference: str) -> dict[str
 
     Raises MethodError when the model cannot be loaded and CommandError when the folder cannot be written.
     """
-    from gfi.method.classifiers import load
+    from gfi.method.classifiers import describe
 
     if reference.endswith(".toml"):
         reference = _install(Path(reference), settings.models)
-    record = load(reference, settings.models).record()
+    record = describe(reference, settings.models)
     ledger.save_model(database, reference, record["digest"], record, actor=user())
     return record
 

@@ -10,10 +10,9 @@ without torch work with.
 """
 
 import copy
-import hashlib
 import importlib.util
-import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -28,7 +27,15 @@ from gfi.domain.errors import MethodError
 from gfi.domain.layer_names import Layers
 from gfi.domain.presets import PRESETS
 from gfi.domain.recipes import Recipe
-from gfi.method import architectures, batch_invariance, layers, model_files, preprocess, suitability
+from gfi.method import (
+    architectures,
+    batch_invariance,
+    layers,
+    model_digest,
+    model_files,
+    preprocess,
+    suitability,
+)
 from gfi.method.preprocess import Prepared, Preprocess
 
 Output = Literal["softmax", "sigmoid", "probabilities"]
@@ -75,6 +82,10 @@ class Classifier:
     """Why registration refuses the model: its file does not determine the network. None: it does."""
     allow_nondeterministic: bool = False
     """Explain the network although its output for an image depends on chance or on the other images of the batch."""
+    made_by: Mapping[str, Any] = field(default_factory=dict)
+    """What the network was built with; see `gfi.method.model_files.ModelDescription`."""
+    recorded: str | None = None
+    """The digest by which a job names the classifier, where an earlier scheme made it."""
 
     def __post_init__(self) -> None:
         self.module.eval().requires_grad_(False)
@@ -121,20 +132,22 @@ class Classifier:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 (hex) over architecture, weights, preprocessing and output."""
-        head = {
-            "modules": [
-                [name, type(child).__qualname__, child.extra_repr()]
-                for name, child in self.module.named_modules()
-            ],
-            "preprocess": self.preprocess.to_json(),
-            "output": self.output,
-        }
-        sha = hashlib.sha256(json.dumps(head, sort_keys=True).encode())
-        for name, tensor in self.module.state_dict().items():
-            sha.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-            sha.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
-        return sha.hexdigest()
+        """64 hex characters that name everything that decides the answer (`gfi.method.model_digest`)."""
+        if self.recorded is not None:
+            return self.recorded
+        described = {"preprocess": self.preprocess.to_json(), "output": self.output, **self.made_by}
+        return model_digest.scheme_2(self.module, described)
+
+    @cached_property
+    def earlier_digest(self) -> str:
+        """The digest that version 0.1.0 gave the classifier; it does not name a factory's code."""
+        return model_digest.scheme_1(self.module, self.preprocess.to_json(), self.output)
+
+    def known_as(self, digest: str) -> "Classifier | None":
+        """The classifier under the digest that a job names it by; None if the job means another one."""
+        if digest == self.digest:
+            return self
+        return replace(self, recorded=digest) if digest == self.earlier_digest else None
 
     @cached_property
     def nondeterministic(self) -> str | None:
@@ -257,6 +270,24 @@ def load(reference: str, models_dir: Path | None = None) -> Classifier:
     return _from_description(model_files.describe_pretrained(architecture), reference)
 
 
+def describe(reference: str, models_dir: Path | None = None) -> dict[str, Any]:
+    """The record of a classifier that is to be registered; see `load` and `Classifier.record`.
+
+    A network of a `file:` factory is built twice, because one that differs from load to load would never be the one
+    that was registered. Raises MethodError for such a network, and as `load` and `Classifier.record` do.
+    """
+    classifier = load(reference, models_dir)
+    record = classifier.record()
+    if "code" in classifier.made_by:
+        del classifier
+        if load(reference, models_dir).digest != record["digest"]:
+            raise MethodError(
+                f"{reference}: the network differs from load to load: set its tensors and attributes from torch's"
+                " random generator, which is seeded, or from constants, not from the time, other generators or ids"
+            )
+    return record
+
+
 def from_module(
     module: nn.Module,
     size: tuple[int, int],
@@ -312,7 +343,9 @@ def _from_description(description: model_files.ModelDescription, reference: str)
         d.layers,
         d.doubt,
         d.allow_nondeterministic,
+        d.made_by,
     )
+    _ = classifier.digest  # before the first pass, which may change what the network keeps
     try:
         k = classifier.classes
         if d.layers is not None:
@@ -343,4 +376,12 @@ def _lite(name: str) -> Classifier:
     module = EfficientNet.from_name(name)
     module.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
     shape = Preprocess((LITE[name],) * 2, 3, (0.498,) * 3, (0.502,) * 3, "bicubic")
-    return Classifier(module, name, shape, "softmax", imagenet.names(), imagenet.wordnet_ids())
+    return Classifier(
+        module,
+        name,
+        shape,
+        "softmax",
+        imagenet.names(),
+        imagenet.wordnet_ids(),
+        made_by={"architecture": name},
+    )

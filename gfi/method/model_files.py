@@ -27,9 +27,10 @@ Only `architecture` and `weights` are required. Every error message names the fi
 """
 
 import contextlib
-import importlib.util
+import dataclasses
 import re
 import tomllib
+import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,6 +43,7 @@ from gfi.domain.errors import MethodError
 from gfi.domain.layer_names import Layers
 from gfi.domain.window import Window
 from gfi.method import architectures
+from gfi.method.model_code import ModelCode, load_code
 from gfi.method.preprocess import FILTERS, Preprocess
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
@@ -79,6 +81,8 @@ class ModelDescription:
     doubt: str | None = None
     """Why registration refuses the model: the file does not determine the network. None: it does."""
     allow_nondeterministic: bool = False
+    made_by: dict[str, Any] = dataclasses.field(default_factory=dict)
+    """What built the network: `architecture`, `arguments`, and `code`, the SHA-256 of each file of a factory."""
 
 
 def registered_models(models_dir: Path | None) -> list[str]:
@@ -102,7 +106,8 @@ def read_model_file(path: Path) -> ModelDescription:
 def describe_seeded(architecture: str, seed: int) -> ModelDescription:
     """An architecture with random weights from `seed`."""
     module = architectures.build(architecture, {}, seed)
-    return ModelDescription(architecture, module, architectures.documented_input(architecture, module))
+    shape = architectures.documented_input(architecture, module)
+    return ModelDescription(architecture, module, shape, made_by={"architecture": architecture})
 
 
 def describe_pretrained(architecture: str) -> ModelDescription:
@@ -130,7 +135,12 @@ def describe_pretrained(architecture: str) -> ModelDescription:
         architectures.documented_input(architecture, module),
         class_names=categories,
         wordnet_ids=imagenet.wordnet_ids() if categories == imagenet.names() else (),
+        made_by={"architecture": architecture},
     )
+
+
+def _made_by(architecture: str, arguments: dict[str, Any]) -> dict[str, Any]:
+    return {"architecture": architecture} | ({"arguments": arguments} if arguments else {})
 
 
 class _ModelFile:
@@ -139,6 +149,7 @@ class _ModelFile:
     def __init__(self, path: Path, table: dict[str, Any]) -> None:
         self.path = path
         self.table = table
+        self._made_by: dict[str, Any] = {}
         for section in ("arguments", "input", "layers"):
             if not isinstance(table.get(section, {}), dict):
                 self.fail(section, "is a table", table[section])
@@ -193,6 +204,7 @@ class _ModelFile:
             self._layers(),
             doubt,
             self._flag("allow_nondeterministic"),
+            self._made_by,
         )
 
     def _module(self, classes: int) -> tuple[nn.Module, str | None]:
@@ -212,6 +224,7 @@ class _ModelFile:
             with self.field("weights"):
                 if source != "torchvision":
                     raise MethodError('"default" is for torchvision; name a file')
+                self._made_by = _made_by(architecture, arguments)
                 return architectures.build_pretrained(name, arguments), None
         state, doubt = None, None
         if seed is None:
@@ -221,9 +234,14 @@ class _ModelFile:
             if name in architectures.AUXILIARY and "transform_input" not in arguments:
                 doubt = architectures.SWITCH.format(name=name)
             arguments = architectures.switches_of(name, state) | arguments
+        self._made_by = _made_by(architecture, arguments)
         with self.field("architecture"):
             if source == "file":
-                module = architectures.construct(self._factory(name), arguments, seed or 0)
+                factory, code = self._factory(name)
+                module = architectures.construct(factory, arguments, seed or 0)
+                code.seal()
+                weakref.finalize(module, code.forget)
+                self._made_by["code"] = code.digests()
             else:
                 module = architectures.build(architecture, arguments, seed or 0)
         if state is not None:
@@ -238,8 +256,8 @@ class _ModelFile:
             self.fail("weights", "names a seed like seed:0", weights)
         return int(weights[5:])
 
-    def _factory(self, name: str) -> Callable[..., Any]:
-        """The function `build` of net.py in the same folder, from `net.py:build`."""
+    def _factory(self, name: str) -> tuple[Callable[..., Any], ModelCode]:
+        """The function `build` of net.py in the same folder, from `net.py:build`, and the code that was loaded."""
         file, _, function = name.partition(":")
         folder = self.path.parent.resolve()
         path = (folder / file).resolve()
@@ -247,18 +265,11 @@ class _ModelFile:
             raise MethodError(
                 f"`file:{name}` is not a function in a Python file of the same folder: write file:net.py:build"
             )
-        spec = importlib.util.spec_from_file_location(f"gfi_model_{path.stem}", path)
-        assert spec is not None
-        assert spec.loader is not None
-        code = importlib.util.module_from_spec(spec)
-        try:
-            spec.loader.exec_module(code)
-        except Exception as error:
-            raise MethodError(f"{path.name} fails: {error}") from error
-        factory = getattr(code, function, None)
+        code, module = load_code(path)
+        factory = getattr(module, function, None)
         if not callable(factory):
             raise MethodError(f"{path.name} has no function `{function}`")
-        return factory
+        return factory, code
 
     def _classes(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
         value = self.table.get("classes", [])

@@ -94,7 +94,6 @@ ELSEWHERE = {
     "workers/__main__.py": STACK,
     "workers/app.py": WHOLE_WAY,
     "workers/handlers.py": "service/workers/test_registration.py",
-    "workers/loaded_engines.py": "chaos/test_fake.py",
     "workers/tasks.py": WHOLE_WAY,
 }
 
