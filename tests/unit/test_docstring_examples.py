@@ -22,7 +22,7 @@ def modules(package: ModuleType) -> list[str]:
 
 DOMAIN = [f"gfi.domain.{name}" for name in ("geometry", "layer_names", "presets", "recipes")]
 
-# Modules whose functions are only called by their own package.
+# Modules whose functions are only called by gfi itself.
 WITHOUT_EXAMPLE = {"gfi.metrics", "gfi.metrics.entropy", "gfi.peers.gradients", "gfi.method"} | {
     f"gfi.method.{name}"
     for name in (
@@ -35,6 +35,7 @@ WITHOUT_EXAMPLE = {"gfi.metrics", "gfi.metrics.entropy", "gfi.peers.gradients", 
         "network",
         "parts",
         "pool",
+        "suitability",
     )
 }
 
