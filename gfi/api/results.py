@@ -39,10 +39,12 @@ Conditions = Annotated[
 
 
 class GroupsOut(BaseModel):
-    """The groups of a job: each `{"value", "images", "counts", "means"}`."""
+    """The largest groups of a job, at most 1,000: each `{"value", "images", "counts", "means"}`. `more`: there are
+    others."""
 
     by: str
     groups: list[dict[str, Any]]
+    more: bool = False
 
 
 @router.get(
@@ -133,7 +135,7 @@ def group_results(
     where: Conditions = (),
     status: ImageStatus | None = None,
 ) -> GroupsOut:
-    """Images by the values of a column, the largest group first: counts by status, and means over `ok` images.
+    """Images by the values of a column, the 1,000 largest groups first: counts by status, and means over `ok` images.
 
     The columns of a job are in its `facts.columns`. An image without a value is in the group whose value is null.
     """
@@ -142,8 +144,8 @@ def group_results(
     if by not in queries.GROUPED:
         by = _checked(lambda: find_column(by, kinds))
     filters = Filters(status=status, where=_conditions(job, where))
-    groups = queries.group_results(context.database, job.id, by, kinds, filters)
-    return GroupsOut(by=by, groups=[group.to_json() for group in groups])
+    groups, more = queries.group_results(context.database, job.id, by, kinds, filters)
+    return GroupsOut(by=by, groups=[group.to_json() for group in groups], more=more)
 
 
 Read = TypeVar("Read")

@@ -17,6 +17,8 @@ EXIT_STATUS = {JobState.PARTIAL: 4, JobState.FAILED: 5, JobState.CANCELLED: 6}
 LINE_EVERY_S = 15.0
 """Seconds between two lines that differ only in their counts."""
 POLL_S = 0.3
+RELEASE_S = 30.0
+"""How long workers are waited for that still commit what they finished of a cancelled job."""
 AWAY_S = 1.0
 """Seconds between two attempts while the service is away."""
 
@@ -26,8 +28,9 @@ def follow(
 ) -> JSON:
     """Wait until the job has ended and show its progress. `watch` is called a few times a second.
 
-    Returns the job as it ended.
+    Returns the job as it ended: of a cancelled job with the images that workers had finished, see RELEASE_S.
     """
+    ended: float | None = None
     shown = None if quiet else (_Bar() if sys.stderr.isatty() else _Lines())
     try:
         while True:
@@ -40,7 +43,9 @@ def follow(
             if shown is not None:
                 shown.update(job)
             if job["state"] in TERMINAL:
-                break
+                ended = ended or time.monotonic()
+                if not job["progress"]["in_flight"] or time.monotonic() - ended >= RELEASE_S:
+                    break
             time.sleep(POLL_S)
     finally:
         if shown is not None:

@@ -90,13 +90,15 @@ class LocalService:
         )
         return (result.to_json(job.class_names) for result in found)
 
-    def groups(self, job_id: str, by: str, *, status: str | None, where: Sequence[str] = ()) -> list[JSON]:
+    def groups(
+        self, job_id: str, by: str, *, status: str | None, where: Sequence[str] = ()
+    ) -> tuple[list[JSON], bool]:
         job = queries.get_job(self.database, job_id)
         kinds, filters = queries.kinds_of(job.metadata), _filters(job, status, where)
         if by not in queries.GROUPED:
             by = _read(find_column, by, kinds)
-        groups = queries.group_results(self.database, job.id, by, kinds, filters)
-        return [group.to_json() for group in groups]
+        groups, more = queries.group_results(self.database, job.id, by, kinds, filters)
+        return [group.to_json() for group in groups], more
 
     def report(self, job_id: str, folder: Path, limit: int) -> Path:
         from gfi.jobs import report

@@ -8,6 +8,9 @@ from typing import Any
 
 import click
 
+_WIDE = 10_000
+"""Characters of a line that no table reaches."""
+
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
@@ -38,7 +41,8 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], 
         drawn.add_column(name, overflow="fold")
     for row in cells:
         drawn.add_row(*row)
-    Console().print(drawn)
+    # In a pipe or a file nothing has to fit: one line a row.
+    Console(width=None if sys.stdout.isatty() else _WIDE).print(drawn)
 
 
 def when(epoch: float | None) -> str:

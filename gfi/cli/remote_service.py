@@ -76,8 +76,10 @@ class RemoteService:
             filters["where"] = list(where)
         return islice(iter(self.client.job(job_id).results(**filters)), limit)
 
-    def groups(self, job_id: str, by: str, *, status: str | None, where: Sequence[str] = ()) -> list[JSON]:
-        return self.client.job(job_id).groups(by, where, status)
+    def groups(
+        self, job_id: str, by: str, *, status: str | None, where: Sequence[str] = ()
+    ) -> tuple[list[JSON], bool]:
+        return self.client.job(job_id).largest_groups(by, where, status)
 
     def report(self, job_id: str, folder: Path, limit: int) -> Path:
         return self.client.job(job_id).report(folder, limit)

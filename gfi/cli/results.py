@@ -62,7 +62,10 @@ def results(
         check_status(status)
     service = open_service()
     if group_by is not None:
-        _groups(service.groups(job_id, group_by, status=status, where=where)[:limit], group_by, as_json)
+        groups, more = service.groups(job_id, group_by, status=status, where=where)
+        _groups(groups[:limit], group_by, as_json)
+        if more and (limit is None or limit > len(groups)):
+            click.echo(f"these are the {len(groups):,} largest groups; there are more", err=True)
         return
     rows = service.results(job_id, status=status, limit=limit, where=where)
     if as_json:

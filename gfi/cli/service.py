@@ -60,8 +60,11 @@ class Service(Protocol):
         """Result rows in the order of the manifest. where: conditions on further columns of the manifest."""
         ...
 
-    def groups(self, job_id: str, by: str, *, status: str | None, where: Sequence[str] = ()) -> list[JSON]:
-        """Images by the values of a column: {"value", "images", "counts", "means"}, the largest group first."""
+    def groups(
+        self, job_id: str, by: str, *, status: str | None, where: Sequence[str] = ()
+    ) -> tuple[list[JSON], bool]:
+        """Images by the values of a column: {"value", "images", "counts", "means"}, the largest groups first; and
+        whether there are more groups than these."""
         ...
 
     def report(self, job_id: str, folder: Path, limit: int) -> Path:

@@ -4,6 +4,7 @@ import importlib
 import io
 import sys
 import time
+import warnings
 import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -175,12 +176,21 @@ class Job:
         Returns
         -------
         list of dict
-            ``value`` (None: the images without one), ``images``, ``counts`` by status, ``means`` over ``ok`` images.
+            ``value`` (None: the images without one), ``images``, ``counts`` by status, ``means`` over ``ok`` images. Of
+            more than 1,000 groups the largest, with a warning.
         """
+        groups, more = self.largest_groups(by, where, status)
+        if more:
+            warnings.warn(f"{by!r} has more than these {len(groups):,} groups", stacklevel=2)
+        return groups
+
+    def largest_groups(
+        self, by: str, where: Sequence[str] = (), status: str | None = None
+    ) -> tuple[list[dict[str, Any]], bool]:
+        """As `groups`; and whether there are more than the service returned."""
         params = {"by": by, "where": list(where)} | ({"status": status} if status else {})
         answer = self._connection.get(f"/v1/jobs/{self.id}/groups", params=params)
-        groups: list[dict[str, Any]] = answer["groups"]
-        return groups
+        return answer["groups"], bool(answer.get("more"))
 
     def mask(self, row: int, target_rank: int = 0) -> "NDArray[np.float32]":
         """The mask of one image. Needs numpy.

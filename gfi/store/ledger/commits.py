@@ -13,9 +13,10 @@ import sqlalchemy as sa
 from gfi.domain.metrics import PRIMARY_METHOD
 from gfi.domain.records import PartRecord, ShardClaim
 from gfi.domain.result import Result
-from gfi.domain.states import JobState, ShardState
+from gfi.domain.states import TERMINAL, JobState, ShardState
 from gfi.domain.statuses import ImageStatus
 from gfi.store.database import Database, insert, now
+from gfi.store.ledger.control_requests import report_again
 from gfi.store.ledger.guards import lock_job, shard_transition
 from gfi.store.ledger.leases import is_held
 from gfi.store.ledger.shards import insert_shard
@@ -33,7 +34,7 @@ def commit_shard(
     nothing then. A repeated commit, whose first answer did not arrive, returns True and writes nothing.
 
     If the job was cancelled meanwhile, the finished images are still recorded, so that partial results can be read; the
-    rest is cancelled.
+    rest is cancelled. If the job has ended by then, its summary and its list of parts are written again.
     """
     _check_rows(claim, upto, rows)
     with db.begin() as connection:
@@ -73,6 +74,8 @@ def commit_shard(
             fence=claim.fence,
             created_at=connection.execute(sa.select(now())).scalar_one(),
         )
+        if job.state in TERMINAL:
+            report_again(connection, job)
         if upto < claim.stop:
             after = ShardState.PENDING if job.state == JobState.RUNNING else ShardState.CANCELLED
             insert_shard(

@@ -213,6 +213,17 @@ def add_job_task(
     return add_control_task(connection, kind, job.id, payload, owner=job.owner, priority=priority)
 
 
+def report_again(connection: sa.Connection, job: sa.Row[Any]) -> None:
+    """(nothing) → pending, a `report` of a job that has ended, unless one waits that will see the same results."""
+    waiting = sa.select(control_tasks.c.id).where(
+        control_tasks.c.job_id == job.id,
+        control_tasks.c.kind == ControlKind.REPORT.value,
+        in_state(control_tasks, ShardState.PENDING),
+    )
+    if connection.execute(waiting.limit(1)).scalar() is None:
+        add_job_task(connection, ControlKind.REPORT, job)
+
+
 def set_task_priority(connection: sa.Connection, job_id: str, queue: str, priority: int) -> None:
     """The waiting tasks of a job follow its priority."""
     connection.execute(

@@ -88,13 +88,16 @@ def close_pending(
 
 
 def reopen(connection: sa.Connection, job_id: str, classes: Sequence[str]) -> int:
-    """failed | cancelled → pending, every such shard of a job. Returns how many.
+    """failed | cancelled → pending, the shards of a job whose images have no result. Returns how many.
 
-    classes: if any are given, only failed shards with one of these failure classes are opened again.
+    Shards of an earlier retry stay closed: their images have results, by whose status a retry selects them, and would
+    be explained twice. classes: if any are given, only failed shards with one of these failure classes are opened
+    again, those of an earlier retry included.
     """
     opened = 0
     for before in (ShardState.FAILED, ShardState.CANCELLED):
-        wanted = shards.c.failure_class.in_(classes) if classes and before is ShardState.FAILED else sa.true()
+        named = classes and before is ShardState.FAILED
+        wanted = shards.c.failure_class.in_(classes) if named else shards.c.generation == 0
         changed = connection.execute(
             sa.update(shards)
             .where(shards.c.job_id == job_id, shard_transition(shards, before, ShardState.PENDING), wanted)

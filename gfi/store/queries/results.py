@@ -343,10 +343,11 @@ MOST_GROUPS = 1000
 
 def group_results(
     db: Database, job_id: str, by: str, kinds: Mapping[str, Kind], filters: Filters | None = None
-) -> list[Group]:
+) -> tuple[list[Group], bool]:
     """The primary results of a job by the values of a column, the largest group first, at most MOST_GROUPS.
 
-    by: a further column of the manifest, or one of GROUPED. kinds: the job's columns. StoreError when there is none.
+    Returns the groups, and whether there are more. by: a further column of the manifest, or one of GROUPED. kinds: the
+    job's columns. StoreError when there is none.
     """
     rows: sa.FromClause = results
     if by in kinds:
@@ -368,7 +369,7 @@ def group_results(
         .where(results.c.job_id == job_id, PRIMARY, *_conditions(filters or Filters()))
         .group_by(value)
         .order_by(sa.func.count().desc(), value)
-        .limit(MOST_GROUPS)
+        .limit(MOST_GROUPS + 1)
     )
     groups = []
     with db.read() as connection:
@@ -383,7 +384,7 @@ def group_results(
                     {name: (float(mean), count) for name, mean, count in means if count},
                 )
             )
-    return groups
+    return groups[:MOST_GROUPS], len(groups) > MOST_GROUPS
 
 
 def list_flags(db: Database, job_id: str) -> list[JSON]:

@@ -351,11 +351,11 @@ function offerColumns() {
   $("group").replaceChildren(...options([["", "nothing"], ...columns.map((name) => [name, name]), ...["label", "prediction", "target", "status"].filter((name) => !columns.includes(name)).map((name) => [name, words(name)])]));
 }
 
-const groupsOf = async (by, where = "") => (await api(`/v1/jobs/${id}/groups?${new URLSearchParams({ by, ...(where ? { where } : {}) })}`)).groups;
+const groupsOf = (by, where = "") => api(`/v1/jobs/${id}/groups?${new URLSearchParams({ by, ...(where ? { where } : {}) })}`);
 
 // The suggestions of the value box: the column's most frequent values.
 async function offerValues() {
-  const groups = $("column").value ? await groupsOf($("column").value) : [];
+  const groups = $("column").value ? (await groupsOf($("column").value)).groups : [];
   $("column-values").replaceChildren(...groups.filter((g) => g.value !== null).slice(0, 100).map((g) => h("option", { value: String(g.value) })));
 }
 
@@ -364,13 +364,15 @@ async function showGroups() {
   const mine = (grouping += 1);
   const by = $("group").value;
   if (!by) { $("groups-panel").hidden = true; return draw(); }
-  const groups = await groupsOf(by, condition());
+  const { groups, more } = await groupsOf(by, condition());
   if (mine !== grouping) return;
   const shown = ["probability", "kept", "removed", "area", ...numbers.filter((n) => !["probability", "kept", "removed", "area", "iterations"].includes(n))].filter((n) => groups.some((g) => g.means[n]));
   $("groups-head").replaceChildren(h("th", null, words(by)), h("th.num", null, "Images"), h("th.num", null, "Explained"), ...shown.map((n) => h("th.num", null, words(n))));
   const name = (value) => (value === null ? "no value" : (by === "prediction" || by === "target") ? classes[value] ?? String(value) : String(value));
   const cell = (group) => (job.facts?.columns?.[by] && group.value !== null ? h("button.quiet", { type: "button", onclick: () => only(by, group.value) }, name(group.value)) : name(group.value));
   fillTable($("groups"), groups.map((g) => h("tr", null, h("td", null, cell(g)), h("td.num", null, count(g.images)), h("td.num", null, count(g.counts.ok ?? 0)), ...shown.map((n) => h("td.num", null, decimal(g.means[n]?.mean))))));
+  $("groups-more").hidden = !more;
+  $("groups-more").textContent = `These are the ${count(groups.length)} largest groups; there are more.`;
   $("groups-panel").hidden = false;
   draw();
   return undefined;

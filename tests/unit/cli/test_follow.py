@@ -6,8 +6,8 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from gfi.cli import follow, job_summary
 from gfi.cli import job as job_commands
-from gfi.cli import job_summary
 from gfi.cli import submit as submit_command
 
 
@@ -55,6 +55,21 @@ def test_waiting_ends_with_the_status_of_the_job(
     assert '"state"' in done.stdout
     done = run(monkeypatch, state, *words, "--wait", "--allow-partial")
     assert done.exit_code == (0 if state == "partial" else status)
+
+
+def test_waiting_for_a_cancelled_job_ends_when_its_workers_have_committed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The summary said that no image was explained, and a second later twelve were."""
+    service = Ended("cancelled")
+    working, released = dict(service.record["progress"], in_flight=5), service.record["progress"]
+    answers = iter([working, working, released])
+    monkeypatch.setattr(service, "job", lambda _: dict(service.record, progress=next(answers)))
+    monkeypatch.setattr(follow.time, "sleep", lambda _: None)
+    assert follow.follow(service, "j1", quiet=True)["progress"]["in_flight"] == 0  # type: ignore[arg-type]
+    monkeypatch.setattr(service, "job", lambda _: dict(service.record, progress=working))
+    monkeypatch.setattr(follow, "RELEASE_S", 0.0)
+    assert follow.follow(service, "j1", quiet=True)["state"] == "cancelled"  # type: ignore[arg-type]
 
 
 def test_only_waiting_has_these_statuses(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -113,6 +113,16 @@ def test_a_retry_goes_on_with_a_cancelled_job(database: Database) -> None:
     assert len(recorded(database, job)) == 10
 
 
+def finish_reports(db: Database) -> int:
+    """Do the reports that wait; returns how many."""
+    done = 0
+    while (task := ledger.claim_control(db, "w", 60.0)) is not None:
+        assert task.kind is ControlKind.REPORT
+        assert ledger.finish_control(db, task)
+        done += 1
+    return done
+
+
 def _partial(db: Database) -> str:
     """A finished job of ten images of which two are errors."""
     job = plan(db)
@@ -147,6 +157,40 @@ def test_a_finished_job_whose_retry_is_cancelled_is_what_its_results_are(databas
     task = claim_task(database, ControlKind.RETRY)
     assert ledger.finish_retry(database, task, manifest_key=None, total=0, shards=[])
     assert ledger.finish_jobs(database)[0].state is JobState.SUCCEEDED
+
+
+def test_a_result_that_comes_after_the_end_has_the_summary_written_again(database: Database) -> None:
+    """The worker finished its images before it read the cancellation: summary.json and committed.json lacked them."""
+    job = _partial(database)
+    assert finish_reports(database) == 1
+    ledger.retry_job(database, job)
+    task = claim_task(database, ControlKind.RETRY)
+    assert ledger.finish_retry(database, task, manifest_key="second", total=2, shards=[(0, 1), (1, 2)])
+    first, second = claim(database), claim(database)
+    assert ledger.cancel_job(database, job)
+    assert finish_reports(database) == 1
+    assert commit(database, first, rows=[8])
+    assert commit(database, second, rows=[9])
+    assert finish_reports(database) == 1  # one of both: it had not begun when the second came
+    assert recorded(database, job)[9] == "ok"
+
+
+def test_a_retry_does_not_explain_the_images_of_a_cancelled_retry_twice(database: Database) -> None:
+    job = _partial(database)
+    ledger.retry_job(database, job)
+    task = claim_task(database, ControlKind.RETRY)
+    assert ledger.finish_retry(database, task, manifest_key="second", total=2, shards=[(0, 1), (1, 2)])
+    assert ledger.cancel_job(database, job)
+    ledger.retry_job(database, job)
+    task = claim_task(database, ControlKind.RETRY)
+    assert list(queries.rows_with_status(database, job, task.payload["statuses"])) == [8, 9]
+    assert ledger.finish_retry(database, task, manifest_key="third", total=2, shards=[(0, 2)])
+    held = claim(database)
+    assert (held.manifest_key, held.generation, held.start, held.stop) == ("third", 2, 0, 2)
+    assert ledger.claim_shard(database, "w", "explain", 60.0) is None
+    assert commit(database, held, rows=[8, 9])
+    assert ledger.finish_jobs(database)[0].state is JobState.SUCCEEDED
+    assert queries.job_progress(database, job).done == 10
 
 
 def test_a_cancelled_or_failed_job_whose_retry_is_cancelled_is_cancelled(database: Database) -> None:

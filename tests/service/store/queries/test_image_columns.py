@@ -12,6 +12,7 @@ from gfi.domain.statuses import ImageStatus
 from gfi.store import ledger, queries
 from gfi.store.database import Database
 from gfi.store.errors import StoreError
+from gfi.store.queries import results as query
 from gfi.store.tables import image_columns
 from tests.service.store.ledger_actors import claim, claim_task, part, submit
 
@@ -88,20 +89,29 @@ def test_results_carry_their_columns_by_type(database: Database, job: str) -> No
 
 
 def test_results_are_grouped_by_a_column(database: Database, job: str) -> None:
-    groups = queries.group_results(database, job, "site", KINDS)
+    groups, more = queries.group_results(database, job, "site", KINDS)
+    assert not more
     assert (groups[0].value, groups[0].images) == ("A", 2)
     assert {group.value: group.images for group in groups} == {"A": 2, "B": 1, "a": 1, None: 1}
     first = groups[0].to_json()
     assert first["counts"] == {"ok": 2}
     assert first["means"]["area"] == {"mean": pytest.approx(0.1), "count": 2}
-    by_age = queries.group_results(
+    by_age, _ = queries.group_results(
         database, job, "age", KINDS, queries.Filters(where=(parse_where("age>=9", KINDS),))
     )
     assert {group.value: dict(group.counts) for group in by_age} == {40.0: {"ok": 1}, 40.5: {"error": 1}}
-    by_status = queries.group_results(database, job, "status", KINDS)
+    by_status, _ = queries.group_results(database, job, "status", KINDS)
     assert [(group.value, group.images) for group in by_status] == [("ok", 4), ("error", 1)]
     with pytest.raises(StoreError, match="site, age, status"):
         queries.group_results(database, job, "key", KINDS)
+
+
+def test_more_groups_than_are_returned_are_spoken_of(
+    database: Database, job: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(query, "MOST_GROUPS", 2)
+    groups, more = queries.group_results(database, job, "site", KINDS)
+    assert ([group.images for group in groups], more) == ([2, 1], True)
 
 
 def test_a_retry_keeps_them_and_a_deletion_removes_them(database: Database, job: str) -> None:
