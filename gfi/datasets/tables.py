@@ -146,11 +146,16 @@ class Table:
 
     def _boxes(self, values: Mapping[str, Any], columns: Columns) -> ImageBoxes:
         try:
-            if any(side is not None for side in values.get("sides", ())):
+            # A gap is NaN where a table keeps numbers.
+            if any(side is not None and side == side for side in values.get("sides", ())):
                 return read_boxes(dict(zip(SIDES, values["sides"], strict=True)), self._unit)
             value = values.get("boxes")
             if isinstance(value, str):
-                value = json.loads(value, parse_constant=_no_constant) if value.strip() else None
+                value = (
+                    json.loads(value, parse_constant=_no_constant, object_pairs_hook=_once)
+                    if value.strip()
+                    else None
+                )
             return read_boxes(value, self._unit, self._four or (None if columns.unsure else "ltrb"))
         except (ValueError, RecursionError) as error:
             return ImageBoxes(error=f"boxes are not JSON: {error}")
@@ -196,7 +201,7 @@ class Table:
             if not line.strip():
                 continue
             try:
-                row = json.loads(line, parse_constant=_no_constant)
+                row = json.loads(line, parse_constant=_no_constant, object_pairs_hook=_once)
             except (ValueError, RecursionError) as error:
                 raise DatasetError(f"{self._name} line {number}: not JSON: {error}") from error
             if not isinstance(row, dict):
@@ -316,6 +321,15 @@ def _plain(extra: Mapping[str, Any]) -> dict[str, Any]:
         raise DatasetError("a column holds a NUL")
     kept = json.loads(text, parse_constant=lambda _: None)
     return {name: value for name, value in kept.items() if value is not None}
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON whose names occur once; of two, JSON takes the last."""
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        name = next(name for place, (name, _) in enumerate(pairs) if name in dict(pairs[:place]))
+        raise ValueError(f"{name[:40]!r} twice in one object")
+    return made
 
 
 def _no_constant(name: str) -> NoReturn:

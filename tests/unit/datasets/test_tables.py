@@ -476,3 +476,22 @@ def test_boxes_of_a_picture_whose_size_is_in_columns(plant, free, columns, row, 
     path.write_text(f"key,{columns}\n1.jpg,{row}\n")
     (listed,), _ = rows_of(path, free)
     assert [box.frame for box in listed.boxes] == [frame]
+
+
+def test_a_gap_in_columns_of_numbers_is_no_box(plant, free):
+    path = plant("1.jpg", "2.jpg") / "list.parquet"
+    sides = {
+        name: [side, float("nan")]
+        for name, side in zip(("xmin", "ymin", "xmax", "ymax"), BOX.sides, strict=True)
+    }
+    pq.write_table(pa.table({"key": ["1.jpg", "2.jpg"], **sides}), path)
+    (one, two), _ = rows_of(path, free)
+    assert (one.boxes, two.boxes, two.boxes_error) == ((BOX,), (), None)
+
+
+def test_a_name_twice_in_an_object_is_refused(plant, free):
+    """The second was taken without a word."""
+    path = plant("1.jpg") / "list.jsonl"
+    path.write_text('{"key": "1.jpg", "label": "cat", "label": "dog"}\n')
+    with pytest.raises(DatasetError, match="line 1: not JSON: 'label' twice in one object"):
+        rows_of(path, free)
