@@ -28,7 +28,8 @@ from gfi.domain.ids import new_id
 from gfi.domain.metrics import NUMBERS
 from gfi.store import ledger
 from gfi.store.database import Database
-from gfi.store.tables import jobs
+from gfi.store.ledger.sums import insert_sums, sums_of_stored
+from gfi.store.tables import jobs, results
 from tests.servers import Postgres
 
 RESULTS, JOBS, STREAMS, REPEATS = 1_000_000, 10_000, 200, 15
@@ -96,6 +97,7 @@ def fill(database: Database) -> str:
         )
         connection.execute(sa.text(_SHARDS.format(job=large, rows=RESULTS)))
         connection.execute(sa.text(_FILL.format(job=large, rows=RESULTS)))
+        insert_sums(connection, large, "merged-fill", sums_of_stored(connection, results.c.job_id == large))
     with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.exec_driver_sql("ANALYZE")
     return large

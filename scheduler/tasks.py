@@ -11,6 +11,7 @@ from gfi.domain.records import ControlClaim
 from gfi.domain.states import ControlKind
 from gfi.jobs import report, sweep, task_run
 from gfi.jobs.task_run import Handler, TaskLease, TaskRun
+from gfi.store import ledger
 from scheduler import planning
 from scheduler.services import ControlServices
 
@@ -35,13 +36,15 @@ def _report(services: ControlServices, run: TaskRun) -> str:
     assert run.claim.job_id is not None
     report.write_committed(services.database, services.bucket, run.claim.job_id)
     run.check()
+    ledger.merge_sums(services.database, run.claim.job_id)
     summed = report.write_summary(services.database, services.bucket, run.claim.job_id)
     return "written" if run.finish({"images": summed.total}) else "too late"
 
 
 def _list_parts(services: ControlServices, run: TaskRun) -> str:
-    """Every thousand parts: write committed.json."""
+    """Every thousand parts: write committed.json, and merge the sums of their commits."""
     assert run.claim.job_id is not None
+    ledger.merge_sums(services.database, run.claim.job_id)
     listed = report.write_committed(services.database, services.bucket, run.claim.job_id)
     return f"{listed} parts listed" if run.finish({"parts": listed}) else "too late"
 

@@ -20,6 +20,7 @@ from gfi.api.schemas import LARGEST, Name, Page, decode_cursor, encode_cursor
 from gfi.domain.manifest_columns import Where, find_column, parse_where
 from gfi.domain.metrics import PRIMARY_METHOD
 from gfi.domain.statuses import ImageStatus
+from gfi.domain.sums import bin_width
 from gfi.store import queries
 from gfi.store.queries import SORTABLE, Filters, Job
 
@@ -195,11 +196,31 @@ def summarise(job_id: JobId, context: ContextDep, caller: Reader) -> dict[str, A
     """Images by status, and the mean of each number with the number of images in it.
 
     A number that is defined for each class (pointing) has also `class_mean`, the mean of `classes` class means.
+    `variance` is that of the same images. `histograms`: of each number the width of the bins, and the left edge and the
+    images of each bin that is not empty.
     """
     job = find_job(context, job_id)
     counts = queries.job_progress(context.database, job.id).by_status
-    means = queries.means(context.database, job.id)
+    sums = queries.job_sums(context.database, job.id)
+    means = sums.numbers()
     return {
         "counts": {status: count for status, count in counts.items() if count},
         "means": {name: asdict(mean) for name, mean in means.items()},
+        "histograms": {name: {"width": bin_width(name), "bins": sums.histogram(name)} for name in means},
+    }
+
+
+@router.get("/classes", responses=documented(404))
+def class_table(
+    job_id: JobId, context: ContextDep, caller: Reader, limit: Annotated[int, Query(ge=1, le=10_000)] = 1000
+) -> dict[str, Any]:
+    """Images and means by label, target, prediction and status: the largest groups first, and how many there are."""
+    job = find_job(context, job_id)
+    rows = queries.job_sums(context.database, job.id, cells=True).class_table()
+    return {
+        "total": len(rows),
+        "classes": [
+            asdict(row) | {"means": {n: {"mean": m, "count": c} for n, (m, c) in row.means.items()}}
+            for row in rows[:limit]
+        ],
     }

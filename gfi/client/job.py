@@ -298,7 +298,8 @@ class Job:
         return failures
 
     def summary(self) -> dict[str, Any]:
-        """``{"counts": status → images, "means": column → {"mean", "count", "class_mean", "classes"}}``.
+        """``{"counts": status → images, "means": column → {"mean", "count", "variance", "class_mean", "classes"},
+        "histograms": column → {"width", "bins": [[left edge, images], …]}}``.
 
         ``class_mean`` is None except for columns that are defined for each class.
         """

@@ -17,7 +17,7 @@ from gfi.domain.digests import canonical
 from gfi.domain.statuses import ImageStatus
 from gfi.domain.window import Window
 from gfi.report.page import Card, write_page
-from gfi.report.summary import Summary, summarise
+from gfi.report.summary import Summary, summary_of
 from gfi.store import queries
 from gfi.store.database import Database
 from gfi.store.errors import NotFound, StoreError
@@ -46,8 +46,8 @@ def write_committed(database: Database, bucket: Bucket, job_id: str) -> int:
 
 
 def summary(database: Database, job_id: str) -> Summary:
-    """Counts and means over all current results of a job, streamed; of several classes of an image the first."""
-    return summarise(queries.iterate_results(database, job_id, filters=FIRST_CLASS, columns=False))
+    """Counts and means over all current results of a job; of several classes of an image the first."""
+    return summary_of(queries.job_sums(database, job_id))
 
 
 def write_report(

@@ -7,14 +7,14 @@ otherwise its target.
 """
 
 import math
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from gfi.domain.metrics import BASE_COLUMNS, COLUMNS
+from gfi.domain.metrics import BASE_COLUMNS, COLUMNS, PRIMARY_METHOD
 from gfi.domain.result import Result
 from gfi.domain.statuses import STATUS_WORDS, ImageStatus
+from gfi.domain.sums import Sums
 
 _BASE = tuple(column.name for column in BASE_COLUMNS)
 
@@ -41,6 +41,7 @@ class Mean:
     """The mean of one column over the `count` images with status `ok` that have it.
 
     class_mean: the mean of the `classes` class means, only for columns that are defined for each class (pointing).
+    variance: of the same images, over `count`.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Mean:
     count: int
     class_mean: float | None = None
     classes: int = 0
+    variance: float = 0.0
 
     @property
     def title(self) -> str:
@@ -88,41 +90,20 @@ def finite_values(result: Result) -> dict[str, float]:
 
 def summarise(results: Iterable[Result]) -> Summary:
     """Counts and means over results, which are read once; memory grows with metrics × classes, not with results."""
-    statuses: Counter[str] = Counter()
-    totals: dict[str, _Total] = {}
+    sums = Sums()
     for result in results:
-        statuses[str(result.status)] += 1
-        if result.status != ImageStatus.OK:
-            continue
-        group = str(result.target) if result.label is None else result.label
-        for name, value in finite_values(result).items():
-            totals.setdefault(name, _Total()).add(value, group if _per_class(name) else None)
+        identity = (PRIMARY_METHOD, result.label, result.target, result.prediction, str(result.status))
+        sums.add(identity, finite_values(result).items())
+    return summary_of(sums)
+
+
+def summary_of(sums: Sums) -> Summary:
+    """The summary of the images that were summed."""
+    statuses = sums.statuses()
     order = {str(status): i for i, status in enumerate(STATUS_WORDS)}
     counts = {s: statuses[s] for s in sorted(statuses, key=lambda s: (order.get(s, len(order)), s))}
-    rank = {name: i for i, name in enumerate(COLUMNS)}
-    names = sorted(totals, key=lambda n: (rank.get(n, len(rank)), n))
-    return Summary(statuses.total(), counts, tuple(totals[n].mean(n) for n in names))
-
-
-def _per_class(name: str) -> bool:
-    return name in COLUMNS and COLUMNS[name].per_class
-
-
-class _Total:
-    """Sum and count of one column, over all images and for each class."""
-
-    def __init__(self) -> None:
-        self.sum, self.count = 0.0, 0
-        self.groups: dict[str, tuple[float, int]] = {}
-
-    def add(self, value: float, group: str | None) -> None:
-        self.sum += value
-        self.count += 1
-        if group is not None:
-            total, count = self.groups.get(group, (0.0, 0))
-            self.groups[group] = (total + value, count + 1)
-
-    def mean(self, name: str) -> Mean:
-        means = [total / count for total, count in self.groups.values()]
-        class_mean = sum(means) / len(means) if means else None
-        return Mean(name, self.sum / self.count, self.count, class_mean, len(means))
+    means = tuple(
+        Mean(name, number.mean, number.count, number.class_mean, number.classes, number.variance)
+        for name, number in sums.numbers().items()
+    )
+    return Summary(sum(counts.values()), counts, means)

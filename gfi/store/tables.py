@@ -265,6 +265,16 @@ image_columns = sa.Table(
     sqlite_with_rowid=False,
 )
 
+# Sums of a job's results in pieces: gfi.store.ledger.sums.
+result_sums = sa.Table(
+    "result_sums",
+    metadata,
+    sa.Column("job_id", sa.Text, primary_key=True),
+    sa.Column("piece", sa.Text, primary_key=True),  # the shard whose commit wrote it, or merged-…
+    sa.Column("totals", sa.LargeBinary, nullable=False),
+    sa.Column("cells", sa.LargeBinary, nullable=False),
+)
+
 incidents = sa.Table(
     "incidents",
     metadata,

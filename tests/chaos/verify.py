@@ -11,6 +11,7 @@ from gfi.domain.states import JobState
 from gfi.domain.statuses import ImageStatus
 from gfi.jobs.sweep import sweep_parts
 from gfi.store import parts, queries
+from gfi.store.ledger.sums import sums_of
 from gfi.store.parts import Part
 from tests.chaos.deployment import Deployment
 from tests.chaos.photographs import Photographs
@@ -78,6 +79,8 @@ def verify(
     assert sum(progress.by_status.values()) == photographs.count, progress
     assert progress.by_status["ok"] == len(masks), progress
     assert set(failed) == errors, failed
+    stored = queries.iterate_results(deployment.database, job, filters=queries.Filters(method=None))
+    assert queries.job_sums(deployment.database, job, cells=True) == sums_of(stored), "sums of other results"
     if undisturbed is not None:
         wrong = [key for key, mask in masks.items() if undisturbed[key] != mask]
         assert not wrong, f"{len(wrong)} masks differ from the undisturbed run's, first {wrong[:3]}"

@@ -22,6 +22,7 @@ from gfi.domain.result import Result
 from gfi.domain.states import JobState
 from gfi.store import ledger, queries
 from gfi.store.database import Database, upgrade
+from gfi.store.ledger.sums import sums_of
 from gfi.store.objects import Bucket
 from gfi.store.part_cache import PartCache
 from gfi.store.tables import jobs, shards
@@ -121,6 +122,13 @@ def test_recorded_recipes_still_mean_what_they_meant(upgraded: WorkerServices) -
         assert recorded.name == config["preset"]
         changed = {k: v for k, v in recorded.to_json().items() if v != recipe(recorded.name).to_json()[k]}
         assert recipe(recorded.name, **changed) == recorded
+
+
+def test_its_results_are_summed(upgraded: WorkerServices) -> None:
+    for role in ROLES:
+        job = EXPECTED["jobs"][role]["id"]
+        rows = queries.iterate_results(upgraded.database, job, filters=queries.Filters(method=None))
+        assert queries.job_sums(upgraded.database, job, cells=True) == sums_of(rows)
 
 
 def test_its_token_and_its_schedule_are_still_good(upgraded: WorkerServices) -> None:

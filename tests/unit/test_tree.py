@@ -82,6 +82,7 @@ ELSEWHERE = {
     "gfi/store/queries/rates.py": "service/store/ledger/test_rates.py",
     "gfi/store/queries/schedules.py": "service/store/ledger/test_schedules.py",
     "gfi/store/queries/shards.py": "service/store/ledger/test_shards.py",
+    "gfi/store/queries/sums.py": "service/store/ledger/test_sums.py",
     "gfi/store/queries/tasks.py": "service/store/ledger/test_control_requests.py",
     "gfi/store/queries/tokens.py": "service/store/ledger/test_tokens.py",
     "gfi/store/queries/workers.py": "service/store/ledger/test_workers.py",

@@ -47,6 +47,7 @@ from gfi.store.ledger.rates import save_rate
 from gfi.store.ledger.reaper import expire_leases, observe_time, retract_death
 from gfi.store.ledger.schedules import add_schedule, fire, remove_schedule, set_next_due
 from gfi.store.ledger.submission import submit_job
+from gfi.store.ledger.sums import merge_sums
 from gfi.store.ledger.task_claims import Wanted, claim_control
 from gfi.store.ledger.tokens import Token, create_token, revoke_token, verify_token
 from gfi.store.ledger.workers import forget_workers, heartbeat
@@ -79,6 +80,7 @@ __all__ = [
     "forget_workers",
     "freeze_profile",
     "heartbeat",
+    "merge_sums",
     "most_images",
     "observe_time",
     "pause_job",

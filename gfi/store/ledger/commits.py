@@ -15,11 +15,13 @@ from gfi.domain.records import PartRecord, ShardClaim
 from gfi.domain.result import Result
 from gfi.domain.states import TERMINAL, JobState, ShardState
 from gfi.domain.statuses import ImageStatus
+from gfi.domain.sums import Sums
 from gfi.store.database import Database, insert, now
 from gfi.store.ledger.control_requests import report_again
 from gfi.store.ledger.guards import lock_job, shard_transition
 from gfi.store.ledger.leases import is_held
 from gfi.store.ledger.shards import insert_shard
+from gfi.store.ledger.sums import insert_sums, sums_of, sums_of_stored
 from gfi.store.tables import attempts, image_columns, in_state, parts, results, shards
 
 
@@ -28,10 +30,10 @@ def commit_shard(
 ) -> bool:
     """leased → done for [start, upto); the rest, [upto, stop), becomes a pending shard again.
 
-    One transaction writes the result rows (a row that they replace moves to `attempts`), the part, the shard and its
-    counters. `rows`, in the order of the part, has one primary result (method `gfi`, target rank 0) for each image of
-    [start, upto), and any number of others for the same images. Returns False when the lease is lost, and writes
-    nothing then. A repeated commit, whose first answer did not arrive, returns True and writes nothing.
+    One transaction writes the result rows (a row that they replace moves to `attempts`), their sums, the part, the
+    shard and its counters. `rows`, in the order of the part, has one primary result (method `gfi`, target rank 0) for
+    each image of [start, upto), and any number of others for the same images. Returns False when the lease is lost, and
+    writes nothing then. A repeated commit, whose first answer did not arrive, returns True and writes nothing.
 
     If the job was cancelled meanwhile, the finished images are still recorded, so that partial results can be read; the
     rest is cancelled. If the job has ended by then, its summary and its list of parts are written again.
@@ -42,9 +44,10 @@ def commit_shard(
         held = sa.select(shards.c.id).where(is_held(claim)).with_for_update()
         if connection.execute(held).scalar() is None:
             return _was_committed(connection, claim, upto)
-        counts = count_statuses(rows)
+        counts, sums = count_statuses(rows), sums_of(rows)
         if job.generation:
-            counts = replace_current(connection, claim.job_id, rows, counts)
+            counts = replace_current(connection, claim.job_id, rows, counts, sums)
+        insert_sums(connection, claim.job_id, claim.shard_id, sums)
         connection.execute(
             sa.update(shards)
             .where(
@@ -160,9 +163,14 @@ def count_statuses(rows: Sequence[Result]) -> dict[ImageStatus, int]:
 
 
 def replace_current(
-    connection: sa.Connection, job_id: str, rows: Sequence[Result], counts: dict[ImageStatus, int]
+    connection: sa.Connection,
+    job_id: str,
+    rows: Sequence[Result],
+    counts: dict[ImageStatus, int],
+    sums: Sums,
 ) -> dict[ImageStatus, int]:
-    """Move the current rows that `rows` replace to `attempts`. Returns `counts` minus the counts of these rows.
+    """Move the current rows that `rows` replace to `attempts`. Returns `counts` minus the counts of these rows, and
+    subtracts the sums of these rows from `sums`.
 
     A shard of a retry may therefore count −1 errors: the sums over all shards of a job are those of its
     current results.
@@ -174,6 +182,7 @@ def replace_current(
     )
     for status, number in connection.execute(replaced.group_by(results.c.status)):
         counts[ImageStatus(status)] -= number
+    sums -= sums_of_stored(connection, current)
     key = ("job_id", "row", "method", "target_rank")
     previous = (
         sa.select(sa.func.coalesce(sa.func.max(attempts.c.attempt), 0))

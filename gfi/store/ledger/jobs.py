@@ -20,7 +20,7 @@ from gfi.store.ledger.guards import job_transition, lock_job
 from gfi.store.ledger.limits import admit_job
 from gfi.store.ledger.outbox import announce
 from gfi.store.ledger.shards import close_pending
-from gfi.store.tables import attempts, image_columns, in_state, jobs, outbox, results, shards
+from gfi.store.tables import attempts, image_columns, in_state, jobs, outbox, result_sums, results, shards
 
 
 def pause_job(db: Database, job_id: str, *, actor: str = "local") -> bool:
@@ -156,7 +156,7 @@ def delete_job(db: Database, job_id: str, *, actor: str = "local") -> Deleted:
             job_id,
             {"name": job.name, "config_digest": job.config_digest, "state": job.state, "images": job.total},
         )
-        for table in (results, attempts, image_columns):
+        for table in (results, attempts, image_columns, result_sums):
             connection.execute(sa.delete(table).where(table.c.job_id == job_id))
         connection.execute(sa.delete(outbox).where(outbox.c.job_id == job_id))
         # Shards, parts, incidents, control tasks and flags are deleted with it.

@@ -21,6 +21,7 @@ from gfi.store.ledger.audit import record
 from gfi.store.ledger.commits import count_statuses, insert_results, replace_current
 from gfi.store.ledger.guards import job_transition, lock_job
 from gfi.store.ledger.shards import insert_shard
+from gfi.store.ledger.sums import insert_sums, sums_of
 from gfi.store.tables import control_tasks, jobs, parts, shards
 
 CARRIED = ("name", "owner", "queue", "priority", "tags", "notify")
@@ -87,9 +88,9 @@ def restore_part(
         )
         if connection.execute(overlap).first() is not None:
             return False
-        counts = count_statuses(rows)
+        counts, sums = count_statuses(rows), sums_of(rows)
         if generation:
-            counts = replace_current(connection, part.job_id, rows, counts)
+            counts = replace_current(connection, part.job_id, rows, counts, sums)
             connection.execute(
                 sa.update(jobs)
                 .where(jobs.c.id == part.job_id, jobs.c.generation < generation)
@@ -109,6 +110,7 @@ def restore_part(
             part_id=part.id,
             **{f"n_{status}": number for status, number in counts.items()},
         )
+        insert_sums(connection, part.job_id, part.shard_id, sums)
         connection.execute(sa.insert(parts).values(**part.__dict__))
         insert_results(
             connection,

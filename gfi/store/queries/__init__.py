@@ -26,12 +26,12 @@ from gfi.store.queries.results import (
     iterate_results,
     list_flags,
     list_results,
-    means,
     page_key,
     rows_with_status,
 )
 from gfi.store.queries.schedules import due_schedules, list_schedules
 from gfi.store.queries.shards import list_incidents, list_shards
+from gfi.store.queries.sums import job_sums, means
 from gfi.store.queries.tasks import Task, get_task, last_sweep, list_tasks, usual_duration
 from gfi.store.queries.tokens import list_tokens
 from gfi.store.queries.workers import Worker, list_workers, worker_takes
@@ -61,6 +61,7 @@ __all__ = [
     "iterate_parts",
     "iterate_results",
     "job_progress",
+    "job_sums",
     "jobs_over",
     "jobs_progress",
     "judge_parts",

@@ -1,4 +1,4 @@
-"""Results: pages, filters, failures by class, means, flags."""
+"""Results: pages, filters, failures by class, groups, flags."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -8,14 +8,16 @@ import sqlalchemy as sa
 
 from gfi.domain.digests import JSON
 from gfi.domain.manifest_columns import Kind, Where
-from gfi.domain.metrics import CATALOGUE, COLUMNS, NUMBERS, PRIMARY_METHOD
+from gfi.domain.metrics import CATALOGUE, NUMBERS, PRIMARY_METHOD
 from gfi.domain.result import Result
 from gfi.domain.states import ShardState
 from gfi.domain.statuses import ImageStatus
+from gfi.domain.sums import IDENTITY
 from gfi.store.database import Database
 from gfi.store.errors import NotFound, StoreError
 from gfi.store.queries.fetching import BULK, fetch
 from gfi.store.queries.image_columns import Group, condition, values_of
+from gfi.store.queries.sums import job_sums
 from gfi.store.tables import attempts, flags, image_columns, in_state, jobs, results, shards
 
 SORTABLE = ("row", *NUMBERS)
@@ -296,46 +298,6 @@ def rows_with_status(
         after = page[-1]
 
 
-@dataclass(frozen=True)
-class NumberMean:
-    """The mean of a number over the `count` images with status `ok` that have it.
-
-    class_mean: the mean of the `classes` means of single classes, only of numbers that are defined for each class; the
-    class of an image is its label, otherwise its target.
-    """
-
-    mean: float
-    count: int
-    class_mean: float | None = None
-    classes: int = 0
-
-
-def means(db: Database, job_id: str, *, method: str = PRIMARY_METHOD) -> dict[str, NumberMean]:
-    """The means of a job by number; without numbers that no image has."""
-    names = NUMBERS
-    averages = [c for n in names for c in (sa.func.avg(results.c[n]), sa.func.count(results.c[n]))]
-    chosen = (
-        results.c.job_id == job_id,
-        results.c.method == method,
-        results.c.target_rank == 0,
-        results.c.status == ImageStatus.OK.value,
-    )
-    with db.read() as connection:
-        row = connection.execute(sa.select(*averages).where(*chosen)).one()
-        pairs = zip(names, row[::2], row[1::2], strict=True)
-        found = {name: NumberMean(float(mean), count) for name, mean, count in pairs if count}
-        by_class = [name for name in found if COLUMNS[name].per_class]
-        if by_class:
-            group = sa.func.coalesce(results.c.label, sa.cast(results.c.target, sa.Text))
-            single = sa.select(*(sa.func.avg(results.c[name]).label(name) for name in by_class))
-            classes = single.where(*chosen).group_by(group).subquery()
-            both = [c for n in by_class for c in (sa.func.avg(classes.c[n]), sa.func.count(classes.c[n]))]
-            row = connection.execute(sa.select(*both)).one()
-            for name, mean, count in zip(by_class, row[::2], row[1::2], strict=True):
-                found[name] = replace(found[name], class_mean=float(mean), classes=count)
-    return found
-
-
 GROUPED = ("status", "label", "prediction", "target", "error_class")
 """Columns of results for grouping, in addition to the further columns of the manifest."""
 MOST_GROUPS = 1000
@@ -360,6 +322,8 @@ def group_results(
         raise StoreError(
             f"results cannot be grouped by {by!r}; choose one of {', '.join((*kinds, *GROUPED))}"
         )
+    if by in IDENTITY and by not in kinds and filters in (None, Filters()):
+        return _summed_groups(db, job_id, by)
     ok = results.c.status == ImageStatus.OK.value
     counts = [sa.func.sum(sa.case((results.c.status == s.value, 1), else_=0)) for s in ImageStatus]
     numbers = [sa.case((ok, results.c[name])) for name in NUMBERS]
@@ -385,6 +349,17 @@ def group_results(
                 )
             )
     return groups[:MOST_GROUPS], len(groups) > MOST_GROUPS
+
+
+def _summed_groups(db: Database, job_id: str, by: str) -> list[Group]:
+    """The groups of all results, from their sums."""
+    groups = [
+        Group(value, sum(counts.values()), counts, sums.explained_means())
+        for value, sums in job_sums(db, job_id, cells=True).group(by).items()
+        if (counts := sums.cell_statuses())
+    ]
+    groups.sort(key=lambda group: (-group.images, group.value is None, group.value))
+    return groups[:MOST_GROUPS]
 
 
 def list_flags(db: Database, job_id: str) -> list[JSON]:

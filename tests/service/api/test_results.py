@@ -90,3 +90,26 @@ def test_results_are_filtered_and_grouped_by_manifest_columns(one_world: World) 
         refused = one_world.call("GET", f"{base}/{path}", params=params)
         assert refused.status_code == 422
         assert words in refused.json()["detail"], refused.text
+
+
+def test_a_summary_has_histograms_and_a_job_its_class_table(world: World) -> None:
+    job = world.explained()
+    rows = world.call("GET", f"/v1/jobs/{job}/results?limit=100").json()["items"]
+    ok = [row for row in rows if row["status"] == "ok"]
+    summary = world.call("GET", f"/v1/jobs/{job}/summary").json()
+    assert summary["counts"] == {"ok": len(ok), "error": len(rows) - len(ok)}
+    areas = [row["area"] for row in ok]
+    mean = sum(areas) / len(areas)
+    assert summary["means"]["area"]["mean"] == pytest.approx(mean)
+    assert summary["means"]["area"]["variance"] == pytest.approx(
+        sum((a - mean) ** 2 for a in areas) / len(areas)
+    )
+    histogram = summary["histograms"]["area"]
+    assert histogram["width"] == 0.02
+    assert sum(images for _, images in histogram["bins"]) == len(ok)
+    table = world.call("GET", f"/v1/jobs/{job}/classes", params={"limit": 1}).json()
+    assert table["total"] == len({(r["label"], r["target"], r["prediction"], r["status"]) for r in rows})
+    (first,) = table["classes"]
+    alike = [r for r in rows if all(r[n] == first[n] for n in ("label", "target", "prediction", "status"))]
+    assert first["images"] == len(alike)
+    assert first["means"]["area"]["count"] == len(alike)

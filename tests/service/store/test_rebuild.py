@@ -19,6 +19,7 @@ from gfi.domain.statuses import ImageStatus
 from gfi.store import ledger, parts, queries
 from gfi.store.database import Database
 from gfi.store.ledger.restoring import CARRIED
+from gfi.store.ledger.sums import sums_of
 from gfi.store.objects import Bucket
 from gfi.store.part_cache import PartCache
 from gfi.store.parts import PartHeader
@@ -147,6 +148,8 @@ def test_a_finished_job_comes_back_whole_retries_and_all(
     assert (after.tags, queries.address_on(empty, job, WEBHOOK)) == (["birds"], hook.address)
     assert queries.job_progress(empty, job).by_status == queries.job_progress(database, job).by_status
     assert [a.status for a in queries.earlier_results(empty, job, 6)] == ["error"]
+    sums = queries.job_sums(database, job, cells=True)
+    assert queries.job_sums(empty, job, cells=True) == sums == sums_of(everything(empty, job))
     assert queries.get_job(empty, job).profile == {"batch": 8, "device_kind": "cpu"}
     assert list(rebuild(empty, bucket)) == []
     explained = PartCache(empty, bucket).explanation(queries.get_result(empty, job, 6))

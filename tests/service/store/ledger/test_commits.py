@@ -4,9 +4,9 @@ import pytest
 
 from gfi.domain.result import Result
 from gfi.domain.statuses import ImageStatus
+from gfi.domain.sums import NumberSums
 from gfi.store import ledger, queries
 from gfi.store.database import Database
-from gfi.store.queries.results import NumberMean
 from tests.service.store.ledger_actors import (
     claim,
     commit,
@@ -55,8 +55,8 @@ def test_metrics_of_several_methods_and_targets_are_kept_beside_each_other(datab
     ]
     assert ledger.commit_shard(database, held, 2, part(held, 6), rows)
     assert queries.job_progress(database, job).done == 2
-    assert queries.means(database, job) == {"deletion": NumberMean(0.25, 2)}
-    assert queries.means(database, job, method="grad-cam") == {"deletion": NumberMean(0.5, 2)}
+    assert queries.means(database, job) == {"deletion": NumberSums(0.25, 2)}
+    assert queries.means(database, job, method="grad-cam") == {"deletion": NumberSums(0.5, 2)}
 
 
 def test_a_number_that_is_defined_for_each_class_is_also_averaged_by_class(database: Database) -> None:

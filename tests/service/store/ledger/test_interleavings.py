@@ -6,7 +6,7 @@ after each step the invariants are checked against the tables:
 - every row of a planned job is in exactly one shard of its manifest: none is lost or duplicated;
 - exactly the rows of committed shards have a current result, with the part of the commit;
 - fences only grow, and a claim whose fence is past never changes anything;
-- the counters of the shards add up to the current results;
+- the counters of the shards add up to the current results, and so do the sums, merged or not;
 - states follow the table of transitions; only a retry leaves a terminal state.
 
 At the end of each run all remaining work is done: every job must reach a terminal state with every image
@@ -15,6 +15,7 @@ accounted for.
 
 import os
 from collections import Counter
+from dataclasses import replace
 
 import sqlalchemy as sa
 from hypothesis import HealthCheck, settings
@@ -41,6 +42,7 @@ from gfi.domain.statuses import ImageStatus
 from gfi.store import ledger, queries
 from gfi.store.database import Database
 from gfi.store.errors import Conflict
+from gfi.store.ledger.sums import sums_of
 from gfi.store.tables import jobs, metadata, results, shards
 from tests.service.store.ledger_actors import LEASE, OVER, part, plan_claimed, records
 
@@ -65,6 +67,7 @@ class Service(RuleBasedStateMachine):
         self.retried: set[str] = set()
         self.retry_rows: dict[str, list[int]] = {}  # manifest key → the rows at its positions
         self.total: dict[str, int] = {}
+        self.commits = 0
 
     # Actions of users.
 
@@ -114,6 +117,11 @@ class Service(RuleBasedStateMachine):
     @rule()
     def expire(self) -> None:
         ledger.expire_leases(self.db)
+
+    @precondition(lambda self: self.total)
+    @rule(data=st.data())
+    def merge_sums(self, data: st.DataObject) -> None:
+        ledger.merge_sums(self.db, data.draw(st.sampled_from(sorted(self.total))))
 
     @rule()
     def finish(self) -> None:
@@ -227,6 +235,12 @@ class Service(RuleBasedStateMachine):
         assert {part_id for _, part_id in current.values()} <= committed
 
     @invariant()
+    def sums_are_those_of_current_results(self) -> None:
+        for job in self.total:
+            rows = queries.iterate_results(self.db, job, filters=queries.Filters(method=None))
+            assert queries.job_sums(self.db, job, cells=True) == sums_of(rows)
+
+    @invariant()
     def states_follow_the_table_and_fences_grow(self) -> None:
         with self.db.read() as connection:
             for job in connection.execute(sa.select(jobs.c.id, jobs.c.state)):
@@ -267,6 +281,7 @@ class Service(RuleBasedStateMachine):
         ledger.finish_jobs(self.db)
         self.every_row_is_in_exactly_one_shard()
         self.results_are_those_of_committed_shards()
+        self.sums_are_those_of_current_results()
         for job, total in self.total.items():
             ended = queries.get_job(self.db, job)
             assert ended.ended
@@ -292,7 +307,18 @@ class Service(RuleBasedStateMachine):
 
     def _commit(self, claim: ShardClaim, upto: int, status: ImageStatus) -> bool:
         rows = [self._row(claim, position) for position in range(claim.start, upto)]
-        return ledger.commit_shard(self.db, claim, upto, part(claim, len(rows)), records(rows, status))
+        self.commits += 1  # each attempt at an image has other numbers
+        explained = [
+            replace(
+                result,
+                label=(None, "cat", "7")[(result.row + self.commits) % 3],
+                prediction=self.commits % 2,
+                kept=(result.row + self.commits) / 7,
+                metrics={"pointing_hit": float(self.commits % 2)},
+            )
+            for result in records(rows, status)
+        ]
+        return ledger.commit_shard(self.db, claim, upto, part(claim, len(rows)), explained)
 
     def _row(self, stretch: object, position: int) -> int:
         generation = stretch.generation  # type: ignore[attr-defined]

@@ -1,0 +1,32 @@
+"""Counts, means, histograms and the class table of a job, from the sums that commits maintain; no result is read."""
+
+from collections.abc import Iterator
+
+import sqlalchemy as sa
+
+from gfi.domain.metrics import PRIMARY_METHOD
+from gfi.domain.sums import NumberSums, Sums
+from gfi.store.database import Database
+from gfi.store.tables import result_sums
+
+
+def job_sums(db: Database, job_id: str, *, cells: bool = False) -> Sums:
+    """The sums over all current results of a job, as of one moment. cells: with those of the class table."""
+    sums = Sums()
+    for piece in _pieces(db, job_id, cells):
+        sums += piece
+    return sums
+
+
+def _pieces(db: Database, job_id: str, cells: bool) -> Iterator[Sums]:
+    # One statement sees one state of the table, so a merge that runs meanwhile changes nothing here.
+    chosen = [result_sums.c.totals, result_sums.c.cells if cells else sa.null()]
+    query = sa.select(*chosen).where(result_sums.c.job_id == job_id)
+    with db.read() as connection:
+        for totals, of_cells in connection.execute(query, execution_options={"yield_per": 100}):
+            yield Sums.unpacked(totals, of_cells)
+
+
+def means(db: Database, job_id: str, *, method: str = PRIMARY_METHOD) -> dict[str, NumberSums]:
+    """The means of a job by number; without numbers that no image has."""
+    return job_sums(db, job_id).numbers(method)
