@@ -351,15 +351,15 @@ def group_results(
     return groups[:MOST_GROUPS], len(groups) > MOST_GROUPS
 
 
-def _summed_groups(db: Database, job_id: str, by: str) -> list[Group]:
-    """The groups of all results, from their sums."""
+def _summed_groups(db: Database, job_id: str, by: str) -> tuple[list[Group], bool]:
+    """The groups of all results, from their sums, and whether there are more."""
     groups = [
         Group(value, sum(counts.values()), counts, sums.explained_means())
         for value, sums in job_sums(db, job_id, cells=True).group(by).items()
         if (counts := sums.cell_statuses())
     ]
     groups.sort(key=lambda group: (-group.images, group.value is None, group.value))
-    return groups[:MOST_GROUPS]
+    return groups[:MOST_GROUPS], len(groups) > MOST_GROUPS
 
 
 def list_flags(db: Database, job_id: str) -> list[JSON]:

@@ -68,6 +68,6 @@ def test_groups_from_sums_are_those_of_the_rows(database: Database) -> None:
     assert ledger.commit_shard(database, held, 12, part(held, 12), rows)
     everything = queries.Filters(search=".jpg")  # any filter reads the rows
     for by in ("label", "status", "target", "prediction"):
-        summed = queries.group_results(database, job, by, {})
-        read = queries.group_results(database, job, by, {}, everything)
+        summed, _ = queries.group_results(database, job, by, {})
+        read, _ = queries.group_results(database, job, by, {}, everything)
         assert {group.value: group for group in summed} == {group.value: group for group in read}
