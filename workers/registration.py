@@ -48,7 +48,12 @@ child has no password and no key."""
 def register(services: WorkerServices, run: TaskRun) -> str:
     """Load the model `reference` of the task and store its record. Raises MethodError if it cannot be loaded."""
     reference = str(run.claim.payload["reference"])
-    described = describe(services, reference, run)
+    staged = run.claim.payload.get("staged")
+    models_dir = services.settings.models if staged is None else services.settings.models / Path(staged).name
+    described = describe(services, reference, run, models_dir)
+    if staged is not None:  # whoever asked moves the model to its place, and then stores the record
+        done = run.finish({"reference": reference, "digest": described["digest"], "record": described})
+        return f"described {reference}" if done else "too late"
 
     def write(connection: sa.Connection) -> None:
         write_model(connection, reference, described["digest"], described, actor=run.claim.owner or "local")
@@ -58,14 +63,14 @@ def register(services: WorkerServices, run: TaskRun) -> str:
     return f"registered {reference}" if done else "too late"
 
 
-def describe(services: WorkerServices, reference: str, run: TaskRun) -> dict[str, Any]:
+def describe(services: WorkerServices, reference: str, run: TaskRun, models_dir: Path) -> dict[str, Any]:
     """The record of a model, read by a child process. Raises MethodError, and Interrupted from `run.check`."""
     settings = services.settings
     with tempfile.TemporaryDirectory(prefix="gfi-register-") as folder:
         output, log = Path(folder) / "record.json", Path(folder) / "log"
         command = [
             *(sys.executable, "-P", "-m", "workers.model_reader"),
-            *("--models", str(settings.models), "--output", str(output)),
+            *("--models", str(models_dir), "--output", str(output)),
             *("--memory-mib", str(settings.registration_mib), "--parent", str(os.getpid())),
             *("--", reference),
         ]

@@ -1,10 +1,10 @@
 """Registration of a model: loads the network once and stores the record that processes without torch use."""
 
-import shutil
 import time
 from pathlib import Path
 from typing import Any
 
+from gfi.cli import model_folder
 from gfi.cli.errors import CommandError
 from gfi.cli.printing import user
 from gfi.domain.states import ShardState
@@ -19,25 +19,47 @@ POLL_S = 0.2
 def register(database: Database, settings: Settings, reference: str) -> dict[str, Any]:
     """Load `reference` and store its record. Returns the record.
 
-    A path to a TOML file is first copied into the models folder, together with the weights, classes and code that it
-    names, so that every worker that mounts the folder can load it.
+    A path NAME.toml is first copied into a folder of its own in the models folder, NAME, together with the weights,
+    classes and code that it names, so that every worker that mounts the models folder can load it.
 
-    Raises MethodError when the model cannot be loaded and CommandError when the folder cannot be written.
+    Raises MethodError when the model cannot be loaded and CommandError when the folder cannot be written; nothing is
+    changed then.
     """
     from gfi.method.classifiers import describe
 
-    if reference.endswith(".toml"):
-        reference = _install(Path(reference), settings.models)
-    record = describe(reference, settings.models)
-    ledger.save_model(database, reference, record["digest"], record, actor=user())
+    file = _to_copy(reference, settings.models)
+    if file is None:
+        record = describe(_name(reference), settings.models)
+    else:
+        with model_folder.staged(file, settings.models) as folder:
+            record = describe(file.stem, folder)
+            model_folder.install(folder, file.stem, settings.models)
+    ledger.save_model(database, record["reference"], record["digest"], record, actor=user())
     return record
 
 
 def register_by_worker(database: Database, settings: Settings, reference: str) -> dict[str, Any]:
     """Register by a worker of the running service. Raises CommandError with the worker's reason."""
-    if reference.endswith(".toml"):
-        reference = _install(Path(reference), settings.models)
-    task_id = request_registration(database, reference, user())
+    file = _to_copy(reference, settings.models)
+    if file is not None:
+        with model_folder.staged(file, settings.models) as folder:
+            result = _wait(
+                database, request_registration(database, file.stem, user(), folder.name), reference
+            )
+            record: dict[str, Any] = result["record"]
+            model_folder.install(folder, file.stem, settings.models)
+        ledger.save_model(database, record["reference"], record["digest"], record, actor=user())
+        return record
+    reference = _name(reference)
+    _wait(database, request_registration(database, reference, user()), reference)
+    model = queries.find_model(database, reference)
+    if model is None:
+        raise CommandError(f"{reference} was removed as soon as it was registered")
+    return model.record
+
+
+def _wait(database: Database, task_id: str, reference: str) -> dict[str, Any]:
+    """The result of a task that registers a model, once it has ended."""
     while not (task := queries.get_task(database, task_id)).ended:
         if task.state is ShardState.PENDING and not worker_there(database):
             raise CommandError(
@@ -47,31 +69,14 @@ def register_by_worker(database: Database, settings: Settings, reference: str) -
         time.sleep(POLL_S)
     if task.state is not ShardState.DONE:
         raise CommandError(task.reason or f"task {task_id} was cancelled")
-    model = queries.find_model(database, reference)
-    if model is None:
-        raise CommandError(f"{reference} was removed as soon as it was registered")
-    return model.record
+    return dict(task.result or {})
 
 
-def _install(file: Path, folder: Path) -> str:
-    import tomllib
+def _to_copy(reference: str, models_dir: Path) -> Path | None:
+    """The model file that a reference names, if it is not in the models folder yet."""
+    file = Path(reference)
+    return file if file.suffix == ".toml" and not model_folder.is_installed(file, models_dir) else None
 
-    try:
-        table = tomllib.loads(file.read_text())
-    except OSError as error:
-        raise CommandError(f"{file}: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise CommandError(f"{file} is not a TOML file: {error}") from None
-    architecture = str(table.get("architecture", ""))
-    named = [str(table.get("weights", "")), str(table.get("classes", ""))]
-    if architecture.startswith("file:"):
-        named.append(architecture.split(":")[1])
-    files = [file.parent / name for name in named if name and (file.parent / name).is_file()]
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for source in (file, *files):
-            if source.parent.resolve() != folder.resolve():
-                shutil.copyfile(source, folder / source.name)
-    except OSError as error:
-        raise CommandError(f"the models folder {folder} cannot be written: {error.strerror}") from error
-    return file.stem
+
+def _name(reference: str) -> str:
+    return Path(reference).stem if reference.endswith(".toml") else reference

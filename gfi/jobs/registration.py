@@ -18,8 +18,11 @@ def worker_there(database: Database) -> bool:
     return queries.worker_takes(database, KINDS[KIND].queue, KIND)
 
 
-def request_registration(database: Database, reference: str, owner: str) -> str:
+def request_registration(database: Database, reference: str, owner: str, staged: str | None = None) -> str:
     """Ask a worker to register `reference`. Returns the id of the task; an open one for the same reference is that one.
+
+    staged: a folder within the models folder, from which the worker reads the model. The record is then in the task's
+    result, and whoever asked stores it.
 
     Raises NoWorker, which names the queue, if no live worker can do it.
     """
@@ -32,7 +35,7 @@ def request_registration(database: Database, reference: str, owner: str) -> str:
     task_id, _ = ledger.request_task(
         database,
         KIND,
-        {"reference": reference},
+        {"reference": reference} | ({"staged": staged} if staged is not None else {}),
         owner=owner,
         estimate_s=queries.usual_duration(database, KIND),
     )

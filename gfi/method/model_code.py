@@ -205,3 +205,16 @@ def load_code(file: Path) -> tuple[ModelCode, ModuleType]:
     except Exception as error:
         code.forget()
         raise MethodError(f"{file.name} fails: {error}") from error
+
+
+def code_files(file: Path) -> list[str]:
+    """A Python file and what it imports beside it, by their paths within its folder; nothing is executed.
+
+    A file that is not valid Python is named alone.
+    """
+    code = ModelCode(file)
+    try:
+        code.collect(file.stem)
+    except (SyntaxError, ValueError):
+        return [file.name]
+    return sorted(code.sources())

@@ -1,4 +1,6 @@
-"""Model files, in which an administrator describes classifiers: one TOML file per model, models_dir/NAME.toml.
+"""Model files, in which an administrator describes classifiers: one TOML file per model, NAME.toml.
+
+`gfi models add` gives each a folder of its own, models_dir/NAME; one put by hand may be models_dir/NAME.toml.
 
     architecture = "torchvision:resnet18"   # or timm:NAME, or file:net.py:build, a factory in a Python file in the
                                             # same folder, so only those who may write models_dir can name code
@@ -89,7 +91,16 @@ def registered_models(models_dir: Path | None) -> list[str]:
     """The names of all model files, sorted."""
     if models_dir is None or not models_dir.is_dir():
         return []
-    return sorted(file.stem for file in models_dir.glob("*.toml") if NAME.fullmatch(file.stem))
+    files = [*models_dir.glob("*.toml"), *(f for f in models_dir.glob("*/*.toml") if f.stem == f.parent.name)]
+    return sorted({file.stem for file in files if NAME.fullmatch(file.stem)})
+
+
+def model_file(models_dir: Path, name: str) -> Path:
+    """The file of a registered model. Raises MethodError where there are two of the name."""
+    own, flat = models_dir / name / f"{name}.toml", models_dir / f"{name}.toml"
+    if own.is_file() and flat.is_file():
+        raise MethodError(f"there are two model files of the name {name}, {flat} and {own}: remove one")
+    return own if own.is_file() else flat
 
 
 def read_model_file(path: Path) -> ModelDescription:

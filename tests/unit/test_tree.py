@@ -35,6 +35,7 @@ ELSEWHERE = {
     "gfi/cli/jobs.py": COMMANDS,
     "gfi/cli/layers.py": "service/cli/test_errors.py",
     "gfi/cli/local_service.py": COMMANDS,
+    "gfi/cli/model_folder.py": "service/workers/test_registration.py",
     "gfi/cli/models.py": COMMANDS,
     "gfi/cli/open.py": "browser/test_dashboard.py",
     "gfi/cli/open_service.py": COMMANDS,

@@ -37,7 +37,7 @@ def test_a_new_forward_is_a_new_digest_and_a_running_worker_answers_with_it(serv
     assert running.get(old).classifier is before
     fresh = LoadedEngines(services.settings.models, "cpu", 1)
     with pytest.raises(
-        ModelChanged, match=r"small is not the one this job was submitted with .* submit anew"
+        ModelChanged, match=r"small is not the one this job was submitted with .* submit the job again"
     ):
         fresh.get(old)
     (services.settings.models / "net.py").write_text(NET)

@@ -1,15 +1,23 @@
 """A model is loaded in a separate process with limits, which has no password and no key."""
 
 import threading
+from pathlib import Path
 
 import pytest
+import torch
 
+from gfi.cli.errors import CommandError
+from gfi.cli.register_model import register, register_by_worker
+from gfi.domain.errors import MethodError
 from gfi.domain.states import ControlKind, ShardState
 from gfi.jobs.task_run import Interrupted, TaskRun
 from gfi.store import ledger, queries
 from gfi.store.queries import Task
+from tests.service.workers.conftest import submit
+from tests.unit.method.networks import Small
 from workers import registration
 from workers.handlers import HANDLERS, perform_task
+from workers.loaded_engines import LoadedEngines
 from workers.services import WorkerServices
 
 SPY = """
@@ -89,4 +97,112 @@ def test_a_cancelled_registration_ends_its_child(services: WorkerServices) -> No
     stop = threading.Event()
     stop.set()
     with pytest.raises(Interrupted):
-        registration.describe(services, "small", TaskRun(services.database, claim, stop))  # type: ignore[arg-type]
+        registration.describe(
+            services, "small", TaskRun(services.database, claim, stop), services.settings.models
+        )  # type: ignore[arg-type]
+
+
+OWN = """
+import torch
+from blocks import Net
+
+def build():
+    return Net()
+"""
+BLOCKS = "from tests.unit.method.networks import Small\n\nclass Net(Small):\n    pass\n"
+BEST = 'architecture = "file:net.py:build"\nweights = "best.pth"\n[input]\nsize = 32\n'
+
+
+def training_run(folder: Path, name: str, seed: int) -> Path:
+    """A model file whose weights and code have the names that everybody gives them."""
+    folder.mkdir(exist_ok=True)
+    (folder / "net.py").write_text(OWN)
+    (folder / "blocks.py").write_text(BLOCKS)
+    state = Small().state_dict()
+    torch.save({key: value + 0.01 * seed for key, value in state.items()}, folder / "best.pth")
+    file = folder / f"{name}.toml"
+    file.write_text(BEST)
+    return file
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def test_two_models_with_files_of_the_same_names_stay_two_models(
+    services: WorkerServices, tmp_path: Path
+) -> None:
+    models = services.settings.models
+    first = register(services.database, services.settings, str(training_run(tmp_path / "A", "first", 1)))
+    job = queries.get_job(services.database, submit(services, model="first")).config
+    second = register(services.database, services.settings, str(training_run(tmp_path / "B", "second", 2)))
+    assert first["digest"] != second["digest"]
+    assert (models / "first" / "best.pth").read_bytes() == (tmp_path / "A" / "best.pth").read_bytes()
+    assert LoadedEngines(models, "cpu", 1).get(job).classifier.digest == first["digest"]
+    # What the advice of a refused job says: by its name, or by its file in the models folder.
+    assert register(services.database, services.settings, "first")["digest"] == first["digest"]
+    in_place = str(models / "first" / "first.toml")
+    assert register(services.database, services.settings, in_place)["digest"] == first["digest"]
+
+
+def test_a_model_that_cannot_be_added_changes_nothing(services: WorkerServices, tmp_path: Path) -> None:
+    file = training_run(tmp_path / "A", "first", 1)
+    register(services.database, services.settings, str(file))
+    before = contents(services.settings.models)
+    (tmp_path / "A" / "best.pth").write_bytes(b"no tensors")
+    with pytest.raises(MethodError, match=r"best\.pth is not a file of tensors"):
+        register(services.database, services.settings, str(file))
+    (tmp_path / "best.pth").write_bytes(b"")
+    file.write_text(BEST.replace("best.pth", "../best.pth"))
+    with pytest.raises(
+        CommandError, match=r"`weights` leads out of the model's folder: put best\.pth beside"
+    ):
+        register(services.database, services.settings, str(file))
+    assert contents(services.settings.models) == before
+
+
+def test_a_worker_reads_a_new_model_before_it_has_its_place(services: WorkerServices, tmp_path: Path) -> None:
+    file = training_run(tmp_path / "A", "first", 1)
+    facts = {"tasks": [ControlKind.REGISTER]}
+    ledger.heartbeat(
+        services.database, {"id": "w:1", "queues": ["interactive"], "state": "up", "facts": facts}
+    )
+    ended = threading.Event()
+
+    def work() -> None:
+        while not ended.wait(0.01):
+            claim = ledger.claim_work(services.database, "w:1", "interactive", 60.0, kinds=sorted(HANDLERS))
+            if claim is not None:
+                perform_task(services, claim)  # type: ignore[arg-type]
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    try:
+        record = register_by_worker(services.database, services.settings, str(file))
+        good = contents(services.settings.models)
+        (tmp_path / "A" / "best.pth").write_bytes(b"no tensors")
+        with pytest.raises(CommandError, match=r"best\.pth is not a file of tensors"):
+            register_by_worker(services.database, services.settings, str(file))
+    finally:
+        ended.set()
+        worker.join()
+    assert contents(services.settings.models) == good
+    assert {name for name in good if name.startswith("first/")} == {
+        f"first/{name}" for name in ("first.toml", "best.pth", "net.py", "blocks.py")
+    }
+    found = queries.find_model(services.database, "first")
+    assert found is not None
+    assert found.digest == record["digest"]
+
+
+def test_a_model_that_an_earlier_version_put_beside_others_is_replaced(
+    services: WorkerServices, tmp_path: Path
+) -> None:
+    file = training_run(tmp_path / "A", "small", 1)
+    record = register(services.database, services.settings, str(file))
+    assert not (services.settings.models / "small.toml").exists()
+    assert (services.settings.models / "net.py").exists()  # another model may use it
+    assert register(services.database, services.settings, "small")["digest"] == record["digest"]
+    (services.settings.models / "small.toml").write_text(BEST)
+    with pytest.raises(MethodError, match=r"there are two model files of the name small, .* remove one"):
+        register(services.database, services.settings, "small")
