@@ -34,6 +34,8 @@ from gfi.domain.explanation import Explanation, StepProgress
 from gfi.domain.job import JobConfig
 from gfi.domain.profile import Profile
 from gfi.domain.recipes import Recipe
+from gfi.domain.states import ControlKind
+from gfi.domain.tasks import KINDS, TaskKind
 
 MODEL = "fake"
 MODEL_DIGEST = hashlib.sha256(b"fake").hexdigest()
@@ -226,7 +228,7 @@ and its COMMIT; the commit is applied and its worker dies before it hears so."""
 
 
 PLANNING = "planning"
-"""A control task is claimed, and nobody has heard of us."""
+"""A task that plans a job is claimed, and nobody has heard of us."""
 
 
 AFTER_PIECE, IN_TASK_COMMIT = "after a piece", "in the commit of a task"
@@ -236,11 +238,9 @@ COUNT = "count"
 """A kind of task that exists here alone: it counts to `to` and writes each number into table `counted`."""
 
 
-def count_kind() -> None:
-    """Register COUNT in the process that requests it and in the process that does it."""
-    from gfi.domain import tasks
-
-    tasks.KINDS[COUNT] = tasks.TaskKind(COUNT, "network", "count", "explain")
+def count_kind() -> TaskKind:
+    """What `gfi.domain.tasks.KINDS` says of COUNT in the process that requests it and in the process that does it."""
+    return TaskKind(COUNT, "network", "count", "explain")
 
 
 def _count(services: Any, run: Any) -> str:
@@ -274,7 +274,7 @@ def take_tasks() -> None:
     """In a worker: do tasks of kind COUNT, and registrations without a network."""
     from workers import handlers, registration
 
-    count_kind()
+    KINDS[COUNT] = count_kind()
     handlers.HANDLERS[COUNT] = _count
     registration.describe = _describe
 
@@ -315,7 +315,7 @@ def _aim(aim: str, chance: float, first: Path) -> None:
     def afterwards(function: Callable[..., Any], only: Callable[..., bool]) -> Callable[..., Any]:
         def wrapped(*args: Any, **kw: Any) -> Any:
             answer = function(*args, **kw)
-            if answer is not None and only(*args):
+            if answer is not None and only(answer, *args):
                 perhaps()
             return answer
 
@@ -339,11 +339,13 @@ def _aim(aim: str, chance: float, first: Path) -> None:
     if aim == "after claim":
         ledger.claim_work = afterwards(ledger.claim_work, lambda *_: True)
     elif aim == PLANNING:
-        ledger.claim_control = afterwards(ledger.claim_control, lambda *_: True)
+        ledger.claim_control = afterwards(
+            ledger.claim_control, lambda claim, *_: claim.kind == ControlKind.PLAN
+        )
     elif aim == "in renewal":
         ledger.renew_lease = before_commit(ledger.renew_lease)
     elif aim == "after upload":
-        Bucket.put = afterwards(Bucket.put, lambda _, key, *rest: key.startswith("parts/"))  # type: ignore[method-assign]
+        Bucket.put = afterwards(Bucket.put, lambda _, bucket, key, *rest: key.startswith("parts/"))  # type: ignore[method-assign]
     elif aim == "in commit":
         ledger.commit_shard = before_commit(ledger.commit_shard)
     elif aim == "after commit":
