@@ -44,7 +44,6 @@ ELSEWHERE = {
     "gfi/cli/reading.py": "service/cli/test_errors.py",
     "gfi/cli/register_model.py": "service/api/test_models.py",
     "gfi/cli/report.py": COMMANDS,
-    "gfi/cli/results.py": COMMANDS,
     "gfi/cli/scheduler.py": STACK,
     "gfi/cli/schedules.py": COMMANDS,
     "gfi/cli/service.py": COMMANDS,

@@ -75,6 +75,7 @@ def test_results_are_filtered_and_grouped_by_manifest_columns(one_world: World) 
     assert [row["row"] for row in rows("site=B", "age>=5")] == [5, 7, 9]
     assert [row["row"] for row in rows("site=B", status="error")] == [9]
     answer = one_world.call("GET", f"{base}/groups", params={"by": "site", "where": "age<7"})
+    assert answer.json()["more"] is False
     groups = {group["value"]: group for group in answer.json()["groups"]}
     assert {value: group["images"] for value, group in groups.items()} == {"A": 4, "B": 3}
     assert groups["A"]["counts"] == {"ok": 4}
