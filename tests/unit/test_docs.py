@@ -18,7 +18,7 @@ def test_every_relative_link_leads_to_a_file(page: Path) -> None:
     assert not missing
 
 
-@pytest.mark.parametrize("folder, suffix", [("docs/decisions", ".md"), ("migrations/versions", ".py")])
+@pytest.mark.parametrize(("folder", "suffix"), [("docs/decisions", ".md"), ("migrations/versions", ".py")])
 def test_every_decision_and_every_migration_has_a_number_of_its_own(folder: str, suffix: str) -> None:
     numbers = Counter(path.name[:4] for path in (ROOT / folder).glob(f"0*{suffix}"))
     assert numbers
