@@ -18,6 +18,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from gfi.domain.errors import MethodError
+from gfi.jobs import confined
 from gfi.jobs.task_run import TaskRun
 from gfi.store.ledger.audit import record
 from gfi.store.ledger.models import write_model
@@ -25,24 +26,8 @@ from workers.services import WorkerServices
 
 POLL_S = 0.1
 LARGEST_RECORD = 64 * 2**20
-_PASSED_ON = (
-    "PATH",
-    "HOME",
-    "LANG",
-    "LC_ALL",
-    "TZ",
-    "TMPDIR",
-    "PYTHONPATH",
-    "PYTHONHOME",
-    "VIRTUAL_ENV",
-    "LD_LIBRARY_PATH",
-    "TORCH_HOME",
-    "XDG_CACHE_HOME",
-    "OMP_NUM_THREADS",
-    "MKL_NUM_THREADS",
-)
-"""Environment variables that the child keeps: the places of programs and local weights. All others are removed, so the
-child has no password and no key."""
+_WEIGHTS = ("TORCH_HOME", "XDG_CACHE_HOME", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
+"""Environment variables that the child keeps besides the usual ones: the places of local weights, and threads."""
 
 
 def register(services: WorkerServices, run: TaskRun) -> str:
@@ -77,7 +62,7 @@ def describe(services: WorkerServices, reference: str, run: TaskRun, models_dir:
         with log.open("wb") as errors:
             child = subprocess.Popen(
                 command,
-                env=environment(),
+                env={**confined.environment(*_WEIGHTS), "CUDA_VISIBLE_DEVICES": ""},
                 stdin=subprocess.DEVNULL,
                 stdout=errors,
                 stderr=errors,
@@ -88,12 +73,6 @@ def describe(services: WorkerServices, reference: str, run: TaskRun, models_dir:
         finally:
             _end(child)
         return _answer(child.returncode, output, log, reference, settings.registration_mib)
-
-
-def environment() -> dict[str, str]:
-    """Of the child."""
-    kept = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
-    return {**kept, "CUDA_VISIBLE_DEVICES": ""}
 
 
 def _wait(child: "subprocess.Popen[bytes]", reference: str, limit_s: float, run: TaskRun) -> None:

@@ -34,6 +34,10 @@ class ApiSettings(Explicit):
     """The largest number of open progress streams of each process."""
     cache: _Count = 128 * MiB
     """Bytes of drawn pictures that each process keeps in memory."""
+    listing_mib: _Count = 1024
+    """MiB of memory of the process that reads a listing for a preview or an estimate."""
+    listing_s: Annotated[float, Field(gt=0)] = 30.0
+    """Seconds that it may take."""
     session_hours: Annotated[float, Field(gt=0)] = 12.0
     """How long a browser stays signed in through a one-time link."""
     secure_cookies: bool = False

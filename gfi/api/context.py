@@ -12,6 +12,7 @@ from gfi.api.config import ApiSettings
 from gfi.api.drawing import Pictures
 from gfi.api.progress_hub import Hub
 from gfi.datasets.sources import Source, open_source
+from gfi.jobs.listing_reader import Beginning, read_listing
 from gfi.store.database import Database
 from gfi.store.objects import Bucket
 from gfi.store.part_cache import PartCache
@@ -72,6 +73,12 @@ class Context:
             with self._lock:
                 self._sources[spec] = known
         return known
+
+    def listing(self, spec: str, first: int = 0) -> Beginning:
+        """The beginning of a dataset's listing with its `first` images, read by a child process. DatasetError and
+        LimitExceeded as `read_listing` raises."""
+        api = self.api
+        return read_listing(spec, self.settings, first, api.listing_mib, api.listing_s)
 
     def close(self) -> None:
         """Close the database's connections."""

@@ -17,9 +17,7 @@ from gfi.api.dataset_names import PREFIX, dataset_key, resolve_dataset
 from gfi.api.problems import Refused, documented
 from gfi.api.schemas import NO_NUL, In, Text
 from gfi.datasets.errors import DatasetError, Unavailable
-from gfi.datasets.notes import ListingNotes
 from gfi.domain.digests import canonical
-from gfi.jobs import estimate
 from gfi.store import ledger
 from gfi.store.errors import Conflict, NotFound
 from gfi.store.objects import Exists
@@ -143,23 +141,15 @@ def forget_dataset(
 def preview_dataset(body: PreviewIn, context: ContextDep, caller: Submitter) -> PreviewOut:
     """The kind of a dataset, its number of images, and the first of them."""
     source = context.source(resolve_dataset(context, body.dataset))
-    first = []
-    for listed in source.list():
-        first.append(
-            PreviewItem(key=listed.key, size=listed.size, label=listed.label, boxes=len(listed.boxes))
-        )
-        if len(first) == body.limit:
-            break
-    notes = ListingNotes()
-    images, complete = estimate.count(source, notes=notes)
+    listing = context.listing(source.spec, body.limit)
     return PreviewOut(
         dataset=source.spec,
         kind=source.kind,
         description=source.describe(),
-        images=images,
-        complete=complete,
-        items=first,
-        warnings=notes.lines(images),
+        images=listing.images,
+        complete=listing.complete,
+        items=[PreviewItem(**item.__dict__) for item in listing.first],
+        warnings=listing.warnings,
     )
 
 

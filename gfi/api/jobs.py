@@ -106,8 +106,9 @@ def validate_job(body: JobIn, context: ContextDep, caller: Submitter) -> ValidOu
 def estimate_job(body: JobIn, context: ContextDep, caller: Submitter) -> EstimateOut:
     """The estimated cost of a job: images, shards, device seconds from measured rates, bytes in the bucket."""
     config = freeze(context.database, context.settings, job_request(context, body, caller.name))
-    source = context.source(config.dataset.spec)
-    return EstimateOut(**estimate.estimate(context.database, context.settings, config, source).__dict__)
+    listing = context.listing(config.dataset.spec)
+    expected = estimate.estimate(context.database, context.settings, config, listing.images, listing.complete)
+    return EstimateOut(**expected.__dict__)
 
 
 @router.get("", responses=documented())

@@ -48,6 +48,8 @@ _LINE = 2**20
 _ROWS_OF_NAMES = 1000
 _BYTES_OF_NAMES = 8 * 2**20
 _PARQUET_ROWS = 100
+_NUMBER = 32
+"""Bytes of a Python number, about."""
 
 Row = tuple[str, Mapping[str, Any]]
 """The position of a row in the file, and its columns."""
@@ -224,7 +226,7 @@ class Table:
 
     def _check_cells(self, batch: pa.RecordBatch, number: int) -> None:
         for name, column in zip(batch.schema.names, batch.columns, strict=True):
-            longest = _longest(column)
+            longest = _longest(column, _LINE)
             if longest > _LINE:
                 raise DatasetError(
                     f"{self._name}: column {name!r} has a value of {longest:,} bytes in the rows from {number}; "
@@ -285,15 +287,41 @@ def _parquet_file(file: IO[bytes]) -> pq.ParquetFile:
     return pq.ParquetFile(file, read_dictionary=texts)
 
 
-def _longest(column: pa.Array) -> int:
-    """The bytes of the longest value of a column of texts; of a nested column, of all its values together by row."""
-    if isinstance(column, pa.DictionaryArray):
-        column = column.dictionary
-    if pa.types.is_nested(column.type):
-        return int(column.nbytes / max(1, len(column)))
-    if not (pa.types.is_binary(column.type) or pa.types.is_string(column.type)) or not len(column):
+def _longest(column: pa.Array, limit: int) -> int:
+    """The bytes of the longest value of a column, as Python holds them. Of a nested column, where all of its values
+    together are below `limit`: of all."""
+    if not len(column):
         return 0
-    return int(pc.max(pc.binary_length(column)).as_py() or 0)
+    if not pa.types.is_nested(column.type):
+        return _size(column.dictionary if isinstance(column, pa.DictionaryArray) else column, longest=True)
+    size = _size(column)
+    return size if size <= limit else max(_size(column.slice(row, 1)) for row in range(len(column)))
+
+
+def _size(values: pa.Array, longest: bool = False) -> int:
+    """An upper bound of the bytes of all values, or of the longest; a number counts as 32."""
+    if isinstance(values, pa.ExtensionArray):
+        return _size(values.storage, longest)
+    if isinstance(values, pa.DictionaryArray):
+        return len(values) * (_NUMBER + _size(values.dictionary, longest=True))
+    if pa.types.is_struct(values.type):
+        return _NUMBER * len(values) + sum(_size(field) for field in values.flatten())
+    if pa.types.is_nested(values.type):
+        return _NUMBER * len(values) + _size(values.flatten())
+    if _is_text(values.type):
+        lengths = pc.binary_length(values)
+        return int((pc.max if longest else pc.sum)(lengths).as_py() or 0)
+    return _NUMBER if longest else _NUMBER * len(values)
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    types = pa.types
+    return bool(
+        types.is_binary(kind)
+        or types.is_string(kind)
+        or types.is_large_binary(kind)
+        or types.is_large_string(kind)
+    )
 
 
 def _stat(path: Path) -> tuple[int, str]:

@@ -55,9 +55,10 @@ def count(
     return images, True
 
 
-def estimate(database: Database, settings: Settings, config: JobConfig, source: Source) -> Estimate:
-    """The estimate for a frozen configuration and its dataset."""
-    images, complete = count(source)
+def estimate(
+    database: Database, settings: Settings, config: JobConfig, images: int, complete: bool
+) -> Estimate:
+    """The estimate for a frozen configuration and the images of its dataset, as `count` returns them."""
     key = config.work_digest()
     rate = queries.measured_rate(database, key)
     size = shard_size(images, rate, settings.shard_seconds, config.batch)

@@ -68,6 +68,7 @@ ELSEWHERE = {
     "gfi/drift/errors.py": DATA,
     "gfi/jobs/comparison.py": "service/api/test_comparisons.py",
     "gfi/jobs/delete.py": "service/api/test_jobs.py",
+    "gfi/jobs/confined.py": "unit/jobs/test_listing_reader.py",
     "gfi/jobs/estimate.py": "service/api/test_jobs.py",
     "gfi/jobs/registration.py": "service/api/test_models.py",
     "gfi/jobs/report.py": "service/api/test_reports.py",

@@ -206,6 +206,7 @@ async function openViewer() {
   $("flag-kind").value = flag?.flag ?? "look";
   $("flag-note").value = flag?.note ?? "";
   $("unflag").hidden = !flag;
+  $("flag-owner").textContent = flag ? `Flagged by ${flag.owner}` : "";
   $("flag-form").hidden = !may.submit;
   if (!$("viewer").open) $("viewer").showModal();
 }
@@ -226,7 +227,7 @@ async function setFlag(remove) {
   else {
     const body = { flag: $("flag-kind").value, note: $("flag-note").value };
     await api(path, { method: "PUT", body });
-    flags.set(item.row, body);
+    flags.set(item.row, { ...body, owner: (await api("/v1/me")).name });
   }
   toast(remove ? "Flag removed" : "Flagged");
   remake();

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from gfi.api.config import ApiSettings
 from gfi.datasets.errors import DatasetError
 from gfi.datasets.sources import open_source
-from tests.service.api.conftest import World
+from tests.service.api.conftest import MODEL, World
+from tests.unit.jobs.test_listing_reader import write_bomb
 
 
 def test_a_dataset_is_previewed_registered_and_named(one_world: World) -> None:
@@ -115,3 +117,22 @@ def test_a_tar_cannot_name_files_outside_itself(one_world: World, tmp_path: Path
         listed = [image.key for image in open_source(dataset, one_world.settings).list()]
         assert listed == ["shard.tar/good.jpg"]
     assert sorted(path.name for path in tmp_path.rglob("slip.jpg")) == ["slip.jpg"]  # nothing was unpacked
+
+
+def test_a_file_that_expands_is_refused_and_the_service_goes_on(
+    one_world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bomb = one_world.photographs.parent / "bomb.parquet"
+    write_bomb(bomb)
+    monkeypatch.setitem(one_world.client.app.state.context.__dict__, "api", ApiSettings(listing_mib=300))
+    for path, body in (
+        ("/v1/datasets/preview", {"dataset": str(bomb)}),
+        ("/v1/jobs/estimate", {"dataset": str(bomb), "model": MODEL}),
+    ):
+        refused = one_world.call("POST", path, "submit", json=body)
+        assert (refused.status_code, "more memory than the 300 MiB" in refused.text) == (422, True), (
+            refused.text
+        )
+    ok = one_world.call("POST", "/v1/datasets/preview", json={"dataset": str(one_world.photographs)})
+    assert ok.json()["images"] == 10
+    bomb.unlink()

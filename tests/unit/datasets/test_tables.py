@@ -415,6 +415,30 @@ def one_text_for_all(folder, length: int, rows: int):
     return open_source(str(folder / "list.parquet"), Settings(home=folder))
 
 
+def nested(folder, values) -> list[str]:
+    """The keys of a Parquet whose rows have these nested values."""
+    keys = [f"{n}.jpg" for n in range(len(values))]
+    pq.write_table(pa.table({"key": keys, "nested": values}), folder / "nested.parquet")
+    return [
+        listed.key for listed in open_source(str(folder / "nested.parquet"), Settings(home=folder)).list()
+    ]
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [[0.5] * 60_000, ["x" * 2000] * 600, [{"a": ["y" * 1_100_000]}], [[1] * 300] * 200],
+    ids=["numbers", "one text again and again", "a text inside", "lists of lists"],
+)
+def test_one_nested_value_of_a_parquet_that_is_too_large_is_named(tmp_path, cell) -> None:
+    with pytest.raises(DatasetError, match=r"column 'nested' has a value of [\d,]+ bytes in the rows from 0"):
+        nested(tmp_path, pa.array([[], cell, []]))
+
+
+def test_nested_values_of_a_parquet_may_be_large_together(tmp_path) -> None:
+    assert len(nested(tmp_path, pa.array([[0.5] * 4096] * 90))) == 90
+    assert len(nested(tmp_path, pa.array([{"a": "x" * 100_000, "b": None}] * 90))) == 90
+
+
 def test_a_text_that_all_rows_of_a_parquet_repeat_is_in_memory_once(tmp_path) -> None:
     source = one_text_for_all(tmp_path, 80_000, 5_000)  # 400 MB as plain columns
     listing = source.list()
