@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from gfi.domain.metrics import COLUMNS, PRIMARY_METHOD
+from gfi.domain.metrics import COLUMNS, NUMBERS, PRIMARY_METHOD
 from gfi.domain.statuses import ImageStatus
 
 _UNIT = 2.0**-50
@@ -26,6 +26,8 @@ IDENTITY = ("method", "label", "target", "prediction", "status")
 _BIN_WIDTHS = {"iterations": 10.0}
 _BIN_WIDTH = 0.02  # of everything else: a number in [0, 1], mostly
 _LAST_BIN = 1000
+_PLACES = {name: 1 + 2 * number for number, name in enumerate(NUMBERS)}
+_CELL = 1 + 2 * len(NUMBERS)
 
 
 def bin_width(name: str) -> float:
@@ -66,7 +68,8 @@ class Sums:
     def __init__(self) -> None:
         # totals: (images, method, status): count; (number, method, name): count, Σx, Σx²;
         # (bin, method, name, bin): count; (class, method, name, class): count, Σx
-        # cells: (*IDENTITY, None): count; (*IDENTITY, name): count, Σx
+        # cells: IDENTITY: images, and then count, Σx of each of NUMBERS. One vector each: with a key for each number a
+        # class table took ten times as long to read.
         self.totals: Vectors = {}
         self.cells: Vectors = {}
 
@@ -91,12 +94,15 @@ class Sums:
         explained = status == ImageStatus.OK
         group = str(target) if label is None else label
         _add(self.totals, ("images", method, status), 1)
-        _add(self.cells, (*identity, None), 1)
+        cell = self.cells.setdefault(tuple(identity), [0] * _CELL)
+        cell[0] += 1
         for name, value in numbers:
             if value is None or not math.isfinite(value):
                 continue
             units = round(float(value) / _UNIT)
-            _add(self.cells, (*identity, name), 1, units)
+            if (at := _PLACES.get(name)) is not None:
+                cell[at] += 1
+                cell[at + 1] += units
             if explained:
                 place = math.floor(value / bin_width(name) + 1e-9)  # 0.58 / 0.02 is a little below 29
                 _add(self.totals, ("number", method, name), 1, units, units * units)
@@ -139,23 +145,11 @@ class Sums:
 
     def class_table(self, method: str = PRIMARY_METHOD) -> list[ClassRow]:
         """A row for each label, target, prediction and status that some image has; the most images first."""
-        images: dict[Key, int] = {}
-        means: dict[Key, dict[str, tuple[float, int]]] = {}
-        for key, vector in self.cells.items():
-            identity, name = key[:-1], key[-1]
-            if identity[0] != method:
-                continue
-            if name is None:
-                images[identity] = vector[0]
-            else:
-                means.setdefault(identity, {})[str(name)] = (vector[1] / vector[0] * _UNIT, vector[0])
-        order = sorted(images, key=lambda identity: (-images[identity], *map(_sortable, identity)))
         rows = []
-        for identity in order:
-            _, label, target, prediction, status = identity
-            rows.append(
-                ClassRow(label, target, prediction, status, images[identity], means.get(identity, {}))  # type: ignore[arg-type]
-            )
+        for (of, label, target, prediction, status), cell in self.cells.items():
+            if of == method:
+                rows.append(ClassRow(label, target, prediction, str(status), cell[0], _cell_means(cell)))  # type: ignore[arg-type]
+        rows.sort(key=_largest_first)
         return rows
 
     def group(self, by: str, method: str = PRIMARY_METHOD) -> dict[str | int | None, "Sums"]:
@@ -169,31 +163,29 @@ class Sums:
 
     def explained_means(self, method: str = PRIMARY_METHOD) -> dict[str, tuple[float, int]]:
         """From cells: the mean of each number over images with status `ok`, and how many have it."""
-        sums: dict[str, list[int]] = {}
-        for key, (count, *rest) in self.cells.items():
-            if key[0] == method and key[-2] == ImageStatus.OK and rest:
-                both = sums.setdefault(str(key[-1]), [0, 0])
-                both[0] += count
-                both[1] += rest[0]
-        return {name: (total / count * _UNIT, count) for name, (count, total) in sums.items() if count}
+        total = [0] * _CELL
+        for key, cell in self.cells.items():
+            if key[0] == method and key[-1] == ImageStatus.OK:
+                total = [a + b for a, b in zip(total, cell, strict=True)]
+        return _cell_means(total)
 
     def cell_statuses(self, method: str = PRIMARY_METHOD) -> dict[str, int]:
         """From cells: images by status, without zeros."""
         counts: dict[str, int] = {}
-        for key, vector in self.cells.items():
-            if key[0] == method and key[-1] is None:
-                counts[str(key[-2])] = counts.get(str(key[-2]), 0) + vector[0]
+        for key, cell in self.cells.items():
+            if key[0] == method:
+                counts[str(key[-1])] = counts.get(str(key[-1]), 0) + cell[0]
         return {status: count for status, count in counts.items() if count}
 
     def packed(self) -> tuple[bytes, bytes]:
         """`totals` and `cells` as they are stored."""
-        return _pack(self.totals), _pack(self.cells)
+        return _pack((), self.totals), _pack_cells(self.cells)
 
     @classmethod
     def unpacked(cls, totals: bytes | None, cells: bytes | None) -> "Sums":
         """What `packed` returned; either may be left out where it is not asked for."""
         sums = cls()
-        sums.totals, sums.cells = _unpack(totals), _unpack(cells)
+        sums.totals, sums.cells = _unpack(totals)[1], _unpack_cells(cells)
         return sums
 
 
@@ -216,15 +208,39 @@ def _merge(into: Vectors, other: Vectors, sign: int) -> None:
             del into[key]
 
 
-def _sortable(value: str | int | None) -> tuple[bool, str | int]:
-    return value is None, "" if value is None else value
+def _cell_means(cell: list[int]) -> dict[str, tuple[float, int]]:
+    return {name: (cell[at + 1] / cell[at] * _UNIT, cell[at]) for name, at in _PLACES.items() if cell[at]}
 
 
-def _pack(vectors: Vectors) -> bytes:
-    rows = [[key, vector] for key, vector in vectors.items()]
-    return zlib.compress(json.dumps(rows, separators=(",", ":")).encode(), 1)
+def _largest_first(row: ClassRow) -> tuple[Any, ...]:
+    label, target, prediction = row.label or "", row.target or 0, row.prediction or 0
+    return -row.images, row.label is None, label, row.target is None, target, prediction, row.status
 
 
-def _unpack(data: bytes | None) -> Vectors:
-    rows: list[Any] = json.loads(zlib.decompress(data)) if data else []
-    return {tuple(key): vector for key, vector in rows}
+def _pack_cells(cells: Vectors) -> bytes:
+    """Only the numbers that some cell has; their names are stored with them, since a later version may have others."""
+    names = [name for name, at in _PLACES.items() if any(cell[at] or cell[at + 1] for cell in cells.values())]
+    places = [0, *(place for name in names for place in (_PLACES[name], _PLACES[name] + 1))]
+    return _pack(names, {key: [cell[place] for place in places] for key, cell in cells.items()})
+
+
+def _unpack_cells(data: bytes | None) -> Vectors:
+    names, packed = _unpack(data)
+    places = [0, *(place for name in names for place in (_PLACES[name], _PLACES[name] + 1))]
+    cells = {}
+    for key, values in packed.items():
+        cell = [0] * _CELL
+        for place, value in zip(places, values, strict=True):
+            cell[place] = value
+        cells[key] = cell
+    return cells
+
+
+def _pack(names: Sequence[str], vectors: Vectors) -> bytes:
+    rows = [[*key, vector] for key, vector in vectors.items()]
+    return zlib.compress(json.dumps([names, rows], separators=(",", ":")).encode(), 1)
+
+
+def _unpack(data: bytes | None) -> tuple[list[str], Vectors]:
+    names, rows = json.loads(zlib.decompress(data)) if data else ([], [])
+    return names, {tuple(key): vector for *key, vector in rows}
