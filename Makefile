@@ -9,7 +9,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
   $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $$p && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow check format clean setup-browser setup-system chaos fuzz soak bench bench-quality bench-quality-full bench-service bench-agreement bench-page bench-audit bench-audit-full bench-audit-scale bench-api bench-drift bench-incremental pictures
+.PHONY: help setup demo test test-slow check format clean setup-browser setup-system chaos fuzz soak bench bench-quality bench-quality-full bench-service bench-agreement bench-page bench-audit bench-audit-full bench-audit-scale bench-api bench-drift bench-incremental bench-scale bench-scale-full pictures
 
 help:  ## list the verbs
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -67,6 +67,12 @@ bench-drift: $(VENV)/.ready-test  ## gates on models whose difference is known, 
 
 bench-incremental: $(VENV)/.ready-test  ## seconds and memory of joining two listings of 1 and 10 million; writes benchmarks/results/incremental.json
 	@$(BIN)/python -m benchmarks.incremental $(ARGS)
+
+bench-scale: $(VENV)/.ready-test  ## the ledger with 300,000 results on PostgreSQL: commits, sums, bytes, deletion; writes benchmarks/results/scale.json
+	@$(BIN)/python -m benchmarks.scale $(ARGS)
+
+bench-scale-full: $(VENV)/.ready-test  ## bench-scale with three million results
+	@$(BIN)/python -m benchmarks.scale --images 3000000 $(ARGS)
 
 setup-browser: setup-system
 

@@ -50,7 +50,8 @@ def _list_parts(services: ControlServices, run: TaskRun) -> str:
 
 
 def _sweep(services: ControlServices, run: TaskRun) -> str:
-    """Delete orphaned parts from the bucket."""
+    """Delete what deleted jobs have left in the tables, and orphaned parts from the bucket."""
+    ledger.delete_leftovers(services.database, run.check)
     swept = sweep.sweep_parts(
         services.database, services.bucket, safe_age_s=sweep.SAFE_AGE_S, dry_run=False, check=run.check
     )

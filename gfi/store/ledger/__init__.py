@@ -33,6 +33,7 @@ from gfi.store.ledger.control_requests import (
     request_task,
     retry_task,
 )
+from gfi.store.ledger.deletion import delete_leftovers
 from gfi.store.ledger.dispatch import dispatch, undispatch
 from gfi.store.ledger.endings import fail_job, finish_jobs
 from gfi.store.ledger.flags import set_flag
@@ -66,6 +67,7 @@ __all__ = [
     "commit_shard",
     "create_token",
     "delete_job",
+    "delete_leftovers",
     "delete_model",
     "dispatch",
     "expire_control",

@@ -14,13 +14,16 @@ from gfi.domain.statuses import ImageStatus
 from gfi.store.database import Database, now
 from gfi.store.errors import Conflict
 from gfi.store.ledger.audit import record
-from gfi.store.ledger.control_requests import add_job_task, close_control, set_task_priority
+from gfi.store.ledger.control_requests import add_job_task, close_control, request_sweep, set_task_priority
+from gfi.store.ledger.deletion import delete_rows
 from gfi.store.ledger.endings import verdict
 from gfi.store.ledger.guards import job_transition, lock_job
 from gfi.store.ledger.limits import admit_job
 from gfi.store.ledger.outbox import announce
 from gfi.store.ledger.shards import close_pending
-from gfi.store.tables import attempts, image_columns, in_state, jobs, outbox, result_sums, results, shards
+from gfi.store.tables import in_state, jobs, outbox, shards
+
+_BATCHES_AT_ONCE = 10
 
 
 def pause_job(db: Database, job_id: str, *, actor: str = "local") -> bool:
@@ -142,7 +145,8 @@ def retry_job(
 def delete_job(db: Database, job_id: str, *, actor: str = "local") -> Deleted:
     """Remove the rows of a job that has ended. Returns the prefixes of its objects, which the caller deletes.
 
-    The audit log keeps an entry. Conflict when the job has not ended.
+    Results beyond the first hundred thousand are left to a sweep. The audit log keeps an entry. Conflict when the job
+    has not ended.
     """
     with db.begin() as connection:
         job = lock_job(connection, job_id)
@@ -156,12 +160,12 @@ def delete_job(db: Database, job_id: str, *, actor: str = "local") -> Deleted:
             job_id,
             {"name": job.name, "config_digest": job.config_digest, "state": job.state, "images": job.total},
         )
-        for table in (results, attempts, image_columns, result_sums):
-            connection.execute(sa.delete(table).where(table.c.job_id == job_id))
         connection.execute(sa.delete(outbox).where(outbox.c.job_id == job_id))
         # Shards, parts, incidents, control tasks and flags are deleted with it.
         connection.execute(sa.delete(jobs).where(jobs.c.id == job_id))
-        return Deleted(job_id, (f"jobs/{job_id}/", f"parts/{job_id}/"))
+    if not delete_rows(db, job_id, _BATCHES_AT_ONCE):
+        request_sweep(db, 0.0)
+    return Deleted(job_id, (f"jobs/{job_id}/", f"parts/{job_id}/"))
 
 
 def _check_released(connection: sa.Connection, job_id: str) -> None:

@@ -19,6 +19,7 @@ from gfi.domain.states import JobState, ShardState
 from gfi.store.database import Database, insert, now
 from gfi.store.ledger.audit import record
 from gfi.store.ledger.commits import count_statuses, insert_results, replace_current
+from gfi.store.ledger.deletion import TABLES
 from gfi.store.ledger.guards import job_transition, lock_job
 from gfi.store.ledger.shards import insert_shard
 from gfi.store.ledger.sums import insert_sums, sums_of
@@ -57,6 +58,9 @@ def begin_restore(db: Database, job: Mapping[str, Any]) -> bool:
             .returning(jobs.c.id)
         ).scalar()
         if created is not None:
+            # Results that its deletion had left, where its objects are still there.
+            for table in TABLES:
+                connection.execute(sa.delete(table).where(table.c.job_id == job["job"]))
             return True
         # A job that is being planned has a control task for it; one that is being restored has none.
         task = sa.exists().where(control_tasks.c.job_id == jobs.c.id)
