@@ -41,7 +41,14 @@ def register(services: WorkerServices, run: TaskRun) -> str:
         return f"described {reference}" if done else "too late"
 
     def write(connection: sa.Connection) -> None:
-        write_model(connection, reference, described["digest"], described, actor=run.claim.owner or "local")
+        write_model(
+            connection,
+            reference,
+            described["digest"],
+            described,
+            actor=run.claim.owner or "local",
+            note=str(run.claim.payload.get("note", "")),
+        )
         record(connection, run.claim.owner or "local", "model.registered", None, {"reference": reference})
 
     done = run.finish({"reference": reference, "digest": described["digest"]}, write)

@@ -39,6 +39,9 @@ class ModelIn(In):
     reference: Annotated[str, StringConstraints(pattern=REFERENCE, max_length=128)] = Field(
         examples=["torchvision:resnet18"]
     )
+    note: Annotated[str, StringConstraints(pattern=r"^[^\x00]*$", max_length=1000)] = Field(
+        "", description="What this version is, for people."
+    )
 
 
 class Layer(BaseModel):
@@ -57,7 +60,17 @@ class ModelOut(BaseModel):
     """A registered model."""
 
     reference: str
+    version: int = Field(description="Jobs may name it REFERENCE@VERSION; without, they name the newest.")
     digest: str
+    note: str
+    registered_by: str = Field(description="Empty where that was not recorded.")
+    registered_at: float
+    nondeterministic: str | None = Field(
+        description="Why the output for an image depends on chance or on the other images, where that is allowed."
+    )
+    versions: list[int] = Field(
+        [], description="Of all its versions, newest first; in `GET /v1/models/NAME`."
+    )
     input_size: list[int]
     output: str
     classes: int
@@ -73,7 +86,12 @@ class ModelOut(BaseModel):
         record = model.record
         return cls(
             reference=model.reference,
+            version=model.version,
             digest=model.digest,
+            note=model.note,
+            registered_by=model.actor,
+            registered_at=model.created_at,
+            nondeterministic=record.get("nondeterministic"),
             input_size=list(record.get("input_size", [])),
             output=str(record.get("output", "")),
             classes=int(record.get("classes") or len(record.get("class_names", []))),
@@ -111,7 +129,8 @@ def get_model(reference: Reference, context: ContextDep, caller: Reader) -> Mode
     """One model with its layers, classes and preprocessing."""
     model = _find(context, reference)
     return ModelDetail(
-        **ModelOut.of(model).model_dump(),
+        **ModelOut.of(model).model_dump()
+        | {"versions": [one.version for one in queries.list_versions(context.database, model.reference)]},
         layers=model.record.get("layers", []),
         class_names=model.record.get("class_names", []),
         preprocess=model.record.get("preprocess", {}),
@@ -149,7 +168,9 @@ async def register_model(
     """Register a model, or register it again; a worker does it. 201 with the model, or 202 with the task if it takes
     longer than `wait`.
     """
-    task_id = await run_in_threadpool(request_registration, context.database, body.reference, caller.name)
+    task_id = await run_in_threadpool(
+        request_registration, context.database, body.reference, caller.name, None, body.note
+    )
     response.headers["Location"] = f"/v1/tasks/{task_id}"
     ends = time.monotonic() + wait
     while True:
@@ -166,7 +187,10 @@ async def register_model(
         await asyncio.sleep(POLL_S)
 
 
-@router.delete("/{reference}", status_code=204, responses=documented(404))
+@router.delete("/{reference}", status_code=204, responses=documented(404, 409))
 def forget_model(reference: Reference, context: ContextDep, caller: Admin) -> None:
-    """Remove a model; jobs keep the record that they were submitted with."""
+    """Remove a model, NAME with all its versions or NAME@3 alone; refused while a job needs it.
+
+    Other jobs keep the record that they were submitted with.
+    """
     ledger.delete_model(context.database, reference, actor=caller.name)

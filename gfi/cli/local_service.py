@@ -153,17 +153,31 @@ class LocalService:
         return gate_file(compare_jobs(self.database, bucket, job_a, job_b, today=datetime.now(UTC).date()))
 
     def models(self) -> list[JSON]:
-        return [
-            model.record | {"registered_at": model.created_at} for model in queries.list_models(self.database)
-        ]
+        from gfi.cli.register_model import shown
 
-    def add_model(self, reference: str, *, here: bool) -> JSON:
+        return [shown(model) for model in queries.list_models(self.database)]
+
+    def model(self, name: str) -> JSON:
+        from gfi.cli.register_model import shown
+
+        model = queries.find_model(self.database, name)
+        if model is None:
+            raise CommandError(f"no model {name}; `gfi models` lists them")
+        versions = queries.list_versions(self.database, model.reference)
+        return shown(model) | {"versions": [one.version for one in versions]}
+
+    def remove_model(self, name: str) -> None:
+        from gfi.store import ledger
+
+        ledger.delete_model(self.database, name, actor=user())
+
+    def add_model(self, reference: str, *, here: bool, note: str = "") -> JSON:
         from gfi.cli.register_model import register, register_by_worker
         from gfi.jobs.registration import worker_there
 
         if here or not worker_there(self.database):
-            return register(self.database, self.settings, reference)
-        return register_by_worker(self.database, self.settings, reference)
+            return register(self.database, self.settings, reference, note)
+        return register_by_worker(self.database, self.settings, reference, note)
 
     def tasks(self, *, everything: bool, limit: int) -> list[JSON]:
         return [

@@ -1,5 +1,7 @@
 """`gfi models`: registered models."""
 
+from datetime import UTC, datetime
+
 import click
 
 from gfi.cli.open_service import open_service
@@ -20,6 +22,7 @@ def models(context: click.Context, as_json: bool) -> None:
     rows = [
         (
             model["reference"],
+            model["version"],
             model["digest"][:12],
             "×".join(map(str, model["input_size"])),
             model["classes"],
@@ -27,21 +30,62 @@ def models(context: click.Context, as_json: bool) -> None:
         )
         for model in registered
     ]
-    columns = ("model", "digest", "input", "classes", "parameters")
+    columns = ("model", "version", "digest", "input", "classes", "parameters")
     table("", columns, rows, "no model yet: gfi models add efficientnet-lite0")
 
 
 @models.command("add")
 @click.argument("reference")
 @click.option("--here", is_flag=True, help="Load it in this process even if a worker is running.")
-def add_model(reference: str, here: bool) -> None:
+@click.option("--note", default="", help="What this version is, for people.")
+def add_model(reference: str, here: bool, note: str) -> None:
     """Register a model by its REFERENCE, or a model file NAME.toml, which is copied into the models folder.
 
     The network is loaded once, by a worker, or in this process if no worker runs. Its layers, digest, input size and
     class names are stored, so that the API and the scheduler need no torch.
     """
-    record = open_service().add_model(reference, here=here)
-    click.echo(f"{record['reference']}: {record['classes']} classes, digest {record['digest'][:12]}")
+    service = open_service()
+    before = {model["reference"]: model["version"] for model in service.models()}
+    record = service.add_model(reference, here=here, note=note)
+    unchanged = before.get(record["reference"]) == record["version"]
+    said = "unchanged, still version" if unchanged else "version"
+    click.echo(
+        f"{record['reference']}: {record['classes']} classes, digest {record['digest'][:12]}, {said}"
+        f" {record['version']}"
+    )
+
+
+@models.command("show")
+@click.argument("name")
+@json_option
+def show_model(name: str, as_json: bool) -> None:
+    """Show a model, NAME or NAME@3: its digest, who registered it and when, its note, its other versions."""
+    model = open_service().model(name)
+    if as_json:
+        emit(model)
+        return
+    at = datetime.fromtimestamp(model["registered_at"], UTC)
+    lines = {
+        "model": f"{model['reference']}@{model['version']}",
+        "digest": model["digest"],
+        "registered": f"{at:%Y-%m-%d %H:%M} UTC by {model['registered_by'] or 'unknown'}",
+        "note": model["note"],
+        "input": "×".join(map(str, model["input_size"])),
+        "output": f"{model['output']}, {model['classes']} classes",
+        "nondeterministic": model.get("nondeterministic"),
+        "versions": ", ".join(map(str, model["versions"])),
+    }
+    for label, value in lines.items():
+        if value:
+            click.echo(f"{label:16} {value}")
+
+
+@models.command("rm")
+@click.argument("name")
+def remove_model(name: str) -> None:
+    """Remove a model, NAME with all its versions or NAME@3 alone. Its number is not used again."""
+    open_service().remove_model(name)
+    click.echo(f"removed {name}")
 
 
 @models.command("known")

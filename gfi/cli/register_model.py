@@ -16,7 +16,7 @@ from gfi.store.settings import Settings
 POLL_S = 0.2
 
 
-def register(database: Database, settings: Settings, reference: str) -> dict[str, Any]:
+def register(database: Database, settings: Settings, reference: str, note: str = "") -> dict[str, Any]:
     """Load `reference` and store its record. Returns the record.
 
     A path NAME.toml is first copied into a folder of its own in the models folder, NAME, together with the weights,
@@ -34,11 +34,12 @@ def register(database: Database, settings: Settings, reference: str) -> dict[str
         with model_folder.staged(file, settings.models) as folder:
             record = describe(file.stem, folder)
             model_folder.install(folder, file.stem, settings.models)
-    ledger.save_model(database, record["reference"], record["digest"], record, actor=user())
-    return record
+    return _save(database, record, note)
 
 
-def register_by_worker(database: Database, settings: Settings, reference: str) -> dict[str, Any]:
+def register_by_worker(
+    database: Database, settings: Settings, reference: str, note: str = ""
+) -> dict[str, Any]:
     """Register by a worker of the running service. Raises CommandError with the worker's reason."""
     file = _to_copy(reference, settings.models)
     if file is not None:
@@ -48,17 +49,34 @@ def register_by_worker(database: Database, settings: Settings, reference: str) -
             )
             record: dict[str, Any] = result["record"]
             model_folder.install(folder, file.stem, settings.models)
-        ledger.save_model(database, record["reference"], record["digest"], record, actor=user())
-        return record
+        return _save(database, record, note)
     reference = _name(reference)
-    _wait(database, request_registration(database, reference, user()), reference)
+    _wait(database, request_registration(database, reference, user(), note=note), reference)
     model = queries.find_model(database, reference)
     if model is None:
         raise CommandError(f"{reference} was removed as soon as it was registered")
-    return model.record
+    return shown(model)
 
 
-def _wait(database: Database, task_id: str, reference: str) -> dict[str, Any]:
+def _save(database: Database, record: dict[str, Any], note: str) -> dict[str, Any]:
+    ledger.save_model(database, record["reference"], record["digest"], record, actor=user(), note=note)
+    model = queries.find_model(database, record["reference"])
+    if model is None:
+        raise CommandError(f"{record['reference']} was removed as soon as it was registered")
+    return shown(model)
+
+
+def shown(model: queries.Model) -> dict[str, Any]:
+    """A registered model for people: its record, with the version, who registered it, when, and the note."""
+    return model.record | {
+        "version": model.version,
+        "note": model.note,
+        "registered_by": model.actor,
+        "registered_at": model.created_at,
+    }
+
+
+def _wait(database: Database, task_id: str, reference: str, note: str = "") -> dict[str, Any]:
     """The result of a task that registers a model, once it has ended."""
     while not (task := queries.get_task(database, task_id)).ended:
         if task.state is ShardState.PENDING and not worker_there(database):

@@ -105,7 +105,13 @@ class RemoteService:
     def models(self) -> list[JSON]:
         return self.client.models()
 
-    def add_model(self, reference: str, *, here: bool) -> JSON:
+    def model(self, name: str) -> JSON:
+        return self.client.model(name)
+
+    def remove_model(self, name: str) -> None:
+        self.client.remove_model(name)
+
+    def add_model(self, reference: str, *, here: bool, note: str = "") -> JSON:
         if here:
             raise CommandError("--here needs a database; GFI_API_URL names an API, whose workers load models")
         if reference.endswith(".toml"):
@@ -113,7 +119,7 @@ class RemoteService:
                 f"{reference} is a file of this machine, which the API does not accept: put it into the models folder"
                 " of the workers (GFI_MODELS_DIR) and add it by its name"
             )
-        return self.client.register_model(reference)
+        return self.client.register_model(reference, note=note)
 
     def tasks(self, *, everything: bool, limit: int) -> list[JSON]:
         if everything:

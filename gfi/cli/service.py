@@ -93,10 +93,18 @@ class Service(Protocol):
         ...
 
     def models(self) -> list[JSON]:
-        """Registered models: reference, digest, input_size, classes, parameters."""
+        """Registered models: reference, version, digest, input_size, classes, parameters."""
         ...
 
-    def add_model(self, reference: str, *, here: bool) -> JSON:
+    def model(self, name: str) -> JSON:
+        """A model, NAME or NAME@3, with `versions`, the numbers of all its versions."""
+        ...
+
+    def remove_model(self, name: str) -> None:
+        """Remove a model, NAME with all versions or NAME@3 alone."""
+        ...
+
+    def add_model(self, reference: str, *, here: bool, note: str = "") -> JSON:
         """Register a model and wait for its end. Returns its record. here: in this process even if a worker is
         running."""
         ...

@@ -87,13 +87,26 @@ class Client(Connection):
         registered: list[dict[str, Any]] = self.get("/v1/models")
         return registered
 
-    def register_model(self, reference: str, *, wait_s: float | None = None) -> dict[str, Any]:
+    def model(self, name: str) -> dict[str, Any]:
+        """A registered model, NAME or NAME@3, with its layers, its classes and the numbers of all its versions."""
+        found: dict[str, Any] = self.get(f"/v1/models/{name}")
+        return found
+
+    def remove_model(self, name: str) -> None:
+        """Remove a model, NAME with all versions or NAME@3 alone. Needs a token with scope admin."""
+        self.send("DELETE", f"/v1/models/{name}")
+
+    def register_model(
+        self, reference: str, *, note: str = "", wait_s: float | None = None
+    ) -> dict[str, Any]:
         """Register a model. A worker loads it. Needs a token with scope admin.
 
         Parameters
         ----------
         reference
             For example ``torchvision:resnet18``.
+        note
+            What this version is, for people.
         wait_s
             Seconds to wait for its end; None: as long as it takes.
 
@@ -108,7 +121,12 @@ class Client(Connection):
             If it cannot be registered, or if no worker can do it.
         """
         first = REGISTRATION_WAIT_S if wait_s is None else min(wait_s, REGISTRATION_WAIT_S)
-        answer = self.send("POST", "/v1/models", params={"wait": first}, json={"reference": reference})
+        answer = self.send(
+            "POST",
+            "/v1/models",
+            params={"wait": first},
+            json={"reference": reference} | ({"note": note} if note else {}),
+        )
         if answer.status_code != 202:
             registered: dict[str, Any] = answer.json()
             return registered

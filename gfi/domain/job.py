@@ -110,6 +110,13 @@ class ModelRef:
 
     reference: str
     digest: str
+    version: int | None = None
+    """Of the registration; None in jobs that are older than versions."""
+
+    def to_json(self) -> JSON:
+        """The stored form; without a version where there is none."""
+        version = {} if self.version is None else {"version": self.version}
+        return {"reference": self.reference, "digest": self.digest, **version}
 
 
 @dataclass(frozen=True)
@@ -144,7 +151,7 @@ class JobConfig:
         an unchanged request stays what it was."""
         return {
             "dataset": {"spec": self.dataset.spec, "kind": self.dataset.kind},
-            "model": {"reference": self.model.reference, "digest": self.model.digest},
+            "model": self.model.to_json(),
             "preset": self.preset,
             "recipe": self.recipe.to_json(),
             "method_digest": self.method_digest,
@@ -163,7 +170,9 @@ class JobConfig:
         save = value.get("save")
         return cls(
             dataset=DatasetRef(value["dataset"]["spec"], value["dataset"]["kind"]),
-            model=ModelRef(value["model"]["reference"], value["model"]["digest"]),
+            model=ModelRef(
+                value["model"]["reference"], value["model"]["digest"], value["model"].get("version")
+            ),
             preset=value["preset"],
             recipe=Recipe.from_json(value["recipe"]),
             layers=Layers.from_json(value["layers"]),

@@ -18,7 +18,9 @@ def worker_there(database: Database) -> bool:
     return queries.worker_takes(database, KINDS[KIND].queue, KIND)
 
 
-def request_registration(database: Database, reference: str, owner: str, staged: str | None = None) -> str:
+def request_registration(
+    database: Database, reference: str, owner: str, staged: str | None = None, note: str = ""
+) -> str:
     """Ask a worker to register `reference`. Returns the id of the task; an open one for the same reference is that one.
 
     staged: a folder within the models folder, from which the worker reads the model. The record is then in the task's
@@ -35,7 +37,9 @@ def request_registration(database: Database, reference: str, owner: str, staged:
     task_id, _ = ledger.request_task(
         database,
         KIND,
-        {"reference": reference} | ({"staged": staged} if staged is not None else {}),
+        {"reference": reference}
+        | ({"staged": staged} if staged is not None else {})
+        | ({"note": note} if note else {}),
         owner=owner,
         estimate_s=queries.usual_duration(database, KIND),
     )

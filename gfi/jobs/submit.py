@@ -46,7 +46,8 @@ def request_from(**fields: Any) -> JobRequest:
 
 def freeze(database: Database, settings: Settings, request: JobRequest) -> JobConfig:
     """The complete configuration of a job. Raises Invalid, DatasetError or MethodError with advice."""
-    record = _model(database, request.model)
+    model = _model(database, request.model)
+    record = model.record
     preset = request.preset or record.get("default_preset", "paper")
     request = request.model_copy(update={"preset": preset})
     chosen = recipe(preset, **request.overrides)
@@ -59,7 +60,7 @@ def freeze(database: Database, settings: Settings, request: JobRequest) -> JobCo
     source = open_source(request.dataset, settings)
     return JobConfig(
         dataset=DatasetRef(source.spec, source.kind),
-        model=ModelRef(record["reference"], record["digest"]),
+        model=ModelRef(model.reference, model.digest, model.version),
         preset=preset,
         recipe=chosen,
         layers=layers,
@@ -83,7 +84,7 @@ def spec_of(
     """The frozen job of a request. Raises as `freeze` does."""
     return JobSpec(
         config=freeze(database, settings, request).to_json(),
-        model=_model(database, request.model),
+        model=_model(database, request.model).record,
         name=request.name,
         priority=request.priority,
         queue=request.queue,
@@ -138,8 +139,8 @@ def _check_spatial(layers: Layers, record: dict[str, Any]) -> None:
             )
 
 
-def _model(database: Database, reference: str) -> dict[str, Any]:
-    """The registered record. Raises Invalid with near matches."""
+def _model(database: Database, reference: str) -> queries.Model:
+    """The registered model. Raises Invalid with near matches."""
     model = queries.find_model(database, reference)
     if model is None:
         known = [registered.reference for registered in queries.list_models(database)]
@@ -153,7 +154,7 @@ def _model(database: Database, reference: str) -> dict[str, Any]:
             )
             + f"`gfi models add {reference}` registers it"
         )
-    return model.record
+    return model
 
 
 def layers_of(request: JobRequest, record: dict[str, Any]) -> Layers:

@@ -332,6 +332,19 @@ models = sa.Table(
     sa.Column("updated_at", _Time, nullable=False),
 )
 
+model_versions = sa.Table(
+    "model_versions",  # one row a registration that changed something; `models` has the newest
+    metadata,
+    sa.Column("reference", sa.Text, primary_key=True),
+    sa.Column("version", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("digest", sa.Text, nullable=False),
+    sa.Column("record", _Json, nullable=False),
+    sa.Column("note", sa.Text, nullable=False, server_default=""),
+    sa.Column("actor", sa.Text, nullable=False, server_default=""),
+    sa.Column("created_at", _Time, nullable=False),
+    sa.Column("deleted_at", _Time),
+)
+
 rates = sa.Table(
     "rates",  # measured images per second of each kind of work, for shard sizes and estimates
     metadata,

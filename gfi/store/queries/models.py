@@ -1,5 +1,6 @@
-"""Registered models."""
+"""Registered models and their versions."""
 
+import re
 from dataclasses import dataclass
 
 import sqlalchemy as sa
@@ -7,26 +8,69 @@ import sqlalchemy as sa
 from gfi.domain.digests import JSON
 from gfi.store.database import Database
 from gfi.store.queries.fetching import fetch
-from gfi.store.tables import models
+from gfi.store.tables import model_versions, models
+
+_VERSION = re.compile(r"(.+)@([1-9][0-9]{0,8})")
 
 
 @dataclass(frozen=True)
 class Model:
-    """A registered model: everything that is known about it without loading torch."""
+    """A version of a registered model: everything that is known of it without loading torch."""
 
     reference: str
+    version: int
     digest: str
     record: JSON
+    note: str
+    actor: str
+    """Who registered it; empty where that was not recorded."""
     created_at: float
+    """When this version was registered."""
     updated_at: float
+    """When the model was last registered, be it without a change."""
 
 
-def find_model(db: Database, reference: str) -> Model | None:
-    """A registered model; None if there is none with this name."""
-    rows = fetch(db, sa.select(models).where(models.c.reference == reference))
-    return Model(**rows[0]) if rows else None
+def split_version(name: str) -> tuple[str, int | None]:
+    """(reference, version) of NAME@3; None where no version is named."""
+    match = _VERSION.fullmatch(name)
+    return (match[1], int(match[2])) if match else (name, None)
+
+
+def find_model(db: Database, name: str) -> Model | None:
+    """A registered model, NAME for its newest version or NAME@3; None when there is none of this name."""
+    reference, version = split_version(name)
+    versions = list_versions(db, reference)
+    return next((model for model in versions if version in (None, model.version)), None)
+
+
+def list_versions(db: Database, reference: str) -> list[Model]:
+    """The versions of a model that were not removed, newest first."""
+    query = _registered().where(model_versions.c.reference == reference)
+    return [Model(**row) for row in fetch(db, query.order_by(model_versions.c.version.desc()))]
 
 
 def list_models(db: Database) -> list[Model]:
-    """Registered models by reference."""
-    return [Model(**row) for row in fetch(db, sa.select(models).order_by(models.c.reference))]
+    """The newest version of each registered model, by reference."""
+    newest = (
+        sa.select(model_versions.c.reference, sa.func.max(model_versions.c.version).label("version"))
+        .where(model_versions.c.deleted_at.is_(None))
+        .group_by(model_versions.c.reference)
+        .subquery()
+    )
+    query = _registered().join(
+        newest,
+        sa.and_(
+            newest.c.reference == model_versions.c.reference, newest.c.version == model_versions.c.version
+        ),
+    )
+    return [Model(**row) for row in fetch(db, query.order_by(model_versions.c.reference))]
+
+
+def _registered() -> sa.Select[tuple[object, ...]]:
+    columns = ("reference", "version", "digest", "record", "note", "actor", "created_at")
+    query: sa.Select[tuple[object, ...]] = sa.select(
+        *(model_versions.c[name] for name in columns), models.c.updated_at
+    )
+    return query.join_from(model_versions, models, models.c.reference == model_versions.c.reference).where(
+        model_versions.c.deleted_at.is_(None)
+    )

@@ -58,6 +58,9 @@ def refuses(world: World, run: TaskRun) -> str:
 def test_models_show_what_registration_read(one_world: World) -> None:
     (model,) = one_world.call("GET", "/v1/models").json()
     assert (model["reference"], model["classes"], model["parameters"]) == ("tiny", 3, 1000)
+    assert (model["version"], model["registered_by"], model["note"]) == (1, "test", "")
+    assert one_world.call("GET", "/v1/models/tiny@1").json()["versions"] == [1]
+    assert one_world.call("GET", "/v1/models/tiny@2").status_code == 404
     layers = one_world.call("GET", "/v1/models/tiny/layers").json()
     assert [layer["name"] for layer in layers] == ["features.2", "features.4"]
     assert one_world.call("GET", "/v1/models/vgg99").status_code == 404
@@ -77,7 +80,13 @@ def test_an_administrator_registers_a_model_by_its_name(one_world: World) -> Non
         "admin-test",
         "interactive",
     )
-    assert one_world.submit("submit", model=REFERENCE).status_code == 201
+    submitted = one_world.submit("submit", model=f"{REFERENCE}@1")
+    assert submitted.status_code == 201
+    refused = one_world.call("DELETE", f"/v1/models/{REFERENCE}")
+    assert refused.status_code == 409
+    job = submitted.json()["id"]
+    assert f"job {job} needs model" in refused.json()["detail"]
+    assert one_world.call("POST", f"/v1/jobs/{job}/cancel").status_code < 300
     entries = one_world.call("GET", "/v1/audit").json()["items"]
     assert ("admin-test", "model.saved") in [(entry["actor"], entry["action"]) for entry in entries]
     assert one_world.call("DELETE", f"/v1/models/{REFERENCE}").status_code == 204

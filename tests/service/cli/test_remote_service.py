@@ -115,7 +115,14 @@ def test_tokens_are_created_and_revoked(remote: Gfi) -> None:
 
 
 def test_a_model_is_registered_by_its_name_and_a_file_refused(remote: Gfi, tmp_path: Path) -> None:
-    assert remote.run("models", "add", "tiny").stdout.startswith("tiny: 1000 classes")
+    said = remote.run("models", "add", "tiny", "--note", "the same").stdout
+    assert said.startswith("tiny: 1000 classes")
+    assert said.endswith("unchanged, still version 1\n")
+    assert "model            tiny@1" in remote.run("models", "show", "tiny").stdout
+    assert remote.json("models", "show", "tiny@1")["versions"] == [1]
+    missing = remote.run("models", "rm", "tiny@7", check=False)
+    assert missing.returncode == EXIT_USER
+    assert "no model tiny@7" in missing.stderr
     refused = remote.run("models", "add", tmp_path / "tiny.toml", check=False)
     assert refused.returncode == EXIT_USER
     assert "GFI_MODELS_DIR" in refused.stderr

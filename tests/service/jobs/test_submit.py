@@ -52,4 +52,4 @@ def test_a_job_names_every_hyper_parameter(registered: Database) -> None:
     job = queries.get_job(registered, submit(registered, Settings(), REQUEST).job_id)
     assert job.stored_config["recipe"]["gamma"] == 10.0
     assert job.stored_config["layers"] == {"inverted": "conv", "weighed": ["conv"]}
-    assert job.stored_config["model"] == {"reference": "net", "digest": RECORD["digest"]}
+    assert job.stored_config["model"] == {"reference": "net", "digest": RECORD["digest"], "version": 1}

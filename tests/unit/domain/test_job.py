@@ -72,6 +72,7 @@ def test_whatever_decides_an_answer_is_in_the_question(changes: dict[str, Any]) 
     [
         {"dataset": DatasetRef("folder:/e", "folder")},
         {"model": ModelRef("other", "a" * 64)},
+        {"model": ModelRef("net", "a" * 64, 3)},
     ],
 )
 def test_names_and_places_are_not(changes: dict[str, Any]) -> None:
@@ -91,3 +92,11 @@ def test_the_work_digest_is_what_rates_were_kept_under_before() -> None:
     parts = ["a" * 64, CONFIG.method_digest, CONFIG.layers.to_json(), ["deletion", "pointing"]]
     assert CONFIG.work_digest() == digest(parts)
     assert replace(CONFIG, top=3).work_digest() == digest([*parts, 3])
+
+
+def test_a_version_of_the_model_is_kept_and_older_jobs_have_none() -> None:
+    config = replace(CONFIG, model=ModelRef("net", "a" * 64, 3))
+    assert config.to_json()["model"] == {"reference": "net", "digest": "a" * 64, "version": 3}
+    assert JobConfig.from_json(config.to_json()).model == config.model
+    assert "version" not in CONFIG.to_json()["model"]
+    assert JobConfig.from_json(CONFIG.to_json()).model.version is None
