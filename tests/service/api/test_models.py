@@ -84,7 +84,7 @@ def test_an_administrator_registers_a_model_by_its_name(one_world: World) -> Non
     assert submitted.status_code == 201
     refused = one_world.call("DELETE", f"/v1/models/{REFERENCE}")
     assert refused.status_code == 409
-    job = submitted.json()["id"]
+    job = submitted.json()["job"]["id"]
     assert f"job {job} needs model" in refused.json()["detail"]
     assert one_world.call("POST", f"/v1/jobs/{job}/cancel").status_code < 300
     entries = one_world.call("GET", "/v1/audit").json()["items"]
