@@ -40,7 +40,12 @@ def print_summary(service: Service, job_id: str) -> None:
     ]
     table("", ("status", "images"), counts, "no results yet")
     failures = service.failures(job["id"])
-    for title, statuses in (("failed by class", (*UNUSABLE, "failed")), ("explained, but", ("ok",))):
+    kinds = (
+        ("failed by class", (*UNUSABLE, "failed")),
+        ("waiting after", ("pending",)),
+        ("explained, but", ("ok",)),
+    )
+    for title, statuses in kinds:
         lines = [
             (failure["error_class"] or failure["status"], failure["images"], failure["example"])
             for failure in failures

@@ -31,7 +31,6 @@ ELSEWHERE = {
     "gfi/cli/gate.py": "service/cli/test_compare.py",
     "gfi/cli/gc.py": "service/cli/test_any_dataset.py",
     "gfi/cli/job.py": COMMANDS,
-    "gfi/cli/job_summary.py": COMMANDS,
     "gfi/cli/jobs.py": COMMANDS,
     "gfi/cli/layers.py": "service/cli/test_errors.py",
     "gfi/cli/local_service.py": COMMANDS,

@@ -227,13 +227,20 @@ def failures(db: Database, job_id: str) -> list[JSON]:
     """What went wrong, by class: {status, error_class, images, example_row, example}.
 
     First the images without a usable result, the most frequent class first; then the images of shards that failed
-    (status `failed`) or that wait for another attempt after a failure (`pending`); then the explained images (`ok`)
-    whose boxes were repaired or could not be used.
+    (status `failed`), or that failed and wait for another attempt or have it without progress (`pending`); then the
+    explained images (`ok`) whose boxes were repaired or could not be used.
     """
     by_class = _by_error_class(job_id, NOT_OK)
+    # A worker that dies at its start holds the shard until its lease runs out: the reason is told meanwhile too.
+    begun_again = sa.and_(
+        in_state(shards, ShardState.LEASED), shards.c.finished == 0, sa.func.coalesce(shards.c.step, 0) == 0
+    )
+    status = sa.case(
+        (in_state(shards, ShardState.FAILED), ShardState.FAILED.value), else_=ShardState.PENDING.value
+    )
     stopped = (
         sa.select(
-            shards.c.state.label("status"),
+            status.label("status"),
             shards.c.failure_class.label("error_class"),
             sa.func.sum(shards.c.stop - shards.c.start).label("images"),
             sa.func.min(shards.c.start).label("example_row"),
@@ -241,10 +248,10 @@ def failures(db: Database, job_id: str) -> list[JSON]:
         )
         .where(
             shards.c.job_id == job_id,
-            sa.or_(in_state(shards, ShardState.FAILED), in_state(shards, ShardState.PENDING)),
+            sa.or_(in_state(shards, ShardState.FAILED), in_state(shards, ShardState.PENDING), begun_again),
             shards.c.reason.is_not(None),
         )
-        .group_by(shards.c.state, shards.c.failure_class)
+        .group_by(status, shards.c.failure_class)
     )
     rows = fetch(db, by_class) + fetch(db, stopped)
     if _measures_boxes(db, job_id):  # no index helps this query; other jobs have no such images

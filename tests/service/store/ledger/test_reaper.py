@@ -138,7 +138,9 @@ def test_workers_that_die_before_they_begin_are_nobodys_fault_and_the_shard_wait
     assert waiting["example"].startswith(
         "100 workers died with this shard while they worked on none of its images"
     )
-    assert commit(database, claim(database))
+    held = claim(database)
+    assert queries.failures(database, job) == [waiting], "also while the next worker has not begun"
+    assert commit(database, held)
     assert queries.failures(database, job) == []
     assert ledger.finish_jobs(database)[0].state is JobState.SUCCEEDED
 
