@@ -68,8 +68,8 @@ class Sums:
     def __init__(self) -> None:
         # totals: (images, method, status): count; (number, method, name): count, Σx, Σx²;
         # (bin, method, name, bin): count; (class, method, name, class): count, Σx
-        # cells: IDENTITY: images, and then count, Σx of each of NUMBERS. One vector each: with a key for each number a
-        # class table took ten times as long to read.
+        # cells: IDENTITY: images, and then count, Σx of each of NUMBERS. One vector each, so that a
+        # cell has one key and not one for each number.
         self.totals: Vectors = {}
         self.cells: Vectors = {}
 
