@@ -12,7 +12,8 @@ async function load() {
   const models = await api("/v1/models");
   const chosen = (p) => p.error || `${p.inverted}, ${p.weighed.join(" + ")}`;
   fill($("rows"), models.map((m) => h("tr", null,
-    h("td", null, m.reference), h("td.nowrap", null, m.input_size.join(" × ")), h("td.num", null, count(m.classes)), h("td.num", null, count(m.parameters)),
+    h("td", null, m.reference, m.note ? h("p.soft", null, m.note) : null, m.nondeterministic ? h("p.soft", null, `Nondeterministic: ${m.nondeterministic}`) : null),
+    h("td.num", { title: `Registered ${new Date(m.registered_at * 1000).toLocaleString()}${m.registered_by ? ` by ${m.registered_by}` : ""}` }, m.version), h("td.nowrap", null, m.input_size.join(" × ")), h("td.num", null, count(m.classes)), h("td.num", null, count(m.parameters)),
     h("td", null, ...Object.entries(m.presets).map(([name, p]) => h("p.soft", null, h(name === m.default_preset ? "b" : "span", null, name), ` ${chosen(p)}`))), h("td", null, h("code", null, m.digest.slice(0, 12))),
     h("td.do", null, h("button", { type: "button", onclick: () => showErrors(() => layers(m.reference)) }, "Layers")))));
   $("table").hidden = !models.length;

@@ -33,7 +33,7 @@ from gfi.store.ledger.tokens import create_link
 from gfi.store.objects import Bucket
 from gfi.store.parts import PartHeader
 from gfi.store.settings import Settings
-from gfi.store.tables import metadata
+from gfi.store.tables import metadata, model_versions
 from tests.servers import S3_ACCESS_KEY, S3_SECRET_KEY
 from tests.speed import slowness
 
@@ -340,6 +340,8 @@ def _emptied(world: World) -> Iterator[World]:
         for table in reversed(metadata.sorted_tables):
             if table.name not in ("tokens", "models", "model_versions"):
                 connection.execute(sa.delete(table))
+        kept = sa.and_(model_versions.c.reference == MODEL, model_versions.c.version == 1)
+        connection.execute(sa.delete(model_versions).where(sa.not_(kept)))
     for path in world.photographs.iterdir():
         if path.name not in photographs or path.read_bytes() != photographs[path.name]:
             path.unlink()
