@@ -112,10 +112,9 @@ def peaks_at(grids: NDArray[np.floating], place: Place, share_of_maximum: float)
     cells = 14
     found = peaks(resized(grids, cells), share_of_maximum)
     centres = (np.arange(cells) + 0.5) / cells
-    inside = (
-        ((centres >= place.top) & (centres <= place.bottom))[:, None]
-        & ((centres >= place.left) & (centres <= place.right))[None]
-    )  # fmt: skip
+    inside = ((centres >= place.top) & (centres <= place.bottom))[:, None] & (
+        (centres >= place.left) & (centres <= place.right)
+    )[None]
     return np.asarray(np.count_nonzero(found & inside, axis=(1, 2)) > 0)
 
 

@@ -388,7 +388,11 @@ def gfi(*arguments: str, deployment: Deployment) -> str:
     done = subprocess.run(
         [sys.executable, "-m", "gfi.cli.main", *arguments],
         env=free_of_gfi(dict(os.environ)) | settings | {"GFI_HOME": str(deployment.directory)},
-        capture_output=True, text=True, timeout=60 * slowness(), check=False, cwd=here(),
+        capture_output=True,
+        text=True,
+        timeout=60 * slowness(),
+        check=False,
+        cwd=here(),
         preexec_fn=functools.partial(die_with, os.getpid()),
-    )  # fmt: skip
+    )
     return done.stdout + done.stderr

@@ -242,8 +242,13 @@ def redis_faults(world: World, seed: int, full: bool) -> Row:
             redis.restart()
 
         faults: list[Callable[[], object]] = [
-            lambda: killed(True), lambda: killed(False), redis.client.flushall, full_memory, frozen, away,
-        ]  # fmt: skip
+            lambda: killed(True),
+            lambda: killed(False),
+            redis.client.flushall,
+            full_memory,
+            frozen,
+            away,
+        ]
         deployment.wait(job, 60, until=lambda progress: progress.done > 0)
         recoveries = []
         for _ in range(rounds):

@@ -32,9 +32,15 @@ def measured(effect: float, repeated: int = 0, n: int = 16, seed: int = 0) -> Ef
     own = effect + draw.normal(0, 0.02, (2, n))
     none = np.zeros(n, bool)
     return Effects(
-        np.full(n, 0.9), own[0], noise[0], own[1], noise[1], none, np.zeros((n, 19)),
+        np.full(n, 0.9),
+        own[0],
+        noise[0],
+        own[1],
+        noise[1],
+        none,
+        np.zeros((n, 19)),
         SamePixels(repeated, n, 0, 30, 0.5, 0.1),
-    )  # fmt: skip
+    )
 
 
 def test_each_verdict_has_its_reason() -> None:
@@ -56,9 +62,15 @@ def test_a_certain_but_small_effect_is_not_confirmed() -> None:
 def test_removal_without_transplant_confirms_nothing() -> None:
     both, none = measured(0.5, 14), measured(0.0, seed=1)
     mixed = Effects(
-        both.before, both.removal, both.removal_controls, none.transplant, none.transplant_controls,
-        none.flips, none.control_flips, both.same_pixels,
-    )  # fmt: skip
+        both.before,
+        both.removal,
+        both.removal_controls,
+        none.transplant,
+        none.transplant_controls,
+        none.flips,
+        none.control_flips,
+        both.same_pixels,
+    )
     assert judge([planned(True)], [mixed], S)[0].verdict is Verdict.SUSPECTED
 
 
