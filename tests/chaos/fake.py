@@ -262,7 +262,7 @@ def _count(services: Any, run: Any) -> str:
     return "counted"
 
 
-def _describe(services: Any, reference: str, run: Any) -> dict[str, Any]:
+def _describe(services: Any, reference: str, run: Any, models_dir: Path) -> dict[str, Any]:
     """As `workers.registration.describe`, without a process that loads torch."""
     for _ in range(10):
         run.check()
