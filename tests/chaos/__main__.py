@@ -20,8 +20,9 @@ from pathlib import Path
 
 from tests.chaos import hosts, reliability, soak
 from tests.chaos.deployment import here
-from tests.chaos.scenarios import SCENARIOS, Row, World
+from tests.chaos.scenarios import SCENARIOS
 from tests.chaos.servers import Servers
+from tests.chaos.world import Row, World
 
 RESULTS = here() / "benchmarks" / "results" / "chaos.json"
 IMAGES = 5000

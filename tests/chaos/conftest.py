@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.chaos.scenarios import World
 from tests.chaos.servers import Servers
+from tests.chaos.world import World
 
 
 @pytest.fixture(scope="session")

@@ -18,8 +18,8 @@ import psutil
 from gfi.store import queries
 from tests.chaos.deployment import LEASE_S, Deployment
 from tests.chaos.proxy import TcpProxy
-from tests.chaos.scenarios import Row, World, row
 from tests.chaos.verify import verify
+from tests.chaos.world import Row, World, row
 
 OURS, THEIRS = "10.213.77.1", "10.213.77.2"
 

@@ -22,8 +22,8 @@ from gfi.domain.states import JobState
 from gfi.store import ledger, queries
 from gfi.store.errors import Conflict, StoreError, Transient
 from tests.chaos.deployment import Deployment
-from tests.chaos.scenarios import Row, World, row
 from tests.chaos.verify import Verdict, verify
+from tests.chaos.world import Row, World, row
 
 Answer = TypeVar("Answer")
 SAMPLE_S = 5.0

@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.chaos.scenarios import World, bucket_faults, database_faults, messages_repeated, redis_faults
+from tests.chaos.server_scenarios import bucket_faults, database_faults, messages_repeated, redis_faults
+from tests.chaos.world import World
 from tests.speed import slowness
 
 pytestmark = pytest.mark.timeout(180 * slowness())

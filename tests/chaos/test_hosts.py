@@ -5,7 +5,7 @@ import os
 import pytest
 
 from tests.chaos.hosts import refused, two_hosts
-from tests.chaos.scenarios import World
+from tests.chaos.world import World
 from tests.speed import slowness
 
 if os.environ.get("CI") != "true":

@@ -5,9 +5,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
-from tests.chaos.scenarios import (
-    Row,
-    World,
+from tests.chaos.process_scenarios import (
     clocks_and_sleepers,
     everything_slow,
     poison,
@@ -15,6 +13,7 @@ from tests.chaos.scenarios import (
     tasks_killed,
     workers_killed,
 )
+from tests.chaos.world import Row, World
 from tests.speed import slowness
 
 pytestmark = pytest.mark.timeout(300 * slowness())

@@ -14,8 +14,8 @@ from gfi.store.rebuild import rebuild
 from gfi.store.tables import shards
 from tests.chaos.deployment import Deployment, Member, gfi
 from tests.chaos.fake import STUMBLES_AT
-from tests.chaos.scenarios import World
 from tests.chaos.verify import verify
+from tests.chaos.world import World
 from tests.speed import slowness
 
 pytestmark = pytest.mark.timeout(180 * slowness())
