@@ -52,6 +52,7 @@ def _ready(**_: Any) -> None:
         version=__version__,
         shutdown=_shutdown,
         facts={"tasks": sorted(tasks.HANDLERS)},
+        alive_file=settings.alive_file,
     )
 
 

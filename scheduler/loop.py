@@ -24,6 +24,7 @@ from gfi.store import ledger
 from gfi.store.broker import make_celery, publish
 from gfi.store.database import Database
 from gfi.store.errors import StoreError, Transient
+from gfi.store.heartbeat import touch
 from gfi.store.logs import configure_logs
 from gfi.store.settings import Settings
 from scheduler.schedules import fire_due
@@ -129,6 +130,7 @@ def run(settings: Settings, pause_s: float) -> None:
         except Transient as error:
             log.warning("waiting", reason=str(error))
             ended.wait(AWAY_PAUSE_S)
+        touch(settings.alive_file)
         ended.wait(pause_s)
     observer.join(OBSERVE_S)
     log.info("scheduler stopped")

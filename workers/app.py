@@ -54,6 +54,7 @@ def _ready(**_: Any) -> None:
         shutdown=own.shutdown,
         facts=own.device_facts() | {"tasks": sorted(HANDLERS)},
         doing=lambda: {"shard_id": own.shard_id, "rate": own.rate.per_second()},
+        alive_file=own.settings.alive_file,
     )
 
 

@@ -172,19 +172,25 @@ def _workers(settings: Settings) -> str:
     from gfi.store.database import Database
 
     workers = queries.list_workers(Database(settings.require_database()))
-    fields = ("id", "queues", "clock_skew_s", "alive", "device", "facts")
+    fields = ("id", "queues", "clock_skew_s", "alive", "device", "facts", "state")
     return workers_line([{name: getattr(worker, name) for name in fields} for worker in workers])
 
 
 def workers_line(workers: Iterable[Mapping[str, Any]]) -> str:
-    """The running workers by queue. RuntimeError if none takes shards, none plans jobs, or a clock is wrong.
+    """The running workers by queue. RuntimeError if none takes shards, none plans jobs, a device is quarantined, or a
+    clock is wrong.
 
-    workers: dicts with id, queues, clock_skew_s and alive; device and facts if they are known.
+    workers: dicts with id, queues, clock_skew_s and alive; device, facts and state if they are known.
     """
     by_queue: dict[str, list[str]] = {}
     for worker in workers:
         if not worker["alive"]:
             continue
+        if worker.get("state") == "quarantined":
+            raise RuntimeError(
+                f"device {worker['id']} is quarantined: {(worker.get('facts') or {}).get('reason')}. Its log says why;"
+                " then restart its `gfi worker --devices`"
+            )
         skew_s = worker["clock_skew_s"] or 0.0
         if abs(skew_s) > CLOCK_WARN_S:
             raise RuntimeError(

@@ -3,10 +3,12 @@
 import os
 import socket
 import sys
+from collections.abc import Sequence
 
 import click
 
 from gfi.cli.children import PYTHON
+from gfi.cli.devices import device_settings, parse_devices
 from gfi.cli.errors import CommandError
 from gfi.cli.reading import words
 from gfi.domain.queues import CONTROL_QUEUE, CONTROL_SLOTS, EXPLAIN_QUEUE, INTERACTIVE_QUEUE
@@ -19,8 +21,18 @@ from gfi.domain.queues import CONTROL_QUEUE, CONTROL_SLOTS, EXPLAIN_QUEUE, INTER
     show_default=True,
     help="Queues to take work from, separated by commas. A worker on queue `control` plans jobs and writes reports.",
 )
+@click.option("--device", help="cpu (default) or cuda:N: the device of this one process.")
 @click.option(
-    "--device", default="cpu", show_default=True, help="cpu or cuda:N. Start one worker process per GPU."
+    "--devices",
+    help="One worker on each of these devices, supervised: all (GPUs), their numbers as in 0,2, or cpu:N, which shares"
+    " the cores between N workers.",
+)
+@click.option(
+    "--health-port",
+    type=click.IntRange(0, 65535),
+    default=8081,
+    show_default=True,
+    help="With --devices: the port on 127.0.0.1 that shows the state of each device as JSON; 0: any free one.",
 )
 @click.option(
     "--threads", type=click.IntRange(1), help="CPU threads of the optimiser; part of the execution profile."
@@ -33,53 +45,69 @@ from gfi.domain.queues import CONTROL_QUEUE, CONTROL_SLOTS, EXPLAIN_QUEUE, INTER
     help="Precision of the network; part of the execution profile.",
 )
 @click.option("--log-level", default="INFO", show_default=True, help="DEBUG, INFO, WARNING or ERROR.")
-def worker(queues: str, device: str, threads: int | None, dtype: str, log_level: str) -> None:
-    """Run one worker until SIGTERM.
+def worker(
+    queues: str,
+    device: str | None,
+    devices: str | None,
+    health_port: int,
+    threads: int | None,
+    dtype: str,
+    log_level: str,
+) -> None:
+    """Run one worker until SIGTERM, or with --devices one worker a device.
 
     SIGTERM finishes the running step, commits the finished images and releases the rest.
     """
     from gfi.store.settings import Settings
 
-    Settings.load().require_stack()
+    settings = Settings.load().require_stack()
     names = words(queues)
     if not names:
         raise CommandError("--queues names no queue; the queues are explain, interactive and control")
     if CONTROL_QUEUE in names and len(names) > 1:
         raise CommandError("the control queue needs a separate worker: gfi worker --queues control")
-    environment = os.environ | device_settings(device) | {"GFI_DTYPE": dtype}
+    environment = {**os.environ, "GFI_DTYPE": dtype}
     if threads is not None:
         environment["GFI_THREADS"] = str(threads)
-    module = "scheduler.worker" if CONTROL_QUEUE in names else "workers"
-    os.execve(
-        sys.executable,
-        [
-            *PYTHON,
-            "-m",
-            module,
-            "--pool",
-            "threads",
-            "--concurrency",
-            str(CONTROL_SLOTS) if CONTROL_QUEUE in names else "1",
-            "--queues",
-            ",".join(names),
-            "--hostname",
-            f"{names[0]}-{os.getpid()}@{socket.gethostname()}",
-            "--without-gossip",
-            "--without-mingle",
-            "--without-heartbeat",
-            "--loglevel",
-            log_level,
-        ],
-        environment,
-    )
+    if devices is not None:
+        if device is not None:
+            raise CommandError("--device and --devices are both given: keep one")
+        if CONTROL_QUEUE in names:
+            raise CommandError("--devices is for workers that explain; a control worker needs no device")
+        from gfi.cli.device_supervisor import DeviceSupervisor, launcher, supervise
+        from gfi.store.logs import configure_logs
+
+        configure_logs()
+        command = [*PYTHON, "-m", "gfi.cli.main", "worker", "--queues", queues, "--dtype", dtype]
+        given = [] if threads is None else ["--threads", str(threads)]
+        command += ["--log-level", log_level, *given]
+        supervise(
+            DeviceSupervisor(parse_devices(devices), launcher(command, environment)), settings, health_port
+        )
+        return
+    if device is not None or "GFI_DEVICE" not in environment:
+        environment |= device_settings(device or "cpu")
+    os.execve(sys.executable, _celery(names, log_level), environment)
 
 
-def device_settings(device: str) -> dict[str, str]:
-    """The environment of a worker on `device`: "cpu", "cuda" or "cuda:N". CommandError for any other text."""
-    if device == "cpu":
-        return {"GFI_DEVICE": "cpu"}
-    kind, _, number = device.partition(":")
-    if kind != "cuda" or not (number or "0").isdigit():
-        raise CommandError(f"--device {device}: use cpu or cuda:N")
-    # CUDA reads this once, when Python starts. The process then sees only this GPU, as cuda:0.
-    return {"GFI_DEVICE": "cuda:0", "CUDA_VISIBLE_DEVICES": number or "0"}
+def _celery(queues: Sequence[str], log_level: str) -> list[str]:
+    """The command line of the worker process."""
+    control = CONTROL_QUEUE in queues
+    return [
+        *PYTHON,
+        "-m",
+        "scheduler.worker" if control else "workers",
+        "--pool",
+        "threads",
+        "--concurrency",
+        str(CONTROL_SLOTS) if control else "1",
+        "--queues",
+        ",".join(queues),
+        "--hostname",
+        f"{queues[0]}-{os.getpid()}@{socket.gethostname()}",
+        "--without-gossip",
+        "--without-mingle",
+        "--without-heartbeat",
+        "--loglevel",
+        log_level,
+    ]

@@ -10,6 +10,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -39,6 +40,16 @@ def machine_facts() -> JSON:
     }
 
 
+def touch(alive_file: Path | None) -> None:
+    """Renew the time of the file by which a container's health check sees that this process runs, if there is one."""
+    if alive_file is None:
+        return
+    try:
+        alive_file.touch()
+    except OSError as error:
+        log.warning("GFI_ALIVE_FILE cannot be written", file=str(alive_file), reason=type(error).__name__)
+
+
 def start_heartbeat(
     database: Database,
     *,
@@ -48,11 +59,13 @@ def start_heartbeat(
     shutdown: threading.Event,
     facts: Mapping[str, Any] | None = None,
     doing: Callable[[], Mapping[str, Any]] = dict,
+    alive_file: Path | None = None,
 ) -> threading.Thread:
     """Write a heartbeat every HEARTBEAT_S seconds, and a last one when `shutdown` is set, from a thread of its own.
 
     device: the kind of device; None for a worker without one. facts: properties of the device, added to those of the
-    machine. doing: returns further columns of table `workers`; called at each heartbeat.
+    machine. doing: returns further columns of table `workers`; called at each heartbeat. alive_file: a file to touch
+    each time, also while the database is away: a restart of this process would not bring it back.
     """
     identity: dict[str, Any] = {
         "id": worker_name(),
@@ -68,6 +81,7 @@ def start_heartbeat(
 
     def beat() -> None:
         while True:
+            touch(alive_file)
             try:
                 ledger.heartbeat(
                     database,

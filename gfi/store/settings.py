@@ -1,8 +1,9 @@
 """Settings of an installation: where its services are, time limits and size limits.
 
-Each field is read from the variable `GFI_<FIELD>`, else from `${GFI_HOME:-./.gfi}/stack.json`, which `gfi up` writes
-for the embedded stack, else it has its default. Reading the settings connects to nothing: a command that needs the
-services calls `require_stack()`, which raises one line of advice when there are none.
+Each field is read from the variable `GFI_<FIELD>` or from the file that `GFI_<FIELD>_FILE` names (a mounted secret),
+else from `${GFI_HOME:-./.gfi}/stack.json`, which `gfi up` writes for the embedded stack, else it has its default.
+Reading the settings connects to nothing: a command that needs the services calls `require_stack()`, which raises one
+line of advice when there are none.
 
 Secrets and URLs (which may contain passwords) never appear in `repr`; `shown()` is the redacted view.
 """
@@ -12,6 +13,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
+from urllib.parse import quote, urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import (
@@ -25,6 +27,7 @@ from pydantic_settings import (
 from gfi.store.errors import StoreError
 
 STACK_FILE = "stack.json"
+SECRET_FILE_BYTES = 65_536
 Checked = TypeVar("Checked", bound=BaseSettings)
 _Positive = Annotated[float, Field(gt=0)]
 _Count = Annotated[int, Field(gt=0)]
@@ -56,6 +59,10 @@ class Settings(Explicit):
 
     database_url: str | None = Field(default=None, repr=False)
     redis_url: str | None = Field(default=None, repr=False)
+    database_password: SecretStr | None = None
+    """`load` puts it into `database_url`, so that the URL can be written down and the password mounted as a file."""
+    redis_password: SecretStr | None = None
+    """Likewise for `redis_url`."""
 
     s3_endpoint: str | None = None
     """The address of the S3 server; None: AWS."""
@@ -83,6 +90,8 @@ class Settings(Explicit):
 
     lease_s: _Positive = 90.0
     """How long a worker keeps a shard without renewing its lease."""
+    alive_file: Path | None = None
+    """A file that schedulers and workers touch every few seconds, for the health check of a container."""
     poll_s: _Positive = 0.5
     """Pause between two ticks of the scheduler."""
     stall_s: _Positive = 120.0
@@ -123,7 +132,14 @@ class Settings(Explicit):
         given = Environment(cls, os.environ if environ is None else environ)()
         home = Path(given.get("home", ".gfi"))
         stack = {name: value for name, value in _read_stack(home).items() if name in cls.model_fields}
-        return checked(cls, stack | given | {"home": home})
+        values = stack | given | {"home": home}
+        for service in ("database", "redis"):
+            password = values.get(f"{service}_password")
+            if password:
+                values[f"{service}_url"] = _with_password(
+                    service, values.get(f"{service}_url"), str(password)
+                )
+        return checked(cls, values)
 
     def require_stack(self) -> Self:
         """Self, when database, Redis and bucket are all configured; StoreError with advice otherwise."""
@@ -159,14 +175,53 @@ class Settings(Explicit):
 
 
 class Environment(EnvSettingsSource):
-    """Reads the variables of a given environment; empty ones count as absent."""
+    """Reads the variables of a given environment; empty ones count as absent.
+
+    `<VARIABLE>_FILE` names a file that holds the value of `<VARIABLE>`, as Docker and Kubernetes mount secrets.
+    StoreError if both are set, or if the file cannot be read.
+    """
 
     def __init__(self, settings_cls: type[BaseSettings], environ: Mapping[str, str]) -> None:
         self._environ = environ
         super().__init__(settings_cls, env_ignore_empty=True)
 
     def _load_env_vars(self) -> Mapping[str, str | None]:
-        return {name.lower(): value for name, value in self._environ.items() if value}
+        values = {name.lower(): value for name, value in self._environ.items() if value}
+        for field, info in self.settings_cls.model_fields.items():
+            name = str(info.validation_alias or f"{self.env_prefix}{field}").lower()
+            path = values.get(f"{name}_file")
+            if path is None:
+                continue
+            if name in values:
+                raise StoreError(f"{name.upper()} and {name.upper()}_FILE are both set: keep one")
+            values[name] = _secret(f"{name.upper()}_FILE", Path(path))
+        return values
+
+
+def _secret(variable: str, path: Path) -> str:
+    """The text of a file with a secret, without the newline at its end."""
+    try:
+        with path.open() as file:
+            text = file.read(SECRET_FILE_BYTES + 1).rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise StoreError(f"{variable}: {path} cannot be read ({type(error).__name__})") from None
+    if not text or len(text) > SECRET_FILE_BYTES:
+        raise StoreError(f"{variable}: {path} {'is empty' if not text else 'is too long'}")
+    return text
+
+
+def _with_password(service: str, url: str | None, password: str) -> str:
+    """The URL of a service with its password. StoreError if it has one already, or no place for one."""
+    variable = f"GFI_{service.upper()}_URL"
+    parts = urlsplit(url or "")
+    if not parts.hostname:
+        raise StoreError(f"GFI_{service.upper()}_PASSWORD is set, but {variable} names no server")
+    if parts.password is not None:
+        raise StoreError(
+            f"GFI_{service.upper()}_PASSWORD is set, and {variable} has a password too: keep one"
+        )
+    server = parts.netloc.rpartition("@")[2]
+    return parts._replace(netloc=f"{parts.username or ''}:{quote(password, safe='')}@{server}").geturl()
 
 
 def checked(cls: type[Checked], values: Mapping[str, Any]) -> Checked:

@@ -7,7 +7,7 @@ const device = (w) => {
   const details = [f.device_memory_mib && `${count(Math.round(f.device_memory_mib / 1024))} GiB`, f.torch && `torch ${f.torch}`, f.cpus && `${count(f.cpus)} CPUs`].filter(Boolean);
   return h("td", null, f.device_name || w.device || "", details.length ? h("small", null, details.join(", ")) : "");
 };
-const doing = (w) => (!w.alive ? "silent" : w.shard_id ? "explaining" : "waiting");
+const doing = (w) => (w.state === "quarantined" ? "quarantined" : !w.alive ? "silent" : w.shard_id ? "explaining" : "waiting");
 
 async function load() {
   const [workers, queues] = await Promise.all([api("/v1/workers"), api("/v1/queues")]);
@@ -16,7 +16,7 @@ async function load() {
     return h("", null, h("strong", null, count(q.pending)), h("span", null, `${about[name] ?? name} waiting, ${count(q.leased)} in progress`));
   }));
   fill($("rows"), workers.map((w) => h("tr", null,
-    h("td.nowrap", null, w.id), h("td", null, state(doing(w))), work(w), device(w),
+    h("td.nowrap", null, w.id), h("td", null, state(doing(w)), w.facts?.reason ? h("small", null, w.facts.reason) : ""), work(w), device(w),
     h("td.num", null, rate(w.rate) || "—"), h("td.num", null, w.memory_mib ? `${count(w.memory_mib)} MiB` : "—"),
     h("td", null, (w.queues || []).join(", ")), h("td.num", null, `${duration(w.silent_s)} ago`))));
   $("table").hidden = !workers.length;

@@ -50,6 +50,14 @@ def test_of_many_workers_five_are_named() -> None:
         ([CONTROL, worker("a", "explain", alive=False)], "start one with `gfi worker`"),
         ([worker("a", "explain")], "gfi worker --queues control"),
         ([CONTROL, worker("a", "explain", skew_s=CLOCK_WARN_S + 1.0)], "clock of worker a"),
+        (
+            [
+                CONTROL,
+                worker("a", "explain"),
+                worker("h:cuda:1") | {"state": "quarantined", "facts": {"reason": "r"}},
+            ],
+            "device h:cuda:1 is quarantined: r",
+        ),
     ],
 )
 def test_what_is_missing_is_named_with_the_command_that_starts_it(

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
+from sqlalchemy import make_url
 
 from gfi.store.errors import StoreError
 from gfi.store.settings import Settings
@@ -76,3 +77,53 @@ def test_no_secret_is_ever_shown(tmp_path: Path) -> None:
 def test_settings_do_not_change() -> None:
     with pytest.raises(ValidationError):
         Settings().lease_s = 1.0  # type: ignore[misc]
+
+
+def test_secrets_are_read_from_files_and_put_into_the_urls(tmp_path: Path) -> None:
+    for name, text in (("db", "p@ss/word:1\n"), ("redis", "r&d"), ("s3", "key\n")):
+        (tmp_path / name).write_text(text)
+    settings = Settings.load(
+        {
+            "GFI_HOME": str(tmp_path),
+            "GFI_DATABASE_URL": "postgresql+psycopg://gfi@db:5432/gfi?sslmode=verify-full",
+            "GFI_DATABASE_PASSWORD_FILE": str(tmp_path / "db"),
+            "GFI_REDIS_URL": "rediss://redis:6379/0",
+            "GFI_REDIS_PASSWORD_FILE": str(tmp_path / "redis"),
+            "GFI_S3_SECRET_KEY_FILE": str(tmp_path / "s3"),
+        }
+    )
+    url = make_url(settings.require_database())
+    assert (url.username, url.password, url.host, url.port) == ("gfi", "p@ss/word:1", "db", 5432)
+    assert url.query == {"sslmode": "verify-full"}
+    assert settings.redis_url == "rediss://:r%26d@redis:6379/0"
+    assert settings.s3_secret_key is not None
+    assert settings.s3_secret_key.get_secret_value() == "key"
+    shown = f"{settings!r} {settings.shown()}"
+    assert all(secret not in shown for secret in ("p@ss", "p%40ss", "r%26d", "r&d"))
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"GFI_S3_SECRET_KEY_FILE": "absent"}, "GFI_S3_SECRET_KEY_FILE: .*absent cannot be read"),
+        ({"GFI_S3_SECRET_KEY_FILE": "empty"}, "GFI_S3_SECRET_KEY_FILE: .*empty is empty"),
+        ({"GFI_S3_SECRET_KEY_FILE": "full", "GFI_S3_SECRET_KEY": "x"}, "are both set: keep one"),
+        ({"GFI_DATABASE_PASSWORD": "hush"}, "GFI_DATABASE_URL names no server"),
+        ({"GFI_DATABASE_PASSWORD": "hush", "GFI_DATABASE_URL": "sqlite:///f.db"}, "names no server"),
+        (
+            {"GFI_REDIS_PASSWORD": "hush", "GFI_REDIS_URL": "redis://:other@r:1/0"},
+            "has a password too: keep one",
+        ),
+    ],
+)
+def test_a_secret_that_cannot_be_used_is_said_without_showing_it(
+    tmp_path: Path, given: dict[str, str], says: str
+) -> None:
+    (tmp_path / "empty").write_text("\n")
+    (tmp_path / "full").write_text("hush")
+    environ = {
+        name: str(tmp_path / value) if name.endswith("_FILE") else value for name, value in given.items()
+    }
+    with pytest.raises(StoreError, match=says) as caught:
+        Settings.load({"GFI_HOME": str(tmp_path), **environ})
+    assert "hush" not in str(caught.value)
