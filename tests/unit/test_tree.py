@@ -52,6 +52,7 @@ ELSEWHERE = {
     "gfi/cli/tokens.py": COMMANDS,
     "gfi/cli/up.py": STACK,
     "gfi/cli/waiting.py": "unit/cli/test_follow.py",
+    "gfi/cli/worker.py": "unit/cli/test_devices.py",
     "gfi/client/client.py": "service/api/test_client.py",
     "gfi/client/connection.py": "service/api/test_client.py",
     "gfi/client/job.py": "service/api/test_client.py",

@@ -206,8 +206,9 @@ def cluster(
         "GFI_DATABASE_URL": postgres.create(migrated=False),
         "GFI_REDIS_URL": valkey.url,
         "GFI_S3_ENDPOINT": s3.url,
-        "GFI_S3_ACCESS_KEY": S3_ACCESS_KEY,
-        "GFI_S3_SECRET_KEY": S3_SECRET_KEY,
+        "GFI_S3_ACCESS_KEY_FILE": str(folder / "s3_access_key"),
+        "GFI_S3_SECRET_KEY_FILE": str(folder / "s3_secret_key"),
+        "GFI_ALIVE_FILE": str(folder / "alive"),
         "GFI_MODELS_DIR": str(folder / "models"),
         "GFI_DATASET_BUCKETS": "pictures",
         "GFI_DATASET_ROOTS": f"{folder.parent}:{samples.path().parent}",
@@ -218,7 +219,13 @@ def cluster(
         for name, service in services.items()
         if "build" in service and "profiles" not in service
     }
-    settings = {**ours["worker"]["environment"], **local}
+    for name, secret in (("s3_access_key", S3_ACCESS_KEY), ("s3_secret_key", S3_SECRET_KEY)):
+        (folder / name).write_text(f"{secret}\n")
+    # The password of the database and of Redis are in the URLs of the servers of these tests.
+    composed = {
+        name: value for name, value in ours["worker"]["environment"].items() if "_PASSWORD" not in name
+    }
+    settings = {**composed, **local}
     gfi = gfi_in(folder / "home", **settings, GFI_LEASE_S="5", GFI_POLL_S="0.3", GFI_THREADS="1")
     gfi.run(*ours.pop("migrate")["command"])
     model = folder / "tiny.toml"

@@ -156,3 +156,25 @@ def test_a_worker_has_its_variables_and_its_cores_and_not_the_supervisors_health
     process = launch(Device("cuda:3", {"GFI_DEVICE": "cuda:0"}, (core,)))
     process.wait(60)
     assert written.read_text() == str(["cuda:0", False, {core}])
+
+
+def test_a_real_process_that_is_killed_again_and_again_is_given_up_and_its_neighbour_is_not() -> None:
+    launch = launcher([sys.executable, "-S", "-c", "import signal; signal.pause()"], os.environ)
+    now = 0.0
+    supervisor = DeviceSupervisor([Device("cpu:0"), Device("cpu:1")], launch, lambda: now)
+    killed, neighbour = supervisor.states
+    try:
+        while killed.quarantined is None:
+            supervisor.watch()
+            if killed.process is not None:
+                os.kill(killed.process.pid, signal.SIGKILL)
+                killed.process.wait()
+            now += LONGEST_PAUSE_S
+        assert len(killed.deaths) == DEATHS
+        assert neighbour.process is not None
+        assert neighbour.process.poll() is None
+        supervisor.end(signal.SIGTERM)
+        neighbour.process.wait(60)
+        assert supervisor.ended()
+    finally:
+        supervisor.end(signal.SIGKILL)
