@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw
 
 from gfi import samples
 from gfi.client import Client
+from gfi.store.settings import Settings
 from tests.service.cli.conftest import Gfi
 
 METRICS = {
@@ -39,15 +40,13 @@ def voc(root: Path) -> Path:
 
 def bucket(gfi: Gfi, folder: Path) -> str:
     """The photographs of `folder` as objects in a separate bucket."""
-    config = gfi.environment if "GFI_S3_ENDPOINT" in gfi.environment else None
-    if config is None:
-        stack = json.loads((gfi.home / "stack.json").read_text())
-        config = {f"GFI_{name.upper()}": str(value) for name, value in stack.items()}
+    settings = Settings.load(gfi.environment)
+    assert settings.s3_secret_key is not None
     client = boto3.client(
         "s3",
-        endpoint_url=config["GFI_S3_ENDPOINT"],
-        aws_access_key_id=config["GFI_S3_ACCESS_KEY"],
-        aws_secret_access_key=config["GFI_S3_SECRET_KEY"],
+        endpoint_url=settings.s3_endpoint,
+        aws_access_key_id=settings.s3_access_key,
+        aws_secret_access_key=settings.s3_secret_key.get_secret_value(),
         region_name="us-east-1",
     )
     with suppress(client.exceptions.BucketAlreadyExists, client.exceptions.BucketAlreadyOwnedByYou):
