@@ -1,9 +1,9 @@
 """The ledger with many results on PostgreSQL: `make bench-scale`, and `bench-scale-full` with ten times as many.
 
-Processes claim shards and commit synthetic results of a thousand classes, once with every index and once without those
-that only sorted galleries need, while the first page of the gallery is asked for. Then: bytes, sums, the deletion. The
-server is that of the wheel, with fsync on. Writes benchmarks/results/scale.json: `what, rows, value, unit, goal, load,
-limited_by`; load is the machine's load average at that time.
+Processes claim shards and commit synthetic results of a thousand classes, while the first page of the gallery is asked
+for. Then: bytes, sums, the deletion. The server is that of the wheel, with fsync on. Writes
+benchmarks/results/scale.json: `what, rows, value, unit, goal, load, limited_by`; load is the machine's load average at
+that time.
 """
 
 import argparse
@@ -23,7 +23,6 @@ import numpy as np
 import sqlalchemy as sa
 
 from gfi.domain.ids import new_id
-from gfi.domain.metrics import NUMBERS
 from gfi.domain.records import JobSpec, PartRecord, ShardClaim
 from gfi.domain.result import Result
 from gfi.domain.states import ControlKind
@@ -224,21 +223,14 @@ def main() -> None:
     with server() as url:
         database = Database(url)
         upgrade(database)
-        job = committed(url, database, options.images, options.processes, "all indexes", figures)
-        sizes(database, options.images, "all indexes", figures)
+        job = committed(url, database, options.images, options.processes, "as they are", figures)
+        sizes(database, options.images, "as they are", figures)
         sums(database, job, options.images, figures)
         ledger.finish_jobs(database)
         took, _ = seconds(lambda: ledger.delete_job(database, job))
         figures.add("deleting the job, until it is gone", options.images, took, "s")
         took, _ = seconds(lambda: ledger.delete_leftovers(database))
         figures.add("deleting what was left of it, as a sweep does", options.images, took, "s")
-        with database.begin() as connection:
-            connection.execute(sa.text(f"TRUNCATE {results.name}"))
-            for name in NUMBERS:
-                connection.execute(sa.text(f"DROP INDEX ix_results_by_{name}"))
-        without = "no indexes by number"
-        committed(url, database, options.images, options.processes, without, figures)
-        sizes(database, options.images, without, figures)
         database.dispose()
     options.out.write_text(json.dumps({"machine": cpu_name(), "rows": figures.rows}, indent=1) + "\n")
 

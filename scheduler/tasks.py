@@ -38,7 +38,17 @@ def _report(services: ControlServices, run: TaskRun) -> str:
     run.check()
     ledger.merge_sums(services.database, run.claim.job_id)
     summed = report.write_summary(services.database, services.bucket, run.claim.job_id)
+    ledger.request_orders(services.database, run.claim.job_id)
     return "written" if run.finish({"images": summed.total}) else "too late"
+
+
+def _order(services: ControlServices, run: TaskRun) -> str:
+    """Sort the results of a large job by each number, for its gallery."""
+    assert run.claim.job_id is not None
+    sorted_ = ledger.write_orders(services.database, run.claim.job_id, run.check)
+    if not sorted_:
+        return "others were committed" if run.finish({"results": 0}) else "too late"
+    return f"{sorted_} results sorted" if run.finish({"results": sorted_}) else "too late"
 
 
 def _list_parts(services: ControlServices, run: TaskRun) -> str:
@@ -50,8 +60,12 @@ def _list_parts(services: ControlServices, run: TaskRun) -> str:
 
 
 def _sweep(services: ControlServices, run: TaskRun) -> str:
-    """Delete what deleted jobs have left in the tables, and orphaned parts from the bucket."""
+    """Delete what deleted jobs have left in the tables, and orphaned parts from the bucket; ask for missing orders.
+
+    Orders are missing of jobs that were cancelled, and of those that ended under an earlier version.
+    """
     ledger.delete_leftovers(services.database, run.check)
+    ledger.request_orders(services.database)
     swept = sweep.sweep_parts(
         services.database, services.bucket, safe_age_s=sweep.SAFE_AGE_S, dry_run=False, check=run.check
     )
@@ -64,5 +78,6 @@ HANDLERS: Mapping[str, Handler[ControlServices]] = {
     ControlKind.RETRY: _plan_retry,
     ControlKind.REPORT: _report,
     ControlKind.LIST: _list_parts,
+    ControlKind.ORDER: _order,
     ControlKind.SWEEP: _sweep,
 }

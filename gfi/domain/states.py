@@ -45,6 +45,7 @@ class ControlKind(StrEnum):
     RETRY = "retry"
     REPORT = "report"
     LIST = "list"
+    ORDER = "order"
     SWEEP = "sweep"
     REGISTER = "register"
 

@@ -42,6 +42,7 @@ KINDS: dict[str, TaskKind] = {
         TaskKind(ControlKind.RETRY, "none", "collect what is retried", long=True, of_job=True),
         TaskKind(ControlKind.REPORT, "none", "sum up a job"),
         TaskKind(ControlKind.LIST, "none", "list the parts of a job"),
+        TaskKind(ControlKind.ORDER, "none", "sort the results of a large job", long=True),
         TaskKind(ControlKind.SWEEP, "none", "delete orphaned parts"),
         TaskKind(ControlKind.REGISTER, "network", "register a model", INTERACTIVE_QUEUE),
     )

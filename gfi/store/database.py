@@ -111,11 +111,17 @@ class Database:
             yield connection
 
     @contextlib.contextmanager
-    def read(self) -> Iterator[sa.Connection]:
-        """A connection in one transaction that only reads; on SQLite it takes no write lock."""
+    def read(self, *, snapshot: bool = False) -> Iterator[sa.Connection]:
+        """A connection in one transaction that only reads; on SQLite it takes no write lock.
+
+        snapshot: all statements see the database as the first one does. On SQLite they always do.
+        """
+        options: dict[str, Any] = {_READ: True}
+        if snapshot and not self.is_sqlite:
+            options["isolation_level"] = "REPEATABLE READ"
         with (
             self._translated(),
-            self.engine.connect().execution_options(**{_READ: True}) as connection,
+            self.engine.connect().execution_options(**options) as connection,
             connection.begin() as transaction,
         ):
             yield connection

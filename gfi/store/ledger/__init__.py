@@ -4,6 +4,7 @@
 - Shards: `shards` (their rows), `dispatch` (hints in Redis), `claims`, `leases`, `commits`, `reaper` (leases that ran
   out), `death_rate`, `incidents`.
 - Tasks: `control_requests` (requested, cancelled, retried), `task_claims`, `control` (their lease and their commit).
+- `sums` and `orders`: what is kept ready of a job's results.
 - `limits`: what an owner may start.
 - Other modules: `restoring` (after the loss of a database), `workers`, `models`, `rates`, `schedules`, `tokens`,
   `flags`, `audit`, `outbox`.
@@ -42,6 +43,7 @@ from gfi.store.ledger.jobs import cancel_job, delete_job, pause_job, resume_job,
 from gfi.store.ledger.leases import release_shard, renew_lease
 from gfi.store.ledger.limits import check_images, most_images
 from gfi.store.ledger.models import delete_model, save_model
+from gfi.store.ledger.orders import request_orders, write_orders
 from gfi.store.ledger.outbox import settle_outbox, take_outbox
 from gfi.store.ledger.planning import finish_planning, finish_retry
 from gfi.store.ledger.rates import save_rate
@@ -93,6 +95,7 @@ __all__ = [
     "renew_lease",
     "replace_profile",
     "request_lists",
+    "request_orders",
     "request_sweep",
     "request_task",
     "resume_job",
@@ -111,4 +114,5 @@ __all__ = [
     "take_outbox",
     "undispatch",
     "verify_token",
+    "write_orders",
 ]

@@ -10,10 +10,10 @@ from collections.abc import Callable
 import sqlalchemy as sa
 
 from gfi.store.database import Database
-from gfi.store.tables import attempts, audit, image_columns, jobs, result_sums, results
+from gfi.store.tables import attempts, audit, image_columns, jobs, result_orders, result_sums, results
 
 BATCH = 10_000
-TABLES = (results, attempts, image_columns, result_sums)
+TABLES = (results, attempts, image_columns, result_sums, result_orders)
 
 
 def delete_rows(db: Database, job_id: str, batches: int | None = None) -> bool:

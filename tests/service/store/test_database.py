@@ -33,7 +33,9 @@ def test_the_clock_is_the_databases_own_in_epoch_seconds(database: Database) -> 
 
 def test_migrations_make_exactly_the_tables_the_code_uses(database: Database) -> None:
     with database.read() as connection:
-        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        only_postgres = {"ix_results_pages"} if database.is_sqlite else set()
+        options = {"compare_type": True, "include_object": lambda _, name, *__: name not in only_postgres}
+        context = MigrationContext.configure(connection, opts=options)
         assert compare_metadata(context, metadata) == []
 
 
