@@ -5,28 +5,38 @@ then one transaction inserts the shards and moves planning → running.
 
     jobs/{job}/manifest-{id}.parquet        the listing
     jobs/{job}/manifest-r{n}-{id}.parquet   the rows of the n-th retry
+    jobs/{job}/from-rows-{id}.parquet       of an incremental job: the rows of the earlier job that it carries
     jobs/{job}/job.json                     configuration, model record, manifest digest: enough to rebuild from
 
 Each attempt writes its own manifest, and the first job.json is kept. Otherwise a planner that was suspended during an
 upload and continues after its lease would replace the manifest that workers are already reading.
+
+The manifest of an incremental job lists first the images to explain, then those that it explains again to verify what
+it carries, then those whose results are carried over: so shards are stretches of it as in any other job.
 """
 
+import hashlib
 import json
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
-from gfi.datasets.manifest import Manifest, entries, subset, write
+import numpy as np
+
+from gfi.datasets.manifest import Manifest, entries, reorder, subset, write
 from gfi.datasets.notes import ListingNotes
 from gfi.datasets.sources import open_source
 from gfi.domain.digests import JSON, canonical
 from gfi.domain.ids import new_id
 from gfi.domain.records import ControlClaim
+from gfi.jobs import incremental
 from gfi.jobs.sharding import FIRST_SHARD, shard_bounds, shard_size
-from gfi.jobs.submit import class_index
+from gfi.jobs.submit import Invalid, class_index
+from gfi.jobs.task_run import Interrupted
 from gfi.store import ledger, queries
-from gfi.store.errors import LimitExceeded
+from gfi.store.errors import LimitExceeded, NotFound
+from gfi.store.ledger.carrying import PIECE
 from gfi.store.ledger.restoring import CARRIED
 from gfi.store.objects import Bucket, Exists
 from scheduler.services import ControlServices
@@ -50,9 +60,17 @@ def plan(services: ControlServices, claim: ControlClaim, check: Callable[[], Non
         rows = entries(listing, classes, notes)
         written = write(rows, path, {"dataset": source.spec, "kind": source.kind})
         check()
-        key = f"jobs/{claim.job_id}/manifest-{new_id()}.parquet"
+        row = queries.get_job(services.database, claim.job_id)
+        key, sha256 = f"jobs/{claim.job_id}/manifest-{new_id()}.parquet", written.sha256
+        since = None
+        if row.since is not None:
+            path, sha256, since = _since(services, claim, row, path, Path(folder), check)
         services.bucket.put(key, path)
     metadata: dict[str, Any] = {"dataset": source.describe(), "warnings": notes.lines(written.count)}
+    if since is not None:
+        metadata["since"] = since
+        if since["reason"]:
+            metadata["warnings"].append(since["sentence"])
     if notes.skipped:
         metadata["skipped"] = notes.skipped
     metadata["warnings"] += written.notes
@@ -68,7 +86,6 @@ def plan(services: ControlServices, claim: ControlClaim, check: Callable[[], Non
         metadata["warnings"].insert(
             0, f"the model was registered with allow_nondeterministic: {record['nondeterministic']}"
         )
-    row = queries.get_job(services.database, claim.job_id)
     job = {
         "job": claim.job_id,
         **{name: getattr(row, name) for name in CARRIED},
@@ -76,7 +93,7 @@ def plan(services: ControlServices, claim: ControlClaim, check: Callable[[], Non
         "model": record,
         "manifest": {
             "key": key,
-            "sha256": written.sha256,
+            "sha256": sha256,
             "count": written.count,
             "listing": written.listing,
         },
@@ -87,18 +104,110 @@ def plan(services: ControlServices, claim: ControlClaim, check: Callable[[], Non
     check()
     manifest = job["manifest"]
     rate = queries.measured_rate(services.database, config.work_digest())
-    size = shard_size(manifest["count"], rate, settings.shard_seconds, config.batch)
+    since, own_images, refused = job["facts"].get("since"), manifest["count"], []
+    if since is not None:
+        own_images = since["explained"]
+        refused = list(_carry(services, claim, manifest["key"], since, check))
+    to_explain = own_images + sum(stop - start for start, stop in refused)
+    size = shard_size(to_explain, rate, settings.shard_seconds, config.batch)
     planned = ledger.finish_planning(
         services.database,
         claim,
         manifest_key=manifest["key"],
         manifest_digest=manifest["sha256"],
         total=manifest["count"],
-        shards=shard_bounds(manifest["count"], size),
+        shards=shard_bounds(own_images, size),
+        refused=[
+            (start + a, start + b) for start, stop in refused for a, b in shard_bounds(stop - start, size)
+        ],
         metadata=job["facts"],
         listing_digest=manifest["listing"],
+        profile=since["profile"] if since is not None else None,
+        removed=since["removed"] if since is not None else None,
     )
-    return f"{manifest['count']} images in shards of {size}" if planned else "too late"
+    return f"{to_explain} images in shards of {size}" if planned else "too late"
+
+
+def _since(
+    services: ControlServices,
+    claim: ControlClaim,
+    job: queries.Job,
+    listing: Path,
+    folder: Path,
+    check: Callable[[], None],
+) -> tuple[Path, str, JSON]:
+    """Compare a listing with that of the earlier job. Returns the manifest in the order of this job, its SHA-256, and
+    what job.json and the job's facts say."""
+    assert claim.job_id is not None
+    assert job.since is not None
+    asked = job.since
+    try:
+        parent = queries.get_job(services.database, asked["job"])
+    except NotFound:
+        raise Invalid(f"job {asked['job']}, whose results were to be carried over, was deleted") from None
+    (work := folder / "join").mkdir()
+    plan = incremental.decide(
+        services.database, services.bucket, parent, claim.config, job.queue, listing, work, check
+    )
+    plan.check_shrunk(asked.get("allow_shrunk", False))
+    carried = plan.from_rows >= 0
+    again = np.zeros_like(carried)
+    if asked.get("verify") and carried.any():
+        count = max(1, round(asked["verify"] * int(carried.sum())))
+        seed = int.from_bytes(hashlib.sha256(claim.job_id.encode()).digest()[:8])
+        again[np.random.default_rng(seed).choice(np.flatnonzero(carried), count, replace=False)] = True
+    arranged = folder / "arranged.parquet"
+    sha256 = reorder(Manifest.open(listing), [~carried, again], arranged)
+    rows = np.concatenate([plan.from_rows[again], plan.from_rows[carried & ~again]])
+    incremental.write_from_rows(rows, folder / "from-rows.parquet")
+    key = f"jobs/{claim.job_id}/from-rows-{new_id()}.parquet"
+    services.bucket.put(key, folder / "from-rows.parquet")
+    fresh = int((~carried).sum())
+    return (
+        arranged,
+        sha256,
+        {
+            "job": parent.id,
+            "explained": fresh + int(again.sum()),
+            "new": plan.counts.new,
+            "changed": plan.counts.changed,
+            "removed": plan.counts.removed,
+            "verify": int(again.sum()),
+            "verify_from": fresh,
+            "from_rows": key,
+            "profile": parent.profile if carried.any() else None,
+            "reason": plan.reason,
+            "sentence": plan.sentence(),
+        },
+    )
+
+
+def _carry(
+    services: ControlServices,
+    claim: ControlClaim,
+    manifest_key: str,
+    since: JSON,
+    check: Callable[[], None],
+) -> Iterator[tuple[int, int]]:
+    """Carry the results over, a piece at a time. Yields the stretches of the manifest that must be explained after all.
+
+    An attempt that goes on after another finds the pieces that are carried already.
+    """
+    with tempfile.TemporaryDirectory(prefix="gfi-plan-") as folder:
+        paths = [Path(folder) / name for name in ("manifest.parquet", "from-rows.parquet")]
+        for key, path in zip((manifest_key, since["from_rows"]), paths, strict=True):
+            services.bucket.get_to(key, path)
+        manifest = Manifest.open(paths[0])
+        from_rows = incremental.read_from_rows(paths[1])[since["verify"] :].tolist()
+        for at in range(0, len(from_rows), PIECE):
+            check()
+            start, rows = since["explained"] + at, from_rows[at : at + PIECE]
+            columns = [entry.columns for entry in manifest.rows(start, start + len(rows))]
+            outcome = ledger.carry(services.database, claim, manifest_key, since["job"], start, rows, columns)
+            if outcome == "lost":
+                raise Interrupted
+            if outcome == "refused":
+                yield start, start + len(rows)
 
 
 def _first_record(bucket: Bucket, job: JSON) -> JSON:

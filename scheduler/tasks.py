@@ -9,9 +9,9 @@ from collections.abc import Mapping
 
 from gfi.domain.records import ControlClaim
 from gfi.domain.states import ControlKind
-from gfi.jobs import report, sweep, task_run
+from gfi.jobs import incremental, report, sweep, task_run
 from gfi.jobs.task_run import Handler, TaskLease, TaskRun
-from gfi.store import ledger
+from gfi.store import ledger, queries
 from scheduler import planning
 from scheduler.services import ControlServices
 
@@ -37,6 +37,10 @@ def _report(services: ControlServices, run: TaskRun) -> str:
     report.write_committed(services.database, services.bucket, run.claim.job_id)
     run.check()
     ledger.merge_sums(services.database, run.claim.job_id)
+    job = queries.get_job(services.database, run.claim.job_id)
+    verified = incremental.verification(services.database, services.bucket, job)
+    if verified is not None:
+        run.save(lambda connection: ledger.save_fact(connection, job.id, "verified", verified))
     summed = report.write_summary(services.database, services.bucket, run.claim.job_id)
     ledger.request_orders(services.database, run.claim.job_id)
     return "written" if run.finish({"images": summed.total}) else "too late"

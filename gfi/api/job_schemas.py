@@ -77,6 +77,10 @@ class JobOut(BaseModel):
     tags: list[str]
     total: int | None
     error: str | None
+    since: str | None = Field(description="The earlier job from which results are carried over.")
+    explained: int | None = Field(description="Images that it explains itself; null without `since`.")
+    carried: int | None = Field(description="Images whose results were carried over.")
+    removed: int | None = Field(description="Images of the earlier job that the dataset no longer has.")
     generation: int
     created_at: float
     planned_at: float | None
@@ -91,6 +95,7 @@ class JobOut(BaseModel):
             **{name: getattr(job, name) for name in cls.model_fields if hasattr(job, name)}
             | {
                 "tags": job.tags or [],
+                "since": (job.since or {}).get("job"),
                 "dataset": _at(config, "dataset", "spec"),
                 "model": _at(config, "model", "reference"),
                 "preset": str(config.get("preset", "")),

@@ -16,7 +16,7 @@ from gfi.api.webhook_addresses import check as check_address
 from gfi.domain.digests import digest
 from gfi.domain.states import JobState
 from gfi.domain.statuses import ImageStatus
-from gfi.jobs import delete, estimate
+from gfi.jobs import delete, estimate, incremental
 from gfi.jobs.submit import freeze, submit
 from gfi.store import ledger, queries
 
@@ -41,6 +41,20 @@ class ValidOut(BaseModel):
     config_digest: str
 
 
+class SinceOut(BaseModel):
+    """What an incremental job would explain and carry. `reason`: why it carries nothing, null if it may."""
+
+    job: str
+    explained: int
+    new: int
+    changed: int
+    carried: int
+    removed: int
+    shrank: bool = Field(description="More than half of the earlier images are gone: send allow_shrunk.")
+    reason: str | None
+    sentence: str
+
+
 class EstimateOut(BaseModel):
     """The estimated cost of a job. `complete`: every image was counted; otherwise there are at least `images`."""
 
@@ -53,6 +67,11 @@ class EstimateOut(BaseModel):
     device_seconds: float | None
     bucket_bytes: int
     per_device_kind: dict[str, float] = Field(description="Images per second by kind of device.")
+    since: SinceOut | None = Field(
+        None,
+        description="Of a job with `since`: then the numbers above are of the images to explain. Null if the listing is"
+        " too long to be compared at once; the planner does it.",
+    )
 
 
 class RetryIn(In):
@@ -105,10 +124,15 @@ def validate_job(body: JobIn, context: ContextDep, caller: Submitter) -> ValidOu
 @router.post("/estimate", responses=documented(413))
 def estimate_job(body: JobIn, context: ContextDep, caller: Submitter) -> EstimateOut:
     """The estimated cost of a job: images, shards, device seconds from measured rates, bytes in the bucket."""
-    config = freeze(context.database, context.settings, job_request(context, body, caller.name))
+    request = job_request(context, body, caller.name)
+    config = freeze(context.database, context.settings, request)
     listing = context.listing(config.dataset.spec)
-    expected = estimate.estimate(context.database, context.settings, config, listing.images, listing.complete)
-    return EstimateOut(**expected.__dict__)
+    images, since = listing.images, None
+    if request.since is not None and listing.complete:
+        plan = incremental.preview(context.database, context.settings, request)
+        since, images = SinceOut(**plan.to_json()), plan.counts.explained
+    expected = estimate.estimate(context.database, context.settings, config, images, listing.complete)
+    return EstimateOut(**expected.__dict__, since=since)
 
 
 @router.get("", responses=documented())

@@ -46,6 +46,9 @@ class _Made(BaseModel):
     prediction_name: str | None = None
     has_mask: bool
     columns: dict[str, str | float] = Field({}, description="The further columns of the manifest.")
+    from_job: str | None = Field(
+        None, description="The job that explained the image, if its result was carried over."
+    )
     picture: str = Field(description="Changes when the result does: the `v` of picture addresses.")
 
 

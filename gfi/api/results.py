@@ -79,6 +79,9 @@ def list_results(
     at_most: Annotated[float | None, Query(allow_inf_nan=False)] = None,
     search: Annotated[Name | None, Query(description="A part of the key.")] = None,
     flagged: bool = False,
+    carried: Annotated[
+        bool | None, Query(description="Whether the result was carried over from an earlier job.")
+    ] = None,
     where: Conditions = (),
     sort: Sort = Sort("row"),
     descending: bool = False,
@@ -101,6 +104,7 @@ def list_results(
         at_most=at_most,
         search=search,
         flagged=flagged,
+        carried=carried,
         where=_conditions(job, where),
     )
     place = _place(after, sort) if after is not None else None

@@ -16,18 +16,28 @@ from gfi.cli.errors import CommandError
 from gfi.cli.reading import words
 from gfi.domain.job import JobOptions
 
-FLAGS = {"overrides": "--set"}
+FLAGS = {"overrides": "--set", "allow_shrunk": "--yes"}
 """Flags whose name differs from the field's."""
 
-_NO_DEFAULT = (None, "", (), PydanticUndefined)
+_NO_DEFAULT = (None, "", (), 0.0, PydanticUndefined)
 """Defaults that a help text does not show."""
 
-METAVARS = {"overrides": "FIELD=VALUE", "layers": "L0,L1", "dataset": "SPEC"}
+METAVARS = {
+    "since": "JOB",
+    "verify": "SHARE",
+    "overrides": "FIELD=VALUE",
+    "layers": "L0,L1",
+    "dataset": "SPEC",
+}
 
 
 def job_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add a flag for every option of a job; `options_of` reads them."""
     for name, field in reversed(JobOptions.model_fields.items()):
+        if field.annotation is bool:
+            flag = FLAGS.get(name, f"--{name.replace('_', '-')}")
+            command = click.option(flag, name, is_flag=True, help=field.description)(command)
+            continue
         command = click.option(
             FLAGS.get(name, f"--{name.replace('_', '-')}"),
             name,
@@ -46,7 +56,7 @@ def options_of(given: Mapping[str, Any]) -> dict[str, Any]:
     """The given flags as options of JobOptions. CommandError for one that cannot be read."""
     options: dict[str, Any] = {}
     for name, value in given.items():
-        if value is not None and value != ():
+        if value is not None and value != () and value is not False:
             options[name] = _READERS[name](value) if name in _READERS else value
     return options
 

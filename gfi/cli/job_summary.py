@@ -1,5 +1,7 @@
 """The summary of one job: state, counts by status, failures by class, means."""
 
+from typing import Any
+
 import click
 
 from gfi.cli.printing import duration, table, when
@@ -23,11 +25,16 @@ def print_summary(service: Service, job_id: str) -> None:
         f"{layers['inverted']},{'+'.join(layers['weighed'])}"
     )
     click.echo(f"dataset {config['dataset']['spec']}, submitted {when(job['created_at'])}")
+    if job.get("carried") is not None:
+        click.echo(
+            f"since {_since(job)}: {(job['total'] or 0) - job['carried']:,} explained, {job['carried']:,} carried over,"
+            f" {job['removed']:,} removed"
+        )
     for warning in (job.get("facts") or {}).get("warnings", []):
         click.echo(f"warning: {warning}")
     if job["finished_at"] and job["planned_at"]:
         took = job["finished_at"] - job["planned_at"]
-        rate = progress["done"] / max(took, 1e-9)
+        rate = (progress["done"] - (job.get("carried") or 0)) / max(took, 1e-9)
         total = progress["total"] or 0
         images = f"{progress['done']}" + (f" of {total}" if progress["done"] < total else "")
         click.echo(f"{images} images in {duration(took)} ({rate:.2f} images/s)")
@@ -68,3 +75,9 @@ def print_summary(service: Service, job_id: str) -> None:
 def _mean(mean: dict[str, float | None]) -> str:
     by_class = mean["class_mean"]
     return f"{mean['mean']:.4f}" + (f" ({by_class:.4f} by class)" if by_class is not None else "")
+
+
+def _since(job: dict[str, Any]) -> str:
+    """The earlier job: its id as the API gives it, or a row of the database."""
+    since = job["since"]
+    return str(since["job"] if isinstance(since, dict) else since)

@@ -34,6 +34,22 @@ class LocalService:
         submitted = submit(self.database, self.settings, request, idempotency_key=key, new=new)
         return {"job": submitted.job_id, "created": submitted.created, "reason": submitted.reason}
 
+    def estimate(self, options: Mapping[str, Any]) -> JSON:
+        from gfi.datasets.sources import open_source
+        from gfi.jobs import estimate, incremental
+        from gfi.jobs.submit import freeze, request_from
+
+        request = request_from(**options)
+        config = freeze(self.database, self.settings, request)
+        since = None
+        if request.since is not None:
+            plan = incremental.preview(self.database, self.settings, request)
+            since, (images, complete) = plan.to_json(), (plan.counts.explained, True)
+        else:
+            images, complete = estimate.count(open_source(config.dataset.spec, self.settings))
+        expected = estimate.estimate(self.database, self.settings, config, images, complete)
+        return dict(expected.__dict__) | {"since": since}
+
     def jobs(self, *, state: str | None, tag: str | None, limit: int) -> list[JSON]:
         page = queries.list_jobs(
             self.database, limit=limit, state=JobState(state) if state else None, tag=tag

@@ -30,6 +30,9 @@ class RemoteService:
         answer = self.client.submit_options({**options, "new": new}, idempotency_key=key)
         return {"job": answer["job"]["id"], "created": answer["created"], "reason": answer["reason"]}
 
+    def estimate(self, options: Mapping[str, Any]) -> JSON:
+        return self.client.estimate(options)
+
     def jobs(self, *, state: str | None, tag: str | None, limit: int) -> list[JSON]:
         filters = {name: value for name, value in (("state", state), ("tag", tag)) if value is not None}
         return [job.record for job in islice(self.client.jobs(**filters), limit)]

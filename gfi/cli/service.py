@@ -18,6 +18,10 @@ class Service(Protocol):
         """Submit a job. Returns {"job", "created", "reason"}."""
         ...
 
+    def estimate(self, options: Mapping[str, Any]) -> JSON:
+        """What a job would take: images, device_seconds …, and `since` of an incremental one. Nothing is stored."""
+        ...
+
     def jobs(self, *, state: str | None, tag: str | None, limit: int) -> list[JSON]:
         """Jobs with their progress, newest first."""
         ...

@@ -6,7 +6,7 @@ import click
 
 from gfi.cli.job_options import job_options, options_of
 from gfi.cli.open_service import open_service
-from gfi.cli.printing import emit, json_option
+from gfi.cli.printing import duration, emit, json_option
 from gfi.cli.waiting import check_wait, wait_options
 
 
@@ -14,10 +14,17 @@ from gfi.cli.waiting import check_wait, wait_options
 @job_options
 @click.option("--key", help="Idempotency key: submitting twice with one key gives one job.")
 @click.option("--new", is_flag=True, help="Start another job even if the same one is running.")
+@click.option("--dry-run", is_flag=True, help="Only print how many images it would explain, and an estimate.")
 @wait_options
 @json_option
 def submit(
-    key: str | None, new: bool, wait: bool, allow_partial: bool, as_json: bool, **options: Any
+    key: str | None,
+    new: bool,
+    dry_run: bool,
+    wait: bool,
+    allow_partial: bool,
+    as_json: bool,
+    **options: Any,
 ) -> None:
     """Explain every image of a dataset.
 
@@ -25,6 +32,10 @@ def submit(
     """
     check_wait(wait, allow_partial)
     service = open_service()
+    if dry_run:
+        expected = service.estimate(options_of(options))
+        emit(expected) if as_json else _print_estimate(expected)
+        return
     submitted = service.submit(options_of(options), key=key, new=new)
     known = "" if submitted["created"] else f" ({submitted['reason']})"
     if not wait:
@@ -41,3 +52,16 @@ def submit(
     else:
         print_summary(service, job["id"])
     exit_as(job, allow_partial)
+
+
+def _print_estimate(expected: dict[str, Any]) -> None:
+    if expected.get("since"):
+        click.echo(expected["since"]["sentence"])
+        if expected["since"]["shrank"]:
+            click.echo("more than half of the earlier images are gone: submit with --yes if that is meant")
+    least = "" if expected["complete"] else "at least "
+    seconds = expected["device_seconds"]
+    took = (
+        "no speed is known yet for this model and method" if seconds is None else f"about {duration(seconds)}"
+    )
+    click.echo(f"{least}{expected['images']:,} images to explain on one device: {took}")

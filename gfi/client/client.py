@@ -68,6 +68,14 @@ class Client(Connection):
         submitted: dict[str, Any] = answer.json()
         return submitted
 
+    def estimate(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """The cost of a job with these options: ``images``, ``device_seconds`` …; nothing is submitted.
+
+        With ``since`` also what it would explain and carry.
+        """
+        answer: dict[str, Any] = self.send("POST", "/v1/jobs/estimate", json=dict(options)).json()
+        return answer
+
     def job(self, job_id: str) -> Job:
         """A job by its id, or by the beginning of an id that no other job shares."""
         return Job(self, self.get(f"/v1/jobs/{job_id}"))

@@ -32,6 +32,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from gfi.datasets.annotations.boxes import Box
 from gfi.datasets.errors import DatasetError
@@ -170,6 +171,38 @@ def subset(manifest: "Manifest", rows: Sequence[int], path: Path, metadata: Mapp
     return write(manifest.pick(rows), path, {**manifest.metadata, **metadata})
 
 
+def reorder(manifest: "Manifest", first: Sequence[NDArray[np.bool_]], path: Path) -> str:
+    """Write the rows of a manifest in another order, numbered anew. Returns the SHA-256 of the file.
+
+    first: disjoint masks (rows,); the rows of each come in turn, in their order. The digest of the listing, which is in
+    the metadata, stays that of the order in which the dataset was listed.
+    """
+    rest = ~np.logical_or.reduce(first)
+    number = 0
+    waiting: list[pa.Table] = []
+    with pq.ParquetWriter(path, _SCHEMA, compression="zstd") as writer:
+
+        def flush() -> None:
+            nonlocal number
+            table = pa.concat_tables(waiting)
+            rows = pa.array(np.arange(number, number + len(table)), pa.int64())
+            writer.write_table(table.set_column(0, _SCHEMA.field("row"), rows), row_group_size=ROW_GROUP)
+            number += len(table)
+            waiting.clear()
+
+        for mask in (*first, rest):
+            at = 0
+            for table in manifest.tables():
+                waiting.append(table.filter(pa.array(mask[at : at + len(table)])).cast(_SCHEMA))
+                at += len(table)
+                if sum(map(len, waiting)) >= ROW_GROUP:
+                    flush()
+        if sum(map(len, waiting)):
+            flush()
+        writer.add_key_value_metadata(manifest.metadata)
+    return _sha256(path)
+
+
 class Manifest:
     """A manifest opened for reading. Only the file's footer is kept in memory; use one instance per thread."""
 
@@ -210,6 +243,11 @@ class Manifest:
     def __iter__(self) -> Iterator[Entry]:
         for group in range(self._file.num_row_groups):
             yield from _entries(self._read([group]), self.columns)
+
+    def tables(self, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+        """The file as Arrow tables of some thousand rows, with all columns or these."""
+        for group in range(self._file.num_row_groups):
+            yield self._file.read_row_group(group, columns=columns, use_threads=False)
 
     def pick(self, rows: Iterable[int]) -> Iterator[Entry]:
         """The rows of these numbers, ascending; one row group in memory at a time."""

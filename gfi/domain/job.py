@@ -8,11 +8,12 @@ the dashboard's form has the same options.
 registrations change. Its JSON form is stored with the job; `from_json` reads what any earlier version stored.
 """
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 from gfi.domain.digests import JSON, digest
 from gfi.domain.layer_names import Layers
@@ -33,6 +34,17 @@ Name = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$", max_length=200)]
 Tag = Annotated[str, StringConstraints(pattern=r"^[^\x00,]+$", strip_whitespace=True, max_length=64)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 ClassIndex = Annotated[int, Field(ge=0, le=LARGEST_CLASS)]
+
+
+def _share(value: object) -> object:
+    """A share written as `1%`."""
+    if isinstance(value, str) and value.strip().endswith("%"):
+        with contextlib.suppress(ValueError):
+            return float(value.strip().removesuffix("%")) / 100
+    return value
+
+
+Share = Annotated[float, BeforeValidator(_share), Field(ge=0, le=1, allow_inf_nan=False)]
 
 
 class JobOptions(BaseModel):
@@ -93,6 +105,18 @@ class JobOptions(BaseModel):
     )
     webhook: Annotated[Text, Field(max_length=2048)] | None = Field(
         None, description="An allow-listed address that is notified when the job ends."
+    )
+    since: Annotated[Text, Field(min_length=1, max_length=64)] | None = Field(
+        None,
+        description="A finished job over the same dataset: explain only what is new or has changed since, and carry its"
+        " other results over.",
+    )
+    verify: Share = Field(
+        0.0,
+        description="With since: explain this share (0.01 or 1%) of what would be carried again, and compare the bits.",
+    )
+    allow_shrunk: bool = Field(
+        False, description="With since: go on although more than half of the earlier images are gone."
     )
 
 

@@ -37,6 +37,9 @@ class JobSpec:
     new: bool = False  # submit it even if a job with the same configuration is active
     notify: tuple[NotifyTarget, ...] = ()  # of its end; the addresses are checked
     tags: tuple[str, ...] = ()
+    since: JSON | None = (
+        None  # {job, verify, allow_shrunk}: the job whose results are carried over where they hold
+    )
 
 
 @dataclass(frozen=True)

@@ -139,6 +139,8 @@ class Result:
             required=True,
         ),
     )
+    from_job: str | None = None
+    """The job that explained the image, for a result that was carried over."""
 
     @property
     def has_mask(self) -> bool:
@@ -206,6 +208,7 @@ class Result:
 
         return self.to_table() | {
             "columns": dict(self.columns),
+            "from_job": self.from_job,
             "target_name": name(self.target),
             "prediction_name": name(self.prediction),
             "has_mask": self.has_mask,

@@ -5,6 +5,7 @@ cannot be shown.
 """
 
 from collections.abc import Iterable
+from itertools import islice
 
 from gfi.datasets.sources import UPLOAD, UPLOADS
 from gfi.domain.records import Deleted
@@ -14,7 +15,8 @@ from gfi.store.objects import Bucket
 
 
 def delete_job(database: Database, bucket: Bucket, job_id: str, *, actor: str) -> Deleted:
-    """Delete an ended job: its rows, its parts and pictures, and the photographs that were uploaded for it.
+    """Delete an ended job: its rows, its parts and pictures, and the photographs that were uploaded for it. Parts that
+    hold carried results of other jobs stay.
 
     Uploaded photographs are kept while another job, such as a comparison, explains them too. The audit log records that
     the job existed. Raises NotFound, or Conflict while the job is active.
@@ -25,10 +27,13 @@ def delete_job(database: Database, bucket: Bucket, job_id: str, *, actor: str) -
     uploads: tuple[str, ...] = ()
     if spec.startswith(UPLOAD) and not queries.jobs_over(database, spec):
         uploads = (f"{UPLOADS}{spec.removeprefix(UPLOAD)}/",)
-    _delete_objects(bucket, (*deleted.prefixes, *uploads))
+    _delete_objects(database, bucket, (*deleted.prefixes, *uploads))
     return deleted
 
 
-def _delete_objects(bucket: Bucket, prefixes: Iterable[str]) -> None:
+def _delete_objects(database: Database, bucket: Bucket, prefixes: Iterable[str]) -> None:
     for prefix in prefixes:
-        bucket.delete_many(entry.key for entry in bucket.list(prefix))
+        keys = (entry.key for entry in bucket.list(prefix))
+        while page := list(islice(keys, 1000)):
+            kept = queries.known_parts(database, page) if prefix.startswith("parts/") else set()
+            bucket.delete_many(key for key in page if key not in kept)

@@ -32,7 +32,8 @@ FIRST_CLASS = queries.Filters(target_rank=0)
 def write_summary(database: Database, bucket: Bucket, job_id: str) -> Summary:
     """Write `summary.json` of a job that has ended; returns its content."""
     summed = summary(database, job_id)
-    body = canonical(summed.to_json()).encode()
+    carried = since_of(queries.get_job(database, job_id))
+    body = canonical(summed.to_json() | ({"since": carried} if carried else {})).encode()
     bucket.put(f"jobs/{job_id}/summary.json", body, content_type="application/json")
     return summed
 
@@ -43,6 +44,41 @@ def write_committed(database: Database, bucket: Bucket, job_id: str) -> int:
     body = canonical({"job": job_id, "parts": parts}).encode()
     bucket.put(f"jobs/{job_id}/committed.json", body, content_type="application/json")
     return len(parts)
+
+
+def since_of(job: queries.Job) -> dict[str, Any] | None:
+    """Of an incremental job that was planned: {job, explained, carried, removed, verified}; else None.
+
+    verified: what the comparison of images that were explained again found, None if there was none.
+    """
+    if job.since is None or job.carried is None:
+        return None
+    return {
+        "job": job.since["job"],
+        "explained": job.explained,
+        "carried": job.carried,
+        "removed": job.removed,
+        "verified": (job.metadata or {}).get("verified"),
+    }
+
+
+def since_sentence(since: dict[str, Any]) -> str:
+    """What `since_of` says, in words."""
+    said = (
+        f"{since['explained']:,} explained, {since['carried']:,} carried over from job {since['job']}, "
+        f"{since['removed']:,} removed since"
+    )
+    verified = since["verified"]
+    if not verified:
+        return said
+    if "error" in verified:
+        return f"{said}; {verified['error']}"
+    outcome = (
+        f"{verified['differing']:,} differ, for example {verified['example']}"
+        if verified["differing"]
+        else "all equal bit by bit"
+    )
+    return f"{said}; {verified['images']:,} explained again to verify: {outcome}"
 
 
 def summary(database: Database, job_id: str) -> Summary:
@@ -70,6 +106,7 @@ def write_report(
         "Dataset": config.dataset.spec,
         **({"Class": f"the first of the {config.top} explained"} if config.top > 1 else {}),
         "Images": str(total) if total <= limit else f"the first {limit} of {total}",
+        **({"Since": since_sentence(since)} if (since := since_of(job)) else {}),
         **({"Profile": _profile(job.profile)} if job.profile else {}),
     }
     for number, warning in enumerate(_warnings(database, job), 1):

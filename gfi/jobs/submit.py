@@ -82,8 +82,18 @@ def spec_of(
     new: bool = False,
 ) -> JobSpec:
     """The frozen job of a request. Raises as `freeze` does."""
+    config = freeze(database, settings, request)
+    since = None
+    if request.since is not None:
+        since = {
+            "job": parent_of(database, config, request.since).id,
+            "verify": request.verify,
+            "allow_shrunk": request.allow_shrunk,
+        }
+    elif request.verify or request.allow_shrunk:
+        raise Invalid("verify and allow_shrunk go with since")
     return JobSpec(
-        config=freeze(database, settings, request).to_json(),
+        config=config.to_json(),
         model=_model(database, request.model).record,
         name=request.name,
         priority=request.priority,
@@ -93,7 +103,21 @@ def spec_of(
         new=new,
         notify=(NotifyTarget(WEBHOOK, request.webhook),) if request.webhook is not None else (),
         tags=tuple(dict.fromkeys(request.tags)),
+        since=since,
     )
+
+
+def parent_of(database: Database, config: JobConfig, since: str) -> queries.Job:
+    """The earlier job of an incremental one. Raises NotFound, or Invalid if nothing can be carried over from it."""
+    parent = queries.get_job(database, since)
+    if not parent.ended:
+        raise Invalid(f"since: job {parent.id} is {parent.shown_state}; wait for its end")
+    if parent.config.dataset != config.dataset:
+        raise Invalid(
+            f"since: job {parent.id} explains {parent.config.dataset.spec}, not {config.dataset.spec}; "
+            "results are carried over between jobs of one dataset"
+        )
+    return parent
 
 
 def submit(

@@ -20,10 +20,12 @@ import pyarrow.parquet as pq
 import structlog
 
 from gfi.domain.ids import new_id
+from gfi.domain.manifest_columns import typed
 from gfi.domain.records import CommittedPart
 from gfi.store import parts
 from gfi.store.database import Database
 from gfi.store.errors import NotFound, StoreError, Transient, one_line
+from gfi.store.ledger.carrying import PIECE, restore_carried
 from gfi.store.ledger.restoring import begin_restore, end_restore, restore_part
 from gfi.store.ledger.shards import generation_of
 from gfi.store.objects import Bucket, Object
@@ -82,7 +84,10 @@ def _rebuild(db: Database, bucket: Bucket, job: dict[str, Any]) -> Rebuilt:
         *_listed(listed, job_id),
         *_unlisted(bucket, job_id, {part.key for part in listed}, latest),
     ]
+    carried = False
     for generation, part in sorted(found, key=lambda one: one[0]):
+        if generation and not carried:  # a retry replaces carried results too
+            carried = _restore_carried(db, bucket, job)
         if isinstance(part, CommittedPart):
             try:
                 read = parts.read(bucket.get(part.key), part.sha256)
@@ -95,8 +100,32 @@ def _rebuild(db: Database, bucket: Bucket, job: dict[str, Any]) -> Rebuilt:
             taken += restore_part(db, part, generation, read.header.profile, read.results())
         else:
             taken += _restore_upload(db, bucket, job, part, generation)
+    if not carried:
+        _restore_carried(db, bucket, job)
     missing = end_restore(db, job_id, longest or _SHARD)
     return Rebuilt(job_id, job["manifest"]["count"], missing, taken, tuple(lost))
+
+
+def _restore_carried(db: Database, bucket: Bucket, job: dict[str, Any]) -> bool:
+    """Carry the results of an incremental job over again, from the earlier job, which was rebuilt before it.
+
+    Where that is gone, the images are explained again. Always True.
+    """
+    since = (job.get("facts") or {}).get("since")
+    if not since:
+        return True
+    manifest_key = job["manifest"]["key"]
+    from_rows = pq.read_table(io.BytesIO(bucket.get(since["from_rows"])))["from_row"].to_pylist()
+    from_rows = from_rows[since["verify"] :]
+    listing = pq.ParquetFile(io.BytesIO(bucket.get(manifest_key)))
+    kinds = json.loads((listing.schema_arrow.metadata or {}).get(b"columns", b"{}"))
+    extras = listing.read(columns=["extra"])["extra"].slice(since["explained"])
+    for at in range(0, len(from_rows), PIECE):
+        rows = from_rows[at : at + PIECE]
+        columns = [typed(json.loads(extra), kinds) for extra in extras.slice(at, len(rows)).to_pylist()]
+        start = since["explained"] + at
+        restore_carried(db, job["job"], manifest_key, since["job"], start, rows, columns)
+    return True
 
 
 def _listed(listed: Sequence[CommittedPart], job_id: str) -> Iterator[tuple[int, CommittedPart]]:

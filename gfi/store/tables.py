@@ -88,6 +88,13 @@ jobs = sa.Table(
     sa.Column("error", sa.Text),
     sa.Column("notify", _Json),  # addresses that are notified of its end: a list of {channel, address}
     sa.Column("tags", _Json),  # words for finding the job
+    sa.Column(
+        "since", _Json
+    ),  # {job, verify, allow_shrunk}: the earlier job from which results are carried over
+    sa.Column(
+        "carried", sa.Integer
+    ),  # images whose results were carried over; null until planned, or without since
+    sa.Column("removed", sa.Integer),  # images of the earlier job that the dataset no longer has
     _count("generation"),  # how often it was retried
     sa.Column("state_before", sa.Text),  # the state to which a retry that cannot be planned returns
     sa.Column("created_at", _Time, nullable=False),
@@ -167,11 +174,12 @@ control_tasks = sa.Table(
     sa.Index(None, "owner", "leased_at"),
 )
 
+# No foreign key to the job: a part to which carried results refer outlives it.
 parts = sa.Table(
     "parts",
     metadata,
     _id(),
-    sa.Column("job_id", sa.Text, sa.ForeignKey("jobs.id", ondelete="CASCADE"), nullable=False),
+    sa.Column("job_id", sa.Text, nullable=False),
     sa.Column("shard_id", sa.Text, nullable=False),
     sa.Column("fence", sa.Integer, nullable=False),
     sa.Column("key", sa.Text, nullable=False, unique=True),
@@ -183,6 +191,15 @@ parts = sa.Table(
     sa.Column("stop", sa.Integer, nullable=False),
     sa.Column("created_at", _Time, nullable=False),
     sa.Index(None, "job_id", "id"),
+)
+
+
+# Parts of other jobs that hold carried results of a job. It is always the part that a worker wrote, never a chain.
+part_references = sa.Table(
+    "part_references",
+    metadata,
+    sa.Column("job_id", sa.Text, sa.ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("part_id", sa.Text, sa.ForeignKey("parts.id"), primary_key=True, index=True),
 )
 
 

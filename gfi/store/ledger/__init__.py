@@ -6,6 +6,7 @@
 - Tasks: `control_requests` (requested, cancelled, retried), `task_claims`, `control` (their lease and their commit).
 - `sums` and `orders`: what is kept ready of a job's results.
 - `limits`: what an owner may start.
+- `carrying`: results taken over from an earlier job, and the parts they refer to.
 - Other modules: `restoring` (after the loss of a database), `workers`, `models`, `rates`, `schedules`, `tokens`,
   `flags`, `audit`, `outbox`.
 
@@ -17,6 +18,7 @@ database is away; then the caller repeats the whole call.
 """
 
 from gfi.store.ledger.audit import audited
+from gfi.store.ledger.carrying import carry, restore_carried
 from gfi.store.ledger.claims import claim_shard, claim_work
 from gfi.store.ledger.commits import commit_shard
 from gfi.store.ledger.control import (
@@ -45,7 +47,7 @@ from gfi.store.ledger.limits import check_images, most_images
 from gfi.store.ledger.models import delete_model, save_model
 from gfi.store.ledger.orders import request_orders, write_orders
 from gfi.store.ledger.outbox import settle_outbox, take_outbox
-from gfi.store.ledger.planning import finish_planning, finish_retry
+from gfi.store.ledger.planning import finish_planning, finish_retry, save_fact
 from gfi.store.ledger.rates import save_rate
 from gfi.store.ledger.reaper import expire_leases, observe_time, retract_death
 from gfi.store.ledger.schedules import add_schedule, fire, remove_schedule, set_next_due
@@ -62,6 +64,7 @@ __all__ = [
     "audited",
     "cancel_job",
     "cancel_task",
+    "carry",
     "check_images",
     "claim_control",
     "claim_shard",
@@ -98,12 +101,14 @@ __all__ = [
     "request_orders",
     "request_sweep",
     "request_task",
+    "restore_carried",
     "resume_job",
     "retract_death",
     "retry_job",
     "retry_task",
     "revoke_token",
     "save_control",
+    "save_fact",
     "save_model",
     "save_rate",
     "set_flag",

@@ -6,10 +6,11 @@ A commit requires that the shard is leased under the fence of the claim, so a wo
 nothing.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import sqlalchemy as sa
 
+from gfi.domain.manifest_columns import Value
 from gfi.domain.metrics import PRIMARY_METHOD
 from gfi.domain.records import PartRecord, ShardClaim
 from gfi.domain.result import Result
@@ -126,17 +127,23 @@ def insert_results(
     ]
     # An insert, not an upsert: if such a row exists, the ledger is wrong, and this must fail.
     connection.execute(sa.insert(results), values)
+    insert_columns(connection, job_id, ((result.row, result.columns) for result in rows if result.primary))
+
+
+def insert_columns(
+    connection: sa.Connection, job_id: str, rows: Iterable[tuple[int, Mapping[str, Value]]]
+) -> None:
+    """(nothing) → the further columns of images, by their rows."""
     columns = [
         {
             "job_id": job_id,
             "name": name,
-            "row": result.row,
+            "row": row,
             "text": value if isinstance(value, str) else None,
             "number": None if isinstance(value, str) else value,
         }
-        for result in rows
-        if result.primary
-        for name, value in result.columns.items()
+        for row, values in rows
+        for name, value in values.items()
     ]
     if columns:  # the columns of an image that is explained again exist already
         connection.execute(insert(connection, image_columns).on_conflict_do_nothing(), columns)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 import sqlalchemy as sa
 
 from gfi.store.database import Database
+from gfi.store.ledger.carrying import delete_unused_parts
 from gfi.store.tables import attempts, audit, image_columns, jobs, result_orders, result_sums, results
 
 BATCH = 10_000
@@ -42,6 +43,7 @@ def delete_leftovers(db: Database, check: Callable[[], None] = lambda: None) -> 
     for job_id in found:
         while not delete_rows(db, job_id, len(TABLES)):
             check()
+    delete_unused_parts(db)
     return len(found)
 
 

@@ -14,6 +14,7 @@ from gfi.domain.statuses import ImageStatus
 from gfi.store.database import Database, now
 from gfi.store.errors import Conflict
 from gfi.store.ledger.audit import record
+from gfi.store.ledger.carrying import delete_parts
 from gfi.store.ledger.control_requests import add_job_task, close_control, request_sweep, set_task_priority
 from gfi.store.ledger.deletion import delete_rows
 from gfi.store.ledger.endings import verdict
@@ -145,7 +146,8 @@ def retry_job(
 def delete_job(db: Database, job_id: str, *, actor: str = "local") -> Deleted:
     """Remove the rows of a job that has ended. Returns the prefixes of its objects, which the caller deletes.
 
-    Results beyond the first hundred thousand are left to a sweep. The audit log keeps an entry. Conflict when the job
+    Parts to which carried results of other jobs refer stay, with their rows. Results beyond the first hundred thousand
+    are left to a sweep. The audit log keeps an entry. Conflict when the job
     has not ended.
     """
     with db.begin() as connection:
@@ -161,7 +163,8 @@ def delete_job(db: Database, job_id: str, *, actor: str = "local") -> Deleted:
             {"name": job.name, "config_digest": job.config_digest, "state": job.state, "images": job.total},
         )
         connection.execute(sa.delete(outbox).where(outbox.c.job_id == job_id))
-        # Shards, parts, incidents, control tasks and flags are deleted with it.
+        delete_parts(connection, job_id)
+        # Shards, incidents, control tasks and flags are deleted with it.
         connection.execute(sa.delete(jobs).where(jobs.c.id == job_id))
     if not delete_rows(db, job_id, _BATCHES_AT_ONCE):
         request_sweep(db, 0.0)

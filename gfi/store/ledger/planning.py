@@ -12,11 +12,12 @@ from gfi.domain.records import ControlClaim
 from gfi.domain.states import JobState
 from gfi.store.database import Database, now
 from gfi.store.errors import LimitExceeded
+from gfi.store.ledger.carrying import carried_images
 from gfi.store.ledger.control import finish_task
 from gfi.store.ledger.endings import end_planning, verdict
 from gfi.store.ledger.guards import job_transition, lock_job
 from gfi.store.ledger.limits import admit_images
-from gfi.store.ledger.shards import insert_shards, reopen
+from gfi.store.ledger.shards import insert_shard, insert_shards, reopen
 from gfi.store.tables import jobs
 
 
@@ -28,11 +29,18 @@ def finish_planning(
     manifest_digest: str,
     total: int,
     shards: Iterable[tuple[int, int]],
+    refused: Iterable[tuple[int, int]] = (),
     metadata: Mapping[str, Any] | None = None,
     listing_digest: str | None = None,
+    profile: Mapping[str, Any] | None = None,
+    removed: int | None = None,
     max_images: int | None = None,
 ) -> bool:
     """planning → running, with every shard [start, stop) of the manifest, in one transaction.
+
+    Of an incremental job: `refused` are the shards of images that could not be carried over, and the carried images are
+    counted; `profile` is the execution profile of the earlier job, None if it is not inherited; `removed`: how many
+    images the dataset has lost since, None for a job without an earlier one.
 
     metadata: what planning found out about the dataset. A manifest without images fails the job, one with
     more than `max_images` raises LimitExceeded. Returns False when the claim is no longer held, and True
@@ -62,12 +70,21 @@ def finish_planning(
         if total == 0:
             end_planning(connection, claim.job_id, JobState.FAILED, "the dataset has no images")
             return True
+        covered = insert_shards(connection, claim.job_id, 0, manifest_key, shards)
+        if removed is not None:
+            carried = carried_images(connection, claim.job_id)
+            planned |= {"removed": removed, "carried": carried}
+            if carried and profile is not None:
+                planned |= {"profile": dict(profile), "device_kind": profile.get("device_kind")}
+            covered += carried
+            for start, stop in refused:
+                insert_shard(connection, claim.job_id, 0, manifest_key, start, stop)
+                covered += stop - start
         connection.execute(
             sa.update(jobs)
             .where(jobs.c.id == claim.job_id, job_transition(JobState.PLANNING, JobState.RUNNING))
             .values(state=JobState.RUNNING.value, state_before=None, **planned)
         )
-        covered = insert_shards(connection, claim.job_id, 0, manifest_key, shards)
         if covered != total:
             raise ValueError(f"shards cover {covered} of {total} images")
         return True
@@ -118,3 +135,9 @@ def finish_retry(
             .values(state=JobState.RUNNING.value)
         )
         return True
+
+
+def save_fact(connection: sa.Connection, job_id: str, name: str, value: Any) -> None:
+    """Add one entry to the facts of a job, in a transaction that has locked it."""
+    facts = connection.execute(sa.select(jobs.c.facts).where(jobs.c.id == job_id)).scalar() or {}
+    connection.execute(sa.update(jobs).where(jobs.c.id == job_id).values(facts={**facts, name: value}))

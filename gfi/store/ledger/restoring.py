@@ -18,6 +18,7 @@ from gfi.domain.result import Result
 from gfi.domain.states import JobState, ShardState
 from gfi.store.database import Database, insert, now
 from gfi.store.ledger.audit import record
+from gfi.store.ledger.carrying import carried_images
 from gfi.store.ledger.commits import count_statuses, insert_results, replace_current
 from gfi.store.ledger.deletion import TABLES
 from gfi.store.ledger.guards import job_transition, lock_job
@@ -52,6 +53,7 @@ def begin_restore(db: Database, job: Mapping[str, Any]) -> bool:
                 manifest_digest=manifest["sha256"],
                 total=manifest["count"],
                 facts=job.get("facts"),
+                since=(job.get("facts") or {}).get("since") and {"job": job["facts"]["since"]["job"]},
                 created_at=now(),
             )
             .on_conflict_do_nothing()
@@ -152,12 +154,16 @@ def end_restore(db: Database, job_id: str, size: int) -> int:
         for start, stop in [*spans, (job.total, job.total)]:
             missing += [(begin, min(begin + size, start)) for begin in range(covered, start, size)]
             covered = stop
+        incremental = {}
+        if job.since is not None:
+            removed = (job.facts or {}).get("since", {}).get("removed", 0)
+            incremental = {"carried": carried_images(connection, job_id), "removed": removed}
         for start, stop in missing:
             insert_shard(connection, job_id, 0, job.manifest_key, start, stop, fence=FIRST_FENCE)
         connection.execute(
             sa.update(jobs)
             .where(jobs.c.id == job_id, job_transition(JobState.PLANNING, JobState.RUNNING))
-            .values(state=JobState.RUNNING.value, paused=bool(missing), planned_at=now())
+            .values(state=JobState.RUNNING.value, paused=bool(missing), planned_at=now(), **incremental)
         )
         images = sum(stop - start for start, stop in missing)
         record(connection, "rebuild", "job.restored", job_id, {"images": job.total, "missing": images})

@@ -63,6 +63,7 @@ def submit_in(connection: sa.Connection, spec: JobSpec, *, max_active_jobs: int 
             model=spec.model,
             notify=[target.__dict__ for target in spec.notify] or None,
             tags=list(spec.tags) or None,
+            since=spec.since,
             created_at=now(),
         )
     )

@@ -9,7 +9,7 @@ from gfi.store.queries.audit import list_audit
 from gfi.store.queries.image_columns import Group, kinds_of
 from gfi.store.queries.jobs import Job, address_on, get_job, jobs_over, list_jobs
 from gfi.store.queries.models import Model, find_model, list_models, list_versions
-from gfi.store.queries.parts import Verdict, iterate_parts, judge_parts, part_of
+from gfi.store.queries.parts import Verdict, iterate_parts, judge_parts, known_parts, part_of
 from gfi.store.queries.progress import Progress, job_progress, jobs_progress
 from gfi.store.queries.queues import waiting
 from gfi.store.queries.rates import measured_rate
@@ -66,6 +66,7 @@ __all__ = [
     "jobs_progress",
     "judge_parts",
     "kinds_of",
+    "known_parts",
     "last_sweep",
     "list_audit",
     "list_flags",

@@ -39,6 +39,9 @@ class Job:
     error: str | None
     notify: list[dict[str, str]] | None = field(repr=False)
     tags: list[str] | None
+    since: JSON | None
+    carried: int | None
+    removed: int | None
     generation: int
     state_before: str | None
     created_at: float
@@ -49,6 +52,11 @@ class Job:
     def ended(self) -> bool:
         """True in a terminal state."""
         return self.state in TERMINAL
+
+    @property
+    def explained(self) -> int | None:
+        """Images that this job explains itself; None until planned, and without `since`."""
+        return None if self.carried is None or self.total is None else self.total - self.carried
 
     @property
     def started_at(self) -> float | None:

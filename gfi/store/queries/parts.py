@@ -34,6 +34,18 @@ def part_of(db: Database, part_id: str) -> CommittedPart:
     return CommittedPart(**rows[0])
 
 
+def known_parts(db: Database, keys: Sequence[str]) -> set[str]:
+    """Those of these objects that are parts of the ledger: some result may refer to them."""
+    with db.read() as connection:
+        return set(connection.execute(sa.select(parts.c.key).where(parts.c.key.in_(keys))).scalars())
+
+
+def other_jobs(connection: sa.Connection, job_id: str, part_ids: Sequence[str]) -> dict[str, str]:
+    """The jobs that wrote these parts, by part; without those of `job_id`."""
+    query = sa.select(parts.c.id, parts.c.job_id).where(parts.c.id.in_(part_ids), parts.c.job_id != job_id)
+    return {row.id: row.job_id for row in connection.execute(query)} if part_ids else {}
+
+
 Verdict = Literal["kept", "orphan", "held", "unknown"]
 
 

@@ -59,7 +59,8 @@ def jobs_progress(db: Database, job_ids: Sequence[str]) -> list[Progress]:
     """The progress of several jobs, in a fixed number of queries; in the order of `job_ids`."""
     done = in_state(shards, ShardState.DONE)
     leased = in_state(shards, ShardState.LEASED)
-    recent = sa.and_(done, shards.c.done_at > now() - RATE_WINDOW_S)
+    # Results that were carried over say nothing about the speed; their shards were never leased.
+    recent = sa.and_(done, shards.c.done_at > now() - RATE_WINDOW_S, shards.c.leased_at.is_not(None))
     images = shards.c.stop - shards.c.start
     zero = sa.literal(0)
 

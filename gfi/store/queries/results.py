@@ -19,8 +19,18 @@ from gfi.store.errors import NotFound, StoreError
 from gfi.store.queries.fetching import BULK, fetch
 from gfi.store.queries.image_columns import Group, condition, values_of
 from gfi.store.queries.orders import ordered_keys
+from gfi.store.queries.parts import other_jobs
 from gfi.store.queries.sums import job_sums
-from gfi.store.tables import attempts, flags, image_columns, in_state, jobs, results, shards
+from gfi.store.tables import (
+    attempts,
+    flags,
+    image_columns,
+    in_state,
+    jobs,
+    part_references,
+    results,
+    shards,
+)
 
 SORTABLE = ("row", *NUMBERS)
 MOST_LOOKED_AT = 20_000
@@ -48,6 +58,7 @@ class Filters:
     search: str | None = None  # text that the key contains
     where: tuple[Where, ...] = ()  # conditions on the further columns of the manifest
     flagged: bool = False
+    carried: bool | None = None  # whether the result was carried over from an earlier job
 
 
 def list_results(
@@ -120,9 +131,16 @@ def _ordered_page(
 
 
 def _with_columns(db: Database, job_id: str, page: list[Result]) -> list[Result]:
+    used = sorted({result.part_id for result in page if result.part_id is not None})
     with db.read() as connection:
         values = values_of(connection, job_id, [result.row for result in page])
-    return [replace(result, columns=values.get(result.row, {})) for result in page] if values else page
+        origins = other_jobs(connection, job_id, used)
+    if not values and not origins:
+        return page
+    return [
+        replace(result, columns=values.get(result.row, {}), from_job=origins.get(result.part_id or "", None))
+        for result in page
+    ]
 
 
 def _fetched(db: Database, query: sa.Select[Any]) -> list[Result]:
@@ -230,6 +248,11 @@ def _conditions(filters: Filters) -> list[sa.ColumnElement[bool]]:
             conditions.append(number >= filters.at_least)
         if filters.at_most is not None:
             conditions.append(number <= filters.at_most)
+    if filters.carried is not None:
+        elsewhere = sa.exists().where(
+            part_references.c.job_id == results.c.job_id, part_references.c.part_id == results.c.part_id
+        )
+        conditions.append(elsewhere if filters.carried else ~elsewhere)
     if filters.flagged:
         conditions.append(sa.exists().where(flags.c.job_id == results.c.job_id, flags.c.row == results.c.row))
     return conditions

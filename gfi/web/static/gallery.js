@@ -200,7 +200,7 @@ async function openViewer() {
   $("place").textContent = `${count(chosen + 1)} of ${count(items.length)}${complete ? "" : "+"}`;
   $("stage").replaceChildren(...panes(item, Math.min(1600, Math.max(960, innerWidth))));
   const facts = [["Status", words(item.status)], ["Error", item.error], ["Target", item.target_name ?? item.target], ["Predicted", item.prediction_name ?? item.prediction], ["Label", item.label], ...Object.entries(item.columns), ["Probability", percent(item.probability)], ["Kept", percent(item.kept)], ["Removed", percent(item.removed)], ...numbers.filter((n) => !["probability", "kept", "removed"].includes(n)).map((n) => [words(n), n === "iterations" ? item[n] : decimal(item[n])])];
-  $("viewer-about").replaceChildren(h("dl.facts", null, ...facts.filter(([, v]) => v !== null && v !== undefined && v !== "").flatMap(([k, v]) => [h("dt", null, k), h("dd", null, String(v))]), h("dt", null, "Mask"), h("dd", null, item.has_mask ? h("a", { href: picture(id, item, "mask.npy", {}), download: "" }, "float32 .npy") : "none")));
+  $("viewer-about").replaceChildren(h("dl.facts", null, ...facts.filter(([, v]) => v !== null && v !== undefined && v !== "").flatMap(([k, v]) => [h("dt", null, k), h("dd", null, String(v))]), ...(item.from_job ? [h("dt", null, "Carried from"), h("dd", null, h("a", { href: `/jobs/${item.from_job}` }, item.from_job))] : []), h("dt", null, "Mask"), h("dd", null, item.has_mask ? h("a", { href: picture(id, item, "mask.npy", {}), download: "" }, "float32 .npy") : "none")));
   if (item.has_mask) showErrors(() => showNotes(item));
   const flag = flags.get(item.row);
   $("flag-kind").value = flag?.flag ?? "look";

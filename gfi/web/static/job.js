@@ -52,7 +52,8 @@ async function remove() {
 function provenance() {
   const c = job.config;
   const facts = [["Dataset", job.dataset], ["Model", `${job.model} · ${job.model_digest.slice(0, 12)}`], ["Preset", `${job.preset} · ${(c.method_digest || "").slice(0, 12)}`], ["Layers", c.layers ? `${c.layers.inverted}, ${c.layers.weighed.join(" + ")}` : ""], ["Target", String(c.target ?? "")], ...(c.rather_than == null ? [] : [["Rather than", String(c.rather_than)]]), ...(c.top > 1 ? [["Classes", `the ${c.top} most probable`]] : []), ["Metrics", (c.metrics || []).join(", ") || "none"], ["Profile", job.profile ? `${job.profile.device_kind}, ${job.profile.dtype ?? ""}, batch ${job.profile.batch ?? "?"}` : "set by the first worker"], ["Listing", job.listing_digest ? job.listing_digest.slice(0, 12) : "not listed yet"], ["Configuration", job.config_digest.slice(0, 12)], ["Submitted", `${when(job.created_at)}${job.owner ? ` by ${job.owner}` : ""}`], ...job.warnings.map((w) => ["Warning", w])];
-  $("facts").replaceChildren(...facts.flatMap(([k, v]) => [h("dt", null, k), h("dd", null, v)]), h("dt", null, "Export"), h("dd", null, h("a", { href: `/v1/jobs/${id}/config`, download: "" }, "configuration"), " · ", h("a", { href: `/v1/jobs/${id}/results?format=jsonl`, download: `results-${id}.jsonl` }, "results as JSONL")));
+  const since = job.carried == null ? [] : [h("dt", null, "Since"), h("dd", null, h("a", { href: `/jobs/${job.since}` }, job.since), `: ${count(job.explained)} explained, ${count(job.carried)} carried over, ${count(job.removed)} removed`)];
+  $("facts").replaceChildren(...facts.flatMap(([k, v]) => [h("dt", null, k), h("dd", null, v)]), ...since, h("dt", null, "Export"), h("dd", null, h("a", { href: `/v1/jobs/${id}/config`, download: "" }, "configuration"), " · ", h("a", { href: `/v1/jobs/${id}/results?format=jsonl`, download: `results-${id}.jsonl` }, "results as JSONL")));
   $("config").textContent = JSON.stringify(c, null, 2);
 }
 

@@ -98,6 +98,8 @@ function asked() {
   const foil = form.elements.rather_than.value.trim();
   if (foil) body.rather_than = foil;
   if (Number(form.elements.top.value) > 1) body.top = Number(form.elements.top.value);
+  const since = form.elements.since.value.trim();
+  if (since) body.since = since;
   const [l0, l1] = [form.inverted.value, form.mask_layer.value];
   if (l0 || l1) {
     const own = models.find((m) => m.reference === form.model.value).presets[form.preset.value];
@@ -154,7 +156,7 @@ async function preview() {
 
 async function estimate() {
   const cost = await api("/v1/jobs/estimate", { method: "POST", body: asked() });
-  const facts = [["Images", `${cost.complete ? "" : "at least "}${count(cost.images)}`], ["Shards", count(cost.shards)], ["Device time", cost.device_seconds === null ? "not measured yet for this model and method" : `${duration(cost.device_seconds)} at ${decimal(cost.images_per_s, 2)} images/s`], ["In the bucket", bytes(cost.bucket_bytes)]];
+  const facts = [["Images", `${cost.complete ? "" : "at least "}${count(cost.images)}`], ["Shards", count(cost.shards)], ["Device time", cost.device_seconds === null ? "not measured yet for this model and method" : `${duration(cost.device_seconds)} at ${decimal(cost.images_per_s, 2)} images/s`], ["In the bucket", bytes(cost.bucket_bytes)], ...(cost.since ? [["Since", cost.since.sentence]] : [])];
   $("estimate").replaceChildren(...facts.flatMap(([k, v]) => [h("dt", null, k), h("dd", null, v)]));
   $("estimate").hidden = false;
 }
