@@ -74,6 +74,7 @@ ELSEWHERE = {
     "gfi/jobs/report.py": "service/api/test_reports.py",
     "gfi/method/item.py": DATA,
     "gfi/store/errors.py": DATA,
+    "gfi/store/ledger/carrying.py": "service/jobs/test_incremental.py",
     "gfi/store/ledger/incidents.py": "service/store/ledger/test_reaper.py",
     "gfi/store/ledger/restoring.py": "service/store/test_rebuild.py",
     "gfi/store/queries/audit.py": "service/store/ledger/test_audit.py",

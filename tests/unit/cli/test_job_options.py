@@ -14,7 +14,7 @@ from gfi.cli.submit import submit
 from gfi.domain.job import JobOptions
 from gfi.jobs.submit import JobRequest
 
-OF_THE_COMMAND = {"key", "new", "wait", "allow_partial", "as_json"}
+OF_THE_COMMAND = {"key", "new", "dry_run", "wait", "allow_partial", "as_json"}
 
 
 @pytest.mark.parametrize(
