@@ -73,6 +73,7 @@ def _sweep(services: ControlServices, run: TaskRun) -> str:
     swept = sweep.sweep_parts(
         services.database, services.bucket, safe_age_s=sweep.SAFE_AGE_S, dry_run=False, check=run.check
     )
+    swept.model_files = sweep.sweep_models(services.database, services.bucket, dry_run=False)
     run.finish(swept.to_json())
     return f"{swept.deleted} orphans deleted"
 

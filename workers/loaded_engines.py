@@ -1,5 +1,8 @@
 """The networks that this process has loaded, each in an engine with one execution profile."""
 
+import contextlib
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -8,15 +11,25 @@ import torch
 from cachetools import LRUCache
 
 from gfi.domain.errors import MethodError
-from gfi.domain.job import JobConfig
+from gfi.domain.job import JobConfig, ModelRef
 from gfi.method.batch_invariance import whole_batch
 from gfi.method.classifiers import Classifier, load
 from gfi.method.engine import DTYPES, Engine
+from gfi.store.errors import NotFound
 
 log = structlog.get_logger(__name__)
 
 KEPT = 2
 """Two networks fit into memory together almost anywhere, so that two jobs that alternate load each only once."""
+
+
+FolderOf = Callable[[ModelRef], AbstractContextManager[Path | None]]
+"""The folder from which to load the version that a job names; None: from the models folder."""
+
+
+@contextlib.contextmanager
+def _unknown(model: ModelRef) -> Iterator[Path | None]:
+    yield None
 
 
 class ModelChanged(MethodError):
@@ -26,12 +39,20 @@ class ModelChanged(MethodError):
 class LoadedEngines:
     """Engines by job configuration.
 
-    models_dir: where registered model files are. threads: None leaves torch's own number. dtype: a name in
-    `gfi.method.engine.DTYPES`, for jobs that have no profile yet.
+    models_dir: where the operator's model files are. threads: None leaves torch's own number. dtype: a name in
+    `gfi.method.engine.DTYPES`, for jobs that have no profile yet. folder_of: where the files of a version are.
     """
 
-    def __init__(self, models_dir: Path, device: str, threads: int | None, dtype: str = "float32") -> None:
+    def __init__(
+        self,
+        models_dir: Path,
+        device: str,
+        threads: int | None,
+        dtype: str = "float32",
+        folder_of: FolderOf = _unknown,
+    ) -> None:
         self._models_dir = models_dir
+        self._folder_of = folder_of
         self._device = device
         self._threads = threads
         self._dtype = dtype
@@ -56,7 +77,7 @@ class LoadedEngines:
         key = (digest, recipe.digest(), str(layers), batch, threads, dtype)
         engine = self._engines.get(key)
         if engine is None:
-            classifier = self._classifier(config.model.reference, digest)
+            classifier = self._classifier(config.model)
             log.info(
                 "engine built", model=classifier.reference, batch=batch, threads=threads, device=self._device
             )
@@ -71,12 +92,16 @@ class LoadedEngines:
         self._largest_batch[config.model.digest, str(config.layers)] = batch
         self._engines.clear()
 
-    def _classifier(self, reference: str, digest: str) -> Classifier:
+    def _classifier(self, model: ModelRef) -> Classifier:
+        reference, digest = model.reference, model.digest
         classifier = self._classifiers.get(digest)
         if classifier is not None:
             return classifier
         try:
-            classifier = load(reference, self._models_dir)
+            with self._folder_of(model) as folder:
+                classifier = load(reference, folder or self._models_dir)
+        except NotFound as error:
+            raise ModelChanged(str(error)) from error
         except MethodError as error:
             raise ModelChanged(f"model {reference} cannot be loaded by this worker: {error}") from error
         known = classifier.known_as(digest)

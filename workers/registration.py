@@ -20,8 +20,10 @@ import sqlalchemy as sa
 from gfi.domain.errors import MethodError
 from gfi.jobs import confined
 from gfi.jobs.task_run import TaskRun
+from gfi.method.model_bundle import bundled, own_file
 from gfi.store.ledger.audit import record
 from gfi.store.ledger.models import write_model
+from gfi.store.model_store import ModelFile, put_files, read_files
 from workers.services import WorkerServices
 
 POLL_S = 0.1
@@ -31,15 +33,29 @@ _WEIGHTS = ("TORCH_HOME", "XDG_CACHE_HOME", "OMP_NUM_THREADS", "MKL_NUM_THREADS"
 
 
 def register(services: WorkerServices, run: TaskRun) -> str:
-    """Load the model `reference` of the task and store its record. Raises MethodError if it cannot be loaded."""
-    reference = str(run.claim.payload["reference"])
-    staged = run.claim.payload.get("staged")
-    models_dir = services.settings.models if staged is None else services.settings.models / Path(staged).name
-    described = describe(services, reference, run, models_dir)
-    if staged is not None:  # whoever asked moves the model to its place, and then stores the record
-        done = run.finish({"reference": reference, "digest": described["digest"], "record": described})
-        return f"described {reference}" if done else "too late"
+    """Load the model `reference` of the task and store its record and its files.
 
+    With `files` in the task, these are the model's; whoever asked has put them into the bucket. Otherwise a model file
+    of that name in the models folder of this worker is copied there. Raises MethodError if it cannot be loaded.
+    """
+    reference = str(run.claim.payload["reference"])
+    given = run.claim.payload.get("files")
+    own = own_file(services.settings.models, reference)
+    if given is not None:
+        files = read_files(given)
+        with services.models.opened(reference, files) as folder:
+            described = describe(services, reference, run, folder)
+        return _store(run, reference, described, files)
+    if own is None:
+        return _store(run, reference, describe(services, reference, run, services.settings.models), None)
+    with bundled(own) as bundle:
+        described = describe(services, reference, run, bundle.folder)
+        run.check()
+        files = put_files(services.bucket, bundle.files, bundle.names)
+    return _store(run, reference, described, files)
+
+
+def _store(run: TaskRun, reference: str, described: dict[str, Any], files: list[ModelFile] | None) -> str:
     def write(connection: sa.Connection) -> None:
         write_model(
             connection,
@@ -48,6 +64,7 @@ def register(services: WorkerServices, run: TaskRun) -> str:
             described,
             actor=run.claim.owner or "local",
             note=str(run.claim.payload.get("note", "")),
+            files=files,
         )
         record(connection, run.claim.owner or "local", "model.registered", None, {"reference": reference})
 

@@ -1,8 +1,10 @@
 """Shared objects of the tasks of a worker process: settings, database, bucket, datasets, manifests, loaded networks."""
 
+import contextlib
 import hashlib
 import tempfile
 import threading
+from collections.abc import Iterator
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -12,9 +14,12 @@ from cachetools import LRUCache
 from gfi.datasets.manifest import Manifest
 from gfi.datasets.sources import Source, open_source
 from gfi.domain.digests import JSON
+from gfi.domain.job import ModelRef
+from gfi.store import queries
 from gfi.store.database import Database
 from gfi.store.errors import StoreError
 from gfi.store.heartbeat import worker_name
+from gfi.store.model_store import ModelCache
 from gfi.store.objects import Bucket
 from gfi.store.settings import Settings
 from workers.loaded_engines import LoadedEngines
@@ -111,7 +116,24 @@ class WorkerServices:
     @cached_property
     def engines(self) -> LoadedEngines:
         """The loaded networks."""
-        return LoadedEngines(self.settings.models, self.device, self.threads, self.dtype)
+        return LoadedEngines(
+            self.settings.models, self.device, self.threads, self.dtype, folder_of=self.model_folder
+        )
+
+    @cached_property
+    def models(self) -> ModelCache:
+        """Copies of the registered models' files on this machine."""
+        return ModelCache(self.settings.models_cache, self.bucket, self.settings.models_cache_mib * 2**20)
+
+    @contextlib.contextmanager
+    def model_folder(self, model: ModelRef) -> Iterator[Path | None]:
+        """The folder that has the files of a registered version; None for one without files in the bucket."""
+        files = queries.model_files(self.database, model)
+        if not files:
+            yield None
+            return
+        with self.models.opened(model.reference, files) as folder:
+            yield folder
 
     @cached_property
     def _directory(self) -> Path:

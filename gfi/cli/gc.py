@@ -16,12 +16,14 @@ def gc(delete: bool, older_than: float, as_json: bool) -> None:
     GFI_SWEEP_EVERY_S seconds; this command finds them immediately.
     """
     from gfi.cli.home import open_stack
-    from gfi.jobs.sweep import sweep_parts
+    from gfi.jobs.sweep import sweep_models, sweep_parts
     from gfi.store import queries
     from gfi.store.objects import Bucket
 
     settings, database = open_stack()
-    swept = sweep_parts(database, Bucket.from_settings(settings), safe_age_s=older_than, dry_run=not delete)
+    bucket = Bucket.from_settings(settings)
+    swept = sweep_parts(database, bucket, safe_age_s=older_than, dry_run=not delete)
+    swept.model_files = sweep_models(database, bucket, safe_age_s=older_than, dry_run=not delete)
     if as_json:
         emit(swept.to_json())
         return
@@ -33,6 +35,9 @@ def gc(delete: bool, older_than: float, as_json: bool) -> None:
     if swept.counts["orphan"]:
         verb = f"deleted {swept.deleted}" if delete else f"would delete {swept.counts['orphan']}"
         click.echo(f"{verb} orphans, {swept.bytes} bytes" + ("" if delete else ": gfi gc --delete"))
+    if swept.model_files:
+        verb = "deleted" if delete else "would delete"
+        click.echo(f"{verb} {swept.model_files} files of models that no version needs")
     last = queries.last_sweep(database)
     if last is not None:
         number = (last["result"] or {}).get("deleted", 0)

@@ -11,58 +11,65 @@ from gfi.domain.states import ShardState
 from gfi.jobs.registration import request_registration, worker_there
 from gfi.store import ledger, queries
 from gfi.store.database import Database
+from gfi.store.model_store import ModelFile, put_files
+from gfi.store.objects import Bucket
 from gfi.store.settings import Settings
 
 POLL_S = 0.2
 
 
 def register(database: Database, settings: Settings, reference: str, note: str = "") -> dict[str, Any]:
-    """Load `reference` and store its record. Returns the record.
+    """Load `reference` and store its record, and its files in the bucket. Returns the record.
 
-    A path NAME.toml is first copied into a folder of its own in the models folder, NAME, together with the weights,
-    classes and code that it names, so that every worker that mounts the models folder can load it.
+    A path NAME.toml is copied with the weights, classes and code that it names, and the copy is what is loaded and
+    stored, so that every worker can load it.
 
-    Raises MethodError when the model cannot be loaded and CommandError when the folder cannot be written; nothing is
-    changed then.
+    Raises MethodError when the model cannot be loaded and StoreError when it cannot be stored; nothing is changed then.
     """
     from gfi.method.classifiers import describe
+    from gfi.method.model_bundle import bundled
 
-    file = _to_copy(reference, settings.models)
+    name, file = _found(reference, settings.models)
     if file is None:
-        record = describe(_name(reference), settings.models)
-    else:
-        with model_folder.staged(file, settings.models) as folder:
-            record = describe(file.stem, folder)
-            model_folder.install(folder, file.stem, settings.models)
-    return _save(database, record, note)
+        return _save(database, describe(name, settings.models), note, None)
+    with bundled(file) as bundle:
+        record = describe(name, bundle.folder)
+        files = put_files(Bucket.from_settings(settings), bundle.files, bundle.names)
+        saved = _save(database, record, note, files)
+        if not model_folder.is_installed(file, settings.models):
+            model_folder.install(bundle.files, name, settings.models)
+    return saved
 
 
 def register_by_worker(
     database: Database, settings: Settings, reference: str, note: str = ""
 ) -> dict[str, Any]:
     """Register by a worker of the running service. Raises CommandError with the worker's reason."""
-    file = _to_copy(reference, settings.models)
-    if file is not None:
-        with model_folder.staged(file, settings.models) as folder:
-            result = _wait(
-                database, request_registration(database, file.stem, user(), folder.name), reference
-            )
-            record: dict[str, Any] = result["record"]
-            model_folder.install(folder, file.stem, settings.models)
-        return _save(database, record, note)
-    reference = _name(reference)
-    _wait(database, request_registration(database, reference, user(), note=note), reference)
+    from gfi.method.model_bundle import bundled
+
+    name, file = _found(reference, settings.models)
+    if file is None or model_folder.is_installed(file, settings.models):
+        _wait(database, request_registration(database, name, user(), note=note), reference)
+    else:
+        with bundled(file) as bundle:
+            files = put_files(Bucket.from_settings(settings), bundle.files, bundle.names)
+            _wait(database, request_registration(database, name, user(), files, note), reference)
+            model_folder.install(bundle.files, name, settings.models)
+    return _registered(database, name)
+
+
+def _save(
+    database: Database, record: dict[str, Any], note: str, files: list[ModelFile] | None
+) -> dict[str, Any]:
+    reference = record["reference"]
+    ledger.save_model(database, reference, record["digest"], record, actor=user(), note=note, files=files)
+    return _registered(database, reference)
+
+
+def _registered(database: Database, reference: str) -> dict[str, Any]:
     model = queries.find_model(database, reference)
     if model is None:
         raise CommandError(f"{reference} was removed as soon as it was registered")
-    return shown(model)
-
-
-def _save(database: Database, record: dict[str, Any], note: str) -> dict[str, Any]:
-    ledger.save_model(database, record["reference"], record["digest"], record, actor=user(), note=note)
-    model = queries.find_model(database, record["reference"])
-    if model is None:
-        raise CommandError(f"{record['reference']} was removed as soon as it was registered")
     return shown(model)
 
 
@@ -90,11 +97,10 @@ def _wait(database: Database, task_id: str, reference: str, note: str = "") -> d
     return dict(task.result or {})
 
 
-def _to_copy(reference: str, models_dir: Path) -> Path | None:
-    """The model file that a reference names, if it is not in the models folder yet."""
-    file = Path(reference)
-    return file if file.suffix == ".toml" and not model_folder.is_installed(file, models_dir) else None
+def _found(reference: str, models_dir: Path) -> tuple[str, Path | None]:
+    """(name, model file) of what is to be registered; no file for a network of a library."""
+    from gfi.method.model_bundle import own_file
 
-
-def _name(reference: str) -> str:
-    return Path(reference).stem if reference.endswith(".toml") else reference
+    if reference.endswith(".toml"):
+        return Path(reference).stem, Path(reference)
+    return reference, own_file(models_dir, reference)

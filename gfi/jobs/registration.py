@@ -1,10 +1,13 @@
 """Requests the registration of a model by a worker; the worker's side is `workers.registration`."""
 
+from collections.abc import Sequence
+
 from gfi.domain.states import ControlKind
 from gfi.domain.tasks import KINDS
 from gfi.store import ledger, queries
 from gfi.store.database import Database
 from gfi.store.errors import Conflict
+from gfi.store.model_store import ModelFile
 
 KIND = ControlKind.REGISTER
 
@@ -19,12 +22,15 @@ def worker_there(database: Database) -> bool:
 
 
 def request_registration(
-    database: Database, reference: str, owner: str, staged: str | None = None, note: str = ""
+    database: Database,
+    reference: str,
+    owner: str,
+    files: Sequence[ModelFile] | None = None,
+    note: str = "",
 ) -> str:
     """Ask a worker to register `reference`. Returns the id of the task; an open one for the same reference is that one.
 
-    staged: a folder within the models folder, from which the worker reads the model. The record is then in the task's
-    result, and whoever asked stores it.
+    files: of the model, in the bucket already; without, the worker looks for a file of that name in its models folder.
 
     Raises NoWorker, which names the queue, if no live worker can do it.
     """
@@ -38,7 +44,7 @@ def request_registration(
         database,
         KIND,
         {"reference": reference}
-        | ({"staged": staged} if staged is not None else {})
+        | ({"files": [file.to_json() for file in files]} if files is not None else {})
         | ({"note": note} if note else {}),
         owner=owner,
         estimate_s=queries.usual_duration(database, KIND),

@@ -4,6 +4,8 @@ Only the ledger decides that (`gfi.store.queries.judge_parts`): a part is an orp
 claimed under a higher fence. Objects that the ledger does not know are reported and never deleted, and objects younger
 than the safe age are kept, so that a sweep is safe while workers run. The scheduler requests one every `sweep_every_s`.
 
+Files of models are swept too, once no version names them.
+
     orphan    uploaded by a worker that lost its lease, or left by a deleted job: deleted
     held      its worker may still commit it: left
     unknown   belongs to no job of this ledger: reported, left
@@ -17,6 +19,7 @@ from itertools import islice
 
 from gfi.store import queries
 from gfi.store.database import Database
+from gfi.store.model_store import PREFIX
 from gfi.store.objects import Bucket, Object
 
 SAFE_AGE_S = 3600.0
@@ -26,13 +29,16 @@ EXAMPLES = 20
 
 @dataclass
 class Swept:
-    """The findings of a sweep. counts: objects by verdict; bytes: of the orphans; unknown: some keys, as examples."""
+    """The findings of a sweep. counts: parts by verdict; bytes: of the orphans; unknown: some keys, as examples;
+    model_files: files of models that no version needs.
+    """
 
     dry_run: bool
     counts: Counter[str] = field(default_factory=Counter)
     bytes: int = 0
     deleted: int = 0
     unknown: list[str] = field(default_factory=list)
+    model_files: int = 0
 
     def to_json(self) -> dict[str, object]:
         """Ready for JSON."""
@@ -70,6 +76,28 @@ def sweep_parts(
         if orphans and not dry_run:
             swept.deleted += bucket.delete_many(orphans)
     return swept
+
+
+def sweep_models(
+    database: Database, bucket: Bucket, *, safe_age_s: float = SAFE_AGE_S, dry_run: bool = True
+) -> int:
+    """Delete files of models that no version needs (`gfi.store.queries.needed_model_files`). Returns their number.
+
+    A registration uploads before it writes its row, also what is there already; so an object is judged by its age at
+    the moment before it is deleted.
+    """
+    now = time.time() - bucket.clock_skew()
+    old = [entry.key for entry in bucket.list(PREFIX) if now - entry.modified >= safe_age_s]
+    needed = {PREFIX + sha256 for sha256 in queries.needed_model_files(database)}
+    orphans = [key for key in old if key not in needed]
+    if dry_run:
+        return len(orphans)
+    deleted = 0
+    for key in orphans:
+        entry = bucket.head(key)
+        if entry is not None and now - entry.modified >= safe_age_s:
+            deleted += bucket.delete_many([key])
+    return deleted
 
 
 def _pages(objects: Iterator[Object]) -> Iterator[list[Object]]:

@@ -86,7 +86,11 @@ class Settings(Explicit):
     """Buckets that datasets may be read from; empty: any that the credentials allow."""
 
     models_dir: Path | None = None
-    """Registered models, one TOML file each; None: `home`/models."""
+    """Model files that the operator put there by hand, and copies of those that `gfi models add` registered; None:
+    `home`/models."""
+
+    models_cache_mib: _Count = 20_480
+    """Space in `home`/models-cache for copies of registered models' files, in MiB."""
 
     lease_s: _Positive = 90.0
     """How long a worker keeps a shard without renewing its lease."""
@@ -161,6 +165,11 @@ class Settings(Explicit):
     def models(self) -> Path:
         """The directory of registered models."""
         return self.models_dir or self.home / "models"
+
+    @property
+    def models_cache(self) -> Path:
+        """The directory of the copies that workers load models from."""
+        return self.home / "models-cache"
 
     def shown(self) -> dict[str, Any]:
         """Every setting, with passwords and keys replaced: for `gfi doctor` and logs."""

@@ -373,6 +373,9 @@ model_versions = sa.Table(
     sa.Column("actor", sa.Text, nullable=False, server_default=""),
     sa.Column("created_at", _Time, nullable=False),
     sa.Column("deleted_at", _Time),
+    sa.Column(
+        "files", _Json
+    ),  # a list of {name, sha256, bytes} in the bucket; null: it has none, or they are unknown
 )
 
 rates = sa.Table(

@@ -1,6 +1,6 @@
 """Registered models and their versions."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -10,16 +10,24 @@ from gfi.domain.states import ACTIVE
 from gfi.store.database import Database, insert, now
 from gfi.store.errors import Conflict, NotFound
 from gfi.store.ledger.audit import record
+from gfi.store.model_store import ModelFile
 from gfi.store.queries.models import split_version
 from gfi.store.tables import jobs, model_versions, models
 
 
 def save_model(
-    db: Database, reference: str, digest: str, model: Mapping[str, Any], *, actor: str, note: str = ""
+    db: Database,
+    reference: str,
+    digest: str,
+    model: Mapping[str, Any],
+    *,
+    actor: str,
+    note: str = "",
+    files: Sequence[ModelFile] | None = None,
 ) -> int:
     """Register a model; see `write_model`. Jobs keep the record with which they were submitted."""
     with db.begin() as connection:
-        return write_model(connection, reference, digest, model, actor=actor, note=note)
+        return write_model(connection, reference, digest, model, actor=actor, note=note, files=files)
 
 
 def write_model(
@@ -30,12 +38,18 @@ def write_model(
     *,
     actor: str,
     note: str = "",
+    files: Sequence[ModelFile] | None = None,
 ) -> int:
     """Store a new version of a model, and return its number; numbers are never used again.
 
-    Where digest and record are those of the newest version, no version is added, and its number is returned. Within a
-    transaction of the caller, such as the commit of the registration.
+    files: in the bucket, from which workers load it; None: it is loaded without (from a library, or as in earlier
+    versions from the models folder).
+
+    Where digest and record are those of the newest version, no version is added, and its number is returned; it has
+    the new files then, and the new note, if there is one. Within a transaction of the caller, such as the commit of
+    the registration.
     """
+    stored = None if files is None else [file.to_json() for file in files]
     statement = insert(connection, models).values(
         reference=reference, digest=digest, record=dict(model), created_at=now(), updated_at=now()
     )
@@ -51,6 +65,13 @@ def write_model(
     ).first()
     kept = newest if newest is not None and newest.deleted_at is None else None
     if kept is not None and kept.digest == digest and canonical(kept.record) == canonical(dict(model)):
+        changed = ({"files": stored} if stored else {}) | ({"note": note} if note else {})
+        if changed:
+            this = (
+                model_versions.c.reference == reference,
+                model_versions.c.version == kept.version,
+            )
+            connection.execute(sa.update(model_versions).where(*this).values(**changed))
         record(connection, actor, "model.saved", None, {"reference": reference, "digest": digest})
         return int(kept.version)
     version = 1 if newest is None else newest.version + 1
@@ -63,6 +84,7 @@ def write_model(
             note=note,
             actor=actor,
             created_at=now(),
+            files=stored,
         )
     )
     details = {"reference": reference, "version": version, "digest": digest}

@@ -8,7 +8,14 @@ Rows are returned as frozen records or as plain dicts of the columns, ready for 
 from gfi.store.queries.audit import list_audit
 from gfi.store.queries.image_columns import Group, kinds_of
 from gfi.store.queries.jobs import Job, address_on, get_job, jobs_over, list_jobs
-from gfi.store.queries.models import Model, find_model, list_models, list_versions
+from gfi.store.queries.models import (
+    Model,
+    find_model,
+    list_models,
+    list_versions,
+    model_files,
+    needed_model_files,
+)
 from gfi.store.queries.parts import Verdict, iterate_parts, judge_parts, known_parts, part_of
 from gfi.store.queries.progress import Progress, job_progress, jobs_progress
 from gfi.store.queries.queues import waiting
@@ -82,6 +89,8 @@ __all__ = [
     "list_workers",
     "means",
     "measured_rate",
+    "model_files",
+    "needed_model_files",
     "page_key",
     "part_of",
     "rows_with_status",

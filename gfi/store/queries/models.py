@@ -6,9 +6,12 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from gfi.domain.digests import JSON
+from gfi.domain.job import ModelRef
+from gfi.domain.states import ACTIVE
 from gfi.store.database import Database
+from gfi.store.model_store import ModelFile, read_files
 from gfi.store.queries.fetching import fetch
-from gfi.store.tables import model_versions, models
+from gfi.store.tables import jobs, model_versions, models
 
 _VERSION = re.compile(r"(.+)@([1-9][0-9]{0,8})")
 
@@ -47,6 +50,36 @@ def list_versions(db: Database, reference: str) -> list[Model]:
     """The versions of a model that were not removed, newest first."""
     query = _registered().where(model_versions.c.reference == reference)
     return [Model(**row) for row in fetch(db, query.order_by(model_versions.c.version.desc()))]
+
+
+def model_files(db: Database, model: ModelRef) -> list[ModelFile]:
+    """The files in the bucket of the version that a job names; empty for one that is loaded without.
+
+    Versions that were removed are found too: a job keeps the model with which it was submitted.
+    """
+    chosen = [model_versions.c.reference == model.reference, model_versions.c.digest == model.digest]
+    if model.version is not None:
+        chosen.append(model_versions.c.version == model.version)
+    query = sa.select(model_versions.c.files).where(*chosen, model_versions.c.files.is_not(None))
+    rows = fetch(db, query.order_by(model_versions.c.version.desc()).limit(1))
+    return read_files(rows[0]["files"]) if rows else []
+
+
+def needed_model_files(db: Database) -> set[str]:
+    """The SHA-256 of every file of a version that was not removed, or that a job needs which has not ended."""
+    model = jobs.c.config["model"]
+    names = [model[name].as_string().label(name) for name in ("reference", "digest")]
+    active = sa.select(*names).where(jobs.c.state.in_(sorted(ACTIVE)))
+    wanted = {(row["reference"], row["digest"]) for row in fetch(db, active)}
+    files = sa.select(
+        *(model_versions.c[name] for name in ("reference", "digest", "deleted_at", "files"))
+    ).where(model_versions.c.files.is_not(None))
+    return {
+        file.sha256
+        for row in fetch(db, files)
+        if row["deleted_at"] is None or (row["reference"], row["digest"]) in wanted
+        for file in read_files(row["files"])
+    }
 
 
 def list_models(db: Database) -> list[Model]:

@@ -53,6 +53,7 @@ def services(s3: Server, sqlite_files: Sqlite, tmp_path: Path) -> Iterator[Worke
         s3_bucket="worker-tests",
         database_url=url,
         redis_url="redis://127.0.0.1:1",
+        home=tmp_path / "home",
         models_dir=models,
         dataset_roots=(tmp_path,),
     )

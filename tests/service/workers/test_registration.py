@@ -154,9 +154,7 @@ def test_a_model_that_cannot_be_added_changes_nothing(services: WorkerServices, 
         register(services.database, services.settings, str(file))
     (tmp_path / "best.pth").write_bytes(b"")
     file.write_text(BEST.replace("best.pth", "../best.pth"))
-    with pytest.raises(
-        CommandError, match=r"`weights` leads out of the model's folder: put best\.pth beside"
-    ):
+    with pytest.raises(MethodError, match=r"`weights` leads out of the model's folder: put best\.pth beside"):
         register(services.database, services.settings, str(file))
     assert contents(services.settings.models) == before
 
