@@ -17,7 +17,7 @@ from gfi.domain.result import Result
 from gfi.domain.states import TERMINAL, JobState, ShardState
 from gfi.domain.statuses import ImageStatus
 from gfi.domain.sums import Sums
-from gfi.store.database import Database, insert, now
+from gfi.store.database import Database, insert_many, now
 from gfi.store.ledger.control_requests import report_again
 from gfi.store.ledger.guards import lock_job, shard_transition
 from gfi.store.ledger.leases import is_held
@@ -40,12 +40,12 @@ def commit_shard(
     rest is cancelled. If the job has ended by then, its summary and its list of parts are written again.
     """
     _check_rows(claim, upto, rows)
+    counts, sums = count_statuses(rows), sums_of(rows)
     with db.begin() as connection:
         job = lock_job(connection, claim.job_id, shared=True)
         held = sa.select(shards.c.id).where(is_held(claim)).with_for_update()
         if connection.execute(held).scalar() is None:
             return _was_committed(connection, claim, upto)
-        counts, sums = count_statuses(rows), sums_of(rows)
         if job.generation:
             counts = replace_current(connection, claim.job_id, rows, counts, sums)
         insert_sums(connection, claim.job_id, claim.shard_id, sums)
@@ -126,7 +126,7 @@ def insert_results(
         for place, result in enumerate(rows)
     ]
     # An insert, not an upsert: if such a row exists, the ledger is wrong, and this must fail.
-    connection.execute(sa.insert(results), values)
+    insert_many(connection, results, values)
     insert_columns(connection, job_id, ((result.row, result.columns) for result in rows if result.primary))
 
 
@@ -145,8 +145,8 @@ def insert_columns(
         for row, values in rows
         for name, value in values.items()
     ]
-    if columns:  # the columns of an image that is explained again exist already
-        connection.execute(insert(connection, image_columns).on_conflict_do_nothing(), columns)
+    # The columns of an image that is explained again exist already.
+    insert_many(connection, image_columns, columns, ignore=True)
 
 
 def _check_rows(claim: ShardClaim, upto: int, rows: Sequence[Result]) -> None:

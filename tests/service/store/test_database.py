@@ -6,6 +6,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import pytest
 import sqlalchemy as sa
 from alembic import command
@@ -15,10 +16,18 @@ from alembic.migration import MigrationContext
 from gfi.domain.records import WEBHOOK, NotifyTarget
 from gfi.store import database as databases
 from gfi.store import ledger, queries
-from gfi.store.database import Database, check, current_revision, head_revision, safe_url, upgrade
+from gfi.store.database import (
+    Database,
+    check,
+    current_revision,
+    head_revision,
+    insert_many,
+    safe_url,
+    upgrade,
+)
 from gfi.store.errors import StoreError, Transient
 from gfi.store.ledger.tokens import API, create_link, redeem_link
-from gfi.store.tables import metadata
+from gfi.store.tables import image_columns, metadata
 from tests.servers import Postgres
 from tests.service.store.ledger_actors import submit
 
@@ -238,3 +247,21 @@ def test_a_frozen_transaction_does_not_keep_its_locks(database: Database) -> Non
     with database.read() as connection:
         setting = connection.execute(sa.text("SHOW idle_in_transaction_session_timeout")).scalar_one()
     assert setting == "10s"
+
+
+def test_many_rows_are_inserted_as_they_are(database: Database) -> None:
+    rows = [
+        {"job_id": "j", "name": 'quote " \\ ü 🦊', "row": row, "text": None, "number": number}
+        for row, number in enumerate(
+            [0.1, 5e-324, 1.7976931348623157e308, -0.0, 2.0**-50, 1 / 3, np.float64(0.3), None]
+        )
+    ] + [{"job_id": "j", "name": "t", "row": 2**31 - 1, "text": "a\tb\nc", "number": np.float32(0.1)}]
+    with database.begin() as connection:
+        insert_many(connection, image_columns, rows)
+        insert_many(connection, image_columns, [rows[0] | {"number": 9.0}], ignore=True)
+        insert_many(connection, image_columns, [])
+    with database.read() as connection:
+        found = connection.execute(sa.select(image_columns).order_by("name", "row")).mappings().all()
+    assert [dict(row) for row in found] == sorted(rows, key=lambda row: (row["name"], row["row"]))
+    with pytest.raises(StoreError), database.begin() as connection:
+        insert_many(connection, image_columns, rows[:1])
