@@ -68,11 +68,13 @@ bench-drift: $(VENV)/.ready-test  ## gates on models whose difference is known, 
 bench-incremental: $(VENV)/.ready-test  ## seconds and memory of joining two listings of 1 and 10 million; writes benchmarks/results/incremental.json
 	@$(BIN)/python -m benchmarks.incremental $(ARGS)
 
-bench-scale: $(VENV)/.ready-test  ## the ledger with 300,000 results on PostgreSQL: commits, sums, bytes, deletion; writes benchmarks/results/scale.json
+bench-scale: $(VENV)/.ready-test  ## the ledger with a million results on PostgreSQL, and listings; writes benchmarks/results/scale.json
 	@$(BIN)/python -m benchmarks.scale $(ARGS)
+	@$(BIN)/python -m benchmarks.scale_listing $(ARGS)
 
-bench-scale-full: $(VENV)/.ready-test  ## bench-scale with three million results
-	@$(BIN)/python -m benchmarks.scale --images 3000000 $(ARGS)
+bench-scale-full: $(VENV)/.ready-test  ## bench-scale with ten million results and keys
+	@$(BIN)/python -m benchmarks.scale --rows 10000000 $(ARGS)
+	@$(BIN)/python -m benchmarks.scale_listing --keys 10000000 --objects 200000 $(ARGS)
 
 LOCK = $(VENV)/lock/bin/uv pip compile -q pyproject.toml --generate-hashes --no-annotate --no-header --no-emit-index-url \
   --python-version 3.12 --python-platform x86_64-manylinux_2_28 -c $(VENV)/lock/tested.txt

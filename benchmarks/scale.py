@@ -1,9 +1,15 @@
-"""The ledger with many results on PostgreSQL: `make bench-scale`, and `bench-scale-full` with ten times as many.
+"""The ledger with many results on PostgreSQL: `make bench-scale`, and `bench-scale-full` with ten million.
 
-Processes claim shards and commit synthetic results of a thousand classes, while the first page of the gallery is asked
-for. Then: bytes, sums, the deletion. The server is that of the wheel, with fsync on. Writes
-benchmarks/results/scale.json: `what, rows, value, unit, goal, load, limited_by`; load is the machine's load average at
-that time.
+    load        256 workers with shards of 30 s over 64 connections, for a minute, beside one job of ten million images
+                that is running; in the middle thirty small jobs are submitted. Times of claims, commits and pages
+    rate        processes that claim and commit without a pause: results/s
+    gallery     rows written by SQL: bytes, orders, pages in each order, filters, search
+    sums        summary and class table from the sums of so many images
+    deletion    of the rows of `gallery`, while another job is claimed
+
+`benchmarks.scale_listing` has listings and plans. The server is that of the wheel, with fsync on and its own settings.
+Writes benchmarks/results/scale.json: `what, rows, value, unit, goal, load, limited_by`; load is the machine's load
+average at that time.
 """
 
 import argparse
@@ -30,7 +36,7 @@ from gfi.domain.statuses import ImageStatus
 from gfi.store import ledger, queries
 from gfi.store.database import Database, upgrade
 from gfi.store.ledger.sums import sums_of
-from gfi.store.tables import result_sums, results
+from gfi.store.tables import result_sums
 
 OUT = Path(__file__).parent / "results" / "scale.json"
 SHARD = 300
@@ -54,6 +60,15 @@ class Figures:
         row = {"what": what, "rows": rows, "value": round(value, 3), "unit": unit, "goal": goal}
         self.rows.append(row | {"load": round(os.getloadavg()[0], 1), "limited_by": limited_by})
         print(json.dumps(self.rows[-1]), flush=True)
+
+    def add_times(
+        self, what: str, rows: int, times_s: list[float], goal: float | None = None, limited_by: str = ""
+    ) -> None:
+        """Add the median and the 99th percentile of some times in ms; the goal is that of the latter."""
+        for quantile in (0.5, 0.99):
+            value = 1000 * float(np.quantile(times_s, quantile))
+            name = f"{what}, p{100 * quantile:.0f} of {len(times_s)}"
+            self.add(name, rows, value, "ms", goal if quantile > 0.5 else None, limited_by)
 
 
 @contextmanager
@@ -146,9 +161,7 @@ def work(url: str, worker: str) -> Worked:
         commits_s.append(time.monotonic() - started)
 
 
-def committed(
-    url: str, database: Database, images: int, processes: int, indexes: str, figures: Figures
-) -> str:
+def committed(url: str, database: Database, images: int, processes: int, figures: Figures) -> str:
     """Commit a job; adds results/s, the times of claims and commits, and those of the gallery meanwhile."""
     job = planned(database, images)
     pages = []
@@ -164,14 +177,12 @@ def committed(
     commits_s = [t for one in done for t in one.commits_s]
     assert len(commits_s) == -(-images // SHARD)
     by = "clients, which generate the results, share the cores with PostgreSQL"
-    figures.add(f"committed, {processes} processes, {indexes}", images, images / took, "results/s", 2000, by)
-    for what, times, goal in (("claim", claims_s, 50), (f"commit of {SHARD}", commits_s, None)):
-        for quantile in (0.5, 0.99):
-            value = 1000 * float(np.quantile(times, quantile))
-            name = f"{what}, p{100 * quantile:.0f}, {indexes}"
-            figures.add(name, images, value, "ms", goal if quantile > 0.5 else None, by)
-    value = 1000 * float(np.quantile(pages, 0.95))
-    figures.add(f"gallery's first page meanwhile, p95, {indexes}", images, value, "ms", 200, by)
+    figures.add(
+        f"committed, {processes} processes without a pause", images, images / took, "results/s", 2000, by
+    )
+    figures.add_times("claim, without a pause", images, claims_s, None, by)
+    figures.add_times(f"commit of {SHARD}, without a pause", images, commits_s, None, by)
+    figures.add_times("gallery's first page meanwhile", images, pages, 200, by)
     return job
 
 
@@ -180,14 +191,6 @@ def seconds(act: Callable[[], T]) -> tuple[float, T]:
     started = time.perf_counter()
     value = act()
     return time.perf_counter() - started, value
-
-
-def sizes(database: Database, images: int, indexes: str, figures: Figures) -> None:
-    """Bytes a result: rows, indexes, sums."""
-    with database.read() as connection:
-        for what, function in (("rows", "pg_table_size"), ("indexes", "pg_indexes_size")):
-            size = connection.execute(sa.text(f"SELECT {function}('{results.name}')")).scalar_one()
-            figures.add(f"{what} of `results`, {indexes}", images, size / images, "bytes/result")
 
 
 def sums(database: Database, job: str, images: int, figures: Figures) -> None:
@@ -209,30 +212,49 @@ def sums(database: Database, job: str, images: int, figures: Figures) -> None:
     figures.add("the same from the rows, as before", images, took, "s")
 
 
+SECTIONS = ("rate", "load", "gallery", "sums", "deletion")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--images", type=int, default=300_000)
+    parser.add_argument("--rows", type=int, default=1_000_000, help="of the gallery, written by SQL")
+    parser.add_argument("--images", type=int, default=60_000, help="that are committed without a pause")
     parser.add_argument("--processes", type=int, default=4)
+    parser.add_argument("--seconds", type=float, default=60.0, help="of the load")
+    parser.add_argument("--only", choices=SECTIONS, nargs="+", default=SECTIONS)
     parser.add_argument("--out", type=Path, default=OUT)
     options = parser.parse_args()
+    from benchmarks import scale_gallery, scale_load
     from benchmarks.machine import cpu_name
 
     figures = Figures()
     with server() as url:
-        database = Database(url)
+        database = Database(url, pool_size=20)
         upgrade(database)
-        job = committed(url, database, options.images, options.processes, "as they are", figures)
-        sizes(database, options.images, "as they are", figures)
-        sums(database, job, options.images, figures)
-        ledger.finish_jobs(database)
-        took, _ = seconds(lambda: ledger.delete_job(database, job))
-        figures.add("deleting the job, until it is gone", options.images, took, "s")
-        took, _ = seconds(lambda: ledger.delete_leftovers(database))
-        figures.add("deleting what was left of it, as a sweep does", options.images, took, "s")
+        if "rate" in options.only:
+            job = committed(url, database, options.images, options.processes, figures)
+            sums(database, job, options.images, figures)
+        if "load" in options.only:
+            scale_load.measure(url, database, figures, options.seconds)
+        if "gallery" in options.only:
+            gallery = scale_gallery.measure(database, figures, options.rows)
+            if "deletion" in options.only:
+                scale_gallery.delete(database, figures, gallery, options.rows)
+        if "sums" in options.only:
+            for rows in sorted({1_000_000, options.rows}):
+                scale_gallery.summarise(database, figures, rows)
         database.dispose()
-    options.out.write_text(json.dumps({"machine": cpu_name(), "rows": figures.rows}, indent=1) + "\n")
+    save(options.out, cpu_name(), figures)
+
+
+def save(path: Path, machine: str, figures: Figures) -> None:
+    """Write the figures; those of the file that were not measured now stay."""
+    kept = json.loads(path.read_text())["rows"] if path.exists() else []
+    measured = {(row["what"], row["rows"]) for row in figures.rows}
+    rows = [row for row in kept if (row["what"], row["rows"]) not in measured] + figures.rows
+    path.write_text(json.dumps({"machine": machine, "rows": rows}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from itertools import islice
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
 
 from gfi.domain.digests import JSON
 from gfi.domain.manifest_columns import Kind, Where
@@ -34,7 +35,8 @@ from gfi.store.tables import (
 
 SORTABLE = ("row", *NUMBERS)
 MOST_LOOKED_AT = 20_000
-"""Results that are looked at in a written order for one page. If they do not fill it, the database sorts."""
+"""Results that are looked at in a written order for one page. If more are expected, the database sorts."""
+_TRIED = 1000
 _AT_ONCE = 2000
 PRIMARY = sa.and_(results.c.method == PRIMARY_METHOD, results.c.target_rank == 0)
 # A literal and no parameter, so that both databases see that the partial index applies.
@@ -90,9 +92,14 @@ def list_results(
         ordered = []
         for stretch in _stretches(query, results.c[sort], descending, after):
             ordered += _fetched(db, stretch.limit(limit - len(ordered)))
-            if len(ordered) == limit:
-                break
+            if len(ordered) == limit or _bounds(filters, sort) != (None, None):
+                break  # no result without the number is between bounds of it
     return _with_columns(db, job_id, ordered) if columns else ordered
+
+
+def _bounds(filters: Filters, sort: str) -> tuple[float | None, float | None]:
+    """The bounds of the number by which results are sorted, if it has any."""
+    return (filters.at_least, filters.at_most) if filters.metric == sort else (None, None)
 
 
 def _ordered_page(
@@ -107,17 +114,19 @@ def _ordered_page(
 ) -> list[Result] | None:
     """A page in an order that was written; None if there is none, or if few results satisfy the filters: then sorting
     those is quicker than looking at all in this order."""
-    bounds = (filters.at_least, filters.at_most) if filters.metric == sort else (None, None)
+    bounds = _bounds(filters, sort)
     with db.read(snapshot=True) as connection:
         order = ordered_keys(connection, job_id, sort, descending, after, *bounds)
         if order is None:
             return None
         page: list[Result] = []
-        looked, batch = 0, limit
+        # Between bounds the first and the last chunk have others too.
+        looked, batch, tried = 0, limit, _TRIED if bounds == (None, None) else MOST_LOOKED_AT
         while keys := list(islice(order.keys, batch)):
-            if looked >= MOST_LOOKED_AT:
+            # As many as expected from those looked at so far, but not before a thousand are.
+            if looked >= tried and len(page) * MOST_LOOKED_AT < limit * looked:
                 return None
-            rows = query.where(results.c.row.in_(sorted({row for row, _, _ in keys})))
+            rows = query.where(_one_of(connection, sorted({row for row, _, _ in keys})))
             found = {(r["row"], r["method"], r["target_rank"]): r for r in _dicts(connection, rows)}
             page += [Result.from_table(found[key]) for key in keys if key in found]
             if len(page) >= limit:
@@ -145,6 +154,13 @@ def _with_columns(db: Database, job_id: str, page: list[Result]) -> list[Result]
 
 def _fetched(db: Database, query: sa.Select[Any]) -> list[Result]:
     return [Result.from_table(row) for row in fetch(db, query)]
+
+
+def _one_of(connection: sa.Connection, rows: list[int]) -> sa.ColumnElement[bool]:
+    """The condition that a row is one of these; on PostgreSQL one parameter and not thousands."""
+    if connection.dialect.name == "sqlite":
+        return results.c.row.in_(rows)
+    return results.c.row == sa.any_(sa.literal(rows, postgresql.ARRAY(sa.Integer)))
 
 
 def _dicts(connection: sa.Connection, query: sa.Select[Any]) -> list[JSON]:

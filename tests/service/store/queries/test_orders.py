@@ -87,6 +87,7 @@ def test_when_few_pass_the_filter_the_database_sorts(
     assert [result.row for result in expected] == [57, 57]
     ledger.write_orders(database, job)
     monkeypatch.setattr(reading, "MOST_LOOKED_AT", 20)
+    monkeypatch.setattr(reading, "_TRIED", 8)
     assert _pages(database, job, "area", True, rare) == expected
 
 
