@@ -19,7 +19,7 @@ from gfi.domain.records import ControlClaim
 from gfi.domain.states import ShardState
 from gfi.domain.statuses import UNUSABLE, ImageStatus
 from gfi.domain.sums import IDENTITY, Sums
-from gfi.store.database import Database, insert, now
+from gfi.store.database import Database, insert, insert_many, now
 from gfi.store.errors import NotFound
 from gfi.store.ledger.commits import insert_columns
 from gfi.store.ledger.guards import held, lock_job
@@ -123,7 +123,7 @@ def _carry(
         **{f"n_{status}": number for status, number in counts.items()},
     )
     insert_sums(connection, job_id, piece, sums)
-    connection.execute(sa.insert(results), taken)
+    insert_many(connection, results, taken)
     insert_columns(connection, job_id, zip(range(start, stop), columns, strict=True))
     used = sorted({values["part_id"] for values in taken})
     references = [{"job_id": job_id, "part_id": part_id} for part_id in used]
