@@ -116,24 +116,21 @@ def _read(db: Database, job_id: str, folder: Path, check: Callable[[], None]) ->
             after = None
             while True:
                 check()
-                page = (
-                    query
-                    if after is None
-                    else query.where(sa.tuple_(*key) > sa.tuple_(*map(sa.literal, after)))
+                place: list[sa.ColumnElement[bool]] = (
+                    [] if after is None else [sa.tuple_(*key) > sa.tuple_(*map(sa.literal, after))]
                 )
-                found = [tuple(row) for row in connection.execute(page.order_by(*key).limit(_READ))]
+                found = connection.execute(query.where(*place).order_by(*key).limit(_READ)).all()
                 if found:
                     columns = list(zip(*found, strict=True))
                     rows.append(np.array(columns[0], np.int32))
                     named = zip(columns[1], columns[2], strict=True)
                     codes.append(np.array([kinds.setdefault(one, len(kinds)) for one in named], np.uint16))
                     for file, column in zip(files, columns[3:], strict=True):
-                        file.write(
-                            np.array(column, np.float64).tobytes()
-                        )  # null becomes NaN, which no result has
+                        # Null becomes NaN, which no result has.
+                        file.write(np.array(column, np.float64).tobytes())
                 if len(found) < _READ:
                     break
-                after = found[-1][:3]
+                after = tuple(found[-1][:3])
     finally:
         for file in files:
             file.close()
