@@ -5,80 +5,84 @@ every minute, walking two days of instants for each of them took 12 s at every t
 instant in UTC, which is unique in the ledger.
 """
 
-from collections.abc import Mapping
-from datetime import UTC, datetime
+from collections.abc import Iterator, Mapping
+from datetime import datetime
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import structlog
 
-from gfi.datasets.errors import DatasetError
-from gfi.domain.errors import MethodError
-from gfi.domain.records import JobSpec
-from gfi.jobs import cron
-from gfi.jobs.submit import Invalid, request_from, spec_of
+from gfi.jobs.schedules import spec_for_firing
+from gfi.jobs.submit import Invalid
+from gfi.jobs.timing import MISSED_S, Timing, name_of
 from gfi.store import ledger, queries
 from gfi.store.database import Database
-from gfi.store.errors import StoreError, Transient
+from gfi.store.ledger.schedules import Fired
 from gfi.store.settings import Settings
 
 log = structlog.get_logger(__name__)
 
 
 def fire_due(database: Database, settings: Settings) -> list[str]:
-    """Fire every due schedule that has not been fired yet; returns the ids of the new jobs. To be called about every
-    second."""
-    jobs = []
+    """Fire every due schedule that has not been fired yet, and the firings that waited for a job that has ended.
+
+    Returns the ids of the new jobs. To be called about every second.
+    """
+    jobs = list(_fire_waiting(database, settings))
     for row in queries.due_schedules(database):
-        now = datetime.fromtimestamp(row["now"], UTC)
+        now = row["now"]
         try:
-            following = cron.next_due(row["cron"], row["zone"], now)
-            due = _latest_due(row, now)
+            timing = Timing.of(row)
+            next_due = timing.next_due(now)
+            most = row["misfire_most"] if row["misfire"] == "all" else 1
+            # One second before the stored instant, so that it counts itself. 0 is stored where it is not known yet.
+            due, number = timing.due(max(row["created_at"], row["next_due"] - 1.0), now, most)
         except ValueError as error:  # its time zone is no longer known on this machine; the others still fire
             log.warning("schedule cannot be read", schedule=row["name"], reason=str(error))
             continue
-        next_due = following.timestamp() if following else None
-        if due is None:  # it was due too long ago to be caught up
+        if not due:
             ledger.set_next_due(database, row["id"], next_due)
             continue
-        try:
-            submitted = ledger.fire(
+        if number > len(due):
+            log.warning("firings were missed", schedule=row["name"], missed=number - len(due))
+        for instant in due:
+            missed = row["misfire"] == "skip" and now - instant > MISSED_S
+            spec = (
+                Invalid(f"missed: no scheduler fired it within {MISSED_S:.0f} s, {number} were due by then")
+                if missed
+                else spec_for_firing(database, settings, row, instant)
+            )
+            fired = ledger.fire(
                 database,
                 row["id"],
-                due.isoformat(),
-                spec_for_firing(database, settings, row, due),
+                name_of(instant),
+                spec,
                 next_due=next_due,
+                overlap=row["overlap"],
                 max_active_jobs=settings.max_active_jobs,
             )
-        except Transient:
-            raise
-        except StoreError as error:
-            log.warning("schedule refused", schedule=row["name"], due=due.isoformat(), reason=str(error))
-            continue
-        if submitted is not None:
-            log.info("schedule fired", schedule=row["name"], due=due.isoformat(), job=submitted.job_id)
-            jobs.append(submitted.job_id)
+            jobs += _told(row, name_of(instant), fired)
     return jobs
 
 
-def _latest_due(row: Mapping[str, Any], now: datetime) -> datetime | None:
-    """The latest of the instants that have passed since the schedule was last checked; the others are skipped."""
-    # One second before the stored instant, so that it counts itself. 0 is stored where it is not known yet.
-    since = max(row["created_at"], row["next_due"] - 1.0)
-    return cron.last_due(row["cron"], row["zone"], datetime.fromtimestamp(since, UTC), now)
+def _fire_waiting(database: Database, settings: Settings) -> Iterator[str]:
+    for row in queries.waiting_firings(database):
+        key = row["firing_key"]
+        due = database.now() if key.startswith("now-") else datetime.fromisoformat(key).timestamp()
+        try:
+            spec: Any = spec_for_firing(database, settings, row, due)
+        except ValueError as error:
+            spec = Invalid(str(error))
+        fired = ledger.fire_waiting(database, row["id"], key, spec, max_active_jobs=settings.max_active_jobs)
+        yield from _told(row, key, fired)
 
 
-def spec_for_firing(
-    database: Database, settings: Settings, row: Mapping[str, Any], due: datetime
-) -> JobSpec | StoreError:
-    """The job of one firing, or the reason why there is none."""
-    try:
-        request = request_from(**row["request"])
-        name = request.name or f"{row['name']} {due.astimezone(ZoneInfo(row['zone'])):%Y-%m-%d %H:%M}"
-        return spec_of(database, settings, request.model_copy(update={"name": name}), new=True)
-    except (DatasetError, MethodError) as error:
-        return Invalid(str(error))
-    except Transient:
-        raise
-    except StoreError as error:
-        return error
+def _told(row: Mapping[str, Any], key: str, fired: Fired | None) -> list[str]:
+    """Log what became of a firing. Returns its job, if it has one."""
+    if fired is None:
+        return []
+    if fired.submitted is not None:
+        log.info("schedule fired", schedule=row["name"], due=key, job=fired.submitted.job_id)
+        return [fired.submitted.job_id]
+    if fired.reason is not None:
+        log.warning("schedule refused", schedule=row["name"], due=key, reason=fired.reason)
+    return []

@@ -1,31 +1,86 @@
-"""Schedules: jobs that are submitted at the times of a cron line."""
+"""Schedules: jobs that are submitted at the times of a cron line or at an interval."""
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, Field
 
-from gfi.api.access import Reader, Submitter
+from gfi.api.access import Caller, Reader, Submitter
 from gfi.api.body import StrictRoute
-from gfi.api.context import ContextDep
+from gfi.api.context import Context, ContextDep
 from gfi.api.job_schemas import JobIn
 from gfi.api.lookup import job_request
 from gfi.api.problems import documented
 from gfi.api.schemas import In, Text
 from gfi.api.webhook_addresses import check as check_address
-from gfi.jobs import schedules
-from gfi.store.errors import NotFound
+from gfi.jobs import schedules, timing
 
 router = APIRouter(prefix="/v1", route_class=StrictRoute)
+ScheduleName = Annotated[
+    str, Path(min_length=1, max_length=100, description="The name or the id of a schedule.")
+]
+_OPTIONS = ("trigger", "misfire", "misfire_most", "overlap", "whole")
+
+
+_Cron = Annotated[Text, Field(min_length=1, max_length=200)]
+_Every = Annotated[Text, Field(max_length=50)]
+_Zone = Annotated[Text, Field(max_length=100)]
+_Most = Annotated[int, Field(ge=1, le=timing.MOST_MISSED)]
 
 
 class ScheduleIn(In):
-    """A job to be submitted at the times of a cron line."""
+    """A job to be submitted at the times of a cron line or at an interval: either `cron` or `every`."""
 
     name: Annotated[Text, Field(min_length=1, max_length=100)]
-    cron: Annotated[Text, Field(min_length=1, max_length=200)] = Field(examples=["0 2 * * *"])
-    zone: Annotated[Text, Field(max_length=100)] = "UTC"
+    cron: _Cron | None = Field(None, examples=["0 2 * * *"])
+    every: _Every | None = Field(None, description="An interval: 90s, 15m, 6h, 1d.")
+    zone: _Zone = "UTC"
+    trigger: timing.Trigger = Field("time", description="model: submit only if the weights are others.")
+    misfire: timing.Misfire = Field(
+        "latest", description="After an outage: the latest missed firing, none, or the last `misfire_most`."
+    )
+    misfire_most: _Most = 1
+    overlap: timing.Overlap = Field(
+        "skip", description="While an earlier job is active: no job, wait for its end, or cancel it."
+    )
+    whole: bool = Field(
+        False, description="Explain everything each time, not only what changed since the last finished job."
+    )
     job: JobIn
+
+
+class ScheduleChange(In):
+    """What is to be changed of a schedule. `paused`: it does not fire, and makes up for nothing when it is resumed."""
+
+    cron: _Cron | None = None
+    every: _Every | None = None
+    zone: _Zone | None = None
+    paused: bool | None = None
+    trigger: timing.Trigger | None = None
+    misfire: timing.Misfire | None = None
+    misfire_most: _Most | None = None
+    overlap: timing.Overlap | None = None
+    whole: bool | None = None
+    job: JobIn | None = None
+
+
+class FiringOut(BaseModel):
+    """A firing. `due`: the instant in UTC, or now-… where a person fired it. `reason`: why it has no job. `waiting`:
+    for an earlier job to end."""
+
+    due: str
+    job: str | None
+    state: str | None
+    reason: str | None
+    waiting: bool
+    at: float
+
+
+class RunOut(BaseModel):
+    """The job of a firing, or the reason why it has none; neither while it waits for an earlier job."""
+
+    job: str | None
+    reason: str | None
 
 
 class ScheduleOut(BaseModel):
@@ -35,7 +90,14 @@ class ScheduleOut(BaseModel):
     name: str
     cron: str
     zone: str
+    every_s: float | None
+    trigger: str
+    misfire: str
+    misfire_most: int
+    overlap: str
+    whole: bool
     paused: bool
+    upcoming: list[float] = Field(description="Its next five firings, in seconds since 1970.")
     request: dict[str, Any]
     created_at: float
     next_at: float | None
@@ -63,18 +125,79 @@ def add_schedule(body: ScheduleIn, context: ContextDep, caller: Submitter) -> Sc
         check_address(body.job.webhook, context.api)
     request = job_request(context, body.job, caller.name)
     schedule = schedules.add_schedule(
-        context.database, context.settings, body.name, body.cron, body.zone, request, actor=caller.name
+        context.database,
+        context.settings,
+        body.name,
+        body.cron,
+        body.zone,
+        request,
+        every=body.every,
+        actor=caller.name,
+        **{name: getattr(body, name) for name in _OPTIONS},
     )
     return ScheduleOut.of(schedule)
 
 
+@router.patch("/schedules/{name}", tags=["schedules"], responses=documented(404, 413))
+def change_schedule(
+    name: ScheduleName, body: ScheduleChange, context: ContextDep, caller: Submitter
+) -> ScheduleOut:
+    """Change a schedule: its times, pause and resume, what its jobs are."""
+    schedule = _own(context, caller, name)
+    request = None
+    if body.job is not None:
+        if body.job.webhook is not None:
+            check_address(body.job.webhook, context.api)
+        request = job_request(context, body.job, str(schedule.request.get("owner", "")))
+    changed = schedules.change_schedule(
+        context.database,
+        context.settings,
+        schedule.id,
+        actor=caller.name,
+        cron=body.cron,
+        every=body.every,
+        zone=body.zone,
+        paused=body.paused,
+        request=request,
+        **{name: getattr(body, name) for name in _OPTIONS},
+    )
+    return ScheduleOut.of(changed)
+
+
+@router.post("/schedules/{name}/run", tags=["schedules"], status_code=202, responses=documented(404))
+def run_schedule(name: ScheduleName, context: ContextDep, caller: Submitter) -> RunOut:
+    """Fire a schedule now."""
+    schedule = _own(context, caller, name)
+    return RunOut(**schedules.run_now(context.database, context.settings, schedule.id, actor=caller.name))
+
+
+@router.get("/schedules/{name}/firings", tags=["schedules"], responses=documented(404))
+def list_firings(
+    name: ScheduleName, context: ContextDep, caller: Reader, limit: Annotated[int, Query(ge=1, le=1000)] = 20
+) -> list[FiringOut]:
+    """The last firings, newest first: each with its job or the reason why it has none."""
+    return [
+        FiringOut(
+            due=row["firing_key"],
+            job=row["job_id"],
+            state=row["state"],
+            reason=row["error"],
+            waiting=row["waiting"],
+            at=row["at"],
+        )
+        for row in schedules.firings_of(context.database, name, limit)
+    ]
+
+
 @router.delete("/schedules/{name}", tags=["schedules"], status_code=204, responses=documented(404))
-def remove_schedule(
-    name: Annotated[str, Path(min_length=1, max_length=100)], context: ContextDep, caller: Submitter
-) -> None:
+def remove_schedule(name: ScheduleName, context: ContextDep, caller: Submitter) -> None:
     """Remove a schedule; the jobs it has submitted stay."""
-    named = [known for known in schedules.list_schedules(context.database) if name in (known.name, known.id)]
-    if not named:
-        raise NotFound(f"no schedule {name!r}; GET /v1/schedules lists them")
-    caller.require_owner(str(named[0].request.get("owner", "")))
+    _own(context, caller, name)
     schedules.remove_schedule(context.database, name, actor=caller.name)
+
+
+def _own(context: Context, caller: Caller, name: str) -> schedules.Schedule:
+    """A schedule that the caller may change."""
+    schedule = schedules.find_schedule(context.database, name)
+    caller.require_owner(str(schedule.request.get("owner", "")))
+    return schedule

@@ -216,13 +216,35 @@ class LocalService:
 
         return [dict(schedule.__dict__) for schedule in schedules.list_schedules(self.database)]
 
-    def add_schedule(self, name: str, cron: str, zone: str, options: Mapping[str, Any]) -> JSON:
+    def add_schedule(self, name: str, timing: Mapping[str, Any], options: Mapping[str, Any]) -> JSON:
         from gfi.jobs import schedules
         from gfi.jobs.submit import request_from
 
-        request = request_from(**options)
-        added = schedules.add_schedule(self.database, self.settings, name, cron, zone, request, actor=user())
+        given = dict(timing)
+        cron, zone = given.pop("cron", None), given.pop("zone", "UTC")
+        added = schedules.add_schedule(
+            self.database, self.settings, name, cron, zone, request_from(**options), actor=user(), **given
+        )
         return dict(added.__dict__)
+
+    def change_schedule(self, name: str, changes: Mapping[str, Any]) -> JSON:
+        from gfi.jobs import schedules
+
+        changed = schedules.change_schedule(self.database, self.settings, name, actor=user(), **changes)
+        return dict(changed.__dict__)
+
+    def run_schedule(self, name: str) -> JSON:
+        from gfi.jobs import schedules
+
+        return schedules.run_now(self.database, self.settings, name, actor=user())
+
+    def firings(self, name: str) -> list[JSON]:
+        from gfi.jobs import schedules
+
+        return [
+            row | {"due": row["firing_key"], "job": row["job_id"], "reason": row["error"]}
+            for row in schedules.firings_of(self.database, name)
+        ]
 
     def remove_schedule(self, name: str) -> None:
         from gfi.jobs import schedules

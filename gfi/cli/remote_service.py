@@ -139,8 +139,18 @@ class RemoteService:
     def schedules(self) -> list[JSON]:
         return self.client.schedules()
 
-    def add_schedule(self, name: str, cron: str, zone: str, options: Mapping[str, Any]) -> JSON:
-        return self.client.add_schedule(name, cron, options, zone=zone)
+    def add_schedule(self, name: str, timing: Mapping[str, Any], options: Mapping[str, Any]) -> JSON:
+        given = dict(timing)
+        return self.client.add_schedule(name, given.pop("cron", None), options, **given)
+
+    def change_schedule(self, name: str, changes: Mapping[str, Any]) -> JSON:
+        return self.client.change_schedule(name, **changes)
+
+    def run_schedule(self, name: str) -> JSON:
+        return self.client.run_schedule(name)
+
+    def firings(self, name: str) -> list[JSON]:
+        return self.client.firings(name)
 
     def remove_schedule(self, name: str) -> None:
         self.client.remove_schedule(name)

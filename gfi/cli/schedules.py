@@ -1,12 +1,59 @@
 """`gfi schedule`: jobs at fixed times."""
 
+from collections.abc import Callable
 from typing import Any
 
 import click
 
+from gfi.cli.errors import CommandError
 from gfi.cli.job_options import job_options, options_of
 from gfi.cli.open_service import open_service
 from gfi.cli.printing import emit, json_option, table, when
+from gfi.cli.service import JSON
+
+TIMING = ("cron", "every", "zone", "trigger", "misfire", "misfire_most", "overlap", "whole")
+
+
+def _timing_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that `add` and `edit` have in common; none has a default, so that `edit` changes what is given."""
+    for option in reversed(
+        (
+            click.option("--cron", help="minute hour day month weekday, for example `0 2 * * *`."),
+            click.option("--every", help="An interval in place of a cron line: 90s, 15m, 6h, 1d."),
+            click.option("--zone", help="IANA time zone, for example Europe/Berlin. Default: UTC."),
+            click.option(
+                "--on",
+                "trigger",
+                type=click.Choice(["time", "model"]),
+                help="model: submit only if the weights are others than those of the last job. Default: time.",
+            ),
+            click.option(
+                "--misfire",
+                type=click.Choice(["latest", "skip", "all"]),
+                help="After an outage: the latest missed firing once (default), none, or all up to --misfire-most.",
+            ),
+            click.option(
+                "--misfire-most", type=int, help="The most missed firings to make up for, with `all`."
+            ),
+            click.option(
+                "--overlap",
+                type=click.Choice(["skip", "queue", "cancel"]),
+                help="While an earlier job is active: no job (default), wait for its end, or cancel it.",
+            ),
+            click.option(
+                "--whole/--incremental",
+                default=None,
+                help="Explain everything each time, or what changed since the last finished job (default).",
+            ),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+def _timing(options: dict[str, Any]) -> dict[str, Any]:
+    """Takes the options of the timing out of the others; those that were not given are left out."""
+    return {name: value for name in TIMING if (value := options.pop(name)) is not None}
 
 
 @click.group()
@@ -16,13 +63,30 @@ def schedule() -> None:
 
 @schedule.command("add")
 @click.argument("schedule_name", metavar="NAME")  # the options of a job contain --name too
-@click.option("--cron", required=True, help="minute hour day month weekday, for example `0 2 * * *`.")
-@click.option("--zone", default="UTC", show_default=True, help="IANA time zone, for example Europe/Berlin.")
+@_timing_options
 @job_options
-def add_schedule(schedule_name: str, cron: str, zone: str, **options: Any) -> None:
-    """Add a schedule: submit a job whenever a cron line is due."""
-    added = open_service().add_schedule(schedule_name, cron, zone, options_of(options))
+def add_schedule(schedule_name: str, **options: Any) -> None:
+    """Add a schedule: submit a job whenever a cron line is due, or at an interval.
+
+    Each job explains what is new or has changed since the schedule's last finished job, unless --whole.
+    """
+    timing = _timing(options)
+    if ("cron" in timing) == ("every" in timing):
+        raise click.UsageError("give either --cron or --every")
+    added = open_service().add_schedule(schedule_name, timing, options_of(options))
     click.echo(f"{added['name']}: next at {when(added['next_at'])}")
+
+
+@schedule.command("edit")
+@click.argument("schedule_name", metavar="NAME")
+@_timing_options
+def edit_schedule(schedule_name: str, **options: Any) -> None:
+    """Change when a schedule fires, and what happens after an outage or while an earlier job is active."""
+    changes = _timing(options)
+    if not changes:
+        raise click.UsageError("name what is to be changed")
+    changed = open_service().change_schedule(schedule_name, changes)
+    click.echo(f"{changed['name']}: next at {when(changed['next_at'])}")
 
 
 @schedule.command("list")
@@ -34,11 +98,58 @@ def list_schedules(as_json: bool) -> None:
         emit(schedules)
         return
     rows = [
-        (entry["name"], entry["cron"], entry["zone"], entry["request"]["dataset"], when(entry["next_at"]))
+        (entry["name"], _times(entry), entry["zone"], entry["request"]["dataset"], _next(entry))
         for entry in schedules
     ]
     empty = "no schedules yet: gfi schedule add NAME --cron '0 2 * * *' --dataset …"
-    table("", ("schedule", "cron", "zone", "dataset", "next"), rows, empty)
+    table("", ("schedule", "when", "zone", "dataset", "next"), rows, empty)
+
+
+@schedule.command("show")
+@click.argument("name")
+@json_option
+def show_schedule(name: str, as_json: bool) -> None:
+    """Show a schedule, its next five firings, and what became of the last ones."""
+    service = open_service()
+    named = [entry for entry in service.schedules() if name in (entry["name"], entry["id"])]
+    if not named:
+        raise CommandError(f"no schedule {name!r}; `gfi schedule list` shows them")
+    entry, firings = named[0], service.firings(name)
+    if as_json:
+        emit({**entry, "firings": firings})
+        return
+    click.echo(f"{entry['name']}: {_times(entry)} in {entry['zone']}, {entry['request']['dataset']}")
+    click.echo(
+        f"after an outage: {entry['misfire']}; while a job is active: {entry['overlap']}; "
+        + ("explains everything" if entry["whole"] else "since its last finished job")
+    )
+    click.echo("next: " + (", ".join(map(when, entry["upcoming"])) or _next(entry)))
+    rows = [(one["due"], one["job"] or "", one["state"] or "", _reason(one)) for one in firings]
+    click.echo("")
+    table("", ("due (UTC)", "job", "state", "why none"), rows, "it has not fired yet")
+
+
+@schedule.command("pause")
+@click.argument("name")
+def pause_schedule(name: str) -> None:
+    """Pause a schedule: it does not fire until it is resumed."""
+    click.echo(f"{open_service().change_schedule(name, {'paused': True})['name']}: paused")
+
+
+@schedule.command("resume")
+@click.argument("name")
+def resume_schedule(name: str) -> None:
+    """Resume a schedule. What was due meanwhile is not made up for."""
+    resumed = open_service().change_schedule(name, {"paused": False})
+    click.echo(f"{resumed['name']}: next at {when(resumed['next_at'])}")
+
+
+@schedule.command("run")
+@click.argument("name")
+def run_schedule(name: str) -> None:
+    """Fire a schedule now."""
+    run = open_service().run_schedule(name)
+    click.echo(run["job"] or run["reason"] or "waits for the end of an earlier job")
 
 
 @schedule.command("rm")
@@ -47,3 +158,15 @@ def remove_schedule(name: str) -> None:
     """Remove a schedule. The jobs that it submitted stay."""
     open_service().remove_schedule(name)
     click.echo(f"removed {name}")
+
+
+def _times(entry: JSON) -> str:
+    return entry["cron"] or f"every {entry['every_s']:g} s"
+
+
+def _next(entry: JSON) -> str:
+    return "paused" if entry["paused"] else when(entry["next_at"])
+
+
+def _reason(firing: JSON) -> str:
+    return firing["reason"] or ("waits for an earlier job" if firing["waiting"] else "")

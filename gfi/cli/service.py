@@ -129,8 +129,21 @@ class Service(Protocol):
         """Schedules by name, with `next_at`."""
         ...
 
-    def add_schedule(self, name: str, cron: str, zone: str, options: Mapping[str, Any]) -> JSON:
-        """Store a schedule. Returns it, with `next_at`."""
+    def add_schedule(self, name: str, timing: Mapping[str, Any], options: Mapping[str, Any]) -> JSON:
+        """Store a schedule. timing: cron or every, zone, trigger, misfire, misfire_most, overlap, whole. Returns it,
+        with `upcoming`."""
+        ...
+
+    def change_schedule(self, name: str, changes: Mapping[str, Any]) -> JSON:
+        """Change parts of `timing`, or `paused`. Returns the schedule."""
+        ...
+
+    def run_schedule(self, name: str) -> JSON:
+        """Fire a schedule now. Returns {"job", "reason"}."""
+        ...
+
+    def firings(self, name: str) -> list[JSON]:
+        """The last firings, newest first: due, job, state, reason, waiting."""
         ...
 
     def remove_schedule(self, name: str) -> None:

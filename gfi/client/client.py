@@ -214,24 +214,54 @@ class Client(Connection):
         return schedules
 
     def add_schedule(
-        self, name: str, cron: str, options: Mapping[str, Any], *, zone: str = "UTC"
+        self,
+        name: str,
+        cron: str | None = None,
+        options: Mapping[str, Any] | None = None,
+        *,
+        zone: str = "UTC",
+        **timing: Any,
     ) -> dict[str, Any]:
-        """Submit a job with these options whenever a cron line is due.
+        """Submit a job at the times of a cron line or at an interval.
 
         Parameters
         ----------
         name
             The schedule's own name.
         cron
-            minute hour day month weekday, for example ``"0 2 * * *"``.
+            Minute, hour, day, month, weekday; or None with ``every="6h"``.
         options
-            Those of `submit`, ``dataset`` included.
+            The options of the job, as in `submit_options`.
         zone
-            An IANA time zone.
+            IANA time zone.
+        **timing
+            ``every``, ``trigger``, ``misfire``, ``misfire_most``, ``overlap``, ``whole``.
+
+        Returns
+        -------
+        dict
+            The schedule, with its next instants ``upcoming``.
         """
-        body = {"name": name, "cron": cron, "zone": zone, "job": dict(options)}
+        body = {"name": name, "zone": zone, "job": dict(options or {}), **timing}
+        if cron is not None:
+            body["cron"] = cron
         added: dict[str, Any] = self.send("POST", "/v1/schedules", json=body).json()
         return added
+
+    def change_schedule(self, name: str, **changes: Any) -> dict[str, Any]:
+        """Change a schedule: ``paused``, ``cron``, ``every``, ``zone``, ``misfire``, ``overlap`` …, or its ``job``."""
+        changed: dict[str, Any] = self.send("PATCH", f"/v1/schedules/{name}", json=changes).json()
+        return changed
+
+    def run_schedule(self, name: str) -> dict[str, Any]:
+        """Fire a schedule now. Returns ``{"job", "reason"}``."""
+        run: dict[str, Any] = self.send("POST", f"/v1/schedules/{name}/run").json()
+        return run
+
+    def firings(self, name: str) -> list[dict[str, Any]]:
+        """The last firings of a schedule, newest first, each with its ``job`` or the ``reason`` why it has none."""
+        firings: list[dict[str, Any]] = self.get(f"/v1/schedules/{name}/firings")
+        return firings
 
     def remove_schedule(self, name: str) -> None:
         """Remove a schedule by name or id; the jobs that it submitted stay."""

@@ -1,4 +1,4 @@
-"""Cron lines in a time zone: when a line is next due, and when it was last due.
+"""Cron lines in a time zone: when a line is due.
 
 The instants are computed by cronsim, which follows Debian's cron when clocks change: 02:30 is due once in a night that
 contains it twice, and once in a night that skips it.
@@ -11,37 +11,27 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from cronsim import CronSim, CronSimError
 
 CATCH_UP = timedelta(days=2)
-"""How far back missed instants are considered, so that a monthly schedule fires after an outage at the end of a
-month."""
+"""How far back missed instants are considered where they are too many to walk through all of them."""
 
 
 def check(cron: str, zone: str) -> None:
     """Raise ValueError with advice unless the line and the zone can be read."""
-    _instants(cron, zone, datetime.now(UTC))
+    instants(cron, zone, datetime.now(UTC))
 
 
-def next_due(cron: str, zone: str, after: datetime) -> datetime | None:
-    """The first instant later than `after`, in UTC; None when there is none."""
-    return next(_instants(cron, zone, after), None)
-
-
-def last_due(cron: str, zone: str, since: datetime, now: datetime) -> datetime | None:
-    """The latest instant in (max(since, now − CATCH_UP), now], in UTC; None when there is none."""
-    latest = None
-    for instant in _instants(cron, zone, max(since, now - CATCH_UP)):
-        if instant > now:
-            break
-        latest = instant
-    return latest
-
-
-def _instants(cron: str, zone: str, after: datetime) -> Iterator[datetime]:
+def zone_of(zone: str) -> ZoneInfo:
+    """The zone. Raises ValueError with advice."""
     try:
-        place = ZoneInfo(zone)
+        return ZoneInfo(zone)
     except (ZoneInfoNotFoundError, ValueError, OSError):
         raise ValueError(
             f"{zone!r} is not a time zone; use an IANA name, for example Europe/Berlin or UTC"
         ) from None
+
+
+def instants(cron: str, zone: str, after: datetime) -> Iterator[datetime]:
+    """The instants later than `after`, in UTC. Raises ValueError with advice."""
+    place = zone_of(zone)
     try:
         instants = CronSim(cron, after.astimezone(place))
     except CronSimError as error:

@@ -393,8 +393,20 @@ schedules = sa.Table(
     _id(),
     sa.Column("name", sa.Text, nullable=False, unique=True),
     sa.Column("owner", sa.Text, nullable=False, server_default=""),
-    sa.Column("cron", sa.Text, nullable=False),
+    sa.Column("cron", sa.Text, nullable=False),  # empty for an interval
     sa.Column("zone", sa.Text, nullable=False),
+    sa.Column("every_s", sa.Double),  # the interval in seconds; null for a cron line
+    sa.Column(
+        "trigger", sa.Text, nullable=False, server_default="time"
+    ),  # time | model: only with other weights
+    sa.Column("misfire", sa.Text, nullable=False, server_default="latest"),  # latest | skip | all
+    sa.Column(
+        "misfire_most", sa.Integer, nullable=False, server_default="1"
+    ),  # firings made up for, with `all`
+    sa.Column("overlap", sa.Text, nullable=False, server_default="skip"),  # skip | queue | cancel
+    sa.Column(
+        "whole", sa.Boolean, nullable=False, server_default=sa.false()
+    ),  # no job is since the one before
     sa.Column("request", _Json, nullable=False),  # options of a job, frozen anew at each firing
     _flag("paused"),
     sa.Column("created_at", _Time, nullable=False),
@@ -407,7 +419,8 @@ firings = sa.Table(
     sa.Column("schedule_id", sa.Text, sa.ForeignKey("schedules.id", ondelete="CASCADE"), primary_key=True),
     sa.Column("firing_key", sa.Text, primary_key=True),  # the instant at which it was due: each fires once
     sa.Column("job_id", sa.Text),
-    sa.Column("error", sa.Text),
+    sa.Column("error", sa.Text),  # why it has no job
+    _flag("waiting"),  # for the job of the firing before to end
     sa.Column("at", _Time, nullable=False),
 )
 

@@ -50,7 +50,15 @@ from gfi.store.ledger.outbox import settle_outbox, take_outbox
 from gfi.store.ledger.planning import finish_planning, finish_retry, save_fact
 from gfi.store.ledger.rates import save_rate
 from gfi.store.ledger.reaper import expire_leases, observe_time, retract_death
-from gfi.store.ledger.schedules import add_schedule, fire, remove_schedule, set_next_due
+from gfi.store.ledger.schedules import (
+    Fired,
+    add_schedule,
+    change_schedule,
+    fire,
+    fire_waiting,
+    remove_schedule,
+    set_next_due,
+)
 from gfi.store.ledger.submission import submit_job
 from gfi.store.ledger.sums import merge_sums
 from gfi.store.ledger.task_claims import Wanted, claim_control
@@ -58,6 +66,7 @@ from gfi.store.ledger.tokens import Token, create_token, revoke_token, verify_to
 from gfi.store.ledger.workers import forget_workers, heartbeat
 
 __all__ = [
+    "Fired",
     "Token",
     "Wanted",
     "add_schedule",
@@ -65,6 +74,7 @@ __all__ = [
     "cancel_job",
     "cancel_task",
     "carry",
+    "change_schedule",
     "check_images",
     "claim_control",
     "claim_shard",
@@ -84,6 +94,7 @@ __all__ = [
     "finish_planning",
     "finish_retry",
     "fire",
+    "fire_waiting",
     "forget_workers",
     "freeze_profile",
     "heartbeat",

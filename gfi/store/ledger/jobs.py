@@ -76,28 +76,33 @@ def cancel_job(db: Database, job_id: str, *, actor: str = "local") -> bool:
     shard is cancelled.
     """
     with db.begin() as connection:
-        job = lock_job(connection, job_id)
-        if job.state == JobState.CANCELLED:
-            return False
-        if job.state in TERMINAL:
-            raise Conflict(f"job {job_id} is {job.state} already; there is nothing left to cancel")
-        after, error, active = JobState.CANCELLED, None, ACTIVE
-        if job.state_before in (JobState.SUCCEEDED, JobState.PARTIAL):
-            after, why = verdict(connection, job)
-            error = "; ".join(filter(None, ("its retry was cancelled", why)))
-            active = ACTIVE - {JobState.QUEUED}  # a job that has ended before has been planned
-        connection.execute(
-            sa.update(jobs)
-            .where(jobs.c.id == job_id, job_transition(active, after))
-            .values(state=after.value, paused=False, error=error, finished_at=now(), state_before=None)
-        )
-        close_pending(connection, job_id, ShardState.CANCELLED, None, None)
-        close_control(connection, job_id)
-        if after is not JobState.CANCELLED:
-            add_job_task(connection, ControlKind.REPORT, job)
-        announce(connection, job_id, after)
-        record(connection, actor, "job.cancelled", job_id)
-        return True
+        return cancel_in(connection, job_id, actor)
+
+
+def cancel_in(connection: sa.Connection, job_id: str, actor: str) -> bool:
+    """`cancel_job` within a transaction of the caller, such as the firing of a schedule."""
+    job = lock_job(connection, job_id)
+    if job.state == JobState.CANCELLED:
+        return False
+    if job.state in TERMINAL:
+        raise Conflict(f"job {job_id} is {job.state} already; there is nothing left to cancel")
+    after, error, active = JobState.CANCELLED, None, ACTIVE
+    if job.state_before in (JobState.SUCCEEDED, JobState.PARTIAL):
+        after, why = verdict(connection, job)
+        error = "; ".join(filter(None, ("its retry was cancelled", why)))
+        active = ACTIVE - {JobState.QUEUED}  # a job that has ended before has been planned
+    connection.execute(
+        sa.update(jobs)
+        .where(jobs.c.id == job_id, job_transition(active, after))
+        .values(state=after.value, paused=False, error=error, finished_at=now(), state_before=None)
+    )
+    close_pending(connection, job_id, ShardState.CANCELLED, None, None)
+    close_control(connection, job_id)
+    if after is not JobState.CANCELLED:
+        add_job_task(connection, ControlKind.REPORT, job)
+    announce(connection, job_id, after)
+    record(connection, actor, "job.cancelled", job_id)
+    return True
 
 
 def retry_job(

@@ -1,17 +1,31 @@
-"""Schedules: added, removed, and fired, which submits a job."""
+"""Schedules: added, changed, removed, and fired, which submits a job.
+
+Every firing is a row: with its job, or with the reason why it has none, or waiting for the job of an earlier one.
+"""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
 
 from gfi.domain.ids import new_id
 from gfi.domain.records import JobSpec, Submitted
+from gfi.domain.states import ACTIVE
 from gfi.store.database import Database, insert, now
 from gfi.store.errors import Conflict, NotFound, StoreError
 from gfi.store.ledger.audit import record
+from gfi.store.ledger.jobs import cancel_in
 from gfi.store.ledger.submission import submit_in
-from gfi.store.tables import firings, schedules
+from gfi.store.tables import firings, jobs, schedules
+
+
+@dataclass(frozen=True)
+class Fired:
+    """What became of a firing: `submitted`, or the `reason` why it has no job; neither while it waits."""
+
+    submitted: Submitted | None = None
+    reason: str | None = None
 
 
 def add_schedule(
@@ -23,11 +37,13 @@ def add_schedule(
     *,
     next_due: float | None,
     actor: str = "local",
+    **settings: Any,
 ) -> str:
     """Add a schedule. Returns its id. Conflict when the name is in use.
 
-    The caller has checked `cron`, `zone` and `request`. request: the options of the jobs; each firing freezes them
-    again, so that it explains the model that is registered at that time. next_due: epoch seconds; None for never.
+    The caller has checked `cron`, `zone`, `request` and `settings` (every_s, trigger, misfire, misfire_most, overlap,
+    whole, created_at). request: the options of the jobs; each firing freezes them again, so that it explains the model
+    that is registered at that time. next_due: epoch seconds; None for never.
     """
     with db.begin() as connection:
         if connection.execute(sa.select(schedules.c.id).where(schedules.c.name == name)).scalar():
@@ -35,18 +51,35 @@ def add_schedule(
         schedule_id = new_id()
         connection.execute(
             sa.insert(schedules).values(
-                id=schedule_id,
-                name=name,
-                owner=request.get("owner", ""),
-                cron=cron,
-                zone=zone,
-                request=dict(request),
-                created_at=now(),
-                next_due=next_due,
+                **{"created_at": now()}
+                | settings
+                | {
+                    "id": schedule_id,
+                    "name": name,
+                    "owner": request.get("owner", ""),
+                    "cron": cron,
+                    "zone": zone,
+                    "request": dict(request),
+                    "next_due": next_due,
+                }
             )
         )
-        record(connection, actor, "schedule.added", None, {"name": name, "cron": cron, "zone": zone})
+        what = {"name": name, "cron": cron, "zone": zone, "every_s": settings.get("every_s")}
+        record(connection, actor, "schedule.added", None, what)
         return schedule_id
+
+
+def change_schedule(
+    db: Database, schedule_id: str, values: Mapping[str, Any], *, actor: str = "local"
+) -> None:
+    """Change columns of a schedule, which the caller has checked; `next_due` among them. NotFound if it is gone."""
+    with db.begin() as connection:
+        mine = sa.update(schedules).where(schedules.c.id == schedule_id)
+        name = connection.execute(mine.values(**values).returning(schedules.c.name)).scalar()
+        if name is None:
+            raise NotFound("the schedule was removed")
+        shown = {key: value for key, value in values.items() if key not in ("request", "next_due")}
+        record(connection, actor, "schedule.changed", None, {"name": name, **shown})
 
 
 def remove_schedule(db: Database, name: str, *, actor: str = "local") -> None:
@@ -71,48 +104,104 @@ def _set_next_due(connection: sa.Connection, schedule_id: str, next_due: float |
     connection.execute(mine.values(next_due=next_due))
 
 
+_KEEP = object()
+
+
 def fire(
     db: Database,
     schedule_id: str,
     firing_key: str,
     spec: JobSpec | StoreError,
     *,
-    next_due: float | None,
+    next_due: Any = _KEEP,
+    overlap: str | None = None,
     max_active_jobs: int | None = None,
-) -> Submitted | None:
+) -> Fired | None:
     """Submit the job of one firing, exactly once even if several schedulers call: `firing_key` is unique per schedule.
 
     `spec`: the job, or the error that prevents it (its dataset is gone). `next_due`: the instant after this
-    one. Returns None when this firing was done before or the schedule was removed. An error, whether `spec`
-    or a limit that refuses the job, is recorded with the firing and raised.
+    one; left as it is where none is given. overlap: what happens while a job of an earlier firing is active: `skip`,
+    `queue` (the firing waits) or `cancel` (that job); None ignores it. Returns None when this firing was done before or
+    the schedule was removed. An error, whether `spec` or a limit that refuses the job, is the reason of the firing.
     """
     with db.begin() as connection:
-        _set_next_due(connection, schedule_id, next_due)
+        if next_due is not _KEEP:
+            _set_next_due(connection, schedule_id, next_due)
         if not _first(connection, schedule_id, firing_key):
             return None
-        refused: StoreError | None = None
+        return _fire(connection, schedule_id, firing_key, spec, overlap, max_active_jobs)
+
+
+def fire_waiting(
+    db: Database,
+    schedule_id: str,
+    firing_key: str,
+    spec: JobSpec | StoreError,
+    *,
+    max_active_jobs: int | None = None,
+) -> Fired | None:
+    """Submit the job of a firing that waited. None when another scheduler was first, or a job is active again."""
+    with db.begin() as connection:
+        lock = sa.select(schedules.c.id).where(schedules.c.id == schedule_id).with_for_update()
+        if connection.execute(lock).scalar() is None or _active_job(connection, schedule_id) is not None:
+            return None
+        mine = _named(schedule_id, firing_key)
+        waits = sa.update(firings).where(mine, firings.c.waiting).values(waiting=False)
+        if connection.execute(waits.returning(firings.c.firing_key)).scalar() is None:
+            return None
+        return _fire(connection, schedule_id, firing_key, spec, None, max_active_jobs)
+
+
+def _fire(
+    connection: sa.Connection,
+    schedule_id: str,
+    firing_key: str,
+    spec: JobSpec | StoreError,
+    overlap: str | None,
+    max_active_jobs: int | None,
+) -> Fired:
+    fired = Fired()
+    values: dict[str, Any] = {"waiting": True}
+    active = _active_job(connection, schedule_id) if overlap is not None else None
+    if active is None or overlap == "cancel" or isinstance(spec, StoreError):
         try:
             if isinstance(spec, StoreError):
                 raise spec
             with connection.begin_nested():
+                if active is not None:
+                    cancel_in(connection, active, "schedule")
                 submitted = submit_in(connection, spec, max_active_jobs=max_active_jobs)
         except StoreError as error:
-            refused = error
-            outcome = {"error": str(error)}
+            fired, values = Fired(reason=str(error)), {"error": str(error)}
         else:
-            outcome = {"job_id": submitted.job_id}
-        connection.execute(
-            sa.update(firings)
-            .where(firings.c.schedule_id == schedule_id, firings.c.firing_key == firing_key)
-            .values(**outcome)
-        )
-    if refused is not None:
-        raise refused
-    return submitted
+            fired, values = Fired(submitted), {"job_id": submitted.job_id}
+    elif overlap == "skip":
+        reason = f"skipped: job {active} of an earlier firing is still active"
+        fired, values = Fired(reason=reason), {"error": reason}
+    connection.execute(sa.update(firings).where(_named(schedule_id, firing_key)).values(**values))
+    return fired
+
+
+def _active_job(connection: sa.Connection, schedule_id: str) -> str | None:
+    """The newest active job of a schedule."""
+    query = (
+        sa.select(jobs.c.id)
+        .join(firings, firings.c.job_id == jobs.c.id)
+        .where(firings.c.schedule_id == schedule_id, jobs.c.state.in_(sorted(ACTIVE)))
+        .order_by(jobs.c.id.desc())
+        .limit(1)
+    )
+    active: str | None = connection.execute(query).scalar()
+    return active
+
+
+def _named(schedule_id: str, firing_key: str) -> sa.ColumnElement[bool]:
+    return sa.and_(firings.c.schedule_id == schedule_id, firings.c.firing_key == firing_key)
 
 
 def _first(connection: sa.Connection, schedule_id: str, firing_key: str) -> bool:
-    known = sa.select(schedules.c.id).where(schedules.c.id == schedule_id)
+    # Locked, so that two firings of one schedule do not both find no active job.
+    known = sa.select(schedules.c.id).where(schedules.c.id == schedule_id).with_for_update()
     if connection.execute(known).scalar() is None:
         return False
     statement = insert(connection, firings).values(schedule_id=schedule_id, firing_key=firing_key, at=now())

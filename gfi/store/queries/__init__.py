@@ -36,7 +36,7 @@ from gfi.store.queries.results import (
     page_key,
     rows_with_status,
 )
-from gfi.store.queries.schedules import due_schedules, list_schedules
+from gfi.store.queries.schedules import due_schedules, last_job, list_firings, list_schedules, waiting_firings
 from gfi.store.queries.shards import list_incidents, list_shards
 from gfi.store.queries.sums import job_sums, means
 from gfi.store.queries.tasks import Task, get_task, last_sweep, list_tasks, usual_duration
@@ -74,8 +74,10 @@ __all__ = [
     "judge_parts",
     "kinds_of",
     "known_parts",
+    "last_job",
     "last_sweep",
     "list_audit",
+    "list_firings",
     "list_flags",
     "list_incidents",
     "list_jobs",
@@ -96,5 +98,6 @@ __all__ = [
     "rows_with_status",
     "usual_duration",
     "waiting",
+    "waiting_firings",
     "worker_takes",
 ]

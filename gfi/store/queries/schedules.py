@@ -1,11 +1,12 @@
-"""Schedules."""
+"""Schedules and their firings."""
 
 import sqlalchemy as sa
 
 from gfi.domain.digests import JSON
+from gfi.domain.states import ACTIVE, JobState
 from gfi.store.database import Database, now
 from gfi.store.queries.fetching import fetch
-from gfi.store.tables import schedules
+from gfi.store.tables import firings, jobs, schedules
 
 
 def list_schedules(db: Database) -> list[JSON]:
@@ -18,3 +19,52 @@ def due_schedules(db: Database) -> list[JSON]:
     due = sa.and_(~schedules.c.paused, schedules.c.next_due <= now())
     query = sa.select(schedules, now().label("now")).where(due)
     return fetch(db, query.order_by(schedules.c.next_due, schedules.c.id))
+
+
+def list_firings(db: Database, schedule_id: str, limit: int = 20) -> list[JSON]:
+    """The last firings of a schedule, newest first: {firing_key, job_id, state, error, waiting, at}."""
+    query = (
+        sa.select(firings, jobs.c.state)
+        .outerjoin(jobs, jobs.c.id == firings.c.job_id)
+        .where(firings.c.schedule_id == schedule_id)
+        .order_by(firings.c.at.desc(), firings.c.firing_key.desc())
+        .limit(limit)
+    )
+    return fetch(db, query)
+
+
+def waiting_firings(db: Database) -> list[JSON]:
+    """For each schedule whose jobs have all ended, its first waiting firing: the schedule and `firing_key`."""
+    active = (
+        sa.exists()
+        .where(jobs.c.state.in_(sorted(ACTIVE)), jobs.c.id == _others.c.job_id)
+        .where(_others.c.schedule_id == schedules.c.id)
+    )
+    query = (
+        sa.select(schedules, firings.c.firing_key)
+        .join(firings, firings.c.schedule_id == schedules.c.id)
+        .where(firings.c.waiting, ~active, ~schedules.c.paused)
+        .order_by(firings.c.at, firings.c.firing_key)
+    )
+    first: dict[str, JSON] = {}
+    for row in fetch(db, query):
+        first.setdefault(row["id"], row)
+    return list(first.values())
+
+
+_others = firings.alias("others")
+_WITH_RESULTS = (JobState.SUCCEEDED.value, JobState.PARTIAL.value)
+
+
+def last_job(db: Database, schedule_id: str, *, finished: bool) -> str | None:
+    """The newest job of a schedule; `finished`: the newest that ended with results. None if there is none."""
+    query = (
+        sa.select(jobs.c.id)
+        .join(firings, firings.c.job_id == jobs.c.id)
+        .where(firings.c.schedule_id == schedule_id)
+    )
+    if finished:
+        query = query.where(jobs.c.state.in_(_WITH_RESULTS))
+    with db.read() as connection:
+        found: str | None = connection.execute(query.order_by(jobs.c.id.desc()).limit(1)).scalar()
+    return found

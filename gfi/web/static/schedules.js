@@ -1,14 +1,43 @@
-import { $, api, empty, fill, h, may, showRefusal, showErrors, when } from "/static/ui.js";
+import { $, api, duration, empty, fill, h, may, toast, showRefusal, showErrors, when } from "/static/ui.js";
 
 async function load() {
   const schedules = await api("/v1/schedules");
   fill($("rows"), schedules.map((s) => h("tr", null,
-    h("td.nowrap", null, s.name), h("td.nowrap", null, h("code", null, s.cron), ` ${s.zone}`), h("td.nowrap", null, s.paused ? "paused" : s.next_at ? when(s.next_at) : "never"),
+    h("td.nowrap", null, s.name), h("td.nowrap", null, s.every_s ? `every ${duration(s.every_s)}` : h("code", null, s.cron), ` ${s.zone}`, h("small.soft", null, ` ${s.overlap} if active${s.whole ? ", whole" : ""}`)), h("td.nowrap", { title: s.upcoming.map(when).join("\n") }, s.paused ? "paused" : s.next_at ? when(s.next_at) : "never"),
     h("td.any", null, s.request.dataset), h("td.nowrap", null, s.request.model, h("small.soft", null, ` ${s.request.preset ?? "default preset"}`), s.has_webhook ? h("small.soft", null, ", webhook") : null),
-    h("td.do", null, may.submit ? h("button.danger", { type: "button", onclick: () => remove(s.name) }, "Remove") : null))));
+    h("td.do", null, h("button", { type: "button", onclick: () => fired(s.name) }, "Firings"), ...(may.submit ? [h("button", { type: "button", onclick: () => change(s.name, { paused: !s.paused }) }, s.paused ? "Resume" : "Pause"), h("button", { type: "button", onclick: () => run(s.name) }, "Run now")] : []), may.submit ? h("button.danger", { type: "button", onclick: () => remove(s.name) }, "Remove") : null))));
   $("table").hidden = !schedules.length;
   $("empty").hidden = true;
   if (!schedules.length) empty("No schedules yet", "A schedule submits a job at the times of a cron line. Add one with the form above or with ", h("code", null, "gfi schedule add"), ".");
+}
+
+const at = (name, more = "") => `/v1/schedules/${encodeURIComponent(name)}${more}`;
+
+async function change(name, changes) {
+  await showErrors(async () => {
+    await api(at(name), { method: "PATCH", body: changes });
+    await load();
+  });
+}
+
+async function run(name) {
+  await showErrors(async () => {
+    const { job, reason } = await api(at(name, "/run"), { method: "POST" });
+    toast(job ? `Submitted as ${job}` : reason ?? "It waits for the end of an earlier job");
+    await load();
+    await fired(name);
+  });
+}
+
+async function fired(name) {
+  await showErrors(async () => {
+    const [firings, all] = await Promise.all([api(at(name, "/firings")), api("/v1/schedules")]);
+    const schedule = all.find((s) => s.name === name);
+    $("firings-title").textContent = `Firings of ${name}`;
+    $("upcoming").textContent = schedule?.upcoming.length ? `Next: ${schedule.upcoming.map(when).join(", ")}` : "";
+    fill($("firings"), firings.map((f) => h("tr", null, h("td.nowrap", null, when(f.at)), h("td.nowrap", null, f.job ? h("a", { href: `/jobs/${f.job}` }, f.job) : "none"), h("td.nowrap", null, f.state ?? ""), h("td.any", null, f.reason ?? (f.waiting ? "waits for an earlier job" : "")))));
+    $("firings-panel").hidden = false;
+  });
 }
 
 async function remove(name) {
@@ -36,7 +65,7 @@ if (form) {
     showRefusal(null);
     const value = (name) => form.elements[name].value.trim();
     try {
-      await api("/v1/schedules", { method: "POST", body: { name: value("name"), cron: value("cron"), zone: value("zone"), job: { dataset: value("dataset"), model: value("model"), preset: value("preset") } } });
+      await api("/v1/schedules", { method: "POST", body: { name: value("name"), [/^\d+(\.\d+)?[smhd]$/.test(value("cron")) ? "every" : "cron"]: value("cron"), zone: value("zone"), overlap: form.overlap.value, misfire: form.misfire.value, misfire_most: form.misfire.value === "all" ? 10 : 1, whole: form.whole.checked, job: { dataset: value("dataset"), model: value("model"), preset: value("preset") } } });
       form.elements.name.value = "";
       await load();
     } catch (error) { showRefusal(error); }

@@ -1,7 +1,7 @@
 """Schedules become jobs, once each, on real databases and without torch."""
 
 import threading
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -9,13 +9,16 @@ import sqlalchemy as sa
 
 from gfi import samples
 from gfi.jobs import cron, schedules
+from gfi.jobs.schedules import spec_for_firing
 from gfi.jobs.submit import Invalid, JobRequest
 from gfi.store import ledger, queries
 from gfi.store.database import Database
 from gfi.store.settings import Settings
 from gfi.store.tables import firings
+from gfi.store.tables import jobs as jobs_table
 from gfi.store.tables import schedules as schedules_table
-from scheduler.schedules import fire_due, spec_for_firing
+from scheduler.schedules import fire_due
+from tests.service.model_record import RECORD
 
 REQUEST = JobRequest(dataset=str(samples.path()), model="net")
 
@@ -58,7 +61,7 @@ def test_a_schedule_that_is_not_due_costs_a_tick_nothing(
     age(registered, 90)
     assert len(fire_due(registered, Settings())) == 3
     computed: list[str] = []
-    monkeypatch.setattr(cron, "_instants", lambda *line: computed.append(line[0]) or iter(()))
+    monkeypatch.setattr(cron, "instants", lambda *line: computed.append(line[0]) or iter(()))
     hour_later = sa.update(schedules_table).values(next_due=schedules_table.c.next_due + 3600.0)
     with registered.begin() as connection:  # so that the test does not depend on the minute that turns
         connection.execute(hour_later)
@@ -111,9 +114,102 @@ def test_a_firing_that_is_refused_is_kept_and_not_repeated(registered: Database,
     (folder / "one.jpg").unlink()
     folder.rmdir()
     row = queries.list_schedules(registered)[0]
-    spec = spec_for_firing(registered, Settings(), row, datetime.now(UTC))
+    spec = spec_for_firing(registered, Settings(), row, registered.now())
     assert isinstance(spec, Invalid)
-    with pytest.raises(Invalid):
-        ledger.fire(registered, row["id"], "2026-01-01", spec, next_due=None)
+    fired = ledger.fire(registered, row["id"], "2026-01-01", spec, next_due=None)
+    assert fired is not None
+    assert "gone" in str(fired.reason) or "no" in str(fired.reason)
     assert ledger.fire(registered, row["id"], "2026-01-01", spec, next_due=None) is None
     assert queries.list_jobs(registered) == []
+
+
+def job_states(database: Database) -> list[str]:
+    return [job.state.value for job in queries.list_jobs(database)]
+
+
+@pytest.mark.parametrize(("misfire", "jobs"), [("latest", 1), ("skip", 0), ("all", 3)])
+def test_after_a_week_away_firings_are_made_up_for_as_the_schedule_says(
+    registered: Database, misfire: str, jobs: int
+) -> None:
+    schedules.add_schedule(
+        *(registered, Settings(), "hourly", None, "UTC", REQUEST),
+        **{"every": "1h", "misfire": misfire, "misfire_most": 3, "overlap": "queue", "actor": "test"},
+    )
+    age(registered, 7 * 86_400.0 + 1800.0)
+    fire_due(registered, Settings())
+    assert fire_due(registered, Settings()) == []
+    rows = schedules.firings_of(registered, "hourly")
+    assert len(rows) == max(1, jobs)
+    assert len(job_states(registered)) == min(1, jobs)
+    assert sum(row["waiting"] for row in rows) == max(0, jobs - 1)
+    if misfire == "skip":
+        assert "missed" in rows[0]["error"]
+    while queries.waiting_firings(registered):
+        for job in queries.list_jobs(registered):
+            if not job.ended:
+                ledger.cancel_job(registered, job.id)
+        fire_due(registered, Settings())
+    assert len(job_states(registered)) == jobs
+
+
+def test_a_clock_that_is_set_back_fires_nothing_again(registered: Database) -> None:
+    schedules.add_schedule(
+        *(registered, Settings(), "m", "* * * * *", "UTC", REQUEST), overlap="queue", actor="test"
+    )
+    age(registered, 90)
+    assert len(fire_due(registered, Settings())) == 1
+    with registered.begin() as connection:  # the stored instant is due again, as seen by a clock of before
+        earlier = sa.update(schedules_table).values(next_due=schedules_table.c.next_due - 60.0)
+        connection.execute(earlier)
+    fire_due(registered, Settings())
+    with registered.read() as connection:
+        keys = connection.execute(sa.select(firings.c.firing_key)).scalars().all()
+    assert len(keys) == len(set(keys)) <= 2
+
+
+def test_a_schedule_is_paused_edited_resumed_and_run_now(registered: Database) -> None:
+    settings = Settings()
+    schedules.add_schedule(registered, settings, "m", "* * * * *", "UTC", REQUEST, actor="test")
+    change = {"database": registered, "settings": settings, "name": "m", "actor": "test"}
+    assert schedules.change_schedule(**change, paused=True).upcoming == ()
+    age(registered, 600)
+    assert fire_due(registered, settings) == []
+    resumed = schedules.change_schedule(**change, paused=False)
+    assert len(resumed.upcoming) == 5
+    assert fire_due(registered, settings) == []
+    edited = schedules.change_schedule(**change, every="6h", overlap="cancel")
+    assert (edited.cron, edited.every_s, edited.overlap) == ("", 21_600.0, "cancel")
+    run = schedules.run_now(registered, settings, "m", actor="test")
+    assert [job.id for job in queries.list_jobs(registered)] == [run["job"]]
+    with pytest.raises(Invalid, match="either a cron line or an interval"):
+        schedules.change_schedule(**change, every="6h", cron="* * * * *")
+
+
+def test_jobs_are_since_the_last_finished_one_of_their_schedule(registered: Database) -> None:
+    settings = Settings()
+    schedules.add_schedule(registered, settings, "m", None, "UTC", REQUEST, every="6h", actor="test")
+    first = schedules.run_now(registered, settings, "m", actor="test")["job"]
+    assert queries.get_job(registered, first).since is None
+    with registered.begin() as connection:
+        connection.execute(sa.update(jobs_table).values(state="succeeded"))
+    second = schedules.run_now(registered, settings, "m", actor="test")["job"]
+    since = queries.get_job(registered, second).since
+    assert since is not None
+    assert since["job"] == first
+    refused = schedules.run_now(registered, settings, "m", actor="test")
+    assert refused["job"] is None
+    assert second in refused["reason"]
+
+
+def test_on_model_a_job_is_submitted_only_for_other_weights(registered: Database) -> None:
+    settings = Settings()
+    schedules.add_schedule(
+        *(registered, settings, "m", None, "UTC", REQUEST),
+        **{"every": "6h", "trigger": "model", "overlap": "queue", "actor": "test"},
+    )
+    first = schedules.run_now(registered, settings, "m", actor="test")["job"]
+    ledger.cancel_job(registered, first)
+    assert f"those of job {first}" in schedules.run_now(registered, settings, "m", actor="test")["reason"]
+    record = {**RECORD, "digest": "e" * 64}
+    ledger.save_model(registered, "net", "e" * 64, record, actor="test")
+    assert schedules.run_now(registered, settings, "m", actor="test")["job"] is not None

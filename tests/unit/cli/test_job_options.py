@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from gfi.api.job_schemas import JobIn
 from gfi.cli.errors import CommandError
 from gfi.cli.job_options import job_options, options_of
-from gfi.cli.schedules import add_schedule
+from gfi.cli.schedules import TIMING, add_schedule
 from gfi.cli.submit import submit
 from gfi.domain.job import JobOptions
 from gfi.jobs.submit import JobRequest
@@ -18,7 +18,7 @@ OF_THE_COMMAND = {"key", "new", "dry_run", "wait", "allow_partial", "as_json"}
 
 
 @pytest.mark.parametrize(
-    ("command", "own"), [(submit, OF_THE_COMMAND), (add_schedule, {"schedule_name", "cron", "zone"})]
+    ("command", "own"), [(submit, OF_THE_COMMAND), (add_schedule, {"schedule_name", *TIMING})]
 )
 def test_commands_have_a_flag_for_every_option_and_no_other(command: click.Command, own: set[str]) -> None:
     assert {parameter.name for parameter in command.params} - own == set(JobOptions.model_fields)
