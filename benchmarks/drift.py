@@ -97,16 +97,17 @@ def results(net: nn.Module, images: planted.Images, method: str) -> tuple[pa.Tab
 
 def floor_from(runs: Sequence[pa.Table]) -> Floor:
     """The floor of these training runs."""
-    pairs = [
-        run_pair(f"{i}", pair_results([x], [y], Counts())) for i, (x, y) in enumerate(combinations(runs, 2))
-    ]
+    pairs = []
+    for number, (x, y) in enumerate(combinations(runs, 2)):
+        counts = Counts()
+        pairs.append(run_pair(f"{number}", pair_results([x], [y], counts), counts))
     return floor_of(FloorLevel.OTHER_TRAINING, len(runs), pairs)
 
 
 def compared(a: pa.Table, b: pa.Table, floor: Floor) -> Comparison:
     """Two runs compared."""
     counts, accumulator = Counts(), Accumulator(floor.threshold, len(a))
-    for block in pair_results([a], [b], counts):
+    for block in pair_results([a], [b], counts, flipped=accumulator.add_flipped):
         accumulator.add(block)
     return accumulator.comparison(counts)
 
@@ -120,6 +121,10 @@ def judged(scenario: str, seed: int, n: int, a: pa.Table, b: pa.Table, floor: Fl
     pooled = pooled_verdict(made.moved, made.pairs, floor, Tolerance())
     shown = classes[TARGET] if scenario == "corner" else max(classes.values(), key=lambda c: c.share - c.p0)
     verdict = shown.verdict if scenario == "corner" else worst([c.verdict for c in classes.values()])
+    flips = [check for check in gate.checks if check.name.startswith("flips of class ")]
+    flipped = [NAMES[check.numbers["class"]] for check in flips if check.numbers is not None]
+    if scenario == "corner" and NAMES[TARGET] in flipped:
+        verdict = Verdict.FAIL
     return {
         "scenario": scenario,
         "seed": seed,
@@ -135,6 +140,8 @@ def judged(scenario: str, seed: int, n: int, a: pa.Table, b: pa.Table, floor: Fl
         "gate": gate.verdict.value,
         "classes": dict(Counter(c.verdict.value for c in classes.values())),
         "failed": [NAMES[index] for index, c in classes.items() if c.verdict is Verdict.FAIL],
+        "flipped": flipped,
+        "flipped_place": made.flipped[TARGET].place if TARGET in made.flipped else None,
         "place": made.classes[TARGET].place if TARGET in made.classes else None,
         "threshold": round(floor.threshold, 4),
         "flips": made.counts.flipped,

@@ -9,7 +9,7 @@ Memory holds sums for each class (6 kB) and the worst movers, but not the pairs.
 
 import heapq
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 from zlib import crc32
 
@@ -104,6 +104,8 @@ class Comparison:
     classes: Mapping[int, ClassMoves]
     metrics: Mapping[str, MetricChange]
     worst: tuple[Mover, ...]
+    flipped: Mapping[int, ClassMoves] = field(default_factory=dict)
+    """Of flipped images for which both jobs explained the same class: they are not pairs, and counted nowhere else."""
 
     @property
     def class_counts(self) -> dict[int, tuple[int, int]]:
@@ -200,7 +202,7 @@ class Accumulator:
     def __init__(self, threshold: float | None, expected: int = 0) -> None:
         self._threshold = threshold
         self._one_in = max(1, expected // DESCRIBED)
-        self._classes = _ClassSums()
+        self._classes, self._flipped = _ClassSums(), _ClassSums()
         self._described: dict[str, list[float]] = {"spearman": [0.0, 0], "jensen_shannon": [0.0, 0]}
         self._pairs_described = 0
         self._metrics: dict[str, NDArray[np.float64]] = {}
@@ -223,13 +225,21 @@ class Accumulator:
         self._bit_equal += int(block.bit_equal.sum())
         self._largest = max(self._largest, float(distance.max(initial=0.0)))
         self._distance += float(distance.sum())
-        self._add_classes(block, distance, beyond, top_b - top_a)
+        self._add_classes(self._classes, block, distance, beyond, top_b - top_a)
         self._add_metrics(block)
         self._describe(block)
         self._add_worst(block, distance)
 
+    def add_flipped(self, block: PairBlock) -> None:
+        """Add flipped images for which both jobs explained the same class."""
+        top_a, top_b = top_weights(block.a), top_weights(block.b)
+        distance = top_area(top_a, top_b)
+        beyond = np.zeros(len(block), np.bool_) if self._threshold is None else distance > self._threshold
+        self._add_classes(self._flipped, block, distance, beyond, top_b - top_a)
+
     def _add_classes(
         self,
+        sums: _ClassSums,
         block: PairBlock,
         distance: NDArray[np.float64],
         beyond: NDArray[np.bool_],
@@ -238,7 +248,7 @@ class Accumulator:
         (ax, ay), (bx, by) = centres(block.a), centres(block.b)
         nothing = np.full(len(block), np.nan)
         energy = np.stack(block.metrics.get(ENERGY, (nothing, nothing)), axis=1)
-        self._classes.add(block.targets, distance, beyond, np.stack([bx - ax, by - ay], axis=1), energy, gain)
+        sums.add(block.targets, distance, beyond, np.stack([bx - ax, by - ay], axis=1), energy, gain)
 
     def _add_metrics(self, block: PairBlock) -> None:
         for name, (a, b) in block.metrics.items():
@@ -290,6 +300,7 @@ class Accumulator:
             means={name: total / n if n else float("nan") for name, (total, n) in self._described.items()},
             classes=self._classes.moves(counts),
             metrics={name: _change(sums) for name, sums in self._metrics.items() if sums[0]},
+            flipped=self._flipped.moves(counts),
             worst=tuple(Mover(*mover) for mover in sorted(self._worst, reverse=True)),
         )
 

@@ -15,7 +15,7 @@ The unit of repetition is the training run: a floor states the number of its run
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 from zlib import crc32
@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from gfi.drift.distances import top_area, top_weights
 from gfi.drift.errors import DriftError
-from gfi.drift.pairs import PairBlock
+from gfi.drift.pairs import Counts, PairBlock
 
 QUANTILE = 0.95
 LEAST_P0 = 0.05
@@ -66,6 +66,9 @@ class RunPair:
     targets: NDArray[np.int32]
     distances: NDArray[np.float32]
     half: NDArray[np.int8]
+    flips: Mapping[int, int] = field(default_factory=dict)
+    images: Mapping[int, int] = field(default_factory=dict)
+    """By class: images that the two runs predict differently, of how many."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,8 @@ class Floor:
     """A noise floor. runs: how many jobs; pairs: how many pairs of them.
 
     threshold: a distance above it is a move. p0: expected share over all classes; class_p0: of each class that the
-    floor has, by index. images: pairs of masks behind it.
+    floor has, by index. images: pairs of masks behind it. flips, class_flips: the same for predictions that differ: the
+    largest share of any pair of runs, at least .05.
     """
 
     level: FloorLevel
@@ -83,6 +87,8 @@ class Floor:
     p0: float
     class_p0: Mapping[int, float]
     images: int
+    flips: float = LEAST_P0
+    class_flips: Mapping[int, float] = field(default_factory=dict)
 
     @property
     def saturated(self) -> bool:
@@ -107,17 +113,25 @@ class Floor:
             "p0": self.p0,
             "class_p0": {str(index): p0 for index, p0 in self.class_p0.items()},
             "images": self.images,
+            "flips": self.flips,
+            "class_flips": {str(index): share for index, share in self.class_flips.items()},
         }
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> "Floor":
         """The floor that `to_json` wrote."""
-        classes = {int(index): float(p0) for index, p0 in value["class_p0"].items()}
-        return cls(**{**value, "level": FloorLevel(value["level"]), "class_p0": classes})
+        shares = {
+            name: {int(index): float(share) for index, share in value[name].items()}
+            for name in ("class_p0", "class_flips")
+        }
+        return cls(**{**value, "level": FloorLevel(value["level"]), **shares})
 
 
-def run_pair(name: str, blocks: Iterable[PairBlock]) -> RunPair:
-    """The distances of two runs of a floor, from the stream of their pairs. Holds 9 bytes an image."""
+def run_pair(name: str, blocks: Iterable[PairBlock], counts: Counts | None = None) -> RunPair:
+    """The distances of two runs of a floor, from the stream of their pairs. Holds 9 bytes an image.
+
+    counts: what the pairing counts, for the share of predictions that differ.
+    """
     targets, measured, half = [], [], []
     for block in blocks:
         targets.append(block.targets.astype(np.int32))
@@ -125,7 +139,11 @@ def run_pair(name: str, blocks: Iterable[PairBlock]) -> RunPair:
         half.append(np.array([crc32(key.encode()) & 1 for key in block.keys], np.int8))
     if not targets:
         raise DriftError(f"the runs {name} of the floor have no masks of the same images and classes")
-    return RunPair(name, np.concatenate(targets), np.concatenate(measured), np.concatenate(half))
+    counted = counts or Counts()
+    return RunPair(
+        *(name, np.concatenate(targets), np.concatenate(measured), np.concatenate(half)),
+        *(dict(counted.flips_by_class), dict(counted.images_by_class)),
+    )
 
 
 def floor_of(level: FloorLevel, runs: int, pairs: Sequence[RunPair]) -> Floor:
@@ -133,6 +151,7 @@ def floor_of(level: FloorLevel, runs: int, pairs: Sequence[RunPair]) -> Floor:
     if not pairs:
         raise DriftError("a noise floor needs at least two runs; name further jobs with --floor")
     p0, class_p0 = LEAST_P0, dict[int, float]()
+    flips, class_flips = LEAST_P0, dict[int, float]()
     for number, pair in enumerate(pairs):
         if len(pairs) > 1:
             beyond = pair.distances > _threshold([other for at, other in enumerate(pairs) if at != number])
@@ -144,8 +163,16 @@ def floor_of(level: FloorLevel, runs: int, pairs: Sequence[RunPair]) -> Floor:
         shares = np.bincount(which, beyond) / np.bincount(which)
         for index, share in zip(classes.tolist(), shares.tolist(), strict=True):
             class_p0[index] = max(class_p0.get(index, LEAST_P0), share)
+        flips = max(flips, sum(pair.flips.values()) / max(sum(pair.images.values()), 1))
+        for index, number_of in pair.images.items():
+            share = pair.flips.get(index, 0) / number_of
+            class_flips[index] = max(class_flips.get(index, LEAST_P0), share)
     images = sum(len(pair.distances) for pair in pairs)
-    return Floor(level, runs, len(pairs), _threshold(pairs), p0, class_p0, images)
+    return Floor(
+        *(level, runs, len(pairs), _threshold(pairs), p0, class_p0, images),
+        flips=flips,
+        class_flips=class_flips,
+    )
 
 
 def _threshold(pairs: Sequence[RunPair]) -> float:

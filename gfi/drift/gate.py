@@ -6,6 +6,7 @@
     min_images = 50
     classes = "all"              # or "none", or a list of class names that must not move
     pooled = true
+    max_flipped = 0.25           # images of one class that may be predicted otherwise, beyond what the floor's runs do
 
     [floor]
     level = "other_training"
@@ -43,7 +44,7 @@ from gfi.domain.metrics import COLUMNS
 from gfi.drift.errors import DriftError
 from gfi.drift.floors import FloorLevel
 from gfi.drift.spending import Spending
-from gfi.drift.verdicts import ALPHA, MAX_MOVED, MIN_IMAGES, Tolerance
+from gfi.drift.verdicts import ALPHA, MAX_FLIPPED, MAX_MOVED, MIN_IMAGES, Tolerance
 
 FLIPS = "flips"
 LIMITS = (FLIPS, *COLUMNS)
@@ -64,6 +65,7 @@ class MovedSpec(_Section):
     min_images: Annotated[int, Field(ge=1)] = MIN_IMAGES
     classes: Literal["all", "none"] | list[str] = "all"
     pooled: bool = True
+    max_flipped: Share = MAX_FLIPPED
 
 
 class FloorSpec(_Section):

@@ -14,8 +14,16 @@ from gfi.drift.binomial import lower_bound, upper_bound
 from gfi.drift.comparison import Comparison, MetricChange
 from gfi.drift.floors import LEVEL_WORDS, Floor, FloorLevel
 from gfi.drift.gate import FLIPS, GateSpec, Waiver
-from gfi.drift.sentences import class_sentence, verdict_sentence
-from gfi.drift.verdicts import Moved, Verdict, class_verdicts, pooled_verdict, worst
+from gfi.drift.sentences import class_sentence, flipped_sentence, verdict_sentence
+from gfi.drift.verdicts import (
+    Moved,
+    Tolerance,
+    Verdict,
+    class_verdicts,
+    flipped_classes,
+    pooled_verdict,
+    worst,
+)
 
 EXIT_CODES: Mapping[Verdict, int] = {Verdict.PASS: 0, Verdict.FAIL: 10, Verdict.UNDECIDED: 11}
 """1 to 3 are errors of the command itself, 4 to 6 the ends of jobs."""
@@ -127,6 +135,22 @@ def _moved_checks(
     )
     for index, moved in verdicts.items():
         yield _class_check(watched[index], index, moved, comparison)
+    yield from _flip_checks(spec, comparison, floor, watched, tolerance)
+
+
+def _flip_checks(
+    spec: GateSpec, comparison: Comparison, floor: Floor, watched: Mapping[int, str], tolerance: Tolerance
+) -> Iterator[Check]:
+    """A fail for each watched class whose predictions flipped; nothing for the others, whose masks decide."""
+    counts = comparison.counts
+    flips = {index: (counts.flips_by_class[index], counts.images_by_class[index]) for index in watched}
+    failed = flipped_classes(flips, floor, spec.moved.max_flipped, tolerance.alpha)
+    for index, (expected, lower) in failed.items():
+        k, n = flips[index]
+        sentence = flipped_sentence(watched[index], (k, n), expected, lower, comparison.flipped.get(index))
+        place = comparison.flipped[index].place if index in comparison.flipped else None
+        numbers = {"class": index, "n": n, "flipped": k, "expected": expected, "lower": lower, "place": place}
+        yield Check(f"flips of class {watched[index]}", Verdict.FAIL, sentence, numbers=numbers)
 
 
 def _class_check(name: str, index: int, moved: Moved, comparison: Comparison) -> Check:
@@ -145,7 +169,8 @@ def _watched(spec: GateSpec, comparison: Comparison, names: Mapping[int, str]) -
     if spec.moved.classes == "none":
         return {}
     if spec.moved.classes == "all":
-        return {index: names.get(index, str(index)) for index in comparison.classes}
+        known = sorted({*comparison.classes, *comparison.counts.flips_by_class})
+        return {index: names.get(index, str(index)) for index in known if index >= 0}
     indices = {name: index for index, name in names.items()}
     return {indices.get(name, int(name) if name.isdigit() else -1): name for name in spec.moved.classes}
 
@@ -222,8 +247,12 @@ def _audit_checks(spec: GateSpec, new_shortcuts: Sequence[str] | None) -> Iterat
 
 def _waive(check: Check, waivers: Sequence[Waiver], today: date) -> Check:
     for waiver in waivers:
-        covered = f"class {waiver.class_}" if waiver.class_ is not None else f"limit {waiver.limit}"
-        if covered == check.name:
+        covered = (
+            (f"class {waiver.class_}", f"flips of class {waiver.class_}")
+            if waiver.class_ is not None
+            else (f"limit {waiver.limit}",)
+        )
+        if check.name in covered:
             waived = today <= waiver.until and check.verdict is not Verdict.PASS
             return Check(
                 check.name, check.verdict, check.sentence, waiver.sentence(today), waived, check.numbers

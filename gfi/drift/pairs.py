@@ -12,7 +12,7 @@ image of the two jobs is counted once, under the first of these that applies (`C
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, fields
 
 import numpy as np
@@ -96,18 +96,23 @@ class PairBlock:
 
 
 def pair_results(
-    a: Iterable[pa.Table], b: Iterable[pa.Table], counts: Counts, metrics: Sequence[str] = ()
+    a: Iterable[pa.Table],
+    b: Iterable[pa.Table],
+    counts: Counts,
+    metrics: Sequence[str] = (),
+    flipped: Callable[[PairBlock], None] | None = None,
 ) -> Iterator[PairBlock]:
     """The pairs of two streams of results, each sorted by key. Adds to `counts` as it goes.
 
-    metrics: columns that both streams have beside `RESULTS`.
+    metrics: columns that both streams have beside `RESULTS`. flipped: is called with the flipped images for which both
+    jobs explained the same class, which happens where labels decide the class; they are no pairs.
     """
     for left, right in aligned(a, b, "key"):
         if left is None or right is None:
             counts.only_a += _images(left)
             counts.only_b += _images(right)
             continue
-        yield from _pairs_of_step(left, right, counts, metrics)
+        yield from _pairs_of_step(left, right, counts, metrics, flipped)
 
 
 def _images(table: pa.Table | None) -> int:
@@ -115,7 +120,11 @@ def _images(table: pa.Table | None) -> int:
 
 
 def _pairs_of_step(
-    left: pa.Table, right: pa.Table, counts: Counts, metrics: Sequence[str]
+    left: pa.Table,
+    right: pa.Table,
+    counts: Counts,
+    metrics: Sequence[str],
+    on_flipped: Callable[[PairBlock], None] | None,
 ) -> Iterator[PairBlock]:
     first_a, first_b = (table.filter(pc.equal(table.column("target_rank"), 0)) for table in (left, right))
     single = len(first_a) == len(left) and len(first_b) == len(right)
@@ -139,6 +148,9 @@ def _pairs_of_step(
     equal_target = classes == _numbers(first_b, "target")
     counts.other_target += int((stay & ~equal_target).sum())
     counts.paired += int((stay & equal_target).sum())
+    if on_flipped is not None and (at := np.flatnonzero(flipped & drawn & equal_target)).size:
+        for block in _blocks(first_a.take(at), first_b.take(at), Counts(), metrics):
+            on_flipped(block)
     if single:
         kept = np.flatnonzero(stay & equal_target)
         yield from _blocks(first_a.take(kept), first_b.take(kept), counts, metrics)

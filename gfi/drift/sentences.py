@@ -66,6 +66,25 @@ def _where(moves: ClassMoves) -> Iterator[str]:
         yield f"most to the {moves.place}"
 
 
+def flipped_sentence(
+    name: str, count: tuple[int, int], expected: float, lower: float, moves: ClassMoves | None
+) -> str:
+    """A class whose predictions flipped. count: (flipped, images); expected: the share in the floor; lower: the bound.
+
+    moves: of the flipped images for which both jobs explained the same class; None if there is none.
+    """
+    flipped, images = count
+    text = (
+        f"class {name}: {_percent(flipped, images)} of its images ({flipped:,} of {images:,}) are predicted as another"
+        f" class, at least {lower:.0%}; training runs of the floor differ in up to {expected:.0%}"
+    )
+    if moves is not None and moves.moved:
+        text += f"; the masks of its label moved in {moves.moved:,} of {moves.n:,} of them" + ", ".join(
+            _where(moves)
+        )
+    return text
+
+
 def verdict_sentence(name: str, moved: Moved) -> str:
     """A verdict in one sentence; an undecided one with the number of images that would decide it."""
     text = (

@@ -24,6 +24,7 @@ from gfi.drift.floors import Floor
 MAX_MOVED = 0.10
 ALPHA = 0.05
 MIN_IMAGES = 50
+MAX_FLIPPED = 0.25
 
 
 class Verdict(StrEnum):
@@ -107,6 +108,25 @@ def class_verdicts(
         for at, index in enumerate(classes)
     }
     return {index: made.get(index) or _unknown(counts[index], floor, tolerance) for index in counts}
+
+
+def flipped_classes(
+    counts: Mapping[int, tuple[int, int]], floor: Floor, max_flipped: float, alpha: float
+) -> dict[int, tuple[float, float]]:
+    """The classes of which the second model predicts many images otherwise, more than the floor's runs do among
+    themselves: class → (share that the floor expects, lower bound). counts: class → (flips, images).
+
+    Such a class has few pairs left or none, so that its masks cannot fail; that it lost its predictions is a finding of
+    its own. The test is that of a fail: Benjamini–Hochberg over the classes, and the lower bound reaches the floor's
+    share + max_flipped.
+    """
+    classes = [index for index, (_, n) in counts.items() if n and index in floor.class_flips]
+    k, n = (np.array([counts[index][at] for index in classes], np.float64) for at in (0, 1))
+    expected = np.array([floor.class_flips[index] for index in classes], np.float64)
+    rejected = benjamini_hochberg(p_value(k, n, expected), alpha)
+    lower = lower_bound(k, n, alpha * max(int(rejected.sum()), 1) / max(len(classes), 1))
+    failed = rejected & (lower >= expected + max_flipped)
+    return {index: (float(expected[at]), float(lower[at])) for at, index in enumerate(classes) if failed[at]}
 
 
 def pooled_verdict(moved: int, n: int, floor: Floor, tolerance: Tolerance) -> Moved:

@@ -39,7 +39,7 @@ from gfi.store.objects import Bucket
 from gfi.store.part_cache import PartCache
 from gfi.store.queries import Job
 
-_FLOOR_VERSION = 1
+_FLOOR_VERSION = 2
 """Raised by one when a change of the code changes the floor of the same jobs."""
 _SHOWN_CLASSES = 10
 
@@ -136,7 +136,7 @@ def compare_jobs(
         counts = Counts()
         accumulator = Accumulator(floor.threshold if floor is not None else None, job_a.total or 0)
         streams = sorted_results.of(job_a, metrics), sorted_results.of(job_b, metrics)
-        for block in pair_results(*streams, counts, metrics):
+        for block in pair_results(*streams, counts, metrics, accumulator.add_flipped):
             accumulator.add(block)
     comparison = accumulator.comparison(counts)
     if not comparison.pairs:
@@ -271,10 +271,11 @@ def _floor(bucket: Bucket, runs: Sequence[Job], sorted_results: _Sorted) -> Floo
     pairs = list(combinations(sorted(runs, key=lambda job: job.id), 2))
     level = max((_level(x, y) for x, y in pairs), key=list(FloorLevel).index)
     chosen = [(x, y) for x, y in pairs if _level(x, y) is level]
-    measured = [
-        run_pair(f"{x.id}, {y.id}", pair_results(sorted_results.of(x), sorted_results.of(y), Counts()))
-        for x, y in chosen
-    ]
+    measured = []
+    for x, y in chosen:
+        counts = Counts()
+        blocks = pair_results(sorted_results.of(x), sorted_results.of(y), counts)
+        measured.append(run_pair(f"{x.id}, {y.id}", blocks, counts))
     floor = floor_of(level, len({job.id for pair in chosen for job in pair}), measured)
     bucket.put(key, canonical(floor.to_json()).encode(), content_type="application/json")
     return floor

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 
 from gfi.domain.metrics import CATALOGUE, COLUMNS
-from gfi.drift.verdicts import ALPHA, MAX_MOVED, MIN_IMAGES
+from gfi.drift.verdicts import ALPHA, MAX_FLIPPED, MAX_MOVED, MIN_IMAGES
 from gfi.jobs.compare import Compared
 
 
@@ -31,6 +31,8 @@ def _lines(compared: Compared) -> Iterator[str]:
     yield 'classes = "all"'
     yield "# All classes together are judged as well."
     yield "pooled = true"
+    yield "# The share of a class that may be predicted otherwise, beyond what the runs of the floor are."
+    yield f"max_flipped = {MAX_FLIPPED}"
     yield ""
     yield "[floor]"
     yield "# Other training runs of the first job's recipe. At least min_runs, the first job among them."

@@ -10,8 +10,9 @@ from gfi.drift.comparison import Accumulator, Comparison
 from gfi.drift.floors import Floor, FloorLevel
 from gfi.drift.gate import parse_gate
 from gfi.drift.gate_verdict import EXIT_CODES, GateVerdict, judge
+from gfi.drift.pairs import Counts, pair_results
 from gfi.drift.verdicts import Verdict
-from tests.unit.drift.tables import blob, pairs_of, result, run
+from tests.unit.drift.tables import blob, result, run, table
 
 NAMES = {0: "cat", 1: "husky", 2: "wolf"}
 FLOOR = Floor(FloorLevel.OTHER_TRAINING, 4, 6, 0.97, 0.05, {0: 0.05, 1: 0.05, 2: 0.05}, 1000)
@@ -19,9 +20,9 @@ TODAY = date(2026, 11, 28)
 
 
 def comparison(a: list[Any], b: list[Any], metrics: tuple[str, ...] = ()) -> Comparison:
-    blocks, counts = pairs_of(a, b, metrics)
-    accumulator = Accumulator(FLOOR.threshold)
-    for block in blocks:
+    accumulator, counts = Accumulator(FLOOR.threshold), Counts()
+    tables = [[table(rows, metrics)] for rows in (a, b)]
+    for block in pair_results(*tables, counts, metrics, accumulator.add_flipped):
         accumulator.add(block)
     return accumulator.comparison(counts)
 
@@ -134,3 +135,48 @@ def test_a_nightly_gate_says_what_it_spends(cornered: Comparison) -> None:
 
 def test_three_verdicts_have_three_exit_codes() -> None:
     assert [EXIT_CODES[verdict] for verdict in Verdict] == [0, 10, 11]
+
+
+FLIPPING = Floor(
+    *(FloorLevel.OTHER_TRAINING, 4, 6, 0.97, 0.05, {0: 0.05, 1: 0.05, 2: 0.05}, 1000),
+    class_flips={0: 0.3, 1: 0.3, 2: 0.3},
+)
+
+
+def with_flips(flipped: int, images: int = 30) -> Comparison:
+    """The first `flipped` images of class husky are predicted as wolf, and their masks lie in the corner."""
+    a = list(run(np.random.default_rng(0), 3, images, noise=0.2))
+    b = list(run(np.random.default_rng(1), 3, images, noise=0.2, corner={1: 1.0}))
+    for row in [row for row in b if row["target"] == 1][:flipped]:
+        row["prediction"] = 2
+    return comparison(a, b)
+
+
+def test_a_class_of_thirty_that_lost_nearly_all_its_predictions_fails_apart() -> None:
+    made = with_flips(29)
+    assert made.class_counts[1] == (1, 1)
+    gate = judged(made, "[moved]\npooled = false", FLIPPING)
+    assert gate.verdict is Verdict.FAIL
+    failed = [check for check in gate.checks if check.verdict is Verdict.FAIL]
+    assert [check.name for check in failed] == ["flips of class husky"]
+    assert "(29 of 30) are predicted as another class" in failed[0].sentence
+    assert "lower left corner" in failed[0].sentence
+    # The masks of flipped images are no pairs.
+    assert made.pairs == 61
+
+
+def test_a_class_without_any_pair_left_fails_too() -> None:
+    gate = judged(with_flips(30), "[moved]\npooled = false", FLIPPING)
+    assert gate.verdict is Verdict.FAIL
+
+
+@pytest.mark.parametrize(("flipped", "floor"), [(12, FLIPPING), (29, FLOOR)])
+def test_flips_within_the_floor_or_without_one_are_no_fail(flipped: int, floor: Floor) -> None:
+    checks = judged(with_flips(flipped), "[moved]\npooled = false", floor).checks
+    assert not [check for check in checks if check.name.startswith("flips")]
+
+
+def test_a_waiver_of_the_class_covers_its_flips() -> None:
+    text = '[moved]\npooled = false\n[[waivers]]\nclass = "husky"\nowner = "anna"\nuntil = 2026-12-24'
+    gate = judged(with_flips(29), text, FLIPPING)
+    assert all(check.waived for check in gate.checks if check.verdict is Verdict.FAIL)
