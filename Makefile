@@ -9,7 +9,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
   $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $$p && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo lock test test-slow check format clean setup-browser setup-system chaos fuzz soak bench bench-quality bench-quality-full bench-service bench-agreement bench-page bench-audit bench-audit-full bench-audit-scale bench-api bench-drift bench-incremental bench-scale bench-scale-full pictures
+.PHONY: help setup demo lock test test-slow check format clean setup-browser setup-system chaos fuzz soak bench bench-quality bench-quality-full bench-service bench-agreement bench-page bench-audit bench-audit-full bench-audit-scale bench-api bench-drift bench-incremental bench-scale bench-scale-full bench-gpu pictures
 
 help:  ## list the verbs
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -100,6 +100,9 @@ soak: $(VENV)/.ready-test  ## mixed jobs under random faults for MINUTES=30; mem
 
 bench: $(VENV)/.ready-test  ## engine throughput against its theoretical lower bound and a naive implementation; writes benchmarks/results/engine.json
 	@$(BIN)/python -m benchmarks.engine $(ARGS)
+
+bench-gpu: $(VENV)/.ready-test  ## everything about a GPU in six minutes; writes gpu.json into OUT=benchmarks/results
+	@$(BIN)/python -m benchmarks.gpu --out $(or $(OUT),benchmarks/results) $(ARGS)
 
 bench-service: $(VENV)/.ready-test  ## overhead of the service; writes benchmarks/results/service.json
 	@$(BIN)/python -m benchmarks.service $(ARGS)

@@ -15,6 +15,7 @@ Weights are random from a fixed seed, because speed does not depend on them (Eff
 """
 
 import argparse
+import copy
 import json
 import resource
 import statistics
@@ -138,13 +139,20 @@ def kinds_of_step(engine: Engine, batch: int) -> dict[str, Callable[[], object]]
     }
 
 
-def medians(kinds: dict[str, Callable[[], object]], device: torch.device) -> tuple[dict[str, float], int]:
-    """The median seconds of each kind, timed alternately, and the number of rounds."""
+def medians(
+    kinds: dict[str, Callable[[], object]],
+    device: torch.device,
+    at_least: int | None = None,
+    seconds_long: float | None = None,
+) -> tuple[dict[str, float], int]:
+    """The median seconds of each kind, timed alternately, and the number of rounds: at least so many and so long."""
+    at_least = ROUNDS if at_least is None else at_least
+    seconds_long = SECONDS if seconds_long is None else seconds_long
     for run in kinds.values():  # warms up, and starts the inversion before its steps
         run()
     seconds: dict[str, list[float]] = {name: [] for name in kinds}
     began, rounds = time.monotonic(), 0
-    while rounds < ROUNDS or time.monotonic() - began < SECONDS:
+    while rounds < at_least or time.monotonic() - began < seconds_long:
         for name, run in kinds.items():
             seconds[name].append(timed(run, device))
         rounds += 1
@@ -155,8 +163,9 @@ class Naive:
     """One step of each stage, for one image, in the structure of the authors' program."""
 
     def __init__(self, engine: Engine, image: torch.Tensor, fill: torch.Tensor) -> None:
-        self.classifier = load(engine.classifier.reference)
-        self.module = self.classifier.module.to(engine.device).requires_grad_(True)
+        self.classifier = engine.classifier
+        module = copy.deepcopy(self.classifier.module)
+        self.module = module.to(engine.device).requires_grad_(True)
         self.layers = engine.layers
         self.image, self.fill = image.contiguous(), fill.contiguous()
         self.omega: torch.Tensor | None = None

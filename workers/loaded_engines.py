@@ -14,7 +14,7 @@ from gfi.domain.errors import MethodError
 from gfi.domain.job import JobConfig, ModelRef
 from gfi.method.batch_invariance import whole_batch
 from gfi.method.classifiers import Classifier, load
-from gfi.method.engine import DTYPES, Engine
+from gfi.method.engine import Engine
 from gfi.store.errors import NotFound
 
 log = structlog.get_logger(__name__)
@@ -40,7 +40,7 @@ class LoadedEngines:
     """Engines by job configuration.
 
     models_dir: where the operator's model files are. threads: None leaves torch's own number. dtype: a name in
-    `gfi.method.engine.DTYPES`, for jobs that have no profile yet. folder_of: where the files of a version are.
+    `gfi.method.precision.PRECISIONS`, for jobs that have no profile yet. folder_of: where the files of a version are.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class LoadedEngines:
             )
             if threads is not None:
                 torch.set_num_threads(threads)
-            engine = Engine(classifier, recipe, layers, device=self._device, batch=batch, dtype=DTYPES[dtype])
+            engine = Engine(classifier, recipe, layers, device=self._device, batch=batch, dtype=dtype)
             self._engines[key] = engine
         return engine
 

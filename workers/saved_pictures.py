@@ -22,14 +22,6 @@ from gfi.report.overlays import overlay, png, shrink
 from gfi.store.objects import Bucket
 
 LONGEST = 1024
-BY_DEFAULT_BELOW = 1_000
-
-
-def wanted_pictures(save: Iterable[str] | None, images: int) -> frozenset[str]:
-    """The kinds of pictures for a job of this many images: those of its options, by default `png` for a small job."""
-    if save is not None:
-        return frozenset(save)
-    return frozenset({"png"}) if images < BY_DEFAULT_BELOW else frozenset()
 
 
 def thumbnail(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -86,9 +86,9 @@ class WorkerServices:
 
     @cached_property
     def device_kind(self) -> str:
-        """The device kind of the execution profile: `cpu`, or `cuda:` and the name of the card."""
-        if self.device == "cpu":
-            return "cpu"
+        """The device kind of the execution profile: `cpu`, `mps`, or `cuda:` and the name of the card."""
+        if not self.device.startswith("cuda"):
+            return self.device
         import torch
 
         return f"cuda:{torch.cuda.get_device_name(self.device)}"
@@ -96,7 +96,7 @@ class WorkerServices:
     def device_facts(self) -> JSON:
         """Properties of the device, for display: the version of torch, and the name and memory (MiB) of a card."""
         facts: JSON = {"torch": version("torch")}  # without importing torch, which takes seconds
-        if self.device != "cpu":
+        if self.device.startswith("cuda"):
             import torch
 
             card = torch.cuda.get_device_properties(self.device)

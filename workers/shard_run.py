@@ -13,6 +13,7 @@ from gfi import __version__
 from gfi.domain.errors import OutOfMemory, Stopped
 from gfi.domain.explanation import Explanation, StepProgress
 from gfi.domain.ids import new_id
+from gfi.domain.job import wanted_pictures
 from gfi.domain.metrics import CATALOGUE
 from gfi.domain.records import PartRecord, ShardClaim
 from gfi.domain.result import Result
@@ -27,7 +28,7 @@ from workers.measuring import Measurer
 from workers.photographs import Failure, Photograph, photograph_reader
 from workers.read_ahead import ReadAhead
 from workers.result_rows import FOIL_IS_TARGET, explained_row, failed_row, quarantined_row
-from workers.saved_pictures import draw_pictures, upload_pictures, wanted_pictures
+from workers.saved_pictures import draw_pictures, upload_pictures
 from workers.services import WorkerServices
 
 PICTURE_THREADS = 4

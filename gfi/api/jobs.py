@@ -1,5 +1,6 @@
 """Jobs: submit, list, show, pause, cancel, retry, delete."""
 
+import dataclasses
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Header, Query, Response
@@ -8,6 +9,7 @@ from pydantic import BaseModel, Field
 from gfi.api.access import Reader, Submitter
 from gfi.api.body import StrictRoute
 from gfi.api.context import ContextDep
+from gfi.api.estimate_schemas import EstimateIn, EstimateOut
 from gfi.api.job_schemas import ChangeOut, JobDetail, JobIn, JobOut, SubmittedOut
 from gfi.api.lookup import After, JobId, Limit, find_job, job_detail, job_request
 from gfi.api.problems import documented
@@ -55,18 +57,9 @@ class SinceOut(BaseModel):
     sentence: str
 
 
-class EstimateOut(BaseModel):
-    """The estimated cost of a job. `complete`: every image was counted; otherwise there are at least `images`."""
+class PlanOut(EstimateOut):
+    """The plan of a job, and what an incremental one would carry."""
 
-    images: int
-    complete: bool
-    shards: int
-    images_per_s: float | None = Field(
-        description="Measured for this network and method by earlier jobs; null if never measured."
-    )
-    device_seconds: float | None
-    bucket_bytes: int
-    per_device_kind: dict[str, float] = Field(description="Images per second by kind of device.")
     since: SinceOut | None = Field(
         None,
         description="Of a job with `since`: then the numbers above are of the images to explain. Null if the listing is"
@@ -122,17 +115,32 @@ def validate_job(body: JobIn, context: ContextDep, caller: Submitter) -> ValidOu
 
 
 @router.post("/estimate", responses=documented(413))
-def estimate_job(body: JobIn, context: ContextDep, caller: Submitter) -> EstimateOut:
-    """The estimated cost of a job: images, shards, device seconds from measured rates, bytes in the bucket."""
+def estimate_job(body: EstimateIn, context: ContextDep, caller: Submitter) -> PlanOut:
+    """The plan of a job: images, time by number of workers, workers for a deadline, memory, bytes, requests and costs.
+
+    The time follows from measured rates; `speed` says from which, and is a range where this work was never measured.
+    """
+    settings = context.settings
     request = job_request(context, body, caller.name)
-    config = freeze(context.database, context.settings, request)
-    listing = context.listing(config.dataset.spec)
-    images, since = listing.images, None
-    if request.since is not None and listing.complete:
-        plan = incremental.preview(context.database, context.settings, request)
-        since, images = SinceOut(**plan.to_json()), plan.counts.explained
-    expected = estimate.estimate(context.database, context.settings, config, images, listing.complete)
-    return EstimateOut(**expected.__dict__, since=since)
+    config = freeze(context.database, settings, request)
+    images, complete, since = body.images, True, None
+    if images is None:
+        listing = context.listing(config.dataset.spec)
+        images, complete = listing.images, listing.complete
+        if request.since is not None and complete:
+            carried = incremental.preview(context.database, settings, request)
+            since, images = SinceOut(**carried.to_json()), carried.counts.explained
+    expected = estimate.estimate(
+        context.database,
+        settings,
+        config,
+        images,
+        complete,
+        workers=body.workers,
+        deadline_s=body.deadline_s,
+        prices=settings.prices.replaced(**body.prices()),
+    )
+    return PlanOut(**dataclasses.asdict(expected), since=since)
 
 
 @router.get("", responses=documented())

@@ -21,12 +21,12 @@ class Device:
 
 
 def device_settings(device: str) -> dict[str, str]:
-    """The environment of a worker on `device`: "cpu", "cuda" or "cuda:N". CommandError for any other text."""
-    if device == "cpu":
-        return {"GFI_DEVICE": "cpu"}
+    """The environment of a worker on `device`: "cpu", "mps", "cuda" or "cuda:N". CommandError for any other text."""
+    if device in ("cpu", "mps"):
+        return {"GFI_DEVICE": device}
     kind, _, number = device.partition(":")
     if kind != "cuda" or not (number or "0").isdigit():
-        raise CommandError(f"--device {device}: use cpu or cuda:N")
+        raise CommandError(f"--device {device}: use cpu, cuda:N or mps")
     # CUDA reads this once, when Python starts. The process then sees only this GPU, as cuda:0.
     return {"GFI_DEVICE": "cuda:0", "CUDA_VISIBLE_DEVICES": number or "0"}
 

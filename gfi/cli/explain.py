@@ -44,7 +44,7 @@ SAMPLE_MODEL = "efficientnet-lite0"
 @click.option(
     "--batch", type=click.IntRange(1), help="Images optimised together. [default: what fits the memory]"
 )
-@click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:N.")
+@click.option("--device", default="cpu", show_default=True, help="cpu, cuda, cuda:N or mps (never tested).")
 @click.option(
     "--map",
     "colours",

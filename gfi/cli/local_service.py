@@ -5,7 +5,7 @@ Methods import what they need, so that `gfi jobs` does not load the modules of `
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from gfi.cli.errors import CommandError
 from gfi.cli.printing import user
@@ -16,6 +16,9 @@ from gfi.domain.statuses import ImageStatus
 from gfi.store import queries
 from gfi.store.database import Database
 from gfi.store.settings import Settings
+
+if TYPE_CHECKING:
+    from gfi.jobs.rates import BenchRate
 
 Read = TypeVar("Read")
 
@@ -34,21 +37,48 @@ class LocalService:
         submitted = submit(self.database, self.settings, request, idempotency_key=key, new=new)
         return {"job": submitted.job_id, "created": submitted.created, "reason": submitted.reason}
 
-    def estimate(self, options: Mapping[str, Any]) -> JSON:
+    def estimate(
+        self,
+        options: Mapping[str, Any],
+        *,
+        images: int | None = None,
+        workers: int | None = None,
+        deadline_s: float | None = None,
+        prices: Mapping[str, float] | None = None,
+    ) -> JSON:
+        import dataclasses
+
         from gfi.datasets.sources import open_source
-        from gfi.jobs import estimate, incremental
+        from gfi.jobs import incremental
+        from gfi.jobs.estimate import count, estimate
         from gfi.jobs.submit import freeze, request_from
 
         request = request_from(**options)
         config = freeze(self.database, self.settings, request)
-        since = None
-        if request.since is not None:
-            plan = incremental.preview(self.database, self.settings, request)
-            since, (images, complete) = plan.to_json(), (plan.counts.explained, True)
-        else:
-            images, complete = estimate.count(open_source(config.dataset.spec, self.settings))
-        expected = estimate.estimate(self.database, self.settings, config, images, complete)
-        return dict(expected.__dict__) | {"since": since}
+        complete, since = True, None
+        if images is None and request.since is not None:
+            carried = incremental.preview(self.database, self.settings, request)
+            since, images = carried.to_json(), carried.counts.explained
+        elif images is None:
+            images, complete = count(open_source(config.dataset.spec, self.settings))
+        plan = estimate(
+            self.database,
+            self.settings,
+            config,
+            images,
+            complete,
+            workers=workers,
+            deadline_s=deadline_s,
+            prices=self.settings.prices.replaced(**(prices or {})),
+        )
+        return dataclasses.asdict(plan) | {"since": since}
+
+    def save_rates(
+        self, model: str, digests: Sequence[str], device_kind: str, rates: Sequence["BenchRate"]
+    ) -> None:
+        from gfi.jobs.rates import remember
+
+        remember(self.database, model, digests, device_kind, rates)
 
     def jobs(self, *, state: str | None, tag: str | None, limit: int) -> list[JSON]:
         page = queries.list_jobs(

@@ -25,6 +25,7 @@ class Entry(NamedTuple):
 
 COMMANDS = {
     "api": Entry("api:api", "Serve the HTTP API and the dashboard until SIGTERM."),
+    "bench": Entry("bench:bench", "Measure how fast MODEL is explained on a device of this machine."),
     "cancel": Entry("job:cancel", "Cancel a job."),
     "compare": Entry(
         "compare:compare", "Compare JOB_B with JOB_A: which masks moved, and whether that is more than noise."
@@ -33,6 +34,9 @@ COMMANDS = {
     "demo": Entry("demo:demo", "Explain the bundled photographs and write a report."),
     "doctor": Entry("doctor:doctor", "Check what gfi needs on this machine."),
     "down": Entry("up:down", "Stop the stack that `gfi up` started."),
+    "estimate": Entry(
+        "estimate:estimate", "Print the plan of a job: time, workers, memory, bytes and costs."
+    ),
     "explain": Entry("explain:explain", "Explain photographs in this process, without a service."),
     "gate": Entry("gate:gate", "Write the file of limits for `gfi compare --gate`."),
     "gc": Entry("gc:gc", "Find result files in the bucket that nothing refers to."),

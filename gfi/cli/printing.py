@@ -64,6 +64,42 @@ def duration(seconds: float | None) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
+def long_duration(seconds: float) -> str:
+    """A duration, in days from two days on: `2 h 5 min`, `3.4 days`, `210 days`, `12 years`."""
+    days = seconds / 86_400
+    if days < 2:
+        return duration(seconds)
+    if days < 1_000:
+        return f"{days:.1f} days" if days < 10 else f"{days:,.0f} days"
+    return f"{days / 365:,.0f} years" if days < 1e6 else f"{days / 365:.1e} years"
+
+
+def span(low: str, high: str) -> str:
+    """`low to high`, or the text alone if both are the same."""
+    return low if low == high else f"{low} to {high}"
+
+
+def size(count: float) -> str:
+    """Bytes: `812 B`, `1.4 MB`, `230 GB`."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 999.5:
+            return f"{count:.0f} {unit}" if count >= 10 or unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:,.1f} TB"
+
+
+def amount(number: float | None) -> str:
+    """A number with three digits that count, and commas from a thousand on; empty for None."""
+    if number is None:
+        return ""
+    return f"{number:,.0f}" if number >= 100 else f"{number:.3g}"
+
+
+def usd(number: float) -> str:
+    """US dollars; small sums that are not zero as `less than 0.01 USD`."""
+    return "less than 0.01 USD" if 0 < number < 0.005 else f"{amount(number)} USD"
+
+
 def user() -> str:
     """The name of the user who runs the command, for the audit log."""
     import getpass

@@ -3,12 +3,15 @@
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gfi.cli.errors import CommandError
 from gfi.cli.service import JSON
 from gfi.client import ApiError, Client
 from gfi.store.errors import Transient
+
+if TYPE_CHECKING:
+    from gfi.jobs.rates import BenchRate
 
 ATTEMPTS = 2
 """Attempts per request. Few, so that a command soon says that there is no service; `gfi job --wait` repeats itself."""
@@ -30,8 +33,24 @@ class RemoteService:
         answer = self.client.submit_options({**options, "new": new}, idempotency_key=key)
         return {"job": answer["job"]["id"], "created": answer["created"], "reason": answer["reason"]}
 
-    def estimate(self, options: Mapping[str, Any]) -> JSON:
-        return self.client.estimate(options)
+    def estimate(
+        self,
+        options: Mapping[str, Any],
+        *,
+        images: int | None = None,
+        workers: int | None = None,
+        deadline_s: float | None = None,
+        prices: Mapping[str, float] | None = None,
+    ) -> JSON:
+        given = {"images": images, "workers": workers, "deadline_s": deadline_s}
+        given |= {f"price_{name}": value for name, value in (prices or {}).items()}
+        asked = {name: value for name, value in given.items() if value is not None}
+        return self.client.estimate({**options, **asked})
+
+    def save_rates(
+        self, model: str, digests: Sequence[str], device_kind: str, rates: Sequence["BenchRate"]
+    ) -> None:
+        raise CommandError("the API takes no rates; run gfi bench where GFI_DATABASE_URL names its database")
 
     def jobs(self, *, state: str | None, tag: str | None, limit: int) -> list[JSON]:
         filters = {name: value for name, value in (("state", state), ("tag", tag)) if value is not None}

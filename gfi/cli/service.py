@@ -6,7 +6,10 @@ so that commands print both in the same way.
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from gfi.jobs.rates import BenchRate
 
 JSON = dict[str, Any]
 
@@ -18,8 +21,23 @@ class Service(Protocol):
         """Submit a job. Returns {"job", "created", "reason"}."""
         ...
 
-    def estimate(self, options: Mapping[str, Any]) -> JSON:
-        """What a job would take: images, device_seconds …, and `since` of an incremental one. Nothing is stored."""
+    def estimate(
+        self,
+        options: Mapping[str, Any],
+        *,
+        images: int | None = None,
+        workers: int | None = None,
+        deadline_s: float | None = None,
+        prices: Mapping[str, float] | None = None,
+    ) -> JSON:
+        """The plan of a job: the fields of `gfi.jobs.estimate.Estimate`, and `since` of an incremental one. Nothing is
+        stored. prices: by their names in `gfi.domain.costs.Prices`."""
+        ...
+
+    def save_rates(
+        self, model: str, digests: Sequence[str], device_kind: str, rates: Sequence["BenchRate"]
+    ) -> None:
+        """Keep measured rates of a model for estimates; see `gfi.jobs.rates.remember`."""
         ...
 
     def jobs(self, *, state: str | None, tag: str | None, limit: int) -> list[JSON]:

@@ -4,9 +4,10 @@ from typing import Any
 
 import click
 
+from gfi.cli.estimate import print_plan
 from gfi.cli.job_options import job_options, options_of
 from gfi.cli.open_service import open_service
-from gfi.cli.printing import duration, emit, json_option
+from gfi.cli.printing import emit, json_option
 from gfi.cli.waiting import check_wait, wait_options
 
 
@@ -34,7 +35,7 @@ def submit(
     service = open_service()
     if dry_run:
         expected = service.estimate(options_of(options))
-        emit(expected) if as_json else _print_estimate(expected)
+        emit(expected) if as_json else print_plan(expected)
         return
     submitted = service.submit(options_of(options), key=key, new=new)
     known = "" if submitted["created"] else f" ({submitted['reason']})"
@@ -52,16 +53,3 @@ def submit(
     else:
         print_summary(service, job["id"])
     exit_as(job, allow_partial)
-
-
-def _print_estimate(expected: dict[str, Any]) -> None:
-    if expected.get("since"):
-        click.echo(expected["since"]["sentence"])
-        if expected["since"]["shrank"]:
-            click.echo("more than half of the earlier images are gone: submit with --yes if that is meant")
-    least = "" if expected["complete"] else "at least "
-    seconds = expected["device_seconds"]
-    took = (
-        "no speed is known yet for this model and method" if seconds is None else f"about {duration(seconds)}"
-    )
-    click.echo(f"{least}{expected['images']:,} images to explain on one device: {took}")

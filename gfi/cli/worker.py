@@ -21,7 +21,7 @@ from gfi.domain.queues import CONTROL_QUEUE, CONTROL_SLOTS, EXPLAIN_QUEUE, INTER
     show_default=True,
     help="Queues to take work from, separated by commas. A worker on queue `control` plans jobs and writes reports.",
 )
-@click.option("--device", help="cpu (default) or cuda:N: the device of this one process.")
+@click.option("--device", help="cpu (default), cuda:N or mps (never tested): the device of this one process.")
 @click.option(
     "--devices",
     help="One worker on each of these devices, supervised: all (GPUs), their numbers as in 0,2, or cpu:N, which shares"
@@ -41,7 +41,7 @@ from gfi.domain.queues import CONTROL_QUEUE, CONTROL_SLOTS, EXPLAIN_QUEUE, INTER
     "--dtype",
     default="float32",
     show_default=True,
-    type=click.Choice(["float32", "bfloat16"]),
+    type=click.Choice(["float32", "bfloat16", "tf32"]),
     help="Precision of the network; part of the execution profile.",
 )
 @click.option("--log-level", default="INFO", show_default=True, help="DEBUG, INFO, WARNING or ERROR.")

@@ -69,9 +69,19 @@ class Client(Connection):
         return submitted
 
     def estimate(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        """The cost of a job with these options: ``images``, ``device_seconds`` …; nothing is submitted.
+        """The plan of a job with these options: time, workers, memory, bytes and costs; nothing is submitted.
 
-        With ``since`` also what it would explain and carry.
+        Parameters
+        ----------
+        options
+            As for `submit`; and ``images``, ``workers``, ``deadline_s`` (seconds), ``price_device_hour``,
+            ``price_storage``, ``price_put``, ``price_get`` (US dollars). With ``since`` also what it would explain and
+            carry.
+
+        Returns
+        -------
+        dict
+            ``images``, ``speed``, ``workers`` …: docs/scale.md, "What a job costs".
         """
         answer: dict[str, Any] = self.send("POST", "/v1/jobs/estimate", json=dict(options)).json()
         return answer

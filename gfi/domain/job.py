@@ -9,7 +9,7 @@ registrations change. Its JSON form is stored with the job; `from_json` reads wh
 """
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -24,6 +24,8 @@ from gfi.domain.recipes import Recipe
 MOST_TOP = 10
 """The largest number of classes that are explained for one image."""
 MOST_TAGS = 20
+PICTURES_BELOW = 1_000
+"""Images of a job below which pictures are saved by default."""
 LARGEST_CLASS = 2**31 - 1
 
 Picture = Literal["png", "overlay", "npy"]
@@ -89,7 +91,7 @@ class JobOptions(BaseModel):
         None,
         max_length=3,
         description="Pictures to write to the bucket in addition to the parts: png, overlay, npy. Default: png below"
-        " 1,000 images.",
+        f" {PICTURES_BELOW:,} images.",
     )
     name: Name = Field("", description="A display name.")
     tags: tuple[Tag, ...] = Field(
@@ -210,10 +212,8 @@ class JobConfig:
         )
 
     def work_digest(self) -> str:
-        """The digest of everything that determines the speed on a given device: network, method, layers, metrics and
-        the number of classes per image."""
-        parts = [self.model.digest, self.method_digest, self.layers.to_json(), list(self.metrics)]
-        return digest([*parts, self.top] if self.top > 1 else parts)
+        """`work_digest` of this configuration."""
+        return work_digest(self.model.digest, self.method_digest, self.layers, self.metrics, self.top)
 
     def question(
         self, profile: Mapping[str, Any] | None, label: str | None = None, boxes: Sequence[JSON] = ()
@@ -240,3 +240,19 @@ class JobConfig:
                 "profile": dict(profile) if profile is not None else None,
             }
         )
+
+
+def wanted_pictures(save: Iterable[str] | None, images: int) -> frozenset[str]:
+    """The kinds of pictures for a job of this many images: those of its options, by default `png` for a small job."""
+    if save is not None:
+        return frozenset(save)
+    return frozenset({"png"}) if images < PICTURES_BELOW else frozenset()
+
+
+def work_digest(
+    model_digest: str, method_digest: str, layers: Layers, metrics: Sequence[str] = (), top: int = 1
+) -> str:
+    """The digest of everything that determines the speed on a given device: network, method, layers, metrics and the
+    number of classes per image."""
+    parts = [model_digest, method_digest, layers.to_json(), list(metrics)]
+    return digest([*parts, top] if top > 1 else parts)

@@ -11,9 +11,9 @@ class Profile:
     model_digest: str
     """`Classifier.digest`, SHA-256 (hex)."""
     device_kind: str
-    """"cpu" or "cuda:<name of the card>"."""
+    """"cpu", "mps" or "cuda:<name of the card>"."""
     dtype: str
-    """"float32", "float64" or "bfloat16"."""
+    """"float32", "float64", "bfloat16" or "tf32": a name in `gfi.method.precision`."""
     threads: int
     """torch's threads on the CPU."""
     resolution: tuple[int, int]

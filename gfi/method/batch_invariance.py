@@ -65,7 +65,10 @@ def padded(tensor: Tensor, axis: int, multiple: int = CACHE_LINE) -> Tensor:
 
 
 def by_row(function: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:
-    """An elementwise `function`, applied to each row separately."""
+    """An elementwise `function`, applied to each row separately; on a GPU, whose kernels compute every element alike,
+    to all rows together."""
+    if rows.device.type != "cpu":
+        return function(rows)
     return torch.stack([function(row) for row in rows])
 
 
@@ -114,7 +117,7 @@ class BatchInvariantLinear(nn.Linear):
 
 def _row_by_row(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     """`function` of `x`; row by row only if the slot could change the result."""
-    return by_row(function, x) if x.device.type == "cpu" and _has_tail(x) else function(x)
+    return by_row(function, x) if _has_tail(x) else function(x)
 
 
 def _has_tail(x: Tensor) -> bool:

@@ -11,6 +11,7 @@ without torch work with.
 
 import copy
 import importlib.util
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -21,6 +22,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from gfi.domain import imagenet, layer_names
 from gfi.domain.errors import MethodError
@@ -166,7 +168,8 @@ class Classifier:
         `layers`: name, type, shape and whether already rectified, in call order, with `tokens` if the output is a grid
         of tokens (`gfi.domain.layer_names`). `chosen`: for each preset the layers and how they were chosen ("preset",
         "automatic", "model"), or the error. `default_preset`: the preset used when none is given. `nondeterministic`:
-        only where it is so and allowed, why the answer for an image depends on chance or on its neighbours.
+        only where it is so and allowed, why the answer for an image depends on chance or on its neighbours. `flops`,
+        `activations`: of one forward pass, for estimates.
         """
         digest = self.digest  # first: a network that changes its own state has another one after each pass
         reason = self.nondeterministic
@@ -189,8 +192,27 @@ class Classifier:
             "chosen": {name: self._choice_record(recipe) for name, recipe in PRESETS.items()},
             "default_preset": self.default_preset,
             "parameters": sum(p.numel() for p in self.module.parameters()),
+            **self.pass_cost(),
             **allowed,
         }
+
+    def pass_cost(self) -> dict[str, int]:
+        """`flops`, `activations` of one forward pass of one image: what a plan knows of a network that never ran.
+
+        flops: multiplications and additions of products and convolutions. activations: numbers that its innermost
+        modules return. Empty if the network cannot be counted.
+        """
+        size = (1, self.preprocess.channels, *self.preprocess.size)
+        parameter = next(self.module.parameters(), torch.empty(0))
+        try:
+            with torch.no_grad(), FlopCounterMode(display=False) as counter:
+                self.module(torch.zeros(size).to(parameter))
+        except (
+            Exception
+        ):  # an operation that the counter does not know must not keep a network from being registered
+            return {}
+        activations = sum(math.prod(call.shape) for call in self.calls if call.leaf)
+        return {"flops": int(counter.get_total_flops()), "activations": activations}
 
     def _tokens(self) -> list[dict[str, bool]]:
         last = {call.name: call for call in self.calls}

@@ -100,7 +100,7 @@ def by_layer(
     recipe
         Its stage 1 is used.
     device
-        "cpu", or a CUDA device such as "cuda:0".
+        "cpu", a CUDA device such as "cuda:0", or "mps" (never tested).
 
     Yields
     ------

@@ -34,9 +34,8 @@ from gfi.method.layers import LayerChoice, rectified
 from gfi.method.memory import fitting_batch
 from gfi.method.network import Network
 from gfi.method.pool import Pool
+from gfi.method.precision import precision_of
 from gfi.method.preprocess import Prepared
-
-DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.bfloat16}
 
 _FITTING: dict[tuple[object, ...], int] = {}
 """Batches that fit, by model, method, device, precision and input shape: measured once per process."""
@@ -54,12 +53,13 @@ class Engine:
     layers
         Replaces the layers that the recipe chooses on this network.
     device
-        "cpu", or a CUDA device such as "cuda:0".
+        "cpu", a CUDA device such as "cuda:0", or "mps" (Apple's GPUs; never tested).
     batch
         Images optimised together, at least 1, rounded down to 1, 2 or a multiple of 4. None takes as many as fit into
         the free memory of the device. `profile.batch` says how many it is.
     dtype
-        torch.float32, torch.float64, or torch.bfloat16; in the last, only the network computes in bfloat16.
+        A name in `gfi.method.precision.PRECISIONS`, such as "bfloat16", in which only the network computes in bfloat16;
+        or torch.float32, torch.float64 or torch.bfloat16.
 
     Raises
     ------
@@ -90,29 +90,33 @@ class Engine:
         layers: Layers | None = None,
         device: str | torch.device = "cpu",
         batch: int | None = None,
-        dtype: torch.dtype = torch.float32,
+        dtype: str | torch.dtype = torch.float32,
     ) -> None:
-        if dtype not in DTYPES.values():
-            raise MethodError(f"{dtype} is not a supported precision; use {', '.join(DTYPES)}")
         if batch is not None and batch < 1:
             raise MethodError(f"a batch holds at least one image, not {batch}")
         self.device = _device(device)
+        self.precision = precision_of(dtype, self.device)
         self.classifier = classifier
         self.recipe = recipe
         self.batch = whole_batch(batch or 1)
-        self.dtype = dtype
         self.layer_choice = LayerChoice(layers, "given") if layers else classifier.layer_choice(recipe)
-        with self._memory():
+        with self.memory_errors():
             # With channels last, oneDNN's float32 kernels run EfficientNet-Lite0 1.3 times as fast. On a GPU the layout
-            # helps in bfloat16 only, because the matrix units do not compute in float32.
-            nhwc = dtype == (torch.float32 if self.device.type == "cpu" else torch.bfloat16)
+            # helps in bfloat16 and TF32 only, because the matrix units do not compute in float32.
+            nhwc = self.dtype == (torch.float32 if self.device.type == "cpu" else torch.bfloat16)
+            nhwc = nhwc or self.precision.tf32
             self.network = Network(
-                classifier, self.layer_choice.layers, self.device, dtype, channels_last=nhwc
+                classifier, self.layer_choice.layers, self.device, self.dtype, channels_last=nhwc
             )
         self._refuse_signed_layers()
         self._threads = torch.get_num_threads()
         if batch is None:
             self.batch = self._fitting_batch()
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The dtype of the network."""
+        return self.precision.dtype
 
     @property
     def layers(self) -> Layers:
@@ -122,11 +126,12 @@ class Engine:
     @cached_property
     def profile(self) -> Profile:
         """The execution profile of this engine's masks."""
-        kind = "cpu" if self.device.type == "cpu" else f"cuda:{torch.cuda.get_device_name(self.device)}"
+        cuda = self.device.type == "cuda"
+        kind = f"cuda:{torch.cuda.get_device_name(self.device)}" if cuda else self.device.type
         return Profile(
             model_digest=self.classifier.digest,
             device_kind=kind,
-            dtype=str(self.dtype).removeprefix("torch."),
+            dtype=self.precision.name,
             threads=self._threads,
             resolution=self.classifier.preprocess.size,
             batch=self.batch,
@@ -140,11 +145,11 @@ class Engine:
             self.recipe.digest(),
             str(self.layers),
             str(self.device),
-            self.dtype,
+            self.precision.name,
             shape,
         )
         if key not in _FITTING:
-            with self._memory(), self.exact():
+            with self.memory_errors(), self.exact():
                 _FITTING[key] = fitting_batch(self.network, self.recipe, shape, self.device)
         return _FITTING[key]
 
@@ -220,7 +225,7 @@ class Engine:
         while True:
             if torch.get_num_threads() != self._threads:
                 torch.set_num_threads(self._threads)  # the setting is per thread
-            with self._memory():
+            with self.memory_errors():
                 explanations = pool.advance()
             if explanations is None:
                 return
@@ -269,7 +274,7 @@ class Engine:
                 )
 
     @contextlib.contextmanager
-    def _memory(self) -> Iterator[None]:
+    def memory_errors(self) -> Iterator[None]:
         """Turn out-of-memory errors of the device and the host into OutOfMemory with advice."""
         try:
             yield
@@ -283,15 +288,15 @@ class Engine:
 
     @contextlib.contextmanager
     def exact(self) -> Iterator[None]:
-        """Deterministic arithmetic on CUDA: no TF32, and no kernels chosen by timing."""
+        """Deterministic arithmetic on CUDA: TF32 only in the precision of that name, no kernels chosen by timing."""
         if self.device.type != "cuda":
             yield
             return
         matmul = torch.backends.cuda.matmul.allow_tf32
-        torch.backends.cuda.matmul.allow_tf32 = False
+        torch.backends.cuda.matmul.allow_tf32 = self.precision.tf32
         try:
             with torch.backends.cudnn.flags(
-                enabled=True, benchmark=False, deterministic=True, allow_tf32=False
+                enabled=True, benchmark=False, deterministic=True, allow_tf32=self.precision.tf32
             ):
                 yield
         finally:
@@ -304,8 +309,10 @@ def _device(name: str | torch.device) -> torch.device:
         device = torch.device(name)
     except RuntimeError as error:
         raise MethodError(f"`{name}` is not a device; use cpu or cuda:0") from error
-    if device.type not in ("cpu", "cuda"):
-        raise MethodError(f"device `{name}` is not supported; use cpu or cuda:0")
+    if device.type not in ("cpu", "cuda", "mps"):
+        raise MethodError(f"device `{name}` is not supported; use cpu, cuda:0 or mps")
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise MethodError(f"this machine has no device `{name}`: torch sees no Apple GPU; use cpu")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise MethodError(f"this machine has no device `{name}`; torch sees {torch.cuda.device_count()} GPUs")
     return device

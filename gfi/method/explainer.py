@@ -253,7 +253,7 @@ def explain_many(
     layers
         `L0`, `L0,L1` or `L0,L1+L1b` as in `gfi.domain.layer_names`; None: chosen automatically.
     device
-        "cpu", or a CUDA device such as "cuda:0".
+        "cpu", a CUDA device such as "cuda:0", or "mps" (never tested).
     batch
         Images optimised together; None: as many as fit the device.
     progress

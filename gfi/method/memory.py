@@ -5,13 +5,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from gfi.domain.costs import CPU_BATCH
 from gfi.domain.recipes import Recipe
 from gfi.method.inversion import Inversion
 from gfi.method.network import Network
 
-CPU_BATCH = 4
-"""The largest batch on a CPU. The time per image hardly depends on the batch there (EfficientNet-Lite0, `paper`, one
-core: 11.3, 10.0, 10.8, 12.0 s at 1, 2, 4, 8), while memory (2 GB at 8) and the padding of the last batch grow."""
 CUDA_BATCH = 64
 """The largest batch on a GPU. Stage 2 then runs 128 images in one pass, and the last batch of a shard is padded, so a
 larger batch has a price too. (Not yet measured on a GPU.)"""
@@ -62,6 +60,8 @@ def free_bytes(device: torch.device) -> int:
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    if device.type == "mps":
+        return torch.mps.recommended_max_memory() - torch.mps.current_allocated_memory()
     available = _read_number(Path("/proc/meminfo"), "MemAvailable:")
     free = 8 << 30 if available is None else available * 1024
     limit, used = (_read_number(Path(f"/sys/fs/cgroup/memory.{name}")) for name in ("max", "current"))

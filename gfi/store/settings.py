@@ -24,6 +24,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from gfi.domain.costs import Prices
 from gfi.store.errors import StoreError
 
 STACK_FILE = "stack.json"
@@ -31,6 +32,7 @@ SECRET_FILE_BYTES = 65_536
 Checked = TypeVar("Checked", bound=BaseSettings)
 _Positive = Annotated[float, Field(gt=0)]
 _Count = Annotated[int, Field(gt=0)]
+_Price = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class Explicit(BaseSettings):
@@ -110,6 +112,14 @@ class Settings(Explicit):
     """The duration for which shards are sized."""
     sweep_every_s: Annotated[float, Field(ge=0)] = 6 * 3600.0
     """How often parts that no worker can commit any more are deleted from the bucket; 0: never."""
+    price_device_hour: _Price | None = None
+    """US dollars for an hour of one device with its machine; None: estimates show no cost of devices."""
+    price_storage: _Price = Prices.storage
+    """US dollars for a GB (1e9 bytes) in the bucket for a month."""
+    price_put: _Price = Prices.put
+    """US dollars for a thousand PUT or LIST requests."""
+    price_get: _Price = Prices.get
+    """US dollars for a thousand GET requests."""
     max_images_per_job: _Count = 20_000_000
     max_active_jobs: _Count = 10_000
 
@@ -160,6 +170,11 @@ class Settings(Explicit):
         if not self.database_url:
             raise StoreError("nothing is running: gfi up -d (or set GFI_DATABASE_URL)")
         return self.database_url
+
+    @property
+    def prices(self) -> Prices:
+        """What estimates calculate with."""
+        return Prices(self.price_device_hour, self.price_storage, self.price_put, self.price_get)
 
     @property
     def models(self) -> Path:

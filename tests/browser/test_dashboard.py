@@ -87,8 +87,10 @@ def test_submit_progress_gallery_flag(visit: Visit, site: tuple[str, World]) -> 
     page.fill("[name=dataset]", str(world.photographs))
     page.press("[name=dataset]", "Tab")
     page.wait_for_selector("#preview figure img")
+    page.fill("#plan-hours", "2")
     page.click("#estimate-button")
     page.wait_for_selector("#estimate dd")
+    assert "gfi bench tiny" in page.inner_text("#estimate")  # it never ran, and says what to do
     page.fill("#composer [name=rather_than]", "coffee")
     page.fill("#composer [name=name]", "By hand")
     page.click("#composer [type=submit]")

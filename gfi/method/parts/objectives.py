@@ -74,9 +74,12 @@ class LogContrastLoss:
 
     def __init__(self, recipe: Recipe) -> None:
         self.recipe = recipe
+        self._levels = torch.tensor(recipe.levels, dtype=torch.float64)
 
     def __call__(self, rows: "Inversion", omega: Tensor, mask: Mask) -> Tensor:
-        levels = torch.tensor(self.recipe.levels, dtype=torch.float64, device=omega.device)
+        if self._levels.device != omega.device:  # once: a copy to the device in every step would wait for it
+            self._levels = self._levels.to(omega.device)
+        levels = self._levels
         area = levels[rows.class_steps // len(rows.fills) % len(levels)]
         part = masks.soft_threshold(rows.map(omega), rows.upsample, area, self.recipe.softness)
         kept, removed = rows.kept_and_removed(part, _fill_of_this_step(rows))

@@ -19,7 +19,7 @@ from gfi.store.queries.models import (
 from gfi.store.queries.parts import Verdict, iterate_parts, judge_parts, known_parts, part_of
 from gfi.store.queries.progress import Progress, job_progress, jobs_progress
 from gfi.store.queries.queues import waiting
-from gfi.store.queries.rates import measured_rate
+from gfi.store.queries.rates import measured_rate, rates_of
 from gfi.store.queries.results import (
     GROUPED,
     MOST_GROUPS,
@@ -95,6 +95,7 @@ __all__ = [
     "needed_model_files",
     "page_key",
     "part_of",
+    "rates_of",
     "rows_with_status",
     "usual_duration",
     "waiting",

@@ -1,5 +1,7 @@
 """Measured rates."""
 
+from collections.abc import Sequence
+
 import sqlalchemy as sa
 
 from gfi.store.database import Database
@@ -16,3 +18,13 @@ def measured_rate(db: Database, digest: str, device_kind: str | None = None) -> 
         query = query.where(rates.c.device_kind == device_kind)
     with db.read() as connection:
         return connection.execute(query).scalar()
+
+
+def rates_of(db: Database, digests: Sequence[str]) -> dict[str, dict[str, float]]:
+    """Images per second by kind of device, for each of these kinds of work that was measured."""
+    query = sa.select(rates.c.digest, rates.c.device_kind, rates.c.images_per_s)
+    known: dict[str, dict[str, float]] = {}
+    with db.read() as connection:
+        for row in connection.execute(query.where(rates.c.digest.in_(digests))):
+            known.setdefault(row.digest, {})[row.device_kind] = float(row.images_per_s)
+    return known

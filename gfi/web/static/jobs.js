@@ -155,8 +155,27 @@ async function preview() {
 }
 
 async function estimate() {
-  const cost = await api("/v1/jobs/estimate", { method: "POST", body: asked() });
-  const facts = [["Images", `${cost.complete ? "" : "at least "}${count(cost.images)}`], ["Shards", count(cost.shards)], ["Device time", cost.device_seconds === null ? "not measured yet for this model and method" : `${duration(cost.device_seconds)} at ${decimal(cost.images_per_s, 2)} images/s`], ["In the bucket", bytes(cost.bucket_bytes)], ...(cost.since ? [["Since", cost.since.sentence]] : [])];
+  const [hours, price] = [Number($("plan-hours").value), $("plan-price").value];
+  const plan = await api("/v1/jobs/estimate", { method: "POST", body: { ...asked(), ...(hours > 0 ? { deadline_s: 3600 * hours } : {}), ...(price === "" ? {} : { price_device_hour: Number(price) }) } });
+  const least = plan.complete ? "" : "at least ";
+  const between = (low, high) => (low === high ? low : `${low} to ${high}`);
+  const number = (n) => (n >= 100 ? count(Math.round(n)) : String(Number(n.toPrecision(3))));
+  const usd = (n) => (n > 0 && n < 0.005 ? "less than 0.01 USD" : `${number(n)} USD`);
+  const { speed } = plan;
+  const facts = [
+    ["Images", `${least}${count(plan.images)} in ${count(plan.shards)} shard${plan.shards === 1 ? "" : "s"}`],
+    ["Speed", speed ? `${between(number(speed.low), number(speed.high))} images/s and device (${speed.reason})` : "not known"],
+    ...(speed ? [["Device time", least + between(duration(plan.device_seconds_low), duration(plan.device_seconds_high))]] : []),
+    ...plan.workers.map((w) => [`${count(w.workers)} worker${w.workers > 1 ? "s" : ""}`, least + between(duration(w.seconds_low), duration(w.seconds_high))]),
+    ...(plan.workers_for_deadline ? [[`Within ${number(hours)} h`, `${between(...plan.workers_for_deadline.map((n) => (n === null ? "no number" : count(n))))} workers`]] : []),
+    ...(plan.device_usd ? [["Devices", `${between(...plan.device_usd.map(number))} USD`]] : []),
+    ...(plan.worker_bytes ? [["Memory", `about ${bytes(plan.worker_bytes)} a worker on the CPU`]] : []),
+    ["In the bucket", `${bytes(plan.bucket_bytes + plan.picture_bytes)}, ${usd(plan.storage_usd_month)} a month`],
+    ["Requests", `${count(plan.put_requests)} PUT, ${count(plan.get_requests)} GET, ${usd(plan.request_usd)}`],
+    ["Database", bytes(plan.database_bytes)],
+    ...(plan.since ? [["Since", plan.since.sentence]] : []),
+    ...plan.notes.map((note) => ["Note", note]),
+  ];
   $("estimate").replaceChildren(...facts.flatMap(([k, v]) => [h("dt", null, k), h("dd", null, v)]));
   $("estimate").hidden = false;
 }

@@ -4,7 +4,8 @@ import pytest
 from click.testing import CliRunner
 
 from gfi.cli.main import gfi
-from gfi.store import queries
+from gfi.domain.job import JobConfig
+from gfi.store import ledger, queries
 from tests.service.api.conftest import MODEL, World
 
 
@@ -87,10 +88,29 @@ def test_validate_and_estimate_start_nothing(one_world: World) -> None:
     cost = one_world.call("POST", "/v1/jobs/estimate", "submit", json=body).json()
     assert (cost["images"], cost["complete"], cost["device_seconds"]) == (len(one_world.names), True, None)
     assert cost["bucket_bytes"] > cost["images"] * 14 * 14 * 4
+    assert cost["speed"] is None
+    assert cost["notes"]
     wrong = one_world.call("POST", "/v1/jobs/validate", "submit", json=body | {"layers": "features.9"})
     assert wrong.status_code == 422
     assert "features.4" in wrong.json()["detail"]
     assert one_world.call("GET", "/v1/jobs").json()["items"] == []
+
+
+def test_an_estimate_plans_for_a_deadline_with_prices_of_the_request(one_world: World) -> None:
+    body = {"dataset": str(one_world.photographs), "model": "tiny", "preset": "paper"}
+    config = one_world.call("POST", "/v1/jobs/validate", "submit", json=body).json()["config"]
+    ledger.save_rate(one_world.database, JobConfig.from_json(config).work_digest(), "cpu", 2.0)
+    wanted = {"images": 7200, "deadline_s": 600, "workers": 3, "price_device_hour": 0.5, "price_put": 10}
+    plan = one_world.call("POST", "/v1/jobs/estimate", "submit", json=body | wanted).json()
+    assert (plan["images"], plan["complete"], plan["images_per_s"]) == (7200, True, 2.0)
+    assert plan["speed"]["source"] == "measured"
+    assert plan["workers"] == [{"workers": 3, "seconds_low": 1200.0, "seconds_high": 1200.0}]
+    assert plan["workers_for_deadline"] == [6, 6]
+    assert plan["device_usd"] == [0.5, 0.5]
+    assert plan["request_usd"] == pytest.approx(plan["put_requests"] / 100)
+    for wrong in ({"workers": 0}, {"deadline_s": -1}, {"price_put": -1}, {"price": 3}):
+        refused = one_world.call("POST", "/v1/jobs/estimate", "submit", json=body | wrong)
+        assert refused.status_code == 422, wrong
 
 
 def test_a_retry_names_statuses_and_classes_of_errors(one_world: World) -> None:

@@ -42,6 +42,7 @@ IN_PROCESS = {
     "cancel",
     "compare",
     "doctor",
+    "estimate",
     "explain",
     "gate",
     "gc",

@@ -45,6 +45,8 @@ def photograph(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "results JOB --group-by nothing",
         "models",
         "tasks --all",
+        f"estimate --dataset {samples.path()} --model tiny --workers 3 --deadline 8h --price-put 1",
+        "estimate --dataset /nowhere --model tiny",
         "schedule list",
         "jobs --state nothing",
         "job nothing",

@@ -10,6 +10,7 @@ from gfi.cli.errors import CommandError
     ("device", "settings"),
     [
         ("cpu", {"GFI_DEVICE": "cpu"}),
+        ("mps", {"GFI_DEVICE": "mps"}),
         ("cuda", {"GFI_DEVICE": "cuda:0", "CUDA_VISIBLE_DEVICES": "0"}),
         ("cuda:3", {"GFI_DEVICE": "cuda:0", "CUDA_VISIBLE_DEVICES": "3"}),
     ],
@@ -20,7 +21,7 @@ def test_a_gpu_worker_sees_its_gpu_alone(device: str, settings: dict[str, str]) 
 
 @pytest.mark.parametrize("device", ["gpu", "cuda:x", "cuda:-1", "cpu:0"])
 def test_another_device_is_refused(device: str) -> None:
-    with pytest.raises(CommandError, match="use cpu or cuda:N"):
+    with pytest.raises(CommandError, match="use cpu, cuda:N or mps"):
         device_settings(device)
 
 

@@ -8,6 +8,7 @@ from click.testing import CliRunner
 
 from gfi.api.job_schemas import JobIn
 from gfi.cli.errors import CommandError
+from gfi.cli.estimate import estimate
 from gfi.cli.job_options import job_options, options_of
 from gfi.cli.schedules import TIMING, add_schedule
 from gfi.cli.submit import submit
@@ -17,8 +18,18 @@ from gfi.jobs.submit import JobRequest
 OF_THE_COMMAND = {"key", "new", "dry_run", "wait", "allow_partial", "as_json"}
 
 
+OF_THE_PLAN = {"images", "workers", "deadline", "as_json"} | {
+    f"price_{name}" for name in ("device_hour", "storage", "put", "get")
+}
+
+
 @pytest.mark.parametrize(
-    ("command", "own"), [(submit, OF_THE_COMMAND), (add_schedule, {"schedule_name", *TIMING})]
+    ("command", "own"),
+    [
+        (submit, OF_THE_COMMAND),
+        (add_schedule, {"schedule_name", *TIMING}),
+        (estimate, OF_THE_PLAN),
+    ],
 )
 def test_commands_have_a_flag_for_every_option_and_no_other(command: click.Command, own: set[str]) -> None:
     assert {parameter.name for parameter in command.params} - own == set(JobOptions.model_fields)

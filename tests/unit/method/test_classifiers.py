@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import nn
 
 from gfi import samples
 from gfi.domain import imagenet
 from gfi.domain.errors import MethodError
 from gfi.domain.presets import PRESETS, recipe
-from gfi.method.classifiers import LITE, available_models, describe_layers, load
+from gfi.method.classifiers import LITE, available_models, describe_layers, from_module, load
 from gfi.method.engine import Engine
 from gfi.method.item import Item
 from tests.unit.method.written_models import GOOD, explain, write
@@ -105,3 +106,12 @@ def test_the_record_holds_what_processes_without_torch_must_know(tmp_path: Path)
     assert record["chosen"]["released"] == {"inverted": "4", "weighed": ["4"], "how": "automatic"}
     assert record["layers"][0] == {"name": "0", "type": "Conv2d", "shape": [8, 16, 16], "rectified": False}
     assert len(record["layers"]) == len(describe_layers(classifier))
+
+
+def test_the_record_counts_what_one_forward_pass_costs() -> None:
+    net = nn.Sequential(
+        nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 5)
+    )
+    record = from_module(net, (16, 16)).record()
+    assert record["flops"] == 2 * (16 * 16 * 8 * 3 * 9 + 8 * 5)
+    assert record["activations"] == 2 * 8 * 16 * 16 + 2 * 8 + 5

@@ -165,7 +165,13 @@ def test_channels_of_two_layers_are_weighed_together_on_the_finer_grid() -> None
 
 
 @pytest.mark.parametrize(
-    ("device", "line"), [("abacus", "is not a device"), ("cuda:7", "no device"), ("meta", "not supported")]
+    ("device", "line"),
+    [
+        ("abacus", "is not a device"),
+        ("cuda:7", "no device"),
+        ("meta", "not supported"),
+        ("mps", "torch sees no Apple GPU"),
+    ],
 )
 def test_a_wrong_device_is_one_line(device: str, line: str) -> None:
     with pytest.raises(MethodError, match=line):

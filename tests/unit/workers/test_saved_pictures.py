@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from gfi.domain.job import PICTURES_BELOW, wanted_pictures
 from gfi.domain.result import Result
 from gfi.domain.statuses import ImageStatus
-from workers.saved_pictures import BY_DEFAULT_BELOW, LONGEST, draw_pictures, thumbnail, wanted_pictures
+from workers.saved_pictures import LONGEST, draw_pictures, thumbnail
 
 SIZE = (32, 32)
 ALL = frozenset({"png", "overlay", "npy"})
@@ -31,8 +32,8 @@ def row(height: int, width: int, rank: int = 0) -> Result:
 @pytest.mark.parametrize(
     ("save", "images", "kinds"),
     [
-        (None, BY_DEFAULT_BELOW - 1, {"png"}),
-        (None, BY_DEFAULT_BELOW, set()),
+        (None, PICTURES_BELOW - 1, {"png"}),
+        (None, PICTURES_BELOW, set()),
         ([], 1, set()),
         (["npy", "overlay"], 10**7, {"npy", "overlay"}),
     ],
