@@ -35,8 +35,8 @@ PART_FILE = 12_000
 """Of each part: its header and the descriptions of its columns."""
 PART_ROW = 80
 """Of a part for each result besides its grid, which is 4 bytes a cell: zstd saves little of it."""
-DATABASE_ROW = {"postgresql": 1_040, "sqlite": 750}
-"""Of the database for each result: rows, indexes, sums (PostgreSQL: benchmarks/results/scale.json)."""
+DATABASE_ROW = {"postgresql": 540, "sqlite": 380}
+"""Of the database for each result: rows, indexes, sums, orders (PostgreSQL: benchmarks/results/scale.json)."""
 PICTURE = {"png": 27_000, "overlay": 260_000, "npy": 200_832}
 """Of a saved picture, on average over the bundled photographs; npy is 4·H·W + 128 for an input of 224×224."""
 DEFAULT_CELLS = 196
@@ -80,7 +80,7 @@ WORKER_CONNECTIONS = 3
 """Of one busy worker: its loop, the lease's thread, the heartbeat's."""
 SERVICE_CONNECTIONS = 13
 """Of scheduler, control worker and an API that is used by a few people; PostgreSQL keeps 3 for its administrator."""
-COMMITTED_PER_S = 1_700
+COMMITTED_PER_S = 2_500
 """Results that PostgreSQL on two cores committed in a second (benchmarks/results/scale.json)."""
 
 
