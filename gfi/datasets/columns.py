@@ -140,6 +140,8 @@ def _without_prefix(names: Sequence[str]) -> dict[str, str]:
 
 def frame_of(row: Mapping[str, Any]) -> tuple[int, int] | None:
     """(H, W) of the picture by the columns of one row; None where they do not say."""
+    if not row:
+        return None
     plain = {_plain(str(name)): value for name, value in row.items()}
     for down, across in _FRAMES:
         sides = [_pixels(plain.get(name)) for name in (down, across)]

@@ -344,6 +344,8 @@ def _choice(options: Mapping[str, str], name: str, known: tuple[str, ...]) -> st
 
 def _plain(extra: Mapping[str, Any]) -> dict[str, Any]:
     """A row as JSON values: dates and decimals of Parquet become text, NaN is left out. Empty columns are left out."""
+    if not extra:
+        return {}
     text = json.dumps({str(name): value for name, value in extra.items()}, default=str)
     if "\\u0000" in text:  # which PostgreSQL cannot store
         raise DatasetError("a column holds a NUL")
