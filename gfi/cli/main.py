@@ -58,7 +58,7 @@ COMMANDS = {
     ),
     "tokens": Entry("tokens:tokens", "Create, list and revoke tokens of the HTTP API."),
     "up": Entry("up:up", "Start the whole service on this machine."),
-    "worker": Entry("worker:worker", "Run one worker until SIGTERM."),
+    "worker": Entry("worker:worker", "Run one worker until SIGTERM, or with --devices one worker a device."),
 }
 
 

@@ -74,6 +74,7 @@ ELSEWHERE = {
     "gfi/jobs/registration.py": "service/api/test_models.py",
     "gfi/jobs/report.py": "service/api/test_reports.py",
     "gfi/method/item.py": DATA,
+    "gfi/method/model_bundle.py": "service/workers/test_model_versions.py",
     "gfi/store/errors.py": DATA,
     "gfi/store/ledger/carrying.py": "service/jobs/test_incremental.py",
     "gfi/store/ledger/incidents.py": "service/store/ledger/test_reaper.py",
