@@ -19,12 +19,11 @@ that names file and line. Invalid boxes and missing photographs affect only thei
 """
 
 import csv
-import json
 import tempfile
 from collections.abc import Iterator, Mapping
 from itertools import chain, islice
-from pathlib import Path
-from typing import IO, Any, Literal, NoReturn, cast
+from pathlib import Path, PurePosixPath
+from typing import IO, Any, Literal, cast
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -38,6 +37,7 @@ from gfi.datasets.listing import Fetched, Listed, fetched, with_options
 from gfi.datasets.media import local
 from gfi.datasets.media.s3 import Reader, split
 from gfi.datasets.notes import ListingNotes
+from gfi.datasets.strict_json import plain, read_json
 from gfi.store.errors import one_line
 from gfi.store.settings import Settings
 
@@ -115,6 +115,16 @@ class Table:
         bucket, name = place
         return bucket.read(name, version)
 
+    def _normalised(self, key: str) -> str:
+        """One key for the spellings of a path: ./a.png and a.png are one image. `..` stays, and is refused."""
+        if key.startswith("s3://"):
+            return key
+        if self._base is None:
+            return str(PurePosixPath(key))
+        while key.startswith("./"):  # other spellings name other objects of a bucket
+            key = key.removeprefix("./")
+        return key
+
     def _place(self, key: str) -> Path | tuple[Reader, str]:
         if self._base and not key.startswith("s3://"):
             key = f"{self._base.rstrip('/')}/{key}"
@@ -131,6 +141,7 @@ class Table:
         key = values.get("key")
         if not isinstance(key, str) or not key:
             raise DatasetError("no key")
+        key = self._normalised(key)
         size, version = 0, ""
         place = self._place(key)
         if isinstance(place, Path):
@@ -144,7 +155,7 @@ class Table:
             extra = {name: extra[name] for name in self._kept if name in extra}
         notes.boxes(boxes, key)
         label = label_text(values.get("label"), key, notes)
-        return Listed(key, size, version, label, boxes.boxes, _plain(extra), boxes.error)
+        return Listed(key, size, version, label, boxes.boxes, plain(extra), boxes.error)
 
     def _boxes(self, values: Mapping[str, Any], columns: Columns) -> ImageBoxes:
         try:
@@ -153,11 +164,7 @@ class Table:
                 return read_boxes(dict(zip(SIDES, values["sides"], strict=True)), self._unit)
             value = values.get("boxes")
             if isinstance(value, str):
-                value = (
-                    json.loads(value, parse_constant=_no_constant, object_pairs_hook=_once)
-                    if value.strip()
-                    else None
-                )
+                value = read_json(value) if value.strip() else None
             return read_boxes(value, self._unit, self._four or (None if columns.unsure else "ltrb"))
         except (ValueError, RecursionError) as error:
             return ImageBoxes(error=f"boxes are not JSON: {error}")
@@ -203,7 +210,7 @@ class Table:
             if not line.strip():
                 continue
             try:
-                row = json.loads(line, parse_constant=_no_constant, object_pairs_hook=_once)
+                row = read_json(line)
             except (ValueError, RecursionError) as error:
                 raise DatasetError(f"{self._name} line {number}: not JSON: {error}") from error
             if not isinstance(row, dict):
@@ -340,27 +347,3 @@ def _choice(options: Mapping[str, str], name: str, known: tuple[str, ...]) -> st
     if value is not None and value not in known:
         raise DatasetError(f"the option {name} is one of {', '.join(known)}, not {value[:40]!r}")
     return value
-
-
-def _plain(extra: Mapping[str, Any]) -> dict[str, Any]:
-    """A row as JSON values: dates and decimals of Parquet become text, NaN is left out. Empty columns are left out."""
-    if not extra:
-        return {}
-    text = json.dumps({str(name): value for name, value in extra.items()}, default=str)
-    if "\\u0000" in text:  # which PostgreSQL cannot store
-        raise DatasetError("a column holds a NUL")
-    kept = json.loads(text, parse_constant=lambda _: None)
-    return {name: value for name, value in kept.items() if value is not None}
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object of JSON whose names occur once; of two, JSON takes the last."""
-    made = dict(pairs)
-    if len(made) < len(pairs):
-        name = next(name for place, (name, _) in enumerate(pairs) if name in dict(pairs[:place]))
-        raise ValueError(f"{name[:40]!r} twice in one object")
-    return made
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")

@@ -1,8 +1,8 @@
 """Groups the members of a tar shard into samples: a photograph with its label and annotation files."""
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 from typing import Any, Literal
 
 from gfi.datasets.annotations.boxes import ImageBoxes, check_text, in_frame, read_boxes
@@ -11,6 +11,7 @@ from gfi.datasets.errors import DatasetError
 from gfi.datasets.labels import label_text
 from gfi.datasets.listing import Listed
 from gfi.datasets.notes import ListingNotes
+from gfi.datasets.strict_json import plain, read_json
 
 SIDE_CARS = ("cls", "json", "txt")
 SIDE_CAR_BYTES = 2**20
@@ -52,7 +53,10 @@ class Sample:
         for (name, _), (key, _) in self.side_cars.items():
             if name not in names:
                 notes.skip(LEFT_OVER, key)
+        seen: dict[PurePosixPath, str] = {}
         for image in chosen:
+            if (earlier := seen.setdefault(PurePosixPath(image.key), image.key)) is not image.key:
+                raise DatasetError(f"{image.key!r} and {earlier!r} are one file; a shard may hold it once")
             yield self._listed(image, notes)
 
     def _photographs(self) -> list[Member]:
@@ -93,12 +97,13 @@ class Sample:
             return None, ImageBoxes(), {}
         key, data = written
         try:
-            metadata = json.loads(_text(key, data))
+            metadata = read_json(_text(key, data))
             if not isinstance(metadata, dict):
                 raise DatasetError("not a JSON object")
             name = find_alike(list(metadata), "label", notes, "the .json of a sample")
             label = label_text(metadata.pop(name, None), image.key, notes)
             check_text("the label", label)
+            metadata = plain(metadata)
         except (ValueError, RecursionError, DatasetError) as error:
             return None, ImageBoxes(error=f"{key}: {error}"), {}
         try:

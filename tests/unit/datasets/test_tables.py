@@ -15,6 +15,7 @@ from gfi.datasets.annotations.boxes import FRACTIONS, SWAPPED, Box
 from gfi.datasets.errors import DatasetError
 from gfi.datasets.labels import FLOAT_LABELS
 from gfi.datasets.listing import Listed
+from gfi.datasets.manifest import entries, write
 from gfi.datasets.notes import ListingNotes
 from gfi.datasets.sources import open_source
 from gfi.store.settings import Settings
@@ -519,3 +520,24 @@ def test_a_name_twice_in_an_object_is_refused(plant, free):
     path.write_text('{"key": "1.jpg", "label": "cat", "label": "dog"}\n')
     with pytest.raises(DatasetError, match="line 1: not JSON: 'label' twice in one object"):
         rows_of(path, free)
+
+
+def test_spellings_of_a_path_are_one_image(plant, free):
+    """./a.jpg and a.jpg had a result each, and every mean counted the photograph twice."""
+    path = plant("a.jpg", "b/c.jpg") / "list.csv"
+    path.write_text("key\n./a.jpg\nb//./c.jpg\n")
+    rows, _ = rows_of(path, free)
+    assert [row.key for row in rows] == ["a.jpg", "b/c.jpg"]
+    assert open_source(str(path), free).fetch("./a.jpg").data == jpeg(0)  # a job of before
+    path.write_text("key\n./a.jpg\nb/c.jpg\na.jpg\n")
+    with pytest.raises(DatasetError, match=r"the key 'a\.jpg' is listed twice, as images 0 and 2"):
+        write(entries(open_source(str(path), free).list()), path.with_suffix(".parquet"), {})
+    path.write_text("key\n./b/../../a.jpg\n")
+    with pytest.raises(DatasetError, match="does not name a file below"):
+        rows_of(path, free)
+
+
+def test_spellings_of_an_object_lose_their_dot_alone(free, tmp_path):
+    (tmp_path / "list.csv").write_text("key\n././a.jpg\nb//c.jpg\ns3://photographs/./d.jpg\n")
+    rows, _ = rows_of(tmp_path / "list.csv", free, "?root=s3://photographs/birds")
+    assert [row.key for row in rows] == ["a.jpg", "b//c.jpg", "s3://photographs/./d.jpg"]

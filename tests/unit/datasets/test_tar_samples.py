@@ -2,6 +2,7 @@
 
 import pytest
 
+from gfi.datasets.errors import DatasetError
 from gfi.datasets.notes import ListingNotes
 from gfi.datasets.tar_samples import UNREADABLE, Member, Sample
 
@@ -72,3 +73,26 @@ def test_the_annotation_is_read_under_the_words_of_other_tools():
     assert notes.lines(1) == ["the column 'class' is read as `label`", "the column 'bbox' is read as `boxes`"]
     (listed,) = sample("a", a_json=b'{"label": 5, "bbox": [1, 2, 30, 40]}').listed(False, ListingNotes())
     assert "is not `boxes`, each [left, top, right, bottom]" in (listed.boxes_error or "")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (b'{"label": 1, "label": 2}', "'label' twice in one object"),
+        (b'{"label": 1, "boxes": [{"left": 1, "left": 2}]}', "'left' twice in one object"),
+        (b'{"label": 1, "score": NaN}', "NaN is not JSON"),
+        (b'{"label": 1, "name": "a\\u0000"}', "a column holds a NUL"),
+    ],
+)
+def test_an_ambiguous_annotation_is_refused(text, says):
+    """Of a name twice the second was taken without a word; NUL and NaN failed the job when it was stored."""
+    (listed,) = sample("a", a_json=text).listed(False, ListingNotes())
+    assert (listed.label, listed.extra) == (None, {})
+    assert says in (listed.boxes_error or "")
+
+
+def test_a_file_that_a_shard_holds_twice_is_refused():
+    twice = sample("a")
+    twice.images.append(Member("x.tar/./a.jpg", "a", 1, "v"))
+    with pytest.raises(DatasetError, match="are one file"):
+        labels(twice)

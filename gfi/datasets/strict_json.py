@@ -1,0 +1,36 @@
+"""Annotations in JSON: what is ambiguous is refused, and what the database cannot store does not reach it."""
+
+import json
+from collections.abc import Mapping
+from typing import Any, NoReturn
+
+from gfi.datasets.errors import DatasetError
+
+
+def read_json(text: str) -> Any:
+    """The value of a JSON text. ValueError for NaN and infinities, and for a name that occurs twice in one object."""
+    return json.loads(text, parse_constant=_no_constant, object_pairs_hook=_once)
+
+
+def plain(extra: Mapping[str, Any]) -> dict[str, Any]:
+    """A row as JSON values: dates and decimals of Parquet become text, NaN is left out. Empty columns are left out."""
+    if not extra:
+        return {}
+    text = json.dumps({str(name): value for name, value in extra.items()}, default=str)
+    if "\\u0000" in text:  # which PostgreSQL cannot store
+        raise DatasetError("a column holds a NUL")
+    kept = json.loads(text, parse_constant=lambda _: None)
+    return {name: value for name, value in kept.items() if value is not None}
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON whose names occur once; of two, JSON takes the last."""
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        name = next(name for place, (name, _) in enumerate(pairs) if name in dict(pairs[:place]))
+        raise ValueError(f"{name[:40]!r} twice in one object")
+    return made
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
