@@ -18,7 +18,8 @@ it carries, then those whose results are carried over: so shards are stretches o
 import hashlib
 import json
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -225,11 +226,11 @@ def plan_retry(services: ControlServices, claim: ControlClaim, check: Callable[[
     assert claim.job_id is not None
     job = queries.get_job(services.database, claim.job_id)
     assert job.manifest_key is not None
+    statuses, classes = claim.payload["statuses"], claim.payload.get("classes", ())
+    tried = _tried(services, claim.job_id, classes, check)
     rows = list(
         _checked(
-            queries.rows_with_status(
-                services.database, claim.job_id, claim.payload["statuses"], claim.payload.get("classes", ())
-            ),
+            queries.rows_with_status(services.database, claim.job_id, statuses, classes, tried),
             check,
         )
     )
@@ -248,6 +249,22 @@ def plan_retry(services: ControlServices, claim: ControlClaim, check: Callable[[
         services.database, claim, manifest_key=key, total=len(rows), shards=shard_bounds(len(rows), size)
     )
     return f"{len(rows)} images again" if planned else "too late"
+
+
+def _tried(
+    services: ControlServices, job_id: str, classes: Sequence[str], check: Callable[[], None]
+) -> dict[int, int]:
+    """The rows whose shard in an earlier retry failed with one of these classes, with the number of that retry."""
+    failed = queries.failed_in_retries(services.database, job_id, classes) if classes else []
+    tried: dict[int, int] = {}
+    for (generation, key), shards in groupby(failed, lambda shard: shard[:2]):
+        check()
+        with tempfile.TemporaryDirectory(prefix="gfi-plan-") as folder:
+            services.bucket.get_to(key, path := Path(folder) / "retry.parquet")
+            manifest = Manifest.open(path)
+            for _, _, start, stop in shards:
+                tried |= {entry.row: generation for entry in manifest.rows(start, stop)}
+    return tried
 
 
 def _checked(rows: Iterator[Row], check: Callable[[], None]) -> Iterator[Row]:

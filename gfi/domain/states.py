@@ -51,19 +51,22 @@ class ControlKind(StrEnum):
 
 
 TERMINAL = frozenset({JobState.SUCCEEDED, JobState.PARTIAL, JobState.FAILED, JobState.CANCELLED})
+JUDGED = TERMINAL - {JobState.CANCELLED}
+"""The states in which a job ends by itself: which of them follows from its results."""
 ACTIVE = frozenset({JobState.QUEUED, JobState.PLANNING, JobState.RUNNING})
 OPEN = frozenset({ShardState.PENDING, ShardState.LEASED})
 
-# Only a retry leaves a terminal state: to `planning`, where the rows to be retried are collected, or to
+# Only a retry leaves the terminal states: to `planning`, where the rows to be retried are collected, or to
 # `queued`, when the job was never planned. `planning` returns to a terminal state when the planning of a
-# retry fails, finds nothing to do or is cancelled.
+# retry fails, finds nothing to do or is cancelled. A commit that arrives after the end changes the state where
+# another follows from the results: a worker had finished images when its job failed or its retry was cancelled.
 TRANSITIONS: Mapping[JobState, frozenset[JobState]] = {
     JobState.QUEUED: frozenset({JobState.PLANNING, JobState.FAILED, JobState.CANCELLED}),
     JobState.PLANNING: frozenset({JobState.RUNNING}) | TERMINAL,
     JobState.RUNNING: TERMINAL,
-    JobState.SUCCEEDED: frozenset({JobState.PLANNING}),
-    JobState.PARTIAL: frozenset({JobState.PLANNING}),
-    JobState.FAILED: frozenset({JobState.PLANNING, JobState.QUEUED}),
+    JobState.SUCCEEDED: frozenset({JobState.PLANNING, JobState.PARTIAL, JobState.FAILED}),
+    JobState.PARTIAL: frozenset({JobState.PLANNING, JobState.SUCCEEDED, JobState.FAILED}),
+    JobState.FAILED: frozenset({JobState.PLANNING, JobState.QUEUED, JobState.SUCCEEDED, JobState.PARTIAL}),
     JobState.CANCELLED: frozenset({JobState.PLANNING, JobState.QUEUED}),
 }
 

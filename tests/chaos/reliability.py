@@ -153,7 +153,8 @@ What gfi guarantees when processes, servers or networks fail, what it does not g
 
 {meanings(JobState)}
 
-Only `gfi retry` changes a terminal state. It writes a manifest of the rows to repeat and keeps the replaced results in the history.
+Only `gfi retry` leaves the terminal states. It writes a manifest of the rows to repeat and keeps the replaced results in the history.
+A commit that arrives after the end is recorded, and succeeded, partial or failed is judged again; a cancelled job stays cancelled.
 
 ## Shards
 

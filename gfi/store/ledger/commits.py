@@ -7,6 +7,7 @@ nothing.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -19,6 +20,7 @@ from gfi.domain.statuses import ImageStatus
 from gfi.domain.sums import Sums
 from gfi.store.database import Database, insert_many, now
 from gfi.store.ledger.control_requests import report_again
+from gfi.store.ledger.endings import judge_again, verdict
 from gfi.store.ledger.guards import lock_job, shard_transition
 from gfi.store.ledger.leases import is_held
 from gfi.store.ledger.shards import insert_shard
@@ -37,55 +39,74 @@ def commit_shard(
     writes nothing then. A repeated commit, whose first answer did not arrive, returns True and writes nothing.
 
     If the job was cancelled meanwhile, the finished images are still recorded, so that partial results can be read; the
-    rest is cancelled. If the job has ended by then, its summary and its list of parts are written again.
+    rest is cancelled. If the job has ended by then, its summary and its list of parts are written again, and whether it
+    succeeded is judged again.
     """
     _check_rows(claim, upto, rows)
     counts, sums = count_statuses(rows), sums_of(rows)
     with db.begin() as connection:
         job = lock_job(connection, claim.job_id, shared=True)
-        held = sa.select(shards.c.id).where(is_held(claim)).with_for_update()
-        if connection.execute(held).scalar() is None:
-            return _was_committed(connection, claim, upto)
-        if job.generation:
-            counts = replace_current(connection, claim.job_id, rows, counts, sums)
-        insert_sums(connection, claim.job_id, claim.shard_id, sums)
-        connection.execute(
-            sa.update(shards)
-            .where(
-                shards.c.id == claim.shard_id, shard_transition(shards, ShardState.LEASED, ShardState.DONE)
-            )
-            .values(
-                state=ShardState.DONE.value,
-                stop=upto,
-                done_at=now(),
-                part_id=part.id if part else None,
-                finished=0,
-                in_flight=None,
-                releases=0,
-                reason=None,
-                failure_class=None,
-                **{f"n_{status}": number for status, number in counts.items()},
-            )
-        )
-        if part is not None:
-            _insert_part(connection, claim, upto, part)
-        insert_results(
-            connection,
-            rows,
-            job_id=claim.job_id,
+        if job.state not in TERMINAL:
+            return _commit(connection, job, claim, upto, part, rows, counts, sums)
+    # This commit may change the state of the job, for which a shared lock is not enough.
+    with db.begin() as connection:
+        job = lock_job(connection, claim.job_id)
+        _, why = verdict(connection, job)
+        committed = _commit(connection, job, claim, upto, part, rows, counts, sums)
+        if committed:
+            judge_again(connection, job, why)
+        return committed
+
+
+def _commit(
+    connection: sa.Connection,
+    job: sa.Row[Any],
+    claim: ShardClaim,
+    upto: int,
+    part: PartRecord | None,
+    rows: Sequence[Result],
+    counts: dict[ImageStatus, int],
+    sums: Sums,
+) -> bool:
+    held = sa.select(shards.c.id).where(is_held(claim)).with_for_update()
+    if connection.execute(held).scalar() is None:
+        return _was_committed(connection, claim, upto)
+    if job.generation:
+        counts = replace_current(connection, claim.job_id, rows, counts, sums)
+    insert_sums(connection, claim.job_id, claim.shard_id, sums)
+    connection.execute(
+        sa.update(shards)
+        .where(shards.c.id == claim.shard_id, shard_transition(shards, ShardState.LEASED, ShardState.DONE))
+        .values(
+            state=ShardState.DONE.value,
+            stop=upto,
+            done_at=now(),
             part_id=part.id if part else None,
-            shard_id=claim.shard_id,
-            fence=claim.fence,
-            created_at=connection.execute(sa.select(now())).scalar_one(),
+            finished=0,
+            in_flight=None,
+            releases=0,
+            reason=None,
+            failure_class=None,
+            **{f"n_{status}": number for status, number in counts.items()},
         )
-        if job.state in TERMINAL:
-            report_again(connection, job)
-        if upto < claim.stop:
-            after = ShardState.PENDING if job.state == JobState.RUNNING else ShardState.CANCELLED
-            insert_shard(
-                connection, claim.job_id, claim.generation, claim.manifest_key, upto, claim.stop, after
-            )
-        return True
+    )
+    if part is not None:
+        _insert_part(connection, claim, upto, part)
+    insert_results(
+        connection,
+        rows,
+        job_id=claim.job_id,
+        part_id=part.id if part else None,
+        shard_id=claim.shard_id,
+        fence=claim.fence,
+        created_at=connection.execute(sa.select(now())).scalar_one(),
+    )
+    if job.state in TERMINAL:
+        report_again(connection, job)
+    if upto < claim.stop:
+        after = ShardState.PENDING if job.state == JobState.RUNNING else ShardState.CANCELLED
+        insert_shard(connection, claim.job_id, claim.generation, claim.manifest_key, upto, claim.stop, after)
+    return True
 
 
 def _insert_part(connection: sa.Connection, claim: ShardClaim, upto: int, part: PartRecord) -> None:

@@ -2,6 +2,7 @@
 
 planning → failed (a retry: → the state before)
 running → succeeded | partial | failed
+succeeded | partial | failed → another of these, by a commit that arrives after the end
 """
 
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from gfi.domain.records import Finished
-from gfi.domain.states import OPEN, ControlKind, JobState, ShardState
+from gfi.domain.states import JUDGED, OPEN, ControlKind, JobState, ShardState
 from gfi.domain.statuses import UNUSABLE, ImageStatus
 from gfi.store.database import Database, now
 from gfi.store.ledger.control_requests import add_job_task
@@ -73,6 +74,31 @@ def fail_job(db: Database, job_id: str, error: str, failure_class: str, worker: 
         close_pending(connection, job_id, ShardState.FAILED, error, failure_class)
         announce(connection, job_id, after)
         return True
+
+
+def judge_again(connection: sa.Connection, job: sa.Row[Any], why: str | None) -> None:
+    """succeeded | partial | failed → the one that follows from the results, within a commit after the end of the job.
+
+    A worker may commit after the end where the retry of a job was cancelled, and where another worker failed the job.
+    A job that was cancelled stays cancelled. why: what `verdict` said before the commit.
+    """
+    if job.state not in JUDGED:
+        return
+    after, new = verdict(connection, job)
+    error = job.error or ""
+    if error.endswith(why or ""):
+        cause = error.removesuffix(why or "").removesuffix("; ")
+        error = "; ".join(filter(None, (cause, new)))
+    elif after is JobState.SUCCEEDED:
+        error = ""
+    connection.execute(sa.update(jobs).where(jobs.c.id == job.id).values(error=error or None))
+    if after != job.state:
+        connection.execute(
+            sa.update(jobs)
+            .where(jobs.c.id == job.id, job_transition(JobState(job.state), after))
+            .values(state=after.value)
+        )
+        announce(connection, job.id, after)
 
 
 def end_planning(connection: sa.Connection, job_id: str, after: JobState, error: str) -> None:

@@ -90,14 +90,15 @@ def close_pending(
 def reopen(connection: sa.Connection, job_id: str, classes: Sequence[str]) -> int:
     """failed | cancelled → pending, the shards of a job whose images have no result. Returns how many.
 
-    Shards of an earlier retry stay closed: their images have results, by whose status a retry selects them, and would
-    be explained twice. classes: if any are given, only failed shards with one of these failure classes are opened
-    again, those of an earlier retry included.
+    Shards of an earlier retry stay closed: their images have results, by which a retry selects them
+    (`gfi.store.queries.rows_with_status`), and would be explained twice. classes: if any are given, only failed shards
+    with one of these failure classes are opened again.
     """
     opened = 0
     for before in (ShardState.FAILED, ShardState.CANCELLED):
-        named = classes and before is ShardState.FAILED
-        wanted = shards.c.failure_class.in_(classes) if named else shards.c.generation == 0
+        wanted = shards.c.generation == 0
+        if classes and before is ShardState.FAILED:
+            wanted &= shards.c.failure_class.in_(classes)
         changed = connection.execute(
             sa.update(shards)
             .where(shards.c.job_id == job_id, shard_transition(shards, before, ShardState.PENDING), wanted)

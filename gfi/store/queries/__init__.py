@@ -37,7 +37,7 @@ from gfi.store.queries.results import (
     rows_with_status,
 )
 from gfi.store.queries.schedules import due_schedules, last_job, list_firings, list_schedules, waiting_firings
-from gfi.store.queries.shards import list_incidents, list_shards
+from gfi.store.queries.shards import failed_in_retries, list_incidents, list_shards
 from gfi.store.queries.sums import job_sums, means
 from gfi.store.queries.tasks import Task, get_task, last_sweep, list_tasks, usual_duration
 from gfi.store.queries.tokens import list_tokens
@@ -58,6 +58,7 @@ __all__ = [
     "address_on",
     "due_schedules",
     "earlier_results",
+    "failed_in_retries",
     "failures",
     "find_model",
     "get_job",

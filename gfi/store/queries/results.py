@@ -306,8 +306,8 @@ def failures(db: Database, job_id: str) -> list[JSON]:
     """What went wrong, by class: {status, error_class, images, example_row, example}.
 
     First the images without a usable result, the most frequent class first; then the images of shards that failed
-    (status `failed`), or that failed and wait for another attempt or have it without progress (`pending`); then the
-    explained images (`ok`) whose boxes were repaired or could not be used.
+    (status `failed`), or that failed and wait for another attempt or have it without progress (`pending`), without
+    those of a retry before the last; then the explained images (`ok`) whose boxes were repaired or could not be used.
     """
     by_class = _by_error_class(job_id, NOT_OK)
     # A worker that dies at its start holds the shard until its lease runs out: the reason is told meanwhile too.
@@ -325,9 +325,11 @@ def failures(db: Database, job_id: str) -> list[JSON]:
             sa.func.min(shards.c.start).label("example_row"),
             sa.func.min(shards.c.reason).label("example"),
         )
+        .join(jobs, jobs.c.id == shards.c.job_id)
         .where(
             shards.c.job_id == job_id,
             sa.or_(in_state(shards, ShardState.FAILED), in_state(shards, ShardState.PENDING), begun_again),
+            sa.or_(shards.c.generation == 0, shards.c.generation == jobs.c.generation),
             shards.c.reason.is_not(None),
         )
         .group_by(status, shards.c.failure_class)
@@ -360,28 +362,39 @@ def _measures_boxes(db: Database, job_id: str) -> bool:
 
 
 def rows_with_status(
-    db: Database, job_id: str, statuses: Sequence[str], classes: Sequence[str] = ()
+    db: Database,
+    job_id: str,
+    statuses: Sequence[str],
+    classes: Sequence[str] = (),
+    tried: Mapping[int, int] | None = None,
 ) -> Iterator[int]:
     """Manifest rows that a retry explains again, ascending: those whose current result has one of these statuses and,
     where `classes` are named, an error of one of these classes.
+
+    tried: rows whose shard in an earlier retry failed with one of these classes, with the number of that retry. They
+    are among them whatever their error is, unless a later attempt has replaced it.
     """
+    tried = tried or {}
     after = -1
     while True:
         query = (
-            sa.select(results.c.row)
+            sa.select(results.c.row, results.c.error_class, sa.func.coalesce(shards.c.generation, 0))
+            .outerjoin(shards, shards.c.id == results.c.shard_id)
             .where(results.c.job_id == job_id, PRIMARY, results.c.row > after)
             .where(results.c.status.in_([ImageStatus(status).value for status in statuses]))
             .order_by(results.c.row)
             .limit(BULK)
         )
-        if classes:
+        if classes and not tried:
             query = query.where(results.c.error_class.in_(list(classes)))
         with db.read() as connection:
-            page = connection.execute(query).scalars().all()
+            page = connection.execute(query).all()
         if not page:
             return
-        yield from page
-        after = page[-1]
+        for row, error_class, retry in page:
+            if not classes or error_class in classes or retry < tried.get(row, 0):
+                yield row
+        after = page[-1].row
 
 
 GROUPED = ("status", "label", "prediction", "target", "error_class")

@@ -17,13 +17,14 @@ from gfi.domain.statuses import ImageStatus
 from gfi.jobs.submit import JobRequest, submit
 from gfi.store import ledger, queries
 from gfi.store.database import Database
+from gfi.store.ledger.leases import OTHER_RELEASES
 from gfi.store.ledger.restoring import CARRIED
 from gfi.store.objects import Bucket
 from scheduler import planning
 from scheduler.services import ControlServices
 from scheduler.tasks import perform
 from tests.service.model_record import RECORD
-from tests.service.store.ledger_actors import OVER, claim, claim_task, commit
+from tests.service.store.ledger_actors import OVER, claim, claim_task, commit, part, records
 from tests.service.store.test_objects import settings_for
 
 
@@ -155,3 +156,38 @@ def test_a_retrys_planner_that_wakes_late_does_not_touch_the_manifest_of_the_one
     rest = claim(services.database)
     assert (rest.start, rest.stop) == (2, 4)
     assert manifest(services, rest.manifest_key, tmp_path)[1] == [0, 1, 2, 3]
+
+
+def test_a_retry_by_class_explains_each_image_once(services: ControlServices, tmp_path: Path) -> None:
+    """The first retry of two unreadable images failed for lack of storage. A second, by both classes, explained them
+    twice; a third, by storage, explained them again although they had a mask by then."""
+    database = services.database
+    folder = photographs(tmp_path / "photographs", range(2))
+    request = JobRequest(dataset=str(folder), model="net", target="predicted")
+    job = submit(database, services.settings, request).job_id
+    planning.plan(services, claim_task(database, ControlKind.PLAN), lambda: None)
+    held = claim(database)
+    rows = records([0, 1], ImageStatus.ERROR, error_class="unreadable")
+    assert ledger.commit_shard(database, held, 2, part(held, 2), rows)
+    ledger.finish_jobs(database)
+
+    def retry(*classes: str) -> str:
+        ledger.retry_job(database, job, classes=classes)
+        return planning.plan_retry(services, claim_task(database, ControlKind.RETRY), lambda: None)
+
+    assert retry("storage") == "0 images again"
+    assert retry("unreadable") == "2 images again"
+    for _ in range(OTHER_RELEASES):
+        assert ledger.release_shard(database, claim(database), "full", failure_class="storage", delay_s=0.0)
+    ledger.finish_jobs(database)
+    assert [(one["status"], one["error_class"]) for one in queries.failures(database, job)] == [
+        ("error", "unreadable"),
+        ("failed", "storage"),
+    ]
+    assert retry("storage", "unreadable") == "2 images again"
+    assert commit(database, claim(database), rows=[0, 1])
+    assert ledger.claim_shard(database, "worker", "explain", 60) is None
+    assert ledger.finish_jobs(database)[0].state is JobState.SUCCEEDED
+    assert queries.failures(database, job) == []
+    assert retry("storage") == "0 images again"
+    assert queries.get_job(database, job).state is JobState.SUCCEEDED

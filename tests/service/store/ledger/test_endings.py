@@ -2,11 +2,13 @@
 
 import pytest
 
+from gfi.domain.records import NotifyTarget
 from gfi.domain.states import ControlKind, JobState
 from gfi.domain.statuses import ImageStatus
 from gfi.store import ledger, queries
 from gfi.store.database import Database
 from tests.service.store.ledger_actors import (
+    OVER,
     claim,
     claim_task,
     commit,
@@ -71,3 +73,47 @@ def test_one_worker_does_not_fail_a_job_that_another_is_at_work_on(database: Dat
     assert again is not None
     assert ledger.fail_job(database, job, "no such model", "model", worker="broken"), "nobody shows otherwise"
     assert queries.get_job(database, job).state is JobState.FAILED
+
+
+def test_a_commit_after_the_end_is_judged(database: Database) -> None:
+    """The lease of a worker ran out, so another failed the job; then the first came back with finished images."""
+    job = plan(database, total=4, size=2)
+    late = claim(database, OVER)
+    claim(database)
+    assert ledger.fail_job(database, job, "no such model", "model", worker="worker")
+    assert queries.get_job(database, job).state is JobState.FAILED
+    assert commit(database, late)
+    ended = queries.get_job(database, job)
+    assert (ended.state, ended.error) == (JobState.PARTIAL, "no such model")
+    assert commit(database, late), "the answer was lost"
+    assert queries.get_job(database, job).state is JobState.PARTIAL
+
+
+def test_a_commit_that_completes_a_failed_job_makes_it_succeed(database: Database) -> None:
+    job = plan(database, total=2, size=2, notify=(NotifyTarget("webhook", "https://example.org/"),))
+    late = claim(database, OVER)
+    assert ledger.fail_job(database, job, "no such model", "model", worker="other")
+    assert commit(database, late)
+    ended = queries.get_job(database, job)
+    assert (ended.state, ended.error) == (JobState.SUCCEEDED, None)
+    told = ledger.take_outbox(database, 10, 60.0, "webhook")
+    assert [message["payload"]["state"] for message in told] == ["failed", "succeeded"]
+
+
+def test_a_late_commit_may_also_make_a_job_worse(database: Database) -> None:
+    """A retry of good images was cancelled when one of them had been tried again in vain."""
+    job = plan(database, total=2, size=2)
+    finish_all(database)
+    ledger.finish_jobs(database)
+    ledger.retry_job(database, job, [ImageStatus.OK])
+    task = claim_task(database, ControlKind.RETRY)
+    assert ledger.finish_retry(database, task, manifest_key="second", total=2, shards=[(0, 2)])
+    late = claim(database)
+    ledger.cancel_job(database, job)
+    assert queries.get_job(database, job).state is JobState.SUCCEEDED
+    assert commit(database, late, 1, rows=[0], status=ImageStatus.ERROR)
+    ended = queries.get_job(database, job)
+    assert (ended.state, ended.error) == (
+        JobState.PARTIAL,
+        "its retry was cancelled; 1 of 2 images are error",
+    )

@@ -7,7 +7,8 @@ after each step the invariants are checked against the tables:
 - exactly the rows of committed shards have a current result, with the part of the commit;
 - fences only grow, and a claim whose fence is past never changes anything;
 - the counters of the shards add up to the current results, and so do the sums, merged or not;
-- states follow the table of transitions; only a retry leaves a terminal state.
+- states follow the table of transitions; only a retry leaves the terminal states;
+- the state of an ended job is the one that follows from its results, whatever was committed after its end.
 
 At the end of each run all remaining work is done: every job must reach a terminal state with every image
 accounted for.
@@ -31,6 +32,8 @@ from hypothesis.stateful import (
 
 from gfi.domain.records import JobSpec, ShardClaim
 from gfi.domain.states import (
+    JUDGED,
+    OPEN,
     SHARD_TRANSITIONS,
     TERMINAL,
     TRANSITIONS,
@@ -38,7 +41,7 @@ from gfi.domain.states import (
     JobState,
     ShardState,
 )
-from gfi.domain.statuses import ImageStatus
+from gfi.domain.statuses import UNUSABLE, ImageStatus
 from gfi.store import ledger, queries
 from gfi.store.database import Database
 from gfi.store.errors import Conflict
@@ -47,6 +50,8 @@ from gfi.store.tables import jobs, metadata, results, shards
 from tests.service.store.ledger_actors import LEASE, OVER, part, plan_claimed, records
 
 EXAMPLES = int(os.environ.get("GFI_TEST_EXAMPLES", "45"))
+UNREADABLE = "unreadable"
+NO_MODEL = "no such model"
 STATUSES = st.sampled_from([ImageStatus.OK, ImageStatus.OK, ImageStatus.ERROR, ImageStatus.NOT_SETTLED])
 
 
@@ -98,15 +103,23 @@ class Service(RuleBasedStateMachine):
             assert queries.get_job(self.db, job).ended
 
     @precondition(lambda self: self.total)
-    @rule(data=st.data())
-    def retry(self, data: st.DataObject) -> None:
+    @rule(data=st.data(), classes=st.sampled_from([(), ("s3",), ("s3", UNREADABLE)]))
+    def retry(self, data: st.DataObject, classes: tuple[str, ...]) -> None:
         job = data.draw(st.sampled_from(sorted(self.total)))
         try:
-            ledger.retry_job(self.db, job)
+            ledger.retry_job(self.db, job, classes=classes)
         except Conflict:
             return
         self.retried.add(job)
         self._work_control()
+
+    @precondition(lambda self: self.total)
+    @rule(data=st.data())
+    def fail(self, data: st.DataObject) -> None:
+        """A worker cannot load the model; whoever holds a lease that ran out may come back later."""
+        ledger.fail_job(
+            self.db, data.draw(st.sampled_from(sorted(self.total))), NO_MODEL, "model", worker="w"
+        )
 
     # Actions of schedulers.
 
@@ -216,6 +229,14 @@ class Service(RuleBasedStateMachine):
             assert total is None or covered == total
 
     @invariant()
+    def no_row_waits_to_be_explained_twice(self) -> None:
+        waiting: Counter[tuple[str, int]] = Counter()
+        for row in self._shards():
+            if row.state in OPEN:
+                waiting.update((row.job_id, self._row(row, at)) for at in range(row.start, row.stop))
+        assert not +(waiting - Counter(set(waiting)))
+
+    @invariant()
     def results_are_those_of_committed_shards(self) -> None:
         current = self._results()
         expected = {
@@ -246,7 +267,7 @@ class Service(RuleBasedStateMachine):
             for job in connection.execute(sa.select(jobs.c.id, jobs.c.state)):
                 before, after = self.job_states.get(job.id), JobState(job.state)
                 # Several steps may lie between two checks; ended jobs stay ended unless they were retried.
-                if before in TERMINAL and after != before:
+                if before in TERMINAL and after != before and not {before, after} <= JUDGED:
                     assert job.id in self.retried
                 self.job_states[job.id] = after
                 assert before is None or _reachable(TRANSITIONS, before, after)
@@ -261,6 +282,21 @@ class Service(RuleBasedStateMachine):
             assert before_ is None or _reachable(SHARD_TRANSITIONS, before_, after_)
             self.shard_states[row.id] = after_
         self.retried.clear()
+
+    @invariant()
+    def ended_jobs_are_what_their_results_are(self) -> None:
+        current = self._results()
+        for job, total in self.total.items():
+            stored = queries.get_job(self.db, job)
+            if stored.state not in JUDGED:
+                continue
+            statuses = [ImageStatus(status) for (owner, _), (status, _) in current.items() if owner == job]
+            usable = sum(status not in UNUSABLE for status in statuses)
+            if usable == total:
+                # A job that was failed as a whole says so until another result arrives.
+                assert stored.state is JobState.SUCCEEDED or stored.error == NO_MODEL
+            else:
+                assert stored.state is (JobState.PARTIAL if usable else JobState.FAILED)
 
     def teardown(self) -> None:
         """Do all the remaining work."""
@@ -297,7 +333,11 @@ class Service(RuleBasedStateMachine):
                 assert plan_claimed(self.db, task, *first)
             elif task.kind is ControlKind.RETRY:
                 assert task.job_id is not None
-                rows = list(queries.rows_with_status(self.db, task.job_id, task.payload["statuses"]))
+                classes, tried = task.payload["classes"], {}
+                for generation, key, start, stop in queries.failed_in_retries(self.db, task.job_id, classes):
+                    tried |= dict.fromkeys(self.retry_rows[key][start:stop], generation)
+                asked = (task.payload["statuses"], classes, tried)
+                rows = list(queries.rows_with_status(self.db, task.job_id, *asked))
                 key = f"{task.job_id}-r{task.generation}"
                 self.retry_rows[key] = rows
                 stretches = [(start, min(start + 2, len(rows))) for start in range(0, len(rows), 2)]
@@ -316,7 +356,9 @@ class Service(RuleBasedStateMachine):
                 kept=(result.row + self.commits) / 7,
                 metrics={"pointing_hit": float(self.commits % 2)},
             )
-            for result in records(rows, status)
+            for result in records(
+                rows, status, error_class=UNREADABLE if status is ImageStatus.ERROR else None
+            )
         ]
         return ledger.commit_shard(self.db, claim, upto, part(claim, len(rows)), explained)
 
