@@ -137,6 +137,13 @@ def get_model(reference: Reference, context: ContextDep, caller: Reader) -> Mode
     )
 
 
+@router.get("/{reference}/versions", responses=documented(404))
+def get_versions(reference: Reference, context: ContextDep, caller: Reader) -> list[ModelOut]:
+    """Every version of a model that was not removed, newest first."""
+    model = _find(context, reference)
+    return [ModelOut.of(one) for one in queries.list_versions(context.database, model.reference)]
+
+
 @router.get("/{reference}/layers", responses=documented(404))
 def list_layers(reference: Reference, context: ContextDep, caller: Reader) -> list[Layer]:
     """The layers that a job may name, in the order of a forward pass."""

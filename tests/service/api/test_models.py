@@ -61,6 +61,9 @@ def test_models_show_what_registration_read(one_world: World) -> None:
     assert (model["version"], model["registered_by"], model["note"]) == (1, "test", "")
     assert one_world.call("GET", "/v1/models/tiny@1").json()["versions"] == [1]
     assert one_world.call("GET", "/v1/models/tiny@2").status_code == 404
+    (version,) = one_world.call("GET", "/v1/models/tiny/versions").json()
+    assert (version["version"], version["registered_by"]) == (1, "test")
+    assert one_world.call("GET", "/v1/models/vgg99/versions").status_code == 404
     layers = one_world.call("GET", "/v1/models/tiny/layers").json()
     assert [layer["name"] for layer in layers] == ["features.2", "features.4"]
     assert one_world.call("GET", "/v1/models/vgg99").status_code == 404
