@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from gfi.domain.records import ControlClaim
 from gfi.domain.states import ControlKind
-from gfi.jobs import incremental, report, sweep, task_run
+from gfi.jobs import comparison_task, incremental, report, sweep, task_run
 from gfi.jobs.task_run import Handler, TaskLease, TaskRun
 from gfi.store import ledger, queries
 from scheduler import planning
@@ -78,11 +78,18 @@ def _sweep(services: ControlServices, run: TaskRun) -> str:
     return f"{swept.deleted} orphans deleted"
 
 
+def _compare(services: ControlServices, run: TaskRun) -> str:
+    """Compare two jobs, and judge by a gate; the result is an object of the bucket."""
+    result = comparison_task.compare(services.database, services.bucket, run.claim, run.check)
+    return "compared" if run.finish(result) else "too late"
+
+
 HANDLERS: Mapping[str, Handler[ControlServices]] = {
     ControlKind.PLAN: _plan,
     ControlKind.RETRY: _plan_retry,
     ControlKind.REPORT: _report,
     ControlKind.LIST: _list_parts,
     ControlKind.ORDER: _order,
+    ControlKind.COMPARE: _compare,
     ControlKind.SWEEP: _sweep,
 }

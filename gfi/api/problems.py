@@ -12,6 +12,7 @@ from starlette.responses import JSONResponse
 
 from gfi.datasets.errors import DatasetError, Unavailable
 from gfi.domain.errors import MethodError
+from gfi.drift.errors import DriftError
 from gfi.jobs.submit import Invalid
 from gfi.store.errors import Conflict, LimitExceeded, NotFound, StoreError, Transient
 
@@ -106,7 +107,7 @@ def of_error(error: Exception) -> JSONResponse | None:
     for kind, status in ((NotFound, 404), (Conflict, 409), (LimitExceeded, 429)):
         if isinstance(error, kind):
             return problem(status, str(error))
-    if isinstance(error, Invalid | DatasetError | MethodError):
+    if isinstance(error, Invalid | DatasetError | DriftError | MethodError):
         return problem(422, str(error))
     if isinstance(error, StoreError):
         # For example a part that differs from its recorded digest, or a bucket that refuses the keys.

@@ -163,24 +163,20 @@ class LocalService:
         gate_name: str,
         look: int | None,
     ) -> JSON:
-        from datetime import UTC, datetime
-
-        from gfi.drift.gate import parse_gate
-        from gfi.drift.junit import junit_xml
-        from gfi.jobs.compare import compare_jobs
+        from gfi.jobs.comparison_task import compared_json
         from gfi.store.objects import Bucket
 
-        today = datetime.now(UTC).date()
-        spec = parse_gate(gate, gate_name) if gate is not None else None
-        if look is None:
-            look = spec.look_on(today) if spec is not None else 1
         bucket = Bucket.from_settings(self.settings)
-        compared = compare_jobs(
-            self.database, bucket, job_a, job_b, floor_jobs=floor_jobs, gate=spec, today=today, look=look
+        return compared_json(
+            self.database,
+            bucket,
+            job_a,
+            job_b,
+            floor_jobs=floor_jobs,
+            gate=gate,
+            gate_name=gate_name,
+            look=look,
         )
-        suite = f"{compared.a.id} and {compared.b.id}"
-        junit = junit_xml(compared.gate, suite) if compared.gate is not None else None
-        return compared.to_json() | {"junit": junit}
 
     def compare_unpaired(self, job_a: str, job_b: str) -> JSON:
         from gfi.jobs.compare import compare_unpaired

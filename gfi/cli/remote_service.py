@@ -18,7 +18,7 @@ ATTEMPTS = 2
 AWAY = frozenset({0, 502, 503, 504})
 """HTTP statuses of a service that is being restarted; 0 stands for no answer."""
 _NEEDS_MASKS = (
-    "a comparison needs the database and the bucket: run it where GFI_DATABASE_URL and GFI_S3_BUCKET are set, without"
+    "this needs the database and the bucket: run it where GFI_DATABASE_URL and GFI_S3_BUCKET are set, without"
     " GFI_API_URL"
 )
 
@@ -116,7 +116,7 @@ class RemoteService:
         gate_name: str,
         look: int | None,
     ) -> JSON:
-        raise CommandError(_NEEDS_MASKS)
+        return self.client.compare(job_a, job_b, floor=floor_jobs, gate=gate, look=look)
 
     def compare_unpaired(self, job_a: str, job_b: str) -> JSON:
         raise CommandError(_NEEDS_MASKS)

@@ -223,6 +223,47 @@ class Client(Connection):
         schedules: list[dict[str, Any]] = self.get("/v1/schedules")
         return schedules
 
+    def compare(
+        self,
+        a: str,
+        b: str,
+        *,
+        floor: Sequence[str] = (),
+        gate: str | None = None,
+        look: int | None = None,
+        wait_s: float | None = None,
+    ) -> dict[str, Any]:
+        """Compare job b with job a, and wait for the result.
+
+        Parameters
+        ----------
+        a, b
+            Two finished jobs over the same images.
+        floor
+            Jobs of other training runs of a's recipe.
+        gate
+            The text of a gate file.
+        look
+            The number of this comparison in the year, for a nightly gate.
+        wait_s
+            Seconds, at most; None: as long as it takes.
+
+        Returns
+        -------
+        dict
+            ``sentences``, ``comparison``, ``gate``, ``junit`` …
+
+        Raises
+        ------
+        ApiError
+            When it failed; the detail is its reason.
+        """
+        body = {"a": a, "b": b, "floor": list(floor), "gate": gate, "look": look}
+        task: str = self.send("POST", "/v1/comparisons", json=body).json()["id"]
+        self.wait_for_task(task, wait_s)
+        result: dict[str, Any] = self.get(f"/v1/comparisons/{task}")["result"]
+        return result
+
     def add_schedule(
         self,
         name: str,

@@ -48,6 +48,7 @@ class ControlKind(StrEnum):
     ORDER = "order"
     SWEEP = "sweep"
     REGISTER = "register"
+    COMPARE = "compare"
 
 
 TERMINAL = frozenset({JobState.SUCCEEDED, JobState.PARTIAL, JobState.FAILED, JobState.CANCELLED})

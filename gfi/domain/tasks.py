@@ -43,6 +43,7 @@ KINDS: dict[str, TaskKind] = {
         TaskKind(ControlKind.REPORT, "none", "sum up a job"),
         TaskKind(ControlKind.LIST, "none", "list the parts of a job"),
         TaskKind(ControlKind.ORDER, "none", "sort the results of a large job", long=True),
+        TaskKind(ControlKind.COMPARE, "none", "compare two jobs", long=True),
         TaskKind(ControlKind.SWEEP, "none", "delete orphaned parts"),
         TaskKind(ControlKind.REGISTER, "network", "register a model", INTERACTIVE_QUEUE),
     )

@@ -7,7 +7,7 @@ first job.
 
 import json
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import date
@@ -111,8 +111,10 @@ def compare_jobs(
     today: date,
     look: int = 1,
     new_shortcuts: Sequence[str] | None = None,
+    check: Callable[[], None] = lambda: None,
 ) -> Compared:
-    """Compare job b with job a. Ids may be the beginning of an id that no other job shares.
+    """Compare job b with job a. Ids may be the beginning of an id that no other job shares. check: is called often, and
+    may raise to end it.
 
     floor_jobs: other training runs of a's recipe; by default those that the gate names. look, new_shortcuts: see
     `gate_verdict.judge`. DriftError when the jobs have no pair, or are not finished; NotFound for an unknown job.
@@ -131,12 +133,13 @@ def compare_jobs(
             )
     metrics = _common_metrics(job_a, job_b)
     with ExitStack() as stack:
-        sorted_results = _Sorted(database, bucket, stack)
+        sorted_results = _Sorted(database, bucket, stack, check)
         floor = _floor(bucket, runs, sorted_results) if len(runs) > 1 else None
         counts = Counts()
         accumulator = Accumulator(floor.threshold if floor is not None else None, job_a.total or 0)
         streams = sorted_results.of(job_a, metrics), sorted_results.of(job_b, metrics)
         for block in pair_results(*streams, counts, metrics, accumulator.add_flipped):
+            check()
             accumulator.add(block)
     comparison = accumulator.comparison(counts)
     if not comparison.pairs:
@@ -222,8 +225,10 @@ def _masks(cache: PartCache, part_id: str | None, rows: pa.Table) -> dict[str, A
 class _Sorted:
     """The results of jobs, sorted by key. Each job is read once, into a folder that is deleted with the stack."""
 
-    def __init__(self, database: Database, bucket: Bucket, stack: ExitStack) -> None:
-        self._database, self._bucket, self._stack = database, bucket, stack
+    def __init__(
+        self, database: Database, bucket: Bucket, stack: ExitStack, check: Callable[[], None]
+    ) -> None:
+        self._database, self._bucket, self._stack, self._check = database, bucket, stack, check
         self._known: dict[tuple[str, tuple[str, ...]], SortedTables] = {}
 
     def of(self, job: Job, metrics: Sequence[str] = ()) -> SortedTables:
@@ -231,9 +236,14 @@ class _Sorted:
         known = self._known.get((job.id, tuple(metrics)))
         if known is None:
             folder = self._stack.enter_context(tempfile.TemporaryDirectory(prefix="gfi-compare-"))
-            blocks = results_of(self._database, self._bucket, job, metrics)
+            blocks = self._checked(results_of(self._database, self._bucket, job, metrics))
             known = self._known[job.id, tuple(metrics)] = SortedTables(blocks, "key", Path(folder))
         return known
+
+    def _checked(self, blocks: Iterator[pa.Table]) -> Iterator[pa.Table]:
+        for block in blocks:
+            self._check()
+            yield block
 
 
 def _finished(database: Database, job_id: str) -> Job:

@@ -27,6 +27,8 @@ PAGES = {
     "/jobs/{job}": ("job", "Job"),
     "/jobs/{job}/gallery": ("gallery", "Gallery"),
     "/schedules": ("schedules", "Schedules"),
+    "/comparisons": ("comparisons", "Comparisons"),
+    "/comparisons/{comparison}": ("comparison", "Comparison"),
     "/models": ("models", "Models"),
     "/workers": ("workers", "Workers"),
     "/tokens": ("tokens", "Tokens"),

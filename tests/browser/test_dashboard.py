@@ -17,7 +17,16 @@ from tests.service.api.conftest import World, model_record
 from tests.speed import slowness
 
 AXE = (Path(__file__).parent / "assets" / "axe.min.js").read_text()
-PAGES = ["/jobs", "/jobs/{job}", "/jobs/{job}/gallery", "/schedules", "/models", "/workers", "/tokens"]
+PAGES = [
+    "/jobs",
+    "/jobs/{job}",
+    "/jobs/{job}/gallery",
+    "/schedules",
+    "/comparisons",
+    "/models",
+    "/workers",
+    "/tokens",
+]
 
 
 @pytest.fixture

@@ -76,6 +76,7 @@ ELSEWHERE = {
     "gfi/method/item.py": DATA,
     "gfi/method/model_bundle.py": "service/workers/test_model_versions.py",
     "gfi/store/errors.py": DATA,
+    "gfi/api/drift.py": "service/api/test_comparisons.py",
     "gfi/store/ledger/carrying.py": "service/jobs/test_incremental.py",
     "gfi/store/ledger/incidents.py": "service/store/ledger/test_reaper.py",
     "gfi/store/ledger/restoring.py": "service/store/test_rebuild.py",

@@ -1,0 +1,120 @@
+"""A comparison of two finished jobs as a task: requested by the API, done by a control worker, kept in the bucket.
+
+    jobs/{b}/comparisons/{task}.json      all numbers, sentences, the gate's checks, JUnit XML
+
+It belongs to the second job and is deleted with it. `gfi compare` with a database computes the same without a task.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from gfi.domain.digests import JSON, canonical
+from gfi.domain.records import ControlClaim
+from gfi.domain.states import ControlKind, ShardState
+from gfi.domain.tasks import INTERACTIVE
+from gfi.drift.gate import parse_gate
+from gfi.drift.junit import junit_xml
+from gfi.jobs.compare import compare_jobs
+from gfi.jobs.submit import Invalid
+from gfi.store import ledger, queries
+from gfi.store.database import Database
+from gfi.store.errors import NotFound
+from gfi.store.objects import Bucket
+
+GATE = "gate.toml"
+
+
+def request_comparison(
+    database: Database,
+    a: str,
+    b: str,
+    *,
+    floor_jobs: Sequence[str] = (),
+    gate: str | None = None,
+    look: int | None = None,
+    owner: str,
+) -> tuple[str, bool]:
+    """Request the comparison of job b with job a. Returns the id of the task, and whether it is a new one.
+
+    Raises NotFound, Invalid for a job that has not ended, DriftError for a gate that cannot be read.
+    """
+    jobs = [queries.get_job(database, job_id) for job_id in (a, b, *floor_jobs)]
+    for job in jobs:
+        if not job.ended:
+            raise Invalid(f"job {job.id} is {job.shown_state}; wait for its end")
+    if gate is not None:
+        parse_gate(gate, GATE)
+    payload = {
+        "a": jobs[0].id,
+        "b": jobs[1].id,
+        "floor": [job.id for job in jobs[2:]],
+        "gate": gate,
+        "look": look,
+    }
+    return ledger.request_task(
+        database, ControlKind.COMPARE, payload, owner=owner, job_id=jobs[1].id, priority=INTERACTIVE
+    )
+
+
+def compare(database: Database, bucket: Bucket, claim: ControlClaim, check: Callable[[], None]) -> JSON:
+    """Do a requested comparison and store it. Returns the result of the task."""
+    asked = claim.payload
+    made = compared_json(
+        database,
+        bucket,
+        asked["a"],
+        asked["b"],
+        floor_jobs=asked["floor"],
+        gate=asked["gate"],
+        look=asked["look"],
+        check=check,
+    )
+    bucket.put(_key(asked["b"], claim.task_id), canonical(made).encode(), content_type="application/json")
+    gate = made["gate"]
+    return {
+        "verdict": gate["verdict"] if gate is not None else None,
+        "pairs": made["comparison"]["pairs"],
+        "moved": made["comparison"]["moved"],
+    }
+
+
+def comparison_of(database: Database, bucket: Bucket, task_id: str) -> tuple[queries.Task, JSON | None]:
+    """A requested comparison: its task, and the result once it is done. NotFound for another task."""
+    task = queries.get_task(database, task_id)
+    if task.kind != ControlKind.COMPARE:
+        raise NotFound(f"task {task_id} is no comparison")
+    if task.state is not ShardState.DONE:
+        return task, None
+    return task, json.loads(bucket.get(_key(task.payload["b"], task_id)))
+
+
+def compared_json(
+    database: Database,
+    bucket: Bucket,
+    a: str,
+    b: str,
+    *,
+    floor_jobs: Sequence[str] = (),
+    gate: str | None = None,
+    gate_name: str = GATE,
+    look: int | None = None,
+    check: Callable[[], None] = lambda: None,
+) -> dict[str, Any]:
+    """The comparison as JSON values, with `junit`, the gate as JUnit XML. gate: the text of a gate file. look: by
+    default that of today."""
+    today = datetime.now(UTC).date()
+    spec = parse_gate(gate, gate_name) if gate is not None else None
+    if look is None:
+        look = spec.look_on(today) if spec is not None else 1
+    compared = compare_jobs(
+        database, bucket, a, b, floor_jobs=floor_jobs, gate=spec, today=today, look=look, check=check
+    )
+    suite = f"{compared.a.id} and {compared.b.id}"
+    junit = junit_xml(compared.gate, suite) if compared.gate is not None else None
+    return compared.to_json() | {"junit": junit}
+
+
+def _key(job_id: str, task_id: str) -> str:
+    return f"jobs/{job_id}/comparisons/{task_id}.json"

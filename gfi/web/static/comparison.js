@@ -1,0 +1,40 @@
+import { $, api, count, decimal, fill, h, percent, showErrors, showPage, state, words } from "/static/ui.js";
+
+const id = location.pathname.split("/")[2];
+
+async function load() {
+  const made = await api(`/v1/comparisons/${id}`);
+  $("title").replaceChildren("Job ", h("a", { href: `/jobs/${made.b}` }, made.b), " compared with ", h("a", { href: `/jobs/${made.a}` }, made.a));
+  $("verdict").replaceChildren(made.verdict ? h(`strong.verdict.v-${made.verdict}`, null, words(made.verdict)) : made.state === "done" ? "no gate" : state(made.state));
+  $("refused").textContent = made.reason ?? "";
+  $("refused").hidden = !made.reason;
+  showPage();
+  if (made.result) return show(made.result);
+  if (made.state === "pending" || made.state === "leased") setTimeout(() => showErrors(load), 1000);
+}
+
+async function show(result) {
+  const names = (await api(`/v1/jobs/${result.a}/config`)).model?.class_names ?? [];
+  const named = (index) => names[index] ?? index;
+  $("sentences").replaceChildren(...result.sentences.map((sentence) => h("li", null, sentence)));
+  $("checks-panel").hidden = !result.gate;
+  if (result.gate) fill($("checks"), result.gate.checks.map((c) => h("tr", null, h("td.nowrap", null, c.name), h("td.nowrap", null, h(`span.verdict.v-${c.waived ? "pass" : c.verdict}`, null, c.waived ? "Waived" : words(c.verdict))), h("td.any", null, c.sentence, c.waiver ? h("small.soft", null, ` ${c.waiver}`) : null))));
+  const classes = Object.entries(result.comparison.classes).sort(([, x], [, y]) => y.moved / y.n - x.moved / x.n || y.flips - x.flips).slice(0, 100);
+  fill($("classes"), classes.map(([index, c]) => h("tr", null, h("td", null, named(index)), h("td.num", null, result.comparison.threshold === null ? "no floor" : `${count(c.moved)} (${percent(c.moved / c.n)})`), h("td.num", null, count(c.n)), h("td.num", null, c.images ? `${count(c.flips)} of ${count(c.images)}` : ""), h("td", null, c.place ?? ""))));
+  $("classes-panel").hidden = !classes.length;
+  const picture = (job, row, rank = 0) => `/v1/jobs/${job}/results/${row}/overlay.png?${new URLSearchParams({ size: 320, target_rank: rank })}`;
+  $("movers").replaceChildren(...result.comparison.worst.map((mover) => {
+    const missing = (event) => event.target.replaceWith(h("em", null, "no picture"));
+    return h("figure", null,
+      h("div.mixed", null, h("img", { loading: "lazy", src: picture(result.a, mover.row_a), alt: `Mask of the first job for ${mover.key}`, onerror: missing }), h("img.second", { loading: "lazy", src: picture(result.b, mover.row_b), alt: `Mask of the second job for ${mover.key}`, onerror: missing })),
+      h("figcaption", { title: mover.key }, `${mover.key} · ${named(mover.target)} · distance ${decimal(mover.distance, 2)} `, h("a", { href: `/jobs/${result.b}/gallery` }, "open")));
+  }));
+  $("movers-panel").hidden = !result.comparison.worst.length;
+}
+
+$("mix").addEventListener("input", () => {
+  const share = $("mix").valueAsNumber;
+  $("mix-value").textContent = `${share} %`;
+  $("movers").style.setProperty("--mix", share / 100);
+});
+showErrors(load);

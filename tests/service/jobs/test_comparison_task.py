@@ -1,0 +1,88 @@
+"""A comparison as a task: requested, made by a control worker, read from the bucket."""
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from gfi.cli.servers import Server
+from gfi.domain.records import ControlClaim
+from gfi.domain.states import ControlKind, ShardState
+from gfi.drift.errors import DriftError
+from gfi.jobs.comparison_task import comparison_of, request_comparison
+from gfi.jobs.delete import delete_job
+from gfi.jobs.submit import Invalid
+from gfi.store import ledger
+from gfi.store.database import Database
+from gfi.store.errors import NotFound
+from gfi.store.objects import Bucket
+from scheduler.services import ControlServices
+from scheduler.tasks import perform
+from tests.service.jobs.finished import finished_job
+from tests.service.jobs.test_compare import results
+from tests.service.store.ledger_actors import plan
+from tests.service.store.test_objects import settings_for
+
+GATE = '[moved]\npooled = false\n[floor]\nlevel = "same_profile"\nmin_runs = 2'
+
+
+@pytest.fixture
+def services(database: Database, s3: Server) -> Iterator[ControlServices]:
+    settings = settings_for(s3.url, s3_bucket="comparison-task-tests")
+    bucket = Bucket.from_settings(settings)
+    bucket.ensure()
+    yield ControlServices(settings, database, bucket)
+    bucket.delete_many([entry.key for entry in bucket.list("")])
+
+
+def comparing(database: Database) -> ControlClaim:
+    """The next comparison; reports before it are done."""
+    while True:
+        task = ledger.claim_control(database, "planner", 60.0)
+        assert task is not None
+        if task.kind is ControlKind.COMPARE:
+            return task
+        assert ledger.finish_control(database, task)
+
+
+def test_a_comparison_is_made_once_kept_and_deleted_with_its_second_job(services: ControlServices) -> None:
+    database, bucket = services.database, services.bucket
+    a, b, other = (
+        finished_job(database, bucket, results(seed), weights=w) for seed, w in ((1, "a"), (2, "b"), (3, "c"))
+    )
+    asked = {"floor_jobs": [other], "gate": GATE, "owner": "ann"}
+    task, created = request_comparison(database, a, b, **asked)
+    assert created
+    assert request_comparison(database, a, b, **asked) == (task, False)
+    assert comparison_of(database, bucket, task)[1] is None
+    assert perform(services, comparing(database), threading.Event()) == "compared"
+    found, made = comparison_of(database, bucket, task)
+    assert made is not None
+    assert (found.state, found.job_id) == (ShardState.DONE, b)
+    assert found.result is not None
+    assert found.result["verdict"] == made["gate"]["verdict"]
+    assert found.result["pairs"] == made["comparison"]["pairs"] == 120
+    assert made["sentences"]
+    assert made["junit"].startswith("<")
+    delete_job(database, bucket, b, actor="test")
+    with pytest.raises(NotFound):
+        comparison_of(database, bucket, task)
+    assert not [entry.key for entry in bucket.list(f"jobs/{b}/")]
+
+
+def test_what_cannot_be_compared_is_refused_or_fails_with_the_reason(services: ControlServices) -> None:
+    database, bucket = services.database, services.bucket
+    a = finished_job(database, bucket, results(1))
+    with pytest.raises(NotFound):
+        request_comparison(database, a, "nothing", owner="")
+    with pytest.raises(DriftError, match="nearest is 'moved'"):
+        request_comparison(database, a, a, gate="[movd]", owner="")
+    strangers = finished_job(database, bucket, results(2, version="v2"))
+    task, _ = request_comparison(database, a, strangers, owner="")
+    perform(services, comparing(database), threading.Event())
+    found, made = comparison_of(database, bucket, task)
+    assert (found.state, made) == (ShardState.FAILED, None)
+    assert "no two masks" in str(found.reason)
+
+    with pytest.raises(Invalid, match="wait for its end"):
+        request_comparison(database, a, plan(database), owner="")
