@@ -86,6 +86,7 @@ def measure(
     begin_at = time.time() + start_s
     share = workers // processes
     pages: list[float] = []
+    alone_s: list[float] = []
     small: list[str] = []
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
         running = []
@@ -96,16 +97,20 @@ def measure(
             running.append(pool.submit(serve, url, f"w{number}", begin_at, seconds_, places))
         time.sleep(max(0.0, begin_at - time.time()))
         while not all(future.done() for future in running):
-            pages.append(seconds(lambda: queries.list_results(database, big, limit=200))[0])
+            # A worker of its own: the threads of a process also wait for each other's commits.
+            alone_s.append(seconds(lambda: ledger.claim_shard(database, "alone", "explain", LEASE_S))[0])
+            if len(alone_s) % 4 == 0:
+                pages.append(seconds(lambda: queries.list_results(database, big, limit=200))[0])
             if not small and time.time() > begin_at + seconds_ / 3:
                 small = [planned(database, 2 * SHARD) for _ in range(SMALL)]
-            time.sleep(0.5)
+            time.sleep(0.1)
         done = [future.result() for future in running]
     commits_s = [t for one in done for t in one.commits_s]
     load = f"{workers} workers"
     rate = SHARD * len(commits_s) / (max(one.ended for one in done) - begin_at)
     figures.add(f"committed, {load}, each {SHARD} every {SHARD_S:.0f} s", images, rate, "results/s", 2000, BY)
     figures.add_times(f"claim, {load}", images, [t for one in done for t in one.claims_s], 50, BY)
+    figures.add_times(f"claim beside {load}, in a process of its own", images, alone_s, 50, BY)
     figures.add_times(f"commit of {SHARD}, {load}", images, commits_s, None, BY)
     figures.add_times(f"gallery's first page, {load}", images, pages, 200, BY)
     _neighbours(database, figures, small, images)

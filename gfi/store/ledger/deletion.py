@@ -6,6 +6,7 @@ which `delete_leftovers` finds by the entries of the audit log.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -17,18 +18,23 @@ BATCH = 10_000
 TABLES = (results, attempts, image_columns, result_sums, result_orders)
 
 
-def delete_rows(db: Database, job_id: str, batches: int | None = None) -> bool:
+def delete_rows(
+    db: Database, job_id: str, batches: int | None = None, check: Callable[[], None] = lambda: None
+) -> bool:
     """Delete the results of a job that has no row any more, each batch in a transaction of its own.
 
-    batches: at most so many. Returns whether nothing is left.
+    batches: at most so many. check: called before each. Returns whether nothing is left.
     """
     for table in TABLES:
+        after: tuple[Any, ...] | None = None
         while True:
             if batches is not None:
                 if batches == 0:
                     return False
                 batches -= 1
-            if _delete_batch(db, table, job_id):
+            check()
+            after = _delete_batch(db, table, job_id, after)
+            if after is None:
                 break
     return True
 
@@ -41,18 +47,29 @@ def delete_leftovers(db: Database, check: Callable[[], None] = lambda: None) -> 
     with db.read() as connection:
         found = list(connection.execute(query).scalars())
     for job_id in found:
-        while not delete_rows(db, job_id, len(TABLES)):
-            check()
+        delete_rows(db, job_id, check=check)
     delete_unused_parts(db)
     return len(found)
 
 
-def _delete_batch(db: Database, table: sa.Table, job_id: str) -> bool:
-    """Delete the first BATCH rows of a job in the order of the primary key. Returns whether these were the last."""
-    key = [column for column in table.primary_key.columns if column.name != "job_id"]
-    mine = table.c.job_id == job_id
+def _delete_batch(
+    db: Database, table: sa.Table, job_id: str, after: tuple[Any, ...] | None
+) -> tuple[Any, ...] | None:
+    """Delete BATCH rows of a job from `after` on, in the order of the primary key. Returns where the next begin, None
+    at the end.
+
+    Both ends are in the condition. PostgreSQL keeps deleted rows in its indexes for a while, and from the beginning
+    each batch would read those of all before it: of ten million rows 7,000 a second went, and ever fewer.
+    """
+    names = [column for column in table.primary_key.columns if column.name != "job_id"]
+    key = sa.tuple_(*names)
+    mine = [table.c.job_id == job_id]
+    if after is not None:
+        mine.append(key >= sa.tuple_(*map(sa.literal, after)))
     with db.begin() as connection:
-        bound = connection.execute(sa.select(*key).where(mine).order_by(*key).offset(BATCH).limit(1)).first()
-        which = [mine] if bound is None else [mine, sa.tuple_(*key) < sa.tuple_(*map(sa.literal, bound))]
-        connection.execute(sa.delete(table).where(*which))
-    return bound is None
+        first = sa.select(*names).where(*mine).order_by(*names).offset(BATCH).limit(1)
+        bound = connection.execute(first).first()
+        if bound is not None:
+            mine.append(key < sa.tuple_(*map(sa.literal, bound)))
+        connection.execute(sa.delete(table).where(*mine))
+    return None if bound is None else tuple(bound)
