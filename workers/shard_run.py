@@ -252,4 +252,5 @@ class ShardRun:
             code_version=__version__,
             model_reference=claim.config.model.reference,
             manifest_key=claim.manifest_key,
+            nondeterministic=(claim.model or {}).get("nondeterministic"),
         )

@@ -82,6 +82,8 @@ class PartHeader:
     code_version: str
     model_reference: str = ""
     manifest_key: str = ""
+    nondeterministic: str | None = None
+    """Why the model's answer for an image depends on chance or on the other images, where registration allowed that."""
     schema_version: int = SCHEMA_VERSION
 
     def to_json(self) -> JSON:

@@ -1,13 +1,19 @@
 """A shard whose worker lacks memory or disk space: no image and no job fails because of that."""
 
+import html
 import tempfile
+from pathlib import Path
 
 import pytest
 import torch
 
+from gfi.cli.job_summary import print_summary
+from gfi.cli.local_service import LocalService
+from gfi.cli.register_model import register
+from gfi.jobs.report import write_report
 from gfi.method.inversion import Inversion
-from gfi.store import queries
-from tests.service.workers.conftest import PHOTOGRAPHS, explain, submit
+from gfi.store import parts, queries
+from tests.service.workers.conftest import MODEL, PHOTOGRAPHS, explain, submit
 from workers.services import WorkerServices
 from workers.shard import REFUSED
 
@@ -72,3 +78,40 @@ def test_a_worker_that_cannot_write_its_disk_gives_the_shard_to_others_and_rests
     (shard,) = queries.list_shards(services.database, job)
     assert (shard["state"], shard["failure_class"]) == ("pending", "machine")
     assert "/dev/full" in shard["reason"]
+
+
+NOISY = """
+import torch
+from tests.unit.method.networks import Small
+
+class Noisy(Small):
+    def forward(self, x):
+        return super().forward(torch.nn.functional.dropout(x, 0.1))
+
+def build():
+    return Noisy()
+"""
+
+
+def test_a_model_that_is_not_repeatable_is_named_in_job_report_and_part(
+    services: WorkerServices, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (services.settings.models_dir / "noisy.py").write_text(NOISY)
+    model = MODEL.replace("net.py", "noisy.py")
+    (services.settings.models_dir / "noisy.toml").write_text("allow_nondeterministic = true\n" + model)
+    register(services.database, services.settings, "noisy")
+    registered = queries.find_model(services.database, "noisy")
+    assert registered is not None
+    reason = registered.record["nondeterministic"]
+    assert "dropout" in reason
+    job = submit(services, model="noisy")
+    assert explain(services) == "done"
+    (part,) = queries.iterate_parts(services.database, job)
+    header = parts.read(services.bucket.get(part.key), part.sha256).header
+    assert header.nondeterministic == reason
+    warning = f"the model was registered with allow_nondeterministic: {reason}"
+    assert queries.get_job(services.database, job).metadata["warnings"] == [warning]
+    page = write_report(services.database, services.settings, services.bucket, job, tmp_path / "report")
+    assert warning in html.unescape(page.read_text())
+    print_summary(LocalService(services.settings, services.database), job)
+    assert f"warning: {warning}" in capsys.readouterr().out
