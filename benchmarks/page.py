@@ -95,8 +95,9 @@ def machines(rows: Rows) -> str:
 
 def elsewhere(everything: Rows) -> str:
     """The networks that were not used to choose the recipe; empty if none was measured."""
+    shown = ("tuned", "paper")
     rows = [
-        row for row in everything if row["network"] != everything[0]["network"] and row["method"] == "tuned"
+        row for row in everything if row["network"] != everything[0]["network"] and row["method"] in shown
     ]
     if not rows:
         return ""
@@ -108,21 +109,42 @@ def elsewhere(everything: Rows) -> str:
         return ", ".join(pairs) + f"; {row[f'grids{suffix}']} of {row[f'grid_confidence{suffix}']:g} or more"
 
     lines = [
-        (r["network"], r["fill"], r["images"], interval(r, "insertion"), interval(r, "deletion"))
+        (r["network"], r["method"], r["fill"], r["images"], interval(r, "insertion"), interval(r, "deletion"))
         for r in rows
     ]
     places = [
-        (r["network"], grids(r, ""), grids(r, "_3")) for r in {row["network"]: row for row in rows}.values()
+        (r["network"], grids(r, ""), grids(r, "_3"))
+        for r in {row["network"]: row for row in rows if row["method"] == "tuned"}.values()
+        if r["grids"]
     ]
     return f"""
 ### Trained networks that were not used to choose the recipe
 
-`make bench-quality ARGS="--network efficientnet-lite1"`: `tuned` on such a network, with differences to Grad-CAM on the same network.
+`make bench-quality ARGS="--network efficientnet-lite1"`: `tuned` and `paper` on such networks, with differences to Grad-CAM on the same
+network.
 
-{table(("network", "fill", "images", "insertion ↑", "deletion ↓"), lines)}
+{table(("network", "preset", "fill", "images", "insertion ↑", "deletion ↓"), lines)}
 Share of the mass in the right cell and share of arg-maxes there; number of grids, and the lowest confidence of a photograph in them.
 
 {table(("network", "2×2", "3×3"), places)}"""
+
+
+def status() -> str:
+    """The section on the status `target_lost`, from status.json."""
+    rows: Rows = json.loads((RESULTS / "status.json").read_text())["rows"]
+    lines = [
+        (r["network"], r["masks"], r["images"], r["target_lost"], r["target_lost_in_0_1"], r["median_lead"])
+        for r in rows
+    ]
+    head = ("network", "masks", "number", "share `target_lost`", "share by the rule of 0.1.0", "median lead")
+    return f"""## The status `target_lost`
+
+`make bench-status`: which masks hold the target no better than their shifted copies ([what that means](method.md#when-a-mask-means-little)).
+Random masks have the area of the masks of `tuned`: their cells in random order, or their values in the order of smooth noise on 4×4 and
+7×7 cells.
+
+{table(head, lines)}
+"""
 
 
 def agreement() -> str:
@@ -227,6 +249,7 @@ def page() -> str:
     """The page: a section for each file of results that exists."""
     parts = {
         "quality.json": quality,
+        "status.json": status,
         "agreement.json": agreement,
         "engine.json": speed,
         "service.json": overhead,

@@ -158,7 +158,8 @@ def options() -> argparse.Namespace:
     add(
         "--network",
         default=SAMPLE,
-        help="efficientnet-lite0, -lite1 or -lite2; rows of other networks, and of methods not named, are kept",
+        help="efficientnet-lite0, -lite1, -lite2 or a folder of ../shared/data/networks; rows of other networks, and of"
+        " methods not named, are kept",
     )
     add("--photographs", type=Path, help="a folder of photographs (default: as above)")
     add("--picture", action="store_true", help="draw docs/pictures/quality.png from the samples")
@@ -169,7 +170,7 @@ def options() -> argparse.Namespace:
     given.others = given.others or given.images
     given.imputed = given.imputed or (given.images if given.full else 2)
     given.grids = tuple(given.grids or ((40, 27) if given.full else (6, 3)))
-    given.photographs = given.photographs or photographs.folder()
+    given.photographs = given.photographs or photographs.folder(given.network)
     return given
 
 

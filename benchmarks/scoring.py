@@ -72,7 +72,7 @@ class Setting:
     """
 
     def __init__(self, network: str, directory: Path, count: int, grids: tuple[int, int]) -> None:
-        self.classifier = load(network)
+        self.classifier = load(network, photographs.NETWORKS)
         self.probabilities = forward(self.classifier)
         self.files = photographs.files(directory)
         everything = self.load(self.files)
@@ -238,7 +238,9 @@ def score(
 
 
 def energies(setting: Setting, method: str) -> Scores:
-    """Energy in box on the shipped samples whose label is the network's prediction."""
+    """Energy in box on the shipped samples whose label is the network's prediction; nothing for other classes."""
+    if not setting.classifier.wordnet_ids:
+        return {}
     entries = [json.loads(line) for line in samples.manifest().read_text().splitlines()]
     entries = [e for e in entries if e["label"] is not None]
     shown = [setting.prepare(samples.path().parent / e["key"]) for e in entries]

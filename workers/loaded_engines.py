@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from gfi.domain.job import JobConfig, ModelRef
 from gfi.method.batch_invariance import whole_batch
 from gfi.method.classifiers import Classifier, load
 from gfi.method.engine import Engine
+from gfi.peers import controls
+from gfi.peers.peer_engine import make_engine
 from gfi.store.errors import NotFound
 
 log = structlog.get_logger(__name__)
@@ -57,7 +60,7 @@ class LoadedEngines:
         self._threads = threads
         self._dtype = dtype
         self._classifiers: LRUCache[str, Classifier] = LRUCache(KEPT)
-        self._engines: LRUCache[tuple[Any, ...], Engine] = LRUCache(KEPT)
+        self._engines: LRUCache[tuple[Any, ...], Engine] = LRUCache(KEPT + 1)  # and one with random weights
         # A batch that did not fit once would not fit again: (model, layers) → the largest that did.
         self._largest_batch: dict[tuple[str, str], int] = {}
 
@@ -83,9 +86,27 @@ class LoadedEngines:
             )
             if threads is not None:
                 torch.set_num_threads(threads)
-            engine = Engine(classifier, recipe, layers, device=self._device, batch=batch, dtype=dtype)
+            engine = make_engine(classifier, recipe, layers, device=self._device, batch=batch, dtype=dtype)
             self._engines[key] = engine
         return engine
+
+    def randomised(self, config: JobConfig, engine: Engine) -> Engine:
+        """The engine of a job's recipe for its network with random weights, in the profile of `engine`: a control."""
+        key = ("randomised", config.model.digest, config.recipe.digest(), str(config.layers), engine.batch)
+        known = self._engines.get(key)
+        if known is None:
+            module = controls.randomised(engine.classifier.module)
+            classifier = replace(engine.classifier, module=module, recorded=None)
+            known = make_engine(
+                classifier,
+                config.recipe,
+                config.layers,
+                device=self._device,
+                batch=engine.batch,
+                dtype=engine.dtype,
+            )
+            self._engines[key] = known
+        return known
 
     def shrink(self, config: JobConfig, batch: int) -> None:
         """Limit this model to `batch` images at once from now on: more did not fit the device."""

@@ -6,9 +6,13 @@ meaning for an image (no ground-truth box of the class) has no value for it.
 
 import math
 from collections.abc import Callable
+from functools import cached_property
 
+import numpy as np
 import torch
+from PIL import Image
 
+from gfi import samples
 from gfi.datasets.manifest import Entry
 from gfi.domain import geometry
 from gfi.domain.class_index import ClassIndex
@@ -20,6 +24,7 @@ from gfi.domain.metrics import CATALOGUE
 from gfi.domain.statuses import ImageStatus
 from gfi.method.engine import Engine
 from gfi.method.preprocess import Prepared
+from gfi.metrics.photograph_fill import Bank
 from gfi.metrics.pointing import ordinary
 from gfi.metrics.sample import Sample, measure
 
@@ -66,7 +71,17 @@ class Measurer:
             regions=self._regions(entry, explanation.target),
             image=prepared.image.to(engine.device, engine.dtype),
             probabilities=engine.network.probabilities,
+            bank=self._bank if any(metric.name == "photograph_fill" for metric in self._wanted) else None,
         )
+
+    @cached_property
+    def _bank(self) -> Bank:
+        """The shipped photographs as the network sees them."""
+        engine = self._engine
+        files = sorted(samples.path().glob("*.jpg"))
+        shown = [np.asarray(Image.open(file).convert("RGB")) for file in files]
+        prepared = [engine.classifier.prepare(rgb, engine.recipe).image for rgb in shown]
+        return Bank.of(engine.network.probabilities, torch.stack(prepared).to(engine.device, engine.dtype))
 
     def _regions(self, entry: Entry, target: int) -> tuple[Rectangle, ...]:
         """The boxes of the target's class. A box without a label has the label of the image; if the image has none

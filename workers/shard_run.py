@@ -9,6 +9,8 @@ from collections.abc import Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple
 
+import structlog
+
 from gfi import __version__
 from gfi.domain.errors import OutOfMemory, Stopped
 from gfi.domain.explanation import Explanation, StepProgress
@@ -23,6 +25,7 @@ from gfi.store import ledger, parts
 from gfi.store.errors import StoreError
 from gfi.store.lease import LeaseLost
 from gfi.store.parts import PartHeader
+from workers.controls import Controls, Sampled, sampled
 from workers.lease import ShardLease
 from workers.measuring import Measurer
 from workers.photographs import Failure, Photograph, photograph_reader
@@ -32,6 +35,7 @@ from workers.saved_pictures import draw_pictures, upload_pictures
 from workers.services import WorkerServices
 
 PICTURE_THREADS = 4
+log = structlog.get_logger(__name__)
 
 
 class ItemKey(NamedTuple):
@@ -64,9 +68,16 @@ class ShardRun:
         metrics = [CATALOGUE[name] for name in claim.config.metrics if name in CATALOGUE]
         self._needs_boxes = any(metric.needs == "boxes" for metric in metrics)
         self._top = claim.config.top
+        self._images = manifest.count
+        self._controls = Controls(
+            engine, self._measurer, lambda: services.engines.randomised(claim.config, engine)
+        )
+        self._sampled: list[Sampled] = []
         self._photographs: dict[ItemKey, Photograph] = {}
         self._rows: dict[int, dict[int, Result]] = {}
         """The finished results, by the image's row and the rank of the class."""
+        self._of_controls: dict[int, list[Result]] = {}
+        """The results of the controls, by the image's row."""
         self._finished: set[int] = set()
         self._started = time.monotonic()
         self._deadline = self._started + services.settings.shard_seconds
@@ -85,8 +96,15 @@ class ShardRun:
                     photograph = self._photographs.pop(explanation.key)
                     row = self._measured(photograph, explanation)
                     self._keep(row)
+                    if (
+                        row.metrics
+                        and row.primary
+                        and sampled(self._claim.config.model.digest, row.row, self._images)
+                    ):
+                        self._sampled.append(Sampled(photograph, explanation, row))
                     if self._kinds:
                         drawn.append(pool.submit(self._save_pictures, row, photograph))
+                self._add_controls()
             except Stopped:
                 self._lease.check_held()
             for future in drawn:
@@ -172,6 +190,17 @@ class ShardRun:
             return failed_row(photograph, Failure.of("measured", error, "metrics"), rank)
         return explained_row(photograph, rank, explanation, metrics)
 
+    def _add_controls(self) -> None:
+        """Compute the controls of the sampled images, together: the other network is loaded once. The images are
+        finished without them, so an error leaves them out."""
+        try:
+            for result in self._controls.results(self._sampled, self._lease.progressed, self._lease.stop):
+                self._of_controls.setdefault(result.row, []).append(result)
+        except (Stopped, OutOfMemory):
+            raise
+        except Exception as error:
+            log.warning("no controls", reason=f"{type(error).__name__}: {error}")
+
     def _save_pictures(self, row: Result, photograph: Photograph) -> Result | None:
         """Draw and upload the pictures of `row`. Returns the row that replaces `row` if they cannot be drawn."""
         preprocess, recipe = self._engine.classifier.preprocess, self._engine.recipe
@@ -203,12 +232,14 @@ class ShardRun:
         self._finished.add(photograph.entry.row)
 
     def _prefix(self) -> list[list[Result]]:
-        """The finished images from the first one up to the first gap, by rank: the range of one commit."""
+        """The finished images from the first one up to the first gap: the range of one commit. Of each the results by
+        rank, and then its controls."""
         prefix = []
         for entry in self._entries:
             if entry.row not in self._finished:
                 break
-            prefix.append([row for _, row in sorted(self._rows[entry.row].items())])
+            ranks = [row for _, row in sorted(self._rows[entry.row].items())]
+            prefix.append([*ranks, *self._of_controls.get(entry.row, ())])
         return prefix
 
     def _save_rate(self, images: int) -> None:

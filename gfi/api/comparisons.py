@@ -23,7 +23,9 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=StrictRoute)
 class ComparisonIn(In):
     """The method to compare a job with."""
 
-    method: Literal["paper", "released", "tuned", "grad-cam"]
+    method: Literal[
+        "paper", "released", "tuned", "grad-cam", "integrated-gradients", "occlusion", "rise", "opti-cam"
+    ]
 
 
 class ComparisonOut(BaseModel):

@@ -74,6 +74,8 @@ class EstimateOut(BaseModel):
     )
     device_seconds: float | None = Field(description="At the measured rate.")
     bucket_bytes: int = Field(description="Of the parts, without saved pictures.")
+    forward_passes: int = Field(description="Of the network for one mask, at most, without metrics.")
+    backward_passes: int
     per_device_kind: dict[str, float] = Field(description="Measured images per second by kind of device.")
     speed: SpeedOut | None = Field(description="Of the slowest kind of device: measured or estimated.")
     device_seconds_low: float | None

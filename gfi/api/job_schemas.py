@@ -6,6 +6,7 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from gfi.domain.job import JobOptions
+from gfi.domain.methods import OWN
 from gfi.domain.records import WEBHOOK
 from gfi.domain.states import JobState
 from gfi.jobs.submit import JobRequest, request_from
@@ -72,6 +73,7 @@ class JobOut(BaseModel):
     paused: bool
     dataset: str
     model: str
+    method: str
     preset: str
     config_digest: str
     tags: list[str]
@@ -98,6 +100,7 @@ class JobOut(BaseModel):
                 "since": (job.since or {}).get("job"),
                 "dataset": _at(config, "dataset", "spec"),
                 "model": _at(config, "model", "reference"),
+                "method": str(config.get("method", OWN)),
                 "preset": str(config.get("preset", "")),
                 "progress": ProgressOut.of(progress),
             }

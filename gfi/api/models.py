@@ -19,6 +19,7 @@ from gfi.api.context import ContextDep
 from gfi.api.problems import Refused, documented
 from gfi.api.schemas import In
 from gfi.api.tasks import TaskOut
+from gfi.domain.presets import DEFAULT_PRESET
 from gfi.domain.states import ShardState
 from gfi.jobs.registration import request_registration
 from gfi.store import ledger, queries
@@ -97,7 +98,7 @@ class ModelOut(BaseModel):
             classes=int(record.get("classes") or len(record.get("class_names", []))),
             parameters=int(record.get("parameters") or 0),
             presets=record.get("chosen", {}),
-            default_preset=record.get("default_preset", "paper"),
+            default_preset=DEFAULT_PRESET,
             created_at=model.created_at,
             updated_at=model.updated_at,
         )

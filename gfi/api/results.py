@@ -18,6 +18,7 @@ from gfi.api.problems import Refused, documented
 from gfi.api.result_rows import Method, ResultOut
 from gfi.api.schemas import LARGEST, Name, Page, decode_cursor, encode_cursor
 from gfi.domain.manifest_columns import Where, find_column, parse_where
+from gfi.domain.methods import CONTROLS
 from gfi.domain.metrics import PRIMARY_METHOD
 from gfi.domain.statuses import ImageStatus
 from gfi.domain.sums import bin_width
@@ -201,15 +202,25 @@ def summarise(job_id: JobId, context: ContextDep, caller: Reader) -> dict[str, A
 
     A number that is defined for each class (pointing) has also `class_mean`, the mean of `classes` class means.
     `variance` is that of the same images. `histograms`: of each number the width of the bins, and the left edge and the
-    images of each bin that is not empty.
+    images of each bin that is not empty. `controls`: the means of the same number for the controls (`random` and
+    `centred` masks, the method on the network with `randomised` weights), on a sample of the job's images.
     """
     job = find_job(context, job_id)
     counts = queries.job_progress(context.database, job.id).by_status
     sums = queries.job_sums(context.database, job.id)
     means = sums.numbers()
+    controls = {control: sums.numbers(control) for control in CONTROLS}
     return {
         "counts": {status: count for status, count in counts.items() if count},
-        "means": {name: asdict(mean) for name, mean in means.items()},
+        "means": {
+            name: asdict(mean)
+            | {
+                "controls": {
+                    control: known[name].mean for control, known in controls.items() if name in known
+                }
+            }
+            for name, mean in means.items()
+        },
         "histograms": {name: {"width": bin_width(name), "bins": sums.histogram(name)} for name in means},
     }
 

@@ -12,8 +12,9 @@ from gfi.api.access import Reader
 from gfi.api.body import StrictRoute
 from gfi.api.problems import documented
 from gfi.domain.job import JobOptions
+from gfi.domain.methods import OWN, PEERS, TITLES, fields_of, passes
 from gfi.domain.metrics import BASE_COLUMNS, CATALOGUE, Column
-from gfi.domain.presets import PRESETS
+from gfi.domain.presets import DEFAULT_PRESET, PRESETS
 from gfi.domain.queues import QUEUES
 from gfi.domain.states import TERMINAL, JobState, ShardState
 from gfi.domain.statuses import STATUS_WORDS
@@ -69,6 +70,17 @@ class PresetOut(BaseModel):
     recipe: dict[str, Any]
 
 
+class MethodOut(BaseModel):
+    """A method of a job. forward_passes, backward_passes: of the network, at most, for one mask with its status; with
+    the recipe that is used when none is given."""
+
+    name: str
+    title: str
+    forward_passes: int
+    backward_passes: int
+    fields: list[str]
+
+
 class VocabularyOut(BaseModel):
     """All words of the service with their meanings."""
 
@@ -77,6 +89,7 @@ class VocabularyOut(BaseModel):
     statuses: list[StatusOut]
     columns: list[ColumnOut]
     metrics: list[MetricOut]
+    methods: list[MethodOut]
     presets: list[PresetOut]
     queues: list[str]
     job_options: dict[str, Any]
@@ -101,6 +114,16 @@ def vocabulary(caller: Reader) -> VocabularyOut:
                 columns=[ColumnOut.of(column) for column in metric.columns],
             )
             for metric in CATALOGUE.values()
+        ],
+        methods=[
+            MethodOut(
+                name=name,
+                title=TITLES[name],
+                forward_passes=passes(recipe).forward,
+                backward_passes=passes(recipe).backward,
+                fields=list(fields_of(name)),
+            )
+            for name, recipe in {OWN: PRESETS[DEFAULT_PRESET], **PEERS}.items()
         ],
         presets=[
             PresetOut(name=name, digest=recipe.digest(), recipe=recipe.to_json())

@@ -8,6 +8,7 @@ import click
 
 from gfi.cli.errors import CommandError
 from gfi.cli.printing import emit, json_option, table
+from gfi.domain.methods import METHODS, OWN
 
 SAMPLE_MODEL = "efficientnet-lite0"
 
@@ -20,7 +21,8 @@ SAMPLE_MODEL = "efficientnet-lite0"
     show_default=True,
     help="A model reference; `gfi models known` lists them.",
 )
-@click.option("--preset", help="paper, released or tuned. [default: the model's]")
+@click.option("--method", default=OWN, show_default=True, help=", ".join(METHODS))
+@click.option("--preset", help="paper, released or tuned. [default: tuned]")
 @click.option("--layers", help="`L0,L1` instead of the preset's layers; `gfi layers MODEL` lists them.")
 @click.option("--target", help="Class index, WordNet id or name. [default: the predicted class]")
 @click.option("--rather-than", help="Another class: explain why the target rather than this one.")
@@ -57,6 +59,7 @@ SAMPLE_MODEL = "efficientnet-lite0"
 def explain(
     photos: tuple[Path, ...],
     model: str,
+    method: str,
     preset: str | None,
     layers: str | None,
     target: str | None,
@@ -78,10 +81,10 @@ def explain(
     if top is not None and target is not None:
         raise CommandError("--top chooses the classes; leave --target out")
     if by_layer:
-        if target or rather_than or top or layers or preset:
+        if target or rather_than or top or layers or preset or method != OWN:
             raise CommandError(
                 "--by-layer explains no class and has its own layers and preset; leave out --target, --rather-than,"
-                " --top, --layers and --preset"
+                " --top, --layers, --method and --preset"
             )
         from gfi.cli.explain_by_layer import depths_of_photos
 
@@ -97,6 +100,7 @@ def explain(
         photos,
         output,
         model=model,
+        method=method,
         preset=preset,
         layers=layers,
         target=target,

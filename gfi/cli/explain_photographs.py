@@ -13,11 +13,12 @@ from gfi.datasets.decode import Photograph, decode
 from gfi.domain.class_index import ClassIndex
 from gfi.domain.explanation import Explanation, StepProgress
 from gfi.domain.layer_names import Layers
-from gfi.domain.presets import recipe
+from gfi.domain.presets import recipe_of_method
 from gfi.method import suitability
 from gfi.method.classifiers import Classifier, load
 from gfi.method.engine import Engine
 from gfi.method.item import Item
+from gfi.peers.peer_engine import make_engine
 from gfi.report.overlays import grey, overlay, png
 from gfi.store.errors import one_line
 from gfi.store.settings import Settings
@@ -28,6 +29,7 @@ def explain_photos(
     output: Path,
     *,
     model: str,
+    method: str,
     preset: str | None,
     layers: str | None,
     target: str | None,
@@ -54,9 +56,9 @@ def explain_photos(
     wanted, foil = classes.number(target, "target"), classes.number(rather_than, "rather-than")
     if top is not None and top > classifier.classes:
         raise CommandError(f"{model} has {classifier.classes} classes; --top {top} is more")
-    engine = Engine(
+    engine = make_engine(
         classifier,
-        recipe(preset or classifier.default_preset),
+        recipe_of_method(method, preset),
         Layers.parse(layers) if layers else None,
         device=device,
         batch=batch_of(batch, len(photos) * (top or 1)),

@@ -6,6 +6,7 @@ import click
 
 from gfi.cli.printing import duration, table, when
 from gfi.cli.service import Service
+from gfi.domain.methods import CONTROLS
 from gfi.domain.metrics import COLUMNS
 from gfi.domain.statuses import STATUS_WORDS, UNUSABLE
 
@@ -21,7 +22,9 @@ def print_summary(service: Service, job_id: str) -> None:
     )
     layers = config["layers"]
     click.echo(
-        f"{config['model']['reference']}, preset {config['preset']}, layers "
+        f"{config['model']['reference']}, "
+        + (f"method {config['method']}" if "method" in config else f"preset {config['preset']}")
+        + ", layers "
         f"{layers['inverted']},{'+'.join(layers['weighed'])}"
     )
     click.echo(f"dataset {config['dataset']['spec']}, submitted {when(job['created_at'])}")
@@ -62,14 +65,29 @@ def print_summary(service: Service, job_id: str) -> None:
             click.echo("")
             table("", (title, "images", "for example"), lines, "")
     means = {mean["name"]: mean for mean in summary["means"]}
+    controls = [
+        name for name in CONTROLS if any(name in mean.get("controls", {}) for mean in summary["means"])
+    ]
     rows = [
-        (column.title, _mean(means[name]), means[name]["count"])
+        (column.title, _mean(means[name]), means[name]["count"], *_controls(means[name], controls))
         for name, column in COLUMNS.items()
         if name in means
     ]
     if rows:
         click.echo("")
-        table("", ("mean over explained images", "value", "images"), rows, "")
+        head = (
+            "mean over explained images",
+            "value",
+            "images",
+            *(CONTROLS[name].lower() for name in controls),
+        )
+        table("", head, rows, "")
+
+
+def _controls(mean: dict[str, Any], controls: list[str]) -> list[str]:
+    """The means of the controls; empty for one that a number does not have."""
+    known = mean.get("controls", {})
+    return [f"{known[name]:.4f}" if name in known else "" for name in controls]
 
 
 def _mean(mean: dict[str, float | None]) -> str:

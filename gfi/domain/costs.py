@@ -7,6 +7,8 @@ settings `GFI_PRICE_…` and the options of `gfi estimate` replace them. A test 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from gfi.domain import methods
+from gfi.domain.methods import OWN
 from gfi.domain.recipes import Recipe
 
 GB = 1e9
@@ -55,7 +57,7 @@ LISTED_AT_ONCE = 1_000
 SETTLED_SHARE = 0.57
 """Share of the steps that run until the mask has settled, of recipes that check it: 18.3 of 32 on average
 (docs/benchmarks.md)."""
-METRIC_PASSES: Mapping[str, int] = {"deletion": 29, "insertion": 29, "average_drop": 2}
+METRIC_PASSES: Mapping[str, int] = {"deletion": 29, "insertion": 29, "average_drop": 2, "average_gain": 2, "photograph_fill": 58}
 """Forward passes of a metric that needs the network; OTHER_METRIC for one that is not named."""
 OTHER_METRIC = 30
 
@@ -89,13 +91,16 @@ def passes(recipe: Recipe) -> float:
 
     >>> from gfi.domain.presets import PRESETS
     >>> passes(PRESETS["paper"])
-    303
+    319
     """
+    if recipe.method != OWN:
+        needed = methods.passes(recipe)
+        return needed.forward + needed.backward
     steps = recipe.steps_class * (SETTLED_SHARE if recipe.check_every else 1)
     start = 2 if recipe.start == "grad-cam" else 0
     # Stage 1 runs one image forward and backward, stage 2 the kept and the removed part; one pass of the photograph at
-    # the start, two at the end.
-    return 2 * recipe.steps_inversion + 4 * steps + start + 3
+    # the start, two at the end, and two for each shifted copy.
+    return 2 * recipe.steps_inversion + 4 * steps + start + 3 + methods.COPY_PASSES
 
 
 def metric_passes(metrics: tuple[str, ...], need_network: frozenset[str]) -> int:

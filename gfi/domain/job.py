@@ -17,6 +17,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstr
 
 from gfi.domain.digests import JSON, digest
 from gfi.domain.layer_names import Layers
+from gfi.domain.methods import METHODS, OWN
 from gfi.domain.metrics import ALGORITHM_VERSION, CATALOGUE
 from gfi.domain.queues import QUEUES, Queue
 from gfi.domain.recipes import Recipe
@@ -61,8 +62,11 @@ class JobOptions(BaseModel):
     model: Annotated[Text, Field(min_length=1, max_length=256)] = Field(
         "efficientnet-lite0", description="A registered model."
     )
+    method: Annotated[Text, Field(min_length=1, max_length=64)] = Field(
+        OWN, description=f"What makes the masks: {', '.join(METHODS)}."
+    )
     preset: Annotated[Text, Field(max_length=64)] | None = Field(
-        None, description="The recipe: paper, released or tuned. Default: the model's."
+        None, description="The recipe of the method gfi: paper, released or tuned (the default)."
     )
     overrides: dict[Annotated[Text, Field(max_length=64)], bool | int | Finite | Name] = Field(
         default_factory=dict,
@@ -149,8 +153,9 @@ class ModelRef:
 class JobConfig:
     """The frozen configuration of a job.
 
-    target: "auto", "predicted" or a class index. foil: the class to contrast with ("rather than"), or None.
-    save: the pictures to write; None chooses by the number of images.
+    preset: the name of the recipe; of a peer it is that of the method. target: "auto", "predicted" or a class index.
+    foil: the class to contrast with ("rather than"), or None. save: the pictures to write; None chooses by the number
+    of images.
     """
 
     dataset: DatasetRef
@@ -168,6 +173,11 @@ class JobConfig:
     """The digest of the method as stored with the job; an earlier version may have computed it differently."""
 
     @property
+    def method(self) -> str:
+        """The method that makes the masks, one of `gfi.domain.methods.METHODS`."""
+        return self.recipe.method
+
+    @property
     def method_digest(self) -> str:
         """The digest of the recipe. A stored digest takes precedence, so that it equals the one in the job's parts."""
         return self.recorded_method or self.recipe.digest()
@@ -178,6 +188,7 @@ class JobConfig:
         return {
             "dataset": {"spec": self.dataset.spec, "kind": self.dataset.kind},
             "model": self.model.to_json(),
+            **({"method": self.method} if self.method != OWN else {}),
             "preset": self.preset,
             "recipe": self.recipe.to_json(),
             "method_digest": self.method_digest,

@@ -12,8 +12,8 @@ from typing import Literal
 PRIMARY_METHOD = "gfi"
 """The method whose results a job counts. Other methods computed in the same job have result rows of their own."""
 
-ALGORITHM_VERSION = 1
-"""Raised by one when a change of the code changes the masks of the same recipe; part of `JobConfig.question`."""
+ALGORITHM_VERSION = 2  # `target_lost` by shifted copies
+"""Raised by one when a change of the code changes masks or statuses of the same recipe; in `JobConfig.question`."""
 
 
 @dataclass(frozen=True)
@@ -121,6 +121,49 @@ CATALOGUE: Mapping[str, Metric] = {
             version=2,  # boxes are fitted as for energy_in_box, and are whole pixels
         ),
         _metric("entropy", "mask", None, "Entropy", "of the mask's mass; 1 for an even spread"),
+        _metric(
+            "average_gain",
+            "network",
+            "higher",
+            "Average gain",
+            "rise of the probability on image × mask, relative to the rise that is possible",
+        ),
+        Metric(
+            "road",
+            "network",
+            (
+                Column(
+                    "road_deletion",
+                    "ROAD deletion",
+                    "mean probability while marked pixels are removed first and imputed from their neighbours",
+                    "lower",
+                ),
+                Column(
+                    "road_insertion",
+                    "ROAD insertion",
+                    "mean probability while only marked pixels stay and the rest is imputed from them",
+                    "higher",
+                ),
+            ),
+        ),
+        Metric(
+            "photograph_fill",
+            "network",
+            (
+                Column(
+                    "deletion_photograph",
+                    "Deletion, photograph",
+                    "area under the probability curve while another photograph replaces the marked pixels first",
+                    "lower",
+                ),
+                Column(
+                    "insertion_photograph",
+                    "Insertion, photograph",
+                    "area under the probability curve while the marked pixels replace another photograph first",
+                    "higher",
+                ),
+            ),
+        ),
     )
 }
 """Every metric by name, in the order in which they are shown."""

@@ -95,6 +95,19 @@ class Recipe:
     # How a photograph becomes the network's input (`gfi.method.preprocess`), unless the model prescribes it.
     resize: Literal["squash", "crop"] = "squash"  # to the input size, or shorter side and centre crop
 
+    # Which method makes the mask (`gfi.domain.methods`). "gfi" is guided feature inversion, which all fields above
+    # describe. The others use the fields below, `fill`, `blur_…` (for the kept and the removed part), `seed`, `resize`.
+    method: Literal["gfi", "grad-cam", "integrated-gradients", "occlusion", "rise", "opti-cam"] = "gfi"
+    path_steps: int = 32  # Integrated gradients: points on the path.
+    occlusion_cells: int = 14  # Occlusion: cells along each side of the image,
+    occlusion_window: int = 2  # and the side of the covered window, in cells. It moves by one cell.
+    rise_masks: int = 500  # RISE: random masks,
+    rise_cells: int = 7  # cells along each side of the image,
+    rise_keep: float = 0.5  # and the probability that a cell shows the image. `seed` draws them.
+    opti_steps: int = 100  # Opti-CAM: steps of Adam,
+    opti_rate: float = 0.1  # and its learning rate.
+    map_cells: int = 56  # Methods with a value per pixel: cells of the stored map along the longer side.
+
     @property
     def steps(self) -> int:
         """Optimiser steps of a full run."""
@@ -217,6 +230,15 @@ _MINIMA = {
     "settled": 0,
     "blur_radius": 0,
     "blur_kernel": 1,
+    "path_steps": 1,
+    "occlusion_cells": 2,
+    "occlusion_window": 1,
+    "rise_masks": 1,
+    "rise_cells": 1,
+    "rise_keep": 1e-3,
+    "opti_steps": 1,
+    "opti_rate": 0,
+    "map_cells": 2,
 }
 """The least value of each numeric field that has one."""
 
@@ -239,6 +261,13 @@ def _checked_ranges(recipe: Recipe) -> Recipe:
                 f"recipe field `{field}` is a multiple of {recipe.cycle}, not {getattr(recipe, field)}: weights"
                 f" move once per cycle of {recipe.cycle} steps, one step for each pair of level and fill"
             )
+    if recipe.occlusion_window > recipe.occlusion_cells:
+        raise MethodError(
+            f"recipe field `occlusion_window` is at most occlusion_cells ({recipe.occlusion_cells}), not"
+            f" {recipe.occlusion_window}"
+        )
+    if recipe.rise_keep >= 1:
+        raise MethodError(f"recipe field `rise_keep` is a probability below 1, not {recipe.rise_keep}")
     if recipe.blur_kernel % 2 == 0:
         raise MethodError(f"recipe field `blur_kernel` is odd, not {recipe.blur_kernel}")
     return recipe

@@ -55,7 +55,10 @@ class Result:
     key: str = field(metadata=_is("text", "The image's key in its dataset.", required=True))
     status: ImageStatus = field(metadata=_is("status", "How far the mask can be relied on.", required=True))
     method: str = field(
-        default=PRIMARY_METHOD, metadata=_is("text", "The method that explained it.", required=True)
+        default=PRIMARY_METHOD,
+        metadata=_is(
+            "text", "`gfi` for the results of the job's own method, which the job names.", required=True
+        ),
     )
     target_rank: int = field(
         default=0,

@@ -19,7 +19,7 @@ class ImageStatus(StrEnum):
     NONFINITE = "nonfinite"
     """The network returned NaN or infinity."""
     TARGET_LOST = "target_lost"
-    """The kept part alone no longer shows the target."""
+    """The mask holds the target no better than copies of it elsewhere in the image do."""
     NOT_SETTLED = "not_settled"
     """The mask was still moving at the last step."""
     CHANGED = "changed"
@@ -48,7 +48,7 @@ STATUS_WORDS: Mapping[ImageStatus, StatusWords] = {
         "Not settled", "The mask was still moving when the schedule ended.", "note"
     ),
     ImageStatus.TARGET_LOST: StatusWords(
-        "Target lost", "The kept part alone no longer gives the target class.", "note"
+        "Target lost", "The mask holds the target no better than copies of it elsewhere in the image.", "note"
     ),
     ImageStatus.EMPTY: StatusWords(
         "Empty mask", "Every channel weight reached zero: nothing is marked.", "note"

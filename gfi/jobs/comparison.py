@@ -4,9 +4,8 @@ Only the method differs, with its own hyper-parameters and layers: dataset, mode
 metrics are those of the given job. A comparison is a separate job, so that it is queued, resumed, measured and stored
 like any other; the two jobs are joined by the images' keys.
 
-    paper, released, tuned     the presets
-    grad-cam                   `tuned` with no optimiser step: Grad-CAM's map of the inverted layer, up to the
-                               rounding of one interpolation (at most 0.007 on the samples)
+    paper, released, tuned                                      the presets
+    grad-cam, integrated-gradients, occlusion, rise, opti-cam   the other methods (`gfi.domain.methods`)
 """
 
 from dataclasses import dataclass
@@ -14,17 +13,16 @@ from dataclasses import dataclass
 from gfi.domain.errors import MethodError
 from gfi.domain.job import JobConfig
 from gfi.domain.layer_names import Layers
-from gfi.domain.presets import PRESETS, recipe
+from gfi.domain.methods import OWN, PEERS
+from gfi.domain.presets import PRESETS
 from gfi.domain.recipes import Recipe
 from gfi.domain.states import JobState
-from gfi.jobs.submit import Invalid, JobRequest, layers_of
+from gfi.jobs.submit import Invalid, JobRequest, layers_of, recipe_of
 from gfi.store import queries
 from gfi.store.database import Database
 from gfi.store.queries import Job
 
-GRAD_CAM = "grad-cam"
-METHODS = (*PRESETS, GRAD_CAM)
-_WITHOUT_STEPS = {"steps_inversion": 0, "steps_class": 0, "two_grids": False, "one_layer": True}
+METHODS = (*PRESETS, *PEERS)
 _WITHOUT_RESULTS = (JobState.FAILED, JobState.CANCELLED)
 
 
@@ -45,29 +43,19 @@ class Comparison:
 def request_for(database: Database, job: Job, method: str, owner: str) -> JobRequest:
     """The same job with another method. Raises Invalid if the model has changed or has no layers for the method."""
     config = job.config
-    preset, overrides, layers = method, {}, None
     model = queries.find_model(database, config.model.reference)
     if model is None or model.digest != config.model.digest:
         raise Invalid(
             f"model {config.model.reference} was registered again since job {job.id} was submitted; "
             "submit the job again with both methods"
         )
-    if method == GRAD_CAM:
-        preset, overrides = "tuned", _WITHOUT_STEPS
-        inverted = model.record["chosen"].get("tuned", {}).get("inverted")
-        if inverted is None:
-            raise Invalid(
-                f"{model.reference} has no layers for the preset tuned, whose inverted layer Grad-CAM uses"
-            )
-        layers = f"{inverted},{inverted}"
-    elif method not in PRESETS:
+    if method not in METHODS:
         raise Invalid(f"method {method!r} does not exist; choose one of {', '.join(METHODS)}")
     return JobRequest(
         dataset=config.dataset.spec,
         model=model.reference,
-        preset=preset,
-        overrides=overrides,
-        layers=layers,
+        method=method if method in PEERS else OWN,
+        preset=None if method in PEERS else method,
         metrics=config.metrics,
         save=(),
         name=f"{job.name or job.id}: {method}"[:200],
@@ -101,8 +89,7 @@ def _method_of(database: Database, request: JobRequest) -> tuple[Recipe, Layers]
     """The recipe and the layers of this request after it is frozen."""
     model = queries.find_model(database, request.model)
     assert model is not None
-    assert request.preset is not None
-    return recipe(request.preset, **request.overrides), layers_of(request, model.record)
+    return recipe_of(request), layers_of(request, model.record)
 
 
 def _explains_the_same(other: JobConfig, config: JobConfig, method: tuple[Recipe, Layers]) -> bool:

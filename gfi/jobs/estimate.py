@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 from gfi.datasets.notes import ListingNotes
 from gfi.datasets.sources import Source
-from gfi.domain import costs, layer_names
+from gfi.domain import costs, layer_names, methods
 from gfi.domain.costs import Prices
 from gfi.domain.job import JobConfig, wanted_pictures, work_digest
 from gfi.domain.layer_names import Layers
@@ -62,7 +62,8 @@ class Estimate:
 
     images: in the listing, or counted so far where it is not `complete`. images_per_s, device_seconds: measured, on the
     slowest kind of device; None if this work was never measured. per_device_kind: measured rates. bucket_bytes: of the
-    parts, without saved pictures.
+    parts, without saved pictures. forward_passes, backward_passes: of the network for one mask, at most, without
+    metrics.
 
     speed: measured or estimated; None if nothing is known. device_seconds_low, …_high: from it. workers: the time for
     numbers of workers. workers_for_deadline: fewest workers that end in time at the high and at the low speed; None if
@@ -76,6 +77,8 @@ class Estimate:
     images_per_s: float | None
     device_seconds: float | None
     bucket_bytes: int
+    forward_passes: int
+    backward_passes: int
     per_device_kind: dict[str, float] = field(default_factory=dict)
     speed: Speed | None = None
     device_seconds_low: float | None = None
@@ -162,6 +165,8 @@ def estimate(
         images_per_s=rate,
         device_seconds=images / rate if rate else None,
         bucket_bytes=bucket_bytes,
+        forward_passes=methods.passes(config.recipe).forward,
+        backward_passes=methods.passes(config.recipe).backward,
         per_device_kind=kinds,
         speed=speed,
         device_seconds_low=times[0] if times else None,
@@ -305,6 +310,10 @@ def _fewest(
 
 def _cells(record: Mapping[str, Any], config: JobConfig) -> int:
     """Cells of the mask's grid."""
+    if config.method in ("integrated-gradients", "rise"):
+        return config.recipe.map_cells**2
+    if config.method == "occlusion":
+        return config.recipe.occlusion_cells**2
     shapes = {layer["name"]: layer["shape"] for layer in record.get("layers", ())}
     sizes = []
     for layer in config.layers.mask_layers:

@@ -15,7 +15,9 @@ from gfi.domain import layer_names, metrics
 from gfi.domain.class_index import ClassIndex
 from gfi.domain.job import DatasetRef, JobConfig, JobOptions, ModelRef
 from gfi.domain.layer_names import Layers
-from gfi.domain.presets import recipe
+from gfi.domain.methods import OWN, method_named
+from gfi.domain.presets import DEFAULT_PRESET, recipe_of_method
+from gfi.domain.recipes import Recipe
 from gfi.domain.records import WEBHOOK, JobSpec, NotifyTarget, Submitted
 from gfi.jobs.estimate import count
 from gfi.store import ledger, queries
@@ -48,9 +50,8 @@ def freeze(database: Database, settings: Settings, request: JobRequest) -> JobCo
     """The complete configuration of a job. Raises Invalid, DatasetError or MethodError with advice."""
     model = _model(database, request.model)
     record = model.record
-    preset = request.preset or record.get("default_preset", "paper")
-    request = request.model_copy(update={"preset": preset})
-    chosen = recipe(preset, **request.overrides)
+    chosen = recipe_of(request)
+    preset = chosen.name
     layers = layers_of(request, record)
     for metric in request.metrics:
         if metric not in metrics.CATALOGUE:
@@ -181,8 +182,17 @@ def _model(database: Database, reference: str) -> queries.Model:
     return model
 
 
+def recipe_of(request: JobRequest) -> Recipe:
+    """The recipe of a request's method and preset. Raises MethodError."""
+    return recipe_of_method(request.method, request.preset, **request.overrides)
+
+
 def layers_of(request: JobRequest, record: dict[str, Any]) -> Layers:
-    """The layers of this job: those of the request, or those that the preset chooses on the model."""
+    """The layers of this job: those of the request, or those that the recipe chooses on the model.
+
+    A peer reads the inverted layer of `tuned`; only Grad-CAM and Opti-CAM depend on it.
+    """
+    chosen_by = request.preset or DEFAULT_PRESET
     if request.layers is not None:
         layers = Layers.parse(request.layers)
         layer_names.check_layers(
@@ -190,15 +200,17 @@ def layers_of(request: JobRequest, record: dict[str, Any]) -> Layers:
         )
         _check_spatial(layers, record)
         return layers
-    chosen = record["chosen"].get(request.preset)
+    chosen = record["chosen"].get(chosen_by)
     if chosen is None:
         raise Invalid(
-            f"{record['reference']} was registered before preset {request.preset!r} existed; "
+            f"{record['reference']} was registered before preset {chosen_by!r} existed; "
             f"`gfi models add {record['reference']}` registers it again"
         )
     if "error" in chosen:
         raise Invalid(f"{chosen['error']}; name layers with --layers L0,L1")
     layers = Layers.from_json(chosen)
+    if method_named(request.method) != OWN:
+        layers = Layers(layers.inverted, layers.mask_layers[:1])
     _check_spatial(layers, record)
     return layers
 

@@ -119,11 +119,6 @@ class Classifier:
         """K, the number of classes."""
         return self._probed[1]
 
-    @property
-    def default_preset(self) -> str:
-        """The preset used when none is given: `paper` for the paper's own networks, else `tuned`."""
-        return layers.default_preset(self.module)
-
     def layers_for(self, recipe: Recipe) -> Layers:
         """The layers that `recipe` uses on this network by default; raises MethodError if it has no suitable map."""
         return self.layer_choice(recipe).layers
@@ -167,9 +162,8 @@ class Classifier:
 
         `layers`: name, type, shape and whether already rectified, in call order, with `tokens` if the output is a grid
         of tokens (`gfi.domain.layer_names`). `chosen`: for each preset the layers and how they were chosen ("preset",
-        "automatic", "model"), or the error. `default_preset`: the preset used when none is given. `nondeterministic`:
-        only where it is so and allowed, why the answer for an image depends on chance or on its neighbours. `flops`,
-        `activations`: of one forward pass, for estimates.
+        "automatic", "model"), or the error. `nondeterministic`: only where it is so and allowed, why the answer for an
+        image depends on chance or on its neighbours. `flops`, `activations`: of one forward pass, for estimates.
         """
         digest = self.digest  # first: a network that changes its own state has another one after each pass
         reason = self.nondeterministic
@@ -190,7 +184,6 @@ class Classifier:
                 )
             ],
             "chosen": {name: self._choice_record(recipe) for name, recipe in PRESETS.items()},
-            "default_preset": self.default_preset,
             "parameters": sum(p.numel() for p in self.module.parameters()),
             **self.pass_cost(),
             **allowed,

@@ -15,7 +15,7 @@ import contextlib
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -39,6 +39,15 @@ from gfi.method.preprocess import Prepared
 
 _FITTING: dict[tuple[object, ...], int] = {}
 """Batches that fit, by model, method, device, precision and input shape: measured once per process."""
+
+
+class Advancing(Protocol):
+    """The images in work of one stream."""
+
+    def advance(self) -> list[Explanation] | None:
+        """Work to the next point where images may end. Returns the explanations of those that ended, and None once no
+        image is left."""
+        ...
 
 
 class Engine:
@@ -150,8 +159,11 @@ class Engine:
         )
         if key not in _FITTING:
             with self.memory_errors(), self.exact():
-                _FITTING[key] = fitting_batch(self.network, self.recipe, shape, self.device)
+                _FITTING[key] = self._measured_batch(shape)
         return _FITTING[key]
+
+    def _measured_batch(self, shape: tuple[int, int, int]) -> int:
+        return fitting_batch(self.network, self.recipe, shape, self.device)
 
     def check(self, item: Item) -> None:
         """Raise MethodError if `item` does not fit the classifier, as `explain_many` does."""
@@ -221,7 +233,7 @@ class Engine:
             if stop is not None and stop.is_set():
                 raise Stopped(f"stopped with {len(in_flight)} images in flight")
 
-        pool = Pool(self, iter(items), tick)
+        pool = self._pool(iter(items), tick)
         while True:
             if torch.get_num_threads() != self._threads:
                 torch.set_num_threads(self._threads)  # the setting is per thread
@@ -231,21 +243,25 @@ class Engine:
                 return
             yield from explanations
 
+    def _pool(self, stream: Iterator[Item], tick: Callable[[tuple[Any, ...]], None]) -> "Advancing":
+        """The images in work; a subclass with another method returns its own."""
+        return Pool(self, stream, tick)
+
     def begin(self, group: list[Item], fills: list[Tensor]) -> Inversion:
         """A batch of at most `batch` images with their fills, ready for its first step."""
         inversion = Inversion(self.network, self.recipe, self.batch)
         two_fills = self.recipe.second_fill != "none"
         padding: list[int | None] = [None] * (self.batch - len(group))
         inversion.start(
-            images=self._padded([item.prepared.image for item in group]),
-            fills=self._padded(fills),
+            images=self.padded([item.prepared.image for item in group]),
+            fills=self.padded(fills),
             targets=[item.target for item in group] + padding,
-            second_fills=self._padded([self._second_fill(item) for item in group]) if two_fills else None,
+            second_fills=self.padded([self._second_fill(item) for item in group]) if two_fills else None,
             foils=[item.foil for item in group] + padding,
         )
         return inversion
 
-    def _padded(self, images: list[Tensor]) -> Tensor:
+    def padded(self, images: list[Tensor]) -> Tensor:
         """A whole batch (B, C, H, W), in which the first image fills the missing rows."""
         rows = images + images[:1] * (self.batch - len(images))
         return torch.stack([row.to(self.device, self.network.dtype) for row in rows])

@@ -13,13 +13,12 @@ from gfi.domain import geometry
 from gfi.domain.errors import MethodError
 from gfi.domain.explanation import Explanation, StepProgress
 from gfi.domain.layer_names import Layers
-from gfi.domain.presets import recipe
+from gfi.domain.presets import DEFAULT_PRESET, recipe
 from gfi.domain.recipes import Recipe
 from gfi.method import classifiers, suitability
 from gfi.method.classifiers import Classifier, Output
 from gfi.method.engine import Engine
 from gfi.method.item import Item
-from gfi.method.layers import default_preset
 from gfi.method.preprocess import Prepared, Preprocess
 
 Classes = int | Sequence[int] | Tensor | None
@@ -36,7 +35,7 @@ class GuidedFeatureInversion:
     net
         A module, normalised images (N, C, H, W) to outputs (N, K), or a `Classifier` from `gfi.load`.
     preset
-        "paper", "released", "tuned" or a `Recipe`; None: `paper` for AlexNet, VGG and ResNet, else `tuned`.
+        "paper", "released", "tuned" or a `Recipe`; None: `tuned`.
     layers
         `L0`, `L0,L1` or `L0,L1+L1b` as in `gfi.domain.layer_names`; None: chosen automatically.
     batch
@@ -86,8 +85,7 @@ class GuidedFeatureInversion:
         allow_nondeterministic: bool = False,
     ) -> None:
         self.net = net
-        if preset is None:
-            preset = default_preset(net.module if isinstance(net, Classifier) else net)
+        preset = DEFAULT_PRESET if preset is None else preset
         self.recipe = recipe(preset) if isinstance(preset, str) else preset
         self.layers = Layers.parse(layers) if isinstance(layers, str) else layers
         self.batch = batch
@@ -245,7 +243,7 @@ def explain_many(
     classifier
         A `Classifier`, or a reference for `gfi.load`.
     preset
-        "paper", "released", "tuned" or a `Recipe`; None: the network's default preset.
+        "paper", "released", "tuned" or a `Recipe`; None: `tuned`.
     target
         The class to explain; None: the predicted class of each photograph.
     foil
@@ -287,7 +285,7 @@ def explain_many(
     """
     foil = _only_one(foil, rather_than)
     network = classifiers.load(classifier) if isinstance(classifier, str) else classifier
-    preset = network.default_preset if preset is None else preset
+    preset = DEFAULT_PRESET if preset is None else preset
     hyperparameters = recipe(preset) if isinstance(preset, str) else preset
     named_layers = Layers.parse(layers) if isinstance(layers, str) else layers
     suitability.check_suitable(network)

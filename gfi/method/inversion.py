@@ -44,6 +44,7 @@ from gfi.method.parts.normalisations import NORMALISATIONS
 from gfi.method.parts.objectives import CLASS_OBJECTIVES, FeatureInversionLoss
 from gfi.method.parts.starts import STARTS
 from gfi.method.parts.steps import STEP_RULES, StepRule
+from gfi.method.rows import Rows
 
 
 class StopReason(IntEnum):
@@ -88,13 +89,11 @@ class Outcome(NamedTuple):
     """(B,): of the last step."""
 
 
-class Inversion:
+class Inversion(Rows):
     """B independent optimisations in one batch. `start` may be called again with images of the same shape."""
 
     def __init__(self, network: Network, recipe: Recipe, batch: int) -> None:
-        self.network = network
-        self.recipe = recipe
-        self.batch = batch
+        super().__init__(network, recipe, batch)
         self._start = STARTS[recipe.start]()
         self._stage_1_loss = FeatureInversionLoss(recipe)
         self._stage_2_loss = CLASS_OBJECTIVES[recipe.objective](recipe)
@@ -153,21 +152,13 @@ class Inversion:
             raise ValueError(f"the recipe's second fill is {self.recipe.second_fill}")
         if len(images) != self.batch or images.shape != fills.shape or len(targets) != self.batch:
             raise ValueError(f"a batch is {self.batch} images, fills and targets")
-        layout = self.network.memory_format
-        self.images = images.contiguous(memory_format=layout)
-        self.fills = [p.contiguous(memory_format=layout) for p in (fills, second_fills) if p is not None]
+        self.load(images, [p for p in (fills, second_fills) if p is not None])
 
         # f(x), f^{l0}(x) and f^{l1}(x)
         examined = self.network.examine(self.images, self.recipe.centred)
         self.features, self.representation = examined.mask_features, examined.representation
         self.energy = self.representation.square().flatten(1).sum(1)
-        self.prediction = examined.probabilities.argmax(1)
-        given = torch.tensor([-1 if t is None else t for t in targets], device=images.device)
-        self.target = torch.where(given < 0, self.prediction, given)
-        self.foil = torch.tensor(
-            [-1 if b is None else b for b in foils or [None] * self.batch], device=images.device
-        )  # -1: none
-        self.probability = self._target_probability(examined.probabilities)
+        self.load_classes(examined.probabilities, targets, foils or [None] * self.batch)
 
         self.upsample = Upsampling.between(self.features, images, self.recipe.align_corners)
         self.omega, self.base = self._start(
@@ -262,21 +253,6 @@ class Inversion:
         self.steps_taken = [steps + 1 for steps in self.steps_taken]
         if first_stage and not self.first_stage and not self.recipe.one_adam:
             self.step_rule.reset()
-
-    def kept_and_removed(self, mask: Tensor, fill: Tensor) -> tuple[Tensor, Tensor]:
-        """f_c(Φ) and f_c(Φ_bg), (B,) each, from one pass over 2B images; mask: (B, 1, H, W), fill: (B, C, H, W)."""
-        kept = masks.blend(self.images, fill, mask)
-        removed = masks.blend_background(self.images, fill, mask)
-        both = self._target_probability(self.network.probabilities(torch.cat([kept, removed])), pairs=True)
-        return both[: self.batch], both[self.batch :]
-
-    def _target_probability(self, probabilities: Tensor, pairs: bool = False) -> Tensor:
-        """f_c, or with a foil the target's share: (B,) from f, (B, K); with pairs (2B,) from (2B, K)."""
-        target, foil = (c.repeat(2) if pairs else c for c in (self.target, self.foil))
-        f_target = probabilities.gather(1, target.unsqueeze(1)).squeeze(1)
-        f_foil = probabilities.gather(1, foil.clamp_min(0).unsqueeze(1)).squeeze(1)
-        # Without a foil the divisor is 1, which changes no bit of value or gradient.
-        return f_target / torch.where(foil >= 0, f_target + f_foil, torch.ones_like(f_target))
 
     def _record_valid(self, mask: Mask) -> Tensor:
         """Record the weights of active rows that have a mask, and freeze active rows that have none.

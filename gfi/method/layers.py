@@ -217,17 +217,6 @@ def choose(
     return LayerChoice(layers, how)
 
 
-def default_preset(module: nn.Module) -> str:
-    """The preset used when none is given: `paper` for AlexNet, VGG and ResNet, the paper's own networks, else `tuned`.
-
-    Which preset is better on the paper's networks has not been measured, because no trained weights of them were
-    available.
-    """
-    from torchvision import models
-
-    return "paper" if isinstance(module, models.AlexNet | models.VGG | models.ResNet) else "tuned"
-
-
 def known_layers(module: nn.Module) -> Layers | None:
     """The layers of torchvision's AlexNet, VGG, ResNet, GoogLeNet and Inception v3 and of the sample, or None."""
     from torchvision import models

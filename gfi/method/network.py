@@ -82,17 +82,30 @@ class Network:
                 raise MethodError(f"layer `{layer}` gives {shape}; a mask is made from channels × h × w")
         return Examined(self._as_probabilities(logits), outputs[self.layers.inverted], _joined(maps, centred))
 
-    def grad_cam(self, images: Tensor, targets: Tensor, foils: Tensor | None = None) -> Tensor:
+    def scores(self, images: Tensor, targets: Tensor, foils: Tensor, *, centred: bool = False) -> Tensor:
+        """y_c of images (B, C, H, W), or y_c − y_foil where the foil is not negative, (B,), with gradient.
+
+        y are the network's outputs. centred: before a softmax, which ignores what all outputs share, subtract their
+        mean: on trained networks it is nearly zero, but on random ones a class may otherwise have no evidence.
+        """
+        outputs = self._logits(images)
+        if centred and self._softmax:
+            outputs = outputs - outputs.mean(1, keepdim=True)
+        y = outputs.gather(1, targets.unsqueeze(1)).squeeze(1)
+        y_foil = outputs.gather(1, foils.clamp_min(0).unsqueeze(1)).squeeze(1)
+        return y - torch.where(foils >= 0, y_foil, torch.zeros_like(y_foil))
+
+    def grad_cam(
+        self, images: Tensor, targets: Tensor, foils: Tensor | None = None, *, centred: bool = True
+    ) -> Tensor:
         """Grad-CAM's map at l0, not rectified:
 
             Σ_k α_k f_k^{l0},   α_k = mean over the map of ∂y_c/∂f_k^{l0}
 
-        images: (B, C, H, W). targets: c, (B,). foils: (B,); where it is not negative, y_c − y_foil takes the place of
-        y_c. Returns (B, h, w).
-
-        y are the network's outputs. Before a softmax, which ignores what all outputs share, their mean is subtracted:
-        on trained networks it is nearly zero, but on random ones a class may otherwise have no evidence.
+        images: (B, C, H, W). targets: c, (B,). foils: (B,), −1 for none; None for none at all. y_c and centred as in
+        `scores`. Returns (B, h, w).
         """
+        foils = torch.full_like(targets, -1) if foils is None else foils
         layer = self.layers.inverted
         name = layer_names.parse_layer(layer).name
         last: list[Tensor] = []
@@ -104,13 +117,7 @@ class Network:
         handle = self.module.get_submodule(name).register_forward_hook(tap)
         try:
             with torch.enable_grad():
-                outputs = self._logits(images.detach().requires_grad_())
-                if self._softmax:
-                    outputs = outputs - outputs.mean(1, keepdim=True)
-                y = outputs.gather(1, targets.unsqueeze(1)).squeeze(1)
-                if foils is not None:
-                    y_foil = outputs.gather(1, foils.clamp_min(0).unsqueeze(1)).squeeze(1)
-                    y = y - torch.where(foils >= 0, y_foil, torch.zeros_like(y_foil))
+                y = self.scores(images.detach().requires_grad_(), targets, foils, centred=centred)
                 (slopes,) = torch.autograd.grad(y.sum(), last[0])
         finally:
             handle.remove()

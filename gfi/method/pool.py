@@ -9,15 +9,18 @@ the images alone, never from timing.
 
 import itertools
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import Tensor
 
 from gfi.domain.explanation import Explanation
 from gfi.method.inversion import Inversion, Outcome, StopReason
 from gfi.method.item import Item
+from gfi.method.masks import Upsampling
+from gfi.method.rows import Rows, lead, shifts
 from gfi.method.statuses import decide_status
 
 if TYPE_CHECKING:
@@ -142,33 +145,46 @@ class Pool:
         outcome = rows.outcome()
         for slot in finished:
             self._slots[slot.row] = None
-        return [_explanation(slot, outcome) for slot in finished]
+        leads = leads_of(rows, outcome, [slot.row for slot in finished], rows.upsample)
+        return [
+            explanation(slot.item, slot.fill, slot.row, outcome, leads.get(slot.row), slot.settled)
+            for slot in finished
+        ]
 
 
-def _explanation(slot: _Slot, outcome: Outcome) -> Explanation:
-    """The explanation of one image from its row of the outcome."""
-    row = slot.row
-    kept, probability = outcome.kept[row].item(), outcome.probability[row].item()
+def leads_of(rows: Rows, outcome: Outcome, ended: Sequence[int], upsample: Upsampling) -> dict[int, float]:
+    """The lead of each mask over its shifted copies (`gfi.method.rows`), for those of the rows `ended` that have one:
+    the target is the prediction, and there is a mask on a grid of more than two cells."""
+    compared = [
+        row for row in ended if outcome.has_mask[row] and outcome.target[row] == outcome.prediction[row]
+    ]
+    if not compared or len(shifts(*outcome.grid.shape[1:])) < 2:
+        return {}
+    copies = rows.of_copies(outcome.grid.to(rows.images), compared, upsample).cpu()
+    own = torch.stack([outcome.kept, outcome.removed], 1)
+    return {row: float(lead(own[row], of)) for row, of in zip(compared, copies, strict=True)}
+
+
+def explanation(
+    item: Item, fill: str, row: int, outcome: Outcome, lead: float | None, settled: bool = True
+) -> Explanation:
+    """The explanation of one image from its row of the outcome.
+
+    fill: `Explanation.fill`. lead, settled: as in `decide_status`.
+    """
     area = outcome.area[row].item()
     return Explanation(
-        key=slot.item.key,
+        key=item.key,
         target=int(outcome.target[row]),
         prediction=int(outcome.prediction[row]),
-        probability=probability,
-        kept=kept,
+        probability=outcome.probability[row].item(),
+        kept=outcome.kept[row].item(),
         removed=outcome.removed[row].item(),
         grid=outcome.grid[row].numpy().copy(),
         iterations=int(outcome.iterations[row]),
-        status=decide_status(
-            StopReason(int(outcome.stop_reason[row])),
-            area,
-            predicted=bool(outcome.target[row] == outcome.prediction[row]),
-            probability=probability,
-            kept=kept,
-            settled=slot.settled,
-        ),
+        status=decide_status(StopReason(int(outcome.stop_reason[row])), area, lead=lead, settled=settled),
         area=area,
         loss=outcome.loss[row].item(),
-        fill=slot.fill,
-        foil=slot.item.foil,
+        fill=fill,
+        foil=item.foil,
     )

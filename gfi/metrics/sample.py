@@ -14,6 +14,8 @@ from gfi.domain.geometry import Rectangle
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from gfi.metrics.photograph_fill import Bank
+
 
 @dataclass(frozen=True)
 class Sample:
@@ -32,6 +34,8 @@ class Sample:
     """(C, H, W), normalised, on the network's device; for metrics that need the network."""
     probabilities: "Callable[[Tensor], Tensor] | None" = None
     """Images (N, C, H, W) to probabilities (N, K)."""
+    bank: "Bank | None" = None
+    """The photographs that replace removed pixels in `photograph_fill`."""
 
     @cached_property
     def batch(self) -> "tuple[Callable[[Tensor], Tensor], Tensor, Tensor, Tensor]":

@@ -11,8 +11,11 @@ Selvaraju, Cogswell, Das, Vedantam, Parikh, Batra, "Grad-CAM: Visual Explanation
 Localization", ICCV 2017.
 """
 
+from collections.abc import Callable
+
 from torch import Tensor, nn
 
+from gfi.method.rows import Rows
 from gfi.peers.gradients import features_and_gradients
 from gfi.peers.maps import at_input_size
 
@@ -58,3 +61,13 @@ def grad_cam(module: nn.Module, inputs: Tensor, targets: Tensor, *, layer: str, 
     features, gradients = features_and_gradients(module, inputs, targets, layer, batch)
     weights = gradients.mean((2, 3), keepdim=True)
     return at_input_size((weights * features).sum(1, keepdim=True), inputs)
+
+
+def maps(rows: Rows, features: Tensor, tick: Callable[[], None]) -> Tensor:
+    """The map of the inverted layer before rectification, (B, h, w), of the images in `rows`.
+
+    features: not used. tick: called after the pass.
+    """
+    grid = rows.network.grad_cam(rows.images, rows.target, rows.foil, centred=False)
+    tick()
+    return grid

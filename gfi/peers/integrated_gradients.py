@@ -10,10 +10,13 @@ References
 Sundararajan, Taly, Yan, "Axiomatic Attribution for Deep Networks", ICML 2017.
 """
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
-from gfi.peers.maps import unit
+from gfi.method.rows import Rows
+from gfi.peers.maps import cells, unit
 
 
 def integrated_gradients(
@@ -59,3 +62,21 @@ def integrated_gradients(
         for image, target in zip(inputs, targets.tolist(), strict=True)
     ]
     return unit(torch.cat(maps).abs().sum(1, keepdim=True))
+
+
+def maps(rows: Rows, features: Tensor, tick: Callable[[], None]) -> Tensor:
+    """The absolute integrated gradients, summed over channels and averaged over cells, (B, h, w).
+
+    The path is cut into `Recipe.path_steps` parts, and the gradient taken in the middle of each. features: not used.
+    tick: called after every pass.
+    """
+    steps = rows.recipe.path_steps
+    total = torch.zeros_like(rows.images)
+    for k in range(steps):
+        with torch.enable_grad():
+            point = (rows.images * ((k + 0.5) / steps)).requires_grad_()
+            score = rows.network.scores(point, rows.target, rows.foil)
+            (gradient,) = torch.autograd.grad(score.sum(), point)
+        total = total + gradient
+        tick()
+    return cells((rows.images * total / steps).abs().sum(1), rows.recipe.map_cells)

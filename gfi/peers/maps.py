@@ -38,3 +38,15 @@ def at_input_size(grid: Tensor, inputs: Tensor) -> Tensor:
 def softmax_of(module: nn.Module) -> Probabilities:
     """Images (N, C, H, W) to the softmax of the network's output (N, K)."""
     return lambda images: module(images).softmax(1)
+
+
+def cells(maps: Tensor, most: int) -> Tensor:
+    """Means over cells of maps (N, H, W): at most `most` cells along the longer side, and never more than pixels.
+
+    >>> cells(torch.arange(4.0).view(1, 1, 4), 2)
+    tensor([[[0.5000, 2.5000]]])
+    """
+    height, width = maps.shape[1:]
+    scale = min(1.0, most / max(height, width))
+    size = (max(1, round(height * scale)), max(1, round(width * scale)))
+    return F.adaptive_avg_pool2d(maps.unsqueeze(1), size).squeeze(1)

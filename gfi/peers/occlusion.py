@@ -9,9 +9,12 @@ References
 Zeiler, Fergus, "Visualizing and Understanding Convolutional Networks", ECCV 2014.
 """
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
+from gfi.method.rows import Rows
 from gfi.metrics.batched_probabilities import Probabilities
 from gfi.peers.maps import softmax_of, unit
 
@@ -83,3 +86,28 @@ def occlusion(
         for image, target in zip(inputs, targets.tolist(), strict=True)
     ]
     return unit(torch.cat(falls).mean(1, keepdim=True))
+
+
+@torch.no_grad()
+def maps(rows: Rows, features: Tensor, tick: Callable[[], None]) -> Tensor:
+    """The mean drop of the probability over the windows that contain a cell, (B, h, w), of the images in `rows`.
+
+    The image is cut into `Recipe.occlusion_cells` cells along each side, at rounded pixels; a window of
+    `occlusion_window` cells moves by one. features: not used. tick: called after every pass.
+    """
+    recipe, images = rows.recipe, rows.images
+    height, width = (min(recipe.occlusion_cells, side) for side in images.shape[2:])
+    tall, wide = min(recipe.occlusion_window, height), min(recipe.occlusion_window, width)
+    top = [round(i * images.shape[2] / height) for i in range(height + 1)]
+    left = [round(j * images.shape[3] / width) for j in range(width + 1)]
+    total = images.new_zeros(rows.batch, height, width)
+    windows = images.new_zeros(height, width)
+    for i in range(height - tall + 1):
+        for j in range(width - wide + 1):
+            covered = images.clone()
+            covered[:, :, top[i] : top[i + tall], left[j] : left[j + wide]] = 0
+            probability = rows.target_probability(rows.network.probabilities(covered))
+            total[:, i : i + tall, j : j + wide] += (rows.probability - probability).view(-1, 1, 1)
+            windows[i : i + tall, j : j + wide] += 1
+            tick()
+    return total / windows

@@ -11,13 +11,17 @@ References
 Petsiuk, Das, Saenko, "RISE: Randomized Input Sampling for Explanation of Black-box Models", BMVC 2018.
 """
 
+import itertools
 import math
+from collections.abc import Callable, Iterator
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from gfi.method.rows import Rows
 from gfi.metrics.batched_probabilities import Probabilities
+from gfi.peers.maps import cells as cells_of
 from gfi.peers.maps import softmax_of, unit
 
 
@@ -81,22 +85,11 @@ def rise(
     """
     height, width = inputs.shape[2:]
     probability = probabilities or softmax_of(module)
-    draw = torch.Generator().manual_seed(seed)
-    grids = (torch.rand(masks, 1, cells + 1, cells + 1, generator=draw) < keep).to(inputs.dtype)
-    shifts = torch.rand(masks, 2, generator=draw)
-    tall, wide = math.ceil(height / cells), math.ceil(width / cells)
     total = torch.zeros(len(inputs), height * width, dtype=torch.float64, device=inputs.device)
     covered = torch.zeros(height * width, dtype=torch.float64, device=inputs.device)
-    for first in range(0, masks, batch):
-        grid = grids[first : first + batch]
-        large = F.interpolate(
-            grid, ((cells + 1) * tall, (cells + 1) * wide), mode="bilinear", align_corners=False
-        )
-        crops = []
-        for mask, (down, across) in zip(large, shifts[first : first + batch].tolist(), strict=True):
-            y, x = int(down * tall), int(across * wide)
-            crops.append(mask[:, y : y + height, x : x + width])
-        window = torch.stack(crops).to(inputs.device)
+    drawn = random_masks(masks, cells, keep, seed, (height, width), inputs.dtype)
+    while group := list(itertools.islice(drawn, batch)):
+        window = torch.stack(group).to(inputs.device)
         flat = window.flatten(1).double()
         covered += flat.sum(0)
         for i, target in enumerate(targets.tolist()):
@@ -104,3 +97,41 @@ def rise(
     maps = total / covered.clamp(min=torch.finfo(torch.float64).tiny)
     low = maps.amin(1, keepdim=True)
     return unit((maps - low).view(len(inputs), 1, height, width))
+
+
+def random_masks(
+    count: int, cells: int, keep: float, seed: int, size: tuple[int, int], dtype: torch.dtype
+) -> Iterator[Tensor]:
+    """RISE's masks, one at a time: (1, H, W) in [0, 1], on the CPU; `size` is (H, W)."""
+    height, width = size
+    draw = torch.Generator().manual_seed(seed)
+    grids = (torch.rand(count, 1, cells + 1, cells + 1, generator=draw) < keep).to(dtype)
+    shifts = torch.rand(count, 2, generator=draw).tolist()
+    tall, wide = math.ceil(height / cells), math.ceil(width / cells)
+    for grid, (down, across) in zip(grids, shifts, strict=True):
+        large = F.interpolate(
+            grid[None], ((cells + 1) * tall, (cells + 1) * wide), mode="bilinear", align_corners=False
+        )
+        y, x = int(down * tall), int(across * wide)
+        yield large[0, :, y : y + height, x : x + width]
+
+
+@torch.no_grad()
+def maps(rows: Rows, features: Tensor, tick: Callable[[], None]) -> Tensor:
+    """The weighted average of the masks over cells, less its minimum, (B, h, w), of the images in `rows`.
+
+    Every pass shows all images under one mask. features: not used. tick: called after every pass.
+    """
+    recipe, images = rows.recipe, rows.images
+    size = (images.shape[2], images.shape[3])
+    total = covered = torch.zeros((), dtype=torch.float64, device=images.device)
+    for mask in random_masks(
+        recipe.rise_masks, recipe.rise_cells, recipe.rise_keep, recipe.seed, size, torch.float32
+    ):
+        probability = rows.target_probability(rows.network.probabilities(images * mask.to(images)))
+        small = cells_of(mask.double(), recipe.map_cells).to(images.device)
+        total = total + probability.double().view(-1, 1, 1) * small
+        covered = covered + small
+        tick()
+    average = total / covered.clamp(min=torch.finfo(torch.float64).tiny)
+    return (average - average.amin((1, 2), keepdim=True)).to(images)

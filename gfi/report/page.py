@@ -26,6 +26,7 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from gfi.domain.geometry import Rectangle, fitted, place, scaled, seen, whole
+from gfi.domain.methods import CONTROLS
 from gfi.domain.result import Result
 from gfi.report.colours import COLOUR_MAPS, lookup_table
 from gfi.report.overlays import grey, jpeg, png, shrink
@@ -80,6 +81,7 @@ def write_page(
         summary=summary,
         listed=max(summary.total, listed or 0),
         statuses=[(s, status_title(s), status_meaning(s), n) for s, n in summary.counts.items()],
+        controls=CONTROLS,
         sorts=[(m.name, m.title) for m in summary.means],
         cards=_views(cards, images, written),
         **_fixed(),

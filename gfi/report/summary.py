@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from gfi.domain.methods import CONTROLS
 from gfi.domain.metrics import BASE_COLUMNS, COLUMNS, PRIMARY_METHOD
 from gfi.domain.result import Result
 from gfi.domain.statuses import STATUS_WORDS, ImageStatus
@@ -41,7 +42,8 @@ class Mean:
     """The mean of one column over the `count` images with status `ok` that have it.
 
     class_mean: the mean of the `classes` class means, only for columns that are defined for each class (pointing).
-    variance: of the same images, over `count`.
+    variance: of the same images, over `count`. controls: the means of the controls on a sample of the job's images, by
+    `gfi.domain.methods.CONTROLS`; empty if there are none.
     """
 
     name: str
@@ -50,6 +52,7 @@ class Mean:
     class_mean: float | None = None
     classes: int = 0
     variance: float = 0.0
+    controls: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def title(self) -> str:
@@ -102,8 +105,17 @@ def summary_of(sums: Sums) -> Summary:
     statuses = sums.statuses()
     order = {str(status): i for i, status in enumerate(STATUS_WORDS)}
     counts = {s: statuses[s] for s in sorted(statuses, key=lambda s: (order.get(s, len(order)), s))}
+    controls = {control: sums.numbers(control) for control in CONTROLS}
     means = tuple(
-        Mean(name, number.mean, number.count, number.class_mean, number.classes, number.variance)
+        Mean(
+            name,
+            number.mean,
+            number.count,
+            number.class_mean,
+            number.classes,
+            number.variance,
+            {control: known[name].mean for control, known in controls.items() if name in known},
+        )
         for name, number in sums.numbers().items()
     )
     return Summary(sum(counts.values()), counts, means)

@@ -81,7 +81,7 @@ def site(sqlite_files: Any, s3: Server, valkey: Server) -> Iterator[tuple[str, W
 
 
 def _furnish(world: World) -> None:
-    world.explained(name="First look", total=400, metrics=["deletion", "insertion"])
+    world.explained(name="First look", total=400, preset="paper", metrics=["deletion", "insertion"])
     world.explained(name="Released preset", preset="released")
     world.explained(name="By class", target="coffee")
     world.planned(total=60, size=12, name="Under way", preset="tuned")

@@ -13,6 +13,8 @@ RECORD: dict[str, Any] = {
         {"name": "conv", "type": "Conv2d", "shape": [4, 4, 4], "rectified": True},
         {"name": "pool", "type": "AdaptiveAvgPool2d", "shape": [4, 1, 1], "rectified": True},
     ],
-    "chosen": {"paper": {"inverted": "conv", "weighed": ["conv"], "how": "automatic"}},
+    "chosen": {
+        preset: {"inverted": "conv", "weighed": ["conv"], "how": "automatic"} for preset in ("paper", "tuned")
+    },
     "parameters": 1,
 }

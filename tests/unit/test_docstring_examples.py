@@ -20,10 +20,17 @@ def modules(package: ModuleType) -> list[str]:
     ]
 
 
-DOMAIN = [f"gfi.domain.{name}" for name in ("geometry", "layer_names", "presets", "recipes")]
+DOMAIN = [f"gfi.domain.{name}" for name in ("geometry", "layer_names", "methods", "presets", "recipes")]
 
 # Modules whose functions are only called by gfi itself.
-WITHOUT_EXAMPLE = {"gfi.metrics", "gfi.metrics.entropy", "gfi.peers.gradients", "gfi.method"} | {
+WITHOUT_EXAMPLE = {
+    "gfi.metrics",
+    "gfi.metrics.entropy",
+    "gfi.peers.gradients",
+    "gfi.peers.opti_cam",
+    "gfi.peers.peer_engine",
+    "gfi.method",
+} | {
     f"gfi.method.{name}"
     for name in (
         "architectures",

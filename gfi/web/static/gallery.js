@@ -264,7 +264,7 @@ $("opacity").addEventListener("input", opacity);
 $("viewer-opacity").addEventListener("input", () => { $("opacity").value = $("viewer-opacity").value; opacity(); });
 for (const name of ["map", "view"]) $(name).addEventListener("change", () => { localStorage.setItem(`gfi-${name}`, $(name).value); remake(); });
 // -- comparison with another method or another job -----------------------------------------------------------
-const methods = { paper: "Paper", released: "Released", tuned: "Tuned", "grad-cam": "Grad-CAM" };
+const methods = { paper: "Paper", released: "Released", tuned: "Tuned", ...Object.fromEntries(vocabulary.methods.map((m) => [m.name, m.title])) };
 const ended = (one) => ["succeeded", "partial", "failed", "cancelled"].includes(one.state);
 const MOST = 20000; // results of the other job that are kept
 

@@ -102,7 +102,7 @@ async function means() {
   const { means: columns } = await api(`/v1/jobs/${id}/summary`);
   const names = Object.keys(columns);
   $("means-panel").hidden = !names.length;
-  $("means").replaceChildren(...names.map((n) => h("", null, h("dt", null, words(n)), h("dd", null, decimal(columns[n].mean, n === "iterations" ? 1 : 3)), h("dd", null, `${count(columns[n].count)} images${columns[n].classes > 1 ? `, ${decimal(columns[n].class_mean)} by class` : ""}`))));
+  $("means").replaceChildren(...names.map((n) => h("", null, h("dt", null, words(n)), h("dd", null, decimal(columns[n].mean, n === "iterations" ? 1 : 3)), h("dd", null, `${count(columns[n].count)} images${columns[n].classes > 1 ? `, ${decimal(columns[n].class_mean)} by class` : ""}`), ...Object.entries(columns[n].controls ?? {}).map(([control, mean]) => h("dd.soft", null, `${words(control)} ${decimal(mean)}`)))));
 }
 
 async function load() {

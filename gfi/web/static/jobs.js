@@ -1,4 +1,4 @@
-import { $, api, bytes, count, decimal, duration, empty, repeat, h, debounce, may, rate, showRefusal, state, showErrors, when, words } from "/static/ui.js";
+import { $, api, bytes, count, decimal, duration, empty, repeat, h, debounce, may, methodAsked, methodOptions, methodPicked, rate, showRefusal, state, showErrors, when, words } from "/static/ui.js";
 
 const rows = new Map();
 const headings = [...$("jobs").tHead.rows[0].cells].map((cell) => cell.textContent);
@@ -66,6 +66,7 @@ async function open() {
   for (const button of buttons) button.disabled = true; // until the models are known
   const [registered, places, vocabulary] = await Promise.all([api("/v1/models"), api("/v1/datasets"), api("/v1/vocabulary")]);
   $("metrics").replaceChildren(...vocabulary.metrics.map(({ name }) => h("label", null, h("input", { type: "checkbox", name: "metrics", value: name, checked: name === "deletion" || name === "insertion" }), words(name))));
+  form.elements.method.replaceChildren(...methodOptions(vocabulary.methods));
   models = registered;
   limits = places.uploads;
   form.photographs.disabled = false;
@@ -92,7 +93,7 @@ async function picked() {
 
 function asked() {
   const body = {
-    dataset: form.elements.dataset.value.trim(), model: form.model.value, preset: form.preset.value, target: form.elements.target.value.trim() || "auto",
+    dataset: form.elements.dataset.value.trim(), model: form.model.value, ...methodAsked(form), target: form.elements.target.value.trim() || "auto",
     metrics: [...form.querySelectorAll("[name=metrics]:checked")].map((c) => c.value), name: form.elements.name.value.trim(), priority: Number(form.priority.value || 0),
   };
   const foil = form.elements.rather_than.value.trim();
@@ -102,7 +103,7 @@ function asked() {
   if (since) body.since = since;
   const [l0, l1] = [form.inverted.value, form.mask_layer.value];
   if (l0 || l1) {
-    const own = models.find((m) => m.reference === form.model.value).presets[form.preset.value];
+    const own = models.find((m) => m.reference === form.model.value).presets[form.preset.value || "tuned"];
     body.layers = `${l0 || own.inverted},${l1 || own.weighed.join("+")}`;
   }
   return body;
@@ -164,6 +165,7 @@ async function estimate() {
   const { speed } = plan;
   const facts = [
     ["Images", `${least}${count(plan.images)} in ${count(plan.shards)} shard${plan.shards === 1 ? "" : "s"}`],
+    ["Passes a mask", `${count(plan.forward_passes)} forward, ${count(plan.backward_passes)} backward`],
     ["Speed", speed ? `${between(number(speed.low), number(speed.high))} images/s and device (${speed.reason})` : "not known"],
     ...(speed ? [["Device time", least + between(duration(plan.device_seconds_low), duration(plan.device_seconds_high))]] : []),
     ...plan.workers.map((w) => [`${count(w.workers)} worker${w.workers > 1 ? "s" : ""}`, least + between(duration(w.seconds_low), duration(w.seconds_high))]),
@@ -203,6 +205,7 @@ if (form) {
   $("new").addEventListener("click", () => showErrors(open));
   $("close").addEventListener("click", () => showErrors(open));
   form.model.addEventListener("change", () => showErrors(picked));
+  form.elements.method.addEventListener("change", () => methodPicked(form));
   form.elements.dataset.addEventListener("change", () => showErrors(preview));
   form.photographs.addEventListener("change", sent);
   $("estimate-button").addEventListener("click", attempt($("estimate-button"), estimate));

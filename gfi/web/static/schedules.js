@@ -1,10 +1,10 @@
-import { $, api, duration, empty, fill, h, may, toast, showRefusal, showErrors, when } from "/static/ui.js";
+import { $, api, duration, empty, fill, h, may, methodAsked, methodOptions, methodPicked, toast, showRefusal, showErrors, when } from "/static/ui.js";
 
 async function load() {
   const schedules = await api("/v1/schedules");
   fill($("rows"), schedules.map((s) => h("tr", null,
     h("td.nowrap", null, s.name), h("td.nowrap", null, s.every_s ? `every ${duration(s.every_s)}` : h("code", null, s.cron), ` ${s.zone}`, h("small.soft", null, ` ${s.overlap} if active${s.whole ? ", whole" : ""}`)), h("td.nowrap", { title: s.upcoming.map(when).join("\n") }, s.paused ? "paused" : s.next_at ? when(s.next_at) : "never"),
-    h("td.any", null, s.request.dataset), h("td.nowrap", null, s.request.model, h("small.soft", null, ` ${s.request.preset ?? "default preset"}`), s.has_webhook ? h("small.soft", null, ", webhook") : null),
+    h("td.any", null, s.request.dataset), h("td.nowrap", null, s.request.model, h("small.soft", null, ` ${(s.request.method ?? "gfi") !== "gfi" ? s.request.method : s.request.preset ?? "default preset"}`), s.has_webhook ? h("small.soft", null, ", webhook") : null),
     h("td.do", null, h("button", { type: "button", onclick: () => fired(s.name) }, "Firings"), ...(may.submit ? [h("button", { type: "button", onclick: () => change(s.name, { paused: !s.paused }) }, s.paused ? "Resume" : "Pause"), h("button", { type: "button", onclick: () => run(s.name) }, "Run now")] : []), may.submit ? h("button.danger", { type: "button", onclick: () => remove(s.name) }, "Remove") : null))));
   $("table").hidden = !schedules.length;
   $("empty").hidden = true;
@@ -51,7 +51,9 @@ async function remove(name) {
 const form = $("form");
 if (form) {
   showErrors(async () => {
-    const models = await api("/v1/models");
+    const [models, vocabulary] = await Promise.all([api("/v1/models"), api("/v1/vocabulary")]);
+    form.elements.method.replaceChildren(...methodOptions(vocabulary.methods));
+    form.elements.method.addEventListener("change", () => methodPicked(form));
     const presets = () => {
       const model = models.find((m) => m.reference === form.model.value);
       form.preset.replaceChildren(...Object.keys(model?.presets ?? {}).map((p) => h("option", { value: p, selected: p === model.default_preset }, p)));
@@ -65,7 +67,7 @@ if (form) {
     showRefusal(null);
     const value = (name) => form.elements[name].value.trim();
     try {
-      await api("/v1/schedules", { method: "POST", body: { name: value("name"), [/^\d+(\.\d+)?[smhd]$/.test(value("cron")) ? "every" : "cron"]: value("cron"), zone: value("zone"), overlap: form.overlap.value, misfire: form.misfire.value, misfire_most: form.misfire.value === "all" ? 10 : 1, whole: form.whole.checked, job: { dataset: value("dataset"), model: value("model"), preset: value("preset") } } });
+      await api("/v1/schedules", { method: "POST", body: { name: value("name"), [/^\d+(\.\d+)?[smhd]$/.test(value("cron")) ? "every" : "cron"]: value("cron"), zone: value("zone"), overlap: form.overlap.value, misfire: form.misfire.value, misfire_most: form.misfire.value === "all" ? 10 : 1, whole: form.whole.checked, job: { dataset: value("dataset"), model: value("model"), ...methodAsked(form) } } });
       form.elements.name.value = "";
       await load();
     } catch (error) { showRefusal(error); }

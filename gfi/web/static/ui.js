@@ -182,4 +182,9 @@ $("theme")?.addEventListener("click", () => {
 });
 $("sign-out")?.addEventListener("click", () => showErrors(async () => location.assign((await api("/sign-out", { method: "POST" })).location)));
 
+// The fields `method` and `preset` of a form: a preset is a recipe of the method gfi.
+export const methodOptions = (methods) => methods.map((m) => h("option", { value: m.name, title: `${count(m.forward_passes)} forward and ${count(m.backward_passes)} backward passes a mask, at most` }, m.title));
+export const methodPicked = (form) => { form.elements.preset.disabled = form.elements.method.value !== "gfi"; };
+export const methodAsked = (form) => (form.elements.method.value === "gfi" ? { preset: form.elements.preset.value } : { method: form.elements.method.value });
+
 export const may = { submit: document.body.dataset.submit === "1", admin: document.body.dataset.admin === "1" };

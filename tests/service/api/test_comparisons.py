@@ -6,7 +6,7 @@ from tests.service.api.conftest import DIGEST, MODEL, World, model_record
 
 
 def test_a_comparison_is_a_job_of_its_own_submitted_once(world: World) -> None:
-    job = world.explained(metrics=["deletion"], name="first")
+    job = world.explained(metrics=["deletion"], name="first", preset="paper")
     path = f"/v1/jobs/{job}/comparisons"
     world.explained(target="coffee", name="another target")
     offered = world.call("GET", path, "read").json()
@@ -15,6 +15,10 @@ def test_a_comparison_is_a_job_of_its_own_submitted_once(world: World) -> None:
         ("released", False, None, None),
         ("tuned", False, None, None),
         ("grad-cam", False, None, None),
+        ("integrated-gradients", False, None, None),
+        ("occlusion", False, None, None),
+        ("rise", False, None, None),
+        ("opti-cam", False, None, None),
     ]
     assert [job["name"] for job in offered["jobs"]] == ["another target"]
     assert world.call("POST", path, "read", json={"method": "tuned"}).status_code == 403
@@ -23,9 +27,10 @@ def test_a_comparison_is_a_job_of_its_own_submitted_once(world: World) -> None:
     made = world.call("POST", path, "submit", json={"method": "grad-cam"})
     assert made.status_code == 201, made.text
     other = made.json()["job"]
-    assert (other["owner"], other["name"], other["preset"]) == ("submit-test", "first: grad-cam", "tuned")
-    recipe = other["config"]["recipe"]
-    assert (recipe["start"], recipe["steps_inversion"], recipe["steps_class"]) == ("grad-cam", 0, 0)
+    assert (other["owner"], other["name"], other["method"]) == ("submit-test", "first: grad-cam", "grad-cam")
+    config = other["config"]
+    assert (config["method"], config["recipe"]["method"], config["preset"]) == ("grad-cam",) * 3
+    assert config["layers"] == {"inverted": "features.4", "weighed": ["features.2:relu"]}
     same = ("dataset", "model", "target", "metrics")
     first = world.call("GET", f"/v1/jobs/{job}").json()["config"]
     assert [other["config"][name] for name in same] == [first[name] for name in same]
@@ -53,8 +58,8 @@ def test_the_former_address_of_comparisons_still_answers_and_is_deprecated(one_w
     job = one_world.explained()
     former, present = f"/v1/jobs/{job}/beside", f"/v1/jobs/{job}/comparisons"
     assert one_world.call("GET", former).json() == one_world.call("GET", present).json()
-    made = one_world.call("POST", former, json={"method": "tuned"})
-    again = one_world.call("POST", present, json={"method": "tuned"})
+    made = one_world.call("POST", former, json={"method": "rise"})
+    again = one_world.call("POST", present, json={"method": "rise"})
     assert (made.status_code, again.status_code) == (201, 200)
     assert made.json()["job"]["id"] == again.json()["job"]["id"]
     paths = create_app().openapi()["paths"]

@@ -27,7 +27,7 @@ from tests.speed import slowness
 ROOT = Path(__file__).parents[3]
 
 # The duration of the optimisation does not matter in these tests.
-SHORT = ("--set", "steps_inversion=2", "--set", "steps_class=3")
+SHORT = ("--preset", "paper", "--set", "steps_inversion=2", "--set", "steps_class=3")
 TINY = """
 architecture = "torchvision:alexnet"
 weights = "seed:0"

@@ -18,7 +18,7 @@ METRICS = {
     "s3": "entropy,pointing",
     "manifest": "energy_in_box,pointing,deletion,insertion",
 }
-TINY = ("--model", "tiny", "--set", "steps_inversion=1", "--set", "steps_class=2")
+TINY = ("--model", "tiny", "--preset", "paper", "--set", "steps_inversion=1", "--set", "steps_class=2")
 
 
 def voc(root: Path) -> Path:
@@ -92,7 +92,11 @@ def test_the_api_runs_the_same_datasets(
     token = deployment.json("tokens", "create", f"width-{kind}", "--scope", "submit")["token"]
     client = Client(url, token=token)
     job = client.submit(
-        dataset=spec, model="tiny", overrides={"steps_inversion": 1, "steps_class": 3}, metrics=["pointing"]
+        dataset=spec,
+        model="tiny",
+        preset="paper",
+        overrides={"steps_inversion": 1, "steps_class": 3},
+        metrics=["pointing"],
     ).wait(timeout_s=280)
     assert job.state == "succeeded"
     rows = list(job.results())

@@ -21,7 +21,10 @@ def test_the_example_of_the_client_runs(stack: Gfi, tmp_path: Path, monkeypatch:
     for written, run in (
         ("/data/photographs", str(tmp_path)),
         ("efficientnet-lite0", "tiny"),
-        ('["deletion"]', '["deletion"], overrides={"steps_inversion": 1, "steps_class": 2}'),  # sooner
+        (
+            '["deletion"]',
+            '["deletion"], preset="paper", overrides={"steps_inversion": 1, "steps_class": 2}',
+        ),  # sooner
         ("(224, 224)", "(96, 96)"),
     ):
         assert written in text

@@ -85,7 +85,17 @@ def test_a_job_is_submitted_followed_reported_and_deleted(
 
 
 def test_a_change_says_whether_it_changed_anything(remote: Gfi, photograph: Path) -> None:
-    arguments = ("submit", "--dataset", photograph, "--model", "tiny", "--set", "steps_class=100000")
+    arguments = (
+        "submit",
+        "--dataset",
+        photograph,
+        "--model",
+        "tiny",
+        "--preset",
+        "paper",
+        "--set",
+        "steps_class=100000",
+    )
     job = remote.run(*arguments).stdout.strip()
     assert remote.run(*arguments).stdout.startswith(f"{job} (")  # the same one is active
     for command, first, second in (

@@ -214,7 +214,7 @@ def test_a_dataset_that_lost_more_than_half_needs_a_person(services: ControlServ
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"overrides": {"steps_class": 7}}, "other method"),
+        ({"overrides": {"steps_class": 16}}, "other method"),
         ({"metrics": ("deletion",)}, "other metrics"),
         ({"target": 1}, "other target"),
         ({"batch": 8}, "a batch of 4, not 8"),

@@ -31,6 +31,10 @@ REQUEST = JobRequest(dataset=str(samples.path()), model="net")
         ({"metrics": ("beauty",)}, "choose one of deletion"),
         ({"overrides": {"stps": 3}}, "no field `stps`"),
         ({"overrides": {"rate": -1}}, "at least 0"),
+        ({"overrides": {"rise_masks": 9}}, "method gfi does not read the recipe field `rise_masks`"),
+        ({"method": "gradcams"}, "did you mean `grad-cam`?"),
+        ({"method": "rise", "preset": "paper"}, "a recipe of the method gfi"),
+        ({"method": "rise", "overrides": {"rise_mask": 9}}, "did you mean `rise_masks`?"),
     ],
 )
 def test_a_wrong_request_is_refused_with_advice_and_stores_nothing(
@@ -50,6 +54,22 @@ def test_a_dataset_outside_the_configured_roots_is_refused(registered: Database,
 
 def test_a_job_names_every_hyper_parameter(registered: Database) -> None:
     job = queries.get_job(registered, submit(registered, Settings(), REQUEST).job_id)
+    assert job.stored_config["preset"] == "tuned"
     assert job.stored_config["recipe"]["gamma"] == 10.0
     assert job.stored_config["layers"] == {"inverted": "conv", "weighed": ["conv"]}
     assert job.stored_config["model"] == {"reference": "net", "digest": RECORD["digest"], "version": 1}
+
+
+def test_a_peer_is_a_method_of_a_job_with_a_recipe_of_its_own(registered: Database) -> None:
+    ours = queries.get_job(registered, submit(registered, Settings(), REQUEST).job_id)
+    request = REQUEST.model_copy(update={"method": "RISE", "overrides": {"rise_masks": 20}})
+    submitted = submit(registered, Settings(), request)
+    job = queries.get_job(registered, submitted.job_id)
+    assert (job.config.method, job.config.preset, job.config.recipe.rise_masks) == ("rise", "rise", 20)
+    assert job.stored_config["method"] == "rise"
+    assert "method" not in ours.stored_config
+    assert job.config.question(None) != ours.config.question(None)
+    assert job.config.work_digest() != ours.config.work_digest()
+    again = submit(registered, Settings(), request)
+    assert (again.created, again.job_id) == (False, job.id)
+    assert submit(registered, Settings(), request.model_copy(update={"overrides": {}})).created

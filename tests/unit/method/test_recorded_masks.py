@@ -15,6 +15,10 @@ RECORDED = json.loads((FIXTURES / "preset_masks.json").read_text())
 MASKS = np.load(FIXTURES / "preset_masks.npz")
 
 
+STATUS = recording.WORDS.index("status")
+"""The place of the status in a recorded row. Version 0.1.0 decided between `ok` and `target_lost` by another rule."""
+
+
 def float32_is_comparable() -> bool:
     """Whether float32 must give the recorded bits: only on the same kind of processor with the same torch."""
     made_with = RECORDED["made_with"]
@@ -42,7 +46,10 @@ def test_every_case_was_recorded() -> None:
 def test_the_presets_and_their_digests_are_the_recorded_ones() -> None:
     _, metadata = recording.record(only=[])
     for name, preset in RECORDED["presets"].items():
-        assert metadata["presets"][name] == preset
+        now = metadata["presets"][name]
+        assert {
+            field: now[field] for field in preset
+        } == preset  # later fields are in no digest at their defaults
         assert metadata["preset_digests"][name] == RECORDED["preset_digests"][name]
 
 
@@ -56,6 +63,9 @@ def test_masks_are_the_recorded_ones(case: str, dtype: str) -> None:
         assert now[fact] == before[fact]
     now, before = now["results"][dtype], before["results"][dtype]
     assert now["order"] == before["order"], "images leave in another order"
+    for result in (now, before):
+        for row in result["explanations"]:
+            row[STATUS] = "ok" if row[STATUS] == "target_lost" else row[STATUS]
     if dtype == "float32":
         assert np.array_equal(masks, wanted, equal_nan=True)
         assert now == before

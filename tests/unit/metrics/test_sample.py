@@ -14,6 +14,7 @@ from gfi.metrics.deletion import deletion
 from gfi.metrics.energy_in_box import energy_in_box
 from gfi.metrics.insertion import insertion
 from gfi.metrics.iou_box import iou_box
+from gfi.metrics.photograph_fill import Bank
 from gfi.metrics.pointing import pointing
 from gfi.metrics.sample import Sample, measure
 from tests.unit.metrics.cases import probabilities
@@ -30,6 +31,7 @@ def sample(net, batch):
         regions=((10.0, 5.0, 30.0, 30.0), (20.0, 8.0, 70.0, 40.0)),
         image=images[1],
         probabilities=probabilities(net),
+        bank=Bank(images, torch.tensor([4, 4, 4, 4])),
     )
 
 

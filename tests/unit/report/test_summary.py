@@ -6,7 +6,8 @@ import pytest
 
 from gfi.domain.result import Result
 from gfi.domain.statuses import STATUS_WORDS, ImageStatus
-from gfi.report.summary import Mean, Summary, summarise
+from gfi.domain.sums import Sums
+from gfi.report.summary import Mean, Summary, summarise, summary_of
 
 
 def row(status="ok", **values):
@@ -61,3 +62,17 @@ def test_a_job_without_results_has_an_empty_summary():
     summary = summarise([])
     assert (summary.total, summary.ok, summary.means) == (0, 0, ())
     assert summary.to_json() == {"total": 0, "counts": {}, "means": []}
+
+
+def test_controls_stand_beside_the_mean_and_in_no_count():
+    sums = Sums()
+    for method, value in (("gfi", 0.8), ("random", 0.2), ("random", 0.4), ("centred", 0.5)):
+        sums.add((method, None, 1, 1, "ok"), [("insertion", value), ("probability", 0.9)])
+    summary = summary_of(sums)
+    assert summary.total == 1
+    mean = mean_of(summary, "insertion")
+    assert (mean.mean, mean.count) == (pytest.approx(0.8), 1)
+    assert mean.controls == {"random": pytest.approx(0.3), "centred": pytest.approx(0.5)}
+    assert (
+        next(m for m in summary.to_json()["means"] if m["name"] == "insertion")["controls"] == mean.controls
+    )
