@@ -92,7 +92,14 @@ class LoadedEngines:
 
     def randomised(self, config: JobConfig, engine: Engine) -> Engine:
         """The engine of a job's recipe for its network with random weights, in the profile of `engine`: a control."""
-        key = ("randomised", config.model.digest, config.recipe.digest(), str(config.layers), engine.batch)
+        key = (
+            "randomised",
+            config.model.digest,
+            config.recipe.digest(),
+            str(config.layers),
+            engine.batch,
+            engine.precision.name,
+        )
         known = self._engines.get(key)
         if known is None:
             module = controls.randomised(engine.classifier.module)
@@ -103,7 +110,7 @@ class LoadedEngines:
                 config.layers,
                 device=self._device,
                 batch=engine.batch,
-                dtype=engine.dtype,
+                dtype=engine.precision.name,
             )
             self._engines[key] = known
         return known

@@ -57,7 +57,13 @@ LISTED_AT_ONCE = 1_000
 SETTLED_SHARE = 0.57
 """Share of the steps that run until the mask has settled, of recipes that check it: 18.3 of 32 on average
 (docs/benchmarks.md)."""
-METRIC_PASSES: Mapping[str, int] = {"deletion": 29, "insertion": 29, "average_drop": 2, "average_gain": 2, "photograph_fill": 58}
+METRIC_PASSES: Mapping[str, int] = {
+    "deletion": 29,
+    "insertion": 29,
+    "average_drop": 2,
+    "average_gain": 2,
+    "photograph_fill": 58,
+}
 """Forward passes of a metric that needs the network; OTHER_METRIC for one that is not named."""
 OTHER_METRIC = 30
 

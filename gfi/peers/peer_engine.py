@@ -54,7 +54,7 @@ def make_engine(
     layers: Layers | None = None,
     device: str | torch.device = "cpu",
     batch: int | None = None,
-    dtype: torch.dtype = torch.float32,
+    dtype: str | torch.dtype = torch.float32,
 ) -> Engine:
     """The engine of a recipe's method. Parameters and errors are those of `Engine`."""
     kind = Engine if recipe.method == OWN else PeerEngine
