@@ -1,4 +1,4 @@
-"""The handlers of tasks that need no network, by kind: plan a job, collect the rows of a retry, report, sweep.
+"""The handlers of tasks that need no network, by kind: plan a job, collect the rows of a retry, report, sweep, screen.
 
 A task that fails for a reason that may pass (the bucket is away) is tried again with growing pauses. One whose reason
 does not pass (no such directory) ends at once, with the reason in its job. See `gfi.jobs.task_run`.
@@ -7,9 +7,15 @@ does not pass (no such directory) ends at once, with the reason in its job. See 
 import threading
 from collections.abc import Mapping
 
+import sqlalchemy as sa
+
+from gfi.audit.verdicts import Tested
 from gfi.domain.records import ControlClaim
 from gfi.domain.states import ControlKind
 from gfi.jobs import comparison_task, incremental, report, sweep, task_run
+from gfi.jobs.audits.files import save_screened, settings_of
+from gfi.jobs.audits.outcome import conclude, write_outcome
+from gfi.jobs.audits.screen import Stores, screen_job
 from gfi.jobs.task_run import Handler, TaskLease, TaskRun
 from gfi.store import ledger, queries
 from scheduler import planning
@@ -84,6 +90,39 @@ def _compare(services: ControlServices, run: TaskRun) -> str:
     return "compared" if run.finish(result) else "too late"
 
 
+def _screen(services: ControlServices, run: TaskRun) -> str:
+    """Screen a job for an audit. Where nothing can be tested, the audit ends here."""
+    audit = queries.get_audit(services.database, str(run.claim.payload["audit"]))
+    job = queries.get_job(services.database, audit.job_id)
+
+    def progressed(images: int) -> None:
+        run.progressed(done=images, total=job.total)
+
+    def check() -> None:
+        run.check()
+        run.progressed()
+
+    stores = Stores(services.settings, services.database, services.bucket)
+    screened = screen_job(stores, job, audit, check, progressed)
+    facts = screened.facts
+    plan = {name: facts[name] for name in ("candidates", "answers", "estimate_s", "photographs")}
+    if screened.candidates and facts["photographs"]:
+        save_screened(services.bucket, job.id, audit.id, screened)
+        run.check()
+        confirm = not audit.options.get("dry_run")
+        done = run.finish(plan, lambda c: ledger.write_screened(c, audit.id, plan, confirm))
+        return f"{len(screened.candidates)} candidates" if done else "too late"
+    tested: list[Tested] | None = [] if facts["photographs"] else None
+    outcome = conclude(services.database, job, audit, screened, tested, settings_of(audit.settings), check)
+    write_outcome(services.bucket, job, audit, outcome)
+
+    def write(connection: sa.Connection) -> None:
+        ledger.write_screened(connection, audit.id, plan, False)
+        ledger.write_findings(connection, audit.id, outcome.summary, outcome.rows)
+
+    return "nothing to test" if run.finish(plan, write) else "too late"
+
+
 HANDLERS: Mapping[str, Handler[ControlServices]] = {
     ControlKind.PLAN: _plan,
     ControlKind.RETRY: _plan_retry,
@@ -92,4 +131,5 @@ HANDLERS: Mapping[str, Handler[ControlServices]] = {
     ControlKind.ORDER: _order,
     ControlKind.COMPARE: _compare,
     ControlKind.SWEEP: _sweep,
+    ControlKind.SCREEN: _screen,
 }

@@ -12,6 +12,7 @@ from starlette.responses import JSONResponse
 
 from gfi.api import (
     audit,
+    audits,
     comparisons,
     datasets,
     drawing,
@@ -58,6 +59,7 @@ ROUTES = (
     shards,
     comparisons,
     drift,
+    audits,
     results,
     explanations,
     pictures,

@@ -139,6 +139,15 @@ def fixed_place(places: Sequence[Place], apart: float = 0.05) -> Place | None:
     return around(float(middle[0]), float(middle[1]), side) if near >= 0.8 else None
 
 
+def shortlisted(counts: PeakCounts, found: Sequence[Candidate], settings: AuditSettings) -> list[int]:
+    """The classes that S3 and S4 look at: with enough images, those of the highest scores first, at most fifty."""
+    best: dict[int, float] = {}
+    for candidate in found:
+        best[candidate.class_index] = max(best.get(candidate.class_index, 0.0), candidate.score)
+    enough = np.flatnonzero(counts.images >= settings.fewest_images).tolist()
+    return sorted(enough, key=lambda k: -best.get(k, 0.0))[: settings.most_candidates]
+
+
 def screen(
     data: Explained, classes: int, photographs: Photographs | None, settings: AuditSettings
 ) -> Screened:
@@ -154,14 +163,10 @@ def screen(
         screens.add(data.grids[part], data.classes[part], data.screening[part], boxes)
     proposed = screens.proposed()
     found = list(proposed or [])
-    enough = np.flatnonzero(screens.counts[0].images >= settings.fewest_images)
-    shortlisted = sorted(
-        enough.tolist(), key=lambda k: -max([c.score for c in found if c.class_index == k] or [0.0])
-    )
-    shortlisted = shortlisted[: settings.most_candidates]
-    found += propose_clusters(data, shortlisted, settings)
+    classes_shown = shortlisted(screens.counts[0], found, settings)
+    found += propose_clusters(data, classes_shown, settings)
     if photographs is not None:
-        found += propose_repeats(data, shortlisted, photographs, settings)
+        found += propose_repeats(data, classes_shown, photographs, settings)
     return Screened(tuple(shortlist(found, settings)), screens.counts, proposed is not None)
 
 

@@ -35,6 +35,8 @@ class Candidate:
     screen_q: float = 1.0
     pattern: NDArray[np.float32] | None = field(default=None, compare=False, repr=False)
     """(t, t) high-passed pixels that repeat, for `same_pixels.find`."""
+    patch: NDArray[np.uint8] | None = field(default=None, compare=False, repr=False)
+    """(t, u, 4) RGBA: the mark of a stated hypothesis, which is pasted into images of other classes."""
 
 
 def fixed_places(counts: PeakCounts, settings: AuditSettings) -> list[Candidate] | None:

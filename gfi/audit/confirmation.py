@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gfi.audit.fills import pasted, removed
-from gfi.audit.plan import Photographs, Plan, sigma_of, step_of
+from gfi.audit.fills import pasted, pasted_patch, removed
+from gfi.audit.plan import STATED, Photographs, Plan, sigma_of, step_of
 from gfi.audit.same_pixels import SamePixels, compare, high_passed, windows
 from gfi.audit.settings import AuditSettings
 
@@ -57,7 +57,10 @@ def confirm(
         for t in plan.transplants:
             yield shown[t.host]
             for source in (t.source, *t.controls):
-                yield pasted(shown[t.host], shown[source], t.place)
+                if source == STATED and plan.candidate.patch is not None:
+                    yield pasted_patch(shown[t.host], plan.candidate.patch, t.place)
+                else:
+                    yield pasted(shown[t.host], shown[source], t.place)
 
     answers = _answers(variants(), predict, batch, k)
     at = 0

@@ -2,6 +2,7 @@
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from gfi.audit.places import Place
 
@@ -49,6 +50,17 @@ def border(image: NDArray[np.uint8], place: Place) -> NDArray[np.uint8]:
 def removed(image: NDArray[np.uint8], place: Place) -> list[NDArray[np.uint8]]:
     """The image with the place filled, once with each of FILLS."""
     return [ring(image, place), border(image, place)]
+
+
+def pasted_patch(host: NDArray[np.uint8], patch: NDArray[np.uint8], place: Place) -> NDArray[np.uint8]:
+    """The host with a patch (t, u, 4), RGBA, drawn over the place at its size."""
+    top, bottom, left, right = place.pixels(host.shape[:2])
+    drawn = Image.fromarray(patch, "RGBA").resize((right - left, bottom - top), Image.Resampling.BILINEAR)
+    shown = np.asarray(drawn, np.float64)
+    out = host.copy()
+    over = shown[..., 3:] / 255
+    out[top:bottom, left:right] = np.round(over * shown[..., :3] + (1 - over) * out[top:bottom, left:right])
+    return out
 
 
 def pasted(host: NDArray[np.uint8], source: NDArray[np.uint8], place: Place) -> NDArray[np.uint8]:

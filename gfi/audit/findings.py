@@ -5,18 +5,20 @@ verdict or a number: so a finding that was suspected and is now confirmed is the
 same when they share 40 % of the smaller one's area.
 """
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Literal
 
 from gfi.audit.bounds import share_lower_bound
+from gfi.audit.candidates import Candidate
 from gfi.audit.places import Place
 from gfi.audit.properties import PropertyCandidate
 from gfi.audit.verdicts import SHORTCUTS, Tested, Verdict
 from gfi.domain.digests import digest
 
-Kind = Literal["place", "pattern", "property"]
+Kind = Literal["place", "pattern", "property", "stated"]
 
 
 class History(StrEnum):
@@ -56,10 +58,15 @@ class Finding:
     weight: float = 0.0
     history: History = History.NEW
     dismissed: str = ""
+    class_index: int | None = None
+    known_as: str = ""
+    """The id under which an earlier audit found it, whose place may lie in another cell."""
 
     @property
     def id(self) -> str:
         """Twelve hex digits. The place counts by the cell of a 7×7 grid that its centre is in."""
+        if self.known_as:
+            return self.known_as
         where = None if self.place is None else [int(c * 7) for c in self.place.centre]
         return digest([self.class_name, self.kind, where, self.property_name])[:12]
 
@@ -72,14 +79,19 @@ class Finding:
 def of_place(tested: Tested, class_name: str) -> Finding:
     """The finding of a tested candidate."""
     candidate = tested.plan.candidate
+    kind: Kind = "pattern" if candidate.place is None else "place"
+    patch = ""
+    if candidate.patch is not None:
+        kind, patch = "stated", hashlib.sha256(candidate.patch.tobytes()).hexdigest()[:12]
     return Finding(
         class_name,
-        "pattern" if candidate.place is None else "place",
+        kind,
         tested.verdict,
         candidate.place,
+        property_name=patch,
         seen=tested.plan.seen,
         images=tested.plan.images,
-        used=len(tested.plan.removals),
+        used=len(tested.plan.removals) or len(tested.plan.transplants),
         removal=tested.removal,
         removal_lower=tested.removal_lower,
         transplant=tested.transplant,
@@ -91,6 +103,18 @@ def of_place(tested: Tested, class_name: str) -> Finding:
         number_tested=tested.number_tested,
         more_images=tested.more_images,
         weight=tested.weight,
+        class_index=candidate.class_index,
+    )
+
+
+def of_untested(candidate: Candidate, class_name: str) -> Finding:
+    """The finding of a candidate that could not be tested, since its photographs cannot be read: suspected."""
+    return Finding(
+        class_name,
+        "pattern" if candidate.place is None else "place",
+        Verdict.SUSPECTED,
+        candidate.place,
+        class_index=candidate.class_index,
     )
 
 
@@ -104,6 +128,7 @@ def of_property(candidate: PropertyCandidate, class_name: str, images: int) -> F
         images=images,
         p=candidate.p,
         q=candidate.q,
+        class_index=candidate.class_index,
     )
 
 
@@ -143,6 +168,7 @@ def compare(previous: Sequence[Finding], current: Sequence[Finding]) -> list[Fin
         met.add(at)
         bigger = grew(previous[at], now)
         dismissed = "" if bigger else previous[at].dismissed
-        out.append(replace(now, history=History.GROWN if bigger else History.KNOWN, dismissed=dismissed))
+        history = History.GROWN if bigger else History.KNOWN
+        out.append(replace(now, history=history, dismissed=dismissed, known_as=previous[at].id))
     gone = [before for i, before in enumerate(previous) if i not in met and before.history != History.GONE]
     return out + [replace(before, history=History.GONE) for before in gone]

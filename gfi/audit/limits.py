@@ -49,6 +49,9 @@ def measured(counts: PeakCounts, results: Sequence[Tested], settings: AuditSetti
     effects = [r.effects for r in results if r.effects is not None]
     if z is None or not effects:
         return None
+    effects = [e for e in effects if e.removal_controls.shape[1] == settings.controls]
+    if not effects:
+        return None
     full = [
         np.concatenate(
             [part[np.isfinite(part).all(1)] for part in parts if part.shape[1] == settings.controls]

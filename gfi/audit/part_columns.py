@@ -5,8 +5,8 @@ something. `target_lost` and `not_settled` count too: a mask that keeps a small 
 target, and such images would be the ones left out. What is left out is counted.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,23 +20,35 @@ from gfi.store.parts import Part
 
 USED = frozenset({ImageStatus.OK, ImageStatus.TARGET_LOST, ImageStatus.NOT_SETTLED})
 """The statuses whose masks are audited."""
-_NAMES = ("row", "method", "target_rank", "key", "target", "status", "grid", "grid_height", "grid_width")
+_SHAPE = ("grid_height", "grid_width")
+_VIEW = ("box", "original_height", "original_width")
+_NAMES = ("row", "method", "target_rank", "key", "target", "status", "iterations", "grid", *_SHAPE, *_VIEW)
 
 
 @dataclass(frozen=True)
 class PartColumns:
-    """rows (N,) of the manifest, keys, classes (N,) explained, grids (N, cells, cells); left_out: of the others."""
+    """rows (N,) of the manifest, keys, classes (N,) explained, grids (N, cells, cells); left_out: of the others.
+
+    sizes (N, 2): H, W of the photographs; views (N, 4): the part of each that the network saw, left, top, right, bottom
+    in its pixels; NaN where the part does not say. iterations: the optimiser's steps, summed.
+    """
 
     rows: NDArray[np.int64]
     keys: tuple[str, ...]
     classes: NDArray[np.int64]
     grids: NDArray[np.float32]
     left_out: int
+    sizes: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 2)), repr=False)
+    views: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 4)), repr=False)
+    iterations: int = 0
+    places: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64), repr=False)
+    """Where each image is among the rows that were asked for (N,)."""
 
 
-def part_columns(part: Part, cells: int = 14) -> PartColumns:
-    """The columns of a part, with all grids brought to `cells`×`cells`."""
-    table = part.take(np.arange(len(part)), _NAMES)
+def part_columns(part: Part, cells: int = 14, rows: Sequence[int] | None = None) -> PartColumns:
+    """The columns of a part, with all grids brought to `cells`×`cells`. rows: of the file; None for all."""
+    chosen = np.arange(len(part)) if rows is None else np.asarray(rows, np.int64)
+    table = part.take(chosen, _NAMES)
     column = {name: table.column(name).to_pylist() for name in _NAMES}
     primary = [
         m == PRIMARY_METHOD and r == 0 for m, r in zip(column["method"], column["target_rank"], strict=True)
@@ -60,6 +72,13 @@ def part_columns(part: Part, cells: int = 14) -> PartColumns:
         np.array([column["target"][i] for i in kept], np.int64),
         grids,
         sum(primary) - len(kept),
+        np.array(
+            [(column["original_height"][i] or np.nan, column["original_width"][i] or np.nan) for i in kept],
+            np.float64,
+        ).reshape(-1, 2),
+        np.array([column["box"][i] or (np.nan,) * 4 for i in kept], np.float64).reshape(-1, 4),
+        sum(column["iterations"][i] or 0 for i in kept),
+        np.array(kept, np.int64),
     )
 
 

@@ -26,6 +26,10 @@ Photographs = Callable[[NDArray[np.intp]], NDArray[np.uint8]]
 """Rows → the network's view of each, (n, H, W, 3) uint8."""
 
 
+STATED = -1
+"""The source of a transplant whose crop is the patch of a stated hypothesis."""
+
+
 @dataclass(frozen=True)
 class Explained:
     """Images and their masks: what screens and plans read of the parts.
@@ -93,7 +97,7 @@ class Plan:
         rows = set(self.used) | set(self.foreign)
         for t in self.transplants:
             rows |= {t.host, t.source, *t.controls}
-        return np.array(sorted(rows), np.intp)
+        return np.array(sorted(rows - {STATED}), np.intp)
 
 
 def top_peaks(
@@ -209,6 +213,8 @@ def plan(
     confirming = ~data.screening
     own = np.flatnonzero(confirming & (data.classes == k))
     others = np.flatnonzero(confirming & (data.classes != k))
+    if candidate.patch is not None and photographs is not None:
+        return _stated(candidate, candidate.patch, data, own, others, photographs, settings, draw)
     where: dict[int, Place] = {}
     if candidate.pattern is not None and photographs is not None:
         where = found_pattern(data, own, candidate.pattern, photographs, settings)
@@ -222,6 +228,38 @@ def plan(
     transplants, reused = _transplants(data, used, where, others, settings, draw)
     foreign, places = _foreign(data, where, candidate, others, settings, draw)
     return Plan(candidate, removals, transplants, seen, len(own), outside, foreign, places, reused)
+
+
+def _stated(
+    candidate: Candidate,
+    patch: NDArray[np.uint8],
+    data: Explained,
+    own: NDArray[np.intp],
+    others: NDArray[np.intp],
+    photographs: Photographs,
+    settings: AuditSettings,
+    draw: np.random.Generator,
+) -> Plan:
+    """The plan of a stated hypothesis: its patch is pasted into images of other classes, each at a place drawn for it,
+    and its controls are crops of that place from images of third classes. Nothing is removed."""
+    hosts = _spread(data.classes, draw.permutation(others))[: settings.most_images]
+    if not len(hosts):
+        return Plan(candidate, images=len(own))
+    height, width = photographs(hosts[:1]).shape[1:3]
+    shrink = min(1.0, 0.5 * height / patch.shape[0], 0.5 * width / patch.shape[1])
+    tall, wide = shrink * patch.shape[0] / height, shrink * patch.shape[1] / width
+    rest = np.setdiff1d(others, hosts)
+    pool = rest if len(rest) >= settings.controls else others
+    made = []
+    for host in hosts:
+        top, left = draw.uniform(0, 1 - tall), draw.uniform(0, 1 - wide)
+        third = pool[data.classes[pool] != data.classes[host]]
+        if len(third) < settings.controls:
+            continue
+        controls = draw.permutation(third)[: settings.controls]
+        place = Place(float(left), float(top), float(left + wide), float(top + tall))
+        made.append(Transplant(int(host), STATED, place, tuple(int(i) for i in controls)))
+    return Plan(candidate, transplants=tuple(made), images=len(own))
 
 
 def _outside(data: Explained, where: dict[int, Place]) -> tuple[bool | None, dict[int, Place]]:

@@ -16,7 +16,23 @@ def sentence(finding: Finding) -> str:
             f"Images taken for {name} differ from other classes in {finding.property_name}. "
             "Nothing was changed to test it: suspected."
         )
+    if finding.kind == "stated" and finding.number_tested:
+        says = (
+            f"raises its probability by {finding.transplant:.2f} (95 %: at least {finding.transplant_lower:.2f}), and "
+            f"{100 * finding.flips:.0f} % of them are then taken for it (at least "
+            f"{100 * max(finding.flips_lower, 0):.0f} %)"
+        )
+        begin = "The" if finding.verdict is Verdict.RELIES_ON else "No test confirmed that the"
+        return (
+            f"{begin} stated mark leads to {name}: pasted into {finding.used} images of other classes it {says} "
+            f"({_tests(finding)})."
+        )
     what = "a repeated pattern" if finding.place is None else f"the {finding.place.words()} of the image"
+    if finding.verdict is Verdict.SUSPECTED and not finding.number_tested:
+        return (
+            f"The masks of {name} stand out at {what}. It was not tested, since its photographs could not be read: "
+            "suspected."
+        )
     seen = f"seen in {finding.seen} of {finding.images} images"
     if finding.verdict is Verdict.UNDECIDED:
         return (

@@ -38,5 +38,8 @@ class AuditSettings:
     match: float = 0.75
     """Two crops with this normalised cross-correlation have the same pixels. At .6 the round edges of discs were a
     repeated mark on a clean dataset; crops chosen because they match at .6 correlate by .55, planted marks by .94."""
+    kept_per_class: int = 400
+    """Images of a class that are looked at beyond the streaming screens, chosen by a keyed hash; prevalence is counted
+    in those of the confirmation half. Of very many classes fewer are kept, 120,000 in all."""
     repeated_share: float = 0.25
     """S4 holds when the lower bound of the share of repeated crops reaches this."""

@@ -83,6 +83,8 @@ def too_few(plan: Plan, settings: AuditSettings) -> int:
 
     Counted over both halves: half of the new images confirm, and the candidate is seen in a share of those.
     """
+    if plan.candidate.patch is not None:  # a stated mark is only pasted, into images of other classes
+        return max(0, 2 * (settings.fewest_used - len(plan.transplants)))
     missing = settings.fewest_used - min(len(plan.removals), len(plan.transplants))
     if missing <= 0:
         return 0
@@ -97,7 +99,7 @@ def judge(plans: Sequence[Plan], effects: Sequence[Effects | None], settings: Au
     """
     pairs = [
         (
-            rank_test.p_value(e.removal, e.removal_controls),
+            rank_test.p_value(e.removal, e.removal_controls) if len(e.removal) else 0.0,
             rank_test.p_value(e.transplant, e.transplant_controls),
         )
         if e is not None
@@ -131,12 +133,14 @@ def _judged(
     if effects is None:
         return Tested(plan, Verdict.UNDECIDED, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, number, max(1, too_few(plan, s)))
     # An effect is what the candidate does beyond its controls: filling or pasting anything changes a little.
-    removal = effects.removal - np.nanmean(effects.removal_controls, axis=1)
+    removal = np.zeros(1)  # of a stated mark, which is in none of the images
+    if len(effects.removal):
+        removal = effects.removal - np.nanmean(effects.removal_controls, axis=1)
     transplant = effects.transplant - np.nanmean(effects.transplant_controls, axis=1)
     flipped, hosts = int(effects.flips.sum()), len(effects.flips)
     usual = float(np.nanmean(effects.control_flips))
     bounds = (
-        mean_lower_bound(removal, s.level),
+        mean_lower_bound(removal, s.level) if len(effects.removal) else 0.0,
         mean_lower_bound(transplant, s.level),
         share_lower_bound(flipped, hosts, s.level) - usual,
     )

@@ -194,6 +194,51 @@ class LocalService:
         bucket = Bucket.from_settings(self.settings)
         return gate_file(compare_jobs(self.database, bucket, job_a, job_b, today=datetime.now(UTC).date()))
 
+    def request_audit(
+        self, job_id: str, *, dry_run: bool, classes: Sequence[str], patch: bytes | None, seed: int
+    ) -> JSON:
+        from gfi.jobs.audits.request import AuditRequest, request_audit
+        from gfi.store.objects import Bucket
+
+        job = queries.get_job(self.database, job_id)
+        wanted = AuditRequest(dry_run, tuple(classes), patch, seed)
+        bucket = Bucket.from_settings(self.settings)
+        audit_id, created = request_audit(self.database, bucket, job, wanted, user())
+        return {"audit": queries.get_audit(self.database, audit_id).to_json(), "created": created}
+
+    def audits(self, job_id: str) -> list[JSON]:
+        return [audit.to_json() for audit in queries.list_audits(self.database, self._id(job_id))]
+
+    def audit(self, audit_id: str) -> JSON:
+        audit = queries.get_audit(self.database, audit_id)
+        found = queries.list_findings(self.database, audit.id)
+        return audit.to_json() | {"findings": [finding.to_json() for finding in found]}
+
+    def confirm_audit(self, audit_id: str) -> None:
+        from gfi.store import ledger
+
+        ledger.confirm_audit(self.database, queries.get_audit(self.database, audit_id).id, actor=user())
+
+    def cancel_audit(self, audit_id: str) -> None:
+        from gfi.jobs.audits.request import cancel_audit
+
+        cancel_audit(self.database, audit_id, user())
+
+    def verify_audit(self, audit_id: str, share: float) -> JSON:
+        from gfi.jobs.audits.request import request_verification
+
+        return self.task(request_verification(self.database, audit_id, share, user()))
+
+    def decide_finding(self, audit_id: str, finding_id: str, changes: Mapping[str, Any]) -> None:
+        from gfi.jobs.audits.request import decide
+        from gfi.store.objects import Bucket
+
+        bucket = Bucket.from_settings(self.settings)
+        decide(self.database, bucket, audit_id, finding_id, changes, user())
+
+    def task(self, task_id: str) -> JSON:
+        return dict(queries.get_task(self.database, task_id).__dict__)
+
     def models(self) -> list[JSON]:
         from gfi.cli.register_model import shown
 

@@ -26,6 +26,8 @@ class Entry(NamedTuple):
 COMMANDS = {
     "api": Entry("api:api", "Serve the HTTP API and the dashboard until SIGTERM."),
     "bench": Entry("bench:bench", "Measure how fast MODEL is explained on a device of this machine."),
+    "audit": Entry("audit:audit", "Test what a job's model looks at; `gfi audit show` prints the findings."),
+    "audits": Entry("audit:audits", "List the audits of a job."),
     "cancel": Entry("job:cancel", "Cancel a job."),
     "compare": Entry(
         "compare:compare", "Compare JOB_B with JOB_A: which masks moved, and whether that is more than noise."

@@ -1,6 +1,6 @@
 """Jobs, schedules, models and tokens through the HTTP API; imports `gfi.client` and no database library."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -57,8 +57,12 @@ class RemoteService:
         return [job.record for job in islice(self.client.jobs(**filters), limit)]
 
     def job(self, job_id: str) -> JSON:
+        return self._polled(lambda: self.client.job(job_id).record)
+
+    def _polled(self, read: Callable[[], JSON]) -> JSON:
+        """What is asked for again and again: Transient while the service is away."""
         try:
-            return self.client.job(job_id).record
+            return read()
         except ApiError as error:
             if error.status in AWAY:
                 raise Transient(str(error)) from None
@@ -123,6 +127,34 @@ class RemoteService:
 
     def gate_file(self, job_a: str, job_b: str) -> str:
         raise CommandError(_NEEDS_MASKS)
+
+    def request_audit(
+        self, job_id: str, *, dry_run: bool, classes: Sequence[str], patch: bytes | None, seed: int
+    ) -> JSON:
+        return self.client.request_audit(
+            self.client.job(job_id).id, dry_run=dry_run, classes=classes, patch=patch, seed=seed
+        )
+
+    def audits(self, job_id: str) -> list[JSON]:
+        return self.client.audits(self.client.job(job_id).id)
+
+    def audit(self, audit_id: str) -> JSON:
+        return self._polled(lambda: self.client.audit(audit_id))
+
+    def confirm_audit(self, audit_id: str) -> None:
+        self.client.confirm_audit(audit_id)
+
+    def cancel_audit(self, audit_id: str) -> None:
+        self.client.cancel_audit(audit_id)
+
+    def verify_audit(self, audit_id: str, share: float) -> JSON:
+        return self.client.verify_audit(audit_id, share)
+
+    def decide_finding(self, audit_id: str, finding_id: str, changes: Mapping[str, Any]) -> None:
+        self.client.decide_finding(audit_id, finding_id, **changes)
+
+    def task(self, task_id: str) -> JSON:
+        return self._polled(lambda: self.client.task(task_id))
 
     def models(self) -> list[JSON]:
         return self.client.models()

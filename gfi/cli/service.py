@@ -114,6 +114,40 @@ class Service(Protocol):
         """The text of a gate file made from two jobs."""
         ...
 
+    def request_audit(
+        self, job_id: str, *, dry_run: bool, classes: Sequence[str], patch: bytes | None, seed: int
+    ) -> JSON:
+        """Audit a job that has ended. Returns {"audit", "created"}, `audit` without findings."""
+        ...
+
+    def audits(self, job_id: str) -> list[JSON]:
+        """The audits of a job, newest first."""
+        ...
+
+    def audit(self, audit_id: str) -> JSON:
+        """An audit with its findings. Transient while the service is away."""
+        ...
+
+    def confirm_audit(self, audit_id: str) -> None:
+        """Test the candidates of an audit that was only screened, failed or was cancelled."""
+        ...
+
+    def cancel_audit(self, audit_id: str) -> None:
+        """Cancel an audit that is not done."""
+        ...
+
+    def verify_audit(self, audit_id: str, share: float) -> JSON:
+        """Ask a worker to explain a sample again. Returns the task."""
+        ...
+
+    def decide_finding(self, audit_id: str, finding_id: str, changes: Mapping[str, Any]) -> None:
+        """Set `accepted`, `dismissed`, `note` or `assignee` of a finding."""
+        ...
+
+    def task(self, task_id: str) -> JSON:
+        """One task. Transient while the service is away."""
+        ...
+
     def models(self) -> list[JSON]:
         """Registered models: reference, version, digest, input_size, classes, parameters."""
         ...

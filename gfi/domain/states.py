@@ -49,6 +49,26 @@ class ControlKind(StrEnum):
     SWEEP = "sweep"
     REGISTER = "register"
     COMPARE = "compare"
+    SCREEN = "audit-screen"
+    CONFIRM = "audit-confirm"
+    VERIFY = "audit-verify"
+
+
+class AuditState(StrEnum):
+    """The state of an audit: that of its task, until it is done."""
+
+    SCREENING = "screening"
+    """Masks are read, and candidates proposed. Needs no network."""
+    SCREENED = "screened"
+    """Candidates are known and what testing them takes; it was asked for no more, or no more is allowed."""
+    CONFIRMING = "confirming"
+    """A worker asks the network."""
+    DONE = "done"
+    """Its findings are stored."""
+    FAILED = "failed"
+    """Its task failed; `reason` says why."""
+    CANCELLED = "cancelled"
+    """Stopped by a person, or its job was explained again."""
 
 
 TERMINAL = frozenset({JobState.SUCCEEDED, JobState.PARTIAL, JobState.FAILED, JobState.CANCELLED})

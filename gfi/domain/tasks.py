@@ -11,7 +11,7 @@ A task is claimed, renewed, fenced, retried and given up as a shard is. What dif
 from dataclasses import dataclass
 from typing import Literal
 
-from gfi.domain.queues import CONTROL_QUEUE, INTERACTIVE_QUEUE
+from gfi.domain.queues import CONTROL_QUEUE, EXPLAIN_QUEUE, INTERACTIVE_QUEUE
 from gfi.domain.states import ControlKind
 
 INTERACTIVE = 1000
@@ -46,6 +46,9 @@ KINDS: dict[str, TaskKind] = {
         TaskKind(ControlKind.COMPARE, "none", "compare two jobs", long=True),
         TaskKind(ControlKind.SWEEP, "none", "delete orphaned parts"),
         TaskKind(ControlKind.REGISTER, "network", "register a model", INTERACTIVE_QUEUE),
+        TaskKind(ControlKind.SCREEN, "none", "screen masks for an audit", long=True),
+        TaskKind(ControlKind.CONFIRM, "network", "test an audit's candidates", EXPLAIN_QUEUE),
+        TaskKind(ControlKind.VERIFY, "network", "explain a sample again", EXPLAIN_QUEUE),
     )
 }
 

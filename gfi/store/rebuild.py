@@ -25,6 +25,7 @@ from gfi.domain.records import CommittedPart
 from gfi.store import parts
 from gfi.store.database import Database
 from gfi.store.errors import NotFound, StoreError, Transient, one_line
+from gfi.store.ledger.audits import restore_audit
 from gfi.store.ledger.carrying import PIECE, restore_carried
 from gfi.store.ledger.restoring import begin_restore, end_restore, restore_part
 from gfi.store.ledger.shards import generation_of
@@ -103,6 +104,7 @@ def _rebuild(db: Database, bucket: Bucket, job: dict[str, Any]) -> Rebuilt:
     if not carried:
         _restore_carried(db, bucket, job)
     missing = end_restore(db, job_id, longest or _SHARD)
+    _restore_audits(db, bucket, job_id)
     return Rebuilt(job_id, job["manifest"]["count"], missing, taken, tuple(lost))
 
 
@@ -126,6 +128,31 @@ def _restore_carried(db: Database, bucket: Bucket, job: dict[str, Any]) -> bool:
         start = since["explained"] + at
         restore_carried(db, job["job"], manifest_key, since["job"], start, rows, columns)
     return True
+
+
+def _restore_audits(db: Database, bucket: Bucket, job_id: str) -> None:
+    """The audits of a job that are done, with what people decided. A damaged file costs its audit alone."""
+    for file in bucket.list(f"audits/{job_id}/"):
+        if not file.key.endswith("/audit.json"):
+            continue
+        try:
+            stored = json.loads(bucket.get(file.key))
+            try:
+                decided = json.loads(bucket.get(file.key.removesuffix("audit.json") + "decisions.json"))
+            except NotFound:
+                decided = {"findings": {}}
+            values = stored["audit"] | {"summary": stored["summary"], "done_at": file.modified}
+            rows = [
+                row
+                | {"audit_id": values["id"], "position": position}
+                | decided["findings"].get(row["id"], {})
+                for position, row in enumerate(stored["findings"])
+            ]
+            restore_audit(db, values, rows)
+        except Transient:
+            raise
+        except Exception as error:
+            log.warning("audit not rebuilt", key=file.key, exc_info=error)
 
 
 def _listed(listed: Sequence[CommittedPart], job_id: str) -> Iterator[tuple[int, CommittedPart]]:

@@ -26,6 +26,7 @@ PAGES = {
     "/jobs": ("jobs", "Jobs"),
     "/jobs/{job}": ("job", "Job"),
     "/jobs/{job}/gallery": ("gallery", "Gallery"),
+    "/audits/{audit}": ("audit", "Audit"),
     "/schedules": ("schedules", "Schedules"),
     "/comparisons": ("comparisons", "Comparisons"),
     "/comparisons/{comparison}": ("comparison", "Comparison"),

@@ -7,6 +7,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 COMMANDS = "service/cli/test_remote_service.py"  # each command, against a database and against the API
+AUDITS = "service/workers/test_audit_confirm.py"  # an audit from the request to its findings
 WHOLE_WAY = "service/cli/test_job_from_start_to_end.py"  # `gfi up`, submit … report, as a user types it
 STACK = "service/cli/test_stack.py"
 DATA = "only data and errors; whoever uses it is tested"
@@ -26,6 +27,7 @@ ELSEWHERE = {
     "gfi/audit/settings.py": DATA,
     "gfi/cli/api.py": STACK,
     "gfi/cli/bench_model.py": "unit/cli/test_bench.py",
+    "gfi/cli/audit.py": COMMANDS,
     "gfi/cli/db.py": "service/test_wheel.py",
     "gfi/cli/doctor.py": WHOLE_WAY,
     "gfi/cli/explain_by_layer.py": "unit/cli/test_explain.py",
@@ -65,9 +67,18 @@ ELSEWHERE = {
     "gfi/domain/presets/paper.py": "unit/domain/test_presets.py",
     "gfi/domain/presets/released.py": "unit/domain/test_presets.py",
     "gfi/domain/presets/tuned.py": "unit/domain/test_presets.py",
+    "gfi/domain/preprocess.py": "unit/method/test_preprocess.py",
     "gfi/domain/profile.py": DATA,
     "gfi/domain/records.py": DATA,
     "gfi/drift/errors.py": DATA,
+    "gfi/jobs/audits/files.py": AUDITS,
+    "gfi/jobs/audits/outcome.py": AUDITS,
+    "gfi/jobs/audits/pictures.py": AUDITS,
+    "gfi/jobs/audits/reading.py": AUDITS,
+    "gfi/jobs/audits/request.py": AUDITS,
+    "gfi/jobs/audits/sample.py": AUDITS,
+    "gfi/jobs/audits/screen.py": AUDITS,
+    "gfi/jobs/audits/views.py": AUDITS,
     "gfi/jobs/comparison.py": "service/api/test_comparisons.py",
     "gfi/jobs/delete.py": "service/api/test_jobs.py",
     "gfi/jobs/confined.py": "unit/jobs/test_listing_reader.py",
@@ -78,8 +89,12 @@ ELSEWHERE = {
     "gfi/store/errors.py": DATA,
     "gfi/api/drift.py": "service/api/test_comparisons.py",
     "gfi/store/ledger/carrying.py": "service/jobs/test_incremental.py",
+    "gfi/samples/planted.py": "unit/benchmarks/test_audit.py",
+    "gfi/samples/shapes/net.py": AUDITS,
+    "gfi/store/ledger/audits.py": AUDITS,
     "gfi/store/ledger/incidents.py": "service/store/ledger/test_reaper.py",
     "gfi/store/ledger/restoring.py": "service/store/test_rebuild.py",
+    "gfi/store/queries/audits.py": AUDITS,
     "gfi/store/queries/audit.py": "service/store/ledger/test_audit.py",
     "gfi/store/queries/fetching.py": "service/store/test_database.py",
     "gfi/store/queries/models.py": "service/store/ledger/test_models.py",
@@ -99,6 +114,7 @@ ELSEWHERE = {
     "scheduler/worker.py": STACK,
     "workers/__main__.py": STACK,
     "workers/app.py": WHOLE_WAY,
+    "workers/audit_verify.py": AUDITS,
     "workers/handlers.py": "service/workers/test_registration.py",
     "workers/tasks.py": WHOLE_WAY,
 }

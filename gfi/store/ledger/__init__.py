@@ -7,6 +7,7 @@
 - `sums` and `orders`: what is kept ready of a job's results.
 - `limits`: what an owner may start.
 - `carrying`: results taken over from an earlier job, and the parts they refer to.
+- `audits`: audits and their findings.
 - Other modules: `restoring` (after the loss of a database), `workers`, `models`, `rates`, `schedules`, `tokens`,
   `flags`, `audit`, `outbox`.
 
@@ -18,6 +19,14 @@ database is away; then the caller repeats the whole call.
 """
 
 from gfi.store.ledger.audit import audited
+from gfi.store.ledger.audits import (
+    confirm_audit,
+    decide_finding,
+    request_audit,
+    restore_audit,
+    write_findings,
+    write_screened,
+)
 from gfi.store.ledger.carrying import carry, restore_carried
 from gfi.store.ledger.claims import claim_shard, claim_work
 from gfi.store.ledger.commits import commit_shard
@@ -80,7 +89,9 @@ __all__ = [
     "claim_shard",
     "claim_work",
     "commit_shard",
+    "confirm_audit",
     "create_token",
+    "decide_finding",
     "delete_job",
     "delete_leftovers",
     "delete_model",
@@ -108,10 +119,12 @@ __all__ = [
     "renew_control",
     "renew_lease",
     "replace_profile",
+    "request_audit",
     "request_lists",
     "request_orders",
     "request_sweep",
     "request_task",
+    "restore_audit",
     "restore_carried",
     "resume_job",
     "retract_death",
@@ -130,5 +143,7 @@ __all__ = [
     "take_outbox",
     "undispatch",
     "verify_token",
+    "write_findings",
     "write_orders",
+    "write_screened",
 ]

@@ -169,11 +169,11 @@ def delete_job(db: Database, job_id: str, *, actor: str = "local") -> Deleted:
         )
         connection.execute(sa.delete(outbox).where(outbox.c.job_id == job_id))
         delete_parts(connection, job_id)
-        # Shards, incidents, control tasks and flags are deleted with it.
+        # Shards, incidents, control tasks, flags, audits and their findings are deleted with it.
         connection.execute(sa.delete(jobs).where(jobs.c.id == job_id))
     if not delete_rows(db, job_id, _BATCHES_AT_ONCE):
         request_sweep(db, 0.0)
-    return Deleted(job_id, (f"jobs/{job_id}/", f"parts/{job_id}/"))
+    return Deleted(job_id, (f"jobs/{job_id}/", f"parts/{job_id}/", f"audits/{job_id}/"))
 
 
 def _check_released(connection: sa.Connection, job_id: str) -> None:

@@ -6,6 +6,15 @@ Rows are returned as frozen records or as plain dicts of the columns, ready for 
 """
 
 from gfi.store.queries.audit import list_audit
+from gfi.store.queries.audits import (
+    Audit,
+    AuditFinding,
+    get_audit,
+    get_finding,
+    list_audits,
+    list_findings,
+    previous_audit,
+)
 from gfi.store.queries.image_columns import Group, kinds_of
 from gfi.store.queries.jobs import Job, address_on, get_job, jobs_over, list_jobs
 from gfi.store.queries.models import (
@@ -47,6 +56,8 @@ __all__ = [
     "GROUPED",
     "MOST_GROUPS",
     "SORTABLE",
+    "Audit",
+    "AuditFinding",
     "Filters",
     "Group",
     "Job",
@@ -61,6 +72,8 @@ __all__ = [
     "failed_in_retries",
     "failures",
     "find_model",
+    "get_audit",
+    "get_finding",
     "get_job",
     "get_result",
     "get_task",
@@ -78,6 +91,8 @@ __all__ = [
     "last_job",
     "last_sweep",
     "list_audit",
+    "list_audits",
+    "list_findings",
     "list_firings",
     "list_flags",
     "list_incidents",
@@ -96,6 +111,7 @@ __all__ = [
     "needed_model_files",
     "page_key",
     "part_of",
+    "previous_audit",
     "rates_of",
     "rows_with_status",
     "usual_duration",

@@ -24,9 +24,22 @@ function button(text, work, kind = "") {
   return h(`button${kind}`, { type: "button", onclick: () => showErrors(async () => { await work(); await load(); }) }, text);
 }
 
+async function audit() {
+  const { audit: made } = await api(`/v1/jobs/${id}/audit`, { method: "POST", body: {} });
+  location.assign(`/audits/${made.id}`);
+}
+
+async function audits() {
+  const list = await api(`/v1/jobs/${id}/audits`);
+  const counts = (a) => Object.entries(a.summary?.verdicts || {}).map(([v, n]) => `${count(n)} ${words(v).toLowerCase()}`).join(", ") || (a.reason || "");
+  $("audits-panel").hidden = !list.length;
+  fill($("audits"), list.map((a) => h("tr", null, h("td", null, h("a", { href: `/audits/${a.id}` }, when(a.created_at))), h("td", null, state(a.state)), h("td", null, counts(a)), h("td", null, a.owner))));
+}
+
 function actions() {
   const nodes = [h("a.button.primary", { href: `/jobs/${id}/gallery` }, "Gallery")];
   if (may.submit) {
+    if (ended(job.state)) nodes.push(h("button", { type: "button", title: "Test what the model looks at", onclick: () => showErrors(audit) }, "Audit"));
     if (!ended(job.state)) {
       nodes.push(job.paused ? button("Resume", () => api(`/v1/jobs/${id}/resume`, { method: "POST" })) : button("Pause", () => api(`/v1/jobs/${id}/pause`, { method: "POST" })));
       nodes.push(button("Cancel", () => api(`/v1/jobs/${id}`, { method: "DELETE" }), ".danger"));
@@ -113,7 +126,7 @@ async function load() {
   actions();
   provenance();
   watch();
-  await Promise.all([shards(), failures(), means()]).finally(showPage);
+  await Promise.all([shards(), failures(), means(), audits()]).finally(showPage);
 }
 
 let following = false, last = 0;

@@ -47,6 +47,8 @@ def photograph(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "tasks --all",
         f"estimate --dataset {samples.path()} --model tiny --workers 3 --deadline 8h --price-put 1",
         "estimate --dataset /nowhere --model tiny",
+        "audits JOB",
+        "audit show nothing",
         "schedule list",
         "jobs --state nothing",
         "job nothing",

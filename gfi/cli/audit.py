@@ -1,0 +1,363 @@
+"""`gfi audit`, `gfi audits`: does a job's model look at the wrong thing, where, and how sure is that?"""
+
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+
+from gfi.cli.errors import CommandError
+from gfi.cli.open_service import open_service
+from gfi.cli.printing import duration, emit, json_option, table, when
+from gfi.cli.service import JSON, Service
+from gfi.domain.states import AuditState, ShardState
+from gfi.store.errors import Transient
+
+EXIT_STATUS = {AuditState.SCREENED: 4, AuditState.FAILED: 5, AuditState.CANCELLED: 6}
+"""The exit status of `--wait` for an audit that is not done, as for jobs; 4: screened, and not allowed to go on."""
+POLL_S = 0.5
+AWAY_S = 1.0
+LINE_EVERY_S = 15.0
+HEADINGS = (
+    (("off_object_shortcut", "repeated_mark_shortcut"), "Shortcuts, confirmed"),
+    (("relies_on",), "What classes are recognised by, confirmed; a person judges"),
+    (("suspected",), "Suspected, not confirmed"),
+    (("undecided",), "Undecided"),
+)
+
+
+class _RunByDefault(click.Group):
+    """Reads `gfi audit JOB` as `gfi audit run JOB`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if args and args[0] not in self.commands and args[0] not in ctx.help_option_names:
+            args = ["run", *args]
+        return super().parse_args(ctx, args)
+
+
+@click.group(cls=_RunByDefault)
+def audit() -> None:
+    """Test what a job's model looks at.
+
+    \b
+    gfi audit JOB [--dry-run] [--class NAME] [--patch crop.png] [--wait]
+    gfi audit show AUDIT
+    gfi audit verify AUDIT --sample 1%
+    """
+
+
+@audit.command()
+@click.argument("job_id")
+@click.option("--dry-run", is_flag=True, help="Screen only, and say what testing the candidates takes.")
+@click.option("--class", "classes", multiple=True, metavar="NAME", help="Test candidates of this class only.")
+@click.option(
+    "--patch",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A picture of a mark: the hypothesis that it leads to the class named with --class.",
+)
+@click.option(
+    "--seed", default=0, show_default=True, type=click.IntRange(0, 2**31 - 1), help="Of every draw."
+)
+@click.option("--wait", is_flag=True, help="Follow the audit until it ends, and print its findings.")
+@json_option
+def run(
+    job_id: str,
+    dry_run: bool,
+    classes: tuple[str, ...],
+    patch: Path | None,
+    seed: int,
+    wait: bool,
+    as_json: bool,
+) -> None:
+    """Audit a job that has ended.
+
+    With --wait the exit status is 0 for an audit that is done, 4 for one that may not go on, 5 failed, 6 cancelled.
+    """
+    service = open_service()
+    requested = service.request_audit(
+        job_id,
+        dry_run=dry_run,
+        classes=classes,
+        patch=patch.read_bytes() if patch is not None else None,
+        seed=seed,
+    )
+    made = requested["audit"]
+    if not wait:
+        if as_json:
+            emit(requested)
+        else:
+            click.echo(f"audit {made['id']}" + ("" if requested["created"] else " (it is under way already)"))
+        return
+    ended = follow_audit(service, made["id"], quiet=as_json)
+    emit(ended) if as_json else print_audit(ended)
+    _exit_as(ended)
+
+
+@audit.command()
+@click.argument("audit_id")
+@click.option("--wait", is_flag=True, help="Follow the audit until it ends.")
+@json_option
+def show(audit_id: str, wait: bool, as_json: bool) -> None:
+    """Show an audit with its findings."""
+    service = open_service()
+    shown = follow_audit(service, audit_id, quiet=as_json) if wait else service.audit(audit_id)
+    emit(shown) if as_json else print_audit(shown)
+    if wait:
+        _exit_as(shown)
+
+
+@audit.command()
+@click.argument("audit_id")
+@click.option("--wait", is_flag=True, help="Follow the audit until it ends, and print its findings.")
+def confirm(audit_id: str, wait: bool) -> None:
+    """Test the candidates of an audit that was only screened, failed or was cancelled."""
+    service = open_service()
+    audit_id = service.audit(audit_id)["id"]
+    service.confirm_audit(audit_id)
+    if not wait:
+        click.echo(f"audit {audit_id} is confirming")
+        return
+    ended = follow_audit(service, audit_id)
+    print_audit(ended)
+    _exit_as(ended)
+
+
+@audit.command()
+@click.argument("audit_id")
+def cancel(audit_id: str) -> None:
+    """Cancel an audit that is not done."""
+    service = open_service()
+    audit_id = service.audit(audit_id)["id"]
+    service.cancel_audit(audit_id)
+    click.echo(f"audit {audit_id} is cancelled")
+
+
+def _share(context: click.Context, parameter: click.Parameter, text: str) -> float:
+    """`1%` or `0.01`."""
+    try:
+        share = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    except ValueError:
+        share = 0.0
+    if not 0 < share <= 1:
+        raise click.BadParameter(f"{text} is not a share such as 1% or 0.01")
+    return share
+
+
+@audit.command()
+@click.argument("audit_id")
+@click.option("--sample", "share", default="1%", show_default=True, callback=_share, help="1% or 0.01.")
+@json_option
+def verify(audit_id: str, share: float, as_json: bool) -> None:
+    """Explain a sample of an audit's images again, and compare the masks bit by bit.
+
+    The exit status is 0 if all are equal, 1 if not.
+    """
+    service = open_service()
+    task_id = service.verify_audit(service.audit(audit_id)["id"], share)["id"]
+    task = _followed(lambda: service.task(task_id))
+    if task["state"] != ShardState.DONE:
+        raise CommandError(f"task {task['id']} is {task['state']}: {task['reason'] or 'no reason given'}")
+    result = task["result"]
+    if as_json:
+        emit(result)
+    else:
+        click.echo(verification_sentence(result))
+    if result["different"]:
+        sys.exit(1)
+
+
+def verification_sentence(result: JSON) -> str:
+    """What a verification found, in words.
+
+    >>> verification_sentence({"sampled": 8, "equal": 8, "different": 0, "unusable": 0, "same_profile": True})
+    '8 of 8 images were explained again; all 8 masks are equal in every bit'
+    """
+    again = result["equal"] + result["different"]
+    text = f"{again} of {result['sampled']} images were explained again; "
+    if not result["different"]:
+        text += f"all {again} masks are equal in every bit"
+    else:
+        rows = ", ".join(map(str, result["rows"][:10]))
+        text += (
+            f"{result['different']} masks differ, by at most {result['largest_difference']:.2g} (rows {rows})"
+        )
+    if not result["same_profile"]:
+        text += "; this worker has another execution profile than the job"
+    if result["unusable"]:
+        text += f"; {result['unusable']} photographs changed or cannot be read"
+    return text
+
+
+@audit.command()
+@click.argument("audit_id")
+@click.argument("finding_id")
+def accept(audit_id: str, finding_id: str) -> None:
+    """Accept a finding: a person agrees with it."""
+    _decide(audit_id, finding_id, {"accepted": True})
+
+
+@audit.command()
+@click.argument("audit_id")
+@click.argument("finding_id")
+@click.option("--reason", required=True, help="Why it does not matter; it stays dismissed unless it grows.")
+def dismiss(audit_id: str, finding_id: str, reason: str) -> None:
+    """Set a finding aside, with a reason."""
+    _decide(audit_id, finding_id, {"dismissed": reason})
+
+
+@audit.command()
+@click.argument("audit_id")
+@click.argument("finding_id")
+@click.argument("text")
+def note(audit_id: str, finding_id: str, text: str) -> None:
+    """Write a note on a finding."""
+    _decide(audit_id, finding_id, {"note": text})
+
+
+@audit.command()
+@click.argument("audit_id")
+@click.argument("finding_id")
+@click.argument("name")
+def assign(audit_id: str, finding_id: str, name: str) -> None:
+    """Assign a finding to somebody."""
+    _decide(audit_id, finding_id, {"assignee": name})
+
+
+def _decide(audit_id: str, finding_id: str, changes: JSON) -> None:
+    service = open_service()
+    service.decide_finding(service.audit(audit_id)["id"], finding_id, changes)
+    click.echo(f"finding {finding_id}: " + ", ".join(f"{name} {value}" for name, value in changes.items()))
+
+
+@click.command()
+@click.argument("job_id")
+@json_option
+def audits(job_id: str, as_json: bool) -> None:
+    """List the audits of a job, newest first."""
+    listed = open_service().audits(job_id)
+    if as_json:
+        emit(listed)
+        return
+    rows = [
+        (one["id"], one["state"], _counts(one), when(one["created_at"]), one["owner"], one["reason"] or "")
+        for one in listed
+    ]
+    columns = ("audit", "state", "findings", "requested", "owner", "reason")
+    table("", columns, rows, f"no audit; gfi audit {job_id} makes one")
+
+
+def _counts(one: JSON) -> str:
+    verdicts = (one["summary"] or {}).get("verdicts", {})
+    return ", ".join(f"{n} {verdict.replace('_', ' ')}" for verdict, n in verdicts.items())
+
+
+def follow_audit(
+    service: Service, audit_id: str, quiet: bool = False, watch: Callable[[], None] = lambda: None
+) -> JSON:
+    """Wait until an audit has ended, with a line on stderr whenever its state changes. `watch`: called at each poll."""
+    last, spoken = "", 0.0
+    while True:
+        watch()
+        try:
+            shown = service.audit(audit_id)
+        except Transient:
+            time.sleep(AWAY_S)
+            continue
+        if not quiet and (shown["state"] != last or time.monotonic() - spoken > LINE_EVERY_S):
+            last, spoken = shown["state"], time.monotonic()
+            click.echo(_line(shown), err=True)
+        if shown["state"] not in (AuditState.SCREENING, AuditState.CONFIRMING):
+            return shown
+        time.sleep(POLL_S)
+
+
+def _line(shown: JSON) -> str:
+    progress, plan = shown["progress"] or {}, shown["plan"]
+    counted = f": {progress['done']:,} of {progress['total']:,}" if progress.get("total") else ""
+    if shown["state"] == AuditState.CONFIRMING:
+        counted = counted + " candidates" if counted else f": {plan['candidates']} candidates" if plan else ""
+    return f"{shown['state']}{counted}"
+
+
+def _followed(read: Callable[[], JSON]) -> JSON:
+    while True:
+        try:
+            task = read()
+        except Transient:
+            time.sleep(AWAY_S)
+            continue
+        if task["state"] not in (ShardState.PENDING, ShardState.LEASED):
+            return task
+        time.sleep(POLL_S)
+
+
+def print_audit(shown: JSON) -> None:
+    """Print an audit: what it found by verdict, what it could not say, and what was tested."""
+    click.echo(f"audit {shown['id']} of job {shown['job_id']}: {shown['state']}")
+    if shown["state"] == AuditState.FAILED and shown["reason"]:
+        click.echo(f"  {shown['reason']}")
+    plan, summary = shown["plan"], shown["summary"]
+    if plan is not None and summary is None:
+        click.echo("  " + plan_sentence(plan))
+        if plan.get("refused"):
+            click.echo(f"  not tested: {plan['refused']}")
+        click.echo(f"  gfi audit confirm {shown['id']} tests them")
+    if summary is None:
+        return
+    current = [finding for finding in shown["findings"] if finding["history"] != "gone"]
+    for verdicts, heading in HEADINGS:
+        listed = [finding for finding in current if finding["verdict"] in verdicts]
+        if listed:
+            click.echo(f"\n{heading}")
+            for finding in listed:
+                click.echo(f"  {finding['id']}  {_marks(finding)}{finding['sentence']}")
+    gone = [finding for finding in shown["findings"] if finding["history"] == "gone"]
+    if gone:
+        click.echo("\nGone since the audit before")
+        for finding in gone:
+            click.echo(f"  {finding['id']}  {finding['class_name']}: {finding['kind']}")
+    click.echo("")
+    for sentence in summary["notes"]:
+        click.echo(sentence)
+    if summary["limits"]:
+        click.echo("\nWhat would have been found in classes without a confirmed shortcut")
+        for one in summary["limits"]:
+            click.echo(f"  {one['sentence']}")
+    click.echo(
+        f"\n{summary['images']:,} masks of {summary['classes']:,} classes; {summary['number_tested']} of "
+        f"{summary['proposed']} candidates tested; the network answered for {summary['answers']:,} pictures"
+    )
+
+
+def plan_sentence(plan: JSON) -> str:
+    """What testing takes, in words.
+
+    >>> plan_sentence({"candidates": 2, "answers": 2976, "estimate_s": None})
+    'testing 2 candidates takes at most 2,976 answers of the network, about ?'
+    """
+    return (
+        f"testing {plan['candidates']} candidates takes at most {plan['answers']:,} answers of the network, about "
+        f"{duration(plan['estimate_s'])}"
+    )
+
+
+def _marks(finding: JSON) -> str:
+    words = [] if finding["history"] == "new" else [finding["history"]]
+    if finding["accepted"]:
+        words.append("accepted")
+    if finding["dismissed"]:
+        words.append(f"dismissed: {finding['dismissed']}")
+    if finding["assignee"]:
+        words.append(f"for {finding['assignee']}")
+    return f"[{', '.join(words)}] " if words else ""
+
+
+def _exit_as(shown: JSON) -> None:
+    state = AuditState(shown["state"])
+    if state is AuditState.SCREENED and not (shown["plan"] or {}).get("refused"):
+        return
+    if state in EXIT_STATUS:
+        why = shown["reason"] or (shown["plan"] or {}).get("refused") or ""
+        click.echo(f"gfi: audit {shown['id']}: {state}" + (f": {why}" if why else ""), err=True)
+        sys.exit(EXIT_STATUS[state])

@@ -1,0 +1,90 @@
+"""The part of a photograph that a network sees, at the size of its input. Loads no torch.
+
+Only Pillow and numpy are used, in a fixed order, so the result does not depend on threads or machine.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from PIL import Image
+
+from gfi.domain.errors import MethodError
+from gfi.domain.geometry import Rectangle, fit, whole
+from gfi.domain.recipes import Recipe
+from gfi.domain.window import Window
+
+FILTERS = {
+    "nearest": Image.Resampling.NEAREST,
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+    "lanczos": Image.Resampling.LANCZOS,
+}
+
+MOST_RESIZED = 8192 * 8192
+"""The most pixels that a photograph may have after its shorter side was resized and before the crop: 0.2 GB. A
+photograph of 9,000,000×1 pixels would have 450 billion; one of 10,000×1 took 2 GB."""
+
+
+@dataclass(frozen=True)
+class Preprocess:
+    """The input that a network expects."""
+
+    size: tuple[int, int]
+    """(H, W) of the input in pixels."""
+    channels: int = 3
+    """3 for RGB, 1 for grey."""
+    mean: tuple[float, ...] = (0.485, 0.456, 0.406)
+    """Subtracted from pixels scaled to [0, 1]; one value per channel."""
+    std: tuple[float, ...] = (0.229, 0.224, 0.225)
+    """What the difference is divided by; one value per channel."""
+    interpolation: str = "bilinear"
+    """One of FILTERS; always antialiased."""
+    crop: Literal["recipe", "centre", "none"] = "recipe"
+    """"centre": crop the centre. "none": resize the whole photograph. "recipe": as `Recipe.resize` says."""
+    resize: int | None = None
+    """The shorter side in pixels before a centre crop; None: that of the input, so that the crop only shortens the
+    longer side."""
+    window: Window | None = None
+    """Which values are black and white in photographs with more than 8 bits per sample; None: as the file says."""
+
+    def to_json(self) -> dict[str, Any]:
+        """All fields as JSON values. Without a window the key is left out, so that the digests of earlier models do not
+        change."""
+        fields = {key: list(v) if isinstance(v, tuple) else v for key, v in asdict(self).items()}
+        del fields["window"]
+        return fields | ({} if self.window is None else {"window": self.window.to_json()})
+
+    @classmethod
+    def of_model(cls, record: Mapping[str, Any]) -> "Preprocess":
+        """The input that a registered model's record names.
+
+        >>> Preprocess.of_model({"preprocess": {"size": [4, 6], "mean": [0.0], "std": [1.0], "channels": 1}}).size
+        (4, 6)
+        """
+        stored: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in record["preprocess"].items()
+        }
+        return cls(**stored | {"window": Window.of_model(record)})
+
+
+def view(photograph: Image.Image, preprocess: Preprocess, recipe: Recipe) -> tuple[Image.Image, Rectangle]:
+    """The photograph at the input size, and the box of the part that is shown, in pixels of `photograph`.
+
+    MethodError for proportions that would need too much memory.
+    """
+    height, width = preprocess.size
+    resample = FILTERS[preprocess.interpolation]
+    crop = recipe.resize == "crop" if preprocess.crop == "recipe" else preprocess.crop == "centre"
+    size = photograph.height, photograph.width
+    if not crop:
+        return photograph.resize((width, height), resample), whole(size)
+    (high, wide), (top, left), box = fit(size, preprocess.size, preprocess.resize)
+    if wide * high > MOST_RESIZED:
+        raise MethodError(
+            f"a photograph of {photograph.width}×{photograph.height} pixels cannot be cropped to {width}×{height}: "
+            f"it would first be resized to {wide}×{high}; cut it to less extreme proportions"
+        )
+    resized = photograph.resize((wide, high), resample)
+    return resized.crop((left, top, left + width, top + height)), box

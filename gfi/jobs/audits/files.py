@@ -1,0 +1,232 @@
+"""The files of an audit in the bucket, below `audits/JOB/AUDIT/`.
+
+    screened.json, screened.npz    what the screens found, and the images that confirmation needs
+    tested-N.json                  what was measured for the N-th candidate
+    audit.json                     the outcome: enough to write its rows again
+    decisions.json                 what people decided since
+    FINDING/…                      pictures
+
+The pictures of stated hypotheses are in `audits/JOB/patches/`.
+"""
+
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gfi.audit.candidates import Candidate
+from gfi.audit.confirmation import Effects
+from gfi.audit.local_peaks import PeakCounts
+from gfi.audit.places import Place
+from gfi.audit.plan import Explained, Plan, Removal, Transplant
+from gfi.audit.properties import PropertyCandidate
+from gfi.audit.same_pixels import SamePixels
+from gfi.audit.settings import AuditSettings
+from gfi.domain.digests import canonical
+from gfi.store.objects import Bucket
+
+VERSION = 1
+
+
+def folder(job_id: str) -> str:
+    """The prefix of all audits of a job."""
+    return f"audits/{job_id}/"
+
+
+def key(job_id: str, audit_id: str, name: str) -> str:
+    """The key of a file of an audit."""
+    return f"{folder(job_id)}{audit_id}/{name}"
+
+
+@dataclass(frozen=True)
+class Kept:
+    """The images that are looked at beyond the streaming screens. rows (N,): of the manifest."""
+
+    rows: NDArray[np.int64]
+    data: Explained
+
+    def without(self, places: Sequence[int], *, confirming: bool) -> "Kept":
+        """The same images, some of which are used no more: they stay at their places, in no class.
+
+        confirming: whether the other images confirm; else they screen.
+        """
+        classes, screening = self.data.classes.copy(), self.data.screening.copy()
+        classes[list(places)] = -1
+        screening[list(places)] = confirming
+        data = self.data
+        return Kept(self.rows, Explained(classes, data.grids, screening, data.boxes, data.keys))
+
+
+@dataclass(frozen=True)
+class ScreenedJob:
+    """What the screening task leaves to the confirmation.
+
+    counts: of S1, at the first scale. facts: numbers and sentences for people.
+    """
+
+    candidates: tuple[Candidate, ...]
+    properties: tuple[PropertyCandidate, ...]
+    kept: Kept
+    counts: PeakCounts
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+def save_screened(bucket: Bucket, job_id: str, audit_id: str, screened: ScreenedJob) -> None:
+    """Store what the screening found."""
+    data = screened.kept.data
+    boxes = data.boxes or {}
+    owners = [i for i, of in boxes.items() for _ in of]
+    arrays: dict[str, NDArray[Any]] = {
+        "rows": screened.kept.rows,
+        "classes": data.classes,
+        "grids": data.grids.astype(np.float16),
+        "screening": data.screening,
+        "boxes": np.concatenate([*boxes.values(), np.zeros((0, 4))]),
+        "owners": np.array(owners, np.int64),
+        "boxed": np.array(data.boxes is not None),
+        "counts": screened.counts.counts,
+        "images": screened.counts.images,
+    }
+    for number, candidate in enumerate(screened.candidates):
+        if candidate.pattern is not None:
+            arrays[f"pattern_{number}"] = candidate.pattern
+        if candidate.patch is not None:
+            arrays[f"patch_{number}"] = candidate.patch
+    body = io.BytesIO()
+    np.savez_compressed(body, allow_pickle=False, **arrays)
+    bucket.put(key(job_id, audit_id, "screened.npz"), body.getvalue())
+    described = {
+        "version": VERSION,
+        "candidates": [candidate_json(c) for c in screened.candidates],
+        "properties": [asdict(p) for p in screened.properties],
+        "share_of_maximum": screened.counts.share_of_maximum,
+        "facts": screened.facts,
+    }
+    put_json(bucket, key(job_id, audit_id, "screened.json"), described)
+
+
+def load_screened(bucket: Bucket, job_id: str, audit_id: str) -> ScreenedJob:
+    """What `save_screened` stored. Raises NotFound."""
+    described = json.loads(bucket.get(key(job_id, audit_id, "screened.json")))
+    with np.load(io.BytesIO(bucket.get(key(job_id, audit_id, "screened.npz"))), allow_pickle=False) as stored:
+        arrays = dict(stored)
+    boxes: dict[int, NDArray[np.float64]] | None = None
+    if arrays["boxed"]:
+        owners = arrays["owners"]
+        boxes = {int(i): arrays["boxes"][owners == i] for i in np.unique(owners)}
+    # An image that the screening could not use is in no class; in the screening half, it confirms nothing.
+    screening = arrays["screening"] | (arrays["classes"] < 0)
+    data = Explained(arrays["classes"], arrays["grids"].astype(np.float32), screening, boxes)
+    candidates = tuple(
+        candidate_of(value, arrays.get(f"pattern_{number}"), arrays.get(f"patch_{number}"))
+        for number, value in enumerate(described["candidates"])
+    )
+    classes, cells, _ = arrays["counts"].shape
+    counts = PeakCounts(classes, cells, described["share_of_maximum"])
+    counts.counts, counts.images = arrays["counts"], arrays["images"]
+    properties = tuple(PropertyCandidate(**value) for value in described["properties"])
+    return ScreenedJob(candidates, properties, Kept(arrays["rows"], data), counts, described["facts"])
+
+
+def put_json(bucket: Bucket, at: str, value: Mapping[str, Any]) -> None:
+    """Store a JSON file."""
+    bucket.put(at, canonical(value).encode(), content_type="application/json")
+
+
+def candidate_json(candidate: Candidate) -> dict[str, Any]:
+    """A candidate without its pattern and its patch."""
+    pixels = ("pattern", "patch")
+    value = {f.name: getattr(candidate, f.name) for f in fields(candidate) if f.name not in pixels}
+    return value | {"place": place_json(candidate.place)}
+
+
+def candidate_of(
+    value: Mapping[str, Any], pattern: NDArray[np.float32] | None, patch: NDArray[np.uint8] | None
+) -> Candidate:
+    """The candidate from its JSON form and its pixels."""
+    return Candidate(**{**value, "place": place_of(value["place"])}, pattern=pattern, patch=patch)
+
+
+def place_json(place: Place | None) -> list[float] | None:
+    """[left, top, right, bottom] as shares of the network's view."""
+    return None if place is None else [place.left, place.top, place.right, place.bottom]
+
+
+def place_of(value: Sequence[float] | None) -> Place | None:
+    """The place from its JSON form."""
+    return None if value is None else Place(*value)
+
+
+def settings_json(settings: AuditSettings) -> dict[str, Any]:
+    """The settings as JSON values."""
+    return asdict(settings) | {"scales": list(settings.scales)}
+
+
+def settings_of(value: Mapping[str, Any]) -> AuditSettings:
+    """The settings from their JSON form; what a later version added is left out."""
+    known = {f.name for f in fields(AuditSettings)}
+    values = {name: v for name, v in value.items() if name in known}
+    return AuditSettings(**values | {"scales": tuple(value["scales"])})
+
+
+def tested_json(plan: Plan, effects: Effects | None) -> dict[str, Any]:
+    """A plan that was carried out, without its candidate; effects: None where too few images could be used."""
+    return {
+        "plan": {
+            "removals": [
+                [r.image, place_json(r.place), [place_json(c) for c in r.controls]] for r in plan.removals
+            ],
+            "transplants": [
+                [t.host, t.source, place_json(t.place), list(t.controls)] for t in plan.transplants
+            ],
+            "seen": plan.seen,
+            "images": plan.images,
+            "outside": plan.outside,
+            "reused": plan.reused,
+        },
+        "effects": None if effects is None else _effects_json(effects),
+    }
+
+
+def tested_of(value: Mapping[str, Any], candidate: Candidate) -> tuple[Plan, Effects | None]:
+    """The plan and what was measured, from their JSON form."""
+    stored = value["plan"]
+    plan = Plan(
+        candidate,
+        tuple(Removal(i, Place(*p), tuple(Place(*c) for c in cs)) for i, p, cs in stored["removals"]),
+        tuple(Transplant(h, s, Place(*p), tuple(cs)) for h, s, p, cs in stored["transplants"]),
+        seen=stored["seen"],
+        images=stored["images"],
+        outside=stored["outside"],
+        reused=stored["reused"],
+    )
+    return plan, None if value["effects"] is None else _effects_of(value["effects"])
+
+
+_ARRAYS = tuple(f.name for f in fields(Effects) if f.name != "same_pixels")
+
+
+def _effects_json(effects: Effects) -> dict[str, Any]:
+    arrays = {}
+    for name in _ARRAYS:
+        values = np.asarray(getattr(effects, name))
+        numbers = values.astype(object)
+        numbers[values != values] = None  # NaN: a control that is missing
+        arrays[name] = {"shape": list(values.shape), "values": numbers.ravel().tolist()}
+    same = effects.same_pixels
+    return arrays | {"same_pixels": None if same is None else asdict(same)}
+
+
+def _effects_of(value: Mapping[str, Any]) -> Effects:
+    arrays: dict[str, Any] = {}
+    for name in _ARRAYS:
+        stored = value[name]
+        kind = bool if name == "flips" else float
+        numbers = [np.nan if v is None else v for v in stored["values"]]
+        arrays[name] = np.array(numbers, kind).reshape(stored["shape"])
+    same = value["same_pixels"]
+    return Effects(**arrays, same_pixels=None if same is None else SamePixels(**same))

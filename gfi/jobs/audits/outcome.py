@@ -1,0 +1,317 @@
+"""What an audit says in the end: findings with their history, detection limits, what was tested and what was not.
+
+The outcome is one JSON file in the bucket, from which its rows can be written again, and rows of `audits` and
+`findings`.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from gfi.audit.findings import Finding, History, compare, of_place, of_property, of_untested
+from gfi.audit.limits import limit, measured
+from gfi.audit.sentences import limit_sentence, sentence
+from gfi.audit.settings import AuditSettings
+from gfi.audit.verdicts import SHORTCUTS, Tested, Verdict
+from gfi.jobs.audits.files import ScreenedJob, key, place_json, place_of, put_json
+from gfi.store import queries
+from gfi.store.database import Database
+from gfi.store.objects import Bucket
+from gfi.store.queries import Audit, AuditFinding, Job
+
+MOST_LIMITS = 50
+LIMIT_EFFECT = 0.3
+"""The mean change of probability of the marks that detection limits speak of."""
+MOST_PROPERTIES = 20
+"""Properties without a test that are listed as findings, over all classes."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """summary: numbers and sentences. rows: those of `findings`, in order."""
+
+    summary: dict[str, Any]
+    rows: list[dict[str, Any]]
+
+
+def class_name(job: Job, index: int) -> str:
+    """The name of a class, its first synonym; the index where the model has no names."""
+    names = job.class_names
+    return names[index].split(",")[0].strip() if index < len(names) and names[index] else str(index)
+
+
+def conclude(
+    database: Database,
+    job: Job,
+    audit: Audit,
+    screened: ScreenedJob,
+    tested: Sequence[Tested] | None,
+    settings: AuditSettings,
+    check: Callable[[], None],
+    pictures: Callable[[Tested, str], dict[str, Any]] = lambda tested, finding: {},
+    answers: int = 0,
+    unusable: Mapping[str, int] | None = None,
+) -> Outcome:
+    """The outcome of an audit. tested: None where no photograph could be read.
+
+    pictures: stores the pictures of a finding under its id, and returns what its record says of them. answers: how many
+    pictures the network answered for.
+    """
+    results: dict[int, Tested] = {}
+    current: list[Finding] = []
+    for one in tested or ():
+        found = of_place(one, class_name(job, one.plan.candidate.class_index))
+        results[len(current)] = one
+        current.append(found)
+    if tested is None:
+        current += [of_untested(c, class_name(job, c.class_index)) for c in screened.candidates]
+    images = screened.counts.images
+    current += [
+        of_property(p, class_name(job, p.class_index), int(images[p.class_index]))
+        for p in screened.properties[:MOST_PROPERTIES]
+    ]
+    previous = queries.previous_audit(database, audit)
+    earlier = queries.list_findings(database, previous[0].id) if previous is not None else []
+    decided = {finding.id: finding for finding in earlier}
+    compared = _apart(compare([_of_row(finding) for finding in earlier], current))
+    rows = []
+    for number, finding in enumerate(compared):
+        check()
+        shown: dict[str, Any] = {}
+        if number in results:
+            shown = pictures(results[number], finding.id)
+        rows.append(_row(finding, results.get(number), shown, screened, decided.get(finding.id), job))
+    summary = _summary(job, audit, screened, tested, compared, previous, settings, check)
+    summary |= {"answers": answers, "unusable_photographs": dict(unusable or {})}
+    summary["notes"] = list(_notes(summary, screened, settings))
+    return Outcome(summary, rows)
+
+
+def _apart(found: Sequence[Finding]) -> list[Finding]:
+    """Two findings of one audit never have one id: the later one's gets a number."""
+    met: Counter[str] = Counter()
+    out = []
+    for finding in found:
+        known = finding.id
+        met[known] += 1
+        out.append(replace(finding, known_as=known if met[known] == 1 else f"{known}-{met[known]}"))
+    return out
+
+
+_NUMBERS = (
+    *("seen", "images", "used", "removal", "removal_lower", "transplant", "transplant_lower", "flips"),
+    *("flips_lower", "p", "q", "number_tested", "more_images", "weight"),
+)
+
+
+def _row(
+    finding: Finding,
+    result: Tested | None,
+    shown: dict[str, Any],
+    screened: ScreenedJob,
+    before: AuditFinding | None,
+    job: Job,
+) -> dict[str, Any]:
+    record: dict[str, Any] = {name: getattr(finding, name) for name in _NUMBERS}
+    record |= {"place": place_json(finding.place), "property": finding.property_name}
+    record["where"] = finding.place.words() if finding.place is not None else None
+    if result is not None:
+        rows = screened.kept.rows
+        candidate = result.plan.candidate
+        record |= {
+            "screen": candidate.screen,
+            "rows": [int(rows[i]) for i in result.plan.used],
+            "outside_boxes": result.plan.outside,
+            "controls_reused": result.plan.reused,
+        }
+    record |= {"command": f"gfi audit {job.id} --class {_quoted(finding.class_name)}", **shown}
+    kept = {} if before is None else {"note": before.note, "assignee": before.assignee}
+    grown = finding.history is History.GROWN
+    return {
+        "id": finding.id,
+        "class_index": finding.class_index,
+        "class_name": finding.class_name,
+        "kind": finding.kind,
+        "verdict": finding.verdict.value,
+        "history": finding.history.value,
+        "sentence": sentence(finding),
+        "record": record,
+        "accepted": bool(before is not None and before.accepted and not grown),
+        "dismissed": finding.dismissed,
+        "note": kept.get("note", ""),
+        "assignee": kept.get("assignee", ""),
+        "decided_by": "" if before is None else before.decided_by,
+        "decided_at": None if before is None else before.decided_at,
+    }
+
+
+def _quoted(name: str) -> str:
+    return name if name.isalnum() else "'" + name.replace("'", "'\\''") + "'"
+
+
+def _of_row(row: AuditFinding) -> Finding:
+    """A finding of an earlier audit, from its row."""
+    record = row.record
+    return Finding(
+        row.class_name,
+        row.kind,  # type: ignore[arg-type]  # the rows hold what `_row` wrote
+        Verdict(row.verdict),
+        place_of(record.get("place")),
+        property_name=record.get("property", ""),
+        **{name: record[name] for name in _NUMBERS},
+        history=History(row.history),
+        dismissed=row.dismissed,
+        class_index=row.class_index,
+        known_as=row.id,
+    )
+
+
+def _summary(
+    job: Job,
+    audit: Audit,
+    screened: ScreenedJob,
+    tested: Sequence[Tested] | None,
+    found: Sequence[Finding],
+    previous: tuple[Audit, str | None] | None,
+    settings: AuditSettings,
+    check: Callable[[], None],
+) -> dict[str, Any]:
+    facts = screened.facts
+    current = [f for f in found if f.history is not History.GONE]
+    images = screened.counts.images
+    few = [int(k) for k in np.flatnonzero((images > 0) & (images < settings.fewest_images))]
+    changed = None
+    if previous is not None and previous[1] is not None and job.listing_digest is not None:
+        changed = previous[1] != job.listing_digest
+    return {
+        **{
+            name: facts[name]
+            for name in ("images", "boxed", "left_out", "damaged_parts", "classes", "class_null")
+        },
+        "photographs": facts["photographs"],
+        "photographs_reason": facts["photographs_reason"],
+        "verdicts": dict(Counter(f.verdict.value for f in current)),
+        "shortcuts": sum(f.is_shortcut and not f.dismissed for f in current),
+        "history": dict(Counter(f.history.value for f in found)),
+        "number_tested": tested[0].number_tested if tested else 0,
+        "proposed": len(screened.candidates),
+        "too_few": {"classes": len(few), "names": [class_name(job, k) for k in few[:10]]},
+        "previous": previous[0].id if previous is not None else None,
+        "data_changed": changed,
+        "limits": _limits(job, screened, tested, settings, check),
+    }
+
+
+def _limits(
+    job: Job,
+    screened: ScreenedJob,
+    tested: Sequence[Tested] | None,
+    settings: AuditSettings,
+    check: Callable[[], None],
+) -> list[dict[str, Any]]:
+    """The detection limits of classes without a confirmed shortcut, those of the most images first."""
+    injected = measured(screened.counts, tested or [], settings)
+    if injected is None or not len(injected.removal) or not len(injected.transplant):
+        return []
+    confirmed = {t.plan.candidate.class_index for t in tested or () if t.verdict in SHORTCUTS}
+    images = screened.counts.images
+    clean = [k for k in np.argsort(-images, kind="stable").tolist() if images[k] and k not in confirmed]
+    data = screened.kept.data
+    out = []
+    for k in clean[:MOST_LIMITS]:
+        check()
+        confirming = int((~data.screening & (data.classes == k)).sum())
+        share = limit(injected, k, confirming, settings, LIMIT_EFFECT)
+        name = class_name(job, k)
+        out.append(
+            {
+                "class_index": k,
+                "class_name": name,
+                "share": share,
+                "images": int(images[k]) + confirming,
+                "sentence": limit_sentence(name, share, int(images[k]) + confirming, LIMIT_EFFECT),
+            }
+        )
+    return out
+
+
+def _notes(summary: Mapping[str, Any], screened: ScreenedJob, s: AuditSettings) -> Any:
+    """What a reader must know beside the findings, as sentences."""
+    if not summary["photographs"]:
+        yield (
+            f"No photograph could be read ({summary['photographs_reason']}), so nothing was tested and no repeated "
+            "pixels were searched for. What masks show is listed as suspected. Make the dataset readable and audit the "
+            "job again."
+        )
+    if not summary["class_null"]:
+        yield (
+            f"Fewer than {s.fewest_classes} classes have {s.fewest_images} images in the screening half: whether a "
+            "class stands out among the others is undecided, and only patterns and clusters within a class were "
+            "searched for."
+        )
+    if few := summary["too_few"]["classes"]:
+        names = ", ".join(f'"{name}"' for name in summary["too_few"]["names"])
+        more = " …" if few > len(summary["too_few"]["names"]) else ""
+        yield (
+            f"{few:,} of {summary['classes']:,} classes have too few images to say anything of them ({names}{more}): "
+            f"about {2 * s.fewest_images} images of a class are needed."
+        )
+    left = {**summary["left_out"]}
+    if left:
+        counted = ", ".join(f"{n:,} {status}" for status, n in sorted(left.items()))
+        yield f"Results without a usable mask were left out: {counted}."
+    if summary["damaged_parts"]:
+        yield f"{summary['damaged_parts']:,} parts are lost or damaged; their images were left out."
+    unusable = Counter(screened.facts.get("unusable_photographs") or {})
+    unusable.update(summary["unusable_photographs"])
+    if unusable and summary["photographs"]:
+        counted = ", ".join(f"{n:,} {reason}" for reason, n in sorted(unusable.items()))
+        yield f"Photographs that could not be used were left out of the tests: {counted}."
+    if not summary["boxed"]:
+        yield (
+            "The dataset has no boxes, so no finding can be called off the object; repeated pixels are searched for."
+        )
+    if summary["data_changed"]:
+        yield "The images are not those of the previous audit; findings are compared with it all the same."
+    if summary["photographs"] and not summary["number_tested"]:
+        yield (
+            "No candidate had enough images to be tested."
+            if summary["proposed"]
+            else "No candidate was found."
+        )
+
+
+def write_outcome(bucket: Bucket, job: Job, audit: Audit, outcome: Outcome) -> None:
+    """Store `audit.json`, from which a lost database gets its rows back."""
+    put_json(
+        bucket,
+        key(job.id, audit.id, "audit.json"),
+        {
+            "version": 1,
+            "audit": {
+                name: getattr(audit, name)
+                for name in (
+                    *("id", "job_id", "owner", "series", "secret", "settings", "settings_digest", "options"),
+                    *("plan", "created_at", "screened_at"),
+                )
+            },
+            "summary": outcome.summary,
+            "findings": outcome.rows,
+        },
+    )
+
+
+def write_decisions(bucket: Bucket, database: Database, audit: Audit) -> None:
+    """Store `decisions.json`: what people decided about the findings of an audit."""
+    decided = {
+        finding.id: {
+            name: asdict(finding)[name]
+            for name in ("accepted", "dismissed", "note", "assignee", "decided_by", "decided_at")
+        }
+        for finding in queries.list_findings(database, audit.id)
+        if finding.decided_at is not None
+    }
+    put_json(bucket, key(audit.job_id, audit.id, "decisions.json"), {"findings": decided})

@@ -1,0 +1,172 @@
+"""Asks for an audit, and for what people may do with one."""
+
+import hashlib
+import io
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from PIL import Image, UnidentifiedImageError
+
+from gfi.audit.settings import AuditSettings
+from gfi.domain.class_index import ClassIndex
+from gfi.domain.digests import digest
+from gfi.domain.states import ControlKind
+from gfi.domain.tasks import KINDS
+from gfi.jobs.audits.files import folder, settings_json
+from gfi.jobs.audits.outcome import write_decisions
+from gfi.jobs.submit import Invalid
+from gfi.store import ledger, queries
+from gfi.store.database import Database
+from gfi.store.errors import Conflict
+from gfi.store.objects import Bucket
+from gfi.store.queries import Job
+
+LARGEST_PATCH = 4 * 2**20
+"""Bytes of the picture of a stated hypothesis."""
+
+
+@dataclass(frozen=True)
+class AuditRequest:
+    """What is asked for. classes: names or indices; empty: all. patch: a PNG or JPEG of a mark, for one class.
+
+    dry_run: screen, and say what testing takes. seed: of every draw.
+    """
+
+    dry_run: bool = False
+    classes: tuple[str, ...] = ()
+    patch: bytes | None = None
+    seed: int = 0
+
+
+def request_audit(
+    database: Database, bucket: Bucket, job: Job, request: AuditRequest, owner: str
+) -> tuple[str, bool]:
+    """Ask for an audit of a job that has ended. Returns (id, True), or (id, False) of an open one that is the same.
+
+    Invalid for a class that the model does not have or a picture that cannot be read; Conflict for a job that has not
+    ended, or has no masks.
+    """
+    if not job.ended:
+        raise Conflict(f"job {job.id} is {job.shown_state}; it can be audited once it has ended")
+    if job.manifest_key is None:
+        raise Conflict(f"job {job.id} has no results to audit: its dataset could not be listed")
+    classes = [_class_of(job, name) for name in request.classes]
+    if request.patch is not None:
+        if len(classes) != 1:
+            raise Invalid("a patch is a hypothesis about one class; name it with --class")
+        _check_patch(request.patch)
+    patch = None
+    if request.patch is not None:  # stored first, because the task may begin at once
+        stored = _as_png(request.patch)
+        patch = patch_key(job.id, stored)
+        bucket.put(patch, stored, content_type="image/png")
+    settings = settings_json(replace(AuditSettings(), seed=request.seed))
+    options = {
+        "dry_run": request.dry_run,
+        "classes": classes,
+        "patch": patch,
+    }
+    # What an audit did not look at is not gone: findings are compared within audits of the same scope.
+    series = digest([job.config.dataset.spec, job.config.model.reference, sorted(classes), patch])
+    audit_id, created = ledger.request_audit(
+        database,
+        job.id,
+        owner=owner,
+        series=series,
+        secret=secrets.token_hex(16),
+        settings=settings,
+        options=options,
+    )
+    return audit_id, created
+
+
+def patch_key(job_id: str, stored: bytes) -> str:
+    """The key of the picture of a stated hypothesis, by its content."""
+    return f"{folder(job_id)}patches/{hashlib.sha256(stored).hexdigest()[:24]}.png"
+
+
+def request_verification(database: Database, audit_id: str, share: float, owner: str) -> str:
+    """Ask a worker to explain a share of an audit's images again. Returns the id of the task.
+
+    Invalid for a share outside (0, 1]; Conflict where no live worker can do it.
+    """
+    if not 0 < share <= 1:
+        raise Invalid(f"the sample is a share above 0 and at most 100 %, not {100 * share:g} %")
+    audit = queries.get_audit(database, audit_id)
+    kind = KINDS[ControlKind.VERIFY]
+    if not queries.worker_takes(database, kind.queue, ControlKind.VERIFY):
+        raise Conflict(
+            f"no live worker on queue {kind.queue} can explain images again; start one: gfi worker"
+        )
+    task_id, _ = ledger.request_task(
+        database,
+        ControlKind.VERIFY,
+        {"audit": audit.id, "share": share},
+        owner=owner,
+        job_id=audit.job_id,
+        estimate_s=queries.usual_duration(database, ControlKind.VERIFY),
+    )
+    return task_id
+
+
+def decide(
+    database: Database,
+    bucket: Bucket,
+    audit_id: str,
+    finding_id: str,
+    changes: Mapping[str, Any],
+    actor: str,
+) -> None:
+    """Set `accepted`, `dismissed` (the reason; empty takes it back), `note` or `assignee` of a finding.
+
+    A finding is never both accepted and dismissed: the last decision holds. The decisions are also kept in the bucket,
+    from which a lost database is rebuilt. NotFound where there is no such finding.
+    """
+    audit = queries.get_audit(database, audit_id)
+    values = dict(changes)
+    if values.get("dismissed"):
+        values["accepted"] = False
+    elif values.get("accepted"):
+        values["dismissed"] = ""
+    ledger.decide_finding(database, audit.id, finding_id, values, actor=actor)
+    write_decisions(bucket, database, audit)
+
+
+def cancel_audit(database: Database, audit_id: str, actor: str) -> bool:
+    """Cancel an audit that has not ended. False when it was cancelled already; Conflict when it is done."""
+    audit = queries.get_audit(database, audit_id)
+    if audit.done_at is not None or audit.task_id is None:
+        raise Conflict(f"audit {audit.id} is {audit.state}; there is nothing left to cancel")
+    return ledger.cancel_task(database, audit.task_id, actor=actor)
+
+
+def _class_of(job: Job, name: str) -> int:
+    record = job.model or {}
+    index = ClassIndex.of(job.class_names, record.get("wordnet_ids") or [], record.get("classes", 0))
+    found = index.find(name)
+    if found is None:
+        known: Sequence[str] = job.class_names[:5]
+        raise Invalid(f"the model has no class {name[:100]!r}; it has {', '.join(known) or 'indices only'} …")
+    return found
+
+
+def _check_patch(patch: bytes) -> None:
+    if len(patch) > LARGEST_PATCH:
+        raise Invalid(f"the patch has {len(patch):,} bytes; at most {LARGEST_PATCH:,} are read")
+    try:
+        with Image.open(io.BytesIO(patch), formats=("PNG", "JPEG")) as image:
+            width, height = image.size
+            if not (3 <= width <= 4096 and 3 <= height <= 4096):
+                raise Invalid(f"the patch has {width}×{height} pixels; each side has 3 to 4096")
+            image.load()
+    except (OSError, UnidentifiedImageError, Image.DecompressionBombError, SyntaxError) as error:
+        raise Invalid(f"the patch is not a PNG or JPEG that can be read: {error}") from None
+
+
+def _as_png(patch: bytes) -> bytes:
+    body = io.BytesIO()
+    with Image.open(io.BytesIO(patch), formats=("PNG", "JPEG")) as image:
+        image.convert("RGBA").save(body, "PNG")
+    return body.getvalue()

@@ -1,0 +1,72 @@
+"""The images that an audit looks at again after its stream: those of the smallest keyed hash in each class."""
+
+import hashlib
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gfi.audit.plan import Explained
+from gfi.jobs.audits.files import Kept
+from gfi.jobs.audits.reading import Chunk
+
+MOST = 120_000
+FEWEST_PER_CLASS = 60
+
+
+def per_class(classes: int, wanted: int) -> int:
+    """How many images of a class are kept: `wanted`, or fewer where there are very many classes."""
+    return max(FEWEST_PER_CLASS, min(wanted, MOST // max(classes, 1)))
+
+
+class Sample:
+    """Keeps the images of a stream with the smallest hash in their class. The hash depends on key and secret alone, so
+    the same images are kept in any order of the stream."""
+
+    def __init__(self, most: int, secret: str) -> None:
+        self._most, self._secret = most, hashlib.sha256(b"sample" + secret.encode()).digest()[:32]
+        self._kept: dict[int, list[tuple[int, int]]] = {}  # class → (hash, place in the lists below)
+        self._rows: dict[int, tuple[int, NDArray[np.float16], bool, NDArray[np.float64] | None]] = {}
+
+    def add(self, chunk: Chunk, screening: NDArray[np.bool_]) -> None:
+        """Keep what belongs to the sample. screening (N,): the half of each image of the chunk."""
+        boxes: dict[int, list[int]] = {}
+        for number, owner in enumerate(chunk.owners.tolist()):
+            boxes.setdefault(owner, []).append(number)
+        read = chunk.read
+        for place, (key, k, row) in enumerate(
+            zip(read.keys, read.classes.tolist(), read.rows.tolist(), strict=True)
+        ):
+            value = int.from_bytes(hashlib.blake2b(key.encode(), digest_size=8, key=self._secret).digest())
+            kept = self._kept.setdefault(k, [])
+            kept.append((value, row))
+            own = boxes.get(place)
+            grid = read.grids[place].astype(np.float16)
+            self._rows[row] = (k, grid, bool(screening[place]), None if own is None else chunk.boxes[own])
+            if len(kept) >= 2 * self._most:
+                self._prune(kept)
+
+    def _prune(self, kept: list[tuple[int, int]]) -> None:
+        kept.sort()
+        for _, row in kept[self._most :]:
+            del self._rows[row]
+        del kept[self._most :]
+
+    def kept(self) -> Kept:
+        """The sample, in the order of the manifest."""
+        for kept in self._kept.values():
+            self._prune(kept)
+        rows = sorted(self._rows)
+        values = [self._rows[row] for row in rows]
+        boxes = {i: found for i, (_, _, _, found) in enumerate(values) if found is not None}
+        data = Explained(
+            np.array([k for k, _, _, _ in values], np.int64),
+            _stacked([grid for _, grid, _, _ in values]),
+            np.array([half for _, _, half, _ in values], bool),
+            boxes or None,
+        )
+        return Kept(np.array(rows, np.int64), data)
+
+
+def _stacked(grids: Sequence[NDArray[np.float16]]) -> NDArray[np.float32]:
+    return np.stack(grids).astype(np.float32) if grids else np.zeros((0, 14, 14), np.float32)

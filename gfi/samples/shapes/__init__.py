@@ -1,0 +1,1 @@
+"""The classifier of `gfi demo`: a model file, its network and its weights."""

@@ -1,0 +1,88 @@
+"""A finished job over drawn shapes with a mark in half of the moons. The masks are drawn, not computed: each peaks at
+the object and, where there is one, at the mark."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from gfi.cli.register_model import register
+from gfi.datasets.decode import decode
+from gfi.domain.ids import new_id
+from gfi.domain.records import PartRecord
+from gfi.domain.result import Result
+from gfi.domain.statuses import ImageStatus
+from gfi.method.preprocess import prepare
+from gfi.samples import planted
+from gfi.store import ledger, parts, queries
+from gfi.store.parts import PartHeader
+from tests.service.workers.conftest import submit
+from workers.services import WorkerServices
+
+PER_CLASS = 56
+MOON = planted.CLASSES.index("moon")
+
+
+def planted_job(services: WorkerServices, per_class: int = PER_CLASS) -> str:
+    """The job. Its masks are for the labelled class."""
+    folder = services.settings.dataset_roots[0] / "shapes"
+    manifest = planted.write(folder, per_class)
+    register(services.database, services.settings, str(planted.MODEL))
+    job = submit(services, dataset=f"manifest:{manifest}", model="shapes")
+    images = planted.draw_images(planted.DEMO_SEED, per_class, planted.DEMO, 1)
+    config = queries.get_job(services.database, job).config
+    engine = services.engines.get(config)
+    profile = engine.profile
+    ledger.freeze_profile(services.database, job, profile.to_json(), profile.device_kind)
+    found = queries.get_job(services.database, job)
+    entries = list(services.manifest(found.manifest_key or "", found.manifest_digest))
+    while (claim := ledger.claim_shard(services.database, "worker", "explain", 60)) is not None:
+        rows = []
+        for entry in entries[claim.start : claim.stop]:
+            shown = decode((folder / entry.key).read_bytes())
+            prepared = prepare(shown.rgb, engine.classifier.preprocess, engine.recipe)
+            with torch.no_grad():
+                p = engine.network.probabilities(prepared.image[None])[0]
+            number = int(Path(entry.key).stem.split("-")[1])
+            rows.append(
+                Result(
+                    row=entry.row,
+                    key=entry.key,
+                    status=ImageStatus.OK,
+                    version=entry.version,
+                    label=entry.label,
+                    target=planted.CLASSES.index(str(entry.label)),
+                    prediction=int(p.argmax()),
+                    probability=float(p.max()),
+                    kept=0.9,
+                    removed=0.1,
+                    iterations=8,
+                    area=0.1,
+                    original_size=prepared.original_size,
+                    box=prepared.box,
+                    grid=_grid(images, number),
+                )
+            )
+        header = PartHeader(
+            *(job, claim.shard_id, claim.fence, config.model.digest, config.method_digest),
+            *({}, {}, profile.to_json()),
+            align_corners=False,
+            input_size=(64, 64),
+            code_version="test",
+        )
+        part = parts.write(header, rows)
+        key = parts.part_key(job, claim.shard_id, claim.fence)
+        services.bucket.put(key, part.data)
+        record = PartRecord(new_id(), key, part.sha256, len(part.data), part.rows)
+        assert ledger.commit_shard(services.database, claim, claim.stop, record, rows)
+    ledger.finish_jobs(services.database)
+    return job
+
+
+def _grid(images: planted.Images, number: int) -> np.ndarray:
+    left, top, right, bottom = images.boxes[number]
+    peaks = [((left + right) / 2, (top + bottom) / 2)]
+    peaks += [(x + planted.MARK / 2, y + planted.MARK / 2) for x, y in images.marks.get(number, ())]
+    at = (np.arange(16) + 0.5) * 4
+    grid = sum(np.exp(-((at[:, None] - y) ** 2 + (at[None] - x) ** 2) / 50) for x, y in peaks)
+    return np.clip(grid, 0, 1).astype(np.float32)

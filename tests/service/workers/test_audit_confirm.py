@@ -1,0 +1,224 @@
+"""An audit of drawn shapes, from the request to findings: its tasks, as a control worker and a worker do them."""
+
+import io
+import json
+import shutil
+import threading
+from dataclasses import replace
+
+import pytest
+from PIL import Image
+
+from gfi.audit.settings import AuditSettings
+from gfi.domain.states import AuditState, ControlKind
+from gfi.jobs.audits import request
+from gfi.jobs.audits.files import key
+from gfi.jobs.audits.request import AuditRequest
+from gfi.jobs.delete import delete_job
+from gfi.jobs.task_run import Interrupted
+from gfi.samples import planted
+from gfi.store import ledger, queries
+from gfi.store.database import Database, upgrade
+from gfi.store.errors import Conflict
+from gfi.store.queries import Audit
+from gfi.store.rebuild import rebuild
+from scheduler import tasks
+from scheduler.services import ControlServices
+from tests.service.workers.conftest import PHOTOGRAPHS, explain, submit
+from tests.service.workers.planted_job import MOON, planted_job
+from workers import audit_confirm
+from workers.handlers import HANDLERS, perform_task
+from workers.services import WorkerServices
+
+
+@pytest.fixture(autouse=True)
+def _few_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    few = replace(AuditSettings(), most_images=12)
+    monkeypatch.setattr(request, "AuditSettings", lambda: few)
+
+
+def requested(services: WorkerServices, job: str, **wanted: object) -> str:
+    found = queries.get_job(services.database, job)
+    asked = AuditRequest(**wanted)  # type: ignore[arg-type]
+    return request.request_audit(services.database, services.bucket, found, asked, "ada")[0]
+
+
+def screened(services: WorkerServices) -> str:
+    """Do the control tasks that wait; returns the outcome of the screening."""
+    planner = ControlServices(services.settings, services.database, services.bucket)
+    outcome = ""
+    while (claim := ledger.claim_control(services.database, "control", 60)) is not None:
+        said = tasks.perform(planner, claim, threading.Event())
+        outcome = said if claim.kind == ControlKind.SCREEN else outcome
+    return outcome
+
+
+def confirmed(services: WorkerServices) -> str:
+    """Do the next task that needs a network."""
+    claim = ledger.claim_work(services.database, "worker", "explain", 60, kinds=sorted(HANDLERS))
+    assert claim is not None
+    return perform_task(services, claim)  # type: ignore[arg-type]
+
+
+def audit(services: WorkerServices, audit_id: str) -> Audit:
+    return queries.get_audit(services.database, audit_id)
+
+
+def test_a_planted_mark_is_found_told_kept_and_deleted(
+    services: WorkerServices, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = planted_job(services)
+    made = requested(services, job, classes=("moon",))
+    assert requested(services, job, classes=("moon",)) == made  # the same one is under way
+    assert audit(services, made).state is AuditState.SCREENING
+    assert "candidates" in screened(services)
+    waiting = audit(services, made)
+    assert waiting.state is AuditState.CONFIRMING
+    assert waiting.plan is not None
+    assert 0 < waiting.plan["candidates"] <= 4
+    assert waiting.plan["answers"] == waiting.plan["candidates"] * 12 * (41 + 21)
+
+    # Its worker stops after the first candidate; the next attempt goes on with the second.
+    tested = audit_confirm.tested
+    begun = []
+
+    def stopped(*given: object) -> object:
+        begun.append(given[0])
+        if len(begun) == 2:
+            raise Interrupted
+        return tested(*given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(audit_confirm, "tested", stopped)
+    if waiting.plan["candidates"] > 1:
+        assert confirmed(services) == "interrupted"
+        progress = audit(services, made).progress
+        assert progress is not None
+        assert progress["done"] == 1
+    assert "findings" in confirmed(services)
+    monkeypatch.setattr(audit_confirm, "tested", tested)
+
+    done = audit(services, made)
+    assert done.state is AuditState.DONE
+    assert done.summary is not None
+    assert done.summary["shortcuts"] == 1
+    assert done.summary["answers"] > 0
+    found = queries.list_findings(services.database, made)
+    first = found[0]
+    assert (first.verdict, first.class_index) == ("off_object_shortcut", MOON)
+    assert first.record["where"] == "top left"
+    assert 'A shortcut: "moon" relies on the top left of the image, outside every box' in first.sentence
+    assert len(first.record["pictures"]) == 6
+    picture = services.bucket.get(key(job, made, f"{first.id}/1.jpg"))
+    assert picture[:2] == b"\xff\xd8"
+    assert services.bucket.get(key(job, made, f"{first.id}/crop.png"))[:4] == b"\x89PNG"
+    assert {limit["class_name"] for limit in done.summary["limits"]}.isdisjoint({"moon"})
+
+    # A person sets it aside; the next audit knows it, and it stays aside.
+    request.decide(
+        services.database, services.bucket, made, first.id, {"dismissed": "a scanner's mark"}, "ada"
+    )
+    again = requested(services, job, classes=("moon",))
+    screened(services)
+    confirmed(services)
+    (known,) = [f for f in queries.list_findings(services.database, again) if f.id == first.id]
+    assert (known.history, known.dismissed) == ("known", "a scanner's mark")
+    assert audit(services, again).summary["shortcuts"] == 0  # type: ignore[index]
+
+    # A lost database gets both audits back, with what was decided.
+    tasks_left = screened(services)
+    assert tasks_left == ""
+    empty = Database(f"sqlite:///{services.settings.dataset_roots[0] / 'empty.db'}")
+    upgrade(empty)
+    assert [one.job_id for one in rebuild(empty, services.bucket)] == [job]
+    restored = queries.get_audit(empty, made)
+    assert (restored.state, restored.summary) == (AuditState.DONE, done.summary)
+    assert {f.id: (f.verdict, f.dismissed, f.record) for f in queries.list_findings(empty, made)} == {
+        f.id: (f.verdict, f.dismissed, f.record) for f in queries.list_findings(services.database, made)
+    }
+    empty.dispose()
+
+    delete_job(services.database, services.bucket, job, actor="ada")
+    assert not list(services.bucket.list(f"audits/{job}/"))
+    assert not queries.list_findings(services.database, made)
+
+
+def test_bad_input_is_told_and_what_can_still_be_said_is_said(services: WorkerServices) -> None:
+    job = planted_job(services, 44)
+    folder = services.settings.dataset_roots[0] / "shapes" / "photographs"
+
+    # A stated mark is tested alone: the one that was planted leads to its class, another one does not.
+    verdicts = []
+    for which in (0, 1):
+        mark = planted.glyph(planted.DEMO_SEED, which)
+        body = io.BytesIO()
+        Image.fromarray((255 * mark).astype("uint8")).save(body, "PNG")
+        stated = requested(services, job, classes=("moon",), patch=body.getvalue())
+        assert screened(services) == "1 candidates"
+        assert confirmed(services) == "1 findings"
+        (finding,) = queries.list_findings(services.database, stated)
+        verdicts.append((finding.kind, finding.verdict))
+        assert 'stated mark leads to "moon": pasted into 12 images' in finding.sentence
+    assert verdicts == [("stated", "relies_on"), ("stated", "suspected")]
+
+    # A dry run says what testing takes, and waits.
+    dry = requested(services, job, dry_run=True, classes=("moon",))
+    assert "candidates" in screened(services)
+    assert audit(services, dry).state is AuditState.SCREENED
+    assert not queries.list_findings(services.database, dry)
+
+    # Two photographs change before it is tested: they are left out and counted.
+    for file in sorted(folder.glob("moon-*"))[:2]:
+        file.write_bytes((folder / "disc-0000.png").read_bytes())
+    ledger.confirm_audit(services.database, dry)
+    with pytest.raises(Conflict, match="being confirmed already"):
+        ledger.confirm_audit(services.database, dry)
+    assert "findings" in confirmed(services)
+    summary = audit(services, dry).summary
+    assert summary is not None
+    assert summary["unusable_photographs"].get("changed", 0) <= 2
+
+    # The dataset is gone: what masks show is suspected, and the reason is told.
+    shutil.rmtree(folder)
+    gone = requested(services, job)
+    assert screened(services) == "nothing to test"
+    found = queries.list_findings(services.database, gone)
+    assert found
+    assert {f.verdict for f in found} <= {"suspected"}
+    assert "was not tested, since its photographs could not be read" in found[0].sentence
+    notes = audit(services, gone).summary["notes"]  # type: ignore[index]
+    assert "Make the dataset readable and audit the job again." in notes[0]
+
+
+def test_few_images_are_too_few_and_a_job_without_masks_says_why(services: WorkerServices) -> None:
+    job = planted_job(services, 2)
+    made = requested(services, job)
+    assert screened(services) == "nothing to test"
+    notes = audit(services, made).summary["notes"]  # type: ignore[index]
+    assert any("have too few images to say anything of them" in note for note in notes)
+    assert any("whether a class stands out among the others is undecided" in note for note in notes)
+    # Every part is lost: the audit fails, and its reason says so.
+    services.bucket.delete_many([entry.key for entry in services.bucket.list(f"parts/{job}/")])
+    lost = requested(services, job, seed=1)
+    screened(services)
+    failed = audit(services, lost)
+    assert failed.state is AuditState.FAILED
+    assert failed.reason is not None
+    assert "has no mask to audit (no results); 1 parts are lost or damaged" in failed.reason
+    outcome = json.loads(services.bucket.get(key(job, made, "audit.json")))
+    assert outcome["audit"]["id"] == made
+
+
+def test_a_verification_explains_a_sample_again_and_compares_bits(services: WorkerServices) -> None:
+    job = submit(services)
+    assert explain(services) == "done"
+    ledger.finish_jobs(services.database)
+    made = requested(services, job)
+    with pytest.raises(Conflict, match="can explain images again"):
+        request.request_verification(services.database, made, 0.5, "ada")
+    asked = {"audit": made, "share": 0.5}
+    task, _ = ledger.request_task(services.database, ControlKind.VERIFY, asked, owner="ada", job_id=job)
+    assert confirmed(services) == "verified"
+    result = queries.get_task(services.database, task).result
+    assert result is not None
+    assert (result["sampled"], result["equal"], result["different"]) == (PHOTOGRAPHS, PHOTOGRAPHS, 0)
+    assert result["same_profile"]

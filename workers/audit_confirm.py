@@ -1,0 +1,143 @@
+"""The confirmation task of an audit: asks the network what its candidates do, and stores the findings.
+
+Each candidate's numbers are stored when they are known, so a later attempt continues with the next one. An image that
+changed since it was explained, or cannot be read any more, is used no more and counted.
+"""
+
+import json
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from gfi.audit.candidates import Candidate
+from gfi.audit.confirmation import Effects, confirm
+from gfi.audit.plan import Plan, plan
+from gfi.audit.settings import AuditSettings
+from gfi.audit.verdicts import Tested, judge, too_few
+from gfi.jobs.audits.files import Kept, key, load_screened, put_json, settings_of, tested_json, tested_of
+from gfi.jobs.audits.outcome import Outcome, conclude, write_outcome
+from gfi.jobs.audits.pictures import save_pictures
+from gfi.jobs.audits.screen import photographs_of, places_of, views_of
+from gfi.jobs.audits.views import Missing, Views
+from gfi.jobs.task_run import TaskRun
+from gfi.method.engine import Engine
+from gfi.method.preprocess import normalise
+from gfi.store import ledger, queries
+from workers.services import WorkerServices
+
+
+def confirm_audit(services: WorkerServices, run: TaskRun) -> str:
+    """Test the candidates of an audit, judge them, and store the findings."""
+    audit = queries.get_audit(services.database, str(run.claim.payload["audit"]))
+    job = queries.get_job(services.database, audit.job_id)
+    settings = settings_of(audit.settings)
+    screened = load_screened(services.bucket, job.id, audit.id)
+    manifest = services.manifest(job.manifest_key or "", job.manifest_digest)
+    views, reason = views_of(services.settings, job, manifest, screened.kept, _alive(run))
+    if views is None:
+        screened.facts.update(photographs=False, photographs_reason=reason)
+        return _finish(
+            services, run, conclude(services.database, job, audit, screened, None, settings, _alive(run))
+        )
+    engine = services.engines.get(run.claim.config, job.profile)
+    run.progressed()
+    kept = screened.kept
+    done: list[tuple[Plan, Effects | None]] = []
+    asked = Asked(engine, run)
+    for number, candidate in enumerate(screened.candidates):
+        at = key(job.id, audit.id, f"tested-{number}.json")
+        if number < int(run.progress.get("done", 0)):
+            done.append(tested_of(json.loads(services.bucket.get(at)), candidate))
+            continue
+        run.check()
+        planned, effects, kept = tested(candidate, kept, views, asked, settings)
+        put_json(services.bucket, at, tested_json(planned, effects))
+        done.append((planned, effects))
+        run.save(
+            lambda connection: None,
+            done=number + 1,
+            total=len(screened.candidates),
+            answers=int(run.progress.get("answers", 0)) + asked.answered,
+        )
+        asked.answered = 0
+    judged = judge([p for p, _ in done], [e for _, e in done], settings)
+
+    def pictures(result: Tested, finding: str) -> dict[str, object]:
+        run.progressed()
+        return save_pictures(services.bucket, job.id, audit.id, finding, result, screened.kept, views)
+
+    outcome = conclude(
+        services.database,
+        job,
+        audit,
+        screened,
+        judged,
+        settings,
+        _alive(run),
+        pictures,
+        answers=int(run.progress.get("answers", 0)),
+        unusable=views.why,
+    )
+    return _finish(services, run, outcome)
+
+
+def _finish(services: WorkerServices, run: TaskRun, outcome: Outcome) -> str:
+    audit = queries.get_audit(services.database, str(run.claim.payload["audit"]))
+    job = queries.get_job(services.database, audit.job_id)
+    run.check()
+    write_outcome(services.bucket, job, audit, outcome)
+    finished = run.finish(
+        {"audit": audit.id, "findings": len(outcome.rows), "verdicts": outcome.summary["verdicts"]},
+        lambda connection: ledger.write_findings(connection, audit.id, outcome.summary, outcome.rows),
+    )
+    return f"{len(outcome.rows)} findings" if finished else "too late"
+
+
+def tested(
+    candidate: Candidate, kept: Kept, views: Views, asked: "Asked", settings: AuditSettings
+) -> tuple[Plan, Effects | None, Kept]:
+    """Plan and carry out one candidate, without the images that cannot be used; also returns the rest of the images."""
+    while True:
+        photographs = photographs_of(views, kept)
+        try:
+            planned = plan(candidate, kept.data, photographs, settings)
+            if too_few(planned, settings):
+                return planned, None, kept
+            return planned, confirm(planned, photographs, asked, settings, asked.batch), kept
+        except Missing as missing:
+            kept = kept.without(places_of(kept, missing.rows), confirming=True)
+
+
+class Asked:
+    """`predict` of an audit: views → probabilities, at the engine's fixed batch shape. answered: how many views."""
+
+    def __init__(self, engine: Engine, run: TaskRun) -> None:
+        self._engine, self._run = engine, run
+        self.batch = engine.batch
+        self.answered = 0
+
+    def __call__(self, shown: NDArray[np.uint8]) -> NDArray[np.float64]:
+        """Probabilities (n, K) of views (n, H, W, 3); n is at most the batch."""
+        self._run.check()
+        engine = self._engine
+        preprocess = engine.classifier.preprocess
+        images = [normalise(Image.fromarray(one), preprocess) for one in shown]
+        images += [torch.zeros_like(images[0])] * (self.batch - len(images))
+        stacked = torch.stack(images).to(engine.device, engine.network.dtype)
+        with engine.exact(), torch.no_grad():
+            stacked = stacked.contiguous(memory_format=engine.network.memory_format)
+            answer = engine.network.probabilities(stacked)[: len(shown)].double().cpu().numpy()
+        self.answered += len(shown)
+        self._run.progressed()
+        return answer
+
+
+def _alive(run: TaskRun) -> Callable[[], None]:
+    def alive() -> None:
+        run.check()
+        run.progressed()
+
+    return alive
