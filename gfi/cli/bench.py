@@ -79,7 +79,8 @@ def bench(
 
 def _show(measured: dict[str, Any], *, priced: bool) -> None:
     """At most 80 columns wide."""
-    click.echo(f"{measured['model']}, {measured['dtype']}, on {measured['device']}")
+    about = f"{measured['model']}, {measured['dtype']}, on {measured['device']}"
+    click.echo(click.wrap_text(about, 80))
     rows = []
     for row in measured["presets"]:
         star = "" if row["images"] else "*"
@@ -99,4 +100,5 @@ def _show(measured: dict[str, Any], *, priced: bool) -> None:
         click.echo(f"{preset}: {reason}")
     if any(not row["images"] for row in measured["presets"]):
         click.echo("* scaled from single steps: a whole batch takes longer than the time to measure")
-    click.echo(measured["not_remembered"] or "kept for estimates: gfi estimate --model " + measured["model"])
+    kept = measured["not_remembered"] or f"kept for estimates: gfi estimate --model {measured['model']}"
+    click.echo(click.wrap_text(kept, 80))

@@ -97,7 +97,7 @@ def amount(number: float | None) -> str:
 
 def usd(number: float) -> str:
     """US dollars; small sums that are not zero as `less than 0.01 USD`."""
-    return "less than 0.01 USD" if 0 < number < 0.005 else f"{amount(number)} USD"
+    return "less than 0.01 USD" if 0 < number < 0.01 else f"{amount(number)} USD"
 
 
 def user() -> str:

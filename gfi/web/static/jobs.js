@@ -161,7 +161,7 @@ async function estimate() {
   const least = plan.complete ? "" : "at least ";
   const between = (low, high) => (low === high ? low : `${low} to ${high}`);
   const number = (n) => (n >= 100 ? count(Math.round(n)) : String(Number(n.toPrecision(3))));
-  const usd = (n) => (n > 0 && n < 0.005 ? "less than 0.01 USD" : `${number(n)} USD`);
+  const usd = (n) => (n > 0 && n < 0.01 ? "less than 0.01 USD" : `${number(n)} USD`);
   const { speed } = plan;
   const facts = [
     ["Images", `${least}${count(plan.images)} in ${count(plan.shards)} shard${plan.shards === 1 ? "" : "s"}`],

@@ -68,7 +68,8 @@ def test_the_table_fits_80_columns_and_says_why_nothing_was_kept(
         raise CommandError("nothing is running: gfi up -d")
 
     monkeypatch.setattr(open_service, "open_service", nothing)
-    monkeypatch.setattr(bench_model, "_device_name", lambda engine: "cpu")
+    name = "Intel(R) Xeon(R) Platinum 8488C CPU @ 2.40GHz with a long name, 16 threads"
+    monkeypatch.setattr(bench_model, "_device_name", lambda engine: name)
     shown = run("--preset", "paper", "--price-device-hour", "1234.5")
     assert max(map(len, shown.splitlines())) <= 80
     assert "deletion, insertion" in shown
