@@ -16,7 +16,7 @@ FULL_AREA = 0.95
 """A mask whose mean is above this leaves nothing out: status `full`."""
 LEAST_LEAD = 1.5
 """A mask whose lead over its shifted copies is below this holds the target no better than elsewhere: status
-`target_lost`. `make bench-status` measures it: of random masks at least 90 % are below, of the methods' at most 5 %."""
+`target_lost`. `make bench-status` measures it: of random masks about 90 % are below, of those of `tuned` 0 to 10 %."""
 
 _FROZEN = {
     StopReason.EMPTY: ImageStatus.EMPTY,
