@@ -8,10 +8,11 @@ import pytest
 from PIL import Image
 
 from gfi.domain.result import Result
+from gfi.domain.sums import Sums
 from gfi.domain.window import AppliedWindow
 from gfi.report import page
 from gfi.report.page import Card, write_page
-from gfi.report.summary import summarise
+from gfi.report.summary import summarise, summary_of
 
 HOSTILE = "cats/<script>alert(1)</script>\"' onerror=alert(1) &amp; {{ 7 * 7 }}\u202egpj.exe"
 
@@ -221,3 +222,12 @@ def test_statuses_can_be_filtered_and_columns_sorted_by(tmp_path):
 )
 def test_a_probability_is_never_rounded_to_certainty(value, words):
     assert page._percent(value) == words
+
+
+def test_the_controls_stand_under_the_mean_they_belong_to(tmp_path):
+    sums = Sums()
+    for method, value in (("gfi", 0.8), ("random", 0.2), ("randomised", 0.3)):
+        sums.add((method, None, 1, 1, "ok"), [("insertion", value)])
+    text = write_page(tmp_path, "title", {}, summary_of(sums), []).read_text()
+    assert text.index(">0.800<") < text.index("Random mask") < text.index(">0.200<")
+    assert text.index("Randomised weights") < text.index(">0.300<")
