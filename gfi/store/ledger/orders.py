@@ -76,7 +76,7 @@ def request_orders(db: Database, job_id: str | None = None, at_least: int = ORDE
 def write_orders(db: Database, job_id: str, check: Callable[[], None] = lambda: None) -> int:
     """Write the orders of a job by every number. Returns of how many results; 0 if some were committed meanwhile.
 
-    Memory: about 35 bytes a result; temporary files: 8 bytes a result and number. check: called every second or two.
+    Memory: about 40 bytes a result; temporary files: 8 bytes a result and number. check: called every second or two.
     NotFound if there is no such job.
     """
     import numpy as np
