@@ -44,7 +44,7 @@ from gfi.datasets.media import local
 from gfi.datasets.media.s3 import Objects
 from gfi.datasets.tables import OPTIONS as TABLE_OPTIONS
 from gfi.datasets.tables import SUFFIXES as TABLE_SUFFIXES
-from gfi.datasets.tables import Table
+from gfi.datasets.tables import URL, Table
 from gfi.datasets.tar import TarShards
 from gfi.store.settings import Settings
 
@@ -117,6 +117,10 @@ def open_source(spec: str, settings: Settings) -> Source:
         return _upload(spec, place, settings)
     if place.startswith("s3://"):
         return _open_bucket(spec, kind, place, settings, options)
+    if scheme := URL.match(place):
+        raise DatasetError(
+            f"{spec[:200]}: datasets are read from a file system or s3://, not from {scheme[0]}"
+        )
     kind = kind or _recognise(place, settings, options.get("suffixes"))
     _check(spec, kind, KINDS[kind].options, options)
     return KINDS[kind].open(place, settings, options)

@@ -8,8 +8,12 @@ from gfi.datasets.errors import DatasetError
 
 
 def read_json(text: str) -> Any:
-    """The value of a JSON text. ValueError for NaN and infinities, and for a name that occurs twice in one object."""
-    return json.loads(text, parse_constant=_no_constant, object_pairs_hook=_once)
+    """The value of a JSON text. ValueError for NaN and infinities, for a name that occurs twice in one object, and for
+    a text that is nested too deeply."""
+    try:
+        return json.loads(text, parse_constant=_no_constant, object_pairs_hook=_once)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
 
 
 def plain(extra: Mapping[str, Any]) -> dict[str, Any]:

@@ -19,6 +19,7 @@ that names file and line. Invalid boxes and missing photographs affect only thei
 """
 
 import csv
+import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from itertools import chain, islice
@@ -44,6 +45,8 @@ from gfi.store.settings import Settings
 SUFFIXES = (".csv", ".jsonl", ".ndjson", ".parquet")
 OPTIONS = {"root", "key", "label", "boxes", "unit", "four", "columns"}
 MISSING = "missing"
+NO_FILE = "no such file"
+URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _LINE = 2**20
 _ROWS_OF_NAMES = 1000
 _BYTES_OF_NAMES = 8 * 2**20
@@ -119,6 +122,10 @@ class Table:
         """One key for the spellings of a path: ./a.png and a.png are one image. `..` stays, and is refused."""
         if key.startswith("s3://"):
             return key
+        if scheme := URL.match(key):
+            raise DatasetError(
+                f"the key {key[:200]!r} is not read: photographs are files or s3://, not {scheme[0]}"
+            )
         if self._base is None:
             return str(PurePosixPath(key))
         while key.startswith("./"):  # other spellings name other objects of a bucket
@@ -146,6 +153,8 @@ class Table:
         place = self._place(key)
         if isinstance(place, Path):
             size, version = _stat(place)
+            if version == MISSING:
+                notes.image(NO_FILE, repr(key))
             if columns.version is not None:
                 extra[columns.version] = values.get("version")
         else:
@@ -166,7 +175,7 @@ class Table:
             if isinstance(value, str):
                 value = read_json(value) if value.strip() else None
             return read_boxes(value, self._unit, self._four or (None if columns.unsure else "ltrb"))
-        except (ValueError, RecursionError) as error:
+        except ValueError as error:
             return ImageBoxes(error=f"boxes are not JSON: {error}")
         except DatasetError as error:
             return ImageBoxes(error=str(error))
@@ -203,7 +212,12 @@ class Table:
                     raise DatasetError(f"{self._name} {where}: {len(row)} fields under {len(header)} columns")
                 yield where, {name: value or None for name, value in zip(header, row, strict=True) if name}
         except csv.Error as error:
-            raise DatasetError(f"{self._name} line {reader.line_num}: {error}") from error
+            where = f"{self._name} line {reader.line_num}"
+            if "new-line character" in str(error):  # with advice for programmers
+                raise DatasetError(
+                    f"{where}: a lone carriage return; save the file with the line ends LF"
+                ) from None
+            raise DatasetError(f"{where}: {error}") from error
 
     def _jsonl(self, file: IO[bytes]) -> Iterator[Row]:
         for number, line in enumerate(self._lines(file), 1):
@@ -211,7 +225,7 @@ class Table:
                 continue
             try:
                 row = read_json(line)
-            except (ValueError, RecursionError) as error:
+            except ValueError as error:
                 raise DatasetError(f"{self._name} line {number}: not JSON: {error}") from error
             if not isinstance(row, dict):
                 raise DatasetError(f"{self._name} line {number}: not an object with a `key`")

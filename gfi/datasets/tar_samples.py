@@ -16,6 +16,7 @@ from gfi.datasets.strict_json import plain, read_json
 SIDE_CARS = ("cls", "json", "txt")
 SIDE_CAR_BYTES = 2**20
 CAPTION = "its .txt is a caption and not a label"
+NO_ANNOTATION = "their .json cannot be read, so nothing is taken from it"
 UNREADABLE = "their .cls is not a label"
 FURTHER = "further image of a sample"
 LEFT_OVER = "label or annotation without a photograph"
@@ -85,7 +86,6 @@ class Sample:
             label = _short(written[1])
             if label is None and written[1].strip():
                 notes.image(CAPTION, image.key)
-        notes.boxes(boxes, image.key)
         return Listed(image.key, image.size, image.place, label, boxes.boxes, extra, boxes.error)
 
     def _annotation(
@@ -104,7 +104,8 @@ class Sample:
             label = label_text(metadata.pop(name, None), image.key, notes)
             check_text("the label", label)
             metadata = plain(metadata)
-        except (ValueError, RecursionError, DatasetError) as error:
+        except (ValueError, DatasetError) as error:
+            notes.image(NO_ANNOTATION, f"{image.key}: {key}: {error}")
             return None, ImageBoxes(error=f"{key}: {error}"), {}
         try:
             name = find_alike(list(metadata), "boxes", notes, "the .json of a sample")
@@ -115,6 +116,7 @@ class Sample:
                 str(error) if name == "boxes" else f"{name!r} is not `boxes`, each [left, top, right, bottom]"
             )
             boxes = ImageBoxes(error=f"{key}: {reason}")
+        notes.boxes(boxes, image.key)
         return label, boxes, metadata
 
 

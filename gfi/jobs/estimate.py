@@ -16,6 +16,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from gfi.datasets.errors import DatasetError
 from gfi.datasets.notes import ListingNotes
 from gfi.datasets.sources import Source
 from gfi.domain import costs, layer_names, methods
@@ -107,7 +108,14 @@ def count(
     """
     end = time.monotonic() + seconds
     images = 0
-    for _ in source.list(notes):
+    seen: set[int] = set()
+    for item in source.list(notes):
+        if (
+            source.kind == "manifest"
+        ):  # other listings name each file once; equal hashes of 64 bits do not happen
+            if (identity := hash(item.key)) in seen:
+                raise DatasetError(f"the key {item.key!r} is listed twice")
+            seen.add(identity)
         images += 1
         if (most is not None and images >= most) or (images % 256 == 0 and time.monotonic() > end):
             return images, False

@@ -136,3 +136,14 @@ def test_a_file_that_expands_is_refused_and_the_service_goes_on(
     ok = one_world.call("POST", "/v1/datasets/preview", json={"dataset": str(one_world.photographs)})
     assert ok.json()["images"] == 10
     bomb.unlink()
+
+
+def test_a_preview_refuses_what_planning_would_refuse(one_world: World) -> None:
+    """Two spellings of one image were counted as two."""
+    path = one_world.photographs.parent / "twice.csv"
+    path.write_text("key\nphotographs/a.jpg\n./photographs/a.jpg\n")
+    refused = one_world.call("POST", "/v1/datasets/preview", json={"dataset": str(path)})
+    assert (refused.status_code, refused.json()["detail"]) == (
+        422,
+        "the key 'photographs/a.jpg' is listed twice",
+    )

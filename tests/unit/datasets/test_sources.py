@@ -38,3 +38,9 @@ def test_every_kind_is_opened_by_its_prefix_and_says_which_options_it_has(plant,
 def test_what_is_not_read_from_a_bucket_is_refused_without_asking_it(free, spec):
     with pytest.raises(DatasetError, match="from a file system only"):
         open_source(spec, free)
+
+
+@pytest.mark.parametrize("spec", ["https://example.org/x.tar", "hf://birds", "manifest:gs://bucket/list.csv"])
+def test_other_places_are_refused_by_their_scheme(spec, free):
+    with pytest.raises(DatasetError, match=r"are read from a file system or s3://, not from"):
+        open_source(spec, free)

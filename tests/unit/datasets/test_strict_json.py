@@ -20,6 +20,11 @@ def test_what_has_two_is_refused(text):
         read_json(text)
 
 
+def test_a_text_that_is_nested_too_deeply_is_refused():
+    with pytest.raises(ValueError, match="nested too deeply"):
+        read_json("[" * 100_000)
+
+
 def test_rows_are_made_plain():
     assert plain({"day": datetime.date(2026, 1, 2), "gap": float("nan"), "none": None, 3: [1]}) == {
         "day": "2026-01-02",

@@ -541,3 +541,24 @@ def test_spellings_of_an_object_lose_their_dot_alone(free, tmp_path):
     (tmp_path / "list.csv").write_text("key\n././a.jpg\nb//c.jpg\ns3://photographs/./d.jpg\n")
     rows, _ = rows_of(tmp_path / "list.csv", free, "?root=s3://photographs/birds")
     assert [row.key for row in rows] == ["a.jpg", "b//c.jpg", "s3://photographs/./d.jpg"]
+
+
+def test_files_that_are_not_there_are_counted(plant, free):
+    """A manifest of which no photograph existed was previewed without a word."""
+    path = plant("a.jpg") / "list.csv"
+    path.write_text("key\na.jpg\ngone.jpg\na.jpg \n")
+    assert rows_of(path, free)[1] == ["2 of 3 images: no such file (for example 'gone.jpg')"]
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("key\nhttps://example.org/a.jpg\n", "line 2: .* photographs are files or s3://, not https://"),
+        ("key,label\ra.jpg,1\r", "line 1: a lone carriage return; save the file with the line ends LF$"),
+    ],
+)
+def test_what_is_wrong_with_a_table_is_said_in_one_line(plant, free, text, says):
+    path = plant("a.jpg") / "list.csv"
+    path.write_bytes(text.encode())
+    with pytest.raises(DatasetError, match=says):
+        rows_of(path, free)

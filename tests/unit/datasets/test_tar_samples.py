@@ -4,7 +4,7 @@ import pytest
 
 from gfi.datasets.errors import DatasetError
 from gfi.datasets.notes import ListingNotes
-from gfi.datasets.tar_samples import UNREADABLE, Member, Sample
+from gfi.datasets.tar_samples import NO_ANNOTATION, UNREADABLE, Member, Sample
 
 
 def sample(*images: str, **side_cars: bytes) -> Sample:
@@ -86,9 +86,12 @@ def test_the_annotation_is_read_under_the_words_of_other_tools():
 )
 def test_an_ambiguous_annotation_is_refused(text, says):
     """Of a name twice the second was taken without a word; NUL and NaN failed the job when it was stored."""
-    (listed,) = sample("a", a_json=text).listed(False, ListingNotes())
+    notes = ListingNotes()
+    (listed,) = sample("a", a_json=text).listed(False, notes)
     assert (listed.label, listed.extra) == (None, {})
     assert says in (listed.boxes_error or "")
+    (line,) = notes.lines(1)
+    assert line.startswith(f"1 of 1 images: {NO_ANNOTATION}")
 
 
 def test_a_file_that_a_shard_holds_twice_is_refused():
