@@ -40,12 +40,12 @@ from benchmarks.planted import CLASSES, SIZE, Images, Plant
 from gfi.audit.audit import screen, test
 from gfi.audit.bounds import share_lower_bound, share_upper_bound
 from gfi.audit.limits import limit, measured
-from gfi.audit.pixel_properties import pixel_properties
 from gfi.audit.plan import Explained
 from gfi.audit.properties import ClassMeans, PropertyCandidate
 from gfi.audit.settings import AuditSettings
 from gfi.audit.split import in_screening_half
 from gfi.audit.verdicts import SHORTCUTS, Tested, Verdict
+from gfi.domain.pixel_properties import pixel_properties
 from gfi.method.explainer import GuidedFeatureInversion
 from gfi.peers.gradients import features_and_gradients
 

@@ -18,6 +18,7 @@ from gfi.jobs.audits.outcome import conclude, write_outcome
 from gfi.jobs.audits.screen import Stores, screen_job
 from gfi.jobs.task_run import Handler, TaskLease, TaskRun
 from gfi.store import ledger, queries
+from gfi.store.part_cache import PartCache
 from scheduler import planning
 from scheduler.services import ControlServices
 
@@ -42,6 +43,8 @@ def _report(services: ControlServices, run: TaskRun) -> str:
     assert run.claim.job_id is not None
     report.write_committed(services.database, services.bucket, run.claim.job_id)
     run.check()
+    read = PartCache(services.database, services.bucket).part
+    ledger.settle_masks(services.database, run.claim.job_id, read, run.check)
     ledger.merge_sums(services.database, run.claim.job_id)
     job = queries.get_job(services.database, run.claim.job_id)
     verified = incremental.verification(services.database, services.bucket, job)

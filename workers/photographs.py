@@ -1,7 +1,7 @@
 """Turns a row of the manifest into a photograph for the engine, or into the reason why that fails."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import structlog
@@ -20,6 +20,7 @@ from gfi.method.engine import Engine
 from gfi.method.preprocess import Prepared
 from gfi.store.errors import StoreError, one_line, storable
 from workers import saved_pictures
+from workers.photograph_properties import properties_of, thumbnail
 
 log = structlog.get_logger(__name__)
 
@@ -62,7 +63,8 @@ class Photograph:
     """A row of the manifest: `prepared` is None if and only if `failure` is set.
 
     entry: with boxes in pixels of the photograph, if a metric needs them. picture: the photograph at the size of its
-    overlay, if one is saved. window: what was done with samples of more than 8 bits. repairs: of its boxes.
+    overlay, if one is saved. window: what was done with samples of more than 8 bits. repairs: of its boxes. pixels,
+    thumbnail: see `workers.photograph_properties`.
     """
 
     entry: Entry
@@ -73,10 +75,12 @@ class Photograph:
     note: BoxNote | None = None
     window: AppliedWindow | None = None
     repairs: tuple[str, ...] = ()
+    pixels: Mapping[str, float] = field(default_factory=dict)
+    thumbnail: bytes | None = None
 
 
 def photograph_reader(
-    source: Source, engine: Engine, overlays: bool, boxes: bool = True
+    source: Source, engine: Engine, overlays: bool, boxes: bool = True, thumbnails: bool = True
 ) -> Callable[[Entry], Photograph]:
     """A function that fetches, decodes and prepares one row, in any thread. boxes: whether a metric needs them.
 
@@ -103,7 +107,15 @@ def photograph_reader(
         try:
             prepared = engine.classifier.prepare(decoded.rgb, engine.recipe, decoded.scale)
             picture = saved_pictures.thumbnail(decoded.rgb) if overlays else None
-            photograph = Photograph(entry, fetched.version, prepared, picture, window=decoded.window)
+            photograph = Photograph(
+                entry,
+                fetched.version,
+                prepared,
+                picture,
+                window=decoded.window,
+                pixels=properties_of(decoded),
+                thumbnail=thumbnail(decoded.rgb) if thumbnails else None,
+            )
             return _with_settled_boxes(photograph, decoded) if boxes else photograph
         except Exception as error:
             failure = Failure.of("prepared for the network", error, "preparation")

@@ -1,9 +1,14 @@
 """Makes results from the engine's explanations."""
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from gfi.datasets.manifest import Entry
 from gfi.domain.explanation import Explanation
+from gfi.domain.job import Features
+from gfi.domain.projection import as_half, projected
 from gfi.domain.result import Result
 from gfi.domain.statuses import ImageStatus
 from workers.photographs import Failure, Photograph
@@ -35,13 +40,32 @@ def failed_row(photograph: Photograph, failure: Failure, rank: int = 0) -> Resul
         error_class=failure.error_class,
         window=photograph.window,
         repairs=photograph.repairs,
+        **_of_image(photograph, rank),
     )
 
 
+def stored_features(explanation: Explanation, kept: Features) -> NDArray[np.float16] | None:
+    """What a part stores of the pooled features: projected, (256,), or all, (D,). None where there are none, and where
+    one is not finite or too large for float16."""
+    if explanation.pooled is None or kept == "none":
+        return None
+    return projected(explanation.pooled) if kept == "projected" else as_half(explanation.pooled)
+
+
+def _of_image(photograph: Photograph, rank: int) -> dict[str, Any]:
+    """What is stored once for each photograph, with its first class."""
+    return {} if rank else {"pixels": photograph.pixels, "thumbnail": photograph.thumbnail}
+
+
 def explained_row(
-    photograph: Photograph, rank: int, explanation: Explanation, metrics: dict[str, float]
+    photograph: Photograph,
+    rank: int,
+    explanation: Explanation,
+    metrics: dict[str, float],
+    features: Features = "none",
 ) -> Result:
-    """The result of an explained photograph; `rank` of the class, from 0, among those explained.
+    """The result of an explained photograph; `rank` of the class, from 0, among those explained. features: how those of
+    the photograph are stored, with its first class.
 
     A note on its boxes is stored in the field that otherwise holds the error.
     """
@@ -70,4 +94,6 @@ def explained_row(
         repairs=photograph.repairs,
         area=explanation.area,
         metrics=metrics,
+        features=None if rank else stored_features(explanation, features),
+        **_of_image(photograph, rank),
     )

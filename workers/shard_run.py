@@ -12,6 +12,7 @@ from typing import NamedTuple
 import structlog
 
 from gfi import __version__
+from gfi.domain.digests import JSON
 from gfi.domain.errors import OutOfMemory, Stopped
 from gfi.domain.explanation import Explanation, StepProgress
 from gfi.domain.ids import new_id
@@ -20,6 +21,7 @@ from gfi.domain.metrics import CATALOGUE
 from gfi.domain.records import PartRecord, ShardClaim
 from gfi.domain.result import Result
 from gfi.method.engine import Engine
+from gfi.method.head import head_of, head_width
 from gfi.method.item import Item
 from gfi.store import ledger, parts
 from gfi.store.errors import StoreError
@@ -133,7 +135,13 @@ class ShardRun:
         source = self._services.source(self._claim.config.dataset.spec)
         read_ahead = ReadAhead(
             self._entries,
-            photograph_reader(source, self._engine, "overlay" in self._kinds, self._needs_boxes),
+            photograph_reader(
+                source,
+                self._engine,
+                "overlay" in self._kinds,
+                self._needs_boxes,
+                self._claim.config.thumbnails,
+            ),
             announce=self._announce,
             progressed=self._lease.progressed,
             chunk=batch,
@@ -188,7 +196,7 @@ class ShardRun:
             raise
         except Exception as error:
             return failed_row(photograph, Failure.of("measured", error, "metrics"), rank)
-        return explained_row(photograph, rank, explanation, metrics)
+        return explained_row(photograph, rank, explanation, metrics, self._claim.config.features)
 
     def _add_controls(self) -> None:
         """Compute the controls of the sampled images, together: the other network is loaded once. The images are
@@ -284,4 +292,13 @@ class ShardRun:
             model_reference=claim.config.model.reference,
             manifest_key=claim.manifest_key,
             nondeterministic=(claim.model or {}).get("nondeterministic"),
+            features=self._features(),
         )
+
+    def _features(self) -> JSON | None:
+        """What the column `features` of the part holds; None for nothing."""
+        kept, classifier = self._claim.config.features, self._engine.classifier
+        layer, width = head_of(classifier), head_width(classifier)
+        if kept == "none" or layer is None or width is None:
+            return None
+        return parts.features_header(layer, width, kept)

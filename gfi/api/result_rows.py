@@ -25,8 +25,10 @@ _TYPES: Mapping[str, Any] = {
     "box": list[float],
     "window": AppliedWindow,
     "sentences": list[str],
+    "properties": dict[str, float],
 }
-"""The type of each kind of column in responses. Grids are returned as pictures only."""
+"""The type of each kind of column in responses. Grids are returned as pictures only; thumbnails and features are read
+from parts."""
 
 
 def _fields(*stored: str) -> dict[str, Any]:

@@ -5,7 +5,7 @@ something. `target_lost` and `not_settled` count too: a mask that keeps a small 
 target, and such images would be the ones left out. What is left out is counted.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,8 +15,9 @@ from gfi.audit.grids import resized
 from gfi.audit.plan import Explained
 from gfi.audit.split import in_screening_half
 from gfi.domain.metrics import PRIMARY_METHOD
+from gfi.domain.pixel_properties import PROPERTIES
 from gfi.domain.statuses import ImageStatus
-from gfi.store.parts import Part
+from gfi.store.parts import Part, pixel_column
 
 USED = frozenset({ImageStatus.OK, ImageStatus.TARGET_LOST, ImageStatus.NOT_SETTLED})
 """The statuses whose masks are audited."""
@@ -31,6 +32,10 @@ class PartColumns:
 
     sizes (N, 2): H, W of the photographs; views (N, 4): the part of each that the network saw, left, top, right, bottom
     in its pixels; NaN where the part does not say. iterations: the optimiser's steps, summed.
+
+    pixels: the properties of `gfi.domain.pixel_properties`, (N,) each, NaN where an image does not have one; none where
+    the part has none (format 1). features: (N, d) float16, NaN where an image has none; None where the part has none,
+    and comparable only between parts with an equal `PartHeader.features`.
     """
 
     rows: NDArray[np.int64]
@@ -43,6 +48,8 @@ class PartColumns:
     iterations: int = 0
     places: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64), repr=False)
     """Where each image is among the rows that were asked for (N,)."""
+    pixels: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+    features: NDArray[np.float16] | None = None
 
 
 def part_columns(part: Part, cells: int = 14, rows: Sequence[int] | None = None) -> PartColumns:
@@ -79,7 +86,28 @@ def part_columns(part: Part, cells: int = 14, rows: Sequence[int] | None = None)
         np.array([column["box"][i] or (np.nan,) * 4 for i in kept], np.float64).reshape(-1, 4),
         sum(column["iterations"][i] or 0 for i in kept),
         np.array(kept, np.int64),
+        _pixels(part, chosen[kept]),
+        _features(part, chosen[kept]),
     )
+
+
+def _pixels(part: Part, rows: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
+    if part.header.schema_version < 2:
+        return {}
+    table = part.take(rows, [pixel_column(name) for name in PROPERTIES])
+    return {
+        name: table.column(pixel_column(name)).to_numpy().astype(np.float64)  # null is NaN
+        for name in PROPERTIES
+    }
+
+
+def _features(part: Part, rows: NDArray[np.int64]) -> NDArray[np.float16] | None:
+    if part.header.features is None:
+        return None
+    stored = part.take(rows, ["features"]).column("features").to_pylist()
+    missing = np.full(part.header.features["values"], np.nan, "<f2").tobytes()
+    data = b"".join(missing if row is None else row for row in stored)
+    return np.frombuffer(data, "<f2").reshape(len(rows), -1) if len(rows) else None
 
 
 def explained(parts: Iterable[PartColumns], secret: str) -> Explained:

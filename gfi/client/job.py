@@ -306,6 +306,27 @@ class Job:
         summary: dict[str, Any] = self._connection.get(f"/v1/jobs/{self.id}/summary")
         return summary
 
+    def mean_masks(self, class_name: str | None = None, limit: int = 100) -> dict[str, Any]:
+        """The mean masks of the job and of its classes, over images with status ``ok``.
+
+        Parameters
+        ----------
+        class_name
+            Only this class: a label, or the number of a target where images have no label. None: the largest classes.
+        limit
+            At most this many classes, up to 1,000.
+
+        Returns
+        -------
+        dict
+            ``job`` and ``classes``: ``class_name``, ``images``, ``mask`` (14 rows of 14 numbers in [0, 1], over the
+            network's input). ``total``: how many classes there are. ``due``: masks that the next report adds or
+            subtracts.
+        """
+        params = {"limit": limit} | ({"class": class_name} if class_name is not None else {})
+        answer: dict[str, Any] = self._connection.get(f"/v1/jobs/{self.id}/mean-masks", params=params)
+        return answer
+
     def report(self, folder: str | Path, limit: int = 1000) -> Path:
         """Write the report of the job.
 

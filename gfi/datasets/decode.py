@@ -39,6 +39,7 @@ from PIL import Image, ImageFile, JpegImagePlugin
 from gfi.datasets.depth import Stored, to_eight_bits
 from gfi.datasets.errors import DecodeError
 from gfi.datasets.file_kinds import HEAD, READABLE, format_of
+from gfi.datasets.jpeg_quality import jpeg_quality
 from gfi.domain.window import AppliedWindow, Window
 
 # Pillow warns of corrupt EXIF and TIFF tags in files it then reads perfectly well. `catch_warnings` is not
@@ -68,7 +69,8 @@ DEFAULT = Limits()
 class Photograph:
     """rgb: uint8 (h, w, 3), C-contiguous and writable. size: (H, W) of the original after EXIF orientation.
     scale: (W/w, H/h), how many original pixels one pixel of `rgb` stands for. format: Pillow's name. orientation: by
-    EXIF, of what is stored. window: what was done with samples of more than 8 bits."""
+    EXIF, of what is stored. window: what was done with samples of more than 8 bits. jpeg_quality: 1 … 100, estimated;
+    None for other formats."""
 
     rgb: np.ndarray
     size: tuple[int, int]
@@ -76,6 +78,7 @@ class Photograph:
     scale: tuple[float, float] = (1.0, 1.0)
     orientation: int = 1
     window: AppliedWindow | None = None
+    jpeg_quality: float | None = None
 
 
 _ORIENTATION = 0x0112
@@ -143,7 +146,9 @@ def _decode(data: bytes, file_format: str, limits: Limits, window: Window | None
             width, height = height, width
     rgb = np.array(plain, dtype=np.uint8)
     scale = width / rgb.shape[1], height / rgb.shape[0]
-    return Photograph(rgb, (height, width), file_format, scale, stored_orientation or orientation, applied)
+    quality = jpeg_quality(image.quantization) if isinstance(image, JpegImagePlugin.JpegImageFile) else None
+    shown = stored_orientation or orientation
+    return Photograph(rgb, (height, width), file_format, scale, shown, applied, quality)
 
 
 def _reduction(image: Image.Image, data: bytes, file_format: str, limits: Limits) -> int:

@@ -33,10 +33,16 @@ class Prices:
 
 
 # Bytes. Measured 2026-11 on generated results with three metrics and keys of about 30 letters; a test measures again.
-PART_FILE = 12_000
+PART_FILE = 9_000
 """Of each part: its header and the descriptions of its columns."""
 PART_ROW = 80
 """Of a part for each result besides its grid, which is 4 bytes a cell: zstd saves little of it."""
+PART_IMAGE = 35
+"""Of a part for the properties of each photograph."""
+THUMBNAIL = 1_230
+"""Of a thumbnail, if they are stored: 100 photographs (docs/parts.md)."""
+FEATURES: Mapping[str, int] = {"projected": 490, "full": 2_500, "none": 0}
+"""Of the pooled features of a photograph; full: those of EfficientNet-Lite0, 1,280 numbers."""
 DATABASE_ROW = {"postgresql": 540, "sqlite": 380}
 """Of the database for each result: rows, indexes, sums, orders (PostgreSQL: benchmarks/results/scale.json)."""
 PICTURE = {"png": 27_000, "overlay": 260_000, "npy": 200_832}

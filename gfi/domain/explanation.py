@@ -44,6 +44,9 @@ class Explanation:
     foil: int | None = None
     """The foil: the class that the target is contrasted with, or None. If no target was given and the network predicts
     the foil, the status is `constant`."""
+    pooled: NDArray[np.float32] | None = None
+    """The network's pooled features of the whole image, (D,): the input of its last linear layer. None for a network
+    that has no such layer."""
 
     @property
     def index(self) -> int:

@@ -30,6 +30,8 @@ PICTURES_BELOW = 1_000
 LARGEST_CLASS = 2**31 - 1
 
 Picture = Literal["png", "overlay", "npy"]
+Features = Literal["projected", "full", "none"]
+"""What is stored of the network's pooled features: 256 numbers that keep distances, all, or nothing."""
 
 # Database columns cannot hold a NUL character.
 Text = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$")]
@@ -96,6 +98,14 @@ class JobOptions(BaseModel):
         max_length=3,
         description="Pictures to write to the bucket in addition to the parts: png, overlay, npy. Default: png below"
         f" {PICTURES_BELOW:,} images.",
+    )
+    thumbnails: bool = Field(
+        True, description="Store a thumbnail of 64 pixels, at most 2 kB, of each photograph with its mask."
+    )
+    features: Features = Field(
+        "projected",
+        description="What to store of the network's pooled features, for the audit: projected (256 numbers, 0.5 kB),"
+        " full, or none.",
     )
     name: Name = Field("", description="A display name.")
     tags: tuple[Tag, ...] = Field(
@@ -169,6 +179,8 @@ class JobConfig:
     metrics: tuple[str, ...] = ()
     save: tuple[str, ...] | None = None
     batch: int | None = None
+    thumbnails: bool = True
+    features: Features = "projected"
     recorded_method: str | None = None
     """The digest of the method as stored with the job; an earlier version may have computed it differently."""
 
@@ -199,6 +211,8 @@ class JobConfig:
             "metrics": list(self.metrics),
             "save": list(self.save) if self.save is not None else None,
             "batch": self.batch,
+            **({} if self.thumbnails else {"thumbnails": False}),
+            **({} if self.features == "projected" else {"features": self.features}),
         }
 
     @classmethod
@@ -219,6 +233,8 @@ class JobConfig:
             metrics=tuple(value.get("metrics") or ()),
             save=tuple(save) if save is not None else None,
             batch=value.get("batch"),
+            thumbnails=bool(value.get("thumbnails", True)),
+            features=value.get("features", "projected"),
             recorded_method=value.get("method_digest"),
         )
 

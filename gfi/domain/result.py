@@ -22,9 +22,23 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Kind = Literal[
-    "integer", "number", "text", "status", "metrics", "size", "box", "grid", "window", "sentences", "columns"
+    "integer",
+    "number",
+    "text",
+    "status",
+    "metrics",
+    "size",
+    "box",
+    "grid",
+    "window",
+    "sentences",
+    "columns",
+    "properties",
+    "picture",
+    "vector",
 ]
-"""What a column holds. columns: the further columns of the manifest, by name, stored in a table of their own. metrics:
+"""What a column holds. properties: numbers by the names of `gfi.domain.pixel_properties`, stored in one column each.
+columns: the further columns of the manifest, by name, stored in a table of their own. metrics:
 numbers by the names of the catalogue, stored in one column each and in JSON."""
 Stored = Literal["both", "part", "table", "attempts"]
 """Where a column is stored: in parts and tables, only in parts, only in tables, or only in the table of earlier
@@ -116,6 +130,23 @@ class Result:
     columns: Mapping[str, str | float] = field(
         default_factory=dict,
         metadata=_is("columns", "The further columns of the manifest.", "part"),
+    )
+    pixels: Mapping[str, float] = field(
+        default_factory=dict,
+        metadata=_is("properties", "Properties of the whole photograph, with its first class only.", "part"),
+    )
+    thumbnail: bytes | None = field(
+        default=None,
+        repr=False,
+        metadata=_is("picture", "The photograph as a JPEG of 64 pixels, with its first class only.", "part"),
+    )
+    features: "NDArray[np.float16] | None" = field(
+        default=None,
+        repr=False,
+        compare=False,
+        metadata=_is(
+            "vector", "The network's pooled features, mostly projected, with the first class only.", "part"
+        ),
     )
     metrics: Mapping[str, float] = field(
         default_factory=dict, metadata=_is("metrics", "The metrics, by column.")

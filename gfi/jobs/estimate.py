@@ -155,6 +155,8 @@ def estimate(
     puts += math.ceil(images / costs.LISTED_AT_ONCE) if in_s3 else 0
     gets = images if in_s3 else 0
     bucket_bytes = parts * costs.PART_FILE + results * (costs.PART_ROW + 4 * _cells(record, config))
+    thumbnail = costs.THUMBNAIL if config.thumbnails else 0
+    bucket_bytes += images * (costs.PART_IMAGE + thumbnail + costs.FEATURES[config.features])
     picture_bytes = results * sum(costs.PICTURE[kind] for kind in pictures)
     times = None if speed is None else (images / speed.high, images / speed.low)
     needed = None

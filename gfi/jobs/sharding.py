@@ -7,8 +7,9 @@ FIRST_SHARD = 64
 """Images of a shard if no rate has been measured yet. It need not be exact: a shard that is too long is committed in
 prefixes, and one that is too short costs an additional claim and part."""
 LARGEST_SHARD = 4096
-MOST_SHARDS = 200_000
-"""Shards of one job at most; a larger job has larger shards. The ledger was measured with 150,000 shards."""
+MOST_SHARDS = 40_000
+"""Shards of one job at most; a larger job has larger shards. Each is a part, and 40,000 uploads cost 0.20 USD at the
+list price of S3 (docs/scale.md). A shard that therefore takes long is committed in prefixes."""
 
 
 def shard_bounds(total: int, size: int) -> Iterator[tuple[int, int]]:

@@ -71,6 +71,8 @@ def freeze(database: Database, settings: Settings, request: JobRequest) -> JobCo
         metrics=tuple(sorted(set(request.metrics))),
         save=tuple(sorted(set(request.save))) if request.save is not None else None,
         batch=request.batch,
+        thumbnails=request.thumbnails,
+        features=request.features,
     )
 
 

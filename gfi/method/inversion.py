@@ -99,6 +99,9 @@ class Inversion(Rows):
         self._stage_2_loss = CLASS_OBJECTIVES[recipe.objective](recipe)
         self._normalise = NORMALISATIONS[recipe.normalise]()
 
+    pooled: Tensor | None
+    """The pooled features of the images that `start` loaded, (B, D), or None; `copy_row` does not copy them."""
+
     # State with one row per image; it may be read between steps.
     omega: Tensor
     """ω, (B, K); may be set between steps."""
@@ -157,6 +160,7 @@ class Inversion(Rows):
         # f(x), f^{l0}(x) and f^{l1}(x)
         examined = self.network.examine(self.images, self.recipe.centred)
         self.features, self.representation = examined.mask_features, examined.representation
+        self.pooled = examined.pooled
         self.energy = self.representation.square().flatten(1).sum(1)
         self.load_classes(examined.probabilities, targets, foils or [None] * self.batch)
 

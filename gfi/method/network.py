@@ -5,7 +5,9 @@ does not run the rest of the network; and `probabilities` in stage 2. A start fr
 Parameters need no gradient, so autograd only follows the image.
 """
 
+import contextlib
 import copy
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import torch
@@ -16,6 +18,7 @@ from gfi.domain.errors import MethodError
 from gfi.domain.layer_names import TOKENS, Layers
 from gfi.method import batch_invariance, masks
 from gfi.method.classifiers import Classifier
+from gfi.method.head import head_of
 from gfi.method.layers import Call
 from gfi.method.masks import Upsampling
 
@@ -29,6 +32,8 @@ class Examined(NamedTuple):
     """f^{l0}(x), (B, …)."""
     mask_features: Tensor
     """f^{l1}(x), (B, channels, h, w)."""
+    pooled: Tensor | None = None
+    """The input of the last linear layer (`gfi.method.head`), (B, D) float32; None for a network without one."""
 
 
 class _LayerReached(Exception):
@@ -66,6 +71,7 @@ class Network:
         self.dtype = torch.float32 if dtype == torch.bfloat16 else dtype
         self._as_probabilities = classifier.as_probabilities
         self._softmax = classifier.output == "softmax"
+        self._head = head_of(classifier)
         self._passes = {
             name: sum(c.name == name for c in classifier.calls)
             for name in (layer_names.parse_layer(layer).name for layer in layers.names)
@@ -74,13 +80,36 @@ class Network:
     @torch.no_grad()
     def examine(self, images: Tensor, centred: bool = False) -> Examined:
         """One complete pass over images (B, C, H, W). centred: apply `masks.centre` to the channels of l1."""
-        logits, outputs = self._run(images, self.layers.names, to_the_end=True)
+        with self._reading_head() as pooled:
+            logits, outputs = self._run(images, self.layers.names, to_the_end=True)
         maps = [outputs[layer] for layer in self.layers.mask_layers]
         for layer, features in zip(self.layers.mask_layers, maps, strict=True):
             if features.ndim != 4 or features.shape[2] * features.shape[3] < 2:
                 shape = "×".join(map(str, features.shape[1:]))
                 raise MethodError(f"layer `{layer}` gives {shape}; a mask is made from channels × h × w")
-        return Examined(self._as_probabilities(logits), outputs[self.layers.inverted], _joined(maps, centred))
+        return Examined(
+            self._as_probabilities(logits),
+            outputs[self.layers.inverted],
+            _joined(maps, centred),
+            pooled[-1] if pooled and pooled[-1].ndim == 2 else None,
+        )
+
+    @contextlib.contextmanager
+    def _reading_head(self) -> Iterator[list[Tensor]]:
+        """The inputs of the head in the passes inside the block; of a network without one, none."""
+        inputs: list[Tensor] = []
+
+        def hook(module: nn.Module, given: tuple) -> None:
+            inputs.append(given[0].detach().float().clone())
+
+        if self._head is None:
+            yield inputs
+            return
+        handle = self.module.get_submodule(self._head).register_forward_pre_hook(hook)
+        try:
+            yield inputs
+        finally:
+            handle.remove()
 
     def scores(self, images: Tensor, targets: Tensor, foils: Tensor, *, centred: bool = False) -> Tensor:
         """y_c of images (B, C, H, W), or y_c − y_foil where the foil is not negative, (B,), with gradient.

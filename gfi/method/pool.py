@@ -10,10 +10,12 @@ the images alone, never from timing.
 import itertools
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from gfi.domain.explanation import Explanation
@@ -39,6 +41,8 @@ class _Slot:
     """The mask at the last check, (h, w)."""
     settled: bool = True
     """Whether the mask moved by at most `Recipe.settled` between the last two checks; True before the second one."""
+    pooled: NDArray[np.float32] | None = None
+    """`Explanation.pooled`."""
 
 
 class Pool:
@@ -110,7 +114,10 @@ class Pool:
             self._engine.check(item)
         fills = [self._engine.fill_of(item) for item in group]
         rows = self._engine.begin(group, [made for made, _ in fills])
-        self._waiting = deque(_Slot(item, fills[row][1], row) for row, item in enumerate(group))
+        pooled = [None] * len(group) if rows.pooled is None else [*rows.pooled.cpu().numpy()]
+        self._waiting = deque(
+            _Slot(item, fills[row][1], row, pooled=pooled[row]) for row, item in enumerate(group)
+        )
         self._waiting_rows = rows
         while rows.first_stage and not rows.done:
             rows.step()
@@ -147,7 +154,10 @@ class Pool:
             self._slots[slot.row] = None
         leads = leads_of(rows, outcome, [slot.row for slot in finished], rows.upsample)
         return [
-            explanation(slot.item, slot.fill, slot.row, outcome, leads.get(slot.row), slot.settled)
+            replace(
+                explanation(slot.item, slot.fill, slot.row, outcome, leads.get(slot.row), slot.settled),
+                pooled=slot.pooled,
+            )
             for slot in finished
         ]
 

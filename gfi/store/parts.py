@@ -7,7 +7,11 @@ grid as U_h · m · U_wᵀ with the same matrices as the optimiser, so that the 
 The header names job, shard and fence, the digests of model and method, recipe, layers, execution profile and code
 version. So a part can be read without the database, and the database can be rebuilt from parts.
 
-A part is read with the SHA-256 that the ledger recorded at its commit; a file with another SHA-256 is refused.
+A part is read with the SHA-256 that the ledger recorded at its commit; a file with another SHA-256 is refused. Columns
+are decoded when they are asked for: `Part.take` of a number decodes no grid and no thumbnail.
+
+Format 1 (version 0.1.0) has no columns `pixel_…`, `thumbnail` and `features`; it is read, with nothing in them. All
+columns and their sizes are in docs/parts.md.
 """
 
 import hashlib
@@ -23,18 +27,21 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from gfi.domain import projection
 from gfi.domain.digests import JSON, canonical
 from gfi.domain.geometry import draw
+from gfi.domain.job import Features
+from gfi.domain.pixel_properties import PROPERTIES
 from gfi.domain.result import PART_COLUMNS, Result
 from gfi.domain.statuses import ImageStatus
 from gfi.domain.window import AppliedWindow
 from gfi.store.errors import StoreError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 _META = b"gfi.part"
 _NOTES = b"gfi.notes"
 """The key of the metadata that says, by row of the file, what was done to photographs and boxes, and holds the further
-columns of the manifest. In metadata, because earlier versions fail on a column that they do not know."""
+columns of the manifest. In metadata, because most rows have none."""
 _NOTED = ("window", "sentences", "columns")
 """The kinds of columns that are stored there."""
 
@@ -45,8 +52,15 @@ _TYPES: Mapping[str, pa.DataType] = {
     "status": pa.string(),
     "metrics": pa.string(),
     "box": pa.list_(pa.float64(), 4),
+    "picture": pa.binary(),
+    "vector": pa.binary(),
 }
 """The Arrow type of each kind of column that is stored in one column of its name."""
+
+
+def pixel_column(name: str) -> str:
+    """The column of a property of `gfi.domain.pixel_properties`."""
+    return f"pixel_{name}"
 
 
 def _fields() -> Iterator[tuple[str, pa.DataType]]:
@@ -58,16 +72,23 @@ def _fields() -> Iterator[tuple[str, pa.DataType]]:
         elif column.kind == "grid":
             yield column.name, pa.binary()
             yield from ((f"{column.name}_{side}", pa.int32()) for side in ("height", "width"))
+        elif column.kind == "properties":
+            yield from ((pixel_column(name), pa.float32()) for name in PROPERTIES)
         elif column.kind not in _NOTED:
             yield column.name, pa.int64() if column.name == "row" else _TYPES[column.kind]
 
 
 _SCHEMA = pa.schema(list(_fields()))
+_COMPRESSION = {name: "none" if name == "thumbnail" else "zstd" for name in _SCHEMA.names}
+"""A JPEG does not become smaller."""
 
 
 @dataclass(frozen=True)
 class PartHeader:
-    """What produced the part, and how its grids are drawn."""
+    """What produced the part, and how its grids are drawn.
+
+    features: of what the column `features` is made, as `gfi.store.parts.features_header` says; None where it is empty.
+    """
 
     job_id: str
     shard_id: str
@@ -84,6 +105,7 @@ class PartHeader:
     manifest_key: str = ""
     nondeterministic: str | None = None
     """Why the model's answer for an image depends on chance or on the other images, where registration allowed that."""
+    features: JSON | None = None
     schema_version: int = SCHEMA_VERSION
 
     def to_json(self) -> JSON:
@@ -122,15 +144,21 @@ class Explained:
 
 
 class Part:
-    """A part that was read and verified."""
+    """A part that was read and verified. Thread-safe."""
 
-    def __init__(self, header: PartHeader, table: pa.Table, notes: Mapping[str, JSON]) -> None:
+    def __init__(
+        self, header: PartHeader, data: pa.Buffer, rows: int, names: Sequence[str], notes: JSON
+    ) -> None:
         self.header = header
-        self._table = table
+        self._data = data
+        self._rows = rows
+        self._stored = frozenset(names)
         self._notes = notes
+        self._columns: dict[str, pa.ChunkedArray] = {}
+        """The columns that were decoded."""
 
     def __len__(self) -> int:
-        return self._table.num_rows
+        return self._rows
 
     def explanation(self, index: int) -> Explained:
         """The `index`-th row of the file (a result's `part_row`)."""
@@ -138,17 +166,52 @@ class Part:
             raise StoreError(
                 f"the part of shard {self.header.shard_id} has {len(self)} rows, not row {index}"
             )
-        (values,) = self._table.slice(index, 1).to_pylist()
+        (values,) = self._table(_SCHEMA.names).slice(index, 1).to_pylist()
         return Explained(_decoded(values, self._notes.get(str(index), {})), self.header)
 
     def take(self, rows: NDArray[np.integer], names: Sequence[str]) -> pa.Table:
-        """These columns of these rows as stored in the file, for reading many masks."""
-        return self._table.select(list(names)).take(rows)
+        """These columns of these rows as stored in the file, for reading many masks. No other column is decoded.
+
+        A column that the part's format does not have is null.
+        """
+        return self._table(names).take(rows)
+
+    def columns(self, names: Sequence[str]) -> pa.Table:
+        """These columns of all rows, in file order; as `take`."""
+        return self._table(names)
 
     def results(self) -> list[Result]:
         """Every row, in file order."""
-        rows = enumerate(self._table.to_pylist())
+        rows = enumerate(self._table(_SCHEMA.names).to_pylist())
         return [_decoded(values, self._notes.get(str(place), {})) for place, values in rows]
+
+    def _table(self, names: Sequence[str]) -> pa.Table:
+        if missing := [name for name in names if name not in self._columns and name in self._stored]:
+            try:
+                read = pq.read_table(pa.BufferReader(self._data), columns=missing, use_threads=False)
+            except (pa.ArrowException, OSError) as error:
+                raise StoreError(f"the part of shard {self.header.shard_id} is damaged: {error}") from None
+            self._columns |= {name: read.column(name) for name in missing}
+        return pa.table(
+            {
+                name: self._columns[name]
+                if name in self._stored
+                else pa.chunked_array([pa.nulls(self._rows, _SCHEMA.field(name).type)])
+                for name in names
+            }
+        )
+
+
+def features_header(layer: str, width: int, kept: Features) -> JSON:
+    """`PartHeader.features`, for features (width,) at the input of `layer`.
+
+    `values`: how many numbers a row has, float16. `seed` and `digest` of the projection (`gfi.domain.projection`), if
+    they are projected.
+    """
+    if kept == "full":
+        return {"layer": layer, "width": width, "kept": kept, "values": width}
+    seed, size, digest = projection.SEED, projection.SIZE, projection.digest(width)
+    return {"layer": layer, "width": width, "kept": kept, "values": size, "seed": seed, "digest": digest}
 
 
 def write(header: PartHeader, rows: Sequence[Result]) -> PartFile:
@@ -159,7 +222,7 @@ def write(header: PartHeader, rows: Sequence[Result]) -> PartFile:
         meta[_NOTES] = canonical(notes).encode()
     table = pa.Table.from_pylist([_encoded(row) for row in rows], _SCHEMA.with_metadata(meta))
     sink = pa.BufferOutputStream()
-    pq.write_table(table, sink, compression="zstd", use_dictionary=False)
+    pq.write_table(table, sink, compression=_COMPRESSION, use_dictionary=False, write_statistics=False)
     data = sink.getvalue().to_pybytes()
     return PartFile(data, sha256(data), len(rows))
 
@@ -190,6 +253,10 @@ def _encoded(result: Result) -> dict[str, Any]:
             values[f"{name}_height"], values[f"{name}_width"] = (None, None) if grid is None else grid.shape
         elif column.kind == "metrics":
             values[name] = json.dumps(dict(value), sort_keys=True)
+        elif column.kind == "properties":
+            values |= {pixel_column(one): value.get(one) for one in PROPERTIES}
+        elif column.kind == "vector":
+            values[name] = None if value is None else np.ascontiguousarray(value, "<f2").tobytes()
         else:
             values[name] = value.value if column.kind == "status" else value
     return values
@@ -216,6 +283,11 @@ def _decoded(values: Mapping[str, Any], notes: Mapping[str, Any]) -> Result:
             found[name] = None if values[name] is None else np.frombuffer(values[name], "<f4").reshape(shape)
         elif column.kind == "metrics":
             found[name] = json.loads(values[name])
+        elif column.kind == "properties":
+            stored = {one: values[pixel_column(one)] for one in PROPERTIES}
+            found[name] = {one: value for one, value in stored.items() if value is not None}
+        elif column.kind == "vector":
+            found[name] = None if values[name] is None else np.frombuffer(values[name], "<f2")
         elif column.kind == "status":
             found[name] = ImageStatus(values[name])
         elif column.kind == "box":
@@ -235,17 +307,20 @@ def read(data: bytes, expect_sha256: str | None) -> Part:
     if expect_sha256 is not None and actual != expect_sha256:
         raise StoreError(f"a part has SHA-256 {actual[:12]}…, the ledger recorded {expect_sha256[:12]}…")
     try:
-        table = pq.read_table(pa.BufferReader(data))
-        header = json.loads(table.schema.metadata[_META])
-        notes = json.loads(table.schema.metadata.get(_NOTES, b"{}"))
-    except (pa.ArrowException, KeyError, TypeError, ValueError) as error:
+        buffer = pa.py_buffer(data)
+        file = pq.ParquetFile(pa.BufferReader(buffer))
+        metadata = file.schema_arrow.metadata
+        header = json.loads(metadata[_META])
+        notes = json.loads(metadata.get(_NOTES, b"{}"))
+    except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
         raise StoreError(f"this is not a part: {error}") from None
     if header["schema_version"] > SCHEMA_VERSION:
         raise StoreError(
             f"the part of shard {header['shard_id']} has format {header['schema_version']}, "
             f"this version reads up to {SCHEMA_VERSION}; upgrade gfi"
         )
-    return Part(PartHeader.from_json(header), table, notes)
+    rows = file.metadata.num_rows
+    return Part(PartHeader.from_json(header), buffer, rows, file.schema_arrow.names, notes)
 
 
 def sha256(data: bytes) -> str:

@@ -190,6 +190,7 @@ parts = sa.Table(
     sa.Column("start", sa.Integer, nullable=False),
     sa.Column("stop", sa.Integer, nullable=False),
     sa.Column("created_at", _Time, nullable=False),
+    _flag("masks_counted"),  # its masks are in the mean masks of its job; those of earlier versions are not
     sa.Index(None, "job_id", "id"),
 )
 
@@ -286,6 +287,17 @@ result_sums = sa.Table(
     sa.Column("piece", sa.Text, primary_key=True),  # the shard whose commit wrote it, or merged-…
     sa.Column("totals", sa.LargeBinary, nullable=False),
     sa.Column("cells", sa.LargeBinary, nullable=False),
+    sa.Column("masks", sa.LargeBinary),  # gfi.domain.mean_masks; null: no mask counts
+)
+
+# Masks to be subtracted from the sums (replaced results) or added (carried ones): gfi.store.ledger.mean_masks.
+masks_due = sa.Table(
+    "masks_due",
+    metadata,
+    sa.Column("job_id", sa.Text, primary_key=True),
+    sa.Column("part_id", sa.Text, primary_key=True),
+    sa.Column("part_row", sa.Integer, primary_key=True),
+    sa.Column("sign", sa.Integer, primary_key=True),  # -1 or 1
 )
 
 # The results of a large job in the order of each number, a few thousand to a row: gfi.store.ledger.orders.

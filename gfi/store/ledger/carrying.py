@@ -23,6 +23,7 @@ from gfi.store.database import Database, insert, insert_many, now
 from gfi.store.errors import NotFound
 from gfi.store.ledger.commits import insert_columns
 from gfi.store.ledger.guards import held, lock_job
+from gfi.store.ledger.mean_masks import owe_carried
 from gfi.store.ledger.shards import insert_shard, shard_id
 from gfi.store.ledger.sums import insert_sums
 from gfi.store.tables import control_tasks, jobs, part_references, parts, results, shards
@@ -124,6 +125,7 @@ def _carry(
     )
     insert_sums(connection, job_id, piece, sums)
     insert_many(connection, results, taken)
+    owe_carried(connection, taken)
     insert_columns(connection, job_id, zip(range(start, stop), columns, strict=True))
     used = sorted({values["part_id"] for values in taken})
     references = [{"job_id": job_id, "part_id": part_id} for part_id in used]

@@ -12,6 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from gfi.domain.manifest_columns import Value
+from gfi.domain.mean_masks import MeanMasks
 from gfi.domain.metrics import PRIMARY_METHOD
 from gfi.domain.records import PartRecord, ShardClaim
 from gfi.domain.result import Result
@@ -23,6 +24,7 @@ from gfi.store.ledger.control_requests import report_again
 from gfi.store.ledger.endings import judge_again, verdict
 from gfi.store.ledger.guards import lock_job, shard_transition
 from gfi.store.ledger.leases import is_held
+from gfi.store.ledger.mean_masks import owe_replaced
 from gfi.store.ledger.shards import insert_shard
 from gfi.store.ledger.sums import insert_sums, sums_of, sums_of_stored
 from gfi.store.tables import attempts, image_columns, in_state, parts, results, shards
@@ -43,16 +45,16 @@ def commit_shard(
     succeeded is judged again.
     """
     _check_rows(claim, upto, rows)
-    counts, sums = count_statuses(rows), sums_of(rows)
+    counts, sums, masks = count_statuses(rows), sums_of(rows), MeanMasks.of(rows)
     with db.begin() as connection:
         job = lock_job(connection, claim.job_id, shared=True)
         if job.state not in TERMINAL:
-            return _commit(connection, job, claim, upto, part, rows, counts, sums)
+            return _commit(connection, job, claim, upto, part, rows, counts, sums, masks)
     # This commit may change the state of the job, for which a shared lock is not enough.
     with db.begin() as connection:
         job = lock_job(connection, claim.job_id)
         _, why = verdict(connection, job)
-        committed = _commit(connection, job, claim, upto, part, rows, counts, sums)
+        committed = _commit(connection, job, claim, upto, part, rows, counts, sums, masks)
         if committed:
             judge_again(connection, job, why)
         return committed
@@ -67,13 +69,14 @@ def _commit(
     rows: Sequence[Result],
     counts: dict[ImageStatus, int],
     sums: Sums,
+    masks: MeanMasks,
 ) -> bool:
     held = sa.select(shards.c.id).where(is_held(claim)).with_for_update()
     if connection.execute(held).scalar() is None:
         return _was_committed(connection, claim, upto)
     if job.generation:
         counts = replace_current(connection, claim.job_id, rows, counts, sums)
-    insert_sums(connection, claim.job_id, claim.shard_id, sums)
+    insert_sums(connection, claim.job_id, claim.shard_id, sums, masks)
     connection.execute(
         sa.update(shards)
         .where(shards.c.id == claim.shard_id, shard_transition(shards, ShardState.LEASED, ShardState.DONE))
@@ -120,6 +123,7 @@ def _insert_part(connection: sa.Connection, claim: ShardClaim, upto: int, part: 
             start=claim.start,
             stop=upto,
             created_at=now(),
+            masks_counted=True,
         )
     )
 
@@ -198,7 +202,7 @@ def replace_current(
     sums: Sums,
 ) -> dict[ImageStatus, int]:
     """Move the current rows that `rows` replace to `attempts`. Returns `counts` minus the counts of these rows, and
-    subtracts the sums of these rows from `sums`.
+    subtracts the sums of these rows from `sums`. Their masks are due to be subtracted.
 
     A shard of a retry may therefore count −1 errors: the sums over all shards of a job are those of its
     current results.
@@ -211,6 +215,7 @@ def replace_current(
     for status, number in connection.execute(replaced.group_by(results.c.status)):
         counts[ImageStatus(status)] -= number
     sums -= sums_of_stored(connection, current)
+    owe_replaced(connection, current)
     key = ("job_id", "row", "method", "target_rank")
     previous = (
         sa.select(sa.func.coalesce(sa.func.max(attempts.c.attempt), 0))

@@ -12,10 +12,19 @@ import sqlalchemy as sa
 
 from gfi.store.database import Database
 from gfi.store.ledger.carrying import delete_unused_parts
-from gfi.store.tables import attempts, audit, image_columns, jobs, result_orders, result_sums, results
+from gfi.store.tables import (
+    attempts,
+    audit,
+    image_columns,
+    jobs,
+    masks_due,
+    result_orders,
+    result_sums,
+    results,
+)
 
 BATCH = 10_000
-TABLES = (results, attempts, image_columns, result_sums, result_orders)
+TABLES = (results, attempts, image_columns, result_sums, result_orders, masks_due)
 
 
 def delete_rows(

@@ -13,6 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from gfi.domain.digests import digest
+from gfi.domain.mean_masks import MeanMasks
 from gfi.domain.records import CommittedPart
 from gfi.domain.result import Result
 from gfi.domain.states import JobState, ShardState
@@ -116,8 +117,8 @@ def restore_part(
             part_id=part.id,
             **{f"n_{status}": number for status, number in counts.items()},
         )
-        insert_sums(connection, part.job_id, part.shard_id, sums)
-        connection.execute(sa.insert(parts).values(**part.__dict__))
+        insert_sums(connection, part.job_id, part.shard_id, sums, MeanMasks.of(rows))
+        connection.execute(sa.insert(parts).values(**part.__dict__, masks_counted=True))
         insert_results(
             connection,
             rows,

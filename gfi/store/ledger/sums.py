@@ -2,7 +2,8 @@
 
 Table `result_sums` has pieces; the sums of a job are those of all its pieces. A commit adds a piece under the id of its
 shard: what its rows add, minus what the rows that they replace had added. `merge_sums` replaces pieces by their sum. A
-shard is committed once, so nothing is counted twice.
+shard is committed once, so nothing is counted twice. The masks of replaced rows are not at hand in a commit:
+`gfi.store.ledger.mean_masks`.
 """
 
 from collections.abc import Iterable
@@ -11,6 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from gfi.domain.ids import new_id
+from gfi.domain.mean_masks import MeanMasks
 from gfi.domain.metrics import NUMBERS
 from gfi.domain.result import Result
 from gfi.domain.sums import IDENTITY, Sums
@@ -40,9 +42,11 @@ def sums_of_stored(connection: sa.Connection, *which: sa.ColumnElement[bool]) ->
     return sums
 
 
-def insert_sums(connection: sa.Connection, job_id: str, shard_id: str, sums: Sums) -> None:
+def insert_sums(
+    connection: sa.Connection, job_id: str, piece: str, sums: Sums, masks: MeanMasks | None = None
+) -> None:
     """(nothing) → a piece. An insert and no upsert: if the shard has one, the ledger is wrong, and this must fail."""
-    connection.execute(sa.insert(result_sums).values(_piece(job_id, shard_id, sums)))
+    connection.execute(sa.insert(result_sums).values(_piece(job_id, piece, sums, masks)))
 
 
 def merge_sums(db: Database, job_id: str) -> int:
@@ -54,7 +58,7 @@ def merge_sums(db: Database, job_id: str) -> int:
     while True:
         with db.begin() as connection:
             query = (
-                sa.select(result_sums)
+                sa.select(result_sums.c.piece, result_sums.c.totals, result_sums.c.cells)
                 .where(result_sums.c.job_id == job_id)
                 .order_by(result_sums.c.piece)
                 .limit(_PIECES)
@@ -68,13 +72,18 @@ def merge_sums(db: Database, job_id: str) -> int:
                 sums += Sums.unpacked(piece["totals"], piece["cells"])
             names = [piece["piece"] for piece in pieces]
             mine = sa.and_(result_sums.c.job_id == job_id, result_sums.c.piece.in_(names))
+            masks = MeanMasks()
+            packed = sa.select(result_sums.c.masks).where(mine, result_sums.c.masks.is_not(None))
+            for (data,) in connection.execute(packed, execution_options={"yield_per": 50}):
+                masks += MeanMasks.unpacked(data)
             connection.execute(sa.delete(result_sums).where(mine))
-            connection.execute(sa.insert(result_sums).values(_piece(job_id, f"merged-{new_id()}", sums)))
+            insert_sums(connection, job_id, f"merged-{new_id()}", sums, masks)
         merged += len(pieces)
         if len(pieces) < _PIECES:
             return merged
 
 
-def _piece(job_id: str, name: str, sums: Sums) -> dict[str, Any]:
+def _piece(job_id: str, name: str, sums: Sums, masks: MeanMasks | None) -> dict[str, Any]:
     totals, cells = sums.packed()
-    return {"job_id": job_id, "piece": name, "totals": totals, "cells": cells}
+    packed = masks.packed() if masks else None
+    return {"job_id": job_id, "piece": name, "totals": totals, "cells": cells, "masks": packed}

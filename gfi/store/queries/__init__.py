@@ -47,7 +47,7 @@ from gfi.store.queries.results import (
 )
 from gfi.store.queries.schedules import due_schedules, last_job, list_firings, list_schedules, waiting_firings
 from gfi.store.queries.shards import failed_in_retries, list_incidents, list_shards
-from gfi.store.queries.sums import job_sums, means
+from gfi.store.queries.sums import count_masks_due, job_sums, mean_masks, means
 from gfi.store.queries.tasks import Task, get_task, last_sweep, list_tasks, usual_duration
 from gfi.store.queries.tokens import list_tokens
 from gfi.store.queries.workers import Worker, list_workers, worker_takes
@@ -67,6 +67,7 @@ __all__ = [
     "Verdict",
     "Worker",
     "address_on",
+    "count_masks_due",
     "due_schedules",
     "earlier_results",
     "failed_in_retries",
@@ -105,6 +106,7 @@ __all__ = [
     "list_tokens",
     "list_versions",
     "list_workers",
+    "mean_masks",
     "means",
     "measured_rate",
     "model_files",

@@ -1,6 +1,7 @@
 """Parts that commits recorded, and which other objects the sweep may delete."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import fields
 from typing import Literal
 
 import sqlalchemy as sa
@@ -12,12 +13,14 @@ from gfi.store.errors import NotFound
 from gfi.store.queries.fetching import BULK, fetch
 from gfi.store.tables import audit, parts, shards
 
+_COLUMNS = [parts.c[field.name] for field in fields(CommittedPart)]
+
 
 def iterate_parts(db: Database, job_id: str) -> Iterator[CommittedPart]:
     """Every part of a job in the order of commits, as `committed.json` lists them."""
     after = ""
     while True:
-        page = sa.select(parts).where(parts.c.job_id == job_id, parts.c.id > after)
+        page = sa.select(*_COLUMNS).where(parts.c.job_id == job_id, parts.c.id > after)
         with db.read() as connection:
             rows = connection.execute(page.order_by(parts.c.id).limit(BULK)).all()
         if not rows:
@@ -28,7 +31,7 @@ def iterate_parts(db: Database, job_id: str) -> Iterator[CommittedPart]:
 
 def part_of(db: Database, part_id: str) -> CommittedPart:
     """A part by id; NotFound when there is none."""
-    rows = fetch(db, sa.select(parts).where(parts.c.id == part_id))
+    rows = fetch(db, sa.select(*_COLUMNS).where(parts.c.id == part_id))
     if not rows:
         raise NotFound(f"no part {part_id}")
     return CommittedPart(**rows[0])

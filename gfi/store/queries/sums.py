@@ -4,10 +4,11 @@ from collections.abc import Iterator
 
 import sqlalchemy as sa
 
+from gfi.domain.mean_masks import MeanMasks
 from gfi.domain.metrics import PRIMARY_METHOD
 from gfi.domain.sums import NumberSums, Sums
 from gfi.store.database import Database
-from gfi.store.tables import result_sums
+from gfi.store.tables import masks_due, result_sums
 
 
 def job_sums(db: Database, job_id: str, *, cells: bool = False) -> Sums:
@@ -30,3 +31,26 @@ def _pieces(db: Database, job_id: str, cells: bool) -> Iterator[Sums]:
 def means(db: Database, job_id: str, *, method: str = PRIMARY_METHOD) -> dict[str, NumberSums]:
     """The means of a job by number; without numbers that no image has."""
     return job_sums(db, job_id).numbers(method)
+
+
+def mean_masks(db: Database, job_id: str) -> MeanMasks:
+    """The mean masks of a job and of its classes; no part is read.
+
+    Until the report of the job is written, masks of replaced results are still in them, and those of carried results
+    are not: `count_masks_due` together. Not in them are results of earlier versions.
+    """
+    masks = MeanMasks()
+    query = sa.select(result_sums.c.masks).where(
+        result_sums.c.job_id == job_id, result_sums.c.masks.is_not(None)
+    )
+    with db.read() as connection:
+        for (data,) in connection.execute(query, execution_options={"yield_per": 50}):
+            masks += MeanMasks.unpacked(data)
+    return masks
+
+
+def count_masks_due(db: Database, job_id: str) -> int:
+    """How many masks `mean_masks` still has of replaced results, or has not yet of carried ones."""
+    query = sa.select(sa.func.count()).select_from(masks_due).where(masks_due.c.job_id == job_id)
+    with db.read() as connection:
+        return connection.execute(query).scalar_one()

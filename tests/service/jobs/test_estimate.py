@@ -12,6 +12,7 @@ from gfi import samples
 from gfi.domain import costs
 from gfi.domain.costs import Prices
 from gfi.domain.job import work_digest
+from gfi.domain.pixel_properties import PROPERTIES
 from gfi.domain.presets import PRESETS
 from gfi.domain.result import Result
 from gfi.domain.statuses import ImageStatus
@@ -200,6 +201,9 @@ def realistic(count: int) -> list[Result]:
                 original_size=(375, 500),
                 box=(0.0, 0.0, 500.0, 375.0),
                 metrics={"deletion": numbers[5], "insertion": numbers[6], "average_drop": numbers[7]},
+                pixels={name: float(np.float32(random.random())) for name in PROPERTIES},
+                thumbnail=random.bytes(1_200),
+                features=random.standard_normal(256).astype(np.float16),
             )
         )
     return made
@@ -228,6 +232,10 @@ def test_the_bytes_of_a_plan_are_those_of_a_run(registered: Database) -> None:
         ]
     }
     expected = plan(registered, images, record=record)
+    bare = REQUEST.model_copy(update={"thumbnails": False, "features": "none"})
+    assert expected.bucket_bytes - plan(registered, images, bare, record).bucket_bytes == images * (
+        1_230 + 490
+    )
     assert expected.bucket_bytes / FACTOR < stored < expected.bucket_bytes * FACTOR
     assert expected.database_bytes / FACTOR < grown < expected.database_bytes * FACTOR
 

@@ -1,5 +1,6 @@
 """The images of a shard: a fault of one affects only its own row, and each is explained with the options of the job."""
 
+import io
 from collections.abc import Callable
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 from PIL import Image
 
 from gfi.domain.methods import CONTROLS
+from gfi.domain.pixel_properties import PROPERTIES
 from gfi.jobs import report
 from gfi.method.classifiers import Classifier
 from gfi.method.engine import Engine
@@ -217,3 +219,40 @@ def test_an_error_in_the_controls_leaves_them_out_and_keeps_the_images(
     job = submit(services, metrics=("entropy",))
     assert explain(services) == "done"
     assert len(queries.list_results(services.database, job, limit=50)) == PHOTOGRAPHS
+
+
+def test_a_part_holds_what_was_measured_of_the_photographs_and_its_features(services: WorkerServices) -> None:
+    job = submit(services, top=2)
+    assert explain(services) == "done"
+    (record,) = queries.iterate_parts(services.database, job)
+    part = PartCache(services.database, services.bucket).part(record.id)
+    assert part.header.schema_version == 2
+    assert part.header.features is not None
+    assert part.header.features["values"] == 256
+    for row in part.results():
+        if row.target_rank:
+            assert (row.pixels, row.thumbnail, row.features) == ({}, None, None)
+            continue
+        assert set(row.pixels) == set(PROPERTIES), "the samples are JPEG files"
+        assert row.original_size is not None
+        assert row.pixels["aspect"] == pytest.approx(row.original_size[1] / row.original_size[0])
+        assert row.thumbnail is not None
+        assert Image.open(io.BytesIO(row.thumbnail)).size[0] <= 64
+        assert row.features is not None
+        assert row.features.shape == (256,)
+        assert np.ptp(row.features) > 0
+
+
+def test_a_job_may_ask_for_no_thumbnails_and_other_features(services: WorkerServices) -> None:
+    widths = {}
+    for kept in ("none", "full"):
+        job = submit(services, thumbnails=False, features=kept)
+        assert explain(services) == "done"
+        (record,) = queries.iterate_parts(services.database, job)
+        part = PartCache(services.database, services.bucket).part(record.id)
+        rows = part.results()
+        assert {row.thumbnail for row in rows} == {None}
+        widths[kept] = {None if row.features is None else len(row.features) for row in rows}
+        assert (part.header.features is None) == (kept == "none")
+    assert widths["none"] == {None}
+    assert widths["full"] == {part.header.features["width"]}

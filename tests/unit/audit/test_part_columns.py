@@ -1,5 +1,7 @@
 """What is read of a part, and what is left out."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -50,3 +52,22 @@ def test_parts_together_keep_the_half_of_each_key() -> None:
 def test_nothing_to_audit_is_said() -> None:
     with pytest.raises(ValueError, match="no result has a mask"):
         explained([part_columns(part([Result(4, "4.jpg", ImageStatus.ERROR)]))], "s")
+
+
+def test_properties_and_features_come_in_the_order_of_the_rows() -> None:
+    first = replace(result(0), pixels={"brightness": 0.25}, features=np.full(256, 2, np.float16))
+    header = replace(HEADER, features=parts.features_header("fc", 8, "projected"))
+    written = parts.write(header, [first, Result(1, "1.jpg", ImageStatus.ERROR), result(2)])
+    read = part_columns(parts.read(written.data, written.sha256))
+    np.testing.assert_array_equal(read.pixels["brightness"], [0.25, np.nan])
+    assert read.features is not None
+    assert read.features.shape == (2, 256)
+    assert (read.features[0] == 2).all()
+    assert np.isnan(read.features[1]).all()
+
+
+def test_a_part_of_format_1_has_no_properties_and_no_features() -> None:
+    written = parts.write(replace(HEADER, schema_version=1), [result(0)])
+    read = part_columns(parts.read(written.data, written.sha256))
+    assert read.pixels == {}
+    assert read.features is None

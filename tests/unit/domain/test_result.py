@@ -7,6 +7,7 @@ import pytest
 from gfi.api.explanations import ExplanationOut
 from gfi.api.result_rows import ResultOut
 from gfi.domain.metrics import METRICS, NUMBERS
+from gfi.domain.pixel_properties import PROPERTIES
 from gfi.domain.result import RESULT_COLUMNS, Result
 from gfi.domain.statuses import ImageStatus
 from gfi.store import parts, tables
@@ -25,6 +26,7 @@ def test_every_field_is_a_column() -> None:
 def test_a_part_has_the_columns_of_a_result_and_no_others() -> None:
     in_several = {"original_size": ("original_height", "original_width")}
     in_several["grid"] = ("grid", "grid_height", "grid_width")
+    in_several["pixels"] = tuple(parts.pixel_column(name) for name in PROPERTIES)
     expected = [in_several.get(name, (name,)) for name in names("both", "part")]
     in_notes = {column.name for column in RESULT_COLUMNS if column.kind in parts._NOTED}
     assert {name for group in expected for name in group} == set(parts._SCHEMA.names) | in_notes
@@ -40,7 +42,11 @@ def test_the_api_answers_what_a_result_says_and_no_more() -> None:
     stored = replace(RESULT, job_id="j", shard_id="s", fence=1, created_at=2.0, part_id="p", part_row=3)
     assert set(stored.to_json()) == set(ResultOut.model_fields)
     assert ResultOut(**stored.to_json()).model_dump(mode="json") == stored.to_json()
-    assert set(ExplanationOut.model_fields) >= set(ResultOut.model_fields) | names("part") - {"grid"}
+    assert set(ExplanationOut.model_fields) >= set(ResultOut.model_fields) | names("part") - {
+        "grid",
+        "thumbnail",
+        "features",
+    }
 
 
 def test_what_is_written_to_the_table_is_read_back() -> None:

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from gfi.domain.geometry import draw
+from gfi.domain.pixel_properties import PROPERTIES
 from gfi.domain.result import Result
 from gfi.domain.statuses import ImageStatus
 from gfi.domain.window import AppliedWindow
@@ -57,6 +59,9 @@ rows = st.builds(
     window=st.none() | st.builds(AppliedWindow, numbers_of_files, numbers_of_files, st.text(max_size=9)),
     repairs=st.lists(st.text(max_size=9), max_size=2).map(tuple),
     metrics=st.dictionaries(st.sampled_from(["deletion", "insertion"]), st.floats(0, 1)),
+    pixels=st.dictionaries(st.sampled_from(list(PROPERTIES)), st.floats(-1, 100, width=32)),
+    thumbnail=st.none() | st.binary(max_size=9),
+    features=st.none() | arrays.arrays(np.float16, 4, elements=st.floats(-9, 9, width=16)),
 )
 
 
@@ -69,12 +74,10 @@ def test_what_is_written_is_read(wanted: list[Result]) -> None:
     assert len(part) == file.rows == len(wanted)
     for read_row, row in zip(part.results(), wanted, strict=True):
         for name in Result.__dataclass_fields__:
-            if name != "grid":
+            if name not in ("grid", "features"):
                 assert getattr(read_row, name) == getattr(row, name)
-        assert (read_row.grid is None) == (row.grid is None)
-        if row.grid is not None:
-            assert read_row.grid is not None
-            np.testing.assert_array_equal(read_row.grid, row.grid)
+        np.testing.assert_array_equal(read_row.grid, row.grid)
+        np.testing.assert_array_equal(read_row.features, row.features)
 
 
 def test_a_mask_is_drawn_with_the_optimisers_matrices() -> None:
@@ -87,18 +90,52 @@ def test_a_mask_is_drawn_with_the_optimisers_matrices() -> None:
     assert part.explanation(1).mask is None
 
 
-def test_a_part_with_notes_has_the_columns_that_version_0_1_0_reads_and_no_others() -> None:
-    """That version passes every column to its row class, and fails on an unknown column."""
-    noted = replace(_row(None), window=AppliedWindow(0, 1023, "10 bits"), repairs=("cut",))
-    file = parts.write(HEADER, [_row(None), noted])
-    columns = pq.read_schema(pa.BufferReader(file.data)).names
-    assert columns == [
-        *("row", "key", "status", "method", "target_rank", "version", "label", "target", "prediction"),
-        *("probability", "kept", "removed", "error", "error_class", "iterations", "area"),
-        *("original_height", "original_width", "box", "grid", "grid_height", "grid_width", "metrics"),
+def test_a_part_of_format_1_is_read_without_what_it_does_not_have() -> None:
+    """The file was written by version 0.1.0."""
+    data = (Path(__file__).parent / "data" / "format_1.parquet").read_bytes()
+    part = parts.read(data, parts.sha256(data))
+    assert part.header.schema_version == 1
+    first, second = part.results()
+    assert (first.key, first.label, first.metrics, first.columns) == (
+        "a.jpg",
+        "cat",
+        {"deletion": 0.25},
+        {"site": "A"},
+    )
+    assert first.window == AppliedWindow(0, 1023, "10 bits")
+    assert first.repairs == ("cut",)
+    assert first.grid is not None
+    np.testing.assert_array_equal(first.grid, np.arange(16, dtype=np.float32).reshape(4, 4) / 15)
+    assert (first.pixels, first.thumbnail, first.features) == ({}, None, None)
+    assert second.status is ImageStatus.ERROR
+    assert part.explanation(0).mask is not None
+    assert part.columns(["key", "thumbnail", "features", "pixel_aspect"]).to_pylist() == [
+        {"key": key, "thumbnail": None, "features": None, "pixel_aspect": None} for key in ("a.jpg", "b.jpg")
     ]
-    part = parts.read(file.data, file.sha256)
-    assert [part.explanation(place).result for place in range(2)] == part.results() == [_row(None), noted]
+
+
+def test_only_the_columns_that_are_asked_for_are_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    part = parts.read(parts.write(HEADER, [_full(0), _full(1)]).data, None)
+    decoded: list[str] = []
+    real = pq.read_table
+
+    def watched(source: object, columns: list[str], **options: object) -> pa.Table:
+        decoded.extend(columns)
+        return real(source, columns=columns, **options)
+
+    monkeypatch.setattr(pq, "read_table", watched)
+    rows = part.take(np.array([1]), ["row", "pixel_brightness"]).to_pylist()
+    assert rows == [{"row": 1, "pixel_brightness": 0.5}]
+    part.take(np.array([0]), ["row", "status"])
+    assert decoded == ["row", "pixel_brightness", "status"], "each once, and no grid or thumbnail"
+
+
+def test_a_row_whose_bytes_are_damaged_is_an_error_and_no_traceback() -> None:
+    """Only a part that no ledger lists is read without its SHA-256."""
+    data = bytearray(parts.write(HEADER, [_full(place) for place in range(50)]).data)
+    data[4:-2000] = bytes(len(data) - 2004)
+    with pytest.raises(StoreError):
+        parts.read(bytes(data), None).results()
 
 
 def test_a_column_of_a_later_version_is_passed_over() -> None:
@@ -157,12 +194,32 @@ def test_the_file_explains_itself_without_this_program() -> None:
     assert header["profile"]["batch"] == 8
 
 
+def test_the_header_says_how_features_were_projected() -> None:
+    assert parts.features_header("fc", 8, "full") == {"layer": "fc", "width": 8, "kept": "full", "values": 8}
+    header = replace(HEADER, features=parts.features_header("fc", 8, "projected"))
+    read = parts.read(parts.write(header, []).data, None).header
+    assert read == header
+    assert read.features is not None
+    assert (read.features["values"], read.features["seed"]) == (256, 0)
+    assert len(read.features["digest"]) == 64
+
+
 def test_keys_never_repeat_and_name_their_claim() -> None:
     first, second = (parts.part_key("job", "job-40", 7) for _ in range(2))
     assert first != second
     assert parts.parse_part_key(first) == ("job", "job-40", 7)
     for other in ("jobs/x/manifest.parquet", "parts/a/b/c.parquet", "parts/a/b/1-c.txt", "parts/a/b"):
         assert parts.parse_part_key(other) is None
+
+
+def _full(row: int) -> Result:
+    return replace(
+        _row(np.ones((2, 2), np.float32)),
+        row=row,
+        pixels={"brightness": 0.5},
+        thumbnail=b"picture",
+        features=np.ones(256, np.float16),
+    )
 
 
 def _row(grid: np.ndarray | None) -> Result:

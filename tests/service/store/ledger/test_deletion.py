@@ -25,15 +25,15 @@ def test_a_large_job_is_gone_at_once_and_its_rows_by_a_sweep(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(deletion, "BATCH", 2)
-    job, other = plan(database, total=31, size=4), plan(database, total=5)
+    job, other = plan(database, total=33, size=4), plan(database, total=5)
     finish_all(database)
     ledger.finish_jobs(database)
     ledger.delete_job(database, job)
-    assert left(database, job) == [11, 8]  # ten batches of two are gone
+    assert left(database, job) == [13, 9]  # ten batches of two are gone
     assert claim_task(database, ControlKind.SWEEP) is not None
     looked = []
     assert ledger.delete_leftovers(database, lambda: looked.append(left(database, job))) == 1
-    assert looked[:3] == [[11, 8], [9, 8], [7, 8]]  # the sweep can be stopped between batches
+    assert looked[:3] == [[13, 9], [11, 9], [9, 9]]  # the sweep can be stopped between batches
     assert left(database, job) == [0, 0]
     assert recorded(database, other) == dict.fromkeys(range(5), "ok")
     assert ledger.delete_leftovers(database) == 0
