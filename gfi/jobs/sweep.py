@@ -25,6 +25,7 @@ from gfi.store.objects import Bucket, Object
 SAFE_AGE_S = 3600.0
 PAGE = 1000
 EXAMPLES = 20
+_DELETED_AT_ONCE = 100
 
 
 @dataclass
@@ -84,7 +85,8 @@ def sweep_models(
     """Delete files of models that no version needs (`gfi.store.queries.needed_model_files`). Returns their number.
 
     A registration uploads before it writes its row, also what is there already; so an object is judged by its age at
-    the moment before it is deleted.
+    the moment before it is deleted. A job that is retried meanwhile may need a version that was removed; so what is
+    needed is read again before each hundred deletions.
     """
     now = time.time() - bucket.clock_skew()
     old = [entry.key for entry in bucket.list(PREFIX) if now - entry.modified >= safe_age_s]
@@ -93,10 +95,14 @@ def sweep_models(
     if dry_run:
         return len(orphans)
     deleted = 0
-    for key in orphans:
-        entry = bucket.head(key)
-        if entry is not None and now - entry.modified >= safe_age_s:
-            deleted += bucket.delete_many([key])
+    for at in range(0, len(orphans), _DELETED_AT_ONCE):
+        some = orphans[at : at + _DELETED_AT_ONCE]
+        entries = [entry for key in some if (entry := bucket.head(key)) is not None]
+        needed = {PREFIX + sha256 for sha256 in queries.needed_model_files(database)}
+        chosen = [
+            entry.key for entry in entries if now - entry.modified >= safe_age_s and entry.key not in needed
+        ]
+        deleted += bucket.delete_many(chosen) if chosen else 0
     return deleted
 
 

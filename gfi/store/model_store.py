@@ -23,6 +23,8 @@ PREFIX = "models/sha256/"
 MOST_FILES = 500
 LARGEST_FILE = 5 * 2**30
 """Bytes; the limit of S3 for an upload in one request."""
+LARGEST_MODEL = 20 * 2**30
+"""Bytes of all files of a model together."""
 
 
 @dataclass(frozen=True)
@@ -58,16 +60,22 @@ def read_files(stored: Sequence[JSON]) -> list[ModelFile]:
 def put_files(bucket: Bucket, folder: Path, names: Sequence[str]) -> list[ModelFile]:
     """Store the files `names` of a folder. Those that are stored already are stored again: the sweep spares young ones.
 
-    Raises StoreError if there are too many or one is too large, and as `Bucket.put`.
+    Raises StoreError, and stores nothing, if there are too many or they are too large, one or all together; and as
+    `Bucket.put`.
     """
     if len(names) > MOST_FILES:
         raise StoreError(f"a model may have {MOST_FILES} files; this one has {len(names)}")
-    files = []
-    for name in names:
-        path = folder / name
-        size = path.stat().st_size
+    sizes = {name: (folder / name).stat().st_size for name in names}
+    for name, size in sizes.items():
         if size > LARGEST_FILE:
             raise StoreError(f"{name} has {size / 2**30:.1f} GiB; a file of a model may have 5")
+    if (total := sum(sizes.values())) > LARGEST_MODEL:
+        raise StoreError(
+            f"the files of this model have {total / 2**30:.1f} GiB together; a model may have 20"
+        )
+    files = []
+    for name, size in sizes.items():
+        path = folder / name
         with path.open("rb") as opened:
             sha256 = hashlib.file_digest(opened, "sha256").hexdigest()
         file = ModelFile(PurePosixPath(name).as_posix(), sha256, size)
@@ -143,6 +151,12 @@ class ModelCache:
                 if folder != used:
                     shutil.rmtree(folder, ignore_errors=True)
                     total -= sizes[folder]
+            left = {folder.name for folder in self._folder.iterdir() if folder.is_dir()}
+            for own in self._folder.glob(
+                "*.lock"
+            ):  # none of them is held: their holders share the folder's lock
+                if own.stem and own.stem not in left and own.name != ".lock":
+                    own.unlink(missing_ok=True)
             for unfinished in self._folder.glob(".fetching-*"):  # of a worker that was killed
                 shutil.rmtree(unfinished, ignore_errors=True)
 

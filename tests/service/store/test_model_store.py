@@ -1,10 +1,12 @@
 """Files of models in a real S3 server, and their copies on a machine."""
 
+import hashlib
 import os
 from pathlib import Path
 
 import pytest
 
+from gfi.store import model_store
 from gfi.store.errors import NotFound, StoreError
 from gfi.store.model_store import MOST_FILES, PREFIX, ModelCache, ModelFile, put_files, read_files
 from gfi.store.objects import Bucket
@@ -50,6 +52,8 @@ def test_the_model_used_longest_ago_makes_place(bucket: Bucket, tmp_path: Path) 
     with cache.opened("birds", versions[2]) as third:
         assert places[0].exists()  # nothing is removed while a model is read
     assert [place.exists() for place in (*places, third)] == [False, True, True]
+    locks = {lock.name for lock in (tmp_path / "cache").glob("*.lock")}
+    assert locks == {".lock", f"{places[1].name}.lock", f"{third.name}.lock"}
 
 
 def test_an_object_that_is_gone_is_said_with_what_to_do(bucket: Bucket, tmp_path: Path) -> None:
@@ -78,9 +82,20 @@ def test_a_name_that_leads_out_is_refused(name: str) -> None:
         read_files([ModelFile(name, "0" * 64, 1).to_json()])
 
 
-def test_limits_and_digests_are_checked(bucket: Bucket, tmp_path: Path) -> None:
+def test_limits_and_digests_are_checked(
+    bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with pytest.raises(StoreError, match=f"may have {MOST_FILES} files"):
         put_files(bucket, tmp_path, ["a"] * (MOST_FILES + 1))
     with pytest.raises(StoreError, match="has no SHA-256"):
         read_files([{"name": "a", "sha256": "../../etc", "bytes": 1}])
+    names = model(tmp_path / "a", os.urandom(8))
+    monkeypatch.setattr(model_store, "LARGEST_MODEL", 30)
+    with pytest.raises(StoreError, match=r"GiB together; a model may have 20"):
+        put_files(bucket, tmp_path / "a", names)
+    stored = hashlib.sha256((tmp_path / "a" / names[0]).read_bytes()).hexdigest()
+    bucket.delete_many([PREFIX + stored])
+    with pytest.raises(StoreError):
+        put_files(bucket, tmp_path / "a", names)
+    assert bucket.head(PREFIX + stored) is None  # nothing is stored of a model that is refused
     assert PREFIX == "models/sha256/"

@@ -9,6 +9,7 @@ from gfi.cli.register_model import register
 from gfi.domain.states import JobState
 from gfi.jobs.sweep import sweep_models
 from gfi.store import ledger, queries
+from gfi.store.objects import Bucket, Object
 from tests.service.workers.conftest import explain, submit
 from tests.service.workers.test_registration import training_run
 from workers.services import WorkerServices
@@ -45,7 +46,7 @@ def test_jobs_of_two_versions_are_each_answered_from_their_own_files(
 
 
 def test_files_of_a_removed_version_are_kept_until_no_job_needs_them(
-    services: WorkerServices, tmp_path: Path
+    services: WorkerServices, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     database, bucket = services.database, services.bucket
     register(database, services.settings, str(training_run(tmp_path / "A", "first", 1)))
@@ -59,6 +60,18 @@ def test_files_of_a_removed_version_are_kept_until_no_job_needs_them(
     assert len(removed) == 1  # the weights; both versions have the same code
     assert sweep_models(database, bucket, dry_run=False) == 0  # too young
     assert sweep_models(database, bucket, safe_age_s=-10) == 1
+    head = Bucket.head
+
+    def retried_meanwhile(self: Bucket, key: str) -> Object | None:
+        ledger.retry_job(database, job_id)
+        return head(self, key)
+
+    with (
+        monkeypatch.context() as patched
+    ):  # the job needs the files again after they were found to be orphans
+        patched.setattr(Bucket, "head", retried_meanwhile)
+        assert sweep_models(database, bucket, safe_age_s=-10, dry_run=False) == 0
+    ledger.cancel_job(database, job_id, actor="ada")
     assert sweep_models(database, bucket, safe_age_s=-10, dry_run=False) == 1
     assert all(bucket.head(f"models/sha256/{sha256}") for sha256 in queries.needed_model_files(database))
 
