@@ -1,19 +1,24 @@
-"""`gfi demo`: a job on the bundled photographs, from start to report."""
+"""`gfi demo`: a job on the bundled photographs, from start to report; then an audit of a classifier with a shortcut."""
 
 import contextlib
 import fcntl
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from gfi import samples
 from gfi.cli.errors import CommandError
 from gfi.cli.home import AlreadyRuns, home_directory, open_stack, ready, supervisor_of
+from gfi.cli.service import JSON
 from gfi.cli.stack import Stack
 from gfi.cli.supervisor import signals_as_interrupt, uninterrupted
-from gfi.domain.states import JobState
+from gfi.domain.states import AuditState, JobState
+
+if TYPE_CHECKING:
+    from gfi.cli.local_service import LocalService
 
 METRICS = ("energy_in_box", "pointing")
 
@@ -83,7 +88,6 @@ def _stop_when_unused(home: Path, stack: Stack) -> None:
 
 
 def _demo(folder: Path, watch: Callable[[], None]) -> None:
-    from gfi.cli.follow import follow
     from gfi.cli.job_summary import print_summary
     from gfi.cli.local_service import LocalService
     from gfi.domain.digests import digest
@@ -98,19 +102,62 @@ def _demo(folder: Path, watch: Callable[[], None]) -> None:
     submitted = submit(database, settings, request, idempotency_key=key)
     click.echo(f"job {submitted.job_id}" + ("" if submitted.created else " (continued)"))
     service = LocalService(settings, database)
-    job = follow(service, submitted.job_id, watch=watch)
-    if job["state"] == JobState.FAILED:
-        raise CommandError(f"job {job['id']} failed: {job['error'] or 'every image failed'}")
+    job = _followed(service, submitted.job_id, watch)
     page = service.report(job["id"], folder, 5000)
     click.echo("")
     print_summary(service, job["id"])
+    _audit_shapes(service, folder.parent / "demo-shapes", watch)
     click.echo(f"\nreport: {page}")
+
+
+def _followed(service: "LocalService", job_id: str, watch: Callable[[], None]) -> JSON:
+    from gfi.cli.follow import follow
+
+    job = follow(service, job_id, watch=watch)
+    if job["state"] == JobState.FAILED:
+        raise CommandError(f"job {job['id']} failed: {job['error'] or 'every image failed'}")
+    return job
+
+
+def _audit_shapes(service: "LocalService", folder: Path, watch: Callable[[], None]) -> None:
+    """Explain drawn shapes with a classifier that was trained on a marked dataset, and audit it."""
+    from gfi.cli.audit import follow_audit
+    from gfi.domain.digests import digest
+    from gfi.jobs.submit import freeze, request_from, submit
+    from gfi.samples import planted
+    from gfi.store import queries
+
+    database, settings = service.database, service.settings
+    click.echo(
+        "\nA classifier of drawn shapes, trained on images of which half of the moons had a mark in a corner:"
+    )
+    reference = planted.MODEL.stem
+    if queries.find_model(database, reference) is None:
+        service.add_model(str(planted.MODEL), here=False)
+    manifest = planted.write(folder)
+    request = request_from(
+        dataset=f"manifest:{manifest}", name="Drawn shapes", model=reference, target="predicted"
+    )
+    key = f"demo-{digest(freeze(database, settings, request).to_json())[:16]}"
+    job = _followed(service, submit(database, settings, request, idempotency_key=key).job_id, watch)
+    done = [one for one in service.audits(job["id"]) if one["state"] == AuditState.DONE]
+    if done:
+        shown = service.audit(done[0]["id"])
+    else:
+        asked = service.request_audit(job["id"], dry_run=False, classes=(), patch=None, seed=0)
+        shown = follow_audit(service, asked["audit"]["id"], watch=watch)
+    if shown["state"] != AuditState.DONE:
+        raise CommandError(f"audit {shown['id']} is {shown['state']}: {shown['reason'] or 'no reason given'}")
+    shortcuts = [one for one in shown["findings"] if one["verdict"].endswith("shortcut")]
+    for finding in shortcuts:
+        click.echo(f"\n{finding['sentence']}")
+    click.echo(f"\n`gfi audit show {shown['id']}` prints all {len(shown['findings'])} findings")
 
 
 @click.command()
 @click.option("--output", type=click.Path(path_type=Path), help="Folder of the report. [default: .gfi/demo]")
 def demo(output: Path | None) -> None:
-    """Explain the bundled photographs and write a report.
+    """Explain the bundled photographs and write a report; then audit a small classifier that has learnt a shortcut.
 
     Uses the running stack, or starts one and stops it afterwards. Ctrl-C stops everything that was started; running
     the demo again continues the same job.

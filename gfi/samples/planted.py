@@ -175,7 +175,7 @@ def _plant(
 DEMO_SEED = 0
 DEMO = Plant("corner", CLASSES.index("moon"), 0.5)
 """What is planted into the training images of the classifier in `shapes/`, and into the images of `gfi demo`."""
-MODEL = Path(__file__).resolve().parent / "shapes" / "shapes.toml"
+MODEL = Path(__file__).resolve().parent / "shapes" / "demo-shapes.toml"
 """The classifier of the shapes, to be registered."""
 
 

@@ -77,7 +77,7 @@ function actions() {
 function summary() {
   const s = audit.summary, p = audit.plan;
   const figures = s
-    ? [[count(s.shortcuts), s.shortcuts === 1 ? "shortcut confirmed" : "shortcuts confirmed"], [count(s.verdicts.relies_on || 0), "classes' features confirmed"], [`${count(s.number_tested)} of ${count(s.proposed)}`, "candidates tested"], [count(s.images), `masks of ${count(s.classes)} classes`]]
+    ? [[count(s.shortcuts), s.shortcuts === 1 ? "shortcut confirmed" : "shortcuts confirmed"], [count(s.verdicts.relies_on || 0), "places that classes are recognised by"], [`${count(s.number_tested)} of ${count(s.proposed)}`, "candidates tested"], [count(s.images), `masks of ${count(s.classes)} classes`]]
     : p ? [[count(p.candidates), "candidates"], [count(p.answers), "answers of the network, at most"], [p.estimate_s === null ? "unknown" : duration(p.estimate_s), "on a device"]] : [];
   const now = audit.progress && open() ? [[audit.progress.total ? `${count(audit.progress.done)} / ${count(audit.progress.total)}` : "…", audit.state === "screening" ? "images read" : "candidates tested"]] : [];
   $("figures").replaceChildren(...[...figures, ...now].map(([value, text]) => h("", null, h("strong", null, value), h("span", null, text))));

@@ -28,7 +28,7 @@ def planted_job(services: WorkerServices, per_class: int = PER_CLASS) -> str:
     folder = services.settings.dataset_roots[0] / "shapes"
     manifest = planted.write(folder, per_class)
     register(services.database, services.settings, str(planted.MODEL))
-    job = submit(services, dataset=f"manifest:{manifest}", model="shapes")
+    job = submit(services, dataset=f"manifest:{manifest}", model="demo-shapes")
     images = planted.draw_images(planted.DEMO_SEED, per_class, planted.DEMO, 1)
     config = queries.get_job(services.database, job).config
     engine = services.engines.get(config)

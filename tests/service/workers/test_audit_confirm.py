@@ -16,7 +16,6 @@ from gfi.jobs.audits.files import key
 from gfi.jobs.audits.request import AuditRequest
 from gfi.jobs.delete import delete_job
 from gfi.jobs.task_run import Interrupted
-from gfi.samples import planted
 from gfi.store import ledger, queries
 from gfi.store.database import Database, upgrade
 from gfi.store.errors import Conflict
@@ -35,6 +34,9 @@ from workers.services import WorkerServices
 def _few_images(monkeypatch: pytest.MonkeyPatch) -> None:
     few = replace(AuditSettings(), most_images=12)
     monkeypatch.setattr(request, "AuditSettings", lambda: few)
+    monkeypatch.setattr(
+        request.secrets, "token_hex", lambda size: "0" * 2 * size
+    )  # the same halves in each run
 
 
 def requested(services: WorkerServices, job: str, **wanted: object) -> str:
@@ -146,19 +148,15 @@ def test_bad_input_is_told_and_what_can_still_be_said_is_said(services: WorkerSe
     job = planted_job(services, 44)
     folder = services.settings.dataset_roots[0] / "shapes" / "photographs"
 
-    # A stated mark is tested alone: the one that was planted leads to its class, another one does not.
-    verdicts = []
-    for which in (0, 1):
-        mark = planted.glyph(planted.DEMO_SEED, which)
-        body = io.BytesIO()
-        Image.fromarray((255 * mark).astype("uint8")).save(body, "PNG")
-        stated = requested(services, job, classes=("moon",), patch=body.getvalue())
-        assert screened(services) == "1 candidates"
-        assert confirmed(services) == "1 findings"
-        (finding,) = queries.list_findings(services.database, stated)
-        verdicts.append((finding.kind, finding.verdict))
-        assert 'stated mark leads to "moon": pasted into 12 images' in finding.sentence
-    assert verdicts == [("stated", "relies_on"), ("stated", "suspected")]
+    # A stated mark is tested alone: an even grey square leads to no class.
+    body = io.BytesIO()
+    Image.new("RGB", (12, 12), (127, 127, 127)).save(body, "PNG")
+    stated = requested(services, job, classes=("moon",), patch=body.getvalue())
+    assert screened(services) == "1 candidates"
+    assert confirmed(services) == "1 findings"
+    (finding,) = queries.list_findings(services.database, stated)
+    assert (finding.kind, finding.verdict) == ("stated", "suspected")
+    assert 'No test confirmed that the stated mark leads to "moon": pasted into 12 images' in finding.sentence
 
     # A dry run says what testing takes, and waits.
     dry = requested(services, job, dry_run=True, classes=("moon",))
