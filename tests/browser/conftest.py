@@ -7,6 +7,7 @@ import io
 import os
 import shutil
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,11 @@ from PIL import Image
 
 from gfi.api import create_app
 from gfi.cli.servers import Server
+from gfi.domain.states import ControlKind
 from gfi.store import ledger
 from gfi.store.ledger.tokens import create_link
+from scheduler.services import ControlServices
+from scheduler.tasks import perform
 from tests.service.api.conftest import World, environment, make_world, serving
 
 CHROMIUM = shutil.which("chromium")
@@ -82,8 +86,9 @@ def site(sqlite_files: Any, s3: Server, valkey: Server) -> Iterator[tuple[str, W
 
 def _furnish(world: World) -> None:
     world.explained(name="First look", total=400, preset="paper", metrics=["deletion", "insertion"])
-    world.explained(name="Released preset", preset="released")
+    released = world.explained(name="Released preset", preset="released")
     world.explained(name="By class", target="coffee")
+    _compared(world, released, released)
     world.planned(total=60, size=12, name="Under way", preset="tuned")
     for _ in range(2):
         world.explain_shard()
@@ -110,6 +115,16 @@ def _furnish(world: World) -> None:
         json={"name": "nightly", "cron": "0 2 * * *", "zone": "Europe/Berlin", "job": body},
     )
     assert made.status_code == 201, made.text
+
+
+def _compared(world: World, a: str, b: str) -> None:
+    """A comparison that is done."""
+    made = world.call("POST", "/v1/comparisons", json={"a": a, "b": b})
+    assert made.status_code == 202, made.text
+    claim = ledger.claim_control(world.database, "w", 60.0, wanted=ledger.Wanted(kinds=[ControlKind.COMPARE]))
+    assert claim is not None
+    services = ControlServices(world.settings, world.database, world.bucket)
+    assert perform(services, claim, threading.Event()) == "compared"
 
 
 class Visit:

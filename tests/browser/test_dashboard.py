@@ -23,6 +23,7 @@ PAGES = [
     "/jobs/{job}/gallery",
     "/schedules",
     "/comparisons",
+    "/comparisons/{comparison}",
     "/models",
     "/workers",
     "/tokens",
@@ -50,8 +51,9 @@ def test_every_page_is_accessible_fits_and_is_quiet(
     visit: Visit, site: tuple[str, World], shoot: Callable[[Any, str], None]
 ) -> None:
     job = the_job(site[1])
+    comparison = site[1].call("GET", "/v1/comparisons").json()[0]["id"]
     for path in PAGES:
-        page = visit.open(path.format(job=job))
+        page = visit.open(path.format(job=job, comparison=comparison))
         page.wait_for_selector(".card img" if "gallery" in path else "main td, main .figures strong")
         for theme in ("light", "dark") if page.viewport_size["width"] > 400 else ("light",):
             page.evaluate("name => { document.documentElement.dataset.theme = name }", theme)
@@ -60,7 +62,14 @@ def test_every_page_is_accessible_fits_and_is_quiet(
         moved = page.evaluate("moved")
         assert sum(share for share, *_ in moved) < 0.05, f"{path} jumps while it loads: {moved}"
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"{path} scrolls sideways"
-        shoot(page, {"/jobs/{job}": "job", "/jobs/{job}/gallery": "gallery"}.get(path, path.strip("/")))
+        shoot(
+            page,
+            {
+                "/jobs/{job}": "job",
+                "/jobs/{job}/gallery": "gallery",
+                "/comparisons/{comparison}": "comparison",
+            }.get(path, path.strip("/")),
+        )
     page = visit.open(f"/jobs/{job}/gallery")
     page.locator(".card").nth(3).click()
     page.wait_for_selector("dialog[open]")
