@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import NoDecode, SettingsConfigDict
@@ -50,7 +50,24 @@ class ApiSettings(Explicit):
     webhook_private: bool = Field(False, validation_alias="GFI_WEBHOOK_PRIVATE")
     """Allow webhooks to addresses that are not public, and over plain http."""
 
-    @field_validator("webhook_hosts", mode="before")
+    smtp_host: str | None = Field(None, validation_alias="GFI_SMTP_HOST")
+    """The mail server; without it e-mails are off."""
+    smtp_port: Annotated[int, Field(gt=0, lt=65_536)] | None = Field(None, validation_alias="GFI_SMTP_PORT")
+    """By default 587 for starttls, 465 for implicit TLS, 25 without."""
+    smtp_tls: Literal["starttls", "implicit", "none"] = Field("starttls", validation_alias="GFI_SMTP_TLS")
+    """How the server is reached; `none` sends everything in the clear."""
+    smtp_ca: str | None = Field(None, validation_alias="GFI_SMTP_CA")
+    """A file of certificate authorities that are trusted in addition to those of the system."""
+    smtp_user: str | None = Field(None, validation_alias="GFI_SMTP_USER")
+    """Who signs in to it; without one nobody does."""
+    smtp_password: SecretStr | None = Field(None, validation_alias="GFI_SMTP_PASSWORD")
+    """The password of that user."""
+    smtp_from: str | None = Field(None, validation_alias="GFI_SMTP_FROM")
+    """The sender's address."""
+    smtp_domains: Annotated[tuple[str, ...], NoDecode] = Field((), validation_alias="GFI_SMTP_DOMAINS")
+    """Domains whose addresses may be notified, comma-separated."""
+
+    @field_validator("webhook_hosts", "smtp_domains", mode="before")
     @classmethod
     def _names(cls, value: Any) -> Any:
         if isinstance(value, str):

@@ -12,9 +12,9 @@ from gfi.api.context import ContextDep
 from gfi.api.estimate_schemas import EstimateIn, EstimateOut
 from gfi.api.job_schemas import ChangeOut, JobDetail, JobIn, JobOut, SubmittedOut
 from gfi.api.lookup import After, JobId, Limit, find_job, job_detail, job_request
+from gfi.api.notify_addresses import check_addresses
 from gfi.api.problems import documented
 from gfi.api.schemas import In, Name, Page, decode_cursor, encode_cursor
-from gfi.api.webhook_addresses import check as check_address
 from gfi.domain.digests import digest
 from gfi.domain.states import JobState
 from gfi.domain.statuses import ImageStatus
@@ -93,8 +93,7 @@ def submit_job(
     idempotency_key: IdempotencyKey = None,
 ) -> SubmittedOut:
     """Submit a job. 201 with the new job, or 200 with the one that exists already."""
-    if body.webhook is not None:
-        check_address(body.webhook, context.api)
+    check_addresses(body, context.api)
     request = job_request(context, body, caller.name)
     submitted = submit(
         context.database, context.settings, request, idempotency_key=idempotency_key, new=body.new
@@ -108,8 +107,7 @@ def submit_job(
 @router.post("/validate", responses=documented(413))
 def validate_job(body: JobIn, context: ContextDep, caller: Submitter) -> ValidOut:
     """Check a job without submitting it; the answer is the configuration as it would be frozen."""
-    if body.webhook is not None:
-        check_address(body.webhook, context.api)
+    check_addresses(body, context.api)
     config = freeze(context.database, context.settings, job_request(context, body, caller.name))
     return ValidOut(config=config.to_json(), config_digest=digest(config.to_json()))
 

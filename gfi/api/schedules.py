@@ -10,9 +10,9 @@ from gfi.api.body import StrictRoute
 from gfi.api.context import Context, ContextDep
 from gfi.api.job_schemas import JobIn
 from gfi.api.lookup import job_request
+from gfi.api.notify_addresses import check_addresses
 from gfi.api.problems import documented
 from gfi.api.schemas import In, Text
-from gfi.api.webhook_addresses import check as check_address
 from gfi.jobs import schedules, timing
 
 router = APIRouter(prefix="/v1", route_class=StrictRoute)
@@ -121,8 +121,7 @@ def list_schedules(context: ContextDep, caller: Reader) -> list[ScheduleOut]:
 @router.post("/schedules", tags=["schedules"], status_code=201, responses=documented(409, 413))
 def add_schedule(body: ScheduleIn, context: ContextDep, caller: Submitter) -> ScheduleOut:
     """Add a schedule. Each firing is a job of its own; its webhook, if any, is called when that job ends."""
-    if body.job.webhook is not None:
-        check_address(body.job.webhook, context.api)
+    check_addresses(body.job, context.api)
     request = job_request(context, body.job, caller.name)
     schedule = schedules.add_schedule(
         context.database,
@@ -146,8 +145,7 @@ def change_schedule(
     schedule = _own(context, caller, name)
     request = None
     if body.job is not None:
-        if body.job.webhook is not None:
-            check_address(body.job.webhook, context.api)
+        check_addresses(body.job, context.api)
         request = job_request(context, body.job, str(schedule.request.get("owner", "")))
     changed = schedules.change_schedule(
         context.database,

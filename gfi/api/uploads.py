@@ -24,8 +24,8 @@ from gfi.api.body import StrictRoute
 from gfi.api.context import Context, ContextDep
 from gfi.api.job_schemas import JobIn, SubmittedOut
 from gfi.api.lookup import job_detail, job_request
+from gfi.api.notify_addresses import check_addresses
 from gfi.api.problems import Refused, documented
-from gfi.api.webhook_addresses import check as check_address
 from gfi.datasets.decode import Limits
 from gfi.datasets.errors import DecodeError
 from gfi.datasets.sources import UPLOAD, UPLOADS
@@ -158,8 +158,7 @@ def _explain(
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False)[0]
         raise Refused(422, f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
-    if body.webhook is not None:
-        check_address(body.webhook, context.api)
+    check_addresses(body, context.api)
     request = body.request(caller.name)
     # Nothing is stored for an invalid request.
     reference = freeze(context.database, settings, request).model.reference

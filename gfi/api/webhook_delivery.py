@@ -9,7 +9,8 @@ the rows that are due, reserves them, and posts
     X-GFI-Signature: sha256=HMAC(secret, timestamp + "." + body)
 
 A 2xx answer completes the delivery. After any other answer it is tried again, 10 s, 20 s, 40 s … 1 h later, at most 12
-times. A message may arrive twice, with the same delivery id.
+times. A message may arrive twice, with the same delivery id. E-mails (`gfi.api.email_delivery`) are sent
+and tried again in the same way.
 
 A webhook must not give access to the internal network of this service (SSRF): its host must be allow-listed, every
 address that its name resolves to must be public, the connection goes to the address that was checked even if the name
@@ -23,6 +24,7 @@ import json
 import socket
 import threading
 import time
+from collections.abc import Callable, Mapping
 from urllib.parse import SplitResult
 
 import httpx
@@ -30,10 +32,11 @@ import structlog
 
 from gfi.api.config import ApiSettings
 from gfi.api.context import Context
+from gfi.api.email_delivery import Unsent, send_email
 from gfi.api.problems import Refused
 from gfi.api.webhook_addresses import check
 from gfi.domain.digests import JSON
-from gfi.domain.records import WEBHOOK
+from gfi.domain.records import EMAIL, WEBHOOK
 from gfi.store import ledger, queries
 from gfi.store.errors import StoreError
 
@@ -124,26 +127,45 @@ def deliver(message: JSON, url: str, api: ApiSettings) -> None:
 
 def send_due(context: Context) -> int:
     """Send the messages that are due. Returns how many there were. Raises StoreError when the database is away."""
-    taken = ledger.take_outbox(context.database, 20, HOLD_S, WEBHOOK)
+    return sum(_send_channel(context, channel, send) for channel, send in _CHANNELS.items())
+
+
+def _webhook(context: Context, message: JSON, address: str) -> None:
+    deliver(message, address, context.api)
+
+
+def _email(context: Context, message: JSON, address: str) -> None:
+    job = queries.get_job(context.database, message["job_id"])
+    try:
+        send_email(message, job.to_json(), address, context.api)
+    except Unsent as error:
+        raise Undeliverable(str(error)) from None
+
+
+_CHANNELS: Mapping[str, Callable[[Context, JSON, str], None]] = {WEBHOOK: _webhook, EMAIL: _email}
+
+
+def _send_channel(context: Context, channel: str, send: Callable[[Context, JSON, str], None]) -> int:
+    taken = ledger.take_outbox(context.database, 20, HOLD_S, channel)
     for message in taken:
-        url = queries.address_on(context.database, message["job_id"], WEBHOOK)
-        if url is None:
+        address = queries.address_on(context.database, message["job_id"], channel)
+        if address is None:
             ledger.settle_outbox(context.database, message["id"])
             continue
         try:
-            deliver(message, url, context.api)
+            send(context, message, address)
         except Undeliverable as error:
             again = message["attempts"] < ATTEMPTS
-            log.warning("webhook failed", job=message["job_id"], reason=str(error), again=again)
+            log.warning(f"{channel} failed", job=message["job_id"], reason=str(error), again=again)
             if again:
                 delay = min(3600.0, 10.0 * 2 ** (message["attempts"] - 1))
                 ledger.settle_outbox(context.database, message["id"], str(error), delay)
             else:
                 details = {"reason": str(error)}
-                ledger.audited(context.database, "webhook", "job.webhook_failed", message["job_id"], details)
+                ledger.audited(context.database, channel, f"job.{channel}_failed", message["job_id"], details)
                 ledger.settle_outbox(context.database, message["id"])
         else:
-            log.info("webhook delivered", job=message["job_id"])
+            log.info(f"{channel} delivered", job=message["job_id"])
             ledger.settle_outbox(context.database, message["id"])
     return len(taken)
 

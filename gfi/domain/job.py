@@ -122,6 +122,9 @@ class JobOptions(BaseModel):
     webhook: Annotated[Text, Field(max_length=2048)] | None = Field(
         None, description="An allow-listed address that is notified when the job ends."
     )
+    email: Annotated[Text, Field(max_length=320)] | None = Field(
+        None, description="An address of an allowed domain that is notified when the job ends."
+    )
     since: Annotated[Text, Field(min_length=1, max_length=64)] | None = Field(
         None,
         description="A finished job over the same dataset: explain only what is new or has changed since, and carry its"

@@ -12,6 +12,8 @@ from gfi.domain.states import ControlKind, JobState
 
 WEBHOOK = "webhook"
 """The channel that posts to a URL, its address."""
+EMAIL = "email"
+"""The channel that sends e-mails."""
 
 
 @dataclass(frozen=True)

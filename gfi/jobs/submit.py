@@ -18,7 +18,7 @@ from gfi.domain.layer_names import Layers
 from gfi.domain.methods import OWN, method_named
 from gfi.domain.presets import DEFAULT_PRESET, recipe_of_method
 from gfi.domain.recipes import Recipe
-from gfi.domain.records import WEBHOOK, JobSpec, NotifyTarget, Submitted
+from gfi.domain.records import EMAIL, WEBHOOK, JobSpec, NotifyTarget, Submitted
 from gfi.jobs.estimate import count
 from gfi.store import ledger, queries
 from gfi.store.database import Database
@@ -104,7 +104,11 @@ def spec_of(
         owner=request.owner,
         idempotency_key=idempotency_key,
         new=new,
-        notify=(NotifyTarget(WEBHOOK, request.webhook),) if request.webhook is not None else (),
+        notify=tuple(
+            NotifyTarget(channel, address)
+            for channel, address in ((WEBHOOK, request.webhook), (EMAIL, request.email))
+            if address is not None
+        ),
         tags=tuple(dict.fromkeys(request.tags)),
         since=since,
     )

@@ -87,6 +87,7 @@ ELSEWHERE = {
     "gfi/method/item.py": DATA,
     "gfi/method/model_bundle.py": "service/workers/test_model_versions.py",
     "gfi/store/errors.py": DATA,
+    "gfi/api/notify_addresses.py": "service/api/test_email_delivery.py",
     "gfi/api/drift.py": "service/api/test_comparisons.py",
     "gfi/store/ledger/carrying.py": "service/jobs/test_incremental.py",
     "gfi/samples/planted.py": "unit/benchmarks/test_audit.py",
