@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Never
 
 import numpy as np
 from numpy.typing import NDArray
@@ -204,11 +204,21 @@ class Measurer:
         return {}
 
 
+def own_file(models_dir: Path, reference: str) -> None:
+    """No model of these tests has a file."""
+
+
+def bundled(file: Path) -> Never:
+    """Not called without a file."""
+    raise AssertionError(file)
+
+
 def install() -> None:
     """Replace the modules that load torch. To be called before `workers.shard` is imported."""
     stands_for = {
         "gfi.method.engine": (Engine,),
         "gfi.method.item": (Item,),
+        "gfi.method.model_bundle": (bundled, own_file),
         "gfi.method.preprocess": (Prepared,),
         "workers.loaded_engines": (LoadedEngines, ModelChanged),
         "workers.measuring": (Measurer,),
@@ -232,6 +242,7 @@ PLANNING = "planning"
 
 
 AFTER_PIECE, IN_TASK_COMMIT = "after a piece", "in the commit of a task"
+AFTER_CARRYING = "after a piece of carried results"
 """A task has saved a piece and the progress that says so; a task is between the statements of its commit and COMMIT."""
 
 COUNT = "count"
@@ -282,8 +293,9 @@ def take_tasks() -> None:
 def misbehave(config: dict[str, Any]) -> None:
     """Set up this worker process as a scenario requires it.
 
-    pace: {steps, step_s} of the optimiser. aim: one of AIMS or, of a planner, PLANNING, or, of a task, AFTER_PIECE or
-    IN_TASK_COMMIT; it is true the first time (`first`: a file that says that it was) and from then on with `chance`.
+    pace: {steps, step_s} of the optimiser. aim: one of AIMS or, of a planner, PLANNING or AFTER_CARRYING, or, of a
+    task, AFTER_PIECE or IN_TASK_COMMIT; it is true the first time (`first`: a file that says that it was) and from then
+    on with `chance`.
     clock_s: how far this machine's clock is ahead. tasks: `take_tasks`.
     """
     if config.get("tasks"):
@@ -301,6 +313,7 @@ def _aim(aim: str, chance: float, first: Path) -> None:
 
     from gfi.store import ledger
     from gfi.store.objects import Bucket
+    from scheduler import planning
 
     dice = random.Random()  # every restarted worker needs new random numbers
     inside = threading.local()
@@ -350,6 +363,9 @@ def _aim(aim: str, chance: float, first: Path) -> None:
         ledger.commit_shard = before_commit(ledger.commit_shard)
     elif aim == "after commit":
         ledger.commit_shard = afterwards(ledger.commit_shard, lambda *_: True)
+    elif aim == AFTER_CARRYING:
+        planning.PIECE = 4
+        ledger.carry = afterwards(ledger.carry, lambda outcome, *_: outcome == "carried")
     elif aim == AFTER_PIECE:
         ledger.save_control = afterwards(ledger.save_control, lambda *_: True)
     elif aim == IN_TASK_COMMIT:

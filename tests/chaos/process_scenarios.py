@@ -1,4 +1,4 @@
-"""Scenarios 1, 2, 7, 9 and 11 to 13: processes that are killed, stopped, slow or have a wrong clock."""
+"""Scenarios 1, 2, 7, 9 and 11 to 14: processes that are killed, stopped, slow or have a wrong clock."""
 
 import contextlib
 import random
@@ -11,11 +11,14 @@ import sqlalchemy as sa
 from gfi.domain.states import ControlKind, JobState, ShardState
 from gfi.domain.statuses import ImageStatus
 from gfi.domain.tasks import KINDS
+from gfi.jobs.delete import delete_job
+from gfi.jobs.sweep import sweep_parts
 from gfi.store import ledger, queries
 from gfi.store.errors import Conflict
 from tests.chaos.deployment import Deployment, Member, gfi
-from tests.chaos.fake import AFTER_PIECE, AIMS, COUNT, IN_TASK_COMMIT, PLANNING, count_kind
-from tests.chaos.verify import verify
+from tests.chaos.fake import AFTER_CARRYING, AFTER_PIECE, AIMS, COUNT, IN_TASK_COMMIT, PLANNING, count_kind
+from tests.chaos.photographs import make
+from tests.chaos.verify import verify, verify_carried
 from tests.chaos.world import SLOW, Row, World, lease, row
 from tests.speed import slowness
 
@@ -302,3 +305,44 @@ def tasks_killed(world: World, seed: int, full: bool) -> Row:
         return row(
             13, seed, [verdict], kills, deployment.recoveries.by_role["worker"], f"{len(requested)} tasks"
         )
+
+
+def planners_of_incremental_jobs(world: World, seed: int, full: bool) -> Row:
+    """14. `kill -9` of the planners of incremental jobs, between two pieces of carried results and at random, while the
+    sweep runs; then the earlier job is deleted. Nothing is carried twice, nothing is lost, and every mask stays.
+    """
+    rng = random.Random(seed)
+    count, new = (400, 20) if full else (40, 4)
+    photographs = make(world.servers.directory / f"incremental-{count}", count)
+    aside = [photographs.folder / key for key in photographs.keys()[-new:]]
+    with Deployment(world.servers, "postgres", lease_s=lease(full)) as deployment:
+        database, bucket = deployment.database, deployment.bucket
+        deployment.start("scheduler")
+        first = deployment.directory / "carrying.first"
+        deployment.start("control", aim=AFTER_CARRYING, chance=0.3, first=str(first))
+        deployment.start("worker", 2)
+        for path in aside:
+            path.rename(photographs.folder.with_name(path.name))
+        earlier = deployment.submit(photographs)
+        deployment.wait(earlier, 200)
+        for path in aside:
+            photographs.folder.with_name(path.name).rename(path)
+        carried = []
+        with deployment.killing(rng, "control", every=(1.0, 3.0)):
+            for _ in range(5 if full else 1):
+                job = deployment.submit(photographs, since=earlier)
+                deployment.wait(job, 300, until=lambda progress: progress.state is not JobState.QUEUED)
+                sweep_parts(database, bucket, safe_age_s=0.0, dry_run=False)
+                deployment.wait(job, 300)
+                carried.append(job)
+        assert first.exists(), "no planner died between two pieces"
+        for job in carried:
+            record = queries.get_job(database, job)
+            assert record.state is JobState.SUCCEEDED, record.error
+            assert (record.total, record.carried, record.removed) == (count, count - new, 0)
+        delete_job(database, bucket, earlier, actor="chaos")
+        sweep_parts(database, bucket, safe_age_s=0.0, dry_run=False)
+        verdicts = [verify_carried(deployment, job, photographs, world.undisturbed) for job in carried]
+        kills = deployment.kills + deployment.own_deaths
+        recoveries = deployment.recoveries.by_role["control"]
+        return row(14, seed, verdicts, kills, recoveries, f"{count - new} of {count} images carried")

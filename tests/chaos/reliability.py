@@ -37,6 +37,7 @@ WHAT = {
     11: "`kill -9` of workers at ten times the rate of scenario 1, on a machine made a quarter as fast: most die before they have finished anything",
     12: "everything slow and nothing down: ticks of six seconds, a database that answers late, and workers that die",
     13: "workers killed over tasks of two kinds beside a job: after a piece is saved, inside a commit, at random",
+    14: "planners of incremental jobs killed between two pieces of carried results and at random, beside the sweep; the earlier job deleted",
     10: "soak: mixed jobs, some cancelled and retried, some paused, under random faults of all kinds",
 }
 

@@ -10,6 +10,7 @@ from tests.chaos.process_scenarios import (
     clocks_and_sleepers,
     everything_slow,
     killed_all_the_time,
+    planners_of_incremental_jobs,
     poison,
     schedulers_killed,
     tasks_killed,
@@ -30,4 +31,5 @@ SCENARIOS: dict[int, Callable[[World, int, bool], Row]] = {
     11: killed_all_the_time,
     12: everything_slow,
     13: tasks_killed,
+    14: planners_of_incremental_jobs,
 }

@@ -12,6 +12,7 @@ from gfi.domain.statuses import ImageStatus
 from gfi.jobs.sweep import sweep_parts
 from gfi.store import parts, queries
 from gfi.store.ledger.sums import sums_of
+from gfi.store.part_cache import PartCache
 from gfi.store.parts import Part
 from tests.chaos.deployment import Deployment
 from tests.chaos.photographs import Photographs
@@ -89,6 +90,29 @@ def verify(
     verdict = Verdict(photographs.count, lost, duplicates, orphans, masks, failed)
     assert (lost, duplicates, orphans) == (0, 0, 0), (lost, duplicates, orphans)
     return verdict
+
+
+def verify_carried(
+    deployment: Deployment, job: str, photographs: Photographs, undisturbed: dict[str, str]
+) -> Verdict:
+    """The same for an incremental job, some of whose results are in parts of other jobs."""
+    keys = Counter(row.key for row in queries.iterate_results(deployment.database, job))
+    listing = photographs.keys()
+    lost = sum(key not in keys for key in listing)
+    duplicates = sum(times - 1 for times in keys.values())
+    cache, masks = PartCache(deployment.database, deployment.bucket), {}
+    for result in queries.iterate_results(deployment.database, job):
+        explained = cache.explanation(result)
+        assert explained is not None
+        assert explained.mask is not None
+        assert explained.result.key == result.key
+        masks[result.key] = hashlib.sha256(np.ascontiguousarray(explained.mask).tobytes()).hexdigest()
+    assert {key: undisturbed[key] for key in masks} == masks
+    assert deployment.progress(job).done == photographs.count
+    stored = queries.iterate_results(deployment.database, job, filters=queries.Filters(method=None))
+    assert queries.job_sums(deployment.database, job, cells=True) == sums_of(stored), "sums of other results"
+    assert (lost, duplicates) == (0, 0), (lost, duplicates)
+    return Verdict(photographs.count, lost, duplicates, 0, masks, {})
 
 
 def _sweep(deployment: Deployment, referenced: set[str]) -> int:
