@@ -213,6 +213,32 @@ def bundled(file: Path) -> Never:
     raise AssertionError(file)
 
 
+def sampled(model_digest: str, row: int, images: int) -> bool:
+    """No image has controls."""
+    return False
+
+
+class Sampled:
+    """As `workers.controls.Sampled`; none is made."""
+
+
+class Controls:
+    """As `workers.controls.Controls`, which has no image to work on."""
+
+    def __init__(self, *_: object) -> None:
+        """Nothing to keep."""
+
+
+def confirm_audit(services: Any, run: Any) -> Never:
+    """No audit is confirmed here."""
+    raise AssertionError(run)
+
+
+def verify_audit(services: Any, run: Any) -> Never:
+    """No audit is verified here."""
+    raise AssertionError(run)
+
+
 def install() -> None:
     """Replace the modules that load torch. To be called before `workers.shard` is imported."""
     stands_for = {
@@ -220,6 +246,9 @@ def install() -> None:
         "gfi.method.item": (Item,),
         "gfi.method.model_bundle": (bundled, own_file),
         "gfi.method.preprocess": (Prepared,),
+        "workers.controls": (Controls, Sampled, sampled),
+        "workers.audit_confirm": (confirm_audit,),
+        "workers.audit_verify": (verify_audit,),
         "workers.loaded_engines": (LoadedEngines, ModelChanged),
         "workers.measuring": (Measurer,),
     }
