@@ -102,14 +102,16 @@ class ScheduleOut(BaseModel):
     created_at: float
     next_at: float | None
     has_webhook: bool
+    has_email: bool
 
     @classmethod
     def of(cls, schedule: schedules.Schedule) -> "ScheduleOut":
-        """From a stored schedule. The address of a webhook may contain a secret and is not shown."""
+        """From a stored schedule. The address of a webhook may contain a secret, so addresses are not shown."""
         request = dict(schedule.request)
         has_webhook = request.pop("webhook", None) is not None
+        has_email = request.pop("email", None) is not None
         fields = {name: getattr(schedule, name) for name in cls.model_fields if hasattr(schedule, name)}
-        return cls(**fields | {"request": request, "has_webhook": has_webhook})
+        return cls(**fields | {"request": request, "has_webhook": has_webhook, "has_email": has_email})
 
 
 @router.get("/schedules", tags=["schedules"], responses=documented())
