@@ -268,6 +268,7 @@ class Deployment:
             **{
                 "dataset": str(photographs.folder),
                 "model": MODEL,
+                "preset": "paper",
                 "target": "predicted",
                 "save": (),
                 "batch": 8,
