@@ -25,18 +25,17 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from gfi.datasets.manifest import Manifest, entries, reorder, subset, write
-from gfi.datasets.notes import ListingNotes
-from gfi.datasets.sources import open_source
+from gfi.datasets.manifest import Manifest, reorder, subset
 from gfi.domain.digests import JSON, canonical
 from gfi.domain.ids import new_id
 from gfi.domain.records import ControlClaim
 from gfi.jobs import incremental
+from gfi.jobs.listing_writer import Classes, Most, write_listing
 from gfi.jobs.sharding import FIRST_SHARD, shard_bounds, shard_size
-from gfi.jobs.submit import Invalid, class_index
+from gfi.jobs.submit import Invalid
 from gfi.jobs.task_run import Interrupted
 from gfi.store import ledger, queries
-from gfi.store.errors import LimitExceeded, NotFound
+from gfi.store.errors import NotFound
 from gfi.store.ledger.carrying import PIECE
 from gfi.store.ledger.restoring import CARRIED
 from gfi.store.objects import Bucket, Exists
@@ -49,17 +48,19 @@ def plan(services: ControlServices, claim: ControlClaim, check: Callable[[], Non
     """List the job's dataset and cut it into shards. `check` raises when the lease is lost."""
     assert claim.job_id is not None
     config, settings = claim.config, services.settings
-    source = open_source(config.dataset.spec, settings)
     record = claim.model or {}
-    # With one target for all images, labels need no class.
-    classes = class_index(record) if config.target == "auto" else None
     with tempfile.TemporaryDirectory(prefix="gfi-plan-") as folder:
         path = Path(folder) / "manifest.parquet"
-        notes = ListingNotes()
-        own = ledger.most_images(services.database, claim.owner)
-        listing = _limited(_checked(source.list(notes), check), settings.max_images_per_job, own)
-        rows = entries(listing, classes, notes)
-        written = write(rows, path, {"dataset": source.spec, "kind": source.kind})
+        listing = write_listing(
+            config.dataset.spec,
+            settings,
+            path,
+            # With one target for all images, labels need no class.
+            classes=Classes.of(record) if config.target == "auto" else None,
+            most=_most(services, claim.owner),
+            check=check,
+        )
+        written = listing.written
         check()
         row = queries.get_job(services.database, claim.job_id)
         key, sha256 = f"jobs/{claim.job_id}/manifest-{new_id()}.parquet", written.sha256
@@ -67,17 +68,17 @@ def plan(services: ControlServices, claim: ControlClaim, check: Callable[[], Non
         if row.since is not None:
             path, sha256, since = _since(services, claim, row, path, Path(folder), check)
         services.bucket.put(key, path)
-    metadata: dict[str, Any] = {"dataset": source.describe(), "warnings": notes.lines(written.count)}
+    metadata: dict[str, Any] = {"dataset": listing.description, "warnings": listing.warnings}
     if since is not None:
         metadata["since"] = since
         if since["reason"]:
             metadata["warnings"].append(since["sentence"])
-    if notes.skipped:
-        metadata["skipped"] = notes.skipped
+    if listing.skipped:
+        metadata["skipped"] = listing.skipped
     metadata["warnings"] += written.notes
     if written.columns:
         metadata["columns"] = dict(written.columns)
-    if written.unmatched and classes is not None:
+    if written.unmatched and config.target == "auto":
         metadata["unmatched_labels"] = written.unmatched
         metadata["warnings"].append(
             f"{written.unmatched} of {written.count} images have a label that is not a class of the model; "
@@ -274,13 +275,13 @@ def _checked(rows: Iterator[Row], check: Callable[[], None]) -> Iterator[Row]:
         yield row
 
 
-def _limited(rows: Iterator[Row], most: int, own: int | None) -> Iterator[Row]:
-    """own: the limit of the job's owner. The ledger checks it again; the check here stops a listing of millions
-    early."""
-    for number, row in enumerate(rows):
-        ledger.check_images(own, number + 1)
-        if number >= most:
-            raise LimitExceeded(
-                f"the dataset has more than {most} images, which is GFI_MAX_IMAGES_PER_JOB; split it or raise the limit"
-            )
-        yield row
+def _most(services: ControlServices, owner: str) -> Most:
+    """The smaller of the limits of the installation and of the job's owner."""
+    most = services.settings.max_images_per_job
+    own = ledger.most_images(services.database, owner)
+    if own is not None and own < most:
+        return Most(own, ledger.too_many_images(own))
+    return Most(
+        most,
+        f"the dataset has more than {most} images, which is GFI_MAX_IMAGES_PER_JOB; split it or raise the limit",
+    )

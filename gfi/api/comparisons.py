@@ -88,7 +88,7 @@ def compare_job(
         response.status_code = 200
         reason = f"job {known.job.id} explains these images with {body.method}"
         return SubmittedOut(job=job_detail(context, known.job), created=False, reason=reason)
-    submitted = submit(context.database, context.settings, request)
+    submitted = submit(context.database, context.settings, request, count_images=context.count_images)
     made = queries.get_job(context.database, submitted.job_id)
     response.headers["Location"] = f"/v1/jobs/{made.id}"
     return SubmittedOut(job=job_detail(context, made), created=submitted.created, reason=submitted.reason)

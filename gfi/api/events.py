@@ -16,12 +16,19 @@ from gfi.api.lookup import JobId, find_job
 from gfi.api.problems import Refused, documented
 
 router = APIRouter(prefix="/v1/jobs", tags=["events"])
+_EVENT = {
+    "type": "object",
+    "properties": {
+        "event": {"enum": ["progress", "end"]},
+        "data": {"type": "string", "contentMediaType": "application/json"},
+    },
+}
 
 
 @router.get(
     "/{job_id}/events",
     response_class=StreamingResponse,
-    responses=documented(404, also={200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}}),
+    responses=documented(404, also={200: {"content": {"text/event-stream": {"itemSchema": _EVENT}}}}),
 )
 async def watch_job(job_id: JobId, context: ContextDep, caller: Reader) -> StreamingResponse:
     """Progress as server-sent events until the job has ended."""

@@ -17,7 +17,7 @@ from gfi.store.queries.progress import RATE_WINDOW_S
 class JobIn(JobOptions):
     """The options of a job. The model must be registered, and the dataset below the configured roots and buckets."""
 
-    new: bool = Field(False, description="Start another job even while the same one is active.")
+    new: bool = Field(False, strict=True, description="Start another job even while the same one is active.")
 
     def request(self, owner: str) -> JobRequest:
         """The request in the form that `submit` expects."""
@@ -108,7 +108,10 @@ class JobOut(BaseModel):
 
 
 class JobDetail(JobOut):
-    """A job with its provenance: `config` is its frozen configuration, `config_digest` the SHA-256 of that."""
+    """A job with its provenance: `config` is its frozen configuration, `config_digest` the SHA-256 of that.
+
+    `waits`: why the job makes no progress, null while it does.
+    """
 
     config: dict[str, Any]
     model_digest: str
@@ -119,10 +122,11 @@ class JobDetail(JobOut):
     facts: dict[str, Any] | None
     warnings: list[str]
     has_webhook: bool = False
+    waits: str | None = None
 
     @classmethod
-    def whole(cls, job: Job, progress: Progress) -> "JobDetail":
-        """From a job of the ledger and its progress."""
+    def whole(cls, job: Job, progress: Progress, waits: str | None) -> "JobDetail":
+        """From a job of the ledger and its progress. waits: see `why_waiting`."""
         return cls(
             **JobOut.of(job, progress).model_dump(),
             config=job.stored_config,
@@ -134,6 +138,7 @@ class JobDetail(JobOut):
             facts=job.metadata,
             warnings=[str(warning) for warning in (job.metadata or {}).get("warnings", [])],
             has_webhook=any(target["channel"] == WEBHOOK for target in job.notify or ()),
+            waits=waits,
         )
 
 

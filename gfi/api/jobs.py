@@ -16,6 +16,7 @@ from gfi.api.notify_addresses import check_addresses
 from gfi.api.problems import documented
 from gfi.api.schemas import In, Name, Page, decode_cursor, encode_cursor
 from gfi.domain.digests import digest
+from gfi.domain.job import NotBool
 from gfi.domain.states import JobState
 from gfi.domain.statuses import ImageStatus
 from gfi.jobs import delete, estimate, incremental
@@ -81,7 +82,7 @@ class RetryIn(In):
 class PriorityIn(In):
     """The priority of a job; higher is claimed first."""
 
-    priority: int = Field(ge=-100, le=100)
+    priority: Annotated[int, NotBool, Field(ge=-100, le=100)]
 
 
 @router.post("", status_code=201, responses=documented(409, 413, also={200: {"model": SubmittedOut}}))
@@ -96,7 +97,12 @@ def submit_job(
     check_addresses(body, context.api)
     request = job_request(context, body, caller.name)
     submitted = submit(
-        context.database, context.settings, request, idempotency_key=idempotency_key, new=body.new
+        context.database,
+        context.settings,
+        request,
+        idempotency_key=idempotency_key,
+        new=body.new,
+        count_images=context.count_images,
     )
     job = queries.get_job(context.database, submitted.job_id)
     response.status_code = 201 if submitted.created else 200

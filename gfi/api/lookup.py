@@ -8,6 +8,7 @@ from gfi.api.context import Context
 from gfi.api.dataset_names import resolve_dataset
 from gfi.api.job_schemas import JobDetail, JobIn
 from gfi.jobs.submit import JobRequest
+from gfi.jobs.waiting import why_waiting
 from gfi.store import queries
 from gfi.store.errors import NotFound
 from gfi.store.queries import Job
@@ -32,7 +33,7 @@ def find_job(context: Context, job_id: str) -> Job:
 def job_detail(context: Context, job: Job) -> JobDetail:
     """A job with its progress and provenance."""
     progress = queries.job_progress(context.database, job.id)
-    return JobDetail.whole(job, progress)
+    return JobDetail.whole(job, progress, why_waiting(context.database, job))
 
 
 def job_request(context: Context, body: JobIn, owner: str) -> JobRequest:

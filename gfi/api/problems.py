@@ -1,5 +1,6 @@
 """Errors as problem details (RFC 9457): what is wrong, and advice on what to do about it."""
 
+import errno
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -157,6 +158,14 @@ def install(app: FastAPI) -> None:
         first = errors[0] if errors else FieldError(at="body", reason="not valid")
         return problem(422, f"{first.at}: {first.reason}", errors=errors)
 
+    async def machine(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, OSError)
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise error
+        advice = "Ask an operator to make room, or to set TMPDIR to a larger disk; then try again."
+        return problem(503, "the disk of the server has no room for temporary files", advice)
+
+    app.add_exception_handler(OSError, machine)
     for kind in (Refused, StoreError, DatasetError, MethodError):
         app.add_exception_handler(kind, expected)
     app.add_exception_handler(HTTPException, http)

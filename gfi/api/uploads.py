@@ -136,9 +136,8 @@ def _options(fields: dict[str, str]) -> dict[str, Any]:
 def test_explanation(body: JobIn, context: ContextDep, caller: Submitter) -> SubmittedOut:
     """Explain only the first image of a dataset with these options, to try them before the job is submitted."""
     request = job_request(context, body, caller.name)
-    source = context.source(request.dataset)
-    first = next(iter(source.list()))
-    data = source.fetch(first.key).data
+    (first,) = context.listing(request.dataset, 1).first
+    data = context.source(request.dataset).fetch(first.key, first.version).data
     fields = body.model_dump(
         include={"model", "preset", "overrides", "layers", "target", "rather_than", "top", "metrics"}
     )
@@ -174,7 +173,7 @@ def _explain(
     for key, data in files:
         context.bucket.put(key, data)
     try:
-        submitted = submit(context.database, settings, request, new=True)
+        submitted = submit(context.database, settings, request, new=True, count_images=lambda _: len(images))
     except LimitExceeded:
         context.bucket.delete_many(key for key, _ in files)
         raise

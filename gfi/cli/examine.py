@@ -55,6 +55,7 @@ def examine() -> list[Finding]:
         ("clock", _clock),
         ("workers", _workers),
         ("queues", _queues),
+        ("jobs", _jobs),
     ]
     return [*findings, *_findings((what, partial(check, settings)) for what, check in checks)]
 
@@ -182,6 +183,8 @@ def workers_line(workers: Iterable[Mapping[str, Any]]) -> str:
 
     workers: dicts with id, queues, clock_skew_s and alive; device, facts and state if they are known.
     """
+    from gfi.jobs.waiting import NO_CONTROL_WORKER, NO_WORKER
+
     by_queue: dict[str, list[str]] = {}
     for worker in workers:
         if not worker["alive"]:
@@ -200,14 +203,9 @@ def workers_line(workers: Iterable[Mapping[str, Any]]) -> str:
         for queue in worker["queues"] or ():
             by_queue.setdefault(queue, []).append(_named(worker))
     if not set(by_queue) - {CONTROL_QUEUE}:
-        raise RuntimeError(
-            "no worker has reported in the last minute: start one with `gfi worker` or `gfi up`"
-        )
+        raise RuntimeError(NO_WORKER)
     if CONTROL_QUEUE not in by_queue:
-        raise RuntimeError(
-            "no control worker has reported in the last minute, so no job is planned: start one with"
-            " `gfi worker --queues control`"
-        )
+        raise RuntimeError(NO_CONTROL_WORKER)
     return "; ".join(f"{queue}: {_some(names)}" for queue, names in sorted(by_queue.items()))
 
 
@@ -239,3 +237,21 @@ def _queues(settings: Settings) -> str:
         f"{queue_length(celery, name)} messages"
         for name, counts in waiting.items()
     )
+
+
+def _jobs(settings: Settings) -> str:
+    from gfi.jobs.waiting import waiting_jobs
+    from gfi.store.database import Database
+
+    return jobs_line(waiting_jobs(Database(settings.require_database())))
+
+
+def jobs_line(waiting: Mapping[str, str]) -> str:
+    """That no job waits for a reason. RuntimeError with the first three that do.
+
+    waiting: why jobs wait, by id.
+    """
+    if waiting:
+        first = "; ".join(f"{job} waits: {why}" for job, why in list(waiting.items())[:3])
+        raise RuntimeError(first + (f"; and {len(waiting) - 3} more" if len(waiting) > 3 else ""))
+    return "no job waits after a failure or for a worker"

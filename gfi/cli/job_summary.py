@@ -20,6 +20,8 @@ def print_summary(service: Service, job_id: str) -> None:
         + f": {job['shown_state']}"
         + (f" — {job['error']}" if job["error"] else "")
     )
+    if job.get("waits"):  # a server of an earlier version does not say it
+        click.echo(f"waits: {job['waits']}")
     layers = config["layers"]
     click.echo(
         f"{config['model']['reference']}, "

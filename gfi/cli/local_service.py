@@ -13,6 +13,7 @@ from gfi.cli.service import JSON
 from gfi.domain.manifest_columns import Kind, find_column, parse_where
 from gfi.domain.states import JobState
 from gfi.domain.statuses import ImageStatus
+from gfi.jobs.waiting import why_waiting
 from gfi.store import queries
 from gfi.store.database import Database
 from gfi.store.settings import Settings
@@ -89,7 +90,8 @@ class LocalService:
 
     def job(self, job_id: str) -> JSON:
         job = queries.get_job(self.database, job_id)
-        return _record(job, queries.job_progress(self.database, job.id))
+        waits = why_waiting(self.database, job)
+        return _record(job, queries.job_progress(self.database, job.id)) | {"waits": waits}
 
     def failures(self, job_id: str) -> list[JSON]:
         return queries.failures(self.database, self._id(job_id))

@@ -33,12 +33,22 @@ Picture = Literal["png", "overlay", "npy"]
 Features = Literal["projected", "full", "none"]
 """What is stored of the network's pooled features: 256 numbers that keep distances, all, or nothing."""
 
+
+def _no_bool(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError(f"must be a number, not {str(value).lower()}")
+    return value
+
+
+NotBool = BeforeValidator(_no_bool)
+"""For numbers: pydantic alone reads true as 1."""
+
 # Database columns cannot hold a NUL character.
 Text = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$")]
 Name = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$", max_length=200)]
 Tag = Annotated[str, StringConstraints(pattern=r"^[^\x00,]+$", strip_whitespace=True, max_length=64)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
-ClassIndex = Annotated[int, Field(ge=0, le=LARGEST_CLASS)]
+ClassIndex = Annotated[int, NotBool, Field(ge=0, le=LARGEST_CLASS)]
 
 
 def _share(value: object) -> object:
@@ -86,7 +96,7 @@ class JobOptions(BaseModel):
     rather_than: Name | ClassIndex | None = Field(
         None, description="Another class: explain why the target rather than this one."
     )
-    top: Annotated[int, Field(ge=1, le=MOST_TOP)] = Field(
+    top: Annotated[int, NotBool, Field(ge=1, le=MOST_TOP)] = Field(
         1,
         description="Explain this many of the most probable classes: one result per class, with its `target_rank`.",
     )
@@ -111,12 +121,14 @@ class JobOptions(BaseModel):
     tags: tuple[Tag, ...] = Field(
         (), max_length=MOST_TAGS, description="Words by which the job can be found, without commas."
     )
-    priority: Annotated[int, Field(ge=-100, le=100)] = Field(0, description="Higher is claimed first.")
+    priority: Annotated[int, NotBool, Field(ge=-100, le=100)] = Field(
+        0, description="Higher is claimed first."
+    )
     queue: Queue = Field(
         QUEUES[0],
         description="interactive is processed first: for a few images that somebody is waiting for.",
     )
-    batch: Annotated[int, Field(ge=1, le=4096)] | None = Field(
+    batch: Annotated[int, NotBool, Field(ge=1, le=4096)] | None = Field(
         None, description="Images optimised together. Default: what fits the worker's device."
     )
     webhook: Annotated[Text, Field(max_length=2048)] | None = Field(

@@ -37,10 +37,12 @@ _slots = threading.BoundedSemaphore(AT_ONCE)
 
 @dataclass(frozen=True)
 class FirstItem:
-    """One of the first images of a listing. size: bytes; 0 where the listing does not say. boxes: how many."""
+    """One of the first images of a listing. size: bytes; 0 where the listing does not say. version: "" where unknown.
+    boxes: how many."""
 
     key: str
     size: int
+    version: str
     label: str | None
     boxes: int
 
@@ -70,11 +72,11 @@ def read_listing(spec: str, settings: Settings, first: int, memory_mib: int, sec
 
 
 def _read(spec: str, settings: Settings, first: int, memory_mib: int, seconds: float) -> Beginning:
-    question = {"spec": spec, "first": first, "settings": _of_datasets(settings)}
+    question = {"spec": spec, "first": first, "settings": settings_of_datasets(settings)}
     advice = "submit it as a job, whose listing has no such limit, or write it with smaller row groups"
     with subprocess.Popen(
         [sys.executable, "-P", "-m", "gfi.jobs.listing_reader", str(os.getpid()), str(memory_mib)],
-        env=_environment(settings),
+        env=child_environment(settings),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
@@ -103,7 +105,7 @@ def _read(spec: str, settings: Settings, first: int, memory_mib: int, seconds: f
     return Beginning(first=items, **answer)
 
 
-def _of_datasets(settings: Settings) -> dict[str, Any]:
+def settings_of_datasets(settings: Settings) -> dict[str, Any]:
     """The settings that opening a dataset reads, as JSON values."""
     chosen: dict[str, Any] = {}
     for name in Settings.model_fields:
@@ -115,7 +117,8 @@ def _of_datasets(settings: Settings) -> dict[str, Any]:
     return chosen
 
 
-def _environment(settings: Settings) -> dict[str, str]:
+def child_environment(settings: Settings) -> dict[str, str]:
+    """The environment of a child that reads a dataset."""
     # Without keys in the settings botocore looks for them itself, in these variables among other places.
     given = settings.dataset_s3_access_key or settings.s3_access_key
     found = () if given else tuple(name for name in os.environ if name.startswith("AWS_"))
@@ -138,9 +141,11 @@ def main() -> None:
     except Exception as error:
         if confined.lacked_memory(error):
             os._exit(confined.NO_MEMORY)
-        if not isinstance(error, DatasetError):
+        if not isinstance(error, DatasetError | OSError):
             raise
-        answer = json.dumps({"error": one_line(error), "again": isinstance(error, Unavailable)})
+        # An OSError is a fault of this machine, such as a full disk for temporary files.
+        again = isinstance(error, Unavailable | OSError)
+        answer = json.dumps({"error": one_line(error), "again": again})
     sys.stdout.write(answer)
 
 
@@ -148,7 +153,7 @@ def _begin(spec: str, most: int, settings: Settings) -> dict[str, Any]:
     source = open_source(spec, settings)
     first: list[FirstItem] = []
     for listed in source.list() if most else ():
-        first.append(FirstItem(listed.key, listed.size, listed.label, len(listed.boxes)))
+        first.append(FirstItem(listed.key, listed.size, listed.version, listed.label, len(listed.boxes)))
         if len(first) == most:
             break
     notes = ListingNotes()

@@ -6,6 +6,7 @@ keeps its meaning when the code or the presets change.
 """
 
 import difflib
+from collections.abc import Callable
 from typing import Any
 
 from pydantic import Field, ValidationError
@@ -134,16 +135,22 @@ def submit(
     *,
     idempotency_key: str | None = None,
     new: bool = False,
+    count_images: Callable[[str], int] | None = None,
 ) -> Submitted:
     """Validate, freeze and store a job; the scheduler plans it.
 
     The same idempotency key returns its job; without one, the same configuration as an active job returns that job
-    (`new` starts another).
+    (`new` starts another). count_images: counts the images of a dataset, as far as that is quick, where the owner may
+    have only so many; None: they are counted in this process.
     """
     spec = spec_of(database, settings, request, idempotency_key=idempotency_key, new=new)
     most = ledger.most_images(database, request.owner)
     if most is not None:  # the length of a long listing is known only after planning, which checks it again
-        ledger.check_images(most, count(open_source(request.dataset, settings), most + 1)[0])
+        if count_images is None:
+            images, _ = count(open_source(request.dataset, settings), most + 1)
+        else:
+            images = count_images(request.dataset)
+        ledger.check_images(most, images)
     return ledger.submit_job(database, spec, max_active_jobs=settings.max_active_jobs)
 
 

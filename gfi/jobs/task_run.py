@@ -2,12 +2,14 @@
 
 the handler finishes                    done, with what it writes, in one transaction under the fence
 SIGTERM, cancel, pause, a lost lease    the handler ends at its next check; the task is released, unless it was lost
-a fault that may pass                   another attempt after a pause, from the progress that was saved
+a fault that may pass                   another attempt after a pause, from the progress that was saved; more attempts
+                                        while the bucket or the database is away or a disk is full
 a fault that does not pass              failed, with the reason
 the process dies                        the lease runs out (`gfi.store.ledger.expire_control`)
 """
 
 import contextlib
+import platform
 import threading
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
@@ -135,18 +137,23 @@ def perform(services: Services, run: TaskRun, handlers: Mapping[str, Handler[Ser
             ledger.release_control(database, run.claim, "its worker was told to stop")
         return "interrupted"
     except (Transient, Unavailable) as error:
-        return _failed(database, run.claim, str(error), retry=True)
+        return _failed(database, run.claim, str(error), retry=True, outage=True)
     except (StoreError, DatasetError, MethodError) as error:
         return _failed(database, run.claim, str(error), retry=False)
+    except OSError as error:
+        # A fault of this machine, such as a full disk. (Faults of a dataset are DatasetErrors.)
+        return _failed(database, run.claim, f"machine {platform.node()}: {error}", retry=True, outage=True)
     except Exception as error:
         log.exception("task failed")
         return _failed(database, run.claim, f"{type(error).__name__}: {error}", retry=True)
 
 
-def _failed(database: Database, claim: ControlClaim, reason: str, *, retry: bool) -> str:
+def _failed(
+    database: Database, claim: ControlClaim, reason: str, *, retry: bool, outage: bool = False
+) -> str:
     log.warning("task failed", reason=reason, retry=retry)
     try:
-        ledger.fail_control(database, claim, reason, retry=retry)
+        ledger.fail_control(database, claim, reason, retry=retry, outage=outage)
     except StoreError as error:  # the lease runs out: the same effect, later
         log.warning("could not be recorded", reason=str(error))
     return "failed"

@@ -46,6 +46,10 @@ _TRANSIENT = frozenset(
         "IncompleteBody",
     }
 )
+_FULL = frozenset(
+    {"QuotaExceeded", "InsufficientStorage", "InsufficientCapacity", "XMinioStorageFull", "507"}
+)
+"""The store has no room: someone has to make some, and then the work goes on by itself."""
 _ADVICE = {
     "NoSuchBucket": "there is no such bucket; create it or set {prefix}_BUCKET",
     "AccessDenied": "access denied; see {prefix}_ACCESS_KEY and {prefix}_SECRET_KEY",
@@ -138,6 +142,8 @@ def explain(error: ClientError | BotoCoreError, prefix: str) -> Failure:
         # The text comes from the store and may have any length and shape.
         text = str(error.response.get("Error", {}).get("Message") or code or status)
         message = " ".join(text.split())[:300]
+        if code in _FULL or status == 507:
+            return Failure("transient", f"the store has no room ({message}); delete objects or enlarge it")
         again = code in _TRANSIENT or status >= 500 or status in (408, 409, 429)
         return Failure("transient" if again else "final", message)
     if isinstance(error, NoCredentialsError):

@@ -102,6 +102,9 @@ class Settings(Explicit):
     """Pause between two ticks of the scheduler."""
     stall_s: _Positive = 120.0
     """How long the engine may make no progress before its worker exits."""
+    listing_mib: Annotated[int, Field(ge=0)] = 2048
+    """Memory that listing the dataset of a job may take, in MiB, in a process of its own. 0: the control worker lists
+    it itself, without a limit."""
     registration_s: _Positive = 300.0
     """How long a worker may take to load a model that is registered."""
     registration_mib: _Count = 16_384

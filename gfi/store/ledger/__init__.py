@@ -52,7 +52,7 @@ from gfi.store.ledger.flags import set_flag
 from gfi.store.ledger.frozen import freeze_profile, replace_profile
 from gfi.store.ledger.jobs import cancel_job, delete_job, pause_job, resume_job, retry_job, set_priority
 from gfi.store.ledger.leases import release_shard, renew_lease
-from gfi.store.ledger.limits import check_images, most_images
+from gfi.store.ledger.limits import check_images, most_images, too_many_images
 from gfi.store.ledger.mean_masks import settle_masks
 from gfi.store.ledger.models import delete_model, save_model
 from gfi.store.ledger.orders import request_orders, write_orders
@@ -143,6 +143,7 @@ __all__ = [
     "settle_outbox",
     "submit_job",
     "take_outbox",
+    "too_many_images",
     "undispatch",
     "verify_token",
     "write_findings",

@@ -3,10 +3,10 @@
     leased → leased | done | pending | failed
 
 Tasks are leased and fenced like shards, so that any number of workers may run and die. A task that fails with a reason
-is attempted `ATTEMPTS` times. Deaths of its workers are counted separately, since most of them have other causes, and
-the pause between attempts grows. A task fails after `DEATHS` deaths, and only if other work does not meet as many
-(`gfi.store.ledger.death_rate`). When a `plan` fails, its job fails with the reason; when a `retry` fails, its job
-returns to the state before; when another task fails, nothing else changes.
+is attempted `ATTEMPTS` times, during an outage `OUTAGE_ATTEMPTS` times. Deaths of its workers are counted separately,
+since most of them have other causes, and the pause between attempts grows. A task fails after `DEATHS` deaths, and only
+if other work does not meet as many (`gfi.store.ledger.death_rate`). When a `plan` fails, its job fails with the reason;
+when a `retry` fails, its job returns to the state before; when another task fails, nothing else changes.
 """
 
 from collections.abc import Callable, Mapping
@@ -23,6 +23,8 @@ from gfi.store.ledger.guards import held, lock_job, shard_transition
 from gfi.store.tables import control_tasks, in_state, incidents, jobs, shards
 
 ATTEMPTS = 5
+OUTAGE_ATTEMPTS = 30
+"""While the bucket or the database is away or a disk is full: with the pauses, about two hours, as for a shard."""
 DEATHS = 9
 """The fewest deaths after which a task without a network can fail: such a death costs a restart, but no batch on a GPU.
 For tasks that need a network the limit is that of an image."""
@@ -131,13 +133,14 @@ def fail_control(
     error: str,
     *,
     retry: bool = True,
+    outage: bool = False,
     delay_s: float | None = None,
     failure_class: str | None = None,
 ) -> bool:
     """leased → pending for another attempt after a pause, by default one that doubles; → failed after the last one.
 
-    retry: False for an error that would occur again (no such directory): → failed at once. Returns False
-    when the lease is lost.
+    retry: False for an error that would occur again (no such directory): → failed at once. outage: the bucket or the
+    database is away, or a disk is full: `OUTAGE_ATTEMPTS` instead of `ATTEMPTS`. Returns False when the lease is lost.
     """
     with db.begin() as connection:
         if claim.job_id is not None:
@@ -148,7 +151,7 @@ def fail_control(
         if task is None:
             return False
         delay = min(LONGEST_PAUSE_S, 2.0**task.attempts) if delay_s is None else delay_s
-        again = retry and task.attempts < ATTEMPTS
+        again = retry and task.attempts < (OUTAGE_ATTEMPTS if outage else ATTEMPTS)
         _give_back(connection, task, error, failure_class, again=again, delay_s=delay)
         return True
 

@@ -72,7 +72,12 @@ def admit_images(connection: sa.Connection, owner: str, images: int) -> None:
 def check_images(most: int | None, images: int) -> None:
     """Raises LimitExceeded if `images` is more than `most`, the limit of a token."""
     if most is not None and images > most:
-        raise LimitExceeded(f"this token may explain {most} images a job; the dataset has more")
+        raise LimitExceeded(too_many_images(most))
+
+
+def too_many_images(most: int) -> str:
+    """What is said where a dataset has more images than the token's limit `most`."""
+    return f"this token may explain {most} images a job; the dataset has more"
 
 
 def _admit_active(connection: sa.Connection, owner: str, limits: JSON) -> None:

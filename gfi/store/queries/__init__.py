@@ -44,13 +44,14 @@ from gfi.store.queries.results import (
     list_results,
     page_key,
     rows_with_status,
+    stopped_shards,
 )
 from gfi.store.queries.schedules import due_schedules, last_job, list_firings, list_schedules, waiting_firings
 from gfi.store.queries.shards import failed_in_retries, list_incidents, list_shards
 from gfi.store.queries.sums import count_masks_due, job_sums, mean_masks, means
 from gfi.store.queries.tasks import Task, get_task, last_sweep, list_tasks, usual_duration
 from gfi.store.queries.tokens import list_tokens
-from gfi.store.queries.workers import Worker, list_workers, worker_takes
+from gfi.store.queries.workers import Worker, list_workers, queue_has_worker, worker_takes
 
 __all__ = [
     "GROUPED",
@@ -114,8 +115,10 @@ __all__ = [
     "page_key",
     "part_of",
     "previous_audit",
+    "queue_has_worker",
     "rates_of",
     "rows_with_status",
+    "stopped_shards",
     "usual_duration",
     "waiting",
     "waiting_firings",

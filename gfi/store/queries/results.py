@@ -310,6 +310,15 @@ def failures(db: Database, job_id: str) -> list[JSON]:
     those of a retry before the last; then the explained images (`ok`) whose boxes were repaired or could not be used.
     """
     by_class = _by_error_class(job_id, NOT_OK)
+    rows = fetch(db, by_class) + stopped_shards(db, job_id)
+    if _measures_boxes(db, job_id):  # no index helps this query; other jobs have no such images
+        rows += fetch(db, _by_error_class(job_id, sa.and_(~NOT_OK, results.c.error_class.is_not(None))))
+    return [row | {"images": int(row["images"])} for row in rows]
+
+
+def stopped_shards(db: Database, job_id: str) -> list[JSON]:
+    """The images of shards that failed (status `failed`), or that failed and wait for another attempt or have it
+    without progress (`pending`), by class: as `failures` describes them."""
     # A worker that dies at its start holds the shard until its lease runs out: the reason is told meanwhile too.
     begun_again = sa.and_(
         in_state(shards, ShardState.LEASED), shards.c.finished == 0, sa.func.coalesce(shards.c.step, 0) == 0
@@ -317,7 +326,7 @@ def failures(db: Database, job_id: str) -> list[JSON]:
     status = sa.case(
         (in_state(shards, ShardState.FAILED), ShardState.FAILED.value), else_=ShardState.PENDING.value
     )
-    stopped = (
+    query = (
         sa.select(
             status.label("status"),
             shards.c.failure_class.label("error_class"),
@@ -334,10 +343,7 @@ def failures(db: Database, job_id: str) -> list[JSON]:
         )
         .group_by(status, shards.c.failure_class)
     )
-    rows = fetch(db, by_class) + fetch(db, stopped)
-    if _measures_boxes(db, job_id):  # no index helps this query; other jobs have no such images
-        rows += fetch(db, _by_error_class(job_id, sa.and_(~NOT_OK, results.c.error_class.is_not(None))))
-    return [row | {"images": int(row["images"])} for row in rows]
+    return [row | {"images": int(row["images"])} for row in fetch(db, query)]
 
 
 def _by_error_class(job_id: str, which: sa.ColumnElement[bool]) -> sa.Select[Any]:

@@ -66,3 +66,8 @@ def worker_takes(db: Database, queue: str, kind: str) -> bool:
         worker.alive and worker.state == "up" and queue in (worker.queues or ()) and kind in worker.tasks
         for worker in list_workers(db)
     )
+
+
+def queue_has_worker(db: Database, queue: str) -> bool:
+    """Whether a live worker takes shards of this queue."""
+    return any(worker.alive and queue in (worker.queues or ()) for worker in list_workers(db))

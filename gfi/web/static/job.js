@@ -17,7 +17,7 @@ function progress() {
   $("bar").replaceChildren(...order.filter((s) => p.by_status[s]).map((s) => h(`i.c-${s}`, { style: { width: `${(100 * p.by_status[s]) / total}%` } })), h("i.c-running", { style: { width: `${(100 * (p.finished + p.partial)) / total}%` } }));
   $("bar").setAttribute("aria-label", `${count(p.done)} of ${count(p.total)} images done`);
   $("legend").replaceChildren(...order.filter((s) => p.by_status[s]).map((s) => h("span.state", null, h(`i.dot.c-${s}`), `${words(s)} ${count(p.by_status[s])}`)));
-  $("sub").replaceChildren(state(job.paused && !ended(job.state) ? "paused" : job.state), job.error ? ` — ${job.error}` : "");
+  $("sub").replaceChildren(state(job.paused && !ended(job.state) ? "paused" : job.state), job.error ? ` — ${job.error}` : job.waits ? ` — waits: ${job.waits}` : "");
 }
 
 function button(text, work, kind = "") {
@@ -145,5 +145,11 @@ function watch() {
     return undefined;
   });
 }
+
+// No event tells why a job waits, because its progress does not change then.
+setInterval(() => {
+  if (!job || ended(job.state) || document.hidden) return;
+  showErrors(async () => { job = await api(`/v1/jobs/${id}`); progress(); });
+}, 10000);
 
 showErrors(load);

@@ -271,10 +271,10 @@ def webhook_settings(**more: Any) -> ApiSettings:
 
 
 @contextmanager
-def serving() -> Iterator[str]:
-    """A live server, configured by the environment. Yields its address."""
+def serving(around: Callable[[Any], Any] = lambda app: app) -> Iterator[str]:
+    """A live server, configured by the environment. around: wraps the application. Yields its address."""
     port = free_port()
-    config = uvicorn.Config(create_app(), port=port, log_level="error", access_log=False, ws="none")
+    config = uvicorn.Config(around(create_app()), port=port, log_level="error", access_log=False, ws="none")
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

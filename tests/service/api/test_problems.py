@@ -1,5 +1,8 @@
 """Errors as problem details."""
 
+import errno
+from typing import Any
+
 import pytest
 
 from gfi.store import queries
@@ -43,3 +46,21 @@ def test_an_unexpected_exception_is_a_problem_without_a_traceback(
     assert answer.headers["x-request-id"] in answer.json()["detail"]
     assert "rolled back" in answer.json()["advice"]
     assert "secret" not in answer.text
+
+
+def test_a_full_disk_of_the_server_is_said_and_nothing_else_about_its_files(
+    one_world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = one_world.explained()
+
+    def fail(error: OSError) -> Any:
+        def write(*_: object) -> None:
+            raise error
+
+        monkeypatch.setattr("gfi.api.reports.write_report", write)
+        return one_world.call("GET", f"/v1/jobs/{job}/report.zip")
+
+    answer = fail(OSError(errno.ENOSPC, "No space left on device", "/tmp/secret"))
+    assert answer.status_code == 503
+    assert answer.json()["detail"] == "the disk of the server has no room for temporary files"
+    assert fail(OSError(errno.EIO, "Input/output error")).status_code == 500

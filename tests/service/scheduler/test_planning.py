@@ -4,6 +4,7 @@ import hashlib
 import json
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,7 @@ from scheduler.tasks import perform
 from tests.service.model_record import RECORD
 from tests.service.store.ledger_actors import OVER, claim, claim_task, commit, part, records
 from tests.service.store.test_objects import settings_for
+from tests.unit.jobs.test_listing_reader import write_bomb
 
 
 @pytest.fixture
@@ -191,3 +193,23 @@ def test_a_retry_by_class_explains_each_image_once(services: ControlServices, tm
     assert queries.failures(database, job) == []
     assert retry("storage") == "0 images again"
     assert queries.get_job(database, job).state is JobState.SUCCEEDED
+
+
+def test_a_listing_that_expands_fails_its_job_in_one_line_and_the_next_job_is_planned(
+    services: ControlServices, tmp_path: Path
+) -> None:
+    limited = replace(services, settings=services.settings.model_copy(update={"listing_mib": 300}))
+    write_bomb(tmp_path / "bomb.parquet")
+    photographs(tmp_path / "photographs", range(2))
+    jobs = [
+        submit(services.database, services.settings, JobRequest(dataset=str(dataset), model="net")).job_id
+        for dataset in (tmp_path / "bomb.parquet", tmp_path / "photographs")
+    ]
+    stop = threading.Event()
+    outcomes = [perform(limited, claim_task(services.database, ControlKind.PLAN), stop) for _ in jobs]
+    assert outcomes == ["failed", "2 images in shards of 64"]
+    bomb, _ = (queries.get_job(services.database, job) for job in jobs)
+    assert bomb.state is JobState.FAILED
+    assert bomb.error is not None
+    assert "takes more memory than the 300 MiB allowed (GFI_LISTING_MIB); write it" in bomb.error
+    assert "\n" not in bomb.error

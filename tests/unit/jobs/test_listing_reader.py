@@ -28,7 +28,10 @@ def test_a_listing_is_counted_and_its_first_images_are_described(tmp_path: Path)
     (tmp_path / "m.csv").write_text("key,label\na.jpg,cat\nb.jpg,dog\nc.jpg,cat\n")
     begun = read_listing(str(tmp_path / "m.csv"), SETTINGS, 2, 1024, PATIENCE_S)
     assert (begun.images, begun.complete) == (3, True)
-    assert begun.first == [FirstItem("a.jpg", 0, "cat", 0), FirstItem("b.jpg", 0, "dog", 0)]
+    assert begun.first == [
+        FirstItem("a.jpg", 0, "missing", "cat", 0),
+        FirstItem("b.jpg", 0, "missing", "dog", 0),
+    ]
 
 
 def test_a_file_that_expands_ends_only_the_child(tmp_path: Path) -> None:
@@ -68,10 +71,10 @@ def test_more_listings_than_slots_are_refused(tmp_path: Path, monkeypatch: pytes
 def test_the_child_gets_no_password_but_the_keys_of_datasets(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("GFI_DATABASE_URL", "GFI_REDIS_URL", "GFI_WEBHOOK_SECRET", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "a secret")
-    assert "a secret" not in listing_reader._environment(SETTINGS).values()
-    told = listing_reader._of_datasets(SETTINGS)
+    assert "a secret" not in listing_reader.child_environment(SETTINGS).values()
+    told = listing_reader.settings_of_datasets(SETTINGS)
     assert told["s3_secret_key"] == "a secret"
     assert not {"database_url", "redis_url"} & set(told)
     assert Settings(**json.loads(json.dumps(told))).s3_secret_key == SETTINGS.s3_secret_key
     # Without configured keys botocore finds its own.
-    assert listing_reader._environment(Settings())["AWS_SECRET_ACCESS_KEY"] == "a secret"
+    assert listing_reader.child_environment(Settings())["AWS_SECRET_ACCESS_KEY"] == "a secret"

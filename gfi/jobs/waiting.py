@@ -1,0 +1,54 @@
+"""Why a job that has not ended makes no progress: a sentence for users, or None while it is being worked on."""
+
+from gfi.domain.queues import CONTROL_QUEUE
+from gfi.domain.states import ControlKind, JobState, ShardState
+from gfi.domain.tasks import KINDS
+from gfi.store import queries
+from gfi.store.database import Database
+from gfi.store.queries import Job
+
+NO_WORKER = "no worker has reported in the last minute: start one with `gfi worker` or `gfi up`"
+NO_CONTROL_WORKER = (
+    "no control worker has reported in the last minute, so no job is planned: start one with"
+    " `gfi worker --queues control`"
+)
+_PLANNING = (ControlKind.PLAN, ControlKind.RETRY)
+
+
+def why_waiting(database: Database, job: Job) -> str | None:
+    """Why the job waits: its last failed attempt, or that no worker takes it. None where nobody need look."""
+    if job.ended or job.paused:
+        return None
+    if job.state == JobState.RUNNING:
+        return _shards(database, job)
+    tasks = queries.list_tasks(database, job_id=job.id, open_only=True)
+    task = next((task for task in tasks if task.kind in _PLANNING), None)
+    if task is None:
+        return None
+    if task.reason is not None:
+        return f"{KINDS[task.kind].words}: {task.reason}; it is tried again"
+    if task.state == ShardState.PENDING and not queries.worker_takes(database, CONTROL_QUEUE, task.kind):
+        return NO_CONTROL_WORKER
+    return None
+
+
+def _shards(database: Database, job: Job) -> str | None:
+    stopped = queries.stopped_shards(database, job.id)
+    again = [row for row in stopped if row["status"] == ShardState.PENDING]
+    if again:
+        worst = max(again, key=lambda row: int(row["images"]))
+        return f"{worst['images']} images: {worst['example']}; they are tried again"
+    leased = queries.job_progress(database, job.id).shards.get(ShardState.LEASED, 0)
+    if not leased and not queries.queue_has_worker(database, job.queue):
+        return NO_WORKER
+    return None
+
+
+def waiting_jobs(database: Database, most: int = 50) -> dict[str, str]:
+    """Why jobs wait, by id: among the newest `most` of each state."""
+    jobs = [
+        job
+        for state in (JobState.QUEUED, JobState.PLANNING, JobState.RUNNING)
+        for job in queries.list_jobs(database, state=state, limit=most)
+    ]
+    return {job.id: why for job in jobs if (why := why_waiting(database, job)) is not None}
