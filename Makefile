@@ -9,7 +9,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
   $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $$p && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo lock test test-slow check format clean setup-browser setup-system chaos fuzz soak bench bench-quality bench-quality-full bench-status bench-service bench-agreement bench-page bench-audit bench-audit-full bench-audit-scale bench-api bench-drift bench-incremental bench-scale bench-scale-full bench-gpu pictures
+.PHONY: help setup demo lock test test-slow check format clean setup-browser setup-system chaos fuzz soak soak-api bench bench-quality bench-quality-full bench-status bench-service bench-agreement bench-page bench-audit bench-audit-full bench-audit-scale bench-api bench-drift bench-incremental bench-scale bench-scale-full bench-gpu pictures
 
 help:  ## list the verbs
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -97,6 +97,9 @@ fuzz: $(VENV)/.ready-test  ## every operation of the API with EXAMPLES=100 gener
 
 soak: $(VENV)/.ready-test  ## mixed jobs under random faults for MINUTES=30; memory, connections and keys stay flat
 	$(BIN)/python -m tests.chaos --scenario 10 --minutes $(or $(MINUTES),30) $(if $(SEED),--seed $(SEED))
+
+soak-api: $(VENV)/.ready-test  ## REQUESTS=40000 requests of the gallery and 1,000 progress streams; the API's memory stays flat
+	GFI_SOAK_REQUESTS=$(or $(REQUESTS),40000) $(BIN)/python -m pytest -q -s tests/service/api/test_memory.py
 
 bench: $(VENV)/.ready-test  ## engine throughput against its theoretical lower bound and a naive implementation; writes benchmarks/results/engine.json
 	@$(BIN)/python -m benchmarks.engine $(ARGS)

@@ -41,31 +41,36 @@ class Hub:
         """How many streams are open."""
         return sum(map(len, self._watched.values()))
 
-    async def stream(self, job_id: str) -> AsyncIterator[str]:
-        """The events of one job as text/event-stream, until the job has ended."""
+    def join(self, job_id: str) -> "asyncio.Queue[Event]":
+        """Open a stream: from now on it counts. `leave` must follow."""
         queue: asyncio.Queue[Event] = asyncio.Queue(maxsize=8)
         self._watched.setdefault(job_id, set()).add(queue)
         if job_id in self._last:
             queue.put_nowait(self._last[job_id])
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._poll())
-        try:
-            yield "retry: 2000\n\n"
-            while True:
-                try:
-                    kind, data = await asyncio.wait_for(queue.get(), COMMENT_S)
-                except TimeoutError:
-                    yield ": no change\n\n"
-                    continue
-                yield f"event: {kind}\ndata: {json.dumps(data)}\n\n"
-                if kind == "end":
-                    return
-        finally:
-            queues = self._watched.get(job_id, set())
-            queues.discard(queue)
-            if not queues:
-                self._watched.pop(job_id, None)
-                self._last.pop(job_id, None)
+        return queue
+
+    def leave(self, job_id: str, queue: "asyncio.Queue[Event]") -> None:
+        """Close a stream."""
+        queues = self._watched.get(job_id, set())
+        queues.discard(queue)
+        if not queues:
+            self._watched.pop(job_id, None)
+            self._last.pop(job_id, None)
+
+    async def events(self, queue: "asyncio.Queue[Event]") -> AsyncIterator[str]:
+        """The events of a stream as text/event-stream, until its job has ended."""
+        yield "retry: 2000\n\n"
+        while True:
+            try:
+                kind, data = await asyncio.wait_for(queue.get(), COMMENT_S)
+            except TimeoutError:
+                yield ": no change\n\n"
+                continue
+            yield f"event: {kind}\ndata: {json.dumps(data)}\n\n"
+            if kind == "end":
+                return
 
     async def _poll(self) -> None:
         """Read progress and pass it to the streams, until no stream is left."""
