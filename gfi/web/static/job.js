@@ -108,7 +108,7 @@ function chart(done) {
 async function failures() {
   const classes = await api(`/v1/jobs/${id}/failures`);
   $("failures-panel").hidden = !classes.length;
-  fill($("failures"), classes.map((f) => h("tr", null, h("td", null, state(f.status)), h("td", null, f.error_class || ""), h("td.num", null, count(f.images)), h("td", null, f.example || ""), h("td.do", null, h("a.button", { href: `/jobs/${id}/gallery?status=${f.status}` }, "Show"), " ", may.submit && ended(job.state) && !["failed", "ok"].includes(f.status) ? button("Try again", async () => { await api(`/v1/jobs/${id}/retry`, { method: "POST", body: { statuses: [f.status] } }); toast("These images are being collected for another attempt."); }) : null))));
+  fill($("failures"), classes.map((f) => h("tr", null, h("td", null, state(f.status)), h("td", null, f.error_class || ""), h("td.num", null, count(f.images)), h("td.any", null, f.example || ""), h("td.do", null, h("a.button", { href: `/jobs/${id}/gallery?status=${f.status}` }, "Show"), " ", may.submit && ended(job.state) && !["failed", "ok"].includes(f.status) ? button("Try again", async () => { await api(`/v1/jobs/${id}/retry`, { method: "POST", body: { statuses: [f.status] } }); toast("These images are being collected for another attempt."); }) : null))));
 }
 
 async function means() {
