@@ -73,6 +73,7 @@ def _gallery(job: str, rng: random.Random) -> str:
     )
 
 
+@pytest.mark.timeout(7200)
 def test_requests_of_the_gallery_leave_no_memory_behind(live: Process) -> None:
     job = live.world.explained()
     rng = random.Random(7)
