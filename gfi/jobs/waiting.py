@@ -37,10 +37,15 @@ def _shards(database: Database, job: Job) -> str | None:
     again = [row for row in stopped if row["status"] == ShardState.PENDING]
     if again:
         worst = max(again, key=lambda row: int(row["images"]))
-        return f"{worst['images']} images: {worst['example']}; they are tried again"
+        return f"{worst['images']} images: {worst['example']}"
     leased = queries.job_progress(database, job.id).shards.get(ShardState.LEASED, 0)
-    if not leased and not queries.queue_has_worker(database, job.queue):
+    if leased:
+        return None
+    if not queries.queue_has_worker(database, job.queue):
         return NO_WORKER
+    last = queries.list_incidents(database, job.id, limit=1)
+    if last and last[0]["kind"] == "death":  # the next worker has not come yet
+        return f"{last[0]['reason']}; its images are tried again"
     return None
 
 

@@ -422,7 +422,7 @@ def test_a_job_says_why_it_waits_and_an_image_who_flagged_it(
     claim = ledger.claim_shard(world.database, "w", "explain", 60.0)
     assert claim is not None
     ledger.release_shard(world.database, claim, refused, failure_class="store", transient=True)
-    says(shard, f"4 images: {refused}; they are tried again", "waits-shard")
+    says(shard, f"4 images: {refused}", "waits-shard")
     assert refused in page.inner_text("#failures")
     plan = str(world.submit(name="Planning waits").json()["job"]["id"])
     task = ledger.claim_control(world.database, "host-2:5", 60.0)

@@ -113,7 +113,6 @@ ELSEWHERE = {
     "scheduler/client.py": "service/store/test_broker.py",
     "scheduler/services.py": "service/scheduler/test_app.py",
     "scheduler/worker.py": STACK,
-    "workers/__main__.py": STACK,
     "workers/app.py": WHOLE_WAY,
     "workers/audit_verify.py": AUDITS,
     "workers/handlers.py": "service/workers/test_registration.py",

@@ -9,7 +9,7 @@ from gfi.jobs.waiting import NO_CONTROL_WORKER, NO_WORKER, waiting_jobs, why_wai
 from gfi.store import ledger, queries
 from gfi.store.database import Database
 from gfi.store.tables import control_tasks
-from tests.service.store.ledger_actors import OVER, claim, claim_task, plan, plan_claimed, submit
+from tests.service.store.ledger_actors import OVER, claim, claim_task, die, plan, plan_claimed, submit
 
 
 def why(database: Database, job: str) -> str | None:
@@ -45,10 +45,12 @@ def test_a_job_whose_workers_are_gone_says_so(database: Database) -> None:
     assert why(database, job) == NO_WORKER
     start(database, "host:8", "explain")
     assert why(database, job) is None
+    die(database, claim(database))
+    assert why(database, job) == "worker worker stopped renewing its lease; its images are tried again"
     ledger.release_shard(
         database, claim(database), "the bucket is full", failure_class="store", transient=True
     )
-    assert why(database, job) == "4 images: the bucket is full; they are tried again"
+    assert why(database, job) == "4 images: the bucket is full"
     ledger.pause_job(database, job)
     assert waiting_jobs(database) == {}
 
