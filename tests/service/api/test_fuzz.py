@@ -1,5 +1,6 @@
 """Hundreds of broken photographs and manifests through a live API: no internal error, and bounded memory."""
 
+import gzip
 import io
 import json
 import os
@@ -7,11 +8,13 @@ import random
 import struct
 import subprocess
 import sys
+import tarfile
 import threading
 import time
 import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -25,7 +28,7 @@ from gfi.cli.servers import Server, free_port
 from tests.service.api.conftest import World, environment, make_world
 from tests.speed import slowness
 
-MiB = 2**20
+MiB, GIB = 2**20, 2**30
 SEED = 20
 PEAK = drawing.AT_ONCE * 350 * MiB
 """Bytes above idle while as many photographs of 36 million pixels are decoded as the API decodes at once."""
@@ -392,6 +395,45 @@ def test_broken_manifests_are_refused_and_cost_no_memory(live: Process) -> None:
         kind = rng.randrange(2)
         ask(f"fuzz.{('jsonl', 'csv')[kind]}", _mutated(good[kind], rng))
     assert live.memory - before < KEPT
+
+
+def _tar(*members: tuple[str, int, bytes], kind: bytes = tarfile.REGTYPE) -> bytes:
+    """A tar of members with the sizes that their headers claim."""
+    written = b""
+    for name, size, data in members:
+        header = tarfile.TarInfo(name)
+        header.size, header.type = size, kind
+        written += header.tobuf(tarfile.GNU_FORMAT) + data + b"\0" * (-len(data) % 512)
+    return written + b"\0" * 1024
+
+
+def _write_bombs(folder: Path) -> None:
+    """Files whose contents are, or claim to be, far larger than they are on the disk."""
+    for name, begin in (("zeros.csv", b""), ("cell.csv", b'key,label\na.jpg,"'), ("zeros.tar", b"")):
+        with (folder / name).open("wb") as file:
+            file.write(begin)
+            file.truncate(16 * GIB)  # sparse: a few kB on the disk
+    (folder / "columns.csv").write_bytes(b"key" + b",c" * 2_000_000 + b"\na.jpg" + b",1" * 2_000_000)
+    (folder / "claims.tar").write_bytes(_tar(("a.jpg", 2**60, b"x" * 100)))
+    (folder / "name.tar").write_bytes(_tar(("n", GIB, b"a" * 4096), kind=tarfile.GNUTYPE_LONGNAME))
+    (folder / "side.tar").write_bytes(_tar(("a.jpg", 8, b"x" * 8), ("a.json", GIB, b"[" * 4096)))
+    (folder / "packed.tar").write_bytes(gzip.compress(b"\0" * (256 * MiB)))
+
+
+def test_bombs_are_refused_by_the_preview_in_one_line(live: Process) -> None:
+    folder = live.world.photographs.parent / "bombs"
+    folder.mkdir()
+    _write_bombs(folder)
+    before = live.peak = live.memory
+    told = {}
+    for path in sorted(folder.iterdir()):
+        answer = live.send("POST", "/v1/datasets/preview", 422, json={"dataset": str(path)})
+        told[path.name] = answer.json()["detail"]
+    for name, detail in told.items():
+        assert "\n" not in detail, name
+        assert len(detail) < 500, name
+        assert "ended with status" not in detail, name
+    assert live.peak - before < 32 * MiB
 
 
 def test_arbitrary_dataset_names_are_refused_or_previewed(live: Process) -> None:
