@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections import Counter
@@ -132,7 +133,7 @@ def test_the_server_does_what_its_document_says(live: tuple[str, World, Counted]
         lines += [f"[dictionaries.{name}]", f"values = {json.dumps(values)}"]
     config.write_text("\n".join(lines) + "\n")
     app.answers.clear()
-    done = subprocess.run(
+    with subprocess.Popen(
         [
             str(Path(sys.executable).parent / "schemathesis"),
             "--config-file",
@@ -147,14 +148,23 @@ def test_the_server_does_what_its_document_says(live: tuple[str, World, Counted]
         env=os.environ
         | {"SCHEMATHESIS_HOOKS": "tests.service.api.schemathesis_hooks", "PYTHONPATH": str(ROOT)},
         cwd=tmp_path,
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
-        check=False,
-        timeout=float(os.environ.get("GFI_FUZZ_S", "280")) * slowness(),
-    )
-    print(done.stdout[-4000:])
-    print("".join(f"{n:5} {' '.join(map(str, kind))}\n" for kind, n in sorted(app.answers.items())))
-    assert done.returncode == 0, done.stdout[-20_000:] + done.stderr[-2000:]
+    ) as run:
+        try:
+            told, _ = run.communicate(timeout=float(os.environ.get("GFI_FUZZ_S", "280")) * slowness())
+        except subprocess.TimeoutExpired:
+            assert _EXAMPLES, "it took too long"
+            run.send_signal(signal.SIGINT)  # then it says what it has found until now
+            told, _ = run.communicate(timeout=60 * slowness())
+            assert "= FAILURES =" not in told, told[-20_000:]
+            return
+        finally:
+            run.kill()
+            print("".join(f"{n:5} {' '.join(map(str, kind))}\n" for kind, n in sorted(app.answers.items())))
+    print(told[-4000:])
+    assert run.returncode == 0, told[-20_000:]
     document = world.call("GET", "/v1/openapi.json").json()["paths"]
     operations = {(method.upper(), path) for path, methods in document.items() for method in methods}
     assert operations - app.succeeded == NO_SUCCESS

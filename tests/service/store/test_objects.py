@@ -28,6 +28,7 @@ def settings_for(url: str, **changes: object) -> Settings:
         "s3_bucket": "store-tests",
         "s3_access_key": S3_ACCESS_KEY,
         "s3_secret_key": S3_SECRET_KEY,
+        "listing_mib": 0,  # a child process takes half a second; test_listing_writer and test_planning have one
     }
     return Settings(**values | changes)  # type: ignore[arg-type]
 
