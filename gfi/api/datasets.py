@@ -18,7 +18,6 @@ from gfi.api.problems import Refused, documented
 from gfi.api.schemas import NO_NUL, In, Text
 from gfi.datasets.errors import DatasetError, Unavailable
 from gfi.domain.digests import canonical
-from gfi.domain.job import NotBool
 from gfi.store import ledger
 from gfi.store.errors import Conflict, NotFound
 from gfi.store.objects import Exists
@@ -65,7 +64,7 @@ class PreviewIn(In):
     """The dataset to preview, and how many of its images to show."""
 
     dataset: Annotated[Text, Field(min_length=1, max_length=4096)]
-    limit: Annotated[int, NotBool, Field(ge=1, le=60)] = 12
+    limit: Annotated[int, Field(ge=1, le=60)] = 12
 
 
 class PreviewItem(BaseModel):

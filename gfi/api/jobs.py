@@ -16,7 +16,6 @@ from gfi.api.notify_addresses import check_addresses
 from gfi.api.problems import documented
 from gfi.api.schemas import In, Name, Page, decode_cursor, encode_cursor
 from gfi.domain.digests import digest
-from gfi.domain.job import NotBool
 from gfi.domain.states import JobState
 from gfi.domain.statuses import ImageStatus
 from gfi.jobs import delete, estimate, incremental
@@ -82,7 +81,7 @@ class RetryIn(In):
 class PriorityIn(In):
     """The priority of a job; higher is claimed first."""
 
-    priority: Annotated[int, NotBool, Field(ge=-100, le=100)]
+    priority: Annotated[int, Field(ge=-100, le=100)]
 
 
 @router.post("", status_code=201, responses=documented(409, 413, also={200: {"model": SubmittedOut}}))

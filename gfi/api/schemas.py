@@ -5,9 +5,9 @@ Text never contains NUL, which databases do not accept; numbers are finite and f
 
 import base64
 import json
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from gfi.api.problems import Refused
 
@@ -24,6 +24,19 @@ class In(BaseModel):
     """A request body. Unknown fields are refused, so that a misspelt one is noticed."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _bools_are_bools(cls, values: Any) -> Any:
+        """pydantic alone reads true as the number 1, and "yes" or 1 as true."""
+        for name, field in cls.model_fields.items() if isinstance(values, dict) else ():
+            kinds = set(get_args(field.annotation) or (field.annotation,)) - {type(None)}
+            given = isinstance(values.get(name), bool)
+            if given and bool not in kinds:
+                raise ValueError(f"{name} must not be {str(values[name]).lower()}")
+            if kinds == {bool} and not given and values.get(name) is not None:
+                raise ValueError(f"{name} must be true or false")
+        return values
 
 
 class Page(BaseModel, Generic[Item]):

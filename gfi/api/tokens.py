@@ -10,7 +10,6 @@ from gfi.api.body import StrictRoute
 from gfi.api.context import ContextDep
 from gfi.api.problems import Refused, documented
 from gfi.api.schemas import LARGEST, In, Text
-from gfi.domain.job import NotBool
 from gfi.store import ledger, queries
 from gfi.store.ledger.tokens import create_token
 
@@ -20,11 +19,11 @@ router = APIRouter(prefix="/v1", route_class=StrictRoute)
 class TokenLimits(In):
     """The limits of a token. An absent limit is the one that the operator set for everyone."""
 
-    requests_per_minute: Annotated[int, NotBool, Field(ge=1, le=LARGEST)] | None = None
-    max_body: Annotated[int, NotBool, Field(ge=1, le=LARGEST)] | None = None
-    max_images: Annotated[int, NotBool, Field(ge=1, le=LARGEST)] | None = None
-    max_active_jobs: Annotated[int, NotBool, Field(ge=1, le=100_000)] | None = None
-    max_device_seconds: Annotated[int, NotBool, Field(ge=1, le=LARGEST)] | None = None
+    requests_per_minute: Annotated[int, Field(ge=1, le=LARGEST)] | None = None
+    max_body: Annotated[int, Field(ge=1, le=LARGEST)] | None = None
+    max_images: Annotated[int, Field(ge=1, le=LARGEST)] | None = None
+    max_active_jobs: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    max_device_seconds: Annotated[int, Field(ge=1, le=LARGEST)] | None = None
 
 
 class TokenIn(In):
@@ -32,9 +31,7 @@ class TokenIn(In):
 
     name: Annotated[Text, Field(min_length=1, max_length=200)]
     scopes: Annotated[list[Literal["read", "submit", "admin"]], Field(min_length=1, max_length=3)]
-    expires_in_s: Annotated[float, NotBool, Field(gt=0, le=10 * 366 * 86400, allow_inf_nan=False)] | None = (
-        None
-    )
+    expires_in_s: Annotated[float, Field(gt=0, le=10 * 366 * 86400, allow_inf_nan=False)] | None = None
     limits: TokenLimits = TokenLimits()
 
 

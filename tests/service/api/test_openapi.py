@@ -26,8 +26,15 @@ _EXAMPLES = ("--max-examples", os.environ["GFI_FUZZ_EXAMPLES"]) if "GFI_FUZZ_EXA
 ROOT = Path(__file__).parents[3]
 FAST = {"GFI_API_REQUESTS_PER_MINUTE": "10000000", "GFI_MAX_ACTIVE_JOBS": "100000"}
 UNKNOWN = ("none", "../jobs", "é")
-NO_SUCCESS = {("POST", "/v1/models")}
-"""Operations that no request succeeds in here: no worker runs, so registering a model is refused at once."""
+NO_SUCCESS = {
+    ("POST", "/v1/models"),
+    ("POST", "/v1/audits/{audit_id}/confirm"),
+    ("POST", "/v1/audits/{audit_id}/verify"),
+    ("PATCH", "/v1/audits/{audit_id}/findings/{finding_id}"),
+    ("GET", "/v1/audits/{audit_id}/findings/{finding_id}/pictures/{name}"),
+}
+"""Operations that may succeed in no request here: no worker runs, so registering a model is refused at once, and an audit
+has no findings."""
 
 
 class Counted:
@@ -96,6 +103,10 @@ def _made(world: World) -> dict[str, list[str] | list[int]]:
         made = world.call("POST", "/v1/datasets", json={"name": name, "dataset": str(world.photographs)})
         assert made.status_code == 201, made.text
     world.call("PUT", f"/v1/jobs/{read[0]}/results/1/flag", json={"note": "a frame"})
+    asked = world.call("POST", f"/v1/jobs/{read[0]}/audit", json={"dry_run": True})
+    assert asked.status_code == 202, asked.text
+    compared = world.call("POST", "/v1/comparisons", json={"a": read[0], "b": read[1]})
+    assert compared.status_code == 202, compared.text
     tokens = [
         world.call("POST", "/v1/tokens", json={"name": f"t{n}", "scopes": ["read"]}).json()["id"]
         for n in range(3)
@@ -110,6 +121,8 @@ def _made(world: World) -> dict[str, list[str] | list[int]]:
         "task": [*tasks[:3], *own[:3]],
         "retried-task": [*own[3:], *UNKNOWN],
         "token": tokens,
+        "audit": [asked.json()["audit"]["id"]],
+        "comparison": [compared.json()["id"]],
         "model": ["tiny"],
         "spare-model": [*spare, *UNKNOWN],
         "dataset": [str(world.photographs), f"@{names[0]}"],
@@ -167,4 +180,4 @@ def test_the_server_does_what_its_document_says(live: tuple[str, World, Counted]
     assert run.returncode == 0, told[-20_000:]
     document = world.call("GET", "/v1/openapi.json").json()["paths"]
     operations = {(method.upper(), path) for path, methods in document.items() for method in methods}
-    assert operations - app.succeeded == NO_SUCCESS
+    assert operations - app.succeeded <= NO_SUCCESS
