@@ -33,8 +33,8 @@ NO_SUCCESS = {
     ("PATCH", "/v1/audits/{audit_id}/findings/{finding_id}"),
     ("GET", "/v1/audits/{audit_id}/findings/{finding_id}/pictures/{name}"),
 }
-"""Operations that may succeed in no request here: no worker runs, so registering a model is refused at once, and an audit
-has no findings."""
+"""Operations that may succeed in no request here: no worker runs, so registering a model is refused at once, and an
+audit has no findings."""
 
 
 class Counted:
