@@ -25,7 +25,9 @@ from gfi.store.settings import Settings
 from tests.service.jobs.finished import finished_job
 from tests.service.model_record import RECORD
 
-REQUEST = JobRequest(dataset=str(samples.path()), model="net", metrics=("deletion", "entropy"))
+REQUEST = JobRequest(
+    dataset=str(samples.path()), model="net", preset="paper", metrics=("deletion", "entropy")
+)
 BIG = RECORD | {"flops": 4_000_000_000, "activations": 10_000_000, "parameters": 25_000_000}
 
 

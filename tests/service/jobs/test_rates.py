@@ -15,14 +15,14 @@ from tests.service.model_record import RECORD
 
 
 def test_a_job_with_this_preset_finds_the_rate(registered: Database) -> None:
-    rates = [BenchRate("paper", ("deletion",), 2.5), BenchRate("tuned", (), 9.0)]
+    rates = [BenchRate("paper", ("deletion",), 2.5), BenchRate("released", (), 9.0)]
     remember(registered, "net", ["e" * 64, RECORD["digest"]], "cpu", rates)
-    request = JobRequest(dataset=str(samples.path()), model="net", metrics=("deletion",))
+    request = JobRequest(dataset=str(samples.path()), model="net", preset="paper", metrics=("deletion",))
     key = freeze(registered, Settings(), request).work_digest()
     assert queries.measured_rate(registered, key, "cpu") == 2.5
-    # `tuned` has no layers on this network: nothing is stored.
-    tuned = work_digest(RECORD["digest"], PRESETS["tuned"].digest(), Layers("conv", ("conv",)))
-    assert queries.rates_of(registered, [key, tuned]) == {key: {"cpu": 2.5}}
+    # `released` has no layers on this network: nothing is stored.
+    other = work_digest(RECORD["digest"], PRESETS["released"].digest(), Layers("conv", ("conv",)))
+    assert queries.rates_of(registered, [key, other]) == {key: {"cpu": 2.5}}
 
 
 def test_an_unknown_model_and_other_weights_are_refused(registered: Database) -> None:
