@@ -213,6 +213,14 @@ def bundled(file: Path) -> Never:
     raise AssertionError(file)
 
 
+def head_of(classifier: Any) -> None:
+    """The fake network has no head."""
+
+
+def head_width(classifier: Any) -> None:
+    """Nor a width of it."""
+
+
 def sampled(model_digest: str, row: int, images: int) -> bool:
     """No image has controls."""
     return False
@@ -243,6 +251,7 @@ def install() -> None:
     """Replace the modules that load torch. To be called before `workers.shard` is imported."""
     stands_for = {
         "gfi.method.engine": (Engine,),
+        "gfi.method.head": (head_of, head_width),
         "gfi.method.item": (Item,),
         "gfi.method.model_bundle": (bundled, own_file),
         "gfi.method.preprocess": (Prepared,),
