@@ -31,7 +31,8 @@ def map_case(context: Any, case: Any) -> Any:
     if "dataset" in body:
         case.body = _thin(body)
     elif isinstance(body.get("job"), dict):
-        case.body = body | {"job": _thin(body["job"])}
+        kept = {name: body[name] for name in ("name", "cron", "zone") if name in body}
+        case.body = kept | {"job": _thin(body["job"])}
     return case
 
 

@@ -28,13 +28,14 @@ FAST = {"GFI_API_REQUESTS_PER_MINUTE": "10000000", "GFI_MAX_ACTIVE_JOBS": "10000
 UNKNOWN = ("none", "../jobs", "é")
 NO_SUCCESS = {
     ("POST", "/v1/models"),
+    ("POST", "/v1/schedules"),
     ("POST", "/v1/audits/{audit_id}/confirm"),
     ("POST", "/v1/audits/{audit_id}/verify"),
     ("PATCH", "/v1/audits/{audit_id}/findings/{finding_id}"),
     ("GET", "/v1/audits/{audit_id}/findings/{finding_id}/pictures/{name}"),
 }
-"""Operations that may succeed in no request here: no worker runs, so registering a model is refused at once, and an
-audit has no findings."""
+"""Operations that may succeed in no request here: no worker runs, so registering a model is refused at once; an
+audit has no findings; few arbitrary schedules have a time and an acceptable job."""
 
 
 class Counted:
