@@ -8,7 +8,6 @@ import pytest
 from tests.chaos.process_scenarios import (
     clocks_and_sleepers,
     everything_slow,
-    planners_of_incremental_jobs,
     poison,
     schedulers_killed,
     tasks_killed,
@@ -35,7 +34,6 @@ def begun(world: World) -> Iterator[Begun]:
             schedulers_killed,
             everything_slow,
             tasks_killed,
-            planners_of_incremental_jobs,
         )
         yield {scenario: pool.submit(scenario, world, SEED, False) for scenario in alone}
 
@@ -62,7 +60,3 @@ def test_where_everything_is_slow_and_nothing_is_down_dead_workers_shards_go_to_
 
 def test_tasks_whose_workers_are_killed_all_end_and_write_each_piece_once(begun: Begun) -> None:
     begun[tasks_killed].result()
-
-
-def test_planners_killed_between_two_pieces_carry_nothing_twice_and_lose_nothing(begun: Begun) -> None:
-    begun[planners_of_incremental_jobs].result()
