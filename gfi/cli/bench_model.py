@@ -20,6 +20,7 @@ from gfi.method.classifiers import Classifier, load
 from gfi.method.engine import Engine
 from gfi.method.preprocess import Prepared
 from gfi.method.throughput import measure, synchronise
+from gfi.metrics.photograph_fill import Bank
 from gfi.metrics.sample import Sample
 from gfi.metrics.sample import measure as measure_metric
 from gfi.store.errors import StoreError
@@ -125,6 +126,7 @@ def _metric_seconds(engine: Engine, images: Sequence[Prepared], seconds: float) 
     mask = np.random.default_rng(0).random(size, np.float32)
     wanted = [metric.name for metric in CATALOGUE.values() if metric.needs == "network"]
     image = images[0]
+    fills = torch.stack([one.image for one in images]).to(engine.device, engine.dtype)
     sample = Sample(
         mask=mask,
         target=0,
@@ -132,6 +134,7 @@ def _metric_seconds(engine: Engine, images: Sequence[Prepared], seconds: float) 
         box=image.box,
         image=image.image.to(engine.device, engine.dtype),
         probabilities=engine.network.probabilities,
+        bank=Bank.of(engine.network.probabilities, fills),
     )
     taken = {}
     with engine.memory_errors(), engine.exact():

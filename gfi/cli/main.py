@@ -26,14 +26,17 @@ class Entry(NamedTuple):
 COMMANDS = {
     "api": Entry("api:api", "Serve the HTTP API and the dashboard until SIGTERM."),
     "bench": Entry("bench:bench", "Measure how fast MODEL is explained on a device of this machine."),
-    "audit": Entry("audit:audit", "Test what a job's model looks at; `gfi audit show` prints the findings."),
-    "audits": Entry("audit:audits", "List the audits of a job."),
+    "audit": Entry("audit:audit", "Test what a job's model looks at."),
+    "audits": Entry("audit:audits", "List the audits of a job, newest first."),
     "cancel": Entry("job:cancel", "Cancel a job."),
     "compare": Entry(
         "compare:compare", "Compare JOB_B with JOB_A: which masks moved, and whether that is more than noise."
     ),
     "db": Entry("db:db", "Upgrade, inspect or rebuild the database."),
-    "demo": Entry("demo:demo", "Explain the bundled photographs and write a report."),
+    "demo": Entry(
+        "demo:demo",
+        "Explain the bundled photographs and write a report; then audit a small classifier that has learnt a shortcut.",
+    ),
     "doctor": Entry("doctor:doctor", "Check what gfi needs on this machine."),
     "down": Entry("up:down", "Stop the stack that `gfi up` started."),
     "estimate": Entry(

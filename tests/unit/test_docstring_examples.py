@@ -34,17 +34,21 @@ WITHOUT_EXAMPLE = {
     f"gfi.method.{name}"
     for name in (
         "architectures",
+        "head",
         "inversion",
         "item",
         "layers",
         "memory",
+        "model_bundle",
         "model_code",
         "model_digest",
         "model_files",
         "network",
         "parts",
         "pool",
+        "precision",
         "suitability",
+        "throughput",
     )
 }
 

@@ -17,6 +17,8 @@ PLAN = Estimate(
     images_per_s=None,
     device_seconds=None,
     bucket_bytes=12 * 10**9,
+    forward_passes=500,
+    backward_passes=240,
     speed=Speed(
         "cpu", 0.0412, 0.309, "range", "never measured: 4.1 billion operations a pass at the speeds of others"
     ),
@@ -69,7 +71,7 @@ def test_the_plan_is_read_at_80_columns(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_what_is_not_known_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    shown, _ = run(monkeypatch, Estimate(5, True, 1, None, None, 4_000, notes=("run it",)))
+    shown, _ = run(monkeypatch, Estimate(5, True, 1, None, None, 4_000, 500, 240, notes=("run it",)))
     assert "speed     not known" in shown
     assert "time" not in shown
     assert "- run it" in shown
@@ -84,7 +86,7 @@ def test_a_deadline_that_cannot_be_read_is_refused(monkeypatch: pytest.MonkeyPat
 
 def test_a_dry_run_says_first_what_is_carried_over(capsys: pytest.CaptureFixture[str]) -> None:
     since = {"sentence": "5 images to explain (5 new, 0 changed), 3 carried over, 9 removed", "shrank": True}
-    command.print_plan(dataclasses.asdict(Estimate(5, True, 1, None, None, 4_000)) | {"since": since})
+    command.print_plan(dataclasses.asdict(Estimate(5, True, 1, None, None, 4_000, 500, 240)) | {"since": since})
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == since["sentence"]
     assert "--yes" in lines[1]
