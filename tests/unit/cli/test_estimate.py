@@ -86,7 +86,9 @@ def test_a_deadline_that_cannot_be_read_is_refused(monkeypatch: pytest.MonkeyPat
 
 def test_a_dry_run_says_first_what_is_carried_over(capsys: pytest.CaptureFixture[str]) -> None:
     since = {"sentence": "5 images to explain (5 new, 0 changed), 3 carried over, 9 removed", "shrank": True}
-    command.print_plan(dataclasses.asdict(Estimate(5, True, 1, None, None, 4_000, 500, 240)) | {"since": since})
+    command.print_plan(
+        dataclasses.asdict(Estimate(5, True, 1, None, None, 4_000, 500, 240)) | {"since": since}
+    )
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == since["sentence"]
     assert "--yes" in lines[1]
