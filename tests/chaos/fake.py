@@ -176,7 +176,14 @@ def _orders(rgb: NDArray[np.uint8], fault: str) -> bool:
 class LoadedEngines:
     """As `workers.loaded_engines.LoadedEngines`."""
 
-    def __init__(self, models_dir: object, device: str, threads: int | None, dtype: str = "float32") -> None:
+    def __init__(
+        self,
+        models_dir: object,
+        device: str,
+        threads: int | None,
+        dtype: str = "float32",
+        folder_of: object = None,
+    ) -> None:
         self._kept: dict[tuple[int, str], Engine] = {}
 
     def get(self, config: JobConfig, profile: dict[str, Any] | None = None) -> Engine:

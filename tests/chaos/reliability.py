@@ -111,6 +111,9 @@ What gfi guarantees when processes, servers or networks fail, what it does not g
   is in the database alone; Redis carries only hints and may be lost at any time.
 - **A mask does not depend on the faults during its job.** Every scenario below compares each mask with that of an
   undisturbed run, bit by bit.
+- **A full disk costs time only.** While the bucket or the folder for temporary files has no room, shards and tasks are tried again with
+  growing pauses, for about two hours, and `gfi job` and `gfi doctor` say so. No part is half-written: a part is one request, and a row of the ledger names it
+  only afterwards.
 - **A lease runs only while workers can renew it.** The duration of an outage of the database, of all schedulers or of the
   whole machine does not count. Where everything is slow and nothing is down, leases expire later, but they do expire.
 - **A worker that lost its lease commits nothing.** A claim returns a fence, and a commit is one transaction that

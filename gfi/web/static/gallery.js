@@ -22,6 +22,8 @@ const rank = (item) => (item.target_rank ? { target_rank: item.target_rank } : {
 const picture = (owner, item, kind, more) => `/v1/jobs/${owner}/results/${item.row}/${kind}?${new URLSearchParams({ v: item.picture, ...(kind === "photo.jpg" ? {} : rank(item)), ...more })}`;
 const masked = (owner, item, size, map) => picture(owner, item, "mask.png", { size, map });
 
+let only = new URLSearchParams(location.search).get("row"); // the one image that a finding links to
+
 function query() {
   const q = new URLSearchParams({ limit: 200, sort: $("sort").value, descending });
   const pairs = { search: $("search").value.trim(), status: $("status").value };
@@ -57,7 +59,7 @@ async function fetchMore() {
   if (predictedClass() === -1) { complete = true; return summary(); }
   const q = query();
   if (next) q.set("after", next);
-  const mine = api(`/v1/jobs/${id}/results?${q}`);
+  const mine = only === null ? api(`/v1/jobs/${id}/results?${q}`) : api(`/v1/jobs/${id}/results/${encodeURIComponent(only)}`).then((item) => ({ items: [item], next: null }));
   loading = mine;
   try {
     const page = await mine;
@@ -70,7 +72,13 @@ async function fetchMore() {
   draw();
 }
 
+// The filters and the order of the page decide what is shown, and no longer the address that led here.
 async function restart() {
+  only = null;
+  await list();
+}
+
+async function list() {
   items = []; next = null; complete = false; chosen = 0; loading = null;
   grid.removeAttribute("aria-activedescendant");
   for (const card of cards.values()) card.remove();
@@ -410,7 +418,8 @@ showErrors(async () => {
   document.title = `${job.name || job.id}: gallery · gfi`;
   offerColumns();
   flags = new Map((await api(`/v1/jobs/${id}/flags`)).map((f) => [f.row, f]));
-  await restart();
+  await list();
+  if (only !== null && items.length) openViewer();
   const [model] = await Promise.all([api(`/v1/models/${encodeURIComponent(job.model)}`).catch(() => null), offerComparisons()]);
   classes = model?.class_names ?? [];
   $("classes").replaceChildren(...classes.map((c) => h("option", { value: c })));

@@ -386,10 +386,10 @@ def test_broken_manifests_are_refused_and_cost_no_memory(live: Process) -> None:
     for name, data in _manifests(key).items():
         # A row with unusable boxes has no box metrics, and a note of the listing says so.
         assert ask(name, data) == (200 if name in _ONLY_BOXES else 422), name
-    # Accepted here: an unknown class, a repeated image. Both are checked when the job is planned.
+    # Accepted here: an unknown class, which is checked when the job is planned.
     assert ask("class.jsonl", (_ROW % key).replace('"cat"', "-5").encode()) == 200
     assert ask("twice.jsonl", (_ROW % key).replace("{", '{"key": "no",').encode()) == 422
-    assert ask("same.csv", (_TABLE % key + _TABLE.splitlines()[1] % key + "\n").encode()) == 200
+    assert ask("same.csv", (_TABLE % key + _TABLE.splitlines()[1] % key + "\n").encode()) == 422
     good = [((_ROW % key) * 5).encode(), (_TABLE % key).encode() * 2]
     for _ in range(60):
         kind = rng.randrange(2)

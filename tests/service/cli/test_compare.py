@@ -92,4 +92,4 @@ def test_what_does_not_go_together_is_said(stack: Gfi, finished: dict[str, Any],
     far = stack.with_settings(GFI_API_URL="http://127.0.0.1:9", GFI_TOKEN="x").run(
         "compare", "a", "b", check=False
     )
-    assert (far.returncode, "needs the database and the bucket" in far.stderr) == (EXIT_USER, True)
+    assert (far.returncode, "http://127.0.0.1:9 does not answer" in far.stderr) == (EXIT_USER, True)

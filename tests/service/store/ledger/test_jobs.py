@@ -275,7 +275,7 @@ def test_deleting_leaves_no_row_but_an_audit_entry(database: Database) -> None:
     ledger.finish_jobs(database)
     orphans = [part.key for part in queries.iterate_parts(database, job)]
     assert set(queries.judge_parts(database, orphans).values()) == {"kept"}
-    assert ledger.delete_job(database, job).prefixes == (f"jobs/{job}/", f"parts/{job}/")
+    assert ledger.delete_job(database, job).prefixes == (f"jobs/{job}/", f"parts/{job}/", f"audits/{job}/")
     with pytest.raises(NotFound):
         queries.get_job(database, job)
     assert recorded(database, job) == {}

@@ -37,15 +37,17 @@ def test_active_jobs_are_limited_for_submissions_firings_retries_and_tasks(datab
     active = submit(database, owner="ada")
     for start in (
         lambda: submit(database, owner="ada"),
-        lambda: fire(database, "a"),
         lambda: ledger.retry_job(database, ended),
         lambda: register(database, "net"),
     ):
         with pytest.raises(LimitExceeded, match="1 active jobs, and has 1"):
             start()
+    fired = fire(database, "a")
+    assert fired.submitted is None
+    assert "1 active jobs, and has 1" in fired.reason  # kept with the firing
     assert submit(database, owner="bob"), "nobody else's"
     ledger.cancel_job(database, active)
-    assert fire(database, "b") is not None
+    assert fire(database, "b").submitted is not None
 
 
 def test_a_revoked_token_leaves_its_limits_to_its_schedules(database: Database) -> None:
