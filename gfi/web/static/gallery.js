@@ -22,7 +22,7 @@ const rank = (item) => (item.target_rank ? { target_rank: item.target_rank } : {
 const picture = (owner, item, kind, more) => `/v1/jobs/${owner}/results/${item.row}/${kind}?${new URLSearchParams({ v: item.picture, ...(kind === "photo.jpg" ? {} : rank(item)), ...more })}`;
 const masked = (owner, item, size, map) => picture(owner, item, "mask.png", { size, map });
 
-let only = new URLSearchParams(location.search).get("row"); // the one image that a finding links to
+let linked = new URLSearchParams(location.search).get("row"); // the one image that a finding links to
 
 function query() {
   const q = new URLSearchParams({ limit: 200, sort: $("sort").value, descending });
@@ -59,7 +59,7 @@ async function fetchMore() {
   if (predictedClass() === -1) { complete = true; return summary(); }
   const q = query();
   if (next) q.set("after", next);
-  const mine = only === null ? api(`/v1/jobs/${id}/results?${q}`) : api(`/v1/jobs/${id}/results/${encodeURIComponent(only)}`).then((item) => ({ items: [item], next: null }));
+  const mine = linked === null ? api(`/v1/jobs/${id}/results?${q}`) : api(`/v1/jobs/${id}/results/${encodeURIComponent(linked)}`).then((item) => ({ items: [item], next: null }));
   loading = mine;
   try {
     const page = await mine;
@@ -74,7 +74,7 @@ async function fetchMore() {
 
 // The filters and the order of the page decide what is shown, and no longer the address that led here.
 async function restart() {
-  only = null;
+  linked = null;
   await list();
 }
 
@@ -419,7 +419,7 @@ showErrors(async () => {
   offerColumns();
   flags = new Map((await api(`/v1/jobs/${id}/flags`)).map((f) => [f.row, f]));
   await list();
-  if (only !== null && items.length) openViewer();
+  if (linked !== null && items.length) openViewer();
   const [model] = await Promise.all([api(`/v1/models/${encodeURIComponent(job.model)}`).catch(() => null), offerComparisons()]);
   classes = model?.class_names ?? [];
   $("classes").replaceChildren(...classes.map((c) => h("option", { value: c })));
