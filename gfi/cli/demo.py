@@ -136,7 +136,7 @@ def _audit_shapes(service: "LocalService", folder: Path, watch: Callable[[], Non
         service.add_model(str(planted.MODEL), here=False)
     manifest = planted.write(folder)
     request = request_from(
-        dataset=f"manifest:{manifest}", name="Drawn shapes", model=reference, target="predicted"
+        dataset=f"manifest:{manifest}", name="Drawn shapes", model=reference, target="auto"
     )
     key = f"demo-{digest(freeze(database, settings, request).to_json())[:16]}"
     job = _followed(service, submit(database, settings, request, idempotency_key=key).job_id, watch)

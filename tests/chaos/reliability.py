@@ -177,7 +177,7 @@ of Redis, the database or the bucket (3, 4, 5), the time until the next commit. 
 
 {figures(rows)}
 {not_run}
-To repeat one: `make chaos SCENARIO=4 SEED=7`. The short versions of all but 8 and 11 are in `make test`.
+To repeat one: `make chaos SCENARIO=4 SEED=7`. The short versions of all but 8, 11 and 14 are in `make test`.
 """
 
 
