@@ -142,7 +142,9 @@ def test_the_server_does_what_its_document_says(live: tuple[str, World, Counted]
     url, world, app = live
     config = tmp_path / "schemathesis.toml"
     settings = (Path(__file__).parent / "schemathesis.toml").read_text()
-    lines = [settings.replace("phases.coverage.enabled = false", "") if _EXAMPLES else settings]
+    lines = [
+        settings.replace("coverage.enabled = false", "coverage.enabled = true") if _EXAMPLES else settings
+    ]
     for name, values in _made(world).items():
         lines += [f"[dictionaries.{name}]", f"values = {json.dumps(values)}"]
     config.write_text("\n".join(lines) + "\n")
