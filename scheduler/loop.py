@@ -1,6 +1,6 @@
 """The scheduler: a loop of ticks, each with a few short transactions.
 
-    expire leases → fire schedules → finish jobs → regular chores → publish hints
+    expire leases → fire schedules → finish jobs → begin what follows them → regular chores → publish hints
 
 Any number of schedulers may run; there is no leader. Every step is a guarded state change in the ledger, so that it
 happens once even if two schedulers attempt it. A tick does not list, upload or compute: that is done by control tasks.
@@ -20,6 +20,7 @@ from celery import Celery
 
 from gfi.domain.queues import CONTROL, CONTROL_QUEUE, EXPLAIN
 from gfi.domain.records import Hint
+from gfi.jobs import follow_ups
 from gfi.store import ledger
 from gfi.store.broker import make_celery, publish
 from gfi.store.database import Database
@@ -55,7 +56,7 @@ class Scheduler:
     def tick(self) -> None:
         """One round. Raises Transient if the database is away; any other failure of a step does not affect the other
         steps."""
-        for step in (self._reap, self._fire, self._finish, self._chores, self._dispatch):
+        for step in (self._reap, self._fire, self._finish, self._follow, self._chores, self._dispatch):
             try:
                 step()
             except Transient:
@@ -75,6 +76,10 @@ class Scheduler:
     def _finish(self) -> None:
         for finished in ledger.finish_jobs(self._database):
             log.info("job finished", job=finished.job_id, state=str(finished.state))
+
+    def _follow(self) -> None:
+        for begun in follow_ups.follow(self._database):
+            log.info("follow-up begun", **begun)
 
     def _chores(self) -> None:
         if time.monotonic() < self._chores_after:

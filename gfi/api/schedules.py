@@ -12,20 +12,29 @@ from gfi.api.job_schemas import JobIn
 from gfi.api.lookup import job_request
 from gfi.api.notify_addresses import check_addresses
 from gfi.api.problems import documented
-from gfi.api.schemas import In, Text
+from gfi.api.schemas import In, Name, Text
 from gfi.jobs import schedules, timing
 
 router = APIRouter(prefix="/v1", route_class=StrictRoute)
 ScheduleName = Annotated[
     str, Path(min_length=1, max_length=100, description="The name or the id of a schedule.")
 ]
-_OPTIONS = ("trigger", "misfire", "misfire_most", "overlap", "whole")
+_OPTIONS = ("trigger", "misfire", "misfire_most", "overlap", "whole", "audit")
 
 
 _Cron = Annotated[Text, Field(min_length=1, max_length=200)]
 _Every = Annotated[Text, Field(max_length=50)]
 _Zone = Annotated[Text, Field(max_length=100)]
 _Most = Annotated[int, Field(ge=1, le=timing.MOST_MISSED)]
+
+
+class AuditAfter(In):
+    """The audit that follows each job of a schedule."""
+
+    classes: list[Name] = Field(
+        default=[], max_length=1000, description="Test candidates of these classes only; none: of all."
+    )
+    seed: int = Field(0, ge=0, lt=2**31, description="Of every draw.")
 
 
 class ScheduleIn(In):
@@ -46,6 +55,7 @@ class ScheduleIn(In):
     whole: bool = Field(
         False, description="Explain everything each time, not only what changed since the last finished job."
     )
+    audit: bool | AuditAfter = Field(False, description="Audit each job once it has ended.")
     job: JobIn
 
 
@@ -61,12 +71,14 @@ class ScheduleChange(In):
     misfire_most: _Most | None = None
     overlap: timing.Overlap | None = None
     whole: bool | None = None
+    audit: bool | AuditAfter | None = None
     job: JobIn | None = None
 
 
 class FiringOut(BaseModel):
     """A firing. `due`: the instant in UTC, or now-… where a person fired it. `reason`: why it has no job. `waiting`:
-    for an earlier job to end."""
+    for an earlier job to end. `followed`: what became of each follow-up, by name: an `audit` with its `state` and its
+    `verdict` in words, or the `reason` why there is none."""
 
     due: str
     job: str | None
@@ -74,6 +86,7 @@ class FiringOut(BaseModel):
     reason: str | None
     waiting: bool
     at: float
+    followed: dict[str, dict[str, Any]]
 
 
 class RunOut(BaseModel):
@@ -99,6 +112,7 @@ class ScheduleOut(BaseModel):
     paused: bool
     upcoming: list[float] = Field(description="Its next five firings, in seconds since 1970.")
     request: dict[str, Any]
+    follow_ups: dict[str, dict[str, Any]] = Field(description="What follows each job, by name: its settings.")
     created_at: float
     next_at: float | None
     has_webhook: bool
@@ -134,7 +148,7 @@ def add_schedule(body: ScheduleIn, context: ContextDep, caller: Submitter) -> Sc
         request,
         every=body.every,
         actor=caller.name,
-        **{name: getattr(body, name) for name in _OPTIONS},
+        **_options(body),
     )
     return ScheduleOut.of(schedule)
 
@@ -159,7 +173,7 @@ def change_schedule(
         zone=body.zone,
         paused=body.paused,
         request=request,
-        **{name: getattr(body, name) for name in _OPTIONS},
+        **_options(body),
     )
     return ScheduleOut.of(changed)
 
@@ -184,6 +198,7 @@ def list_firings(
             reason=row["error"],
             waiting=row["waiting"],
             at=row["at"],
+            followed=row["followed"],
         )
         for row in schedules.firings_of(context.database, name, limit)
     ]
@@ -194,6 +209,13 @@ def remove_schedule(name: ScheduleName, context: ContextDep, caller: Submitter) 
     """Remove a schedule; the jobs it has submitted stay."""
     _own(context, caller, name)
     schedules.remove_schedule(context.database, name, actor=caller.name)
+
+
+def _options(body: ScheduleIn | ScheduleChange) -> dict[str, Any]:
+    values = {name: getattr(body, name) for name in _OPTIONS}
+    if isinstance(body.audit, AuditAfter):
+        values["audit"] = body.audit.model_dump()
+    return values
 
 
 def _own(context: Context, caller: Caller, name: str) -> schedules.Schedule:

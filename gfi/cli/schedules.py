@@ -11,7 +11,7 @@ from gfi.cli.open_service import open_service
 from gfi.cli.printing import emit, json_option, table, when
 from gfi.cli.service import JSON
 
-TIMING = ("cron", "every", "zone", "trigger", "misfire", "misfire_most", "overlap", "whole")
+TIMING = ("cron", "every", "zone", "trigger", "misfire", "misfire_most", "overlap", "whole", "audit")
 
 
 def _timing_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -45,6 +45,14 @@ def _timing_options(command: Callable[..., Any]) -> Callable[..., Any]:
                 default=None,
                 help="Explain everything each time, or what changed since the last finished job (default).",
             ),
+            click.option("--audit/--no-audit", default=None, help="Audit each job once it has ended."),
+            click.option(
+                "--audit-class",
+                "audit_classes",
+                multiple=True,
+                metavar="NAME",
+                help="Audit each job, and test candidates of this class only.",
+            ),
         )
     ):
         command = option(command)
@@ -52,7 +60,11 @@ def _timing_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _timing(options: dict[str, Any]) -> dict[str, Any]:
-    """Takes the options of the timing out of the others; those that were not given are left out."""
+    """Takes the options of the schedule out of those of its jobs; those that were not given are left out."""
+    if classes := options.pop("audit_classes"):
+        if options["audit"] is False:
+            raise click.UsageError("--audit-class is of no use with --no-audit")
+        options["audit"] = {"classes": list(classes)}
     return {name: value for name in TIMING if (value := options.pop(name)) is not None}
 
 
@@ -122,11 +134,14 @@ def show_schedule(name: str, as_json: bool) -> None:
     click.echo(
         f"after an outage: {entry['misfire']}; while a job is active: {entry['overlap']}; "
         + ("explains everything" if entry["whole"] else "since its last finished job")
+        + "".join(f"; followed by: {name}{_settings(wanted)}" for name, wanted in entry["follow_ups"].items())
     )
     click.echo("next: " + (", ".join(map(when, entry["upcoming"])) or _next(entry)))
-    rows = [(one["due"], one["job"] or "", one["state"] or "", _reason(one)) for one in firings]
+    rows = [
+        (one["due"], one["job"] or "", one["state"] or "", _reason(one), _followed(one)) for one in firings
+    ]
     click.echo("")
-    table("", ("due (UTC)", "job", "state", "why none"), rows, "it has not fired yet")
+    table("", ("due (UTC)", "job", "state", "why none", "followed by"), rows, "it has not fired yet")
 
 
 @schedule.command("pause")
@@ -166,6 +181,21 @@ def _times(entry: JSON) -> str:
 
 def _next(entry: JSON) -> str:
     return "paused" if entry["paused"] else when(entry["next_at"])
+
+
+def _settings(wanted: JSON) -> str:
+    classes = wanted.get("classes")
+    return f" of {', '.join(classes)}" if classes else ""
+
+
+def _followed(firing: JSON) -> str:
+    """What became of the follow-ups of a firing: `audit 01K…: 1 shortcut confirmed`."""
+    return ", ".join(
+        f"{name} {outcome.get(name, '')}: {outcome.get('verdict') or outcome.get('reason') or ''}".replace(
+            " :", ":"
+        )
+        for name, outcome in firing["followed"].items()
+    )
 
 
 def _reason(firing: JSON) -> str:

@@ -182,8 +182,8 @@ class Service(Protocol):
         ...
 
     def add_schedule(self, name: str, timing: Mapping[str, Any], options: Mapping[str, Any]) -> JSON:
-        """Store a schedule. timing: cron or every, zone, trigger, misfire, misfire_most, overlap, whole. Returns it,
-        with `upcoming`."""
+        """Store a schedule. timing: cron or every, zone, trigger, misfire, misfire_most, overlap, whole, audit.
+        Returns it, with `upcoming`."""
         ...
 
     def change_schedule(self, name: str, changes: Mapping[str, Any]) -> JSON:

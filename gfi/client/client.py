@@ -393,7 +393,8 @@ class Client(Connection):
         zone
             IANA time zone.
         **timing
-            ``every``, ``trigger``, ``misfire``, ``misfire_most``, ``overlap``, ``whole``.
+            ``every``, ``trigger``, ``misfire``, ``misfire_most``, ``overlap``, ``whole``, ``audit`` (true, or a table
+            of ``classes`` and ``seed``).
 
         Returns
         -------

@@ -19,6 +19,8 @@ from gfi.domain.digests import JSON
 from gfi.domain.errors import MethodError
 from gfi.domain.ids import new_id
 from gfi.domain.records import JobSpec
+from gfi.jobs.follow_ups import FOLLOW_UPS, checked
+from gfi.jobs.follow_ups import shown as shown_follow_ups
 from gfi.jobs.submit import Invalid, JobRequest, freeze, parent_of, request_from, spec_of
 from gfi.jobs.timing import MOST_MISSED, Misfire, Overlap, Timing, Trigger, parse_interval, shown
 from gfi.store import ledger, queries
@@ -45,6 +47,7 @@ class Schedule:
     whole: bool
     paused: bool
     request: Mapping[str, Any]
+    follow_ups: Mapping[str, Any]
     created_at: float
     next_at: float | None
     upcoming: tuple[float, ...]
@@ -64,7 +67,8 @@ def add_schedule(
 ) -> Schedule:
     """Check everything that a firing needs and store the schedule. Raises Invalid, Conflict or DatasetError.
 
-    cron or every: a cron line, or an interval such as `6h`. options: trigger, misfire, misfire_most, overlap, whole.
+    cron or every: a cron line, or an interval such as `6h`. options: trigger, misfire, misfire_most, overlap, whole;
+    audit: True or a table of settings, as in `gfi.jobs.follow_ups`.
     """
     if not name or len(name) > 100:
         raise Invalid("a schedule has a name of 1 to 100 characters")
@@ -102,7 +106,8 @@ def change_schedule(
 ) -> Schedule:
     """Change what is given. Firings that were due while it was paused, or by an earlier line, are not made up for."""
     schedule = find_schedule(database, name)
-    values: dict[str, Any] = _checked({key: value for key, value in options.items() if value is not None})
+    given = {key: value for key, value in options.items() if value is not None}
+    values: dict[str, Any] = _checked(given, schedule.follow_ups)
     if request is not None:
         _check_request(database, settings, request)
         values["request"] = request.model_dump(mode="json")
@@ -183,8 +188,10 @@ def find_schedule(database: Database, name: str) -> Schedule:
 
 
 def firings_of(database: Database, name: str, limit: int = 20) -> list[JSON]:
-    """The last firings of a schedule, newest first: each with its job, or with the reason why it has none."""
-    return queries.list_firings(database, _row(database, name)["id"], limit)
+    """The last firings of a schedule, newest first: each with its job, or with the reason why it has none, and
+    with what follows the job."""
+    rows = queries.list_firings(database, _row(database, name)["id"], limit)
+    return [row | {"followed": shown_follow_ups(database, row["followed"])} for row in rows]
 
 
 def remove_schedule(database: Database, name: str, *, actor: str) -> None:
@@ -208,7 +215,7 @@ def _schedule(row: Mapping[str, Any], now: float) -> Schedule:
         except ValueError:  # its zone is unknown on this machine
             upcoming = []
     return Schedule(
-        **{name: row[name] for name in fields},
+        **{name: row[name] for name in fields} | {"follow_ups": row["follow_ups"] or {}},
         next_at=upcoming[0] if upcoming else None,
         upcoming=tuple(upcoming),
     )
@@ -226,7 +233,8 @@ def _timing(cron: str | None, every: str | None, zone: str, start: float) -> Tim
     return timing
 
 
-def _checked(options: Mapping[str, Any]) -> dict[str, Any]:
+def _checked(options: Mapping[str, Any], follow_ups: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Columns of a schedule. follow_ups: what follows its jobs so far."""
     allowed = {"trigger": get_args(Trigger), "misfire": get_args(Misfire), "overlap": get_args(Overlap)}
     for name, words in allowed.items():
         if name in options and options[name] not in words:
@@ -234,7 +242,14 @@ def _checked(options: Mapping[str, Any]) -> dict[str, Any]:
     most = options.get("misfire_most", 1)
     if not 1 <= most <= MOST_MISSED:
         raise Invalid(f"misfire_most is between 1 and {MOST_MISSED}, not {most}")
-    return dict(options)
+    values = dict(options)
+    wanted = {name: values.pop(name) for name in FOLLOW_UPS if name in values}
+    if wanted:
+        values["follow_ups"] = {
+            **{name: settings for name, settings in (follow_ups or {}).items() if name not in wanted},
+            **checked(wanted),
+        }
+    return values
 
 
 def _check_request(database: Database, settings: Settings, request: JobRequest) -> None:

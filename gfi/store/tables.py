@@ -420,6 +420,7 @@ schedules = sa.Table(
         "whole", sa.Boolean, nullable=False, server_default=sa.false()
     ),  # no job is since the one before
     sa.Column("request", _Json, nullable=False),  # options of a job, frozen anew at each firing
+    sa.Column("follow_ups", _Json),  # what follows each of its jobs, by name: `gfi.jobs.follow_ups`
     _flag("paused"),
     sa.Column("created_at", _Time, nullable=False),
     sa.Column("next_due", _Time, server_default="0", index=True),  # null: never again; 0: not known yet
@@ -434,6 +435,15 @@ firings = sa.Table(
     sa.Column("error", sa.Text),  # why it has no job
     _flag("waiting"),  # for the job of the firing before to end
     sa.Column("at", _Time, nullable=False),
+    sa.Column("follow_ups", _Json),  # the schedule's, when it fired
+    sa.Column("followed", _Json),  # what became of each, by name
+    _flag("following"),  # some are still to come
+    sa.Index(
+        "ix_firings_following",
+        "schedule_id",
+        sqlite_where=sa.text("following"),
+        postgresql_where=sa.text("following"),
+    ),
 )
 
 tokens = sa.Table(

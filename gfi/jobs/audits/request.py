@@ -48,38 +48,32 @@ def request_audit(
     Invalid for a class that the model does not have or a picture that cannot be read; Conflict for a job that has not
     ended, or has no masks.
     """
+    values = frozen(job, request)
+    if request.patch is not None:  # stored first, because the task may begin at once
+        bucket.put(values["options"]["patch"], _as_png(request.patch), content_type="image/png")
+    return ledger.request_audit(database, job.id, owner=owner, **values)
+
+
+def frozen(job: Job, request: AuditRequest) -> dict[str, Any]:
+    """What the ledger stores of a request: series, secret, settings and options. Raises as `request_audit`."""
     if not job.ended:
         raise Conflict(f"job {job.id} is {job.shown_state}; it can be audited once it has ended")
     if job.manifest_key is None:
         raise Conflict(f"job {job.id} has no results to audit: its dataset could not be listed")
-    classes = [_class_of(job, name) for name in request.classes]
+    patch = None
     if request.patch is not None:
-        if len(classes) != 1:
+        if len(request.classes) != 1:
             raise Invalid("a patch is a hypothesis about one class; name it with --class")
         _check_patch(request.patch)
-    patch = None
-    if request.patch is not None:  # stored first, because the task may begin at once
-        stored = _as_png(request.patch)
-        patch = patch_key(job.id, stored)
-        bucket.put(patch, stored, content_type="image/png")
-    settings = settings_json(replace(AuditSettings(), seed=request.seed))
-    options = {
-        "dry_run": request.dry_run,
-        "classes": classes,
-        "patch": patch,
+        patch = patch_key(job.id, _as_png(request.patch))
+    classes = [_class_of(job, name) for name in request.classes]
+    return {
+        # What an audit did not look at is not gone: findings are compared within audits of the same scope.
+        "series": digest([job.config.dataset.spec, job.config.model.reference, sorted(classes), patch]),
+        "secret": secrets.token_hex(16),
+        "settings": settings_json(replace(AuditSettings(), seed=request.seed)),
+        "options": {"dry_run": request.dry_run, "classes": classes, "patch": patch},
     }
-    # What an audit did not look at is not gone: findings are compared within audits of the same scope.
-    series = digest([job.config.dataset.spec, job.config.model.reference, sorted(classes), patch])
-    audit_id, created = ledger.request_audit(
-        database,
-        job.id,
-        owner=owner,
-        series=series,
-        secret=secrets.token_hex(16),
-        settings=settings,
-        options=options,
-    )
-    return audit_id, created
 
 
 def patch_key(job_id: str, stored: bytes) -> str:

@@ -43,38 +43,54 @@ def request_audit(
 
     Conflict where the job has not ended.
     """
-    settings_digest = digest(settings)
     with db.begin() as connection:
-        job = lock_job(connection, job_id)
-        if job.state not in TERMINAL:
-            raise Conflict(f"job {job_id} is {job.state}; it can be audited once it has ended")
-        known = sa.select(audits.c.id, audits.c.options).where(
-            audits.c.job_id == job_id,
-            audits.c.settings_digest == settings_digest,
-            audits.c.done_at.is_(None),
-            control_tasks.c.state.in_(sorted(OPEN)),
+        return request_audit_in(
+            connection, job_id, owner=owner, series=series, secret=secret, settings=settings, options=options
         )
-        for row in connection.execute(known.join(control_tasks, control_tasks.c.id == audits.c.task_id)):
-            if row.options == options:
-                return row.id, False
-        audit_id = new_id()
-        task_id = _add_task(connection, ControlKind.SCREEN, job, audit_id, owner)
-        connection.execute(
-            sa.insert(audits).values(
-                id=audit_id,
-                job_id=job_id,
-                owner=owner,
-                series=series,
-                task_id=task_id,
-                secret=secret,
-                settings=settings,
-                settings_digest=settings_digest,
-                options=options,
-                created_at=now(),
-            )
+
+
+def request_audit_in(
+    connection: sa.Connection,
+    job_id: str,
+    *,
+    owner: str,
+    series: str,
+    secret: str,
+    settings: JSON,
+    options: JSON,
+) -> tuple[str, bool]:
+    """`request_audit` within a transaction."""
+    settings_digest = digest(settings)
+    job = lock_job(connection, job_id)
+    if job.state not in TERMINAL:
+        raise Conflict(f"job {job_id} is {job.state}; it can be audited once it has ended")
+    known = sa.select(audits.c.id, audits.c.options).where(
+        audits.c.job_id == job_id,
+        audits.c.settings_digest == settings_digest,
+        audits.c.done_at.is_(None),
+        control_tasks.c.state.in_(sorted(OPEN)),
+    )
+    for row in connection.execute(known.join(control_tasks, control_tasks.c.id == audits.c.task_id)):
+        if row.options == options:
+            return row.id, False
+    audit_id = new_id()
+    task_id = _add_task(connection, ControlKind.SCREEN, job, audit_id, owner)
+    connection.execute(
+        sa.insert(audits).values(
+            id=audit_id,
+            job_id=job_id,
+            owner=owner,
+            series=series,
+            task_id=task_id,
+            secret=secret,
+            settings=settings,
+            settings_digest=settings_digest,
+            options=options,
+            created_at=now(),
         )
-        record(connection, owner or "local", "audit.requested", job_id, {"audit": audit_id})
-        return audit_id, True
+    )
+    record(connection, owner or "local", "audit.requested", job_id, {"audit": audit_id})
+    return audit_id, True
 
 
 def write_screened(connection: sa.Connection, audit_id: str, plan: JSON, confirm: bool) -> None:

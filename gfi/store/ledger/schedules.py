@@ -3,7 +3,7 @@
 Every firing is a row: with its job, or with the reason why it has none, or waiting for the job of an earlier one.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ from gfi.domain.ids import new_id
 from gfi.domain.records import JobSpec, Submitted
 from gfi.domain.states import ACTIVE
 from gfi.store.database import Database, insert, now
-from gfi.store.errors import Conflict, NotFound, StoreError
+from gfi.store.errors import Conflict, NotFound, StoreError, Transient
 from gfi.store.ledger.audit import record
 from gfi.store.ledger.jobs import cancel_in
 from gfi.store.ledger.submission import submit_in
@@ -42,8 +42,8 @@ def add_schedule(
     """Add a schedule. Returns its id. Conflict when the name is in use.
 
     The caller has checked `cron`, `zone`, `request` and `settings` (every_s, trigger, misfire, misfire_most, overlap,
-    whole, created_at). request: the options of the jobs; each firing freezes them again, so that it explains the model
-    that is registered at that time. next_due: epoch seconds; None for never.
+    whole, follow_ups, created_at). request: the options of the jobs; each firing freezes them again, so that it
+    explains the model that is registered at that time. next_due: epoch seconds; None for never.
     """
     with db.begin() as connection:
         if connection.execute(sa.select(schedules.c.id).where(schedules.c.name == name)).scalar():
@@ -174,12 +174,53 @@ def _fire(
         except StoreError as error:
             fired, values = Fired(reason=str(error)), {"error": str(error)}
         else:
-            fired, values = Fired(submitted), {"job_id": submitted.job_id}
+            fired = Fired(submitted)
+            values = {"job_id": submitted.job_id, **_to_follow(connection, schedule_id)}
     elif overlap == "skip":
         reason = f"skipped: job {active} of an earlier firing is still active"
         fired, values = Fired(reason=reason), {"error": reason}
     connection.execute(sa.update(firings).where(_named(schedule_id, firing_key)).values(**values))
     return fired
+
+
+def _to_follow(connection: sa.Connection, schedule_id: str) -> dict[str, Any]:
+    """Columns of a firing whose job has just been submitted: what is to follow it, as the schedule says now."""
+    wanted = sa.select(schedules.c.follow_ups).where(schedules.c.id == schedule_id)
+    follow_ups = connection.execute(wanted).scalar()
+    return {"follow_ups": follow_ups, "following": True} if follow_ups else {}
+
+
+def begin_follow_up(
+    db: Database,
+    schedule_id: str,
+    firing_key: str,
+    name: str,
+    begin: Callable[[sa.Connection], Mapping[str, Any]],
+) -> Mapping[str, Any] | None:
+    """Begin one follow-up of a firing, exactly once even if several schedulers call.
+
+    begin: called in the transaction that records what it returns under `name`. A StoreError that it raises is recorded
+    as {"reason": …}. Returns what was recorded; None where it was recorded before, or the schedule was removed.
+    """
+    with db.begin() as connection:
+        row = connection.execute(
+            sa.select(firings.c.follow_ups, firings.c.followed)
+            .where(_named(schedule_id, firing_key), firings.c.following)
+            .with_for_update()
+        ).one_or_none()
+        if row is None or name not in row.follow_ups or name in (row.followed or {}):
+            return None
+        try:
+            with connection.begin_nested():
+                outcome: Mapping[str, Any] = begin(connection)
+        except Transient:
+            raise
+        except StoreError as error:
+            outcome = {"reason": str(error)}
+        followed = {**(row.followed or {}), name: dict(outcome)}
+        values = {"followed": followed, "following": set(followed) != set(row.follow_ups)}
+        connection.execute(sa.update(firings).where(_named(schedule_id, firing_key)).values(**values))
+        return outcome
 
 
 def _active_job(connection: sa.Connection, schedule_id: str) -> str | None:

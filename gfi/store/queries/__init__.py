@@ -46,7 +46,14 @@ from gfi.store.queries.results import (
     rows_with_status,
     stopped_shards,
 )
-from gfi.store.queries.schedules import due_schedules, last_job, list_firings, list_schedules, waiting_firings
+from gfi.store.queries.schedules import (
+    due_schedules,
+    firings_to_follow,
+    last_job,
+    list_firings,
+    list_schedules,
+    waiting_firings,
+)
 from gfi.store.queries.shards import failed_in_retries, list_incidents, list_shards
 from gfi.store.queries.sums import count_masks_due, job_sums, mean_masks, means
 from gfi.store.queries.tasks import Task, get_task, last_sweep, list_tasks, usual_duration
@@ -74,6 +81,7 @@ __all__ = [
     "failed_in_retries",
     "failures",
     "find_model",
+    "firings_to_follow",
     "get_audit",
     "get_finding",
     "get_job",

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 
 from gfi.domain.digests import JSON
-from gfi.domain.states import ACTIVE, JobState
+from gfi.domain.states import ACTIVE, TERMINAL, JobState
 from gfi.store.database import Database, now
 from gfi.store.queries.fetching import fetch
 from gfi.store.tables import firings, jobs, schedules
@@ -22,7 +22,8 @@ def due_schedules(db: Database) -> list[JSON]:
 
 
 def list_firings(db: Database, schedule_id: str, limit: int = 20) -> list[JSON]:
-    """The last firings of a schedule, newest first: {firing_key, job_id, state, error, waiting, at}."""
+    """The last firings of a schedule, newest first: {firing_key, job_id, state, error, waiting, at, follow_ups,
+    followed, following}."""
     query = (
         sa.select(firings, jobs.c.state)
         .outerjoin(jobs, jobs.c.id == firings.c.job_id)
@@ -50,6 +51,19 @@ def waiting_firings(db: Database) -> list[JSON]:
     for row in fetch(db, query):
         first.setdefault(row["id"], row)
     return list(first.values())
+
+
+def firings_to_follow(db: Database) -> list[JSON]:
+    """Firings whose job has ended and that something is still to follow, the oldest first: {schedule_id, firing_key,
+    job_id, state, owner, name, follow_ups, followed}. owner and name: of the schedule."""
+    query = (
+        sa.select(firings, jobs.c.state, schedules.c.owner, schedules.c.name)
+        .join(jobs, jobs.c.id == firings.c.job_id)
+        .join(schedules, schedules.c.id == firings.c.schedule_id)
+        .where(firings.c.following, jobs.c.state.in_(sorted(TERMINAL)))
+        .order_by(firings.c.at, firings.c.firing_key)
+    )
+    return fetch(db, query)
 
 
 _others = firings.alias("others")

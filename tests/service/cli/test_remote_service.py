@@ -111,10 +111,20 @@ def test_a_change_says_whether_it_changed_anything(remote: Gfi, photograph: Path
 
 def test_schedules_are_added_and_removed(remote: Gfi, stack: Gfi, photograph: Path) -> None:
     added = remote.run(
-        "schedule", "add", "nightly", "--cron", "0 2 * * *", "--dataset", photograph, "--model", "tiny"
+        "schedule",
+        "add",
+        "nightly",
+        "--cron",
+        "0 2 * * *",
+        "--dataset",
+        photograph,
+        "--model",
+        "tiny",
+        "--audit",
     )
     assert added.stdout.startswith("nightly: next at ")
     assert [entry["name"] for entry in stack.json("schedule", "list")] == ["nightly"]
+    assert "; followed by: audit\n" in remote.run("schedule", "show", "nightly").stdout
     remote.run("schedule", "rm", "nightly")
     assert remote.json("schedule", "list") == stack.json("schedule", "list") == []
 
