@@ -18,8 +18,9 @@ The command line and these routes call the same functions. No torch is loaded. I
     progress_hub      one reader of progress for all streams
     webhook_addresses which webhooks are allowed                           webhook_delivery   sending them
 
-Every other module is one resource with its routes and models: jobs, shards, comparisons, results, explanations,
-pictures, reports, flags, events, uploads, datasets, models, schedules, workers, tokens, me, audit, health.
+Every other module is one resource with its routes and models: jobs, shards, comparisons, other methods, results,
+explanations, pictures, reports, flags, events, uploads, datasets, models, schedules, workers, tokens, me, audit and
+health.
 """
 
 from gfi.api.app import create_app

@@ -1,94 +1,103 @@
-"""Comparisons of a job with other methods. Each is a separate job over the same images."""
+"""Comparisons of two finished jobs: which masks moved, and the verdict of a gate."""
 
-from typing import Any, Literal
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Response
-from pydantic import BaseModel
+from fastapi import APIRouter, Path, Query, Response
+from pydantic import BaseModel, Field
 
 from gfi.api.access import Reader, Submitter
 from gfi.api.body import StrictRoute
 from gfi.api.context import ContextDep
-from gfi.api.job_schemas import JobOut, SubmittedOut
-from gfi.api.lookup import JobId, find_job, job_detail
-from gfi.api.problems import Refused, documented
-from gfi.api.schemas import In
-from gfi.datasets.sources import UPLOAD
-from gfi.jobs import comparison
-from gfi.jobs.submit import submit
+from gfi.api.lookup import Limit
+from gfi.api.problems import documented
+from gfi.api.schemas import In, Name, Text
+from gfi.domain.states import ControlKind, ShardState
+from gfi.jobs import comparison_task
 from gfi.store import queries
 
-router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=StrictRoute)
+router = APIRouter(prefix="/v1/comparisons", tags=["comparisons"], route_class=StrictRoute)
+ComparisonId = Annotated[str, Path(min_length=1, max_length=64)]
+_Job = Annotated[Text, Field(min_length=1, max_length=64)]
 
 
-class ComparisonIn(In):
-    """The method to compare a job with."""
+class CompareIn(In):
+    """Compare job `b` with job `a`."""
 
-    method: Literal[
-        "paper", "released", "tuned", "grad-cam", "integrated-gradients", "occlusion", "rise", "opti-cam"
-    ]
-
-
-class ComparisonOut(BaseModel):
-    """A method to compare a job with. `own`: it is the job's own method. `job`: the job that explains the same images
-    with it, null when there is none. `reason`: why it is not possible for this job, null when it is.
-    """
-
-    method: str
-    own: bool
-    reason: str | None
-    job: JobOut | None
-
-
-class ComparisonsOut(BaseModel):
-    """The methods that a job can be compared with, and other jobs over its dataset, newest first."""
-
-    methods: list[ComparisonOut]
-    jobs: list[JobOut]
-
-
-@router.get("/{job_id}/comparisons", responses=documented(404))
-@router.get("/{job_id}/beside", responses=documented(404), deprecated=True)
-def list_comparisons(job_id: JobId, context: ContextDep, caller: Reader) -> ComparisonsOut:
-    """Methods this job can be compared with, and the other jobs over its dataset."""
-    methods, others = comparison.list_comparisons(context.database, find_job(context, job_id))
-    progress = queries.jobs_progress(context.database, [job.id for job in others]) if others else []
-    shown = {job.id: JobOut.of(job, known) for job, known in zip(others, progress, strict=True)}
-    return ComparisonsOut(
-        methods=[
-            ComparisonOut(
-                method=offered.method,
-                own=offered.own,
-                reason=offered.reason,
-                job=shown[offered.job.id] if offered.job else None,
-            )
-            for offered in methods
-        ],
-        jobs=list(shown.values()),
+    a: _Job
+    b: _Job
+    floor: list[_Job] = Field(
+        default_factory=list, max_length=32, description="Other training runs of a's recipe: the noise floor."
+    )
+    gate: Annotated[Text, Field(max_length=100_000)] | None = Field(
+        None, description="The text of a gate file; `gfi gate init` writes one."
+    )
+    look: Annotated[int, Field(ge=1, le=1_000_000)] | None = Field(
+        None,
+        description="The number of this comparison in the year, for a nightly gate. Default: by the date.",
     )
 
 
-_RESPONSES: dict[int | str, dict[str, Any]] = documented(404, 409, 413, also={200: {"model": SubmittedOut}})
+class CompareOut(BaseModel):
+    """A comparison. `verdict`: of its gate, once it is done. `result`: all numbers and sentences, null until then and
+    in lists."""
+
+    id: str
+    url: str
+    a: str
+    b: str
+    floor: list[str]
+    state: ShardState
+    reason: str | None = Field(description="Why it failed, or why it waits for another attempt.")
+    verdict: str | None
+    created_at: float
+    done_at: float | None
+    result: dict[str, Any] | None
+
+    @classmethod
+    def of(cls, task: queries.Task, result: dict[str, Any] | None = None) -> "CompareOut":
+        """From its task."""
+        return cls(
+            **{name: getattr(task, name) for name in ("id", "state", "reason", "created_at", "done_at")},
+            url=f"/v1/comparisons/{task.id}",
+            a=task.payload["a"],
+            b=task.payload["b"],
+            floor=task.payload["floor"],
+            verdict=(task.result or {}).get("verdict"),
+            result=result,
+        )
 
 
-@router.post("/{job_id}/comparisons", status_code=201, responses=_RESPONSES)
-@router.post("/{job_id}/beside", status_code=201, responses=_RESPONSES, deprecated=True)
-def compare_job(
-    job_id: JobId, body: ComparisonIn, context: ContextDep, caller: Submitter, response: Response
-) -> SubmittedOut:
-    """Explain the same images with another method. 201 with the new job, or 200 with an existing one."""
-    job = find_job(context, job_id)
-    if job.config.dataset.spec.startswith(UPLOAD):
-        caller.require_owner(job.owner)  # the new job reads the photographs
-    request = comparison.request_for(context.database, job, body.method, caller.name)
-    methods, _ = comparison.list_comparisons(context.database, job)
-    known = next(offered for offered in methods if offered.method == body.method)
-    if known.own:
-        raise Refused(422, f"job {job.id} already uses the method {body.method}", "Choose another method.")
-    if known.job is not None:
-        response.status_code = 200
-        reason = f"job {known.job.id} explains these images with {body.method}"
-        return SubmittedOut(job=job_detail(context, known.job), created=False, reason=reason)
-    submitted = submit(context.database, context.settings, request, count_images=context.count_images)
-    made = queries.get_job(context.database, submitted.job_id)
-    response.headers["Location"] = f"/v1/jobs/{made.id}"
-    return SubmittedOut(job=job_detail(context, made), created=submitted.created, reason=submitted.reason)
+@router.post("", status_code=202, responses=documented(404, 413))
+def request_comparison(
+    body: CompareIn, context: ContextDep, caller: Submitter, response: Response
+) -> CompareOut:
+    """Request a comparison; a control worker makes it. The same request again returns the one that is under way."""
+    task_id, _ = comparison_task.request_comparison(
+        context.database,
+        body.a,
+        body.b,
+        floor_jobs=body.floor,
+        gate=body.gate,
+        look=body.look,
+        owner=caller.name,
+    )
+    response.headers["Location"] = f"/v1/comparisons/{task_id}"
+    return CompareOut.of(queries.get_task(context.database, task_id))
+
+
+@router.get("", responses=documented())
+def list_comparisons(
+    context: ContextDep,
+    caller: Reader,
+    job: Annotated[Name | None, Query(description="Only those of which this is job b.")] = None,
+    limit: Limit = 50,
+) -> list[CompareOut]:
+    """Comparisons, newest first, without their results."""
+    tasks = queries.list_tasks(context.database, kind=ControlKind.COMPARE, job_id=job, limit=limit)
+    return [CompareOut.of(task) for task in tasks]
+
+
+@router.get("/{comparison_id}", responses=documented(404))
+def get_comparison(comparison_id: ComparisonId, context: ContextDep, caller: Reader) -> CompareOut:
+    """One comparison, with its result when it is done."""
+    return CompareOut.of(*comparison_task.comparison_of(context.database, context.bucket, comparison_id))

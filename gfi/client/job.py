@@ -251,9 +251,7 @@ class Job:
 
     def compare_with(self, method: Literal["paper", "released", "tuned", "grad-cam"]) -> "Job":
         """The job that explains the same images with another method; it is submitted unless it exists."""
-        answer = self._connection.send(
-            "POST", f"/v1/jobs/{self.id}/comparisons", json={"method": method}
-        ).json()
+        answer = self._connection.send("POST", f"/v1/jobs/{self.id}/methods", json={"method": method}).json()
         return Job(self._connection, answer["job"])
 
     beside = compare_with

@@ -21,7 +21,7 @@
     comparisons_per_year = 365
 
     [audit]
-    no_new_shortcuts = true
+    no_new_shortcuts = true      # needs an audit of each job
 
     [[waivers]]
     class = "husky"              # or limit = "flips"

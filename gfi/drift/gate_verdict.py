@@ -83,6 +83,17 @@ class GateVerdict:
         }
 
 
+@dataclass(frozen=True)
+class NewShortcuts:
+    """The confirmed shortcuts of the second job's audit that the first job's audit did not confirm, as sentences.
+
+    missing: why they are not known, empty where both jobs have a finished audit.
+    """
+
+    sentences: tuple[str, ...] = ()
+    missing: str = ""
+
+
 def judge(
     spec: GateSpec,
     comparison: Comparison,
@@ -91,13 +102,13 @@ def judge(
     names: Mapping[int, str],
     today: date,
     look: int = 1,
-    new_shortcuts: Sequence[str] | None = None,
+    new_shortcuts: NewShortcuts | None = None,
 ) -> GateVerdict:
     """Apply a gate.
 
     floor: the noise floor whose threshold the comparison was made with, None without one. names: of classes, by index.
-    look: the number of the comparison in the year, for a nightly gate. new_shortcuts: sentences of shortcuts that the
-    audit of the second job confirmed and that of the first did not; None if one of the audits is missing.
+    look: the number of the comparison in the year, for a nightly gate. new_shortcuts: of the audits of the two jobs;
+    needed where `[audit] no_new_shortcuts` is set.
     """
     checks = [
         *_moved_checks(spec, comparison, floor, names, look),
@@ -232,15 +243,14 @@ def _bounded(
     return Check(f"limit {name}", verdict, f"{text}: {ends[verdict]}", numbers=shown)
 
 
-def _audit_checks(spec: GateSpec, new_shortcuts: Sequence[str] | None) -> Iterator[Check]:
+def _audit_checks(spec: GateSpec, new: NewShortcuts | None) -> Iterator[Check]:
     if not spec.audit.no_new_shortcuts:
         return
-    if new_shortcuts is None:
-        yield Check(
-            "audit", Verdict.UNDECIDED, "one of the two jobs has no audit, so new shortcuts are not known"
-        )
-    elif new_shortcuts:
-        yield Check("audit", Verdict.FAIL, f"new confirmed shortcuts: {'; '.join(new_shortcuts)}")
+    if new is None or new.missing:
+        why = new.missing if new is not None else "the audits of the two jobs were not read"
+        yield Check("audit", Verdict.UNDECIDED, f"whether there are new shortcuts is not known: {why}")
+    elif new.sentences:
+        yield Check("audit", Verdict.FAIL, f"new confirmed shortcuts: {'; '.join(new.sentences)}")
     else:
         yield Check("audit", Verdict.PASS, "no new confirmed shortcut")
 

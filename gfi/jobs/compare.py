@@ -32,6 +32,7 @@ from gfi.drift.sentences import class_name, class_sentence, count_sentences, ver
 from gfi.drift.sorted_tables import SortedTables
 from gfi.drift.two_sample import TwoSample, features_of, two_sample_test
 from gfi.drift.verdicts import Moved, Tolerance, class_verdicts, pooled_verdict
+from gfi.jobs.audits.shortcuts import shortcuts_since
 from gfi.store import queries
 from gfi.store.database import Database
 from gfi.store.errors import NotFound
@@ -110,14 +111,13 @@ def compare_jobs(
     gate: GateSpec | None = None,
     today: date,
     look: int = 1,
-    new_shortcuts: Sequence[str] | None = None,
     check: Callable[[], None] = lambda: None,
 ) -> Compared:
     """Compare job b with job a. Ids may be the beginning of an id that no other job shares. check: is called often, and
     may raise to end it.
 
-    floor_jobs: other training runs of a's recipe; by default those that the gate names. look, new_shortcuts: see
-    `gate_verdict.judge`. DriftError when the jobs have no pair, or are not finished; NotFound for an unknown job.
+    floor_jobs: other training runs of a's recipe; by default those that the gate names. look: see `gate_verdict.judge`.
+    DriftError when the jobs have no pair, or are not finished; NotFound for an unknown job.
     """
     job_a, job_b = (_finished(database, job_id) for job_id in (a, b))
     floor_jobs = floor_jobs or (gate.floor.jobs if gate is not None else ())
@@ -144,6 +144,9 @@ def compare_jobs(
     comparison = accumulator.comparison(counts)
     if not comparison.pairs:
         raise DriftError(_without_pairs(job_a, job_b, counts, differences))
+    new_shortcuts = None
+    if gate is not None and gate.audit.no_new_shortcuts:
+        new_shortcuts = shortcuts_since(database, job_a, job_b)
     tolerance = gate.tolerance(look) if gate is not None else Tolerance()
     return Compared(
         job_a,

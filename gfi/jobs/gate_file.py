@@ -57,6 +57,7 @@ def _lines(compared: Compared) -> Iterator[str]:
     yield "# [nightly]"
     yield "# comparisons_per_year = 365"
     yield ""
+    yield "# No shortcut that the audit of the second job confirmed and that of the first did not (`gfi audit JOB`)."
     yield "# [audit]"
     yield "# no_new_shortcuts = true"
     yield ""

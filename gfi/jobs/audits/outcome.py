@@ -76,7 +76,7 @@ def conclude(
     previous = queries.previous_audit(database, audit)
     earlier = queries.list_findings(database, previous[0].id) if previous is not None else []
     decided = {finding.id: finding for finding in earlier}
-    compared = _apart(compare([_of_row(finding) for finding in earlier], current))
+    compared = _apart(compare([finding_of(finding) for finding in earlier], current))
     rows = []
     for number, finding in enumerate(compared):
         check()
@@ -152,7 +152,7 @@ def _quoted(name: str) -> str:
     return name if name.isalnum() else "'" + name.replace("'", "'\\''") + "'"
 
 
-def _of_row(row: AuditFinding) -> Finding:
+def finding_of(row: AuditFinding) -> Finding:
     """A finding of an earlier audit, from its row."""
     record = row.record
     return Finding(

@@ -277,7 +277,7 @@ const ended = (one) => ["succeeded", "partial", "failed", "cancelled"].includes(
 const MOST = 20000; // results of the other job that are kept
 
 async function offerComparisons(selected = "") {
-  const offered = await api(`/v1/jobs/${id}/comparisons`);
+  const offered = await api(`/v1/jobs/${id}/methods`);
   const own = offered.methods.find((m) => m.own);
   if (own) ownName = methods[own.method];
   const by = offered.methods.filter((m) => !m.own).map((m) => {
@@ -303,7 +303,7 @@ async function compare() {
       return remake();
     }
     try {
-      value = (await api(`/v1/jobs/${id}/comparisons`, { method: "POST", body: { method } })).job.id;
+      value = (await api(`/v1/jobs/${id}/methods`, { method: "POST", body: { method } })).job.id;
     } catch (error) {
       $("comparison").value = "";
       throw error;

@@ -156,7 +156,7 @@ def test_a_deleted_job_takes_its_parts_and_its_upload_with_it(
 
 def test_an_upload_stays_while_a_comparison_explains_it(one_world: World) -> None:
     job, uploaded = _upload(one_world)
-    other = one_world.call("POST", f"/v1/jobs/{job}/comparisons", json={"method": "rise"}).json()["job"]["id"]
+    other = one_world.call("POST", f"/v1/jobs/{job}/methods", json={"method": "rise"}).json()["job"]["id"]
     one_world.call("DELETE", f"/v1/jobs/{other}")
     assert one_world.call("DELETE", f"/v1/jobs/{job}/data").status_code == 200
     assert list(one_world.bucket.list(uploaded)), "the comparison needs the photograph"

@@ -40,7 +40,7 @@ def test_uploads_tests_and_comparisons_have_the_limits_of_jobs(one_world: World)
     for path, how in (
         ("/v1/jobs/test", {"json": {"dataset": str(one_world.photographs), "model": "tiny"}}),
         ("/v1/uploads", {"files": {"images": ("a.jpg", photo)}, "data": {"model": "tiny"}}),
-        (f"/v1/jobs/{job}/comparisons", {"json": {"method": "released"}}),
+        (f"/v1/jobs/{job}/methods", {"json": {"method": "released"}}),
     ):
         refused = one_world.call("POST", path, "one", **how)
         assert (refused.status_code, "1 active jobs" in refused.json()["detail"]) == (429, True), refused.text

@@ -103,7 +103,7 @@ def test_uploads_are_read_by_their_job_and_cannot_be_named_as_a_dataset(
             "POST", "/v1/tokens", json={"name": f"other-{job['id']}", "scopes": ["submit"]}
         ).json()
         other = {"Authorization": f"Bearer {made['token']}"}
-        again = client.post(f"/v1/jobs/{job['id']}/comparisons", json={"method": "tuned"}, headers=other)
+        again = client.post(f"/v1/jobs/{job['id']}/methods", json={"method": "tuned"}, headers=other)
         assert again.status_code == 403, again.text
         one_world.call("DELETE", f"/v1/jobs/{job['id']}", "submit")
         assert one_world.call("DELETE", f"/v1/jobs/{job['id']}/data", "submit").status_code == 200

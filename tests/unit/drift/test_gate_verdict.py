@@ -9,7 +9,7 @@ import pytest
 from gfi.drift.comparison import Accumulator, Comparison
 from gfi.drift.floors import Floor, FloorLevel
 from gfi.drift.gate import parse_gate
-from gfi.drift.gate_verdict import EXIT_CODES, GateVerdict, judge
+from gfi.drift.gate_verdict import EXIT_CODES, GateVerdict, NewShortcuts, judge
 from gfi.drift.pairs import Counts, pair_results
 from gfi.drift.verdicts import Verdict
 from tests.unit.drift.tables import blob, result, run, table
@@ -122,9 +122,11 @@ def test_limits_are_judged_by_bounds() -> None:
 
 def test_new_shortcuts_fail_and_an_absent_audit_is_undecided(cornered: Comparison) -> None:
     text = '[moved]\nclasses = "none"\npooled = false\n[audit]\nno_new_shortcuts = true'
-    assert judged(cornered, text).verdict is Verdict.UNDECIDED
-    assert judged(cornered, text, new_shortcuts=[]).verdict is Verdict.PASS
-    assert judged(cornered, text, new_shortcuts=["husky: a collar"]).verdict is Verdict.FAIL
+    missing = judged(cornered, text, new_shortcuts=NewShortcuts(missing="job b has no audit"))
+    assert (missing.verdict, "job b has no audit" in missing.checks[0].sentence) == (Verdict.UNDECIDED, True)
+    assert judged(cornered, text, new_shortcuts=NewShortcuts()).verdict is Verdict.PASS
+    found = NewShortcuts(("husky: a collar",))
+    assert judged(cornered, text, new_shortcuts=found).verdict is Verdict.FAIL
 
 
 def test_a_nightly_gate_says_what_it_spends(cornered: Comparison) -> None:

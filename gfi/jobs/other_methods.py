@@ -1,7 +1,7 @@
-"""Comparisons: the job that explains the same images as a given job with another method.
+"""Other methods: the job that explains the same images as a given job with another method.
 
 Only the method differs, with its own hyper-parameters and layers: dataset, model (by its digest), target, foil and
-metrics are those of the given job. A comparison is a separate job, so that it is queued, resumed, measured and stored
+metrics are those of the given job. It is a separate job, so that it is queued, resumed, measured and stored
 like any other; the two jobs are joined by the images' keys.
 
     paper, released, tuned                                      the presets
@@ -27,11 +27,11 @@ _WITHOUT_RESULTS = (JobState.FAILED, JobState.CANCELLED)
 
 
 @dataclass(frozen=True)
-class Comparison:
+class OtherMethod:
     """A method to compare a job with.
 
     job: the newest job that explains the same images with it, None when there is none. own: it is the job's own method.
-    reason: why the comparison is not possible, None when it is.
+    reason: why it is not possible, None when it is.
     """
 
     method: str
@@ -67,22 +67,22 @@ def request_for(database: Database, job: Job, method: str, owner: str) -> JobReq
     )
 
 
-def list_comparisons(database: Database, job: Job) -> tuple[list[Comparison], list[Job]]:
+def list_methods(database: Database, job: Job) -> tuple[list[OtherMethod], list[Job]]:
     """(every method to compare a job with, all other jobs over its dataset, newest first)."""
     jobs = queries.jobs_over(database, job.config.dataset.spec)
-    comparisons = []
+    methods = []
     for method in METHODS:
         try:
             request = request_for(database, job, method, "")
             wanted = _method_of(database, request)
         except (Invalid, MethodError) as error:
-            comparisons.append(Comparison(method, reason=str(error)))
+            methods.append(OtherMethod(method, reason=str(error)))
             continue
         same = [other for other in jobs if _explains_the_same(other.config, job.config, wanted)]
         own = any(other.id == job.id for other in same)
         usable = [other for other in same if other.id != job.id and other.state not in _WITHOUT_RESULTS]
-        comparisons.append(Comparison(method, usable[0] if usable else None, own))
-    return comparisons, [other for other in jobs if other.id != job.id]
+        methods.append(OtherMethod(method, usable[0] if usable else None, own))
+    return methods, [other for other in jobs if other.id != job.id]
 
 
 def _method_of(database: Database, request: JobRequest) -> tuple[Recipe, Layers]:
