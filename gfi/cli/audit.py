@@ -12,6 +12,7 @@ from gfi.cli.open_service import open_service
 from gfi.cli.printing import duration, emit, json_option, table, when
 from gfi.cli.service import JSON, Service
 from gfi.domain.states import AuditState, ShardState
+from gfi.jobs.audits.words import GONE, GROUPS, tested_sentence
 from gfi.store.errors import Transient
 
 EXIT_STATUS = {AuditState.SCREENED: 4, AuditState.FAILED: 5, AuditState.CANCELLED: 6}
@@ -19,12 +20,6 @@ EXIT_STATUS = {AuditState.SCREENED: 4, AuditState.FAILED: 5, AuditState.CANCELLE
 POLL_S = 0.5
 AWAY_S = 1.0
 LINE_EVERY_S = 15.0
-HEADINGS = (
-    (("off_object_shortcut", "repeated_mark_shortcut"), "Shortcuts, confirmed"),
-    (("relies_on",), "What classes are recognised by, confirmed; a person judges"),
-    (("suspected",), "Suspected, not confirmed"),
-    (("undecided",), "Undecided"),
-)
 
 
 class _RunByDefault(click.Group):
@@ -306,7 +301,7 @@ def print_audit(shown: JSON) -> None:
     if summary is None:
         return
     current = [finding for finding in shown["findings"] if finding["history"] != "gone"]
-    for verdicts, heading in HEADINGS:
+    for verdicts, heading, _ in GROUPS:
         listed = [finding for finding in current if finding["verdict"] in verdicts]
         if listed:
             click.echo(f"\n{heading}")
@@ -314,7 +309,7 @@ def print_audit(shown: JSON) -> None:
                 click.echo(f"  {finding['id']}  {_marks(finding)}{finding['sentence']}")
     gone = [finding for finding in shown["findings"] if finding["history"] == "gone"]
     if gone:
-        click.echo("\nGone since the audit before")
+        click.echo(f"\n{GONE[0]}")
         for finding in gone:
             click.echo(f"  {finding['id']}  {finding['class_name']}: {finding['kind']}")
     click.echo("")
@@ -324,10 +319,7 @@ def print_audit(shown: JSON) -> None:
         click.echo("\nWhat would have been found in classes without a confirmed shortcut")
         for one in summary["limits"]:
             click.echo(f"  {one['sentence']}")
-    click.echo(
-        f"\n{summary['images']:,} masks of {summary['classes']:,} classes; {summary['number_tested']} of "
-        f"{summary['proposed']} candidates tested; the network answered for {summary['answers']:,} pictures"
-    )
+    click.echo(f"\n{tested_sentence(summary)}")
 
 
 def plan_sentence(plan: JSON) -> str:

@@ -16,6 +16,7 @@ from gfi.datasets.sources import open_source
 from gfi.domain.digests import canonical
 from gfi.domain.statuses import ImageStatus
 from gfi.domain.window import Window
+from gfi.jobs.first_page import day, first_page
 from gfi.report.page import Card, write_page
 from gfi.report.summary import Summary, summary_of
 from gfi.store import queries
@@ -96,15 +97,17 @@ def write_report(
     except OSError as error:
         raise StoreError(f"{folder} cannot be written: {error.strerror}") from error
     config = job.config
-    total = job.total or 0
+    total, summed = job.total or 0, summary(database, job.id)
     metadata = {
         "Job": job.id,
         "State": job.shown_state,
+        "Explained": _dates(job),
         "Model": f"{config.model.reference} ({config.model.digest[:12]})",
         "Preset": f"{config.preset} ({config.method_digest[:12]})",
         "Layers": f"{config.layers.inverted}, {' + '.join(config.layers.mask_layers)}",
         "Dataset": config.dataset.spec,
         **({"Class": f"the first of the {config.top} explained"} if config.top > 1 else {}),
+        "Coverage": f"{summed.ok:,} of {max(total, summed.total):,} images explained",
         "Images": str(total) if total <= limit else f"the first {limit} of {total}",
         **({"Since": since_sentence(since)} if (since := since_of(job)) else {}),
         **({"Profile": _profile(job.profile)} if job.profile else {}),
@@ -112,7 +115,17 @@ def write_report(
     for number, warning in enumerate(_warnings(database, job), 1):
         metadata["Warning" if number == 1 else f"Warning {number}"] = warning
     cards = _cards(database, settings, bucket, job, job.class_names, limit)
-    return write_page(folder, job.name or f"Job {job.id}", metadata, summary(database, job.id), cards, total)
+    title, first = job.name or f"Job {job.id}", first_page(database, bucket, job)
+    return write_page(folder, title, metadata, summed, cards, total, first)
+
+
+def _dates(job: queries.Job) -> str:
+    """When a job was submitted and when it ended."""
+    begun, ended = day(job.created_at), day(job.finished_at)
+    if not ended:
+        return f"since {begun}"
+    date, _, minute = ended.partition(", ")
+    return f"{begun.removesuffix(' UTC')} to {minute if begun.startswith(date) else ended}"
 
 
 def _warnings(database: Database, job: queries.Job) -> Iterator[str]:

@@ -6,6 +6,7 @@ image at a time and the page is streamed, so a report of 5,000 images needs the 
 
     images/00007-thumb.jpg   the photograph, longer side ≤ 360 px, for the list
     images/00007-photo.jpg   the photograph, longer side ≤ 960 px, for the large view
+    images/audit-….jpg       pictures of an audit's findings, on the first page
     images/00007-mask.png    the mask on the photograph, 8-bit grey, transparent outside what the network saw
 
 The browser colours the mask (an SVG filter with the 256 entries of each colour map), so one grey file serves every
@@ -29,13 +30,15 @@ from gfi.domain.geometry import Rectangle, fitted, place, scaled, seen, whole
 from gfi.domain.methods import CONTROLS
 from gfi.domain.result import Result
 from gfi.report.colours import COLOUR_MAPS, lookup_table
+from gfi.report.first_page import FirstPage
+from gfi.report.first_page import written as written_first_page
 from gfi.report.overlays import grey, jpeg, png, shrink
 from gfi.report.summary import Summary, column_title, finite_values, status_meaning, status_title
 
 THUMB, PHOTO = 360, 960
 
 _TEMPLATES = Path(__file__).parent / "templates"
-_FILE = re.compile(r"(\d{5,})-(thumb|photo|mask)\.(jpg|png)")
+_FILE = re.compile(r"((\d{5,})-(thumb|photo|mask)|audit-[0-9a-f-]+-([1-9]|crop))\.(jpg|png)")
 
 
 @dataclass(frozen=True)
@@ -63,12 +66,13 @@ def write_page(
     summary: Summary,
     cards: Iterable[Card],
     listed: int | None = None,
+    first: FirstPage | None = None,
 ) -> Path:
     """Write `index.html` and `images/` into `directory`, which is made if missing; returns the page's path.
 
     metadata: the provenance of the masks (model, preset, layers, job …), shown in the given order. cards: read once.
     listed: the number of images in the dataset, if not all of them have a result. A report that is already in
-    `directory` is replaced when the new page is complete.
+    `directory` is replaced when the new page is complete. first: the first page, which stands before the images.
     """
     images = directory / "images"
     images.mkdir(parents=True, exist_ok=True)
@@ -83,6 +87,7 @@ def write_page(
         statuses=[(s, status_title(s), status_meaning(s), n) for s, n in summary.counts.items()],
         controls=CONTROLS,
         sorts=[(m.name, m.title) for m in summary.means],
+        first=None if first is None else written_first_page(first, images, written),
         cards=_views(cards, images, written),
         **_fixed(),
     )

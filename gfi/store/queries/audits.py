@@ -1,5 +1,6 @@
 """Audits and their findings."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,7 +11,10 @@ from gfi.domain.states import AuditState, ControlKind, ShardState
 from gfi.store.database import Database
 from gfi.store.errors import NotFound
 from gfi.store.queries.fetching import fetch
-from gfi.store.tables import audits, control_tasks, findings, jobs
+from gfi.store.tables import audits, control_tasks, findings, jobs, results
+
+_ROWS = 500
+"""Rows named in one statement."""
 
 
 @dataclass(frozen=True)
@@ -146,3 +150,13 @@ def get_finding(db: Database, audit_id: str, finding_id: str) -> AuditFinding:
     if not rows:
         raise NotFound(f"audit {audit_id} has no finding {finding_id}")
     return AuditFinding(**rows[0])
+
+
+def keys_of(db: Database, job_id: str, rows: Sequence[int]) -> dict[int, str]:
+    """The keys of some images of a job, by row."""
+    found: dict[int, str] = {}
+    for start in range(0, len(rows), _ROWS):
+        some = results.c.row.in_(rows[start : start + _ROWS])
+        query = sa.select(results.c.row, results.c.key).where(results.c.job_id == job_id, some)
+        found |= {row["row"]: row["key"] for row in fetch(db, query)}
+    return found

@@ -15,6 +15,7 @@ from gfi.jobs.audits import request
 from gfi.jobs.audits.files import key
 from gfi.jobs.audits.request import AuditRequest
 from gfi.jobs.delete import delete_job
+from gfi.jobs.report import write_report
 from gfi.jobs.task_run import Interrupted
 from gfi.store import ledger, queries
 from gfi.store.database import Database, upgrade
@@ -114,6 +115,13 @@ def test_a_planted_mark_is_found_told_kept_and_deleted(
     assert picture[:2] == b"\xff\xd8"
     assert services.bucket.get(key(job, made, f"{first.id}/crop.png"))[:4] == b"\x89PNG"
     assert {limit["class_name"] for limit in done.summary["limits"]}.isdisjoint({"moon"})
+
+    # The report begins with it.
+    folder = services.settings.dataset_roots[0] / "report"
+    page = write_report(services.database, services.settings, services.bucket, job, folder, 4).read_text()
+    assert '<h2 id="answer">1 shortcut confirmed' in page
+    assert page.index("A shortcut:") < page.index('id="list"')
+    assert len(list((folder / "images").glob(f"audit-{first.id}-*"))) == 7
 
     # A person sets it aside; the next audit knows it, and it stays aside.
     request.decide(
