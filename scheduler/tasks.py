@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from gfi.audit.verdicts import Tested
 from gfi.domain.records import ControlClaim
 from gfi.domain.states import ControlKind
-from gfi.jobs import comparison_task, incremental, report, sweep, task_run
+from gfi.jobs import comparison_task, exports, incremental, report, sweep, task_run
 from gfi.jobs.audits.files import save_screened, settings_of
 from gfi.jobs.audits.outcome import conclude, write_outcome
 from gfi.jobs.audits.screen import Stores, screen_job
@@ -93,6 +93,12 @@ def _compare(services: ControlServices, run: TaskRun) -> str:
     return "compared" if run.finish(result) else "too late"
 
 
+def _export(services: ControlServices, run: TaskRun) -> str:
+    """Write results in a format of other tools into the bucket."""
+    made = exports.export_job(services.database, services.settings, services.bucket, run)
+    return "too late" if made is None else f"{made['results']} results exported"
+
+
 def _screen(services: ControlServices, run: TaskRun) -> str:
     """Screen a job for an audit. Where nothing can be tested, the audit ends here."""
     audit = queries.get_audit(services.database, str(run.claim.payload["audit"]))
@@ -133,6 +139,7 @@ HANDLERS: Mapping[str, Handler[ControlServices]] = {
     ControlKind.LIST: _list_parts,
     ControlKind.ORDER: _order,
     ControlKind.COMPARE: _compare,
+    ControlKind.EXPORT: _export,
     ControlKind.SWEEP: _sweep,
     ControlKind.SCREEN: _screen,
 }

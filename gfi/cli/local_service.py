@@ -155,6 +155,17 @@ class LocalService:
         bucket = Bucket.from_settings(self.settings)
         return report.write_report(self.database, self.settings, bucket, self._id(job_id), folder, limit)
 
+    def export(self, job_id: str, options: Mapping[str, Any], path: Path | None) -> Path:
+        from gfi.exports.export import ExportOptions
+        from gfi.exports.write import write_export
+        from gfi.jobs.exports import file_name, open_export
+        from gfi.store.objects import Bucket
+
+        bucket = Bucket.from_settings(self.settings)
+        given = ExportOptions(**options)
+        export = open_export(self.database, self.settings, bucket, job_id, given)
+        return write_export(export, path or Path(file_name(export.job.id, given.format))).path
+
     def compare(
         self,
         job_a: str,

@@ -43,6 +43,7 @@ COMMANDS = {
         "estimate:estimate", "Print the plan of a job: time, workers, memory, bytes and costs."
     ),
     "explain": Entry("explain:explain", "Explain photographs in this process, without a service."),
+    "export": Entry("export:export", "Export the results of a job to other tools."),
     "gate": Entry("gate:gate", "Write the file of limits for `gfi compare --gate`."),
     "gc": Entry("gc:gc", "Find result files in the bucket that nothing refers to."),
     "job": Entry("job:job", "Show one job: state, progress, configuration, failures."),

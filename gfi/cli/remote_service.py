@@ -110,6 +110,10 @@ class RemoteService:
     def report(self, job_id: str, folder: Path, limit: int) -> Path:
         return self.client.job(job_id).report(folder, limit)
 
+    def export(self, job_id: str, options: Mapping[str, Any], path: Path | None) -> Path:
+        given = dict(options)
+        return self.client.job(job_id).export(given.pop("format"), path, **given)
+
     def compare(
         self,
         job_a: str,

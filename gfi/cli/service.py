@@ -93,6 +93,11 @@ class Service(Protocol):
         """Write the report of a job into `folder`. Returns the path of its page."""
         ...
 
+    def export(self, job_id: str, options: Mapping[str, Any], path: Path | None) -> Path:
+        """Export a job's results. options: the fields of `gfi.exports.export.ExportOptions`. path: None for a name made
+        from job and format. Returns where it is."""
+        ...
+
     def compare(
         self,
         job_a: str,

@@ -2,6 +2,7 @@
 
 import os
 import time
+from pathlib import Path
 from typing import Any, Self
 
 import httpx
@@ -65,6 +66,45 @@ class Connection:
         """GET, as bytes."""
         return self.send("GET", path, params=params).content
 
+    def download(self, path: str, target: Path, params: dict[str, Any] | None = None) -> None:
+        """GET into a file, completely or not at all. A download that breaks off goes on where it was, if the service
+        can do that; otherwise it begins again.
+
+        Raises
+        ------
+        ApiError
+            When the service refuses, or does not answer.
+        """
+        unfinished = target.with_name(target.name + ".part.tmp")
+        unfinished.unlink(missing_ok=True)
+        try:
+            for attempt in range(self._attempts):
+                try:
+                    self._download(path, unfinished, params)
+                    break
+                except (httpx.TransportError, _Busy) as error:
+                    if attempt == self._attempts - 1:
+                        raise ApiError(
+                            0, {"detail": f"{self._http.base_url} does not answer: {error}"}
+                        ) from None
+                    time.sleep(min(8.0, 0.5 * 2**attempt))
+            unfinished.replace(target)
+        finally:
+            unfinished.unlink(missing_ok=True)
+
+    def _download(self, path: str, unfinished: Path, params: dict[str, Any] | None) -> None:
+        there = unfinished.stat().st_size if unfinished.exists() else 0
+        headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={there}-"} if there else {})
+        with self._http.stream("GET", path, params=params, headers=headers) as answer:
+            if answer.status_code in _TRY_AGAIN:
+                raise _Busy(f"HTTP status {answer.status_code}")
+            if not answer.is_success:
+                answer.read()
+                raise ApiError(answer.status_code, _problem(answer))
+            with unfinished.open("ab" if answer.status_code == 206 else "wb") as file:
+                for chunk in answer.iter_bytes():
+                    file.write(chunk)
+
     def send(self, method: str, path: str, **request: Any) -> httpx.Response:
         """One request, repeated while the service is busy or restarting.
 
@@ -95,6 +135,10 @@ class Connection:
                     raise ApiError(answer.status_code, _problem(answer))
             time.sleep(min(8.0, 0.5 * 2**attempt))
         raise AssertionError("unreachable")
+
+
+class _Busy(Exception):
+    """The service is busy or restarting."""
 
 
 def _problem(answer: httpx.Response) -> dict[str, Any]:

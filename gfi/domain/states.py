@@ -52,6 +52,7 @@ class ControlKind(StrEnum):
     SCREEN = "audit-screen"
     CONFIRM = "audit-confirm"
     VERIFY = "audit-verify"
+    EXPORT = "export"
 
 
 class AuditState(StrEnum):

@@ -44,6 +44,7 @@ KINDS: dict[str, TaskKind] = {
         TaskKind(ControlKind.LIST, "none", "list the parts of a job"),
         TaskKind(ControlKind.ORDER, "none", "sort the results of a large job", long=True),
         TaskKind(ControlKind.COMPARE, "none", "compare two jobs", long=True),
+        TaskKind(ControlKind.EXPORT, "none", "export results", long=True),
         TaskKind(ControlKind.SWEEP, "none", "delete orphaned parts"),
         TaskKind(ControlKind.REGISTER, "network", "register a model", INTERACTIVE_QUEUE),
         TaskKind(ControlKind.SCREEN, "none", "screen masks for an audit", long=True),

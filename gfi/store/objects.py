@@ -47,6 +47,15 @@ class Object:
     etag: str = ""
 
 
+@dataclass(frozen=True)
+class Streamed:
+    """The bytes of an object. length: their number. range: which they are (`bytes 0-9/100`); None for all."""
+
+    length: int
+    range: str | None
+    chunks: Iterator[bytes]
+
+
 class Bucket:
     """One bucket of one S3 store. Thread-safe; one per process is enough."""
 
@@ -130,6 +139,17 @@ class Bucket:
             return self.client.get_object(Bucket=self.name, Key=key)["Body"].read()
         except (ClientError, BotoCoreError) as error:
             self._fail(error, key)
+
+    def stream(self, key: str, byte_range: str | None = None) -> "Streamed":
+        """An object, or the bytes of it that a header `Range` names, a megabyte at a time. Raises NotFound, or
+        StoreError for a range that it does not have."""
+        asked: dict[str, Any] = {"Range": byte_range} if byte_range is not None else {}
+        try:
+            answer = self.client.get_object(Bucket=self.name, Key=key, **asked)
+        except (ClientError, BotoCoreError) as error:
+            self._fail(error, key)
+        chunks = answer["Body"].iter_chunks(1 << 20)
+        return Streamed(answer["ContentLength"], answer.get("ContentRange"), chunks)
 
     def get_to(self, key: str, path: Path) -> None:
         """Download into a file, completely or not at all. Raises NotFound if there is no such object."""

@@ -10,6 +10,7 @@ COMMANDS = "service/cli/test_remote_service.py"  # each command, against a datab
 AUDITS = "service/workers/test_audit_confirm.py"  # an audit from the request to its findings
 WHOLE_WAY = "service/cli/test_job_from_start_to_end.py"  # `gfi up`, submit … report, as a user types it
 STACK = "service/cli/test_stack.py"
+EXPORTS = "service/api/test_exports.py"  # every format, on files, as a download and as a task
 DATA = "only data and errors; whoever uses it is tested"
 
 ELSEWHERE = {
@@ -84,6 +85,20 @@ ELSEWHERE = {
     "gfi/jobs/confined.py": "unit/jobs/test_listing_reader.py",
     "gfi/jobs/registration.py": "service/api/test_models.py",
     "gfi/jobs/report.py": "service/api/test_reports.py",
+    "gfi/jobs/exports.py": EXPORTS,
+    "gfi/exports/coco.py": EXPORTS,
+    "gfi/exports/cvat.py": EXPORTS,
+    "gfi/exports/errors.py": DATA,
+    "gfi/exports/export.py": EXPORTS,
+    "gfi/exports/fiftyone.py": EXPORTS,
+    "gfi/exports/formats.py": EXPORTS,
+    "gfi/exports/label_studio.py": EXPORTS,
+    "gfi/exports/overlays.py": EXPORTS,
+    "gfi/exports/pieces.py": EXPORTS,
+    "gfi/exports/table_rows.py": EXPORTS,
+    "gfi/exports/virelay.py": EXPORTS,
+    "gfi/exports/write.py": EXPORTS,
+    "gfi/cli/export.py": EXPORTS,
     "gfi/method/item.py": DATA,
     "gfi/method/model_bundle.py": "service/workers/test_model_versions.py",
     "gfi/store/errors.py": DATA,

@@ -61,6 +61,7 @@ class Filters:
     where: tuple[Where, ...] = ()  # conditions on the further columns of the manifest
     flagged: bool = False
     carried: bool | None = None  # whether the result was carried over from an earlier job
+    rows: tuple[int, ...] | None = None  # a selection of images
 
 
 def list_results(
@@ -254,6 +255,8 @@ def _conditions(filters: Filters) -> list[sa.ColumnElement[bool]]:
             # Logically redundant, but without it neither database uses the partial index of the few rows that are not
             # ok.
             conditions.append(NOT_OK)
+    if filters.rows is not None:
+        conditions.append(results.c.row.in_(filters.rows))
     if filters.search:
         conditions.append(results.c.key.contains(filters.search, autoescape=True))
     if filters.metric is not None:
