@@ -11,6 +11,7 @@ AUDITS = "service/workers/test_audit_confirm.py"  # an audit from the request to
 WHOLE_WAY = "service/cli/test_job_from_start_to_end.py"  # `gfi up`, submit … report, as a user types it
 STACK = "service/cli/test_stack.py"
 EXPORTS = "service/api/test_exports.py"  # every format, on files, as a download and as a task
+TABLES = "service/store/test_database.py"  # they agree with the migrations
 DATA = "only data and errors; whoever uses it is tested"
 
 ELSEWHERE = {
@@ -122,7 +123,14 @@ ELSEWHERE = {
     "gfi/store/queries/tokens.py": "service/store/ledger/test_tokens.py",
     "gfi/store/queries/workers.py": "service/store/ledger/test_workers.py",
     "gfi/store/s3_client.py": "service/store/test_objects.py",
-    "gfi/store/tables.py": "service/store/test_database.py",
+    "gfi/store/tables/audit_tables.py": TABLES,
+    "gfi/store/tables/base.py": TABLES,
+    "gfi/store/tables/model_tables.py": TABLES,
+    "gfi/store/tables/operation_tables.py": TABLES,
+    "gfi/store/tables/result_tables.py": TABLES,
+    "gfi/store/tables/schedule_tables.py": TABLES,
+    "gfi/store/tables/sum_tables.py": TABLES,
+    "gfi/store/tables/work_tables.py": TABLES,
     "gfi/web/pages.py": "service/api/test_pages.py",
     "scheduler/client.py": "service/store/test_broker.py",
     "scheduler/services.py": "service/scheduler/test_app.py",
