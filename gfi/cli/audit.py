@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import click
@@ -92,14 +92,35 @@ def run(
 @audit.command()
 @click.argument("audit_id")
 @click.option("--wait", is_flag=True, help="Follow the audit until it ends.")
+@click.option(
+    "--pictures",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Write the pictures and crops of its findings into this folder.",
+)
 @json_option
-def show(audit_id: str, wait: bool, as_json: bool) -> None:
+def show(audit_id: str, wait: bool, pictures: Path | None, as_json: bool) -> None:
     """Show an audit with its findings."""
     service = open_service()
     shown = follow_audit(service, audit_id, quiet=as_json) if wait else service.audit(audit_id)
+    if pictures is not None:
+        click.echo(f"{_write_pictures(service, shown, pictures)} pictures in {pictures}", err=True)
     emit(shown) if as_json else print_audit(shown)
     if wait:
         _exit_as(shown)
+
+
+def _write_pictures(service: Service, shown: JSON, folder: Path) -> int:
+    """Writes FINDING-1.jpg … and FINDING-crop.png; returns how many."""
+    folder.mkdir(parents=True, exist_ok=True)
+    number = 0
+    for finding in shown["findings"]:
+        record = finding["record"]
+        names = [one["name"] for one in record.get("pictures") or ()]
+        for name in [*names, record["crop"]] if record.get("crop") else names:
+            data = service.finding_picture(shown["id"], finding["id"], name)
+            (folder / f"{finding['id']}-{name}").write_bytes(data)
+            number += 1
+    return number
 
 
 @audit.command()
@@ -300,13 +321,16 @@ def print_audit(shown: JSON) -> None:
         click.echo(f"  gfi audit confirm {shown['id']} tests them")
     if summary is None:
         return
+    compared = bool(summary.get("previous"))
     current = [finding for finding in shown["findings"] if finding["history"] != "gone"]
     for verdicts, heading, _ in GROUPS:
         listed = [finding for finding in current if finding["verdict"] in verdicts]
         if listed:
             click.echo(f"\n{heading}")
             for finding in listed:
-                click.echo(f"  {finding['id']}  {_marks(finding)}{finding['sentence']}")
+                click.echo(f"  {finding['id']}  {_marks(finding, compared)}{finding['sentence']}")
+                for name, text in _more(finding["record"]):
+                    click.echo(f"      {name:8}{text}")
     gone = [finding for finding in shown["findings"] if finding["history"] == "gone"]
     if gone:
         click.echo(f"\n{GONE[0]}")
@@ -334,8 +358,18 @@ def plan_sentence(plan: JSON) -> str:
     )
 
 
-def _marks(finding: JSON) -> str:
-    words = [] if finding["history"] == "new" else [finding["history"]]
+def _more(record: JSON) -> Iterator[tuple[str, str]]:
+    """What is printed below the sentence of a finding."""
+    if record.get("before"):
+        yield "before", record["before"]
+    if record.get("rows") and record.get("view"):
+        yield "images", record["view"]
+    if record.get("command"):
+        yield "again", record["command"]
+
+
+def _marks(finding: JSON, compared: bool) -> str:
+    words = [finding["history"]] if compared else []
     if finding["accepted"]:
         words.append("accepted")
     if finding["dismissed"]:

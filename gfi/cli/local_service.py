@@ -227,6 +227,13 @@ class LocalService:
         found = queries.list_findings(self.database, audit.id)
         return audit.to_json() | {"findings": [finding.to_json() for finding in found]}
 
+    def finding_picture(self, audit_id: str, finding_id: str, name: str) -> bytes:
+        from gfi.jobs.audits.files import key
+        from gfi.store.objects import Bucket
+
+        audit = queries.get_audit(self.database, audit_id)
+        return Bucket.from_settings(self.settings).get(key(audit.job_id, audit.id, f"{finding_id}/{name}"))
+
     def confirm_audit(self, audit_id: str) -> None:
         from gfi.store import ledger
 

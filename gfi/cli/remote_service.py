@@ -145,6 +145,9 @@ class RemoteService:
     def audit(self, audit_id: str) -> JSON:
         return self._polled(lambda: self.client.audit(audit_id))
 
+    def finding_picture(self, audit_id: str, finding_id: str, name: str) -> bytes:
+        return self.client.finding_picture(audit_id, finding_id, name)
+
     def confirm_audit(self, audit_id: str) -> None:
         self.client.confirm_audit(audit_id)
 

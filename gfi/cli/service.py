@@ -133,6 +133,10 @@ class Service(Protocol):
         """An audit with its findings. Transient while the service is away."""
         ...
 
+    def finding_picture(self, audit_id: str, finding_id: str, name: str) -> bytes:
+        """A picture of a finding: `1.jpg` …, or `crop.png`."""
+        ...
+
     def confirm_audit(self, audit_id: str) -> None:
         """Test the candidates of an audit that was only screened, failed or was cancelled."""
         ...

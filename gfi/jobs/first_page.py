@@ -122,7 +122,9 @@ def _told(bucket: Bucket, audit: Audit, finding: AuditFinding, keys: dict[int, s
         tags.append("dismissed")
     if finding.assignee:
         tags.append(f"for {finding.assignee}")
-    remarks = [f"Dismissed: {finding.dismissed}"] if finding.dismissed else []
+    remarks = [f"Before: {record['before']}"] if record.get("before") else []
+    if finding.dismissed:
+        remarks.append(f"Dismissed: {finding.dismissed}")
     if finding.note:
         remarks.append(f"Note: {finding.note}")
     return ToldFinding(

@@ -74,7 +74,6 @@ ELSEWHERE = {
     "gfi/domain/records.py": DATA,
     "gfi/drift/errors.py": DATA,
     "gfi/jobs/audits/files.py": AUDITS,
-    "gfi/jobs/audits/outcome.py": AUDITS,
     "gfi/jobs/audits/pictures.py": AUDITS,
     "gfi/jobs/audits/reading.py": AUDITS,
     "gfi/jobs/audits/request.py": AUDITS,

@@ -17,6 +17,7 @@ from gfi.audit.sentences import limit_sentence, sentence
 from gfi.audit.settings import AuditSettings
 from gfi.audit.verdicts import SHORTCUTS, Tested, Verdict
 from gfi.jobs.audits.files import ScreenedJob, key, place_json, place_of, put_json
+from gfi.jobs.audits.words import gallery_of
 from gfi.store import queries
 from gfi.store.database import Database
 from gfi.store.objects import Bucket
@@ -83,8 +84,9 @@ def conclude(
         shown: dict[str, Any] = {}
         if number in results:
             shown = pictures(results[number], finding.id)
-        rows.append(_row(finding, results.get(number), shown, screened, decided.get(finding.id), job))
-    summary = _summary(job, audit, screened, tested, compared, previous, settings, check)
+        rows.append(_row(finding, results.get(number), shown, screened, decided.get(finding.id), job, audit))
+    summary = _summary(job, audit, screened, tested, compared, settings, check)
+    summary |= _changes(database, job, previous)
     summary |= {"answers": answers, "unusable_photographs": dict(unusable or {})}
     summary["notes"] = list(_notes(summary, screened, settings))
     return Outcome(summary, rows)
@@ -114,6 +116,7 @@ def _row(
     screened: ScreenedJob,
     before: AuditFinding | None,
     job: Job,
+    audit: Audit,
 ) -> dict[str, Any]:
     record: dict[str, Any] = {name: getattr(finding, name) for name in _NUMBERS}
     record |= {"place": place_json(finding.place), "property": finding.property_name}
@@ -127,7 +130,13 @@ def _row(
             "outside_boxes": result.plan.outside,
             "controls_reused": result.plan.reused,
         }
-    record |= {"command": f"gfi audit {job.id} --class {_quoted(finding.class_name)}", **shown}
+    if before is not None and finding.history is not History.GONE:
+        record["before"] = _in_words(before)
+    record |= {
+        "view": gallery_of(job.id, audit.id, finding.id),
+        "command": _command(job, audit, finding),
+        **shown,
+    }
     kept = {} if before is None else {"note": before.note, "assignee": before.assignee}
     grown = finding.history is History.GROWN
     return {
@@ -146,6 +155,21 @@ def _row(
         "decided_by": "" if before is None else before.decided_by,
         "decided_at": None if before is None else before.decided_at,
     }
+
+
+def _in_words(before: AuditFinding) -> str:
+    """What the audit before said of a finding: its verdict and its prevalence."""
+    seen, images = before.record["seen"], before.record["images"]
+    return before.verdict.replace("_", " ") + (f", seen in {seen} of {images} images" if images else "")
+
+
+def _command(job: Job, audit: Audit, finding: Finding) -> str:
+    """The command that audits the class of a finding again."""
+    command = f"gfi audit {job.id} --class {_quoted(finding.class_name)}"
+    if audit.options.get("patch"):
+        command += " --patch mark.png"
+    seed = audit.settings.get("seed", 0)
+    return command + (f" --seed {seed}" if seed else "")
 
 
 def _quoted(name: str) -> str:
@@ -175,7 +199,6 @@ def _summary(
     screened: ScreenedJob,
     tested: Sequence[Tested] | None,
     found: Sequence[Finding],
-    previous: tuple[Audit, str | None] | None,
     settings: AuditSettings,
     check: Callable[[], None],
 ) -> dict[str, Any]:
@@ -183,9 +206,6 @@ def _summary(
     current = [f for f in found if f.history is not History.GONE]
     images = screened.counts.images
     few = [int(k) for k in np.flatnonzero((images > 0) & (images < settings.fewest_images))]
-    changed = None
-    if previous is not None and previous[1] is not None and job.listing_digest is not None:
-        changed = previous[1] != job.listing_digest
     return {
         **{
             name: facts[name]
@@ -199,9 +219,21 @@ def _summary(
         "number_tested": tested[0].number_tested if tested else 0,
         "proposed": len(screened.candidates),
         "too_few": {"classes": len(few), "names": [class_name(job, k) for k in few[:10]]},
-        "previous": previous[0].id if previous is not None else None,
-        "data_changed": changed,
         "limits": _limits(job, screened, tested, settings, check),
+    }
+
+
+def _changes(database: Database, job: Job, previous: tuple[Audit, str | None] | None) -> dict[str, Any]:
+    """The previous audit, and whether its images and its model were others; None where that is not known."""
+    if previous is None:
+        return {"previous": None, "data_changed": None, "model_changed": None}
+    audit, listing = previous
+    known = listing is not None and job.listing_digest is not None
+    model = queries.get_job(database, audit.job_id).config.model
+    return {
+        "previous": audit.id,
+        "data_changed": listing != job.listing_digest if known else None,
+        "model_changed": model.digest != job.config.model.digest,
     }
 
 
@@ -246,6 +278,11 @@ def _notes(summary: Mapping[str, Any], screened: ScreenedJob, s: AuditSettings) 
             "pixels were searched for. What masks show is listed as suspected. Make the dataset readable and audit the "
             "job again."
         )
+    if summary["classes"] == 1:
+        yield (
+            "All masks are of one class. A test pastes a place into images of other classes, so nothing could be "
+            "tested. Audit a job that explains other classes too."
+        )
     if not summary["class_null"]:
         yield (
             f"Fewer than {s.fewest_classes} classes have {s.fewest_images} images in the screening half: whether a "
@@ -276,6 +313,8 @@ def _notes(summary: Mapping[str, Any], screened: ScreenedJob, s: AuditSettings) 
         )
     if summary["data_changed"]:
         yield "The images are not those of the previous audit; findings are compared with it all the same."
+    if summary["model_changed"]:
+        yield "The model is another version than that of the previous audit; findings are compared all the same."
     if summary["photographs"] and not summary["number_tested"]:
         yield (
             "No candidate had enough images to be tested."

@@ -12,6 +12,7 @@ from gfi.datasets.annotations.settle import settle_boxes
 from gfi.datasets.manifest import Entry, Manifest
 from gfi.domain.class_index import ClassIndex
 from gfi.domain.manifest_columns import Kind
+from gfi.domain.statuses import ImageStatus
 from gfi.store import queries
 from gfi.store.database import Database
 from gfi.store.errors import StoreError
@@ -58,34 +59,40 @@ def chunks(
         record.get("class_names") or [], record.get("wordnet_ids") or [], record.get("classes", 0)
     )
     for page in queries.iterate_columns(database, job.id, _READ):
-        of_part: dict[str, list[tuple[int, int]]] = {}
+        of_part: dict[str, list[tuple[int, int, str]]] = {}
         for row, rank, status, part_id, part_row in page:
             if rank:
                 continue
             if part_id is None or part_row is None:
                 reading.left_out[status] += 1
             else:
-                of_part.setdefault(part_id, []).append((row, part_row))
+                of_part.setdefault(part_id, []).append((row, part_row, status))
         read = []
-        for part_id, pairs in of_part.items():
+        for part_id, stored in of_part.items():
             try:
-                columns = part_columns(cache.part(part_id), CELLS, [place for _, place in pairs])
+                columns = part_columns(cache.part(part_id), CELLS, [place for _, place, _ in stored])
             except StoreError:
                 if not _readable(bucket):
                     raise
                 reading.damaged += 1
                 continue
             # A result that was carried over from an earlier job has another row there.
-            rows = np.array([row for row, _ in pairs], np.int64)[columns.places]
+            rows = np.array([row for row, _, _ in stored], np.int64)[columns.places]
+            usable = set(columns.places.tolist())
+            reading.left_out.update(
+                _unusable(status) for place, (_, _, status) in enumerate(stored) if place not in usable
+            )
             read.append(replace(columns, rows=rows))
-        unusable = sum(one.left_out for one in read)
-        if unusable:
-            reading.left_out["without a usable mask"] += unusable
         joined = _joined(read)
         if len(joined.rows):
             reading.images += len(joined.rows)
             reading.iterations += joined.iterations
             yield _with_manifest(joined, manifest, classes, reading)
+
+
+def _unusable(status: str) -> str:
+    """What a result without a usable mask is counted as."""
+    return "without a usable mask" if status == ImageStatus.OK else status
 
 
 def _readable(bucket: Bucket) -> bool:

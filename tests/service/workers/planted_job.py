@@ -1,7 +1,9 @@
 """A finished job over drawn shapes with a mark in half of the moons. The masks are drawn, not computed: each peaks at
 the object and, where there is one, at the mark."""
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,8 +25,8 @@ PER_CLASS = 56
 MOON = planted.CLASSES.index("moon")
 
 
-def planted_job(services: WorkerServices, per_class: int = PER_CLASS) -> str:
-    """The job. Its masks are for the labelled class."""
+def planted_job(services: WorkerServices, per_class: int = PER_CLASS, **changes: Any) -> str:
+    """The job. Its masks are for the labelled class. changes: fields of each of its results."""
     folder = services.settings.dataset_roots[0] / "shapes"
     manifest = planted.write(folder, per_class)
     register(services.database, services.settings, str(planted.MODEL))
@@ -44,25 +46,24 @@ def planted_job(services: WorkerServices, per_class: int = PER_CLASS) -> str:
             with torch.no_grad():
                 p = engine.network.probabilities(prepared.image[None])[0]
             number = int(Path(entry.key).stem.split("-")[1])
-            rows.append(
-                Result(
-                    row=entry.row,
-                    key=entry.key,
-                    status=ImageStatus.OK,
-                    version=entry.version,
-                    label=entry.label,
-                    target=planted.CLASSES.index(str(entry.label)),
-                    prediction=int(p.argmax()),
-                    probability=float(p.max()),
-                    kept=0.9,
-                    removed=0.1,
-                    iterations=8,
-                    area=0.1,
-                    original_size=prepared.original_size,
-                    box=prepared.box,
-                    grid=_grid(images, number),
-                )
+            made = Result(
+                row=entry.row,
+                key=entry.key,
+                status=ImageStatus.OK,
+                version=entry.version,
+                label=entry.label,
+                target=planted.CLASSES.index(str(entry.label)),
+                prediction=int(p.argmax()),
+                probability=float(p.max()),
+                kept=0.9,
+                removed=0.1,
+                iterations=8,
+                area=0.1,
+                original_size=prepared.original_size,
+                box=prepared.box,
+                grid=_grid(images, number),
             )
+            rows.append(replace(made, **changes))
         header = PartHeader(
             *(job, claim.shard_id, claim.fence, config.model.digest, config.method_digest),
             *({}, {}, profile.to_json()),

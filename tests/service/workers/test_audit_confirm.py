@@ -11,6 +11,7 @@ from PIL import Image
 
 from gfi.audit.settings import AuditSettings
 from gfi.domain.states import AuditState, ControlKind
+from gfi.domain.statuses import ImageStatus
 from gfi.jobs.audits import request
 from gfi.jobs.audits.files import key
 from gfi.jobs.audits.request import AuditRequest
@@ -132,7 +133,11 @@ def test_a_planted_mark_is_found_told_kept_and_deleted(
     confirmed(services)
     (known,) = [f for f in queries.list_findings(services.database, again) if f.id == first.id]
     assert (known.history, known.dismissed) == ("known", "a scanner's mark")
-    assert audit(services, again).summary["shortcuts"] == 0  # type: ignore[index]
+    assert known.record["before"] == "off object shortcut, seen in 10 of 25 images"
+    assert known.record["view"] == f"/jobs/{job}/gallery?finding={again}:{first.id}"
+    summary = audit(services, again).summary
+    assert summary is not None
+    assert (summary["shortcuts"], summary["data_changed"], summary["model_changed"]) == (0, False, False)
 
     # A lost database gets both audits back, with what was decided.
     tasks_left = screened(services)
@@ -212,6 +217,29 @@ def test_few_images_are_too_few_and_a_job_without_masks_says_why(services: Worke
     assert "has no mask to audit (no results); 1 parts are lost or damaged" in failed.reason
     outcome = json.loads(services.bucket.get(key(job, made, "audit.json")))
     assert outcome["audit"]["id"] == made
+
+
+def test_a_job_in_which_every_image_failed_says_what_they_became(services: WorkerServices) -> None:
+    job = planted_job(services, 1, status=ImageStatus.ERROR, error="no memory", grid=None, target=None)
+    made = requested(services, job)
+    screened(services)
+    failed = audit(services, made)
+    assert failed.state is AuditState.FAILED
+    assert failed.reason is not None
+    assert "has no mask to audit (10 error)" in failed.reason
+    assert f"`gfi retry {job}` explains such images again" in failed.reason
+    with pytest.raises(Conflict, match="has not been screened"):
+        ledger.confirm_audit(services.database, made)
+
+
+def test_of_one_class_it_says_what_cannot_be_tested(services: WorkerServices) -> None:
+    job = planted_job(services, 6, target=MOON)
+    made = requested(services, job)
+    assert screened(services) == "nothing to test"
+    notes = audit(services, made).summary["notes"]  # type: ignore[index]
+    assert "All masks are of one class." in notes[0]
+    assert "Audit a job that explains other classes too." in notes[0]
+    assert "only patterns and clusters within a class were searched for" in notes[1]
 
 
 def test_a_verification_explains_a_sample_again_and_compares_bits(services: WorkerServices) -> None:
