@@ -12,7 +12,7 @@ from gfi.cli.open_service import open_service
 from gfi.cli.printing import duration, emit, json_option, table, when
 from gfi.cli.service import JSON, Service
 from gfi.domain.states import AuditState, ShardState
-from gfi.jobs.audits.words import GONE, GROUPS, tested_sentence
+from gfi.jobs.audits.words import GONE, GROUPS, coverage_sentence
 from gfi.store.errors import Transient
 
 EXIT_STATUS = {AuditState.SCREENED: 4, AuditState.FAILED: 5, AuditState.CANCELLED: 6}
@@ -343,7 +343,7 @@ def print_audit(shown: JSON) -> None:
         click.echo("\nWhat would have been found in classes without a confirmed shortcut")
         for one in summary["limits"]:
             click.echo(f"  {one['sentence']}")
-    click.echo(f"\n{tested_sentence(summary)}")
+    click.echo(f"\n{coverage_sentence(summary)}")
 
 
 def plan_sentence(plan: JSON) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 from gfi.domain.states import AuditState
 from gfi.jobs.audits.files import key
 from gfi.jobs.audits.outcome import LIMIT_EFFECT
-from gfi.jobs.audits.words import GONE, GROUPS, tested_sentence, verdict_in_words
+from gfi.jobs.audits.words import GONE, GROUPS, coverage_sentence, verdict_in_words
 from gfi.report.first_page import AuditPage, FindingGroup, FirstPage, Limit, Picture, ToldFinding
 from gfi.store import queries
 from gfi.store.database import Database
@@ -109,7 +109,7 @@ def _audit_page(database: Database, bucket: Bucket, job: Job, audit: Audit) -> A
         limits,
         "A repeated mark that the masks show in at least this share of a class's images, and that changes its "
         f"probability by {LIMIT_EFFECT:.2f} on average, would have been confirmed with probability .9.",
-        tested_sentence(summary) + ".",
+        coverage_sentence(summary) + ".",
     )
 
 

@@ -24,7 +24,7 @@ GROUPS = (
 GONE = ("Gone since the audit before", "Found by the audit before, and not by this one.")
 
 
-def tested_sentence(summary: Mapping[str, Any]) -> str:
+def coverage_sentence(summary: Mapping[str, Any]) -> str:
     """What was looked at, and how often the network was asked."""
     return (
         f"{summary['images']:,} masks of {summary['classes']:,} classes; {summary['number_tested']:,} of "
