@@ -33,6 +33,7 @@ def download_report(
     limit: Annotated[
         int, Query(ge=1, le=10_000_000, description=f"Images of the report; at most {MOST_IMAGES}.")
     ] = MOST_IMAGES,
+    seed: Annotated[int, Query(ge=0, le=2**31 - 1, description="Of the draw of these images.")] = 0,
 ) -> StreamingResponse:
     """The report of a job: a page to look at, with its pictures, as a ZIP file."""
     job = find_job(context, job_id)
@@ -40,7 +41,7 @@ def download_report(
     with tempfile.TemporaryDirectory(prefix="gfi-report-") as folder:
         root = Path(folder) / "report"
         write_report(
-            context.database, context.settings, context.bucket, job.id, root, min(limit, MOST_IMAGES)
+            context.database, context.settings, context.bucket, job.id, root, min(limit, MOST_IMAGES), seed
         )
         with zipfile.ZipFile(
             archive, "w", zipfile.ZIP_STORED

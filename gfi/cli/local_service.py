@@ -148,12 +148,14 @@ class LocalService:
         groups, more = queries.group_results(self.database, job.id, by, kinds, filters)
         return [group.to_json() for group in groups], more
 
-    def report(self, job_id: str, folder: Path, limit: int) -> Path:
+    def report(self, job_id: str, folder: Path, limit: int, seed: int = 0) -> Path:
         from gfi.jobs import report
         from gfi.store.objects import Bucket
 
         bucket = Bucket.from_settings(self.settings)
-        return report.write_report(self.database, self.settings, bucket, self._id(job_id), folder, limit)
+        return report.write_report(
+            self.database, self.settings, bucket, self._id(job_id), folder, limit, seed
+        )
 
     def export(self, job_id: str, options: Mapping[str, Any], path: Path | None) -> Path:
         from gfi.exports.export import ExportOptions

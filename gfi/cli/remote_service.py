@@ -107,8 +107,8 @@ class RemoteService:
     ) -> tuple[list[JSON], bool]:
         return self.client.job(job_id).largest_groups(by, where, status)
 
-    def report(self, job_id: str, folder: Path, limit: int) -> Path:
-        return self.client.job(job_id).report(folder, limit)
+    def report(self, job_id: str, folder: Path, limit: int, seed: int = 0) -> Path:
+        return self.client.job(job_id).report(folder, limit, seed)
 
     def export(self, job_id: str, options: Mapping[str, Any], path: Path | None) -> Path:
         given = dict(options)

@@ -89,8 +89,9 @@ class Service(Protocol):
         whether there are more groups than these."""
         ...
 
-    def report(self, job_id: str, folder: Path, limit: int) -> Path:
-        """Write the report of a job into `folder`. Returns the path of its page."""
+    def report(self, job_id: str, folder: Path, limit: int, seed: int = 0) -> Path:
+        """Write the report of a job into `folder`, of at most `limit` images, drawn with `seed`. Returns the path
+        of its page."""
         ...
 
     def export(self, job_id: str, options: Mapping[str, Any], path: Path | None) -> Path:

@@ -329,7 +329,7 @@ class Job:
         answer: dict[str, Any] = self._connection.get(f"/v1/jobs/{self.id}/mean-masks", params=params)
         return answer
 
-    def report(self, folder: str | Path, limit: int = 1000) -> Path:
+    def report(self, folder: str | Path, limit: int = 1000, seed: int = 0) -> Path:
         """Write the report of the job.
 
         Parameters
@@ -337,14 +337,16 @@ class Job:
         folder
             Created if it does not exist.
         limit
-            Show at most this many images.
+            Show at most this many images, drawn by class and status.
+        seed
+            Of the draw.
 
         Returns
         -------
         Path
             The page, ``index.html``.
         """
-        data = self._connection.bytes(f"/v1/jobs/{self.id}/report.zip", {"limit": limit})
+        data = self._connection.bytes(f"/v1/jobs/{self.id}/report.zip", {"limit": limit, "seed": seed})
         return _unpack(data, Path(folder)) / "index.html"
 
     def export(

@@ -5,20 +5,23 @@ jobs/{job}/committed.json    the keys of all its parts, with their SHA-256: with
                              needed to write its results back. Written every thousand parts and when the job ends
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from gfi.datasets.decode import decode
 from gfi.datasets.errors import DatasetError
-from gfi.datasets.sources import open_source
+from gfi.datasets.sources import Source, open_source
 from gfi.domain.digests import canonical
+from gfi.domain.result import Result
 from gfi.domain.statuses import ImageStatus
 from gfi.domain.window import Window
 from gfi.jobs.first_page import day, first_page
+from gfi.jobs.report_sample import choose
+from gfi.report.measures import Numbers, measures_of
 from gfi.report.page import Card, write_page
-from gfi.report.summary import Summary, summary_of
+from gfi.report.summary import Summary, column_title, status_title, summary_of
 from gfi.store import queries
 from gfi.store.database import Database
 from gfi.store.errors import NotFound, StoreError
@@ -26,6 +29,7 @@ from gfi.store.objects import Bucket
 from gfi.store.part_cache import PartCache
 from gfi.store.settings import Settings
 
+_AT_ONCE = 1000
 FIRST_CLASS = queries.Filters(target_rank=0)
 """If a job explains several classes of an image, the first, predicted class is counted and shown."""
 
@@ -88,9 +92,18 @@ def summary(database: Database, job_id: str) -> Summary:
 
 
 def write_report(
-    database: Database, settings: Settings, bucket: Bucket, job_id: str, folder: Path, limit: int = 5000
+    database: Database,
+    settings: Settings,
+    bucket: Bucket,
+    job_id: str,
+    folder: Path,
+    limit: int = 5000,
+    seed: int = 0,
 ) -> Path:
-    """Write `folder/index.html` with at most `limit` images; returns its path. NotFound for an unknown job."""
+    """Write `folder/index.html` with at most `limit` images, drawn with `seed`; returns its path.
+
+    NotFound for an unknown job.
+    """
     job = queries.get_job(database, job_id)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -98,6 +111,7 @@ def write_report(
         raise StoreError(f"{folder} cannot be written: {error.strerror}") from error
     config = job.config
     total, summed = job.total or 0, summary(database, job.id)
+    chosen = choose(database, job, summed, limit, seed)
     metadata = {
         "Job": job.id,
         "State": job.shown_state,
@@ -108,15 +122,28 @@ def write_report(
         "Dataset": config.dataset.spec,
         **({"Class": f"the first of the {config.top} explained"} if config.top > 1 else {}),
         "Coverage": f"{summed.ok:,} of {max(total, summed.total):,} images explained",
-        "Images": str(total) if total <= limit else f"the first {limit} of {total}",
+        "Images": chosen.sentence,
         **({"Since": since_sentence(since)} if (since := since_of(job)) else {}),
         **({"Profile": _profile(job.profile)} if job.profile else {}),
     }
     for number, warning in enumerate(_warnings(database, job), 1):
         metadata["Warning" if number == 1 else f"Warning {number}"] = warning
-    cards = _cards(database, settings, bucket, job, job.class_names, limit)
+    make = _CardMaker(database, settings, bucket, job)
+    numbers = Numbers(
+        measures_of(summed, chosen.intervals, config.metrics),
+        chosen.classes,
+        chosen.ranked,
+        chosen.sentence,
+        [(status_title(s), n) for s, n in summed.counts.items() if s != ImageStatus.OK],
+    )
+    by = column_title(chosen.ranked) if chosen.ranked else ""
+    ends = [
+        (f"Best by {by}", list(make.cards(chosen.best))),
+        (f"Worst by {by}", list(make.cards(chosen.worst))),
+    ]
+    cards = make.cards(chosen.rows)
     title, first = job.name or f"Job {job.id}", first_page(database, bucket, job)
-    return write_page(folder, title, metadata, summed, cards, total, first)
+    return write_page(folder, title, metadata, summed, cards, total, first, numbers, ends)
 
 
 def _dates(job: queries.Job) -> str:
@@ -140,30 +167,40 @@ def _profile(profile: dict[str, Any]) -> str:
     return f"{profile['device_kind']}, {profile['dtype']}, batch {profile['batch']}, {profile['threads']} threads"
 
 
-def _cards(
-    database: Database, settings: Settings, bucket: Bucket, job: queries.Job, names: list[str], limit: int
-) -> Iterator[Card]:
-    """One card for each image, in the order of the manifest. A photograph that can no longer be read is left out."""
-    try:
-        source = open_source(job.config.dataset.spec, settings)
-    except DatasetError:
-        source = None
-    window = Window.of_model(job.model or {})
-    part_cache = PartCache(database, bucket)
+class _CardMaker:
+    """Makes the cards of images. A photograph that can no longer be read is left out."""
 
-    def name(index: int | None) -> str | None:
-        return names[index] if index is not None and index < len(names) else None
+    def __init__(self, database: Database, settings: Settings, bucket: Bucket, job: queries.Job) -> None:
+        self._database, self._job = database, job
+        try:
+            self._source: Source | None = open_source(job.config.dataset.spec, settings)
+        except DatasetError:
+            self._source = None
+        self._window = Window.of_model(job.model or {})
+        self._part_cache = PartCache(database, bucket)
 
-    for result in queries.iterate_results(database, job.id, filters=FIRST_CLASS, limit=limit):
+    def cards(self, rows: Sequence[int]) -> Iterator[Card]:
+        """A card for each of these rows of the manifest, in this order."""
+        for at in range(0, len(rows), _AT_ONCE):
+            part = tuple(rows[at : at + _AT_ONCE])
+            found = queries.iterate_results(
+                self._database, self._job.id, filters=replace(FIRST_CLASS, rows=part)
+            )
+            by_row = {result.row: result for result in found}
+            yield from (self._card(by_row[row]) for row in part if row in by_row)
+
+    def _card(self, result: Result) -> Card:
         photo = None
-        if source is not None:
+        if self._source is not None:
             try:
-                photo = decode(source.fetch(result.key, result.version).data, window=window).rgb
+                fetched = self._source.fetch(result.key, result.version)
+                # The mask does not belong to a photograph that has changed since.
+                photo = None if fetched.changed else decode(fetched.data, window=self._window).rgb
             except DatasetError:
                 photo = None
         explained = None
         try:
-            explained = part_cache.explanation(result)
+            explained = self._part_cache.explanation(result)
         except NotFound:
             result = replace(result, error="the part with this mask is no longer in the bucket")
         if explained is not None:
@@ -172,4 +209,8 @@ def _cards(
         if explained is not None and photo is not None:
             box = explained.result.box_at((photo.shape[0], photo.shape[1]))
         mask = explained.mask if explained is not None else None
-        yield Card(result, photo, mask, box, name(result.target), name(result.prediction))
+        return Card(result, photo, mask, box, self._name(result.target), self._name(result.prediction))
+
+    def _name(self, index: int | None) -> str | None:
+        names = self._job.class_names
+        return names[index] if index is not None and index < len(names) else None

@@ -16,7 +16,7 @@ colour map and every opacity. Files are named by numbers, never by keys.
 import base64
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ from gfi.domain.result import Result
 from gfi.report.colours import COLOUR_MAPS, lookup_table
 from gfi.report.first_page import FirstPage
 from gfi.report.first_page import written as written_first_page
+from gfi.report.measures import Numbers, measures_of
 from gfi.report.overlays import grey, jpeg, png, shrink
 from gfi.report.summary import Summary, column_title, finite_values, status_meaning, status_title
 
@@ -67,17 +68,24 @@ def write_page(
     cards: Iterable[Card],
     listed: int | None = None,
     first: FirstPage | None = None,
+    numbers: Numbers | None = None,
+    ends: Sequence[tuple[str, Sequence[Card]]] = (),
 ) -> Path:
     """Write `index.html` and `images/` into `directory`, which is made if missing; returns the page's path.
 
     metadata: the provenance of the masks (model, preset, layers, job …), shown in the given order. cards: read once.
     listed: the number of images in the dataset, if not all of them have a result. A report that is already in
     `directory` is replaced when the new page is complete. first: the first page, which stands before the images.
+    numbers: by default those of the summary. ends: titles and the best and the worst images, shown before the others.
     """
     images = directory / "images"
     images.mkdir(parents=True, exist_ok=True)
     page, unfinished = directory / "index.html", directory / "index.html.part.tmp"
     written: set[str] = set()
+    counted = [0]
+    shown = [
+        (_text(text), list(_views(of_end, images, written, counted, large=False))) for text, of_end in ends
+    ]
     template = _environment().get_template("index.html")
     stream = template.stream(
         title=_text(title),
@@ -88,7 +96,9 @@ def write_page(
         controls=CONTROLS,
         sorts=[(m.name, m.title) for m in summary.means],
         first=None if first is None else written_first_page(first, images, written),
-        cards=_views(cards, images, written),
+        cards=_views(cards, images, written, counted),
+        numbers=numbers or Numbers(measures_of(summary, {})),
+        ends=shown,
         **_fixed(),
     )
     stream.enable_buffering(64)
@@ -101,10 +111,17 @@ def write_page(
     return page
 
 
-def _views(cards: Iterable[Card], images: Path, written: set[str]) -> Iterator[dict[str, Any]]:
-    """The template's data for each card; writes the card's pictures and adds their names to `written`."""
-    for index, card in enumerate(cards):
-        files = _pictures(index, card)
+def _views(
+    cards: Iterable[Card], images: Path, written: set[str], counted: list[int], large: bool = True
+) -> Iterator[dict[str, Any]]:
+    """The template's data for each card; writes the card's pictures and adds their names to `written`.
+
+    counted: how many cards have pictures so far; their files are named by it. large: write the large photograph too.
+    """
+    for card in cards:
+        index = counted[0]
+        counted[0] += 1
+        files = _pictures(index, card, large)
         for name, data in files.items():
             (images / name).write_bytes(data)
         written.update(files)
@@ -116,6 +133,7 @@ def _views(cards: Iterable[Card], images: Path, written: set[str]) -> Iterator[d
         key = _text(result.key)
         folder, slash, file = key.rpartition("/")
         yield {
+            "row": result.row,
             "key": key,
             "folder": folder + slash,
             "file": file,
@@ -149,13 +167,14 @@ def _views(cards: Iterable[Card], images: Path, written: set[str]) -> Iterator[d
         }
 
 
-def _pictures(index: int, card: Card) -> dict[str, bytes]:
+def _pictures(index: int, card: Card, large: bool) -> dict[str, bytes]:
     """The picture files of one card by name, without those of a missing photograph or mask."""
     files: dict[str, bytes] = {}
     photo = card.photo
     view = None if photo is None else shrink(photo, PHOTO)
     if view is not None:
-        files[f"{index:05}-photo.jpg"] = jpeg(view)
+        if large:
+            files[f"{index:05}-photo.jpg"] = jpeg(view)
         files[f"{index:05}-thumb.jpg"] = jpeg(shrink(view, THUMB))
     if card.mask is not None:
         # The thumbnail's size is enough: a mask is smooth, and the browser enlarges it bilinearly.
@@ -200,6 +219,11 @@ def _decimal(name: str, value: float) -> str:
     return f"{value:.0f}" if name == "iterations" else f"{value:.3f}"
 
 
+def _number(value: float) -> str:
+    """A mean with three decimals, a large one with one."""
+    return f"{value:.3f}" if abs(value) < 10 else f"{value:,.1f}"
+
+
 def _text(value: Any) -> str:
     """`value` as text that UTF-8 can encode: a file name may contain undecodable bytes (lone surrogates)."""
     return str(value).encode("utf-8", "replace").decode("utf-8")
@@ -213,7 +237,7 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["mean"] = lambda m: f"{m.mean:.{1 if m.name == 'iterations' else 3}f}"
+    environment.filters["number"] = _number
     environment.filters["share"] = lambda n, total: f"{100 * n / total:.3f}" if total else "0"
     environment.filters["thousands"] = lambda n: f"{n:,}"
     return environment

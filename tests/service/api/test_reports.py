@@ -29,3 +29,24 @@ def test_the_report_of_a_cancelled_job_counts_the_images_of_its_dataset(one_worl
     with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
         page = archive.read("index.html").decode()
     assert "<strong>8</strong> of 24 images explained; 16 without a result" in page
+
+
+def test_a_report_shows_a_drawn_sample_the_classes_and_the_best_and_worst(one_world: World) -> None:
+    job = one_world.explained(metrics=["iou_box"])
+
+    def page(**params: int) -> str:
+        answer = one_world.call("GET", f"/v1/jobs/{job}/report.zip", "read", params=params)
+        with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+            return archive.read("index.html").decode()
+
+    sample = page(limit=4, seed=1)
+    assert "4 of 10, drawn by class and status (seed 1)" in sample
+    assert sample == page(limit=4, seed=1)
+    assert sample.count('<li class="card"') == 4
+    whole = page()
+    assert "all 10" in whole
+    assert "missing: no explained image has a box of its class" in whole
+    assert "Best by Kept" in whole
+    assert '<a href="#image-8">' in whole
+    assert '<bdi>coffee</bdi></th><td class="n">3</td>' in whole
+    assert "Left out of the means: 1 error" in whole

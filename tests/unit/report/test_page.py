@@ -224,10 +224,17 @@ def test_a_probability_is_never_rounded_to_certainty(value, words):
     assert page._percent(value) == words
 
 
-def test_the_controls_stand_under_the_mean_they_belong_to(tmp_path):
+def test_the_controls_stand_beside_the_mean_they_belong_to(tmp_path):
     sums = Sums()
     for method, value in (("gfi", 0.8), ("random", 0.2), ("randomised", 0.3)):
         sums.add((method, None, 1, 1, "ok"), [("insertion", value)])
     text = write_page(tmp_path, "title", {}, summary_of(sums), []).read_text()
-    assert text.index(">0.800<") < text.index("Random mask") < text.index(">0.200<")
-    assert text.index("Randomised weights") < text.index(">0.300<")
+    titles, row = text.index("Random mask"), text.index(">0.800<")
+    assert (
+        titles
+        < text.index("Randomised weights")
+        < row
+        < text.index(">0.200<", row)
+        < text.index(">0.300<", row)
+    )
+    assert ">missing</span>" in text[row:]  # the centred mask
