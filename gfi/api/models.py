@@ -69,6 +69,9 @@ class ModelOut(BaseModel):
     nondeterministic: str | None = Field(
         description="Why the output for an image depends on chance or on the other images, where that is allowed."
     )
+    weights_note: str | None = Field(
+        None, description="What was found in the file of weights: a key, a prefix of its names."
+    )
     versions: list[int] = Field(
         [], description="Of all its versions, newest first; in `GET /v1/models/NAME`."
     )
@@ -93,6 +96,7 @@ class ModelOut(BaseModel):
             registered_by=model.actor,
             registered_at=model.created_at,
             nondeterministic=record.get("nondeterministic"),
+            weights_note=record.get("weights_note"),
             input_size=list(record.get("input_size", [])),
             output=str(record.get("output", "")),
             classes=int(record.get("classes") or len(record.get("class_names", []))),

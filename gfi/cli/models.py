@@ -1,6 +1,7 @@
 """`gfi models`: registered models."""
 
 from datetime import UTC, datetime
+from pathlib import Path
 
 import click
 
@@ -38,12 +39,23 @@ def models(context: click.Context, as_json: bool) -> None:
 @click.argument("reference")
 @click.option("--here", is_flag=True, help="Load it in this process even if a worker is running.")
 @click.option("--note", default="", help="What this version is, for people.")
-def add_model(reference: str, here: bool, note: str) -> None:
+@click.option(
+    "--architecture", help="For a file of weights: torchvision:NAME, timm:NAME or file:net.py:build."
+)
+@click.option("--classes", help="For a file of weights: their number, a,b,c, a file of names, or imagenet.")
+@click.option("--name", help="For a file of weights: the model's name; without it, the file's.")
+def add_model(
+    reference: str, here: bool, note: str, architecture: str | None, classes: str | None, name: str | None
+) -> None:
     """Register a model by its REFERENCE, or a model file NAME.toml, which is copied into the models folder.
+
+    Of a file of weights, `gfi models add birds.pth --architecture torchvision:resnet18 --classes 12`, the model file
+    birds.toml is written beside it and then registered.
 
     The network is loaded once, by a worker, or in this process if no worker runs. Its layers, digest, input size and
     class names are stored, so that the API and the scheduler need no torch.
     """
+    reference = _with_model_file(reference, architecture, classes, name)
     service = open_service()
     before = {model["reference"]: model["version"] for model in service.models()}
     record = service.add_model(reference, here=here, note=note)
@@ -53,6 +65,29 @@ def add_model(reference: str, here: bool, note: str) -> None:
         f"{record['reference']}: {record['classes']} classes, digest {record['digest'][:12]}, {said}"
         f" {record['version']}"
     )
+    if note := record.get("weights_note"):
+        click.echo(f"weights: {note}")
+
+
+def _with_model_file(reference: str, architecture: str | None, classes: str | None, name: str | None) -> str:
+    """The model file that is written for a file of weights; any other reference as it is."""
+    from gfi.cli.new_model_file import SUFFIXES, write_model_file
+
+    if not reference.endswith(SUFFIXES):
+        if architecture or classes or name:
+            raise click.UsageError(
+                f"--architecture, --classes and --name are for a file of weights ({' '.join(SUFFIXES)}); {reference}"
+                " is none"
+            )
+        return reference
+    if architecture is None:
+        raise click.UsageError(
+            f"{reference} holds weights and no network: add --architecture torchvision:NAME, timm:NAME or"
+            " file:net.py:build, and --classes with their number or names"
+        )
+    file = write_model_file(Path(reference), architecture, classes, name)
+    click.echo(f"wrote {file}")
+    return str(file)
 
 
 @models.command("show")
@@ -73,6 +108,7 @@ def show_model(name: str, as_json: bool) -> None:
         "input": "×".join(map(str, model["input_size"])),
         "output": f"{model['output']}, {model['classes']} classes",
         "nondeterministic": model.get("nondeterministic"),
+        "weights": model.get("weights_note"),
         "versions": ", ".join(map(str, model["versions"])),
     }
     for label, value in lines.items():

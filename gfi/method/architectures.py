@@ -1,12 +1,10 @@
-"""Builds networks by name, `torchvision:NAME` or `timm:NAME`, with the input that their library documents, and loads
-weights from files.
+"""Builds networks by name, `torchvision:NAME` or `timm:NAME`, with the input that their library documents.
 
-Nothing is downloaded. A weights file is read as tensors only: no code in it is executed.
+Nothing is downloaded.
 """
 
 import contextlib
 import difflib
-import pickle
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
@@ -17,6 +15,7 @@ import torch
 from torch import nn
 
 from gfi.domain.errors import MethodError
+from gfi.method.checkpoints import read_checkpoint
 from gfi.method.preprocess import FILTERS, Preprocess
 
 
@@ -52,7 +51,7 @@ def build_pretrained(name: str, arguments: Mapping[str, Any]) -> nn.Module:
     from torchvision import models
 
     weights, file = torchvision_weights(name)
-    state = read_weights(file)
+    state = read_checkpoint(file).state
     with _get_state_dict_returns(weights, state):
         return construct(lambda **given: models.get_model(name, weights=weights, **given), arguments)
 
@@ -180,27 +179,9 @@ def local_torchvision() -> list[str]:
     return [f"torchvision:{name}" for name in names if torchvision_weights(name)[1].name in files]
 
 
-def read_weights(file: Path) -> Any:
-    """The state dict in a .safetensors file or one of torch.save, tensors only; raises MethodError."""
-    state = _safetensors(file) if file.suffix == ".safetensors" else _pickled(file)
-    for wrapper in ("state_dict", "model"):
-        if isinstance(state, Mapping) and isinstance(state.get(wrapper), Mapping):
-            state = state[wrapper]
-    return state
-
-
-def load_weights(module: nn.Module, state: Any, name: str) -> None:
-    """Load a state dict from `read_weights`. name: the name of its file. Raises MethodError if it does not fit the
-    network."""
-    try:
-        module.load_state_dict(state)
-    except Exception as error:
-        text = " ".join(str(error).split())[:300]
-        raise MethodError(f"the weights of {name} do not fit the architecture: {text}") from error
-
-
 AUXILIARY = {"googlenet": ("aux1.", "aux2."), "inception_v3": ("AuxLogits.",)}
-"""torchvision's networks with a switch `transform_input`, and how the weights of their auxiliary classifiers begin."""
+"""torchvision's networks with a switch `transform_input`, and how the names of weights of their auxiliary classifiers
+begin."""
 SWITCH = (
     "torchvision's {name} has a switch that the weights do not determine. Write under [arguments]:"
     " transform_input = true if the network was fine-tuned from torchvision's trained weights (torchvision then sets"
@@ -213,33 +194,9 @@ def switches_of(name: str, state: Any) -> dict[str, Any]:
     if name not in AUXILIARY or not isinstance(state, Mapping):
         return {}
     return {
-        "aux_logits": any(str(key).startswith(AUXILIARY[name]) for key in state),
+        "aux_logits": any(f".{begin}" in f".{key}" for key in state for begin in AUXILIARY[name]),
         "init_weights": False,  # takes seconds, and the weights replace it
     }
-
-
-def _pickled(file: Path) -> Any:
-    try:
-        return torch.load(file, map_location="cpu", weights_only=True)
-    except OSError as error:
-        raise MethodError(f"{file}: {error.strerror or error}") from error
-    except (pickle.UnpicklingError, RuntimeError, ValueError, EOFError) as error:
-        advice = "save it with torch.save(net.state_dict(), …)"
-        raise MethodError(f"{file} is not a file of tensors; {advice}") from error
-
-
-def _safetensors(file: Path) -> Any:
-    try:
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
-    except ImportError as error:
-        raise MethodError(f"{file.name} needs safetensors; pip install safetensors") from error
-    try:
-        return load_file(file)
-    except OSError as error:
-        raise MethodError(f"{file}: {error.strerror or error}") from error
-    except SafetensorError as error:
-        raise MethodError(f"{file} is not a safetensors file: {_first_line(error)}") from error
 
 
 def _first_line(error: Exception) -> str:

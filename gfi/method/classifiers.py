@@ -86,6 +86,8 @@ class Classifier:
     """Explain the network although its output for an image depends on chance or on the other images of the batch."""
     made_by: Mapping[str, Any] = field(default_factory=dict)
     """What the network was built with; see `gfi.method.model_files.ModelDescription`."""
+    weights_note: str | None = None
+    """What was found in the file of weights; see `gfi.method.checkpoints`."""
     recorded: str | None = None
     """The digest by which a job names the classifier, where an earlier scheme made it."""
 
@@ -163,11 +165,13 @@ class Classifier:
         `layers`: name, type, shape and whether already rectified, in call order, with `tokens` if the output is a grid
         of tokens (`gfi.domain.layer_names`). `chosen`: for each preset the layers and how they were chosen ("preset",
         "automatic", "model"), or the error. `nondeterministic`: only where it is so and allowed, why the answer for an
-        image depends on chance or on its neighbours. `flops`, `activations`: of one forward pass, for estimates.
+        image depends on chance or on its neighbours. `weights_note`: only where there is one, what was found in the
+        file of weights. `flops`, `activations`: of one forward pass, for estimates.
         """
         digest = self.digest  # first: a network that changes its own state has another one after each pass
         reason = self.nondeterministic
         allowed = {} if reason is None else {"nondeterministic": reason}
+        found = {} if self.weights_note is None else {"weights_note": self.weights_note}
         return {
             "reference": self.reference,
             "digest": digest,
@@ -187,6 +191,7 @@ class Classifier:
             "parameters": sum(p.numel() for p in self.module.parameters()),
             **self.pass_cost(),
             **allowed,
+            **found,
         }
 
     def pass_cost(self) -> dict[str, int]:
@@ -360,6 +365,7 @@ def _from_description(description: model_files.ModelDescription, reference: str)
         d.doubt,
         d.allow_nondeterministic,
         d.made_by,
+        d.weights_note,
     )
     _ = classifier.digest  # before the first pass, which may change what the network keeps
     try:

@@ -6,6 +6,8 @@
                                             # same folder, so only those who may write models_dir can name code
     weights = "birds.pth"                   # in the same folder: .pth/.pt (tensors only) or .safetensors;
                                             # or "seed:0", or "default" (torchvision's, if on this machine)
+    weights_key = "model_ema"               # which of several state dicts in that file; without it: the first of
+                                            # `gfi.method.checkpoints.HOLDERS`
     classes = ["jay", "wren"]               # or "names.txt" with one name per line, or "imagenet"
     output = "softmax"                      # or sigmoid, probabilities
     allow_nondeterministic = false          # true: register a network whose answer for an image depends on chance or on
@@ -45,6 +47,7 @@ from gfi.domain.errors import MethodError
 from gfi.domain.layer_names import Layers
 from gfi.domain.window import Window
 from gfi.method import architectures
+from gfi.method.checkpoints import load_checkpoint, read_checkpoint
 from gfi.method.model_code import ModelCode, load_code
 from gfi.method.preprocess import FILTERS, Preprocess
 
@@ -54,6 +57,7 @@ FIELDS = {
     "": (
         "architecture",
         "weights",
+        "weights_key",
         "classes",
         "output",
         "allow_nondeterministic",
@@ -85,6 +89,8 @@ class ModelDescription:
     allow_nondeterministic: bool = False
     made_by: dict[str, Any] = dataclasses.field(default_factory=dict)
     """What built the network: `architecture`, `arguments`, and `code`, the SHA-256 of each file of a factory."""
+    weights_note: str | None = None
+    """What was found in the file of weights, where that is more than the network's own names."""
 
 
 def registered_models(models_dir: Path | None) -> list[str]:
@@ -161,6 +167,7 @@ class _ModelFile:
         self.path = path
         self.table = table
         self._made_by: dict[str, Any] = {}
+        self._weights_note: str | None = None
         for section in ("arguments", "input", "layers"):
             if not isinstance(table.get(section, {}), dict):
                 self.fail(section, "is a table", table[section])
@@ -216,6 +223,7 @@ class _ModelFile:
             doubt,
             self._flag("allow_nondeterministic"),
             self._made_by,
+            self._weights_note,
         )
 
     def _module(self, classes: int) -> tuple[nn.Module, str | None]:
@@ -237,14 +245,15 @@ class _ModelFile:
                     raise MethodError('"default" is for torchvision; name a file')
                 self._made_by = _made_by(architecture, arguments)
                 return architectures.build_pretrained(name, arguments), None
-        state, doubt = None, None
+        checkpoint, doubt = None, None
         if seed is None:
+            key = self.text("weights_key", "") or None
             with self.field("weights"):
-                state = architectures.read_weights(self.path.parent / weights)
-        if source == "torchvision" and state is not None:
+                checkpoint = read_checkpoint(self.path.parent / weights, key)
+        if source == "torchvision" and checkpoint is not None:
             if name in architectures.AUXILIARY and "transform_input" not in arguments:
                 doubt = architectures.SWITCH.format(name=name)
-            arguments = architectures.switches_of(name, state) | arguments
+            arguments = architectures.switches_of(name, checkpoint.state) | arguments
         self._made_by = _made_by(architecture, arguments)
         with self.field("architecture"):
             if source == "file":
@@ -255,9 +264,9 @@ class _ModelFile:
                 self._made_by["code"] = code.digests()
             else:
                 module = architectures.build(architecture, arguments, seed or 0)
-        if state is not None:
+        if checkpoint is not None:
             with self.field("weights"):
-                architectures.load_weights(module, state, weights)
+                self._weights_note = load_checkpoint(module, checkpoint, weights)
         return module, doubt
 
     def _seed(self, weights: str) -> int | None:
