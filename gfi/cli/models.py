@@ -65,8 +65,8 @@ def add_model(
         f"{record['reference']}: {record['classes']} classes, digest {record['digest'][:12]}, {said}"
         f" {record['version']}"
     )
-    if note := record.get("weights_note"):
-        click.echo(f"weights: {note}")
+    if found := record.get("weights_note"):
+        click.echo(f"weights: {found}")
 
 
 def _with_model_file(reference: str, architecture: str | None, classes: str | None, name: str | None) -> str:

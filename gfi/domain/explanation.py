@@ -1,12 +1,28 @@
 """The mask of one image, as frozen data. Loads no torch."""
 
+import io
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gfi.domain import geometry
 from gfi.domain.statuses import ImageStatus
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+
+@dataclass(frozen=True)
+class Shown:
+    """Where a mask lies. input_size: (H, W) of the network's input. box: the part of the photograph that the input
+    shows, (left, top, right, bottom) in pixels of `original_size` (H, W)."""
+
+    input_size: tuple[int, int]
+    align_corners: bool
+    original_size: tuple[int, int]
+    box: geometry.Rectangle
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +46,7 @@ class Explanation:
     removed: float
     """f of the target on Φ_bg, where only the masked part is replaced by the fill."""
     grid: NDArray[np.float32]
-    """(h, w), scaled to [0, 1]. `geometry.draw(grid, input size, recipe.align_corners)` is the mask."""
+    """(h, w), scaled to [0, 1]; `mask` draws it at the size of the input."""
     iterations: int
     """Optimiser steps behind the mask: fewer than the recipe's if the image settled or froze."""
     status: ImageStatus
@@ -47,6 +63,57 @@ class Explanation:
     pooled: NDArray[np.float32] | None = None
     """The network's pooled features of the whole image, (D,): the input of its last linear layer. None for a network
     that has no such layer."""
+
+    shown: Shown | None = None
+    """Where the mask lies; None for an explanation that was made without a photograph."""
+
+    @property
+    def mask(self) -> NDArray[np.float32]:
+        """The mask at the size of the network's input, (H, W) in [0, 1]."""
+        shown = self._shown()
+        return geometry.draw(self.grid, shown.input_size, shown.align_corners)
+
+    def picture(self, photograph: NDArray[np.uint8] | None = None, darkest: float = 0.15) -> "Image.Image":
+        """The mask as a picture.
+
+        Parameters
+        ----------
+        photograph
+            (H, W, 3) or (H, W) uint8, at any scale: what the mask marks is shown as it is and the rest darkened. None:
+            the mask alone in grey, at the size of the input.
+        darkest
+            The brightness that remains where the mask is 0, in [0, 1].
+
+        Raises
+        ------
+        ValueError
+            For an array that is not a photograph.
+        """
+        from PIL import Image  # not installed with the client alone
+
+        if photograph is None:
+            return Image.fromarray(np.rint(self.mask * 255).astype(np.uint8))
+        if photograph.dtype != np.uint8 or photograph.ndim not in (2, 3):
+            raise ValueError(f"a photograph is (H, W, 3) uint8, not {photograph.shape} of {photograph.dtype}")
+        shown = self._shown()
+        size = (photograph.shape[0], photograph.shape[1])
+        placed = geometry.place(self.mask, size, geometry.scaled(shown.box, shown.original_size, size))
+        brightness = darkest + (1 - darkest) * placed
+        brightness = brightness if photograph.ndim == 2 else brightness[..., None]
+        return Image.fromarray(np.rint(photograph * brightness).astype(np.uint8))
+
+    def _repr_png_(self) -> bytes | None:
+        """What a notebook shows."""
+        if self.shown is None:
+            return None
+        out = io.BytesIO()
+        self.picture().save(out, "PNG")
+        return out.getvalue()
+
+    def _shown(self) -> Shown:
+        if self.shown is None:
+            raise ValueError("this explanation does not say where its mask lies")
+        return self.shown
 
     @property
     def index(self) -> int:

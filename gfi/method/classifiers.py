@@ -4,9 +4,10 @@
     torchvision:NAME             torchvision's default weights, if they are on this machine
     torchvision:NAME@seed:N      random weights from seed N, for tests and timing; also timm:NAME@seed:N
     NAME                         models_dir/NAME/NAME.toml or models_dir/NAME.toml (`gfi.method.model_files`)
+    FOLDER/NAME.toml             that model file, for `load` only: what is registered has no path
 
-Nothing is downloaded, and a reference cannot name code. `Classifier.record()` is the JSON summary that processes
-without torch work with.
+Nothing is downloaded, and the reference of a registered model cannot name code. `Classifier.record()` is the JSON
+summary that processes without torch work with.
 """
 
 import copy
@@ -249,8 +250,8 @@ def load(reference: str, models_dir: Path | None = None) -> Classifier:
     ----------
     reference
         "efficientnet-lite0" (also -lite1, -lite2); "torchvision:NAME", if torchvision's weights are on this machine;
-        "torchvision:NAME@seed:N" or "timm:NAME@seed:N" with random weights from seed N; or the name of a registered
-        model. Nothing is downloaded.
+        "torchvision:NAME@seed:N" or "timm:NAME@seed:N" with random weights from seed N; the name of a registered model;
+        or the path of a model file, "birds.toml". Nothing is downloaded.
     models_dir
         The folder of registered models (`gfi.method.model_files`).
 
@@ -267,6 +268,8 @@ def load(reference: str, models_dir: Path | None = None) -> Classifier:
     """
     if reference in LITE:
         return _lite(reference)
+    if reference.endswith(".toml"):
+        return _from_description(model_files.read_model_file(Path(reference)), Path(reference).stem)
     if ":" not in reference:
         if reference in model_files.registered_models(models_dir):
             return _from_description(
@@ -297,6 +300,8 @@ def describe(reference: str, models_dir: Path | None = None) -> dict[str, Any]:
     A network of a `file:` factory is built twice, because one that differs from load to load would never be the one
     that was registered. Raises MethodError for such a network, and as `load` and `Classifier.record` do.
     """
+    if reference.endswith(".toml"):  # a caller of the API must not name a file of the worker's machine
+        raise MethodError(f"{reference} is a path; a registered model has a name")
     classifier = load(reference, models_dir)
     record = classifier.record()
     if "code" in classifier.made_by:
@@ -343,12 +348,19 @@ def from_module(
             std if channels == 3 else (0.5,) * channels,
         )
     return Classifier(
-        copy.deepcopy(module),
+        copied(module),
         type(module).__name__,
         preprocess,
         output,
         allow_nondeterministic=allow_nondeterministic,
     )
+
+
+def copied(module: nn.Module) -> nn.Module:
+    """A deep copy, also of a module that keeps a computed tensor, as torch's older `weight_norm` does."""
+    values = (value for child in module.modules() for value in vars(child).values())
+    computed = [value for value in values if isinstance(value, Tensor) and not value.is_leaf]
+    return copy.deepcopy(module, {id(value): value.detach().clone() for value in computed})
 
 
 def _from_description(description: model_files.ModelDescription, reference: str) -> Classifier:

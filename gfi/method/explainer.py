@@ -1,34 +1,71 @@
 """Guided feature inversion as a function of tensors, in the manner of Captum."""
 
+import functools
 import threading
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from gfi.domain import geometry
 from gfi.domain.errors import MethodError
 from gfi.domain.explanation import Explanation, StepProgress
 from gfi.domain.layer_names import Layers
 from gfi.domain.presets import DEFAULT_PRESET, recipe
 from gfi.domain.recipes import Recipe
+from gfi.domain.statuses import ImageStatus
 from gfi.method import classifiers, suitability
 from gfi.method.classifiers import Classifier, Output
 from gfi.method.engine import Engine
 from gfi.method.item import Item
 from gfi.method.preprocess import Prepared, Preprocess
 
-Classes = int | Sequence[int] | Tensor | None
+Classes = int | Sequence[int] | Tensor | NDArray[np.integer] | None
 """One class for all images, one per image, or None."""
 
+if TYPE_CHECKING:
 
-class GuidedFeatureInversion:
+    class Attribution:
+        """What Captum's attributions have in common."""
+
+        forward_func: Any
+
+        def __init__(self, forward_func: Any) -> None: ...
+
+else:
+    try:
+        from captum.attr import Attribution
+    except ImportError:  # the extra `peers`
+
+        class Attribution:
+            """In place of Captum's class, where Captum is not installed."""
+
+            def __init__(self, forward_func: Any) -> None:
+                self.forward_func = forward_func
+
+
+Parameters = ParamSpec("Parameters")
+Returned = TypeVar("Returned")
+
+
+def _wrapped(function: Callable[Parameters, Returned]) -> Callable[Parameters, Returned]:
+    """The same function with an attribute `__wrapped__`, by which Captum's NoiseTunnel calls it."""
+
+    @functools.wraps(function)
+    def call(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Returned:
+        return function(*args, **kwargs)
+
+    return call
+
+
+class GuidedFeatureInversion(Attribution):
     """Explains a classifier by the part of an image that preserves its features and its decision.
 
-    The network is copied at the first call for an input shape: later changes to its weights have no effect.
+    The network is copied at the first call for an input shape: later changes to its weights have no effect. Where
+    Captum is installed this is one of its attributions (`captum.attr.Attribution`).
 
     Parameters
     ----------
@@ -49,6 +86,8 @@ class GuidedFeatureInversion:
     allow_nondeterministic
         Explain a bare module although its answer for an image depends on chance or on the images beside it. Its masks
         then do so too.
+    device
+        Where to compute: "cpu", "cuda:0", … None: where the inputs are.
 
     Raises
     ------
@@ -83,8 +122,11 @@ class GuidedFeatureInversion:
         output: Output = "softmax",
         preprocess: Preprocess | None = None,
         allow_nondeterministic: bool = False,
+        device: str | torch.device | None = None,
     ) -> None:
+        super().__init__(net.module if isinstance(net, Classifier) else net)
         self.net = net
+        self.device = None if device is None else torch.device(device)
         preset = DEFAULT_PRESET if preset is None else preset
         self.recipe = recipe(preset) if isinstance(preset, str) else preset
         self.layers = Layers.parse(layers) if isinstance(layers, str) else layers
@@ -94,6 +136,7 @@ class GuidedFeatureInversion:
         self.allow_nondeterministic = allow_nondeterministic
         self._engines: dict[tuple, Engine] = {}
 
+    @overload
     def attribute(
         self,
         inputs: Tensor,
@@ -102,13 +145,38 @@ class GuidedFeatureInversion:
         foil: Classes = None,
         *,
         rather_than: Classes = None,
-    ) -> Tensor:
+        progress: Callable[[StepProgress], None] | None = None,
+    ) -> Tensor: ...
+
+    @overload
+    def attribute(
+        self,
+        inputs: NDArray[np.floating],
+        target: Classes = None,
+        baselines: Tensor | None = None,
+        foil: Classes = None,
+        *,
+        rather_than: Classes = None,
+        progress: Callable[[StepProgress], None] | None = None,
+    ) -> NDArray[np.floating]: ...
+
+    @_wrapped
+    def attribute(
+        self,
+        inputs: Tensor | NDArray[np.floating],
+        target: Classes = None,
+        baselines: Tensor | None = None,
+        foil: Classes = None,
+        *,
+        rather_than: Classes = None,
+        progress: Callable[[StepProgress], None] | None = None,
+    ) -> Tensor | NDArray[np.floating]:
         """The masks of a batch of images.
 
         Parameters
         ----------
         inputs
-            (N, C, H, W), normalised, float32 or float64.
+            (N, C, H, W), normalised, float32 or float64; a tensor or a numpy array.
         target
             One class for all images, one per image, or None for the predicted class.
         baselines
@@ -118,12 +186,19 @@ class GuidedFeatureInversion:
             The class that the target is contrasted with: one for all images or one per image.
         rather_than
             Another name for `foil`.
+        progress
+            Called after every optimiser step.
 
         Returns
         -------
         Tensor
-            (N, 1, H, W) in [0, 1], in the dtype and on the device of `inputs`. An image that never had a mask is all
-            zero; `explain` returns statuses too.
+            (N, 1, H, W) in [0, 1], in the type, in the dtype and on the device of `inputs`. An image that never had a
+            mask is all zero; `explain` returns statuses too.
+
+        Warns
+        -----
+        StatusWarning
+            If a mask's status is not `ok`; the warning names the images.
 
         Raises
         ------
@@ -133,35 +208,56 @@ class GuidedFeatureInversion:
         OutOfMemory
             If a batch does not fit the device.
         """
-        explanations = self.explain(inputs, target, baselines, foil, rather_than=rather_than)
-        size, corners = (inputs.shape[2], inputs.shape[3]), self.recipe.align_corners
-        drawn = np.stack([geometry.draw(e.grid, size, corners) for e in explanations])
-        return torch.from_numpy(drawn).unsqueeze(1).to(inputs)
+        explanations = self.explain(
+            inputs, target, baselines, foil, rather_than=rather_than, progress=progress
+        )
+        _warn_of_statuses(explanations)
+        masks = np.stack([e.mask for e in explanations])[:, None]
+        if isinstance(inputs, np.ndarray):
+            return masks.astype(np.float64 if inputs.dtype == np.float64 else np.float32)
+        return torch.from_numpy(masks).to(inputs)
 
     def explain(
         self,
-        inputs: Tensor,
+        inputs: Tensor | NDArray[np.floating],
         target: Classes = None,
         baselines: Tensor | None = None,
         foil: Classes = None,
         *,
         rather_than: Classes = None,
+        progress: Callable[[StepProgress], None] | None = None,
     ) -> list[Explanation]:
         """One `Explanation` per image, in order. Parameters and errors are those of `attribute`."""
-        if inputs.ndim != 4 or not len(inputs) or not inputs.is_floating_point():
-            raise MethodError(
-                f"inputs are normalised images (N, C, H, W), not {tuple(inputs.shape)} of {inputs.dtype}"
-            )
-        n, size = len(inputs), (inputs.shape[2], inputs.shape[3])
-        fills = [None] * n if baselines is None else list(_expanded(baselines, inputs))
-        targets = _per_image(target, n, "targets")
-        foils = _per_image(_only_one(foil, rather_than), n, "foils")
+        images = self._images(inputs)
+        n, size = len(images), (images.shape[2], images.shape[3])
+        fills = [None] * n if baselines is None else list(_expanded(baselines, images))
+        names = self.net.class_names if isinstance(self.net, Classifier) else ()
+        targets = _per_image(target, n, "target", names)
+        foils = _per_image(_only_one(foil, rather_than), n, "foil", names)
         box = (0.0, 0.0, float(size[1]), float(size[0]))
         items = [
             Item(i, Prepared(image, fills[i], size, box), targets[i], foils[i])
-            for i, image in enumerate(inputs.detach())
+            for i, image in enumerate(images)
         ]
-        return sorted(self.engine(inputs).explain_many(items), key=lambda e: e.index)
+        return sorted(self.engine(images).explain_many(items, progress), key=lambda e: e.index)
+
+    def layers_for(self, inputs: Tensor | NDArray[np.floating]) -> Layers:
+        """The layers that are used for inputs of this shape: those given, or those that the preset chooses."""
+        return self.engine(self._images(inputs)).layers
+
+    def _images(self, inputs: Tensor | NDArray[np.floating]) -> Tensor:
+        """The inputs as a tensor on the device. Raises MethodError for what is not a batch of normalised images."""
+        if not isinstance(inputs, Tensor | np.ndarray):
+            raise MethodError(
+                f"inputs are normalised images (N, C, H, W), a tensor or a numpy array, not {type(inputs).__name__}"
+            )
+        images = torch.as_tensor(inputs).detach()
+        if images.ndim != 4 or not len(images) or not images.is_floating_point():
+            raise MethodError(
+                f"inputs are normalised images (N, C, H, W), not {tuple(images.shape)} of {inputs.dtype}"
+                + ("; gfi.explain_many takes photographs" if images.dtype == torch.uint8 else "")
+            )
+        return images if self.device is None else images.to(self.device)
 
     def engine(self, inputs: Tensor) -> Engine:
         """The engine for inputs of this shape, dtype and device; it has `layers` and `profile`.
@@ -206,16 +302,56 @@ def _expanded(baselines: Tensor, inputs: Tensor) -> Tensor:
         ) from error
 
 
-def _per_image(classes: Classes, count: int, name: str) -> list[int | None]:
-    """One class, or None, for each of `count` images. name: for the error message."""
-    if classes is None or isinstance(classes, int):
-        return [classes] * count
-    values = classes.reshape(-1).tolist() if isinstance(classes, Tensor) else list(classes)
-    if len(values) == 1:
-        values *= count
-    if len(values) != count:
-        raise MethodError(f"{len(values)} {name} for {count} images")
-    return [int(value) for value in values]
+def _per_image(classes: Classes, count: int, what: str, class_names: Sequence[str] = ()) -> list[int | None]:
+    """One class, or None, for each of `count` images.
+
+    what: "target" or "foil", for messages. Raises MethodError for what is not a number of a class.
+    """
+    if classes is None:
+        return [None] * count
+    if isinstance(classes, Tensor | np.ndarray):
+        classes = classes.reshape(-1).tolist()
+    values = list(classes) if isinstance(classes, Sequence) and not isinstance(classes, str) else [classes]
+    numbers: list[int | None] = [_class_number(value, what, class_names) for value in values]
+    if len(numbers) == 1:
+        numbers *= count
+    if len(numbers) != count:
+        raise MethodError(f"{len(numbers)} {what}s for {count} images")
+    return numbers
+
+
+def _class_number(value: object, what: str, class_names: Sequence[str]) -> int:
+    if isinstance(value, int | np.integer) and not isinstance(value, bool):
+        return int(value)
+    if isinstance(value, str) and value in class_names:
+        raise MethodError(
+            f"{what} {value!r}: a class is given by its number; {value} is {class_names.index(value)}"
+        )
+    known = " (`class_names` of the classifier has their order)" if class_names else ""
+    raise MethodError(f"{what} {value!r} is not a class: give its number from 0, a whole number{known}")
+
+
+class StatusWarning(UserWarning):
+    """Some masks have a status other than `ok`."""
+
+
+def _warn_of_statuses(explanations: Sequence[Explanation]) -> None:
+    """Warn of masks that explain little, with their images by status."""
+    images: dict[str, list[str]] = {}
+    for one in explanations:
+        if one.status is not ImageStatus.OK:
+            images.setdefault(one.status.value, []).append(str(one.index))
+    if images:
+        said = "; ".join(
+            f"{status}: {', '.join(numbers[:10])}{' …' if len(numbers) > 10 else ''}"
+            for status, numbers in images.items()
+        )
+        warnings.warn(
+            f"{sum(map(len, images.values()))} of {len(explanations)} masks are not `ok` ({said}); `explain` returns"
+            " the statuses",
+            StatusWarning,
+            stacklevel=4,  # the caller of `attribute`
+        )
 
 
 def explain_many(

@@ -22,6 +22,7 @@
     interpolation = "bilinear"              # nearest, bilinear, bicubic, lanczos
     crop = "recipe"                         # what the preset says; or centre, none
     resize = 256                            # shorter side before a centre crop
+    window = [0, 4095]                      # black and white of files with more than 8 bits
 
     [layers]                                # without it: the known layers of the architecture, or the automatic choice
     inverted = "layer4"

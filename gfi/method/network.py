@@ -6,7 +6,6 @@ Parameters need no gradient, so autograd only follows the image.
 """
 
 import contextlib
-import copy
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -17,7 +16,7 @@ from gfi.domain import layer_names
 from gfi.domain.errors import MethodError
 from gfi.domain.layer_names import TOKENS, Layers
 from gfi.method import batch_invariance, masks
-from gfi.method.classifiers import Classifier
+from gfi.method.classifiers import Classifier, copied
 from gfi.method.head import head_of
 from gfi.method.layers import Call
 from gfi.method.masks import Upsampling
@@ -62,7 +61,7 @@ class Network:
             layer: _grid(layer, calls[layer_names.parse_layer(layer).name]) for layer in layers.names
         }
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
-        module = copy.deepcopy(classifier.module).eval().requires_grad_(False)
+        module = copied(classifier.module).eval().requires_grad_(False)
         batch_invariance.make_batch_invariant(module)
         self.module = module.to(device=device, dtype=dtype, memory_format=self.memory_format)  # type: ignore[call-overload]
         self._network_dtype = dtype

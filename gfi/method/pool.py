@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gfi.domain.explanation import Explanation
+from gfi.domain.explanation import Explanation, Shown
 from gfi.method.inversion import Inversion, Outcome, StopReason
 from gfi.method.item import Item
 from gfi.method.masks import Upsampling
@@ -155,7 +155,10 @@ class Pool:
         leads = leads_of(rows, outcome, [slot.row for slot in finished], rows.upsample)
         return [
             replace(
-                explanation(slot.item, slot.fill, slot.row, outcome, leads.get(slot.row), slot.settled),
+                explanation(
+                    *(slot.item, slot.fill, slot.row, outcome, leads.get(slot.row), slot.settled),
+                    self._engine.recipe.align_corners,
+                ),
                 pooled=slot.pooled,
             )
             for slot in finished
@@ -176,12 +179,20 @@ def leads_of(rows: Rows, outcome: Outcome, ended: Sequence[int], upsample: Upsam
 
 
 def explanation(
-    item: Item, fill: str, row: int, outcome: Outcome, lead: float | None, settled: bool = True
+    item: Item,
+    fill: str,
+    row: int,
+    outcome: Outcome,
+    lead: float | None,
+    settled: bool = True,
+    align_corners: bool = False,
 ) -> Explanation:
     """The explanation of one image from its row of the outcome.
 
     fill: `Explanation.fill`. lead, settled: as in `decide_status`.
     """
+    seen = item.prepared
+    shown = Shown((seen.image.shape[1], seen.image.shape[2]), align_corners, seen.original_size, seen.box)
     area = outcome.area[row].item()
     return Explanation(
         key=item.key,
@@ -197,4 +208,5 @@ def explanation(
         loss=outcome.loss[row].item(),
         fill=fill,
         foil=item.foil,
+        shown=shown,
     )

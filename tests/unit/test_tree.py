@@ -64,7 +64,6 @@ ELSEWHERE = {
     "gfi/client/job.py": "service/api/test_client.py",
     "gfi/datasets/errors.py": DATA,
     "gfi/domain/errors.py": DATA,
-    "gfi/domain/explanation.py": DATA,
     "gfi/domain/metrics.py": "unit/metrics/test_catalogue.py",
     "gfi/domain/presets/paper.py": "unit/domain/test_presets.py",
     "gfi/domain/presets/released.py": "unit/domain/test_presets.py",

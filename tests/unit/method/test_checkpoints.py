@@ -112,9 +112,7 @@ def test_the_error_names_what_is_missing_what_is_unexpected_and_other_shapes(tmp
 
 def test_a_checkpoint_with_other_things_than_tensors_names_them(tmp_path: Path) -> None:
     torch.save({"model": built().state_dict(), "arguments": tmp_path}, tmp_path / "w.pth")
-    with pytest.raises(
-        MethodError, match=r"tensors: beside tensors it holds `pathlib\.\S*`; save it with"
-    ):
+    with pytest.raises(MethodError, match=r"tensors: beside tensors it holds `pathlib\.\S*`; save it with"):
         read_checkpoint(tmp_path / "w.pth")
     torch.save(torch.ones(3), tmp_path / "w.pth")
     with pytest.raises(MethodError, match="holds a Tensor, not tensors by name"):

@@ -1,13 +1,17 @@
 """Guided feature inversion as a function of tensors, and of a stream of photographs."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from gfi import GuidedFeatureInversion, explain_many
 from gfi.domain.errors import MethodError
 from gfi.domain.presets import recipe
 from gfi.method import classifiers
+from gfi.method.explainer import StatusWarning
 from tests.unit.method.networks import Small, smooth_images
 
 QUICK = recipe("paper", steps_inversion=2, steps_class=3)
@@ -43,3 +47,74 @@ def test_photographs_stream_through_one_function() -> None:
     classifier = classifiers.from_module(Small(), (32, 32))
     explanations = list(explain_many(photographs, classifier, QUICK, target=2, batch=2))
     assert [(e.index, e.target) for e in explanations] == [(0, 2), (1, 2), (2, 2)]
+
+
+def test_arrays_come_back_as_arrays_and_progress_is_told() -> None:
+    explainer = GuidedFeatureInversion(Small(), preset=QUICK, device="cpu")
+    images = smooth_images(2, 32).numpy()
+    steps: list[int] = []
+    masks = explainer.attribute(images, np.array([1, 2]), progress=lambda at: steps.append(at.step))
+    assert isinstance(masks, np.ndarray)
+    assert (masks.shape, masks.dtype) == ((2, 1, 32, 32), np.float64)
+    assert steps == [1, 2, 3, 4, 5]
+    assert np.array_equal(masks, explainer.attribute(torch.from_numpy(images), [1, np.int64(2)]).numpy())
+    assert explainer.layers_for(images) == explainer.engine(torch.from_numpy(images)).layers
+
+
+@pytest.mark.parametrize(
+    ("target", "said"),
+    [
+        (1.5, "target 1.5 is not a class: give its number from 0"),
+        (True, "target True is not a class"),
+        ("cat", "target 'cat' is not a class"),
+        ("jay", "target 'jay': a class is given by its number; jay is 1"),
+        (torch.tensor([1.0, 2.0]), "target 1.0 is not a class"),
+        ([1, None], "target None is not a class"),
+        (99, "target 99 is not a class; classes are 0 to"),
+    ],
+)
+def test_what_is_no_class_is_named(target: object, said: str) -> None:
+    classifier = replace(
+        classifiers.from_module(Small(), (32, 32)), class_names=("owl", "jay", "c", "d", "e")
+    )
+    with pytest.raises(MethodError, match=said):
+        GuidedFeatureInversion(classifier, preset=QUICK).attribute(smooth_images(2, 32).float(), target)  # type: ignore[arg-type]
+
+
+def test_other_inputs_than_normalised_images_are_named() -> None:
+    explainer = GuidedFeatureInversion(Small(), preset=QUICK)
+    with pytest.raises(MethodError, match=r"of uint8; gfi\.explain_many takes photographs"):
+        explainer.attribute(np.zeros((1, 3, 32, 32), np.uint8))  # type: ignore[arg-type]
+    with pytest.raises(MethodError, match="a tensor or a numpy array, not list"):
+        explainer.attribute([[1.0]])  # type: ignore[call-overload]
+
+
+def test_masks_that_are_not_ok_are_warned_of_with_their_images() -> None:
+    net, images = Small(), smooth_images(2, 32)
+    predicted = net.double()(images).argmax(1)
+    with pytest.warns(StatusWarning, match=r"2 of 2 masks are not `ok` \(constant: 0, 1\)"):
+        GuidedFeatureInversion(net, preset=QUICK).attribute(images, foil=predicted)
+
+
+def test_it_is_an_attribution_of_captum() -> None:
+    from captum.attr import Attribution, NoiseTunnel
+
+    net, images = Small(), smooth_images(1, 32)
+    explainer = GuidedFeatureInversion(net, preset=QUICK)
+    assert isinstance(explainer, Attribution)
+    assert explainer.forward_func is net
+    smoothed = NoiseTunnel(explainer).attribute(images, nt_type="smoothgrad", nt_samples=2, target=1)
+    assert smoothed.shape == (1, 1, 32, 32)
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+def test_a_network_with_weight_norm_is_explained() -> None:
+    torch.manual_seed(0)
+    old = nn.utils.weight_norm(nn.Conv2d(3, 8, 3, 2, 1))
+    new = nn.utils.parametrizations.weight_norm(nn.Conv2d(8, 8, 3, 1, 1))
+    net = nn.Sequential(
+        old, nn.ReLU(), new, nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 5)
+    )
+    net(torch.rand(1, 3, 32, 32))  # keeps a computed weight, which cannot be copied as it is
+    masks = GuidedFeatureInversion(net, preset=QUICK).attribute(smooth_images(1, 32).float(), 1)
+    assert masks.isfinite().all()
