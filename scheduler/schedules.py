@@ -16,6 +16,7 @@ from gfi.jobs.submit import Invalid
 from gfi.jobs.timing import MISSED_S, Timing, name_of
 from gfi.store import ledger, queries
 from gfi.store.database import Database
+from gfi.store.errors import Missed
 from gfi.store.ledger.schedules import Fired
 from gfi.store.settings import Settings
 
@@ -47,7 +48,7 @@ def fire_due(database: Database, settings: Settings) -> list[str]:
         for instant in due:
             missed = row["misfire"] == "skip" and now - instant > MISSED_S
             spec = (
-                Invalid(f"missed: no scheduler fired it within {MISSED_S:.0f} s, {number} were due by then")
+                Missed(f"missed: no scheduler fired it within {MISSED_S:.0f} s, {number} were due by then")
                 if missed
                 else spec_for_firing(database, settings, row, instant)
             )

@@ -1,4 +1,4 @@
-"""E-mails: when a job has ended, a message is sent through the operator's mail server.
+"""E-mails: when a job has ended, and what followed it, a message is sent through the operator's mail server.
 
 GFI_SMTP_HOST, _PORT, _USER, _PASSWORD, _FROM set the server, GFI_SMTP_TLS how it is reached: `starttls` (default, port
 587), `implicit` (port 465) or `none`, which sends passwords and messages in the clear. Certificates are verified;
@@ -9,6 +9,7 @@ sends e-mails to strangers through this service.
 import re
 import smtplib
 import ssl
+from collections.abc import Callable, Mapping
 from email.message import EmailMessage
 
 from gfi.api.config import ApiSettings
@@ -44,21 +45,51 @@ def check_email(address: str, api: ApiSettings) -> None:
 
 
 def message_of(message: JSON, job: JSON, address: str, sender: str) -> EmailMessage:
-    """The e-mail for a message of the outbox. job: {name, state, error, total}."""
+    """The e-mail for a message of the outbox. job: {name, state, error, total}, empty for a firing without a job."""
     mail = EmailMessage()
-    payload = message["payload"]
-    name = " ".join(str(job.get("name") or payload["job"]).split())
-    mail["Subject"] = f"gfi: {name} {payload['state']}"[:200]
+    subject, lines = _TEXTS[message["kind"]](message["payload"], job)
+    mail["Subject"] = f"gfi: {_one_line(subject)}"[:200]
     mail["From"], mail["To"] = sender, address
     mail["Message-ID"] = f"<{message['id']}@gfi>"  # the same in every attempt
     mail["Auto-Submitted"] = "auto-generated"
+    mail.set_content("\n".join(_one_line(line) for line in lines) + "\n")
+    return mail
+
+
+def _ended(payload: JSON, job: JSON) -> tuple[str, list[str]]:
+    name = str(job.get("name") or payload["job"])
     lines = [f"Job {payload['job']} {name} is {payload['state']}."]
     if job.get("total") is not None:
         lines.append(f"Images: {job['total']}")
     if job.get("error"):
         lines.append(f"Reason: {job['error']}")
-    mail.set_content("\n".join(lines) + "\n")
-    return mail
+    return f"{name} {payload['state']}", lines
+
+
+def _followed(payload: JSON, job: JSON) -> tuple[str, list[str]]:
+    said = f"gate {payload['verdict']}" if payload["verdict"] else "compared"
+    job_line = f"Job {payload['job']} of schedule {payload['schedule']} is {job.get('state')}."
+    return f"{payload['schedule']}: {said}", [job_line, *payload["sentences"]]
+
+
+def _without_job(payload: JSON, word: str) -> tuple[str, list[str]]:
+    line = (
+        f"The firing of schedule {payload['schedule']} due {payload['due']} was {word}: no job was submitted."
+    )
+    return f"{payload['schedule']}: firing {word}", [line, f"Reason: {payload['reason']}"]
+
+
+_TEXTS: Mapping[str, Callable[[JSON, JSON], tuple[str, list[str]]]] = {
+    "job.finished": _ended,
+    "job.followed": _followed,
+    "firing.held": lambda payload, job: _without_job(payload, "held"),
+    "firing.missed": lambda payload, job: _without_job(payload, "missed"),
+}
+"""The subject and the lines of a message, by its kind."""
+
+
+def _one_line(text: str) -> str:
+    return " ".join(str(text).split())
 
 
 def send_email(message: JSON, job: JSON, address: str, api: ApiSettings) -> None:

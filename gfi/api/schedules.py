@@ -1,6 +1,6 @@
 """Schedules: jobs that are submitted at the times of a cron line or at an interval."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, Field
@@ -14,12 +14,13 @@ from gfi.api.notify_addresses import check_addresses
 from gfi.api.problems import documented
 from gfi.api.schemas import In, Name, Text
 from gfi.jobs import schedules, timing
+from gfi.jobs.follow_ups import FOLLOW_UPS, PREVIOUS
 
 router = APIRouter(prefix="/v1", route_class=StrictRoute)
 ScheduleName = Annotated[
     str, Path(min_length=1, max_length=100, description="The name or the id of a schedule.")
 ]
-_OPTIONS = ("trigger", "misfire", "misfire_most", "overlap", "whole", "audit")
+_OPTIONS = ("trigger", "misfire", "misfire_most", "overlap", "whole", *FOLLOW_UPS)
 
 
 _Cron = Annotated[Text, Field(min_length=1, max_length=200)]
@@ -35,6 +36,28 @@ class AuditAfter(In):
         default=[], max_length=1000, description="Test candidates of these classes only; none: of all."
     )
     seed: int = Field(0, ge=0, lt=2**31, description="Of every draw.")
+
+
+class CompareAfter(In):
+    """The comparison that follows each job of a schedule."""
+
+    with_: Name = Field(
+        default=PREVIOUS,
+        alias="with",
+        description="`previous`: the schedule's job before; or the id of a job, a baseline.",
+    )
+    floor: list[Name] = Field(default=[], max_length=32, description="Other training runs: the noise floor.")
+    gate: Annotated[Text, Field(max_length=100_000)] | None = Field(
+        None, description="The text of a gate file; `gfi gate init` writes one."
+    )
+
+
+class NotifyAfter(In):
+    """The message that follows each job of a schedule."""
+
+    verdicts: list[Literal["pass", "fail", "undecided"]] = Field(
+        default=["pass", "fail", "undecided"], min_length=1, max_length=3, description="Of the gate."
+    )
 
 
 class ScheduleIn(In):
@@ -56,6 +79,12 @@ class ScheduleIn(In):
         False, description="Explain everything each time, not only what changed since the last finished job."
     )
     audit: bool | AuditAfter = Field(False, description="Audit each job once it has ended.")
+    compare: bool | CompareAfter = Field(
+        False, description="Compare each job, and judge by a gate, once it and its audit have ended."
+    )
+    notify: bool | NotifyAfter = Field(
+        False, description="Tell the job's webhook and e-mail about audit and gate, in one message each."
+    )
     job: JobIn
 
 
@@ -72,13 +101,15 @@ class ScheduleChange(In):
     overlap: timing.Overlap | None = None
     whole: bool | None = None
     audit: bool | AuditAfter | None = None
+    compare: bool | CompareAfter | None = None
+    notify: bool | NotifyAfter | None = None
     job: JobIn | None = None
 
 
 class FiringOut(BaseModel):
     """A firing. `due`: the instant in UTC, or now-… where a person fired it. `reason`: why it has no job. `waiting`:
-    for an earlier job to end. `followed`: what became of each follow-up, by name: an `audit` with its `state` and its
-    `verdict` in words, or the `reason` why there is none."""
+    for an earlier job to end. `followed`: what became of each follow-up, by name: an `audit` or a `comparison` with its
+    `state` and its `verdict` in words, the number of `messages`, or the `reason` why there is none."""
 
     due: str
     job: str | None
@@ -213,9 +244,10 @@ def remove_schedule(name: ScheduleName, context: ContextDep, caller: Submitter) 
 
 def _options(body: ScheduleIn | ScheduleChange) -> dict[str, Any]:
     values = {name: getattr(body, name) for name in _OPTIONS}
-    if isinstance(body.audit, AuditAfter):
-        values["audit"] = body.audit.model_dump()
-    return values
+    return {
+        name: value.model_dump(by_alias=True) if isinstance(value, In) else value
+        for name, value in values.items()
+    }
 
 
 def _own(context: Context, caller: Caller, name: str) -> schedules.Schedule:

@@ -1,10 +1,12 @@
-"""Webhooks: when a job has ended, a signed message is sent until it is accepted.
+"""Webhooks: when a job has ended, or a schedule has something to tell, a signed message is sent until it is accepted.
 
 The webhook that a submission or a schedule names is kept in the audit log of each job (`job.webhook`). When the job
 ends, the ledger writes a row of the outbox in the same transaction. A thread in each API process (`deliver_loop`) takes
 the rows that are due, reserves them, and posts
 
     {"job": ID, "state": "succeeded", "event": "job.finished", "delivery": ID}
+    {"job": ID, "schedule": NAME, "verdict": "fail", "sentences": […], "event": "job.followed", …}
+    {"schedule": NAME, "due": INSTANT, "reason": …, "event": "firing.held" | "firing.missed", …}
     X-GFI-Timestamp: 1765000000
     X-GFI-Signature: sha256=HMAC(secret, timestamp + "." + body)
 
@@ -135,9 +137,9 @@ def _webhook(context: Context, message: JSON, address: str) -> None:
 
 
 def _email(context: Context, message: JSON, address: str) -> None:
-    job = queries.get_job(context.database, message["job_id"])
+    job = queries.get_job(context.database, message["job_id"]).to_json() if message["job_id"] else {}
     try:
-        send_email(message, job.to_json(), address, context.api)
+        send_email(message, job, address, context.api)
     except Unsent as error:
         raise Undeliverable(str(error)) from None
 
@@ -145,10 +147,16 @@ def _email(context: Context, message: JSON, address: str) -> None:
 _CHANNELS: Mapping[str, Callable[[Context, JSON, str], None]] = {WEBHOOK: _webhook, EMAIL: _email}
 
 
+def _address(context: Context, message: JSON, channel: str) -> str | None:
+    if message["job_id"]:
+        return queries.address_on(context.database, message["job_id"], channel)
+    return queries.schedule_address_on(context.database, message["payload"]["schedule_id"], channel)
+
+
 def _send_channel(context: Context, channel: str, send: Callable[[Context, JSON, str], None]) -> int:
     taken = ledger.take_outbox(context.database, 20, HOLD_S, channel)
     for message in taken:
-        address = queries.address_on(context.database, message["job_id"], channel)
+        address = _address(context, message, channel)
         if address is None:
             ledger.settle_outbox(context.database, message["id"])
             continue

@@ -1,6 +1,7 @@
 """`gfi schedule`: jobs at fixed times."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
@@ -11,7 +12,19 @@ from gfi.cli.open_service import open_service
 from gfi.cli.printing import emit, json_option, table, when
 from gfi.cli.service import JSON
 
-TIMING = ("cron", "every", "zone", "trigger", "misfire", "misfire_most", "overlap", "whole", "audit")
+TIMING = (
+    "cron",
+    "every",
+    "zone",
+    "trigger",
+    "misfire",
+    "misfire_most",
+    "overlap",
+    "whole",
+    "audit",
+    "compare",
+    "notify",
+)
 
 
 def _timing_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -53,6 +66,29 @@ def _timing_options(command: Callable[..., Any]) -> Callable[..., Any]:
                 metavar="NAME",
                 help="Audit each job, and test candidates of this class only.",
             ),
+            click.option(
+                "--compare",
+                "compare_with",
+                metavar="previous|JOB",
+                help="Compare each job with the one before, or with this job; `none` takes it back.",
+            ),
+            click.option(
+                "--compare-floor",
+                multiple=True,
+                metavar="JOB",
+                help="A training run of the compared job's recipe, for the noise floor; may be repeated.",
+            ),
+            click.option(
+                "--gate",
+                "gate_path",
+                type=click.Path(exists=True, dir_okay=False, path_type=Path),
+                help="Judge each comparison by this file, and notify. `gfi gate init` writes one.",
+            ),
+            click.option(
+                "--notify/--no-notify",
+                default=None,
+                help="Tell the jobs' --webhook and --email about audit and gate. Default with --gate.",
+            ),
         )
     ):
         command = option(command)
@@ -65,7 +101,23 @@ def _timing(options: dict[str, Any]) -> dict[str, Any]:
         if options["audit"] is False:
             raise click.UsageError("--audit-class is of no use with --no-audit")
         options["audit"] = {"classes": list(classes)}
+    options["compare"] = _comparison(options)
+    if options["notify"] is None and isinstance(options["compare"], dict) and options["compare"]["gate"]:
+        options["notify"] = True
     return {name: value for name in TIMING if (value := options.pop(name)) is not None}
+
+
+def _comparison(options: dict[str, Any]) -> bool | JSON | None:
+    """The comparison that is to follow each job, from its three options; None where none was given."""
+    other, floor, path = (options.pop(name) for name in ("compare_with", "compare_floor", "gate_path"))
+    if other is None and not floor and path is None:
+        return None
+    if other == "none":
+        if floor or path is not None:
+            raise click.UsageError("--compare none goes with neither --compare-floor nor --gate")
+        return False
+    gate = path.read_text() if path is not None else None
+    return {"with": other or "previous", "floor": list(floor), "gate": gate}
 
 
 @click.group()
@@ -184,18 +236,24 @@ def _next(entry: JSON) -> str:
 
 
 def _settings(wanted: JSON) -> str:
-    classes = wanted.get("classes")
-    return f" of {', '.join(classes)}" if classes else ""
+    if classes := wanted.get("classes"):
+        return f" of {', '.join(classes)}"
+    if "with" in wanted:
+        return f" with {wanted['with']}" + (" by a gate" if wanted["gate"] else "")
+    return ""
 
 
 def _followed(firing: JSON) -> str:
     """What became of the follow-ups of a firing: `audit 01K…: 1 shortcut confirmed`."""
-    return ", ".join(
-        f"{name} {outcome.get(name, '')}: {outcome.get('verdict') or outcome.get('reason') or ''}".replace(
-            " :", ":"
-        )
-        for name, outcome in firing["followed"].items()
-    )
+    return ", ".join(_outcome(name, outcome) for name, outcome in firing["followed"].items())
+
+
+def _outcome(name: str, outcome: JSON) -> str:
+    if "messages" in outcome:
+        return f"{outcome['messages']} messages"
+    made = outcome.get("audit") or outcome.get("comparison")
+    said = outcome.get("verdict") or outcome.get("reason") or ""
+    return f"{name} {made}: {said}" if made else f"{name}: {said}"
 
 
 def _reason(firing: JSON) -> str:

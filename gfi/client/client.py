@@ -394,7 +394,8 @@ class Client(Connection):
             IANA time zone.
         **timing
             ``every``, ``trigger``, ``misfire``, ``misfire_most``, ``overlap``, ``whole``, ``audit`` (true, or a table
-            of ``classes`` and ``seed``).
+            of ``classes`` and ``seed``), ``compare`` (true, or a table of ``with``, ``floor`` and ``gate``),
+            ``notify``.
 
         Returns
         -------

@@ -6,7 +6,7 @@ It belongs to the second job and is deleted with it. `gfi compare` with a databa
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -24,6 +24,8 @@ from gfi.store.errors import NotFound
 from gfi.store.objects import Bucket
 
 GATE = "gate.toml"
+_TOLD = 10
+"""Sentences of a comparison that its task, and so a message, repeats."""
 
 
 def request_comparison(
@@ -38,6 +40,25 @@ def request_comparison(
 ) -> tuple[str, bool]:
     """Request the comparison of job b with job a. Returns the id of the task, and whether it is a new one.
 
+    Raises as `comparison_payload`.
+    """
+    payload = comparison_payload(database, a, b, floor_jobs=floor_jobs, gate=gate, look=look)
+    return ledger.request_task(
+        database, ControlKind.COMPARE, payload, owner=owner, job_id=payload["b"], priority=INTERACTIVE
+    )
+
+
+def comparison_payload(
+    database: Database,
+    a: str,
+    b: str,
+    *,
+    floor_jobs: Sequence[str] = (),
+    gate: str | None = None,
+    look: int | None = None,
+) -> JSON:
+    """What the task of a comparison is asked.
+
     Raises NotFound, Invalid for a job that has not ended, DriftError for a gate that cannot be read.
     """
     jobs = [queries.get_job(database, job_id) for job_id in (a, b, *floor_jobs)]
@@ -46,16 +67,13 @@ def request_comparison(
             raise Invalid(f"job {job.id} is {job.shown_state}; wait for its end")
     if gate is not None:
         parse_gate(gate, GATE)
-    payload = {
+    return {
         "a": jobs[0].id,
         "b": jobs[1].id,
         "floor": [job.id for job in jobs[2:]],
         "gate": gate,
         "look": look,
     }
-    return ledger.request_task(
-        database, ControlKind.COMPARE, payload, owner=owner, job_id=jobs[1].id, priority=INTERACTIVE
-    )
 
 
 def compare(database: Database, bucket: Bucket, claim: ControlClaim, check: Callable[[], None]) -> JSON:
@@ -77,7 +95,18 @@ def compare(database: Database, bucket: Bucket, claim: ControlClaim, check: Call
         "verdict": gate["verdict"] if gate is not None else None,
         "pairs": made["comparison"]["pairs"],
         "moved": made["comparison"]["moved"],
+        "sentences": _most_important(made)[:_TOLD],
     }
+
+
+def _most_important(made: Mapping[str, Any]) -> list[str]:
+    """What a message says of a comparison: the gate's checks that did not pass, or else what moved."""
+    gate = made["gate"]
+    if gate is None:
+        return list(made["sentences"])
+    open_checks = [check for check in gate["checks"] if check["verdict"] != "pass" and not check["waived"]]
+    said = [f"{check['verdict']}: {check['sentence']}" for check in open_checks]
+    return [*(said or [f"all {len(gate['checks'])} checks passed"]), *gate["notes"]]
 
 
 def comparison_of(database: Database, bucket: Bucket, task_id: str) -> tuple[queries.Task, JSON | None]:

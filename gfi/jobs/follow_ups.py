@@ -1,8 +1,12 @@
-"""What follows each job of a schedule, once the job has ended: an audit.
+"""What follows each job of a schedule, once the job has ended: an audit, a comparison with its gate, and a message.
 
     schedules.follow_ups   what is wanted, by name: {"audit": {"classes": [], "seed": 0}}
     firings.follow_ups     the same, frozen when the job is submitted
     firings.followed       what became of each: {"audit": {"audit": ID}}, or {"audit": {"reason": why not}}
+
+    audit     of the job
+    compare   with the schedule's job before it or a named baseline; a gate on new shortcuts waits for the audit
+    notify    one message to the job's webhook and e-mail, once the two above have ended
 
 A follow-up is a name in `FOLLOW_UPS`, with the function that checks its settings and the one that begins it.
 """
@@ -15,15 +19,22 @@ import sqlalchemy as sa
 import structlog
 
 from gfi.domain.digests import JSON
-from gfi.domain.states import JobState
+from gfi.domain.states import ControlKind, JobState, ShardState
+from gfi.drift.errors import DriftError
+from gfi.drift.gate import parse_gate
+from gfi.drift.verdicts import Verdict
 from gfi.jobs.audits.request import AuditRequest, frozen
 from gfi.jobs.audits.words import verdict_in_words
+from gfi.jobs.comparison_task import GATE, comparison_payload
 from gfi.jobs.submit import Invalid
 from gfi.store import ledger, queries
 from gfi.store.database import Database
 from gfi.store.errors import NotFound, StoreError, Transient
 
 log = structlog.get_logger(__name__)
+
+PREVIOUS = "previous"
+"""Compare with the schedule's job before."""
 
 Begin = Callable[[sa.Connection], JSON]
 """Begins a follow-up in the transaction that records what it returns; a StoreError is recorded as the reason."""
@@ -82,19 +93,34 @@ def _begin(database: Database, firing: JSON, name: str, settings: JSON) -> Mappi
 
 
 def shown(database: Database, followed: Mapping[str, JSON] | None) -> dict[str, JSON]:
-    """What became of the follow-ups of a firing, for people: an audit with its state and its verdict in words."""
+    """What became of the follow-ups of a firing, for people: audits and comparisons with state and verdict in words."""
     out: dict[str, JSON] = {}
     for name, outcome in (followed or {}).items():
-        if "audit" in outcome:
-            try:
+        try:
+            if "audit" in outcome:
                 audit = queries.get_audit(database, outcome["audit"])
-            except NotFound:  # with its job
-                outcome = {"reason": "deleted"}
-            else:
-                said = verdict_in_words(audit.state, audit.summary, audit.reason)
-                outcome = {"audit": audit.id, "state": audit.state.value, "verdict": said}
+                verdict = verdict_in_words(audit.state, audit.summary, audit.reason)
+                outcome = {"audit": audit.id, "state": audit.state.value, "verdict": verdict}
+            elif "comparison" in outcome:
+                task = queries.get_task(database, outcome["comparison"])
+                said = task.reason if task.state is ShardState.FAILED else _compared_in_words(task.result)
+                outcome = {
+                    "comparison": task.id,
+                    "state": task.state.value,
+                    "verdict": said or task.state.value,
+                }
+        except NotFound:  # with its job
+            outcome = {"reason": "deleted"}
         out[name] = outcome
     return out
+
+
+def _compared_in_words(result: JSON | None) -> str:
+    if result is None:
+        return ""
+    if result["verdict"] is not None:
+        return f"gate {result['verdict']}"
+    return f"{result['pairs']:,} masks compared"
 
 
 _AUDIT = {"classes": [], "seed": 0}
@@ -124,4 +150,114 @@ def _audit(database: Database, firing: JSON, settings: JSON) -> Begin:
     return begin
 
 
-FOLLOW_UPS = {"audit": FollowUp(_checked_audit, _audit)}
+_COMPARE: JSON = {"with": PREVIOUS, "floor": [], "gate": None}
+
+
+def _checked_compare(given: Any) -> JSON:
+    given = {"with": given} if isinstance(given, str) else given
+    if not isinstance(given, Mapping) or not set(given) <= set(_COMPARE):
+        raise Invalid(f"compare: true, or a table with {', '.join(_COMPARE)}; not {str(given)[:100]}")
+    settings = {**_COMPARE, **given}
+    if not isinstance(settings["with"], str) or not settings["with"]:
+        raise Invalid(f"compare: with is {PREVIOUS}, or the id of a job")
+    floor = settings["floor"]
+    if not isinstance(floor, list | tuple) or not all(isinstance(job, str) for job in floor):
+        raise Invalid("compare: floor is a list of jobs")
+    if settings["gate"] is not None:
+        try:
+            parse_gate(settings["gate"], GATE)
+        except DriftError as error:
+            raise Invalid(str(error)) from None
+    return {**settings, "floor": list(floor)}
+
+
+def _compare(database: Database, firing: JSON, settings: JSON) -> Begin | None:
+    gate = parse_gate(settings["gate"], GATE) if settings["gate"] is not None else None
+    if gate is not None and gate.audit.no_new_shortcuts and not _ended(database, firing, "audit"):
+        return None
+    job = queries.get_job(database, firing["job_id"])
+    if job.state not in (JobState.SUCCEEDED, JobState.PARTIAL):
+        raise Invalid(f"the job is {job.shown_state}; only results are compared")
+    other: str | None = settings["with"]
+    if other == PREVIOUS:
+        other = queries.job_before(database, firing["schedule_id"], job.id)
+        if other is None:
+            raise Invalid("the schedule has no earlier job with results")
+    payload = comparison_payload(
+        database, str(other), job.id, floor_jobs=settings["floor"], gate=settings["gate"]
+    )
+
+    def begin(connection: sa.Connection) -> JSON:
+        task, _ = ledger.request_task_in(
+            connection, ControlKind.COMPARE, payload, owner=firing["owner"], job_id=job.id
+        )
+        return {"comparison": task}
+
+    return begin
+
+
+_VERDICTS = tuple(verdict.value for verdict in Verdict)
+
+
+def _checked_notify(given: Any) -> JSON:
+    if not isinstance(given, Mapping) or not set(given) <= {"verdicts"}:
+        raise Invalid(f"notify: true, or a table with verdicts; not {str(given)[:100]}")
+    verdicts = given.get("verdicts", _VERDICTS)
+    if not isinstance(verdicts, list | tuple) or not verdicts or not set(verdicts) <= set(_VERDICTS):
+        raise Invalid(f"notify: verdicts is a list of {', '.join(_VERDICTS)}")
+    return {"verdicts": list(verdicts)}
+
+
+def _notify(database: Database, firing: JSON, settings: JSON) -> Begin | None:
+    if not all(_ended(database, firing, name) for name in ("audit", "compare")):
+        return None
+    followed = firing["followed"] or {}
+    told = shown(database, {name: followed[name] for name in ("audit", "compare") if name in followed})
+    sentences = [
+        f"{name}: {outcome.get('verdict') or outcome.get('reason')}" for name, outcome in told.items()
+    ]
+    verdict, comparison = None, followed.get("compare", {}).get("comparison")
+    if comparison is not None:
+        result = queries.get_task(database, comparison).result or {}
+        verdict = result.get("verdict")
+        sentences += result.get("sentences", [])
+    if (firing["follow_ups"].get("compare") or {}).get("gate") and verdict is None:
+        verdict = Verdict.UNDECIDED.value  # the gate could not be applied; the sentences say why
+    if verdict is not None and verdict not in settings["verdicts"]:
+        raise Invalid(f"gate {verdict}, which is not told")
+    payload = {
+        "schedule": firing["name"],
+        "verdict": verdict,
+        "comparison": comparison,
+        "audit": followed.get("audit", {}).get("audit"),
+        "sentences": sentences,
+    }
+
+    def begin(connection: sa.Connection) -> JSON:
+        messages = ledger.announce_followed(connection, firing["job_id"], payload)
+        return {"messages": messages} if messages else {"reason": "its jobs have neither webhook nor e-mail"}
+
+    return begin
+
+
+def _ended(database: Database, firing: JSON, name: str) -> bool:
+    """Whether a follow-up of a firing is over, or was not asked for."""
+    outcome = (firing["followed"] or {}).get(name)
+    if outcome is None:
+        return name not in firing["follow_ups"]
+    try:
+        if "audit" in outcome:
+            return queries.get_audit(database, outcome["audit"]).ended
+        if "comparison" in outcome:
+            return queries.get_task(database, outcome["comparison"]).ended
+    except NotFound:  # deleted, with its job
+        pass
+    return True
+
+
+FOLLOW_UPS = {
+    "audit": FollowUp(_checked_audit, _audit),
+    "compare": FollowUp(_checked_compare, _compare),
+    "notify": FollowUp(_checked_notify, _notify),
+}
+"""In the order in which they begin."""

@@ -25,7 +25,7 @@ from gfi.jobs.submit import Invalid, JobRequest, freeze, parent_of, request_from
 from gfi.jobs.timing import MOST_MISSED, Misfire, Overlap, Timing, Trigger, parse_interval, shown
 from gfi.store import ledger, queries
 from gfi.store.database import Database
-from gfi.store.errors import NotFound, StoreError, Transient
+from gfi.store.errors import NotFound, StoreError, Transient, Unchanged
 from gfi.store.settings import Settings
 
 NEXT = 5
@@ -162,7 +162,7 @@ def spec_for_firing(
         request = request.model_copy(update={"name": name})
         last = queries.last_job(database, row["id"], finished=False)
         if row["trigger"] == "model" and last is not None and _same_weights(database, request, last):
-            return Invalid(f"the weights of {request.model} are those of job {last}")
+            return Unchanged(f"the weights of {request.model} are those of job {last}")
         if not row["whole"] and request.since is None:
             since = queries.last_job(database, row["id"], finished=True)
             if since is not None and _may_be_parent(database, settings, request, since):

@@ -24,6 +24,14 @@ class LimitExceeded(StoreError):
     """A configured limit refuses the request; the message names the limit and its setting."""
 
 
+class Missed(StoreError):
+    """No scheduler fired a schedule in time, and it does not make up for that."""
+
+
+class Unchanged(StoreError):
+    """What a schedule waits for has not changed, so there is nothing to do."""
+
+
 def one_line(error: BaseException, limit: int = 300) -> str:
     """The first line of an exception's text that is not empty, for messages and logs."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]

@@ -44,6 +44,7 @@ from gfi.store.ledger.control_requests import (
     request_lists,
     request_sweep,
     request_task,
+    request_task_in,
     retry_task,
 )
 from gfi.store.ledger.deletion import delete_leftovers
@@ -57,7 +58,7 @@ from gfi.store.ledger.limits import check_images, most_images, too_many_images
 from gfi.store.ledger.mean_masks import settle_masks
 from gfi.store.ledger.models import delete_model, save_model
 from gfi.store.ledger.orders import request_orders, write_orders
-from gfi.store.ledger.outbox import settle_outbox, take_outbox
+from gfi.store.ledger.outbox import announce_followed, settle_outbox, take_outbox
 from gfi.store.ledger.planning import finish_planning, finish_retry, save_fact
 from gfi.store.ledger.rates import save_rate
 from gfi.store.ledger.reaper import expire_leases, observe_time, retract_death
@@ -82,6 +83,7 @@ __all__ = [
     "Token",
     "Wanted",
     "add_schedule",
+    "announce_followed",
     "audited",
     "begin_follow_up",
     "cancel_job",
@@ -129,6 +131,7 @@ __all__ = [
     "request_orders",
     "request_sweep",
     "request_task",
+    "request_task_in",
     "restore_audit",
     "restore_carried",
     "resume_job",

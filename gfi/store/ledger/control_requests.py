@@ -35,31 +35,47 @@ def request_task(
 
     estimate_s: expected seconds on a device, if known. LimitExceeded if the owner may not have another.
     """
+    with db.begin() as connection:
+        return request_task_in(
+            connection, kind, payload, owner=owner, job_id=job_id, priority=priority, estimate_s=estimate_s
+        )
+
+
+def request_task_in(
+    connection: sa.Connection,
+    kind: str,
+    payload: Mapping[str, Any],
+    *,
+    owner: str,
+    job_id: str | None = None,
+    priority: int = 0,
+    estimate_s: float | None = None,
+) -> tuple[str, bool]:
+    """`request_task` within a transaction."""
     wanted = sa.select(control_tasks.c.id, control_tasks.c.payload).where(
         control_tasks.c.kind == kind, control_tasks.c.state.in_(sorted(OPEN))
     )
-    with db.begin() as connection:
-        if connection.dialect.name == "postgresql":
-            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_REQUEST_LOCK)))
-        if job_id is not None:
-            lock_job(connection, job_id, shared=True)
-        mine = control_tasks.c.job_id.is_(None) if job_id is None else control_tasks.c.job_id == job_id
-        for task in connection.execute(wanted.where(mine)):
-            if task.payload == dict(payload):
-                return task.id, False
-        if KINDS[kind].needs != "none":
-            admit_task(connection, owner, estimate_s)
-        task_id = add_control_task(
-            connection,
-            kind,
-            job_id,
-            dict(payload),
-            owner=owner,
-            priority=priority,
-            estimate_s=estimate_s,
-        )
-        record(connection, owner or "local", "task.requested", job_id, {"task": task_id, "kind": kind})
-        return task_id, True
+    if connection.dialect.name == "postgresql":
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_REQUEST_LOCK)))
+    if job_id is not None:
+        lock_job(connection, job_id, shared=True)
+    mine = control_tasks.c.job_id.is_(None) if job_id is None else control_tasks.c.job_id == job_id
+    for task in connection.execute(wanted.where(mine)):
+        if task.payload == dict(payload):
+            return task.id, False
+    if KINDS[kind].needs != "none":
+        admit_task(connection, owner, estimate_s)
+    task_id = add_control_task(
+        connection,
+        kind,
+        job_id,
+        dict(payload),
+        owner=owner,
+        priority=priority,
+        estimate_s=estimate_s,
+    )
+    record(connection, owner or "local", "task.requested", job_id, {"task": task_id, "kind": kind})
+    return task_id, True
 
 
 def cancel_task(db: Database, task_id: str, *, actor: str = "local") -> bool:

@@ -1,28 +1,59 @@
 """Messages to other systems (webhooks), written in the transaction of the change that they report and sent
 afterwards."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
 
 from gfi.domain.digests import JSON
 from gfi.domain.ids import new_id
+from gfi.domain.records import EMAIL, WEBHOOK
 from gfi.domain.states import JobState
 from gfi.store.database import Database, now
-from gfi.store.tables import jobs, outbox
+from gfi.store.tables import jobs, outbox, schedules
 
 
 def announce(connection: sa.Connection, job_id: str, state: JobState) -> None:
     """Write a message for each address that is to be notified of the end of the job."""
     notify = connection.execute(sa.select(jobs.c.notify).where(jobs.c.id == job_id)).scalar() or []
-    for target in notify:
+    _write(connection, notify, job_id, "job.finished", {"job": job_id, "state": state.value})
+
+
+def announce_followed(connection: sa.Connection, job_id: str, payload: JSON) -> int:
+    """Write a message about what followed a job of a schedule for each of its addresses. Returns how many."""
+    notify = connection.execute(sa.select(jobs.c.notify).where(jobs.c.id == job_id)).scalar() or []
+    _write(connection, notify, job_id, "job.followed", {"job": job_id, **payload})
+    return len(notify)
+
+
+def announce_firing(
+    connection: sa.Connection, schedule_id: str, firing_key: str, kind: str, reason: str
+) -> None:
+    """Write a message about a firing that has no job, one for each address of its schedule.
+
+    kind: `firing.held` or `firing.missed`. The message belongs to no job: its address is the schedule's.
+    """
+    query = sa.select(schedules.c.name, schedules.c.request).where(schedules.c.id == schedule_id)
+    row = connection.execute(query).one_or_none()
+    if row is None:
+        return
+    targets = [{"channel": name} for name in (WEBHOOK, EMAIL) if row.request.get(name)]
+    payload = {"schedule": row.name, "schedule_id": schedule_id, "due": firing_key, "reason": reason}
+    _write(connection, targets, "", kind, payload)
+
+
+def _write(
+    connection: sa.Connection, targets: Sequence[Mapping[str, Any]], job_id: str, kind: str, payload: JSON
+) -> None:
+    for target in targets:
         connection.execute(
             sa.insert(outbox).values(
                 id=new_id(),
                 job_id=job_id,
-                kind="job.finished",
+                kind=kind,
                 channel=target["channel"],
-                payload={"job": job_id, "state": state.value},
+                payload=payload,
                 created_at=now(),
             )
         )

@@ -13,9 +13,10 @@ from gfi.domain.ids import new_id
 from gfi.domain.records import JobSpec, Submitted
 from gfi.domain.states import ACTIVE
 from gfi.store.database import Database, insert, now
-from gfi.store.errors import Conflict, NotFound, StoreError, Transient
+from gfi.store.errors import Conflict, Missed, NotFound, StoreError, Transient, Unchanged
 from gfi.store.ledger.audit import record
 from gfi.store.ledger.jobs import cancel_in
+from gfi.store.ledger.outbox import announce_firing
 from gfi.store.ledger.submission import submit_in
 from gfi.store.tables import firings, jobs, schedules
 
@@ -173,6 +174,9 @@ def _fire(
                 submitted = submit_in(connection, spec, max_active_jobs=max_active_jobs)
         except StoreError as error:
             fired, values = Fired(reason=str(error)), {"error": str(error)}
+            if not isinstance(error, Unchanged):
+                kind = "firing.missed" if isinstance(error, Missed) else "firing.held"
+                announce_firing(connection, schedule_id, firing_key, kind, str(error))
         else:
             fired = Fired(submitted)
             values = {"job_id": submitted.job_id, **_to_follow(connection, schedule_id)}

@@ -50,9 +50,11 @@ from gfi.store.queries.results import (
 from gfi.store.queries.schedules import (
     due_schedules,
     firings_to_follow,
+    job_before,
     last_job,
     list_firings,
     list_schedules,
+    schedule_address_on,
     waiting_firings,
 )
 from gfi.store.queries.shards import failed_in_retries, list_incidents, list_shards
@@ -92,6 +94,7 @@ __all__ = [
     "iterate_columns",
     "iterate_parts",
     "iterate_results",
+    "job_before",
     "job_progress",
     "job_sums",
     "jobs_over",
@@ -128,6 +131,7 @@ __all__ = [
     "queue_has_worker",
     "rates_of",
     "rows_with_status",
+    "schedule_address_on",
     "stopped_shards",
     "usual_duration",
     "waiting",

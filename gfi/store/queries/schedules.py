@@ -66,8 +66,28 @@ def firings_to_follow(db: Database) -> list[JSON]:
     return fetch(db, query)
 
 
+def schedule_address_on(db: Database, schedule_id: str, channel: str) -> str | None:
+    """The address on a channel that is told about a schedule's firings without a job; None when there is none."""
+    with db.read() as connection:
+        mine = schedules.c.id == schedule_id
+        request = connection.execute(sa.select(schedules.c.request).where(mine)).scalar() or {}
+    return request.get(channel)
+
+
 _others = firings.alias("others")
 _WITH_RESULTS = (JobState.SUCCEEDED.value, JobState.PARTIAL.value)
+
+
+def job_before(db: Database, schedule_id: str, job_id: str) -> str | None:
+    """The newest job of a schedule before this one that ended with results. None if there is none."""
+    query = (
+        sa.select(jobs.c.id)
+        .join(firings, firings.c.job_id == jobs.c.id)
+        .where(firings.c.schedule_id == schedule_id, jobs.c.state.in_(_WITH_RESULTS), jobs.c.id < job_id)
+    )
+    with db.read() as connection:
+        found: str | None = connection.execute(query.order_by(jobs.c.id.desc()).limit(1)).scalar()
+    return found
 
 
 def last_job(db: Database, schedule_id: str, *, finished: bool) -> str | None:

@@ -40,8 +40,9 @@ async function fired(name) {
   });
 }
 
-// What became of a follow-up: an audit has a page.
-const followed = ([name, f]) => h("div", null, f.audit ? h("a", { href: `/audits/${f.audit}` }, name) : name, `: ${f.verdict ?? f.reason ?? f.state}`);
+// What became of a follow-up: audits and comparisons have pages.
+const page = (f) => (f.audit ? `/audits/${f.audit}` : f.comparison ? `/comparisons/${f.comparison}` : null);
+const followed = ([name, f]) => h("div", null, page(f) ? h("a", { href: page(f) }, name) : name, `: ${f.verdict ?? f.reason ?? (f.messages ? `${f.messages} messages` : f.state)}`);
 
 async function remove(name) {
   if (!confirm(`Remove the schedule ${name}? The jobs it has submitted stay.`)) return;
@@ -70,7 +71,7 @@ if (form) {
     showRefusal(null);
     const value = (name) => form.elements[name].value.trim();
     try {
-      await api("/v1/schedules", { method: "POST", body: { name: value("name"), [/^\d+(\.\d+)?[smhd]$/.test(value("cron")) ? "every" : "cron"]: value("cron"), zone: value("zone"), overlap: form.overlap.value, misfire: form.misfire.value, misfire_most: form.misfire.value === "all" ? 10 : 1, whole: form.whole.checked, audit: form.audit.checked, job: { dataset: value("dataset"), model: value("model"), ...methodAsked(form) } } });
+      await api("/v1/schedules", { method: "POST", body: { name: value("name"), [/^\d+(\.\d+)?[smhd]$/.test(value("cron")) ? "every" : "cron"]: value("cron"), zone: value("zone"), overlap: form.overlap.value, misfire: form.misfire.value, misfire_most: form.misfire.value === "all" ? 10 : 1, whole: form.whole.checked, audit: form.audit.checked, compare: form.compare.checked || Boolean(form.gate.value.trim()) ? { gate: form.gate.value.trim() || null } : false, notify: Boolean(form.gate.value.trim()), job: { dataset: value("dataset"), model: value("model"), ...methodAsked(form) } } });
       form.elements.name.value = "";
       await load();
     } catch (error) { showRefusal(error); }

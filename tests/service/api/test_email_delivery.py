@@ -14,7 +14,7 @@ from fastapi.testclient import TestClient
 
 from gfi.api import create_app, webhook_delivery
 from gfi.api.config import ApiSettings
-from gfi.api.email_delivery import Unsent, check_email, send_email
+from gfi.api.email_delivery import Unsent, check_email, message_of, send_email
 from gfi.api.problems import Refused
 from gfi.cli.servers import free_port
 from gfi.store.tables import outbox
@@ -22,6 +22,26 @@ from tests.service.api.conftest import World
 
 MESSAGE = {"id": "1", "kind": "job.finished", "job_id": "j", "payload": {"job": "j", "state": "partial"}}
 JOB = {"name": "night\r\nBcc: all@example.org", "total": 4, "error": "1 of 4 images are error"}
+
+
+def test_a_gate_and_a_firing_without_a_job_have_texts_of_their_own() -> None:
+    payload = {
+        "job": "j",
+        "schedule": "nightly",
+        "verdict": "fail",
+        "sentences": ["fail: class husky\r\nX: y"],
+    }
+    told = message_of({"id": "1", "kind": "job.followed", "payload": payload}, JOB, "a@x", "b@x")
+    assert (told["Subject"], "fail: class husky X: y" in told.get_content()) == (
+        "gfi: nightly: gate fail",
+        True,
+    )
+    late = {"schedule": "nightly", "due": "2026-11-28T02:00:00+00:00", "reason": "no scheduler"}
+    missed = message_of({"id": "1", "kind": "firing.missed", "payload": late}, {}, "a@x", "b@x")
+    assert (missed["Subject"], "Reason: no scheduler" in missed.get_content()) == (
+        "gfi: nightly: firing missed",
+        True,
+    )
 
 
 class Mailbox:

@@ -8,9 +8,11 @@ import sqlalchemy as sa
 from gfi import samples
 from gfi.jobs import follow_ups, schedules
 from gfi.jobs.submit import Invalid, JobRequest
-from gfi.store import queries
+from gfi.store import ledger, queries
 from gfi.store.database import Database
+from gfi.store.errors import Missed, Unchanged
 from gfi.store.settings import Settings
+from gfi.store.tables import control_tasks
 from gfi.store.tables import jobs as jobs_table
 
 REQUEST = JobRequest(dataset=str(samples.path()), model="net", owner="ada")
@@ -79,6 +81,69 @@ def test_nothing_follows_the_jobs_submitted_before_it_was_asked_for_or_after_it_
     second = run(registered, "succeeded")
     assert follow_ups.follow(registered) == []
     assert not queries.list_audits(registered, first) + queries.list_audits(registered, second)
+
+
+GATE = "[audit]\nno_new_shortcuts = true\n"
+
+
+def test_a_comparison_waits_for_the_audit_and_one_message_tells_both(registered: Database) -> None:
+    request = REQUEST.model_copy(update={"webhook": "https://hook.example/x", "email": "a@mail.example"})
+    schedules.add_schedule(
+        *(registered, Settings(), "m", None, "UTC", request),
+        **{"every": "6h", "actor": "test", "audit": True, "notify": True, "compare": {"gate": GATE}},
+    )
+    first = run(registered, "succeeded")
+    assert [one["name"] for one in follow_ups.follow(registered)] == ["audit"]
+    (audit,) = queries.list_audits(registered, first)
+    ledger.cancel_task(registered, str(audit.task_id))
+    assert [one["name"] for one in follow_ups.follow(registered)] == ["compare"]
+    assert [one["name"] for one in follow_ups.follow(registered)] == ["notify"]
+    told = ledger.take_outbox(registered, 9, 0.0, "email")
+    assert [m["payload"]["verdict"] for m in told if m["kind"] == "job.followed"] == ["undecided"]
+    assert "no earlier job with results" in " ".join(told[-1]["payload"]["sentences"])
+
+    second = run(registered, "succeeded")
+    follow_ups.follow(registered)
+    ledger.cancel_task(registered, str(queries.list_audits(registered, second)[0].task_id))
+    follow_ups.follow(registered)
+    (task,) = queries.list_tasks(registered, kind="compare", job_id=second)
+    assert (task.payload["a"], task.payload["b"], task.payload["gate"]) == (first, second, GATE)
+    assert follow_ups.follow(registered) == []  # the comparison is not over
+    result = {"verdict": "fail", "pairs": 9, "moved": 4, "sentences": ["fail: class husky"]}
+    with registered.begin() as connection:
+        mine = sa.update(control_tasks).where(control_tasks.c.id == task.id)
+        connection.execute(mine.values(state="done", result=result))
+    assert [one["messages"] for one in follow_ups.follow(registered)] == [2]
+    latest, _ = schedules.firings_of(registered, "m")
+    assert latest["followed"]["compare"]["verdict"] == "gate fail"
+    (told,) = [m for m in ledger.take_outbox(registered, 9, 0.0, "webhook") if m["job_id"] == second]
+    assert (told["payload"]["verdict"], told["payload"]["comparison"]) == ("fail", task.id)
+    assert "fail: class husky" in told["payload"]["sentences"]
+
+
+def test_a_firing_that_is_missed_or_held_is_told_to_the_addresses_of_its_schedule(
+    registered: Database,
+) -> None:
+    request = REQUEST.model_copy(update={"webhook": "https://hook.example/x"})
+    schedule = schedules.add_schedule(
+        *(registered, Settings(), "m", None, "UTC", request), every="6h", actor="test"
+    )
+    for key, error in (("1", Missed("late")), ("2", Unchanged("same weights")), ("3", Invalid("gone"))):
+        ledger.fire(registered, schedule.id, key, error)
+    told = ledger.take_outbox(registered, 9, 0.0, "webhook")
+    assert [(m["kind"], m["payload"]["reason"]) for m in told] == [
+        ("firing.missed", "late"),
+        ("firing.held", "gone"),
+    ]
+    address = queries.schedule_address_on(registered, told[0]["payload"]["schedule_id"], "webhook")
+    assert address == "https://hook.example/x"
+
+
+def test_gates_with_a_misspelt_key_and_unknown_verdicts_are_refused(registered: Database) -> None:
+    with pytest.raises(Invalid, match="nearest is 'no_new_shortcuts'"):
+        add(registered, compare={"gate": "[audit]\nno_new_shortcut = true"})
+    with pytest.raises(Invalid, match="verdicts is a list of"):
+        add(registered, notify={"verdicts": ["failed"]})
 
 
 @pytest.mark.parametrize(
