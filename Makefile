@@ -9,7 +9,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
   $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $$p && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo lock test test-slow check format clean setup-browser setup-system chaos fuzz soak soak-api bench bench-quality bench-quality-full bench-status bench-service bench-agreement bench-page bench-audit bench-audit-full bench-audit-scale bench-api bench-drift bench-incremental bench-scale bench-scale-full bench-gpu pictures
+.PHONY: help setup demo lock test test-slow check format clean setup-browser setup-system chaos fuzz soak soak-api bench bench-quality bench-quality-full bench-status bench-service bench-agreement bench-parity bench-page bench-audit bench-audit-full bench-audit-scale bench-api bench-drift bench-incremental bench-scale bench-scale-full bench-gpu pictures
 
 help:  ## list the verbs
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -112,6 +112,9 @@ bench-service: $(VENV)/.ready-test  ## overhead of the service; writes benchmark
 
 bench-agreement: $(VENV)/.ready-test  ## how much masks differ between execution profiles; writes benchmarks/results/agreement.json
 	@$(BIN)/python -m benchmarks.agreement $(ARGS)
+
+bench-parity: $(VENV)/.ready-test  ## `released` against a port of the authors' loop on SqueezeNet with photographs; writes benchmarks/results/parity.json
+	@$(BIN)/python -m benchmarks.parity $(ARGS)
 
 bench-quality: $(VENV)/.ready-test  ## scores of the masks compared with other methods and controls; writes benchmarks/results/quality.json
 	@$(BIN)/python -m benchmarks.quality $(ARGS)

@@ -2,8 +2,9 @@
 
 Every method explains the class that the network predicts. Then, for each photograph:
 
-    insertion, deletion   with four fills. `tuned` optimises with blur and mean colour; it never uses noise or ROAD's
-                          imputation (`gfi.metrics.fills`)
+    insertion, deletion   with five fills: blur, mean colour, noise, ROAD's imputation (`gfi.metrics.fills`), and
+                          another photograph (`gfi.metrics.photograph_fill`). `tuned` optimises with blur and mean
+                          colour alone
     grid pointing         2×2 and 3×3 grids of confidently classified photographs: share of the mass, and arg-max, in
                           the cell of the target
     average drop          the photograph times its mask
@@ -33,7 +34,18 @@ from PIL import Image
 
 from benchmarks import photographs
 from benchmarks.machine import cpu_name
-from benchmarks.scoring import FILLS, IMPUTED, METHODS, REFERENCE, SLOW, Scores, Setting, masks, score
+from benchmarks.scoring import (
+    FILLS,
+    IMPUTED,
+    METHODS,
+    PHOTOGRAPH,
+    REFERENCE,
+    SLOW,
+    Scores,
+    Setting,
+    masks,
+    score,
+)
 from gfi import samples
 from gfi.domain.geometry import place
 from gfi.domain.presets import PRESETS
@@ -67,7 +79,7 @@ def difference(scores: Scores, reference: Scores, name: str) -> dict[str, Any]:
 def rows(setting: Setting, method: str, scores: Scores, reference: Scores) -> list[dict[str, Any]]:
     """The rows of one method in quality.json, one for each fill."""
     table = []
-    for fill in (f for f in FILLS if f"insertion {f}" in scores):
+    for fill in (f for f in (*FILLS, PHOTOGRAPH) if f"insertion {f}" in scores):
         row: dict[str, Any] = {
             "network": setting.classifier.reference,
             "method": method,
@@ -189,7 +201,8 @@ def main() -> None:
     scored: dict[str, Scores] = {}
     for method in dict.fromkeys((REFERENCE, *given.methods)):
         with_grids = given.full or method not in SLOW
-        wanted = [f for f in FILLS if given.full or f != "imputation" or method in IMPUTED]
+        every = (*FILLS, PHOTOGRAPH)
+        wanted = [f for f in every if given.full or f != "imputation" or method in IMPUTED]
         count = (
             len(setting.images) if method in (REFERENCE, "tuned") else min(given.others, len(setting.images))
         )

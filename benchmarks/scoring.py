@@ -8,6 +8,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ from gfi.metrics.deletion import deletion
 from gfi.metrics.energy_in_box import energy_in_box
 from gfi.metrics.grid_pointing import choose, compose, grid_pointing
 from gfi.metrics.insertion import insertion
+from gfi.metrics.photograph_fill import Bank
 
 REFERENCE = "grad-cam"
 RANDOMISED = "tuned, randomised weights"
@@ -60,6 +62,8 @@ FILLS: dict[str, Callable[[Tensor], Fill]] = {
     "noise": fills.white_noise,
     "imputation": lambda images: fills.imputation(),
 }
+PHOTOGRAPH = "photograph"
+"""Another photograph as the fill: the metric `photograph_fill`, whose bank are the shipped samples."""
 
 Scores = dict[str, list[float]]
 """Name of a score → one value for each photograph (or grid)."""
@@ -112,6 +116,17 @@ class Setting:
             self.least[n] = least
             return which
         return None
+
+    @cached_property
+    def bank(self) -> Bank:
+        """The photographs that `photograph_fill` takes."""
+        names = sorted(f for f in samples.path().iterdir() if f.suffix == ".jpg")
+        return Bank.of(self.probabilities, self.load(names))
+
+    def photograph_fills(self, targets: Tensor) -> Tensor:
+        """A photograph of another class for each of the targets (N,), (N, C, H, W)."""
+        made = [self.bank.fill_for(target) for target in targets.tolist()]
+        return torch.stack([fill for fill in made if fill is not None])
 
     def load(self, files: Iterable[Path]) -> Tensor:
         """Normalised images (N, 3, H, W)."""
@@ -193,7 +208,7 @@ class Parts:
     def curves(self, fill: str, count: int) -> Scores:
         """Insertion and deletion with one fill, on the first `count` photographs."""
         shown = self.images[:count], self.masks[:count], self.targets[:count]
-        base = FILLS[fill](shown[0])
+        base = self.setting.photograph_fills(shown[2]) if fill == PHOTOGRAPH else FILLS[fill](shown[0])
         return {
             f"insertion {fill}": insertion(self.setting.probabilities, *shown, base).area.tolist(),
             f"deletion {fill}": deletion(self.setting.probabilities, *shown, base).area.tolist(),

@@ -87,6 +87,8 @@ class Recipe:
     fill: Literal["blur", "mean", "noise"] = "blur"
     # Alternates with `fill` from step to step of stage 2.
     second_fill: Literal["none", "mean", "noise"] = "none"
+    # Takes its turn after them: each level shows the next image of a frozen bank (`gfi.method.leaves`).
+    bank: Literal["none", "leaves"] = "none"
     fill_from: Literal["input", "photograph"] = "input"  # what is blurred
     blur_radius: float = 11.0  # σ
     blur_kernel: int = 67  # taps, for fill_from="input"; Pillow's filter chooses its own
@@ -114,10 +116,14 @@ class Recipe:
         return self.steps_inversion + self.steps_class
 
     @property
+    def fills(self) -> int:
+        """Fills that take turns in stage 2."""
+        return 1 + (self.second_fill != "none") + (self.bank != "none")
+
+    @property
     def cycle(self) -> int:
         """Steps of stage 2 that contain every pair of level and fill once."""
-        fills = 1 if self.second_fill == "none" else 2
-        return fills * len(self.levels) if self.objective == "contrast" else fills
+        return self.fills * len(self.levels) if self.objective == "contrast" else self.fills
 
     def to_json(self) -> dict[str, Any]:
         """All fields as JSON values."""

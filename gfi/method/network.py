@@ -7,6 +7,7 @@ Parameters need no gradient, so autograd only follows the image.
 
 import contextlib
 from collections.abc import Iterator
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import torch
@@ -19,6 +20,7 @@ from gfi.method import batch_invariance, masks
 from gfi.method.classifiers import Classifier, copied
 from gfi.method.head import head_of
 from gfi.method.layers import Call
+from gfi.method.leaves import leaves
 from gfi.method.masks import Upsampling
 
 
@@ -56,6 +58,8 @@ class Network:
     ) -> None:
         layer_names.check_layers(layers, [(c.name, c.kind) for c in classifier.calls], classifier.reference)
         self.layers = layers
+        self._preprocess = classifier.preprocess
+        self._device = device
         calls = {call.name: call for call in classifier.calls}
         self._grids = {
             layer: _grid(layer, calls[layer_names.parse_layer(layer).name]) for layer in layers.names
@@ -75,6 +79,12 @@ class Network:
             name: sum(c.name == name for c in classifier.calls)
             for name in (layer_names.parse_layer(layer).name for layer in layers.names)
         }
+
+    @cached_property
+    def leaves(self) -> Tensor:
+        """The bank of `gfi.method.leaves` as inputs of this network, (8, C, H, W)."""
+        bank = leaves(self._preprocess).to(self._device, self.dtype)
+        return bank.contiguous(memory_format=self.memory_format)
 
     @torch.no_grad()
     def examine(self, images: Tensor, centred: bool = False) -> Examined:

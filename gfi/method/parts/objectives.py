@@ -80,7 +80,7 @@ class LogContrastLoss:
         if self._levels.device != omega.device:  # once: a copy to the device in every step would wait for it
             self._levels = self._levels.to(omega.device)
         levels = self._levels
-        area = levels[rows.class_steps // len(rows.fills) % len(levels)]
+        area = levels[rows.class_steps // self.recipe.fills % len(levels)]
         part = masks.soft_threshold(rows.map(omega), rows.upsample, area, self.recipe.softness)
         kept, removed = rows.kept_and_removed(part, _fill_of_this_step(rows))
         least = self.recipe.floor * rows.probability
@@ -95,8 +95,14 @@ CLASS_OBJECTIVES: Mapping[str, type[Objective]] = {
 
 
 def _fill_of_this_step(rows: "Inversion") -> Tensor:
-    """p, (B, C, H, W): with two fills they alternate from step to step, each row by its own count."""
-    if len(rows.fills) == 1:
-        return rows.fills[0]
-    first, second = rows.fills
-    return torch.where((rows.class_steps % 2 == 0).view(-1, 1, 1, 1), first, second)
+    """p, (B, C, H, W): fills take turns from step to step, each row by its own count. The bank's turn is the last, and
+    each time it shows its next image."""
+    count = rows.recipe.fills
+    turn = (rows.class_steps % count).view(-1, 1, 1, 1)
+    fill = rows.fills[0]
+    for place, other in enumerate(rows.fills[1:], 1):
+        fill = torch.where(turn == place, other, fill)
+    if rows.recipe.bank != "none":
+        bank = rows.network.leaves
+        fill = torch.where(turn == count - 1, bank[rows.class_steps // count % len(bank)], fill)
+    return fill

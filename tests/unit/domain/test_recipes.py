@@ -77,7 +77,8 @@ def test_a_recipe_survives_json_and_its_digest_covers_every_field() -> None:
     }
     digests = {PAPER.digest()}
     for field, value in PAPER.to_json().items():
-        changed = "other" if field == "name" else changes[type(value)](value)
+        other = {"name": "other", "bank": "leaves"}
+        changed = other[field] if field in other else changes[type(value)](value)
         digests.add(Recipe.from_json({**PAPER.to_json(), field: changed}).digest())
     assert len(digests) == len(PAPER.to_json()) + 1
 
@@ -111,6 +112,7 @@ def test_a_wrong_recipe_is_one_line(name: str, overrides: dict, line: str) -> No
         ({"softness": 0.0}, "at least 0.001"),
         ({"steps_class": 20}, "`steps_class` is a multiple of 8, not 20"),
         ({"check_every": 4}, "`check_every` is a multiple of 8, not 4"),
+        ({"bank": "leaves"}, "`steps_class` is a multiple of 12, not 32"),
     ],
 )
 def test_a_recipe_that_cannot_be_is_refused(changes: dict, text: str) -> None:

@@ -77,8 +77,9 @@ def explain(
     l1: tuple[str, ...],
     recipe: Recipe,
     target: int | None = None,
+    bank: Tensor | None = None,
 ) -> Run:
-    """x and each of fills: (1, C, H, W)."""
+    """x and each of fills: (1, C, H, W); bank: (8, C, H, W), whose next image follows the fills at each level."""
     c = int(net(x).argmax()) if target is None else target
     f_c_x = net(x).softmax(1)[0, c].item()
     size = tuple(x.shape[2:])
@@ -93,14 +94,18 @@ def explain(
     omega = torch.zeros(len(phi), dtype=x.dtype)
     steps: list[Step] = []
     normalised = torch.zeros_like(omega)
-    cycle = len(fills) * len(recipe.levels)
+    pairs = []  # of level and fill, in the order of the steps
+    for i in range(recipe.steps_class):
+        level = recipe.levels[i % len(recipe.levels)]
+        pairs += [(level, p) for p in fills]
+        pairs += [(level, bank[i % 8][None])] if bank is not None else []
+    cycle = len(recipe.levels) * (len(fills) + (bank is not None))
 
     def height(weights: Tensor) -> Tensor:
         return (weights.view(-1, 1, 1) * phi).sum(0).abs().max()
 
     for t in range(recipe.steps_class):
-        p = fills[t % len(fills)]
-        area = recipe.levels[(t // len(fills)) % len(recipe.levels)]
+        area, p = pairs[t]
         omega = omega.detach().requires_grad_()
         g = prior + (omega.view(-1, 1, 1) * phi).sum(0)
         m = soft_part(g, area, recipe, size)

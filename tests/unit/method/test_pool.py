@@ -28,6 +28,16 @@ BOX = (0.0, 0.0, float(SIZE), float(SIZE))
 
 RECIPES = {
     "tuned": recipe("tuned", levels=[0.15, 0.5], steps_class=24, halve_every=16, check_every=4, settled=0.03),
+    "bank": recipe(
+        "tuned",
+        levels=[0.15, 0.5],
+        second_fill="none",
+        bank="leaves",
+        steps_class=24,
+        halve_every=16,
+        check_every=4,
+        settled=0.03,
+    ),
     # Two stages, Adam's state and the penalty: the whole state of a row.
     "paper": recipe("paper", steps_inversion=3, steps_class=15, check_every=2, settled=0.017),
     "released": recipe("released", steps_inversion=3, steps_class=15, check_every=2, settled=0.01),

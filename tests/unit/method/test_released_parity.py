@@ -1,9 +1,7 @@
-"""`released` in float64 against a port of the loop of the authors' program, written here in plain torch.
+"""`released` in float64 against a port of the authors' loop (`authors_loop`).
 
-The port has the program's structure: one photograph; the mask's weights are a parameter of torch's own Adam with
-torch's own StepLR; the classifier runs whole, once for the photograph, the kept and the removed part each; weights are
-clamped after every step. On VGG-11 both run all 80 steps. On the small trained network all weights reach zero before:
-the program then divides 0 by 0, and the port ends at the last mask before that, as the engine does.
+On VGG-11 both run all 80 steps. On the small trained network all weights reach zero before. `make bench-parity` does
+the same on a trained network with photographs.
 """
 
 import numpy as np
@@ -18,61 +16,8 @@ from gfi.method import classifiers
 from gfi.method.engine import Engine
 from gfi.method.item import Item
 from gfi.method.preprocess import Prepared
+from tests.unit.method.authors_loop import authors_loop
 from tests.unit.method.networks import seeded, smooth_images
-
-
-def authors_loop(
-    net: nn.Module, layer: nn.Module, image: Tensor, blurred: Tensor
-) -> tuple[Tensor, float, int]:
-    """The last mask (H, W) of one image (1, C, H, W), the probability of the kept part, and the steps behind it."""
-    seen: list[Tensor] = []
-    handle = layer.register_forward_hook(lambda module, inputs, output: seen.append(output))
-
-    def whole(x: Tensor) -> tuple[Tensor, Tensor]:
-        seen.clear()
-        probabilities = F.softmax(net(x), dim=1)
-        return seen[-1], probabilities
-
-    with torch.no_grad():
-        features, probabilities = whole(image)
-    label = int(probabilities[0].argmax())
-    size = float(features.pow(2).sum())
-    weights = nn.Parameter(torch.full((1, features.shape[1], 1, 1), 0.1, dtype=image.dtype))
-    optimizer = torch.optim.Adam([weights], lr=0.01)
-    scheduler = torch.optim.lr_scheduler.StepLR(optimizer, step_size=10, gamma=0.5)
-
-    def mask() -> Tensor:
-        m = (weights * features).sum(1, keepdim=True)
-        m = F.interpolate(m, image.shape[2:], mode="bilinear", align_corners=True)
-        high = m.max()
-        return (m - m.min()) / high
-
-    last, steps = mask().detach(), 0
-    for step in range(80):
-        m = mask()
-        if m.isnan().any():
-            break
-        last, steps = m.detach(), step
-        kept = image * m + blurred * (1 - m)
-        if step < 11:
-            inverted, _ = whole(kept)
-            loss = (inverted - features).pow(2).sum() / size + 5 * weights.pow(2).sum()
-        else:
-            _, foreground = whole(kept)
-            _, background = whole(image * (1 - m) + blurred * m)
-            loss = -foreground[0, label] + background[0, label] + 2 * weights.pow(2).sum()
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        scheduler.step()
-        weights.data.clamp_(min=0)
-    with torch.no_grad():
-        m = mask()
-        if not m.isnan().any():
-            last, steps = m, 80
-        _, foreground = whole(image * last + blurred * (1 - last))
-    handle.remove()
-    return last[0, 0], float(foreground[0, label]), steps
 
 
 def trained() -> nn.Module:

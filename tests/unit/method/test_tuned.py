@@ -16,10 +16,17 @@ from gfi.method.classifiers import Classifier
 from gfi.method.engine import Engine
 from gfi.method.fills import blur
 from gfi.method.inversion import Inversion, StopReason
+from gfi.method.leaves import leaves
 from tests.unit.method import literal, literal_tuned
 from tests.unit.method.networks import sample_at, seeded, smooth_images
 
-CASES = [("alexnet", 96, 8), ("resnet18", 40, 24), ("efficientnet-lite0", 96, 8)]
+BANK = {"bank": "leaves", "levels": [0.15, 0.5], "halve_every": 6, "check_every": 6}
+CASES = [
+    ("alexnet", 96, {"steps_class": 8}),
+    ("resnet18", 40, {"steps_class": 24}),
+    ("resnet18", 40, {"steps_class": 18} | BANK),
+    ("efficientnet-lite0", 96, {"steps_class": 8}),
+]
 
 
 @dataclass
@@ -32,10 +39,10 @@ class Case:
     run: literal_tuned.Run
 
 
-@pytest.fixture(scope="module", params=CASES, ids=lambda c: c[0])
+@pytest.fixture(scope="module", params=CASES, ids=lambda c: c[0] + ("-bank" if "bank" in c[2] else ""))
 def case(request: pytest.FixtureRequest) -> Case:
-    name, pixels, steps = request.param
-    chosen = recipe("tuned", steps_class=steps)
+    name, pixels, changes = request.param
+    chosen = recipe("tuned", **changes)
     if name == "efficientnet-lite0":
         classifier = sample_at(96)
         photograph = np.asarray(Image.open(samples.path() / "cat.jpg").convert("RGB"))
@@ -59,6 +66,7 @@ def case(request: pytest.FixtureRequest) -> Case:
         layers.inverted,
         layers.mask_layers,
         chosen,
+        bank=leaves(classifier.preprocess) if chosen.bank == "leaves" else None,
     )
     return Case(classifier, chosen, images, fills, second, run)
 
@@ -89,7 +97,7 @@ def test_in_float32_single_cycles_from_the_same_weights_agree_to_a_hundredth_of_
     engine = Engine(case.classifier, case.recipe, batch=2)
     inversion = Inversion(engine.network, case.recipe, 2)
     cycle = case.recipe.cycle
-    assert cycle == 8
+    assert cycle == (6 if case.recipe.bank == "leaves" else 8)
     for first in range(0, case.recipe.steps_class, cycle):
         inversion.start(case.images.float(), case.fills.float(), [None, None], case.second.float())
         inversion.omega = case.run.steps[first].omega.float().repeat(2, 1)

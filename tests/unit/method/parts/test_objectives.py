@@ -55,13 +55,17 @@ def test_the_loss_of_stage_2_is_equation_9(penalty: str) -> None:
         assert losses[row].item() == pytest.approx((-f_c + 0.7 * f_c_bg + 0.2 * size).item(), rel=1e-10)
 
 
-@pytest.mark.parametrize("step", range(4))
-def test_the_contrast_takes_every_pair_of_level_and_fill_in_turn(step: int) -> None:
-    chosen = recipe("tuned", lambda_=0.7, levels=[0.1, 0.5], steps_class=4, check_every=0)
+@pytest.mark.parametrize(
+    ("bank", "step"), [("none", i) for i in range(4)] + [("leaves", i) for i in range(6)]
+)
+def test_the_contrast_takes_every_pair_of_level_and_fill_in_turn(bank: str, step: int) -> None:
+    chosen = recipe("tuned", lambda_=0.7, levels=[0.1, 0.5], bank=bank, steps_class=12, check_every=0)
     net, rows, omega, x, p = started(chosen)
     rows.skip_to(step)
     losses = LogContrastLoss(chosen)(rows, omega, rows.mask(omega))
-    area, fills = (0.1, 0.5)[step // 2], (p, torch.zeros_like(p))[step % 2]
+    level, turn = divmod(step, 3 if bank == "leaves" else 2)
+    leaf = rows.network.leaves[level].expand_as(p)
+    area, fills = (0.1, 0.5)[level], (p, torch.zeros_like(p), leaf)[turn]
     for row, c in enumerate((1, 3)):
         one = slice(row, row + 1)
         m = literal_tuned.soft_part(rows.map(omega)[row], area, chosen, (48, 48))
