@@ -130,6 +130,7 @@ bench-audit-full: $(VENV)/.ready-test  ## bench-audit with twenty seeds, subsamp
 
 bench-audit-scale: $(VENV)/.ready-test  ## the audit's screens on a million results; writes benchmarks/results/audit_scale.json
 	@$(BIN)/python -m benchmarks.audit_scale $(ARGS)
+	@$(BIN)/python -m benchmarks.audit_service_scale $(ARGS)
 
 bench-page: $(VENV)/.ready-test  ## write docs/benchmarks.md from benchmarks/results
 	@$(BIN)/python -m benchmarks.page

@@ -106,7 +106,9 @@ def main() -> None:
     rows = [streaming(options.results, 1000), *one_class()]
     for row in rows:
         print(row)
-    options.output.write_text(json.dumps({"rows": rows}, indent=1) + "\n")
+    mine = {row["screens"] for row in rows}
+    others = [row for row in json.loads(options.output.read_text())["rows"] if row["screens"] not in mine]
+    options.output.write_text(json.dumps({"rows": rows + others}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

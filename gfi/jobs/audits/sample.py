@@ -34,6 +34,8 @@ class Sample:
         for number, owner in enumerate(chunk.owners.tolist()):
             boxes.setdefault(owner, []).append(number)
         read = chunk.read
+        grids = read.grids.astype(np.float16)
+        halves = screening.tolist()
         for place, (key, k, row) in enumerate(
             zip(read.keys, read.classes.tolist(), read.rows.tolist(), strict=True)
         ):
@@ -41,8 +43,13 @@ class Sample:
             kept = self._kept.setdefault(k, [])
             kept.append((value, row))
             own = boxes.get(place)
-            grid = read.grids[place].astype(np.float16)
-            self._rows[row] = (k, grid, bool(screening[place]), None if own is None else chunk.boxes[own])
+            # Copies, so that a kept image does not keep its whole chunk in memory.
+            self._rows[row] = (
+                k,
+                grids[place].copy(),
+                halves[place],
+                None if own is None else chunk.boxes[own],
+            )
             if len(kept) >= 2 * self._most:
                 self._prune(kept)
 
