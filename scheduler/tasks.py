@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from gfi.audit.verdicts import Tested
 from gfi.domain.records import ControlClaim
 from gfi.domain.states import ControlKind
-from gfi.jobs import comparison_task, exports, incremental, report, sweep, task_run
+from gfi.jobs import comparison_task, exports, incremental, report, retention, sweep, task_run
 from gfi.jobs.audits.files import save_screened, settings_of
 from gfi.jobs.audits.outcome import conclude, write_outcome
 from gfi.jobs.audits.screen import Stores, screen_job
@@ -87,6 +87,21 @@ def _sweep(services: ControlServices, run: TaskRun) -> str:
     return f"{swept.deleted} orphans deleted"
 
 
+def _keep(services: ControlServices, run: TaskRun) -> str:
+    """Delete the jobs that a schedule no longer keeps, but for those that something refers to."""
+
+    def check() -> None:
+        run.check()
+        run.progressed()
+
+    schedule = str(run.claim.payload["schedule"])
+    retained = retention.delete_old_jobs(
+        services.database, services.bucket, schedule_id=schedule, check=check
+    )
+    run.finish(retained.to_json())
+    return f"{len(retained.deleted)} jobs deleted"
+
+
 def _compare(services: ControlServices, run: TaskRun) -> str:
     """Compare two jobs, and judge by a gate; the result is an object of the bucket."""
     result = comparison_task.compare(services.database, services.bucket, run.claim, run.check)
@@ -141,5 +156,6 @@ HANDLERS: Mapping[str, Handler[ControlServices]] = {
     ControlKind.COMPARE: _compare,
     ControlKind.EXPORT: _export,
     ControlKind.SWEEP: _sweep,
+    ControlKind.KEEP: _keep,
     ControlKind.SCREEN: _screen,
 }

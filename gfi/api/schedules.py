@@ -14,7 +14,7 @@ from gfi.api.notify_addresses import check_addresses
 from gfi.api.problems import documented
 from gfi.api.schemas import In, Name, Text
 from gfi.jobs import schedules, timing
-from gfi.jobs.follow_ups import FOLLOW_UPS, PREVIOUS
+from gfi.jobs.follow_ups import FOLLOW_UPS, MOST_RUNS, PREVIOUS
 
 router = APIRouter(prefix="/v1", route_class=StrictRoute)
 ScheduleName = Annotated[
@@ -60,6 +60,13 @@ class NotifyAfter(In):
     )
 
 
+class KeepAfter(In):
+    """Which jobs of a schedule stay when a later one has ended."""
+
+    runs: int = Field(30, ge=1, le=MOST_RUNS, description="The newest jobs with results.")
+    flagged: bool = Field(True, description="And every job with a flagged image.")
+
+
 class ScheduleIn(In):
     """A job to be submitted at the times of a cron line or at an interval: either `cron` or `every`."""
 
@@ -85,6 +92,9 @@ class ScheduleIn(In):
     notify: bool | NotifyAfter = Field(
         False, description="Tell the job's webhook and e-mail about audit and gate, in one message each."
     )
+    keep: bool | KeepAfter = Field(
+        False, description="Then delete older jobs, but for those that something refers to."
+    )
     job: JobIn
 
 
@@ -103,13 +113,16 @@ class ScheduleChange(In):
     audit: bool | AuditAfter | None = None
     compare: bool | CompareAfter | None = None
     notify: bool | NotifyAfter | None = None
+    keep: bool | KeepAfter | None = None
     job: JobIn | None = None
 
 
 class FiringOut(BaseModel):
     """A firing. `due`: the instant in UTC, or now-… where a person fired it. `reason`: why it has no job. `waiting`:
-    for an earlier job to end. `followed`: what became of each follow-up, by name: an `audit` or a `comparison` with its
-    `state` and its `verdict` in words, the number of `messages`, or the `reason` why there is none."""
+    for an earlier job to end. `followed`: what became of each follow-up, by name: an `audit`, a `comparison` or the
+    `task` that deletes, with `state` and `verdict` in words; the number of `messages`; or the `reason` why there is
+    none.
+    """
 
     due: str
     job: str | None

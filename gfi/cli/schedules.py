@@ -24,6 +24,7 @@ TIMING = (
     "audit",
     "compare",
     "notify",
+    "keep",
 )
 
 
@@ -89,6 +90,12 @@ def _timing_options(command: Callable[..., Any]) -> Callable[..., Any]:
                 default=None,
                 help="Tell the jobs' --webhook and --email about audit and gate. Default with --gate.",
             ),
+            click.option(
+                "--keep",
+                type=click.IntRange(0),
+                metavar="RUNS",
+                help="Keep the newest jobs with results and what something refers to; 0 keeps every job.",
+            ),
         )
     ):
         command = option(command)
@@ -102,6 +109,8 @@ def _timing(options: dict[str, Any]) -> dict[str, Any]:
             raise click.UsageError("--audit-class is of no use with --no-audit")
         options["audit"] = {"classes": list(classes)}
     options["compare"] = _comparison(options)
+    if options["keep"] is not None:
+        options["keep"] = {"runs": options["keep"]} if options["keep"] else False
     if options["notify"] is None and isinstance(options["compare"], dict) and options["compare"]["gate"]:
         options["notify"] = True
     return {name: value for name in TIMING if (value := options.pop(name)) is not None}
@@ -238,6 +247,8 @@ def _next(entry: JSON) -> str:
 def _settings(wanted: JSON) -> str:
     if classes := wanted.get("classes"):
         return f" of {', '.join(classes)}"
+    if "runs" in wanted:
+        return f" {wanted['runs']} runs"
     if "with" in wanted:
         return f" with {wanted['with']}" + (" by a gate" if wanted["gate"] else "")
     return ""
@@ -251,7 +262,7 @@ def _followed(firing: JSON) -> str:
 def _outcome(name: str, outcome: JSON) -> str:
     if "messages" in outcome:
         return f"{outcome['messages']} messages"
-    made = outcome.get("audit") or outcome.get("comparison")
+    made = next((outcome[word] for word in ("audit", "comparison", "task") if word in outcome), None)
     said = outcome.get("verdict") or outcome.get("reason") or ""
     return f"{name} {made}: {said}" if made else f"{name}: {said}"
 

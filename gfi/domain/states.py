@@ -47,6 +47,7 @@ class ControlKind(StrEnum):
     LIST = "list"
     ORDER = "order"
     SWEEP = "sweep"
+    KEEP = "keep"
     REGISTER = "register"
     COMPARE = "compare"
     SCREEN = "audit-screen"

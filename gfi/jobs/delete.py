@@ -12,6 +12,7 @@ from gfi.domain.records import Deleted
 from gfi.store import ledger, queries
 from gfi.store.database import Database
 from gfi.store.objects import Bucket
+from gfi.store.queries import Job
 
 
 def delete_job(database: Database, bucket: Bucket, job_id: str, *, actor: str) -> Deleted:
@@ -23,12 +24,17 @@ def delete_job(database: Database, bucket: Bucket, job_id: str, *, actor: str) -
     """
     job = queries.get_job(database, job_id)
     deleted = ledger.delete_job(database, job.id, actor=actor)
+    delete_objects_of(database, bucket, job, deleted)
+    return deleted
+
+
+def delete_objects_of(database: Database, bucket: Bucket, job: Job, deleted: Deleted) -> None:
+    """Delete the objects of a job whose rows are gone, but for parts that are referred to."""
     spec = str(job.stored_config.get("dataset", {}).get("spec", ""))
     uploads: tuple[str, ...] = ()
     if spec.startswith(UPLOAD) and not queries.jobs_over(database, spec):
         uploads = (f"{UPLOADS}{spec.removeprefix(UPLOAD)}/",)
     _delete_objects(database, bucket, (*deleted.prefixes, *uploads))
-    return deleted
 
 
 def _delete_objects(database: Database, bucket: Bucket, prefixes: Iterable[str]) -> None:

@@ -1,4 +1,5 @@
-"""What follows each job of a schedule, once the job has ended: an audit, a comparison with its gate, and a message.
+"""What follows each job of a schedule, once the job has ended: an audit, a comparison with its gate, a message, and the
+deletion of old jobs.
 
     schedules.follow_ups   what is wanted, by name: {"audit": {"classes": [], "seed": 0}}
     firings.follow_ups     the same, frozen when the job is submitted
@@ -7,6 +8,7 @@
     audit     of the job
     compare   with the schedule's job before it or a named baseline; a gate on new shortcuts waits for the audit
     notify    one message to the job's webhook and e-mail, once the two above have ended
+    keep      the deletion of older jobs, after all others (`gfi.jobs.retention`)
 
 A follow-up is a name in `FOLLOW_UPS`, with the function that checks its settings and the one that begins it.
 """
@@ -109,10 +111,22 @@ def shown(database: Database, followed: Mapping[str, JSON] | None) -> dict[str, 
                     "state": task.state.value,
                     "verdict": said or task.state.value,
                 }
+            elif "task" in outcome:
+                task = queries.get_task(database, outcome["task"])
+                failed = task.state is ShardState.FAILED
+                verdict = (task.reason if failed else _kept_in_words(task.result)) or task.state.value
+                outcome = {"task": task.id, "state": task.state.value, "verdict": verdict}
         except NotFound:  # with its job
             outcome = {"reason": "deleted"}
         out[name] = outcome
     return out
+
+
+def _kept_in_words(result: JSON | None) -> str:
+    if result is None:
+        return ""
+    held = f", {len(result['held']):,} held" if result["held"] else ""
+    return f"{len(result['deleted']):,} old jobs deleted{held}"
 
 
 def _compared_in_words(result: JSON | None) -> str:
@@ -186,6 +200,7 @@ def _compare(database: Database, firing: JSON, settings: JSON) -> Begin | None:
     payload = comparison_payload(
         database, str(other), job.id, floor_jobs=settings["floor"], gate=settings["gate"]
     )
+    payload["schedule"] = firing["schedule_id"]
 
     def begin(connection: sa.Connection) -> JSON:
         task, _ = ledger.request_task_in(
@@ -240,6 +255,37 @@ def _notify(database: Database, firing: JSON, settings: JSON) -> Begin | None:
     return begin
 
 
+MOST_RUNS = 100_000
+_KEEP: JSON = {"runs": 30, "flagged": True}
+
+
+def _checked_keep(given: Any) -> JSON:
+    given = {"runs": given} if isinstance(given, int) else given
+    if not isinstance(given, Mapping) or not set(given) <= set(_KEEP):
+        raise Invalid(f"keep: true, or a table with {' and '.join(_KEEP)}; not {str(given)[:100]}")
+    settings = {**_KEEP, **given}
+    runs = settings["runs"]
+    if not isinstance(runs, int) or isinstance(runs, bool) or not 1 <= runs <= MOST_RUNS:
+        raise Invalid(f"keep: runs is between 1 and {MOST_RUNS:,}")
+    if not isinstance(settings["flagged"], bool):
+        raise Invalid("keep: flagged is true or false")
+    return settings
+
+
+def _keep(database: Database, firing: JSON, settings: JSON) -> Begin | None:
+    """The task reads what is to be kept from the schedule, since a person may have raised it meanwhile."""
+    if not all(_ended(database, firing, name) for name in ("audit", "compare", "notify")):
+        return None
+
+    def begin(connection: sa.Connection) -> JSON:
+        payload = {"schedule": firing["schedule_id"]}
+        return {
+            "task": ledger.request_task_in(connection, ControlKind.KEEP, payload, owner=firing["owner"])[0]
+        }
+
+    return begin
+
+
 def _ended(database: Database, firing: JSON, name: str) -> bool:
     """Whether a follow-up of a firing is over, or was not asked for."""
     outcome = (firing["followed"] or {}).get(name)
@@ -259,5 +305,5 @@ FOLLOW_UPS = {
     "audit": FollowUp(_checked_audit, _audit),
     "compare": FollowUp(_checked_compare, _compare),
     "notify": FollowUp(_checked_notify, _notify),
+    "keep": FollowUp(_checked_keep, _keep),
 }
-"""In the order in which they begin."""

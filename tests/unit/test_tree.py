@@ -107,6 +107,7 @@ ELSEWHERE = {
     "gfi/samples/shapes/net.py": AUDITS,
     "gfi/store/ledger/audits.py": AUDITS,
     "gfi/store/ledger/incidents.py": "service/store/ledger/test_reaper.py",
+    "gfi/store/ledger/retention.py": "service/jobs/test_retention.py",
     "gfi/store/ledger/restoring.py": "service/store/test_rebuild.py",
     "gfi/store/queries/audits.py": AUDITS,
     "gfi/store/queries/audit.py": "service/store/ledger/test_audit.py",

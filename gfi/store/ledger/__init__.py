@@ -62,6 +62,7 @@ from gfi.store.ledger.outbox import announce_followed, settle_outbox, take_outbo
 from gfi.store.ledger.planning import finish_planning, finish_retry, save_fact
 from gfi.store.ledger.rates import save_rate
 from gfi.store.ledger.reaper import expire_leases, observe_time, retract_death
+from gfi.store.ledger.retention import delete_old_job, why_held
 from gfi.store.ledger.schedules import (
     Fired,
     add_schedule,
@@ -101,6 +102,7 @@ __all__ = [
     "delete_job",
     "delete_leftovers",
     "delete_model",
+    "delete_old_job",
     "dispatch",
     "expire_control",
     "expire_leases",
@@ -153,6 +155,7 @@ __all__ = [
     "too_many_images",
     "undispatch",
     "verify_token",
+    "why_held",
     "write_findings",
     "write_orders",
     "write_screened",

@@ -4,7 +4,7 @@ queued | planning | running → cancelled; a retry of a finished job → succeed
 succeeded | partial | failed | cancelled → planning | queued, by `retry_job` only
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import sqlalchemy as sa
 
@@ -148,17 +148,25 @@ def retry_job(
         return Retried(job_id, after, wanted)
 
 
-def delete_job(db: Database, job_id: str, *, actor: str = "local") -> Deleted:
+def delete_job(
+    db: Database,
+    job_id: str,
+    *,
+    actor: str = "local",
+    unless: Callable[[sa.Connection], str | None] = lambda connection: None,
+) -> Deleted:
     """Remove the rows of a job that has ended. Returns the prefixes of its objects, which the caller deletes.
 
     Parts to which carried results of other jobs refer stay, with their rows. Results beyond the first hundred thousand
     are left to a sweep. The audit log keeps an entry. Conflict when the job
-    has not ended.
+    has not ended, or where `unless`, called under the lock of the job, gives a reason.
     """
     with db.begin() as connection:
         job = lock_job(connection, job_id)
         if job.state not in TERMINAL:
             raise Conflict(f"job {job_id} is {job.state}; cancel it first")
+        if (reason := unless(connection)) is not None:
+            raise Conflict(f"job {job_id} is kept: {reason}")
         _check_released(connection, job_id)
         record(
             connection,

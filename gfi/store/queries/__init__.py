@@ -54,6 +54,7 @@ from gfi.store.queries.schedules import (
     last_job,
     list_firings,
     list_schedules,
+    old_jobs_of,
     schedule_address_on,
     waiting_firings,
 )
@@ -125,6 +126,7 @@ __all__ = [
     "measured_rate",
     "model_files",
     "needed_model_files",
+    "old_jobs_of",
     "page_key",
     "part_of",
     "previous_audit",

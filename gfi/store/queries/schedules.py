@@ -78,6 +78,23 @@ _others = firings.alias("others")
 _WITH_RESULTS = (JobState.SUCCEEDED.value, JobState.PARTIAL.value)
 
 
+def old_jobs_of(db: Database, schedule_id: str, runs: int) -> list[str]:
+    """The ended jobs of a schedule that are older than its newest `runs` with results, the oldest first."""
+    mine = (
+        sa.select(jobs.c.id, jobs.c.state)
+        .join(firings, firings.c.job_id == jobs.c.id)
+        .where(firings.c.schedule_id == schedule_id)
+        .distinct()
+        .order_by(jobs.c.id.desc())
+    )
+    old, newer = [], 0
+    for row in fetch(db, mine):
+        if newer >= runs and row["state"] in TERMINAL:
+            old.append(row["id"])
+        newer += row["state"] in _WITH_RESULTS
+    return old[::-1]
+
+
 def job_before(db: Database, schedule_id: str, job_id: str) -> str | None:
     """The newest job of a schedule before this one that ended with results. None if there is none."""
     query = (

@@ -22,12 +22,16 @@ OF_THE_PLAN = {"images", "workers", "deadline", "as_json"} | {
     f"price_{name}" for name in ("device_hour", "storage", "put", "get")
 }
 
+OF_THE_SCHEDULE = {"schedule_name", *TIMING} - {"compare"} | {
+    *("audit_classes", "compare_with", "compare_floor", "gate_path"),
+}
+
 
 @pytest.mark.parametrize(
     ("command", "own"),
     [
         (submit, OF_THE_COMMAND),
-        (add_schedule, {"schedule_name", *TIMING}),
+        (add_schedule, OF_THE_SCHEDULE),
         (estimate, OF_THE_PLAN),
     ],
 )
