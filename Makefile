@@ -9,7 +9,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
   $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $$p && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo lock test test-slow check format clean setup-browser setup-system chaos fuzz soak soak-api bench bench-quality bench-quality-full bench-status bench-service bench-agreement bench-parity bench-page bench-audit bench-audit-full bench-audit-scale bench-api bench-drift bench-incremental bench-scale bench-scale-full bench-gpu pictures
+.PHONY: help setup demo lock test test-slow check format clean setup-browser setup-system chaos fuzz soak soak-api site bench bench-quality bench-quality-full bench-status bench-service bench-agreement bench-parity bench-page bench-audit bench-audit-full bench-audit-scale bench-api bench-drift bench-incremental bench-scale bench-scale-full bench-gpu pictures
 
 help:  ## list the verbs
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +44,7 @@ check: $(VENV)/.ready-test  ## ruff, mypy and the import arrows
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy docs/site_pages.py
 	$(BIN)/lint-imports
 
 format: $(VENV)/.ready-test  ## let ruff mend what it can
@@ -53,6 +54,9 @@ format: $(VENV)/.ready-test  ## let ruff mend what it can
 setup-system:  ## Debian packages that some tests need: chromium, docker-compose (needs root)
 	@command -v chromium >/dev/null && command -v docker-compose >/dev/null || \
 	  { apt-get update -qq && apt-get install -y -qq chromium docker-compose >/dev/null; }
+
+site: $(VENV)/.ready-test  ## the documentation as a site, in build/site; fails on a warning or a dead link
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 
 pictures: $(VENV)/.ready-test  ## remake every picture of the dashboard in docs/pictures (needs chromium; THEME=dark)
 	GFI_PICTURES=$(CURDIR)/docs/pictures GFI_PICTURES_THEME=$(or $(THEME),light) $(BIN)/python -m pytest tests/browser -k "every_page or session"
