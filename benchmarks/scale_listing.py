@@ -29,6 +29,7 @@ from gfi.datasets.sources import open_source
 from gfi.store.objects import Bucket
 from gfi.store.settings import Settings
 
+SOURCES = ("manifest", "tar", "s3")
 MEMBERS = 10_000
 BUCKET = "scale"
 _PUTS = 8
@@ -132,6 +133,7 @@ def main() -> None:
     )
     parser.add_argument("--keys", type=int, default=1_000_000, help="of the CSV and the archives")
     parser.add_argument("--objects", type=int, default=20_000)
+    parser.add_argument("--only", choices=SOURCES, nargs="+", default=SOURCES)
     parser.add_argument("--out", type=Path, default=OUT)
     parser.add_argument("--list", help="list this dataset and print what it took")
     options = parser.parse_args()
@@ -143,10 +145,12 @@ def main() -> None:
     figures = Figures()
     with tempfile.TemporaryDirectory(prefix="gfi-scale-") as made:
         folder = Path(made)
-        measure(figures, "a CSV", csv_file(folder, options.keys), {}, options.keys)
-        (folder / "tar").mkdir()
-        measure(figures, "tar shards", tar_shards(folder / "tar", options.keys), {}, options.keys)
-        if options.objects:
+        if "manifest" in options.only:
+            measure(figures, "a CSV", csv_file(folder, options.keys), {}, options.keys)
+        if "tar" in options.only:
+            (folder / "tar").mkdir()
+            measure(figures, "tar shards", tar_shards(folder / "tar", options.keys), {}, options.keys)
+        if "s3" in options.only:
             with s3_server(folder / "s3") as settings:
                 spec = put_objects(settings, options.objects)
                 measure(figures, "an S3 bucket", spec, settings, options.objects)
