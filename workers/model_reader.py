@@ -1,7 +1,7 @@
-"""`python -m workers.model_reader --models DIR --output FILE -- REFERENCE`: load a network and describe it.
+"""`python -m workers.model_reader --models DIR --output FILE --head NPZ -- REFERENCE`: load a network and describe it.
 
-Writes {"record": …} or {"error": …} to FILE. Started by `workers.registration` as a separate process, with limits and
-without the settings of the service.
+Writes {"record": …} or {"error": …} to FILE, and the weights of its last linear layer to NPZ. Started by
+`workers.registration` as a separate process, with limits and without the settings of the service.
 """
 
 import argparse
@@ -17,25 +17,26 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m workers.model_reader")
     parser.add_argument("--models", type=Path, required=True)
     parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--head", type=Path, required=True)
     parser.add_argument("--memory-mib", type=int, required=True)
     parser.add_argument("--parent", type=int, required=True)
     parser.add_argument("reference")
     given = parser.parse_args()
     limit(given.memory_mib, given.parent)
-    answer = json.dumps(describe(given.reference, given.models, given.memory_mib))
+    answer = json.dumps(describe(given.reference, given.models, given.memory_mib, given.head))
     unfinished = given.output.with_suffix(".part")
     unfinished.write_text(answer)
     unfinished.rename(given.output)
 
 
-def describe(reference: str, models: Path, memory_mib: int) -> dict[str, Any]:
-    """{"record": what `Classifier.record` says} or {"error": one line}."""
+def describe(reference: str, models: Path, memory_mib: int, head_file: Path | None = None) -> dict[str, Any]:
+    """{"record": what `gfi.method.classifiers.describe` says} or {"error": one line}."""
     from gfi.domain.errors import MethodError
 
     try:
         from gfi.method import classifiers
 
-        return {"record": classifiers.describe(reference, models)}
+        return {"record": classifiers.describe(reference, models, head_file)}
     except Exception as error:  # a model file may name code, which may raise any exception
         if lacked_memory(error):
             allowed = f"{memory_mib} MiB (GFI_REGISTRATION_MIB on the worker)"

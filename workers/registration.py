@@ -23,7 +23,7 @@ from gfi.jobs.task_run import TaskRun
 from gfi.method.model_bundle import bundled, own_file
 from gfi.store.ledger.audit import record
 from gfi.store.ledger.models import write_model
-from gfi.store.model_store import ModelFile, put_files, read_files
+from gfi.store.model_store import ModelFile, put_files, put_head, read_files
 from workers.services import WorkerServices
 
 POLL_S = 0.1
@@ -73,13 +73,16 @@ def _store(run: TaskRun, reference: str, described: dict[str, Any], files: list[
 
 
 def describe(services: WorkerServices, reference: str, run: TaskRun, models_dir: Path) -> dict[str, Any]:
-    """The record of a model, read by a child process. Raises MethodError, and Interrupted from `run.check`."""
+    """The record of a model, read by a child process; its head is in the bucket then.
+
+    Raises MethodError, and Interrupted from `run.check`.
+    """
     settings = services.settings
     with tempfile.TemporaryDirectory(prefix="gfi-register-") as folder:
-        output, log = Path(folder) / "record.json", Path(folder) / "log"
+        output, head, log = Path(folder) / "record.json", Path(folder) / "head.npz", Path(folder) / "log"
         command = [
             *(sys.executable, "-P", "-m", "workers.model_reader"),
-            *("--models", str(models_dir), "--output", str(output)),
+            *("--models", str(models_dir), "--output", str(output), "--head", str(head)),
             *("--memory-mib", str(settings.registration_mib), "--parent", str(os.getpid())),
             *("--", reference),
         ]
@@ -96,7 +99,9 @@ def describe(services: WorkerServices, reference: str, run: TaskRun, models_dir:
             _wait(child, reference, settings.registration_s, run)
         finally:
             _end(child)
-        return _answer(child.returncode, output, log, reference, settings.registration_mib)
+        described = _answer(child.returncode, output, log, reference, settings.registration_mib)
+        put_head(services.bucket, head, described["head"])
+        return described
 
 
 def _wait(child: "subprocess.Popen[bytes]", reference: str, limit_s: float, run: TaskRun) -> None:

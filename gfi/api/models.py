@@ -57,6 +57,18 @@ class Layer(BaseModel):
     )
 
 
+class HeadOut(BaseModel):
+    """The last linear layer of a network, whose weights are in the bucket under `models/sha256/`."""
+
+    layer: str | None = Field(
+        description="None: no linear layer at the end gives one output for each class, and nothing is stored."
+    )
+    classes: int | None = None
+    width: int | None = Field(None, description="Of the pooled features that it reads.")
+    sha256: str | None = None
+    bytes: int | None = None
+
+
 class ModelOut(BaseModel):
     """A registered model."""
 
@@ -71,6 +83,9 @@ class ModelOut(BaseModel):
     )
     weights_note: str | None = Field(
         None, description="What was found in the file of weights: a key, a prefix of its names."
+    )
+    head: HeadOut | None = Field(
+        None, description="None for a model registered by a version that did not store it."
     )
     versions: list[int] = Field(
         [], description="Of all its versions, newest first; in `GET /v1/models/NAME`."
@@ -97,6 +112,7 @@ class ModelOut(BaseModel):
             registered_at=model.created_at,
             nondeterministic=record.get("nondeterministic"),
             weights_note=record.get("weights_note"),
+            head=record.get("head"),
             input_size=list(record.get("input_size", [])),
             output=str(record.get("output", "")),
             classes=int(record.get("classes") or len(record.get("class_names", []))),

@@ -1,7 +1,9 @@
 """`gfi models`: registered models."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -109,11 +111,22 @@ def show_model(name: str, as_json: bool) -> None:
         "output": f"{model['output']}, {model['classes']} classes",
         "nondeterministic": model.get("nondeterministic"),
         "weights": model.get("weights_note"),
+        "last layer": _head(model),
         "versions": ", ".join(map(str, model["versions"])),
     }
     for label, value in lines.items():
         if value:
             click.echo(f"{label:16} {value}")
+
+
+def _head(model: Mapping[str, Any]) -> str | None:
+    """What is stored of the last linear layer; None where an earlier version registered the model."""
+    head = model.get("head")
+    if head is None:
+        return None
+    if head["layer"] is None:
+        return "not linear, so it is not stored"
+    return f"{head['layer']}, {head['classes']} × {head['width']}, {head['bytes'] / 1e6:.1f} MB in the bucket"
 
 
 @models.command("rm")

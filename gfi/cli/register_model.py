@@ -1,5 +1,6 @@
 """Registration of a model: loads the network once and stores the record that processes without torch use."""
 
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from gfi.domain.states import ShardState
 from gfi.jobs.registration import request_registration, worker_there
 from gfi.store import ledger, queries
 from gfi.store.database import Database
-from gfi.store.model_store import ModelFile, put_files
+from gfi.store.model_store import ModelFile, put_files, put_head
 from gfi.store.objects import Bucket
 from gfi.store.settings import Settings
 
@@ -26,19 +27,30 @@ def register(database: Database, settings: Settings, reference: str, note: str =
 
     Raises MethodError when the model cannot be loaded and StoreError when it cannot be stored; nothing is changed then.
     """
-    from gfi.method.classifiers import describe
     from gfi.method.model_bundle import bundled
 
     name, file = _found(reference, settings.models)
+    bucket = Bucket.from_settings(settings)
     if file is None:
-        return _save(database, describe(name, settings.models), note, None)
+        return _save(database, _described(bucket, name, settings.models), note, None)
     with bundled(file) as bundle:
-        record = describe(name, bundle.folder)
-        files = put_files(Bucket.from_settings(settings), bundle.files, bundle.names)
+        record = _described(bucket, name, bundle.folder)
+        files = put_files(bucket, bundle.files, bundle.names)
         saved = _save(database, record, note, files)
         if not model_folder.is_installed(file, settings.models):
             model_folder.install(bundle.files, name, settings.models)
     return saved
+
+
+def _described(bucket: Bucket, name: str, models_dir: Path) -> dict[str, Any]:
+    """The record of a model, whose head is in the bucket then."""
+    from gfi.method.classifiers import describe
+
+    with tempfile.TemporaryDirectory(prefix="gfi-register-") as folder:
+        head = Path(folder) / "head.npz"
+        record = describe(name, models_dir, head)
+        put_head(bucket, head, record["head"])
+    return record
 
 
 def register_by_worker(

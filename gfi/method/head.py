@@ -1,7 +1,9 @@
 """The head of a classifier: its last linear layer, whose input are the pooled features."""
 
+import numpy as np
 from torch import nn
 
+from gfi.domain.head import Head
 from gfi.method.classifiers import Classifier
 
 
@@ -27,3 +29,17 @@ def head_width(classifier: Classifier) -> int | None:
     module = classifier.module.get_submodule(name)
     assert isinstance(module, nn.Linear)
     return module.in_features
+
+
+def head_weights(classifier: Classifier) -> Head | None:
+    """The weights of the head, on the CPU in float32; None without a head."""
+    name = head_of(classifier)
+    if name is None:
+        return None
+    module = classifier.module.get_submodule(name)
+    assert isinstance(module, nn.Linear)
+    weight = module.weight.detach().float().cpu().numpy()
+    bias = np.zeros(len(weight), np.float32)
+    if module.bias is not None:
+        bias = module.bias.detach().float().cpu().numpy()
+    return Head(name, weight, bias)

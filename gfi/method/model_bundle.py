@@ -3,14 +3,13 @@
 import contextlib
 import shutil
 import tempfile
-import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from gfi.domain.errors import MethodError
 from gfi.method.model_code import code_files
-from gfi.method.model_files import model_file, registered_models
+from gfi.method.model_files import model_file, read_table, registered_models
 
 
 @dataclass(frozen=True)
@@ -58,12 +57,7 @@ def files_of(file: Path) -> list[str]:
 
     Raises MethodError for a file that cannot be read and for a name that leads out of the folder.
     """
-    try:
-        table = tomllib.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise MethodError(f"{file}: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise MethodError(f"{file} is not a TOML file: {error}") from None
+    table = read_table(file)
     names = [file.name]
     for field in ("weights", "classes"):
         name = table.get(field)

@@ -112,13 +112,17 @@ def model_file(models_dir: Path, name: str) -> Path:
 
 def read_model_file(path: Path) -> ModelDescription:
     """The network and description in a model file; raises MethodError."""
+    return _ModelFile(path, read_table(path)).describe()
+
+
+def read_table(path: Path) -> dict[str, Any]:
+    """The fields of a model file, unchecked. Raises MethodError for a file that cannot be read."""
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise MethodError(f"{path}: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise MethodError(f"{path}: not a TOML file: {error}") from error
-    return _ModelFile(path, table).describe()
 
 
 def describe_seeded(architecture: str, seed: int) -> ModelDescription:

@@ -2,7 +2,8 @@
 
 Each file is an object `models/sha256/HEX`. The list of a version's files is in the table of versions; a worker loads a
 version from the files of that list and from nowhere else, so that an earlier version stays loadable when a later one is
-registered. Objects that no version names are deleted by the sweep.
+registered. The last linear layer of a network (`gfi.domain.head`) is such an object too, named by `head` of the
+version's record. Objects that no version names are deleted by the sweep.
 """
 
 import contextlib
@@ -11,11 +12,13 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from gfi.domain.digests import JSON, digest
+from gfi.domain.head import NO_HEAD, Head, read_head
 from gfi.store.errors import NotFound, StoreError
 from gfi.store.objects import Bucket
 
@@ -82,6 +85,35 @@ def put_files(bucket: Bucket, folder: Path, names: Sequence[str]) -> list[ModelF
         bucket.put(file.key, path)
         files.append(file)
     return files
+
+
+def put_head(bucket: Bucket, path: Path, record: JSON) -> None:
+    """Store the file of a head, which `write_head` wrote and of which it returned `record`; of NO_HEAD, nothing."""
+    if record["layer"] is not None:
+        bucket.put(_head_key(record), path)
+
+
+def get_head(bucket: Bucket, model: Mapping[str, Any]) -> Head | None:
+    """The last linear layer of a registered model. model: its record, which a job has too.
+
+    None for a network without one, and for one that was registered before heads were stored. Raises NotFound if the
+    bucket does not have it, and StoreError if it is damaged.
+    """
+    record = model.get("head") or NO_HEAD
+    if record["layer"] is None:
+        return None
+    try:
+        return read_head(bucket.get(_head_key(record)), record)
+    except NotFound:
+        raise NotFound(
+            f"the head of model {model.get('reference')} is not in the bucket any more: register the model again"
+        ) from None
+    except ValueError as error:
+        raise StoreError(f"model {model.get('reference')}: {error}") from None
+
+
+def _head_key(record: Mapping[str, Any]) -> str:
+    return PREFIX + str(record["sha256"])
 
 
 class ModelCache:

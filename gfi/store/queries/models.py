@@ -66,20 +66,20 @@ def model_files(db: Database, model: ModelRef) -> list[ModelFile]:
 
 
 def needed_model_files(db: Database) -> set[str]:
-    """The SHA-256 of every file of a version that was not removed, or that a job needs which has not ended."""
+    """The SHA-256 of every file and head of a version that was not removed, or that a job needs which has not ended."""
     model = jobs.c.config["model"]
     names = [model[name].as_string().label(name) for name in ("reference", "digest")]
     active = sa.select(*names).where(jobs.c.state.in_(sorted(ACTIVE)))
     wanted = {(row["reference"], row["digest"]) for row in fetch(db, active)}
-    files = sa.select(
-        *(model_versions.c[name] for name in ("reference", "digest", "deleted_at", "files"))
-    ).where(model_versions.c.files.is_not(None))
-    return {
-        file.sha256
-        for row in fetch(db, files)
+    head = model_versions.c.record["head"]["sha256"].as_string().label("head")
+    names = [model_versions.c[name] for name in ("reference", "digest", "deleted_at", "files")]
+    needed = [
+        row
+        for row in fetch(db, sa.select(*names, head))
         if row["deleted_at"] is None or (row["reference"], row["digest"]) in wanted
-        for file in read_files(row["files"])
-    }
+    ]
+    heads = {row["head"] for row in needed if row["head"] is not None}
+    return heads | {file.sha256 for row in needed for file in read_files(row["files"] or [])}
 
 
 def list_models(db: Database) -> list[Model]:

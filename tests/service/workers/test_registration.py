@@ -12,6 +12,7 @@ from gfi.domain.errors import MethodError
 from gfi.domain.states import ControlKind, ShardState
 from gfi.jobs.task_run import Interrupted, TaskRun
 from gfi.store import ledger, queries
+from gfi.store.model_store import get_head
 from gfi.store.queries import Task
 from tests.service.workers.conftest import submit
 from tests.unit.method.networks import Small
@@ -61,6 +62,9 @@ def test_a_model_is_registered_without_the_secrets_of_the_worker(
     found = queries.find_model(services.database, "spy")
     assert found is not None
     assert task.result == {"reference": "spy", "digest": found.digest}
+    head = get_head(services.bucket, found.record)
+    assert head is not None
+    assert head.weight.shape == (found.record["classes"], found.record["head"]["width"])
 
 
 def test_a_model_that_wants_too_much_memory_is_refused_with_the_limit(services: WorkerServices) -> None:
@@ -137,6 +141,9 @@ def test_two_models_with_files_of_the_same_names_stay_two_models(
     job = queries.get_job(services.database, submit(services, model="first")).config
     second = register(services.database, services.settings, str(training_run(tmp_path / "B", "second", 2)))
     assert first["digest"] != second["digest"]
+    heads = [get_head(services.bucket, record) for record in (first, second)]
+    weights = [head.weight.astype(float) for head in heads if head is not None]
+    assert (weights[1] > weights[0]).all()  # as in their files
     assert (models / "first" / "best.pth").read_bytes() == (tmp_path / "A" / "best.pth").read_bytes()
     assert LoadedEngines(models, "cpu", 1).get(job).classifier.digest == first["digest"]
     # What the advice of a refused job says: by its name, or by its file in the models folder.

@@ -8,7 +8,7 @@ from torch import nn
 from gfi.domain.presets import recipe
 from gfi.method.classifiers import Classifier, from_module, load
 from gfi.method.engine import Engine
-from gfi.method.head import head_of, head_width
+from gfi.method.head import head_of, head_weights, head_width
 from gfi.method.item import Item
 from gfi.method.preprocess import Prepared
 
@@ -28,8 +28,14 @@ def items(count: int) -> list[Item]:
 def test_the_head_is_the_last_linear_layer_with_an_output_for_each_class() -> None:
     two = small(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 5), nn.Softmax(1))
     assert (head_of(two), head_width(two)) == ("6", 16)
+    weights = head_weights(two)
+    assert weights is not None
+    images = torch.rand((3, 3, 32, 32))
+    features = two.module[:6](images).detach().numpy()
+    expected = two.module[:7](images).detach().numpy()
+    np.testing.assert_allclose(weights.logits(features), expected, rtol=1e-5, atol=1e-6)
     none = load("torchvision:squeezenet1_1@seed:0")
-    assert (head_of(none), head_width(none)) == (None, None)
+    assert (head_of(none), head_width(none), head_weights(none)) == (None, None, None)
 
 
 def test_features_are_those_of_the_image_in_every_slot_and_after_moving(
