@@ -30,13 +30,13 @@ def main() -> None:
 
 
 def describe(reference: str, models: Path, memory_mib: int, head_file: Path | None = None) -> dict[str, Any]:
-    """{"record": what `gfi.method.classifiers.describe` says} or {"error": one line}."""
+    """{"record": what `gfi.method.registration.describe` says} or {"error": one line}."""
     from gfi.domain.errors import MethodError
 
     try:
-        from gfi.method import classifiers
+        from gfi.method import registration
 
-        return {"record": classifiers.describe(reference, models, head_file)}
+        return {"record": registration.describe(reference, models, head_file)}
     except Exception as error:  # a model file may name code, which may raise any exception
         if lacked_memory(error):
             allowed = f"{memory_mib} MiB (GFI_REGISTRATION_MIB on the worker)"

@@ -44,7 +44,7 @@ def register(database: Database, settings: Settings, reference: str, note: str =
 
 def _described(bucket: Bucket, name: str, models_dir: Path) -> dict[str, Any]:
     """The record of a model, whose head is in the bucket then."""
-    from gfi.method.classifiers import describe
+    from gfi.method.registration import describe
 
     with tempfile.TemporaryDirectory(prefix="gfi-register-") as folder:
         head = Path(folder) / "head.npz"

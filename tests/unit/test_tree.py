@@ -106,6 +106,7 @@ ELSEWHERE = {
     "gfi/samples/planted.py": "unit/benchmarks/test_audit.py",
     "gfi/samples/shapes/net.py": AUDITS,
     "gfi/store/ledger/audits.py": AUDITS,
+    "gfi/method/registration.py": "unit/method/test_model_digest.py",
     "gfi/store/ledger/incidents.py": "service/store/ledger/test_reaper.py",
     "gfi/store/ledger/retention.py": "service/jobs/test_retention.py",
     "gfi/store/ledger/restoring.py": "service/store/test_rebuild.py",

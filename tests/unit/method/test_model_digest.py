@@ -11,8 +11,9 @@ import torch
 from torch import nn
 
 from gfi.domain.errors import MethodError
-from gfi.method.classifiers import describe, load
+from gfi.method.classifiers import load
 from gfi.method.model_digest import scheme_2
+from gfi.method.registration import describe
 from tests.unit.method.written_models import GOOD, write
 
 
