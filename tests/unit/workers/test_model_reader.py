@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from gfi.domain.errors import MethodError
-from gfi.method import classifiers
+from gfi.method import registration
 from workers.model_reader import describe
 
 
@@ -21,7 +21,7 @@ def test_what_cannot_be_loaded_is_one_line_with_its_reason(
         def load(*_: object, error: Exception = error) -> None:
             raise error
 
-        monkeypatch.setattr(classifiers, "load", load)
+        monkeypatch.setattr(registration, "load", load)
         answer = describe("net", tmp_path, 1024)["error"]
         assert said in answer
         assert "\n" not in answer
@@ -29,5 +29,5 @@ def test_what_cannot_be_loaded_is_one_line_with_its_reason(
     def wrapped(*_: object) -> None:
         raise MethodError("net.toml: the architecture cannot be built") from MemoryError()
 
-    monkeypatch.setattr(classifiers, "load", wrapped)
+    monkeypatch.setattr(registration, "load", wrapped)
     assert "GFI_REGISTRATION_MIB" in describe("net", tmp_path, 1024)["error"]
