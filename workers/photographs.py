@@ -18,9 +18,9 @@ from gfi.domain.statuses import ImageStatus
 from gfi.domain.window import AppliedWindow
 from gfi.method.engine import Engine
 from gfi.method.preprocess import Prepared
+from gfi.report.photograph_properties import properties_of, thumbnail
 from gfi.store.errors import StoreError, one_line, storable
 from workers import saved_pictures
-from workers.photograph_properties import properties_of, thumbnail
 
 log = structlog.get_logger(__name__)
 
@@ -64,7 +64,7 @@ class Photograph:
 
     entry: with boxes in pixels of the photograph, if a metric needs them. picture: the photograph at the size of its
     overlay, if one is saved. window: what was done with samples of more than 8 bits. repairs: of its boxes. pixels,
-    thumbnail: see `workers.photograph_properties`.
+    thumbnail: see `gfi.report.photograph_properties`.
     """
 
     entry: Entry

@@ -157,6 +157,15 @@ class LocalService:
             self.database, self.settings, bucket, self._id(job_id), folder, limit, seed
         )
 
+    def import_masks(self, options: Mapping[str, Any]) -> JSON:
+        from gfi.imports.importing import ImportRequest, import_masks
+        from gfi.store.objects import Bucket
+
+        bucket = Bucket.from_settings(self.settings)
+        request = ImportRequest(**options, owner=user())
+        made = import_masks(self.database, self.settings, bucket, request)
+        return {"job": made.job_id, "images": made.images, "with_mask": made.with_mask}
+
     def export(self, job_id: str, options: Mapping[str, Any], path: Path | None) -> Path:
         from gfi.exports.export import ExportOptions
         from gfi.exports.write import write_export

@@ -44,6 +44,7 @@ COMMANDS = {
     ),
     "explain": Entry("explain:explain", "Explain photographs in this process, without a service."),
     "export": Entry("export:export", "Export the results of a job to other tools."),
+    "import": Entry("import_masks:import_masks", "Import masks that were made elsewhere as a finished job."),
     "gate": Entry("gate:gate", "Write the file of limits for `gfi compare --gate`."),
     "gc": Entry("gc:gc", "Find result files in the bucket that nothing refers to."),
     "job": Entry("job:job", "Show one job: state, progress, configuration, failures."),

@@ -110,6 +110,9 @@ class RemoteService:
     def report(self, job_id: str, folder: Path, limit: int, seed: int = 0) -> Path:
         return self.client.job(job_id).report(folder, limit, seed)
 
+    def import_masks(self, options: Mapping[str, Any]) -> JSON:
+        raise CommandError(_NEEDS_MASKS)
+
     def export(self, job_id: str, options: Mapping[str, Any], path: Path | None) -> Path:
         given = dict(options)
         return self.client.job(job_id).export(given.pop("format"), path, **given)

@@ -94,6 +94,11 @@ class Service(Protocol):
         of its page."""
         ...
 
+    def import_masks(self, options: Mapping[str, Any]) -> JSON:
+        """Import masks. options: fields of `gfi.imports.importing.ImportRequest`. Returns {"job", "images",
+        "with_mask"}."""
+        ...
+
     def export(self, job_id: str, options: Mapping[str, Any], path: Path | None) -> Path:
         """Export a job's results. options: the fields of `gfi.exports.export.ExportOptions`. path: None for a name made
         from job and format. Returns where it is."""

@@ -28,6 +28,8 @@ MOST_TAGS = 20
 PICTURES_BELOW = 1_000
 """Images of a job below which pictures are saved by default."""
 LARGEST_CLASS = 2**31 - 1
+UNVERIFIED = "imported, not verified"
+"""The provenance of masks that were made elsewhere; shown wherever they are."""
 
 Picture = Literal["png", "overlay", "npy"]
 Features = Literal["projected", "full", "none"]
@@ -196,13 +198,15 @@ class JobConfig:
     batch: int | None = None
     thumbnails: bool = True
     features: Features = "projected"
+    imported: JSON | None = None
+    """Of masks that were made elsewhere: {method, masks, crop}, as they were named; None for masks of gfi."""
     recorded_method: str | None = None
     """The digest of the method as stored with the job; an earlier version may have computed it differently."""
 
     @property
     def method(self) -> str:
         """The method that makes the masks, one of `gfi.domain.methods.METHODS`."""
-        return self.recipe.method
+        return self.recipe.method if self.imported is None else str(self.imported["method"])
 
     @property
     def method_digest(self) -> str:
@@ -226,6 +230,7 @@ class JobConfig:
             "metrics": list(self.metrics),
             "save": list(self.save) if self.save is not None else None,
             "batch": self.batch,
+            **({} if self.imported is None else {"imported": self.imported}),
             **({} if self.thumbnails else {"thumbnails": False}),
             **({} if self.features == "projected" else {"features": self.features}),
         }
@@ -250,6 +255,7 @@ class JobConfig:
             batch=value.get("batch"),
             thumbnails=bool(value.get("thumbnails", True)),
             features=value.get("features", "projected"),
+            imported=value.get("imported"),
             recorded_method=value.get("method_digest"),
         )
 

@@ -16,6 +16,14 @@ Queue = Literal["explain", "interactive"]
 QUEUES: tuple[Queue, ...] = (EXPLAIN_QUEUE, INTERACTIVE_QUEUE)
 """The queues that a job can be submitted to."""
 
+IMPORT = "import:"
+
+
+def import_queue(job_id: str) -> str:
+    """The queue of an imported job. No worker listens to it and no message names it: who imports the job claims it."""
+    return f"{IMPORT}{job_id}"
+
+
 CONTROL_QUEUE: Final = "control"
 """Planning, reports and sweeps, which need no network and have workers of their own."""
 CONTROL_SLOTS: Final = 4

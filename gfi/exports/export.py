@@ -13,6 +13,7 @@ from gfi.datasets.errors import DatasetError, Unavailable
 from gfi.datasets.sources import Source, open_source
 from gfi.domain.digests import JSON
 from gfi.domain.geometry import place
+from gfi.domain.job import UNVERIFIED
 from gfi.domain.metrics import METRIC_COLUMNS, PRIMARY_METHOD
 from gfi.domain.result import Result
 from gfi.domain.window import Window
@@ -30,7 +31,6 @@ from gfi.store.settings import Settings
 Needs = Literal["rows", "masks", "photographs"]
 """What a format reads: the tables; the parts too; the dataset too."""
 
-UNVERIFIED = "imported, not verified"
 COMPUTED = "computed by gfi"
 
 
@@ -210,7 +210,7 @@ class Export:
     @property
     def provenance(self) -> str:
         """Where the masks come from, in words."""
-        return UNVERIFIED if self.job.stored_config.get("imported") else COMPUTED
+        return COMPUTED if self.job.config.imported is None else UNVERIFIED
 
     def origin(self) -> JSON:
         """What made the masks, for the head of a file."""

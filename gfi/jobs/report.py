@@ -14,6 +14,7 @@ from gfi.datasets.decode import decode
 from gfi.datasets.errors import DatasetError
 from gfi.datasets.sources import Source, open_source
 from gfi.domain.digests import canonical
+from gfi.domain.job import UNVERIFIED
 from gfi.domain.result import Result
 from gfi.domain.statuses import ImageStatus
 from gfi.domain.window import Window
@@ -120,6 +121,7 @@ def write_report(
         "Preset": f"{config.preset} ({config.method_digest[:12]})",
         "Layers": f"{config.layers.inverted}, {' + '.join(config.layers.mask_layers)}",
         "Dataset": config.dataset.spec,
+        **({"Provenance": UNVERIFIED} if config.imported is not None else {}),
         **({"Class": f"the first of the {config.top} explained"} if config.top > 1 else {}),
         "Coverage": f"{summed.ok:,} of {max(total, summed.total):,} images explained",
         "Images": chosen.sentence,

@@ -120,6 +120,10 @@ def parent_of(database: Database, config: JobConfig, since: str) -> queries.Job:
     parent = queries.get_job(database, since)
     if not parent.ended:
         raise Invalid(f"since: job {parent.id} is {parent.shown_state}; wait for its end")
+    if parent.config.imported is not None:
+        raise Invalid(
+            f"since: the masks of job {parent.id} were imported, so they are carried over to no other job"
+        )
     if parent.config.dataset != config.dataset:
         raise Invalid(
             f"since: job {parent.id} explains {parent.config.dataset.spec}, not {config.dataset.spec}; "

@@ -12,6 +12,7 @@ WHOLE_WAY = "service/cli/test_job_from_start_to_end.py"  # `gfi up`, submit … 
 STACK = "service/cli/test_stack.py"
 EXPORTS = "service/api/test_exports.py"  # every format, on files, as a download and as a task
 TABLES = "service/store/test_database.py"  # they agree with the migrations
+IMPORTS = "service/api/test_imports.py"  # masks made elsewhere, read like those of any job
 DATA = "only data and errors; whoever uses it is tested"
 
 ELSEWHERE = {
@@ -98,6 +99,10 @@ ELSEWHERE = {
     "gfi/exports/virelay.py": EXPORTS,
     "gfi/exports/write.py": EXPORTS,
     "gfi/cli/export.py": EXPORTS,
+    "gfi/imports/errors.py": DATA,
+    "gfi/imports/importing.py": IMPORTS,
+    "gfi/store/ledger/importing.py": IMPORTS,
+    "gfi/cli/import_masks.py": IMPORTS,
     "gfi/method/item.py": DATA,
     "gfi/method/model_bundle.py": "service/workers/test_model_versions.py",
     "gfi/method/registration.py": "unit/method/test_model_digest.py",

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 
 import sqlalchemy as sa
 
+from gfi.domain.queues import IMPORT
 from gfi.domain.records import Hint
 from gfi.domain.states import JobState, ShardState
 from gfi.store.database import Database, now
@@ -55,7 +56,9 @@ def _queues(connection: sa.Connection, table: sa.Table) -> Sequence[str]:
     if table is control_tasks:
         waiting = sa.select(table.c.queue).where(in_state(table, ShardState.PENDING))
         return connection.execute(waiting.distinct()).scalars().all()
-    running = sa.select(jobs.c.queue).where(in_state(jobs, JobState.RUNNING), ~jobs.c.paused)
+    running = sa.select(jobs.c.queue).where(
+        in_state(jobs, JobState.RUNNING), ~jobs.c.paused, ~jobs.c.queue.startswith(IMPORT)
+    )
     return connection.execute(running.distinct()).scalars().all()
 
 

@@ -126,6 +126,8 @@ def retry_job(
         job = lock_job(connection, job_id)
         if job.state not in TERMINAL:
             raise Conflict(f"job {job_id} is {job.state}; it can be retried once it has ended")
+        if job.config.get("imported"):
+            raise Conflict(f"the masks of job {job_id} were imported; import them again as another job")
         _check_released(connection, job_id)
         admit_job(connection, job.owner)
         planned = job.manifest_key is not None

@@ -6,14 +6,17 @@ them.
 
 import io
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from gfi.datasets.decode import Photograph
 from gfi.domain.pixel_properties import MEASURED_AT, pixel_properties
 from gfi.report.overlays import shrink
+
+if TYPE_CHECKING:
+    from gfi.datasets.decode import Photograph
 
 THUMBNAIL = 64
 """Pixels of the longer side of a thumbnail."""
@@ -21,7 +24,7 @@ MOST_BYTES = 2048
 _QUALITIES = (75, 60, 45, 30, 15, 5)
 
 
-def properties_of(photograph: Photograph) -> dict[str, float]:
+def properties_of(photograph: "Photograph") -> dict[str, float]:
     """The properties of `gfi.domain.pixel_properties`, rounded to float32 as parts store them; without those that the
     photograph does not have."""
     small = shrink(photograph.rgb, MEASURED_AT)

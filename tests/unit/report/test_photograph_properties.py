@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from gfi.datasets.decode import Photograph
-from workers.photograph_properties import MOST_BYTES, properties_of, thumbnail
+from gfi.report.photograph_properties import MOST_BYTES, properties_of, thumbnail
 
 NOISE = np.random.default_rng(0).integers(0, 256, (300, 200, 3)).astype(np.uint8)
 

@@ -1,0 +1,52 @@
+"""`gfi import`: masks that were made elsewhere, as a finished job."""
+
+from pathlib import Path
+
+import click
+
+from gfi.cli.open_service import open_service
+from gfi.cli.printing import emit, json_option
+
+
+@click.command("import")
+@click.option(
+    "--masks",
+    type=click.Path(exists=True, path_type=Path),
+    required=True,
+    help="A folder with KEY.npy, .npz, .png or .pt; a FiftyOne dataset; or a file .zip, .npz, .npy, .h5 or .pt.",
+)
+@click.option("--dataset", required=True, help="The images, as for `gfi submit`.")
+@click.option("--method", required=True, metavar="NAME", help="What made the masks, such as captum-lrp.")
+@click.option("--model", metavar="REF", help="A registered model, whose classes the labels are.")
+@click.option(
+    "--crop", is_flag=True, help="The masks show the centre crop that the model sees (with --model)."
+)
+@click.option("--name", default="", help="A display name of the job.")
+@json_option
+def import_masks(
+    masks: Path, dataset: str, method: str, model: str | None, crop: bool, name: str, as_json: bool
+) -> None:
+    """Import masks that were made elsewhere as a finished job.
+
+    Gallery, report, box metrics, audit, comparison and export work on it; it says "imported, not verified". Nothing is
+    run on the images. Docs: docs/imports.md.
+
+    \b
+    gfi import --masks maps/ --dataset /data/photographs --method captum-lrp
+    gfi import --masks attributions.h5 --dataset list.csv --method zennit-epsilon --model birds --crop
+    """
+    options = {
+        "masks": masks,
+        "dataset": dataset,
+        "method": method,
+        "model": model,
+        "crop": crop,
+        "name": name,
+    }
+    imported = open_service().import_masks(options)
+    if as_json:
+        emit(imported)
+        return
+    click.echo(
+        f"job {imported['job']}: {imported['with_mask']:,} of {imported['images']:,} images have a mask"
+    )

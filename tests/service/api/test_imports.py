@@ -1,0 +1,171 @@
+"""Masks made elsewhere are a finished job: shown, measured, audited, compared and exported like any other."""
+
+import csv
+import io
+import json
+import threading
+import zipfile
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from gfi.cli.main import main
+from gfi.domain.job import UNVERIFIED
+from gfi.domain.queues import IMPORT
+from gfi.domain.states import ControlKind, JobState
+from gfi.domain.statuses import ImageStatus
+from gfi.imports.errors import ImportRefused
+from gfi.imports.importing import ImportRequest, import_masks
+from gfi.jobs.compare import compare_jobs
+from gfi.jobs.submit import Invalid, request_from, submit
+from gfi.store import ledger, queries
+from gfi.store.errors import Conflict
+from scheduler.services import ControlServices
+from scheduler.tasks import perform
+from tests.service.api.conftest import MODEL, World
+
+
+@pytest.fixture
+def dataset(one_world: World, tmp_path: Path) -> Path:
+    """A manifest with a label, a box and a column for each photograph."""
+    path = one_world.photographs.parent / "labelled.csv"
+    with path.open("w", newline="") as file:
+        out = csv.writer(file)
+        out.writerow(["key", "label", "boxes", "site"])
+        for at, name in enumerate(one_world.names[:-1]):
+            with Image.open(one_world.photographs / name) as image:
+                width, height = image.size
+            box = json.dumps([[width // 4, height // 4, width // 2, height // 2]])
+            out.writerow([f"photographs/{name}", ["cat", "coffee"][at % 2], box, "A"])
+    return path
+
+
+@pytest.fixture
+def masks(one_world: World, tmp_path: Path) -> Path:
+    """A mask in the box of each photograph but the last, which has none; the first is not finite."""
+    folder = tmp_path / "maps" / "photographs"
+    folder.mkdir(parents=True)
+    for at, name in enumerate(one_world.names[:-2]):
+        mask = np.zeros((32, 32))
+        mask[9:15, 9:15] = 4 if at == 1 else 1
+        if at == 0:
+            mask[0, 0] = np.nan
+        np.save(folder / f"{name}.npy", mask)
+    return tmp_path / "maps"
+
+
+def imported(world: World, masks: Path, dataset: Path, **more: Any) -> str:
+    request = ImportRequest(masks, str(dataset), "captum-lrp", **more)
+    return import_masks(world.database, world.settings, world.bucket, request).job_id
+
+
+def task(world: World, kind: ControlKind) -> str:
+    services = ControlServices(world.settings, world.database, world.bucket)
+    while True:
+        claim = ledger.claim_control(world.database, "planner", 60.0)
+        assert claim is not None
+        outcome = perform(services, claim, threading.Event())
+        if claim.kind == kind:
+            return outcome
+
+
+def test_imported_masks_are_a_finished_job_with_box_metrics(
+    one_world: World, masks: Path, dataset: Path
+) -> None:
+    job = imported(one_world, masks, dataset)
+    found = queries.get_job(one_world.database, job)
+    assert found.state is JobState.PARTIAL  # an image has no mask
+    rows = list(queries.iterate_results(one_world.database, job))
+    assert [row.status for row in rows[:2]] == [ImageStatus.NONFINITE, ImageStatus.OK]
+    assert (rows[-1].status, rows[-1].error_class) == (ImageStatus.ERROR, "no_mask")
+    assert rows[1].error_class == "scaled"
+    assert rows[2].metrics["pointing_hit_0"] == 1
+    assert rows[2].metrics["iou_box"] > 0.4
+    assert {row.target for row in rows} == {0, 1}
+    assert rows[2].columns == {"site": "A"}
+    shown = one_world.call("GET", f"/v1/jobs/{job}", "read").json()
+    assert shown["config"]["imported"]["method"] == "captum-lrp"
+    assert shown["facts"]["warnings"][0].startswith(UNVERIFIED)
+    assert one_world.call("GET", f"/v1/jobs/{job}/results/2/overlay.png", "read").status_code == 200
+    summary = one_world.call("GET", f"/v1/jobs/{job}/summary", "read").json()
+    assert summary["means"]["iou_box"]["count"] == len(rows) - 2
+    line = one_world.call("GET", f"/v1/jobs/{job}/export?format=jsonl&view=rows%3D2", "read").json()
+    assert (line["provenance"], line["target_name"]) == (UNVERIFIED, "cat")
+    assert task(one_world, ControlKind.REPORT) == "written"
+    for place in ("failures", "groups?by=site"):
+        assert one_world.call("GET", f"/v1/jobs/{job}/{place}", "read").status_code == 200
+
+
+def test_reports_audits_and_comparisons_read_imported_masks(
+    one_world: World, masks: Path, dataset: Path
+) -> None:
+    job, other = (
+        imported(one_world, masks, dataset, model=MODEL, crop=True),
+        imported(one_world, masks, dataset),
+    )
+    assert queries.get_job(one_world.database, job).config.model.reference == MODEL
+    report = one_world.call("GET", f"/v1/jobs/{other}/report.zip", "read")
+    with zipfile.ZipFile(io.BytesIO(report.content)) as files:
+        assert UNVERIFIED in files.read("index.html").decode()
+    asked = one_world.call("POST", f"/v1/jobs/{job}/audit", "submit", json={"dry_run": True})
+    assert asked.status_code in (200, 201, 202), asked.text
+    assert task(one_world, ControlKind.SCREEN) != "failed"
+    compared = compare_jobs(one_world.database, one_world.bucket, other, other, today=date(2026, 11, 28))
+    counted = compared.to_json()["comparison"]
+    assert (counted["pairs"], counted["bit_equal"]) == (7, 7)
+
+
+def test_an_imported_job_is_never_explained_again_and_no_worker_takes_it(
+    one_world: World, masks: Path, dataset: Path
+) -> None:
+    job = imported(one_world, masks, dataset)
+    assert queries.get_job(one_world.database, job).queue.startswith(IMPORT)
+    with pytest.raises(Conflict, match="were imported"):
+        ledger.retry_job(one_world.database, job)
+    again = request_from(dataset=str(dataset), model=MODEL, since=job, owner="ann")
+    with pytest.raises(Invalid, match="were imported"):
+        submit(one_world.database, one_world.settings, again)
+    assert [
+        hint for hint in ledger.dispatch(one_world.database, 8, 60.0) if hint.queue.startswith(IMPORT)
+    ] == []
+
+
+def test_what_does_not_belong_together_is_refused_before_a_job_is_made(
+    one_world: World, masks: Path, dataset: Path, tmp_path: Path
+) -> None:
+    def refused(said: str, path: Path = masks, method: str = "mine", **more: Any) -> None:
+        request = ImportRequest(path, str(dataset), method, **more)
+        with pytest.raises(ImportRefused) as error:
+            import_masks(one_world.database, one_world.settings, one_world.bucket, request)
+        assert said in str(error.value)
+
+    np.save(tmp_path / "three.npy", np.zeros((3, 4, 4)))
+    (tmp_path / "empty").mkdir()
+    refused("has 3 masks in the order of the listing", tmp_path / "three.npy")
+    refused("no mask in", tmp_path / "empty")
+    refused("is a method of gfi itself", method="grad-cam")
+    refused("--crop needs --model", crop=True)
+    assert queries.list_jobs(one_world.database) == []
+
+
+def test_the_command_prints_the_job(
+    one_world: World, masks: Path, dataset: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = [
+        "import",
+        "--masks",
+        str(masks),
+        "--dataset",
+        str(dataset),
+        "--method",
+        "captum-lrp",
+        "--json",
+    ]
+    main(arguments)
+    printed = json.loads(capsys.readouterr().out)
+    assert (printed["images"], printed["with_mask"]) == (9, 7)
+    assert queries.get_job(one_world.database, printed["job"]).ended
