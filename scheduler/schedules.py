@@ -43,6 +43,9 @@ def fire_due(database: Database, settings: Settings) -> list[str]:
         if not due:
             ledger.set_next_due(database, row["id"], next_due)
             continue
+        if row["trigger"] == "data":
+            ledger.request_look(database, row["id"], owner=row["owner"], next_due=next_due)
+            continue
         if number > len(due):
             log.warning("firings were missed", schedule=row["name"], missed=number - len(due))
         for instant in due:

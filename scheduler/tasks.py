@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from gfi.audit.verdicts import Tested
 from gfi.domain.records import ControlClaim
 from gfi.domain.states import ControlKind
-from gfi.jobs import comparison_task, exports, incremental, report, retention, sweep, task_run
+from gfi.jobs import comparison_task, exports, incremental, report, retention, sweep, task_run, watching
 from gfi.jobs.audits.files import save_screened, settings_of
 from gfi.jobs.audits.outcome import conclude, write_outcome
 from gfi.jobs.audits.screen import Stores, screen_job
@@ -87,6 +87,18 @@ def _sweep(services: ControlServices, run: TaskRun) -> str:
     return f"{swept.deleted} orphans deleted"
 
 
+def _look(services: ControlServices, run: TaskRun) -> str:
+    """List the dataset of a schedule, and fire it if the listing has changed and settled."""
+
+    def check() -> None:
+        run.check()
+        run.progressed()
+
+    schedule = str(run.claim.payload["schedule"])
+    seen, write = watching.look(services.database, services.settings, schedule, check)
+    return str(seen["outcome"]) if run.finish(seen, write) else "too late"
+
+
 def _keep(services: ControlServices, run: TaskRun) -> str:
     """Delete the jobs that a schedule no longer keeps, but for those that something refers to."""
 
@@ -157,5 +169,6 @@ HANDLERS: Mapping[str, Handler[ControlServices]] = {
     ControlKind.EXPORT: _export,
     ControlKind.SWEEP: _sweep,
     ControlKind.KEEP: _keep,
+    ControlKind.LOOK: _look,
     ControlKind.SCREEN: _screen,
 }

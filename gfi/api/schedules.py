@@ -20,7 +20,7 @@ router = APIRouter(prefix="/v1", route_class=StrictRoute)
 ScheduleName = Annotated[
     str, Path(min_length=1, max_length=100, description="The name or the id of a schedule.")
 ]
-_OPTIONS = ("trigger", "misfire", "misfire_most", "overlap", "whole", *FOLLOW_UPS)
+_OPTIONS = ("trigger", "settle", "misfire", "misfire_most", "overlap", "whole", *FOLLOW_UPS)
 
 
 _Cron = Annotated[Text, Field(min_length=1, max_length=200)]
@@ -74,7 +74,13 @@ class ScheduleIn(In):
     cron: _Cron | None = Field(None, examples=["0 2 * * *"])
     every: _Every | None = Field(None, description="An interval: 90s, 15m, 6h, 1d.")
     zone: _Zone = "UTC"
-    trigger: timing.Trigger = Field("time", description="model: submit only if the weights are others.")
+    trigger: timing.Trigger = Field(
+        "time",
+        description="model: submit only if the weights are others; data: only if the dataset's listing is another one.",
+    )
+    settle: _Every = Field(
+        "60s", description="With the trigger `data`: how long a changed listing must stay the same."
+    )
     misfire: timing.Misfire = Field(
         "latest", description="After an outage: the latest missed firing, none, or the last `misfire_most`."
     )
@@ -106,6 +112,7 @@ class ScheduleChange(In):
     zone: _Zone | None = None
     paused: bool | None = None
     trigger: timing.Trigger | None = None
+    settle: _Every | None = None
     misfire: timing.Misfire | None = None
     misfire_most: _Most | None = None
     overlap: timing.Overlap | None = None
@@ -149,6 +156,10 @@ class ScheduleOut(BaseModel):
     zone: str
     every_s: float | None
     trigger: str
+    settle_s: float
+    watched: dict[str, Any] | None = Field(
+        description="With the trigger `data`: the last listing that was seen, and the one that fired last."
+    )
     misfire: str
     misfire_most: int
     overlap: str
@@ -223,10 +234,20 @@ def change_schedule(
 
 
 @router.post("/schedules/{name}/run", tags=["schedules"], status_code=202, responses=documented(404))
-def run_schedule(name: ScheduleName, context: ContextDep, caller: Submitter) -> RunOut:
+def run_schedule(
+    name: ScheduleName,
+    context: ContextDep,
+    caller: Submitter,
+    allow_shrunk: Annotated[
+        bool, Query(description="Also if the dataset lost more than half of its images.")
+    ] = False,
+) -> RunOut:
     """Fire a schedule now."""
     schedule = _own(context, caller, name)
-    return RunOut(**schedules.run_now(context.database, context.settings, schedule.id, actor=caller.name))
+    run = schedules.run_now(
+        context.database, context.settings, schedule.id, allow_shrunk=allow_shrunk, actor=caller.name
+    )
+    return RunOut(**run)
 
 
 @router.get("/schedules/{name}/firings", tags=["schedules"], responses=documented(404))

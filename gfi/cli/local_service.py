@@ -335,10 +335,10 @@ class LocalService:
         changed = schedules.change_schedule(self.database, self.settings, name, actor=user(), **changes)
         return dict(changed.__dict__)
 
-    def run_schedule(self, name: str) -> JSON:
+    def run_schedule(self, name: str, allow_shrunk: bool = False) -> JSON:
         from gfi.jobs import schedules
 
-        return schedules.run_now(self.database, self.settings, name, actor=user())
+        return schedules.run_now(self.database, self.settings, name, allow_shrunk=allow_shrunk, actor=user())
 
     def firings(self, name: str) -> list[JSON]:
         from gfi.jobs import schedules

@@ -207,8 +207,8 @@ class RemoteService:
     def change_schedule(self, name: str, changes: Mapping[str, Any]) -> JSON:
         return self.client.change_schedule(name, **changes)
 
-    def run_schedule(self, name: str) -> JSON:
-        return self.client.run_schedule(name)
+    def run_schedule(self, name: str, allow_shrunk: bool = False) -> JSON:
+        return self.client.run_schedule(name, allow_shrunk=allow_shrunk)
 
     def firings(self, name: str) -> list[JSON]:
         return self.client.firings(name)

@@ -17,6 +17,7 @@ TIMING = (
     "every",
     "zone",
     "trigger",
+    "settle",
     "misfire",
     "misfire_most",
     "overlap",
@@ -38,8 +39,13 @@ def _timing_options(command: Callable[..., Any]) -> Callable[..., Any]:
             click.option(
                 "--on",
                 "trigger",
-                type=click.Choice(["time", "model"]),
-                help="model: submit only if the weights are others than those of the last job. Default: time.",
+                type=click.Choice(["time", "model", "data"]),
+                help="model: submit only if the weights are others than those of the last job; data: only if the "
+                "dataset's listing is another one. Default: time.",
+            ),
+            click.option(
+                "--settle",
+                help="With --on data: how long a changed listing must stay the same. Default: 60s.",
             ),
             click.option(
                 "--misfire",
@@ -222,9 +228,10 @@ def resume_schedule(name: str) -> None:
 
 @schedule.command("run")
 @click.argument("name")
-def run_schedule(name: str) -> None:
+@click.option("--yes", is_flag=True, help="Also if the dataset lost more than half of its images.")
+def run_schedule(name: str, yes: bool) -> None:
     """Fire a schedule now."""
-    run = open_service().run_schedule(name)
+    run = open_service().run_schedule(name, yes)
     click.echo(run["job"] or run["reason"] or "waits for the end of an earlier job")
 
 

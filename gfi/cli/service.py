@@ -205,8 +205,8 @@ class Service(Protocol):
         """Change parts of `timing`, or `paused`. Returns the schedule."""
         ...
 
-    def run_schedule(self, name: str) -> JSON:
-        """Fire a schedule now. Returns {"job", "reason"}."""
+    def run_schedule(self, name: str, allow_shrunk: bool = False) -> JSON:
+        """Fire a schedule now. allow_shrunk: also if half of its images are gone. Returns {"job", "reason"}."""
         ...
 
     def firings(self, name: str) -> list[JSON]:

@@ -413,9 +413,11 @@ class Client(Connection):
         changed: dict[str, Any] = self.send("PATCH", f"/v1/schedules/{name}", json=changes).json()
         return changed
 
-    def run_schedule(self, name: str) -> dict[str, Any]:
-        """Fire a schedule now. Returns ``{"job", "reason"}``."""
-        run: dict[str, Any] = self.send("POST", f"/v1/schedules/{name}/run").json()
+    def run_schedule(self, name: str, *, allow_shrunk: bool = False) -> dict[str, Any]:
+        """Fire a schedule now, with `allow_shrunk` also if more than half of its images are gone. Returns
+        ``{"job", "reason"}``."""
+        query = "?allow_shrunk=true" if allow_shrunk else ""
+        run: dict[str, Any] = self.send("POST", f"/v1/schedules/{name}/run{query}").json()
         return run
 
     def firings(self, name: str) -> list[dict[str, Any]]:

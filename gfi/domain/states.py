@@ -48,6 +48,7 @@ class ControlKind(StrEnum):
     ORDER = "order"
     SWEEP = "sweep"
     KEEP = "keep"
+    LOOK = "look"
     REGISTER = "register"
     COMPARE = "compare"
     SCREEN = "audit-screen"

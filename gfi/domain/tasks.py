@@ -47,6 +47,7 @@ KINDS: dict[str, TaskKind] = {
         TaskKind(ControlKind.EXPORT, "none", "export results", long=True),
         TaskKind(ControlKind.SWEEP, "none", "delete orphaned parts"),
         TaskKind(ControlKind.KEEP, "none", "delete old jobs of a schedule", long=True),
+        TaskKind(ControlKind.LOOK, "none", "look whether a dataset has changed", long=True),
         TaskKind(ControlKind.REGISTER, "network", "register a model", INTERACTIVE_QUEUE),
         TaskKind(ControlKind.SCREEN, "none", "screen masks for an audit", long=True),
         TaskKind(ControlKind.CONFIRM, "network", "test an audit's candidates", EXPLAIN_QUEUE),

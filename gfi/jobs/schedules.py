@@ -22,7 +22,16 @@ from gfi.domain.records import JobSpec
 from gfi.jobs.follow_ups import FOLLOW_UPS, checked
 from gfi.jobs.follow_ups import shown as shown_follow_ups
 from gfi.jobs.submit import Invalid, JobRequest, freeze, parent_of, request_from, spec_of
-from gfi.jobs.timing import MOST_MISSED, Misfire, Overlap, Timing, Trigger, parse_interval, shown
+from gfi.jobs.timing import (
+    MOST_MISSED,
+    Misfire,
+    Overlap,
+    Timing,
+    Trigger,
+    parse_duration,
+    parse_interval,
+    shown,
+)
 from gfi.store import ledger, queries
 from gfi.store.database import Database
 from gfi.store.errors import NotFound, StoreError, Transient, Unchanged
@@ -45,6 +54,8 @@ class Schedule:
     misfire_most: int
     overlap: str
     whole: bool
+    settle_s: float
+    watched: Mapping[str, Any] | None
     paused: bool
     request: Mapping[str, Any]
     follow_ups: Mapping[str, Any]
@@ -68,7 +79,7 @@ def add_schedule(
     """Check everything that a firing needs and store the schedule. Raises Invalid, Conflict or DatasetError.
 
     cron or every: a cron line, or an interval such as `6h`. options: trigger, misfire, misfire_most, overlap, whole;
-    audit: True or a table of settings, as in `gfi.jobs.follow_ups`.
+    settle, an interval for the trigger `data`; audit: True or a table of settings, as in `gfi.jobs.follow_ups`.
     """
     if not name or len(name) > 100:
         raise Invalid("a schedule has a name of 1 to 100 characters")
@@ -133,10 +144,16 @@ def change_schedule(
     return find_schedule(database, schedule.id)
 
 
-def run_now(database: Database, settings: Settings, name: str, *, actor: str) -> JSON:
+def run_now(
+    database: Database, settings: Settings, name: str, *, allow_shrunk: bool = False, actor: str
+) -> JSON:
     """Fire a schedule now, paused or not. Returns {job, reason}: no job while an earlier one is active, unless the
-    schedule cancels that; with `queue` neither, until the firing's turn comes."""
+    schedule cancels that; with `queue` neither, until the firing's turn comes.
+
+    allow_shrunk: also if the dataset lost more than half of its images.
+    """
     row = _row(database, name)
+    row["request"] = {**row["request"], "allow_shrunk": allow_shrunk or row["request"]["allow_shrunk"]}
     now = database.now()
     fired = ledger.fire(
         database,
@@ -243,6 +260,12 @@ def _checked(options: Mapping[str, Any], follow_ups: Mapping[str, Any] | None = 
     if not 1 <= most <= MOST_MISSED:
         raise Invalid(f"misfire_most is between 1 and {MOST_MISSED}, not {most}")
     values = dict(options)
+    if "settle" in values:
+        settle = values.pop("settle")
+        try:
+            values["settle_s"] = parse_duration(settle)
+        except ValueError as error:
+            raise Invalid(f"settle: {error}") from None
     wanted = {name: values.pop(name) for name in FOLLOW_UPS if name in values}
     if wanted:
         values["follow_ups"] = {

@@ -19,8 +19,9 @@ Misfire = Literal["latest", "skip", "all"]
 """What becomes of firings that were missed because no scheduler ran: the latest fires once, none, or all."""
 Overlap = Literal["skip", "queue", "cancel"]
 """What becomes of a firing while the job of an earlier one is active: it is skipped, waits, or cancels that job."""
-Trigger = Literal["time", "model"]
-"""time: each firing submits a job; model: only if the weights are others than those of its last job."""
+Trigger = Literal["time", "model", "data"]
+"""time: each firing submits a job; model: only if the weights are others than those of its last job; data: only if the
+dataset's listing is another one, and has stayed the same for a while."""
 MISSED_S = 60.0
 """A firing that is later than this many seconds was missed."""
 SHORTEST_S = 10.0
@@ -29,6 +30,14 @@ MOST_MISSED = 1000
 _WALKED = 20_000
 """Instants of a cron line that are walked through after an outage; of more, only those of the last two days count."""
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
+
+
+def parse_duration(text: str) -> float:
+    """Seconds of `0s`, `90s`, `15m`, `6h`, `1d`. Raises ValueError."""
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smhd])\s*", text)
+    if found is None or (seconds := float(found[1]) * _UNITS[found[2]]) > LONGEST_S:
+        raise ValueError(f"{text[:50]!r} is not a time; write 90s, 15m, 6h or 1d")
+    return seconds
 
 
 def parse_interval(text: str) -> float:

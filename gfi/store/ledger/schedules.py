@@ -11,10 +11,11 @@ import sqlalchemy as sa
 
 from gfi.domain.ids import new_id
 from gfi.domain.records import JobSpec, Submitted
-from gfi.domain.states import ACTIVE
+from gfi.domain.states import ACTIVE, ControlKind
 from gfi.store.database import Database, insert, now
 from gfi.store.errors import Conflict, Missed, NotFound, StoreError, Transient, Unchanged
 from gfi.store.ledger.audit import record
+from gfi.store.ledger.control_requests import request_task_in
 from gfi.store.ledger.jobs import cancel_in
 from gfi.store.ledger.outbox import announce_firing
 from gfi.store.ledger.submission import submit_in
@@ -42,9 +43,9 @@ def add_schedule(
 ) -> str:
     """Add a schedule. Returns its id. Conflict when the name is in use.
 
-    The caller has checked `cron`, `zone`, `request` and `settings` (every_s, trigger, misfire, misfire_most, overlap,
-    whole, follow_ups, created_at). request: the options of the jobs; each firing freezes them again, so that it
-    explains the model that is registered at that time. next_due: epoch seconds; None for never.
+    The caller has checked `cron`, `zone`, `request` and `settings` (every_s, trigger, settle_s, misfire, misfire_most,
+    overlap, whole, follow_ups, created_at). request: the options of the jobs; each firing freezes them again, so that
+    it explains the model that is registered at that time. next_due: epoch seconds; None for never.
     """
     with db.begin() as connection:
         if connection.execute(sa.select(schedules.c.id).where(schedules.c.name == name)).scalar():
@@ -128,9 +129,37 @@ def fire(
     with db.begin() as connection:
         if next_due is not _KEEP:
             _set_next_due(connection, schedule_id, next_due)
-        if not _first(connection, schedule_id, firing_key):
-            return None
-        return _fire(connection, schedule_id, firing_key, spec, overlap, max_active_jobs)
+        return fire_in(
+            connection, schedule_id, firing_key, spec, overlap=overlap, max_active_jobs=max_active_jobs
+        )
+
+
+def fire_in(
+    connection: sa.Connection,
+    schedule_id: str,
+    firing_key: str,
+    spec: JobSpec | StoreError,
+    *,
+    overlap: str | None = None,
+    max_active_jobs: int | None = None,
+) -> Fired | None:
+    """`fire` within a transaction."""
+    if not _first(connection, schedule_id, firing_key):
+        return None
+    return _fire(connection, schedule_id, firing_key, spec, overlap, max_active_jobs)
+
+
+def request_look(db: Database, schedule_id: str, *, owner: str, next_due: float | None) -> None:
+    """(nothing) → pending: a `look` at the dataset of a schedule, unless one is under way; and when the next is due."""
+    with db.begin() as connection:
+        _set_next_due(connection, schedule_id, next_due)
+        request_task_in(connection, ControlKind.LOOK, {"schedule": schedule_id}, owner=owner)
+
+
+def remember_listing(connection: sa.Connection, schedule_id: str, watched: Mapping[str, Any]) -> None:
+    """What was seen of the dataset of a schedule, within the commit of a look."""
+    mine = sa.update(schedules).where(schedules.c.id == schedule_id)
+    connection.execute(mine.values(watched=dict(watched)))
 
 
 def fire_waiting(

@@ -48,6 +48,7 @@ from gfi.store.queries.results import (
     stopped_shards,
 )
 from gfi.store.queries.schedules import (
+    active_job_of,
     due_schedules,
     firings_to_follow,
     job_before,
@@ -56,6 +57,7 @@ from gfi.store.queries.schedules import (
     list_schedules,
     old_jobs_of,
     schedule_address_on,
+    schedule_row,
     waiting_firings,
 )
 from gfi.store.queries.shards import failed_in_retries, list_incidents, list_shards
@@ -78,6 +80,7 @@ __all__ = [
     "Task",
     "Verdict",
     "Worker",
+    "active_job_of",
     "address_on",
     "count_masks_due",
     "due_schedules",
@@ -134,6 +137,7 @@ __all__ = [
     "rates_of",
     "rows_with_status",
     "schedule_address_on",
+    "schedule_row",
     "stopped_shards",
     "usual_duration",
     "waiting",

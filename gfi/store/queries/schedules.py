@@ -5,6 +5,7 @@ import sqlalchemy as sa
 from gfi.domain.digests import JSON
 from gfi.domain.states import ACTIVE, TERMINAL, JobState
 from gfi.store.database import Database, now
+from gfi.store.errors import NotFound
 from gfi.store.queries.fetching import fetch
 from gfi.store.tables import firings, jobs, schedules
 
@@ -12,6 +13,26 @@ from gfi.store.tables import firings, jobs, schedules
 def list_schedules(db: Database) -> list[JSON]:
     """Schedules by name."""
     return fetch(db, sa.select(schedules).order_by(schedules.c.name))
+
+
+def schedule_row(db: Database, schedule_id: str) -> JSON:
+    """One schedule by its id. Raises NotFound."""
+    rows = fetch(db, sa.select(schedules).where(schedules.c.id == schedule_id))
+    if not rows:
+        raise NotFound("the schedule was removed")
+    return rows[0]
+
+
+def active_job_of(db: Database, schedule_id: str) -> str | None:
+    """An active job of a schedule; None if there is none."""
+    query = (
+        sa.select(jobs.c.id)
+        .join(firings, firings.c.job_id == jobs.c.id)
+        .where(firings.c.schedule_id == schedule_id, jobs.c.state.in_(sorted(ACTIVE)))
+    )
+    with db.read() as connection:
+        found: str | None = connection.execute(query.limit(1)).scalar()
+    return found
 
 
 def due_schedules(db: Database) -> list[JSON]:

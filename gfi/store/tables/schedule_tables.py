@@ -15,7 +15,7 @@ schedules = sa.Table(
     sa.Column("every_s", sa.Double),  # the interval in seconds; null for a cron line
     sa.Column(
         "trigger", sa.Text, nullable=False, server_default="time"
-    ),  # time | model: only with other weights
+    ),  # time | model: only with other weights | data: only with another listing
     sa.Column("misfire", sa.Text, nullable=False, server_default="latest"),  # latest | skip | all
     sa.Column(
         "misfire_most", sa.Integer, nullable=False, server_default="1"
@@ -25,6 +25,8 @@ schedules = sa.Table(
         "whole", sa.Boolean, nullable=False, server_default=sa.false()
     ),  # no job is since the one before
     sa.Column("request", Json, nullable=False),  # options of a job, frozen anew at each firing
+    sa.Column("settle_s", sa.Double, nullable=False, server_default="60"),  # of a trigger by data
+    sa.Column("watched", Json),  # the last listing that was seen: `gfi.jobs.watching`
     sa.Column("follow_ups", Json),  # what follows each of its jobs, by name: `gfi.jobs.follow_ups`
     flag_column("paused"),
     sa.Column("created_at", Time, nullable=False),
