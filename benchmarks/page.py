@@ -73,7 +73,7 @@ def quality() -> str:
 
 `make bench-quality`: {network}, {metadata["photographs"]}; these photographs were not used to choose the recipe. Differences are
 paired, intervals are percentiles of 10,000 bootstraps over photographs. `tuned` optimises with blur and mean colour; it never uses
-noise or imputation. Scores ran on {metadata["scores_on"]}, masks on torch {metadata["torch"]}; {machines(rows)}.
+noise, imputation or another photograph. Scores ran on {metadata["scores_on"]}, masks on torch {metadata["torch"]}; {machines(rows)}.
 
 {table(columns, marks)}
 2×2 and 3×3: share of the mask's mass in the right cell and share of arg-maxes there, on {grids["grids"]} grids of 2×2 and {grids["grids_3"]} of 3×3

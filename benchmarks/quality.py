@@ -17,7 +17,8 @@ Grad-CAM are paired.
 Masks come from the engine and from `gfi.peers`. Scores run on OpenVINO where it is installed (five times as fast,
 compared with torch first), and the results say which of the two was used.
 
-    python -m benchmarks.quality [--network NAME] [--full] [--images N] [--photographs DIR] [--output FILE] [METHOD…]
+    python -m benchmarks.quality [METHOD…] [--network NAME] [--full] [--images N] [--fills FILL…] [--photographs DIR]
+                                 [--output FILE]
 
 Finished parts are stored under .gfi/bench-quality, so an interrupted run continues.
 """
@@ -35,10 +36,9 @@ from PIL import Image
 from benchmarks import photographs
 from benchmarks.machine import cpu_name
 from benchmarks.scoring import (
-    FILLS,
+    EVERY_FILL,
     IMPUTED,
     METHODS,
-    PHOTOGRAPH,
     REFERENCE,
     SLOW,
     Scores,
@@ -54,6 +54,8 @@ from gfi.report.contact_sheet import Cell, contact_sheet
 from gfi.report.overlays import overlay, png
 
 HERE = Path(__file__).parent
+CHOSEN_ON = {"tuned": [SAMPLE]}
+"""Method → the networks on which its recipe was chosen, with photographs that are not scored."""
 
 
 def interval(values: NDArray[np.float64], seed: int = 0) -> list[float]:
@@ -79,13 +81,14 @@ def difference(scores: Scores, reference: Scores, name: str) -> dict[str, Any]:
 def rows(setting: Setting, method: str, scores: Scores, reference: Scores) -> list[dict[str, Any]]:
     """The rows of one method in quality.json, one for each fill."""
     table = []
-    for fill in (f for f in (*FILLS, PHOTOGRAPH) if f"insertion {f}" in scores):
+    for fill in (f for f in EVERY_FILL if f"insertion {f}" in scores):
         row: dict[str, Any] = {
             "network": setting.classifier.reference,
             "method": method,
             "fill": fill,
             "images": len(scores[f"insertion {fill}"]),
             "machine": cpu_name(),
+            "chosen_on": CHOSEN_ON.get(method, []),
         }
         for name in ("insertion", "deletion"):
             values = scores[f"{name} {fill}"]
@@ -107,18 +110,23 @@ def rows(setting: Setting, method: str, scores: Scores, reference: Scores) -> li
 
 
 def merged(file: Path, network: str, metadata: dict[str, Any], new: list[dict[str, Any]]) -> dict[str, Any]:
-    """The new content of `file`: the new rows, and the unchanged rows of other networks and methods.
+    """The new content of `file`: the new rows, and the unchanged rows of other networks, methods and fills.
 
     Rows of the sample network come first. metadata: of the last run on this network; the machine is in each row.
     """
     before = json.loads(file.read_text()) if file.exists() else {"facts": {}, "rows": []}
-    again = {row["method"] for row in new}
-    kept = [row for row in before["rows"] if row["network"] != network or row["method"] not in again]
+    again = {(network, row["method"], row["fill"]) for row in new}
+    kept = [row for row in before["rows"] if (row["network"], row["method"], row["fill"]) not in again]
     return {
         "facts": before["facts"] | {network: metadata},
         "rows": sorted(
             [*kept, *new],
-            key=lambda row: (row["network"] != SAMPLE, row["network"], METHODS.index(row["method"])),
+            key=lambda row: (
+                row["network"] != SAMPLE,
+                row["network"],
+                METHODS.index(row["method"]),
+                EVERY_FILL.index(row["fill"]),
+            ),
         ),
     }
 
@@ -161,6 +169,13 @@ def options() -> argparse.Namespace:
     add("methods", nargs="*", default=list(METHODS), metavar="METHOD")
     add("--full", action="store_true", help="50 photographs, every fill and grid for every method")
     add("--images", type=int, help="photographs (default 6; with --full 50)")
+    add(
+        "--fills",
+        nargs="+",
+        choices=EVERY_FILL,
+        default=EVERY_FILL,
+        help="these alone; rows of others are kept",
+    )
     add("--slow", type=int, help=f"photographs for {', '.join(SLOW)} (default 2; with --full all)")
     add("--grids", type=int, nargs=2, help="2×2 and 3×3 grids (default 6 3; with --full 40 27)")
     add("--imputed", type=int, help="photographs scored with the imputation too (default 2; with --full all)")
@@ -201,8 +216,7 @@ def main() -> None:
     scored: dict[str, Scores] = {}
     for method in dict.fromkeys((REFERENCE, *given.methods)):
         with_grids = given.full or method not in SLOW
-        every = (*FILLS, PHOTOGRAPH)
-        wanted = [f for f in every if given.full or f != "imputation" or method in IMPUTED]
+        wanted = [f for f in given.fills if given.full or f != "imputation" or method in IMPUTED]
         count = (
             len(setting.images) if method in (REFERENCE, "tuned") else min(given.others, len(setting.images))
         )

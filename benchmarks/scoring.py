@@ -64,6 +64,7 @@ FILLS: dict[str, Callable[[Tensor], Fill]] = {
 }
 PHOTOGRAPH = "photograph"
 """Another photograph as the fill: the metric `photograph_fill`, whose bank are the shipped samples."""
+EVERY_FILL = (*FILLS, PHOTOGRAPH)
 
 Scores = dict[str, list[float]]
 """Name of a score → one value for each photograph (or grid)."""

@@ -25,21 +25,22 @@ def test_a_difference_pairs_the_photographs_that_both_methods_have() -> None:
     assert quality.difference(scores, reference, "share 2")["difference"] is None
 
 
-def test_rows_of_other_networks_and_methods_are_kept_and_the_sample_comes_first(tmp_path: Path) -> None:
+def test_rows_of_other_networks_methods_and_fills_are_kept_and_the_sample_comes_first(tmp_path: Path) -> None:
     file = tmp_path / "quality.json"
 
-    def row(network: str, method: str, insertion: float) -> dict:
-        return {"network": network, "method": method, "insertion": insertion}
+    def row(network: str, method: str, insertion: float, fill: str = "blur") -> dict:
+        return {"network": network, "method": method, "fill": fill, "insertion": insertion}
 
     sample = quality.SAMPLE
     first = quality.merged(file, "other", {"machine": "a"}, [row("other", "tuned", 0.1)])
     file.write_text(json.dumps(first))
-    new = [row(sample, "tuned", 0.2), row(sample, "grad-cam", 0.3)]
+    new = [row(sample, "tuned", 0.5, "photograph"), row(sample, "tuned", 0.2), row(sample, "grad-cam", 0.3)]
     file.write_text(json.dumps(quality.merged(file, sample, {"machine": "b"}, new)))
     last = quality.merged(file, sample, {"machine": "c"}, [row(sample, "tuned", 0.4)])
     assert [(r["network"], r["method"], r["insertion"]) for r in last["rows"]] == [
         (sample, "grad-cam", 0.3),
         (sample, "tuned", 0.4),
+        (sample, "tuned", 0.5),
         ("other", "tuned", 0.1),
     ]
     assert last["facts"] == {"other": {"machine": "a"}, sample: {"machine": "c"}}
