@@ -52,7 +52,8 @@ def add_model(
     """Register a model by its REFERENCE, or a model file NAME.toml, which is copied into the models folder.
 
     Of a file of weights, `gfi models add birds.pth --architecture torchvision:resnet18 --classes 12`, the model file
-    birds.toml is written beside it and then registered.
+    birds.toml is written beside it and then registered. A program of torch.export, birds.pt2, needs no
+    --architecture.
 
     The network is loaded once, by a worker, or in this process if no worker runs. Its layers, digest, input size and
     class names are stored, so that the API and the scheduler need no torch.
@@ -82,6 +83,8 @@ def _with_model_file(reference: str, architecture: str | None, classes: str | No
                 " is none"
             )
         return reference
+    if reference.endswith(".pt2"):
+        architecture = architecture or "torch.export"
     if architecture is None:
         raise click.UsageError(
             f"{reference} holds weights and no network: add --architecture torchvision:NAME, timm:NAME or"

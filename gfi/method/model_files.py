@@ -3,7 +3,8 @@
 `gfi models add` gives each a folder of its own, models_dir/NAME; one put by hand may be models_dir/NAME.toml.
 
     architecture = "torchvision:resnet18"   # or timm:NAME, or file:net.py:build, a factory in a Python file in the
-                                            # same folder, so only those who may write models_dir can name code
+                                            # same folder, so only those who may write models_dir can name code; or
+                                            # torch.export, with the .pt2 file as weights
     weights = "birds.pth"                   # in the same folder: .pth/.pt (tensors only) or .safetensors;
                                             # or "seed:0", or "default" (torchvision's, if on this machine)
     weights_key = "model_ema"               # which of several state dicts in that file; without it: the first of
@@ -33,6 +34,7 @@ Only `architecture` and `weights` are required. Every error message names the fi
 
 import contextlib
 import dataclasses
+import hashlib
 import re
 import tomllib
 import weakref
@@ -49,6 +51,7 @@ from gfi.domain.layer_names import Layers
 from gfi.domain.window import Window
 from gfi.method import architectures
 from gfi.method.checkpoints import load_checkpoint, read_checkpoint
+from gfi.method.exported import read_program
 from gfi.method.model_code import ModelCode, load_code
 from gfi.method.preprocess import FILTERS, Preprocess
 
@@ -69,6 +72,8 @@ FIELDS = {
     "input": ("size", "channels", "mean", "std", "interpolation", "crop", "resize", "window"),
     "layers": ("inverted", "weighed"),
 }
+EXPORTED = "torch.export"
+"""The architecture of a model whose file of weights is a program."""
 OUTPUTS = ("softmax", "sigmoid", "probabilities")
 
 
@@ -173,6 +178,8 @@ class _ModelFile:
         self.table = table
         self._made_by: dict[str, Any] = {}
         self._weights_note: str | None = None
+        self._input_shape: tuple[int, int, int] | None = None
+        """(C, H, W), where the network is a program that states it."""
         for section in ("arguments", "input", "layers"):
             if not isinstance(table.get(section, {}), dict):
                 self.fail(section, "is a table", table[section])
@@ -234,6 +241,8 @@ class _ModelFile:
     def _module(self, classes: int) -> tuple[nn.Module, str | None]:
         """The network with its weights, and the reason for which registration refuses it, or None."""
         architecture, weights = self.text("architecture"), self.text("weights")
+        if architecture == EXPORTED:
+            return self._program(weights), None
         source, _, name = architecture.partition(":")
         arguments = dict(self.table.get("arguments", {}))
         seed = self._seed(weights)
@@ -273,6 +282,19 @@ class _ModelFile:
             with self.field("weights"):
                 self._weights_note = load_checkpoint(module, checkpoint, weights)
         return module, doubt
+
+    def _program(self, weights: str) -> nn.Module:
+        """The network of a .pt2 file, which holds architecture and weights."""
+        if "arguments" in self.table:
+            self.fail("arguments", "is for an architecture that is built", self.table["arguments"])
+        with self.field("weights"):
+            if not weights.endswith(".pt2"):
+                raise MethodError(f"`{EXPORTED}` reads a file NAME.pt2, not {weights}")
+            file = self.path.parent / weights
+            module, self._input_shape = read_program(file)
+        sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
+        self._made_by = {"architecture": EXPORTED, "program": sha256}
+        return module
 
     def _seed(self, weights: str) -> int | None:
         if not weights.startswith("seed:"):
@@ -328,6 +350,11 @@ class _ModelFile:
     def _input(self, module: nn.Module) -> Preprocess:
         part = self.table.get("input", {})
         base = architectures.documented_input(self.text("architecture"), module)
+        if self._input_shape is not None:
+            channels, *side = self._input_shape
+            base = Preprocess((side[0], side[1]))
+            if channels == 1:
+                base = Preprocess(base.size, 1, (0.5,), (0.5,))
 
         size = part.get("size", list(base.size))
         size = [size, size] if isinstance(size, int) else size

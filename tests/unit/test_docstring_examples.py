@@ -34,6 +34,8 @@ WITHOUT_EXAMPLE = {
     f"gfi.method.{name}"
     for name in (
         "architectures",
+        "checkpoints",
+        "exported",
         "head",
         "inversion",
         "item",
