@@ -10,7 +10,7 @@ from typing import Any, Literal
 from PIL import Image
 
 from gfi.domain.errors import MethodError
-from gfi.domain.geometry import Rectangle, fit, whole
+from gfi.domain.geometry import Rectangle, fit, scaled, whole
 from gfi.domain.recipes import Recipe
 from gfi.domain.window import Window
 
@@ -40,8 +40,9 @@ class Preprocess:
     """What the difference is divided by; one value per channel."""
     interpolation: str = "bilinear"
     """One of FILTERS; always antialiased."""
-    crop: Literal["recipe", "centre", "none"] = "recipe"
-    """"centre": crop the centre. "none": resize the whole photograph. "recipe": as `Recipe.resize` says."""
+    crop: Literal["recipe", "centre", "none", "letterbox"] = "recipe"
+    """"centre": crop the centre. "none": resize the whole photograph. "letterbox": keep its proportions and pad with the
+    mean colour. "recipe": as `Recipe.resize` says."""
     resize: int | None = None
     """The shorter side in pixels before a centre crop; None: that of the input, so that the crop only shortens the
     longer side."""
@@ -78,6 +79,8 @@ def view(photograph: Image.Image, preprocess: Preprocess, recipe: Recipe) -> tup
     resample = FILTERS[preprocess.interpolation]
     crop = recipe.resize == "crop" if preprocess.crop == "recipe" else preprocess.crop == "centre"
     size = photograph.height, photograph.width
+    if preprocess.crop == "letterbox":
+        return _letterboxed(photograph, preprocess)
     if not crop:
         return photograph.resize((width, height), resample), whole(size)
     (high, wide), (top, left), box = fit(size, preprocess.size, preprocess.resize)
@@ -88,3 +91,17 @@ def view(photograph: Image.Image, preprocess: Preprocess, recipe: Recipe) -> tup
         )
     resized = photograph.resize((wide, high), resample)
     return resized.crop((left, top, left + width, top + height)), box
+
+
+def _letterboxed(photograph: Image.Image, preprocess: Preprocess) -> tuple[Image.Image, Rectangle]:
+    """The whole photograph inside the input, with bars of the mean colour; the box reaches beyond the photograph."""
+    height, width = preprocess.size
+    zoom = min(height / photograph.height, width / photograph.width)
+    wide, high = max(1, round(photograph.width * zoom)), max(1, round(photograph.height * zoom))
+    left, top = (width - wide) // 2, (height - high) // 2
+    mean = tuple(round(value * 255) for value in preprocess.mean)
+    out = Image.new("RGB", (width, height), mean if len(mean) == 3 else mean * 3)
+    out.paste(photograph.resize((wide, high), FILTERS[preprocess.interpolation]).convert("RGB"), (left, top))
+    return out, scaled(
+        (-left, -top, width - left, height - top), (high, wide), (photograph.height, photograph.width)
+    )

@@ -21,7 +21,7 @@
     mean = [0.485, 0.456, 0.406]
     std = [0.229, 0.224, 0.225]
     interpolation = "bilinear"              # nearest, bilinear, bicubic, lanczos
-    crop = "recipe"                         # what the preset says; or centre, none
+    crop = "recipe"                         # what the preset says; or centre, none, letterbox
     resize = 256                            # shorter side before a centre crop
     window = [0, 4095]                      # black and white of files with more than 8 bits
 
@@ -375,8 +375,8 @@ class _ModelFile:
         if interpolation not in FILTERS:
             self.fail("input.interpolation", f"is one of {', '.join(FILTERS)}", interpolation)
         crop = part.get("crop", "recipe")
-        if crop not in ("recipe", "centre", "none"):
-            self.fail("input.crop", "is one of recipe, centre, none", crop)
+        if crop not in ("recipe", "centre", "none", "letterbox"):
+            self.fail("input.crop", "is one of recipe, centre, none, letterbox", crop)
         resize = part.get("resize")
         if resize is not None and (type(resize) is not int or resize < min(size)):
             self.fail("input.resize", f"is a whole number of at least {min(size)}", resize)

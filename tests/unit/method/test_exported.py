@@ -56,7 +56,7 @@ def test_what_is_no_program_for_batches_is_refused(tmp_path: Path) -> None:
     with pytest.raises(MethodError, match=r"exported for a batch of 2; .*dynamic_shapes"):
         read_program(tmp_path / "fixed.pt2")
     (tmp_path / "other.pt2").write_bytes(b"no archive")
-    with pytest.raises(MethodError, match="is not a program of torch.export"):
+    with pytest.raises(MethodError, match=r"is not a program of torch\.export"):
         read_program(tmp_path / "other.pt2")
     with pytest.raises(MethodError, match=r"gone\.pt2"):
         read_program(tmp_path / "gone.pt2")

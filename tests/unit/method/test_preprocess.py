@@ -5,6 +5,7 @@ import pytest
 import torch
 from PIL import Image, ImageFilter
 
+from gfi.domain import geometry
 from gfi.domain.errors import MethodError
 from gfi.domain.presets import PAPER, PRESETS, RELEASED, recipe
 from gfi.method.preprocess import MOST_RESIZED, Preprocess, prepare
@@ -97,3 +98,20 @@ def test_photographs_of_one_pixel_or_one_line_are_prepared(size: tuple[int, int]
 def test_an_array_that_is_no_photograph_is_refused() -> None:
     with pytest.raises(MethodError, match=r"is \(H, W, 3\) of uint8, not \(4, 4\) of float64"):
         prepare(np.zeros((4, 4)), Preprocess((8, 8)), PAPER)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("shape", "bars"), [((50, 100), (8, 0)), ((100, 50), (0, 8)), ((40, 40), (0, 0))])
+def test_a_letterbox_shows_the_whole_photograph_between_bars_of_the_mean(
+    shape: tuple[int, int], bars: tuple[int, int]
+) -> None:
+    letterbox = Preprocess((32, 32), 3, (0.2, 0.4, 0.6), (1.0,) * 3, crop="letterbox")
+    rgb = np.full((*shape, 3), 255, np.uint8)
+    prepared = prepare(rgb, letterbox, RELEASED)
+    inside = prepared.image[0] > 0.7
+    assert inside.sum() == (32 - 2 * bars[0]) * (32 - 2 * bars[1])
+    assert prepared.image[:, ~inside].abs().max() < 0.003 if sum(bars) else inside.all()
+    mask = inside.numpy().astype(np.float32)  # marks all of the photograph and no bar
+    placed = geometry.place(mask, shape, prepared.box)
+    assert placed.shape == shape
+    assert placed.mean() > 0.9
+    assert placed[shape[0] // 2, shape[1] // 2] == 1
