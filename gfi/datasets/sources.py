@@ -8,15 +8,15 @@ A spec without a prefix is read as the first of these that fits:
       DIR/x-*.tar
     a folder with JPEGImages/          PASCAL VOC (kind `voc`)
     a folder with ILSVRC/Data/CLS-LOC/ ImageNet's own layout (kind `imagenet`)
+    a folder with COCO's JSON files    objects with boxes (kind `coco`)
+    a folder with images/ and labels/  YOLO's objects with boxes (kind `yolo`)
     a folder with an image in it       photographs at any depth (kind `folder`)
     a folder with folders              class folders, also below train/, val/ …: label = the folder's name
                                        (kind `classes`)
     a folder with .tar files           tar shards (kind `tar`)
 
-COCO and YOLO folders are recognised and refused.
-
 A prefix names the kind explicitly: `folder:`, `classes:` (both also before s3://), `manifest:`, `tar:`, `voc:`,
-`imagenet:`. Options follow a `?`: `voc:/data/VOC2007?split=test`, `/photographs?suffixes=.jpg,.dat`,
+`imagenet:`, `coco:`, `yolo:`. Options follow a `?`: `voc:/data/VOC2007?split=test`, `/photographs?suffixes=.jpg,.dat`,
 `boxes.csv?root=/data/photographs&label=class`. `Source.spec` is the spec in full: kind, absolute path, options.
 
 With `dataset_roots` or `dataset_buckets` configured, nothing outside them is read.
@@ -35,10 +35,12 @@ from urllib.parse import parse_qsl
 
 from gfi.datasets.errors import DatasetError
 from gfi.datasets.file_kinds import IMAGE_SUFFIXES, READABLE, Selection, is_image, is_other_image
-from gfi.datasets.layouts.detection import refuse_beside_photographs, refuse_detection_layout
+from gfi.datasets.layouts.coco import Coco
+from gfi.datasets.layouts.detection import detection_layout, layout_beside_photographs
 from gfi.datasets.layouts.folder import Folder
 from gfi.datasets.layouts.imagenet import ImageNet, is_imagenet
 from gfi.datasets.layouts.voc import Voc
+from gfi.datasets.layouts.yolo import Yolo
 from gfi.datasets.listing import Fetched, Listed, Source, fingerprint
 from gfi.datasets.media import local
 from gfi.datasets.media.s3 import Objects
@@ -100,6 +102,14 @@ KINDS: dict[str, _Kind] = {
         frozenset({"split"}),
         lambda place, settings, options: ImageNet(_roots(place, settings), options.get("split", "val")),
     ),
+    "coco": _Kind(
+        frozenset({"split"}),
+        lambda place, settings, options: Coco(_roots(place, settings), options.get("split")),
+    ),
+    "yolo": _Kind(
+        frozenset({"split"}),
+        lambda place, settings, options: Yolo(_roots(place, settings), options.get("split")),
+    ),
 }
 """Every kind that a spec may name; `_recognise` finds the kind of a spec that names none. Buckets support the first
 three, and `upload:` is a place in the bucket of results."""
@@ -130,7 +140,9 @@ def _open_bucket(spec: str, kind: str | None, place: str, settings: Settings, op
     if kind is None and place.lower().endswith(TABLE_SUFFIXES):
         kind = "manifest"
     if kind not in (None, *_IN_BUCKETS) or place.lower().endswith(".tar"):
-        raise DatasetError(f"{spec}: tar shards and VOC or ImageNet layouts are read from a file system only")
+        raise DatasetError(
+            f"{spec}: tar shards and the layouts of VOC, ImageNet, COCO and YOLO are read from a file system only"
+        )
     _check(spec, kind or "s3", KINDS[kind or "classes"].options, options)
     if kind == "manifest":
         return Table(place, settings, options)
@@ -204,11 +216,11 @@ def _recognise_folder(base: Path, selection: Selection) -> str:
             if entry.is_dir():
                 folders.add(entry.name.lower())
             elif _looks_like_image(entry, selection):
-                refuse_beside_photographs(base)
-                return "folder"
+                return layout_beside_photographs(base) or "folder"
             shards = shards or entry.name.lower().endswith(".tar")
     if folders:
-        refuse_detection_layout(base)
+        if (kind := detection_layout(base)) is not None:
+            return kind
         if folders != {"images"}:
             return "classes"
         _refuse_nested(base)

@@ -41,8 +41,8 @@ class Preprocess:
     interpolation: str = "bilinear"
     """One of FILTERS; always antialiased."""
     crop: Literal["recipe", "centre", "none", "letterbox"] = "recipe"
-    """"centre": crop the centre. "none": resize the whole photograph. "letterbox": keep its proportions and pad with the
-    mean colour. "recipe": as `Recipe.resize` says."""
+    """"centre": crop the centre. "none": resize the whole photograph. "letterbox": keep its proportions and pad with
+    the mean colour. "recipe": as `Recipe.resize` says."""
     resize: int | None = None
     """The shorter side in pixels before a centre crop; None: that of the input, so that the crop only shortens the
     longer side."""

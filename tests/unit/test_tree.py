@@ -63,6 +63,7 @@ ELSEWHERE = {
     "gfi/client/client.py": "service/api/test_client.py",
     "gfi/client/connection.py": "service/api/test_client.py",
     "gfi/client/job.py": "service/api/test_client.py",
+    "gfi/datasets/annotations/coco_json.py": "unit/datasets/layouts/test_coco.py",
     "gfi/datasets/errors.py": DATA,
     "gfi/domain/errors.py": DATA,
     "gfi/domain/metrics.py": "unit/metrics/test_catalogue.py",

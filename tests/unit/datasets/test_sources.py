@@ -1,11 +1,13 @@
 """What a spec opens."""
 
+import json
 import tarfile
 
 import pytest
 
 from gfi.datasets.errors import DatasetError
 from gfi.datasets.sources import KINDS, open_source
+from tests.unit.datasets.conftest import jpeg
 
 
 def test_a_wrong_spec_is_one_clear_line(plant, free):
@@ -22,7 +24,12 @@ def test_every_kind_is_opened_by_its_prefix_and_says_which_options_it_has(plant,
     (folder / "list.csv").write_text("key\nJPEGImages/1.jpg\n")
     with tarfile.open(folder / "x.tar", "w") as tar:
         tar.add(folder / "JPEGImages/1.jpg", "1.jpg")
-    places = {"manifest": folder / "list.csv", "tar": folder / "x.tar"}
+    objects = folder / "objects"
+    (objects / "images").mkdir(parents=True)
+    (objects / "images" / "3.jpg").write_bytes(jpeg())
+    image = {"id": 1, "file_name": "images/3.jpg"}
+    (objects / "coco.json").write_text(json.dumps({"images": [image], "annotations": [], "categories": []}))
+    places = {"manifest": folder / "list.csv", "tar": folder / "x.tar", "coco": objects, "yolo": objects}
     for kind in KINDS:
         source = open_source(f"{kind}:{places.get(kind, folder)}", free)
         assert source.kind == kind

@@ -1,4 +1,4 @@
-"""COCO and YOLO folders are recognised, and refused with the reason, before their folders become classes."""
+"""Folders of annotated objects are recognised, or refused with the reason, before their folders become classes."""
 
 import pytest
 
@@ -6,12 +6,6 @@ from gfi.datasets.errors import DatasetError
 from gfi.datasets.sources import open_source
 
 LAYOUTS = {
-    "COCO": (["train2017/1.jpg", "val2017/2.jpg"], ["annotations/instances_val2017.json"], "COCO"),
-    "COCO beside images": (["images/1.jpg"], ["annotations/all.json"], "COCO"),
-    "COCO of Roboflow": (["train/1.jpg", "valid/2.jpg"], ["train/_annotations.coco.json"], "COCO"),
-    "YOLO": (["images/train/1.jpg", "images/val/2.jpg"], ["labels/train/1.txt", "labels/val/2.txt"], "YOLO"),
-    "YOLO of Roboflow": (["train/images/1.jpg", "valid/images/2.jpg"], ["train/labels/1.txt"], "YOLO"),
-    "COCO beside photographs": (["1.jpg"], ["_annotations.coco.json"], "COCO"),
     "YOLO of darknet": (["obj_train_data/1.jpg"], ["obj.names", "obj_train_data/1.txt"], "YOLO"),
     "YOLO beside photographs": (["1.jpg"], ["obj.data", "1.txt"], "YOLO"),
     "mask": (["image/1.jpg", "mask/1.png"], [], "which are not classes"),
@@ -20,6 +14,30 @@ LAYOUTS = {
     "masks": (["images/1.jpg", "masks/1.png"], [], "which are not classes"),
     "XML": (["images/1.jpg"], ["annotations/1.xml"], "which are not classes"),
 }
+
+
+RECOGNISED = {
+    "coco": [
+        (["train2017/1.jpg", "val2017/2.jpg"], "annotations/instances_val2017.json"),
+        (["images/1.jpg"], "annotations/all.json"),
+        (["train/1.jpg", "valid/2.jpg"], "train/_annotations.coco.json"),
+        (["1.jpg"], "_annotations.coco.json"),
+    ],
+    "yolo": [
+        (["images/train/1.jpg", "images/val/2.jpg"], "labels/train/1.txt"),
+        (["train/images/1.jpg", "valid/images/2.jpg"], "train/labels/1.txt"),
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "photographs", "file"), [(kind, *one) for kind, folders in RECOGNISED.items() for one in folders]
+)
+def test_a_detection_dataset_is_recognised(plant, free, kind, photographs, file):
+    folder = plant(*photographs)
+    (folder / file).parent.mkdir(parents=True, exist_ok=True)
+    (folder / file).write_text("")
+    assert open_source(str(folder), free).kind == kind
 
 
 @pytest.mark.parametrize("name", LAYOUTS)
