@@ -17,7 +17,6 @@ from typing import Any
 
 from gfi.datasets.annotations.boxes import ImageBoxes, RawBox, around, decide
 from gfi.datasets.errors import DatasetError
-from gfi.datasets.media import local
 
 
 @dataclass(frozen=True)
@@ -33,7 +32,7 @@ def read_coco(path: Path) -> list[CocoImage]:
     try:
         value = json.loads(path.read_bytes())
     except OSError as error:
-        raise local.failure(error, path) from error
+        raise DatasetError(f"cannot read {path}: {error.strerror or error}") from error
     except (ValueError, RecursionError) as error:
         raise DatasetError(f"{path} is not JSON: {error}") from None
     images, annotations = _rows(path, value, "images"), _rows(path, value, "annotations")
