@@ -51,9 +51,10 @@ format: $(VENV)/.ready-test  ## let ruff mend what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-setup-system:  ## Debian packages that some tests need: chromium, docker-compose (needs root)
-	@command -v chromium >/dev/null && command -v docker-compose >/dev/null || \
-	  { apt-get update -qq && apt-get install -y -qq chromium docker-compose >/dev/null; }
+setup-system:  ## Debian packages that some tests need: chromium, docker-compose, promtool (needs root)
+	@command -v chromium >/dev/null && command -v docker-compose >/dev/null && command -v promtool >/dev/null || \
+	  { apt-get update -qq && apt-get install -y -qq chromium docker-compose >/dev/null \
+	    && apt-get install -y -qq --no-install-recommends prometheus >/dev/null; }
 
 site: $(VENV)/.ready-test  ## the documentation as a site, in build/site; fails on a warning or a dead link
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet

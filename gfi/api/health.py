@@ -1,6 +1,7 @@
 """Liveness, readiness, and metrics for Prometheus."""
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from fastapi import APIRouter, Response
@@ -62,15 +63,91 @@ def readyz(context: ContextDep) -> Any:
     return JSONResponse(body.model_dump(), 200 if ready else 503)
 
 
+def _gauge(
+    name: str, told: str, labels: tuple[str, ...], values: dict[tuple[str, ...], float]
+) -> GaugeMetricFamily:
+    """A metric with one value for each tuple of labels."""
+    family = GaugeMetricFamily(name, told, labels=labels)
+    for key, value in values.items():
+        family.add_metric(key, value)
+    return family
+
+
 class _LedgerMetrics(Collector):
     """Metrics read from the ledger at each scrape."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
 
+    def _services(self) -> Iterator[GaugeMetricFamily]:
+        """Whether database, bucket and Redis answer, and how long that takes."""
+        context = self._context
+        probes: dict[str, Callable[[], object]] = {
+            "database": lambda: check(context.database),
+            "bucket": lambda: context.bucket.clock_skew(),
+            "redis": lambda: broker.ping(broker.make_celery(context.settings, "gfi-api-metrics")),
+        }
+        up: dict[tuple[str, ...], float] = {}
+        seconds: dict[tuple[str, ...], float] = {}
+        for name, probe in probes.items():
+            began = time.perf_counter()
+            try:
+                probe()
+                up[name,] = 1.0
+            except StoreError:
+                up[name,] = 0.0
+            seconds[name,] = time.perf_counter() - began
+        yield _gauge("gfi_service_up", "1 while the service answers, else 0.", ("service",), up)
+        yield _gauge("gfi_service_seconds", "Time until it answered or failed.", ("service",), seconds)
+
+    def _monitored(self) -> Iterator[GaugeMetricFamily]:
+        """What `gfi.store.queries.monitored` reads."""
+        seen = queries.monitored(self._context.database)
+        yield _gauge(
+            "gfi_oldest_waiting_seconds",
+            "For how long the oldest shard or task of a queue could have been claimed.",
+            ("queue",),
+            {(queue,): seconds for queue, seconds in seen.oldest_waiting_s.items()},
+        )
+        yield _gauge(
+            "gfi_leases_overdue",
+            "Leases that ended and that no scheduler has taken away.",
+            (),
+            {(): float(seen.overdue)},
+        )
+        yield _gauge("gfi_oldest_lease_seconds", "Age of the oldest lease.", (), {(): seen.oldest_lease_s})
+        yield _gauge(
+            "gfi_incidents_last_hour",
+            "Deaths, releases, failures and quarantines of shards in the last hour.",
+            ("kind", "failure_class"),
+            {key: float(number) for key, number in seen.incidents.items()},
+        )
+        yield _gauge(
+            "gfi_messages_unsent",
+            "Notifications that wait to be sent.",
+            ("channel",),
+            {(channel,): float(number) for channel, number in seen.unsent.items()},
+        )
+        yield _gauge(
+            "gfi_oldest_message_seconds", "Age of the oldest of them.", (), {(): seen.oldest_unsent_s}
+        )
+        yield _gauge(
+            "gfi_tasks",
+            "Tasks by kind and state.",
+            ("kind", "state"),
+            {key: float(number) for key, number in seen.tasks.items()},
+        )
+        for name, told, label, counts in (
+            ("gfi_findings", "Findings of all audits by verdict.", "verdict", seen.findings),
+            ("gfi_gates", "Comparisons with a gate by verdict.", "verdict", seen.gates),
+        ):
+            yield _gauge(name, told, (label,), {(key,): float(number) for key, number in counts.items()})
+
     def collect(self) -> Any:
         """Called by Prometheus' registry."""
+        yield from self._services()
         database = self._context.database
+        yield from self._monitored()
         shards = GaugeMetricFamily(
             "gfi_shards", "Unfinished shards by queue and state.", labels=["queue", "state"]
         )
@@ -104,9 +181,18 @@ class _LedgerMetrics(Collector):
         workers = GaugeMetricFamily(
             "gfi_worker_up", "1 while the worker's heartbeat is recent, else 0.", labels=["worker", "device"]
         )
-        for worker in queries.list_workers(database):
+        known = queries.list_workers(database)
+        for worker in known:
             workers.add_metric([worker.id, worker.device or ""], 1.0 if worker.alive else 0.0)
         yield workers
+        alive = [worker for worker in known if worker.alive]
+        for name, told, field, unit in (
+            ("gfi_worker_images_per_second", "Images per second of a live worker.", "rate", 1.0),
+            ("gfi_worker_memory_bytes", "Memory of a live worker.", "memory_mib", 2.0**20),
+            ("gfi_worker_clock_skew_seconds", "Its clock less the database's.", "clock_skew_s", 1.0),
+        ):
+            values = {(one.id,): getattr(one, field) for one in alive if getattr(one, field) is not None}
+            yield _gauge(name, told, ("worker",), {key: value * unit for key, value in values.items()})
 
 
 @router.get(

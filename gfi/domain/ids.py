@@ -14,3 +14,8 @@ def new_id() -> str:
 
 def _letters(number: int, length: int) -> str:
     return "".join(_ALPHABET[(number >> (5 * place)) & 31] for place in reversed(range(length)))
+
+
+def first_id(at: float) -> str:
+    """No id that was made at `at` (epoch seconds) or later sorts before this text."""
+    return _letters(int(at * 1000) - _EPOCH_MS, 8)

@@ -1,5 +1,7 @@
 """The files by which people deploy: valid, confined, in agreement with this version's commands and settings."""
 
+import json
+import re
 import subprocess
 import sysconfig
 import tomllib
@@ -149,3 +151,33 @@ def test_the_locked_set_of_an_image_satisfies_what_the_project_asks_for(image: s
     for text in asked:
         wanted = Requirement(text)
         assert wanted.specifier.contains(locked[wanted.name.lower().replace("_", "-")]), text
+
+
+MONITORING = ROOT / "deploy" / "monitoring"
+
+
+def test_each_alert_fires_for_its_cause_and_no_other_does() -> None:
+    for command in (("check", "rules", "alerts.yaml"), ("test", "rules", "alerts_test.yaml")):
+        done = subprocess.run(
+            ["promtool", *command], cwd=MONITORING, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+    alerts = {
+        rule["alert"]
+        for rule in yaml.safe_load((MONITORING / "alerts.yaml").read_text())["groups"][0]["rules"]
+    }
+    cases = yaml.safe_load((MONITORING / "alerts_test.yaml").read_text())["tests"]
+    assert {case["name"] for case in cases} == alerts
+    for case in cases:
+        assert {test["alertname"] for test in case["alert_rule_test"]} == alerts
+
+
+def test_rules_and_dashboard_name_metrics_that_the_api_gives() -> None:
+    given = set(re.findall(r'"(gfi_[a-z_]+)"', (ROOT / "gfi" / "api" / "health.py").read_text()))
+    rules = yaml.safe_load((MONITORING / "alerts.yaml").read_text())["groups"][0]["rules"]
+    panels = json.loads((MONITORING / "grafana.json").read_text())["panels"]
+    asked = [rule["expr"] for rule in rules]
+    asked += [target["expr"] for panel in panels for target in panel["targets"]]
+    named = {name for query in asked for name in re.findall(r"gfi_[a-z_]+", query)}
+    assert named <= given
+    assert given - named == set()

@@ -26,6 +26,7 @@ from gfi.store.queries.models import (
     model_files,
     needed_model_files,
 )
+from gfi.store.queries.monitoring import Monitored, monitored
 from gfi.store.queries.parts import Verdict, iterate_parts, judge_parts, known_parts, part_of
 from gfi.store.queries.progress import Progress, job_progress, jobs_progress
 from gfi.store.queries.queues import waiting
@@ -76,6 +77,7 @@ __all__ = [
     "Group",
     "Job",
     "Model",
+    "Monitored",
     "Progress",
     "Task",
     "Verdict",
@@ -128,6 +130,7 @@ __all__ = [
     "means",
     "measured_rate",
     "model_files",
+    "monitored",
     "needed_model_files",
     "old_jobs_of",
     "page_key",

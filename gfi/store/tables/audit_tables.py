@@ -4,7 +4,6 @@ import sqlalchemy as sa
 
 from gfi.store.tables.base import Json, Time, flag_column, id_column, metadata
 
-# Audits of a job's masks and what they found. Not the log of actions, which is `audit`.
 audits = sa.Table(
     "audits",
     metadata,

@@ -30,4 +30,9 @@ def test_metrics_are_in_the_format_of_prometheus(one_world: World) -> None:
     assert samples['gfi_shards{queue="explain",state="pending"}'] == "1.0"
     assert samples['gfi_images{status="ok"}'] == "8.0"
     assert samples["gfi_images_left"] == "2.0"
+    assert float(samples['gfi_oldest_waiting_seconds{queue="explain"}']) >= 0
+    assert samples["gfi_leases_overdue"] == "0.0"
+    for service in ("database", "bucket", "redis"):
+        assert samples[f'gfi_service_up{{service="{service}"}}'] == "1.0"
+        assert 0 < float(samples[f'gfi_service_seconds{{service="{service}"}}']) < 3600
     assert one_world.client.get("/metrics").status_code == 401
