@@ -31,6 +31,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gfi.audit.confirmation import Effects
+
 SIDES = ("removal", "transplant")
 Values = Sequence[float] | NDArray[np.floating]
 
@@ -175,6 +177,21 @@ class Evidence:
             "effect": [wealth.to_json() for wealth in self._effect],
             "nothing": [wealth.to_json() for wealth in self._nothing],
         }
+
+
+def beyond_controls(effects: Effects) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """What a confirmation measured as bets: (n,) of removal and (m,) of transplant, each image less its controls' mean.
+
+    In [−1, 1], since the probability of the untouched image cancels.
+    """
+    removal, transplant = (
+        own - np.nanmean(controls, axis=1) if len(own) else np.zeros(0)
+        for own, controls in (
+            (effects.removal, effects.removal_controls),
+            (effects.transplant, effects.transplant_controls),
+        )
+    )
+    return removal, transplant
 
 
 def carried(stored: dict[str, Any], model_digest: str, settings: SequentialSettings) -> Evidence:

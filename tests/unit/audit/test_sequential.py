@@ -5,11 +5,13 @@ import math
 import numpy as np
 import pytest
 
+from gfi.audit.confirmation import Effects
 from gfi.audit.sequential import (
     Evidence,
     SequentialSettings,
     Settled,
     Wealth,
+    beyond_controls,
     carried,
     e_bh,
     next_images,
@@ -81,6 +83,15 @@ def test_evidence_is_carried_for_the_same_model_only() -> None:
     np.testing.assert_array_equal(same.e_nothing, evidence.e_nothing)
     assert other.classes.tolist() == [0, 1]
     assert (other.e_values == 1).all()
+
+
+def test_measured_effects_are_bets_beyond_their_controls() -> None:
+    controls = np.array([[0.1, np.nan], [0.2, 0.4]])
+    none = np.zeros((0, 1))
+    effects = Effects(np.zeros(2), np.array([0.9, 0.3]), controls, np.zeros(0), none, np.zeros(0, bool), none)
+    removal, transplant = beyond_controls(effects)
+    np.testing.assert_allclose(removal, [0.8, 0.0], atol=1e-12)
+    assert transplant.shape == (0,)
 
 
 def test_e_bh_rejects_the_largest_number_that_the_level_allows() -> None:
