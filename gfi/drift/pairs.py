@@ -42,8 +42,8 @@ RESULTS = pa.schema(
     ]
 )
 """The columns of a result that pairing reads."""
-PAIRS_AT_ONCE = 2048
-"""Pairs in one `PairBlock`: about 50 MB while their distances are computed."""
+PAIRS_AT_ONCE = 1024
+"""Pairs in one `PairBlock`: about 25 MB while their distances are computed."""
 
 _SEPARATOR = "\0"  # keys cannot contain it
 
@@ -75,7 +75,7 @@ class Counts:
 
 @dataclass(frozen=True)
 class PairBlock:
-    """Up to 2,048 pairs: masks on the common grid, and the other compared values.
+    """Up to 1,024 pairs: masks on the common grid, and the other compared values.
 
     keys: (N,) texts. rows_a, rows_b, targets: (N,). a, b: (N, 28, 28). bit_equal: (N,), the stored grids have equal
     bytes. both_ok: (N,), both have the status ok. metrics: name → (a's, b's), (N,) each, NaN where not measured.
@@ -126,12 +126,13 @@ def _pairs_of_step(
     metrics: Sequence[str],
     on_flipped: Callable[[PairBlock], None] | None,
 ) -> Iterator[PairBlock]:
-    first_a, first_b = (table.filter(pc.equal(table.column("target_rank"), 0)) for table in (left, right))
-    single = len(first_a) == len(left) and len(first_b) == len(right)
-    at_a, at_b = _matches(first_a.column("key"), first_b.column("key"))
-    counts.only_a += len(first_a) - len(at_a)
-    counts.only_b += len(first_b) - len(at_b)
-    first_a, first_b = first_a.take(at_a), first_b.take(at_b)
+    whole_a, whole_b = (_first_ranks(table) for table in (left, right))
+    single = len(whole_a) == len(left) and len(whole_b) == len(right)
+    at_a, at_b = _matches(whole_a.column("key"), whole_b.column("key"))
+    counts.only_a += len(whole_a) - len(at_a)
+    counts.only_b += len(whole_b) - len(at_b)
+    # Without the grids, which are copied once, for the rows that are compared.
+    first_a, first_b = _rows(_without_grid(whole_a), at_a), _rows(_without_grid(whole_b), at_b)
 
     same = _equal(first_a, first_b, "version")
     counts.other_version += int((~same).sum())
@@ -141,7 +142,7 @@ def _pairs_of_step(
     classes = _numbers(first_a, "target")
     counts.flips_by_class.update(classes[flipped].tolist())
     counts.images_by_class.update(classes[same].tolist())
-    drawn = _with_mask(first_a) & _with_mask(first_b)
+    drawn = _flags(first_a, "drawn") & _flags(first_b, "drawn")
     counts.without_mask += int((same & ~flipped & ~drawn).sum())
 
     stay = same & ~flipped & drawn
@@ -149,11 +150,11 @@ def _pairs_of_step(
     counts.other_target += int((stay & ~equal_target).sum())
     counts.paired += int((stay & equal_target).sum())
     if on_flipped is not None and (at := np.flatnonzero(flipped & drawn & equal_target)).size:
-        for block in _blocks(first_a.take(at), first_b.take(at), Counts(), metrics):
+        for block in _blocks(_rows(whole_a, at_a[at]), _rows(whole_b, at_b[at]), Counts(), metrics):
             on_flipped(block)
     if single:
         kept = np.flatnonzero(stay & equal_target)
-        yield from _blocks(first_a.take(kept), first_b.take(kept), counts, metrics)
+        yield from _blocks(_rows(whole_a, at_a[kept]), _rows(whole_b, at_b[kept]), counts, metrics)
         return
     # Of several classes of an image, only those that both jobs explained.
     keys = first_a.column("key").filter(pa.array(stay)).combine_chunks()
@@ -163,6 +164,26 @@ def _pairs_of_step(
     ]
     at_a, at_b = _matches(*map(_key_and_target, several))
     yield from _blocks(several[0].take(at_a), several[1].take(at_b), counts, metrics)
+
+
+def _first_ranks(table: pa.Table) -> pa.Table:
+    """The rows of the first class of each image."""
+    ranks = table.column("target_rank")
+    # Most jobs explain one class, and their tables are not copied.
+    return table.filter(pc.equal(ranks, 0)) if pc.max(ranks).as_py() else table
+
+
+def _without_grid(table: pa.Table) -> pa.Table:
+    """The columns that decide what becomes of an image; `drawn`: whether it has a mask."""
+    columns = table.select(["key", "version", "target", "prediction"])
+    return columns.append_column("drawn", table.column("grid").is_valid())
+
+
+def _rows(table: pa.Table, at: NDArray[np.int64]) -> pa.Table:
+    """The rows at these positions; a stretch of them is not copied."""
+    if len(at) and at[-1] - at[0] == len(at) - 1 and (np.diff(at) == 1).all():
+        return table.slice(int(at[0]), len(at))
+    return table.take(at)
 
 
 def _matches(a: pa.ChunkedArray, b: pa.ChunkedArray) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -189,8 +210,8 @@ def _equal(a: pa.Table, b: pa.Table, name: str) -> NDArray[np.bool_]:
     return np.asarray(same.to_numpy(), np.bool_)
 
 
-def _with_mask(table: pa.Table) -> NDArray[np.bool_]:
-    return np.asarray(table.column("grid").is_valid().to_numpy(), np.bool_)
+def _flags(table: pa.Table, name: str) -> NDArray[np.bool_]:
+    return np.asarray(table.column(name).to_numpy(), np.bool_)
 
 
 def _blocks(a: pa.Table, b: pa.Table, counts: Counts, metrics: Sequence[str]) -> Iterator[PairBlock]:
@@ -234,6 +255,8 @@ def _cells(a: pa.Table, b: pa.Table) -> tuple[Cells, Cells]:
 def _on_own_frame(table: pa.Table) -> Cells:
     """Every mask over the part that its own network saw, grouped by the way in which grids are drawn."""
     kinds = np.stack([_numbers(table, name) for name in DRAWING], axis=1)
+    if len(kinds) and (kinds == kinds[0]).all():
+        return to_cells(*_stack(table))
     different, which = np.unique(kinds, axis=0, return_inverse=True)
     cells = np.empty((len(table), CELLS, CELLS), np.float32)
     for kind in range(len(different)):
@@ -245,6 +268,16 @@ def _on_own_frame(table: pa.Table) -> Cells:
 def _stack(table: pa.Table) -> tuple[NDArray[np.float32], Drawing]:
     """The grids (N, h, w) of rows that are drawn in the same way."""
     h, w, height, width, aligned_corners = (int(_numbers(table, name)[0]) for name in DRAWING)
-    raw = b"".join(table.column("grid").to_pylist())
-    grids = np.frombuffer(raw, "<f4").reshape(-1, h, w)
+    grids = np.frombuffer(_joined(table.column("grid")), "<f4").reshape(-1, h, w)
     return grids, Drawing((h, w), (height, width), bool(aligned_corners))
+
+
+def _joined(column: pa.ChunkedArray) -> bytes | memoryview:
+    """The bytes of all rows, one after the other; none is null."""
+    pieces = []
+    for chunk in column.chunks:
+        if len(chunk):
+            _, offsets, data = chunk.buffers()
+            bounds = np.frombuffer(offsets, np.int32)[chunk.offset : chunk.offset + len(chunk) + 1]
+            pieces.append(memoryview(data)[bounds[0] : bounds[-1]])
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
