@@ -127,7 +127,8 @@ class Table:
                 f"the key {key[:200]!r} is not read: photographs are files or s3://, not {scheme[0]}"
             )
         if self._base is None:
-            return str(PurePosixPath(key))
+            unusual = "//" in key or "/." in key or key.startswith("./") or key.endswith("/")
+            return str(PurePosixPath(key)) if unusual else key
         while key.startswith("./"):  # other spellings name other objects of a bucket
             key = key.removeprefix("./")
         return key

@@ -24,10 +24,10 @@ import re
 import tarfile
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
-from itertools import product
-from pathlib import Path, PurePosixPath
-from typing import BinaryIO
+from collections.abc import Iterable, Iterator
+from itertools import chain, islice, product
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
 
 from gfi.datasets.errors import DatasetError
 from gfi.datasets.file_kinds import is_image, kind_of
@@ -37,6 +37,8 @@ from gfi.datasets.notes import ListingNotes
 from gfi.datasets.tar_samples import SIDE_CAR_BYTES, SIDE_CARS, Member, Sample
 
 _PATTERNS = 1_000_000
+_KEPT = 100_000
+"""Members of a shard whose headers are kept while it is listed, 250 bytes each; of a longer one they are read twice."""
 _VERSION = re.compile(r"(\d+-\d+)@(\d+)\+(\d+)")
 _BRACES = re.compile(r"\{(\d+)\.\.(\d+)\}|\{([^{}]*,[^{}]*)\}")
 
@@ -167,28 +169,35 @@ class _Headers:
         return self._file.read(size)
 
 
-def _members(
-    path: Path, notes: ListingNotes | None = None
-) -> Iterator[tuple[tarfile.TarInfo, BinaryIO, str]]:
-    """The plain members in file order, with the file they can be read from and the shard's version."""
+class _Place(NamedTuple):
+    """A plain member: name, and where its bytes are in the shard."""
+
+    name: str
+    offset: int
+    size: int
+
+
+def _members(path: Path, notes: ListingNotes | None = None) -> Iterator[_Place]:
+    """The plain members in file order."""
     try:
-        with os.fdopen(local.open_regular(path), "rb") as file:
-            version = local.version_of(os.fstat(file.fileno()))
-            with tarfile.open(fileobj=_Headers(file), mode="r:") as shard:  # type: ignore[call-overload]
-                while (member := shard.next()) is not None:
-                    shard.members = []  # tarfile would keep every header that it has read
-                    if not member.isreg() or member.issparse():
-                        if notes is not None and not member.isdir():
-                            notes.skip("link, device or sparse member", f"{path.name}/{member.name}")
-                        continue
-                    name = PurePosixPath(member.name)
-                    if name.is_absolute() or ".." in name.parts or "\0" in member.name:
-                        raise DatasetError(f"{path} holds {member.name!r}, which leads out of it; refused")
-                    yield member, file, version
-                # tarfile reads a damaged header in mid-file as the end of the file: images would be lost silently.
-                file.seek(shard.offset)
-                if file.read(512).strip(b"\0"):
-                    raise DatasetError(f"{path} is damaged at byte {shard.offset:,}")
+        with (
+            os.fdopen(local.open_regular(path), "rb") as file,
+            tarfile.open(fileobj=_Headers(file), mode="r:") as shard,  # type: ignore[call-overload]
+        ):
+            while (member := shard.next()) is not None:
+                shard.members = []  # tarfile would keep every header that it has read
+                name = member.name
+                if not member.isreg() or member.issparse():
+                    if notes is not None and not member.isdir():
+                        notes.skip("link, device or sparse member", f"{path.name}/{name}")
+                    continue
+                if name.startswith("/") or ".." in name.split("/") or "\0" in name:
+                    raise DatasetError(f"{path} holds {name!r}, which leads out of it; refused")
+                yield _Place(name, member.offset_data, member.size)
+            # tarfile reads a damaged header in mid-file as the end of the file: images would be lost silently.
+            file.seek(shard.offset)
+            if file.read(512).strip(b"\0"):
+                raise DatasetError(f"{path} is damaged at byte {shard.offset:,}")
     except OSError as error:
         raise local.failure(error, path) from error
     except (tarfile.TarError, ValueError, OverflowError) as error:
@@ -206,12 +215,20 @@ def file_is_compressed(path: Path) -> bool:
 def list_shard(shard: str, path: Path, all_images: bool, notes: ListingNotes) -> Iterator[Listed]:
     """The photographs of one shard. If the members of each sample are adjacent, the shard is read as a stream;
     otherwise its names and labels are held in memory, about 500 bytes per sample."""
-    if _together(path):
-        for sample in _stream(shard, path, notes):
+    version = _version(path)  # before its headers are read: if it changes then, its images have changed
+    members = _members(path, notes)
+    kept = list(islice(members, _KEPT))
+    following = next(members, None)
+    if following is None:
+        together, places = _together(kept), iter(kept)
+    else:
+        together, places = _together(chain(kept, [following], members)), _members(path)
+    if together:
+        for sample in _samples(shard, path, version, places, notes):
             yield from sample.listed(all_images, notes)
         return
     samples: dict[str, Sample] = {}
-    for part in _stream(shard, path, notes):
+    for part in _samples(shard, path, version, places, notes):
         sample = samples.setdefault(part.name, part)
         if sample is not part:
             sample.images += part.images
@@ -220,30 +237,48 @@ def list_shard(shard: str, path: Path, all_images: bool, notes: ListingNotes) ->
         yield from sample.listed(all_images, notes)
 
 
-def _sample_name(member: tarfile.TarInfo) -> tuple[str, str]:
+def _sample_name(member: str) -> tuple[str, str]:
     """The name of a member's sample, and the member's own without its suffix."""
-    folder, _, base = member.name.removeprefix("./").rpartition("/")
+    folder, _, base = member.removeprefix("./").rpartition("/")
     return f"{folder}/{base.partition('.')[0]}", f"{folder}/{base.rpartition('.')[0]}"
 
 
-def _together(path: Path) -> bool:
-    """Whether the members of each sample are adjacent."""
-    seen, last = set(), None
-    for member, _, _ in _members(path):
-        name = hash(_sample_name(member)[0])
-        if name != last and name in seen:
-            return False
+def _together(members: Iterable[_Place]) -> bool:
+    """Whether the members of each sample are adjacent. Reads all of them: what is skipped is then noted once."""
+    seen, last, together = set(), None, True
+    for member in members:
+        name = hash(_sample_name(member.name)[0])
+        together = together and (name == last or name not in seen)
         seen.add(name)
         last = name
-    return True
+    return together
 
 
-def _stream(shard: str, path: Path, notes: ListingNotes) -> Iterator[Sample]:
+def _version(path: Path) -> str:
+    try:
+        return local.version_of(path.stat())
+    except OSError as error:
+        raise local.failure(error, path) from error
+
+
+def _samples(
+    shard: str, path: Path, version: str, members: Iterator[_Place], notes: ListingNotes
+) -> Iterator[Sample]:
     """Runs of members of one sample."""
+    try:
+        with os.fdopen(local.open_regular(path), "rb") as file:
+            yield from _runs(shard, version, file, members, notes)
+    except OSError as error:
+        raise local.failure(error, path) from error
+
+
+def _runs(
+    shard: str, version: str, file: BinaryIO, members: Iterator[_Place], notes: ListingNotes
+) -> Iterator[Sample]:
     sample = Sample("")
-    for member, file, version in _members(path, notes):
+    for member in members:
         base, key = member.name.rpartition("/")[2], f"{shard}/{member.name}"
-        sample_name, name = _sample_name(member)
+        sample_name, name = _sample_name(member.name)
         suffix = base.rpartition(".")[2].lower()
         if base.startswith("."):
             if is_image(base.lstrip("._")):
@@ -253,12 +288,11 @@ def _stream(shard: str, path: Path, notes: ListingNotes) -> Iterator[Sample]:
             yield sample
             sample = Sample(sample_name)
         if is_image(base):
-            place = f"{version}@{member.offset_data}+{member.size}"
+            place = f"{version}@{member.offset}+{member.size}"
             sample.images.append(Member(key, name, member.size, place))
         elif suffix in SIDE_CARS:
             length = min(member.size, SIDE_CAR_BYTES + 1)
-            text = _read_at(file.fileno(), member.offset_data, length)
-            sample.side_cars[(name, suffix)] = (key, text)
+            sample.side_cars[(name, suffix)] = (key, _read_at(file.fileno(), member.offset, length))
         else:
             notes.skip(kind_of(base), key)
     yield sample
@@ -275,7 +309,7 @@ class _Indexes:
         with self._lock:
             index = self._known.get((path, version))
             if index is None:
-                index = {info.name: (info.offset_data, info.size) for info, _, _ in _members(path)}
+                index = {name: (offset, size) for name, offset, size in _members(path)}
                 self._known[(path, version)] = index
                 if len(self._known) > self._keep:
                     self._known.popitem(last=False)

@@ -56,7 +56,10 @@ class Sample:
                 notes.skip(LEFT_OVER, key)
         seen: dict[PurePosixPath, str] = {}
         for image in chosen:
-            if (earlier := seen.setdefault(PurePosixPath(image.key), image.key)) is not image.key:
+            if (
+                len(chosen) > 1
+                and (earlier := seen.setdefault(PurePosixPath(image.key), image.key)) is not image.key
+            ):
                 raise DatasetError(f"{image.key!r} and {earlier!r} are one file; a shard may hold it once")
             yield self._listed(image, notes)
 

@@ -12,7 +12,8 @@ import stat
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from functools import cached_property
+from pathlib import Path
 
 from gfi.datasets.errors import DatasetError, Unavailable
 from gfi.datasets.external_sort import sorted_names
@@ -61,22 +62,27 @@ class Roots:
 
     def contains(self, resolved: Path) -> bool:
         """Whether a resolved path lies inside."""
-        return any(resolved.is_relative_to(root) for root in (self.base, *self.others))
+        return f"{resolved}/".startswith(self._beginnings)
+
+    @cached_property
+    def _beginnings(self) -> tuple[str, ...]:
+        """Of the paths inside, with a slash at the end."""
+        return tuple(f"{str(root).rstrip('/')}/" for root in (self.base, *self.others))
 
     def locate(self, key: str) -> Path:
         """The resolved path that `key` names below the base, or as an absolute path inside the roots.
 
         Raises DatasetError for `..` and for any path that leads outside, by links or otherwise.
         """
-        if not key or "\0" in key or ".." in PurePosixPath(key).parts:
+        if not key or "\0" in key or ".." in key.split("/"):
             raise DatasetError(f"the key {key[:200]!r} does not name a file below {self.base}")
-        return self.inside(self.base / key)
+        return self.inside(key if key.startswith("/") else f"{self.base}/{key}")
 
-    def inside(self, path: Path) -> Path:
+    def inside(self, path: str | Path) -> Path:
         """`path` with every link followed; raises DatasetError if it leads outside."""
         try:
-            resolved = path.resolve()
-        except (OSError, RuntimeError, ValueError) as error:
+            resolved = _resolved(path)
+        except (OSError, ValueError) as error:
             raise DatasetError(f"{str(path)[:200]!r} leads nowhere: {error}") from error
         if not self.contains(resolved):
             raise DatasetError(
@@ -84,6 +90,18 @@ class Roots:
                 "GFI_DATASET_ROOTS"
             )
         return resolved
+
+
+def _resolved(path: str | Path) -> Path:
+    """As `Path.resolve`, but from a text: of a manifest's listing that took half of the time. OSError for links in a
+    circle."""
+    resolved = Path(os.path.realpath(path))
+    try:
+        resolved.stat()
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise
+    return resolved
 
 
 def version_of(status: os.stat_result) -> str:
