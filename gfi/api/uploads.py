@@ -42,7 +42,16 @@ log = structlog.get_logger(__name__)
 router = APIRouter(prefix="/v1", tags=["uploads"], route_class=StrictRoute)
 
 LIMITS = Limits(bytes=32 * 2**20, pixels=40_000_000, jpeg_pixels=100_000_000, decoded=32_000_000)
-SUFFIXES = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp", "GIF": ".gif", "BMP": ".bmp", "TIFF": ".tif"}
+SUFFIXES = {
+    "JPEG": ".jpg",
+    "PNG": ".png",
+    "WEBP": ".webp",
+    "GIF": ".gif",
+    "BMP": ".bmp",
+    "TIFF": ".tif",
+    "HEIC": ".heic",
+    "DICOM": ".dcm",
+}
 EXPIRY_EVERY_S = 600.0
 # The dataset is the upload, and its queue is always the interactive one.
 FIELDS = {name: field for name, field in JobOptions.model_fields.items() if name not in ("dataset", "queue")}

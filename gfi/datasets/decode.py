@@ -16,6 +16,7 @@ How photographs that are not plain RGB are treated:
 - 10 to 16 bits are scaled to 8 by the depth that the file says, or by a window that is given (`depth`); grey
   becomes three equal channels.
 - Of an animation or a multi-page file the first frame is the photograph.
+- HEIC and DICOM are read where their extras are installed.
 - 32-bit integer and floating-point pixels are refused without a window, because no standard says which value is white.
 
 Memory is limited by the size in the header, before a pixel is decoded (`Limits`). A baseline JPEG above
@@ -38,7 +39,7 @@ from PIL import Image, ImageFile, JpegImagePlugin
 
 from gfi.datasets.depth import Stored, to_eight_bits
 from gfi.datasets.errors import DecodeError
-from gfi.datasets.file_kinds import HEAD, READABLE, format_of
+from gfi.datasets.file_kinds import EXTRAS, HEAD, READABLE, format_of
 from gfi.datasets.jpeg_quality import jpeg_quality
 from gfi.domain.window import AppliedWindow, Window
 
@@ -123,6 +124,15 @@ def decode(data: bytes, limits: Limits = DEFAULT, window: Window | None = None) 
 def _decode(data: bytes, file_format: str, limits: Limits, window: Window | None) -> Photograph:
     if file_format == "WEBP" and _webp_pixels(data) > limits.pixels:  # opening it allocates its memory
         raise DecodeError(f"its header asks for more than {_mega(limits.pixels)} million pixels")
+    if file_format == "DICOM":
+        from gfi.datasets.dicom import read_dicom
+
+        picture, applied = read_dicom(data, limits.pixels, window)
+        rgb = np.array(_shrink(picture, limits.decoded).convert("RGB"), dtype=np.uint8)
+        size = picture.height, picture.width
+        return Photograph(
+            rgb, size, file_format, (size[1] / rgb.shape[1], size[0] / rgb.shape[0]), 1, applied
+        )
     image = _open(data, file_format)
     width, height = image.size
     if width < 1 or height < 1:
@@ -175,6 +185,8 @@ def _sniff(data: bytes) -> str:
     file_format = format_of(data[:HEAD])
     if file_format in READABLE:
         return file_format
+    if file_format in EXTRAS:
+        raise DecodeError(f"{file_format} needs the extra: pip install 'gfi[{EXTRAS[file_format][1]}]'")
     if file_format is not None:
         raise DecodeError(f"{file_format} is not supported; convert it to PNG or JPEG")
     raise DecodeError("not a photograph: expected JPEG, PNG, WebP, GIF, TIFF, BMP, PPM or AVIF")
@@ -186,6 +198,10 @@ def _open(data: bytes, file_format: str) -> ImageFile.ImageFile:
     stream = io.BytesIO(data)
     if file_format == "JPEG":
         return JpegImagePlugin.JpegImageFile(stream)
+    if file_format == "HEIC":
+        from pillow_heif import HeifImageFile
+
+        return HeifImageFile(stream, "")
     Image.init()
     if file_format not in Image.OPEN:
         raise DecodeError(

@@ -99,8 +99,8 @@ def to_eight_bits(
         values = np.asarray(image, dtype=np.float64)
         if not np.isfinite(values).all():
             raise DecodeError("some pixels are not numbers (NaN)")
-        applied = _requested(window, values)
-        pixels = _stretched(values, applied)
+        applied = requested(window, values)
+        pixels = stretched(values, applied)
         return Image.fromarray(255 - pixels if stored.white_is_zero else pixels), applied
     if stored.format == "TIFF" and stored.tag(_SAMPLE_FORMAT) == _SIGNED:
         raise DecodeError("signed 8-bit samples have no agreed white; save the picture with unsigned ones")
@@ -116,7 +116,7 @@ def _grey(image: Image.Image, stored: Stored, window: Window | None) -> tuple[Im
     if stored.format == "PPM":
         applied = _of_ppm(stored, window, visible)
     else:
-        applied = _requested(window, visible) if window else _of_file(stored, visible)
+        applied = requested(window, visible) if window else _of_file(stored, visible)
     pixels = _table(applied)[values]
     if stored.white_is_zero:
         pixels = 255 - pixels
@@ -149,7 +149,7 @@ def _colour(image: Image.Image, stored: Stored, window: Window | None) -> tuple[
     values = samples[..., :channels]
     hidden = None if transparent is None else (values == np.array(transparent)).all(axis=2)
     visible = values if hidden is None else values[~hidden]
-    applied = _requested(window, visible) if window else _of_file(stored, visible)
+    applied = requested(window, visible) if window else _of_file(stored, visible)
     pixels = upper.copy()
     pixels[..., :channels] = _table(applied)[values]
     if not opaque:
@@ -195,7 +195,8 @@ def _other_byte(arguments: Any) -> Any:
     return mode[:-1] + _OTHER_BYTE[mode[-1]]
 
 
-def _requested(window: Window, values: _Values) -> AppliedWindow:
+def requested(window: Window, values: _Values) -> AppliedWindow:
+    """A given window in the values of one image."""
     if not window.percentile:
         return AppliedWindow(window.low, window.high, "input.window")
     source = f"percentiles {window.low:g} and {window.high:g} of this image"
@@ -256,18 +257,19 @@ def _of_ppm(stored: Stored, window: Window | None, values: _Values) -> AppliedWi
     maxval = stored.maxval()
     if window is None:
         return _of_file(stored, values) if maxval == _WHITE else AppliedWindow(0, _WHITE, _range_of(stored))
-    applied = _requested(window, values)
+    applied = requested(window, values)
     if window.percentile:
         return applied
     scale = _WHITE / max(maxval, 1)
     return AppliedWindow(applied.low * scale, applied.high * scale, applied.source)
 
 
-def _stretched(values: NDArray[np.floating], applied: AppliedWindow) -> NDArray[np.uint8]:
+def stretched(values: NDArray[np.floating], applied: AppliedWindow) -> NDArray[np.uint8]:
+    """Samples in 8 bits: low becomes 0 and high 255; values beyond are cut."""
     width = applied.high - applied.low or 1.0
     return np.floor(np.clip((values - applied.low) / width, 0, 1) * 255 + 0.5).astype(np.uint8)
 
 
 def _table(applied: AppliedWindow) -> NDArray[np.uint8]:
     """The 8 bits of each value of 16."""
-    return _stretched(np.arange(_WHITE + 1, dtype=np.float64), applied)
+    return stretched(np.arange(_WHITE + 1, dtype=np.float64), applied)

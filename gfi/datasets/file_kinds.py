@@ -1,23 +1,33 @@
 """Decides which files are photographs: by suffix, or by the first bytes of files without one."""
 
+import importlib.util
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from gfi.datasets.errors import DatasetError
 
+EXTRAS = {
+    "HEIC": ("pillow_heif", "heic", (".heic", ".heif", ".hif")),
+    "DICOM": ("pydicom", "dicom", (".dcm", ".dicom")),
+}
+"""Formats that a library of an extra reads: the library, the extra, and the suffixes."""
+_INSTALLED = {kind: importlib.util.find_spec(library) is not None for kind, (library, _, _) in EXTRAS.items()}
 IMAGE_SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".tif", ".tiff", ".bmp"),
     *(".ppm", ".pgm", ".pbm", ".avif"),
+    *(suffix for kind, (_, _, suffixes) in EXTRAS.items() if _INSTALLED[kind] for suffix in suffixes),
 )
-READABLE = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "PPM", "AVIF")
+READABLE = (
+    *("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "PPM", "AVIF"),
+    *(kind for kind in EXTRAS if _INSTALLED[kind]),
+)
 """The formats that `decode` reads."""
 HEAD = 132
 """How many bytes `format_of` looks at."""
 
 _OTHER_IMAGES = {
-    **dict.fromkeys((".heic", ".heif", ".hif"), "HEIC"),
-    **dict.fromkeys((".dcm", ".dicom"), "DICOM"),
+    **{suffix: kind for kind, (_, _, suffixes) in EXTRAS.items() for suffix in suffixes},
     **dict.fromkeys((".jp2", ".j2k", ".jpx"), "JPEG 2000"),
     **dict.fromkeys((".cr2", ".cr3", ".nef", ".arw", ".dng", ".raf", ".orf", ".rw2"), "camera raw"),
     ".jxl": "JPEG XL",
@@ -68,7 +78,12 @@ def is_other_image(name: str) -> bool:
 def kind_of(name: str) -> str:
     """The kind of a file that is not read, by its name: `HEIC`, `.txt`."""
     suffix = PurePosixPath(name).suffix.lower()
-    return _OTHER_IMAGES.get(suffix) or suffix[:20] or "without a suffix"
+    return with_extra(_OTHER_IMAGES.get(suffix, "")) or suffix[:20] or "without a suffix"
+
+
+def with_extra(kind: str) -> str:
+    """The name of a format, with the extra that reads it where this is not installed."""
+    return f"{kind} without gfi[{EXTRAS[kind][1]}]" if not _INSTALLED.get(kind, True) else kind
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from gfi.datasets.errors import DatasetError, Unavailable
 from gfi.datasets.external_sort import sorted_names
-from gfi.datasets.file_kinds import HEAD, READABLE, Selection, format_of, kind_of, worth_a_word
+from gfi.datasets.file_kinds import HEAD, READABLE, Selection, format_of, kind_of, with_extra, worth_a_word
 from gfi.datasets.listing import MAX_BYTES
 from gfi.datasets.notes import ListingNotes
 
@@ -158,7 +158,7 @@ def images(selection: Selection) -> LeaveOut:
         if not selection.sniffs(name):
             return kind_of(name)
         file_format = sniff(path)
-        return None if file_format in READABLE else file_format or kind_of(name)
+        return None if file_format in READABLE else with_extra(file_format or "") or kind_of(name)
 
     return reason
 

@@ -182,10 +182,10 @@ def test_what_a_folder_leaves_out_is_in_the_jobs_metadata(services: WorkerServic
     folder = place / "mixed"
     for number in range(6):
         photograph(folder / f"{number}.png")
-    for name in ("6.heic", "7.heic"):
+    for name in ("6.jp2", "7.jp2"):
         (folder / name).write_bytes(b"x")
     job = submit(services, dataset=str(folder), model="colours", overrides={"steps_class": 8})
     metadata = queries.get_job(services.database, job).metadata or {}
-    assert metadata["skipped"] == {"HEIC": 2}
+    assert metadata["skipped"] == {"JPEG 2000": 2}
     (line,) = metadata["warnings"]
-    assert line.startswith("6 of 8 files are images this job can read: 2 HEIC")
+    assert line.startswith("6 of 8 files are images this job can read: 2 JPEG 2000")

@@ -104,11 +104,11 @@ def test_more_than_one_page_is_listed(put, settings):
 
 
 def test_what_is_left_out_of_a_bucket_is_counted(put, settings):
-    names = ("1.jpg", "2.heic", "a/3.txt", "a/4", "a/.5.jpg", "b/", "6.JFIF", ".DS_Store")
+    names = ("1.jpg", "2.jp2", "a/3.txt", "a/4", "a/.5.jpg", "b/", "6.JFIF", ".DS_Store")
     bucket = put(dict.fromkeys(names, b"x"))
     notes = ListingNotes()
     assert [item.key for item in open_source(f"s3://{bucket}", settings).list(notes)] == ["1.jpg", "6.JFIF"]
-    assert notes.skipped == {"HEIC": 1, ".txt": 1, "without a suffix": 1, "hidden": 1}
+    assert notes.skipped == {"JPEG 2000": 1, ".txt": 1, "without a suffix": 1, "hidden": 1}
     source = open_source(f"s3://{bucket}?suffixes=none,txt", settings)
     assert [item.key for item in source.list()] == ["a/3.txt", "a/4"]
     assert [item.key for item in open_source(source.spec, settings).list()] == ["a/3.txt", "a/4"]

@@ -1,0 +1,94 @@
+"""DICOM and HEIC, in files that the libraries people use write."""
+
+import io
+
+import numpy as np
+import pillow_heif
+import pytest
+from PIL import Image
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian
+
+from gfi.datasets import file_kinds
+from gfi.datasets.decode import Limits, decode
+from gfi.datasets.errors import DecodeError
+from gfi.datasets.file_kinds import Selection
+from gfi.domain.window import Window
+
+GREY = np.array([[0, 1000, 1100], [1200, 2000, 4095]], np.uint16)
+
+
+def dicom(pixels: np.ndarray = GREY, kind: str = "MONOCHROME2", **fields: object) -> bytes:
+    """A file of one frame with 12 bits of grey, or 8 bits of colour."""
+    file = Dataset()
+    file.file_meta = FileMetaDataset()
+    file.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    file.Rows, file.Columns = pixels.shape[:2]
+    file.SamplesPerPixel = pixels.shape[2] if pixels.ndim == 3 else 1
+    if pixels.ndim == 3:
+        file.PlanarConfiguration = 0
+    file.PhotometricInterpretation = kind
+    file.BitsAllocated = pixels.dtype.itemsize * 8
+    file.BitsStored = 12 if pixels.dtype == np.uint16 else 8
+    file.HighBit = file.BitsStored - 1
+    file.PixelRepresentation = 0
+    file.PixelData = pixels.tobytes()
+    for name, value in fields.items():
+        setattr(file, name, value)
+    out = io.BytesIO()
+    file.save_as(out, enforce_file_format=False)
+    data = out.getvalue()
+    return data if data[128:132] == b"DICM" else b"\0" * 128 + b"DICM" + data
+
+
+def test_the_window_of_the_file_is_applied_to_rescaled_values() -> None:
+    # −1000 … ; LINEAR of centre 50.5 and width 201 is −50 … 150 of rescaled values
+    photograph = decode(
+        dicom(RescaleSlope=1, RescaleIntercept=-1000, WindowCenter=[50.5, 9], WindowWidth=[201, 9])
+    )
+    assert photograph.rgb[..., 0].tolist() == [[0, 64, 191], [255, 255, 255]]
+    assert str(photograph.window) == "-50 is black and 150 white (window of the file)"
+    assert (photograph.size, photograph.format) == ((2, 3), "DICOM")
+
+
+def test_without_a_window_the_bits_decide_and_white_may_be_zero() -> None:
+    plain = decode(dicom())
+    assert str(plain.window) == "0 is black and 4095 white (12 bits by the file)"
+    assert plain.rgb[1, 2].tolist() == [255, 255, 255]
+    inverted = decode(dicom(kind="MONOCHROME1"))
+    assert np.array_equal(inverted.rgb, 255 - plain.rgb)
+    assert decode(dicom(), window=Window(1000, 2000)).rgb[..., 0].tolist() == [[0, 0, 26], [51, 255, 255]]
+
+
+def test_colour_is_read_and_what_is_no_single_picture_is_refused() -> None:
+    colour = np.arange(18, dtype=np.uint8).reshape(2, 3, 3)
+    assert np.array_equal(decode(dicom(colour, "RGB")).rgb, colour)
+    with pytest.raises(DecodeError, match="a DICOM file of 4 frames; one key is one image"):
+        decode(dicom(NumberOfFrames=4))
+    with pytest.raises(DecodeError, match="3×2 pixels; the limit"):
+        decode(dicom(), Limits(pixels=5))
+    with pytest.raises(DecodeError, match="a table or a curve; set the values"):
+        decode(dicom(VOILUTFunction="SIGMOID", WindowCenter=1, WindowWidth=2))
+    with pytest.raises(DecodeError, match="the file holds no picture"):
+        decode(dicom()[:150])
+
+
+def test_a_photograph_of_a_phone_is_read_upright() -> None:
+    picture = Image.fromarray(np.full((40, 60, 3), (200, 30, 30), np.uint8))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    out = io.BytesIO()
+    pillow_heif.from_pillow(picture).save(out, exif=exif.tobytes(), quality=90)
+    photograph = decode(out.getvalue())
+    assert photograph.format == "HEIC"
+    assert photograph.size in ((40, 60), (60, 40))
+    assert np.abs(photograph.rgb.reshape(-1, 3).mean(0) - (200, 30, 30)).max() < 12
+
+
+def test_without_the_extra_one_line_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gfi.datasets.decode.READABLE", ("JPEG",))
+    monkeypatch.setattr(file_kinds, "_INSTALLED", {"HEIC": False, "DICOM": False})
+    with pytest.raises(DecodeError, match=r"DICOM needs the extra: pip install 'gfi\[dicom\]'"):
+        decode(dicom())
+    assert file_kinds.kind_of("a.HEIC") == "HEIC without gfi[heic]"
+    assert Selection().reads("a.HEIC")  # where it is installed, as here
