@@ -9,7 +9,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
   $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $$p && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo lock test test-slow check format clean setup-browser setup-system chaos fuzz soak soak-api site bench bench-quality bench-quality-full bench-status bench-service bench-agreement bench-parity bench-page bench-audit bench-audit-full bench-audit-scale bench-audit-sequential bench-api bench-drift bench-incremental bench-scale bench-scale-full bench-gpu pictures
+.PHONY: help setup demo lock release test test-slow check format clean setup-browser setup-system chaos fuzz soak soak-api site bench bench-quality bench-quality-full bench-status bench-service bench-agreement bench-parity bench-page bench-audit bench-audit-full bench-audit-scale bench-audit-sequential bench-api bench-drift bench-incremental bench-scale bench-scale-full bench-gpu pictures
 
 help:  ## list the verbs
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -88,6 +88,9 @@ lock: $(VENV)/.ready-test  ## lock the packages of the two images at the version
 	@$(PIP) freeze --exclude-editable | grep == > $(VENV)/lock/tested.txt
 	$(LOCK) --extra service -o deploy/locks/service.txt
 	$(LOCK) --extra service --extra method --extra sample --extra peers -o deploy/locks/worker.txt
+
+release: $(VENV)/.ready-test  ## wheel and sdist, tried on each Python (PYTHONS), with SBOM and licences; in dist/
+	@deploy/release.sh $(CURDIR)/$(BIN)/python
 
 setup-browser: setup-system
 
