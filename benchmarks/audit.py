@@ -15,16 +15,19 @@ Masks are Grad-CAM's at the last layer (`gfi.peers`), which is where `tuned` sta
 network, 90 s a dataset, and the whole would be 75 minutes. `--masks tuned` uses the engine.
 
 Without boxes the planted mark must be called a repeated mark, with boxes an off-object shortcut. `--resamples N`: N
-subsamples and N relabellings of the clean dataset a seed. Each row is written when it is known; rows that exist are
-kept, so an interrupted run continues.
+subsamples and N relabellings of the clean dataset a seed. The rows of a network are written when they are known; rows
+that exist are kept, so an interrupted run continues.
 
-    python -m benchmarks.audit [--seeds 5] [--first 0] [--resamples N] [--masks grad-cam|tuned] [--output FILE]
+    python -m benchmarks.audit [--seeds 5] [--first 0] [--processes 2] [--resamples N] [--masks grad-cam|tuned]
+                               [--networks FOLDER] [--output FILE]
 """
 
 import argparse
 import json
+import multiprocessing
 import time
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -34,7 +37,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from benchmarks import planted
+from benchmarks import audit_peers, planted
 from benchmarks.machine import cpu_name
 from benchmarks.planted import CLASSES, SIZE, Images, Plant
 from gfi.audit.audit import screen, test
@@ -144,7 +147,7 @@ def explained(
     classes = planted.probabilities(net, images.pixels).argmax(1).astype(np.int64)
     halves = in_screening_half([f"{i}" for i in range(len(classes))], f"{seed}{salt}")
     of = {i: images.boxes[i : i + 1] / SIZE for i in range(len(classes))} if boxes else None
-    return Explained(classes, masks(net, images.pixels, classes, method), halves, of)
+    return Explained(classes, masks(net, images.pixels, classes, method), halves, of, labels=images.labels)
 
 
 def on_mark(result: Tested, images: Images, share: float = 0.5) -> bool:
@@ -269,7 +272,10 @@ def resampled(
             boxes = None
             if data.boxes is not None:
                 boxes = {j: data.boxes[int(r)] for j, r in enumerate(kept)}
-            part = Explained(classes, data.grids[kept], halves, boxes)
+            labels = None if data.labels is None else data.labels[kept]
+            if kind == "relabelling":
+                labels = classes
+            part = Explained(classes, data.grids[kept], halves, boxes, labels=labels)
             some = Images(
                 images.pixels[kept], images.labels[kept], images.boxes[kept], images.marked[kept], {}
             )
@@ -319,7 +325,21 @@ def summary(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
                 positive = [r["scores"][TARGET] for r in mine]
                 others = [s for r in mine for k, s in enumerate(r["scores"]) if k != TARGET]
                 line["auroc"] = round(auroc(positive, others + clean[boxes]), 4)
+                if not boxes:
+                    line |= _of_spray(mine, rows)
         out.append(line)
+    return out
+
+
+def _of_spray(mine: list[dict[str, Any]], rows: list[dict[str, Any]]) -> dict[str, float]:
+    """AUROC of SpRAy's two scores over the same classes and runs."""
+    out = {}
+    mine = [r for r in mine if "spray" in r]
+    for name in ("eigengap", "fisher") if mine else ():
+        clean = [s for r in rows if r["scenario"] == "clean" and "spray" in r for s in r["spray"][name]]
+        others = [s for r in mine for k, s in enumerate(r["spray"][name]) if k != TARGET]
+        positive = [r["spray"][name][TARGET] for r in mine]
+        out[f"spray_{name}"] = round(auroc(positive, others + clean), 4)
     return out
 
 
@@ -395,11 +415,27 @@ def write_page(lines: list[dict[str, Any]], rows: list[dict[str, Any]]) -> None:
     PAGE.write_text(f"{before}<!-- results -->\n{page(lines, rows)}<!-- /results -->{after}")
 
 
-def run(seed: int, method: str, resamples: int, known: set[tuple[Any, ...]]) -> Iterator[dict[str, Any]]:
-    """The rows of one seed that are not known yet."""
+def trained(plant: Plant, seed: int, kept: Path | None) -> nn.Module:
+    """The network trained on a planted dataset; it is read from the folder `kept` if it is there, else kept in it."""
+    if kept is None:
+        return planted.train(planted.draw_images(seed, 200, plant, 0), seed, 9)
+    at = kept / f"{seed}-{plant.kind}-{plant.share}-{plant.target}.pt"
+    if at.exists():
+        net = planted.network(seed)
+        net.load_state_dict(torch.load(at, weights_only=True))
+        return net.eval().requires_grad_(False)
+    net = trained(plant, seed, None)
+    torch.save(net.state_dict(), at)
+    return net
+
+
+def run(
+    seed: int, plant: Plant, method: str, resamples: int, known: set[tuple[Any, ...]], kept: Path | None
+) -> Iterator[dict[str, Any]]:
+    """The rows of one seed, of the scenarios of one network, that are not known yet."""
     nets: dict[Plant, nn.Module] = {}
     settings = AuditSettings(seed=seed, most_images=16)
-    for scenario in SCENARIOS:
+    for scenario in (s for s in SCENARIOS if s.trained == plant):
         variants = (False, True) if scenario.boxes else (False,)
         wanted = [b for b in variants if (scenario.name, scenario.share, seed, b) not in known]
         more = scenario.name == "clean" and resamples and ("relabelling", 0.0, seed, False) not in known
@@ -407,9 +443,7 @@ def run(seed: int, method: str, resamples: int, known: set[tuple[Any, ...]]) -> 
             continue
         start = time.perf_counter()
         if scenario.trained not in nets:
-            nets[scenario.trained] = planted.train(
-                planted.draw_images(seed, 200, scenario.trained, 0), seed, 9
-            )
+            nets[scenario.trained] = trained(scenario.trained, seed, kept)
         net = nets[scenario.trained]
         images = planted.draw_images(seed, 100, scenario.audited, 1)
         data = explained(net, images, seed, scenario.boxes, method)
@@ -418,13 +452,25 @@ def run(seed: int, method: str, resamples: int, known: set[tuple[Any, ...]]) -> 
             "preparation_seconds": round(time.perf_counter() - start, 1),
             "machine": cpu_name(),
         }
+        peers = {
+            "spray": audit_peers.spray(data.grids, data.classes, len(CLASSES)),
+            "cleanlab": audit_peers.property_score(images.pixels, images.labels),
+        }
         for boxes in wanted:
             a = audited(
                 net, images, data if boxes else replace(data, boxes=None), settings, with_limit=not boxes
             )
-            yield row(scenario, seed, boxes, a, extra)
+            yield row(scenario, seed, boxes, a, extra if boxes else extra | peers)
         if more:
             yield from resampled(net, images, replace(data, boxes=None), seed, resamples, settings)
+
+
+HIDDEN = ("scores", "machine", "classes", "spray", "cleanlab")
+"""What is not printed of a row."""
+
+
+def _listed(*arguments: Any) -> list[dict[str, Any]]:
+    return list(run(*arguments))
 
 
 def main() -> None:
@@ -437,16 +483,29 @@ def main() -> None:
     parser.add_argument(
         "--resamples", type=int, default=0, help="subsamples and relabellings of each clean dataset"
     )
+    parser.add_argument("--processes", type=int, default=1, help="of one thread each")
+    parser.add_argument("--networks", type=Path, help="a folder to keep the trained networks in")
     parser.add_argument("--masks", choices=("grad-cam", "tuned"), default="grad-cam")
     parser.add_argument("--output", type=Path, default=RESULTS)
     options = parser.parse_args()
     rows = json.loads(options.output.read_text())["rows"] if options.output.exists() else []
-    for seed in range(options.first, options.first + options.seeds):
-        known = {(r["scenario"], r["share"], r["seed"], r["boxes"]) for r in rows}
-        for new in run(seed, options.masks, options.resamples, known):
-            rows.append(new)
+    if options.networks is not None:
+        options.networks.mkdir(parents=True, exist_ok=True)
+    known = {(r["scenario"], r["share"], r["seed"], r["boxes"]) for r in rows}
+    plants = dict.fromkeys(s.trained for s in SCENARIOS)
+    with ProcessPoolExecutor(
+        options.processes, multiprocessing.get_context("spawn"), torch.set_num_threads, (1,)
+    ) as processes:
+        waiting = [
+            processes.submit(_listed, seed, plant, options.masks, options.resamples, known, options.networks)
+            for seed in range(options.first, options.first + options.seeds)
+            for plant in plants
+        ]
+        for done in as_completed(waiting):
+            for new in done.result():
+                rows.append(new)
+                print({k: v for k, v in new.items() if k not in HIDDEN}, flush=True)
             options.output.write_text(json.dumps({"summary": summary(rows), "rows": rows}, indent=1) + "\n")
-            print({k: v for k, v in new.items() if k not in ("scores", "machine", "classes")}, flush=True)
     for line in summary(rows):
         print(line)
     if options.output == RESULTS:

@@ -5,7 +5,7 @@ changed since it was explained, or cannot be read any more, is used no more and 
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -53,7 +53,7 @@ def confirm_audit(services: WorkerServices, run: TaskRun) -> str:
             done.append(tested_of(json.loads(services.bucket.get(at)), candidate))
             continue
         run.check()
-        planned, effects, kept = tested(candidate, kept, views, asked, settings)
+        planned, effects, kept = tested(candidate, screened.candidates, kept, views, asked, settings)
         put_json(services.bucket, at, tested_json(planned, effects))
         done.append((planned, effects))
         run.save(
@@ -97,13 +97,18 @@ def _finish(services: WorkerServices, run: TaskRun, outcome: Outcome) -> str:
 
 
 def tested(
-    candidate: Candidate, kept: Kept, views: Views, asked: "Asked", settings: AuditSettings
+    candidate: Candidate,
+    among: Sequence[Candidate],
+    kept: Kept,
+    views: Views,
+    asked: "Asked",
+    settings: AuditSettings,
 ) -> tuple[Plan, Effects | None, Kept]:
     """Plan and carry out one candidate, without the images that cannot be used; also returns the rest of the images."""
     while True:
         photographs = photographs_of(views, kept)
         try:
-            planned = plan(candidate, kept.data, photographs, settings)
+            planned = plan(candidate, kept.data, photographs, settings, among)
             if too_few(planned, settings):
                 return planned, None, kept
             return planned, confirm(planned, photographs, asked, settings, asked.batch), kept

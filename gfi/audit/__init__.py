@@ -6,7 +6,7 @@
     off_object       S2: mask mass outside the boxes
     clusters         S3: a part of a class with masks of another shape
     same_pixels      S4: the same pixels in many images of a class
-    properties       S5: pixel properties (gfi.domain.pixel_properties) and columns
+    properties       S5: pixel properties (gfi.domain.pixel_properties) and columns; property_words says them
     candidates       what the screens propose, at most fifty
     plan, fills, confirmation   which image, place, controls and fills; what the network answers
     rank_test, bounds, false_discovery   the statistics

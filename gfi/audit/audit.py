@@ -28,7 +28,7 @@ from gfi.audit.plan import (
     step_of,
     view_width,
 )
-from gfi.audit.same_pixels import repeating
+from gfi.audit.same_pixels import holds_pattern, repeating
 from gfi.audit.settings import AuditSettings
 from gfi.audit.verdicts import Tested, judge, too_few
 
@@ -40,6 +40,9 @@ class Screened:
     candidates: tuple[Candidate, ...]
     counts: tuple[PeakCounts, ...]
     class_null: bool
+
+
+PATTERNS_PER_CLASS = 3
 
 
 class Screens:
@@ -95,10 +98,16 @@ def propose_clusters(data: Explained, classes: Iterable[int], settings: AuditSet
     """S3 on the screening half of some classes."""
     out = []
     for k in classes:
-        grids = data.grids[data.screening & (data.classes == k)]
+        mine = data.screening & (data.classes == k)
+        grids = data.grids[mine]
         if len(grids) < settings.fewest_images:
             continue
-        found = clusters(grids, None, np.random.default_rng([settings.seed, 3, k]), copies=39)
+        features = None if data.features is None else data.features[mine].astype(np.float64)
+        if features is not None and (known := np.isfinite(features).all(1)).sum() >= settings.fewest_images:
+            grids, features = grids[known], features[known]
+        else:
+            features = None
+        found = clusters(grids, features, np.random.default_rng([settings.seed, 3, k]), copies=39)
         if found is not None and found.p <= settings.level:
             share = float(found.smaller.mean())
             out.append(Candidate(k, "S3", of_cell(*found.cell, 7), 2.0, share, found.p, found.p))
@@ -119,12 +128,17 @@ def propose_repeats(
         searched, image, _ = peak_windows(data, own, photographs, settings)
         foreign, _, _ = peak_windows(data, others, photographs, settings)
         width = view_width(photographs, own)
-        found = repeating(searched, image, foreign, margin_of(width), settings.match, step_of(width))
-        if found is not None:
+        for _ in range(PATTERNS_PER_CLASS):
+            found = repeating(searched, image, foreign, margin_of(width), settings.match, step_of(width))
+            if found is None:
+                break
             share = found.images / found.of
             where = found_pattern(data, own, found.pixels, photographs, settings)
             place = fixed_place(list(where.values()))
             out.append(Candidate(k, "S4", place, 10 * share, share, pattern=found.pixels))
+            # What is left may repeat as well: a second mark stands in the same images.
+            left = ~holds_pattern(found.pixels, searched, settings.match, step_of(width))
+            searched, image = searched[left], image[left]
     return out
 
 
@@ -178,7 +192,7 @@ def test(
     settings: AuditSettings,
 ) -> list[Tested]:
     """Plan, confirm and judge candidates on the confirmation half."""
-    plans = [plan(c, data, photographs, settings) for c in candidates]
+    plans = [plan(c, data, photographs, settings, candidates) for c in candidates]
     effects = [None if too_few(p, settings) else confirm(p, photographs, predict, settings) for p in plans]
     return judge(plans, effects, settings)
 

@@ -1,6 +1,7 @@
 """The execution of a plan: what the network answers when a place is removed, and when its crop is pasted elsewhere.
 
-    removal      Δ_i = p_c(x_i) − max over two fills of p_c(x_i without the place)
+    removal      Δ_i = p_c(x_i) − max over two fills of p_c(x_i without the place); where another repeated pattern of
+                 the class is in the image, the larger one of this and of the same with that pattern removed from x_i
     transplant   Δ_j = p_c(host_j with the crop) − p_c(host_j);   flips: the host is now taken for c
 
 The same numbers are taken at the controls. `predict` maps uint8 images (n, H, W, 3) to probabilities (n, K); it is
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gfi.audit.fills import pasted, pasted_patch, removed
+from gfi.audit.fills import FILLS, pasted, pasted_patch, removed
 from gfi.audit.plan import STATED, Photographs, Plan, sigma_of, step_of
 from gfi.audit.same_pixels import SamePixels, compare, high_passed, windows
 from gfi.audit.settings import AuditSettings
@@ -54,6 +55,11 @@ def confirm(
             yield shown[r.image]
             for place in (r.place, *r.controls):
                 yield from removed(shown[r.image], place)
+            if r.beside is not None:
+                without = removed(shown[r.image], r.beside)
+                yield from without
+                for place in (r.place, *r.controls):
+                    yield from (fill(one, place) for fill, one in zip(FILLS, without, strict=True))
         for t in plan.transplants:
             yield shown[t.host]
             for source in (t.source, *t.controls):
@@ -70,7 +76,12 @@ def confirm(
         p = answers[at : at + n, 0]
         at += n
         before.append(p[0])
-        removal.append(p[0] - p[1:].reshape(-1, 2).max(1))
+        effect = p[0] - p[1:].reshape(-1, 2).max(1)
+        if r.beside is not None:
+            p = answers[at : at + n + 1, 0].reshape(-1, 2)
+            at += n + 1
+            effect = np.maximum(effect, (p[0] - p[1:]).min(1))
+        removal.append(effect)
     transplant, flips = [], []
     for t in plan.transplants:
         n = 2 + len(t.controls)

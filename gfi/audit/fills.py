@@ -6,8 +6,6 @@ from PIL import Image
 
 from gfi.audit.places import Place
 
-FILLS = ("ring", "border")
-
 
 def ring(image: NDArray[np.uint8], place: Place) -> NDArray[np.uint8]:
     """The place filled with the mean colour of the pixels around it."""
@@ -47,9 +45,12 @@ def border(image: NDArray[np.uint8], place: Place) -> NDArray[np.uint8]:
     return out
 
 
+FILLS = (ring, border)
+
+
 def removed(image: NDArray[np.uint8], place: Place) -> list[NDArray[np.uint8]]:
     """The image with the place filled, once with each of FILLS."""
-    return [ring(image, place), border(image, place)]
+    return [fill(image, place) for fill in FILLS]
 
 
 def pasted_patch(host: NDArray[np.uint8], patch: NDArray[np.uint8], place: Place) -> NDArray[np.uint8]:

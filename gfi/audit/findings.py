@@ -15,6 +15,7 @@ from gfi.audit.bounds import share_lower_bound
 from gfi.audit.candidates import Candidate
 from gfi.audit.places import Place
 from gfi.audit.properties import PropertyCandidate
+from gfi.audit.property_words import standing_out
 from gfi.audit.verdicts import SHORTCUTS, Tested, Verdict
 from gfi.domain.digests import digest
 
@@ -42,6 +43,8 @@ class Finding:
     verdict: Verdict
     place: Place | None = None
     property_name: str = ""
+    stands_out: str = ""
+    """Of a property: how the images of the class differ, in words (`property_words`)."""
     seen: int = 0
     images: int = 0
     used: int = 0
@@ -55,6 +58,12 @@ class Finding:
     q: float = 1.0
     number_tested: int = 0
     more_images: int = 0
+    beside: int = 0
+    """Images from which another repeated pattern of the class was removed as well."""
+    labelled_otherwise: int = 0
+    """Of the images that it was removed from: those with a label of another class."""
+    misleads: bool = False
+    """Most of them are; the network answers something that misleads it."""
     weight: float = 0.0
     history: History = History.NEW
     dismissed: str = ""
@@ -102,6 +111,9 @@ def of_place(tested: Tested, class_name: str) -> Finding:
         q=tested.q,
         number_tested=tested.number_tested,
         more_images=tested.more_images,
+        beside=sum(r.beside is not None for r in tested.plan.removals),
+        labelled_otherwise=tested.plan.labelled_otherwise,
+        misleads=tested.plan.misleads,
         weight=tested.weight,
         class_index=candidate.class_index,
     )
@@ -125,6 +137,7 @@ def of_property(candidate: PropertyCandidate, class_name: str, images: int) -> F
         "property",
         Verdict.SUSPECTED,
         property_name=candidate.name,
+        stands_out=standing_out(candidate),
         images=images,
         p=candidate.p,
         q=candidate.q,

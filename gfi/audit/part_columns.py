@@ -110,6 +110,46 @@ def _features(part: Part, rows: NDArray[np.int64]) -> NDArray[np.float16] | None
     return np.frombuffer(data, "<f2").reshape(len(rows), -1) if len(rows) else None
 
 
+def joined(read: Sequence[PartColumns], cells: int = 14) -> PartColumns:
+    """Several parts as one, in the order of their rows.
+
+    What one part has and another has not (properties and features of the formats before 2) is NaN there. Features of
+    another width than the first are left out: they are of another network or setting.
+    """
+    if not read:
+        empty = np.zeros(0, np.int64)
+        return PartColumns(empty, (), empty, np.zeros((0, cells, cells), np.float32), 0)
+    rows = np.concatenate([one.rows for one in read])
+    order = np.argsort(rows, kind="stable")
+    keys = [key for one in read for key in one.keys]
+    names = [name for name in PROPERTIES if any(name in one.pixels for one in read)]
+    unknown = [np.full(len(one.rows), np.nan) for one in read]
+    width = next((one.features.shape[1] for one in read if one.features is not None), 0)
+    features = [
+        one.features
+        if one.features is not None and one.features.shape[1] == width
+        else np.full((len(one.rows), width), np.nan, np.float16)
+        for one in read
+    ]
+    return PartColumns(
+        rows[order],
+        tuple(keys[i] for i in order),
+        np.concatenate([one.classes for one in read])[order],
+        np.concatenate([one.grids for one in read])[order],
+        sum(one.left_out for one in read),
+        np.concatenate([one.sizes for one in read])[order],
+        np.concatenate([one.views for one in read])[order],
+        sum(one.iterations for one in read),
+        pixels={
+            name: np.concatenate(
+                [one.pixels.get(name, missing) for one, missing in zip(read, unknown, strict=True)]
+            )[order]
+            for name in names
+        },
+        features=np.concatenate(features)[order] if width else None,
+    )
+
+
 def explained(parts: Iterable[PartColumns], secret: str) -> Explained:
     """Parts together, with their halves: for a dataset, or the classes of it, that fit in memory.
 

@@ -83,11 +83,11 @@ def of_cell(row: int, column: int, cells: int) -> Place:
     return around((column + 0.5) / cells, (row + 0.5) / cells, side)
 
 
-def lattice(place: Place) -> list[Place]:
-    """Places of the same sides on a lattice of half a side, none of which shares area with `place`."""
+def lattice(place: Place, step: float = 0.5) -> list[Place]:
+    """Places of the same sides on a lattice of `step` sides, none of which shares area with `place`."""
     wide, tall = place.right - place.left, place.bottom - place.top
-    lefts = np.linspace(0, 1 - wide, max(2, round((1 - wide) / (wide / 2)) + 1)) if wide < 1 else [0.0]
-    tops = np.linspace(0, 1 - tall, max(2, round((1 - tall) / (tall / 2)) + 1)) if tall < 1 else [0.0]
+    lefts = np.linspace(0, 1 - wide, max(2, round((1 - wide) / (step * wide)) + 1)) if wide < 1 else [0.0]
+    tops = np.linspace(0, 1 - tall, max(2, round((1 - tall) / (step * tall)) + 1)) if tall < 1 else [0.0]
     everywhere = [Place(float(x), float(y), float(x + wide), float(y + tall)) for y in tops for x in lefts]
     return [p for p in everywhere if p.overlap(place) < 1e-9]
 

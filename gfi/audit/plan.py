@@ -7,9 +7,13 @@ and each host is pasted into once, so ranks of different images are independent.
 Controls: for a removal, places of equal area in the same image whose mask mass is nearest to that of the candidate's
 place; for a transplant, crops of the same place from images of third classes, again of the nearest mask mass. The
 controls of different hosts are different crops where there are enough third images; `reused` counts the others.
+
+Of two marks that stand in the same images, either is enough for the network: removing one changes little while the
+other is there. So where another repeated pattern of the class is found in an image, each place of it is also removed
+together with that pattern (`Removal.beside`), and the larger effect counts, for the candidate and for its controls.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -35,7 +39,9 @@ class Explained:
     """Images and their masks: what screens and plans read of the parts.
 
     classes (N,): the class each mask explains. grids (N, h, w): the masks. screening (N,): the half. boxes: row → the
-    boxes (M, 4) of its class in [0, 1] of the network's view; None where the dataset has none.
+    boxes (M, 4) of its class in [0, 1] of the network's view; None where the dataset has none. labels (N,): the class
+    each image is labelled as, −1 where it has no label; None where no image has one. features (N, d): projected
+    features, NaN where there are none; None where no image has them.
     """
 
     classes: NDArray[np.int64]
@@ -43,6 +49,8 @@ class Explained:
     screening: NDArray[np.bool_]
     boxes: Mapping[int, NDArray[np.float64]] | None = None
     keys: tuple[str, ...] = ()
+    labels: NDArray[np.int64] | None = None
+    features: NDArray[np.floating] | None = None
 
     def __len__(self) -> int:
         return len(self.classes)
@@ -50,11 +58,15 @@ class Explained:
 
 @dataclass(frozen=True)
 class Removal:
-    """Fill `place` in an image, and each control place in turn."""
+    """Fill `place` in an image, and each control place in turn.
+
+    beside: where another repeated pattern of the class is in this image; None where there is none.
+    """
 
     image: int
     place: Place
     controls: tuple[Place, ...]
+    beside: Place | None = None
 
 
 @dataclass(frozen=True)
@@ -73,7 +85,8 @@ class Plan:
 
     seen of images: the class's images of the confirmation half in which the place or pattern is seen. outside: whether
     the place lies outside every box in the images used; None without boxes. foreign: images of other classes whose
-    mask peaks there, for S4; places: where in each image.
+    mask peaks there, for S4; places: where in each image. labelled: of the images removed from, those with a label;
+    labelled_otherwise: those of another class's label.
     """
 
     candidate: Candidate
@@ -85,11 +98,18 @@ class Plan:
     foreign: tuple[int, ...] = ()
     foreign_places: tuple[Place, ...] = field(default=(), repr=False)
     reused: int = 0
+    labelled: int = 0
+    labelled_otherwise: int = 0
 
     @property
     def used(self) -> tuple[int, ...]:
         """The rows of the images that the candidate is removed from."""
         return tuple(r.image for r in self.removals)
+
+    @property
+    def misleads(self) -> bool:
+        """Whether most of the images it is removed from are labelled otherwise."""
+        return 2 * self.labelled_otherwise > self.labelled > 0
 
     @property
     def rows(self) -> NDArray[np.intp]:
@@ -205,9 +225,13 @@ def view_width(photographs: Photographs, rows: NDArray[np.intp]) -> int:
 
 
 def plan(
-    candidate: Candidate, data: Explained, photographs: Photographs | None, settings: AuditSettings
+    candidate: Candidate,
+    data: Explained,
+    photographs: Photographs | None,
+    settings: AuditSettings,
+    among: Sequence[Candidate] = (),
 ) -> Plan:
-    """The plan of one candidate. `photographs` is needed for a pattern."""
+    """The plan of one candidate. `photographs` is needed for a pattern. among: all candidates of the audit."""
     k = candidate.class_index
     draw = np.random.default_rng([settings.seed, k, round(1000 * candidate.score) & 0xFFFF])
     confirming = ~data.screening
@@ -224,10 +248,47 @@ def plan(
     seen = len(where)
     outside, where = _outside(data, where)
     used = draw.permutation(np.array(sorted(where), np.intp))[: settings.most_images]
-    removals = tuple(_removal(data, int(i), where[int(i)], settings, draw) for i in used)
+    beside = _beside(candidate, among, data, where, used, photographs, settings)
+    removals = tuple(_removal(data, int(i), where[int(i)], beside.get(int(i)), settings, draw) for i in used)
     transplants, reused = _transplants(data, used, where, others, settings, draw)
     foreign, places = _foreign(data, where, candidate, others, settings, draw)
-    return Plan(candidate, removals, transplants, seen, len(own), outside, foreign, places, reused)
+    labels = np.zeros(0, np.int64) if data.labels is None else data.labels[used]
+    return Plan(
+        candidate,
+        removals,
+        transplants,
+        seen,
+        len(own),
+        outside,
+        foreign,
+        places,
+        reused,
+        int((labels >= 0).sum()),
+        int(((labels >= 0) & (labels != k)).sum()),
+    )
+
+
+def _beside(
+    candidate: Candidate,
+    among: Sequence[Candidate],
+    data: Explained,
+    where: Mapping[int, Place],
+    used: NDArray[np.intp],
+    photographs: Photographs | None,
+    settings: AuditSettings,
+) -> dict[int, Place]:
+    """Where another repeated pattern of the class is in the images used; the first one of the ranking counts."""
+    found: dict[int, Place] = {}
+    if photographs is None or not len(used):
+        return found
+    for other in among:
+        if other is candidate or other.class_index != candidate.class_index or other.pattern is None:
+            continue
+        there = found_pattern(data, np.sort(used), other.pattern, photographs, settings)
+        for image, place in there.items():
+            if place.overlap(where[image]) < 1e-9:
+                found.setdefault(image, place)
+    return found
 
 
 def _stated(
@@ -278,14 +339,22 @@ def _outside(data: Explained, where: dict[int, Place]) -> tuple[bool | None, dic
 
 
 def _removal(
-    data: Explained, image: int, place: Place, settings: AuditSettings, draw: np.random.Generator
+    data: Explained,
+    image: int,
+    place: Place,
+    beside: Place | None,
+    settings: AuditSettings,
+    draw: np.random.Generator,
 ) -> Removal:
     places = lattice(place)
+    if beside is not None:  # a control that shares pixels with the other pattern would not be like the place
+        apart = [p for p in lattice(place, 0.25) if p.overlap(beside) < 1e-9]
+        places, beside = (apart, beside) if len(apart) >= settings.controls else (places, None)
     order = draw.permutation(len(places))
     places = [places[i] for i in order]
     masses = mass(data.grids[image], [place, *places])
     nearest = np.argsort(np.abs(masses[1:] - masses[0]), kind="stable")[: settings.controls]
-    return Removal(image, place, tuple(places[i] for i in sorted(nearest)))
+    return Removal(image, place, tuple(places[i] for i in sorted(nearest)), beside)
 
 
 def _transplants(

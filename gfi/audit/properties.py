@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 from gfi.audit.class_null import robust_z, upper_tail
 from gfi.audit.false_discovery import q_values
 
+VALUE_OF = " = "
+"""Between a column of words and one of its values, in the name of a property."""
+
 
 @dataclass(frozen=True)
 class PropertyCandidate:
@@ -60,7 +63,7 @@ class ClassMeans:
                 if str(value) not in listed and len(listed) < self.most_values:
                     listed.append(str(value))
                 if str(value) in listed:
-                    word = f"{name} = {value}"
+                    word = f"{name}{VALUE_OF}{value}"
                     self._words.add(word)
                     members = classes[of == code]
                     self._add(word, np.ones(len(members)), members)

@@ -187,6 +187,16 @@ def repeating(
     return Pattern(pixels, int(shares[best]), total)
 
 
+def holds_pattern(
+    pattern: NDArray[np.float32], searched: NDArray[np.float32], match: float, step: int = 1
+) -> NDArray[np.bool_]:
+    """Whether a window (n, …) has the pattern (t, t) anywhere in it: (n,). None has one that is larger."""
+    if not len(searched) or pattern.shape[0] > min(searched.shape[1:]):
+        return np.zeros(len(searched), bool)
+    spare = (min(searched.shape[1:]) - pattern.shape[0]) // 2
+    return np.asarray(matches(pattern[None], searched, spare, step)[0][0] >= match)
+
+
 def _repeated_part(aligned: NDArray[np.float32]) -> NDArray[np.float32]:
     """The mean of aligned windows (n, T, T), cut to the square where they agree.
 

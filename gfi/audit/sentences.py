@@ -1,21 +1,21 @@
 """The plain sentence of a finding, and that of a class without one."""
 
 from gfi.audit.findings import Finding
+from gfi.audit.property_words import named
 from gfi.audit.verdicts import Verdict
 
 
 def sentence(finding: Finding) -> str:
     """One finding in words, with its numbers.
 
-    >>> sentence(Finding("carton", "property", Verdict.SUSPECTED, property_name="sharpness", images=50))
-    'Images taken for "carton" differ from other classes in sharpness. Nothing was changed to test it: suspected.'
+    >>> says = "are blurrier than those of other classes"
+    >>> sentence(Finding("carton", "property", Verdict.SUSPECTED, property_name="sharpness", stands_out=says))
+    'Images taken for "carton" are blurrier than those of other classes. Nothing was changed to test it: suspected.'
     """
     name = f'"{finding.class_name}"'
     if finding.kind == "property":
-        return (
-            f"Images taken for {name} differ from other classes in {finding.property_name}. "
-            "Nothing was changed to test it: suspected."
-        )
+        says = finding.stands_out or f"differ from other classes in {named(finding.property_name)}"
+        return f"Images taken for {name} {says}. Nothing was changed to test it: suspected."
     if finding.kind == "stated" and finding.number_tested:
         says = (
             f"raises its probability by {finding.transplant:.2f} (95 %: at least {finding.transplant_lower:.2f}), and "
@@ -49,7 +49,16 @@ def sentence(finding: Finding) -> str:
         Verdict.REPEATED_MARK: f"A shortcut: {name} relies on the same pixels again and again, {_at(finding)}",
         Verdict.RELIES_ON: f"{name} is recognised by {what}",
     }[finding.verdict]
-    return f"{reason} ({seen}). {_effects(finding)} ({_tests(finding)})."
+    return f"{reason} ({seen}). {_effects(finding)} ({_tests(finding)}).{_misleads(finding)}"
+
+
+def _misleads(finding: Finding) -> str:
+    if not finding.misleads:
+        return ""
+    return (
+        f" {finding.labelled_otherwise} of the {finding.used} images tested are labelled otherwise: it misleads the "
+        "model, and the images of its class do not have it."
+    )
 
 
 def _at(finding: Finding) -> str:
@@ -58,11 +67,15 @@ def _at(finding: Finding) -> str:
 
 def _effects(f: Finding) -> str:
     return (
-        f"Removing it from {f.used} images lowers the probability by {f.removal:.2f} (95 %: at least "
+        f"Removing it from {f.used} images{_beside(f)} lowers the probability by {f.removal:.2f} (95 %: at least "
         f"{f.removal_lower:.2f}); pasted into images of other classes it raises it by {f.transplant:.2f} (at least "
         f"{f.transplant_lower:.2f}) and {100 * f.flips:.0f} % of them are then taken for the class (at least "
         f"{100 * max(f.flips_lower, 0):.0f} %)"
     )
+
+
+def _beside(f: Finding) -> str:
+    return f" (from {f.beside} of them together with another repeated pattern)" if f.beside else ""
 
 
 def _tests(f: Finding) -> str:

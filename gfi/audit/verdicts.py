@@ -3,6 +3,10 @@
 Confirmed: q ≤ .05 over all candidates tested, where p is the larger one of removal and transplant, and the lower bound
 of an effect reaches its threshold. What is confirmed is called a shortcut only with a second reason: the place lies
 outside every box, or the same pixels repeat. Otherwise the class relies on the place, and a person judges.
+
+A shortcut of a class is learned from its images, so they must have it. Where most of the images in which it is seen are
+labelled otherwise, the network answers something that misleads it (a mark added after the training); it is confirmed,
+and it is no shortcut of the class.
 """
 
 from collections.abc import Sequence
@@ -148,9 +152,9 @@ def _judged(
     verdict = Verdict.SUSPECTED
     if q <= s.level and enough:
         repeats = effects.same_pixels is not None and effects.same_pixels.holds(s.repeated_share, s.level)
-        verdict = (
-            Verdict.OFF_OBJECT if plan.outside else Verdict.REPEATED_MARK if repeats else Verdict.RELIES_ON
-        )
+        verdict = Verdict.OFF_OBJECT if plan.outside else Verdict.REPEATED_MARK
+        if plan.misleads or not (plan.outside or repeats):
+            verdict = Verdict.RELIES_ON
     return Tested(
         plan,
         verdict,

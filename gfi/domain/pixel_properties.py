@@ -21,6 +21,26 @@ PROPERTIES: Mapping[str, str] = {
     "jpeg_quality": "Quality from 1 to 100 that the file's quantisation tables stand for; only of JPEG files.",
 }
 """The names, in the order of the columns of a part, and what they mean."""
+NAMED: Mapping[str, str] = {
+    "red_green": "red to green tint",
+    "yellow_blue": "yellow to blue tint",
+    "border": "plain border",
+    "aspect": "width by height",
+    "jpeg_quality": "JPEG quality",
+}
+"""Names for people, where they are not the names of the columns."""
+COMPARED: Mapping[str, tuple[str, str]] = {
+    "brightness": ("darker", "brighter"),
+    "contrast": ("of lower contrast", "of higher contrast"),
+    "saturation": ("greyer", "more colourful"),
+    "red_green": ("greener", "redder"),
+    "yellow_blue": ("bluer", "yellower"),
+    "sharpness": ("blurrier", "sharper"),
+    "border": ("framed by narrower plain borders", "framed by wider plain borders"),
+    "aspect": ("narrower", "wider"),
+    "jpeg_quality": ("more strongly compressed", "less strongly compressed"),
+}
+"""What an image is that has less of a property, and more of it, than others."""
 MEASURED_AT = 256
 """Images are reduced to this many pixels on the longer side before they are measured, so that sharpness does not depend
 on the resolution of the camera, and a large photograph takes no longer than a small one."""

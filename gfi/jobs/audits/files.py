@@ -12,7 +12,7 @@ The pictures of stated hypotheses are in `audits/JOB/patches/`.
 import io
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
@@ -57,8 +57,7 @@ class Kept:
         classes, screening = self.data.classes.copy(), self.data.screening.copy()
         classes[list(places)] = -1
         screening[list(places)] = confirming
-        data = self.data
-        return Kept(self.rows, Explained(classes, data.grids, screening, data.boxes, data.keys))
+        return Kept(self.rows, replace(self.data, classes=classes, screening=screening))
 
 
 @dataclass(frozen=True)
@@ -91,6 +90,8 @@ def save_screened(bucket: Bucket, job_id: str, audit_id: str, screened: Screened
         "counts": screened.counts.counts,
         "images": screened.counts.images,
     }
+    if data.labels is not None:
+        arrays["labels"] = data.labels
     for number, candidate in enumerate(screened.candidates):
         if candidate.pattern is not None:
             arrays[f"pattern_{number}"] = candidate.pattern
@@ -120,7 +121,13 @@ def load_screened(bucket: Bucket, job_id: str, audit_id: str) -> ScreenedJob:
         boxes = {int(i): arrays["boxes"][owners == i] for i in np.unique(owners)}
     # An image that the screening could not use is in no class; in the screening half, it confirms nothing.
     screening = arrays["screening"] | (arrays["classes"] < 0)
-    data = Explained(arrays["classes"], arrays["grids"].astype(np.float32), screening, boxes)
+    data = Explained(
+        arrays["classes"],
+        arrays["grids"].astype(np.float32),
+        screening,
+        boxes,
+        labels=arrays.get("labels"),
+    )
     candidates = tuple(
         candidate_of(value, arrays.get(f"pattern_{number}"), arrays.get(f"patch_{number}"))
         for number, value in enumerate(described["candidates"])
@@ -178,7 +185,8 @@ def tested_json(plan: Plan, effects: Effects | None) -> dict[str, Any]:
     return {
         "plan": {
             "removals": [
-                [r.image, place_json(r.place), [place_json(c) for c in r.controls]] for r in plan.removals
+                [r.image, place_json(r.place), [place_json(c) for c in r.controls], place_json(r.beside)]
+                for r in plan.removals
             ],
             "transplants": [
                 [t.host, t.source, place_json(t.place), list(t.controls)] for t in plan.transplants
@@ -187,6 +195,8 @@ def tested_json(plan: Plan, effects: Effects | None) -> dict[str, Any]:
             "images": plan.images,
             "outside": plan.outside,
             "reused": plan.reused,
+            "labelled": plan.labelled,
+            "labelled_otherwise": plan.labelled_otherwise,
         },
         "effects": None if effects is None else _effects_json(effects),
     }
@@ -197,12 +207,17 @@ def tested_of(value: Mapping[str, Any], candidate: Candidate) -> tuple[Plan, Eff
     stored = value["plan"]
     plan = Plan(
         candidate,
-        tuple(Removal(i, Place(*p), tuple(Place(*c) for c in cs)) for i, p, cs in stored["removals"]),
+        tuple(
+            Removal(i, Place(*p), tuple(Place(*c) for c in cs), place_of(beside[0]) if beside else None)
+            for i, p, cs, *beside in stored["removals"]
+        ),
         tuple(Transplant(h, s, Place(*p), tuple(cs)) for h, s, p, cs in stored["transplants"]),
         seen=stored["seen"],
         images=stored["images"],
         outside=stored["outside"],
         reused=stored["reused"],
+        labelled=stored.get("labelled", 0),
+        labelled_otherwise=stored.get("labelled_otherwise", 0),
     )
     return plan, None if value["effects"] is None else _effects_of(value["effects"])
 

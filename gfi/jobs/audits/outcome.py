@@ -13,6 +13,7 @@ import numpy as np
 
 from gfi.audit.findings import Finding, History, compare, of_place, of_property, of_untested
 from gfi.audit.limits import limit, measured
+from gfi.audit.property_words import named
 from gfi.audit.sentences import limit_sentence, sentence
 from gfi.audit.settings import AuditSettings
 from gfi.audit.verdicts import SHORTCUTS, Tested, Verdict
@@ -121,6 +122,9 @@ def _row(
     record: dict[str, Any] = {name: getattr(finding, name) for name in _NUMBERS}
     record |= {"place": place_json(finding.place), "property": finding.property_name}
     record["where"] = finding.place.words() if finding.place is not None else None
+    if finding.kind == "property":
+        record["where"] = named(finding.property_name)
+    record |= {"beside": finding.beside, "labelled_otherwise": finding.labelled_otherwise}
     if result is not None:
         rows = screened.kept.rows
         candidate = result.plan.candidate
@@ -211,6 +215,7 @@ def _summary(
             name: facts[name]
             for name in ("images", "boxed", "left_out", "damaged_parts", "classes", "class_null")
         },
+        "measured": facts.get("measured", 0),
         "photographs": facts["photographs"],
         "photographs_reason": facts["photographs_reason"],
         "verdicts": dict(Counter(f.verdict.value for f in current)),
@@ -307,6 +312,11 @@ def _notes(summary: Mapping[str, Any], screened: ScreenedJob, s: AuditSettings) 
     if unusable and summary["photographs"]:
         counted = ", ".join(f"{n:,} {reason}" for reason, n in sorted(unusable.items()))
         yield f"Photographs that could not be used were left out of the tests: {counted}."
+    if summary["measured"] < summary["images"]:
+        yield (
+            "Properties of the photographs (brightness, tint, sharpness …) were not measured for "
+            f"{summary['images'] - summary['measured']:,} of {summary['images']:,} results: their parts have none."
+        )
     if not summary["boxed"]:
         yield (
             "The dataset has no boxes, so no finding can be called off the object; repeated pixels are searched for."

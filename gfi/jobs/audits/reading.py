@@ -9,11 +9,12 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from gfi.audit.part_columns import PartColumns, part_columns
+from gfi.audit.part_columns import PartColumns, joined, part_columns
 from gfi.datasets.annotations.settle import settle_boxes
 from gfi.datasets.manifest import Entry, Manifest
 from gfi.domain.class_index import ClassIndex
 from gfi.domain.manifest_columns import Kind
+from gfi.domain.pixel_properties import PROPERTIES
 from gfi.domain.statuses import ImageStatus
 from gfi.store import queries
 from gfi.store.database import Database
@@ -31,22 +32,26 @@ _READ = ("row", "target_rank", "status", "part_id", "part_row")
 @dataclass(frozen=True)
 class Chunk:
     """Some images with usable masks. boxes (M, 4): those of the explained class, in [0, 1] of the network's view, of
-    the chunk's images `owners` (M,). columns: the further columns of the manifest."""
+    the chunk's images `owners` (M,). columns: the pixel properties of the parts, NaN where they were not measured, and
+    the further columns of the manifest. labels (N,): the class each image is labelled as; −1 where that is none."""
 
     read: PartColumns
     boxes: NDArray[np.float64]
     owners: NDArray[np.intp]
     columns: Mapping[str, NDArray[np.float64] | Sequence[str]]
+    labels: NDArray[np.int64]
 
 
 @dataclass
 class Reading:
     """How the stream went. images: with a usable mask. iterations: of the optimiser, summed. boxes: images whose boxes
-    could be used. left_out: results without a usable mask, by status; damaged: parts that could not be read."""
+    could be used. measured: images with pixel properties. left_out: results without a usable mask, by status; damaged:
+    parts that could not be read."""
 
     images: int = 0
     iterations: int = 0
     boxes: int = 0
+    measured: int = 0
     left_out: Counter[str] = field(default_factory=Counter)
     damaged: int = 0
 
@@ -87,11 +92,18 @@ def chunks(
                 _unusable(status) for place, (_, _, status) in enumerate(stored) if place not in usable
             )
             read.append(replace(columns, rows=rows))
-        joined = _joined(read)
-        if len(joined.rows):
-            reading.images += len(joined.rows)
-            reading.iterations += joined.iterations
-            yield _with_manifest(joined, manifest, find, reading)
+        page_columns = joined(read, CELLS)
+        if len(page_columns.rows):
+            reading.images += len(page_columns.rows)
+            reading.iterations += page_columns.iterations
+            reading.measured += _measured(page_columns)
+            yield _with_manifest(page_columns, manifest, find, reading)
+
+
+def _measured(read: PartColumns) -> int:
+    """How many of the images have pixel properties."""
+    measured = read.pixels.get("brightness")
+    return 0 if measured is None else int(np.isfinite(measured).sum())
 
 
 def _unusable(status: str) -> str:
@@ -106,26 +118,6 @@ def _readable(bucket: Bucket) -> bool:
     except StoreError:
         return False
     return True
-
-
-def _joined(read: Sequence[PartColumns]) -> PartColumns:
-    if not read:
-        return PartColumns(
-            np.zeros(0, np.int64), (), np.zeros(0, np.int64), np.zeros((0, CELLS, CELLS), np.float32), 0
-        )
-    rows = np.concatenate([one.rows for one in read])
-    order = np.argsort(rows, kind="stable")
-    keys = [key for one in read for key in one.keys]
-    return PartColumns(
-        rows[order],
-        tuple(keys[i] for i in order),
-        np.concatenate([one.classes for one in read])[order],
-        np.concatenate([one.grids for one in read])[order],
-        0,
-        np.concatenate([one.sizes for one in read])[order],
-        np.concatenate([one.views for one in read])[order],
-        sum(one.iterations for one in read),
-    )
 
 
 def _with_manifest(
@@ -148,8 +140,18 @@ def _with_manifest(
         read,
         np.array(boxes, np.float64).reshape(-1, 4),
         np.array(owners, np.intp),
-        {name: _column(name, kind, listed) for name, kind in manifest.columns.items()},
+        dict(read.pixels)
+        | {
+            f"{name} (column)" if name in PROPERTIES else name: _column(name, kind, listed)
+            for name, kind in manifest.columns.items()
+        },
+        np.array([_label(entry, find) for entry in listed], np.int64),
     )
+
+
+def _label(entry: Entry | None, find: Callable[[str], int | None]) -> int:
+    found = find(entry.label) if entry is not None and entry.label else None
+    return -1 if found is None else found
 
 
 def _boxes(

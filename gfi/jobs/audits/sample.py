@@ -1,7 +1,9 @@
 """The images that an audit looks at again after its stream: those of the smallest keyed hash in each class."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +21,15 @@ def per_class(classes: int, wanted: int) -> int:
     return max(FEWEST_PER_CLASS, min(wanted, MOST // max(classes, 1)))
 
 
+class _Image(NamedTuple):
+    class_index: int
+    label: int
+    grid: NDArray[np.float16]
+    screening: bool
+    boxes: NDArray[np.float64] | None
+    features: NDArray[np.float16] | None
+
+
 class Sample:
     """Keeps the images of a stream with the smallest hash in their class. The hash depends on key and secret alone, so
     the same images are kept in any order of the stream."""
@@ -26,7 +37,7 @@ class Sample:
     def __init__(self, most: int, secret: str) -> None:
         self._most, self._secret = most, hashlib.sha256(b"sample" + secret.encode()).digest()[:32]
         self._kept: dict[int, list[tuple[int, int]]] = {}  # class → (hash, place in the lists below)
-        self._rows: dict[int, tuple[int, NDArray[np.float16], bool, NDArray[np.float64] | None]] = {}
+        self._rows: dict[int, _Image] = {}
 
     def add(self, chunk: Chunk, screening: NDArray[np.bool_]) -> None:
         """Keep what belongs to the sample. screening (N,): the half of each image of the chunk."""
@@ -35,7 +46,7 @@ class Sample:
             boxes.setdefault(owner, []).append(number)
         read = chunk.read
         grids = read.grids.astype(np.float16)
-        halves = screening.tolist()
+        halves, labels = screening.tolist(), chunk.labels.tolist()
         for place, (key, k, row) in enumerate(
             zip(read.keys, read.classes.tolist(), read.rows.tolist(), strict=True)
         ):
@@ -44,11 +55,13 @@ class Sample:
             kept.append((value, row))
             own = boxes.get(place)
             # Copies, so that a kept image does not keep its whole chunk in memory.
-            self._rows[row] = (
+            self._rows[row] = _Image(
                 k,
+                labels[place],
                 grids[place].copy(),
                 halves[place],
                 None if own is None else chunk.boxes[own],
+                None if read.features is None else read.features[place].copy(),
             )
             if len(kept) >= 2 * self._most:
                 self._prune(kept)
@@ -65,15 +78,28 @@ class Sample:
             self._prune(kept)
         rows = sorted(self._rows)
         values = [self._rows[row] for row in rows]
-        boxes = {i: found for i, (_, _, _, found) in enumerate(values) if found is not None}
+        boxes = {i: one.boxes for i, one in enumerate(values) if one.boxes is not None}
+        labels = np.array([one.label for one in values], np.int64)
         data = Explained(
-            np.array([k for k, _, _, _ in values], np.int64),
-            _stacked([grid for _, grid, _, _ in values]),
-            np.array([half for _, _, half, _ in values], bool),
+            np.array([one.class_index for one in values], np.int64),
+            _stacked([one.grid for one in values]),
+            np.array([one.screening for one in values], bool),
             boxes or None,
+            labels=labels if (labels >= 0).any() else None,
+            features=_features([one.features for one in values]),
         )
         return Kept(np.array(rows, np.int64), data)
 
 
 def _stacked(grids: Sequence[NDArray[np.float16]]) -> NDArray[np.float32]:
     return np.stack(grids).astype(np.float32) if grids else np.zeros((0, 14, 14), np.float32)
+
+
+def _features(listed: Sequence[NDArray[np.float16] | None]) -> NDArray[np.float16] | None:
+    """Features (N, d) of the width that most images have, NaN for the others; None where no image has any."""
+    widths = Counter(len(one) for one in listed if one is not None)
+    if not widths:
+        return None
+    width = widths.most_common(1)[0][0]
+    missing = np.full(width, np.nan, np.float16)
+    return np.stack([missing if one is None or len(one) != width else one for one in listed])

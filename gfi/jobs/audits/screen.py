@@ -7,6 +7,7 @@ photographs. Where no photograph can be read, S4 is left out, and nothing can be
 import hashlib
 import io
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -139,7 +140,7 @@ def screen_job(
     facts |= {"photographs": views is not None, "photographs_reason": reason}
     if views is not None:
         facts["unusable_photographs"] = views.why
-    facts |= _cost(stores.database, job, reading, len(candidates), settings)
+    facts |= _cost(stores.database, job, reading, candidates, settings)
     return ScreenedJob(candidates, tuple(properties), kept, screens.counts[0], facts)
 
 
@@ -207,6 +208,7 @@ def _facts(
     return {
         "images": reading.images,
         "boxed": reading.boxes,
+        "measured": reading.measured,
         "left_out": dict(reading.left_out),
         "damaged_parts": reading.damaged,
         "classes": shown,
@@ -218,12 +220,15 @@ def _facts(
 
 
 def _cost(
-    database: Database, job: Job, reading: Reading, candidates: int, settings: AuditSettings
+    database: Database, job: Job, reading: Reading, candidates: Sequence[Candidate], settings: AuditSettings
 ) -> dict[str, Any]:
     """What testing takes, at most: pictures that the network answers for, and seconds on a device where known."""
-    one = settings.most_images * ((1 + 2 * (1 + settings.controls)) + (2 + settings.controls))
-    answers = candidates * one
+    pairs = 2 * (1 + settings.controls)
+    one = settings.most_images * ((1 + pairs) + (2 + settings.controls))
+    beside = settings.most_images * (2 + pairs)  # where another pattern of the class is removed too
+    patterns = Counter(c.class_index for c in candidates if c.pattern is not None)
+    answers = sum(one + beside * (patterns[c.class_index] > (c.pattern is not None)) for c in candidates)
     rate = queries.measured_rate(database, job.config.work_digest())
     steps = reading.iterations / max(reading.images, 1)
     estimate = answers / (rate * steps * PASSES) if rate and steps else None
-    return {"candidates": candidates, "answers": answers, "estimate_s": estimate}
+    return {"candidates": len(candidates), "answers": answers, "estimate_s": estimate}

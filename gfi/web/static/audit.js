@@ -46,7 +46,7 @@ function card(finding) {
   const pictures = (r.pictures || []).map((p, i) => h("a", { href: `/jobs/${audit.job_id}/gallery?row=${p.row}` }, h("img", { src: picture(finding, p.name), alt: `Image ${i + 1} of ${finding.class_name}, the place outlined`, loading: "lazy" })));
   const numbers = tested ? h("p.soft", null, `Removed from ${count(r.used)} images: ${decimal(r.removal, 2)} (≥ ${decimal(r.removal_lower, 2)}). Pasted into others: ${decimal(r.transplant, 2)} (≥ ${decimal(r.transplant_lower, 2)}), ${percent(r.flips)} become the class. p ${r.p.toPrecision(2)}, q ${r.q.toPrecision(2)}, ${count(r.number_tested)} tested.`) : null;
   return h(`article.finding${finding.dismissed || finding.history === "gone" ? ".faded" : ""}`, { id: `finding-${finding.id}` },
-    h(".row.spread", null, h("h3", null, finding.class_name, h("span.soft", null, ` ${finding.kind === "property" ? r.property : r.where || "changing places"}`)), h("p.row", null, ...tags.filter(Boolean).map((t) => h("span.tag", null, t)))),
+    h(".row.spread", null, h("h3", null, finding.class_name, h("span.soft", null, ` ${r.where || r.property || "changing places"}`)), h("p.row", null, ...tags.filter(Boolean).map((t) => h("span.tag", null, t)))),
     h("p", null, finding.history === "gone" ? "Found by the audit before, and not by this one." : finding.sentence),
     r.before ? h("p.soft", null, `Before: ${r.before}.`) : null,
     pictures.length ? h(".strip", null, r.crop ? h("img.crop", { src: picture(finding, r.crop), alt: "The crop", loading: "lazy" }) : null, ...pictures) : null,

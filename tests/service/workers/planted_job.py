@@ -11,6 +11,7 @@ import torch
 from gfi.cli.register_model import register
 from gfi.datasets.decode import decode
 from gfi.domain.ids import new_id
+from gfi.domain.pixel_properties import pixel_properties
 from gfi.domain.records import PartRecord
 from gfi.domain.result import Result
 from gfi.domain.statuses import ImageStatus
@@ -62,6 +63,7 @@ def planted_job(services: WorkerServices, per_class: int = PER_CLASS, **changes:
                 original_size=prepared.original_size,
                 box=prepared.box,
                 grid=_grid(images, number),
+                pixels={n: float(v[0]) for n, v in pixel_properties(shown.rgb[None]).items()},
             )
             rows.append(replace(made, **changes))
         header = PartHeader(

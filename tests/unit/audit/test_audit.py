@@ -1,13 +1,28 @@
 """The whole audit on a world whose truth is known."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
-from gfi.audit.audit import Screens, audit, propose_repeats, screen
+from gfi.audit.audit import Screens, audit, propose_clusters, propose_repeats, screen
 from gfi.audit.plan import plan
 from gfi.audit.settings import AuditSettings
 from gfi.audit.verdicts import SHORTCUTS, Verdict
-from tests.unit.audit.synthetic import CLASSES, GLYPH, world
+from tests.unit.audit.synthetic import CLASSES, GLYPH, World, world
+
+SECOND = np.rot90(1 - GLYPH)
+
+
+def with_second_mark(w: World) -> World:
+    """The same world, with another glyph at the top right of each marked image; the model says class 0 where either is,
+    and is as sure of one as of both."""
+    for i in np.flatnonzero(w.marked):
+        w.pixels[i, 2:10, 38:46] = (255 * SECOND)[..., None]
+        w.data.grids[i, 1, 12] += 0.9
+    return w
+
 
 S = AuditSettings(most_images=10, candidates_per_class=2)
 
@@ -92,3 +107,52 @@ def test_a_mark_at_changing_places_is_found_where_it_is() -> None:
     for removal in used:
         x, y = where[removal.image]
         assert np.abs(np.array(removal.place.centre) * 48 - (x, y)).max() <= 5
+
+
+def test_of_two_marks_either_of_which_is_enough_both_are_found() -> None:
+    """Removing one changes nothing while the other is there: each is removed together with the other, too."""
+    w = with_second_mark(world(0.6))
+
+    def predict(images: NDArray[np.uint8]) -> NDArray[np.float64]:
+        first = w.predict(images)
+        mirrored = images.copy()
+        corner = images[:, 2:10, 38:46]
+        mirrored[:, 2:10, 2:10] = np.rot90(np.where(corner > 127, 0, 255), -1, (1, 2))
+        second = w.predict(mirrored)
+        either = (second[:, 0] > first[:, 0])[:, None]
+        return np.where(either, second, first)
+
+    results = audit(w.data, CLASSES, w.photographs, predict, AuditSettings(most_images=10))
+    found = [r for r in results if r.verdict in SHORTCUTS]
+    assert {r.plan.candidate.class_index for r in found} == {0}
+    sides = {r.plan.removals[0].place.words() for r in found}
+    assert sides == {"top left", "top right"}
+    assert all(removal.beside is not None for r in found for removal in r.plan.removals)
+
+
+def test_a_mark_on_images_of_other_labels_misleads_and_is_no_shortcut_of_the_class() -> None:
+    """Added after the training, it moves images of another class to class 0."""
+    w = world(0.6)
+    labels = np.where(w.marked, 5, w.data.classes)
+    for known, verdict in (
+        (labels, Verdict.RELIES_ON),
+        (w.data.classes, Verdict.REPEATED_MARK),
+        (None, Verdict.REPEATED_MARK),
+    ):
+        data = replace(w.data, labels=known)
+        results = audit(data, CLASSES, w.photographs, w.predict, S)
+        (mark,) = [r for r in results if r.plan.removals and r.plan.removals[0].place.words() == "top left"]
+        assert mark.verdict is verdict
+        assert mark.plan.misleads == (known is labels)
+
+
+def test_clusters_use_features_where_most_images_have_them() -> None:
+    draw = np.random.default_rng(3)
+    data = world(0.0).data
+    data = replace(data, grids=draw.random(data.grids.shape, np.float32))  # no two kinds of masks
+    features = draw.normal(size=(len(data), 6))
+    features[(data.classes == 7) & (draw.random(len(data)) < 0.5), 0] += 8
+    assert not propose_clusters(data, [7], S)
+    assert propose_clusters(replace(data, features=features), [7], S)
+    features[::9] = np.nan
+    assert propose_clusters(replace(data, features=features), [7], S)

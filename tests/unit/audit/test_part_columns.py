@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gfi.audit.grids import resized
-from gfi.audit.part_columns import explained, part_columns
+from gfi.audit.part_columns import explained, joined, part_columns
 from gfi.domain.result import Result
 from gfi.domain.statuses import ImageStatus
 from gfi.store import parts
@@ -71,3 +71,20 @@ def test_a_part_of_format_1_has_no_properties_and_no_features() -> None:
     read = part_columns(parts.read(written.data, written.sha256))
     assert read.pixels == {}
     assert read.features is None
+
+
+def test_parts_of_two_formats_are_joined_in_the_order_of_rows() -> None:
+    """Where one has no properties and no features, they are NaN."""
+    header = replace(HEADER, features=parts.features_header("fc", 8, "projected"))
+    new = replace(result(3), pixels={"brightness": 0.25}, features=np.full(256, 2, np.float16))
+    written = [
+        parts.write(header, [new, result(1)]),
+        parts.write(replace(HEADER, schema_version=1), [result(0), result(2)]),
+    ]
+    read = joined([part_columns(parts.read(one.data, one.sha256)) for one in written])
+    assert read.rows.tolist() == [0, 1, 2, 3]
+    assert read.keys == ("0.jpg", "1.jpg", "2.jpg", "3.jpg")
+    np.testing.assert_array_equal(read.pixels["brightness"], [np.nan, np.nan, np.nan, 0.25])
+    assert read.features is not None
+    assert np.isfinite(read.features).all(1).tolist() == [False, False, False, True]
+    assert len(joined([]).rows) == 0

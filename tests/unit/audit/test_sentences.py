@@ -44,3 +44,11 @@ def test_undecided_says_how_many_more() -> None:
 def test_a_limit_is_said_or_that_there_is_none() -> None:
     assert "≥ 30 % of these 50 images" in limit_sentence("carton", 0.3, 50, 0.3)
     assert "too few" in limit_sentence("carton", None, 6, 0.3)
+
+
+def test_what_misleads_the_model_and_what_was_removed_with_it_is_said() -> None:
+    misled = replace(FINDING, verdict=Verdict.RELIES_ON, misleads=True, labelled_otherwise=15, beside=9)
+    text = sentence(misled)
+    assert "15 of the 16 images tested are labelled otherwise" in text
+    assert "from 9 of them together with another repeated pattern" in text
+    assert "otherwise" not in sentence(FINDING)
