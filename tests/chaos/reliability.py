@@ -38,6 +38,8 @@ WHAT = {
     12: "everything slow and nothing down: ticks of six seconds, a database that answers late, and workers that die",
     13: "workers killed over tasks of two kinds beside a job: after a piece is saved, inside a commit, at random",
     14: "planners of incremental jobs killed between two pieces of carried results and at random, beside the sweep; the earlier job deleted",
+    15: "`kill -9` of three schedulers while a schedule fires every second for two minutes, on PostgreSQL and SQLite",
+    16: "old jobs of a schedule deleted by two sweepers and by a person while incremental jobs are planned from them and planners are killed",
     10: "soak: mixed jobs, some cancelled and retried, some paused, under random faults of all kinds",
 }
 

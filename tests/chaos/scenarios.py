@@ -16,6 +16,7 @@ from tests.chaos.process_scenarios import (
     tasks_killed,
     workers_killed,
 )
+from tests.chaos.schedule_scenarios import retention_beside_planners, schedulers_killed_while_firing
 from tests.chaos.server_scenarios import bucket_faults, database_faults, messages_repeated, redis_faults
 from tests.chaos.world import Row, World
 
@@ -32,4 +33,6 @@ SCENARIOS: dict[int, Callable[[World, int, bool], Row]] = {
     12: everything_slow,
     13: tasks_killed,
     14: planners_of_incremental_jobs,
+    15: schedulers_killed_while_firing,
+    16: retention_beside_planners,
 }

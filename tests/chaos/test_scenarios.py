@@ -13,6 +13,7 @@ from tests.chaos.process_scenarios import (
     tasks_killed,
     workers_killed,
 )
+from tests.chaos.schedule_scenarios import schedulers_killed_while_firing
 from tests.chaos.world import Row, World
 from tests.speed import slowness
 
@@ -34,6 +35,7 @@ def begun(world: World) -> Iterator[Begun]:
             schedulers_killed,
             everything_slow,
             tasks_killed,
+            schedulers_killed_while_firing,
         )
         yield {scenario: pool.submit(scenario, world, SEED, False) for scenario in alone}
 
@@ -60,3 +62,7 @@ def test_where_everything_is_slow_and_nothing_is_down_dead_workers_shards_go_to_
 
 def test_tasks_whose_workers_are_killed_all_end_and_write_each_piece_once(begun: Begun) -> None:
     begun[tasks_killed].result()
+
+
+def test_a_schedule_fires_once_a_second_while_its_schedulers_are_killed(begun: Begun) -> None:
+    assert begun[schedulers_killed_while_firing].result().kills
