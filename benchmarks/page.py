@@ -74,6 +74,7 @@ def quality() -> str:
 `make bench-quality`: {network}, {metadata["photographs"]}; these photographs were not used to choose the recipe. Differences are
 paired, intervals are percentiles of 10,000 bootstraps over photographs. `tuned` optimises with blur and mean colour; it never uses
 noise, imputation or another photograph. Scores ran on {metadata["scores_on"]}, masks on torch {metadata["torch"]}; {machines(rows)}.
+{power(rows)}
 
 {table(columns, marks)}
 2×2 and 3×3: share of the mask's mass in the right cell and share of arg-maxes there, on {grids["grids"]} grids of 2×2 and {grids["grids_3"]} of 3×3
@@ -81,6 +82,29 @@ photographs. Energy in box: on {grids["boxes"]} shipped photographs. Average dro
 
 {table(("method", "2×2", "3×3", "energy in box", "average drop", "average increase", "area"), places)}{elsewhere(everything)}
 """
+
+
+POWER = (1.96 + 0.84) / (2 * 1.96)
+"""A true difference of this share of the width of a 95 % interval has an interval that excludes 0 in four of five
+samples: 1.96 standard errors for the interval and 0.84 for the four fifths."""
+
+
+def power(rows: Rows) -> str:
+    """The smallest differences of `tuned` that this many photographs show."""
+    tuned = [row for row in rows if row["method"] == "tuned"]
+    most = max(row["images"] for row in tuned)
+    widths = {
+        name: [
+            high - low
+            for low, high in (row[f"{name}_difference_ci"] for row in tuned if row["images"] == most)
+        ]
+        for name in ("insertion", "deletion")
+    }
+    smallest = {name: POWER * sum(values) / len(values) for name, values in widths.items()}
+    return (
+        f"With {most} photographs a true difference of {smallest['insertion']:.3f} in insertion, or {smallest['deletion']:.3f} in"
+        " deletion, is shown in four of five samples, on average over the fills; smaller ones need more photographs."
+    )
 
 
 def machines(rows: Rows) -> str:

@@ -59,3 +59,12 @@ def test_that_no_gpu_was_measured_is_said_only_if_it_is_so(results: Path) -> Non
 def test_the_committed_page_was_written_from_the_committed_results() -> None:
     """Guards against a page edited by hand; says nothing of the figures themselves."""
     assert page.PAGE.read_text() == page.page(), "make bench-page writes it"
+
+
+def test_the_power_follows_from_the_widths_of_the_intervals() -> None:
+    def row(images: int, low: float, high: float) -> dict:
+        ci = {"insertion_difference_ci": [low, high], "deletion_difference_ci": [0.0, 0.0196]}
+        return {"method": "tuned", "images": images} | ci
+
+    text = page.power([row(50, 0.0, 0.0392), row(50, -0.0392, 0.0), row(12, -1.0, 1.0)])
+    assert "With 50 photographs a true difference of 0.028 in insertion, or 0.014 in deletion" in text
