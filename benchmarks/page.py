@@ -55,7 +55,7 @@ def quality() -> str:
         )
         for r in rows
     ]
-    once = {r["method"]: r for r in rows}
+    once = {r["method"]: r for r in sorted(rows, key=lambda r: r["grids"])}  # the row with most grids
     places = [
         (
             m,
@@ -138,8 +138,7 @@ def elsewhere(everything: Rows) -> str:
     ]
     places = [
         (r["network"], grids(r, ""), grids(r, "_3"))
-        for r in {row["network"]: row for row in rows if row["method"] == "tuned"}.values()
-        if r["grids"]
+        for r in {row["network"]: row for row in rows if row["method"] == "tuned" and row["grids"]}.values()
     ]
     return f"""
 ### Trained networks that were not used to choose the recipe
@@ -269,12 +268,43 @@ def overhead() -> str:
 """
 
 
+def parity() -> str:
+    """The section on `released` and the authors' loop, from parity.json."""
+    results = json.loads((RESULTS / "parity.json").read_text())
+    facts = results["facts"]
+    lines = [
+        (
+            r["photograph"],
+            r["steps"],
+            *(f"{r[f'{what}_{p}']:.1e}" for p in PRECISIONS for what in ("mask", "kept")),
+        )
+        for r in results["rows"]
+    ]
+    columns = (
+        "photograph",
+        "steps",
+        *(f"{what}, {p}" for p in PRECISIONS for what in ("mask", "kept probability")),
+    )
+    return f"""## `released` and the authors' loop
+
+`make bench-parity`, {facts["network"]}, {facts["machine"]}: the largest difference of a pixel of the mask, and that of the kept probability,
+between the engine and a port of the authors' loop in float64 that shares no code with it. Goal in float64: {facts["goal"]:.0e}.
+
+{table(columns, lines)}
+"""
+
+
+PRECISIONS = ("float64", "float32")
+"""Of the engine, in parity.json."""
+
+
 def page() -> str:
     """The page: a section for each file of results that exists."""
     parts = {
         "quality.json": quality,
         "status.json": status,
         "agreement.json": agreement,
+        "parity.json": parity,
         "engine.json": speed,
         "service.json": overhead,
     }
