@@ -74,19 +74,23 @@ def kind_of(data: bytes, limits: Limits = DEFAULT, window: Window | None = None)
         return decode(data, limits, window).format
 
 
-def mask_png(result: Result, mask: Mask, *, size: int, colour_map: str, frame: Frame) -> bytes:
+def mask_png(
+    result: Result, mask: Mask, *, size: int, colour_map: str, frame: Frame, threshold: float = 0.0
+) -> bytes:
     """The mask as PNG, its longer side `size` pixels at most. colour_map: grey, viridis, magma or jet.
 
     result: as its part holds it. frame: `photograph` draws the mask in the photograph's shape, transparent outside the
-    network's input; `input` draws the network's input alone.
+    network's input; `input` draws the network's input alone. threshold: transparent where the mask is below it, in the
+    photograph's frame.
     """
     if frame == "input":
         drawn_at = fitted(_size(mask), size, enlarge=True)
         return png(_coloured(place(mask, drawn_at, whole(drawn_at)), colour_map))
     drawn_at = fitted(result.original_size or _size(mask), size)
     box = result.box_at(drawn_at)
-    alpha = np.where(seen(drawn_at, box), np.uint8(255), np.uint8(0))
-    return png(np.dstack([_coloured(place(mask, drawn_at, box), colour_map), alpha]))
+    placed = place(mask, drawn_at, box)
+    alpha = np.where(seen(drawn_at, box) & (placed >= threshold), np.uint8(255), np.uint8(0))
+    return png(np.dstack([_coloured(placed, colour_map), alpha]))
 
 
 def _coloured(mask: Mask, colour_map: str) -> Picture:

@@ -2,6 +2,7 @@
 
 import csv
 import io
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Response
@@ -11,22 +12,61 @@ from gfi.api.access import Caller, Reader, Submitter
 from gfi.api.body import StrictRoute
 from gfi.api.context import Context, ContextDep
 from gfi.api.lookup import JobId, find_job
-from gfi.api.problems import Refused, documented
+from gfi.api.problems import Refused, checked, documented
 from gfi.api.result_rows import Row
-from gfi.api.schemas import In, Text
+from gfi.api.schemas import LARGEST, In, Text
 from gfi.domain.digests import JSON
+from gfi.jobs.result_query import ResultQuery, filters_of
 from gfi.store import ledger, queries
 
 router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["results"], route_class=StrictRoute)
 _CSV: dict[int | str, dict[str, Any]] = {200: {"content": {"text/csv": {"schema": {"type": "string"}}}}}
+FLAG = r"^[a-z][a-z0-9_-]{0,31}$"
+MOST = 10_000
+"""Images that one request flags."""
 _COLUMNS = ("row", "key", "flag", "note", "owner", "at")
 
 
 class FlagIn(In):
     """A flag for one image."""
 
-    flag: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,31}$")] = "look"
+    flag: Annotated[str, StringConstraints(pattern=FLAG)] = "look"
     note: Annotated[Text, Field(max_length=4000)] = ""
+
+
+class BulkFlagIn(In):
+    """A flag for many images: `rows`, or all that match the query's filters where `rows` is null."""
+
+    flag: Annotated[str, StringConstraints(pattern=FLAG)] | None = Field(
+        "look", description="Null removes the flags."
+    )
+    note: Annotated[Text, Field(max_length=4000)] = ""
+    rows: list[Annotated[int, Field(strict=True, ge=0, le=LARGEST)]] | None = Field(None, max_length=MOST)
+
+
+class FlagBefore(BaseModel):
+    """The flag that an image had; null for none."""
+
+    row: int
+    flag: str | None
+    note: str
+
+
+class BulkFlagOut(BaseModel):
+    """What was changed."""
+
+    changed: int
+    before: list[FlagBefore] = Field(
+        description="What the changed images had: set it again to undo the change."
+    )
+    kept: int = Field(description="Images that another user flagged, which only an administrator may change.")
+
+
+class FlagCount(BaseModel):
+    """How many images have a flag."""
+
+    flag: str
+    images: int
 
 
 class FlagOut(BaseModel):
@@ -68,6 +108,41 @@ def _csv(job_id: str, flags: list[JSON]) -> Response:
 def _cell(value: Any) -> Any:
     """A text that begins like a formula is quoted, because a spreadsheet would evaluate it."""
     return f"'{value}" if isinstance(value, str) and value[:1] in "=+-@\t\r" and value else value
+
+
+@router.get("/flags/counts", responses=documented(404))
+def count_flags(job_id: JobId, context: ContextDep, caller: Reader) -> list[FlagCount]:
+    """How many images have each flag, the most first."""
+    job = find_job(context, job_id)
+    counts = queries.count_flags(context.database, job.id)
+    return [FlagCount(flag=flag, images=images) for flag, images in counts.items()]
+
+
+@router.post("/flags", responses=documented(404, 413))
+def set_flags(
+    job_id: JobId,
+    body: BulkFlagIn,
+    context: ContextDep,
+    caller: Submitter,
+    query: Annotated[ResultQuery, Query()],
+) -> BulkFlagOut:
+    """Flag many images at once, at most 10,000: `rows` of the body, or all images that match the query's filters."""
+    job = find_job(context, job_id)
+    wanted = query if body.rows is None else ResultQuery()
+    filters = checked(lambda: filters_of(context.database, job, wanted))
+    if body.rows is not None:
+        filters = replace(filters, rows=tuple(body.rows))
+    rows = queries.rows_of(context.database, job.id, filters, MOST + 1)
+    if len(rows) > MOST:
+        raise Refused(
+            422, f"more than {MOST:,} images match", "Filter further, or flag them in several requests."
+        )
+    done = ledger.set_flags(
+        context.database, job.id, rows, body.flag, body.note, caller.name, of_anyone=caller.may("admin")
+    )
+    return BulkFlagOut(
+        changed=len(done.before), before=[FlagBefore(**one) for one in done.before], kept=len(done.kept)
+    )
 
 
 @router.put("/results/{row}/flag", status_code=204, responses=documented(404, 413))

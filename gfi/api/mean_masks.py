@@ -1,6 +1,6 @@
 """The mean masks of a job and of its classes, from sums that commits maintain; no part is read."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from fastapi import APIRouter, Query, Response
@@ -33,6 +33,9 @@ class MeanMaskOut(BaseModel):
     class_name: str | None = Field(description="The label, otherwise the target; null for the whole job.")
     images: int
     mask: list[list[float]] = Field(description="14 rows of 14 numbers in [0, 1], over the network's input.")
+    spread: list[list[float]] | None = Field(
+        description="The standard deviation of each of these numbers over the images; null where it is not known."
+    )
 
 
 class MeanMasksOut(BaseModel):
@@ -47,7 +50,10 @@ class MeanMasksOut(BaseModel):
 
 
 def _out(one: MeanMask) -> MeanMaskOut:
-    return MeanMaskOut(class_name=one.class_name, images=one.images, mask=one.mask.round(4).tolist())
+    spread = None if one.spread is None else one.spread.round(4).tolist()
+    return MeanMaskOut(
+        class_name=one.class_name, images=one.images, mask=one.mask.round(4).tolist(), spread=spread
+    )
 
 
 @router.get("/mean-masks", responses=documented(404))
@@ -90,18 +96,30 @@ def mean_mask_png(
     size: Size = 224,
     colour_map: Annotated[ColourMap, Query(alias="map")] = ColourMap("viridis"),
     method: Method = PRIMARY_METHOD,
+    of: Annotated[
+        Literal["mean", "spread"],
+        Query(
+            description="`spread`: the standard deviation of the masks, of which ½ is the brightest colour."
+        ),
+    ] = "mean",
 ) -> Response:
-    """The mean mask of the job or of a class as a picture, over the network's input."""
+    """The mean mask of the job or of a class as a picture, over the network's input; or the spread of the masks."""
     job = find_job(context, job_id)
     masks = queries.mean_masks(context.database, job.id)
     found = [masks.job(method)] if class_name is None else masks.classes(method)
     mean = next((one for one in found if one is not None and one.class_name == class_name), None)
     if mean is None:
-        of = "no image" if class_name is None else f"no image of class {class_name!r}"
+        which = "no image" if class_name is None else f"no image of class {class_name!r}"
         raise Refused(
-            404, f"{of} counts in mean masks", "Only masks with status `ok` do; GET mean-masks lists classes."
+            404,
+            f"{which} counts in mean masks",
+            "Only masks with status `ok` do; GET mean-masks lists classes.",
         )
     nothing = Result(0, "", ImageStatus.OK)
-    mask = mean.mask.astype(np.float32)
+    if of == "spread" and mean.spread is None:
+        raise Refused(
+            404, "the spread of these masks is not known", "An earlier version of gfi counted some of them."
+        )
+    mask = (mean.mask if of == "mean" or mean.spread is None else mean.spread * 2).astype(np.float32)
     data = drawing.mask_png(nothing, mask, size=size, colour_map=colour_map.value, frame="input")
     return Response(data, media_type="image/png", headers={"Cache-Control": "private, no-cache"})

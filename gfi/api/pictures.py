@@ -49,6 +49,20 @@ class _Explained:
             )
         return explained.result, explained.mask
 
+    def thumbnail(self) -> bytes:
+        """The small JPEG of the photograph that its part keeps. Refused with 404 when there is none."""
+        first = self.result
+        if first.target_rank:  # only the first class of an image has it
+            first = queries.get_result(self._context.database, self.job.id, first.row, method=first.method)
+        explained = self._context.part_cache.explanation(first)
+        if explained is None or explained.result.thumbnail is None:
+            raise Refused(
+                404,
+                f"the part of image {first.row} has no thumbnail",
+                "Parts keep thumbnails since format 2, unless the job has `thumbnails = false`.",
+            )
+        return explained.result.thumbnail
+
     def photograph(self, size: int) -> Picture:
         """The photograph from the job's dataset, its longer side `size` pixels at most.
 
@@ -111,16 +125,21 @@ def mask_png(
         drawing.Frame,
         Query(description="The shape of the picture: that of the photograph or that of the network's input."),
     ] = "photograph",
+    threshold: Annotated[
+        float,
+        Query(ge=0, le=1, description="Transparent where the mask is below it, in the photograph's frame."),
+    ] = 0.0,
     method: Method = PRIMARY_METHOD,
     target_rank: Rank = 0,
 ) -> Response:
     """The mask, grey or coloured. In the photograph's frame it is transparent outside the network's input."""
     explained = _Explained(context, job_id, row, method, target_rank)
-    key = (explained.tag, "mask", size, colour_map.value, frame)
+    key = (explained.tag, "mask", size, colour_map.value, frame, round(threshold, 3))
 
     def draw() -> bytes:
         stored, mask = explained.mask()
-        return drawing.mask_png(stored, mask, size=size, colour_map=colour_map.value, frame=frame)
+        look: dict[str, Any] = {"size": size, "colour_map": colour_map.value, "frame": frame}
+        return drawing.mask_png(stored, mask, threshold=threshold, **look)
 
     data = context.pictures.get(key, draw)
     return _answer(request, data, "image/png", _tag(key), f"{explained.name}-mask.png")
@@ -182,3 +201,12 @@ def photo_jpeg(
     key = (explained.job.id, row, explained.result.version, "photo", size)
     data = context.pictures.get(key, lambda: jpeg(explained.photograph(size)))
     return _answer(request, data, "image/jpeg", f"{explained.tag}-photo-{size}", f"{row}-photo.jpg")
+
+
+@router.get("/results/{row}/thumbnail.jpg", response_class=Response, responses=_binary("image/jpeg"))
+def thumbnail_jpeg(
+    job_id: JobId, row: Row, request: Request, context: ContextDep, caller: Reader
+) -> Response:
+    """The photograph at 64 pixels from the job's part: it needs no access to the dataset."""
+    explained = _Explained(context, job_id, row, PRIMARY_METHOD, 0)
+    return _answer(request, explained.thumbnail(), "image/jpeg", f"{explained.tag}-thumbnail", f"{row}.jpg")

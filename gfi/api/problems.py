@@ -2,8 +2,8 @@
 
 import errno
 import re
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -66,6 +66,17 @@ class Refused(Exception):
     ) -> None:
         super().__init__(detail)
         self.status, self.detail, self.advice, self.headers = status, detail, advice, headers or {}
+
+
+Read = TypeVar("Read")
+
+
+def checked(read: Callable[[], Read]) -> Read:
+    """What `read` returns. Refused with 422 where it raises ValueError."""
+    try:
+        return read()
+    except ValueError as error:
+        raise Refused(422, str(error)) from None
 
 
 def documented(

@@ -41,6 +41,15 @@ def _fields(*stored: str) -> dict[str, Any]:
     return made
 
 
+class FlagOn(BaseModel):
+    """The flag of an image: its note, who put it, and when."""
+
+    flag: str
+    note: str
+    owner: str
+    at: float
+
+
 class _Made(BaseModel):
     """The fields that a response adds to the columns of a result."""
 
@@ -50,6 +59,10 @@ class _Made(BaseModel):
     columns: dict[str, str | float] = Field({}, description="The further columns of the manifest.")
     from_job: str | None = Field(
         None, description="The job that explained the image, if its result was carried over."
+    )
+    flag: FlagOn | None = Field(None, description="The flag of the image; in lists of results.")
+    right: bool | None = Field(
+        None, description="Whether the prediction is the class that the label names; in lists of results."
     )
     picture: str = Field(description="Changes when the result does: the `v` of picture addresses.")
 

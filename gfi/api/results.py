@@ -1,43 +1,44 @@
 """Results of a job: in pages, as JSON lines, and as a summary."""
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict
-from enum import StrEnum
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import StreamingResponse
-from pydantic import BaseModel, StringConstraints
+from pydantic import BaseModel, Field
 
 from gfi.api.access import Reader
 from gfi.api.body import StrictRoute
 from gfi.api.context import Context, ContextDep
-from gfi.api.lookup import After, JobId, Limit, find_job
-from gfi.api.problems import Refused, documented
-from gfi.api.result_rows import Method, ResultOut
-from gfi.api.schemas import LARGEST, Name, Page, decode_cursor, encode_cursor
-from gfi.domain.manifest_columns import Where, find_column, parse_where
+from gfi.api.lookup import JobId, find_job
+from gfi.api.problems import checked, documented
+from gfi.api.result_rows import ResultOut
+from gfi.api.schemas import Name, Page, decode_cursor, encode_cursor
+from gfi.domain.manifest_columns import find_column
 from gfi.domain.methods import CONTROLS
-from gfi.domain.metrics import PRIMARY_METHOD
 from gfi.domain.statuses import ImageStatus
 from gfi.domain.sums import bin_width
+from gfi.jobs.result_query import Condition, ResultQuery, Sort, filters_of, rows_to_json
 from gfi.store import queries
-from gfi.store.queries import SORTABLE, Filters, Job
+from gfi.store.queries import Filters, Job
 
 router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["results"], route_class=StrictRoute)
-Sort = StrEnum("Sort", {name.upper(): name for name in SORTABLE})  # type: ignore[misc]
 JSONL = "application/x-ndjson"
 _LINES = {"schema": {"type": "string"}, "example": '{"row": 0, "key": "a.jpg"}\n'}
 _LINES_A_QUERY = 1000
-Conditions = Annotated[
-    Sequence[Annotated[str, StringConstraints(max_length=400, pattern=r"^[^\x00]*$")]],
-    Query(
-        max_length=16,
-        description="Conditions on further columns of the manifest, all of which hold: `site=A`, `age>=40`, `site!=A`;"
-        " `site=` finds images without a value.",
-    ),
-]
+
+
+class ListQuery(ResultQuery):
+    """The results that are asked for, and how many at a time."""
+
+    after: Annotated[
+        str | None,
+        Field(max_length=512, description="The `next` of the page before; none for the first page."),
+    ] = None
+    limit: Annotated[int, Field(ge=1, le=1000, description="Items of one page, at most.")] = 100
+    output: Literal["json", "jsonl"] | None = Field(None, alias="format")
 
 
 class GroupsOut(BaseModel):
@@ -59,58 +60,15 @@ def list_results(
     request: Request,
     context: ContextDep,
     caller: Reader,
-    status: ImageStatus | None = None,
-    prediction: Annotated[int | None, Query(ge=0, le=LARGEST)] = None,
-    target: Annotated[int | None, Query(ge=0, le=LARGEST)] = None,
-    label: Annotated[Name | None, Query()] = None,
-    error_class: Annotated[Name | None, Query()] = None,
-    method: Method = PRIMARY_METHOD,
-    target_rank: Annotated[
-        int | None,
-        Query(
-            ge=0,
-            le=LARGEST,
-            description="For a job that explains several classes: only the class with this rank.",
-        ),
-    ] = None,
-    metric: Annotated[
-        Sort | None, Query(description="The number that `at_least` and `at_most` bound.")
-    ] = None,
-    at_least: Annotated[float | None, Query(allow_inf_nan=False)] = None,
-    at_most: Annotated[float | None, Query(allow_inf_nan=False)] = None,
-    search: Annotated[Name | None, Query(description="A part of the key.")] = None,
-    flagged: bool = False,
-    carried: Annotated[
-        bool | None, Query(description="Whether the result was carried over from an earlier job.")
-    ] = None,
-    where: Conditions = (),
-    sort: Sort = Sort("row"),
-    descending: bool = False,
-    after: After = None,
-    limit: Limit = 100,
-    output: Annotated[Literal["json", "jsonl"] | None, Query(alias="format")] = None,
+    query: Annotated[ListQuery, Query()],
 ) -> Any:
     """Results by page; with `format=jsonl` (or `Accept: application/x-ndjson`) all of them, one on each line."""
     job = find_job(context, job_id)
-    filters = Filters(
-        status=status,
-        prediction=prediction,
-        target=target,
-        label=label,
-        method=method,
-        target_rank=target_rank,
-        error_class=error_class,
-        metric=metric.value if metric is not None else None,
-        at_least=at_least,
-        at_most=at_most,
-        search=search,
-        flagged=flagged,
-        carried=carried,
-        where=_conditions(job, where),
-    )
-    place = _place(after, sort) if after is not None else None
+    filters = checked(lambda: filters_of(context.database, job, query))
+    sort, descending = query.sort, query.descending
+    place = _place(query.after, sort) if query.after is not None else None
     accept = request.headers.get("accept", "")
-    if output == "jsonl" or (output is None and ("ndjson" in accept or "jsonl" in accept)):
+    if query.output == "jsonl" or (query.output is None and ("ndjson" in accept or "jsonl" in accept)):
         lines = _lines(context, job, filters, sort.value, descending, place)
         return StreamingResponse(lines, media_type=JSONL)
     rows = queries.list_results(
@@ -119,12 +77,11 @@ def list_results(
         filters=filters,
         sort=sort.value,
         descending=descending,
-        limit=limit,
+        limit=query.limit,
         after=place,
     )
-    names = job.class_names
-    more = encode_cursor(queries.page_key(rows[-1], sort.value)) if len(rows) == limit else None
-    return Page(items=[ResultOut(**row.to_json(names)) for row in rows], next=more)
+    more = encode_cursor(queries.page_key(rows[-1], sort.value)) if len(rows) == query.limit else None
+    return Page(items=[ResultOut(**row) for row in rows_to_json(context.database, job, rows)], next=more)
 
 
 @router.get("/groups", responses=documented(404))
@@ -138,7 +95,7 @@ def group_results(
             min_length=1, description=f"A further column of the manifest, or {', '.join(queries.GROUPED)}."
         ),
     ],
-    where: Conditions = (),
+    where: Annotated[list[Condition], Query(max_length=16)] = [],  # noqa: B006 - FastAPI copies it
     status: ImageStatus | None = None,
 ) -> GroupsOut:
     """Images by the values of a column, the 1,000 largest groups first: counts by status, and means over `ok` images.
@@ -148,25 +105,10 @@ def group_results(
     job = find_job(context, job_id)
     kinds = queries.kinds_of(job.metadata)
     if by not in queries.GROUPED:
-        by = _checked(lambda: find_column(by, kinds))
-    filters = Filters(status=status, where=_conditions(job, where))
+        by = checked(lambda: find_column(by, kinds))
+    filters = checked(lambda: filters_of(context.database, job, ResultQuery(status=status, where=where)))
     groups, more = queries.group_results(context.database, job.id, by, kinds, filters)
     return GroupsOut(by=by, groups=[group.to_json() for group in groups], more=more)
-
-
-Read = TypeVar("Read")
-
-
-def _checked(read: Callable[[], Read]) -> Read:
-    try:
-        return read()
-    except ValueError as error:
-        raise Refused(422, str(error)) from None
-
-
-def _conditions(job: Job, texts: Sequence[str]) -> tuple[Where, ...]:
-    kinds = queries.kinds_of(job.metadata)
-    return _checked(lambda: tuple(parse_where(text, kinds) for text in texts))
 
 
 def _place(after: str, sort: Sort) -> tuple[Any, ...]:

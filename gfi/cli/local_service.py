@@ -4,6 +4,7 @@ Methods import what they need, so that `gfi jobs` does not load the modules of `
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -19,6 +20,7 @@ from gfi.store.database import Database
 from gfi.store.settings import Settings
 
 if TYPE_CHECKING:
+    from gfi.domain.result import Result
     from gfi.jobs.rates import BenchRate
 
 Read = TypeVar("Read")
@@ -130,13 +132,30 @@ class LocalService:
         delete_job(self.database, Bucket.from_settings(self.settings), self._id(job_id), actor=user())
 
     def results(
-        self, job_id: str, *, status: str | None, limit: int | None, where: Sequence[str] = ()
+        self,
+        job_id: str,
+        *,
+        status: str | None,
+        limit: int | None,
+        where: Sequence[str] = (),
+        view: str | None = None,
     ) -> Iterator[JSON]:
         job = queries.get_job(self.database, job_id)
+        if view is not None:
+            from gfi.jobs.result_query import results_of_view
+
+            return self._json(job, islice(results_of_view(self.database, job, view), limit))
         found = queries.iterate_results(
             self.database, job.id, filters=_filters(job, status, where), limit=limit
         )
-        return (result.to_json(job.class_names) for result in found)
+        return self._json(job, found)
+
+    def _json(self, job: queries.Job, rows: "Iterator[Result]") -> Iterator[JSON]:
+        """Results as the API returns them."""
+        from gfi.jobs.result_query import rows_to_json
+
+        while some := list(islice(rows, 1000)):
+            yield from rows_to_json(self.database, job, some)
 
     def groups(
         self, job_id: str, by: str, *, status: str | None, where: Sequence[str] = ()
@@ -147,6 +166,27 @@ class LocalService:
             by = _read(find_column, by, kinds)
         groups, more = queries.group_results(self.database, job.id, by, kinds, filters)
         return [group.to_json() for group in groups], more
+
+    def views(self, job_id: str) -> list[JSON]:
+        return queries.list_views(self.database, self._id(job_id))
+
+    def save_view(self, job_id: str, name: str, query: str) -> None:
+        from gfi.jobs.result_query import ResultQuery, filters_of
+        from gfi.store import ledger
+
+        job = queries.get_job(self.database, job_id)
+        try:
+            filters_of(self.database, job, ResultQuery.of(query))
+        except ValueError as error:
+            raise CommandError(str(error)) from None
+        ledger.save_view(self.database, job.id, name, query, user(), of_anyone=True)
+
+    def delete_view(self, job_id: str, name: str) -> None:
+        from gfi.store import ledger
+
+        job_id = self._id(job_id)
+        queries.find_view(self.database, job_id, name)
+        ledger.delete_view(self.database, job_id, name, user(), of_anyone=True)
 
     def report(self, job_id: str, folder: Path, limit: int, seed: int = 0) -> Path:
         from gfi.jobs import report

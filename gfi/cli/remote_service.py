@@ -95,8 +95,19 @@ class RemoteService:
         self.client.job(job_id).delete()
 
     def results(
-        self, job_id: str, *, status: str | None, limit: int | None, where: Sequence[str] = ()
+        self,
+        job_id: str,
+        *,
+        status: str | None,
+        limit: int | None,
+        where: Sequence[str] = (),
+        view: str | None = None,
     ) -> Iterator[JSON]:
+        if view is not None:
+            try:
+                return islice(iter(self.client.job(job_id).view(view)), limit)
+            except KeyError as error:
+                raise CommandError(error.args[0]) from None
         filters: JSON = {"status": status} if status else {}
         if where:
             filters["where"] = list(where)
@@ -106,6 +117,15 @@ class RemoteService:
         self, job_id: str, by: str, *, status: str | None, where: Sequence[str] = ()
     ) -> tuple[list[JSON], bool]:
         return self.client.job(job_id).largest_groups(by, where, status)
+
+    def views(self, job_id: str) -> list[JSON]:
+        return self.client.job(job_id).views()
+
+    def save_view(self, job_id: str, name: str, query: str) -> None:
+        self.client.job(job_id).save_view(name, query)
+
+    def delete_view(self, job_id: str, name: str) -> None:
+        self.client.job(job_id).delete_view(name)
 
     def report(self, job_id: str, folder: Path, limit: int, seed: int = 0) -> Path:
         return self.client.job(job_id).report(folder, limit, seed)

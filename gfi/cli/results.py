@@ -43,6 +43,9 @@ GROUP_MEANS = tuple(name for name in NUMBERS if name != "iterations")
     metavar="COLUMN",
     help="Images and means by the values of a manifest column, of label, status …",
 )
+@click.option(
+    "--view", metavar="NAME", help="The results of a saved view, in its order; `gfi views` lists them."
+)
 @click.option("--limit", type=click.IntRange(1), help="Print at most this many.")
 @json_option
 def results(
@@ -50,6 +53,7 @@ def results(
     status: str | None,
     where: tuple[str, ...],
     group_by: str | None,
+    view: str | None,
     limit: int | None,
     as_json: bool,
 ) -> None:
@@ -60,6 +64,8 @@ def results(
     """
     if status is not None:
         check_status(status)
+    if view is not None and (status is not None or where or group_by is not None):
+        raise click.UsageError("a view has its own conditions; leave out --status, --where and --group-by")
     service = open_service()
     if group_by is not None:
         groups, more = service.groups(job_id, group_by, status=status, where=where)
@@ -67,7 +73,7 @@ def results(
         if more and (limit is None or limit > len(groups)):
             click.echo(f"these are the {len(groups):,} largest groups; there are more", err=True)
         return
-    rows = service.results(job_id, status=status, limit=limit, where=where)
+    rows = service.results(job_id, status=status, limit=limit, where=where, view=view)
     if as_json:
         emit_lines(rows)
         return
@@ -76,7 +82,7 @@ def results(
         [_short(row.get(name)) for name in COLUMNS] + [plain(row["columns"].get(name)) for name in further]
         for row in rows
     ]
-    empty = "no results yet" if status is None and not where else "no image matches"
+    empty = "no results yet" if status is None and not where and view is None else "no image matches"
     table("", (*COLUMNS, *further), cells, empty if status is None or where else f"no image is {status}")
 
 

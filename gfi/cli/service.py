@@ -77,9 +77,28 @@ class Service(Protocol):
         ...
 
     def results(
-        self, job_id: str, *, status: str | None, limit: int | None, where: Sequence[str] = ()
+        self,
+        job_id: str,
+        *,
+        status: str | None,
+        limit: int | None,
+        where: Sequence[str] = (),
+        view: str | None = None,
     ) -> Iterator[JSON]:
-        """Result rows in the order of the manifest. where: conditions on further columns of the manifest."""
+        """Result rows in the order of the manifest, or those of a saved view in its order. where: conditions on further
+        columns of the manifest. With a view, status and where are left out."""
+        ...
+
+    def views(self, job_id: str) -> list[JSON]:
+        """The saved views of a job by name: name, query, owner, at."""
+        ...
+
+    def save_view(self, job_id: str, name: str, query: str) -> None:
+        """Save a view; one of this name is replaced."""
+        ...
+
+    def delete_view(self, job_id: str, name: str) -> None:
+        """Delete a view."""
         ...
 
     def groups(

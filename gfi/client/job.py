@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
+from urllib.parse import parse_qs, quote
 
 from gfi.client.connection import ApiError, Connection
 
@@ -160,7 +161,8 @@ class Job:
         Parameters
         ----------
         **filters
-            Those of ``GET /v1/jobs/{id}/results``: status, prediction, metric, at_least, sort …; ``where``, a list of
+            Those of ``GET /v1/jobs/{id}/results``: status, label, prediction, wrong, flag, finding, rows, metric,
+            at_least, sort …; ``where``, a list of
             conditions on the further columns of the manifest such as ``["site=A", "age>=40"]``.
         """
         return Results(self._connection, self.id, filters)
@@ -328,6 +330,149 @@ class Job:
         params = {"limit": limit} | ({"class": class_name} if class_name is not None else {})
         answer: dict[str, Any] = self._connection.get(f"/v1/jobs/{self.id}/mean-masks", params=params)
         return answer
+
+    def classes(self, limit: int = 1000) -> dict[str, Any]:
+        """The images of the job by class: their label, otherwise the target.
+
+        Parameters
+        ----------
+        limit
+            At most this many classes, the largest first.
+
+        Returns
+        -------
+        dict
+            ``classes``: ``name``, ``images``, ``explained``, ``accuracy``, ``coverage``, ``means``, ``findings``,
+            ``shortcuts``. A mean or a share is ``{"mean", "count", "low", "high"}``, with its 95 % interval.
+        """
+        answer: dict[str, Any] = self._connection.get(f"/v1/jobs/{self.id}/by-class", params={"limit": limit})
+        return answer
+
+    def confusion(self, limit: int = 1000) -> dict[str, Any]:
+        """How often images with a label have which prediction: ``pairs``, wrong ones first, and ``right``, ``wrong``,
+        ``unknown`` images."""
+        answer: dict[str, Any] = self._connection.get(
+            f"/v1/jobs/{self.id}/confusion", params={"limit": limit}
+        )
+        return answer
+
+    def histogram(self, number: str, **filters: Any) -> dict[str, Any]:
+        """The histogram of a number (area, deletion …) over images with status ``ok``.
+
+        Parameters
+        ----------
+        number
+            A number of results.
+        **filters
+            As for `results`.
+
+        Returns
+        -------
+        dict
+            ``width`` and ``bins``, ``[[left edge, images], …]``; ``mean`` with its 95 % interval.
+        """
+        params = {"number": number} | filters
+        answer: dict[str, Any] = self._connection.get(f"/v1/jobs/{self.id}/histogram", params=params)
+        return answer
+
+    def similar(self, row: int, by: Literal["mask", "features"] = "mask", limit: int = 24) -> dict[str, Any]:
+        """The images most like one.
+
+        Parameters
+        ----------
+        row
+            The image's row in the manifest, from 0.
+        by
+            ``mask``: where the masks lie. ``features``: what the network sees of the photographs.
+        limit
+            At most this many, up to 100.
+
+        Returns
+        -------
+        dict
+            ``images``: ``{"similarity", "result"}``, the most similar first. ``compared``: with how many results.
+            ``complete``: False for a job that is too large to be compared as a whole.
+        """
+        params = {"by": by, "limit": limit}
+        answer: dict[str, Any] = self._connection.get(
+            f"/v1/jobs/{self.id}/results/{row}/similar", params=params
+        )
+        return answer
+
+    def flags(self) -> list[dict[str, Any]]:
+        """The flagged images: ``row``, ``key``, ``flag``, ``note``, ``owner``, ``at``."""
+        flags: list[dict[str, Any]] = self._connection.get(f"/v1/jobs/{self.id}/flags")
+        return flags
+
+    def flag(
+        self, flag: str | None = "look", rows: Sequence[int] | None = None, note: str = "", **filters: Any
+    ) -> dict[str, Any]:
+        """Flag many images at once, at most 10,000.
+
+        Parameters
+        ----------
+        flag
+            A word such as ``look``, ``wrong``, ``good``; None removes the flags.
+        rows
+            The images. None: all that match `filters`.
+        note
+            Stored with each of them.
+        **filters
+            As for `results`.
+
+        Returns
+        -------
+        dict
+            ``changed``, ``kept`` (images that another user flagged), ``before`` (the flags that the changed images
+            had).
+
+        Raises
+        ------
+        ApiError
+            When more than 10,000 images match.
+        """
+        body = {"flag": flag, "note": note, "rows": None if rows is None else list(rows)}
+        answer = self._connection.send("POST", f"/v1/jobs/{self.id}/flags", params=filters, json=body)
+        done: dict[str, Any] = answer.json()
+        return done
+
+    def views(self) -> list[dict[str, Any]]:
+        """The saved views of the job: ``name``, ``query``, ``owner``, ``at``."""
+        views: list[dict[str, Any]] = self._connection.get(f"/v1/jobs/{self.id}/views")
+        return views
+
+    def view(self, name: str) -> Results:
+        """The results of a saved view, in its order.
+
+        Raises
+        ------
+        KeyError
+            When the job has no view of this name.
+        """
+        for view in self.views():
+            if view["name"] == name:
+                return Results(
+                    self._connection, self.id, dict(parse_qs(view["query"], keep_blank_values=True))
+                )
+        raise KeyError(f"job {self.id} has no view {name!r}")
+
+    def save_view(self, name: str, query: str) -> dict[str, Any]:
+        """Save a view; one of this name is replaced.
+
+        Parameters
+        ----------
+        name
+            Without slashes.
+        query
+            As the gallery's address has it: ``wrong=true&label=cat&sort=area``.
+        """
+        body = {"name": name, "query": query}
+        view: dict[str, Any] = self._connection.send("POST", f"/v1/jobs/{self.id}/views", json=body).json()
+        return view
+
+    def delete_view(self, name: str) -> None:
+        """Delete a view."""
+        self._connection.send("DELETE", f"/v1/jobs/{self.id}/views/{quote(name, safe='')}")
 
     def report(self, folder: str | Path, limit: int = 1000, seed: int = 0) -> Path:
         """Write the report of the job.

@@ -8,6 +8,9 @@ Sums of whole numbers are the same in any order and on any machine. Counted are 
 count: status `ok`, and of several classes of an image the first. The class of an image is its label, otherwise its
 target.
 
+The squares of the cells are summed in the same way, for the spread of the masks. Sums of earlier versions have no
+squares: where the two counts differ, the spread is not known.
+
 The cells lie on the network's input: what it saw of a photograph, not the whole photograph. Loads numpy.
 """
 
@@ -30,17 +33,23 @@ MOST_CLASSES = 5000
 """Of a method. With more, of which each has few images, only the mean of all images is kept: 2 MB are enough."""
 _STEPS = 255
 _TYPES = ("<u1", "<u2", "<i4", "<i8")
+_SQUARES = "²"
+"""Added to the name of a method: the key of the sums of squares."""
 Key = tuple[str, str | None]
 """The method, and the class; None: all images together, where there are too many classes."""
 
 
 @dataclass(frozen=True, eq=False)
 class MeanMask:
-    """The mean of the masks of `images` images, (14, 14) in [0, 1]. class_name: None for all images of the job."""
+    """The mean of the masks of `images` images, (14, 14) in [0, 1]. class_name: None for all images of the job.
+
+    spread: the standard deviation of each cell over these images, (14, 14) in [0, ½]; None where it is not known.
+    """
 
     class_name: str | None
     images: int
     mask: NDArray[np.float64]
+    spread: NDArray[np.float64] | None = None
 
 
 class MeanMasks:
@@ -79,12 +88,14 @@ class MeanMasks:
         if counts(row):
             assert row.grid is not None
             group = str(row.target) if row.label is None else row.label
-            self._add((row.method, group), 1, in_cells(row.grid))
+            cells = in_cells(row.grid)
+            self._add((row.method, group), 1, cells)
+            self._add((row.method + _SQUARES, group), 1, cells * cells)
 
     def classes(self, method: str = PRIMARY_METHOD) -> list[MeanMask]:
         """The mean mask of each class, the most images first; none where there are too many classes."""
         found = [
-            MeanMask(group, images, total / (images * _STEPS))
+            _mean_mask(group, images, total, self._sums.get((method + _SQUARES, group)))
             for (of, group), (images, total) in self._sums.items()
             if of == method and group is not None and images > 0
         ]
@@ -92,11 +103,13 @@ class MeanMasks:
 
     def job(self, method: str = PRIMARY_METHOD) -> MeanMask | None:
         """The mean mask of all images; None if no image counts."""
+        images, total = self._whole(method)
+        return _mean_mask(None, images, total, self._whole(method + _SQUARES)) if images > 0 else None
+
+    def _whole(self, method: str) -> tuple[int, NDArray[np.int64]]:
         mine = [one for (of, _), one in self._sums.items() if of == method]
-        images = sum(count for count, _ in mine)
-        if images <= 0:
-            return None
-        return MeanMask(None, images, np.sum([total for _, total in mine], axis=0) / (images * _STEPS))
+        nothing = np.zeros((CELLS, CELLS), np.int64)
+        return sum(count for count, _ in mine), np.sum([nothing, *(total for _, total in mine)], axis=0)
 
     def packed(self) -> bytes:
         """The sums as they are stored."""
@@ -145,6 +158,16 @@ class MeanMasks:
             folded = [self._sums.pop(key) for key in mine]
             for images, total in folded:
                 self._add((method, None), images, total)
+
+
+def _mean_mask(
+    group: str | None, images: int, total: NDArray[np.int64], squares: tuple[int, NDArray[np.int64]] | None
+) -> MeanMask:
+    mean = total / (images * _STEPS)
+    if squares is None or squares[0] != images:
+        return MeanMask(group, images, mean)
+    variance = squares[1] / (images * _STEPS**2) - mean**2
+    return MeanMask(group, images, mean, np.sqrt(np.maximum(variance, 0)))
 
 
 def counts(row: Result) -> bool:

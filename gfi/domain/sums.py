@@ -26,8 +26,11 @@ IDENTITY = ("method", "label", "target", "prediction", "status")
 _BIN_WIDTHS = {"iterations": 10.0}
 _BIN_WIDTH = 0.02  # of everything else: a number in [0, 1], mostly
 _LAST_BIN = 1000
-_PLACES = {name: 1 + 2 * number for number, name in enumerate(NUMBERS)}
-_CELL = 1 + 2 * len(NUMBERS)
+_PLACES = {name: 1 + 4 * number for number, name in enumerate(NUMBERS)}
+_CELL = 1 + 4 * len(NUMBERS)
+_STORED = _PLACES | {f"{name}²": at + 2 for name, at in _PLACES.items()}
+"""The place of a count and a sum in a cell, by the name they are stored with. Sums of earlier versions have no squares;
+their count says of how many numbers the squares are."""
 
 
 def bin_width(name: str) -> float:
@@ -68,8 +71,8 @@ class Sums:
     def __init__(self) -> None:
         # totals: (images, method, status): count; (number, method, name): count, Σx, Σx²;
         # (bin, method, name, bin): count; (class, method, name, class): count, Σx
-        # cells: IDENTITY: images, and then count, Σx of each of NUMBERS. One vector each, so that a
-        # cell has one key and not one for each number.
+        # cells: IDENTITY: images, and then of each of NUMBERS: count, Σx and, with status `ok`, count, Σx². One vector
+        # each, so that a cell has one key and not one for each number. x² is rounded to whole units.
         self.totals: Vectors = {}
         self.cells: Vectors = {}
 
@@ -103,6 +106,9 @@ class Sums:
             if (at := _PLACES.get(name)) is not None:
                 cell[at] += 1
                 cell[at + 1] += units
+                if explained:
+                    cell[at + 2] += 1
+                    cell[at + 3] += round(float(value) * float(value) / _UNIT)
             if explained:
                 place = math.floor(value / bin_width(name) + 1e-9)  # 0.58 / 0.02 is a little below 29
                 _add(self.totals, ("number", method, name), 1, units, units * units)
@@ -163,11 +169,23 @@ class Sums:
 
     def explained_means(self, method: str = PRIMARY_METHOD) -> dict[str, tuple[float, int]]:
         """From cells: the mean of each number over images with status `ok`, and how many have it."""
+        return _cell_means(self._explained(method))
+
+    def explained_spreads(self, method: str = PRIMARY_METHOD) -> dict[str, tuple[float, int, float | None]]:
+        """From cells: the mean of each number over images with status `ok`, how many have it, and their variance over
+        that count; None where an earlier version counted some of them."""
+        total = self._explained(method)
+        return {
+            name: (mean, count, _variance(mean, count, total[_PLACES[name] + 2], total[_PLACES[name] + 3]))
+            for name, (mean, count) in _cell_means(total).items()
+        }
+
+    def _explained(self, method: str) -> list[int]:
         total = [0] * _CELL
         for key, cell in self.cells.items():
             if key[0] == method and key[-1] == ImageStatus.OK:
                 total = [a + b for a, b in zip(total, cell, strict=True)]
-        return _cell_means(total)
+        return total
 
     def cell_statuses(self, method: str = PRIMARY_METHOD) -> dict[str, int]:
         """From cells: images by status, without zeros."""
@@ -212,6 +230,10 @@ def _cell_means(cell: list[int]) -> dict[str, tuple[float, int]]:
     return {name: (cell[at + 1] / cell[at] * _UNIT, cell[at]) for name, at in _PLACES.items() if cell[at]}
 
 
+def _variance(mean: float, count: int, squared: int, squares: int) -> float | None:
+    return max(0.0, squares / count * _UNIT - mean * mean) if squared == count else None
+
+
 def _largest_first(row: ClassRow) -> tuple[Any, ...]:
     label, target, prediction = row.label or "", row.target or 0, row.prediction or 0
     return -row.images, row.label is None, label, row.target is None, target, prediction, row.status
@@ -219,14 +241,14 @@ def _largest_first(row: ClassRow) -> tuple[Any, ...]:
 
 def _pack_cells(cells: Vectors) -> bytes:
     """Only the numbers that some cell has; their names are stored with them, since a later version may have others."""
-    names = [name for name, at in _PLACES.items() if any(cell[at] or cell[at + 1] for cell in cells.values())]
-    places = [0, *(place for name in names for place in (_PLACES[name], _PLACES[name] + 1))]
+    names = [name for name, at in _STORED.items() if any(cell[at] or cell[at + 1] for cell in cells.values())]
+    places = [0, *(place for name in names for place in (_STORED[name], _STORED[name] + 1))]
     return _pack(names, {key: [cell[place] for place in places] for key, cell in cells.items()})
 
 
 def _unpack_cells(data: bytes | None) -> Vectors:
     names, packed = _unpack(data)
-    places = [0, *(place for name in names for place in (_PLACES[name], _PLACES[name] + 1))]
+    places = [0, *(place for name in names for place in (_STORED[name], _STORED[name] + 1))]
     cells = {}
     for key, values in packed.items():
         cell = [0] * _CELL

@@ -26,6 +26,9 @@ PAGES = {
     "/jobs": ("jobs", "Jobs"),
     "/jobs/{job}": ("job", "Job"),
     "/jobs/{job}/gallery": ("gallery", "Gallery"),
+    "/jobs/{job}/classes": ("classes", "Classes"),
+    "/jobs/{job}/confusion": ("confusion", "Confusion"),
+    "/jobs/{job}/histograms": ("histograms", "Histograms"),
     "/audits/{audit}": ("audit", "Audit"),
     "/schedules": ("schedules", "Schedules"),
     "/comparisons": ("comparisons", "Comparisons"),
@@ -74,7 +77,7 @@ def _caller(request: Request) -> Caller | None:
     return caller
 
 
-def _page(template: str, title: str, caller: Caller | None) -> HTMLResponse:
+def _page(template: str, title: str, caller: Caller | None, job: str = "") -> HTMLResponse:
     html = (
         _templates()
         .get_template(f"{template}.html")
@@ -82,6 +85,7 @@ def _page(template: str, title: str, caller: Caller | None) -> HTMLResponse:
             page=template,
             title=title,
             caller=caller,
+            job=job,
             admin=caller is not None and caller.may("admin"),
             submit=caller is not None and caller.may("submit"),
         )
@@ -99,7 +103,9 @@ def _add(address: str, template: str, title: str) -> None:
     @router.get(address)
     def page(request: Request) -> Response:
         caller = _caller(request)
-        return RedirectResponse("/sign-in", 303) if caller is None else _page(template, title, caller)
+        if caller is None:
+            return RedirectResponse("/sign-in", 303)
+        return _page(template, title, caller, str(request.path_params.get("job", "")))
 
 
 for _address, (_template, _title) in PAGES.items():

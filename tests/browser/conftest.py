@@ -8,12 +8,15 @@ import os
 import shutil
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
+from playwright.sync_api import expect
 
 from gfi.api import create_app
 from gfi.cli.servers import Server
@@ -23,7 +26,10 @@ from gfi.store.ledger.tokens import create_link
 from scheduler.services import ControlServices
 from scheduler.tasks import perform
 from tests.service.api.conftest import World, environment, make_world, serving
+from tests.speed import slowness
 
+AXE = (Path(__file__).parent / "assets" / "axe.min.js").read_text()
+expect.set_options(timeout=5_000 * slowness())
 CHROMIUM = shutil.which("chromium")
 ARGUMENTS = [
     "--no-sandbox",
@@ -85,7 +91,8 @@ def site(sqlite_files: Any, s3: Server, valkey: Server) -> Iterator[tuple[str, W
 
 
 def _furnish(world: World) -> None:
-    world.explained(name="First look", total=400, preset="paper", metrics=["deletion", "insertion"])
+    first = replace(world, labelled=True)
+    first.explained(name="First look", total=400, preset="paper", metrics=["deletion", "insertion"])
     released = world.explained(name="Released preset", preset="released")
     world.explained(name="By class", target="coffee")
     _compared(world, released, released)
@@ -130,8 +137,11 @@ def _compared(world: World, a: str, b: str) -> None:
 class Visit:
     """A page of a signed-in browser, the errors in its console, and the hosts to which it sent requests."""
 
-    def __init__(self, browser: Any, url: str, world: World, width: int = 1280, height: int = 900) -> None:
-        self.context = browser.new_context(viewport={"width": width, "height": height})
+    def __init__(self, browser: Any, url: str, signed_in: Any, width: int = 1280, height: int = 900) -> None:
+        self.context = browser.new_context(
+            viewport={"width": width, "height": height}, storage_state=signed_in
+        )
+        self.context.set_default_timeout(5_000 * slowness())
         self.page = self.context.new_page()
         self.complaints: list[str] = []
         self.hosts: set[str] = set()
@@ -143,14 +153,93 @@ class Visit:
         )
         self.context.add_init_script(SHIFTS)
         self.url = url
-        self.page.goto(f"{url}/sign-in#{create_link(world.database, 60.0)}")
-        self.page.wait_for_url(f"{url}/jobs")
 
     def open(self, path: str) -> Any:
         """Go to a page and wait until it has loaded."""
         self.page.goto(f"{self.url}{path}")
         self.page.wait_for_load_state("load")
         return self.page
+
+
+@pytest.fixture(scope="session")
+def signed_in(browser: Any, site: tuple[str, World]) -> Any:
+    """The cookie of a session, for the contexts of all tests: signing in through the page takes half a second."""
+    url, world = site
+    context = browser.new_context()
+    page = context.new_page()
+    page.goto(f"{url}/sign-in#{create_link(world.database, 600.0)}")
+    page.wait_for_url(f"{url}/jobs")
+    state = context.storage_state()
+    context.close()
+    return {"cookies": state["cookies"], "origins": []}
+
+
+@pytest.fixture
+def visit(
+    browser: Any, site: tuple[str, World], signed_in: Any, request: pytest.FixtureRequest
+) -> Iterator[Visit]:
+    """A signed-in browser, as wide as the test's parameter says. At the end its console must have no errors."""
+    url = site[0]
+    made = Visit(browser, url, signed_in, *getattr(request, "param", (1280, 900)))
+    yield made
+    made.context.close()
+    assert made.complaints == []
+    assert made.hosts <= {url.partition("//")[2]}, "a request left the host"
+
+
+def the_job(world: World) -> str:
+    """The furnished job with 400 images, labels and a column `site`."""
+    found = world.call("GET", "/v1/jobs", params={"search": "First look"}).json()["items"]
+    return str(next(job["id"] for job in found if job["name"] == "First look"))
+
+
+def faults(page: Any) -> list[str]:
+    """What axe finds on a page that is serious or critical."""
+    # Evaluated by the driver, not loaded by the page: the content security policy is not changed.
+    page.evaluate(AXE)
+    report = page.evaluate("axe.run(document, { resultTypes: ['violations'] })")
+    return [
+        f"{fault['id']}: {fault['nodes'][0]['html'][:200]} {fault['nodes'][0]['failureSummary']}"
+        for fault in report["violations"]
+        if fault["impact"] in ("serious", "critical")
+    ]
+
+
+def frames(page: Any) -> None:
+    """Wait until the effects of events and observers have been drawn."""
+    frame = "new Promise((then) => requestAnimationFrame(then))"
+    for _ in range(4):
+        page.evaluate(frame)
+
+
+def wait_for(page: Any, true: Callable[[], bool], patience_s: float = 10.0) -> None:
+    """Process the browser's events until this is true."""
+    end = time.monotonic() + patience_s * slowness()
+    while not true():
+        assert time.monotonic() < end, "it never became true"
+        page.wait_for_timeout(20)
+
+
+def cards(page: Any, number: int) -> None:
+    """Wait until the gallery has this many cards."""
+    # wait_for_function would evaluate a string in the page, which its content security policy forbids.
+    expect(page.locator(".card")).to_have_count(number)
+
+
+def play(world: World, job: str) -> None:
+    """Plan and explain the job slowly enough to be watched."""
+    while (claim := ledger.claim_control(world.database, "planner", 60.0)) is not None:
+        if claim.kind is ControlKind.PLAN:
+            bounds = [(at, min(at + 4, 10)) for at in range(0, 10, 4)]
+            assert ledger.finish_planning(
+                world.database, claim, manifest_key="m", manifest_digest="m" * 64, total=10, shards=bounds
+            )
+        else:
+            assert ledger.finish_control(world.database, claim)
+    time.sleep(1.0)
+    while world.explain_shard():
+        time.sleep(0.3)
+    ledger.finish_jobs(world.database)
 
 
 @pytest.fixture

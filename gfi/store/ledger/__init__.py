@@ -9,7 +9,7 @@
 - `carrying`: results taken over from an earlier job, and the parts they refer to.
 - `audits`: audits and their findings.
 - Other modules: `restoring` (after the loss of a database), `workers`, `models`, `rates`, `schedules`, `tokens`,
-  `flags`, `audit`, `outbox`.
+  `flags`, `views`, `audit`, `outbox`.
 
 The states and the allowed transitions are in `gfi.domain.states`; `guards` checks them. Reading is `gfi.store.queries`.
 
@@ -50,7 +50,7 @@ from gfi.store.ledger.control_requests import (
 from gfi.store.ledger.deletion import delete_leftovers
 from gfi.store.ledger.dispatch import dispatch, undispatch
 from gfi.store.ledger.endings import fail_job, finish_jobs
-from gfi.store.ledger.flags import set_flag
+from gfi.store.ledger.flags import Flagged, set_flag, set_flags
 from gfi.store.ledger.frozen import freeze_profile, replace_profile
 from gfi.store.ledger.jobs import cancel_job, delete_job, pause_job, resume_job, retry_job, set_priority
 from gfi.store.ledger.leases import release_shard, renew_lease
@@ -80,10 +80,12 @@ from gfi.store.ledger.submission import submit_job
 from gfi.store.ledger.sums import merge_sums
 from gfi.store.ledger.task_claims import Wanted, claim_control
 from gfi.store.ledger.tokens import Token, create_token, revoke_token, verify_token
+from gfi.store.ledger.views import delete_view, save_view
 from gfi.store.ledger.workers import forget_workers, heartbeat
 
 __all__ = [
     "Fired",
+    "Flagged",
     "Token",
     "Wanted",
     "add_schedule",
@@ -106,6 +108,7 @@ __all__ = [
     "delete_leftovers",
     "delete_model",
     "delete_old_job",
+    "delete_view",
     "dispatch",
     "expire_control",
     "expire_leases",
@@ -151,7 +154,9 @@ __all__ = [
     "save_fact",
     "save_model",
     "save_rate",
+    "save_view",
     "set_flag",
+    "set_flags",
     "set_next_due",
     "set_priority",
     "settle_masks",

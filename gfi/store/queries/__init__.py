@@ -28,6 +28,14 @@ from gfi.store.queries.models import (
 )
 from gfi.store.queries.monitoring import Monitored, monitored
 from gfi.store.queries.parts import Verdict, iterate_parts, judge_parts, known_parts, part_of
+from gfi.store.queries.parts import (
+    Verdict,
+    iterate_parts,
+    judge_parts,
+    known_parts,
+    part_of,
+    parts_of_results,
+)
 from gfi.store.queries.progress import Progress, job_progress, jobs_progress
 from gfi.store.queries.queues import waiting
 from gfi.store.queries.rates import measured_rate, rates_of
@@ -35,16 +43,23 @@ from gfi.store.queries.results import (
     GROUPED,
     MOST_GROUPS,
     SORTABLE,
+    Agreement,
     Filters,
+    Histogram,
+    count_flags,
     earlier_results,
     failures,
+    flags_of,
     get_result,
     group_results,
+    histogram,
     iterate_columns,
     iterate_results,
     list_flags,
     list_results,
     page_key,
+    results_at,
+    rows_of,
     rows_with_status,
     stopped_shards,
 )
@@ -65,16 +80,19 @@ from gfi.store.queries.shards import failed_in_retries, list_incidents, list_sha
 from gfi.store.queries.sums import count_masks_due, job_sums, mean_masks, means
 from gfi.store.queries.tasks import Task, get_task, last_sweep, list_tasks, usual_duration
 from gfi.store.queries.tokens import list_tokens
+from gfi.store.queries.views import find_view, list_views
 from gfi.store.queries.workers import Worker, list_workers, queue_has_worker, worker_takes
 
 __all__ = [
     "GROUPED",
     "MOST_GROUPS",
     "SORTABLE",
+    "Agreement",
     "Audit",
     "AuditFinding",
     "Filters",
     "Group",
+    "Histogram",
     "Job",
     "Model",
     "Monitored",
@@ -84,12 +102,15 @@ __all__ = [
     "Worker",
     "active_job_of",
     "address_on",
+    "count_flags",
     "count_masks_due",
     "due_schedules",
     "earlier_results",
     "failed_in_retries",
     "failures",
     "find_model",
+    "find_view",
+    "flags_of",
     "firings_to_follow",
     "get_audit",
     "get_finding",
@@ -97,6 +118,7 @@ __all__ = [
     "get_result",
     "get_task",
     "group_results",
+    "histogram",
     "iterate_columns",
     "iterate_parts",
     "iterate_results",
@@ -125,6 +147,7 @@ __all__ = [
     "list_tasks",
     "list_tokens",
     "list_versions",
+    "list_views",
     "list_workers",
     "mean_masks",
     "means",
@@ -135,9 +158,12 @@ __all__ = [
     "old_jobs_of",
     "page_key",
     "part_of",
+    "parts_of_results",
     "previous_audit",
     "queue_has_worker",
     "rates_of",
+    "results_at",
+    "rows_of",
     "rows_with_status",
     "schedule_address_on",
     "schedule_row",

@@ -11,7 +11,7 @@ from gfi.domain.states import OPEN, ShardState
 from gfi.store.database import Database
 from gfi.store.errors import NotFound
 from gfi.store.queries.fetching import BULK, fetch
-from gfi.store.tables import audit, parts, shards
+from gfi.store.tables import audit, part_references, parts, shards
 
 _COLUMNS = [parts.c[field.name] for field in fields(CommittedPart)]
 
@@ -27,6 +27,13 @@ def iterate_parts(db: Database, job_id: str) -> Iterator[CommittedPart]:
             return
         yield from (CommittedPart(**row._mapping) for row in rows)
         after = rows[-1].id
+
+
+def parts_of_results(db: Database, job_id: str) -> list[CommittedPart]:
+    """The parts that hold results of a job, its own and those of other jobs to which carried results refer."""
+    referred = sa.select(part_references.c.part_id).where(part_references.c.job_id == job_id)
+    query = sa.select(*_COLUMNS).where(sa.or_(parts.c.job_id == job_id, parts.c.id.in_(referred)))
+    return [CommittedPart(**row) for row in fetch(db, query.order_by(parts.c.id))]
 
 
 def part_of(db: Database, part_id: str) -> CommittedPart:

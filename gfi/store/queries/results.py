@@ -14,7 +14,7 @@ from gfi.domain.metrics import CATALOGUE, NUMBERS, PRIMARY_METHOD
 from gfi.domain.result import Result
 from gfi.domain.states import ShardState
 from gfi.domain.statuses import ImageStatus
-from gfi.domain.sums import IDENTITY
+from gfi.domain.sums import IDENTITY, bin_width
 from gfi.store.database import Database
 from gfi.store.errors import NotFound, StoreError
 from gfi.store.queries.fetching import BULK, fetch
@@ -44,6 +44,17 @@ NOT_OK = sa.literal_column("results.status", sa.Text) != sa.literal_column("'ok'
 
 
 @dataclass(frozen=True)
+class Agreement:
+    """Whether prediction and label agree. classes: of each label that names a class of the model, the class's index.
+
+    wrong: the images whose prediction is another class than their label names; otherwise those where it is the same.
+    """
+
+    wrong: bool
+    classes: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True)
 class Filters:
     """Which results: those that satisfy every field that is set. `at_least` and `at_most` are bounds of `metric`."""
 
@@ -60,6 +71,9 @@ class Filters:
     search: str | None = None  # text that the key contains
     where: tuple[Where, ...] = ()  # conditions on the further columns of the manifest
     flagged: bool = False
+    flag: str | None = None
+    rows: tuple[int, ...] | None = None  # only these; () for none
+    agreement: Agreement | None = None
     carried: bool | None = None  # whether the result was carried over from an earlier job
     rows: tuple[int, ...] | None = None  # a selection of images
 
@@ -272,9 +286,26 @@ def _conditions(filters: Filters) -> list[sa.ColumnElement[bool]]:
             part_references.c.job_id == results.c.job_id, part_references.c.part_id == results.c.part_id
         )
         conditions.append(elsewhere if filters.carried else ~elsewhere)
-    if filters.flagged:
-        conditions.append(sa.exists().where(flags.c.job_id == results.c.job_id, flags.c.row == results.c.row))
+    if filters.flagged or filters.flag is not None:
+        same = sa.and_(flags.c.job_id == results.c.job_id, flags.c.row == results.c.row)
+        conditions.append(
+            sa.exists().where(same if filters.flag is None else same & (flags.c.flag == filters.flag))
+        )
+    if filters.rows is not None:
+        conditions.append(results.c.row.in_(filters.rows))
+    if filters.agreement is not None:
+        conditions.append(_agrees(filters.agreement))
     return conditions
+
+
+def _agrees(agreement: Agreement) -> sa.ColumnElement[bool]:
+    """The condition on label and prediction, as one list that both databases turn into a hash table."""
+    # A text and no pair of values: PostgreSQL compares a list of pairs one by one.
+    both = results.c.label + "\x1f" + sa.cast(results.c.prediction, sa.Text)
+    same = both.in_([f"{label}\x1f{index}" for label, index in agreement.classes])
+    if not agreement.wrong:
+        return same
+    return results.c.label.in_([label for label, _ in agreement.classes]) & ~same
 
 
 def get_result(
@@ -290,6 +321,22 @@ def get_result(
     if not found:
         raise NotFound(f"job {job_id} has no result for image {row}")
     return _with_columns(db, job_id, found)[0]
+
+
+def results_at(db: Database, job_id: str, places: Sequence[tuple[str, int]]) -> dict[tuple[str, int], Result]:
+    """The current results of a job at these places: part and row of the part. Replaced results are not among them."""
+    named = sorted({part for part, _ in places})
+    if not named:
+        return {}
+    # No index has parts: this reads the job's results once.
+    query = sa.select(results).where(
+        results.c.job_id == job_id,
+        results.c.part_id.in_(named),
+        results.c.part_row.in_(sorted({row for _, row in places})),
+    )
+    wanted = set(places)
+    page = [one for one in _fetched(db, query) if (one.part_id, one.part_row) in wanted]
+    return {(one.part_id or "", one.part_row or 0): one for one in _with_columns(db, job_id, page)}
 
 
 def earlier_results(
@@ -468,6 +515,91 @@ def _summed_groups(db: Database, job_id: str, by: str) -> tuple[list[Group], boo
     ]
     groups.sort(key=lambda group: (-group.images, group.value is None, group.value))
     return groups[:MOST_GROUPS], len(groups) > MOST_GROUPS
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """A number over the images with status `ok` that have it.
+
+    bins: (left edge, images) of each bin that is not empty, from left to right. variance: over `count`.
+    """
+
+    width: float
+    bins: list[tuple[float, int]]
+    count: int
+    mean: float | None
+    variance: float | None
+
+
+def histogram(db: Database, job_id: str, number: str, filters: Filters | None = None) -> Histogram:
+    """The histogram of a number of the primary results; without filters from the sums, which reads no result.
+
+    Of several classes of an image the first counts. StoreError for a number that results do not have.
+    """
+    if number not in NUMBERS:
+        raise StoreError(f"no number is called {number!r}; choose one of {', '.join(NUMBERS)}")
+    width = bin_width(number)
+    if filters in (None, Filters()):
+        sums = job_sums(db, job_id)
+        known = sums.numbers().get(number)
+        if known is None:
+            return Histogram(width, [], 0, None, None)
+        return Histogram(width, sums.histogram(number), known.count, known.mean, known.variance)
+    value = results.c[number]
+    place = value / width + 1e-9
+    # SQLite may have no floor(), and cuts towards zero; PostgreSQL rounds where it casts.
+    bin_ = (
+        sa.cast(place + _FAR, sa.Integer) - _FAR
+        if db.is_sqlite
+        else sa.cast(sa.func.floor(place), sa.Integer)
+    )
+    query = (
+        sa.select(bin_.label("bin"), sa.func.count(), sa.func.sum(value), sa.func.sum(value * value))
+        .where(results.c.job_id == job_id, PRIMARY, results.c.status == ImageStatus.OK.value)
+        .where(value.is_not(None), *_conditions(filters or Filters()))
+        .group_by("bin")
+        .order_by("bin")
+    )
+    with db.read() as connection:
+        rows = [
+            (int(place), int(images), float(a), float(b)) for place, images, a, b in connection.execute(query)
+        ]
+    count = sum(images for _, images, _, _ in rows)
+    if not count:
+        return Histogram(width, [], 0, None, None)
+    mean = sum(total for _, _, total, _ in rows) / count
+    variance = max(0.0, sum(squares for *_, squares in rows) / count - mean * mean)
+    return Histogram(width, [(place * width, images) for place, images, _, _ in rows], count, mean, variance)
+
+
+_FAR = 1_000_000
+"""Added before a number is cut to a whole one, so that it is above zero."""
+
+
+def flags_of(db: Database, job_id: str, rows: Sequence[int]) -> dict[int, JSON]:
+    """The flags of these images, by row: flag, note, owner, at."""
+    if not rows:
+        return {}
+    query = sa.select(flags).where(flags.c.job_id == job_id, flags.c.row.in_(sorted(set(rows))))
+    names = ("flag", "note", "owner", "at")
+    return {row["row"]: {name: row[name] for name in names} for row in fetch(db, query)}
+
+
+def count_flags(db: Database, job_id: str) -> dict[str, int]:
+    """How many images of a job have each flag, the most first."""
+    images = sa.func.count()
+    query = sa.select(flags.c.flag, images.label("images")).where(flags.c.job_id == job_id)
+    return {
+        r["flag"]: r["images"]
+        for r in fetch(db, query.group_by(flags.c.flag).order_by(images.desc(), flags.c.flag))
+    }
+
+
+def rows_of(db: Database, job_id: str, filters: Filters, limit: int) -> list[int]:
+    """The rows of the manifest whose results satisfy the filters, ascending, at most `limit`."""
+    query = sa.select(results.c.row).distinct().where(results.c.job_id == job_id, *_conditions(filters))
+    with db.read() as connection:
+        return list(connection.execute(query.order_by(results.c.row).limit(limit)).scalars())
 
 
 def list_flags(db: Database, job_id: str) -> list[JSON]:

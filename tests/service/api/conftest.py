@@ -27,6 +27,7 @@ from gfi.domain.result import Result
 from gfi.domain.states import ControlKind
 from gfi.domain.statuses import ImageStatus
 from gfi.domain.window import AppliedWindow
+from gfi.report.overlays import jpeg
 from gfi.store import ledger, parts, queries
 from gfi.store.database import Database
 from gfi.store.ledger.tokens import create_link
@@ -72,6 +73,8 @@ class World:
     settings: Settings
     photographs: Path
     tokens: dict[str, str]
+    labelled: bool = False
+    """Whether images have labels, features and thumbnails."""
 
     def call(self, method: str, path: str, scope: str = "admin", **how: Any) -> Any:
         """A request with a token of this scope."""
@@ -180,7 +183,13 @@ class World:
         grid = np.exp(-((xs - 0.3 - 0.03 * (row % 10)) ** 2 + (ys - 0.5) ** 2) / 0.05).astype(np.float32)
         side = min(width, height)
         left, top = (width - side) / 2, (height - side) / 2
+        more: dict[str, Any] = {}
+        if self.labelled:
+            features = np.cos(np.arange(256) * (1 + row % 7)).astype(np.float16)
+            more = {"label": ("cat", "coffee", "rocket")[(row + row // 4) % 3], "features": features}
+            more["thumbnail"] = jpeg(np.full((48, 64, 3), 40 + row % 200, np.uint8))
         return Result(
+            **more,
             row=row,
             key=key,
             version=version,

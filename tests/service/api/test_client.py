@@ -29,6 +29,19 @@ def test_the_typed_client_submits_waits_and_reads(
     assert finished.mask(0).shape == (64, 64)
     assert finished.overlay(0, size=64).startswith(b"\x89PNG")
     assert "10 of 10 images" in capsys.readouterr().err
+    finished.save_view("small", "metric=area&at_most=0.05&sort=area&descending=true")
+    assert [row["row"] for row in finished.view("small")] == [2, 1, 0]
+    with pytest.raises(KeyError, match="no view 'large'"):
+        finished.view("large")
+    assert finished.flag("wrong", where=["site=A"])["changed"] == 5
+    finished.flag(None, rows=[0, 2])
+    assert [flag["row"] for flag in finished.flags()] == [4, 6, 8]
+    finished.delete_view("small")
+    assert finished.views() == []
+    assert len(finished.classes()["classes"]) == 4  # three targets, and the image without one
+    assert finished.confusion()["pairs"] == []
+    assert finished.histogram("area", where=["site=A"])["mean"]["count"] == 5
+    assert len(finished.similar(0, limit=3)["images"]) == 3
     assert [job.id for job in client.jobs(search="done")] == [finished.id]
     assert (
         client.job(finished.id).compare_with("grad-cam").id == finished.beside("grad-cam").id != finished.id

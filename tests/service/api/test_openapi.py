@@ -104,6 +104,13 @@ def _made(world: World) -> dict[str, list[str] | list[int]]:
         made = world.call("POST", "/v1/datasets", json={"name": name, "dataset": str(world.photographs)})
         assert made.status_code == 201, made.text
     world.call("PUT", f"/v1/jobs/{read[0]}/results/1/flag", json={"note": "a frame"})
+    views = [f"view-{n}" for n in range(3)]
+    for view in views:
+        for job_id in read:
+            made = world.call(
+                "POST", f"/v1/jobs/{job_id}/views", json={"name": view, "query": "status=ok&sort=area"}
+            )
+            assert made.status_code == 201, made.text
     asked = world.call("POST", f"/v1/jobs/{read[0]}/audit", json={"dry_run": True})
     assert asked.status_code == 202, asked.text
     compared = world.call("POST", "/v1/comparisons", json={"a": read[0], "b": read[1]})
@@ -128,6 +135,8 @@ def _made(world: World) -> dict[str, list[str] | list[int]]:
         "spare-model": [*spare, *UNKNOWN],
         "dataset": [str(world.photographs), f"@{names[0]}"],
         "dataset-name": names[1:],
+        "view": views,
+        "view-query": ["status=ok&sort=area", "wrong=true"],
         "schedule": schedules,
         "zone": ["UTC", "Europe/Berlin"],
         "cron": ["0 2 * * *", "*/5 * * * 1-5"],

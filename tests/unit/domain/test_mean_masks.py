@@ -97,6 +97,25 @@ def test_what_is_subtracted_was_never_there_in_any_order_and_stored_or_not() -> 
     assert not sums
 
 
+def test_the_spread_is_that_of_the_masks_and_unknown_where_squares_are_missing() -> None:
+    rows = [row(number, size=(14, 14)) for number in range(6)]
+    masks = MeanMasks.of(rows)
+    masks -= MeanMasks.of(rows[:2])
+    (cat,) = masks.classes()
+    assert cat.spread is not None
+    np.testing.assert_allclose(
+        cat.spread, np.std([in_cells(one.grid) / 255 for one in rows[2:]], axis=0), atol=1e-9
+    )
+    before = MeanMasks()  # as an earlier version counted: without squares
+    before._sums = {key: value for key, value in MeanMasks.of(rows[:1])._sums.items() if "²" not in key[0]}
+    masks += MeanMasks.unpacked(before.packed())
+    assert masks.classes()[0].spread is None
+    assert masks.job() is not None
+    assert masks.job().spread is None  # type: ignore[union-attr]
+    masks -= MeanMasks.of(rows[:1])  # a retry replaces the image: still nobody knows
+    assert masks.classes()[0].spread is None
+
+
 def test_too_many_classes_become_one_mean_whichever_are_merged_first(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mean_masks, "MOST_CLASSES", 5)
     rows = [row(number, f"class {number}") for number in range(8)]

@@ -1,0 +1,60 @@
+"""Every page at 1280 and 400 px, light and dark: accessible, quiet, without layout shift; pictures for docs/."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.browser.conftest import Visit, faults, the_job
+from tests.service.api.conftest import World
+
+PAGES = [
+    "/jobs",
+    "/jobs/{job}",
+    "/jobs/{job}/gallery",
+    "/jobs/{job}/classes?class=cat",
+    "/jobs/{job}/confusion",
+    "/jobs/{job}/histograms",
+    "/schedules",
+    "/comparisons",
+    "/comparisons/{comparison}",
+    "/models",
+    "/workers",
+    "/tokens",
+]
+
+
+@pytest.mark.parametrize("visit", [(1280, 900), (400, 800)], indirect=True, ids=["1280px", "400px"])
+def test_every_page_is_accessible_fits_and_is_quiet(
+    visit: Visit, site: tuple[str, World], shoot: Callable[[Any, str], None]
+) -> None:
+    job = the_job(site[1])
+    comparison = site[1].call("GET", "/v1/comparisons").json()[0]["id"]
+    for path in PAGES:
+        page = visit.open(path.format(job=job, comparison=comparison))
+        page.wait_for_selector(
+            ".card img" if "gallery" in path else "main td, main .figures strong, .brush rect"
+        )
+        for theme in ("light", "dark") if page.viewport_size["width"] > 400 else ("light",):
+            page.evaluate("name => { document.documentElement.dataset.theme = name }", theme)
+            assert faults(page) == [], f"{path} {theme}"
+        moved = page.evaluate("moved")
+        assert sum(share for share, *_ in moved) < 0.05, f"{path} jumps while it loads: {moved}"
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"{path} scrolls sideways"
+        last = path.partition("?")[0].rpartition("/")[2]
+        shoot(page, {"{job}": "job", "{comparison}": "comparison"}.get(last, last))
+    page = visit.open(f"/jobs/{job}/gallery")
+    page.locator(".card").nth(3).click()
+    page.wait_for_selector("dialog[open]")
+    assert faults(page) == []
+    shoot(page, "viewer")
+    page = visit.open("/jobs")
+    page.click("#new")
+    page.wait_for_selector("#metrics input")
+    page.fill("[name=dataset]", str(site[1].photographs))
+    page.press("[name=dataset]", "Tab")
+    page.wait_for_selector("#preview figure img")
+    page.click("#estimate-button")
+    page.wait_for_selector("#estimate dd")
+    assert faults(page) == []
+    shoot(page, "submit")
