@@ -15,9 +15,9 @@ from gfi.audit.verdicts import SHORTCUTS
 from gfi.domain.metrics import NUMBERS
 from gfi.domain.states import AuditState
 from gfi.jobs import class_summary
-from gfi.jobs.result_query import ResultQuery, Sort, class_index, filters_of
 from gfi.store import queries
 from gfi.store.queries import Job
+from gfi.store.result_query import ResultQuery, Sort, class_index, filters_of
 
 router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["results"], route_class=StrictRoute)
 Rows = Annotated[int, Query(ge=1, le=10_000, description="Entries of the answer, at most.")]

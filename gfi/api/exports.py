@@ -23,9 +23,9 @@ from gfi.exports.errors import ExportError
 from gfi.exports.export import ExportOptions
 from gfi.exports.formats import FORMATS, format_named, reads_photographs
 from gfi.exports.pieces import CHUNK
-from gfi.exports.view import LONGEST
 from gfi.jobs import exports
 from gfi.store.queries import Job, Task
+from gfi.store.result_query import LONGEST
 
 router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["results"], route_class=StrictRoute)
 FormatName = StrEnum("FormatName", {name.replace("-", "_").upper(): name for name in FORMATS})  # type: ignore[misc]

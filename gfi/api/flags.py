@@ -16,8 +16,8 @@ from gfi.api.problems import Refused, checked, documented
 from gfi.api.result_rows import Row
 from gfi.api.schemas import LARGEST, In, Text
 from gfi.domain.digests import JSON
-from gfi.jobs.result_query import ResultQuery, filters_of
 from gfi.store import ledger, queries
+from gfi.store.result_query import ResultQuery, filters_of
 
 router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["results"], route_class=StrictRoute)
 _CSV: dict[int | str, dict[str, Any]] = {200: {"content": {"text/csv": {"schema": {"type": "string"}}}}}

@@ -20,9 +20,9 @@ from gfi.domain.manifest_columns import find_column
 from gfi.domain.methods import CONTROLS
 from gfi.domain.statuses import ImageStatus
 from gfi.domain.sums import bin_width
-from gfi.jobs.result_query import Condition, ResultQuery, Sort, filters_of, rows_to_json
 from gfi.store import queries
 from gfi.store.queries import Filters, Job
+from gfi.store.result_query import Condition, ResultQuery, Sort, filters_of, rows_to_json
 
 router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["results"], route_class=StrictRoute)
 JSONL = "application/x-ndjson"
@@ -121,7 +121,6 @@ def _place(after: str, sort: Sort) -> tuple[Any, ...]:
 def _lines(
     context: Context, job: Job, filters: Filters, sort: str, descending: bool, place: tuple[Any, ...] | None
 ) -> Iterator[str]:
-    names = job.class_names
     while True:
         rows = queries.list_results(
             context.database,
@@ -132,7 +131,7 @@ def _lines(
             limit=_LINES_A_QUERY,
             after=place,
         )
-        yield "".join(json.dumps(row.to_json(names)) + "\n" for row in rows)
+        yield "".join(json.dumps(row) + "\n" for row in rows_to_json(context.database, job, rows))
         if len(rows) < _LINES_A_QUERY:
             return
         place = queries.page_key(rows[-1], sort)

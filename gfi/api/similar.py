@@ -12,9 +12,9 @@ from gfi.api.lookup import JobId, find_job
 from gfi.api.problems import documented
 from gfi.api.result_rows import Method, Rank, ResultOut, Row
 from gfi.domain.metrics import PRIMARY_METHOD
-from gfi.jobs.result_query import rows_to_json
 from gfi.jobs.similar import find_similar
 from gfi.store import queries
+from gfi.store.result_query import rows_to_json
 
 router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["results"], route_class=StrictRoute)
 

@@ -11,8 +11,8 @@ from gfi.api.context import ContextDep
 from gfi.api.lookup import JobId, find_job
 from gfi.api.problems import Refused, checked, documented
 from gfi.api.schemas import In, Text
-from gfi.jobs.result_query import LONGEST, ResultQuery, filters_of
 from gfi.store import ledger, queries
+from gfi.store.result_query import LONGEST, ResultQuery, filters_of
 
 router = APIRouter(prefix="/v1/jobs/{job_id}/views", tags=["results"], route_class=StrictRoute)
 _NAME = r"^[^\x00/\\]*[^\x00/\\ ][^\x00/\\]*$"

@@ -142,7 +142,7 @@ class LocalService:
     ) -> Iterator[JSON]:
         job = queries.get_job(self.database, job_id)
         if view is not None:
-            from gfi.jobs.result_query import results_of_view
+            from gfi.store.result_query import results_of_view
 
             return self._json(job, islice(results_of_view(self.database, job, view), limit))
         found = queries.iterate_results(
@@ -152,7 +152,7 @@ class LocalService:
 
     def _json(self, job: queries.Job, rows: "Iterator[Result]") -> Iterator[JSON]:
         """Results as the API returns them."""
-        from gfi.jobs.result_query import rows_to_json
+        from gfi.store.result_query import rows_to_json
 
         while some := list(islice(rows, 1000)):
             yield from rows_to_json(self.database, job, some)
@@ -171,8 +171,8 @@ class LocalService:
         return queries.list_views(self.database, self._id(job_id))
 
     def save_view(self, job_id: str, name: str, query: str) -> None:
-        from gfi.jobs.result_query import ResultQuery, filters_of
         from gfi.store import ledger
+        from gfi.store.result_query import ResultQuery, filters_of
 
         job = queries.get_job(self.database, job_id)
         try:

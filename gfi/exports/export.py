@@ -19,13 +19,13 @@ from gfi.domain.result import Result
 from gfi.domain.window import Window
 from gfi.exports.errors import ExportError
 from gfi.exports.keys import safe_path
-from gfi.exports.view import parse_view
 from gfi.store import queries
 from gfi.store.database import Database
 from gfi.store.errors import NotFound
 from gfi.store.objects import Bucket
 from gfi.store.part_cache import PartCache
 from gfi.store.parts import Explained
+from gfi.store.result_query import filters_of, view_of
 from gfi.store.settings import Settings
 
 Needs = Literal["rows", "masks", "photographs"]
@@ -38,7 +38,8 @@ COMPUTED = "computed by gfi"
 class ExportOptions:
     """The options of an export.
 
-    format: a name in `gfi.exports.formats.FORMATS`. view: which results (`gfi.exports.view`). threshold: in (0, 1); the
+    format: a name in `gfi.exports.formats.FORMATS`. view: which results, as a query or the name of a saved
+    view (`gfi.store.result_query`). threshold: in (0, 1); the
     region of a mask is where it is at least this. images: what is written in front of an image's key in formats that
     refer to photographs; None: where the dataset lies. photographs: put the photographs into the archive.
     """
@@ -182,7 +183,10 @@ class Export:
     @cached_property
     def filters(self) -> queries.Filters:
         """The filters of the view. Raises ExportError."""
-        return parse_view(self.options.view, self.kinds)
+        try:
+            return filters_of(self.database, self.job, view_of(self.database, self.job, self.options.view))
+        except ValueError as error:
+            raise ExportError(f"view: {error}") from None
 
     @cached_property
     def source(self) -> Source | None:

@@ -40,7 +40,7 @@ def test_submit_progress_gallery_flag(visit: Visit, site: tuple[str, World]) -> 
     page.click("text=Gallery")
     page.wait_for_selector(".card img")
     page.locator("#grid").press("ArrowRight")
-    page.wait_for_selector("#card-1[aria-selected=true]")
+    page.wait_for_selector("#card-1.current")
     page.locator("#grid").press("Enter")
     page.wait_for_selector("dialog[open]")
     assert page.inner_text("#place") == "2 of 10"

@@ -75,7 +75,6 @@ class Filters:
     rows: tuple[int, ...] | None = None  # only these; () for none
     agreement: Agreement | None = None
     carried: bool | None = None  # whether the result was carried over from an earlier job
-    rows: tuple[int, ...] | None = None  # a selection of images
 
 
 def list_results(
@@ -269,8 +268,6 @@ def _conditions(filters: Filters) -> list[sa.ColumnElement[bool]]:
             # Logically redundant, but without it neither database uses the partial index of the few rows that are not
             # ok.
             conditions.append(NOT_OK)
-    if filters.rows is not None:
-        conditions.append(results.c.row.in_(filters.rows))
     if filters.search:
         conditions.append(results.c.key.contains(filters.search, autoescape=True))
     if filters.metric is not None:

@@ -129,3 +129,14 @@ flags = sa.Table(
     sa.Column("owner", sa.Text, nullable=False, server_default=""),
     sa.Column("at", Time, nullable=False),
 )
+
+# Queries of a job's results under a name: gfi.store.result_query.
+saved_views = sa.Table(
+    "saved_views",
+    metadata,
+    sa.Column("job_id", sa.Text, sa.ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("query", sa.Text, nullable=False),
+    sa.Column("owner", sa.Text, nullable=False, server_default=""),
+    sa.Column("at", Time, nullable=False),
+)

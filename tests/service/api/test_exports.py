@@ -194,6 +194,7 @@ def test_the_command_knows_every_format() -> None:
 
 def test_what_cannot_be_exported_says_why(one_world: World, job: str, tmp_path: Path) -> None:
     assert download(one_world, job, "csv", view="colour=red").status_code == 422
+    assert download(one_world, job, "csv", view="no view of this name").status_code == 404
     assert download(one_world, job, "svg").status_code == 422
     assert download(one_world, "none", "csv").status_code == 404
     (tmp_path / "full").mkdir()

@@ -2,17 +2,17 @@
 
 import pytest
 
-from gfi.jobs.result_query import ResultQuery
+from gfi.store.result_query import ResultQuery
 
 
 def test_a_query_is_read_from_an_address() -> None:
     query = ResultQuery.of(
-        "?wrong=true&where=site%3DA&where=age%3E%3D4&rows=3&rows=5&sort=area&descending=true"
+        "?wrong=true&where=site%3DA&where=age%3E%3D4&rows=3&rows=5,7-9&limit=5&sort=area&descending=true"
     )
     assert (query.wrong, query.where, query.rows, query.sort.value, query.descending) == (
         True,
         ["site=A", "age>=4"],
-        [3, 5],
+        [3, 5, 7, 8, 9],
         "area",
         True,
     )
@@ -26,10 +26,12 @@ def test_a_query_is_read_from_an_address() -> None:
     [
         ("colour=red", "no field 'colour'"),
         ("sort=key", "sort:"),
-        ("rows=-1", "rows.0:"),
+        ("rows=-1", "rows=-1 cannot be read"),
+        ("rows=1-99999999", "more than 10,000 images"),
+        ("status=fine", "status:"),
         ("at_least=nan", "at_least:"),
         ("no query at all", "is not a query"),
-        ("search=" + "x" * 5000, "4,000 characters"),
+        ("search=" + "x" * 100_000, "100,000 characters"),
     ],
 )
 def test_what_is_no_query_is_refused_with_the_reason(text: str, says: str) -> None:

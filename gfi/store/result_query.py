@@ -6,6 +6,7 @@
 The API's parameters are the fields of `ResultQuery`; a view is such a query under a name.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from typing import Annotated, Any
@@ -23,9 +24,13 @@ from gfi.store.database import Database
 from gfi.store.queries import SORTABLE, Agreement, Filters, Job
 
 LARGEST = 2**31 - 1
-LONGEST = 4000
+LONGEST = 100_000
 """Characters of a query as text."""
-MOST_ROWS = 1000
+MOST_ROWS = 10_000
+"""The largest number of selected images."""
+_RANGE = re.compile(r"(\d{1,10})(?:-(\d{1,10}))?")
+_PAGING = ("after", "limit", "format")
+"""Parameters of an address that say nothing about which results."""
 _Text = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$", max_length=200)]
 Condition = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$", max_length=400)]
 _Number = Annotated[int, Field(ge=0, le=LARGEST)]
@@ -74,18 +79,23 @@ class ResultQuery(BaseModel):
 
     @classmethod
     def of(cls, text: str) -> "ResultQuery":
-        """The query of an address, what follows its `?`. Raises ValueError with a sentence for anything else."""
+        """The query of an address, what follows its `?`. Raises ValueError with a sentence for anything else.
+
+        `rows` may be given as `1,5-9`. The size of a page (`limit`, `after`, `format`) is accepted and left out.
+        """
         if len(text) > LONGEST:
             raise ValueError(f"a query has at most {LONGEST:,} characters; this one has {len(text):,}")
         try:
             given = parse_qs(text.removeprefix("?"), keep_blank_values=True, strict_parsing=bool(text))
         except ValueError:
             raise ValueError(f"{text[:100]!r} is not a query such as wrong=true&sort=area") from None
+        given = {name: found for name, found in given.items() if name not in _PAGING and found[-1] != ""}
         if unknown := sorted(set(given) - set(cls.model_fields)):
             known = ", ".join(cls.model_fields)
             raise ValueError(f"a query has no field {unknown[0][:100]!r}; choose from {known}")
         values: dict[str, Any] = {
-            name: found if name in ("rows", "where") else found[-1] for name, found in given.items()
+            name: found if name == "where" else _rows(found) if name == "rows" else found[-1]
+            for name, found in given.items()
         }
         try:
             return cls.model_validate(values)
@@ -97,6 +107,19 @@ class ResultQuery(BaseModel):
     def filtered(self) -> bool:
         """Whether it asks for less than all results."""
         return bool(self.model_dump(exclude_defaults=True, exclude={"sort", "descending"}))
+
+
+def _rows(texts: Sequence[str]) -> list[int]:
+    rows: set[int] = set()
+    for part in ",".join(texts).split(","):
+        match = _RANGE.fullmatch(part.strip())
+        if match is None:
+            raise ValueError(f"rows={part[:50]} cannot be read; write rows=3,7-9")
+        first, last = int(match[1]), int(match[2] or match[1])
+        if last - first >= MOST_ROWS or len(rows) > MOST_ROWS:
+            raise ValueError(f"rows select more than {MOST_ROWS:,} images; use filters")
+        rows.update(range(first, last + 1))
+    return sorted(rows)
 
 
 def filters_of(database: Database, job: Job, query: ResultQuery) -> Filters:
@@ -117,9 +140,17 @@ def filters_of(database: Database, job: Job, query: ResultQuery) -> Filters:
     )
 
 
+def view_of(database: Database, job: Job, text: str) -> ResultQuery:
+    """A view as people name it: a query (`wrong=true&label=cat`), or the name of a saved view. Raises ValueError for
+    what is no query, NotFound for a name that the job does not have."""
+    if text and "=" not in text:
+        text = queries.find_view(database, job.id, text)["query"]
+    return ResultQuery.of(text)
+
+
 def results_of_view(database: Database, job: Job, name: str) -> Iterator[Result]:
-    """The results of a saved view of the job, in its order, a thousand read at a time. Raises NotFound."""
-    query = ResultQuery.of(queries.find_view(database, job.id, name)["query"])
+    """The results of a view of the job (`view_of`), in its order, a thousand read at a time."""
+    query = view_of(database, job, name)
     filters = filters_of(database, job, query)
     order: dict[str, Any] = {"sort": query.sort.value, "descending": query.descending}
 
