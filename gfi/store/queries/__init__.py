@@ -27,7 +27,6 @@ from gfi.store.queries.models import (
     needed_model_files,
 )
 from gfi.store.queries.monitoring import Monitored, monitored
-from gfi.store.queries.parts import Verdict, iterate_parts, judge_parts, known_parts, part_of
 from gfi.store.queries.parts import (
     Verdict,
     iterate_parts,
