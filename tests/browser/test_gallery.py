@@ -264,6 +264,10 @@ def test_images_are_selected_flagged_and_restored_with_the_keyboard_alone(
     page.click("#card-1", modifiers=["Control"])
     page.click("#card-4", modifiers=["Shift"])
     expect(page.locator("#selected")).to_have_text("4 selected")
+    page.select_option("#export-format", "cvat")
+    with page.expect_request("**/exports") as asked:
+        page.click("#export-selected")
+    assert asked.value.post_data_json == {"format": "cvat", "view": "rows=1%2C2%2C3%2C4"}
     page.click("#select-all")
     page.fill("#selection-note", "all of them")
     page.once("dialog", lambda dialog: dialog.accept())

@@ -1,11 +1,12 @@
 // Which images are selected, and the bar of what can be done with them.
-import { $, count } from "/static/ui.js";
+import { $, api, count, h, may, showErrors, toast } from "/static/ui.js";
 import { galleryLink, id } from "/static/results.js";
-import { state } from "/static/gallery-state.js";
+import { options, state } from "/static/gallery-state.js";
 import { query } from "/static/gallery-address.js";
 import { draw } from "/static/gallery-grid.js";
 
 const MOST_IN_ADDRESS = 300;
+const FORMATS = ["csv", "parquet", "jsonl", "coco", "fiftyone", "virelay", "overlays", "cvat", "label-studio"];
 let anchor = null; // where a range begins
 
 export function select(index, { range = false, keep = true, on = null } = {}) {
@@ -38,13 +39,31 @@ function show() {
   $("selected").textContent = state.all ? "All that match" : `${count(rows.length)} selected`;
   $("only-selected").hidden = state.all || rows.length > MOST_IN_ADDRESS;
   if (!$("only-selected").hidden) $("only-selected").href = galleryLink({ rows });
-  const filters = state.all || rows.length > MOST_IN_ADDRESS ? query() : new URLSearchParams(rows.map((row) => ["rows", row]));
-  $("export-selected").hidden = !state.all && rows.length > MOST_IN_ADDRESS;
-  filters.set("format", "jsonl");
-  $("export-selected").href = `/v1/jobs/${id}/results?${filters}`;
-  $("export-selected").download = `results-${id}.jsonl`;
   draw();
 }
 
 $("select-all").addEventListener("click", () => { state.all = true; show(); });
 $("select-none").addEventListener("click", selectNone);
+
+// The selection in a format of `gfi export`. Whoever may submit has it made as a task, of any size; others get a small one at once.
+async function exportSelection() {
+  const format = $("export-format").value;
+  const view = (state.all ? query() : new URLSearchParams({ rows: [...state.selected.keys()].join(",") })).toString();
+  const save = (href) => { const link = h("a", { href, download: "" }); link.click(); };
+  if (!may.submit) return save(`/v1/jobs/${id}/export?${new URLSearchParams({ format, view })}`);
+  $("export-selected").disabled = true;
+  try {
+    let made = await api(`/v1/jobs/${id}/exports`, { method: "POST", body: { format, view } });
+    toast("The export is being made; it is downloaded when it is done.");
+    while (!made.file && !["failed", "cancelled"].includes(made.state)) {
+      await new Promise((then) => setTimeout(then, 1000));
+      made = await api(`/v1/jobs/${id}/exports/${made.id}`);
+    }
+    if (made.file) save(made.file);
+    else toast(`The export is ${made.state}. ${made.reason ?? ""}`, true);
+  } finally { $("export-selected").disabled = false; }
+  return undefined;
+}
+
+$("export-format").replaceChildren(...options(FORMATS.map((name) => [name, name])));
+$("export-selected").addEventListener("click", () => showErrors(exportSelection));
