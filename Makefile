@@ -9,7 +9,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
   $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $$p && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo lock release test test-slow check format clean setup-browser setup-system chaos fuzz soak soak-api site bench bench-quality bench-quality-full bench-status bench-service bench-agreement bench-parity bench-page bench-audit bench-audit-full bench-audit-scale bench-audit-sequential bench-api bench-drift bench-incremental bench-scale bench-scale-full bench-gpu pictures
+.PHONY: help setup demo lock release test test-slow check format clean setup-browser setup-system chaos fuzz soak soak-api site bench bench-quality bench-quality-full bench-status bench-service bench-agreement bench-parity bench-page bench-audit bench-audit-full bench-audit-scale bench-audit-watermark bench-audit-sequential bench-api bench-drift bench-incremental bench-scale bench-scale-full bench-gpu pictures
 
 help:  ## list the verbs
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -131,13 +131,16 @@ bench-status: $(VENV)/.ready-test  ## how many masks of methods and how many ran
 	@$(BIN)/python -m benchmarks.status $(ARGS)
 
 bench-audit: $(VENV)/.ready-test  ## the audit on planted and clean datasets, five seeds; writes benchmarks/results/audit.json
-	@$(BIN)/python -m benchmarks.audit $(ARGS)
+	@$(BIN)/python -m benchmarks.audit --processes 2 $(ARGS)
 
 bench-audit-full: $(VENV)/.ready-test  ## bench-audit with twenty seeds, subsamples and relabellings (hours)
-	@$(BIN)/python -m benchmarks.audit --seeds 20 --resamples 5 $(ARGS)
+	@$(BIN)/python -m benchmarks.audit --processes 2 --seeds 20 --resamples 5 $(ARGS)
 
 bench-audit-sequential: $(VENV)/.ready-test  ## error rates and images saved of the sequential audit, simulated; writes benchmarks/results/audit_sequential.json
 	@$(BIN)/python -m benchmarks.audit_sequential $(ARGS)
+
+bench-audit-watermark: $(VENV)/.ready-test  ## the watermark of ImageNet-W on shared photographs, as a stated hypothesis; adds rows to benchmarks/results/audit.json
+	@$(BIN)/python -m benchmarks.watermark $(ARGS)
 
 bench-audit-scale: $(VENV)/.ready-test  ## the audit's screens on a million results; writes benchmarks/results/audit_scale.json
 	@$(BIN)/python -m benchmarks.audit_scale $(ARGS)

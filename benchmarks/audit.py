@@ -343,6 +343,8 @@ def _of_spray(mine: list[dict[str, Any]], rows: list[dict[str, Any]]) -> dict[st
     return out
 
 
+PHOTOGRAPHS = ("watermark", "shared photographs")
+"""The scenarios of `benchmarks.watermark`, which have no planted truth."""
 PAGE = Path(__file__).parents[1] / "docs" / "audit.md"
 
 
@@ -359,6 +361,8 @@ def page(lines: list[dict[str, Any]], rows: list[dict[str, Any]]) -> str:
     )
     table = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     for line in lines:
+        if line["scenario"] in PHOTOGRAPHS:
+            continue
         planted_mark = line["scenario"] in ("corner", "moving", "two")
         cells = (
             line["scenario"],
@@ -376,6 +380,7 @@ def page(lines: list[dict[str, Any]], rows: list[dict[str, Any]]) -> str:
             boxes = "with" if line["boxes"] else "without"
             notes.append(
                 f"AUROC over classes, mark in {line['share']:.0%}, {boxes} boxes: {line['auroc']:.3f}."
+                + _peer(line)
             )
         if line["scenario"] == "two":
             notes.append(f"Two marks: both confirmed in {line['both']} of {line['runs']} runs.")
@@ -383,6 +388,7 @@ def page(lines: list[dict[str, Any]], rows: list[dict[str, Any]]) -> str:
             notes.append(
                 f"S5 names a property of the class, {line['scenario']}: {line['property']} of {line['runs']} runs."
             )
+    notes += [*_cleanlab(rows), *_resamples(lines), *_photographs(rows)]
     kept, promised = limits_kept(rows)
     notes.append(
         f"Detection limits: the clean twins promised {promised} of the corner marks without boxes; "
@@ -396,6 +402,65 @@ def page(lines: list[dict[str, Any]], rows: list[dict[str, Any]]) -> str:
             f"{values[-1]:.0%} of other classes' images."
         )
     return "\n".join(table) + "\n\n" + "\n".join(f"- {note}" for note in notes) + "\n"
+
+
+def _peer(line: dict[str, Any]) -> str:
+    if "spray_fisher" not in line:
+        return ""
+    return (
+        f" SpRAy on the same masks: {line['spray_eigengap']:.3f} by eigengap, {line['spray_fisher']:.3f} by Fisher's "
+        "discriminant."
+    )
+
+
+def _cleanlab(rows: list[dict[str, Any]]) -> Iterator[str]:
+    """cleanlab's score of whole datasets: the lowest of any property, and how many it would flag."""
+    scored = [r for r in rows if "cleanlab" in r]
+    if not scored:
+        return
+    said = []
+    for name in dict.fromkeys(s.name for s in SCENARIOS):
+        lowest = [min(r["cleanlab"].values()) for r in scored if r["scenario"] == name]
+        if lowest:
+            flagged = sum(score < audit_peers.FLAGGED_BELOW for score in lowest)
+            said.append(f"{name} {min(lowest):.2f} ({flagged} of {len(lowest)} flagged)")
+    yield (
+        "cleanlab's property score of the datasets, which names no class and flags what is below "
+        f"{audit_peers.FLAGGED_BELOW}; the lowest: {', '.join(said)}."
+    )
+
+
+def _resamples(lines: list[dict[str, Any]]) -> Iterator[str]:
+    """How often clean runs that were drawn again had a shortcut."""
+    mine = [line for line in lines if line["scenario"] in ("subsample", "relabelling")]
+    runs, false = (sum(line[name] for line in mine) for name in ("runs", "with_false_shortcut"))
+    if runs:
+        yield (
+            f"Subsamples and relabellings of clean runs: a shortcut in {false} of {runs} (95 %: at most "
+            f"{share_upper_bound(false, runs):.0%})."
+        )
+
+
+def _photographs(rows: list[dict[str, Any]]) -> Iterator[str]:
+    """What `benchmarks.watermark` found."""
+    for r in rows:
+        if r["scenario"] == "watermark":
+            yield (
+                f"ImageNet-W's watermark, our own drawing, on {r['photographs']} photographs and {r['network']}: top-1 "
+                f"{r['top1']:.0%} without and {r['top1_marked']:.0%} with the mark; mean p(carton) {r['carton']:.4f}, "
+                f"then {r['carton_marked']:.4f}; {r['taken_for_carton']:.0%} are taken for a carton. As a stated "
+                f"hypothesis (`--patch`): {r['verdict'].replace('_', ' ')}. {r['sentence']}"
+            )
+        if r["scenario"] == "shared photographs":
+            yield (
+                f"An audit of the {r['photographs']} shared photographs, one of each of {r['classes']} classes: "
+                + (
+                    "the classes are compared"
+                    if r["class_null"]
+                    else "too few images of any class to compare classes"
+                )
+                + f"; {r['tested']} candidates."
+            )
 
 
 def limits_kept(rows: list[dict[str, Any]]) -> tuple[int, int]:
@@ -465,6 +530,10 @@ def run(
             yield from resampled(net, images, replace(data, boxes=None), seed, resamples, settings)
 
 
+def _name(row: dict[str, Any]) -> tuple[Any, ...]:
+    return *(row[name] for name in ("scenario", "share", "seed", "boxes")), row.get("number")
+
+
 HIDDEN = ("scores", "machine", "classes", "spray", "cleanlab")
 """What is not printed of a row."""
 
@@ -483,16 +552,24 @@ def main() -> None:
     parser.add_argument(
         "--resamples", type=int, default=0, help="subsamples and relabellings of each clean dataset"
     )
+    parser.add_argument("--scenarios", default="", help="only these, by name, with commas between")
     parser.add_argument("--processes", type=int, default=1, help="of one thread each")
     parser.add_argument("--networks", type=Path, help="a folder to keep the trained networks in")
     parser.add_argument("--masks", choices=("grad-cam", "tuned"), default="grad-cam")
+    parser.add_argument(
+        "--add", type=Path, nargs="*", default=[], help="outputs whose rows replace those that are known"
+    )
     parser.add_argument("--output", type=Path, default=RESULTS)
     options = parser.parse_args()
     rows = json.loads(options.output.read_text())["rows"] if options.output.exists() else []
+    for added in (json.loads(file.read_text())["rows"] for file in options.add):
+        replaced = {_name(r) for r in added}
+        rows = [r for r in rows if _name(r) not in replaced] + added
     if options.networks is not None:
         options.networks.mkdir(parents=True, exist_ok=True)
     known = {(r["scenario"], r["share"], r["seed"], r["boxes"]) for r in rows}
-    plants = dict.fromkeys(s.trained for s in SCENARIOS)
+    named = options.scenarios.split(",") if options.scenarios else [s.name for s in SCENARIOS]
+    plants = dict.fromkeys(s.trained for s in SCENARIOS if s.name in named)
     with ProcessPoolExecutor(
         options.processes, multiprocessing.get_context("spawn"), torch.set_num_threads, (1,)
     ) as processes:
@@ -508,6 +585,7 @@ def main() -> None:
             options.output.write_text(json.dumps({"summary": summary(rows), "rows": rows}, indent=1) + "\n")
     for line in summary(rows):
         print(line)
+    options.output.write_text(json.dumps({"summary": summary(rows), "rows": rows}, indent=1) + "\n")
     if options.output == RESULTS:
         write_page(summary(rows), rows)
 

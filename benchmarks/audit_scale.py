@@ -1,6 +1,6 @@
 """The streaming screens on a million results and 1,000 classes: `make bench-audit-scale`.
 
-S1 (both scales), S2 with a box in every image and S5 with six numbers and a column of words read chunks of 8,192
+S1 (both scales), S2 with a box in every image and S5 with eleven numbers and a column of words read chunks of 8,192
 results with 14×14 grids. One chunk of drawn grids is used again and again: what is timed is the screens, not reading
 parts. The candidates, the z of 1,000 classes and the shortlist are part of the time. S3 on one class of 500 images and
 S4 on one class of 60 photographs of 224×224 are timed apart.
@@ -24,6 +24,7 @@ from gfi.audit.plan import Explained
 from gfi.audit.properties import ClassMeans
 from gfi.audit.settings import AuditSettings
 from gfi.audit.split import in_screening_half
+from gfi.domain.pixel_properties import PROPERTIES
 
 RESULTS = Path(__file__).parent / "results" / "audit_scale.json"
 CHUNK = 8192
@@ -37,7 +38,8 @@ def streaming(results: int, classes: int) -> dict[str, Any]:
     corners = draw.uniform(0, 0.6, (CHUNK, 2))
     boxes = np.concatenate([corners, corners + 0.35], axis=1)
     owners = np.arange(CHUNK)
-    columns = {f"property {i}": draw.standard_normal(CHUNK) for i in range(6)}
+    columns = {name: draw.standard_normal(CHUNK) for name in (*PROPERTIES, "age", "exposure")}
+    columns["jpeg_quality"][::2] = np.nan  # not every file is a JPEG
     words = draw.choice(["A", "B", "C"], CHUNK)
     screens, means = Screens(classes, settings), ClassMeans(classes)
     start = time.perf_counter()
@@ -70,7 +72,8 @@ def one_class() -> list[dict[str, Any]]:
     settings = AuditSettings()
     grids = draw.random((1000, 14, 14), dtype=np.float32) ** 4
     classes = np.repeat([0, 1], 500)
-    data = Explained(classes, grids, np.ones(1000, bool))
+    features = draw.standard_normal((1000, 256)).astype(np.float16)  # as parts store them, projected
+    data = Explained(classes, grids, np.ones(1000, bool), features=features)
     pixels = draw.integers(0, 256, (1000, 224, 224, 3), dtype=np.uint8)
     start = time.perf_counter()
     propose_clusters(data, [0], settings)
