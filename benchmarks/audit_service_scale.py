@@ -4,8 +4,8 @@ What a control worker does for S1, S2, S3 and S5: reads columns of results from 
 S3 server on this machine, boxes and two columns from a manifest, and screens. The photographs do not exist, so S4 is
 left out. One part's masks are stored under a thousand keys, and rows are written by SQL: only the task is timed.
 
-Adds a row to benchmarks/results/audit_scale.json: seconds until the stream had ended and of the task, and the peak of
-resident memory of the process that did it.
+Adds a row to benchmarks/results/audit_scale.json: seconds until the stream had ended and of the task, seconds of the
+processor (which other work on the machine changes little), and the peak of resident memory of the process that did it.
 
     python -m benchmarks.audit_service_scale [--results 1000000] [--no-write]
 """
@@ -171,7 +171,7 @@ def _audit() -> Audit:
 def measured(settings: Settings, job: Job, audit: Audit) -> dict[str, Any]:
     """Screens in this process. Returns the row."""
     database, bucket = Database(settings.require_database()), Bucket.from_settings(settings)
-    start = time.perf_counter()
+    start, worked = time.perf_counter(), time.process_time()
     read = [0.0]
 
     def progressed(images: int) -> None:
@@ -185,6 +185,7 @@ def measured(settings: Settings, job: Job, audit: Audit) -> dict[str, Any]:
         "results": found.facts["images"],
         "classes": CLASSES,
         "seconds": round(seconds, 1),
+        "cpu_seconds": round(time.process_time() - worked, 1),
         "reading_seconds": round(read[0], 1),
         "candidates": len(found.candidates),
         "peak_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from gfi.cli.local_service import LocalService
 
 METRICS = ("energy_in_box", "pointing")
-
+SHAPES_SHOWN = 60
+"""Images of the report of the drawn shapes."""
 
 WAIT_S = 0.5
 
@@ -152,6 +153,8 @@ def _audit_shapes(service: "LocalService", folder: Path, watch: Callable[[], Non
     for finding in shortcuts:
         click.echo(f"\n{finding['sentence']}")
     click.echo(f"\n`gfi audit show {shown['id']}` prints all {len(shown['findings'])} findings")
+    page = service.report(job["id"], folder.with_name("demo-audit"), SHAPES_SHOWN)
+    click.echo(f"report with the findings and their pictures: {page}")
 
 
 @click.command()

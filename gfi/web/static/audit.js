@@ -88,7 +88,7 @@ function summary() {
   $("notes").replaceChildren(...notes.map((n) => h("li", null, n)));
   $("limits-panel").hidden = !s?.limits.length;
   $("limits").replaceChildren(...(s?.limits || []).map((l) => h("li", null, l.sentence)));
-  const facts = [["Requested", `${when(audit.created_at)}${audit.owner ? ` by ${audit.owner}` : ""}`], ["Done", when(audit.done_at) || "not yet"], ["Job", audit.job_id], ["Settings", audit.settings_digest.slice(0, 12)], ...(s ? [["The network answered for", `${count(s.answers)} pictures`], ["Boxes", `of ${count(s.boxed)} images`], ["Audit before", s.previous || "none"]] : [])];
+  const facts = [["Requested", `${when(audit.created_at)}${audit.owner ? ` by ${audit.owner}` : ""}`], ["Done", when(audit.done_at) || "not yet"], ["Job", audit.job_id], ["Settings", audit.settings_digest.slice(0, 12)], ...(s ? [["The network answered for", `${count(s.answers)} pictures`], ["Boxes", `of ${count(s.boxed)} images`], ["Audit before", s.previous ? h("a", { href: `/audits/${s.previous}` }, s.previous) : "none"]] : [])];
   $("facts").replaceChildren(...facts.flatMap(([k, v]) => [h("dt", null, k), h("dd", null, v)]));
   $("settings").textContent = JSON.stringify(audit.settings, null, 2);
 }
