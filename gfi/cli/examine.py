@@ -8,15 +8,19 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
+from itertools import islice
 from typing import Any
 
 from gfi.cli.home import nothing_runs
 from gfi.domain.queues import CONTROL_QUEUE
+from gfi.domain.states import ACTIVE
 from gfi.store.settings import Settings
 
 # S3 refuses requests whose clock is off by 15 minutes; warn well before that.
 CLOCK_WARN_S = 300
 DISK_WARN_BYTES = 2 << 30
+JOBS_ASKED = 20
+"""The newest jobs of each state that an API is asked about, with one request each."""
 
 
 @dataclass(frozen=True)
@@ -31,11 +35,11 @@ class Finding:
 def examine() -> list[Finding]:
     """Run every check that applies on this machine, in the order in which problems should be solved.
 
-    With GFI_API_URL set these are the API and its workers, else the processes and servers of this machine.
+    With GFI_API_URL set these are the API, its workers and its jobs, else the processes and servers of this machine.
     """
     findings = [_python()]
     if os.environ.get("GFI_API_URL"):
-        return [*findings, *_findings([("api", _api), ("workers", _workers_of_api)])]
+        return [*findings, *_findings([("api", _api), ("workers", _workers_of_api), ("jobs", _jobs_of_api)])]
     findings.append(_packages())
     try:
         settings = Settings.load()
@@ -108,6 +112,14 @@ def _workers_of_api() -> str:
 
     with Client(attempts=1) as client:
         return workers_line(client.workers())
+
+
+def _jobs_of_api() -> str:
+    from gfi.client import Client
+
+    with Client(attempts=1) as client:
+        jobs = [job for state in sorted(ACTIVE) for job in islice(client.jobs(state=state), JOBS_ASKED)]
+        return jobs_line({job.id: why for job in jobs if (why := job.refresh().record["waits"])})
 
 
 def _disk(settings: Settings) -> Finding:

@@ -155,9 +155,9 @@ def test_a_model_is_registered_by_its_name_and_a_file_refused(remote: Gfi, tmp_p
     assert "GFI_MODELS_DIR" in refused.stderr
 
 
-def test_doctor_looks_at_the_api_and_its_workers(remote: Gfi) -> None:
+def test_doctor_looks_at_the_api_its_workers_and_its_jobs(remote: Gfi) -> None:
     findings = {finding["what"]: finding for finding in remote.json("doctor")}
-    assert set(findings) == {"python", "api", "workers"}
+    assert set(findings) == {"python", "api", "workers", "jobs"}
     assert "token remote may admin" in findings["api"]["says"]
     assert "control: 1 (" in findings["workers"]["says"]
 
