@@ -67,6 +67,9 @@ class ResultQuery(BaseModel):
     rows: list[_Number] = Field(
         default=[], max_length=MOST_ROWS, description="Only these rows of the manifest: a selection."
     )
+    differs_from: _Text | None = Field(
+        None, description="The id of a job that predicted another class for the same key."
+    )
     carried: bool | None = Field(None, description="Whether the result was carried over from an earlier job.")
     where: list[Condition] = Field(
         default=[],
@@ -136,6 +139,7 @@ def filters_of(database: Database, job: Job, query: ResultQuery) -> Filters:
         **{name: getattr(query, name) for name in (*same, *numbers)},
         where=tuple(parse_where(text, kinds) for text in query.where),
         rows=rows,
+        differs_from=None if query.differs_from is None else queries.get_job(database, query.differs_from).id,
         agreement=None if query.wrong is None else _agreement(database, job, query.wrong),
     )
 

@@ -74,6 +74,7 @@ class Filters:
     flag: str | None = None
     rows: tuple[int, ...] | None = None  # only these; () for none
     agreement: Agreement | None = None
+    differs_from: str | None = None  # a job whose prediction for the same key is another one
     carried: bool | None = None  # whether the result was carried over from an earlier job
 
 
@@ -97,7 +98,7 @@ def list_results(
     if sort not in SORTABLE:
         raise StoreError(f"results cannot be sorted by {sort!r}; choose one of {', '.join(SORTABLE)}")
     filters = filters or Filters()
-    query = sa.select(results).where(results.c.job_id == job_id, *_conditions(filters))
+    query = sa.select(results).where(results.c.job_id == job_id, *_conditions(job_id, filters))
     if sort == "row":
         page = _fetched(db, _behind(query, _TAIL, descending, after).limit(limit))
         return _with_columns(db, job_id, page) if columns else page
@@ -257,7 +258,7 @@ def iterate_columns(db: Database, job_id: str, names: Sequence[str]) -> Iterator
         after = rows[-1][-2:]
 
 
-def _conditions(filters: Filters) -> list[sa.ColumnElement[bool]]:
+def _conditions(job_id: str, filters: Filters) -> list[sa.ColumnElement[bool]]:
     conditions: list[sa.ColumnElement[bool]] = [condition(where) for where in filters.where]
     for name in ("prediction", "target", "label", "method", "target_rank", "error_class"):
         if (value := getattr(filters, name)) is not None:
@@ -292,7 +293,21 @@ def _conditions(filters: Filters) -> list[sa.ColumnElement[bool]]:
         conditions.append(results.c.row.in_(filters.rows))
     if filters.agreement is not None:
         conditions.append(_agrees(filters.agreement))
+    if filters.differs_from is not None:
+        conditions.append(_differs(job_id, filters.differs_from))
     return conditions
+
+
+def _differs(job_id: str, other_id: str) -> sa.ColumnElement[bool]:
+    """The condition that the other job predicted another class for the image: one join of the two jobs by key."""
+    mine, other = results.alias(), results.alias()
+    first = [
+        sa.and_(one.c.method == PRIMARY_METHOD, one.c.target_rank == 0, one.c.job_id == job)
+        for one, job in ((mine, job_id), (other, other_id))
+    ]
+    joined = mine.join(other, mine.c.key == other.c.key)
+    rows = sa.select(mine.c.row).select_from(joined).where(*first, mine.c.prediction != other.c.prediction)
+    return results.c.row.in_(rows)
 
 
 def _agrees(agreement: Agreement) -> sa.ColumnElement[bool]:
@@ -482,7 +497,7 @@ def group_results(
     query = (
         sa.select(value, sa.func.count(), *counts, *map(sa.func.avg, numbers), *map(sa.func.count, numbers))
         .select_from(rows)
-        .where(results.c.job_id == job_id, PRIMARY, *_conditions(filters or Filters()))
+        .where(results.c.job_id == job_id, PRIMARY, *_conditions(job_id, filters or Filters()))
         .group_by(value)
         .order_by(sa.func.count().desc(), value)
         .limit(MOST_GROUPS + 1)
@@ -553,7 +568,7 @@ def histogram(db: Database, job_id: str, number: str, filters: Filters | None = 
     query = (
         sa.select(bin_.label("bin"), sa.func.count(), sa.func.sum(value), sa.func.sum(value * value))
         .where(results.c.job_id == job_id, PRIMARY, results.c.status == ImageStatus.OK.value)
-        .where(value.is_not(None), *_conditions(filters or Filters()))
+        .where(value.is_not(None), *_conditions(job_id, filters or Filters()))
         .group_by("bin")
         .order_by("bin")
     )
@@ -594,7 +609,9 @@ def count_flags(db: Database, job_id: str) -> dict[str, int]:
 
 def rows_of(db: Database, job_id: str, filters: Filters, limit: int) -> list[int]:
     """The rows of the manifest whose results satisfy the filters, ascending, at most `limit`."""
-    query = sa.select(results.c.row).distinct().where(results.c.job_id == job_id, *_conditions(filters))
+    query = (
+        sa.select(results.c.row).distinct().where(results.c.job_id == job_id, *_conditions(job_id, filters))
+    )
     with db.read() as connection:
         return list(connection.execute(query.order_by(results.c.row).limit(limit)).scalars())
 

@@ -1,6 +1,6 @@
 // The gallery beside another job: another method, or another job over the same images.
 import { $, api, count, h, may, words } from "/static/ui.js";
-import { id, vocabularyOf } from "/static/results.js";
+import { galleryLink, id, vocabularyOf } from "/static/results.js";
 import { ended, options, state } from "/static/gallery-state.js";
 import { remake, stack } from "/static/gallery-grid.js";
 
@@ -64,7 +64,10 @@ export async function compare() {
     if (done > had * 1.1 || (ended(other) && done !== had)) { await fill(value, mine); had = done; }
     if (mine !== watching) return undefined;
     $("comparison-state").replaceChildren(ended(other) ? (cut ? `${otherName}: the first ${count(others.size)} explanations` : "") : other.progress.total === null ? `${otherName}: its dataset is being listed` : `${otherName}: ${count(done)} of ${count(other.progress.total)} images`, " ", ended(other) && !done ? h("a", { href: `/jobs/${value}` }, `${otherName}: ${words(other.state)}`) : "");
-    if (ended(other)) return offerComparisons(value);
+    if (ended(other)) {
+      if (done) $("comparison-state").append(h("a", { href: galleryLink({ differs_from: value }) }, `Only where the prediction differs from ${otherName}`));
+      return offerComparisons(value);
+    }
     await new Promise((then) => setTimeout(then, 2500));
   }
   return undefined;

@@ -3,7 +3,9 @@
 from dataclasses import replace
 
 import pytest
+import sqlalchemy as sa
 
+from gfi.store import tables
 from tests.service.api.conftest import World
 
 
@@ -53,6 +55,40 @@ def test_classes_confusion_and_histograms_agree_with_the_results(world: World) -
 
     some = get("results", rows=[3, 5], sort="area")["items"]
     assert sorted(row["row"] for row in some) == [3, 5]
+
+
+def test_results_are_filtered_by_another_job_and_by_a_finding(world: World) -> None:
+    one, other = world.explained(total=10), world.explained(total=10, name="other")
+    results = f"/v1/jobs/{one}/results"
+    assert world.call("GET", results, params={"differs_from": other}).json()["items"] == []
+    with world.database.begin() as connection:
+        mine = sa.and_(tables.results.c.job_id == other, tables.results.c.row.in_([2, 5]))
+        connection.execute(sa.update(tables.results).where(mine).values(prediction=7))
+    found = world.call("GET", results, params={"differs_from": other, "sort": "area"}).json()["items"]
+    assert sorted(row["row"] for row in found) == [2, 5]
+    assert world.call("GET", results, params={"differs_from": "none"}).status_code == 404
+    audit = world.call("POST", f"/v1/jobs/{one}/audit", json={"dry_run": True}).json()["audit"]["id"]
+    with world.database.begin() as connection:
+        finding = {"audit_id": audit, "id": "f1", "position": 0, "class_name": "cat", "kind": "place"}
+        words = dict.fromkeys(("verdict", "history", "sentence"), "")
+        connection.execute(sa.insert(tables.findings).values(finding | words | {"record": {"rows": [1, 4]}}))
+    found = world.call("GET", results, params={"finding": f"{audit}:f1"}).json()["items"]
+    assert [row["row"] for row in found] == [1, 4]
+    assert world.call("GET", results, params={"finding": f"{audit}:f2"}).status_code == 404
+    elsewhere = world.call("GET", f"/v1/jobs/{other}/results", params={"finding": f"{audit}:f1"})
+    assert elsewhere.status_code == 422
+
+
+def test_a_thumbnail_needs_no_photograph(one_world: World) -> None:
+    world = replace(one_world, labelled=True)
+    job = world.explained()
+    (world.photographs / world.names[0]).unlink()
+    assert world.call("GET", f"/v1/jobs/{job}/results/0/photo.jpg").status_code == 404
+    small = world.call("GET", f"/v1/jobs/{job}/results/0/thumbnail.jpg")
+    assert (small.status_code, small.content[:2]) == (200, b"\xff\xd8")
+    assert (
+        one_world.call("GET", f"/v1/jobs/{one_world.explained()}/results/0/thumbnail.jpg").status_code == 404
+    )
 
 
 def test_images_like_one_are_found_by_mask_and_by_features(one_world: World) -> None:
