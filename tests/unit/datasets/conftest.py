@@ -7,6 +7,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from gfi.datasets.annotations.boxes import Box
+from gfi.datasets.listing import Listed
+from gfi.datasets.notes import ListingNotes
 from gfi.datasets.sources import open_source
 from gfi.store.settings import Settings
 
@@ -28,6 +31,16 @@ def thing(name: str, left: int, top: int, right: int, bottom: int, difficult: in
 def keys(spec: object, settings: Settings) -> list[str]:
     """The keys that the dataset `spec` lists."""
     return [listed.key for listed in open_source(str(spec), settings).list()]
+
+
+BOX = Box(None, 8, 9, 24, 25)
+
+
+def rows_of(path: Path, settings: Settings, options: str = "") -> tuple[list[Listed], list[str]]:
+    """The listing of a manifest, and its notes."""
+    notes = ListingNotes()
+    listed = list(open_source(f"{path}{options}", settings).list(notes))
+    return listed, notes.lines(len(listed))
 
 
 @pytest.fixture

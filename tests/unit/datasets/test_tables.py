@@ -1,7 +1,6 @@
-"""Manifest files: what is read, and the errors of invalid rows."""
+"""Manifest files: their formats and keys, and the errors of invalid rows."""
 
 import csv
-import datetime
 import json
 
 import pyarrow as pa
@@ -10,16 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gfi import samples
-from gfi.datasets.annotations.boxes import FRACTIONS, SWAPPED, Box
+from gfi.datasets.annotations.boxes import Box
 from gfi.datasets.errors import DatasetError
-from gfi.datasets.labels import FLOAT_LABELS
-from gfi.datasets.listing import Listed
 from gfi.datasets.manifest import entries, write
-from gfi.datasets.notes import ListingNotes
 from gfi.datasets.sources import open_source
 from gfi.store.settings import Settings
-from tests.unit.datasets.conftest import jpeg
+from tests.unit.datasets.conftest import jpeg, rows_of
 
 ROWS = [
     {"key": "a/1.jpg", "label": "cat", "boxes": [[1, 2, 3, 4]], "camera": "north"},
@@ -93,15 +88,6 @@ def test_keys_may_start_at_another_root(plant, free, tmp_path):
     source = open_source(f"{tmp_path}/list.csv?root={quote(str(tmp_path / 'what? a=b&c'))}", free)
     assert source.fetch("1.jpg").data == jpeg(0)
     assert open_source(source.spec, free).fetch("1.jpg").data == jpeg(0)
-
-
-def test_columns_of_other_types_are_kept_as_text(plant, free):
-    path = plant("1.jpg") / "list.parquet"
-    pq.write_table(
-        pa.table({"key": ["1.jpg"], "day": [datetime.date(2026, 1, 2)], "n": [3], "tags": [["a", "b"]]}), path
-    )
-    (listed,) = open_source(str(path), free).list()
-    assert listed.extra == {"day": "2026-01-02", "n": 3, "tags": ["a", "b"]}
 
 
 def test_a_missing_photograph_is_listed_and_fails_alone(plant, free):
@@ -207,156 +193,9 @@ def test_an_absolute_key_inside_the_root_is_fine(plant, free):
     assert open_source(str(folder / "list.csv"), free).fetch(listed.key, listed.version).data == jpeg(0)
 
 
-def test_an_unknown_option_is_named(plant, free):
-    folder = plant("1.jpg")
-    (folder / "list.csv").write_text("key\n1.jpg\n")
-    with pytest.raises(
-        DatasetError, match="no option 'split'; it has boxes, columns, four, key, label, root, unit"
-    ):
-        open_source(f"{folder}/list.csv?split=test", free)
-    with pytest.raises(DatasetError, match="is not a file"):
-        open_source(f"manifest:{folder}", free)
-
-
-BOX = Box(None, 8, 9, 24, 25)
-
-
-def rows_of(path, free, options: str = "") -> tuple[list[Listed], list[str]]:
-    """The listing of a manifest, and its notes."""
-    notes = ListingNotes()
-    listed = list(open_source(f"{path}{options}", free).list(notes))
-    return listed, notes.lines(len(listed))
-
-
-@pytest.mark.parametrize(
-    ("header", "row", "said"),
-    [
-        (
-            "Key,Label, boxes",
-            '1.jpg,cat,"[[8, 9, 24, 25]]"',
-            ["'Key' is read as `key`", "'Label'"],
-        ),
-        ("filepath,class,boxes", '1.jpg,cat,"[[8, 9, 24, 25]]"', ["'filepath' is read as `key`", "'class'"]),
-        (
-            "FileName,category,bbox",
-            '1.jpg,cat,"[{""left"": 8, ""top"": 9, ""right"": 24, ""bottom"": 25}]"',
-            ["'FileName' is read as `key`", "'category'", "'bbox' is read as `boxes`"],
-        ),
-        (
-            "image,label,left,top,right,bottom",
-            "1.jpg,cat,8,9,24,25",
-            ["left, top, right, bottom are read as a box"],
-        ),
-        ("image,label,XMin,YMin,XMax,YMax", "1.jpg,cat,24,25,8,9", ["XMin, YMin, XMax, YMax", "wrong order"]),
-    ],
-)
-def test_a_near_miss_of_a_column_is_read_and_said(plant, free, header, row, said):
-    path = plant("1.jpg") / "list.csv"
-    path.write_text(f"{header}\n{row}\n")
-    (listed,), lines = rows_of(path, free)
-    assert (listed.key, listed.label, listed.boxes, listed.extra) == ("1.jpg", "cat", (BOX,), {})
-    for text in said:
-        assert any(text in line for line in lines), lines
-
-
 def test_columns_as_documented_are_not_spoken_of(plant, free):
     path = written(plant("a/1.jpg", "2.jpg", "3.jpg"), "jsonl")
     assert rows_of(path, free)[1] == []
-
-
-def test_four_numbers_under_another_name_may_be_a_size_and_are_asked_for(plant, free):
-    path = plant("1.jpg") / "list.jsonl"
-    path.write_text('{"key": "1.jpg", "bbox": [8, 9, 24, 25]}')
-    (listed,), lines = rows_of(path, free)
-    assert listed.boxes == ()
-    assert "`?four=ltrb` or `?four=xywh`" in listed.boxes_error
-    assert any("1.jpg" in line and "four=xywh" in line for line in lines)
-    for options, box in (
-        ("?boxes=bbox", BOX),
-        ("?four=ltrb", BOX),
-        ("?four=xywh", Box(None, 8, 9, 32, 34)),
-    ):
-        (listed,), _ = rows_of(path, free, options)
-        assert listed.boxes == (box,)
-
-
-def test_columns_may_be_asked_for(plant, free):
-    path = plant("1.jpg", "2.jpg") / "list.csv"
-    path.write_text("path,image,class,category\n1.jpg,2.jpg,cat,animal\n")
-    source = open_source(f"{path}?key=image&label=Category", free)
-    for spec in (source.spec, f"{path}?key=image&label=Category"):
-        (listed,) = open_source(spec, free).list()
-        assert (listed.key, listed.label) == ("2.jpg", "animal")
-        assert listed.extra == {"path": "1.jpg", "class": "cat"}
-    (listed,), lines = rows_of(path, free, "?key=path")
-    assert listed.label is None
-    assert any("may be the label: class, category; say `?label=`" in line for line in lines)
-    with pytest.raises(DatasetError, match="no column 'colour' for the label; its columns are path"):
-        list(open_source(f"{path}?key=path&label=colour", free).list())
-
-
-def test_a_unit_may_be_asked_for(plant, free):
-    path = plant("1.jpg") / "list.csv"
-    path.write_text('key,boxes\n1.jpg,"[[10, 10, 60, 60]]"\n')
-    (listed,), _ = rows_of(path, free, "?unit=percent")
-    assert listed.boxes == (Box(None, 10, 10, 60, 60, unit="percent"),)
-    with pytest.raises(DatasetError, match="unit is one of pixel, fraction, percent"):
-        open_source(f"{path}?unit=inch", free)
-
-
-WRONG_BOXES = {
-    "not json": ("[[1", "boxes are not JSON"),
-    "nan": ("[[NaN, 1, 2, 3]]", "boxes are not JSON"),
-    "a number": ("3", "boxes are not a list"),
-    "three sides": ("[[1, 2, 3]]", "a box is [left, top"),
-    "upside down": ("[[5, 2, 3, 4]]", "?four=xywh"),
-    "no area": ("[[5, 2, 5, 4]]", "has no area"),
-    "unknown side": ('[{"x": 1}]', "a box has no 'x'"),
-    "deep": ("[" * 100_000, "boxes are not JSON"),
-}
-
-
-@pytest.mark.parametrize("name", WRONG_BOXES)
-@pytest.mark.parametrize("format", ["csv", "parquet"])
-def test_wrong_boxes_cost_their_row_the_boxes_and_no_other(plant, free, name, format):
-    text, said = WRONG_BOXES[name]
-    path = plant("1.jpg", "2.jpg") / f"list.{format}"
-    rows = {"key": ["1.jpg", "2.jpg"], "boxes": [text, "[[8, 9, 24, 25]]"]}
-    if format == "csv":
-        with path.open("w", newline="") as file:
-            csv.writer(file).writerows([rows, *zip(*rows.values(), strict=True)])
-    else:
-        pq.write_table(pa.table(rows), path)
-    (one, two), lines = rows_of(path, free)
-    assert one.boxes == ()
-    assert said in one.boxes_error
-    assert (two.boxes, two.boxes_error) == ((BOX,), None)
-    (line,) = lines
-    assert line.startswith("1 of 2 images: their boxes cannot be used")
-    assert "(for example 1.jpg: " in line
-
-
-def test_repaired_boxes_are_counted(plant, free):
-    folder = plant("1.jpg", "2.jpg", "3.jpg")
-    boxes = ([[0.1, 0.1, 0.5, 0.5]], [[0, 0.25, 1, 1]], [{"left": 5, "top": 1, "right": 2, "bottom": 4}])
-    lines = [json.dumps({"key": f"{n}.jpg", "boxes": value}) for n, value in enumerate(boxes, 1)]
-    (folder / "list.jsonl").write_text("\n".join(lines))
-    listed, said = rows_of(folder / "list.jsonl", free)
-    assert [item.boxes[0].unit for item in listed] == ["fraction", "fraction", "pixel"]
-    assert said == [
-        f"2 of 3 images: {FRACTIONS} (for example 1.jpg)",
-        f"1 of 3 images: {SWAPPED} (for example 3.jpg)",
-    ]
-
-
-def test_numbers_with_a_point_are_labels(plant, free):
-    path = plant(*(f"{n}.jpg" for n in range(4))) / "list.parquet"
-    labels, nothing = [1.0, None, float("nan"), 2.5], [float("nan")] * 4
-    pq.write_table(pa.table({"key": [f"{n}.jpg" for n in range(4)], "label": labels, "n": nothing}), path)
-    listed, lines = rows_of(path, free)
-    assert [item.label for item in listed] == ["1", None, None, "2.5"]
-    assert [item.extra for item in listed] == [{}] * 4
-    assert lines == [f"1 of 4 images: {FLOAT_LABELS} (for example 0.jpg)"]
 
 
 PARQUET = pa.BufferOutputStream()
@@ -390,86 +229,6 @@ def test_random_manifests_never_escape(tmp_path_factory, format, data, place, of
         path.unlink()
 
 
-def test_the_samples_have_their_boxes(free):
-    listed = list(open_source(str(samples.manifest()), free).list())
-    assert len(listed) >= 10
-    folder = open_source(str(samples.path()), free)
-    assert [f"photographs/{item.key}" for item in folder.list()] == [item.key for item in listed]
-    assert all(item.boxes for item in listed)
-
-
-def test_columns_can_be_chosen(plant, free):
-    folder = plant("1.jpg")
-    (folder / "list.csv").write_text("key,site,age,path2\n1.jpg,A,40,x\n")
-    (listed,) = open_source(f"{folder}/list.csv?columns=site,age", free).list()
-    assert listed.extra == {"site": "A", "age": "40"}
-    with pytest.raises(DatasetError, match="no column 'sit'"):
-        list(open_source(f"{folder}/list.csv?columns=sit", free).list())
-
-
-def one_text_for_all(folder, length: int, rows: int):
-    """A small Parquet whose rows repeat one long text."""
-    texts = pa.DictionaryArray.from_arrays(pa.array([0] * rows, pa.int32()), ["x" * length])
-    pq.write_table(
-        pa.table({"key": [f"{n}.jpg" for n in range(rows)], "note": texts}), folder / "list.parquet"
-    )
-    return open_source(str(folder / "list.parquet"), Settings(home=folder))
-
-
-def nested(folder, values) -> list[str]:
-    """The keys of a Parquet whose rows have these nested values."""
-    keys = [f"{n}.jpg" for n in range(len(values))]
-    pq.write_table(pa.table({"key": keys, "nested": values}), folder / "nested.parquet")
-    return [
-        listed.key for listed in open_source(str(folder / "nested.parquet"), Settings(home=folder)).list()
-    ]
-
-
-@pytest.mark.parametrize(
-    "cell",
-    [[0.5] * 60_000, ["x" * 2000] * 600, [{"a": ["y" * 1_100_000]}], [[1] * 300] * 200],
-    ids=["numbers", "one text again and again", "a text inside", "lists of lists"],
-)
-def test_one_nested_value_of_a_parquet_that_is_too_large_is_named(tmp_path, cell) -> None:
-    with pytest.raises(DatasetError, match=r"column 'nested' has a value of [\d,]+ bytes in the rows from 0"):
-        nested(tmp_path, pa.array([[], cell, []]))
-
-
-def test_nested_values_of_a_parquet_may_be_large_together(tmp_path) -> None:
-    assert len(nested(tmp_path, pa.array([[0.5] * 4096] * 90))) == 90
-    assert len(nested(tmp_path, pa.array([{"a": "x" * 100_000, "b": None}] * 90))) == 90
-
-
-def test_a_text_that_all_rows_of_a_parquet_repeat_is_in_memory_once(tmp_path) -> None:
-    source = one_text_for_all(tmp_path, 80_000, 5_000)  # 400 MB as plain columns
-    listing = source.list()
-    assert len(next(listing).extra["note"]) == 80_000
-    assert pa.total_allocated_bytes() < 100 * 2**20
-    assert sum(1 for _ in listing) == 4_999
-
-
-def test_a_value_of_a_parquet_may_have_the_length_of_a_line(tmp_path) -> None:
-    with pytest.raises(DatasetError, match="column 'note' has a value of 2,000,000 bytes"):
-        list(one_text_for_all(tmp_path, 2_000_000, 3).list())
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "\n\nkey,label\n1.jpg,cat\n",
-        "key,label\n\n1.jpg,cat\n   \n,\n",
-        "key,label,,\n1.jpg,cat,,\n",
-        ",key,label\n0,1.jpg,cat\n",
-        'key, label\n1.jpg, "cat"\n',
-    ],
-)
-def test_what_spreadsheets_leave_in_a_table_is_no_row_and_no_column(plant, free, text):
-    path = plant("1.jpg") / "list.csv"
-    path.write_text(text)
-    (listed,), lines = rows_of(path, free)
-    assert (listed.key, listed.label, listed.extra, lines) == ("1.jpg", "cat", {}, [])
-
-
 @pytest.mark.parametrize("text", ["key;label;boxes\n1.jpg;cat;[[1,2,3,4]]\n", "key\tlabel\n1.jpg\tcat\n"])
 def test_another_separator_is_named(plant, free, text):
     path = plant("1.jpg") / "list.csv"
@@ -483,35 +242,6 @@ def test_utf_16_is_named(plant, free):
     path.write_text("key,label\n1.jpg,cat\n", encoding="utf-16")
     with pytest.raises(DatasetError, match="is it UTF-16"):
         rows_of(path, free)
-
-
-@pytest.mark.parametrize(
-    ("columns", "row", "frame"),
-    [
-        ("width,height,xmin,ymin,xmax,ymax", "200,160,10,20,30,40", (160, 200)),
-        ("image_width,image_height,xmin,ymin,xmax,ymax", "200,160,10,20,30,40", (160, 200)),
-        ("width,height,boxes", '200,160,"[[10, 20, 30, 40]]"', (160, 200)),
-        ("width,height,xmin,ymin,xmax,ymax", "20,20,10,20,30,40", None),  # the box's own size
-        ("width,height,xmin,ymin,xmax,ymax", "20,40,0,0,20,40", None),
-        ("width,height,xmin,ymin,xmax,ymax", "200,160,.1,.2,.3,.4", None),
-    ],
-)
-def test_boxes_of_a_picture_whose_size_is_in_columns(plant, free, columns, row, frame):
-    path = plant("1.jpg") / "list.csv"
-    path.write_text(f"key,{columns}\n1.jpg,{row}\n")
-    (listed,), _ = rows_of(path, free)
-    assert [box.frame for box in listed.boxes] == [frame]
-
-
-def test_a_gap_in_columns_of_numbers_is_no_box(plant, free):
-    path = plant("1.jpg", "2.jpg") / "list.parquet"
-    sides = {
-        name: [side, float("nan")]
-        for name, side in zip(("xmin", "ymin", "xmax", "ymax"), BOX.sides, strict=True)
-    }
-    pq.write_table(pa.table({"key": ["1.jpg", "2.jpg"], **sides}), path)
-    (one, two), _ = rows_of(path, free)
-    assert (one.boxes, two.boxes, two.boxes_error) == ((BOX,), (), None)
 
 
 def test_a_name_twice_in_an_object_is_refused(plant, free):
