@@ -1,0 +1,72 @@
+"""An auditor who follows docs/audit.md gets from the page of a job to the images of a shortcut."""
+
+from gfi.domain.states import ControlKind
+from gfi.store import ledger
+from tests.browser.conftest import Visit
+from tests.service.api.conftest import World
+
+ROWS = [2, 5, 9]
+
+
+def audited(world: World, job: str) -> str:
+    """An audit of the job that is done, compared with an earlier one: a shortcut, and a finding that is gone."""
+    made = world.call("POST", f"/v1/jobs/{job}/audit", json={}).json()["audit"]["id"]
+    finding = {
+        "id": "0123456789ab",
+        "class_index": 2,
+        "class_name": "rocket",
+        "kind": "place",
+        "verdict": "repeated_mark_shortcut",
+        "history": "grown",
+        "sentence": 'A shortcut: "rocket" relies on the same pixels again and again, at the top left.',
+        "record": {
+            **{"number_tested": 0, "pictures": [], "rows": ROWS, "where": "top left"},
+            "before": "suspected, seen in 1 of 9 images",
+            "view": f"/jobs/{job}/gallery?finding={made}:0123456789ab",
+            "command": f"gfi audit {job} --class rocket",
+        },
+        **{
+            "accepted": False,
+            "dismissed": "",
+            "note": "",
+            "assignee": "",
+            "decided_by": "",
+            "decided_at": None,
+        },
+    }
+    gone = finding | {"id": "ba9876543210", "history": "gone", "class_name": "cat"}
+    counts = {"shortcuts": 1, "verdicts": {"repeated_mark_shortcut": 1}, "history": {"grown": 1, "gone": 1}}
+    told = {"notes": ["A note."], "limits": [], "number_tested": 1, "proposed": 1, "images": 12, "classes": 3}
+    summary = counts | told | {"answers": 62, "boxed": 0, "previous": "earlier"}
+    plan = {"candidates": 1, "answers": 62, "estimate_s": None, "photographs": True}
+    for kinds, write in (
+        ([ControlKind.SCREEN], lambda c: ledger.write_screened(c, made, plan, True)),
+        ([ControlKind.CONFIRM], lambda c: ledger.write_findings(c, made, summary, [finding, gone])),
+    ):
+        wanted = ledger.Wanted("explain" if kinds == [ControlKind.CONFIRM] else "control", kinds=kinds)
+        claim = ledger.claim_control(world.database, "w", 60.0, wanted=wanted)
+        assert claim is not None
+        assert ledger.finish_control(world.database, claim, plan, write)
+    return str(made)
+
+
+def test_from_the_page_of_a_job_to_the_images_of_a_shortcut_are_two_clicks(
+    visit: Visit, site: tuple[str, World]
+) -> None:
+    world = site[1]
+    job = world.explained(total=12, name="Audited")
+    made = audited(world, job)
+    page = visit.open(f"/jobs/{job}")
+    page.click(f"a[href='/audits/{made}']")  # first click: the audit
+    shortcut = page.locator("#finding-0123456789ab")
+    shortcut.wait_for()
+    assert "grown" in shortcut.inner_text()
+    assert "Before: suspected, seen in 1 of 9 images." in shortcut.inner_text()
+    assert (
+        "Found by the audit before, and not by this one."
+        in page.locator("#finding-ba9876543210").inner_text()
+    )
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    shortcut.get_by_text("Show these 3 images in the gallery").click()  # second click: its images
+    page.wait_for_selector(".card img")
+    assert sorted(int(card.get_attribute("data-row")) for card in page.locator(".card").all()) == ROWS
