@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from gfi.drift.binomial import mean_bounds
 from gfi.drift.distances import CELLS, centres, jensen_shannon, spearman, top_area, top_weights
 from gfi.drift.errors import DriftError
-from gfi.drift.pairs import Counts, PairBlock
+from gfi.drift.pairs import MOST_ROWS, Counts, PairBlock
 from gfi.drift.places import direction, gained_place
 
 WORST = 24
@@ -106,6 +106,19 @@ class Comparison:
     worst: tuple[Mover, ...]
     flipped: Mapping[int, ClassMoves] = field(default_factory=dict)
     """Of flipped images for which both jobs explained the same class: they are not pairs, and counted nowhere else."""
+    moved_rows: tuple[tuple[int, int], ...] = ()
+    """(a's row, b's row) of the first masks that moved, in the order of keys, at most `pairs.MOST_ROWS`."""
+
+    @property
+    def differing(self) -> dict[str, Any]:
+        """The rows in each job of images that flipped or moved; `more`: there are others that are not named."""
+        pairs = dict.fromkeys((*self.counts.flipped_rows, *self.moved_rows))
+        named = len(self.counts.flipped_rows) + len(self.moved_rows)
+        return {
+            "a": sorted({a for a, _ in pairs}),
+            "b": sorted({b for _, b in pairs}),
+            "more": named < self.counts.flipped + self.moved,
+        }
 
     @property
     def class_counts(self) -> dict[int, tuple[int, int]]:
@@ -206,6 +219,7 @@ class Accumulator:
         self._described: dict[str, list[float]] = {"spearman": [0.0, 0], "jensen_shannon": [0.0, 0]}
         self._pairs_described = 0
         self._metrics: dict[str, NDArray[np.float64]] = {}
+        self._moved_rows: list[tuple[int, int]] = []
         self._worst: list[tuple[float, str, int, int, int]] = []
         self._pairs = self._moved = self._bit_equal = 0
         self._largest = self._distance = 0.0
@@ -223,6 +237,8 @@ class Accumulator:
         self._pairs += len(block)
         self._moved += int(beyond.sum())
         self._bit_equal += int(block.bit_equal.sum())
+        named = np.flatnonzero(beyond)[: MOST_ROWS - len(self._moved_rows)]
+        self._moved_rows += zip(block.rows_a[named].tolist(), block.rows_b[named].tolist(), strict=True)
         self._largest = max(self._largest, float(distance.max(initial=0.0)))
         self._distance += float(distance.sum())
         self._add_classes(self._classes, block, distance, beyond, top_b - top_a)
@@ -301,6 +317,7 @@ class Accumulator:
             classes=self._classes.moves(counts),
             metrics={name: _change(sums) for name, sums in self._metrics.items() if sums[0]},
             flipped=self._flipped.moves(counts),
+            moved_rows=tuple(self._moved_rows),
             worst=tuple(Mover(*mover) for mover in sorted(self._worst, reverse=True)),
         )
 

@@ -45,6 +45,8 @@ RESULTS = pa.schema(
 PAIRS_AT_ONCE = 1024
 """Pairs in one `PairBlock`: about 25 MB while their distances are computed."""
 
+MOST_ROWS = 2000
+"""Images that are named as flipped, and as moved: a selection for the gallery."""
 _SEPARATOR = "\0"  # keys cannot contain it
 
 
@@ -62,6 +64,8 @@ class Counts:
     flips_by_class: Counter[int] = field(default_factory=Counter)
     images_by_class: Counter[int] = field(default_factory=Counter)
     statuses: Counter[tuple[str, str]] = field(default_factory=Counter)
+    flipped_rows: list[tuple[int, int]] = field(default_factory=list)
+    """(a's row, b's row) of the first flipped images, at most `MOST_ROWS`."""
 
     @property
     def same_version(self) -> int:
@@ -139,6 +143,9 @@ def _pairs_of_step(
     predictions = [_numbers(table, "prediction") for table in (first_a, first_b)]
     flipped = same & (predictions[0] != predictions[1]) & (predictions[0] >= 0) & (predictions[1] >= 0)
     counts.flipped += int(flipped.sum())
+    named = np.flatnonzero(flipped)[: MOST_ROWS - len(counts.flipped_rows)]
+    rows = (_numbers(table, "row")[named].tolist() for table in (first_a, first_b))
+    counts.flipped_rows += zip(*rows, strict=True)
     classes = _numbers(first_a, "target")
     counts.flips_by_class.update(classes[flipped].tolist())
     counts.images_by_class.update(classes[same].tolist())
@@ -175,7 +182,7 @@ def _first_ranks(table: pa.Table) -> pa.Table:
 
 def _without_grid(table: pa.Table) -> pa.Table:
     """The columns that decide what becomes of an image; `drawn`: whether it has a mask."""
-    columns = table.select(["key", "version", "target", "prediction"])
+    columns = table.select(["key", "version", "row", "target", "prediction"])
     return columns.append_column("drawn", table.column("grid").is_valid())
 
 

@@ -92,6 +92,7 @@ class Compared:
             "differences": list(self.differences),
             "sentences": list(self.sentences()),
             "comparison": self.comparison.to_json(),
+            "differing": self.comparison.differing,
             "floor": self.floor.to_json() if self.floor is not None else None,
             "pooled": self.pooled.to_json() if self.pooled is not None else None,
             "classes": {

@@ -96,6 +96,7 @@ def compare(database: Database, bucket: Bucket, claim: ControlClaim, check: Call
         "pairs": made["comparison"]["pairs"],
         "moved": made["comparison"]["moved"],
         "sentences": _most_important(made)[:_TOLD],
+        "differing": made["differing"],
     }
 
 

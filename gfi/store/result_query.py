@@ -18,6 +18,7 @@ from gfi.domain.class_index import ClassIndex
 from gfi.domain.manifest_columns import parse_where
 from gfi.domain.metrics import PRIMARY_METHOD
 from gfi.domain.result import Result
+from gfi.domain.states import ControlKind
 from gfi.domain.statuses import ImageStatus
 from gfi.store import queries
 from gfi.store.database import Database
@@ -63,6 +64,11 @@ class ResultQuery(BaseModel):
     finding: _Text | None = Field(
         None,
         description="AUDIT:FINDING, the ids of a finding of an audit of this job: the images that its test used.",
+    )
+    comparison: _Text | None = Field(
+        None,
+        description="The id of a comparison with this job: the images that flipped, or whose masks moved beyond its"
+        " floor, the first 2,000 of each.",
     )
     rows: list[_Number] = Field(
         default=[], max_length=MOST_ROWS, description="Only these rows of the manifest: a selection."
@@ -127,11 +133,14 @@ def _rows(texts: Sequence[str]) -> list[int]:
 
 def filters_of(database: Database, job: Job, query: ResultQuery) -> Filters:
     """The filters of a query for this job. Raises ValueError for a column that the job does not have, NotFound for an
-    unknown finding."""
+    unknown finding or comparison."""
     kinds = queries.kinds_of(job.metadata)
     rows = tuple(query.rows) or None
     if query.finding is not None:
         found = _rows_of_finding(database, job, query.finding)
+        rows = found if rows is None else tuple(sorted(set(found) & set(rows)))
+    if query.comparison is not None:
+        found = _rows_that_differ(database, job, query.comparison)
         rows = found if rows is None else tuple(sorted(set(found) & set(rows)))
     same = ("status", "prediction", "target", "label", "method", "target_rank", "error_class", "metric")
     numbers = ("at_least", "at_most", "search", "flagged", "flag", "carried")
@@ -205,3 +214,13 @@ def _rows_of_finding(database: Database, job: Job, name: str) -> tuple[int, ...]
         raise ValueError(f"audit {audit_id} is of another job, {audit.job_id}")
     record = queries.get_finding(database, audit.id, finding_id).record
     return tuple(sorted({int(row) for row in record.get("rows", ())}))
+
+
+def _rows_that_differ(database: Database, job: Job, comparison: str) -> tuple[int, ...]:
+    task = queries.get_task(database, comparison)
+    sides = [side for side in ("a", "b") if task.payload.get(side) == job.id]
+    if task.kind != ControlKind.COMPARE or not sides:
+        raise ValueError(f"{comparison} is no comparison of job {job.id}")
+    if task.result is None:
+        raise ValueError(f"comparison {comparison} is {task.state.value}; wait for its end")
+    return tuple(task.result.get("differing", {}).get(sides[0], ()))

@@ -16,7 +16,8 @@ async function load() {
 async function show(result) {
   const names = (await api(`/v1/jobs/${result.a}/config`)).model?.class_names ?? [];
   const named = (index) => names[index] ?? index;
-  $("sentences").replaceChildren(...result.sentences.map((sentence) => h("li", null, sentence)));
+  const differing = result.differing?.b.length ? [h("li", null, h("a", { href: `/jobs/${result.b}/gallery?${new URLSearchParams({ comparison: id, compare: result.a })}` }, `Only the ${count(result.differing.b.length)}${result.differing.more ? "+" : ""} images that differ`), ", in the gallery")] : [];
+  $("sentences").replaceChildren(...result.sentences.map((sentence) => h("li", null, sentence)), ...differing);
   $("checks-panel").hidden = !result.gate;
   if (result.gate) fill($("checks"), result.gate.checks.map((c) => h("tr", null, h("td.nowrap", null, c.name), h("td.nowrap", null, h(`span.verdict.v-${c.waived ? "pass" : c.verdict}`, null, c.waived ? "Waived" : words(c.verdict))), h("td.any", null, c.sentence, c.waiver ? h("small.soft", null, ` ${c.waiver}`) : null))));
   const classes = Object.entries(result.comparison.classes).sort(([, x], [, y]) => y.moved / y.n - x.moved / x.n || y.flips - x.flips).slice(0, 100);

@@ -2,7 +2,7 @@
 import { $, h, words } from "/static/ui.js";
 import { predictedClass, state } from "/static/gallery-state.js";
 
-const CHIPS = ["target", "target_rank", "finding", "differs_from", "rows", "error_class", "carried", "method"]; // filters without a box
+const CHIPS = ["target", "target_rank", "finding", "differs_from", "comparison", "rows", "error_class", "carried", "method"]; // filters without a box
 const DISPLAY = ["view", "compare"];
 let chips = []; // [name, value] of filters of the address that have no box
 let linked = null; // the one image that a link opens

@@ -12,10 +12,11 @@ from gfi.drift.errors import DriftError
 from gfi.jobs.comparison_task import comparison_of, request_comparison
 from gfi.jobs.delete import delete_job
 from gfi.jobs.submit import Invalid
-from gfi.store import ledger
+from gfi.store import ledger, queries
 from gfi.store.database import Database
 from gfi.store.errors import NotFound
 from gfi.store.objects import Bucket
+from gfi.store.result_query import ResultQuery, filters_of
 from scheduler.services import ControlServices
 from scheduler.tasks import perform
 from tests.service.jobs.finished import finished_job
@@ -48,7 +49,8 @@ def comparing(database: Database) -> ControlClaim:
 def test_a_comparison_is_made_once_kept_and_deleted_with_its_second_job(services: ControlServices) -> None:
     database, bucket = services.database, services.bucket
     a, b, other = (
-        finished_job(database, bucket, results(seed), weights=w) for seed, w in ((1, "a"), (2, "b"), (3, "c"))
+        finished_job(database, bucket, results(seed, corner={1: corner}), weights=w)
+        for seed, w, corner in ((1, "a", 0.0), (2, "b", 1.0), (3, "c", 0.0))
     )
     asked = {"floor_jobs": [other], "gate": GATE, "owner": "ann"}
     task, created = request_comparison(database, a, b, **asked)
@@ -64,6 +66,16 @@ def test_a_comparison_is_made_once_kept_and_deleted_with_its_second_job(services
     assert found.result["pairs"] == made["comparison"]["pairs"] == 120
     assert made["sentences"]
     assert made["junit"].startswith("<")
+    assert len(made["differing"]["b"]) == made["comparison"]["moved"] > 50
+    keys = []
+    for job in (a, b):
+        filters = filters_of(database, queries.get_job(database, job), ResultQuery.of(f"comparison={task}"))
+        listed = queries.list_results(database, job, filters=filters, limit=200)
+        keys.append({result.key for result in listed})
+    assert keys[0] == keys[1]
+    assert len(keys[0]) == made["comparison"]["moved"]
+    with pytest.raises(ValueError, match="no comparison of job"):
+        filters_of(database, queries.get_job(database, other), ResultQuery.of(f"comparison={task}"))
     delete_job(database, bucket, b, actor="test")
     with pytest.raises(NotFound):
         comparison_of(database, bucket, task)
