@@ -563,6 +563,29 @@ class Job:
             file.unlink()
         return target
 
+    def intervals(self, by: str, view: str = "", seed: int = 0) -> list[dict[str, Any]]:
+        """Means with bootstrap intervals of 95 % over images, by a column.
+
+        Parameters
+        ----------
+        by
+            A further column of the manifest, or status, label, prediction, target, error_class.
+        view
+            Which results, as for `export`.
+        seed
+            Of the draws.
+
+        Returns
+        -------
+        list of dict
+            ``value`` (None: the images without one), ``images``, ``explained``, ``left_out`` by status, and ``numbers``
+            by column: ``mean``, ``low``, ``high``, ``images``, and ``missing``, how many explained images do not have
+            it. The hundred largest groups.
+        """
+        params = {"by": by, "view": view, "seed": seed}
+        groups: list[dict[str, Any]] = self._connection.get(f"/v1/jobs/{self.id}/intervals", params)["groups"]
+        return groups
+
     def exports(self) -> list[dict[str, Any]]:
         """The exports of this job that were requested, newest first."""
         listed: list[dict[str, Any]] = self._connection.get(f"/v1/jobs/{self.id}/exports")

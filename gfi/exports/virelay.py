@@ -132,7 +132,8 @@ def _write(export: Export, kept: Kept, dataset: Path, attribution: Path) -> int:
             written += count
         attributions.attrs["gfi"] = json.dumps(export.origin())
     if not written:
-        raise ExportError(f"job {export.job.id} has no mask that the view `{export.options.view}` shows")
+        shown = f" in the view {export.options.view}" if export.options.view else ""
+        raise ExportError(f"job {export.job.id} has no mask{shown}")
     return classes
 
 

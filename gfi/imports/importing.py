@@ -54,6 +54,8 @@ from gfi.store.settings import Settings
 NO_MODEL = "none"
 SHARD = 200
 LEASE_S = 600.0
+ALIKE = 20
+"""If so many masks cannot be read before one can, the kind of file is wrong and no job is made."""
 MEASURED = ("energy_in_box", "entropy", "iou_box", "pointing")
 """The metrics of an imported mask: those that need no network."""
 NEAR_EMPTY, NEAR_FULL = 0.001, 0.95
@@ -95,7 +97,7 @@ def import_masks(
     """Import masks as a job that has ended. progress: (images done, all images).
 
     Raises ImportRefused where the masks cannot be read or none belongs to an image, and DatasetError as a listing does;
-    an unreadable mask is the error of its image.
+    a single unreadable mask is the error of its image.
     """
     _check_method(request.method)
     model = _model(database, request)
@@ -170,12 +172,19 @@ def _check_masks(request: ImportRequest, manifest: Manifest, masks: OpenMasks) -
             f"{request.masks} has {masks.many:,} masks in the order of the listing, and {request.dataset} has"
             f" {manifest.count:,} images; name masks by their keys"
         )
+    refusals: list[ImportRefused] = []
     for entry in manifest:
         try:
-            if masks.find(entry.key, entry.row) is not None:
+            found = masks.find(entry.key, entry.row)
+            if found is not None:
+                as_mask(found, entry.key)
                 return
-        except ImportRefused:
-            return  # there is a mask; why it cannot be read is the error of its image
+        except ImportRefused as error:
+            refusals.append(error)
+            if len(refusals) == ALIKE:
+                break
+    if refusals:
+        raise ImportRefused(f"none of the first {len(refusals)} masks can be read: {refusals[0]}")
     first = manifest.rows(0, 1)[0].key
     raise ImportRefused(
         f"no mask in {request.masks} belongs to an image of {request.dataset}, such as {first}"

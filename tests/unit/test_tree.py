@@ -90,6 +90,7 @@ ELSEWHERE = {
     "gfi/jobs/similar.py": "service/api/test_by_class.py",
     "gfi/jobs/report.py": "service/api/test_reports.py",
     "gfi/jobs/exports.py": EXPORTS,
+    "gfi/jobs/intervals.py": "service/api/test_intervals.py",
     "gfi/exports/coco.py": EXPORTS,
     "gfi/exports/cvat.py": EXPORTS,
     "gfi/exports/errors.py": DATA,

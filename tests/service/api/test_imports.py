@@ -146,6 +146,11 @@ def test_what_does_not_belong_together_is_refused_before_a_job_is_made(
     np.save(tmp_path / "three.npy", np.zeros((3, 4, 4)))
     (tmp_path / "empty").mkdir()
     refused("has 3 masks in the order of the listing", tmp_path / "three.npy")
+    coloured = tmp_path / "coloured" / "photographs"
+    coloured.mkdir(parents=True)
+    for name in one_world.names:
+        Image.new("RGB", (4, 4), (255, 0, 0)).save(coloured / f"{name}.png")
+    refused("none of the first 9 masks can be read", tmp_path / "coloured")
     refused("no mask in", tmp_path / "empty")
     refused("is a method of gfi itself", method="grad-cam")
     refused("--crop needs --model", crop=True)
