@@ -223,18 +223,12 @@ def _first_record(bucket: Bucket, job: JSON) -> JSON:
 
 
 def plan_retry(services: ControlServices, claim: ControlClaim, check: Callable[[], None]) -> str:
-    """Collect the rows with the wanted statuses into a manifest of their own and cut it into shards."""
+    """Collect the rows with the wanted statuses, or those that were chosen, into a manifest of their own and cut it
+    into shards."""
     assert claim.job_id is not None
     job = queries.get_job(services.database, claim.job_id)
     assert job.manifest_key is not None
-    statuses, classes = claim.payload["statuses"], claim.payload.get("classes", ())
-    tried = _tried(services, claim.job_id, classes, check)
-    rows = list(
-        _checked(
-            queries.rows_with_status(services.database, claim.job_id, statuses, classes, tried),
-            check,
-        )
-    )
+    rows = _chosen(services, claim) if claim.payload.get("rows") else _with_status(services, claim, check)
     key, size = None, FIRST_SHARD
     if rows:
         key = f"jobs/{claim.job_id}/manifest-r{claim.generation}-{new_id()}.parquet"
@@ -250,6 +244,25 @@ def plan_retry(services: ControlServices, claim: ControlClaim, check: Callable[[
         services.database, claim, manifest_key=key, total=len(rows), shards=shard_bounds(len(rows), size)
     )
     return f"{len(rows)} images again" if planned else "too late"
+
+
+def _chosen(services: ControlServices, claim: ControlClaim) -> list[int]:
+    """Those of the chosen rows that have a result."""
+    assert claim.job_id is not None
+    wanted = tuple(claim.payload["rows"])
+    return queries.rows_of(services.database, claim.job_id, queries.Filters(rows=wanted), len(wanted))
+
+
+def _with_status(services: ControlServices, claim: ControlClaim, check: Callable[[], None]) -> list[int]:
+    assert claim.job_id is not None
+    statuses, classes = claim.payload["statuses"], claim.payload.get("classes", ())
+    tried = _tried(services, claim.job_id, classes, check)
+    return list(
+        _checked(
+            queries.rows_with_status(services.database, claim.job_id, statuses, classes, tried),
+            check,
+        )
+    )
 
 
 def _tried(

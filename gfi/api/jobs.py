@@ -14,13 +14,14 @@ from gfi.api.job_schemas import ChangeOut, JobDetail, JobIn, JobOut, SubmittedOu
 from gfi.api.lookup import After, JobId, Limit, find_job, job_detail, job_request
 from gfi.api.notify_addresses import check_addresses
 from gfi.api.problems import documented
-from gfi.api.schemas import In, Name, Page, decode_cursor, encode_cursor
+from gfi.api.schemas import LARGEST, In, Name, Page, decode_cursor, encode_cursor
 from gfi.domain.digests import digest
 from gfi.domain.states import JobState
 from gfi.domain.statuses import ImageStatus
 from gfi.jobs import delete, estimate, incremental
 from gfi.jobs.submit import freeze, submit
 from gfi.store import ledger, queries
+from gfi.store.result_query import MOST_ROWS
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=StrictRoute)
 IdempotencyKey = Annotated[
@@ -69,13 +70,18 @@ class PlanOut(EstimateOut):
 
 class RetryIn(In):
     """The images to explain again: those with one of these statuses and, if `classes` are given, with an error of one
-    of these classes (`unreadable`, `missing`, `killer` …).
+    of these classes (`unreadable`, `missing`, `killer` …); or `rows` alone, whatever their status is.
     """
 
     statuses: list[ImageStatus] = Field(
         default_factory=lambda: [ImageStatus.ERROR, ImageStatus.CHANGED], min_length=1, max_length=9
     )
     classes: list[Name] = Field(default_factory=list, max_length=32)
+    rows: list[Annotated[int, Field(strict=True, ge=0, le=LARGEST)]] = Field(
+        default_factory=list,
+        max_length=MOST_ROWS,
+        description="Only these images, of a job that succeeded or is partial; shards that failed stay as they are.",
+    )
 
 
 class PriorityIn(In):
@@ -206,11 +212,14 @@ def resume_job(job_id: JobId, context: ContextDep, caller: Submitter) -> ChangeO
 
 @router.post("/{job_id}/retry", status_code=202, responses=documented(404, 409, 413))
 def retry_job(job_id: JobId, body: RetryIn, context: ContextDep, caller: Submitter) -> ChangeOut:
-    """Retry the images with these statuses, and every shard that was given up. The earlier results are kept."""
+    """Retry the images with these statuses and every shard that was given up, or chosen images. The earlier results are
+    kept."""
     job = find_job(context, job_id)
     caller.require_owner(job.owner)
     statuses = tuple(body.statuses)
-    retried = ledger.retry_job(context.database, job.id, statuses, classes=body.classes, actor=caller.name)
+    retried = ledger.retry_job(
+        context.database, job.id, statuses, classes=body.classes, rows=body.rows, actor=caller.name
+    )
     return ChangeOut(job=job.id, changed=True, state=retried.state)
 
 

@@ -278,7 +278,12 @@ class Job:
         self._connection.send("POST", f"/v1/jobs/{self.id}/resume")
         return self.refresh()
 
-    def retry(self, statuses: Sequence[str] = ("error", "changed"), classes: Sequence[str] = ()) -> Self:
+    def retry(
+        self,
+        statuses: Sequence[str] = ("error", "changed"),
+        classes: Sequence[str] = (),
+        rows: Sequence[int] = (),
+    ) -> Self:
         """Explain part of an ended job again.
 
         Parameters
@@ -287,8 +292,10 @@ class Job:
             The images with one of these statuses.
         classes
             Of images with status ``error``, only those whose error is of one of these classes; all if empty.
+        rows
+            If any are given: these images alone, whatever their status is.
         """
-        body = {"statuses": list(statuses), "classes": list(classes)}
+        body = {"statuses": list(statuses), "classes": list(classes), "rows": list(rows)}
         self._connection.send("POST", f"/v1/jobs/{self.id}/retry", json=body)
         return self.refresh()
 

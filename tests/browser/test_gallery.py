@@ -268,7 +268,9 @@ def test_images_are_selected_flagged_and_restored_with_the_keyboard_alone(
     with page.expect_request("**/exports") as asked:
         page.click("#export-selected")
     assert asked.value.post_data_json == {"format": "cvat", "view": "rows=1%2C2%2C3%2C4"}
+    expect(page.locator("#explain-again")).to_be_visible()
     page.click("#select-all")
+    expect(page.locator("#explain-again")).to_be_hidden()
     page.fill("#selection-note", "all of them")
     page.once("dialog", lambda dialog: dialog.accept())
     page.locator("#selection-flags button").first.click()

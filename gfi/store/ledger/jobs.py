@@ -5,6 +5,7 @@ succeeded | partial | failed | cancelled → planning | queued, by `retry_job` o
 """
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -111,21 +112,30 @@ def retry_job(
     statuses: Sequence[ImageStatus] = (ImageStatus.ERROR, ImageStatus.CHANGED),
     *,
     classes: Sequence[str] = (),
+    rows: Sequence[int] = (),
     actor: str = "local",
 ) -> Retried:
     """succeeded | partial | failed | cancelled → planning, for another attempt at part of the job.
 
     A `retry` control task collects the rows whose status is one of `statuses` into a new manifest and opens
     failed and cancelled shards again. classes: if any are given (`unreadable`, `missing`, `killer` …), only rows and
-    failed shards with an error of one of these classes. Results that the new attempt replaces are kept in `attempts`. A
+    failed shards with an error of one of these classes. rows: if any are given, these images alone, whatever their
+    status is, of a job that succeeded or is partial; shards that failed stay as they are. Results that the new attempt
+    replaces are kept in `attempts`. A
     job that was never planned → queued, with a new `plan` task.
     """
     wanted = tuple(sorted(ImageStatus(status).value for status in statuses))
-    payload = {"statuses": list(wanted), "classes": sorted(classes)}
+    payload: dict[str, Any] = {"statuses": list(wanted), "classes": sorted(classes)}
+    if rows:
+        payload["rows"] = sorted(set(rows))
     with db.begin() as connection:
         job = lock_job(connection, job_id)
         if job.state not in TERMINAL:
             raise Conflict(f"job {job_id} is {job.state}; it can be retried once it has ended")
+        if rows and job.state not in (JobState.SUCCEEDED, JobState.PARTIAL):
+            raise Conflict(
+                f"job {job_id} is {job.state}; single images are explained again once it has succeeded"
+            )
         if job.config.get("imported"):
             raise Conflict(f"the masks of job {job_id} were imported; import them again as another job")
         _check_released(connection, job_id)

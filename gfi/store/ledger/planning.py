@@ -113,7 +113,8 @@ def finish_retry(
         if already:
             return True
         admit_images(connection, job.owner, total)
-        opened = reopen(connection, claim.job_id, claim.payload.get("classes", ()))
+        alone = bool(claim.payload.get("rows"))  # then shards that failed are not asked for
+        opened = 0 if alone else reopen(connection, claim.job_id, claim.payload.get("classes", ()))
         if total and manifest_key is not None:
             covered = insert_shards(connection, claim.job_id, job.generation, manifest_key, shards)
             if covered != total:

@@ -7,6 +7,7 @@ import { draw } from "/static/gallery-grid.js";
 
 const MOST_IN_ADDRESS = 300;
 const FORMATS = ["csv", "parquet", "jsonl", "coco", "fiftyone", "virelay", "overlays", "cvat", "label-studio"];
+const MOST_AGAIN = 10000;
 let anchor = null; // where a range begins
 
 export function select(index, { range = false, keep = true, on = null } = {}) {
@@ -39,6 +40,7 @@ function show() {
   $("selected").textContent = state.all ? "All that match" : `${count(rows.length)} selected`;
   $("only-selected").hidden = state.all || rows.length > MOST_IN_ADDRESS;
   if (!$("only-selected").hidden) $("only-selected").href = galleryLink({ rows });
+  $("explain-again").hidden = !may.submit || state.all || rows.length > MOST_AGAIN || !["succeeded", "partial"].includes(state.job?.state);
   draw();
 }
 
@@ -67,3 +69,9 @@ async function exportSelection() {
 
 $("export-format").replaceChildren(...options(FORMATS.map((name) => [name, name])));
 $("export-selected").addEventListener("click", () => showErrors(exportSelection));
+$("explain-again").addEventListener("click", () => showErrors(async () => {
+  const rows = [...state.selected.keys()];
+  if (!confirm(`Explain ${rows.length === 1 ? "this image" : `these ${count(rows.length)} images`} again? The earlier results are kept.`)) return;
+  await api(`/v1/jobs/${id}/retry`, { method: "POST", body: { rows } });
+  location.assign(`/jobs/${id}`);
+}));

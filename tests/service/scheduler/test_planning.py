@@ -18,6 +18,7 @@ from gfi.domain.statuses import ImageStatus
 from gfi.jobs.submit import JobRequest, submit
 from gfi.store import ledger, queries
 from gfi.store.database import Database
+from gfi.store.errors import Conflict
 from gfi.store.ledger.leases import OTHER_RELEASES
 from gfi.store.ledger.restoring import CARRIED
 from gfi.store.objects import Bucket
@@ -193,6 +194,23 @@ def test_a_retry_by_class_explains_each_image_once(services: ControlServices, tm
     assert queries.failures(database, job) == []
     assert retry("storage") == "0 images again"
     assert queries.get_job(database, job).state is JobState.SUCCEEDED
+
+
+def test_chosen_images_alone_are_explained_again(services: ControlServices, tmp_path: Path) -> None:
+    database = services.database
+    folder = photographs(tmp_path / "photographs", range(4))
+    request = JobRequest(dataset=str(folder), model="net", target="predicted")
+    job = submit(database, services.settings, request).job_id
+    planning.plan(services, claim_task(database, ControlKind.PLAN), lambda: None)
+    assert commit(database, claim(database))
+    ledger.finish_jobs(database)
+    ledger.retry_job(database, job, rows=[3, 1, 77])  # there is no image 77
+    task = claim_task(database, ControlKind.RETRY)
+    assert planning.plan_retry(services, task, lambda: None) == "2 images again"
+    held = claim(database)
+    assert manifest(services, held.manifest_key, tmp_path)[1] == [1, 3]
+    with pytest.raises(Conflict, match="is running"):
+        ledger.retry_job(database, job, rows=[1])
 
 
 def test_a_listing_that_expands_fails_its_job_in_one_line_and_the_next_job_is_planned(
