@@ -31,7 +31,6 @@ ELSEWHERE = {
     "gfi/audit/settings.py": DATA,
     "gfi/cli/api.py": STACK,
     "gfi/cli/bench_model.py": "unit/cli/test_bench.py",
-    "gfi/cli/audit.py": COMMANDS,
     "gfi/cli/db.py": "service/test_wheel.py",
     "gfi/cli/doctor.py": WHOLE_WAY,
     "gfi/cli/explain_by_layer.py": "unit/cli/test_explain.py",
