@@ -12,18 +12,20 @@ from gfi.api.lookup import JobId, find_job
 from gfi.api.problems import Refused, checked, documented
 from gfi.api.schemas import In, Text
 from gfi.store import ledger, queries
-from gfi.store.result_query import LONGEST, ResultQuery, filters_of
+from gfi.store.result_query import ResultQuery, filters_of
 
 router = APIRouter(prefix="/v1/jobs/{job_id}/views", tags=["results"], route_class=StrictRoute)
-_NAME = r"^[^\x00/\\]*[^\x00/\\ ][^\x00/\\]*$"
+_NAME = r"^[^\x00/\\]+$"
+_LONGEST = 4000
+"""Characters of a saved query: an address that browsers and mails carry."""
 ViewName = Annotated[str, Path(min_length=1, max_length=100, description="The name of a view.")]
 
 
 class ViewIn(In):
     """A view: a name, and the query as the gallery's address has it."""
 
-    name: Annotated[str, StringConstraints(pattern=_NAME, max_length=100)]
-    query: Annotated[Text, Field(max_length=LONGEST)] = Field(
+    name: Annotated[str, StringConstraints(pattern=_NAME, min_length=1, max_length=100)]
+    query: Annotated[Text, Field(max_length=_LONGEST)] = Field(
         examples=["wrong=true&sort=area&descending=true"]
     )
 
