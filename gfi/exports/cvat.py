@@ -47,7 +47,7 @@ def _shapes(item: Item) -> str:
         return ""
     left, top, right, bottom = box
     lengths = ", ".join(map(str, runs(region[top:bottom, left:right].ravel())))
-    common = f'label={quoteattr(_xml(item.class_name))} source="gfi" occluded="0" z_order="0"'
+    common = f'label={quoteattr(_xml(item.class_name))} source="auto" occluded="0" z_order="0"'
     return (
         f'<mask {common} rle="{lengths}" left="{left}" top="{top}" width="{right - left}"'
         f' height="{bottom - top}"></mask>'
