@@ -55,7 +55,8 @@ def quality() -> str:
         )
         for r in rows
     ]
-    once = {r["method"]: r for r in sorted(rows, key=lambda r: r["grids"])}  # the row with most grids
+    methods = dict.fromkeys(r["method"] for r in rows)
+    once = {m: max((r for r in rows if r["method"] == m), key=lambda r: r["grids"]) for m in methods}
     places = [
         (
             m,
