@@ -217,18 +217,19 @@ def scale(pairs: int) -> dict[str, Any]:
                 for number in range(reader.num_record_batches):
                     yield pa.Table.from_batches([reader.get_batch(number)])
 
-        start = time.perf_counter()
+        start, cpu = time.perf_counter(), time.process_time()
         counts, accumulator = Counts(), Accumulator(0.8, pairs)
         a, b = (SortedTables(read(path), "key", Path(folder)) for path in files)
         for block in pair_results(a, b, counts):
             accumulator.add(block)
-        seconds = time.perf_counter() - start
+        seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
     return {
         "scenario": "scale",
         "n": pairs,
         "pairs": accumulator.comparison(counts).pairs,
         "moved": accumulator.comparison(counts).moved,
         "seconds": round(seconds, 1),
+        "cpu_seconds": round(cpu, 1),
         "peak_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
     }
 

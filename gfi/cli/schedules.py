@@ -198,15 +198,14 @@ def show_schedule(name: str, as_json: bool) -> None:
         emit({**entry, "firings": firings})
         return
     click.echo(f"{entry['name']}: {_times(entry)} in {entry['zone']}, {entry['request']['dataset']}")
+    follow_ups = [f"{name}{_settings(wanted)}" for name, wanted in entry["follow_ups"].items()]
     click.echo(
         f"after an outage: {entry['misfire']}; while a job is active: {entry['overlap']}; "
         + ("explains everything" if entry["whole"] else "since its last finished job")
-        + "".join(f"; followed by: {name}{_settings(wanted)}" for name, wanted in entry["follow_ups"].items())
+        + ("; followed by: " + ", ".join(follow_ups) if follow_ups else "")
     )
     click.echo("next: " + (", ".join(map(when, entry["upcoming"])) or _next(entry)))
-    rows = [
-        (one["due"], one["job"] or "", one["state"] or "", _reason(one), _followed(one)) for one in firings
-    ]
+    rows = [(one["due"], one["job"] or "", _state(one), _reason(one), _followed(one)) for one in firings]
     click.echo("")
     table("", ("due (UTC)", "job", "state", "why none", "followed by"), rows, "it has not fired yet")
 
@@ -272,6 +271,10 @@ def _outcome(name: str, outcome: JSON) -> str:
     made = next((outcome[word] for word in ("audit", "comparison", "task") if word in outcome), None)
     said = outcome.get("verdict") or outcome.get("reason") or ""
     return f"{name} {made}: {said}" if made else f"{name}: {said}"
+
+
+def _state(firing: JSON) -> str:
+    return firing["state"] or ("deleted" if firing["job"] else "")
 
 
 def _reason(firing: JSON) -> str:

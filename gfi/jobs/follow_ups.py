@@ -126,7 +126,8 @@ def _kept_in_words(result: JSON | None) -> str:
     if result is None:
         return ""
     held = f", {len(result['held']):,} held" if result["held"] else ""
-    return f"{len(result['deleted']):,} old jobs deleted{held}"
+    number = len(result["deleted"])
+    return f"{number:,} old job{'' if number == 1 else 's'} deleted{held}"
 
 
 def _compared_in_words(result: JSON | None) -> str:

@@ -3,7 +3,7 @@ import { $, api, duration, empty, fill, h, may, methodAsked, methodOptions, meth
 async function load() {
   const schedules = await api("/v1/schedules");
   fill($("rows"), schedules.map((s) => h("tr", null,
-    h("td.nowrap", null, s.name), h("td.nowrap", null, s.every_s ? `every ${duration(s.every_s)}` : h("code", null, s.cron), ` ${s.zone}`, h("small.soft", null, ` ${s.overlap} if active${s.whole ? ", whole" : ""}${Object.keys(s.follow_ups).map((name) => `, then ${name}`).join("")}`)), h("td.nowrap", { title: s.upcoming.map(when).join("\n") }, s.paused ? "paused" : s.next_at ? when(s.next_at) : "never"),
+    h("td.nowrap", null, s.name), h("td", null, s.every_s ? `every ${duration(s.every_s)}` : h("code", null, s.cron), ` ${s.zone}`, h("small.soft", null, ` ${s.overlap} if active${s.whole ? ", whole" : ""}${Object.keys(s.follow_ups).map((name) => `, then ${name}`).join("")}`)), h("td.nowrap", { title: s.upcoming.map(when).join("\n") }, s.paused ? "paused" : s.next_at ? when(s.next_at) : "never"),
     h("td.any", null, s.request.dataset), h("td.nowrap", null, s.request.model, h("small.soft", null, ` ${(s.request.method ?? "gfi") !== "gfi" ? s.request.method : s.request.preset ?? "default preset"}`), s.has_webhook ? h("small.soft", null, ", webhook") : null),
     h("td.do", null, h("button", { type: "button", onclick: () => fired(s.name) }, "Firings"), ...(may.submit ? [h("button", { type: "button", onclick: () => change(s.name, { paused: !s.paused }) }, s.paused ? "Resume" : "Pause"), h("button", { type: "button", onclick: () => run(s.name) }, "Run now")] : []), may.submit ? h("button.danger", { type: "button", onclick: () => remove(s.name) }, "Remove") : null))));
   $("table").hidden = !schedules.length;
@@ -35,7 +35,7 @@ async function fired(name) {
     const schedule = all.find((s) => s.name === name);
     $("firings-title").textContent = `Firings of ${name}`;
     $("upcoming").textContent = schedule?.upcoming.length ? `Next: ${schedule.upcoming.map(when).join(", ")}` : "";
-    fill($("firings"), firings.map((f) => h("tr", null, h("td.nowrap", null, when(f.at)), h("td.nowrap", null, f.job ? h("a", { href: `/jobs/${f.job}` }, f.job) : "none"), h("td.nowrap", null, f.state ?? ""), h("td.any", null, f.reason ?? (f.waiting ? "waits for an earlier job" : ""), ...Object.entries(f.followed).map(followed)))));
+    fill($("firings"), firings.map((f) => h("tr", null, h("td.nowrap", null, when(f.at)), h("td.nowrap", null, f.job && f.state ? h("a", { href: `/jobs/${f.job}` }, f.job) : f.job ?? "none"), h("td.nowrap", null, f.state ?? (f.job ? "deleted" : "")), h("td.any", null, f.reason ?? (f.waiting ? "waits for an earlier job" : ""), ...Object.entries(f.followed).map(followed)))));
     $("firings-panel").hidden = false;
   });
 }
