@@ -42,6 +42,8 @@ _HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
 
 def format_of(head: bytes) -> str | None:
     """The format of an image file by its first HEAD bytes; None if it is not an image. Not every format can be read."""
+    if head[128:132] == b"DICM":  # first: what comes before is often the beginning of a TIFF
+        return "DICOM"
     if head.startswith(b"\xff\xd8\xff"):
         return "JPEG"
     if head.startswith(b"\x89PNG\r\n\x1a\n"):
@@ -52,8 +54,6 @@ def format_of(head: bytes) -> str | None:
         return "WEBP"
     if head.startswith((b"II\x2a\x00", b"MM\x00\x2a", b"II\x2b\x00", b"MM\x00\x2b")):
         return "TIFF"
-    if head[128:132] == b"DICM":
-        return "DICOM"
     if head.startswith(b"BM"):
         return "BMP"
     if head[:1] == b"P" and head[1:2] in b"123456" and head[2:3].isspace():

@@ -1,11 +1,13 @@
 """DICOM and HEIC, in files that the libraries people use write."""
 
 import io
+from pathlib import Path
 
 import numpy as np
 import pillow_heif
 import pytest
 from PIL import Image
+from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
 
@@ -92,3 +94,18 @@ def test_without_the_extra_one_line_names_it(monkeypatch: pytest.MonkeyPatch) ->
         decode(dicom())
     assert file_kinds.kind_of("a.HEIC") == "HEIC without gfi[heic]"
     assert Selection().reads("a.HEIC")  # where it is installed, as here
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("CT_small.dcm", "(16 bits by the file)"),
+        ("MR_small_RLE.dcm", "(window of the file)"),
+        ("examples_overlay.dcm", "55 is black and 844 white"),
+        ("examples_jpeg2k.dcm", "None"),
+    ],
+)
+def test_files_of_scanners_are_read(name: str, said: str) -> None:
+    photograph = decode(Path(str(get_testdata_file(name, download=False))).read_bytes())
+    assert said in str(photograph.window)
+    assert photograph.rgb.std() > 1
