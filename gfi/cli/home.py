@@ -186,6 +186,12 @@ def write_private(path: Path, record: dict[str, Any]) -> None:
     fresh.replace(path)
 
 
+def api_address() -> str | None:
+    """The address of the API: GFI_API_URL, else that of the stack that runs here; None where neither is known."""
+    address = os.environ.get("GFI_API_URL") or (running_stack(home_directory()) or {}).get("api_url")
+    return None if address is None else str(address).rstrip("/")
+
+
 def open_stack() -> "tuple[Settings, Database]":
     """Settings and database of the configured service, or of the stack that runs in the home directory.
 

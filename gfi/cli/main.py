@@ -46,7 +46,10 @@ COMMANDS = {
     "export": Entry("export:export", "Export the results of a job to other tools."),
     "import": Entry("import_masks:import_masks", "Import masks that were made elsewhere as a finished job."),
     "gate": Entry("gate:gate", "Write the file of limits for `gfi compare --gate`."),
-    "gc": Entry("gc:gc", "Find result files in the bucket that nothing refers to."),
+    "gc": Entry(
+        "gc:gc",
+        "Find result files in the bucket that nothing refers to, and jobs that their schedules no longer keep.",
+    ),
     "job": Entry("job:job", "Show one job: state, progress, configuration, failures."),
     "jobs": Entry("jobs:jobs", "List jobs, newest first; `gfi jobs delete` deletes one."),
     "layers": Entry("layers:layers", "List the layers of a model and those that the presets choose."),

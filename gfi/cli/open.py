@@ -1,6 +1,5 @@
 """`gfi open`: a link that signs a browser in to the dashboard."""
 
-import os
 from typing import TYPE_CHECKING
 
 import click
@@ -20,10 +19,10 @@ def open_(url: str | None) -> None:
 
     The link is valid for 15 minutes.
     """
-    from gfi.cli.home import home_directory, open_stack, running_stack
+    from gfi.cli.home import api_address, open_stack
 
     _, database = open_stack()
-    base = url or os.environ.get("GFI_API_URL") or (running_stack(home_directory()) or {}).get("api_url")
+    base = url or api_address()
     if not base:
         raise CommandError(
             "no address of an API is known: start one with `gfi api`, then gfi open --url http://HOST:PORT"

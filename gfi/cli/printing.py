@@ -1,6 +1,7 @@
 """Output of commands: JSON for programs, tables for users."""
 
 import json
+import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -41,8 +42,19 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], 
         drawn.add_column(name, overflow="fold")
     for row in cells:
         drawn.add_row(*row)
-    # In a pipe or a file nothing has to fit: one line a row.
-    Console(width=None if sys.stdout.isatty() else _WIDE).print(drawn)
+    Console(width=line_width()).print(drawn)
+
+
+def line_width() -> int:
+    """Characters of a line: those of the terminal. In a pipe or a file nothing has to fit, so that a row is a line."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else _WIDE
+
+
+def shortened(text: str, most: int, *, end: bool = False) -> str:
+    """A text of at most `most` characters, with … for what is left out. end: keep the end, as of a path."""
+    if len(text) <= most:
+        return text
+    return f"…{text[1 - most :]}" if end else f"{text[: most - 1]}…"
 
 
 def when(epoch: float | None) -> str:

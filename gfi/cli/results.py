@@ -5,24 +5,19 @@ from typing import Any
 import click
 
 from gfi.cli.open_service import open_service
-from gfi.cli.printing import emit_lines, json_option, table
+from gfi.cli.printing import emit_lines, json_option, line_width, shortened, table
 from gfi.cli.reading import check_status
-from gfi.domain.metrics import NUMBERS
+from gfi.domain.metrics import METRICS, NUMBERS
 from gfi.domain.statuses import ImageStatus
 
-COLUMNS = (
-    "row",
-    "key",
-    "status",
-    "target_rank",
-    "target",
-    "prediction",
-    "probability",
-    "kept",
-    "removed",
-    "area",
-    "error",
-)
+TEXTS = ("row", "key", "status", "target_rank", "target", "prediction")
+FIGURES = ("probability", "kept", "removed", "area", *METRICS)
+SOMETIMES = ("target_rank", *METRICS, "error")
+"""Columns that are shown only if some row has a value other than 0 in them."""
+NARROW = 120
+"""Characters of a line below which keys and names of classes are shortened, and row and area left out."""
+SHORT = {"probability": "prob", "prediction": "predicted"}
+"""Headings there."""
 
 GROUP_MEANS = tuple(name for name in NUMBERS if name != "iterations")
 """The means that a table of groups shows."""
@@ -78,12 +73,34 @@ def results(
         emit_lines(rows)
         return
     further = list((service.job(job_id).get("facts") or {}).get("columns") or {})
+    listed = list(rows)
+    columns = [
+        name
+        for name in (*TEXTS, *FIGURES, "error")
+        if name not in SOMETIMES or any(row.get(name) is not None and row[name] != 0 for row in listed)
+    ]
+    headings = columns
+    if line_width() < NARROW:
+        columns = [name for name in columns if name not in ("row", "area")]
+        headings = [SHORT.get(name, name) for name in columns]
     cells = [
-        [_short(row.get(name)) for name in COLUMNS] + [plain(row["columns"].get(name)) for name in further]
-        for row in rows
+        [_cell(row, name) for name in columns] + [plain(row["columns"].get(name)) for name in further]
+        for row in listed
     ]
     empty = "no results yet" if status is None and not where and view is None else "no image matches"
-    table("", (*COLUMNS, *further), cells, empty if status is None or where else f"no image is {status}")
+    table("", (*headings, *further), cells, empty if status is None or where else f"no image is {status}")
+
+
+def _cell(row: dict[str, Any], column: str) -> object:
+    """A class by its name, a number with three decimals; in a narrow terminal the end of a long key."""
+    value = row.get(column)
+    narrow = line_width() < NARROW
+    if column in ("target", "prediction"):
+        value = row.get(f"{column}_name") or value
+        return shortened(str(value), 9) if narrow and value is not None else value
+    if column == "key" and narrow:
+        return shortened(str(value), 16, end=True)
+    return f"{value:.3f}" if isinstance(value, float) else value
 
 
 def _groups(groups: list[dict[str, Any]], by: str, as_json: bool) -> None:

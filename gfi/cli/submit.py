@@ -5,6 +5,7 @@ from typing import Any
 import click
 
 from gfi.cli.estimate import print_plan
+from gfi.cli.home import api_address
 from gfi.cli.job_options import job_options, options_of
 from gfi.cli.open_service import open_service
 from gfi.cli.printing import emit, json_option
@@ -39,6 +40,9 @@ def submit(
         return
     submitted = service.submit(options_of(options), key=key, new=new)
     known = "" if submitted["created"] else f" ({submitted['reason']})"
+    if (address := api_address()) is not None and not as_json:
+        # beside the id, so that JOB=$(gfi submit …) is the id alone
+        click.echo(f"{address}/jobs/{submitted['job']}", err=True)
     if not wait:
         emit(submitted) if as_json else click.echo(f"{submitted['job']}{known}")
         return

@@ -15,12 +15,14 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gfi.domain.digests import JSON, digest
-from gfi.domain.head import NO_HEAD, Head, read_head
 from gfi.store.errors import NotFound, StoreError
-from gfi.store.objects import Bucket
+
+if TYPE_CHECKING:  # lists of models need neither numpy nor a client of the bucket
+    from gfi.domain.head import Head
+    from gfi.store.objects import Bucket
 
 PREFIX = "models/sha256/"
 MOST_FILES = 500
@@ -60,7 +62,7 @@ def read_files(stored: Sequence[JSON]) -> list[ModelFile]:
     return files
 
 
-def put_files(bucket: Bucket, folder: Path, names: Sequence[str]) -> list[ModelFile]:
+def put_files(bucket: "Bucket", folder: Path, names: Sequence[str]) -> list[ModelFile]:
     """Store the files `names` of a folder. Those that are stored already are stored again: the sweep spares young ones.
 
     Raises StoreError, and stores nothing, if there are too many or they are too large, one or all together; and as
@@ -87,18 +89,20 @@ def put_files(bucket: Bucket, folder: Path, names: Sequence[str]) -> list[ModelF
     return files
 
 
-def put_head(bucket: Bucket, path: Path, record: JSON) -> None:
+def put_head(bucket: "Bucket", path: Path, record: JSON) -> None:
     """Store the file of a head, which `write_head` wrote and of which it returned `record`; of NO_HEAD, nothing."""
     if record["layer"] is not None:
         bucket.put(_head_key(record), path)
 
 
-def get_head(bucket: Bucket, model: Mapping[str, Any]) -> Head | None:
+def get_head(bucket: "Bucket", model: Mapping[str, Any]) -> "Head | None":
     """The last linear layer of a registered model. model: its record, which a job has too.
 
     None for a network without one, and for one that was registered before heads were stored. Raises NotFound if the
     bucket does not have it, and StoreError if it is damaged.
     """
+    from gfi.domain.head import NO_HEAD, read_head
+
     record = model.get("head") or NO_HEAD
     if record["layer"] is None:
         return None
@@ -122,7 +126,7 @@ class ModelCache:
     largest: bytes; the models that were used longest ago are removed when there are more.
     """
 
-    def __init__(self, folder: Path, bucket: Bucket, largest: int) -> None:
+    def __init__(self, folder: Path, bucket: "Bucket", largest: int) -> None:
         self._folder = folder
         self._bucket = bucket
         self._largest = largest

@@ -1,14 +1,17 @@
 """Counts, means, histograms and the class table of a job, from the sums that commits maintain; no result is read."""
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from gfi.domain.mean_masks import MeanMasks
 from gfi.domain.metrics import PRIMARY_METHOD
 from gfi.domain.sums import NumberSums, Sums
 from gfi.store.database import Database
 from gfi.store.tables import masks_due, result_sums
+
+if TYPE_CHECKING:
+    from gfi.domain.mean_masks import MeanMasks
 
 
 def job_sums(db: Database, job_id: str, *, cells: bool = False) -> Sums:
@@ -33,12 +36,14 @@ def means(db: Database, job_id: str, *, method: str = PRIMARY_METHOD) -> dict[st
     return job_sums(db, job_id).numbers(method)
 
 
-def mean_masks(db: Database, job_id: str) -> MeanMasks:
+def mean_masks(db: Database, job_id: str) -> "MeanMasks":
     """The mean masks of a job and of its classes; no part is read.
 
     Until the report of the job is written, masks of replaced results are still in them, and those of carried results
     are not: `count_masks_due` together. Not in them are results of earlier versions.
     """
+    from gfi.domain.mean_masks import MeanMasks
+
     masks = MeanMasks()
     query = sa.select(result_sums.c.masks).where(
         result_sums.c.job_id == job_id, result_sums.c.masks.is_not(None)

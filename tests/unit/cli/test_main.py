@@ -43,3 +43,20 @@ def test_the_help_imports_no_command() -> None:
 def test_the_list_of_jobs_imports_nothing_that_only_other_commands_need() -> None:
     modules = imported("jobs", "--help")
     assert not modules & {"torch", "numpy", "boto3", "celery", "PIL", "pyarrow", "fastapi", "gfi.domain.job"}
+
+
+def test_a_list_of_jobs_loads_few_libraries() -> None:
+    """The command's start: modules are counted, because times differ between machines."""
+    code = """
+import sys
+from gfi.cli import jobs
+from gfi.cli.local_service import LocalService
+from gfi.store import queries
+print(len(sys.modules), *sorted({name.partition(".")[0] for name in sys.modules}))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    count, *loaded = done.stdout.split()
+    assert not {"torch", "numpy", "boto3", "botocore", "pyarrow", "fastapi", "celery", "rich", "PIL"} & set(
+        loaded
+    )
+    assert int(count) < 700

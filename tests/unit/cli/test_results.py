@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from gfi.cli import printing
 from gfi.cli import results as results_command
 
 
@@ -30,3 +31,47 @@ def test_more_groups_are_spoken_of_and_a_row_is_a_line(
     assert done.exit_code == 0
     assert done.stdout.splitlines()[1].startswith("A" * 300)
     assert ("these are the 2 largest groups; there are more" in done.stderr) == said
+
+
+class Listed:
+    """A service with two results, one of them of a class other than the predicted one."""
+
+    def __init__(self) -> None:
+        numbers = {"probability": 0.98765, "kept": 0.5, "removed": 0.25, "area": 0.125, "deletion": 0.123456}
+        self.rows: list[dict[str, Any]] = [
+            {"row": row, "key": "photographs/of/a/long/folder/" + "x" * 40 + ".jpg", "status": "ok", "target_rank": 0}
+            | {"target": 281, "target_name": "tabby cat", "prediction": 285, "prediction_name": "Egyptian cat"}
+            | numbers | {"columns": {"site": "A"}, "error": None}
+            for row in range(2)
+        ]  # fmt: skip
+
+    def results(self, *_: Any, **__: Any) -> list[dict[str, Any]]:
+        return self.rows
+
+    def job(self, _: str) -> dict[str, Any]:
+        return {"facts": {"columns": {"site": "text"}}}
+
+
+def test_results_name_classes_and_show_the_metrics_that_were_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    service = Listed()
+    monkeypatch.setattr(results_command, "open_service", lambda: service)
+    header, row, _ = CliRunner().invoke(results_command.results, ["j1"]).stdout.splitlines()
+    assert header.split()[4:] == ["prediction", "probability", "kept", "removed", "area", "deletion", "site"]
+    assert "tabby cat" in row
+    assert row.split()[-6:] == ["0.988", "0.500", "0.250", "0.125", "0.123", "A"]
+    service.rows[1] |= {"target_rank": 1, "error": "too dark"}
+    header = CliRunner().invoke(results_command.results, ["j1"]).stdout.splitlines()[0]
+    assert {"target_rank", "error"} < set(header.split())
+
+
+def test_a_row_is_a_line_at_80_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(results_command, "open_service", Listed)
+    monkeypatch.setattr(printing, "_WIDE", 80)
+    monkeypatch.setattr(Listed, "job", lambda *_: {})
+    lines = CliRunner().invoke(results_command.results, ["j1"]).stdout.splitlines()
+    assert max(map(len, lines)) <= 80
+    for line in lines[-2:]:
+        assert line.startswith("…x")
+        assert line.split()[-4:] == ["0.988", "0.500", "0.250", "0.123"]
