@@ -207,6 +207,7 @@ showErrors(async () => {
   state.job = await whole;
   const { job } = state;
   $("title").textContent = job.name || "Gallery";
+  if (job.config.imported) $("title").append(h("small", null, " imported, not verified"));
   $("back").href = `/jobs/${id}`;
   $("back").textContent = job.name || job.id;
   $("export").href = `/v1/jobs/${id}/flags?format=csv`;

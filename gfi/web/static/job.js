@@ -121,6 +121,7 @@ async function means() {
 async function load() {
   job = await api(`/v1/jobs/${id}`);
   $("title").textContent = job.name || job.id;
+  if (job.config.imported) $("title").append(h("small", null, " imported, not verified"));
   document.title = `${job.name || job.id} · gfi`;
   progress();
   actions();
