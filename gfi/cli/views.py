@@ -19,7 +19,7 @@ class _Views(click.Group):
 
 @click.group(cls=_Views)
 def views() -> None:
-    """List the saved views of a job: `gfi views JOB`."""
+    """List the saved views of a job; `gfi views save` saves one."""
 
 
 @views.command("list", hidden=True)
