@@ -6,7 +6,7 @@ from gfi.cli.printing import emit, json_option, when
 
 
 @click.command()
-@click.option("--delete", is_flag=True, help="Delete the orphans. Without this, print what would be deleted.")
+@click.option("--delete", is_flag=True, help="Delete them. Without this, print what would be deleted.")
 @click.option("--older-than", default=3600.0, show_default=True, help="Seconds; keep younger objects.")
 @json_option
 def gc(delete: bool, older_than: float, as_json: bool) -> None:
