@@ -49,6 +49,7 @@ WITHOUT_EXAMPLE = {
         "parts",
         "pool",
         "precision",
+        "registration",
         "suitability",
         "throughput",
     )
