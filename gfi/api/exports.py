@@ -117,6 +117,9 @@ def download_export(
     except exports.TooLarge as error:
         folder.cleanup()
         raise Refused(413, str(error), "POST /v1/jobs/ID/exports makes it as a task.") from None
+    except ExportError as error:
+        folder.cleanup()
+        raise Refused(422, str(error)) from None
     except BaseException:
         folder.cleanup()
         raise

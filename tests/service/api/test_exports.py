@@ -203,6 +203,7 @@ def test_what_cannot_be_exported_says_why(one_world: World, job: str, tmp_path: 
         write_export(export(one_world, job, "overlays"), tmp_path / "full")
     with pytest.raises(ExportError, match="is a folder"):
         write_export(export(one_world, job, "csv"), tmp_path / "full")
+    assert download(one_world, job, "virelay", view="status=error").status_code == 422
     empty = export(one_world, job, "virelay", view="status=error")
     with pytest.raises(ExportError, match="has no mask"):
         write_export(empty, tmp_path / "empty.zip")
