@@ -68,7 +68,7 @@ COMMANDS = {
     ),
     "tokens": Entry("tokens:tokens", "Create, list and revoke tokens of the HTTP API."),
     "up": Entry("up:up", "Start the whole service on this machine."),
-    "views": Entry("views:views", "List the saved views of a job: `gfi views JOB`."),
+    "views": Entry("views:views", "List the saved views of a job; `gfi views save` saves one."),
     "worker": Entry("worker:worker", "Run one worker until SIGTERM, or with --devices one worker a device."),
 }
 
