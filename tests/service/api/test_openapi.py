@@ -33,9 +33,12 @@ NO_SUCCESS = {
     ("POST", "/v1/audits/{audit_id}/verify"),
     ("PATCH", "/v1/audits/{audit_id}/findings/{finding_id}"),
     ("GET", "/v1/audits/{audit_id}/findings/{finding_id}/pictures/{name}"),
+    ("GET", "/v1/jobs/{job_id}/exports/{task_id}/file"),
+    ("GET", "/v1/jobs/{job_id}/results/{row}/thumbnail.jpg"),
 }
-"""Operations that may succeed in no request here: no worker runs, so registering a model is refused at once; an
-audit has no findings; few arbitrary schedules have a time and an acceptable job."""
+"""Operations that may succeed in no request here: no worker runs, so registering a model is refused at once and no
+export is made; an audit has no findings; the parts have no thumbnails; few arbitrary schedules have a time and an
+acceptable job."""
 
 
 class Counted:
@@ -115,6 +118,8 @@ def _made(world: World) -> dict[str, list[str] | list[int]]:
     assert asked.status_code == 202, asked.text
     compared = world.call("POST", "/v1/comparisons", json={"a": read[0], "b": read[1]})
     assert compared.status_code == 202, compared.text
+    exported = world.call("POST", f"/v1/jobs/{read[0]}/exports", json={"format": "jsonl"})
+    assert exported.status_code == 202, exported.text
     tokens = [
         world.call("POST", "/v1/tokens", json={"name": f"t{n}", "scopes": ["read"]}).json()["id"]
         for n in range(3)
@@ -131,6 +136,8 @@ def _made(world: World) -> dict[str, list[str] | list[int]]:
         "token": tokens,
         "audit": [asked.json()["audit"]["id"]],
         "comparison": [compared.json()["id"]],
+        "exported": read[:1],
+        "export": [exported.json()["id"]],
         "model": ["tiny"],
         "spare-model": [*spare, *UNKNOWN],
         "dataset": [str(world.photographs), f"@{names[0]}"],

@@ -183,7 +183,9 @@ def realistic(count: int) -> list[Result]:
     random = np.random.default_rng(0)
     made = []
     for row in range(count):
-        label = f"n{random.integers(20):08d}"  # few classes: what is kept of a class does not grow with images
+        label = (
+            f"n{random.integers(20):08d}"  # few classes: what is kept of a class does not grow with images
+        )
         numbers = [float(number) for number in random.random(8)]
         made.append(
             Result(
