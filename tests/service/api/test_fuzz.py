@@ -58,13 +58,20 @@ class Process:
             except httpx.TransportError:
                 assert self._child.poll() is None
                 time.sleep(0.05)
-        self._ended = threading.Event()
+        self._ended, self._lock = threading.Event(), threading.Lock()
         self._watcher = threading.Thread(target=self._watch, daemon=True)
         self._watcher.start()
 
     def _watch(self) -> None:
         while not self._ended.wait(0.01):
-            self.peak = max(self.peak, self.memory)
+            with self._lock:
+                self.peak = max(self.peak, self.memory)
+
+    def forget_peak(self) -> int:
+        """The resident bytes, which are the peak from now on."""
+        with self._lock:
+            self.peak = self.memory
+            return self.peak
 
     @property
     def memory(self) -> int:
@@ -254,7 +261,7 @@ def test_large_photographs_are_decoded_a_few_at_a_time(live: Process) -> None:
     folder.mkdir()
     for number in range(6):
         (folder / f"{number}.png").write_bytes(large)
-    idle = live.peak = live.memory
+    idle = live.forget_peak()
 
     def look(number: int) -> int:
         params = {"dataset": str(folder), "key": f"{number}.png", "size": 64}
@@ -427,7 +434,7 @@ def test_bombs_are_refused_by_the_preview_in_one_line(live: Process) -> None:
     folder = live.world.photographs.parent / "bombs"
     folder.mkdir()
     _write_bombs(folder)
-    before = live.peak = live.memory
+    before = live.forget_peak()
     told = {}
     for path in sorted(folder.iterdir()):
         answer = live.send("POST", "/v1/datasets/preview", 422, json={"dataset": str(path)})
