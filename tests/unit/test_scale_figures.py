@@ -65,10 +65,11 @@ def test_the_page_has_the_figures_of_the_file(
 
 def test_the_page_has_the_listings_of_the_file(page: list[str], figures: list[dict[str, object]]) -> None:
     rates = [row for row in figures if row["unit"] == "keys/s"]
-    peaks = {row["what"]: row for row in figures if row["unit"] == "MiB"}
-    said = [line for line in page if line.startswith("| listing of")]
-    assert len(said) == len(rates) == 3
-    for rate, line in zip(rates, said, strict=True):
-        peak = peaks[f"{rate['what']}, peak memory"]
-        expected = f"{rate['rows']:,} keys.*{rate['value']:,.0f}, {peak['value']:.0f} MiB"
-        assert re.search(expected, line), (expected, line)
+    peaks = {(row["what"], row["rows"]): row["value"] for row in figures if row["unit"] == "MiB"}
+    said = [line.replace("**", "") for line in page if line.startswith("| listing of")]
+    assert len(said) == len(rates) >= 3
+    for rate in rates:
+        peak = peaks[f"{rate['what']}, peak memory", rate["rows"]]
+        kind = re.escape(str(rate["what"]))
+        expected = f"{kind}, {rate['rows']:,} keys.*{rate['value']:,.0f}, {peak:.0f} MiB"
+        assert any(re.search(expected, line) for line in said), expected
