@@ -16,6 +16,9 @@ from gfi.store.queries.audits import (
     list_findings,
     previous_audit,
 )
+from gfi.store.queries.failures import failures, stopped_shards
+from gfi.store.queries.flags import count_flags, flags_of, list_flags
+from gfi.store.queries.histograms import Histogram, histogram
 from gfi.store.queries.image_columns import Group, kinds_of
 from gfi.store.queries.jobs import Job, address_on, get_job, jobs_over, list_jobs
 from gfi.store.queries.models import (
@@ -44,23 +47,16 @@ from gfi.store.queries.results import (
     SORTABLE,
     Agreement,
     Filters,
-    Histogram,
-    count_flags,
     earlier_results,
-    failures,
-    flags_of,
     get_result,
     group_results,
-    histogram,
     iterate_columns,
     iterate_results,
-    list_flags,
     list_results,
     page_key,
     results_at,
     rows_of,
     rows_with_status,
-    stopped_shards,
 )
 from gfi.store.queries.schedules import (
     active_job_of,

@@ -1,4 +1,4 @@
-"""Results: pages, filters, failures by class, groups, flags."""
+"""Results: pages, filters, groups."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -10,11 +10,10 @@ from sqlalchemy.dialects import postgresql
 
 from gfi.domain.digests import JSON
 from gfi.domain.manifest_columns import Kind, Where
-from gfi.domain.metrics import CATALOGUE, NUMBERS, PRIMARY_METHOD
+from gfi.domain.metrics import NUMBERS, PRIMARY_METHOD
 from gfi.domain.result import Result
-from gfi.domain.states import ShardState
 from gfi.domain.statuses import ImageStatus
-from gfi.domain.sums import IDENTITY, bin_width
+from gfi.domain.sums import IDENTITY
 from gfi.store.database import Database
 from gfi.store.errors import NotFound, StoreError
 from gfi.store.queries.fetching import BULK, fetch
@@ -26,8 +25,6 @@ from gfi.store.tables import (
     attempts,
     flags,
     image_columns,
-    in_state,
-    jobs,
     part_references,
     results,
     shards,
@@ -98,7 +95,7 @@ def list_results(
     if sort not in SORTABLE:
         raise StoreError(f"results cannot be sorted by {sort!r}; choose one of {', '.join(SORTABLE)}")
     filters = filters or Filters()
-    query = sa.select(results).where(results.c.job_id == job_id, *_conditions(job_id, filters))
+    query = sa.select(results).where(results.c.job_id == job_id, *conditions(job_id, filters))
     if sort == "row":
         page = _fetched(db, _behind(query, _TAIL, descending, after).limit(limit))
         return _with_columns(db, job_id, page) if columns else page
@@ -258,7 +255,7 @@ def iterate_columns(db: Database, job_id: str, names: Sequence[str]) -> Iterator
         after = rows[-1][-2:]
 
 
-def _conditions(job_id: str, filters: Filters) -> list[sa.ColumnElement[bool]]:
+def conditions(job_id: str, filters: Filters) -> list[sa.ColumnElement[bool]]:
     conditions: list[sa.ColumnElement[bool]] = [condition(where) for where in filters.where]
     for name in ("prediction", "target", "label", "method", "target_rank", "error_class"):
         if (value := getattr(filters, name)) is not None:
@@ -364,71 +361,6 @@ def earlier_results(
     return _fetched(db, query)
 
 
-def failures(db: Database, job_id: str) -> list[JSON]:
-    """What went wrong, by class: {status, error_class, images, example_row, example}.
-
-    First the images without a usable result, the most frequent class first; then the images of shards that failed
-    (status `failed`), or that failed and wait for another attempt or have it without progress (`pending`), without
-    those of a retry before the last; then the explained images (`ok`) whose boxes were repaired or could not be used.
-    """
-    by_class = _by_error_class(job_id, NOT_OK)
-    rows = fetch(db, by_class) + stopped_shards(db, job_id)
-    if _measures_boxes(db, job_id):  # no index helps this query; other jobs have no such images
-        rows += fetch(db, _by_error_class(job_id, sa.and_(~NOT_OK, results.c.error_class.is_not(None))))
-    return [row | {"images": int(row["images"])} for row in rows]
-
-
-def stopped_shards(db: Database, job_id: str) -> list[JSON]:
-    """The images of shards that failed (status `failed`), or that failed and wait for another attempt or have it
-    without progress (`pending`), by class: as `failures` describes them."""
-    # A worker that dies at its start holds the shard until its lease runs out: the reason is told meanwhile too.
-    begun_again = sa.and_(
-        in_state(shards, ShardState.LEASED), shards.c.finished == 0, sa.func.coalesce(shards.c.step, 0) == 0
-    )
-    status = sa.case(
-        (in_state(shards, ShardState.FAILED), ShardState.FAILED.value), else_=ShardState.PENDING.value
-    )
-    query = (
-        sa.select(
-            status.label("status"),
-            shards.c.failure_class.label("error_class"),
-            sa.func.sum(shards.c.stop - shards.c.start).label("images"),
-            sa.func.min(shards.c.start).label("example_row"),
-            sa.func.min(shards.c.reason).label("example"),
-        )
-        .join(jobs, jobs.c.id == shards.c.job_id)
-        .where(
-            shards.c.job_id == job_id,
-            sa.or_(in_state(shards, ShardState.FAILED), in_state(shards, ShardState.PENDING), begun_again),
-            sa.or_(shards.c.generation == 0, shards.c.generation == jobs.c.generation),
-            shards.c.reason.is_not(None),
-        )
-        .group_by(status, shards.c.failure_class)
-    )
-    return [row | {"images": int(row["images"])} for row in fetch(db, query)]
-
-
-def _by_error_class(job_id: str, which: sa.ColumnElement[bool]) -> sa.Select[Any]:
-    return (
-        sa.select(
-            results.c.status,
-            results.c.error_class,
-            sa.func.count().label("images"),
-            sa.func.min(results.c.row).label("example_row"),
-            sa.func.min(results.c.error).label("example"),
-        )
-        .where(results.c.job_id == job_id, PRIMARY, which)
-        .group_by(results.c.status, results.c.error_class)
-        .order_by(sa.desc("images"), results.c.status)
-    )
-
-
-def _measures_boxes(db: Database, job_id: str) -> bool:
-    configs = [row["config"] for row in fetch(db, sa.select(jobs.c.config).where(jobs.c.id == job_id))]
-    names = [name for config in configs for name in config.get("metrics") or ()]
-    return any(CATALOGUE[name].needs == "boxes" for name in names if name in CATALOGUE)
-
-
 def rows_with_status(
     db: Database,
     job_id: str,
@@ -497,7 +429,7 @@ def group_results(
     query = (
         sa.select(value, sa.func.count(), *counts, *map(sa.func.avg, numbers), *map(sa.func.count, numbers))
         .select_from(rows)
-        .where(results.c.job_id == job_id, PRIMARY, *_conditions(job_id, filters or Filters()))
+        .where(results.c.job_id == job_id, PRIMARY, *conditions(job_id, filters or Filters()))
         .group_by(value)
         .order_by(sa.func.count().desc(), value)
         .limit(MOST_GROUPS + 1)
@@ -529,101 +461,10 @@ def _summed_groups(db: Database, job_id: str, by: str) -> tuple[list[Group], boo
     return groups[:MOST_GROUPS], len(groups) > MOST_GROUPS
 
 
-@dataclass(frozen=True)
-class Histogram:
-    """A number over the images with status `ok` that have it.
-
-    bins: (left edge, images) of each bin that is not empty, from left to right. variance: over `count`.
-    """
-
-    width: float
-    bins: list[tuple[float, int]]
-    count: int
-    mean: float | None
-    variance: float | None
-
-
-def histogram(db: Database, job_id: str, number: str, filters: Filters | None = None) -> Histogram:
-    """The histogram of a number of the primary results; without filters from the sums, which reads no result.
-
-    Of several classes of an image the first counts. StoreError for a number that results do not have.
-    """
-    if number not in NUMBERS:
-        raise StoreError(f"no number is called {number!r}; choose one of {', '.join(NUMBERS)}")
-    width = bin_width(number)
-    if filters in (None, Filters()):
-        sums = job_sums(db, job_id)
-        known = sums.numbers().get(number)
-        if known is None:
-            return Histogram(width, [], 0, None, None)
-        return Histogram(width, sums.histogram(number), known.count, known.mean, known.variance)
-    value = results.c[number]
-    place = value / width + 1e-9
-    # SQLite may have no floor(), and cuts towards zero; PostgreSQL rounds where it casts.
-    bin_ = (
-        sa.cast(place + _FAR, sa.Integer) - _FAR
-        if db.is_sqlite
-        else sa.cast(sa.func.floor(place), sa.Integer)
-    )
-    query = (
-        sa.select(bin_.label("bin"), sa.func.count(), sa.func.sum(value), sa.func.sum(value * value))
-        .where(results.c.job_id == job_id, PRIMARY, results.c.status == ImageStatus.OK.value)
-        .where(value.is_not(None), *_conditions(job_id, filters or Filters()))
-        .group_by("bin")
-        .order_by("bin")
-    )
-    with db.read() as connection:
-        rows = [
-            (int(place), int(images), float(a), float(b)) for place, images, a, b in connection.execute(query)
-        ]
-    count = sum(images for _, images, _, _ in rows)
-    if not count:
-        return Histogram(width, [], 0, None, None)
-    mean = sum(total for _, _, total, _ in rows) / count
-    variance = max(0.0, sum(squares for *_, squares in rows) / count - mean * mean)
-    return Histogram(width, [(place * width, images) for place, images, _, _ in rows], count, mean, variance)
-
-
-_FAR = 1_000_000
-"""Added before a number is cut to a whole one, so that it is above zero."""
-
-
-def flags_of(db: Database, job_id: str, rows: Sequence[int]) -> dict[int, JSON]:
-    """The flags of these images, by row: flag, note, owner, at."""
-    if not rows:
-        return {}
-    query = sa.select(flags).where(flags.c.job_id == job_id, flags.c.row.in_(sorted(set(rows))))
-    names = ("flag", "note", "owner", "at")
-    return {row["row"]: {name: row[name] for name in names} for row in fetch(db, query)}
-
-
-def count_flags(db: Database, job_id: str) -> dict[str, int]:
-    """How many images of a job have each flag, the most first."""
-    images = sa.func.count()
-    query = sa.select(flags.c.flag, images.label("images")).where(flags.c.job_id == job_id)
-    return {
-        r["flag"]: r["images"]
-        for r in fetch(db, query.group_by(flags.c.flag).order_by(images.desc(), flags.c.flag))
-    }
-
-
 def rows_of(db: Database, job_id: str, filters: Filters, limit: int) -> list[int]:
     """The rows of the manifest whose results satisfy the filters, ascending, at most `limit`."""
     query = (
-        sa.select(results.c.row).distinct().where(results.c.job_id == job_id, *_conditions(job_id, filters))
+        sa.select(results.c.row).distinct().where(results.c.job_id == job_id, *conditions(job_id, filters))
     )
     with db.read() as connection:
         return list(connection.execute(query.order_by(results.c.row).limit(limit)).scalars())
-
-
-def list_flags(db: Database, job_id: str) -> list[JSON]:
-    """Flagged images of a job with their notes and keys, by row."""
-    query = (
-        sa.select(flags, results.c.key)
-        .outerjoin(
-            results, sa.and_(results.c.job_id == flags.c.job_id, results.c.row == flags.c.row, PRIMARY)
-        )
-        .where(flags.c.job_id == job_id)
-        .order_by(flags.c.row)
-    )
-    return fetch(db, query)
