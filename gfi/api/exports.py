@@ -36,8 +36,14 @@ _MEDIA = {
     ".parquet": "application/vnd.apache.parquet",
     ".zip": "application/zip",
 }
+_BYTES = {"type": "string", "format": "binary"}
+_JSON = {"type": ["object", "array"], "description": "COCO's document, or the list of Label Studio's tasks."}
 _FILE: dict[int | str, dict[str, Any]] = {
-    200: {"content": {media: {"schema": {"type": "string", "format": "binary"}} for media in _MEDIA.values()}}
+    200: {
+        "content": {
+            media: {"schema": _JSON if media == "application/json" else _BYTES} for media in _MEDIA.values()
+        }
+    }
 }
 _VIEW = "Which results: the query of GET /v1/jobs/ID/results, such as `status=ok&prediction=3`; `rows=1,5-9` selects."
 _IMAGES = (

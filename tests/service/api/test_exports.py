@@ -13,6 +13,7 @@ from typing import Any
 
 import h5py
 import httpx
+import jsonschema  # type: ignore[import-untyped]
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -190,6 +191,26 @@ def test_the_command_knows_every_format() -> None:
     assert {
         name: made.ending for name, made in formats.FORMATS.items() if not made.archive
     } == job_module._ENDINGS
+
+
+def test_the_document_says_what_each_format_is(one_world: World, job: str) -> None:
+    paths = one_world.call("GET", "/v1/openapi.json").json()["paths"]
+    documented = paths["/v1/jobs/{job_id}/export"]["get"]["responses"]["200"]["content"]
+    for output in FORMATS:
+        answer = download(one_world, job, output)
+        schema = documented[answer.headers["content-type"].partition(";")[0]]["schema"]
+        if answer.headers["content-type"].startswith("application/json"):
+            jsonschema.validate(answer.json(), schema)
+        else:
+            assert schema["format"] == "binary", output
+    json_answers = {
+        path: answer["content"]["application/json"]["schema"]
+        for path, operations in paths.items()
+        for operation in operations.values()
+        for answer in operation["responses"].values()
+        if "application/json" in answer.get("content", {})
+    }
+    assert not [path for path, schema in json_answers.items() if schema.get("format") == "binary"]
 
 
 def test_what_cannot_be_exported_says_why(one_world: World, job: str, tmp_path: Path) -> None:
