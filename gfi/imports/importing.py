@@ -281,10 +281,9 @@ def _begin(
     begin_import(
         database,
         job_id,
-        spec,
+        replace(spec, listing_digest=written.listing),
         manifest_key=key,
         manifest_digest=written.sha256,
-        listing_digest=written.listing,
         total=written.count,
         shards=shard_bounds(written.count, SHARD),
         metadata=metadata,

@@ -106,6 +106,7 @@ ELSEWHERE = {
     "gfi/imports/errors.py": DATA,
     "gfi/imports/importing.py": IMPORTS,
     "gfi/store/ledger/importing.py": IMPORTS,
+    "gfi/store/ledger/job_row.py": "service/store/ledger/test_submission.py",
     "gfi/cli/import_masks.py": IMPORTS,
     "gfi/method/item.py": DATA,
     "gfi/method/model_bundle.py": "service/workers/test_model_versions.py",

@@ -5,11 +5,11 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from gfi.domain.digests import digest
 from gfi.domain.records import JobSpec
 from gfi.domain.states import JobState
-from gfi.store.database import Database, now
+from gfi.store.database import Database
 from gfi.store.ledger.audit import record
+from gfi.store.ledger.job_row import job_row
 from gfi.store.ledger.limits import admit_images, admit_job
 from gfi.store.ledger.shards import insert_shards
 from gfi.store.tables import jobs
@@ -22,36 +22,26 @@ def begin_import(
     *,
     manifest_key: str,
     manifest_digest: str,
-    listing_digest: str,
     total: int,
     shards: Iterable[tuple[int, int]],
     metadata: Mapping[str, Any],
 ) -> None:
-    """(nothing) → running. `spec.queue` is one of `gfi.domain.queues.import_queue`. LimitExceeded as for other jobs."""
+    """(nothing) → running, for the listing with `spec.listing_digest`. LimitExceeded as for other jobs.
+
+    `spec.queue` is one of `gfi.domain.queues.import_queue`.
+    """
     with db.begin() as connection:
         admit_job(connection, spec.owner)
         admit_images(connection, spec.owner, total)
-        connection.execute(
-            sa.insert(jobs).values(
-                id=job_id,
-                name=spec.name,
-                owner=spec.owner,
-                queue=spec.queue,
-                priority=spec.priority,
-                state=JobState.RUNNING.value,
-                config=spec.config,
-                config_digest=digest(spec.config),
-                listing_digest=listing_digest,
-                model=spec.model,
-                tags=list(spec.tags) or None,
-                manifest_key=manifest_key,
-                manifest_digest=manifest_digest,
-                total=total,
-                facts=dict(metadata),
-                created_at=now(),
-                planned_at=now(),
-            )
-        )
+        row = job_row(job_id, spec, JobState.RUNNING)
+        listed = {
+            "manifest_key": manifest_key,
+            "manifest_digest": manifest_digest,
+            "total": total,
+            "facts": dict(metadata),
+            "planned_at": row["created_at"],
+        }
+        connection.execute(sa.insert(jobs).values(row | listed))
         covered = insert_shards(connection, job_id, 0, manifest_key, shards)
         if covered != total:
             raise ValueError(f"shards cover {covered} of {total} images")

@@ -11,6 +11,7 @@ from gfi.store.database import Database, now
 from gfi.store.errors import Conflict, LimitExceeded
 from gfi.store.ledger.audit import record
 from gfi.store.ledger.control_requests import add_control_task
+from gfi.store.ledger.job_row import job_row
 from gfi.store.ledger.limits import admit_job
 from gfi.store.tables import jobs, submission_keys
 
@@ -48,25 +49,7 @@ def submit_in(connection: sa.Connection, spec: JobSpec, *, max_active_jobs: int 
                 "wait for one to finish or cancel one"
             )
     job_id = new_id()
-    connection.execute(
-        sa.insert(jobs).values(
-            id=job_id,
-            name=spec.name,
-            owner=spec.owner,
-            queue=spec.queue,
-            priority=spec.priority,
-            state=JobState.QUEUED.value,
-            config=spec.config,
-            config_digest=config_digest,
-            listing_digest=spec.listing_digest,
-            idempotency_key=spec.idempotency_key,
-            model=spec.model,
-            notify=[target.__dict__ for target in spec.notify] or None,
-            tags=list(spec.tags) or None,
-            since=spec.since,
-            created_at=now(),
-        )
-    )
+    connection.execute(sa.insert(jobs).values(job_row(job_id, spec, JobState.QUEUED)))
     _keep_key(connection, spec, config_digest, job_id)
     priority = priority_in(spec.queue, spec.priority)
     add_control_task(connection, ControlKind.PLAN, job_id, owner=spec.owner, priority=priority)
