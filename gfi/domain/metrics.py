@@ -120,6 +120,18 @@ CATALOGUE: Mapping[str, Metric] = {
             "of the box around the mask at 1.5 times its mean with the best box of the class",
             version=2,  # boxes are fitted as for energy_in_box, and are whole pixels
         ),
+        Metric(
+            "localisation",
+            "boxes",
+            (
+                Column(
+                    "localisation_error",
+                    "Localisation error",
+                    "the box around the mask at 1.5 times its mean overlaps no box of the class by more than half",
+                    "lower",
+                ),
+            ),
+        ),
         _metric("entropy", "mask", None, "Entropy", "of the mask's mass; 1 for an even spread"),
         _metric(
             "average_gain",

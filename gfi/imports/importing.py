@@ -56,7 +56,7 @@ SHARD = 200
 LEASE_S = 600.0
 ALIKE = 20
 """If so many masks cannot be read before one can, the kind of file is wrong and no job is made."""
-MEASURED = ("energy_in_box", "entropy", "iou_box", "pointing")
+MEASURED = ("energy_in_box", "entropy", "iou_box", "localisation", "pointing")
 """The metrics of an imported mask: those that need no network."""
 NEAR_EMPTY, NEAR_FULL = 0.001, 0.95
 """The shares of the image below and above which a mask marks nothing, or everything."""

@@ -97,17 +97,39 @@ def mask_box(
     >>> mask_box(mask, (2, 4), (0, 0, 4, 2))
     (2, 0, 4, 1)
     """
-    threshold = alpha * float(mask.mean())
-    tops, bottoms, lefts, rights = [], [], [], []
-    for first, lines in stripes(mask, original_size, box):
-        above = lines > threshold
-        down, across = np.flatnonzero(above.any(1)), np.flatnonzero(above.any(0))
-        if len(down):
-            tops.append(first + int(down[0]))
-            bottoms.append(first + int(down[-1]) + 1)
-            lefts.append(int(across[0]))
-            rights.append(int(across[-1]) + 1)
-    return (min(lefts), min(tops), max(rights), max(bottoms)) if tops else None
+    return mask_boxes(mask, original_size, box, (alpha,))[0]
+
+
+def mask_boxes(
+    mask: NDArray[np.floating], original_size: tuple[int, int], box: Rectangle, alphas: Sequence[float]
+) -> list[tuple[int, int, int, int] | None]:
+    """`mask_box` at each of several thresholds. The mask is drawn once: the rectangle around everything above a
+    threshold follows from the largest value of each row and of each column.
+
+    Examples
+    --------
+    >>> mask_boxes(np.array([[0.0, 0.5, 1.0]]), (1, 3), (0, 0, 3, 1), (0.0, 1.0, 1.5))
+    [(1, 0, 3, 1), (2, 0, 3, 1), (2, 0, 3, 1)]
+    """
+    rows, columns = [], np.full(original_size[1], -math.inf)
+    for _, lines in stripes(mask, original_size, box):
+        rows.append(lines.max(1))
+        columns = np.maximum(columns, lines.max(0))
+    highest, mean = np.concatenate(rows), float(mask.mean())
+    found: list[tuple[int, int, int, int] | None] = []
+    for alpha in alphas:
+        down, across = np.flatnonzero(highest > alpha * mean), np.flatnonzero(columns > alpha * mean)
+        edges = (int(across[0]), int(down[0]), int(across[-1]) + 1, int(down[-1]) + 1) if len(down) else None
+        found.append(edges)
+    return found
+
+
+def best_overlap(
+    around: tuple[int, int, int, int], regions: Sequence[Rectangle], original_size: tuple[int, int]
+) -> float:
+    """The IoU of a rectangle (left, top, right, bottom) with the ground-truth box that fits it best."""
+    inside = (pixels(region, original_size) for region in regions)
+    return max(_iou(around, (left, top, right, bottom)) for top, bottom, left, right in inside)
 
 
 def measure(sample: Sample) -> dict[str, float]:
@@ -123,10 +145,7 @@ def _best(
     alpha: float,
 ) -> float:
     around = mask_box(mask, size, box, alpha) if truth else None
-    if around is None:
-        return math.nan
-    inside = (pixels(region, size) for region in truth)
-    return max(_iou(around, (left, top, right, bottom)) for top, bottom, left, right in inside)
+    return math.nan if around is None else best_overlap(around, truth, size)
 
 
 def _iou(one: tuple[int, int, int, int], other: tuple[int, int, int, int]) -> float:

@@ -67,7 +67,7 @@ def test_a_mask_goes_to_the_device_and_dtype_of_its_image(sample):
 
 
 def test_metrics_with_boxes_and_reports_load_no_torch():
-    names = "area, energy_in_box, entropy, iou_box, pointing, sample"
+    names = "area, energy_in_box, entropy, iou_box, localisation, pointing, sample"
     code = (
         f"import sys, gfi.report.page, gfi.report.contact_sheet; from gfi.metrics import {names}; "
         "sys.exit('torch' in sys.modules)"
