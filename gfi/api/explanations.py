@@ -1,9 +1,9 @@
-"""One explanation: its numbers, its geometry and its provenance."""
+"""One explanation: its numbers, its geometry and its provenance; the boxes of its image."""
 
 from typing import Any
 
 from fastapi import APIRouter
-from pydantic import Field
+from pydantic import BaseModel, Field
 
 from gfi.api.access import Reader
 from gfi.api.body import StrictRoute
@@ -12,6 +12,7 @@ from gfi.api.lookup import JobId, find_job
 from gfi.api.problems import documented
 from gfi.api.result_rows import GeometryOut, Method, Rank, ResultOut, Row
 from gfi.domain.metrics import PRIMARY_METHOD
+from gfi.jobs.image_boxes import image_boxes
 from gfi.store import queries
 
 router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["results"], route_class=StrictRoute)
@@ -62,4 +63,40 @@ def get_explanation(
             | {"attempt": before.attempt}
             for before in earlier
         ],
+    )
+
+
+class BoxOut(BaseModel):
+    """A box in pixels of the photograph, half-open. label: its own; null for the image's."""
+
+    label: str | None
+    left: float
+    top: float
+    right: float
+    bottom: float
+    difficult: bool
+
+
+class BoxesOut(BaseModel):
+    """The boxes of an image. size: [H, W] of the photograph. error: why boxes that are listed cannot be used."""
+
+    size: list[int] | None
+    boxes: list[BoxOut]
+    repairs: list[str]
+    error: str | None
+
+
+@router.get("/results/{row}/boxes", responses=documented(404))
+def get_boxes(job_id: JobId, row: Row, context: ContextDep, caller: Reader) -> BoxesOut:
+    """The boxes that the dataset has for an image, as metrics measure them: inside the photograph, in its pixels."""
+    job = find_job(context, job_id)
+    result = queries.get_result(context.database, job.id, row)
+    explained = context.part_cache.explanation(result)
+    size = explained.result.original_size if explained else None
+    found = image_boxes(context.bucket, job, row, size)
+    return BoxesOut(
+        size=None if size is None else list(size),
+        boxes=[BoxOut(**{name: getattr(box, name) for name in BoxOut.model_fields}) for box in found.boxes],
+        repairs=list(found.repairs),
+        error=found.error,
     )

@@ -406,6 +406,24 @@ class Job:
         )
         return answer
 
+    def boxes(self, row: int) -> dict[str, Any]:
+        """The boxes that the dataset has for one image.
+
+        Parameters
+        ----------
+        row
+            The image's row in the manifest, from 0.
+
+        Returns
+        -------
+        dict
+            ``boxes``: ``label``, ``left``, ``top``, ``right``, ``bottom`` in pixels of the photograph (half-open),
+            ``difficult``. ``size``: (H, W) of the photograph. ``repairs``, ``error``: what was repaired, and why boxes
+            cannot be used.
+        """
+        answer: dict[str, Any] = self._connection.get(f"/v1/jobs/{self.id}/results/{row}/boxes")
+        return answer
+
     def flags(self) -> list[dict[str, Any]]:
         """The flagged images: ``row``, ``key``, ``flag``, ``note``, ``owner``, ``at``."""
         flags: list[dict[str, Any]] = self._connection.get(f"/v1/jobs/{self.id}/flags")

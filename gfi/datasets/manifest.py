@@ -21,6 +21,7 @@ rows 11 ms to read.
 
 import contextlib
 import hashlib
+import io
 import json
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -217,10 +218,11 @@ class Manifest:
         self._starts = np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)])
 
     @staticmethod
-    def open(path: Path) -> "Manifest":
-        """DatasetError when it is missing, damaged or of another schema version."""
+    def open(path: Path, file: io.RawIOBase | None = None) -> "Manifest":
+        """DatasetError when it is missing, damaged or of another schema version. file: read instead of the one at
+        `path`, which then is only its name."""
         try:
-            manifest = Manifest(pq.ParquetFile(path), path)
+            manifest = Manifest(pq.ParquetFile(path if file is None else file), path)
         except (OSError, pa.ArrowException) as error:
             raise DatasetError(f"cannot read the manifest {path}: {one_line(error)}") from error
         version = manifest.metadata.get("schema_version")

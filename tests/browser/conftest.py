@@ -20,6 +20,9 @@ from playwright.sync_api import expect
 
 from gfi.api import create_app
 from gfi.cli.servers import Server
+from gfi.datasets import manifest
+from gfi.datasets.annotations.boxes import Box
+from gfi.datasets.manifest import Entry
 from gfi.domain.states import ControlKind
 from gfi.store import ledger
 from gfi.store.ledger.tokens import create_link
@@ -92,7 +95,8 @@ def site(sqlite_files: Any, s3: Server, valkey: Server) -> Iterator[tuple[str, W
 
 def _furnish(world: World) -> None:
     first = replace(world, labelled=True)
-    first.explained(name="First look", total=400, preset="paper", metrics=["deletion", "insertion"])
+    boxed = first.explained(name="First look", total=400, preset="paper", metrics=["deletion", "insertion"])
+    _with_boxes(world, boxed, 400)
     released = world.explained(name="Released preset", preset="released")
     world.explained(name="By class", target="coffee")
     _compared(world, released, released)
@@ -122,6 +126,17 @@ def _furnish(world: World) -> None:
         json={"name": "nightly", "cron": "0 2 * * *", "zone": "Europe/Berlin", "job": body},
     )
     assert made.status_code == 201, made.text
+
+
+def _with_boxes(world: World, job: str, images: int) -> None:
+    """Upload a manifest in which each image has two boxes, one of them of the class coffee."""
+    boxes = (
+        Box(None, 0.2, 0.25, 0.6, 0.75, unit="fraction"),
+        Box("coffee", 0.5, 0.1, 0.95, 0.4, unit="fraction"),
+    )
+    path = world.settings.home / "boxes.parquet"
+    manifest.write((Entry(row, f"{row}.jpg", 1, "v", boxes=boxes) for row in range(images)), path, {})
+    world.bucket.put(f"jobs/{job}/manifest.parquet", path)
 
 
 def _compared(world: World, a: str, b: str) -> None:

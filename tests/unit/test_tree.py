@@ -18,6 +18,8 @@ DATA = "only data and errors; whoever uses it is tested"
 ELSEWHERE = {
     "gfi/api/body.py": "service/api/test_problems.py",
     "gfi/api/similar.py": "service/api/test_by_class.py",
+    "gfi/jobs/image_boxes.py": "service/api/test_explanations.py",
+    "gfi/store/object_file.py": "service/api/test_explanations.py",
     "gfi/api/config.py": "service/api/test_guard.py",
     "gfi/api/context.py": "service/api/test_app.py",
     "gfi/api/dataset_names.py": "service/api/test_datasets.py",

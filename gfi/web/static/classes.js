@@ -6,6 +6,8 @@ const AT_ONCE = 100;
 const parameters = new URLSearchParams(location.search);
 let table = null, columns = [], shown = AT_ONCE, chosen = null, order = "images", up = false, asked = 0;
 
+// How many numbers fit beside the chosen class, or below 1000 px above it.
+const fitting = () => (innerWidth > 1000 && innerWidth < 1500 ? 4 : 5) - (table.audit ? 1 : 0);
 const filterOf = (one) => (one.label !== null ? { label: one.label } : { target: one.target });
 const named = (one) => one.label !== null || one.target !== null; // otherwise images that were not predicted
 const estimate = (value, format) => (value ? [format(value.mean), value.low === null ? "" : h("small", null, `${format(value.low)} – ${format(value.high)}`)] : "");
@@ -88,7 +90,7 @@ showErrors(async () => {
   if (!table.classes.length) return empty("No classes yet", "They appear as soon as a worker has committed explained images.");
   const known = numbers.filter((name) => table.classes.some((one) => one.means[name]));
   const first = ["probability", "area", "kept"].filter((name) => known.includes(name));
-  columns = [...first, ...known.filter((name) => !first.includes(name) && !["removed", "iterations"].includes(name))].slice(0, 5);
+  columns = [...first, ...known.filter((name) => !first.includes(name) && !["removed", "iterations"].includes(name))].slice(0, fitting());
   $("number").replaceChildren(...known.map((name) => h("option", { value: name }, titleOf(name))));
   $("number").value = known.find((name) => !["probability", "kept", "removed", "area", "iterations"].includes(name)) ?? known[0] ?? "";
   draw();

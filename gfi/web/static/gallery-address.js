@@ -6,9 +6,11 @@ const CHIPS = ["target", "target_rank", "finding", "differs_from", "comparison",
 const DISPLAY = ["view", "compare"];
 let chips = []; // [name, value] of filters of the address that have no box
 let linked = null; // the one image that a link opens
+let compared = ""; // the job of the address to compare with, until the jobs are known
 let unread = null; // the prediction of the address, until the classes are known
 
 export const linkedRow = () => linked;
+export const comparedJob = () => compared;
 export const unlink = () => { linked = null; };
 
 // The condition on a further column of the manifest, or "".
@@ -77,13 +79,19 @@ export function setDirection(descending) {
 export function readAddress() {
   const q = new URLSearchParams(location.search);
   linked = q.get("row");
+  compared = q.get("compare") ?? "";
   for (const name of DISPLAY) q.delete(name);
   fillBoxes(q);
 }
 
+// The job with which the gallery compares is chosen on the page from now on.
+export function readCompared() { if (compared) { compared = ""; writeAddress(); } }
+
 export function writeAddress() {
   const q = query();
   if (linked !== null) q.set("row", linked);
+  const other = $("comparison").value || compared;
+  if (other && !other.startsWith("+")) q.set("compare", other);
   const text = q.toString();
   history.replaceState(null, "", text ? `?${text}` : location.pathname);
 }

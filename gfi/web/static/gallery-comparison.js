@@ -19,6 +19,15 @@ function counterpart(item) {
   return why ? { ...item, has_mask: false, why } : same;
 }
 
+export const otherLabel = () => otherName;
+// The photograph with both masks over it; a slider decides how much of each is seen.
+export function slidPane(item, size) {
+  const theirs = counterpart(item), pic = stack(id, item, { size, label: `${own} | ${otherName}` });
+  pic.classList.add("slid");
+  if (theirs.has_mask) pic.append(stack($("comparison").value, item, { theirs, photo: false, size }).querySelector(".over"), h("span.seam"));
+  else pic.append(h("em", null, theirs.why));
+  return pic;
+}
 export const otherPane = (item, size) => stack($("comparison").value, item, { theirs: counterpart(item), size, label: otherName });
 
 export async function offerComparisons(selected = "") {
@@ -34,6 +43,8 @@ export async function offerComparisons(selected = "") {
   const rest = offered.jobs.filter((o) => !taken.has(o.id) && o.progress.done).map((o) => h("option", { value: o.id, "data-name": (o.name || o.preset).slice(0, 24) }, o.name || `${o.preset} ${o.id}`));
   $("comparison").replaceChildren(...options([["", "nothing"]]), h("optgroup", { label: "Another method" }, ...by), ...(rest.length ? [h("optgroup", { label: "Another job" }, ...rest)] : []));
   $("comparison").value = selected;
+  $("viewer-comparison").replaceChildren(...$("comparison").cloneNode(true).childNodes);
+  $("viewer-comparison").value = $("comparison").value;
 }
 
 export async function compare() {
@@ -55,7 +66,7 @@ export async function compare() {
     }
     await offerComparisons(value);
   }
-  if (!value) return remake();
+  if (!value) { remake(); return refresh(); }
   otherName = $("comparison").selectedOptions[0].dataset.name;
   for (let had = -1; mine === watching; ) {
     const other = await api(`/v1/jobs/${value}`);

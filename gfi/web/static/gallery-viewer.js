@@ -1,23 +1,25 @@
 // One image: its pictures with zoom, its numbers and what they mean, its flag, images like it.
-import { $, api, count, decimal, h, may, percent, showErrors, words } from "/static/ui.js";
+import { $, api, count, decimal, h, may, percent, showErrors, svg, words } from "/static/ui.js";
 import { example, galleryLink, id, meaning, numbers, picture, titleOf } from "/static/results.js";
 import { state } from "/static/gallery-state.js";
 import { panes } from "/static/gallery-grid.js";
+import { otherLabel, ownName, slidPane } from "/static/gallery-comparison.js";
 import { setFlags } from "/static/gallery-flags.js";
 
 const SIMILAR = 12;
-let zoom = 1, shift = [0, 0], move = () => {}, shown = null;
+let zoom = 1, shift = [0, 0], move = () => {}, shown = null, boxes = null; // boxes: of the image that is shown
 
 export const isOpen = () => $("viewer").open;
 
 export function openViewer() {
   const item = state.items[state.chosen];
   if (!item) return;
-  if (shown !== item) { resetZoom(); $("similar").replaceChildren(); $("similar-words").textContent = ""; }
+  if (shown !== item) { resetZoom(); $("similar").replaceChildren(); $("similar-words").textContent = ""; boxes = null; showErrors(() => readBoxes(item)); }
   shown = item;
   $("viewer-name").textContent = item.key;
   $("place").textContent = `${count(state.chosen + 1)} of ${count(state.items.length)}${state.complete ? "" : "+"}`;
-  $("stage").replaceChildren(...panes(item, Math.min(1600, Math.max(960, innerWidth))));
+  showStage();
+  $("viewer-comparison").value = $("comparison").value;
   $("viewer-about").replaceChildren(about(item));
   if (item.has_mask) showErrors(() => showNotes(item));
   const { flag } = item;
@@ -29,6 +31,40 @@ export function openViewer() {
   $("flag-form").hidden = !may.submit;
   $("similar-tools").hidden = !item.has_mask;
   if (!isOpen()) $("viewer").showModal();
+}
+
+// Two methods lie over one another under a slider, or beside one another.
+function showStage() {
+  const size = Math.min(1600, Math.max(960, innerWidth)), compared = $("comparison").value && !["error", "changed"].includes(shown.status);
+  const slid = compared && $("slid").checked;
+  $("slid-field").hidden = !compared;
+  $("mix-field").hidden = !slid;
+  $("mix-own").textContent = ownName();
+  $("mix-other").textContent = otherLabel();
+  $("stage").replaceChildren(...(slid ? [slidPane(shown, size)] : panes(shown, size)));
+  drawBoxes();
+}
+
+async function readBoxes(item) {
+  const found = await api(`/v1/jobs/${id}/results/${item.row}/boxes`);
+  if (shown !== item) return;
+  boxes = found;
+  drawBoxes();
+}
+
+// The boxes of the dataset over every picture; those of other classes than the explained one are drawn thin.
+function drawBoxes() {
+  for (const old of $("stage").querySelectorAll(".boxes")) old.remove();
+  $("boxes-field").hidden = !boxes?.boxes.length;
+  $("boxes-words").textContent = [...new Set(boxes?.boxes.map(({ label }) => label ?? shown.label ?? "no label"))].join(", ");
+  $("boxes-error").textContent = boxes?.error ? `No boxes: ${boxes.error}.` : "";
+  if (!boxes?.boxes.length || !$("boxes").checked) return;
+  const [height, width] = boxes.size, mine = [shown.label, shown.target_name];
+  for (const pic of $("stage").querySelectorAll(".pic")) {
+    if (!pic.querySelector("img")) continue;
+    pic.append(svg("svg", { class: "boxes", viewBox: `0 0 ${width} ${height}`, "aria-hidden": "true" }, ...boxes.boxes.map((box) =>
+      svg("rect", { class: box.label === null || mine.includes(box.label) ? "box" : "box other", x: box.left, y: box.top, width: box.right - box.left, height: box.bottom - box.top }))));
+  }
 }
 
 function about(item) {
@@ -85,6 +121,12 @@ export function startViewer(moved) {
   $("flag-form").addEventListener("submit", (event) => { event.preventDefault(); showErrors(() => setFlags([shown.row], $("flag-kind").value, $("flag-note").value)); });
   $("unflag").addEventListener("click", () => showErrors(() => setFlags([shown.row], null)));
   for (const by of ["mask", "features"]) $(`similar-${by}`).addEventListener("click", () => showErrors(() => showSimilar(by)));
+  for (const name of ["boxes", "slid"]) {
+    $(name).checked = localStorage.getItem(`gfi-${name}`) !== "off";
+    $(name).addEventListener("change", () => { localStorage.setItem(`gfi-${name}`, $(name).checked ? "on" : "off"); showStage(); });
+  }
+  $("mix").addEventListener("input", () => { $("mix-value").textContent = `${$("mix").value} %`; $("stage").style.setProperty("--mix", $("mix").value / 100); });
+  $("viewer-comparison").addEventListener("change", () => { $("comparison").value = $("viewer-comparison").value; $("comparison").dispatchEvent(new Event("change")); });
   $("zoom-in").addEventListener("click", () => zoomBy(1.5));
   $("zoom-out").addEventListener("click", () => zoomBy(1 / 1.5));
   $("stage").addEventListener("wheel", (event) => { event.preventDefault(); zoomBy(event.deltaY < 0 ? 1.15 : 1 / 1.15); }, { passive: false });

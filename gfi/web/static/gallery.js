@@ -2,7 +2,7 @@
 import { $, api, count, debounce, empty, follow, h, may, showErrors, words } from "/static/ui.js";
 import { drawHistogram } from "/static/brush.js";
 import { id, job as whole, numbers, titleOf, vocabularyOf } from "/static/results.js";
-import { condition, isFiltered, linkedRow, query, readAddress, readPrediction, setDirection, showFilters, unlink, writeAddress } from "/static/gallery-address.js";
+import { comparedJob, condition, isFiltered, linkedRow, query, readAddress, readCompared, readPrediction, setDirection, showFilters, unlink, writeAddress } from "/static/gallery-address.js";
 import { compare, offerComparisons, onChange } from "/static/gallery-comparison.js";
 import { chooseWords, flagSelection, flagWords, offerFlags, setFlags, undo } from "/static/gallery-flags.js";
 import { clearGrid, draw, hideMasks, loadedWords, remake, reveal, shape, startGrid } from "/static/gallery-grid.js";
@@ -196,7 +196,7 @@ $("column").addEventListener("change", () => { $("column-value").value = ""; sho
 for (const name of ["column-is", "column-value"]) $(name).addEventListener("change", () => { restart(); groups(); });
 $("group").addEventListener("change", () => showErrors(() => showGroups(only)));
 $("fresh").addEventListener("click", restart);
-$("comparison").addEventListener("change", () => showErrors(compare));
+$("comparison").addEventListener("change", () => { writeAddress(); showErrors(compare); });
 $("flag-words").addEventListener("click", chooseWords);
 for (const name of ["status", "sort", "flagged", "flag", "wrong", "label", "prediction"]) $(name).addEventListener("change", restart);
 $("metric").addEventListener("change", () => { restart(); showErrors(metricChart); });
@@ -217,10 +217,12 @@ showErrors(async () => {
   await list();
   if (linkedRow() !== null && state.items.length) openViewer();
   const changed = () => { if (isOpen()) openViewer(); };
-  const [model, labels] = await Promise.all([api(`/v1/models/${encodeURIComponent(job.model)}`).catch(() => null), api(`/v1/jobs/${id}/by-class?limit=1000`), offerComparisons(), offerFlags(changed), offerViews()]);
+  const [model, labels] = await Promise.all([api(`/v1/models/${encodeURIComponent(job.model)}`).catch(() => null), api(`/v1/jobs/${id}/by-class?limit=1000`), offerComparisons(comparedJob()), offerFlags(changed), offerViews()]);
   state.classes = model?.class_names ?? [];
   $("classes").replaceChildren(...state.classes.map((c) => h("option", { value: c })));
   $("labels").replaceChildren(...labels.classes.filter((c) => c.label !== null).map((c) => h("option", { value: c.label })));
+  if ($("comparison").value) showErrors(compare);
+  readCompared();
   const typed = $("prediction").value;
   readPrediction();
   showFilters(restart);

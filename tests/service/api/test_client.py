@@ -42,6 +42,7 @@ def test_the_typed_client_submits_waits_and_reads(
     assert finished.confusion()["pairs"] == []
     assert finished.histogram("area", where=["site=A"])["mean"]["count"] == 5
     assert len(finished.similar(0, limit=3)["images"]) == 3
+    assert finished.boxes(0)["boxes"] == []
     assert [job.id for job in client.jobs(search="done")] == [finished.id]
     assert (
         client.job(finished.id).compare_with("grad-cam").id == finished.beside("grad-cam").id != finished.id

@@ -1,10 +1,14 @@
 """One explanation with its geometry and its provenance."""
 
 import io
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from gfi.datasets import manifest
+from gfi.datasets.annotations.boxes import Box
+from gfi.datasets.manifest import Entry
 from tests.service.api.conftest import World
 
 
@@ -49,3 +53,26 @@ def test_one_explanation_says_what_made_it_and_draws_its_mask(one_world: World) 
     broken = one_world.call("GET", f"/v1/jobs/{job}/results/{len(one_world.names) - 1}/mask.png")
     assert broken.status_code == 404
     assert "not a photograph" in broken.json()["detail"]
+
+
+def test_the_boxes_of_an_image_are_those_of_the_listing_in_pixels(one_world: World, tmp_path: Path) -> None:
+    job = one_world.explained()
+    ask = lambda row: one_world.call("GET", f"/v1/jobs/{job}/results/{row}/boxes").json()  # noqa: E731
+    assert "gone" in ask(2)["error"]
+    box, outside = Box("cat", 0.5, 0.25, 1.0, 0.75, unit="fraction"), Box(None, 9000, 9000, 9100, 9100)
+    rows = [
+        Entry(0, "none", 1, "v"),
+        Entry(1, "wrong", 1, "v", boxes_error="a side is no number"),
+        Entry(2, "good", 1, "v", boxes=(box,)),
+        Entry(3, "outside", 1, "v", boxes=(outside,)),
+    ]
+    manifest.write(rows, tmp_path / "m.parquet", {})
+    one_world.bucket.put(f"jobs/{job}/manifest.parquet", tmp_path / "m.parquet")
+    good = ask(2)
+    height, width = good["size"]
+    sides = {"left": width / 2, "top": height / 4, "right": width, "bottom": height * 3 / 4}
+    assert good["boxes"] == [{"label": "cat", "difficult": False, **sides}]
+    assert (ask(0)["boxes"], ask(0)["error"]) == ([], None)
+    assert ask(1)["error"] == "a side is no number"
+    assert "lies outside the photograph" in ask(3)["error"]
+    assert "not in the manifest" in ask(4)["error"]
