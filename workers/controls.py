@@ -8,7 +8,7 @@ that is explained again has the same.
 
 import hashlib
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -22,6 +22,7 @@ from gfi.domain.statuses import ImageStatus
 from gfi.method.engine import Engine
 from gfi.method.item import Item
 from gfi.peers.controls import centred_mask, random_mask
+from workers.image_grids import Grid, scores
 from workers.measuring import Measurer
 from workers.photographs import Photograph
 
@@ -60,35 +61,49 @@ class Controls:
         self._randomised = randomised
 
     def results(
-        self, images: Sequence[Sampled], progressed: Callable[[], None], stop: threading.Event
+        self,
+        images: Sequence[Sampled],
+        grids: Mapping[int, Grid],
+        progressed: Callable[[], None],
+        stop: threading.Event,
     ) -> Iterator[Result]:
         """The results of all controls of these images. A control without a mask or metrics has none.
 
-        progressed: called after every step. Raises Stopped after `stop` was set.
+        grids: of some of the images, by row, where the job asks for `grid_pointing`. progressed: called after every
+        step. Raises Stopped after `stop` was set.
         """
+        align_corners = self._engine.recipe.align_corners
         for one in images:
             row = one.result.row
             nothing = torch.zeros(1, 1, CELLS, CELLS)
             noise = random_mask(None, nothing, torch.tensor([0]), cells=CELLS, seed=row)
             bell = centred_mask(None, nothing, torch.tensor([0]))
             for method, mask in (("random", noise), ("centred", bell)):
-                yield from self._result(one, method, mask[0, 0].numpy().astype(np.float32))
+                values = mask[0, 0].numpy().astype(np.float32)
+                of_grid = grids[row].score(values, align_corners) if row in grids else {}
+                yield from self._result(one, method, values, of_grid)
         if not images:
             return
+        engine = self._randomised()
+        of_grids = scores(engine, list(grids.values()), progressed, stop)
         items = (
             Item(i, one.photograph.prepared, one.explanation.target, one.explanation.foil)
             for i, one in enumerate(images)
             if one.photograph.prepared is not None
         )
-        for explanation in self._randomised().explain_many(items, lambda _: progressed(), stop):
+        for explanation in engine.explain_many(items, lambda _: progressed(), stop):
             if explanation.area > 0 and np.isfinite(explanation.grid).all():
-                yield from self._result(images[explanation.key], "randomised", explanation.grid)
+                one = images[explanation.key]
+                of_grid = of_grids.get(one.result.row, {})
+                yield from self._result(one, "randomised", explanation.grid, of_grid)
 
-    def _result(self, one: Sampled, method: str, grid: NDArray[np.float32]) -> Iterator[Result]:
+    def _result(
+        self, one: Sampled, method: str, grid: NDArray[np.float32], of_grid: Mapping[str, float]
+    ) -> Iterator[Result]:
         prepared = one.photograph.prepared
         assert prepared is not None
         shown = replace(one.explanation, grid=grid, status=ImageStatus.OK)
-        metrics = self._measurer.metrics(one.photograph.entry, prepared, shown)
+        metrics = self._measurer.metrics(one.photograph.entry, prepared, shown) | dict(of_grid)
         if not metrics:
             return
         size = self._engine.classifier.preprocess.size

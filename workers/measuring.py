@@ -34,7 +34,8 @@ class Measurer:
 
     def __init__(self, engine: Engine, config: JobConfig, progressed: Callable[[], None]) -> None:
         self._engine = engine
-        self._wanted = [CATALOGUE[name] for name in config.metrics if name in CATALOGUE]
+        wanted = [CATALOGUE[name] for name in config.metrics if name in CATALOGUE]
+        self._wanted = [metric for metric in wanted if metric.needs != "grids"]  # see workers.image_grids
         self._progressed = progressed
         classifier = engine.classifier
         self._classes = ClassIndex.of(classifier.class_names, classifier.wordnet_ids, classifier.classes)

@@ -5,8 +5,9 @@ manifest rows → ReadAhead (threads) → engine (one fixed batch shape) → par
 
 import contextlib
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from typing import NamedTuple
 
 import structlog
@@ -20,6 +21,7 @@ from gfi.domain.job import wanted_pictures
 from gfi.domain.metrics import CATALOGUE
 from gfi.domain.records import PartRecord, ShardClaim
 from gfi.domain.result import Result
+from gfi.domain.statuses import ImageStatus
 from gfi.method.engine import Engine
 from gfi.method.head import head_of, head_width
 from gfi.method.item import Item
@@ -28,6 +30,8 @@ from gfi.store.errors import StoreError
 from gfi.store.lease import LeaseLost
 from gfi.store.parts import PartHeader
 from workers.controls import Controls, Sampled, sampled
+from workers.image_grids import NAME as GRID_POINTING
+from workers.image_grids import Grid, ImageGrids, scores
 from workers.lease import ShardLease
 from workers.measuring import Measurer
 from workers.photographs import Failure, Photograph, photograph_reader
@@ -70,7 +74,11 @@ class ShardRun:
         metrics = [CATALOGUE[name] for name in claim.config.metrics if name in CATALOGUE]
         self._needs_boxes = any(metric.needs == "boxes" for metric in metrics)
         self._top = claim.config.top
-        self._images = manifest.count
+        self._manifest = manifest
+        # A worker died with this shard and none of its images was to blame: it may have been an image of a grid.
+        self._with_grids = (
+            GRID_POINTING in claim.config.metrics and claim.config.foil is None and not claim.unexplained
+        )
         self._controls = Controls(
             engine, self._measurer, lambda: services.engines.randomised(claim.config, engine)
         )
@@ -98,15 +106,11 @@ class ShardRun:
                     photograph = self._photographs.pop(explanation.key)
                     row = self._measured(photograph, explanation)
                     self._keep(row)
-                    if (
-                        row.metrics
-                        and row.primary
-                        and sampled(self._claim.config.model.digest, row.row, self._images)
-                    ):
+                    if self._is_sampled(row):
                         self._sampled.append(Sampled(photograph, explanation, row))
                     if self._kinds:
                         drawn.append(pool.submit(self._save_pictures, row, photograph))
-                self._add_controls()
+                self._add_controls(self._add_grids())
             except Stopped:
                 self._lease.check_held()
             for future in drawn:
@@ -198,11 +202,43 @@ class ShardRun:
             return failed_row(photograph, Failure.of("measured", error, "metrics"), rank)
         return explained_row(photograph, rank, explanation, metrics, self._claim.config.features)
 
-    def _add_controls(self) -> None:
+    def _is_sampled(self, row: Result) -> bool:
+        """Whether the image has controls, and may have a grid."""
+        measured = row.metrics or (self._with_grids and row.status == ImageStatus.OK)
+        return bool(measured and row.primary) and sampled(
+            self._claim.config.model.digest, row.row, self._manifest.count
+        )
+
+    def _add_grids(self) -> Mapping[int, Grid]:
+        """Measure `grid_pointing` for the sampled images. The images are finished without it, so an error leaves it
+        out."""
+        if not self._with_grids or not self._sampled:
+            return {}
+        self._lease.announce_nothing()
+        source = self._services.source(self._claim.config.dataset.spec)
+        read = photograph_reader(source, self._engine, overlays=False, boxes=False, thumbnails=False)
+        progressed, stop = self._lease.progressed, self._lease.stop
+        digest = self._claim.config.model.digest
+        make = ImageGrids(self._engine, self._manifest, read, progressed, stop)
+        try:
+            found = (make.of(one.photograph, one.explanation, digest) for one in self._sampled)
+            grids = {grid.row: grid for grid in found if grid is not None}
+            for number, values in scores(self._engine, list(grids.values()), progressed, stop).items():
+                row = self._rows[number][0]
+                self._rows[number][0] = replace(row, metrics={**row.metrics, **values})
+        except (Stopped, OutOfMemory):
+            raise
+        except Exception as error:
+            log.warning("no grids", reason=f"{type(error).__name__}: {error}")
+            return {}
+        return grids
+
+    def _add_controls(self, grids: Mapping[int, Grid]) -> None:
         """Compute the controls of the sampled images, together: the other network is loaded once. The images are
         finished without them, so an error leaves them out."""
         try:
-            for result in self._controls.results(self._sampled, self._lease.progressed, self._lease.stop):
+            progressed, stop = self._lease.progressed, self._lease.stop
+            for result in self._controls.results(self._sampled, grids, progressed, stop):
                 self._of_controls.setdefault(result.row, []).append(result)
         except (Stopped, OutOfMemory):
             raise

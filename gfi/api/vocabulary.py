@@ -54,7 +54,7 @@ class ColumnOut(BaseModel):
 
 
 class MetricOut(BaseModel):
-    """A metric that a job can ask for. needs: `network`, `boxes` or `mask`."""
+    """A metric that a job can ask for. needs: `network`, `boxes`, `mask` or `grids`."""
 
     name: str
     needs: str

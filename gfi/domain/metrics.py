@@ -37,12 +37,13 @@ class Column:
 class Metric:
     """A metric that a job can ask for.
 
-    needs: "network", forward passes; "boxes", ground-truth boxes of the class; "mask", the mask alone. version: raised
-    by one when a change of the code changes the numbers of the same mask.
+    needs: "network", forward passes; "boxes", ground-truth boxes of the class; "mask", the mask alone; "grids", masks
+    of grids of the job's images, for a sample of them. version: raised by one when a change of the code changes the
+    numbers of the same mask.
     """
 
     name: str
-    needs: Literal["network", "boxes", "mask"]
+    needs: Literal["network", "boxes", "mask", "grids"]
     columns: tuple[Column, ...]
     version: int = 1
 
@@ -172,6 +173,24 @@ CATALOGUE: Mapping[str, Metric] = {
                     "insertion_photograph",
                     "Insertion, photograph",
                     "area under the probability curve while the marked pixels replace another photograph first",
+                    "higher",
+                ),
+            ),
+        ),
+        Metric(
+            "grid_pointing",
+            "grids",
+            (
+                Column(
+                    "grid_pointing",
+                    "Grid pointing",
+                    "share of the mask's mass in the image's cell of a grid of four images; 1/4 by chance",
+                    "higher",
+                ),
+                Column(
+                    "grid_hit",
+                    "Grid pointing, maximum",
+                    "the strongest point is in the image's cell of a grid of four images",
                     "higher",
                 ),
             ),

@@ -98,7 +98,8 @@ class ShardClaim:
 
     `isolated`: it has one image, which may have killed its worker: the lease must be renewed with the image
     in flight before the image is read. `quarantined`: the image killed its workers; it must be recorded as
-    `error` with this text and never be read.
+    `error` with this text and never be read. `unexplained`: workers that died with this shard while none of its images
+    was in flight.
     """
 
     job_id: str
@@ -115,6 +116,7 @@ class ShardClaim:
     model: JSON | None = field(repr=False)
     profile: JSON | None = field(repr=False)
     manifest_digest: str | None = None  # SHA-256 of the job's own manifest; a retry's has none
+    unexplained: int = 0
 
     @cached_property
     def config(self) -> JobConfig:

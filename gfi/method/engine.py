@@ -183,13 +183,16 @@ class Engine:
                 " choose another foil (`rather_than`)"
             )
 
-    @torch.no_grad()
     def most_probable(self, prepared: Prepared, count: int) -> list[int]:
         """The `count` most probable classes of one prepared image, the most probable first."""
-        image = prepared.image[None].to(self.device, self.network.dtype)
-        image = image.contiguous(memory_format=self.network.memory_format)
-        order = self.network.probabilities(image)[0].argsort(descending=True, stable=True)
+        order = self.probabilities_of(prepared).argsort(descending=True, stable=True)
         return [int(number) for number in order[:count]]
+
+    @torch.no_grad()
+    def probabilities_of(self, prepared: Prepared) -> Tensor:
+        """f of one prepared image alone, (K,)."""
+        image = prepared.image[None].to(self.device, self.network.dtype)
+        return self.network.probabilities(image.contiguous(memory_format=self.network.memory_format))[0]
 
     def explain_many(
         self,

@@ -6,7 +6,8 @@ at 0, because a mask in [0, 1] has an offset that a gradient map has not:
 
     r = max(0, map − mean(map));    share = Σ_{cell} r / Σ r;    hit = arg-max of the map is in the cell
 
-No boxes are needed. Chance level is 1/n². A constant map has neither mass nor maximum: its share is 0 and it is no
+No boxes are needed. In a job the grids are 2×2 images of the job itself, of a sample of its images
+(`workers.image_grids`). Chance level is 1/n². A constant map has neither mass nor maximum: its share is 0 and it is no
 hit, so a method cannot gain by returning a constant.
 
 References
@@ -21,6 +22,11 @@ from typing import NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from gfi.metrics.sample import Sample
+
+SIDE = 2
+"""Cells along each side of the grids of a job."""
 
 
 class GridScore(NamedTuple):
@@ -121,6 +127,13 @@ def grid_pointing(maps: Tensor, n: int, cells: Tensor) -> GridScore:
     rest = (flat - flat.mean(1, keepdim=True)).clamp(min=0)
     share = torch.where(varies, (rest * inside).sum(1) / rest.sum(1), 0.0)
     return GridScore(share, varies & (cell_of[flat.argmax(1)] == cells))
+
+
+def measure(sample: Sample) -> dict[str, float]:
+    """The columns of this metric for the mask of one grid of a job."""
+    assert sample.cell is not None
+    score = grid_pointing(torch.from_numpy(sample.mask)[None, None], SIDE, torch.tensor([sample.cell]))
+    return {"grid_pointing": float(score.share[0]), "grid_hit": float(score.hit[0])}
 
 
 def choose(

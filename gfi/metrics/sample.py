@@ -36,6 +36,8 @@ class Sample:
     """Images (N, C, H, W) to probabilities (N, K)."""
     bank: "Bank | None" = None
     """The photographs that replace removed pixels in `photograph_fill`."""
+    cell: int | None = None
+    """The target's cell where the image is a 2×2 grid of images, in raster order; for `grid_pointing`."""
 
     @cached_property
     def batch(self) -> "tuple[Callable[[Tensor], Tensor], Tensor, Tensor, Tensor]":

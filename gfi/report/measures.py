@@ -12,6 +12,7 @@ _REASONS = {
     "boxes": "no explained image has a box of its class",
     "network": "not computed for any explained image",
     "mask": "not computed for any explained image",
+    "grids": "no image of the sample was put into a grid",
 }
 
 

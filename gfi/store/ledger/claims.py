@@ -100,6 +100,7 @@ def _shard_claim(row: sa.Row[Any], worker: str) -> ShardClaim:
         model=row.job_model,
         profile=row.job_profile,
         manifest_digest=row.job_manifest_digest if row.manifest_key == row.job_manifest_key else None,
+        unexplained=row.unexplained,
     )
 
 

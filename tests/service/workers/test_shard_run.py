@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from gfi.domain.methods import CONTROLS
@@ -17,7 +18,7 @@ from gfi.method.item import Item
 from gfi.store import queries
 from gfi.store.part_cache import PartCache
 from tests.service.workers.conftest import PHOTOGRAPHS, explain, submit
-from workers import shard_run
+from workers import image_grids, shard_run
 from workers.loaded_engines import LoadedEngines
 from workers.measuring import Measurer
 from workers.photographs import photograph_reader
@@ -185,7 +186,10 @@ def test_a_job_with_metrics_has_controls_on_a_sample_beside_its_scores(
     services: WorkerServices, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shard_run, "sampled", lambda digest, row, images: row in (0, 2))
-    job = submit(services, metrics=("deletion",))
+    answers = iter(range(1000))  # a class for each image that is tried for a grid
+    monkeypatch.setattr(Engine, "probabilities_of", lambda *_: torch.eye(1000)[next(answers)])
+    monkeypatch.setattr(image_grids, "LEAST", 0.0)
+    job = submit(services, metrics=("deletion", "grid_pointing"))
     assert explain(services) == "done"
     rows = {row.row: row for row in queries.list_results(services.database, job, limit=50)}
     assert len(rows) == PHOTOGRAPHS
@@ -204,9 +208,10 @@ def test_a_job_with_metrics_has_controls_on_a_sample_beside_its_scores(
     assert sums.statuses() == {
         status: n for status, n in queries.job_progress(services.database, job).by_status.items() if n
     }
-    (deletion,) = [mean for mean in report.summary(services.database, job).means if mean.name == "deletion"]
-    assert set(deletion.controls) == set(CONTROLS)
-    assert deletion.count == len(ok)
+    means = {mean.name: mean for mean in report.summary(services.database, job).means}
+    assert set(means["deletion"].controls) == set(means["grid_pointing"].controls) == set(CONTROLS)
+    assert means["deletion"].count == len(ok)
+    assert means["grid_pointing"].count == wanted, "only sampled images are put into grids"
 
 
 def test_an_error_in_the_controls_leaves_them_out_and_keeps_the_images(

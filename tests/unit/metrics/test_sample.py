@@ -32,6 +32,7 @@ def sample(net, batch):
         image=images[1],
         probabilities=probabilities(net),
         bank=Bank(images, torch.tensor([4, 4, 4, 4])),
+        cell=3,
     )
 
 
