@@ -32,7 +32,6 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from benchmarks.cuda_graph import captured
 from benchmarks.engine import kinds_of_step, medians
 from gfi import samples
 from gfi.domain.costs import passes
@@ -40,6 +39,7 @@ from gfi.domain.errors import MethodError
 from gfi.domain.presets import PAPER, TUNED, recipe
 from gfi.domain.recipes import Recipe
 from gfi.method.classifiers import Classifier, from_module, load
+from gfi.method.cuda_graphs import StepGraphs
 from gfi.method.engine import Engine
 from gfi.method.inversion import Inversion
 from gfi.method.item import Item
@@ -246,27 +246,32 @@ class Bench:
         reset_peak(self.device)
         with engine.memory_errors(), engine.exact():
             targets: list[int | None] = [0] * engine.batch
-            plain = Inversion(engine.network, chosen, engine.batch)
+            plain, inversion = (Inversion(engine.network, chosen, engine.batch) for _ in range(2))
             plain.start(images, fills, targets)
-            plain.skip_to(1)
             plain.step()
-            inversion = Inversion(engine.network, chosen, engine.batch)
+            graphs = StepGraphs(self.device, None if self.device.type == "cuda" else lambda step: step)
             inversion.start(images, fills, targets)
-            first = captured(inversion, 1)
-            first()
-            synchronise(self.device)
-            same = torch.equal(plain.omega, inversion.omega)
-            second = captured(inversion, chosen.steps_inversion + 1)
+            first = graphs.hold(inversion)
+            graphs.step(first)
+            same = torch.equal(plain.omega, first.omega)
+            inversion.skip_to(chosen.steps_inversion)
+            second = graphs.hold(inversion)
+
+            def step(rows: Inversion, done: int) -> None:
+                rows.steps_taken = [done] * engine.batch
+                graphs.step(rows)
+
             kinds: dict[str, Callable[[], object]] = {
                 "start": lambda: plain.start(images, fills, targets),
-                "1": first,
-                "2": second,
+                "1": lambda: step(first, 0),
+                "2": lambda: step(second, chosen.steps_inversion),
             }
             times, _ = medians(kinds, self.device, self.rounds, self.round_s)
         steps = chosen.steps_inversion * times["1"] + (chosen.steps_class + 0.5) * times["2"]
         rate = engine.batch / (times["start"] + steps)
         return {
-            "captured": self.device.type == "cuda",
+            "captured": self.device.type == "cuda" and graphs.failure is None,
+            "failure": graphs.failure,
             "batch": engine.batch,
             "engine_images_per_s": _digits(rate),
             "share_of_matrix_rate": self._share(engine, rate, precision),

@@ -7,7 +7,7 @@ Python. The thread pool keeps the process answering while the optimiser runs, an
 
     GFI_DEVICE   cpu (default) or cuda:0
     GFI_THREADS  CPU threads of the optimiser; part of the execution profile
-    GFI_DTYPE    float32 (default), bfloat16 or tf32, likewise
+    GFI_DTYPE    float32 (default), bfloat16 or tf32, with +graphs for CUDA graphs; likewise
 """
 
 import os

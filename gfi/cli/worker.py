@@ -41,8 +41,8 @@ from gfi.domain.queues import CONTROL_QUEUE, CONTROL_SLOTS, EXPLAIN_QUEUE, INTER
     "--dtype",
     default="float32",
     show_default=True,
-    type=click.Choice(["float32", "bfloat16", "tf32"]),
-    help="Precision of the network; part of the execution profile.",
+    type=click.Choice(["float32", "bfloat16", "tf32", "float32+graphs", "bfloat16+graphs", "tf32+graphs"]),
+    help="Precision of the network; part of the execution profile. With +graphs, on CUDA, steps are CUDA graphs.",
 )
 @click.option("--log-level", default="INFO", show_default=True, help="DEBUG, INFO, WARNING or ERROR.")
 def worker(

@@ -13,7 +13,7 @@ class Profile:
     device_kind: str
     """"cpu", "mps" or "cuda:<name of the card>"."""
     dtype: str
-    """"float32", "float64", "bfloat16" or "tf32": a name in `gfi.method.precision`."""
+    """"float32", "float64", "bfloat16", "tf32", or "float32+graphs" and the like: a name in `gfi.method.precision`."""
     threads: int
     """torch's threads on the CPU."""
     resolution: tuple[int, int]

@@ -27,6 +27,7 @@ from gfi.domain.profile import Profile
 from gfi.domain.recipes import Recipe
 from gfi.method.batch_invariance import whole_batch
 from gfi.method.classifiers import Classifier
+from gfi.method.cuda_graphs import StepGraphs
 from gfi.method.fills import make_fill
 from gfi.method.inversion import Inversion
 from gfi.method.item import Item
@@ -36,6 +37,7 @@ from gfi.method.network import Network
 from gfi.method.pool import Pool
 from gfi.method.precision import precision_of
 from gfi.method.preprocess import Prepared
+from gfi.method.transfers import Uploads
 
 _FITTING: dict[tuple[object, ...], int] = {}
 """Batches that fit, by model, method, device, precision and input shape: measured once per process."""
@@ -118,6 +120,7 @@ class Engine:
                 classifier, self.layer_choice.layers, self.device, self.dtype, channels_last=nhwc
             )
         self._refuse_signed_layers()
+        self._upload = Uploads(self.device)
         self._threads = torch.get_num_threads()
         if batch is None:
             self.batch = self._fitting_batch()
@@ -163,7 +166,9 @@ class Engine:
         return _FITTING[key]
 
     def _measured_batch(self, shape: tuple[int, int, int]) -> int:
-        return fitting_batch(self.network, self.recipe, shape, self.device)
+        fits = fitting_batch(self.network, self.recipe, shape, self.device)
+        # A graph keeps the memory of a step beside that of the work between steps.
+        return max(1, fits // 2) if self.precision.graphs else fits
 
     def check(self, item: Item) -> None:
         """Raise MethodError if `item` does not fit the classifier, as `explain_many` does."""
@@ -250,6 +255,11 @@ class Engine:
         """The images in work; a subclass with another method returns its own."""
         return Pool(self, stream, tick)
 
+    @cached_property
+    def step_graphs(self) -> StepGraphs | None:
+        """The CUDA graphs of this engine's steps; None if the precision has none."""
+        return StepGraphs(self.device) if self.precision.graphs else None
+
     def begin(self, group: list[Item], fills: list[Tensor]) -> Inversion:
         """A batch of at most `batch` images with their fills, ready for its first step."""
         inversion = Inversion(self.network, self.recipe, self.batch)
@@ -267,7 +277,7 @@ class Engine:
     def padded(self, images: list[Tensor]) -> Tensor:
         """A whole batch (B, C, H, W), in which the first image fills the missing rows."""
         rows = images + images[:1] * (self.batch - len(images))
-        return torch.stack([row.to(self.device, self.network.dtype) for row in rows])
+        return self._upload(torch.stack([row.to(self.network.dtype) for row in rows]))
 
     def fill_of(self, item: Item) -> tuple[Tensor, str]:
         """p of one image, (C, H, W), and `Explanation.fill`."""

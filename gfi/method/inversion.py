@@ -45,6 +45,7 @@ from gfi.method.parts.objectives import CLASS_OBJECTIVES, FeatureInversionLoss
 from gfi.method.parts.starts import STARTS
 from gfi.method.parts.steps import STEP_RULES, StepRule
 from gfi.method.rows import Rows
+from gfi.method.transfers import to_host
 
 
 class StopReason(IntEnum):
@@ -286,7 +287,8 @@ class Inversion(Rows):
         """
         mask = self.mask(self.omega)
         self._record_valid(mask)
-        return mask.grid.float().cpu(), self.active.cpu()
+        grid, active = to_host([mask.grid.float(), self.active])
+        return grid, active
 
     @torch.no_grad()
     def outcome(self) -> Outcome:
@@ -311,4 +313,4 @@ class Inversion(Rows):
             removed=removed,
             loss=self.loss,
         )
-        return Outcome(*(tensor.cpu() for tensor in outcome))
+        return Outcome(*to_host(outcome))

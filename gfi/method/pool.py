@@ -62,6 +62,7 @@ class Pool:
         self._rows: Inversion | None = None
         self._waiting: deque[_Slot] = deque()
         self._waiting_rows: Inversion | None = None
+        self._graphs = engine.step_graphs
 
     def advance(self) -> list[Explanation] | None:
         """Fill the free slots and step to the next point where images may end.
@@ -73,7 +74,7 @@ class Pool:
             if self._rows is None or not self._occupied:
                 return None
             for _ in range(self._steps_to_next_check(self._rows)):
-                self._rows.step()
+                self._step(self._rows)
                 self._report()
             return self._release_finished(self._rows)
 
@@ -95,7 +96,7 @@ class Pool:
             assert self._waiting_rows is not None
             if self._rows is None or not (self._occupied or self._waiting[0].row):
                 # All slots are free and no image of the new batch was moved, so the batch is used as it is.
-                self._rows = self._waiting_rows
+                self._rows = self._held(self._waiting_rows)
                 for slot in self._waiting:
                     self._slots[slot.row] = slot
                 self._waiting.clear()
@@ -118,10 +119,20 @@ class Pool:
         self._waiting = deque(
             _Slot(item, fills[row][1], row, pooled=pooled[row]) for row, item in enumerate(group)
         )
-        self._waiting_rows = rows
+        self._waiting_rows = rows = self._held(rows) if rows.first_stage else rows
         while rows.first_stage and not rows.done:
-            rows.step()
+            self._step(rows)
             self._report()
+
+    def _held(self, rows: Inversion) -> Inversion:
+        """`rows`, or with graphs the batch whose memory they use, with the state of `rows`."""
+        return rows if self._graphs is None else self._graphs.hold(rows)
+
+    def _step(self, rows: Inversion) -> None:
+        if self._graphs is None:
+            rows.step()
+        else:
+            self._graphs.step(rows)
 
     def _steps_to_next_check(self, rows: Inversion) -> int:
         """Steps until some image reaches a multiple of check_every in stage 2, or the end of its schedule."""

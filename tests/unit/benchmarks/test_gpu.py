@@ -8,12 +8,6 @@ import pytest
 import torch
 
 from benchmarks import gpu
-from benchmarks.cuda_graph import StaticStep, captured
-from gfi.domain.presets import recipe
-from gfi.method import classifiers
-from gfi.method.engine import Engine
-from gfi.method.inversion import Inversion
-from tests.unit.method.networks import Small, smooth_images
 
 
 def written(out: Path) -> dict[str, Any]:
@@ -74,26 +68,3 @@ def test_without_a_gpu_it_says_how_to_try_it(tmp_path: Path, capsys: pytest.Capt
         with pytest.raises(SystemExit):
             gpu.main(["--out", str(tmp_path)])
         assert "--device cpu --tiny" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("preset", ["paper", "tuned"])
-def test_steps_that_keep_their_memory_give_the_same_bits(preset: str) -> None:
-    chosen = recipe(preset, steps_inversion=2) if preset == "paper" else recipe(preset)
-    engine = Engine(classifiers.from_module(Small(), (32, 32)), chosen, batch=2)
-    images = smooth_images(2, 32).float()
-    fills = torch.zeros_like(images)
-    plain, static = (Inversion(engine.network, chosen, 2) for _ in range(2))
-    for rows in (plain, static):
-        rows.start(images, fills, [0, 1], fills if preset == "tuned" else None)
-    step = StaticStep(static)
-    memory = static.omega.data_ptr(), static.count.data_ptr()
-    for _ in range(10):  # over the end of stage 1, and for `tuned` over the end of a cycle
-        plain.step()
-        step()
-        assert torch.equal(plain.omega, static.omega)
-        assert torch.equal(plain.loss, static.loss)
-    assert (static.omega.data_ptr(), static.count.data_ptr()) == memory
-    plain.skip_to(5)
-    plain.step()
-    captured(static, 5)()
-    assert torch.equal(plain.omega, static.omega)

@@ -21,6 +21,7 @@ def test_a_dtype_and_its_name_are_one_precision(name: str) -> None:
 
 
 def test_tf32_is_a_precision_of_cuda_alone() -> None:
+    assert precision_of("bfloat16+graphs", torch.device("cuda:0")).graphs
     chosen = precision_of("tf32", torch.device("cuda:0"))
     assert chosen.tf32
     assert chosen.dtype == torch.float32
