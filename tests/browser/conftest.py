@@ -143,10 +143,15 @@ def _compared(world: World, a: str, b: str) -> None:
     """A comparison that is done."""
     made = world.call("POST", "/v1/comparisons", json={"a": a, "b": b})
     assert made.status_code == 202, made.text
-    claim = ledger.claim_control(world.database, "w", 60.0, wanted=ledger.Wanted(kinds=[ControlKind.COMPARE]))
+    assert perform_task(world, ControlKind.COMPARE) == "compared"
+
+
+def perform_task(world: World, kind: ControlKind) -> str:
+    """Perform the next task of this kind as a control worker does. Returns what became of it."""
+    claim = ledger.claim_control(world.database, "w", 60.0, wanted=ledger.Wanted(kinds=[kind]))
     assert claim is not None
     services = ControlServices(world.settings, world.database, world.bucket)
-    assert perform(services, claim, threading.Event()) == "compared"
+    return perform(services, claim, threading.Event())
 
 
 class Visit:

@@ -1,11 +1,14 @@
 """An auditor who follows docs/audit.md gets from the page of a job to the images of a shortcut."""
 
+import re
+import zipfile
+
 from gfi.domain.states import ControlKind
 from gfi.store import ledger
-from tests.browser.conftest import Visit
+from tests.browser.conftest import Visit, faults, perform_task
 from tests.service.api.conftest import World
 
-ROWS = [2, 5, 9]
+ROWS = [2, 5, 8]
 
 
 def audited(world: World, job: str) -> str:
@@ -50,7 +53,7 @@ def audited(world: World, job: str) -> str:
     return str(made)
 
 
-def test_from_the_page_of_a_job_to_the_images_of_a_shortcut_are_two_clicks(
+def test_an_auditor_exports_the_images_of_a_shortcut_in_four_clicks_from_the_page_of_a_job(
     visit: Visit, site: tuple[str, World]
 ) -> None:
     world = site[1]
@@ -67,6 +70,18 @@ def test_from_the_page_of_a_job_to_the_images_of_a_shortcut_are_two_clicks(
         in page.locator("#finding-ba9876543210").inner_text()
     )
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert faults(page) == []
     shortcut.get_by_text("Show these 3 images in the gallery").click()  # second click: its images
     page.wait_for_selector(".card img")
     assert sorted(int(card.get_attribute("data-row")) for card in page.locator(".card").all()) == ROWS
+    page.locator("#grid").focus()
+    page.keyboard.press("a")  # selects them
+    page.select_option("#export-format", "cvat")  # third click: the format
+    with page.expect_download() as download, page.expect_response("**/exports") as asked:
+        page.click("#export-selected")  # fourth click: a task makes it, and it is downloaded
+        assert asked.value.status == 202
+        perform_task(world, ControlKind.EXPORT)
+    with zipfile.ZipFile(download.value.path()) as archive:
+        annotations = archive.read("annotations.xml").decode()
+    assert sorted(map(int, re.findall(r'<image id="(\d+)"', annotations))) == ROWS
+    assert annotations.count("<mask ") == annotations.count("<box ") == 3

@@ -2,7 +2,7 @@
 
 from playwright.sync_api import expect
 
-from tests.browser.conftest import Visit, the_job
+from tests.browser.conftest import Visit, faults, the_job
 from tests.service.api.conftest import World
 
 
@@ -19,6 +19,15 @@ def test_a_class_leads_from_its_row_to_its_images(visit: Visit, site: tuple[str,
     for picture in ("#mean", "#spread", "#best img >> nth=0", "#worst img >> nth=0"):
         expect(page.locator(picture)).not_to_have_js_property("naturalWidth", 0)
     assert page.locator("#best figure").count() == page.locator("#worst figure").count() == 6
+    page.fill("#search", "")
+    page.select_option("#by", "site")
+    expect(rows).to_have_count(2)
+    expect(rows.nth(1)).to_contain_text("error")  # left out, and why
+    expect(rows.first.locator("td").nth(5)).to_contain_text("–")
+    assert page.url.endswith("?by=site")
+    assert faults(page) == []
+    page.select_option("#by", "")
+    rows.get_by_role("button", name="coffee").click()
     page.click("text=Wrong ones")
     expect(page.locator("#shown")).to_contain_text("images")
     assert "label=coffee&wrong=true" in page.url
@@ -48,6 +57,10 @@ def test_a_range_of_a_histogram_is_brushed_and_opened(visit: Visit, site: tuple[
     page.mouse.move(box["x"] + box["width"] * 0.5, y)
     page.mouse.up()
     assert float(page.input_value("#low")) < float(page.input_value("#high"))
+    page.select_option("#column", "site")
+    page.fill("#value", "A")
+    page.press("#value", "Tab")
+    expect(page.locator("#meaning")).to_contain_text("over 200 images")
     page.fill("#class", "cat")
     page.press("#class", "Tab")
     expect(page.locator("#chart .behind").first).to_be_attached()
@@ -56,5 +69,5 @@ def test_a_range_of_a_histogram_is_brushed_and_opened(visit: Visit, site: tuple[
     expect(page.locator("#words")).to_contain_text("about")
     page.click("#show")
     expect(page.locator("#shown")).to_contain_text("images")
-    for piece in ("label=cat", "metric=area", "at_least=0.5", "at_most=0.6"):
+    for piece in ("label=cat", "where=site%3DA", "metric=area", "at_least=0.5", "at_most=0.6"):
         assert piece in page.url

@@ -260,6 +260,29 @@ def test_images_are_selected_flagged_and_restored_with_the_keyboard_alone(
     page.keyboard.press("u")
     expect(page.locator(".card .mark")).to_have_count(0)
     assert flags() == {}
+    page.keyboard.press("Enter")  # looking: the image, then the next one
+    expect(page.locator("#viewer-name")).to_have_text(world.names[2])
+    page.keyboard.press("ArrowRight")
+    expect(page.locator("#viewer-name")).to_have_text(world.names[3])
+    page.keyboard.press("Escape")
+    expect(page.locator("#grid")).to_be_focused()
+    reached: list[str] = []  # filtering: the boxes are on the way from the top of the page to the grid
+    page.locator("#search").focus()
+    while reached[-1:] != ["grid"] and len(reached) < 20:
+        page.keyboard.press("Tab")
+        reached.append(page.evaluate("document.activeElement.id"))
+    assert [name for name in reached if name in ("label", "wrong", "flag", "sort", "more-tools")] == [
+        *("label", "wrong", "flag", "sort", "more-tools")
+    ]
+    page.locator("#more-tools").focus()
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Tab")
+    expect(page.locator("#status")).to_be_focused()
+    page.keyboard.type("Error")
+    expect(page.locator("#shown")).to_have_text("1 image")
+    page.keyboard.press("Home")
+    expect(page.locator("#shown")).to_have_text("10 images")
     # By mouse: a range, then everything that matches.
     page.click("#card-1", modifiers=["Control"])
     page.click("#card-4", modifiers=["Shift"])

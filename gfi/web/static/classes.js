@@ -1,10 +1,12 @@
-// The classes of a job in a table; of the chosen one the mean mask, its spread, the best and the worst images.
-import { $, api, count, decimal, debounce, empty, h, percent, showErrors, showPage } from "/static/ui.js";
+// The classes of a job in a table; of the chosen one the mean mask, its spread, the best and the worst images. The table can
+// also be by another column: then it says what was left out of each mean.
+import { $, api, count, decimal, debounce, empty, h, percent, showErrors, showPage, words } from "/static/ui.js";
+import { GROUPED, fillGroups, readGroups } from "/static/classes-by-column.js";
 import { better, example, galleryLink, id, job, meaning, numbers, showTitle, titleOf } from "/static/results.js";
 
 const AT_ONCE = 100;
 const parameters = new URLSearchParams(location.search);
-let table = null, columns = [], shown = AT_ONCE, chosen = null, order = "images", up = false, asked = 0;
+let table = null, groups = null, columns = [], shown = AT_ONCE, chosen = null, order = "images", up = false, asked = 0;
 
 // How many numbers fit beside the chosen class, or below 1000 px above it.
 const fitting = () => (innerWidth > 1000 && innerWidth < 1500 ? 4 : 5) - (table.audit ? 1 : 0);
@@ -26,8 +28,28 @@ function heading(name, text, title = "") {
   return h(name === "name" ? "th" : "th.num", { "aria-sort": sorted ? (up ? "ascending" : "descending") : null }, h("button.quiet", { type: "button", title, "data-name": name, onclick: press }, text, sorted ? (up ? " ↑" : " ↓") : ""));
 }
 
+const CLASS_WORDS = $("explained").textContent;
+const GROUP_WORDS = "Small numbers: bootstrap intervals of 95 % over images, and images without the number. Left out: images without a usable mask, by status.";
+
+// The table by class, or by the chosen column.
+async function choseColumn() {
+  const by = $("by").value;
+  groups = by ? await readGroups(by) : null;
+  if ($("by").value !== by) return;
+  $("detail").hidden = by !== "";
+  $("whole").classList.toggle("alone", by !== "");
+  $("explained").textContent = !by ? CLASS_WORDS : groups.intervals ? GROUP_WORDS : "There are too many results for bootstrap intervals: these are the means. Left out: images without a usable mask, by status.";
+  history.replaceState(null, "", by ? `?${new URLSearchParams({ by })}` : location.pathname);
+  draw();
+}
+
 function draw() {
   const search = $("search").value.trim().toLowerCase();
+  if (groups) {
+    $("more").hidden = true;
+    showErrors(async () => { $("shown").textContent = await fillGroups($("classes-head"), $("classes"), groups, search); });
+    return;
+  }
   const list = table.classes.filter((one) => one.name.toLowerCase().includes(search));
   const number = (one) => sortValue(one, order);
   // Classes without the value come last, in both directions.
@@ -81,6 +103,7 @@ async function examples() {
 }
 
 $("search").addEventListener("input", debounce(150, () => { shown = AT_ONCE; draw(); }));
+$("by").addEventListener("change", () => showErrors(choseColumn));
 $("more").addEventListener("click", () => { shown += AT_ONCE; draw(); });
 $("number").addEventListener("change", () => showErrors(examples));
 
@@ -93,7 +116,11 @@ showErrors(async () => {
   columns = [...first, ...known.filter((name) => !first.includes(name) && !["removed", "iterations"].includes(name))].slice(0, fitting());
   $("number").replaceChildren(...known.map((name) => h("option", { value: name }, titleOf(name))));
   $("number").value = known.find((name) => !["probability", "kept", "removed", "area", "iterations"].includes(name)) ?? known[0] ?? "";
-  draw();
+  const further = Object.keys((await job).facts?.columns ?? {});
+  $("by").append(...[...further, ...GROUPED.filter((name) => !further.includes(name))].map((name) => h("option", { value: name }, words(name))));
+  $("by").value = [...further, ...GROUPED].includes(parameters.get("by")) ? parameters.get("by") : "";
+  if ($("by").value) await choseColumn();
+  else draw();
   const wanted = table.classes.find((one) => one.name === parameters.get("class"));
   showPage();
   if (wanted) choose(wanted, false);
