@@ -9,7 +9,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
   $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $$p && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo lock release test test-slow check format clean setup-browser setup-system chaos fuzz soak soak-api site bench bench-quality bench-quality-full bench-status bench-service bench-agreement bench-parity bench-page bench-audit bench-audit-full bench-audit-scale bench-audit-watermark bench-audit-sequential bench-api bench-drift bench-incremental bench-scale bench-scale-full bench-gpu pictures
+.PHONY: help setup demo lock release upgrade test test-slow check format clean setup-browser setup-system chaos fuzz soak soak-api site bench bench-quality bench-quality-full bench-status bench-service bench-agreement bench-parity bench-page bench-audit bench-audit-full bench-audit-scale bench-audit-watermark bench-audit-sequential bench-api bench-drift bench-incremental bench-scale bench-scale-full bench-gpu pictures
 
 help:  ## list the verbs
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -91,6 +91,9 @@ lock: $(VENV)/.ready-test  ## lock the packages of the two images at the version
 
 release: $(VENV)/.ready-test  ## wheel and sdist, tried on each Python (PYTHONS), with SBOM and licences; in dist/
 	@deploy/release.sh $(CURDIR)/$(BIN)/python
+
+upgrade: $(VENV)/.ready-test  ## upgrade version 0.1.0 (commit e5687fc, from git) while both versions run
+	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.upgrade
 
 setup-browser: setup-system
 

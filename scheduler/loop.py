@@ -23,7 +23,7 @@ from gfi.domain.records import Hint
 from gfi.jobs import follow_ups
 from gfi.store import ledger
 from gfi.store.broker import make_celery, publish
-from gfi.store.database import Database
+from gfi.store.database import Database, check
 from gfi.store.errors import StoreError, Transient
 from gfi.store.heartbeat import touch
 from gfi.store.logs import configure_logs
@@ -61,6 +61,8 @@ class Scheduler:
                 step()
             except Transient:
                 raise
+            except StoreError as error:
+                log.warning("step failed", step=step.__name__, reason=str(error))
             except Exception:
                 log.exception("step failed", step=step.__name__)
 
@@ -115,7 +117,8 @@ class Scheduler:
 
 
 def run(settings: Settings, pause_s: float) -> None:
-    """Repeat: tick, then pause for `pause_s`, until SIGTERM or SIGINT. While the database restarts, the loop waits."""
+    """Repeat: tick, then pause for `pause_s`, until SIGTERM or SIGINT. While the database restarts, or has no tables of
+    this version yet, the loop waits."""
     configure_logs()
     ended = threading.Event()
 
@@ -129,10 +132,14 @@ def run(settings: Settings, pause_s: float) -> None:
     observer.start()
     scheduler = Scheduler(settings, database, make_celery(settings, "gfi-scheduler"))
     log.info("scheduler started", database=database.safe_url, pause_s=pause_s)
+    upgraded = False
     while not ended.is_set():
         try:
+            if not upgraded:
+                check(database)
+                upgraded = True
             scheduler.tick()
-        except Transient as error:
+        except StoreError as error:
             log.warning("waiting", reason=str(error))
             ended.wait(AWAY_PAUSE_S)
         touch(settings.alive_file)

@@ -93,6 +93,11 @@ class Postgres:
         self._empty: list[str] = []
         self._tables = ", ".join(f'"{name}"' for name in metadata.tables)
 
+    @property
+    def programs(self) -> Path:
+        """The folder of `pg_dump` and the other programs of this server's version."""
+        return Path(self._server.bin_path)
+
     def create(self, *, migrated: bool = True) -> str:
         """Create a database, with empty tables unless `migrated` is False; returns its URL."""
         if migrated and self._empty:

@@ -18,7 +18,7 @@ import structlog
 
 from gfi.domain.digests import JSON
 from gfi.store import ledger
-from gfi.store.database import Database
+from gfi.store.database import Database, check
 from gfi.store.errors import StoreError
 
 log = structlog.get_logger(__name__)
@@ -80,6 +80,10 @@ def start_heartbeat(
     process = psutil.Process()
 
     def beat() -> None:
+        try:
+            check(database)
+        except StoreError as error:
+            log.warning("waiting", reason=str(error))  # claims fail until the tables are upgraded
         while True:
             touch(alive_file)
             try:

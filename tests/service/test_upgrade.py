@@ -22,10 +22,11 @@ from gfi.domain.result import Result
 from gfi.domain.states import JobState
 from gfi.store import ledger, queries
 from gfi.store.database import Database, upgrade
+from gfi.store.errors import StoreError
 from gfi.store.ledger.sums import sums_of
 from gfi.store.objects import Bucket
 from gfi.store.part_cache import PartCache
-from gfi.store.tables import jobs, shards
+from gfi.store.tables import control_tasks, jobs, shards
 from tests.service.store.test_objects import settings_for
 from workers.services import WorkerServices
 from workers.shard import explain_shard
@@ -33,6 +34,11 @@ from workers.shard import explain_shard
 FIXTURE = Path(__file__).parents[1] / "fixtures" / "version_0_1_0"
 EXPECTED = json.loads((FIXTURE / "expected.json").read_text())
 ROLES = sorted(EXPECTED["jobs"])
+CLAIM_OF_0_1 = (
+    "UPDATE {} SET state = 'leased', fence = fence + 1, worker = 'old:1', lease_until = 4e9 WHERE id = '{}'"
+)
+"""What version 0.1.0 writes when it claims; `make upgrade` runs its code."""
+HELD = f"{EXPECTED['jobs']['running']['id']}-10"
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +52,10 @@ def upgraded(s3: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[W
     shutil.copy(FIXTURE / "gfi.db", folder / "gfi.db")
     url = f"sqlite:///{folder / 'gfi.db'}"
     database = Database(url)
+    with (
+        database.begin() as connection
+    ):  # a worker of that version holds a shard while the tables are upgraded
+        connection.exec_driver_sql(CLAIM_OF_0_1.format("shards", HELD))
     upgrade(database)
     moved = {"old": EXPECTED["photographs"], "new": str(folder / "photographs")}
     with database.begin() as connection:
@@ -137,6 +147,19 @@ def test_its_token_and_its_schedule_are_still_good(upgraded: WorkerServices) -> 
     assert "submit" in token.scopes
     (schedule,) = queries.list_schedules(upgraded.database)
     assert (schedule["id"], schedule["name"]) == (EXPECTED["schedule"], "leap")
+
+
+def test_its_workers_hold_and_claim_nothing_any_more(upgraded: WorkerServices) -> None:
+    # They would leave out what commits and tasks of this version write, such as the sums of results.
+    with upgraded.database.read() as connection:
+        assert connection.execute(sa.select(shards.c.state).where(shards.c.id == HELD)).scalar() == "pending"
+        task = connection.execute(sa.select(sa.func.max(control_tasks.c.id))).scalar()
+    for table, id_ in (("shards", HELD), ("control_tasks", task)):
+        with (
+            pytest.raises(StoreError, match="claimed_by_gfi_0_2_or_later"),
+            upgraded.database.begin() as connection,
+        ):
+            connection.exec_driver_sql(CLAIM_OF_0_1.format(table, id_))
 
 
 def test_its_running_job_is_finished_without_explaining_anything_twice(upgraded: WorkerServices) -> None:

@@ -172,6 +172,7 @@ def _take(
             .values(
                 state=ShardState.LEASED.value,
                 fence=shards.c.fence + 1,
+                claim_fence=shards.c.fence + 1,
                 worker=worker,
                 leased_at=now(),
                 renewed_at=now(),

@@ -149,6 +149,7 @@ def _claim(
         .values(
             state=ShardState.LEASED.value,
             fence=control_tasks.c.fence + 1,
+            claim_fence=control_tasks.c.fence + 1,
             attempts=control_tasks.c.attempts + 1,
             worker=worker,
             leased_at=now(),

@@ -41,6 +41,7 @@ def lease_columns() -> list[sa.Column[Any]]:
     return [
         sa.Column("state", sa.Text, nullable=False, server_default=ShardState.PENDING.value),
         count_column("fence"),
+        sa.Column("claim_fence", sa.Integer),  # the fence, which a claim of version 0.1 does not write here
         sa.Column("worker", sa.Text),
         sa.Column("leased_at", Time),
         sa.Column("renewed_at", Time),

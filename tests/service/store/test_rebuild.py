@@ -2,8 +2,12 @@
 
 import io
 import json
+import os
+import re
+import subprocess
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -17,7 +21,8 @@ from gfi.domain.result import Result
 from gfi.domain.states import ControlKind, JobState
 from gfi.domain.statuses import ImageStatus
 from gfi.store import ledger, parts, queries
-from gfi.store.database import Database
+from gfi.store.database import Database, upgrade
+from gfi.store.errors import StoreError
 from gfi.store.ledger.restoring import CARRIED
 from gfi.store.ledger.sums import sums_of
 from gfi.store.objects import Bucket
@@ -332,3 +337,48 @@ def test_the_further_columns_of_the_manifest_come_back(
     list(rebuild(empty, bucket))
     assert everything(empty, job) == before
     assert queries.kinds_of(queries.get_job(empty, job).metadata) == kinds
+
+
+def test_a_backup_made_and_restored_as_documented_has_everything(
+    postgres: Postgres, bucket: Bucket, s3: Server, tmp_path: Path
+) -> None:
+    page = (Path(__file__).parents[3] / "docs" / "deploy.md").read_text()
+    dump, restore = re.findall(r"^pg_.*$", page, re.MULTILINE)
+    database, restored = Database(postgres.create()), Database(postgres.create(migrated=False))
+    job = plan(database, total=10, size=5)
+    work(database, bucket, claim(database), ImageStatus.OK, range(5), 5)
+    _, token = ledger.create_token(database, "ann", ["read"])
+
+    run_with(postgres.programs, dump, tmp_path, DATABASE=database)
+    copied = Bucket.from_settings(settings_for(s3.url, s3_bucket="rebuild-tests-copy"))
+    copied.ensure()
+    for entry in bucket.list(""):
+        copied.put(entry.key, bucket.get(entry.key))
+    work(database, bucket, claim(database), ImageStatus.OK, range(5, 10), 10)  # after the backup
+    later = plan(database, total=5, size=5)
+    run_with(postgres.programs, restore, tmp_path, NEW_DATABASE=restored)
+
+    upgrade(restored)
+    assert list(rebuild(restored, copied)) == []
+    assert recorded(restored, job) == dict.fromkeys(range(5), "ok")
+    assert ledger.verify_token(restored, token) is not None
+    with pytest.raises(StoreError, match="no job"):
+        queries.get_job(restored, later)
+    explained = PartCache(restored, copied).explanation(queries.get_result(restored, job, 3))
+    assert explained is not None
+    assert explained.mask is not None
+    ledger.expire_leases(restored)
+    work(restored, copied, claim(restored), ImageStatus.OK, range(5, 10), 10)
+    assert ledger.finish_jobs(restored)[0].state is JobState.SUCCEEDED
+    for one in (database, restored):
+        one.dispose()
+
+
+def run_with(programs: Path, command: str, folder: Path, **databases: Database) -> None:
+    """Run a line of the documentation with the programs of PostgreSQL in a folder."""
+    urls = {
+        name: db.url.set(drivername="postgresql").render_as_string(hide_password=False)
+        for name, db in databases.items()
+    }
+    environment = os.environ | urls | {"PATH": f"{programs}:{os.environ['PATH']}"}
+    subprocess.run(["bash", "-c", command], cwd=folder, env=environment, check=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from gfi.store.errors import Transient
+from gfi.store.errors import StoreError, Transient
 from gfi.store.settings import Settings
 from scheduler import loop
 
@@ -23,6 +23,7 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[Callable[[], Non
     monkeypatch.setattr(signal, "signal", handlers.__setitem__)
     database = SimpleNamespace(safe_url="unused", dispose=lambda: None)
     monkeypatch.setattr(loop, "Database", lambda url: database)
+    monkeypatch.setattr(loop, "check", lambda _: None)
     monkeypatch.setattr(loop, "make_celery", lambda *_: None)
     monkeypatch.setattr(loop.ledger, "observe_time", lambda _: None)
 
@@ -46,6 +47,19 @@ def test_it_ticks_until_it_is_told_to_end(run: Callable[..., None]) -> None:
 
     run(tick)
     assert ticks == [0, 1, 2]
+
+
+def test_tables_of_an_earlier_version_are_waited_for(run: Callable[..., None], monkeypatch: Any) -> None:
+    monkeypatch.setattr(loop, "AWAY_PAUSE_S", 0.0)
+    answers = [StoreError("run: gfi db upgrade"), StoreError("run: gfi db upgrade"), None]
+
+    def check(_: object) -> None:
+        if (answer := answers.pop(0)) is not None:
+            raise answer
+
+    monkeypatch.setattr(loop, "check", check)
+    run(lambda end: end())
+    assert not answers
 
 
 def test_a_database_that_is_away_is_waited_for(run: Callable[..., None], monkeypatch: Any) -> None:
