@@ -2,7 +2,6 @@
 
 import csv
 import io
-from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Response
@@ -16,14 +15,13 @@ from gfi.api.problems import Refused, checked, documented
 from gfi.api.result_rows import Row
 from gfi.api.schemas import LARGEST, In, Text
 from gfi.domain.digests import JSON
+from gfi.jobs.flagging import MOST, flag_images
 from gfi.store import ledger, queries
-from gfi.store.result_query import ResultQuery, filters_of
+from gfi.store.result_query import LONGEST, ResultQuery
 
 router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["results"], route_class=StrictRoute)
 _CSV: dict[int | str, dict[str, Any]] = {200: {"content": {"text/csv": {"schema": {"type": "string"}}}}}
 FLAG = r"^[a-z][a-z0-9_-]{0,31}$"
-MOST = 10_000
-"""Images that one request flags."""
 _COLUMNS = ("row", "key", "flag", "note", "owner", "at")
 
 
@@ -35,13 +33,16 @@ class FlagIn(In):
 
 
 class BulkFlagIn(In):
-    """A flag for many images: `rows`, or all that match the query's filters where `rows` is null."""
+    """A flag for many images: `rows`, those of `view`, or where both are null all that match the query's filters."""
 
     flag: Annotated[str, StringConstraints(pattern=FLAG)] | None = Field(
         "look", description="Null removes the flags."
     )
     note: Annotated[Text, Field(max_length=4000)] = ""
     rows: list[Annotated[int, Field(strict=True, ge=0, le=LARGEST)]] | None = Field(None, max_length=MOST)
+    view: Annotated[Text, Field(max_length=LONGEST)] | None = Field(
+        None, description="A query (`wrong=true&label=cat`, `rows=3,7-9`), or the name of a saved view."
+    )
 
 
 class FlagBefore(BaseModel):
@@ -126,19 +127,16 @@ def set_flags(
     caller: Submitter,
     query: Annotated[ResultQuery, Query()],
 ) -> BulkFlagOut:
-    """Flag many images at once, at most 10,000: `rows` of the body, or all images that match the query's filters."""
+    """Flag many images at once, at most 10,000: `rows` or `view` of the body, or all that match the query's filters."""
     job = find_job(context, job_id)
-    wanted = query if body.rows is None else ResultQuery()
-    filters = checked(lambda: filters_of(context.database, job, wanted))
-    if body.rows is not None:
-        filters = replace(filters, rows=tuple(body.rows))
-    rows = queries.rows_of(context.database, job.id, filters, MOST + 1)
-    if len(rows) > MOST:
-        raise Refused(
-            422, f"more than {MOST:,} images match", "Filter further, or flag them in several requests."
+    if body.rows is not None and body.view is not None:
+        raise Refused(422, "rows and view name the images twice", "Send one of them.")
+    wanted = next(which for which in (body.rows, body.view, query) if which is not None)
+    admin = caller.may("admin")
+    done = checked(
+        lambda: flag_images(
+            context.database, job, wanted, body.flag, body.note, owner=caller.name, of_anyone=admin
         )
-    done = ledger.set_flags(
-        context.database, job.id, rows, body.flag, body.note, caller.name, of_anyone=caller.may("admin")
     )
     return BulkFlagOut(
         changed=len(done.before), before=[FlagBefore(**one) for one in done.before], kept=len(done.kept)

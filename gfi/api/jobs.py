@@ -16,12 +16,12 @@ from gfi.api.notify_addresses import check_addresses
 from gfi.api.problems import documented
 from gfi.api.schemas import LARGEST, In, Name, Page, decode_cursor, encode_cursor
 from gfi.domain.digests import digest
+from gfi.domain.row_ranges import MOST_ROWS
 from gfi.domain.states import JobState
 from gfi.domain.statuses import ImageStatus
 from gfi.jobs import delete, estimate, incremental
 from gfi.jobs.submit import freeze, submit
 from gfi.store import ledger, queries
-from gfi.store.result_query import MOST_ROWS
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=StrictRoute)
 IdempotencyKey = Annotated[

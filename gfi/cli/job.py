@@ -4,7 +4,7 @@ import click
 
 from gfi.cli.open_service import open_service
 from gfi.cli.printing import emit, json_option
-from gfi.cli.reading import check_status, words
+from gfi.cli.reading import check_status, read_rows, words
 from gfi.cli.waiting import check_wait, wait_options
 from gfi.domain.states import JobState
 from gfi.domain.statuses import UNUSABLE
@@ -78,15 +78,19 @@ def resume(job_id: str) -> None:
     default="",
     help="Only errors of these classes, separated by commas: unreadable, missing, killer … (`gfi job` lists them).",
 )
-def retry(job_id: str, statuses: str, classes: str) -> None:
+@click.option("--rows", metavar="ROWS", help="These images alone, whatever their status: 3,7-9.")
+def retry(job_id: str, statuses: str, classes: str, rows: str | None) -> None:
     """Explain part of an ended job again.
 
-    --status and --class choose the images. Shards that were given up or cancelled are always included.
+    --status and --class choose the images; shards that were given up or cancelled are always included. --rows names
+    images themselves.
     """
+    chosen = () if rows is None else read_rows(rows)
     wanted = words(statuses)
     for status in wanted:
         check_status(status)
     service = open_service()
     job_id = service.job(job_id)["id"]
-    state = service.retry(job_id, wanted, words(classes))
-    click.echo(f"{job_id} is {state} again for {', '.join(wanted)}")
+    state = service.retry(job_id, wanted, words(classes), chosen)
+    what = ", ".join(wanted) if rows is None else f"{len(chosen):,} chosen images"
+    click.echo(f"{job_id} is {state} again for {what}")

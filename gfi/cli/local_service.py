@@ -118,11 +118,15 @@ class LocalService:
 
         return ledger.resume_job(self.database, self._id(job_id), actor=user())
 
-    def retry(self, job_id: str, statuses: Sequence[str], classes: Sequence[str]) -> str:
+    def retry(
+        self, job_id: str, statuses: Sequence[str], classes: Sequence[str], rows: Sequence[int] = ()
+    ) -> str:
         from gfi.store import ledger
 
         wanted = [ImageStatus(status) for status in statuses]
-        retried = ledger.retry_job(self.database, self._id(job_id), wanted, classes=classes, actor=user())
+        retried = ledger.retry_job(
+            self.database, self._id(job_id), wanted, classes=classes, rows=rows, actor=user()
+        )
         return str(retried.state)
 
     def delete(self, job_id: str) -> None:
@@ -180,6 +184,19 @@ class LocalService:
         except ValueError as error:
             raise CommandError(str(error)) from None
         ledger.save_view(self.database, job.id, name, query, user(), of_anyone=True)
+
+    def flags(self, job_id: str) -> list[JSON]:
+        return queries.list_flags(self.database, self._id(job_id))
+
+    def set_flags(self, job_id: str, view: str, flag: str | None, note: str) -> tuple[int, int]:
+        from gfi.jobs.flagging import flag_images
+
+        job = queries.get_job(self.database, job_id)
+        try:
+            done = flag_images(self.database, job, view, flag, note, owner=user(), of_anyone=True)
+        except ValueError as error:
+            raise CommandError(str(error)) from None
+        return len(done.before), len(done.kept)
 
     def delete_view(self, job_id: str, name: str) -> None:
         from gfi.store import ledger

@@ -45,6 +45,7 @@ COMMANDS = {
     "explain": Entry("explain:explain", "Explain photographs in this process, without a service."),
     "export": Entry("export:export", "Export the results of a job to other tools."),
     "import": Entry("import_masks:import_masks", "Import masks that were made elsewhere as a finished job."),
+    "flags": Entry("flags:flags", "List the flags of a job's images; `gfi flags set` flags many at once."),
     "gate": Entry("gate:gate", "Write the file of limits for `gfi compare --gate`."),
     "gc": Entry(
         "gc:gc",

@@ -20,3 +20,13 @@ def check_status(status: str) -> None:
     """Raises CommandError unless an image can have this status."""
     if status not in tuple(ImageStatus):
         raise CommandError(f"there is no status {status!r}; the statuses are {', '.join(ImageStatus)}")
+
+
+def read_rows(text: str) -> tuple[int, ...]:
+    """The rows of `3,7-9`. Raises CommandError for anything else."""
+    from gfi.domain.row_ranges import rows_of
+
+    try:
+        return tuple(rows_of(text))
+    except ValueError as error:
+        raise CommandError(str(error)) from None

@@ -88,8 +88,10 @@ class RemoteService:
     def _changed(self, method: str, path: str) -> bool:
         return bool(self.client.send(method, path).json()["changed"])
 
-    def retry(self, job_id: str, statuses: Sequence[str], classes: Sequence[str]) -> str:
-        return self.client.job(job_id).retry(statuses, classes).state
+    def retry(
+        self, job_id: str, statuses: Sequence[str], classes: Sequence[str], rows: Sequence[int] = ()
+    ) -> str:
+        return self.client.job(job_id).retry(statuses, classes, rows).state
 
     def delete(self, job_id: str) -> None:
         self.client.job(job_id).delete()
@@ -123,6 +125,13 @@ class RemoteService:
 
     def save_view(self, job_id: str, name: str, query: str) -> None:
         self.client.job(job_id).save_view(name, query)
+
+    def flags(self, job_id: str) -> list[JSON]:
+        return self.client.job(job_id).flags()
+
+    def set_flags(self, job_id: str, view: str, flag: str | None, note: str) -> tuple[int, int]:
+        done = self.client.job(job_id).flag(flag, view=view, note=note)
+        return done["changed"], done["kept"]
 
     def delete_view(self, job_id: str, name: str) -> None:
         self.client.job(job_id).delete_view(name)

@@ -68,8 +68,10 @@ class Service(Protocol):
         """False when it was not paused."""
         ...
 
-    def retry(self, job_id: str, statuses: Sequence[str], classes: Sequence[str]) -> str:
-        """Explain images again. Returns the new state of the job."""
+    def retry(
+        self, job_id: str, statuses: Sequence[str], classes: Sequence[str], rows: Sequence[int] = ()
+    ) -> str:
+        """Explain images again. rows: if any are given, these alone. Returns the new state of the job."""
         ...
 
     def delete(self, job_id: str) -> None:
@@ -95,6 +97,15 @@ class Service(Protocol):
 
     def save_view(self, job_id: str, name: str, query: str) -> None:
         """Save a view; one of this name is replaced."""
+        ...
+
+    def flags(self, job_id: str) -> list[JSON]:
+        """The flagged images of a job by row: row, key, flag, note, owner, at."""
+        ...
+
+    def set_flags(self, job_id: str, view: str, flag: str | None, note: str) -> tuple[int, int]:
+        """Flag the images of a view; None removes the flags. Returns how many were changed, and how many were kept
+        because other users flagged them."""
         ...
 
     def delete_view(self, job_id: str, name: str) -> None:

@@ -1,28 +1,23 @@
 """One job of the service, its progress and its results."""
 
-import importlib
 import io
-import shutil
 import sys
 import time
 import warnings
-import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
-from urllib.parse import parse_qs, quote
 
-from gfi.client.connection import ApiError, Connection
+from gfi.client.connection import ApiError
+from gfi.client.exports import Exports
+from gfi.client.flags import Flags
+from gfi.client.results import Results, library
+from gfi.client.views import Views
 
 if TYPE_CHECKING:
     import numpy as np
-    import pandas as pd  # type: ignore[import-untyped]
     from numpy.typing import NDArray
 
-_ENDINGS = {"parquet": ".parquet", "csv": ".csv", "jsonl": ".jsonl", "coco": ".json"}
-_ARCHIVES = ("fiftyone", "virelay", "overlays", "cvat", "label-studio")
-_TOO_LARGE = 413
 TERMINAL = frozenset({"succeeded", "partial", "failed", "cancelled"})
 
 
@@ -56,38 +51,7 @@ class Progress:
     by_status: dict[str, int]
 
 
-class Results:
-    """The results of a job. Iterating reads them page by page; each is a dict with the fields of the API."""
-
-    def __init__(self, connection: Connection, job_id: str, params: dict[str, Any]) -> None:
-        self._connection, self._job_id, self._params = connection, job_id, params
-
-    def __iter__(self) -> Iterator[dict[str, Any]]:
-        after = None
-        while True:
-            params = {"limit": 1000} | self._params | ({"after": after} if after else {})
-            page = self._connection.get(f"/v1/jobs/{self._job_id}/results", params=params)
-            yield from page["items"]
-            after = page["next"]
-            if after is None:
-                return
-
-    def to_list(self) -> list[dict[str, Any]]:
-        """All results."""
-        return list(self)
-
-    def to_pandas(self) -> "pd.DataFrame":
-        """A frame with one line per explanation, indexed by the image's row in the manifest. Needs pandas.
-
-        A job with ``top`` has several explanations per image; ``target_rank`` tells them apart.
-        """
-        pandas = _library("pandas")
-        rows = self.to_list()
-        frame: pd.DataFrame = pandas.DataFrame(rows)
-        return frame.set_index("row") if rows else frame
-
-
-class Job:
+class Job(Exports, Views, Flags):
     """A job of the service, as of the last `refresh`.
 
     Attributes
@@ -95,14 +59,6 @@ class Job:
     record : dict
         The job as returned by ``GET /v1/jobs/{id}``.
     """
-
-    def __init__(self, connection: Connection, record: dict[str, Any]) -> None:
-        self._connection, self.record = connection, record
-
-    @property
-    def id(self) -> str:
-        """The id."""
-        return str(self.record["id"])
 
     @property
     def state(self) -> str:
@@ -213,7 +169,7 @@ class Job:
         ndarray of float32, (H, W)
             Values in [0, 1] at the network's input size; 1 is a pixel that the prediction depends on.
         """
-        numpy = _library("numpy")
+        numpy = library("numpy")
         data = self._connection.bytes(
             f"/v1/jobs/{self.id}/results/{row}/mask.npy", {"target_rank": target_rank}
         )
@@ -424,170 +380,6 @@ class Job:
         answer: dict[str, Any] = self._connection.get(f"/v1/jobs/{self.id}/results/{row}/boxes")
         return answer
 
-    def flags(self) -> list[dict[str, Any]]:
-        """The flagged images: ``row``, ``key``, ``flag``, ``note``, ``owner``, ``at``."""
-        flags: list[dict[str, Any]] = self._connection.get(f"/v1/jobs/{self.id}/flags")
-        return flags
-
-    def flag(
-        self, flag: str | None = "look", rows: Sequence[int] | None = None, note: str = "", **filters: Any
-    ) -> dict[str, Any]:
-        """Flag many images at once, at most 10,000.
-
-        Parameters
-        ----------
-        flag
-            A word such as ``look``, ``wrong``, ``good``; None removes the flags.
-        rows
-            The images. None: all that match `filters`.
-        note
-            Stored with each of them.
-        **filters
-            As for `results`.
-
-        Returns
-        -------
-        dict
-            ``changed``, ``kept`` (images that another user flagged), ``before`` (the flags that the changed images
-            had).
-
-        Raises
-        ------
-        ApiError
-            When more than 10,000 images match.
-        """
-        body = {"flag": flag, "note": note, "rows": None if rows is None else list(rows)}
-        answer = self._connection.send("POST", f"/v1/jobs/{self.id}/flags", params=filters, json=body)
-        done: dict[str, Any] = answer.json()
-        return done
-
-    def views(self) -> list[dict[str, Any]]:
-        """The saved views of the job: ``name``, ``query``, ``owner``, ``at``."""
-        views: list[dict[str, Any]] = self._connection.get(f"/v1/jobs/{self.id}/views")
-        return views
-
-    def view(self, name: str) -> Results:
-        """The results of a saved view, in its order.
-
-        Raises
-        ------
-        KeyError
-            When the job has no view of this name.
-        """
-        for view in self.views():
-            if view["name"] == name:
-                return Results(
-                    self._connection, self.id, dict(parse_qs(view["query"], keep_blank_values=True))
-                )
-        raise KeyError(f"job {self.id} has no view {name!r}")
-
-    def save_view(self, name: str, query: str) -> dict[str, Any]:
-        """Save a view; one of this name is replaced.
-
-        Parameters
-        ----------
-        name
-            Without slashes.
-        query
-            As the gallery's address has it: ``wrong=true&label=cat&sort=area``.
-        """
-        body = {"name": name, "query": query}
-        view: dict[str, Any] = self._connection.send("POST", f"/v1/jobs/{self.id}/views", json=body).json()
-        return view
-
-    def delete_view(self, name: str) -> None:
-        """Delete a view."""
-        self._connection.send("DELETE", f"/v1/jobs/{self.id}/views/{quote(name, safe='')}")
-
-    def report(self, folder: str | Path, limit: int = 1000, seed: int = 0) -> Path:
-        """Write the report of the job.
-
-        Parameters
-        ----------
-        folder
-            Created if it does not exist.
-        limit
-            Show at most this many images, drawn by class and status.
-        seed
-            Of the draw.
-
-        Returns
-        -------
-        Path
-            The page, ``index.html``.
-        """
-        data = self._connection.bytes(f"/v1/jobs/{self.id}/report.zip", {"limit": limit, "seed": seed})
-        return _unpack(data, Path(folder)) / "index.html"
-
-    def export(
-        self,
-        format: str,
-        path: str | Path | None = None,
-        *,
-        view: str = "",
-        threshold: float = 0.5,
-        images: str | None = None,
-        photographs: bool = False,
-        every_s: float = 1.0,
-    ) -> Path:
-        """Export the results to another tool.
-
-        Parameters
-        ----------
-        format
-            parquet, csv, jsonl, coco, fiftyone, virelay, overlays, cvat or label-studio.
-        path
-            The file; of a format with several files a ZIP if its name ends in ``.zip``, otherwise a new folder. None: a
-            name made from job and format, in the current folder.
-        view
-            Which results, as in the gallery's address: ``"status=ok&prediction=3"``; ``rows=1,5-9`` selects.
-        threshold
-            The region of a mask is where it is at least this; in (0, 1).
-        images
-            Written in front of the keys where a format refers to photographs. None: where the dataset lies.
-        photographs
-            Put the photographs into the archive (cvat).
-        every_s
-            Seconds between two questions whether a large export is done.
-
-        Returns
-        -------
-        Path
-            Where the export is.
-
-        Raises
-        ------
-        ApiError
-            When the service refuses, or a large export failed.
-        """
-        asked: dict[str, Any] = {
-            "format": format,
-            "view": view,
-            "threshold": threshold,
-            "images": images,
-            "photographs": photographs,
-        }
-        archive = format in _ARCHIVES
-        target = Path(path) if path is not None else Path(f"{self.id}-{format}{_ENDINGS.get(format, '.zip')}")
-        as_folder = archive and target.suffix.lower() != ".zip"
-        if as_folder and target.exists() and (not target.is_dir() or any(target.iterdir())):
-            raise ApiError(
-                0, {"detail": f"{target} is not empty; name a new folder, or a file that ends in .zip"}
-            )
-        file = target.with_name(target.name + ".zip") if as_folder else target
-        file.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            params = {name: value for name, value in asked.items() if value is not None}
-            self._connection.download(f"/v1/jobs/{self.id}/export", file, params)
-        except ApiError as error:
-            if error.status != _TOO_LARGE:
-                raise
-            self._connection.download(self._made(asked, every_s), file)
-        if as_folder:
-            _unpack(file, target)
-            file.unlink()
-        return target
-
     def intervals(self, by: str, view: str = "", seed: int = 0) -> list[dict[str, Any]]:
         """Means with bootstrap intervals of 95 % over images, by a column.
 
@@ -610,47 +402,6 @@ class Job:
         params = {"by": by, "view": view, "seed": seed}
         groups: list[dict[str, Any]] = self._connection.get(f"/v1/jobs/{self.id}/intervals", params)["groups"]
         return groups
-
-    def exports(self) -> list[dict[str, Any]]:
-        """The exports of this job that were requested, newest first."""
-        listed: list[dict[str, Any]] = self._connection.get(f"/v1/jobs/{self.id}/exports")
-        return listed
-
-    def _made(self, asked: dict[str, Any], every_s: float) -> str:
-        """Request a large export and wait for it. Returns the address of its file."""
-        export = self._connection.send("POST", f"/v1/jobs/{self.id}/exports", json=asked).json()
-        while export["state"] in ("pending", "leased"):
-            time.sleep(every_s)
-            export = self._connection.get(f"/v1/jobs/{self.id}/exports/{export['id']}")
-        if export["file"] is None:
-            raise ApiError(200, {"detail": f"the export {export['state']}: {export['reason']}"})
-        return str(export["file"])
-
-
-def _unpack(archive: bytes | Path, folder: Path) -> Path:
-    """Write the files of a ZIP into `folder`. Raises ApiError if a file would be written outside of it."""
-    with zipfile.ZipFile(io.BytesIO(archive) if isinstance(archive, bytes) else archive) as packed:
-        for member in packed.infolist():
-            target = folder / member.filename
-            if not target.resolve().is_relative_to(folder.resolve()):
-                raise ApiError(
-                    200, {"detail": f"the archive names a file outside its folder: {member.filename}"}
-                )
-            if not member.is_dir():
-                target.parent.mkdir(parents=True, exist_ok=True)
-                with packed.open(member) as stored, target.open("wb") as file:
-                    shutil.copyfileobj(stored, file)
-    return folder
-
-
-def _library(name: str) -> Any:
-    """numpy or pandas, which `pip install gfi` does not install. Raises ModuleNotFoundError with advice."""
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError:
-        raise ModuleNotFoundError(
-            f'this needs {name}, which is not installed: pip install "gfi[client]"', name=name
-        ) from None
 
 
 def _show(job: Job) -> None:

@@ -6,7 +6,6 @@
 The API's parameters are the fields of `ResultQuery`; a view is such a query under a name.
 """
 
-import re
 from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from typing import Annotated, Any
@@ -18,6 +17,7 @@ from gfi.domain.class_index import ClassIndex
 from gfi.domain.manifest_columns import parse_where
 from gfi.domain.metrics import PRIMARY_METHOD
 from gfi.domain.result import Result
+from gfi.domain.row_ranges import MOST_ROWS, rows_of
 from gfi.domain.states import ControlKind
 from gfi.domain.statuses import ImageStatus
 from gfi.store import queries
@@ -27,9 +27,6 @@ from gfi.store.queries import SORTABLE, Agreement, Filters, Job
 LARGEST = 2**31 - 1
 LONGEST = 100_000
 """Characters of a query as text."""
-MOST_ROWS = 10_000
-"""The largest number of selected images."""
-_RANGE = re.compile(r"(\d{1,10})(?:-(\d{1,10}))?")
 _PAGING = ("after", "limit", "format")
 """Parameters of an address that say nothing about which results."""
 _Text = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$", max_length=200)]
@@ -103,7 +100,7 @@ class ResultQuery(BaseModel):
             known = ", ".join(cls.model_fields)
             raise ValueError(f"a query has no field {unknown[0][:100]!r}; choose from {known}")
         values: dict[str, Any] = {
-            name: found if name == "where" else _rows(found) if name == "rows" else found[-1]
+            name: found if name == "where" else rows_of(",".join(found)) if name == "rows" else found[-1]
             for name, found in given.items()
         }
         try:
@@ -116,19 +113,6 @@ class ResultQuery(BaseModel):
     def filtered(self) -> bool:
         """Whether it asks for less than all results."""
         return bool(self.model_dump(exclude_defaults=True, exclude={"sort", "descending"}))
-
-
-def _rows(texts: Sequence[str]) -> list[int]:
-    rows: set[int] = set()
-    for part in ",".join(texts).split(","):
-        match = _RANGE.fullmatch(part.strip())
-        if match is None:
-            raise ValueError(f"rows={part[:50]} cannot be read; write rows=3,7-9")
-        first, last = int(match[1]), int(match[2] or match[1])
-        if last - first >= MOST_ROWS or len(rows) > MOST_ROWS:
-            raise ValueError(f"rows select more than {MOST_ROWS:,} images; use filters")
-        rows.update(range(first, last + 1))
-    return sorted(rows)
 
 
 def filters_of(database: Database, job: Job, query: ResultQuery) -> Filters:
