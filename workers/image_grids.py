@@ -1,9 +1,10 @@
 """Grids of a job's own images, for the metric `grid_pointing` (`gfi.metrics.grid_pointing`).
 
 An image of the sample (`workers.controls`) that the network predicts as the explained class is put into a 2×2 grid with
-three other images of the job, predicted as three other classes. The mask of the grid for the image's class should lie
-in the image's cell. The cell and the order in which other images are tried follow from the model and the row's number
-alone, so that a shard that is explained again has the same grids.
+three other images of the job, predicted as three other classes: of some that are drawn, those of which the network is
+surest. There is no least probability, because networks differ in how sure they are. The mask of the grid for the
+image's class should lie in the image's cell. The cell and the images that are drawn follow from the model and the row's
+number alone, so that a shard that is explained again has the same grids.
 
 The other images are of other shards. If one of them kills the worker, no image of this shard is to blame, so none is
 announced, and the next attempt leaves the grids out.
@@ -32,10 +33,8 @@ from gfi.metrics.sample import Sample, measure
 from workers.photographs import Photograph
 
 NAME = "grid_pointing"
-LEAST = 0.5
-"""Images that the network is less sure of are in no grid."""
-TRIED = 16
-"""Other images that are read, at most, to find three for a grid."""
+DRAWN = 12
+"""Other images that are read for a grid."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,23 +82,21 @@ class ImageGrids:
         self._stop = stop
 
     def of(self, photograph: Photograph, explanation: Explanation, model_digest: str) -> Grid | None:
-        """The grid of an explained image. None if the network is not sure of it or predicts another class, and if too
-        few of the images that were tried fit. Raises Stopped."""
+        """The grid of an explained image. None if the network predicts another class than the explained one, and if the
+        images drawn have too few classes. Raises Stopped."""
         own, row = photograph.prepared, photograph.entry.row
-        sure = explanation.probability >= LEAST and explanation.target == explanation.prediction
-        if own is None or not sure:
+        if own is None or explanation.target != explanation.prediction:
             return None
         draw = _draw(model_digest, row)
         cell = draw.randrange(SIDE * SIDE)
-        others: dict[int, Prepared] = {}
-        for prepared, predicted in self._others(row, draw):
-            if predicted != explanation.target:
-                others.setdefault(predicted, prepared)
-            if len(others) == SIDE * SIDE - 1:
-                break
-        else:
+        surest: dict[int, tuple[float, Prepared]] = {}
+        for prepared, predicted, probability in self._others(row, draw):
+            if predicted != explanation.target and probability > surest.get(predicted, (0.0, own))[0]:
+                surest[predicted] = probability, prepared
+        if len(surest) < SIDE * SIDE - 1:
             return None
-        cells = list(others.values())
+        ranked = sorted(surest.values(), key=lambda one: -one[0])[: SIDE * SIDE - 1]
+        cells = [prepared for _, prepared in ranked]
         cells.insert(cell, own)
         fills = [one.fill for one in cells if one.fill is not None]
         return Grid(
@@ -110,20 +107,18 @@ class ImageGrids:
             cell,
         )
 
-    def _others(self, row: int, draw: random.Random) -> Iterator[tuple[Prepared, int]]:
-        """Other images of the job that the network is sure of, each with its predicted class."""
+    def _others(self, row: int, draw: random.Random) -> Iterator[tuple[Prepared, int, float]]:
+        """Other images of the job, each with its predicted class and the probability."""
         count = self._manifest.count
-        for position in draw.sample(range(count), min(TRIED, count)):
+        for position in draw.sample(range(count), min(DRAWN, count)):
             if self._stop.is_set():
                 raise Stopped("stopped while grids were made")
             (entry,) = self._manifest.rows(position, position + 1)
             seen = None if entry.row == row else self._read(entry).prepared
             self._progressed()
-            if seen is None:
-                continue
-            probability, predicted = self._engine.probabilities_of(seen).max(0)
-            if float(probability) >= LEAST:
-                yield seen, int(predicted)
+            if seen is not None:
+                probability, predicted = self._engine.probabilities_of(seen).max(0)
+                yield seen, int(predicted), float(probability)
 
     def _composed(self, images: Sequence[Tensor]) -> Tensor:
         return compose(torch.stack(list(images))[None], SIDE, self._engine.classifier.preprocess.size)[0]

@@ -18,7 +18,7 @@ from gfi.method.item import Item
 from gfi.store import queries
 from gfi.store.part_cache import PartCache
 from tests.service.workers.conftest import PHOTOGRAPHS, explain, submit
-from workers import image_grids, shard_run
+from workers import shard_run
 from workers.loaded_engines import LoadedEngines
 from workers.measuring import Measurer
 from workers.photographs import photograph_reader
@@ -188,7 +188,6 @@ def test_a_job_with_metrics_has_controls_on_a_sample_beside_its_scores(
     monkeypatch.setattr(shard_run, "sampled", lambda digest, row, images: row in (0, 2))
     answers = iter(range(1000))  # a class for each image that is tried for a grid
     monkeypatch.setattr(Engine, "probabilities_of", lambda *_: torch.eye(1000)[next(answers)])
-    monkeypatch.setattr(image_grids, "LEAST", 0.0)
     job = submit(services, metrics=("deletion", "grid_pointing"))
     assert explain(services) == "done"
     rows = {row.row: row for row in queries.list_results(services.database, job, limit=50)}
