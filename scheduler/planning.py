@@ -30,6 +30,7 @@ from gfi.domain.digests import JSON, canonical
 from gfi.domain.ids import new_id
 from gfi.domain.records import ControlClaim
 from gfi.jobs import incremental
+from gfi.jobs.audits import settling
 from gfi.jobs.listing_writer import Classes, Most, write_listing
 from gfi.jobs.sharding import FIRST_SHARD, shard_bounds, shard_size
 from gfi.jobs.submit import Invalid
@@ -57,7 +58,8 @@ def plan(services: ControlServices, claim: ControlClaim, check: Callable[[], Non
             path,
             # With one target for all images, labels need no class.
             classes=Classes.of(record) if config.target == "auto" else None,
-            most=_most(services, claim.owner),
+            # Of a sample the images that are explained count, not those that are listed.
+            most=_most(services, "" if config.sample is not None else claim.owner),
             check=check,
         )
         written = listing.written
@@ -105,6 +107,8 @@ def plan(services: ControlServices, claim: ControlClaim, check: Callable[[], Non
         job = _first_record(services.bucket, job)
     check()
     manifest = job["manifest"]
+    if config.sample is not None and manifest["count"]:
+        return _plan_sample(services, claim, row, job)
     rate = queries.measured_rate(services.database, config.work_digest())
     since, own_images, refused = job["facts"].get("since"), manifest["count"], []
     if since is not None:
@@ -128,6 +132,35 @@ def plan(services: ControlServices, claim: ControlClaim, check: Callable[[], Non
         removed=since["removed"] if since is not None else None,
     )
     return f"{to_explain} images in shards of {size}" if planned else "too late"
+
+
+def _plan_sample(services: ControlServices, claim: ControlClaim, row: queries.Job, stored: JSON) -> str:
+    """Plan a job that an audit until settled submitted: it begins with a sample of the listing."""
+    manifest = stored["manifest"]
+    (audit,) = (
+        audit
+        for audit in queries.list_audits(services.database, row.id)
+        if ledger.UNTIL_SETTLED in audit.options
+    )
+    with tempfile.TemporaryDirectory(prefix="gfi-plan-") as folder:
+        services.bucket.get_to(manifest["key"], whole := Path(folder) / "manifest.parquet")
+        listed = Manifest.open(whole)
+        rows = settling.first_sample(audit, row, listed).tolist()
+        key, bounds = settling.put_sample(
+            services.bucket, services.database, services.settings, row, listed, rows, Path(folder)
+        )
+    planned = ledger.finish_planning(
+        services.database,
+        claim,
+        manifest_key=manifest["key"],
+        manifest_digest=manifest["sha256"],
+        total=len(rows),
+        shards=bounds,
+        metadata=stored["facts"],
+        listing_digest=manifest["listing"],
+        sampled_key=key,
+    )
+    return f"{len(rows)} of {manifest['count']} images first" if planned else "too late"
 
 
 def _since(

@@ -4,18 +4,25 @@ A task that fails for a reason that may pass (the bucket is away) is tried again
 does not pass (no such directory) ends at once, with the reason in its job. See `gfi.jobs.task_run`.
 """
 
+import dataclasses
 import threading
 from collections.abc import Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
+import numpy as np
 import sqlalchemy as sa
 
+from gfi.audit.sequential import Evidence
 from gfi.audit.verdicts import Tested
+from gfi.domain.digests import JSON
 from gfi.domain.records import ControlClaim
 from gfi.domain.states import ControlKind
 from gfi.jobs import comparison_task, exports, incremental, report, retention, sweep, task_run, watching
-from gfi.jobs.audits.files import save_screened, settings_of
-from gfi.jobs.audits.outcome import conclude, write_outcome
-from gfi.jobs.audits.screen import Stores, screen_job
+from gfi.jobs.audits import settling
+from gfi.jobs.audits.files import ScreenedJob, save_screened, settings_of
+from gfi.jobs.audits.outcome import class_name, conclude, write_outcome
+from gfi.jobs.audits.screen import Stores, manifest_of, screen_job
 from gfi.jobs.task_run import Handler, TaskLease, TaskRun
 from gfi.store import ledger, queries
 from gfi.store.part_cache import PartCache
@@ -145,6 +152,8 @@ def _screen(services: ControlServices, run: TaskRun) -> str:
     if screened.candidates and facts["photographs"]:
         save_screened(services.bucket, job.id, audit.id, screened)
         run.check()
+        if ledger.UNTIL_SETTLED in audit.options:
+            return _first_instalment(services, run, audit, job, screened, plan)
         confirm = not audit.options.get("dry_run")
         done = run.finish(plan, lambda c: ledger.write_screened(c, audit.id, plan, confirm))
         return f"{len(screened.candidates)} candidates" if done else "too late"
@@ -157,6 +166,53 @@ def _screen(services: ControlServices, run: TaskRun) -> str:
         ledger.write_findings(connection, audit.id, outcome.summary, outcome.rows)
 
     return "nothing to test" if run.finish(plan, write) else "too late"
+
+
+def _first_instalment(
+    services: ControlServices,
+    run: TaskRun,
+    audit: queries.Audit,
+    job: queries.Job,
+    screened: ScreenedJob,
+    plan: JSON,
+) -> str:
+    """The candidates of an audit until settled are fixed: explain the first images that test them."""
+    settings = settling.sequential_settings(audit)
+    classes = np.array([c.class_index for c in screened.candidates], np.int64)
+    evidence = Evidence(classes, job.config.model.digest, settings)
+    with manifest_of(services.bucket, job) as manifest, TemporaryDirectory(prefix="gfi-audit-") as folder:
+        none = np.zeros(0, np.int64)
+        audit = dataclasses.replace(audit, plan=plan)
+        wished = settling.wish(audit, job, manifest, screened, evidence, [], none, [0] * len(classes))
+        if wished is None:
+            names = {k: class_name(job, int(k)) for k in classes.tolist()}
+            ended = settling.settled_summary(
+                screened, evidence, [], names, manifest.count, manifest.count, None
+            )
+            outcome = conclude(
+                services.database,
+                job,
+                audit,
+                screened,
+                [],
+                settings_of(audit.settings),
+                run.check,
+                settled=ended,
+            )
+            write_outcome(services.bucket, job, audit, outcome)
+
+            def write(connection: sa.Connection) -> None:
+                ledger.write_screened(connection, audit.id, plan, False)
+                ledger.write_findings(connection, audit.id, outcome.summary, outcome.rows)
+
+            return "no images to test" if run.finish(plan, write) else "too late"
+        asked = settling.put_instalment(
+            *(services.bucket, services.database, services.settings, job, manifest, wished, audit),
+            folder=Path(folder),
+        )
+    run.check()
+    done = run.finish(plan, lambda c: ledger.add_instalment(c, audit.id, wished.plan, **asked))
+    return f"{len(wished.rows)} images to test {len(classes)} candidates" if done else "too late"
 
 
 HANDLERS: Mapping[str, Handler[ControlServices]] = {

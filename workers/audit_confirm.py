@@ -5,12 +5,7 @@ changed since it was explained, or cannot be read any more, is used no more and 
 """
 
 import json
-from collections.abc import Callable, Sequence
-
-import numpy as np
-import torch
-from numpy.typing import NDArray
-from PIL import Image
+from collections.abc import Sequence
 
 from gfi.audit.candidates import Candidate
 from gfi.audit.confirmation import Effects, confirm
@@ -23,9 +18,9 @@ from gfi.jobs.audits.pictures import save_pictures
 from gfi.jobs.audits.screen import photographs_of, places_of, views_of
 from gfi.jobs.audits.views import Missing, Views
 from gfi.jobs.task_run import TaskRun
-from gfi.method.engine import Engine
-from gfi.method.preprocess import normalise
 from gfi.store import ledger, queries
+from workers.asked import Asked, alive
+from workers.audit_settle import settle_audit
 from workers.services import WorkerServices
 
 
@@ -33,14 +28,16 @@ def confirm_audit(services: WorkerServices, run: TaskRun) -> str:
     """Test the candidates of an audit, judge them, and store the findings."""
     audit = queries.get_audit(services.database, str(run.claim.payload["audit"]))
     job = queries.get_job(services.database, audit.job_id)
+    if ledger.UNTIL_SETTLED in audit.options:
+        return settle_audit(services, run, audit, job)
     settings = settings_of(audit.settings)
     screened = load_screened(services.bucket, job.id, audit.id)
     manifest = services.manifest(job.manifest_key or "", job.manifest_digest)
-    views, reason = views_of(services.settings, job, manifest, screened.kept, _alive(run))
+    views, reason = views_of(services.settings, job, manifest, screened.kept, alive(run))
     if views is None:
         screened.facts.update(photographs=False, photographs_reason=reason)
         return _finish(
-            services, run, conclude(services.database, job, audit, screened, None, settings, _alive(run))
+            services, run, conclude(services.database, job, audit, screened, None, settings, alive(run))
         )
     engine = services.engines.get(run.claim.config, job.profile)
     run.progressed()
@@ -76,7 +73,7 @@ def confirm_audit(services: WorkerServices, run: TaskRun) -> str:
         screened,
         judged,
         settings,
-        _alive(run),
+        alive(run),
         pictures,
         answers=int(run.progress.get("answers", 0)),
         unusable=views.why,
@@ -101,7 +98,7 @@ def tested(
     among: Sequence[Candidate],
     kept: Kept,
     views: Views,
-    asked: "Asked",
+    asked: Asked,
     settings: AuditSettings,
 ) -> tuple[Plan, Effects | None, Kept]:
     """Plan and carry out one candidate, without the images that cannot be used; also returns the rest of the images."""
@@ -114,35 +111,3 @@ def tested(
             return planned, confirm(planned, photographs, asked, settings, asked.batch), kept
         except Missing as missing:
             kept = kept.without(places_of(kept, missing.rows), confirming=True)
-
-
-class Asked:
-    """`predict` of an audit: views → probabilities, at the engine's fixed batch shape. answered: how many views."""
-
-    def __init__(self, engine: Engine, run: TaskRun) -> None:
-        self._engine, self._run = engine, run
-        self.batch = engine.batch
-        self.answered = 0
-
-    def __call__(self, shown: NDArray[np.uint8]) -> NDArray[np.float64]:
-        """Probabilities (n, K) of views (n, H, W, 3); n is at most the batch."""
-        self._run.check()
-        engine = self._engine
-        preprocess = engine.classifier.preprocess
-        images = [normalise(Image.fromarray(one), preprocess) for one in shown]
-        images += [torch.zeros_like(images[0])] * (self.batch - len(images))
-        stacked = torch.stack(images).to(engine.device, engine.network.dtype)
-        with engine.exact(), torch.no_grad():
-            stacked = stacked.contiguous(memory_format=engine.network.memory_format)
-            answer = engine.network.probabilities(stacked)[: len(shown)].double().cpu().numpy()
-        self.answered += len(shown)
-        self._run.progressed()
-        return answer
-
-
-def _alive(run: TaskRun) -> Callable[[], None]:
-    def alive() -> None:
-        run.check()
-        run.progressed()
-
-    return alive

@@ -11,10 +11,13 @@ from pydantic import BaseModel, Field
 from gfi.api.access import Caller, Reader, Submitter
 from gfi.api.body import StrictRoute
 from gfi.api.context import Context, ContextDep
-from gfi.api.lookup import JobId, find_job
+from gfi.api.job_schemas import JobIn
+from gfi.api.lookup import IdempotencyKey, JobId, find_job, job_request
+from gfi.api.notify_addresses import check_addresses
 from gfi.api.problems import Refused, documented
 from gfi.api.schemas import LARGEST, Finite, In, Name, Text
 from gfi.api.tasks import TaskOut
+from gfi.audit.settings import FIRST_SAMPLE
 from gfi.domain.states import AuditState
 from gfi.jobs.audits import request as audits
 from gfi.jobs.audits.files import key
@@ -42,6 +45,19 @@ class AuditIn(In):
         description="A PNG or JPEG of a mark in base64: the hypothesis that it leads to the one class named.",
     )
     seed: int = Field(0, ge=0, le=LARGEST, description="Of every draw.")
+
+
+class AuditUntilSettledIn(In):
+    """A job that explains a sample of a dataset, then more of it until every class of its audit is settled."""
+
+    job: JobIn = Field(description="The options of the job: the dataset, the model …")
+    classes: list[Name] = Field(
+        default=[], max_length=1000, description="Test candidates of these classes only; none: of all."
+    )
+    seed: int = Field(0, ge=0, le=LARGEST, description="Of every draw.")
+    first: int = Field(
+        FIRST_SAMPLE, ge=20, le=10_000, description="Images of each class on which candidates are fixed."
+    )
 
 
 class AuditOut(BaseModel):
@@ -145,6 +161,28 @@ def audit_job(
             raise Refused(422, "`patch` is not base64") from None
     request = audits.AuditRequest(body.dry_run, tuple(body.classes), patch, body.seed)
     audit_id, created = audits.request_audit(context.database, context.bucket, job, request, caller.name)
+    response.status_code = 202 if created else 200
+    response.headers["Location"] = f"/v1/audits/{audit_id}"
+    return RequestedAudit(audit=AuditOut.of(queries.get_audit(context.database, audit_id)), created=created)
+
+
+@router.post("/v1/audits", status_code=202, responses=_REQUESTED)
+def audit_until_settled(
+    body: AuditUntilSettledIn,
+    context: ContextDep,
+    caller: Submitter,
+    response: Response,
+    idempotency_key: IdempotencyKey = None,
+) -> RequestedAudit:
+    """Submit a dataset to be audited until settled. 202 with the new audit, or 200 with one that is under way."""
+    check_addresses(body.job, context.api)
+    audit_id, created = audits.submit_until_settled(
+        context.database,
+        context.settings,
+        job_request(context, body.job, caller.name),
+        audits.SettlingRequest(tuple(body.classes), body.seed, body.first),
+        idempotency_key=idempotency_key,
+    )
     response.status_code = 202 if created else 200
     response.headers["Location"] = f"/v1/audits/{audit_id}"
     return RequestedAudit(audit=AuditOut.of(queries.get_audit(context.database, audit_id)), created=created)

@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Header, Query, Response
+from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field
 
 from gfi.api.access import Reader, Submitter
@@ -11,7 +11,7 @@ from gfi.api.body import StrictRoute
 from gfi.api.context import ContextDep
 from gfi.api.estimate_schemas import EstimateIn, EstimateOut
 from gfi.api.job_schemas import ChangeOut, JobDetail, JobIn, JobOut, SubmittedOut
-from gfi.api.lookup import After, JobId, Limit, find_job, job_detail, job_request
+from gfi.api.lookup import After, IdempotencyKey, JobId, Limit, find_job, job_detail, job_request
 from gfi.api.notify_addresses import check_addresses
 from gfi.api.problems import documented
 from gfi.api.schemas import LARGEST, In, Name, Page, decode_cursor, encode_cursor
@@ -24,16 +24,6 @@ from gfi.jobs.submit import freeze, submit
 from gfi.store import ledger, queries
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=StrictRoute)
-IdempotencyKey = Annotated[
-    str | None,
-    Header(
-        alias="Idempotency-Key",
-        min_length=1,
-        max_length=255,
-        pattern=r"^[\x21-\x7e]+$",
-        description="Requests with the same key return the same job.",
-    ),
-]
 
 
 class ValidOut(BaseModel):

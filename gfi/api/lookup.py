@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import Path, Query
+from fastapi import Header, Path, Query
 
 from gfi.api.context import Context
 from gfi.api.dataset_names import resolve_dataset
@@ -19,6 +19,16 @@ JobId = Annotated[
 Limit = Annotated[int, Query(ge=1, le=1000, description="Items of one page, at most.")]
 After = Annotated[
     str | None, Query(max_length=512, description="The `next` of the page before; none for the first page.")
+]
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        min_length=1,
+        max_length=255,
+        pattern=r"^[\x21-\x7e]+$",
+        description="Requests with the same key return the same job.",
+    ),
 ]
 
 

@@ -16,14 +16,15 @@ from gfi.domain.methods import OWN, PEERS, TITLES, fields_of, passes
 from gfi.domain.metrics import BASE_COLUMNS, CATALOGUE, Column
 from gfi.domain.presets import DEFAULT_PRESET, PRESETS
 from gfi.domain.queues import QUEUES
-from gfi.domain.states import TERMINAL, JobState, ShardState
+from gfi.domain.states import AUDIT_OPEN, TERMINAL, AuditState, JobState, ShardState
 from gfi.domain.statuses import STATUS_WORDS
+from gfi.jobs.audits.words import GONE, GROUPS
 
 router = APIRouter(prefix="/v1", tags=["vocabulary"], route_class=StrictRoute)
 
 
 class StateOut(BaseModel):
-    """A state of a job. ended: it no longer changes by itself."""
+    """A state of a job or an audit. ended: it no longer changes by itself."""
 
     name: str
     ended: bool
@@ -81,6 +82,14 @@ class MethodOut(BaseModel):
     fields: list[str]
 
 
+class VerdictsOut(BaseModel):
+    """A group of the verdicts of an audit, in the order of reading. verdicts: names; none of findings that are gone."""
+
+    verdicts: list[str]
+    title: str
+    meaning: str
+
+
 class VocabularyOut(BaseModel):
     """All words of the service with their meanings."""
 
@@ -92,6 +101,8 @@ class VocabularyOut(BaseModel):
     methods: list[MethodOut]
     presets: list[PresetOut]
     queues: list[str]
+    audit_states: list[StateOut]
+    audit_verdicts: list[VerdictsOut]
     job_options: dict[str, Any]
 
 
@@ -130,5 +141,10 @@ def vocabulary(caller: Reader) -> VocabularyOut:
             for name, recipe in PRESETS.items()
         ],
         queues=list(QUEUES),
+        audit_states=[StateOut(name=state, ended=state not in AUDIT_OPEN) for state in AuditState],
+        audit_verdicts=[
+            VerdictsOut(verdicts=list(verdicts), title=title, meaning=meaning)
+            for verdicts, title, meaning in (*GROUPS, ((), *GONE))
+        ],
         job_options=JobOptions.model_json_schema(),
     )

@@ -5,14 +5,16 @@ finds in photographs, for the shortlisted classes. `test` plans, asks the networ
 on arrays.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gfi.audit.candidates import Candidate, fixed_places, shortlist
+from gfi.audit.candidates import Candidate, fixed_places, shortlist, with_columns
 from gfi.audit.class_null import upper_tail
+from gfi.audit.cluster_columns import associations
 from gfi.audit.clusters import clusters
 from gfi.audit.confirmation import Predict, confirm
 from gfi.audit.local_peaks import PeakCounts
@@ -99,19 +101,27 @@ def propose_clusters(data: Explained, classes: Iterable[int], settings: AuditSet
     out = []
     for k in classes:
         mine = data.screening & (data.classes == k)
-        grids = data.grids[mine]
+        grids, rows = data.grids[mine], np.flatnonzero(mine)
         if len(grids) < settings.fewest_images:
             continue
         features = None if data.features is None else data.features[mine].astype(np.float64)
         if features is not None and (known := np.isfinite(features).all(1)).sum() >= settings.fewest_images:
-            grids, features = grids[known], features[known]
+            grids, features, rows = grids[known], features[known], rows[known]
         else:
             features = None
         found = clusters(grids, features, np.random.default_rng([settings.seed, 3, k]), copies=39)
         if found is not None and found.p <= settings.level:
             share = float(found.smaller.mean())
-            out.append(Candidate(k, "S3", of_cell(*found.cell, 7), 2.0, share, found.p, found.p))
+            place = of_cell(*found.cell, 7)
+            compared = tuple(associations(found.smaller, _of_rows(data.columns, rows)))
+            out.append(Candidate(k, "S3", place, 2.0, share, found.p, found.p, goes_with=compared))
     return out
+
+
+def _of_rows(
+    columns: Mapping[str, NDArray[np.floating] | Sequence[str]] | None, rows: NDArray[np.intp]
+) -> dict[str, NDArray[Any]]:
+    return {name: np.asarray(column)[rows] for name, column in (columns or {}).items()}
 
 
 def propose_repeats(
@@ -181,6 +191,7 @@ def screen(
     found += propose_clusters(data, classes_shown, settings)
     if photographs is not None:
         found += propose_repeats(data, classes_shown, photographs, settings)
+    found = with_columns(found, settings.level)
     return Screened(tuple(shortlist(found, settings)), screens.counts, proposed is not None)
 
 

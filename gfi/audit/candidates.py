@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gfi.audit.class_null import upper_tail
+from gfi.audit.cluster_columns import Association
 from gfi.audit.false_discovery import q_values
 from gfi.audit.local_peaks import PeakCounts
 from gfi.audit.places import Place, of_cell
@@ -35,6 +36,8 @@ class Candidate:
     screen_q: float = 1.0
     pattern: NDArray[np.float32] | None = field(default=None, compare=False, repr=False)
     """(t, t) high-passed pixels that repeat, for `same_pixels.find`."""
+    goes_with: tuple[Association, ...] = field(default=(), compare=False, repr=False)
+    """Of S3: the columns that its cluster goes with, the smallest p first."""
     patch: NDArray[np.uint8] | None = field(default=None, compare=False, repr=False)
     """(t, u, 4) RGBA: the mark of a stated hypothesis, which is pasted into images of other classes."""
 
@@ -73,6 +76,25 @@ def fixed_places(counts: PeakCounts, settings: AuditSettings) -> list[Candidate]
     return found
 
 
+MOST_TOLD = 5
+"""Columns that are told of one cluster."""
+
+
+def with_columns(found: Sequence[Candidate], level: float) -> list[Candidate]:
+    """The candidates, with what their clusters go with: q is over all comparisons of all clusters, and at most
+    `level`."""
+    compared = [(n, one) for n, candidate in enumerate(found) for one in candidate.goes_with]
+    q = q_values(np.array([one.p for _, one in compared])) if compared else np.zeros(0)
+    told: dict[int, list[Association]] = {}
+    for (n, one), value in zip(compared, q.tolist(), strict=True):
+        if value <= level:
+            told.setdefault(n, []).append(one._replace(q=value))
+    return [
+        replace(c, goes_with=tuple(sorted(told.get(n, ()), key=lambda one: one.p)[:MOST_TOLD]))
+        for n, c in enumerate(found)
+    ]
+
+
 def shortlist(proposed: Sequence[Candidate], settings: AuditSettings) -> list[Candidate]:
     """The candidates that are tested: one for each class and place, the highest scores, at most fifty.
 
@@ -84,6 +106,8 @@ def shortlist(proposed: Sequence[Candidate], settings: AuditSettings) -> list[Ca
         kept = of_class.setdefault(candidate.class_index, [])
         at = next((i for i, other in enumerate(kept) if _same(candidate, other)), None)
         if at is not None:
+            if candidate.goes_with and not kept[at].goes_with:
+                kept[at] = replace(kept[at], goes_with=candidate.goes_with)
             if kept[at].pattern is None and candidate.pattern is not None:
                 kept[at] = replace(kept[at], pattern=candidate.pattern, place=candidate.place)
         elif len(kept) < settings.candidates_per_class:

@@ -23,7 +23,8 @@ USED = frozenset({ImageStatus.OK, ImageStatus.TARGET_LOST, ImageStatus.NOT_SETTL
 """The statuses whose masks are audited."""
 _SHAPE = ("grid_height", "grid_width")
 _VIEW = ("box", "original_height", "original_width")
-_NAMES = ("row", "method", "target_rank", "key", "target", "status", "iterations", "grid", *_SHAPE, *_VIEW)
+_WHAT = ("row", "method", "target_rank", "key", "target", "prediction", "status", "iterations", "grid")
+_NAMES = (*_WHAT, *_SHAPE, *_VIEW)
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,8 @@ class PartColumns:
     """Where each image is among the rows that were asked for (N,)."""
     pixels: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
     features: NDArray[np.float16] | None = None
+    predictions: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64), repr=False)
+    """The class each image is taken for (N,); −1 where the part does not say."""
 
 
 def part_columns(part: Part, cells: int = 14, rows: Sequence[int] | None = None) -> PartColumns:
@@ -88,6 +91,7 @@ def part_columns(part: Part, cells: int = 14, rows: Sequence[int] | None = None)
         np.array(kept, np.int64),
         _pixels(part, chosen[kept]),
         _features(part, chosen[kept]),
+        np.array([-1 if (k := column["prediction"][i]) is None else k for i in kept], np.int64),
     )
 
 
@@ -147,6 +151,7 @@ def joined(read: Sequence[PartColumns], cells: int = 14) -> PartColumns:
             for name in names
         },
         features=np.concatenate(features)[order] if width else None,
+        predictions=np.concatenate([one.predictions for one in read])[order],
     )
 
 

@@ -51,6 +51,8 @@ class Explained:
     keys: tuple[str, ...] = ()
     labels: NDArray[np.int64] | None = None
     features: NDArray[np.floating] | None = None
+    columns: Mapping[str, NDArray[np.floating] | Sequence[str]] | None = None
+    """Numbers or words of each image (N,), which clusters are compared with; None where they were not read."""
 
     def __len__(self) -> int:
         return len(self.classes)

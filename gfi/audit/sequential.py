@@ -150,6 +150,12 @@ class Evidence:
         return np.exp(np.minimum(_LARGEST, np.minimum(*(wealth.log for wealth in self._effect))))
 
     @property
+    def side_values(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """(K,) of removal and of transplant: against "this effect is at most `least_effect`"."""
+        first, second = (np.exp(np.minimum(_LARGEST, wealth.log)) for wealth in self._effect)
+        return first, second
+
+    @property
     def e_nothing(self) -> NDArray[np.float64]:
         """(K,): against "both effects are at least `margin`"."""
         first, second = (wealth.log for wealth in self._nothing)
@@ -222,6 +228,31 @@ def e_bh(e: NDArray[np.floating], level: float) -> NDArray[np.bool_]:
     if enough.any():
         rejected[order[: int(np.flatnonzero(enough)[-1]) + 1]] = True
     return rejected
+
+
+def adjusted(e: NDArray[np.floating]) -> NDArray[np.float64]:
+    """The smallest level at which e-BH rejects each hypothesis, at most 1: (K,), as q-values are for p-values."""
+    number = len(e)
+    order = np.argsort(-e, kind="stable")
+    needed = np.minimum(1.0, number / (np.arange(1, number + 1) * np.maximum(e[order], 1e-300)))
+    out = np.ones(number)
+    out[order] = np.minimum.accumulate(needed[::-1])[::-1]
+    return out
+
+
+def mean_bound(values: Values, level: float, bet: float = SequentialSettings.bet) -> float:
+    """A lower bound of the mean of values in [−1, 1] that holds whenever one stops, to .02; −.9 where none is shown.
+
+    The hypotheses "the mean is at most m" are rejected in turn; the bound is the last of them.
+    """
+    bound = -0.9
+    for m in np.arange(-0.9, 0.99, 0.02).tolist():
+        wealth = Wealth(1, m, bet)
+        wealth.add(0, values)
+        if wealth.log[0] < -np.log(level):
+            break
+        bound = m
+    return bound
 
 
 def next_images(

@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+FIRST_SAMPLE = 40
+"""Images of each class on which an audit until settled fixes its candidates."""
+
 
 @dataclass(frozen=True)
 class AuditSettings:

@@ -118,9 +118,14 @@ def judge(plans: Sequence[Plan], effects: Sequence[Effects | None], settings: Au
         _judged(plan, e, pair, float(q[i]), len(tested), settings)
         for i, (plan, e, pair) in enumerate(zip(plans, effects, pairs, strict=True))
     ]
+    return ranked(out)
+
+
+def ranked(found: Sequence[Tested]) -> list[Tested]:
+    """In the order of reading: shortcuts, what is confirmed otherwise, suspected, undecided; each by weight."""
     order = list(Verdict)
     return sorted(
-        out,
+        found,
         key=lambda t: (
             t.verdict not in SHORTCUTS,
             max(order.index(t.verdict), 1),
@@ -129,6 +134,16 @@ def judge(plans: Sequence[Plan], effects: Sequence[Effects | None], settings: Au
             -t.plan.candidate.score,
         ),
     )
+
+
+def confirmed_as(plan: Plan, effects: Effects, s: AuditSettings) -> Verdict:
+    """What a confirmed candidate is called: a shortcut, where there is a second reason."""
+    if plan.misleads:
+        return Verdict.RELIES_ON
+    if plan.outside:
+        return Verdict.OFF_OBJECT
+    repeats = effects.same_pixels is not None and effects.same_pixels.holds(s.repeated_share, s.level)
+    return Verdict.REPEATED_MARK if repeats else Verdict.RELIES_ON
 
 
 def _judged(
@@ -151,10 +166,7 @@ def _judged(
     enough = max(bounds[:2]) >= s.least_effect or bounds[2] >= s.least_flips
     verdict = Verdict.SUSPECTED
     if q <= s.level and enough:
-        repeats = effects.same_pixels is not None and effects.same_pixels.holds(s.repeated_share, s.level)
-        verdict = Verdict.OFF_OBJECT if plan.outside else Verdict.REPEATED_MARK
-        if plan.misleads or not (plan.outside or repeats):
-            verdict = Verdict.RELIES_ON
+        verdict = confirmed_as(plan, effects, s)
     return Tested(
         plan,
         verdict,

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import click
 
+from gfi.audit.settings import FIRST_SAMPLE
 from gfi.cli.errors import CommandError
 from gfi.cli.open_service import open_service
 from gfi.cli.printing import duration, emit, json_option, table, when
 from gfi.cli.service import JSON, Service
-from gfi.domain.states import AuditState, ShardState
+from gfi.domain.states import AUDIT_OPEN, AuditState, ShardState
 from gfi.jobs.audits.words import GONE, GROUPS, coverage_sentence
 from gfi.store.errors import Transient
 
@@ -37,13 +38,27 @@ def audit() -> None:
 
     \b
     gfi audit JOB [--dry-run] [--class NAME] [--patch crop.png] [--wait]
+    gfi audit --dataset SPEC --model REF --until-settled [--wait]
     gfi audit show AUDIT
     gfi audit verify AUDIT --sample 1%
     """
 
 
 @audit.command()
-@click.argument("job_id")
+@click.argument("job_id", required=False)
+@click.option(
+    "--until-settled",
+    is_flag=True,
+    help="Instead of JOB: explain a sample of a dataset, and more of it until every class is settled.",
+)
+@click.option("--dataset", metavar="SPEC", help="With --until-settled: the dataset.")
+@click.option("--model", metavar="REF", help="With --until-settled: the model.")
+@click.option("--preset", help="With --until-settled: the recipe of the masks.")
+@click.option(
+    "--first",
+    type=click.IntRange(20, 10_000),
+    help=f"With --until-settled: images of each class on which candidates are fixed.  [default: {FIRST_SAMPLE}]",
+)
 @click.option("--dry-run", is_flag=True, help="Screen only, and say what testing the candidates takes.")
 @click.option("--class", "classes", multiple=True, metavar="NAME", help="Test candidates of this class only.")
 @click.option(
@@ -57,7 +72,12 @@ def audit() -> None:
 @click.option("--wait", is_flag=True, help="Follow the audit until it ends, and print its findings.")
 @json_option
 def run(
-    job_id: str,
+    job_id: str | None,
+    until_settled: bool,
+    dataset: str | None,
+    model: str | None,
+    preset: str | None,
+    first: int | None,
     dry_run: bool,
     classes: tuple[str, ...],
     patch: Path | None,
@@ -65,18 +85,34 @@ def run(
     wait: bool,
     as_json: bool,
 ) -> None:
-    """Audit a job that has ended.
+    """Audit a job that has ended, or a dataset until settled.
 
     With --wait the exit status is 0 for an audit that is done, 4 for one that may not go on, 5 failed, 6 cancelled.
     """
-    service = open_service()
-    requested = service.request_audit(
-        job_id,
-        dry_run=dry_run,
-        classes=classes,
-        patch=patch.read_bytes() if patch is not None else None,
-        seed=seed,
-    )
+    own = {"dataset": dataset, "model": model, "preset": preset}
+    given = {name: value for name, value in own.items() if value is not None}
+    if until_settled:
+        if job_id is not None or dry_run or patch is not None:
+            raise CommandError("--until-settled audits a dataset: without JOB, --dry-run and --patch")
+        if dataset is None:
+            raise CommandError("--until-settled needs --dataset SPEC; --model REF names the model")
+        service = open_service()
+        requested = service.audit_until_settled(
+            given, classes=classes, seed=seed, first=first or FIRST_SAMPLE
+        )
+    else:
+        if given or first is not None:
+            raise CommandError(f"--{next(iter(given), 'first')} goes with --until-settled")
+        if job_id is None:
+            raise CommandError("name a job, or --dataset SPEC --model REF --until-settled")
+        service = open_service()
+        requested = service.request_audit(
+            job_id,
+            dry_run=dry_run,
+            classes=classes,
+            patch=patch.read_bytes() if patch is not None else None,
+            seed=seed,
+        )
     made = requested["audit"]
     if not wait:
         if as_json:
@@ -280,16 +316,19 @@ def follow_audit(
         except Transient:
             time.sleep(AWAY_S)
             continue
-        if not quiet and (shown["state"] != last or time.monotonic() - spoken > LINE_EVERY_S):
-            last, spoken = shown["state"], time.monotonic()
-            click.echo(_line(shown), err=True)
-        if shown["state"] not in (AuditState.SCREENING, AuditState.CONFIRMING):
+        line = _line(shown)
+        if not quiet and (line.split(":")[0] != last or time.monotonic() - spoken > LINE_EVERY_S):
+            last, spoken = line.split(":")[0], time.monotonic()
+            click.echo(line, err=True)
+        if shown["state"] not in AUDIT_OPEN:
             return shown
         time.sleep(POLL_S)
 
 
 def _line(shown: JSON) -> str:
     progress, plan = shown["progress"] or {}, shown["plan"]
+    if shown["state"] == AuditState.EXPLAINING:
+        return settling_sentence(plan)
     counted = f": {progress['done']:,} of {progress['total']:,}" if progress.get("total") else ""
     if shown["state"] == AuditState.CONFIRMING:
         counted = counted + " candidates" if counted else f": {plan['candidates']} candidates" if plan else ""
@@ -314,7 +353,9 @@ def print_audit(shown: JSON) -> None:
     if shown["state"] == AuditState.FAILED and shown["reason"]:
         click.echo(f"  {shown['reason']}")
     plan, summary = shown["plan"], shown["summary"]
-    if plan is not None and summary is None:
+    if shown["state"] == AuditState.EXPLAINING:
+        click.echo(f"  {settling_sentence(plan)}")
+    elif plan is not None and summary is None:
         click.echo("  " + plan_sentence(plan))
         if plan.get("refused"):
             click.echo(f"  not tested: {plan['refused']}")
@@ -343,7 +384,27 @@ def print_audit(shown: JSON) -> None:
         click.echo("\nWhat would have been found in classes without a confirmed shortcut")
         for one in summary["limits"]:
             click.echo(f"  {one['sentence']}")
+    if (settled := summary.get("settled")) and settled["nothing"]:
+        click.echo(f"\nNothing there: {settled['excluded']}")
+        for one in settled["nothing"]:
+            click.echo(f"  {one['sentence']}")
     click.echo(f"\n{coverage_sentence(summary)}")
+
+
+def settling_sentence(plan: JSON | None) -> str:
+    """What an audit until settled waits for, in words.
+
+    >>> at = {"instalment": 2, "images": 700, "listed": 2000, "classes": 3, "settled": 1}
+    >>> settling_sentence({"candidates": 4, "settling": at})
+    'explaining instalment 2: 700 of 2,000 images; 1 of 3 classes settled'
+    """
+    at = (plan or {}).get("settling")
+    if at is None:
+        return "explaining the first sample"
+    return (
+        f"explaining instalment {at['instalment']}: {at['images']:,} of {at['listed']:,} images; {at['settled']} of "
+        f"{at['classes']} classes settled"
+    )
 
 
 def plan_sentence(plan: JSON) -> str:
@@ -362,6 +423,8 @@ def _more(record: JSON) -> Iterator[tuple[str, str]]:
     """What is printed below the sentence of a finding."""
     if record.get("before"):
         yield "before", record["before"]
+    for one in record.get("goes_with") or ():
+        yield "cluster", f"its images {one['words']} (q {one['q']:.2g})"
     if record.get("rows") and record.get("view"):
         yield "images", record["view"]
     if record.get("command"):

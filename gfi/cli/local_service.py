@@ -287,6 +287,17 @@ class LocalService:
         audit_id, created = request_audit(self.database, bucket, job, wanted, user())
         return {"audit": queries.get_audit(self.database, audit_id).to_json(), "created": created}
 
+    def audit_until_settled(
+        self, options: Mapping[str, Any], *, classes: Sequence[str], seed: int, first: int
+    ) -> JSON:
+        from gfi.jobs.audits.request import SettlingRequest, submit_until_settled
+        from gfi.jobs.submit import request_from
+
+        request = request_from(**options)
+        wanted = SettlingRequest(tuple(classes), seed, first)
+        audit_id, created = submit_until_settled(self.database, self.settings, request, wanted)
+        return {"audit": queries.get_audit(self.database, audit_id).to_json(), "created": created}
+
     def audits(self, job_id: str) -> list[JSON]:
         return [audit.to_json() for audit in queries.list_audits(self.database, self._id(job_id))]
 

@@ -171,6 +171,11 @@ class RemoteService:
             self.client.job(job_id).id, dry_run=dry_run, classes=classes, patch=patch, seed=seed
         )
 
+    def audit_until_settled(
+        self, options: Mapping[str, Any], *, classes: Sequence[str], seed: int, first: int
+    ) -> JSON:
+        return self.client.audit_until_settled(**options, classes=classes, seed=seed, first=first)
+
     def audits(self, job_id: str) -> list[JSON]:
         return self.client.audits(self.client.job(job_id).id)
 

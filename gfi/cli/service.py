@@ -161,6 +161,12 @@ class Service(Protocol):
         """Audit a job that has ended. Returns {"audit", "created"}, `audit` without findings."""
         ...
 
+    def audit_until_settled(
+        self, options: Mapping[str, Any], *, classes: Sequence[str], seed: int, first: int
+    ) -> JSON:
+        """Submit a job that explains samples of a dataset until its audit is settled. Returns {"audit", "created"}."""
+        ...
+
     def audits(self, job_id: str) -> list[JSON]:
         """The audits of a job, newest first."""
         ...

@@ -8,6 +8,7 @@ from typing import Any
 
 from gfi.client.connection import ApiError, Connection
 from gfi.client.job import Job
+from gfi.domain.states import AUDIT_OPEN
 
 REGISTRATION_WAIT_S = 20.0
 """The longest wait of one request, so that no proxy ends it."""
@@ -136,6 +137,45 @@ class Client(Connection):
         requested: dict[str, Any] = self.send("POST", f"/v1/jobs/{job_id}/audit", json=body).json()
         return requested
 
+    def audit_until_settled(
+        self,
+        dataset: str,
+        model: str = "efficientnet-lite0",
+        *,
+        classes: Sequence[str] = (),
+        seed: int = 0,
+        first: int = 40,
+        idempotency_key: str | None = None,
+        **options: Any,
+    ) -> dict[str, Any]:
+        """Submit a job that explains a sample of a dataset, then more of it until every class of its audit is settled.
+
+        Parameters
+        ----------
+        dataset, model, **options
+            The options of the job, as for `submit`.
+        classes
+            Test candidates of these classes only; none: of all.
+        seed
+            Of every draw.
+        first
+            Images of each class on which candidates are fixed.
+        idempotency_key
+            As for `submit`.
+
+        Returns
+        -------
+        dict
+            ``{"audit", "created"}``; ``created`` is False where an audit that is the same is under way.
+        """
+        job = {"dataset": dataset, "model": model, **options}
+        body = {"job": job, "classes": list(classes), "seed": seed, "first": first}
+        key = idempotency_key or uuid.uuid4().hex
+        requested: dict[str, Any] = self.send(
+            "POST", "/v1/audits", json=body, headers={"Idempotency-Key": key}
+        ).json()
+        return requested
+
     def audits(self, job_id: str) -> list[dict[str, Any]]:
         """The audits of a job, newest first."""
         listed: list[dict[str, Any]] = self.get(f"/v1/jobs/{job_id}/audits")
@@ -147,7 +187,7 @@ class Client(Connection):
         return audit
 
     def wait_for_audit(self, audit_id: str, wait_s: float | None = None) -> dict[str, Any]:
-        """Wait until an audit is screened only, done, failed or cancelled.
+        """Wait until an audit goes on no more by itself: it is screened only, done, failed or cancelled.
 
         Parameters
         ----------
@@ -160,7 +200,7 @@ class Client(Connection):
         while True:
             audit = self.audit(audit_id)
             over = ends is not None and time.monotonic() >= ends
-            if over or audit["state"] not in ("screening", "confirming"):
+            if over or audit["state"] not in AUDIT_OPEN:
                 return audit
             time.sleep(TASK_POLL_S)
 

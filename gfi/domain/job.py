@@ -200,6 +200,8 @@ class JobConfig:
     features: Features = "projected"
     imported: JSON | None = None
     """Of masks that were made elsewhere: {method, masks, crop}, as they were named; None for masks of gfi."""
+    sample: JSON | None = None
+    """Of a job that an audit until settled submitted: {first, seed, classes}; else None."""
     recorded_method: str | None = None
     """The digest of the method as stored with the job; an earlier version may have computed it differently."""
 
@@ -231,6 +233,7 @@ class JobConfig:
             "save": list(self.save) if self.save is not None else None,
             "batch": self.batch,
             **({} if self.imported is None else {"imported": self.imported}),
+            **({} if self.sample is None else {"sample": self.sample}),
             **({} if self.thumbnails else {"thumbnails": False}),
             **({} if self.features == "projected" else {"features": self.features}),
         }
@@ -256,6 +259,7 @@ class JobConfig:
             thumbnails=bool(value.get("thumbnails", True)),
             features=value.get("features", "projected"),
             imported=value.get("imported"),
+            sample=value.get("sample"),
             recorded_method=value.get("method_digest"),
         )
 

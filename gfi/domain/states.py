@@ -60,6 +60,8 @@ class ControlKind(StrEnum):
 class AuditState(StrEnum):
     """The state of an audit: that of its task, until it is done."""
 
+    EXPLAINING = "explaining"
+    """Of an audit until settled: workers explain its next images."""
     SCREENING = "screening"
     """Masks are read, and candidates proposed. Needs no network."""
     SCREENED = "screened"
@@ -77,6 +79,8 @@ class AuditState(StrEnum):
 TERMINAL = frozenset({JobState.SUCCEEDED, JobState.PARTIAL, JobState.FAILED, JobState.CANCELLED})
 JUDGED = TERMINAL - {JobState.CANCELLED}
 """The states in which a job ends by itself: which of them follows from its results."""
+AUDIT_OPEN = frozenset({AuditState.EXPLAINING, AuditState.SCREENING, AuditState.CONFIRMING})
+"""The states in which an audit goes on by itself."""
 ACTIVE = frozenset({JobState.QUEUED, JobState.PLANNING, JobState.RUNNING})
 OPEN = frozenset({ShardState.PENDING, ShardState.LEASED})
 

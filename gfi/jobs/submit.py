@@ -7,6 +7,7 @@ keeps its meaning when the code or the presets change.
 
 import difflib
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from pydantic import Field, ValidationError
@@ -84,9 +85,10 @@ def spec_of(
     *,
     idempotency_key: str | None = None,
     new: bool = False,
+    sample: dict[str, Any] | None = None,
 ) -> JobSpec:
-    """The frozen job of a request. Raises as `freeze` does."""
-    config = freeze(database, settings, request)
+    """The frozen job of a request. sample: see `JobConfig.sample`. Raises as `freeze` does."""
+    config = replace(freeze(database, settings, request), sample=sample)
     since = None
     if request.since is not None:
         since = {

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gfi.audit.candidates import Candidate
+from gfi.audit.cluster_columns import Association
 from gfi.audit.confirmation import Effects
 from gfi.audit.local_peaks import PeakCounts
 from gfi.audit.places import Place
@@ -148,14 +149,17 @@ def candidate_json(candidate: Candidate) -> dict[str, Any]:
     """A candidate without its pattern and its patch."""
     pixels = ("pattern", "patch")
     value = {f.name: getattr(candidate, f.name) for f in fields(candidate) if f.name not in pixels}
-    return value | {"place": place_json(candidate.place)}
+    goes_with = [one._asdict() for one in candidate.goes_with]
+    return value | {"place": place_json(candidate.place), "goes_with": goes_with}
 
 
 def candidate_of(
     value: Mapping[str, Any], pattern: NDArray[np.float32] | None, patch: NDArray[np.uint8] | None
 ) -> Candidate:
     """The candidate from its JSON form and its pixels."""
-    return Candidate(**{**value, "place": place_of(value["place"])}, pattern=pattern, patch=patch)
+    goes_with = tuple(Association(**one) for one in value.get("goes_with", ()))
+    changed = {"place": place_of(value["place"]), "goes_with": goes_with}
+    return Candidate(**{**value, **changed}, pattern=pattern, patch=patch)
 
 
 def place_json(place: Place | None) -> list[float] | None:

@@ -13,7 +13,7 @@ import numpy as np
 
 from gfi.audit.findings import Finding, History, compare, of_place, of_property, of_untested
 from gfi.audit.limits import limit, measured
-from gfi.audit.property_words import named
+from gfi.audit.property_words import in_words, named
 from gfi.audit.sentences import limit_sentence, sentence
 from gfi.audit.settings import AuditSettings
 from gfi.audit.verdicts import SHORTCUTS, Tested, Verdict
@@ -56,8 +56,12 @@ def conclude(
     pictures: Callable[[Tested, str], dict[str, Any]] = lambda tested, finding: {},
     answers: int = 0,
     unusable: Mapping[str, int] | None = None,
+    settled: Mapping[str, Any] | None = None,
 ) -> Outcome:
     """The outcome of an audit. tested: None where no photograph could be read.
+
+    settled: how an audit until settled ended (`settling.settled_summary`); it has no detection limits, which hold for
+    a plan of fixed size.
 
     pictures: stores the pictures of a finding under its id, and returns what its record says of them. answers: how many
     pictures the network answered for.
@@ -77,6 +81,13 @@ def conclude(
     ]
     previous = queries.previous_audit(database, audit)
     earlier = queries.list_findings(database, previous[0].id) if previous is not None else []
+    known = {finding.id for finding in earlier}
+    # What people decided holds although the finding was gone in the audits between.
+    earlier += [
+        replace(finding, history=History.GONE.value)
+        for finding in queries.decided_before(database, audit)
+        if finding.id not in known
+    ]
     decided = {finding.id: finding for finding in earlier}
     compared = _apart(compare([finding_of(finding) for finding in earlier], current))
     rows = []
@@ -86,9 +97,11 @@ def conclude(
         if number in results:
             shown = pictures(results[number], finding.id)
         rows.append(_row(finding, results.get(number), shown, screened, decided.get(finding.id), job, audit))
-    summary = _summary(job, audit, screened, tested, compared, settings, check)
+    summary = _summary(job, audit, screened, tested, compared, settings)
+    summary["limits"] = [] if settled else _limits(job, screened, tested, settings, check)
     summary |= _changes(database, job, previous)
     summary |= {"answers": answers, "unusable_photographs": dict(unusable or {})}
+    summary["settled"] = None if settled is None else dict(settled)
     summary["notes"] = list(_notes(summary, screened, settings))
     return Outcome(summary, rows)
 
@@ -133,6 +146,7 @@ def _row(
             "rows": [int(rows[i]) for i in result.plan.used],
             "outside_boxes": result.plan.outside,
             "controls_reused": result.plan.reused,
+            "goes_with": [one._asdict() | {"words": in_words(one)} for one in candidate.goes_with],
         }
     if before is not None and finding.history is not History.GONE:
         record["before"] = _in_words(before)
@@ -204,7 +218,6 @@ def _summary(
     tested: Sequence[Tested] | None,
     found: Sequence[Finding],
     settings: AuditSettings,
-    check: Callable[[], None],
 ) -> dict[str, Any]:
     facts = screened.facts
     current = [f for f in found if f.history is not History.GONE]
@@ -224,7 +237,6 @@ def _summary(
         "number_tested": tested[0].number_tested if tested else 0,
         "proposed": len(screened.candidates),
         "too_few": {"classes": len(few), "names": [class_name(job, k) for k in few[:10]]},
-        "limits": _limits(job, screened, tested, settings, check),
     }
 
 
@@ -277,6 +289,8 @@ def _limits(
 
 def _notes(summary: Mapping[str, Any], screened: ScreenedJob, s: AuditSettings) -> Any:
     """What a reader must know beside the findings, as sentences."""
+    if summary["settled"]:
+        yield summary["settled"]["sentence"]
     if not summary["photographs"]:
         yield (
             f"No photograph could be read ({summary['photographs_reason']}), so nothing was tested and no repeated "

@@ -33,13 +33,15 @@ _READ = ("row", "target_rank", "status", "part_id", "part_row")
 class Chunk:
     """Some images with usable masks. boxes (M, 4): those of the explained class, in [0, 1] of the network's view, of
     the chunk's images `owners` (M,). columns: the pixel properties of the parts, NaN where they were not measured, and
-    the further columns of the manifest. labels (N,): the class each image is labelled as; −1 where that is none."""
+    the further columns of the manifest. labels (N,): the class each image is labelled as; −1 where that is none. right
+    (N,): whether the prediction is the label, 1 or 0; NaN where one of them is not known."""
 
     read: PartColumns
     boxes: NDArray[np.float64]
     owners: NDArray[np.intp]
     columns: Mapping[str, NDArray[np.float64] | Sequence[str]]
     labels: NDArray[np.int64]
+    right: NDArray[np.float64]
 
 
 @dataclass
@@ -136,6 +138,8 @@ def _with_manifest(
             reading.boxes += 1
             boxes += found
             owners += [place] * len(found)
+    labels = np.array([_label(entry, find) for entry in listed], np.int64)
+    right = np.where((labels < 0) | (read.predictions < 0), np.nan, read.predictions == labels)
     return Chunk(
         read,
         np.array(boxes, np.float64).reshape(-1, 4),
@@ -145,7 +149,8 @@ def _with_manifest(
             f"{name} (column)" if name in PROPERTIES else name: _column(name, kind, listed)
             for name, kind in manifest.columns.items()
         },
-        np.array([_label(entry, find) for entry in listed], np.int64),
+        labels,
+        right,
     )
 
 

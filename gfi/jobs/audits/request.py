@@ -9,19 +9,23 @@ from typing import Any
 
 from PIL import Image, UnidentifiedImageError
 
-from gfi.audit.settings import AuditSettings
+from gfi.audit.sequential import SequentialSettings
+from gfi.audit.settings import FIRST_SAMPLE, AuditSettings
 from gfi.domain.class_index import ClassIndex
 from gfi.domain.digests import digest
-from gfi.domain.states import ControlKind
+from gfi.domain.states import AuditState, ControlKind
 from gfi.domain.tasks import KINDS
 from gfi.jobs.audits.files import folder, settings_json
 from gfi.jobs.audits.outcome import write_decisions
-from gfi.jobs.submit import Invalid
+from gfi.jobs.audits.settling import options_of
+from gfi.jobs.submit import Invalid, JobRequest, spec_of
 from gfi.store import ledger, queries
 from gfi.store.database import Database
 from gfi.store.errors import Conflict
+from gfi.store.ledger import UNTIL_SETTLED
 from gfi.store.objects import Bucket
 from gfi.store.queries import Job
+from gfi.store.settings import Settings
 
 LARGEST_PATCH = 4 * 2**20
 """Bytes of the picture of a stated hypothesis."""
@@ -66,14 +70,69 @@ def frozen(job: Job, request: AuditRequest) -> dict[str, Any]:
             raise Invalid("a patch is a hypothesis about one class; name it with --class")
         _check_patch(request.patch)
         patch = patch_key(job.id, _as_png(request.patch))
-    classes = [_class_of(job, name) for name in request.classes]
+    classes = [_class_in(job.model or {}, name) for name in request.classes]
     return {
-        # What an audit did not look at is not gone: findings are compared within audits of the same scope.
-        "series": digest([job.config.dataset.spec, job.config.model.reference, sorted(classes), patch]),
+        "series": _series(job.config.dataset.spec, job.config.model.reference, classes, patch),
         "secret": secrets.token_hex(16),
         "settings": settings_json(replace(AuditSettings(), seed=request.seed)),
         "options": {"dry_run": request.dry_run, "classes": classes, "patch": patch},
     }
+
+
+@dataclass(frozen=True)
+class SettlingRequest:
+    """What is asked of an audit until settled. classes: names or indices whose candidates are tested; empty: all.
+
+    seed: of every draw. first: images of each class on which candidates are fixed.
+    """
+
+    classes: tuple[str, ...] = ()
+    seed: int = 0
+    first: int = FIRST_SAMPLE
+
+
+def submit_until_settled(
+    database: Database,
+    settings: Settings,
+    request: JobRequest,
+    wanted: SettlingRequest,
+    *,
+    idempotency_key: str | None = None,
+) -> tuple[str, bool]:
+    """Submit a job that explains a sample of a dataset, then more of it until each class of its audit is settled.
+
+    Returns (id of the audit, True), or (id, False) of one that is the same and under way. Raises as `submit`, and
+    Invalid for options that leave nothing to audit.
+    """
+    if request.since is not None or request.top != 1:
+        raise Invalid("an audit until settled explains one class an image, and goes on from no other job")
+    if request.target not in ("auto", "predicted"):
+        raise Invalid("all masks would be of one class, and a test pastes into images of other classes")
+    sequential = SequentialSettings()
+    sample = {"first": wanted.first, "seed": wanted.seed, "classes": sorted(wanted.classes)}
+    spec = spec_of(database, settings, request, idempotency_key=idempotency_key, sample=sample)
+    record = spec.model or {}
+    classes = [_class_in(record, name) for name in wanted.classes]
+    audit_id, submitted = ledger.submit_settling(
+        database,
+        spec,
+        series=_series(request.dataset, request.model, classes, UNTIL_SETTLED),
+        secret=secrets.token_hex(16),
+        settings=settings_json(replace(AuditSettings(), seed=wanted.seed)),
+        options={
+            "dry_run": False,
+            "classes": classes,
+            "patch": None,
+            UNTIL_SETTLED: options_of(sequential, wanted.first),
+        },
+        max_active_jobs=settings.max_active_jobs,
+    )
+    return audit_id, submitted.created
+
+
+def _series(dataset: str, model: str, classes: Sequence[int], scope: str | None) -> str:
+    """What an audit did not look at is not gone: findings are compared within audits of the same scope."""
+    return digest([dataset, model, sorted(classes), scope])
 
 
 def patch_key(job_id: str, stored: bytes) -> str:
@@ -131,17 +190,20 @@ def decide(
 def cancel_audit(database: Database, audit_id: str, actor: str) -> bool:
     """Cancel an audit that has not ended. False when it was cancelled already; Conflict when it is done."""
     audit = queries.get_audit(database, audit_id)
+    if audit.state is AuditState.EXPLAINING:
+        return ledger.cancel_job(database, audit.job_id, actor=actor)
     if audit.done_at is not None or audit.task_id is None:
         raise Conflict(f"audit {audit.id} is {audit.state}; there is nothing left to cancel")
     return ledger.cancel_task(database, audit.task_id, actor=actor)
 
 
-def _class_of(job: Job, name: str) -> int:
-    record = job.model or {}
-    index = ClassIndex.of(job.class_names, record.get("wordnet_ids") or [], record.get("classes", 0))
+def _class_in(record: Mapping[str, Any], name: str) -> int:
+    """The class of a model, from its record."""
+    names: Sequence[str] = record.get("class_names") or []
+    index = ClassIndex.of(names, record.get("wordnet_ids") or [], record.get("classes", 0))
     found = index.find(name)
     if found is None:
-        known: Sequence[str] = job.class_names[:5]
+        known = names[:5]
         raise Invalid(f"the model has no class {name[:100]!r}; it has {', '.join(known) or 'indices only'} …")
     return found
 

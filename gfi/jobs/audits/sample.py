@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from gfi.audit.cluster_columns import RIGHT
 from gfi.audit.plan import Explained
 from gfi.jobs.audits.files import Kept
 from gfi.jobs.audits.reading import CELLS, Chunk
@@ -30,6 +31,8 @@ class _Image(NamedTuple):
     screening: bool
     boxes: NDArray[np.float64] | None
     features: NDArray[np.float16] | None
+    numbers: NDArray[np.float32]
+    words: tuple[str, ...]
 
 
 class Sample:
@@ -40,6 +43,9 @@ class Sample:
         self._most, self._secret = most, hashlib.sha256(b"sample" + secret.encode()).digest()[:32]
         self._kept: dict[int, list[tuple[int, int]]] = {}  # class → (hash, place in the lists below)
         self._rows: dict[int, _Image] = {}
+        self._numbers: list[str] = []
+        self._words: list[str] = []
+        """The columns of numbers and of words, as the first chunk has them."""
 
     def add(self, chunk: Chunk, screening: NDArray[np.bool_]) -> None:
         """Keep what belongs to the sample. screening (N,): the half of each image of the chunk."""
@@ -47,6 +53,7 @@ class Sample:
         for number, owner in enumerate(chunk.owners.tolist()):
             boxes.setdefault(owner, []).append(number)
         read = chunk.read
+        numbers, words = self._columns(chunk)
         grids = read.grids.astype(np.float16)
         halves, labels = screening.tolist(), chunk.labels.tolist()
         for place, (key, k, row) in enumerate(
@@ -64,9 +71,22 @@ class Sample:
                 halves[place],
                 None if own is None else chunk.boxes[own],
                 None if read.features is None else read.features[place].copy(),
+                numbers[place].copy(),
+                tuple(column[place] for column in words),
             )
             if len(kept) >= self._most + max(1, self._most // SPARE):
                 self._prune(kept)
+
+    def _columns(self, chunk: Chunk) -> tuple[NDArray[np.float32], list[Sequence[str]]]:
+        """Numbers (N, columns), NaN where the chunk has none; and its columns of words."""
+        columns = {**chunk.columns, RIGHT: chunk.right}
+        if not self._rows:
+            numeric = [name for name, column in columns.items() if isinstance(column, np.ndarray)]
+            self._numbers, self._words = numeric, [name for name in columns if name not in numeric]
+        missing = np.full(len(chunk.labels), np.nan)
+        numbers = np.stack([np.asarray(columns.get(name, missing), np.float32) for name in self._numbers], 1)
+        none = ["(none)"] * len(chunk.labels)
+        return numbers, [columns.get(name, none) for name in self._words]  # type: ignore[misc]  # words
 
     def _prune(self, kept: list[tuple[int, int]]) -> None:
         kept.sort()
@@ -89,6 +109,12 @@ class Sample:
             boxes or None,
             labels=labels if (labels >= 0).any() else None,
             features=_features([one.features for one in values]),
+            columns={
+                **{
+                    name: np.array([one.numbers[n] for one in values]) for n, name in enumerate(self._numbers)
+                },
+                **{name: [one.words[n] for one in values] for n, name in enumerate(self._words)},
+            },
         )
         return Kept(np.array(rows, np.int64), data)
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from gfi.audit.audit import Screens, propose_clusters, propose_repeats, shortlisted
-from gfi.audit.candidates import Candidate, shortlist
+from gfi.audit.candidates import Candidate, shortlist, with_columns
 from gfi.audit.plan import Photographs
 from gfi.audit.properties import ClassMeans, PropertyCandidate
 from gfi.audit.settings import AuditSettings
@@ -110,11 +110,12 @@ def screen_job(
     screens, means, reading = Screens(classes, settings), ClassMeans(classes), Reading()
     sample = Sample(per_class(classes, settings.kept_per_class), audit.secret)
     confirming = np.zeros(classes, np.int64)
+    settling = "until_settled" in audit.options  # then later images confirm, and all of these screen
     with manifest_of(stores.bucket, job) as manifest:
         for chunk in chunks(stores.database, stores.bucket, job, manifest, reading):
             check()
             read = chunk.read
-            half = in_screening_half(read.keys, audit.secret)
+            half = in_screening_half(read.keys, audit.secret) | settling
             screens.add(read.grids, read.classes, half, (chunk.boxes, chunk.owners))
             columns = {name: np.asarray(values)[half] for name, values in chunk.columns.items()}
             means.add(columns, read.classes[half])
@@ -133,7 +134,7 @@ def screen_job(
             found = [Candidate(min(chosen), "stated", None, 0.0, 0.0, patch=read_patch(stores.bucket, patch))]
     if chosen:
         found = [c for c in found if c.class_index in chosen]
-    candidates = tuple(shortlist(found, settings))
+    candidates = tuple(shortlist(with_columns(found, settings.level), settings))
     properties = [p for p in _properties(means, settings) if not chosen or p.class_index in chosen]
     properties = [] if patch is not None else properties
     facts = _facts(job, screens, reading, confirming, settings)

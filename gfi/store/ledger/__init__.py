@@ -7,7 +7,7 @@
 - `sums` and `orders`: what is kept ready of a job's results.
 - `limits`: what an owner may start.
 - `carrying`: results taken over from an earlier job, and the parts they refer to.
-- `audits`: audits and their findings.
+- `audits`: audits and their findings; `settling`: those that submit their job, and explain until all is settled.
 - Other modules: `restoring` (after the loss of a database), `workers`, `models`, `rates`, `schedules`, `tokens`,
   `flags`, `views`, `audit`, `outbox`.
 
@@ -76,6 +76,7 @@ from gfi.store.ledger.schedules import (
     request_look,
     set_next_due,
 )
+from gfi.store.ledger.settling import UNTIL_SETTLED, add_instalment, submit_settling
 from gfi.store.ledger.submission import submit_job
 from gfi.store.ledger.sums import merge_sums
 from gfi.store.ledger.task_claims import Wanted, claim_control
@@ -84,10 +85,12 @@ from gfi.store.ledger.views import delete_view, save_view
 from gfi.store.ledger.workers import forget_workers, heartbeat
 
 __all__ = [
+    "UNTIL_SETTLED",
     "Fired",
     "Flagged",
     "Token",
     "Wanted",
+    "add_instalment",
     "add_schedule",
     "announce_followed",
     "audited",
@@ -162,6 +165,7 @@ __all__ = [
     "settle_masks",
     "settle_outbox",
     "submit_job",
+    "submit_settling",
     "take_outbox",
     "too_many_images",
     "undispatch",

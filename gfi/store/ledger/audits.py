@@ -74,7 +74,7 @@ def request_audit_in(
         if row.options == options:
             return row.id, False
     audit_id = new_id()
-    task_id = _add_task(connection, ControlKind.SCREEN, job, audit_id, owner)
+    task_id = add_audit_task(connection, ControlKind.SCREEN, job, audit_id, owner)
     connection.execute(
         sa.insert(audits).values(
             id=audit_id,
@@ -106,7 +106,7 @@ def write_screened(connection: sa.Connection, audit_id: str, plan: JSON, confirm
         except LimitExceeded as error:
             values["plan"] = plan | {"refused": str(error)}
         else:
-            values["task_id"] = _add_task(
+            values["task_id"] = add_audit_task(
                 connection, ControlKind.CONFIRM, job, audit_id, row.owner, plan.get("estimate_s")
             )
     connection.execute(sa.update(audits).where(audits.c.id == audit_id).values(**values))
@@ -124,7 +124,7 @@ def confirm_audit(db: Database, audit_id: str, *, actor: str = "local") -> None:
         if connection.execute(state).scalar() in OPEN:
             raise Conflict(f"audit {audit_id} is being confirmed already")
         admit_task(connection, row.owner, row.plan.get("estimate_s"))
-        task_id = _add_task(
+        task_id = add_audit_task(
             connection, ControlKind.CONFIRM, job, audit_id, row.owner, row.plan.get("estimate_s")
         )
         plan = {name: value for name, value in row.plan.items() if name != "refused"}
@@ -187,7 +187,7 @@ def _locked(connection: sa.Connection, audit_id: str) -> tuple[sa.Row[Any], sa.R
     return row, job
 
 
-def _add_task(
+def add_audit_task(
     connection: sa.Connection,
     kind: ControlKind,
     job: sa.Row[Any],
@@ -195,6 +195,7 @@ def _add_task(
     owner: str,
     estimate_s: float | None = None,
 ) -> str:
+    """(nothing) → pending, a task of an audit, with the priority of its job. Returns its id."""
     return add_control_task(
         connection,
         kind,

@@ -1,7 +1,7 @@
 """The end of a job; its cancellation is in `gfi.store.ledger.jobs`.
 
 planning → failed (a retry: → the state before)
-running → succeeded | partial | failed
+running → succeeded | partial | failed; not yet, while its audit until settled goes on
 succeeded | partial | failed → another of these, by a commit that arrives after the end
 """
 
@@ -16,6 +16,7 @@ from gfi.store.database import Database, now
 from gfi.store.ledger.control_requests import add_job_task
 from gfi.store.ledger.guards import has_shard, job_transition, lock_job
 from gfi.store.ledger.outbox import announce
+from gfi.store.ledger.settling import continues
 from gfi.store.ledger.shards import close_pending
 from gfi.store.tables import in_state, jobs, shards
 
@@ -34,6 +35,8 @@ def finish_jobs(db: Database) -> list[Finished]:
     for job_id in candidates:
         with db.begin() as connection:
             job = lock_job(connection, job_id)
+            if job.state == JobState.RUNNING and continues(connection, job):
+                continue
             after, error = verdict(connection, job)
             changed = connection.execute(
                 sa.update(jobs)

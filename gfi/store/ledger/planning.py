@@ -34,6 +34,7 @@ def finish_planning(
     listing_digest: str | None = None,
     profile: Mapping[str, Any] | None = None,
     removed: int | None = None,
+    sampled_key: str | None = None,
     max_images: int | None = None,
 ) -> bool:
     """planning → running, with every shard [start, stop) of the manifest, in one transaction.
@@ -41,6 +42,8 @@ def finish_planning(
     Of an incremental job: `refused` are the shards of images that could not be carried over, and the carried images are
     counted; `profile` is the execution profile of the earlier job, None if it is not inherited; `removed`: how many
     images the dataset has lost since, None for a job without an earlier one.
+
+    sampled_key: of a job that begins with a sample: the manifest of its `total` rows, which the shards are cut from.
 
     metadata: what planning found out about the dataset. A manifest without images fails the job, one with
     more than `max_images` raises LimitExceeded. Returns False when the claim is no longer held, and True
@@ -70,7 +73,10 @@ def finish_planning(
         if total == 0:
             end_planning(connection, claim.job_id, JobState.FAILED, "the dataset has no images")
             return True
-        covered = insert_shards(connection, claim.job_id, 0, manifest_key, shards)
+        if sampled_key is not None:
+            planned["generation"] = 1  # rows of a manifest of its own, as a retry's
+        generation, key = (0, manifest_key) if sampled_key is None else (1, sampled_key)
+        covered = insert_shards(connection, claim.job_id, generation, key, shards)
         if removed is not None:
             carried = carried_images(connection, claim.job_id)
             planned |= {"removed": removed, "carried": carried}

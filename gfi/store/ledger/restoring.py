@@ -17,6 +17,7 @@ from gfi.domain.mean_masks import MeanMasks
 from gfi.domain.records import CommittedPart
 from gfi.domain.result import Result
 from gfi.domain.states import JobState, ShardState
+from gfi.domain.statuses import ImageStatus
 from gfi.store.database import Database, insert, now
 from gfi.store.ledger.audit import record
 from gfi.store.ledger.carrying import carried_images
@@ -152,7 +153,12 @@ def end_restore(db: Database, job_id: str, size: int) -> int:
         spans = sorted(tuple(span) for span in connection.execute(done))
         missing = []
         covered = 0
-        for start, stop in [*spans, (job.total, job.total)]:
+        # Of a job that explained samples of its listing, what it has is all there is.
+        sampled = bool((job.config or {}).get("sample"))
+        total = _recorded(connection, job_id) if sampled else job.total
+        if sampled:
+            spans = [(0, total)]
+        for start, stop in [*spans, (total, total)]:
             missing += [(begin, min(begin + size, start)) for begin in range(covered, start, size)]
             covered = stop
         incremental = {}
@@ -164,8 +170,24 @@ def end_restore(db: Database, job_id: str, size: int) -> int:
         connection.execute(
             sa.update(jobs)
             .where(jobs.c.id == job_id, job_transition(JobState.PLANNING, JobState.RUNNING))
-            .values(state=JobState.RUNNING.value, paused=bool(missing), planned_at=now(), **incremental)
+            .values(
+                state=JobState.RUNNING.value,
+                paused=bool(missing),
+                planned_at=now(),
+                total=total,
+                **incremental,
+            )
         )
         images = sum(stop - start for start, stop in missing)
-        record(connection, "rebuild", "job.restored", job_id, {"images": job.total, "missing": images})
+        record(connection, "rebuild", "job.restored", job_id, {"images": total, "missing": images})
         return images
+
+
+def _recorded(connection: sa.Connection, job_id: str) -> int:
+    """How many images have a result."""
+    counted = sum((shards.c[f"n_{status}"] for status in ImageStatus), start=sa.literal(0))
+    return int(
+        connection.execute(
+            sa.select(sa.func.coalesce(sa.func.sum(counted), 0)).where(shards.c.job_id == job_id)
+        ).scalar_one()
+    )

@@ -9,6 +9,7 @@ from gfi.store.queries.audit import list_audit
 from gfi.store.queries.audits import (
     Audit,
     AuditFinding,
+    decided_before,
     get_audit,
     get_finding,
     keys_of,
@@ -99,6 +100,7 @@ __all__ = [
     "address_on",
     "count_flags",
     "count_masks_due",
+    "decided_before",
     "due_schedules",
     "earlier_results",
     "failed_in_retries",

@@ -7,7 +7,15 @@ from typing import Any
 import sqlalchemy as sa
 
 from gfi.domain.digests import JSON
-from gfi.domain.states import AuditState, ControlKind, ShardState
+from gfi.domain.states import (
+    ACTIVE,
+    AUDIT_OPEN,
+    OPEN,
+    AuditState,
+    ControlKind,
+    JobState,
+    ShardState,
+)
 from gfi.store.database import Database
 from gfi.store.errors import NotFound
 from gfi.store.queries.fetching import fetch
@@ -47,7 +55,7 @@ class Audit:
     @property
     def ended(self) -> bool:
         """Whether nothing more happens unless somebody asks for it."""
-        return self.state not in (AuditState.SCREENING, AuditState.CONFIRMING)
+        return self.state not in AUDIT_OPEN
 
 
 @dataclass(frozen=True)
@@ -80,20 +88,36 @@ _FINDING = [findings.c[name] for name in AuditFinding.__dataclass_fields__]
 _TASK = [control_tasks.c[name].label(f"task_{name}") for name in ("kind", "state", "reason", "progress")]
 
 
+_JOB = [jobs.c[name].label(f"job_{name}") for name in ("state", "error")]
+
+
 def _query() -> sa.Select[Any]:
-    joined = audits.outerjoin(control_tasks, control_tasks.c.id == audits.c.task_id)
-    return sa.select(audits, *_TASK).select_from(joined)
+    joined = audits.outerjoin(control_tasks, control_tasks.c.id == audits.c.task_id).outerjoin(
+        jobs, jobs.c.id == audits.c.job_id
+    )
+    return sa.select(audits, *_TASK, *_JOB).select_from(joined)
 
 
 def _audit(row: JSON) -> Audit:
     kind, state = row.pop("task_kind"), row.pop("task_state")
     reason, progress = row.pop("task_reason"), row.pop("task_progress")
-    return Audit(**row, state=_state(row, kind, state), reason=reason, progress=progress)
+    job_state, job_error = row.pop("job_state"), row.pop("job_error")
+    said = _state(row, kind, state, job_state)
+    if said is AuditState.FAILED and state != ShardState.FAILED:
+        reason = job_error
+    return Audit(**row, state=said, reason=reason, progress=progress)
 
 
-def _state(row: JSON, kind: str | None, state: str | None) -> AuditState:
+def _state(row: JSON, kind: str | None, state: str | None, job_state: str | None) -> AuditState:
     if row["done_at"] is not None:
         return AuditState.DONE
+    if "until_settled" in row["options"] and state not in (*OPEN, ShardState.CANCELLED, ShardState.FAILED):
+        # No task of its own is under way: it waits for the job that explains its images.
+        if job_state in ACTIVE:
+            return AuditState.EXPLAINING
+        if job_state == JobState.CANCELLED:
+            return AuditState.CANCELLED
+        return AuditState.FAILED if row["screened_at"] is None else AuditState.SCREENED
     if state == ShardState.CANCELLED:
         return AuditState.CANCELLED
     if state == ShardState.FAILED:
@@ -125,7 +149,6 @@ def previous_audit(db: Database, audit: Audit) -> tuple[Audit, str | None] | Non
     query = (
         _query()
         .add_columns(jobs.c.listing_digest.label("listing"))
-        .join(jobs, jobs.c.id == audits.c.job_id)
         .where(audits.c.series == audit.series, audits.c.id < audit.id, audits.c.done_at.is_not(None))
         .order_by(audits.c.id.desc())
         .limit(1)
@@ -140,6 +163,31 @@ def previous_audit(db: Database, audit: Audit) -> tuple[Audit, str | None] | Non
 def list_findings(db: Database, audit_id: str) -> list[AuditFinding]:
     """The findings of an audit, in its order; at most ten thousand."""
     query = sa.select(*_FINDING).where(findings.c.audit_id == audit_id).order_by(findings.c.position)
+    return [AuditFinding(**row) for row in fetch(db, query.limit(10_000))]
+
+
+def decided_before(db: Database, audit: Audit) -> list[AuditFinding]:
+    """The findings that earlier audits of the series made and people decided about, each as it was told last.
+
+    So a decision outlives audits that do not find what it is about.
+    """
+    mine = sa.and_(audits.c.series == audit.series, audits.c.id < audit.id, audits.c.done_at.is_not(None))
+    last = (
+        sa.select(findings.c.id, sa.func.max(findings.c.audit_id).label("audit_id"))
+        .join(audits, audits.c.id == findings.c.audit_id)
+        .where(mine)
+        .group_by(findings.c.id)
+        .subquery()
+    )
+    decided = sa.or_(
+        findings.c.dismissed != "", findings.c.accepted, findings.c.note != "", findings.c.assignee != ""
+    )
+    query = (
+        sa.select(*_FINDING)
+        .join(last, sa.and_(last.c.id == findings.c.id, last.c.audit_id == findings.c.audit_id))
+        .where(decided)
+        .order_by(findings.c.audit_id.desc(), findings.c.position)
+    )
     return [AuditFinding(**row) for row in fetch(db, query.limit(10_000))]
 
 

@@ -1,16 +1,11 @@
-import { $, api, count, decimal, duration, h, may, percent, repeat, showErrors, showPage, state, toast, when } from "/static/ui.js";
+import { $, api, count, decimal, duration, h, may, percent, repeat, showErrors, showPage, state, toast, when, words } from "/static/ui.js";
 
 const id = location.pathname.split("/")[2];
-const GROUPS = [
-  [["off_object_shortcut", "repeated_mark_shortcut"], "Shortcuts", "Confirmed, and the place lies outside every box of the class, or the same pixels repeat."],
-  [["relies_on"], "What classes are recognised by", "Confirmed. Whether it is the object or beside the point is for a person to judge."],
-  [["suspected"], "Suspected", "Stands out, but no test confirmed it."],
-  [["undecided"], "Undecided", "Too few images to test."],
-];
-const LABELS = { off_object_shortcut: "off the object", repeated_mark_shortcut: "repeated mark", relies_on: "relies on", suspected: "suspected", undecided: "undecided" };
+const { audit_states: states, audit_verdicts: groupsOf } = await api("/v1/vocabulary");
+const gone = groupsOf.find((group) => !group.verdicts.length);
 let audit = null, shown = "";
 
-const open = () => ["screening", "confirming"].includes(audit.state);
+const open = () => states.some(({ name, ended }) => name === audit.state && !ended);
 const picture = (finding, name) => `/v1/audits/${audit.id}/findings/${finding.id}/pictures/${name}`;
 
 async function decide(finding, changes) {
@@ -42,12 +37,13 @@ function decisions(finding) {
 function card(finding) {
   const r = finding.record;
   const tested = r.number_tested > 0 && finding.kind !== "property";
-  const tags = [LABELS[finding.verdict], audit.summary?.previous || finding.history === "gone" ? finding.history : null, finding.accepted ? "accepted" : null, finding.dismissed ? "dismissed" : null, finding.assignee ? `for ${finding.assignee}` : null];
+  const tags = [words(finding.verdict), audit.summary?.previous || finding.history === "gone" ? finding.history : null, finding.accepted ? "accepted" : null, finding.dismissed ? "dismissed" : null, finding.assignee ? `for ${finding.assignee}` : null];
   const pictures = (r.pictures || []).map((p, i) => h("a", { href: `/jobs/${audit.job_id}/gallery?row=${p.row}` }, h("img", { src: picture(finding, p.name), alt: `Image ${i + 1} of ${finding.class_name}, the place outlined`, loading: "lazy" })));
   const numbers = tested ? h("p.soft", null, `Removed from ${count(r.used)} images: ${decimal(r.removal, 2)} (≥ ${decimal(r.removal_lower, 2)}). Pasted into others: ${decimal(r.transplant, 2)} (≥ ${decimal(r.transplant_lower, 2)}), ${percent(r.flips)} become the class. p ${r.p.toPrecision(2)}, q ${r.q.toPrecision(2)}, ${count(r.number_tested)} tested.`) : null;
   return h(`article.finding${finding.dismissed || finding.history === "gone" ? ".faded" : ""}`, { id: `finding-${finding.id}` },
     h(".row.spread", null, h("h3", null, finding.class_name, h("span.soft", null, ` ${r.where || r.property || "changing places"}`)), h("p.row", null, ...tags.filter(Boolean).map((t) => h("span.tag", null, t)))),
-    h("p", null, finding.history === "gone" ? "Found by the audit before, and not by this one." : finding.sentence),
+    h("p", null, finding.history === "gone" ? gone.meaning : finding.sentence),
+    ...(r.goes_with || []).map((one) => h("p.soft", null, `The images of the cluster ${one.words} (q ${one.q.toPrecision(2)}).`)),
     r.before ? h("p.soft", null, `Before: ${r.before}.`) : null,
     pictures.length ? h(".strip", null, r.crop ? h("img.crop", { src: picture(finding, r.crop), alt: "The crop", loading: "lazy" }) : null, ...pictures) : null,
     r.view && r.rows?.length ? h("p", null, h("a", { href: r.view }, `Show these ${count(r.rows.length)} images in the gallery`)) : null,
@@ -62,8 +58,7 @@ function card(finding) {
 function groups() {
   const all = audit.findings;
   const present = all.filter((f) => f.history !== "gone");
-  const sections = GROUPS.map(([verdicts, title, text]) => [present.filter((f) => verdicts.includes(f.verdict)), title, text]);
-  sections.push([all.filter((f) => f.history === "gone"), "Gone", "Found by the audit before, and not by this one."]);
+  const sections = groupsOf.map((group) => [group === gone ? all.filter((f) => f.history === "gone") : present.filter((f) => group.verdicts.includes(f.verdict)), group.title, group.meaning]);
   return sections.filter(([list]) => list.length).map(([list, title, text]) => h("section.panel", { "aria-label": title }, h("h2", null, `${title} (${count(list.length)})`), h("p.soft", null, text), ...list.map(card)));
 }
 
@@ -81,13 +76,19 @@ function summary() {
   const figures = s
     ? [[count(s.shortcuts), s.shortcuts === 1 ? "shortcut confirmed" : "shortcuts confirmed"], [count(s.verdicts.relies_on || 0), "places that classes are recognised by"], [`${count(s.number_tested)} of ${count(s.proposed)}`, "candidates tested"], [count(s.images), `masks of ${count(s.classes)} classes`]]
     : p ? [[count(p.candidates), "candidates"], [count(p.answers), "answers of the network, at most"], [p.estimate_s === null ? "unknown" : duration(p.estimate_s), "on a device"]] : [];
-  const now = audit.progress && open() ? [[audit.progress.total ? `${count(audit.progress.done)} / ${count(audit.progress.total)}` : "…", audit.state === "screening" ? "images read" : "candidates tested"]] : [];
+  const at = p?.settling;
+  if (!s && at) figures.push([`${count(at.images)} / ${count(at.listed)}`, "images, of the dataset"], [`${count(at.settled)} / ${count(at.classes)}`, "classes settled"], [count(at.instalment), "instalments"]);
+  if (s?.settled) figures.push([percent(s.settled.saved), `of ${count(s.settled.listed)} images not explained`], [`${count(s.settled.classes - s.settled.open)} / ${count(s.settled.classes)}`, "classes settled"]);
+  const now = audit.progress && audit.state !== "explaining" && open() ? [[audit.progress.total ? `${count(audit.progress.done)} / ${count(audit.progress.total)}` : "…", audit.state === "screening" ? "images read" : "candidates tested"]] : [];
   $("figures").replaceChildren(...[...figures, ...now].map(([value, text]) => h("", null, h("strong", null, value), h("span", null, text))));
   const notes = [...(s ? s.notes : []), ...(p?.refused ? [`Not tested: ${p.refused}`] : []), ...(audit.state === "failed" && audit.reason ? [audit.reason] : [])];
   if (open() && !notes.length) notes.push("This page follows the audit.");
   $("notes").replaceChildren(...notes.map((n) => h("li", null, n)));
   $("limits-panel").hidden = !s?.limits.length;
   $("limits").replaceChildren(...(s?.limits || []).map((l) => h("li", null, l.sentence)));
+  $("nothing-panel").hidden = !s?.settled?.nothing.length;
+  $("excluded").textContent = s?.settled?.excluded || "";
+  $("nothing").replaceChildren(...(s?.settled?.nothing || []).map((one) => h("li", null, one.sentence)));
   const facts = [["Requested", `${when(audit.created_at)}${audit.owner ? ` by ${audit.owner}` : ""}`], ["Done", when(audit.done_at) || "not yet"], ["Job", audit.job_id], ["Settings", audit.settings_digest.slice(0, 12)], ...(s ? [["The network answered for", `${count(s.answers)} pictures`], ["Boxes", `of ${count(s.boxed)} images`], ["Audit before", s.previous ? h("a", { href: `/audits/${s.previous}` }, s.previous) : "none"]] : [])];
   $("facts").replaceChildren(...facts.flatMap(([k, v]) => [h("dt", null, k), h("dd", null, v)]));
   $("settings").textContent = JSON.stringify(audit.settings, null, 2);

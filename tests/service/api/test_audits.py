@@ -131,3 +131,27 @@ def _through(world: World) -> httpx.BaseTransport:
         return httpx.Response(answer.status_code, headers=dict(answer.headers), content=answer.content)
 
     return httpx.MockTransport(answered)
+
+
+def test_a_decision_outlives_audits_that_do_not_find_what_it_is_about(one_world: World) -> None:
+    world = one_world
+    job = world.explained()
+    dismissed = FINDING | {"dismissed": "a scanner's mark", "decided_by": "ada", "decided_at": 5.0}
+    taken_back = FINDING | {"id": "beef", "dismissed": "", "decided_by": "ada", "decided_at": 6.0}
+    told = [
+        [dismissed, FINDING | {"id": "beef", "dismissed": "a guess"}],
+        [dismissed | {"history": "gone"}, taken_back],
+        [],
+        [],
+    ]
+    for number, findings in enumerate(told):
+        values = {
+            **{"id": f"a{number}", "job_id": job, "owner": "ada", "series": "s", "secret": "x"},
+            **{"settings": {}, "settings_digest": "d", "options": {}, "created_at": 1.0 + number},
+            **{"summary": {}, "done_at": 2.0 + number if number < 3 else None},
+        }
+        rows = [row | {"audit_id": f"a{number}", "position": place} for place, row in enumerate(findings)]
+        assert ledger.restore_audit(world.database, values, rows)
+    last = queries.get_audit(world.database, "a3")
+    (known,) = queries.decided_before(world.database, last)
+    assert (known.id, known.audit_id, known.dismissed) == ("f00d", "a1", "a scanner's mark")

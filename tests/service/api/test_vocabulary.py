@@ -7,6 +7,7 @@ from gfi.domain.metrics import CATALOGUE, METRICS
 from gfi.domain.presets import PRESETS
 from gfi.domain.states import TERMINAL, JobState
 from gfi.domain.statuses import ImageStatus
+from gfi.jobs.audits.words import GONE, GROUPS
 from gfi.store.tables import results, shards
 from tests.service.api.conftest import World
 
@@ -37,3 +38,6 @@ def test_the_dashboard_spells_no_list_of_metrics_or_statuses() -> None:
     assert '"/v1/vocabulary"' in text
     for name in ("average_drop", "energy_in_box", "iou_box", "target_lost", "not_settled"):
         assert name not in text
+    for words in (*GROUPS, ("", *GONE)):  # nor the titles of the verdicts of an audit
+        assert words[1] not in text
+        assert words[2] not in text

@@ -32,16 +32,22 @@ def planted_job(services: WorkerServices, per_class: int = PER_CLASS, **changes:
     manifest = planted.write(folder, per_class)
     register(services.database, services.settings, str(planted.MODEL))
     job = submit(services, dataset=f"manifest:{manifest}", model="demo-shapes")
+    draw_masks(services, job, per_class, **changes)
+    ledger.finish_jobs(services.database)
+    return job
+
+
+def draw_masks(services: WorkerServices, job: str, per_class: int = PER_CLASS, **changes: Any) -> None:
+    """Commit the shards of a job over a planted dataset of this size that wait. changes: see `planted_job`."""
+    folder = services.settings.dataset_roots[0] / "shapes"
     images = planted.draw_images(planted.DEMO_SEED, per_class, planted.DEMO, 1)
     config = queries.get_job(services.database, job).config
     engine = services.engines.get(config)
     profile = engine.profile
     ledger.freeze_profile(services.database, job, profile.to_json(), profile.device_kind)
-    found = queries.get_job(services.database, job)
-    entries = list(services.manifest(found.manifest_key or "", found.manifest_digest))
     while (claim := ledger.claim_shard(services.database, "worker", "explain", 60)) is not None:
         rows = []
-        for entry in entries[claim.start : claim.stop]:
+        for entry in services.manifest(claim.manifest_key).rows(claim.start, claim.stop):
             shown = decode((folder / entry.key).read_bytes())
             prepared = prepare(shown.rgb, engine.classifier.preprocess, engine.recipe)
             with torch.no_grad():
@@ -78,8 +84,6 @@ def planted_job(services: WorkerServices, per_class: int = PER_CLASS, **changes:
         services.bucket.put(key, part.data)
         record = PartRecord(new_id(), key, part.sha256, len(part.data), part.rows)
         assert ledger.commit_shard(services.database, claim, claim.stop, record, rows)
-    ledger.finish_jobs(services.database)
-    return job
 
 
 def _grid(images: planted.Images, number: int) -> np.ndarray:

@@ -23,6 +23,7 @@ CLEAN: dict[str, Any] = {
     "data_changed": False,
     "model_changed": False,
     "number_tested": 3,
+    "settled": None,
     "proposed": 3,
 }
 

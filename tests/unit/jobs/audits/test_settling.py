@@ -1,0 +1,61 @@
+"""The order in which a listing is explained. The whole way: `tests/service/workers/test_audit_settle.py`."""
+
+import numpy as np
+
+from gfi.audit.candidates import Candidate
+from gfi.audit.places import around
+from gfi.audit.plan import STATED, Plan, Removal, Transplant
+from gfi.audit.sequential import SequentialSettings
+from gfi.jobs.audits.settling import Order, images_of_instalment, renamed
+
+CLASSES = np.array([0, 1, 2, -1] * 30)
+ORDER = Order(CLASSES, np.random.default_rng(3).permutation(120).astype(np.uint64))
+
+
+def counted(rows: np.ndarray) -> dict[int, int]:
+    assert len(set(rows.tolist())) == len(rows)
+    return {int(k): int(n) for k, n in zip(*np.unique(CLASSES[rows], return_counts=True), strict=True)}
+
+
+def test_the_sample_has_images_of_each_class_and_of_those_without_one() -> None:
+    first = ORDER.first(5, classes=3)
+    assert counted(first) == {-1: 15, 0: 5, 1: 5, 2: 5}
+    assert set(ORDER.first(3, 3)) <= set(first)  # it grows in one order
+    assert counted(ORDER.first(40, 3)) == {-1: 30, 0: 30, 1: 30, 2: 30}
+
+
+def test_an_instalment_is_of_the_open_classes_and_of_others_as_hosts() -> None:
+    used = np.zeros(120, bool)
+    used[ORDER.first(5, 3)] = True
+    rows = ORDER.instalment(used, [1], 8, beside=7)
+    assert not used[rows].any()
+    assert counted(rows)[1] == 8
+    assert len(rows) == 15
+    assert counted(ORDER.instalment(used, [1], 8, beside=0)) == {1: 8}
+    # A class that no label names is looked for among the images without one.
+    assert counted(ORDER.instalment(used, [1, 7], 8, beside=0)) == {-1: 8, 1: 8}
+    used[CLASSES == 1] = True
+    assert not len(ORDER.instalment(used, [1], 8, beside=0))
+
+
+def test_instalments_grow() -> None:
+    sizes = [images_of_instalment(SequentialSettings(), n) for n in range(1, 9)]
+    assert (sizes[0], sizes[-1]) == (20, 95)
+
+
+def test_a_plan_is_stored_by_rows_and_read_by_places() -> None:
+    place = around(0.5, 0.5, 0.2)
+    plan = Plan(
+        Candidate(0, "S1", place, 1.0, 0.5),
+        (Removal(0, place, ()),),
+        (Transplant(1, 0, place, (2,)), Transplant(2, STATED, place, (1,))),
+    )
+    rows = [10, 20, 30]
+    stored = renamed(plan, rows)
+    assert (stored.removals[0].image, stored.transplants[0].host, stored.transplants[0].controls) == (
+        10,
+        20,
+        (30,),
+    )
+    assert stored.transplants[1].source == STATED
+    assert renamed(stored, {row: at for at, row in enumerate(rows)}) == plan
