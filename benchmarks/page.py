@@ -120,9 +120,12 @@ def machines(rows: Rows) -> str:
 
 def elsewhere(everything: Rows) -> str:
     """The networks that were not used to choose the recipe; empty if none was measured."""
-    shown = ("tuned", "paper")
     rows = [
-        row for row in everything if row["network"] != everything[0]["network"] and row["method"] in shown
+        row
+        for row in everything
+        if row["network"] != everything[0]["network"]
+        and (row["method"] in ("tuned", "paper") or row["fill"] == "photograph")
+        and row["method"] != "grad-cam"
     ]
     if not rows:
         return ""
@@ -145,9 +148,9 @@ def elsewhere(everything: Rows) -> str:
 ### Trained networks that were not used to choose the recipe
 
 `make bench-quality ARGS="--network efficientnet-lite1"`: `tuned` and `paper` on such networks, with differences to Grad-CAM on the same
-network.
+network; with another photograph as the fill other methods too.
 
-{table(("network", "preset", "fill", "images", "insertion ↑", "deletion ↓"), lines)}
+{table(("network", "method", "fill", "images", "insertion ↑", "deletion ↓"), lines)}
 Share of the mass in the right cell and share of arg-maxes there; number of grids, and the lowest confidence of a photograph in them.
 
 {table(("network", "2×2", "3×3"), places)}"""

@@ -22,10 +22,10 @@ from benchmarks.forward import forward
 from gfi import peers, samples
 from gfi.domain import geometry
 from gfi.domain.layer_names import Layers
+from gfi.domain.methods import PEERS
 from gfi.domain.presets import PAPER, PRESETS
 from gfi.domain.recipes import Recipe
 from gfi.method.classifiers import Classifier, load
-from gfi.method.engine import Engine
 from gfi.method.item import Item
 from gfi.method.preprocess import Prepared
 from gfi.metrics import fills
@@ -36,9 +36,11 @@ from gfi.metrics.energy_in_box import energy_in_box
 from gfi.metrics.grid_pointing import choose, compose, grid_pointing
 from gfi.metrics.insertion import insertion
 from gfi.metrics.photograph_fill import Bank
+from gfi.peers.peer_engine import make_engine
 
 REFERENCE = "grad-cam"
 RANDOMISED = "tuned, randomised weights"
+OPTI_CAM = "opti-cam"
 METHODS = (
     REFERENCE,
     "tuned",
@@ -50,8 +52,9 @@ METHODS = (
     "occlusion",
     "paper",
     "rise",
+    OPTI_CAM,
 )
-SLOW = ("paper", "rise", "occlusion", "integrated-gradients")
+SLOW = ("paper", "rise", "occlusion", "integrated-gradients", OPTI_CAM)
 """Methods that take hundreds of passes for each image: fewer photographs, and no grids unless --full."""
 IMPUTED = (REFERENCE, "tuned")
 """Methods scored with the imputation too, unless --full: solving for missing pixels takes longer than the passes."""
@@ -148,6 +151,8 @@ def masks(setting: Setting, method: str, images: Tensor, targets: Tensor) -> Ten
     """Masks (N, 1, H, W) of one method for images (N, 3, H, W)."""
     if method in PRESETS:
         return optimised(setting.classifier, PRESETS[method], images, targets)
+    if method == OPTI_CAM:
+        return optimised(setting.classifier, PEERS[method], images, targets)
     if method == RANDOMISED:
         blank = Classifier(
             peers.randomised(setting.classifier.module),
@@ -166,7 +171,7 @@ def masks(setting: Setting, method: str, images: Tensor, targets: Tensor) -> Ten
 
 def optimised(classifier: Classifier, recipe: Recipe, images: Tensor, targets: Tensor) -> Tensor:
     """Masks (N, 1, H, W) of the engine."""
-    engine = Engine(classifier, recipe)
+    engine = make_engine(classifier, recipe)
     size = (images.shape[2], images.shape[3])
     box = (0.0, 0.0, float(size[1]), float(size[0]))
     items = (Item(i, Prepared(x, None, size, box), int(targets[i])) for i, x in enumerate(images))
