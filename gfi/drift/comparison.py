@@ -1,13 +1,14 @@
 """The results of comparing two jobs, computed from the stream of their pairs.
 
-    accumulator = Accumulator(threshold)
-    for block in pair_results(a, b, counts, metrics): accumulator.add(block)
+    accumulator = Accumulator(floor)
+    for block in pair_results(a, b, counts, metrics, accumulator.add_flipped): accumulator.add(block)
     comparison = accumulator.comparison(counts)
 
 Memory holds sums for each class (6 kB) and the worst movers, but not the pairs.
 """
 
 import heapq
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from gfi.drift.binomial import mean_bounds
 from gfi.drift.distances import CELLS, centres, jensen_shannon, spearman, top_area, top_weights
 from gfi.drift.errors import DriftError
+from gfi.drift.floors import Floor
 from gfi.drift.pairs import MOST_ROWS, Counts, PairBlock
 from gfi.drift.places import direction, gained_place
 
@@ -105,7 +107,10 @@ class Comparison:
     metrics: Mapping[str, MetricChange]
     worst: tuple[Mover, ...]
     flipped: Mapping[int, ClassMoves] = field(default_factory=dict)
-    """Of flipped images for which both jobs explained the same class: they are not pairs, and counted nowhere else."""
+    """Of flipped images for which both jobs explained the same class: they are not pairs. `moved` of them is judged by
+    the floor that has such images too."""
+    beyond_with_flips: Mapping[int, int] = field(default_factory=dict)
+    """Pairs of each class whose distance exceeds the threshold of that floor."""
     moved_rows: tuple[tuple[int, int], ...] = ()
     """(a's row, b's row) of the first masks that moved, in the order of keys, at most `pairs.MOST_ROWS`."""
 
@@ -124,6 +129,17 @@ class Comparison:
     def class_counts(self) -> dict[int, tuple[int, int]]:
         """class → (moved, n), for `verdicts.class_verdicts`."""
         return {index: (moves.moved, moves.n) for index, moves in self.classes.items()}
+
+    @property
+    def class_counts_with_flips(self) -> dict[int, tuple[int, int]]:
+        """class → (moved, n) of the classes with flipped images that both jobs explained, pairs included."""
+        return {
+            index: (
+                moves.moved + self.beyond_with_flips.get(index, 0),
+                moves.n + self.class_counts.get(index, (0, 0))[1],
+            )
+            for index, moves in self.flipped.items()
+        }
 
     def to_json(self) -> dict[str, Any]:
         """All numbers as JSON values; classes by index, not-a-number as null."""
@@ -209,11 +225,14 @@ class _ClassSums:
 
 
 class Accumulator:
-    """Accumulates sums over pairs. threshold: the distance above which a mask moved, None without a floor. expected:
-    the approximate number of pairs, for sampling."""
+    """Accumulates sums over pairs. floor: says which distance is a move; without one no mask counts as moved.
+    expected: the approximate number of pairs, for sampling."""
 
-    def __init__(self, threshold: float | None, expected: int = 0) -> None:
-        self._threshold = threshold
+    def __init__(self, floor: Floor | None, expected: int = 0) -> None:
+        self._threshold = floor.threshold if floor is not None else None
+        with_flips = floor.with_flips or floor if floor is not None else None
+        self._threshold_with_flips = with_flips.threshold if with_flips is not None else None
+        self._beyond_with_flips: Counter[int] = Counter()
         self._one_in = max(1, expected // DESCRIBED)
         self._classes, self._flipped = _ClassSums(), _ClassSums()
         self._described: dict[str, list[float]] = {"spearman": [0.0, 0], "jensen_shannon": [0.0, 0]}
@@ -233,7 +252,9 @@ class Accumulator:
         distance = top_area(top_a, top_b)
         # Equal masks have distance 0, whatever the order of summation.
         distance[block.bit_equal & (block.a == block.b).all((1, 2))] = 0.0
-        beyond = np.zeros(len(block), np.bool_) if self._threshold is None else distance > self._threshold
+        beyond = _beyond(distance, self._threshold)
+        with_flips = _beyond(distance, self._threshold_with_flips)
+        self._beyond_with_flips.update(block.targets[with_flips].tolist())
         self._pairs += len(block)
         self._moved += int(beyond.sum())
         self._bit_equal += int(block.bit_equal.sum())
@@ -250,7 +271,7 @@ class Accumulator:
         """Add flipped images for which both jobs explained the same class."""
         top_a, top_b = top_weights(block.a), top_weights(block.b)
         distance = top_area(top_a, top_b)
-        beyond = np.zeros(len(block), np.bool_) if self._threshold is None else distance > self._threshold
+        beyond = _beyond(distance, self._threshold_with_flips)
         self._add_classes(self._flipped, block, distance, beyond, top_b - top_a)
 
     def _add_classes(
@@ -317,9 +338,14 @@ class Accumulator:
             classes=self._classes.moves(counts),
             metrics={name: _change(sums) for name, sums in self._metrics.items() if sums[0]},
             flipped=self._flipped.moves(counts),
+            beyond_with_flips=dict(self._beyond_with_flips),
             moved_rows=tuple(self._moved_rows),
             worst=tuple(Mover(*mover) for mover in sorted(self._worst, reverse=True)),
         )
+
+
+def _beyond(distance: NDArray[np.float64], threshold: float | None) -> NDArray[np.bool_]:
+    return np.zeros(len(distance), np.bool_) if threshold is None else distance > threshold
 
 
 def _change(sums: NDArray[np.float64]) -> MetricChange:

@@ -11,10 +11,14 @@ taken from the floor itself: each pair of runs is judged by the threshold of the
 share of any pair, for each class and over all classes, and at least .05. With a single pair its images are split in two
 halves by a hash of their keys, and each half is judged by the threshold of the other.
 
+The same is measured once more with the flipped images for which both runs explained the same class
+(`Floor.with_flips`): two runs differ more on an image that one of them predicts wrongly, so these have a threshold and
+shares of their own.
+
 The unit of repetition is the training run: a floor states the number of its runs, and no p-value is computed over them.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -69,6 +73,19 @@ class RunPair:
     flips: Mapping[int, int] = field(default_factory=dict)
     images: Mapping[int, int] = field(default_factory=dict)
     """By class: images that the two runs predict differently, of how many."""
+    flipped: "RunPair | None" = None
+    """The flipped images for which both runs explained the same class; None if there is none."""
+
+    @property
+    def with_flips(self) -> "RunPair":
+        """The pairs and the flipped images for which both runs explained the same class."""
+        if self.flipped is None:
+            return self
+        both = (
+            np.concatenate([getattr(part, name) for part in (self, self.flipped)])
+            for name in ("targets", "distances", "half")
+        )
+        return RunPair(self.name, *both)
 
 
 @dataclass(frozen=True)
@@ -77,7 +94,8 @@ class Floor:
 
     threshold: a distance above it is a move. p0: expected share over all classes; class_p0: of each class that the
     floor has, by index. images: pairs of masks behind it. flips, class_flips: the same for predictions that differ: the
-    largest share of any pair of runs, at least .05.
+    largest share of any pair of runs, at least .05. with_flips: the floor of pairs and of flipped images for which both
+    runs explained the same class; None if no two runs have such an image, and then it is this floor.
     """
 
     level: FloorLevel
@@ -89,6 +107,7 @@ class Floor:
     images: int
     flips: float = LEAST_P0
     class_flips: Mapping[int, float] = field(default_factory=dict)
+    with_flips: "Floor | None" = None
 
     @property
     def saturated(self) -> bool:
@@ -115,6 +134,7 @@ class Floor:
             "images": self.images,
             "flips": self.flips,
             "class_flips": {str(index): share for index, share in self.class_flips.items()},
+            "with_flips": self.with_flips.to_json() if self.with_flips is not None else None,
         }
 
     @classmethod
@@ -124,26 +144,48 @@ class Floor:
             name: {int(index): float(share) for index, share in value[name].items()}
             for name in ("class_p0", "class_flips")
         }
-        return cls(**{**value, "level": FloorLevel(value["level"]), **shares})
+        nested = cls.from_json(value["with_flips"]) if value["with_flips"] is not None else None
+        return cls(**{**value, "level": FloorLevel(value["level"]), **shares, "with_flips": nested})
 
 
-def run_pair(name: str, blocks: Iterable[PairBlock], counts: Counts | None = None) -> RunPair:
-    """The distances of two runs of a floor, from the stream of their pairs. Holds 9 bytes an image.
+class RunDistances:
+    """Collects the distances of two runs of a floor. Holds 9 bytes an image."""
 
-    counts: what the pairing counts, for the share of predictions that differ.
-    """
-    targets, measured, half = [], [], []
-    for block in blocks:
-        targets.append(block.targets.astype(np.int32))
-        measured.append(top_area(top_weights(block.a), top_weights(block.b)).astype(np.float32))
-        half.append(np.array([crc32(key.encode()) & 1 for key in block.keys], np.int8))
-    if not targets:
-        raise DriftError(f"the runs {name} of the floor have no masks of the same images and classes")
-    counted = counts or Counts()
-    return RunPair(
-        *(name, np.concatenate(targets), np.concatenate(measured), np.concatenate(half)),
-        *(dict(counted.flips_by_class), dict(counted.images_by_class)),
-    )
+    def __init__(self) -> None:
+        self._pairs: list[_Measured] = []
+        self._flipped: list[_Measured] = []
+
+    def add(self, block: PairBlock) -> None:
+        """Add pairs."""
+        self._pairs.append(_measured(block))
+
+    def add_flipped(self, block: PairBlock) -> None:
+        """Add flipped images for which both runs explained the same class."""
+        self._flipped.append(_measured(block))
+
+    def run_pair(self, name: str, counts: Counts) -> RunPair:
+        """What was collected. counts: of the pairing, for the share of predictions that differ. DriftError without any
+        pair."""
+        if not self._pairs:
+            raise DriftError(f"the runs {name} of the floor have no masks of the same images and classes")
+        flipped = RunPair(name, *_joined(self._flipped)) if self._flipped else None
+        flips, images = dict(counts.flips_by_class), dict(counts.images_by_class)
+        return RunPair(name, *_joined(self._pairs), flips, images, flipped)
+
+
+_Measured = tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.int8]]
+"""targets, distances and halves, (N,) each."""
+
+
+def _measured(block: PairBlock) -> _Measured:
+    distances = top_area(top_weights(block.a), top_weights(block.b)).astype(np.float32)
+    half = np.array([crc32(key.encode()) & 1 for key in block.keys], np.int8)
+    return block.targets.astype(np.int32), distances, half
+
+
+def _joined(parts: Sequence[_Measured]) -> _Measured:
+    targets, distances, half = zip(*parts, strict=True)
+    return np.concatenate(targets), np.concatenate(distances), np.concatenate(half)
 
 
 def floor_of(level: FloorLevel, runs: int, pairs: Sequence[RunPair]) -> Floor:
@@ -168,10 +210,12 @@ def floor_of(level: FloorLevel, runs: int, pairs: Sequence[RunPair]) -> Floor:
             share = pair.flips.get(index, 0) / number_of
             class_flips[index] = max(class_flips.get(index, LEAST_P0), share)
     images = sum(len(pair.distances) for pair in pairs)
+    flipped = any(pair.flipped is not None for pair in pairs)
     return Floor(
         *(level, runs, len(pairs), _threshold(pairs), p0, class_p0, images),
         flips=flips,
         class_flips=class_flips,
+        with_flips=floor_of(level, runs, [pair.with_flips for pair in pairs]) if flipped else None,
     )
 
 

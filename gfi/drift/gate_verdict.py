@@ -14,13 +14,13 @@ from gfi.drift.binomial import lower_bound, upper_bound
 from gfi.drift.comparison import Comparison, MetricChange
 from gfi.drift.floors import LEVEL_WORDS, Floor, FloorLevel
 from gfi.drift.gate import FLIPS, GateSpec, Waiver
-from gfi.drift.sentences import class_sentence, flipped_sentence, verdict_sentence
+from gfi.drift.sentences import class_sentence, flipped_sentence, verdict_sentence, with_flips_sentence
 from gfi.drift.verdicts import (
     Moved,
     Tolerance,
     Verdict,
-    class_verdicts,
     flipped_classes,
+    mask_verdicts,
     pooled_verdict,
     worst,
 )
@@ -31,7 +31,8 @@ EXIT_CODES: Mapping[Verdict, int] = {Verdict.PASS: 0, Verdict.FAIL: 10, Verdict.
 
 @dataclass(frozen=True)
 class Check:
-    """One check of a gate. name: `floor`, `pooled`, `class husky`, `limit flips`, `audit`.
+    """One check of a gate. name: `floor`, `pooled`, `class husky`, `class husky with flips`, `flips of class husky`,
+    `limit flips`, `audit`.
 
     waiver: the text of the waiver that names this check, if any; waived: whether it is valid today.
     """
@@ -141,11 +142,19 @@ def _moved_checks(
             numbers=pooled.to_json(),
         )
     watched = _watched(spec, comparison, names)
-    verdicts = class_verdicts(
-        {index: comparison.class_counts.get(index, (0, 0)) for index in watched}, floor, tolerance
+    counts_with_flips = comparison.class_counts_with_flips
+    verdicts = mask_verdicts(
+        {index: comparison.class_counts.get(index, (0, 0)) for index in watched},
+        {index: counts_with_flips[index] for index in watched if index in counts_with_flips},
+        floor,
+        tolerance,
     )
-    for index, moved in verdicts.items():
+    for index, moved in verdicts.classes.items():
         yield _class_check(watched[index], index, moved, comparison)
+    for index, moved in verdicts.with_flips.items():
+        # A pass of the pairs stays a pass; only a fail says more than they do.
+        if moved.verdict is Verdict.FAIL and verdicts.classes[index].verdict is not Verdict.FAIL:
+            yield _with_flips_check(watched[index], index, moved, comparison)
     yield from _flip_checks(spec, comparison, floor, watched, tolerance)
 
 
@@ -173,6 +182,13 @@ def _class_check(name: str, index: int, moved: Moved, comparison: Comparison) ->
         moves = comparison.classes[index]
         numbers |= {"place": moves.place, "direction": moves.direction}
     return Check(f"class {name}", moved.verdict, sentence, numbers=numbers)
+
+
+def _with_flips_check(name: str, index: int, moved: Moved, comparison: Comparison) -> Check:
+    moves = comparison.flipped[index]
+    sentence = with_flips_sentence(name, moves, moved)
+    numbers = {"class": index, **moved.to_json(), "place": moves.place, "direction": moves.direction}
+    return Check(f"class {name} with flips", moved.verdict, sentence, numbers=numbers)
 
 
 def _watched(spec: GateSpec, comparison: Comparison, names: Mapping[int, str]) -> dict[int, str]:
@@ -258,7 +274,7 @@ def _audit_checks(spec: GateSpec, new: NewShortcuts | None) -> Iterator[Check]:
 def _waive(check: Check, waivers: Sequence[Waiver], today: date) -> Check:
     for waiver in waivers:
         covered = (
-            (f"class {waiver.class_}", f"flips of class {waiver.class_}")
+            (f"class {waiver.class_}", f"class {waiver.class_} with flips", f"flips of class {waiver.class_}")
             if waiver.class_ is not None
             else (f"limit {waiver.limit}",)
         )

@@ -66,6 +66,19 @@ def _where(moves: ClassMoves) -> Iterator[str]:
         yield f"most to the {moves.place}"
 
 
+def with_flips_sentence(name: str, moves: ClassMoves, moved: Moved) -> str:
+    """A class whose masks moved, flipped images included. moves: of the flipped images alone, for the place."""
+    text = (
+        f"class {name}, with the {moves.n:,} images that the two models predict differently:"
+        f" {_percent(moved.moved, moved.n)} of the masks of its label ({moved.moved:,} of {moved.n:,}) moved"
+    )
+    if moves.moved:
+        text += ", ".join(_where(moves))
+    return text + (
+        f"; at most {moved.limit:.0%} are tolerated (95 % bounds {moved.lower:.0%} to {moved.upper:.0%})"
+    )
+
+
 def flipped_sentence(
     name: str, count: tuple[int, int], expected: float, lower: float, moves: ClassMoves | None
 ) -> str:

@@ -7,12 +7,17 @@ With k of n masks of a class moved, p₀ the share that the floor expects, and t
     pass        the upper 1 − α bound lies below the limit, of at least `min_images` images
     undecided   otherwise, with the number of images that would decide it if the share does not change
 
+Where labels decide which class is explained, both jobs have a mask of the label for images that the models predict
+differently too. Those masks are judged a second time, pairs included, against the floor of the same images
+(`mask_verdicts`): a class whose predictions flipped has few pairs, however far its masks moved. Each of the
+two tests then has the level α/2, so that a class without a change fails in at most α of comparisons.
+
 If r of m classes are rejected, their lower bounds have the level 1 − α·r/m (Benjamini and Yekutieli 2005), which
 corrects for the selection of the worst classes. The pooled verdict is the same for all masks as one class.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -81,6 +86,30 @@ class Moved:
     def to_json(self) -> dict[str, Any]:
         """All fields and the share."""
         return {**asdict(self), "verdict": self.verdict.value, "share": self.share}
+
+
+@dataclass(frozen=True)
+class MaskVerdicts:
+    """The verdicts of masks by class. with_flips: of the classes that have flipped images which both jobs explained for
+    the same class, these images included."""
+
+    classes: dict[int, Moved]
+    with_flips: dict[int, Moved]
+
+
+def mask_verdicts(
+    counts: Mapping[int, tuple[int, int]],
+    counts_with_flips: Mapping[int, tuple[int, int]],
+    floor: Floor,
+    tolerance: Tolerance,
+) -> MaskVerdicts:
+    """Both verdicts of each class. counts: class → (moved, n) of pairs; counts_with_flips: the same with flipped
+    images, of the classes that have any."""
+    if not counts_with_flips:
+        return MaskVerdicts(class_verdicts(counts, floor, tolerance), {})
+    half = replace(tolerance, alpha=tolerance.alpha / 2)
+    with_flips = class_verdicts(counts_with_flips, floor.with_flips or floor, half)
+    return MaskVerdicts(class_verdicts(counts, floor, half), with_flips)
 
 
 def class_verdicts(

@@ -24,14 +24,14 @@ from gfi.domain.metrics import CATALOGUE
 from gfi.domain.statuses import UNUSABLE
 from gfi.drift.comparison import Accumulator, Comparison
 from gfi.drift.errors import DriftError
-from gfi.drift.floors import LEVEL_WORDS, Floor, FloorLevel, floor_of, level_of, run_pair
+from gfi.drift.floors import LEVEL_WORDS, Floor, FloorLevel, RunDistances, floor_of, level_of
 from gfi.drift.gate import GateSpec, check_classes
 from gfi.drift.gate_verdict import GateVerdict, judge
 from gfi.drift.pairs import BOX, DRAWING, RESULTS, Counts, pair_results
 from gfi.drift.sentences import class_name, class_sentence, count_sentences, verdict_sentence
 from gfi.drift.sorted_tables import SortedTables
 from gfi.drift.two_sample import TwoSample, features_of, two_sample_test
-from gfi.drift.verdicts import Moved, Tolerance, class_verdicts, pooled_verdict
+from gfi.drift.verdicts import Moved, Tolerance, mask_verdicts, pooled_verdict
 from gfi.jobs.audits.shortcuts import shortcuts_since
 from gfi.store import queries
 from gfi.store.database import Database
@@ -40,7 +40,7 @@ from gfi.store.objects import Bucket
 from gfi.store.part_cache import PartCache
 from gfi.store.queries import Job
 
-_FLOOR_VERSION = 2
+_FLOOR_VERSION = 3
 """Raised by one when a change of the code changes the floor of the same jobs."""
 _SHOWN_CLASSES = 10
 
@@ -137,7 +137,7 @@ def compare_jobs(
         sorted_results = _Sorted(database, bucket, stack, check)
         floor = _floor(bucket, runs, sorted_results) if len(runs) > 1 else None
         counts = Counts()
-        accumulator = Accumulator(floor.threshold if floor is not None else None, job_a.total or 0)
+        accumulator = Accumulator(floor, job_a.total or 0)
         streams = sorted_results.of(job_a, metrics), sorted_results.of(job_b, metrics)
         for block in pair_results(*streams, counts, metrics, accumulator.add_flipped):
             check()
@@ -157,7 +157,9 @@ def compare_jobs(
         comparison,
         floor,
         pooled_verdict(comparison.moved, comparison.pairs, floor, tolerance) if floor is not None else None,
-        class_verdicts(comparison.class_counts, floor, tolerance) if floor is not None else {},
+        mask_verdicts(comparison.class_counts, comparison.class_counts_with_flips, floor, tolerance).classes
+        if floor is not None
+        else {},
         judge(gate, comparison, floor, names=names, today=today, look=look, new_shortcuts=new_shortcuts)
         if gate is not None
         else None,
@@ -287,9 +289,11 @@ def _floor(bucket: Bucket, runs: Sequence[Job], sorted_results: _Sorted) -> Floo
     chosen = [(x, y) for x, y in pairs if _level(x, y) is level]
     measured = []
     for x, y in chosen:
-        counts = Counts()
-        blocks = pair_results(sorted_results.of(x), sorted_results.of(y), counts)
-        measured.append(run_pair(f"{x.id}, {y.id}", blocks, counts))
+        counts, distances = Counts(), RunDistances()
+        streams = sorted_results.of(x), sorted_results.of(y)
+        for block in pair_results(*streams, counts, flipped=distances.add_flipped):
+            distances.add(block)
+        measured.append(distances.run_pair(f"{x.id}, {y.id}", counts))
     floor = floor_of(level, len({job.id for pair in chosen for job in pair}), measured)
     bucket.put(key, canonical(floor.to_json()).encode(), content_type="application/json")
     return floor

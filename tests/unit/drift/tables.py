@@ -1,12 +1,14 @@
 """Streams of results for the tests of drift."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from gfi.drift.floors import Floor, FloorLevel
 from gfi.drift.pairs import BOX, DRAWING, RESULTS, Counts, PairBlock, pair_results
 
 DRAWN = dict(zip(DRAWING, (7, 7, 56, 56, 0), strict=True))
@@ -48,6 +50,12 @@ def pairs_of(
     counts = Counts()
     blocks = list(pair_results([table(a, metrics)], [table(b, metrics)], counts, metrics))
     return blocks, counts
+
+
+def floor(threshold: float = 0.97, classes: int = 3, **other: Any) -> Floor:
+    """A floor of four runs that expects 5 % of each class beyond the threshold; `other` replaces fields."""
+    shares = dict.fromkeys(range(classes), 0.05)
+    return replace(Floor(FloorLevel.OTHER_TRAINING, 4, 6, threshold, 0.05, shares, 1000), **other)
 
 
 def run(

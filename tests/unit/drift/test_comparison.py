@@ -7,12 +7,12 @@ import pytest
 
 from gfi.drift.comparison import WORST, Accumulator, Comparison
 from gfi.drift.distances import top_area, top_weights
-from tests.unit.drift.tables import blob, pairs_of, result, run
+from tests.unit.drift.tables import blob, floor, pairs_of, result, run
 
 
 def compared(a: list, b: list, threshold: float | None = 0.5, metrics: tuple[str, ...] = ()) -> Comparison:
     blocks, counts = pairs_of(a, b, metrics)
-    accumulator = Accumulator(threshold)
+    accumulator = Accumulator(floor(threshold) if threshold is not None else None)
     for block in blocks:
         accumulator.add(block)
     return accumulator.comparison(counts)

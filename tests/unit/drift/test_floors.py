@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from gfi.drift.errors import DriftError
-from gfi.drift.floors import Floor, FloorLevel, RunPair, floor_of, level_of, run_pair
+from gfi.drift.floors import Floor, FloorLevel, RunDistances, RunPair, floor_of, level_of
+from gfi.drift.pairs import Counts
 from tests.unit.drift.tables import blob, pairs_of, result
 
 
@@ -68,13 +69,23 @@ def test_a_floor_needs_pairs_and_their_masks() -> None:
     with pytest.raises(DriftError, match="at least two runs"):
         floor_of(FloorLevel.OTHER_TRAINING, 1, [])
     with pytest.raises(DriftError, match="no masks of the same images"):
-        run_pair("x, y", [])
+        RunDistances().run_pair("x, y", Counts())
 
 
 def test_the_distances_of_two_runs_are_kept_with_their_classes() -> None:
     a = [result(f"{n}", blob(2, 2), target=n % 2, prediction=n % 2) for n in range(6)]
-    blocks, _ = pairs_of(a, a)
-    made = run_pair("a, a", blocks)
+    blocks, counts = pairs_of(a, a)
+    distances = RunDistances()
+    for block in blocks:
+        distances.add(block)
+        distances.add_flipped(block)
+    made = distances.run_pair("a, a", counts)
     assert made.distances.tolist() == [0.0] * 6
     assert sorted(made.targets.tolist()) == [0, 0, 0, 1, 1, 1]
     assert set(made.half.tolist()) <= {0, 1}
+    # Flipped images are apart, and with the pairs in the floor that has both.
+    assert [len(p.distances) for p in (made, made.with_flips)] == [6, 12]
+    floor = floor_of(FloorLevel.OTHER_TRAINING, 2, [made])
+    assert floor.with_flips is not None
+    assert (floor.images, floor.with_flips.images) == (6, 12)
+    assert Floor.from_json(floor.to_json()) == floor

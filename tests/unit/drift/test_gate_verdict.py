@@ -12,15 +12,15 @@ from gfi.drift.gate import parse_gate
 from gfi.drift.gate_verdict import EXIT_CODES, GateVerdict, NewShortcuts, judge
 from gfi.drift.pairs import Counts, pair_results
 from gfi.drift.verdicts import Verdict
-from tests.unit.drift.tables import blob, result, run, table
+from tests.unit.drift.tables import blob, floor, result, run, table
 
 NAMES = {0: "cat", 1: "husky", 2: "wolf"}
-FLOOR = Floor(FloorLevel.OTHER_TRAINING, 4, 6, 0.97, 0.05, {0: 0.05, 1: 0.05, 2: 0.05}, 1000)
+FLOOR = floor()
 TODAY = date(2026, 11, 28)
 
 
-def comparison(a: list[Any], b: list[Any], metrics: tuple[str, ...] = ()) -> Comparison:
-    accumulator, counts = Accumulator(FLOOR.threshold), Counts()
+def comparison(a: list[Any], b: list[Any], metrics: tuple[str, ...] = (), floor: Floor = FLOOR) -> Comparison:
+    accumulator, counts = Accumulator(floor), Counts()
     tables = [[table(rows, metrics)] for rows in (a, b)]
     for block in pair_results(*tables, counts, metrics, accumulator.add_flipped):
         accumulator.add(block)
@@ -139,19 +139,19 @@ def test_three_verdicts_have_three_exit_codes() -> None:
     assert [EXIT_CODES[verdict] for verdict in Verdict] == [0, 10, 11]
 
 
-FLIPPING = Floor(
-    *(FloorLevel.OTHER_TRAINING, 4, 6, 0.97, 0.05, {0: 0.05, 1: 0.05, 2: 0.05}, 1000),
-    class_flips={0: 0.3, 1: 0.3, 2: 0.3},
+# Between the floor's runs, nearly all masks move where predictions flip: only the flips are judged.
+FLIPPING = floor(
+    class_flips=dict.fromkeys(range(3), 0.3), with_flips=floor(class_p0=dict.fromkeys(range(3), 0.95))
 )
 
 
-def with_flips(flipped: int, images: int = 30) -> Comparison:
+def with_flips(flipped: int, images: int = 30, floor: Floor = FLIPPING) -> Comparison:
     """The first `flipped` images of class husky are predicted as wolf, and their masks lie in the corner."""
     a = list(run(np.random.default_rng(0), 3, images, noise=0.2))
     b = list(run(np.random.default_rng(1), 3, images, noise=0.2, corner={1: 1.0}))
     for row in [row for row in b if row["target"] == 1][:flipped]:
         row["prediction"] = 2
-    return comparison(a, b)
+    return comparison(a, b, floor=floor)
 
 
 def test_a_class_of_thirty_that_lost_nearly_all_its_predictions_fails_apart() -> None:
@@ -176,6 +176,17 @@ def test_a_class_without_any_pair_left_fails_too() -> None:
 def test_flips_within_the_floor_or_without_one_are_no_fail(flipped: int, floor: Floor) -> None:
     checks = judged(with_flips(flipped), "[moved]\npooled = false", floor).checks
     assert not [check for check in checks if check.name.startswith("flips")]
+
+
+def test_a_class_without_pairs_fails_where_the_masks_of_its_label_moved() -> None:
+    """The floor's own runs flip as often, so that the flips say nothing: the masks do."""
+    own = floor(class_flips={1: 0.97}, with_flips=floor(class_p0=dict.fromkeys(range(3), 0.3)))
+    gate = judged(with_flips(29, floor=own), "[moved]\npooled = false", own)
+    failed = [check for check in gate.checks if check.verdict is Verdict.FAIL]
+    assert [check.name for check in failed] == ["class husky with flips"]
+    assert "of the masks of its label (24 of 30) moved" in failed[0].sentence
+    assert failed[0].numbers is not None
+    assert (failed[0].numbers["place"], failed[0].numbers["n"]) == ("lower left corner", 30)
 
 
 def test_a_waiver_of_the_class_covers_its_flips() -> None:

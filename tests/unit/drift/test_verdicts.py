@@ -1,11 +1,20 @@
 """Verdicts, with exact values and by simulation."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from gfi.drift.binomial import upper_bound
 from gfi.drift.floors import Floor, FloorLevel
-from gfi.drift.verdicts import Tolerance, Verdict, class_verdicts, pooled_verdict, worst
+from gfi.drift.verdicts import (
+    Tolerance,
+    Verdict,
+    class_verdicts,
+    mask_verdicts,
+    pooled_verdict,
+    worst,
+)
 
 
 def floor(p0: float = 0.05, classes: int = 10, threshold: float = 0.5) -> Floor:
@@ -109,3 +118,19 @@ def test_another_training_run_of_the_same_recipe_rarely_fails(spread: float) -> 
         passes += all(v.verdict is Verdict.PASS for v in verdicts.values())
     assert fails / 300 <= 0.05
     assert passes / 300 >= 0.95
+
+
+@pytest.mark.parametrize("n", [30, 200])
+def test_two_tests_of_the_same_masks_fail_no_oftener(n: int) -> None:
+    """At the limit, where a fail is false and not rare: pairs alone, and pairs with flipped images, of one class."""
+    random = np.random.default_rng(n)
+    base = replace(floor(classes=1), with_flips=floor(classes=1))
+    fails = 0
+    for _ in range(1000):
+        moved = random.random(n) < 0.15
+        pairs = random.random(n) < 0.5
+        made = mask_verdicts(
+            {0: (int(moved[pairs].sum()), int(pairs.sum()))}, {0: (int(moved.sum()), n)}, base, Tolerance()
+        )
+        fails += Verdict.FAIL in (made.classes[0].verdict, made.with_flips[0].verdict)
+    assert fails / 1000 <= 0.06
