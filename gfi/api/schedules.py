@@ -13,7 +13,7 @@ from gfi.api.lookup import job_request
 from gfi.api.notify_addresses import check_addresses
 from gfi.api.problems import documented
 from gfi.api.schemas import In, Name, Text
-from gfi.jobs import schedules, timing
+from gfi.jobs import class_history, schedules, timing
 from gfi.jobs.follow_ups import FOLLOW_UPS, MOST_RUNS, PREVIOUS
 
 router = APIRouter(prefix="/v1", route_class=StrictRoute)
@@ -138,6 +138,24 @@ class FiringOut(BaseModel):
     waiting: bool
     at: float
     followed: dict[str, dict[str, Any]]
+
+
+class ClassRunOut(BaseModel):
+    """A class in one run of a schedule. `means`: of each number, over `explained` images. Against the run before, where
+    one was compared: `pairs` of masks, `moved` of them (null without a floor), and `flips` of `compared` images.
+    `verdict`: of the run's gate."""
+
+    job: str
+    at: float
+    images: int
+    explained: int = Field(description="Images with status `ok`.")
+    accuracy: float | None = Field(description="Null without labels.")
+    means: dict[str, float]
+    pairs: int | None
+    moved: int | None
+    compared: int | None
+    flips: int | None
+    verdict: str | None
 
 
 class RunOut(BaseModel):
@@ -267,6 +285,22 @@ def list_firings(
         )
         for row in schedules.firings_of(context.database, name, limit)
     ]
+
+
+@router.get("/schedules/{name}/class-history", tags=["schedules"], responses=documented(404))
+def list_class_runs(
+    name: ScheduleName,
+    context: ContextDep,
+    caller: Reader,
+    class_name: Annotated[
+        Name, Query(alias="class", description="A label, or the name or index of a class.")
+    ],
+    runs: Annotated[int, Query(ge=1, le=class_history.MOST_RUNS)] = class_history.RUNS,
+) -> list[ClassRunOut]:
+    """A class over the last runs with results, oldest first."""
+    schedule = schedules.find_schedule(context.database, name)
+    found = class_history.class_history(context.database, context.bucket, schedule.id, class_name, runs)
+    return [ClassRunOut(**run.to_json()) for run in found]
 
 
 @router.delete("/schedules/{name}", tags=["schedules"], status_code=204, responses=documented(404))

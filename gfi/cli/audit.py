@@ -8,11 +8,11 @@ from pathlib import Path
 import click
 
 from gfi.audit.settings import FIRST_SAMPLE
-from gfi.cli.errors import CommandError
+from gfi.cli.follow import follow_task
 from gfi.cli.open_service import open_service
 from gfi.cli.printing import duration, emit, json_option, table, when
 from gfi.cli.service import JSON, Service
-from gfi.domain.states import AUDIT_OPEN, AuditState, ShardState
+from gfi.domain.states import AUDIT_OPEN, AuditState
 from gfi.jobs.audits.words import GONE, GROUPS, coverage_sentence
 from gfi.store.errors import Transient
 
@@ -207,9 +207,7 @@ def verify(audit_id: str, share: float, as_json: bool) -> None:
     """
     service = open_service()
     task_id = service.verify_audit(service.audit(audit_id)["id"], share)["id"]
-    task = _followed(lambda: service.task(task_id))
-    if task["state"] != ShardState.DONE:
-        raise CommandError(f"task {task['id']} is {task['state']}: {task['reason'] or 'no reason given'}")
+    task = follow_task(service, task_id)
     result = task["result"]
     if as_json:
         emit(result)
@@ -333,18 +331,6 @@ def _line(shown: JSON) -> str:
     if shown["state"] == AuditState.CONFIRMING:
         counted = counted + " candidates" if counted else f": {plan['candidates']} candidates" if plan else ""
     return f"{shown['state']}{counted}"
-
-
-def _followed(read: Callable[[], JSON]) -> JSON:
-    while True:
-        try:
-            task = read()
-        except Transient:
-            time.sleep(AWAY_S)
-            continue
-        if task["state"] not in (ShardState.PENDING, ShardState.LEASED):
-            return task
-        time.sleep(POLL_S)
 
 
 def print_audit(shown: JSON) -> None:

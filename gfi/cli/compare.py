@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from gfi.cli.follow import follow_task
 from gfi.cli.open_service import open_service
 from gfi.cli.printing import emit, json_option
 from gfi.cli.service import JSON
@@ -52,6 +53,21 @@ class _ManyFloors(click.Command):
 @click.option(
     "--unpaired", is_flag=True, help="Compare the masks of each class between jobs over different images."
 )
+@click.option(
+    "--transfer",
+    is_flag=True,
+    help="Also show JOB_B's model the masks of JOB_A, and the floor's models each other's; a worker does it.",
+)
+@click.option(
+    "--images",
+    default=200,
+    show_default=True,
+    type=click.IntRange(1, 5000),
+    help="The sample of --transfer.",
+)
+@click.option(
+    "--seed", default=0, show_default=True, type=click.IntRange(0, 2**31 - 1), help="Of that sample."
+)
 @json_option
 def compare(
     job_a: str,
@@ -61,6 +77,9 @@ def compare(
     junit: Path | None,
     look: int | None,
     unpaired: bool,
+    transfer: bool,
+    images: int,
+    seed: int,
     as_json: bool,
 ) -> None:
     """Compare JOB_B with JOB_A: which masks moved, and whether that is more than noise.
@@ -70,8 +89,8 @@ def compare(
     """
     if junit is not None and gate_path is None:
         raise click.UsageError("--junit goes with --gate")
-    if unpaired and (floor_jobs or gate_path is not None):
-        raise click.UsageError("--unpaired goes with neither --floor nor --gate")
+    if unpaired and (floor_jobs or gate_path is not None or transfer):
+        raise click.UsageError("--unpaired goes with neither --floor nor --gate nor --transfer")
     service = open_service()
     if unpaired:
         answer = service.compare_unpaired(job_a, job_b)
@@ -81,6 +100,13 @@ def compare(
     answer = service.compare(
         job_a, job_b, floor_jobs=floor_jobs, gate=gate, gate_name=str(gate_path or ""), look=look
     )
+    if transfer:
+        # With the jobs that the comparison took as its floor, where the gate file names them.
+        asked = service.request_transfer(
+            answer["a"], answer["b"], floor_jobs=answer["floor_jobs"], images=images, seed=seed
+        )
+        answer["transfer"] = follow_task(service, asked)["result"]
+        answer["sentences"] += answer["transfer"]["sentences"]
     if junit is not None:
         junit.write_text(answer["junit"])
     if as_json:

@@ -7,9 +7,10 @@ from typing import Any
 
 import click
 
+from gfi.cli.errors import CommandError
 from gfi.cli.printing import duration
 from gfi.cli.service import JSON, Service
-from gfi.domain.states import TERMINAL, JobState
+from gfi.domain.states import TERMINAL, JobState, ShardState
 from gfi.store.errors import Transient
 
 EXIT_STATUS = {JobState.PARTIAL: 4, JobState.FAILED: 5, JobState.CANCELLED: 6}
@@ -51,6 +52,21 @@ def follow(
         if shown is not None:
             shown.close()
     return job
+
+
+def follow_task(service: Service, task_id: str) -> JSON:
+    """Wait until a task has ended, and return it. CommandError with its reason if it was not done."""
+    while True:
+        try:
+            task = service.task(task_id)
+        except Transient:
+            time.sleep(AWAY_S)
+            continue
+        if task["state"] == ShardState.DONE:
+            return task
+        if task["state"] not in (ShardState.PENDING, ShardState.LEASED):
+            raise CommandError(f"task {task['id']} is {task['state']}: {task['reason'] or 'no reason given'}")
+        time.sleep(POLL_S)
 
 
 def exit_as(job: JSON, allow_partial: bool) -> None:

@@ -265,6 +265,15 @@ class LocalService:
 
         return compare_unpaired(self.database, Bucket.from_settings(self.settings), job_a, job_b).to_json()
 
+    def request_transfer(
+        self, job_a: str, job_b: str, *, floor_jobs: Sequence[str], images: int, seed: int
+    ) -> str:
+        from gfi.jobs.transfer import request_transfer
+
+        return request_transfer(
+            self.database, job_a, job_b, floor_jobs=floor_jobs, images=images, seed=seed, owner=user()
+        )
+
     def gate_file(self, job_a: str, job_b: str) -> str:
         from datetime import UTC, datetime
 

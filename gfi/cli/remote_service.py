@@ -161,6 +161,12 @@ class RemoteService:
     def compare_unpaired(self, job_a: str, job_b: str) -> JSON:
         raise CommandError(_NEEDS_MASKS)
 
+    def request_transfer(
+        self, job_a: str, job_b: str, *, floor_jobs: Sequence[str], images: int, seed: int
+    ) -> str:
+        made = self.client.request_transfer(job_a, job_b, floor=floor_jobs, images=images, seed=seed)
+        return str(made["id"])
+
     def gate_file(self, job_a: str, job_b: str) -> str:
         raise CommandError(_NEEDS_MASKS)
 

@@ -151,6 +151,12 @@ class Service(Protocol):
         """Whether the masks of two jobs differ within classes: {"statistic", "p", "class_p", "n", "sentence"}."""
         ...
 
+    def request_transfer(
+        self, job_a: str, job_b: str, *, floor_jobs: Sequence[str], images: int, seed: int
+    ) -> str:
+        """Ask a worker to show job b's model job a's masks. Returns the id of the task."""
+        ...
+
     def gate_file(self, job_a: str, job_b: str) -> str:
         """The text of a gate file made from two jobs."""
         ...

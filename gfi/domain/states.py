@@ -54,6 +54,7 @@ class ControlKind(StrEnum):
     SCREEN = "audit-screen"
     CONFIRM = "audit-confirm"
     VERIFY = "audit-verify"
+    TRANSFER = "transfer"
     EXPORT = "export"
 
 

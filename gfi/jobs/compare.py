@@ -49,7 +49,8 @@ _SHOWN_CLASSES = 10
 class Compared:
     """The result of a comparison. differences: what the two jobs do not have in common, in words.
 
-    pooled, classes: verdicts at the default tolerance, or the gate's; None and empty without a floor.
+    floor_jobs: the other runs of the floor. pooled, classes: verdicts at the default tolerance, or the gate's; None and
+    empty without a floor.
     """
 
     a: Job
@@ -62,6 +63,7 @@ class Compared:
     classes: Mapping[int, Moved]
     gate: GateVerdict | None
     names: Mapping[int, str]
+    floor_jobs: tuple[str, ...] = ()
 
     def sentences(self) -> Iterator[str]:
         """The result as sentences, the most important first."""
@@ -93,6 +95,7 @@ class Compared:
             "sentences": list(self.sentences()),
             "comparison": self.comparison.to_json(),
             "differing": self.comparison.differing,
+            "floor_jobs": list(self.floor_jobs),
             "floor": self.floor.to_json() if self.floor is not None else None,
             "pooled": self.pooled.to_json() if self.pooled is not None else None,
             "classes": {
@@ -164,6 +167,7 @@ def compare_jobs(
         if gate is not None
         else None,
         names,
+        tuple(run.id for run in runs if run.id != job_a.id),
     )
 
 

@@ -244,13 +244,31 @@ class Controls:
         """Nothing to keep."""
 
 
-def confirm_audit(services: Any, run: Any) -> Never:
-    """No audit is confirmed here."""
-    raise AssertionError(run)
+def confirm_audit(services: Any, run: Any) -> str:
+    """As `workers.audit_confirm.confirm_audit` where no photograph can be read: nothing is tested."""
+    from gfi.jobs.audits.files import load_screened, settings_of
+    from gfi.jobs.audits.outcome import conclude, write_outcome
+    from gfi.store import ledger, queries
+
+    audit = queries.get_audit(services.database, str(run.claim.payload["audit"]))
+    job = queries.get_job(services.database, audit.job_id)
+    screened, settings = load_screened(services.bucket, job.id, audit.id), settings_of(audit.settings)
+    outcome = conclude(services.database, job, audit, screened, None, settings, run.check)
+    write_outcome(services.bucket, job, audit, outcome)
+    finished = run.finish(
+        {"audit": audit.id, "findings": len(outcome.rows), "verdicts": outcome.summary["verdicts"]},
+        lambda connection: ledger.write_findings(connection, audit.id, outcome.summary, outcome.rows),
+    )
+    return "concluded" if finished else "too late"
 
 
 def verify_audit(services: Any, run: Any) -> Never:
     """No audit is verified here."""
+    raise AssertionError(run)
+
+
+def measure_transfer(services: Any, run: Any) -> Never:
+    """No transfer is measured here."""
     raise AssertionError(run)
 
 
@@ -265,6 +283,7 @@ def install() -> None:
         "workers.controls": (Controls, Sampled, sampled),
         "workers.audit_confirm": (confirm_audit,),
         "workers.audit_verify": (verify_audit,),
+        "workers.transfer": (measure_transfer,),
         "workers.loaded_engines": (LoadedEngines, ModelChanged),
         "workers.measuring": (Measurer,),
     }

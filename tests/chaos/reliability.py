@@ -40,6 +40,7 @@ WHAT = {
     14: "planners of incremental jobs killed between two pieces of carried results and at random, beside the sweep; the earlier job deleted",
     15: "`kill -9` of three schedulers while a schedule fires every second for two minutes, on PostgreSQL and SQLite",
     16: "old jobs of a schedule deleted by two sweepers and by a person while incremental jobs are planned from them and planners are killed",
+    17: "a night of a schedule, from its firing to the e-mail and the webhook: workers, schedulers, control workers, Redis and PostgreSQL killed; the gate's verdict is that of an undisturbed night",
     10: "soak: mixed jobs, some cancelled and retried, some paused, under random faults of all kinds",
 }
 

@@ -6,6 +6,7 @@ image was lost, counted twice, or has another mask than in the undisturbed run. 
 
 from collections.abc import Callable
 
+from tests.chaos.night_scenario import night_of_a_schedule
 from tests.chaos.process_scenarios import (
     clocks_and_sleepers,
     everything_slow,
@@ -35,4 +36,5 @@ SCENARIOS: dict[int, Callable[[World, int, bool], Row]] = {
     14: planners_of_incremental_jobs,
     15: schedulers_killed_while_firing,
     16: retention_beside_planners,
+    17: night_of_a_schedule,
 }

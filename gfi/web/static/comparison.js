@@ -13,7 +13,27 @@ async function load() {
   if (made.state === "pending" || made.state === "leased") setTimeout(() => showErrors(load), 1000);
 }
 
+// The newest transfer of these jobs and this floor; while it is measured, it is asked for again.
+async function showTransfer(result) {
+  const same = (t) => t.a === result.a && t.floor.join() === result.floor_jobs.join();
+  const made = (await api(`/v1/transfers?${new URLSearchParams({ job: result.b })}`)).find(same);
+  const lines = !made ? [] : made.result ? made.result.sentences : made.reason ? [made.reason] : [words(made.state)];
+  $("transfer").replaceChildren(...lines.map((line) => h("li", null, line)));
+  const waits = made?.state === "pending" || made?.state === "leased";
+  const button = $("measure-transfer");
+  if (button) {
+    button.disabled = waits;
+    button.onclick = () => showErrors(async () => {
+      await api("/v1/transfers", { method: "POST", body: { a: result.a, b: result.b, floor: result.floor_jobs } });
+      await showTransfer(result);
+    });
+  }
+  $("transfer-panel").hidden = !made && !button;
+  if (waits) setTimeout(() => showErrors(() => showTransfer(result)), 1000);
+}
+
 async function show(result) {
+  if (result.floor_jobs) await showTransfer(result);
   const names = (await api(`/v1/jobs/${result.a}/config`)).model?.class_names ?? [];
   const named = (index) => names[index] ?? index;
   const differing = result.differing?.b.length ? [h("li", null, h("a", { href: `/jobs/${result.b}/gallery?${new URLSearchParams({ comparison: id, compare: result.a })}` }, `Only the ${count(result.differing.b.length)}${result.differing.more ? "+" : ""} images that differ`), ", in the gallery")] : [];

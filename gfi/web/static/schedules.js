@@ -1,4 +1,4 @@
-import { $, api, duration, empty, fill, h, may, methodAsked, methodOptions, methodPicked, toast, showRefusal, showErrors, when } from "/static/ui.js";
+import { $, api, count, decimal, duration, empty, fill, h, may, methodAsked, methodOptions, methodPicked, percent, svg, toast, showRefusal, showErrors, when, words } from "/static/ui.js";
 
 async function load() {
   const schedules = await api("/v1/schedules");
@@ -37,6 +37,7 @@ async function fired(name) {
     $("upcoming").textContent = schedule?.upcoming.length ? `Next: ${schedule.upcoming.map(when).join(", ")}` : "";
     fill($("firings"), firings.map((f) => h("tr", null, h("td.nowrap", null, when(f.at)), h("td.nowrap", null, f.job && f.state ? h("a", { href: `/jobs/${f.job}` }, f.job) : f.job ?? "none"), h("td.nowrap", null, f.state ?? (f.job ? "deleted" : "")), h("td.any", null, f.reason ?? (f.waiting ? "waits for an earlier job" : ""), ...Object.entries(f.followed).map(followed)))));
     $("firings-panel").hidden = false;
+    await offerHistory(name, firings);
   });
 }
 
@@ -50,6 +51,46 @@ async function remove(name) {
     await api(`/v1/schedules/${encodeURIComponent(name)}`, { method: "DELETE" });
     await load();
   });
+}
+
+// A webhook begins with a scheme; what has an @ and none is an e-mail address.
+const addressed = (address) => (!address ? {} : address.includes("://") ? { webhook: address } : { email: address });
+
+// The numbers of a class over the runs, each as a line of its own: no axis, the last value in words.
+const WIDTH = 160, HEIGHT = 40;
+function line(name, values, shown) {
+  const known = values.filter((v) => v !== null);
+  if (!known.length) return null;
+  const low = Math.min(...known), high = Math.max(...known), step = WIDTH / Math.max(values.length - 1, 1);
+  const y = (v) => (high > low ? HEIGHT - 4 - ((HEIGHT - 8) * (v - low)) / (high - low) : HEIGHT / 2);
+  const points = values.map((v, i) => (v === null ? null : [i * step, y(v)]));
+  // A run without the number leaves a gap.
+  const path = points.map((p, i) => (p ? `${points[i - 1] ? "L" : "M"}${p[0].toFixed(1)} ${p[1].toFixed(1)}` : "")).join("");
+  const last = points.findLast(Boolean);
+  return h("figure.history", null,
+    svg("svg", { viewBox: `-4 0 ${WIDTH + 8} ${HEIGHT}`, width: WIDTH, height: HEIGHT, role: "img", "aria-label": `${name}: from ${shown(low)} to ${shown(high)}, last ${shown(known.at(-1))}` }, svg("path", { d: path, fill: "none", stroke: "currentColor", "stroke-width": 1.5 }), svg("circle", { cx: last[0], cy: last[1], r: 3, fill: "currentColor" })),
+    h("figcaption", null, `${name} `, h("strong", null, shown(known.at(-1))), h("small.soft", null, ` ${shown(low)} to ${shown(high)}`)));
+}
+
+async function showHistory(name) {
+  const runs = await api(at(name, `/class-history?${new URLSearchParams({ class: $("history-class").value })}`));
+  const share = (part, all) => runs.map((r) => (r[part] === null || !r[all] ? null : r[part] / r[all]));
+  const numbers = [...new Set(runs.flatMap((r) => Object.keys(r.means)))];
+  $("history").replaceChildren(...[
+    line("moved", share("moved", "pairs"), percent), line("predicted otherwise", share("flips", "compared"), percent), line("accuracy", runs.map((r) => r.accuracy), percent), line("images", runs.map((r) => r.images), count),
+    ...numbers.map((number) => line(words(number), runs.map((r) => r.means[number] ?? null), (v) => decimal(v, 2))),
+  ].filter(Boolean));
+}
+
+async function offerHistory(name, firings) {
+  const newest = firings.find((f) => f.job && (f.state === "succeeded" || f.state === "partial"));
+  $("history-panel").hidden = !newest;
+  if (!newest) return;
+  const { classes } = await api(`/v1/jobs/${newest.job}/by-class?limit=1000`);
+  $("history-class").replaceChildren(...classes.map((c) => h("option", { value: c.name }, c.name)));
+  $("history-class").onchange = () => showErrors(() => showHistory(name));
+  $("history-panel").hidden = !classes.length;
+  if (classes.length) await showHistory(name);
 }
 
 const form = $("form");
@@ -71,7 +112,7 @@ if (form) {
     showRefusal(null);
     const value = (name) => form.elements[name].value.trim();
     try {
-      await api("/v1/schedules", { method: "POST", body: { name: value("name"), [/^\d+(\.\d+)?[smhd]$/.test(value("cron")) ? "every" : "cron"]: value("cron"), zone: value("zone"), overlap: form.overlap.value, misfire: form.misfire.value, misfire_most: form.misfire.value === "all" ? 10 : 1, whole: form.whole.checked, audit: form.audit.checked, compare: form.compare.checked || Boolean(form.gate.value.trim()) ? { gate: form.gate.value.trim() || null } : false, notify: Boolean(form.gate.value.trim()), job: { dataset: value("dataset"), model: value("model"), ...methodAsked(form) } } });
+      await api("/v1/schedules", { method: "POST", body: { name: value("name"), [/^\d+(\.\d+)?[smhd]$/.test(value("cron")) ? "every" : "cron"]: value("cron"), zone: value("zone"), overlap: form.overlap.value, misfire: form.misfire.value, misfire_most: form.misfire.value === "all" ? 10 : 1, whole: form.whole.checked, audit: form.audit.checked, compare: form.compare.checked || Boolean(form.gate.value.trim()) ? { gate: form.gate.value.trim() || null } : false, notify: form.notify.value ? { verdicts: form.notify.value.split(" ") } : false, keep: value("keep") ? { runs: Number(value("keep")), flagged: form.flagged.checked } : false, trigger: form.trigger.value, job: { dataset: value("dataset"), model: value("model"), ...methodAsked(form), ...addressed(value("address")) } } });
       form.elements.name.value = "";
       await load();
     } catch (error) { showRefusal(error); }

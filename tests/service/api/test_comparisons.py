@@ -18,6 +18,11 @@ def test_two_jobs_are_compared_by_a_task(one_world: World) -> None:
     listed = one_world.call("GET", f"/v1/comparisons?job={b}", "read").json()
     assert [one["id"] for one in listed] == [made["id"]]
     assert one_world.call("GET", f"/v1/comparisons/{made['id']}", "read").json()["url"] == made["url"]
+    # Showing one model the masks of the other needs a worker; nothing is requested without one.
+    refused = one_world.call("POST", "/v1/transfers", json=body)
+    assert (refused.status_code, "no live worker" in refused.json()["detail"]) == (409, True)
+    assert one_world.call("GET", f"/v1/transfers?job={b}", "read").json() == []
+    assert one_world.call("GET", f"/v1/transfers/{made['id']}").status_code == 404
     report = next(
         one for one in one_world.call("GET", "/v1/tasks").json()["items"] if one["kind"] == "report"
     )
