@@ -9,7 +9,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
   $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $$p && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo lock release upgrade test test-slow check format clean setup-browser setup-system chaos fuzz soak soak-api site bench bench-quality bench-quality-full bench-status bench-service bench-agreement bench-parity bench-page bench-audit bench-audit-full bench-audit-scale bench-audit-watermark bench-audit-sequential bench-api bench-drift bench-incremental bench-scale bench-scale-full bench-gpu pictures
+.PHONY: help setup demo lock release upgrade test test-slow check format clean setup-browser setup-system chaos fuzz soak soak-api site bench bench-quality bench-quality-full bench-status bench-service bench-agreement bench-parity bench-page bench-audit bench-audit-full bench-audit-scale bench-audit-watermark bench-audit-sequential bench-api bench-drift bench-incremental bench-nightly bench-scale bench-scale-full bench-gpu pictures
 
 help:  ## list the verbs
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -72,6 +72,9 @@ bench-drift: $(VENV)/.ready-test  ## gates on models whose difference is known, 
 
 bench-incremental: $(VENV)/.ready-test  ## seconds and memory of joining two listings of 1 and 10 million; writes benchmarks/results/incremental.json
 	@$(BIN)/python -m benchmarks.incremental $(ARGS)
+
+bench-nightly: $(VENV)/.ready-test  ## planning of a night over 100,000 images of which 1 % changed; adds a row to benchmarks/results/incremental.json
+	@$(BIN)/python -m benchmarks.nightly $(ARGS)
 
 bench-scale: $(VENV)/.ready-test  ## the ledger with a million results on PostgreSQL, and listings; writes benchmarks/results/scale.json
 	@$(BIN)/python -m benchmarks.scale $(ARGS)

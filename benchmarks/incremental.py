@@ -101,7 +101,8 @@ def main() -> None:
         for order in ("sorted", "shuffled"):
             rows.append(measured(images, order))
             print(json.dumps(rows[-1]), flush=True)
-    OUT.write_text(json.dumps({"machine": cpu_name(), "rows": rows}, indent=1) + "\n")
+    known = json.loads(OUT.read_text()) if OUT.exists() else {}  # with the row of `benchmarks.nightly`
+    OUT.write_text(json.dumps(known | {"machine": cpu_name(), "rows": rows}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gfi.drift.binomial import mean_bounds
-from gfi.drift.distances import CELLS, centres, jensen_shannon, spearman, top_area, top_weights
+from gfi.drift.distances import CELLS, Cells, centres, jensen_shannon, spearman, top_area, top_weights
 from gfi.drift.errors import DriftError
 from gfi.drift.floors import Floor
 from gfi.drift.pairs import MOST_ROWS, Counts, PairBlock
@@ -186,9 +186,10 @@ class _ClassSums:
         moved: NDArray[np.bool_],
         shift: NDArray[np.float64],
         energy: NDArray[np.float64],
-        gain: NDArray[np.float32],
+        tops: tuple[Cells, Cells],
     ) -> None:
-        """Add pairs. classes, distance, moved: (N,); shift, energy: (N, 2), NaN where unknown; gain: (N, 28, 28)."""
+        """Add pairs. classes, distance, moved: (N,); shift, energy: (N, 2), NaN where unknown; tops: the weights of a's
+        and of b's highest area, (N, 28, 28) each."""
         self._grow(int(classes.max(initial=-1)) + 1)
         shifted, boxed = (moved & np.isfinite(values).all(1) for values in (shift, energy))
         columns = [np.ones(len(classes)), distance, moved, shifted, *np.where(shifted[:, None], shift, 0).T]
@@ -196,7 +197,7 @@ class _ClassSums:
         for at, column in enumerate(columns):
             self._sums[:, at] += np.bincount(classes, column, minlength=len(self._sums))
         for row in np.flatnonzero(moved):
-            self._gain[classes[row]] += gain[row].reshape(-1)
+            self._gain[classes[row]] += (tops[1][row] - tops[0][row]).reshape(-1)
 
     def _grow(self, classes: int) -> None:
         if classes > len(self._sums):
@@ -251,7 +252,8 @@ class Accumulator:
             raise DriftError("the self-test of the comparison failed: a mask has a distance from itself")
         distance = top_area(top_a, top_b)
         # Equal masks have distance 0, whatever the order of summation.
-        distance[block.bit_equal & (block.a == block.b).all((1, 2))] = 0.0
+        same = np.flatnonzero(block.bit_equal)
+        distance[same[(block.a[same] == block.b[same]).all((1, 2))]] = 0.0
         beyond = _beyond(distance, self._threshold)
         with_flips = _beyond(distance, self._threshold_with_flips)
         self._beyond_with_flips.update(block.targets[with_flips].tolist())
@@ -262,7 +264,7 @@ class Accumulator:
         self._moved_rows += zip(block.rows_a[named].tolist(), block.rows_b[named].tolist(), strict=True)
         self._largest = max(self._largest, float(distance.max(initial=0.0)))
         self._distance += float(distance.sum())
-        self._add_classes(self._classes, block, distance, beyond, top_b - top_a)
+        self._add_classes(self._classes, block, distance, beyond, (top_a, top_b))
         self._add_metrics(block)
         self._describe(block)
         self._add_worst(block, distance)
@@ -272,7 +274,7 @@ class Accumulator:
         top_a, top_b = top_weights(block.a), top_weights(block.b)
         distance = top_area(top_a, top_b)
         beyond = _beyond(distance, self._threshold_with_flips)
-        self._add_classes(self._flipped, block, distance, beyond, top_b - top_a)
+        self._add_classes(self._flipped, block, distance, beyond, (top_a, top_b))
 
     def _add_classes(
         self,
@@ -280,12 +282,12 @@ class Accumulator:
         block: PairBlock,
         distance: NDArray[np.float64],
         beyond: NDArray[np.bool_],
-        gain: NDArray[np.float32],
+        tops: tuple[Cells, Cells],
     ) -> None:
         (ax, ay), (bx, by) = centres(block.a), centres(block.b)
         nothing = np.full(len(block), np.nan)
         energy = np.stack(block.metrics.get(ENERGY, (nothing, nothing)), axis=1)
-        sums.add(block.targets, distance, beyond, np.stack([bx - ax, by - ay], axis=1), energy, gain)
+        sums.add(block.targets, distance, beyond, np.stack([bx - ax, by - ay], axis=1), energy, tops)
 
     def _add_metrics(self, block: PairBlock) -> None:
         for name, (a, b) in block.metrics.items():

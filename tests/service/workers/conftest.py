@@ -79,10 +79,12 @@ def submit(services: WorkerServices, **request: object) -> str:
     asked = request_from(**wanted | request)
     job = submit_job(services.database, services.settings, asked, new=True).job_id
     planner = ControlServices(services.settings, services.database, services.bucket)
-    claim = ledger.claim_control(services.database, "planner", 60)
-    assert claim is not None
-    assert "images in shards" in tasks.perform(planner, claim, threading.Event())
-    return job
+    while (claim := ledger.claim_control(services.database, "planner", 60)) is not None:
+        outcome = tasks.perform(planner, claim, threading.Event())
+        if claim.job_id == job:
+            assert "images in shards" in outcome
+            return job
+    raise AssertionError(f"job {job} was not planned")
 
 
 def explain(services: WorkerServices) -> str:
