@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from gfi.audit.settings import FIRST_SAMPLE
+from gfi.cli.errors import CommandError
 from gfi.cli.follow import follow_task
 from gfi.cli.open_service import open_service
 from gfi.cli.printing import duration, emit, json_option, table, when
