@@ -81,11 +81,13 @@ class RunPair:
         """The pairs and the flipped images for which both runs explained the same class."""
         if self.flipped is None:
             return self
-        both = (
-            np.concatenate([getattr(part, name) for part in (self, self.flipped)])
-            for name in ("targets", "distances", "half")
+        other = self.flipped
+        return RunPair(
+            self.name,
+            np.concatenate([self.targets, other.targets]),
+            np.concatenate([self.distances, other.distances]),
+            np.concatenate([self.half, other.half]),
         )
-        return RunPair(self.name, *both)
 
 
 @dataclass(frozen=True)

@@ -55,7 +55,7 @@ def class_history(
 
     A run without an image of the class has 0 images. NotFound if no run has one.
     """
-    found = []
+    found: list[ClassRun] = []
     for firing in queries.list_firings(database, schedule_id, MOST_RUNS):
         if len(found) == runs:
             break
