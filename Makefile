@@ -9,7 +9,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
   $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $$p && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo lock release upgrade test test-slow check format clean setup-browser setup-system chaos fuzz soak soak-api site bench bench-quality bench-quality-full bench-status bench-service bench-agreement bench-parity bench-page bench-audit bench-audit-full bench-audit-scale bench-audit-watermark bench-audit-sequential bench-api bench-drift bench-incremental bench-nightly bench-scale bench-scale-full bench-gpu pictures
+.PHONY: help setup demo lock release upgrade test test-slow check format clean setup-browser setup-system chaos fuzz soak soak-api site bench bench-quality bench-quality-full bench-status bench-reproduce bench-service bench-agreement bench-parity bench-page bench-audit bench-audit-full bench-audit-scale bench-audit-watermark bench-audit-sequential bench-api bench-drift bench-incremental bench-nightly bench-scale bench-scale-full bench-gpu pictures
 
 help:  ## list the verbs
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -135,6 +135,9 @@ bench-quality: $(VENV)/.ready-test  ## scores of the masks compared with other m
 
 bench-status: $(VENV)/.ready-test  ## how many masks of methods and how many random masks have the status target_lost; writes benchmarks/results/status.json
 	@$(BIN)/python -m benchmarks.status $(ARGS)
+
+bench-reproduce: $(VENV)/.ready-test  ## the paper's experiments on data that can be shipped; writes benchmarks/results/reproduce.json
+	@$(BIN)/python -m benchmarks.reproduce $(ARGS)
 
 bench-audit: $(VENV)/.ready-test  ## the audit on planted and clean datasets, five seeds; writes benchmarks/results/audit.json
 	@$(BIN)/python -m benchmarks.audit --processes 2 $(ARGS)

@@ -58,6 +58,9 @@ COMMANDS = {
     "open": Entry("open:open_", "Print a one-time link that signs a browser in to the dashboard."),
     "pause": Entry("job:pause", "Pause a job."),
     "report": Entry("report:report", "Write an HTML page that shows the results of a job."),
+    "reproduce": Entry(
+        "reproduce:reproduce", "Run an experiment of the paper on a directory and print its table."
+    ),
     "results": Entry("results:results", "Print the results of a job, one line per image and class."),
     "resume": Entry("job:resume", "Resume a paused job."),
     "retry": Entry("job:retry", "Explain part of an ended job again."),

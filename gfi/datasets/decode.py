@@ -33,6 +33,7 @@ import io
 import math
 import warnings
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageFile, JpegImagePlugin
@@ -244,6 +245,15 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         page.alpha_composite(cutout)
         return page.convert("RGB")
     return image.convert("RGB")
+
+
+def orientation_of(file: Path) -> int:
+    """The EXIF orientation of a photograph, read from its header; 1 where it states none or cannot be read."""
+    try:
+        with Image.open(file) as image:
+            return _orientation(image)
+    except Exception:  # as in `decode`: Pillow answers broken files with almost any exception
+        return 1
 
 
 def _orientation(image: Image.Image) -> int:

@@ -126,6 +126,7 @@ ELSEWHERE = {
     "gfi/store/errors.py": DATA,
     "gfi/api/notify_addresses.py": "service/api/test_email_delivery.py",
     "gfi/store/ledger/carrying.py": "service/jobs/test_incremental.py",
+    "gfi/reproduce/published.py": DATA,
     "gfi/samples/planted.py": "unit/benchmarks/test_audit.py",
     "gfi/samples/shapes/net.py": AUDITS,
     "gfi/store/ledger/audits.py": AUDITS,

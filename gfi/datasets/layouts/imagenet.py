@@ -15,11 +15,13 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
+
 from gfi.datasets.annotations.boxes import ImageBoxes
 from gfi.datasets.annotations.localisation_csv import read_localisation
 from gfi.datasets.annotations.voc_xml import read_image_boxes
 from gfi.datasets.errors import DatasetError
-from gfi.datasets.file_kinds import Selection
+from gfi.datasets.file_kinds import Selection, is_image
 from gfi.datasets.listing import Fetched, Listed, fetched, or_empty, with_options
 from gfi.datasets.media import local
 from gfi.datasets.notes import ListingNotes
@@ -44,6 +46,11 @@ class ImageNet:
         self._images = next(place for place in places if place.is_dir())
         self.spec = with_options(f"imagenet:{roots.base}", split=split)
 
+    @property
+    def root(self) -> Path:
+        """The folder below which the keys are."""
+        return self._roots.base
+
     def describe(self) -> str:
         return f"ImageNet layout {self._roots.base}, {self._split}"
 
@@ -52,9 +59,7 @@ class ImageNet:
         return or_empty(self._list(notes), self._images, notes)
 
     def _list(self, notes: ListingNotes) -> Iterator[Listed]:
-        root = self._roots.base
-        places = (*(f"{place}/{self._split}" for place in _ANNOTATIONS), "Annotations")
-        annotations = next((place for place in places if (root / place).is_dir()), None)
+        root, annotations = self.root, self._annotations()
         tables = [place / f"LOC_{self._split}_solution.csv" for place in (root, root / "ILSVRC", root.parent)]
         table = next((t for t in tables if self._roots.contains(t.resolve()) and t.is_file()), None)
         # The CSV of train has half a million rows and is not read if the annotation files exist.
@@ -81,6 +86,49 @@ class ImageNet:
                 read.boxes,
                 boxes_error=read.error,
             )
+
+    def sample(self, count: int, seed: int) -> tuple[Listed, ...]:
+        """Drawn images that have boxes, about equally many of each class folder, in order of their keys: fewer than
+        `count` where there are no more. Reads the annotations of these images only.
+
+        DatasetError: there are no annotation files, or no class folders.
+        """
+        annotations = self._annotations()
+        folders = sorted(path for path in self._images.iterdir() if path.is_dir())
+        if annotations is None or not folders:
+            missing = "annotation files" if annotations is None else f"class folders in {self._images}"
+            raise DatasetError(f"{self.root} has no {missing}: no images with boxes can be drawn")
+        draw = np.random.default_rng(seed)
+        classes = [self._with_boxes(annotations, folders[at], draw) for at in draw.permutation(len(folders))]
+        drawn: tuple[Listed, ...] = ()
+        while classes and len(drawn) < count:
+            found = [(one, next(one, None)) for one in classes[: count - len(drawn)]]
+            drawn += tuple(listed for _, listed in found if listed is not None)
+            ended = {id(one) for one, listed in found if listed is None}
+            classes = [one for one in classes if id(one) not in ended]
+        return tuple(sorted(drawn, key=lambda item: item.key))
+
+    def _with_boxes(self, annotations: str, folder: Path, draw: np.random.Generator) -> Iterator[Listed]:
+        """The images of a class that have boxes, in a drawn order."""
+        names = sorted(path.name for path in folder.iterdir())
+        for at in draw.permutation(len(names)):
+            if (listed := self._drawn(annotations, folder / names[at])) is not None:
+                yield listed
+
+    def _drawn(self, annotations: str, path: Path) -> Listed | None:
+        """The image at `path`, if it is one and has boxes."""
+        below = path.relative_to(self._images).as_posix()
+        read = self._annotation(annotations, below)
+        if not is_image(path.name) or read is None or not read.boxes:
+            return None
+        status = self._roots.inside(path).stat()
+        key = path.relative_to(self.root).as_posix()
+        return Listed(key, status.st_size, local.version_of(status), _label(below, None, read), read.boxes)
+
+    def _annotations(self) -> str | None:
+        """The folder of the annotation files, below the root; None where there is none."""
+        places = (*(f"{place}/{self._split}" for place in _ANNOTATIONS), "Annotations")
+        return next((place for place in places if (self.root / place).is_dir()), None)
 
     def _annotation(self, folder: str, below: str) -> ImageBoxes | None:
         """The boxes of the image at `below` the split: its annotation is in one flat folder or in the folder of its

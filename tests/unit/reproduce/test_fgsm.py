@@ -1,0 +1,50 @@
+"""The step of FGSM, and pictures that preprocessing leaves as they are."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from gfi.domain.errors import MethodError
+from gfi.domain.presets import PAPER
+from gfi.method.classifiers import Classifier, from_module
+from gfi.reproduce.fgsm import Canvas, fgsm, normalised, predicted
+
+
+@pytest.fixture(scope="module")
+def classifier() -> Classifier:
+    torch.manual_seed(0)
+    return from_module(torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 8 * 8, 4)), (8, 8))
+
+
+def test_every_pixel_moves_by_the_step_against_the_class(classifier: Classifier) -> None:
+    shown = np.random.default_rng(0).integers(20, 230, (8, 8, 3)).astype(np.uint8)
+    target = predicted(shown, classifier)
+    same, changed = fgsm(shown, target, (0, 4), classifier)
+    assert (same == shown).all()
+    # Literal, for a linear network: ∂ −log f_c / ∂x = Σ_k f_k w_k − w_c.
+    weights = classifier.module[1].weight
+    f = classifier.module(normalised(shown, classifier)[None]).softmax(1)[0]
+    gradient = (f @ weights - weights[target]).reshape(3, 8, 8).permute(1, 2, 0)
+    assert (changed.astype(int) - shown == 4 * torch.sign(gradient).int().numpy()).all()
+
+
+@pytest.mark.parametrize(("crop", "resize", "size"), [("none", None, (8, 8)), ("centre", 10, (10, 20))])
+def test_the_network_sees_the_picture_as_it_was_made(
+    classifier: Classifier, crop: str, resize: int | None, size: tuple[int, int]
+) -> None:
+    wanted = replace(classifier, preprocess=replace(classifier.preprocess, crop=crop, resize=resize))
+    photograph = np.random.default_rng(1).integers(0, 255, (24, 48, 3)).astype(np.uint8)
+    canvas = Canvas(photograph, wanted, PAPER)
+    assert canvas.size == size
+    assert torch.equal(normalised(canvas.shown(), wanted), wanted.prepare(photograph, PAPER).image)
+    picture = canvas.picture(canvas.shown() // 2)
+    assert picture.shape == (*size, 3)
+    assert canvas.box((0, 12, 24, 24)) == (0, size[0] / 2, size[1] / 2, size[0])
+
+
+def test_bars_are_refused(classifier: Classifier) -> None:
+    boxed = replace(classifier, preprocess=replace(classifier.preprocess, crop="letterbox"))
+    with pytest.raises(MethodError, match='crop = "none"'):
+        Canvas(np.zeros((4, 8, 3), np.uint8), boxed, PAPER)
