@@ -118,9 +118,6 @@ def run(versions: Versions) -> None:
     print("version 0.1.0 alone")
     versions.gfi("old", "db", "upgrade", "--bucket")
     versions.gfi("old", "models", "add", str(FIXTURE / "models" / "small.toml"))
-    versions.start("old", "scheduler", "control", "worker")
-    begun = versions.submit("old", steps=60)
-    eventually("some images are explained", lambda: versions.done(begun) > 0)
     print("a worker and a scheduler of this version before the upgrade")
     versions.start("new", "worker", "scheduler")
     eventually(
@@ -129,8 +126,11 @@ def run(versions: Versions) -> None:
             "gfi db upgrade" in versions.log("new", role).read_text() for role in ("scheduler", "worker")
         ),
     )
-    print("the upgrade, with 0.1.0 at work")
     versions.stop("new", "worker", "scheduler")
+    print("the upgrade, with 0.1.0 at work")
+    versions.start("old", "scheduler", "control", "worker")
+    begun = versions.submit("old", steps=120)
+    eventually("some images are explained", lambda: versions.done(begun) > 0)
     versions.gfi("new", "db", "upgrade")
     before = versions.done(begun)
     eventually("the old worker is refused", lambda: REFUSED in versions.log("old", "worker").read_text())

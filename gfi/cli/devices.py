@@ -48,6 +48,16 @@ def visible_gpus(environ: Mapping[str, str] = os.environ) -> Sequence[str]:
     return [str(number) for number in range(len(lines))] if listed.returncode == 0 else []
 
 
+def gpu_memory_mib(visible: str) -> int:
+    """Memory of a GPU as CUDA_VISIBLE_DEVICES names it, from nvidia-smi; 0 if that does not say."""
+    query = ["nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits", "--id", visible]
+    try:
+        told = subprocess.run(query, capture_output=True, text=True, check=False, timeout=NVIDIA_SMI_S).stdout
+    except (OSError, subprocess.TimeoutExpired):
+        return 0
+    return int(told) if told.strip().isdigit() else 0
+
+
 def parse_devices(
     text: str, gpus: Callable[[], Sequence[str]] = visible_gpus, cores: Sequence[int] | None = None
 ) -> list[Device]:

@@ -3,23 +3,22 @@
 import os
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import click
 
 from gfi.cli.children import PYTHON
-from gfi.cli.devices import device_settings, parse_devices
+from gfi.cli.devices import device_settings, gpu_memory_mib, parse_devices
 from gfi.cli.errors import CommandError
 from gfi.cli.reading import words
-from gfi.domain.queues import CONTROL_QUEUE, CONTROL_SLOTS, EXPLAIN_QUEUE, INTERACTIVE_QUEUE
+from gfi.domain.queues import CONTROL_QUEUE, CONTROL_SLOTS, QUEUES, queues_of
 
 
 @click.command()
 @click.option(
     "--queues",
-    default=f"{EXPLAIN_QUEUE},{INTERACTIVE_QUEUE}",
-    show_default=True,
-    help="Queues to take work from, separated by commas. A worker on queue `control` plans jobs and writes reports.",
+    help="Queues to take work from, separated by commas. Default: explain, interactive, and those of the device: cpu, gpu"
+    " or gpu and gpu-80g. A worker on queue `control` plans jobs and writes reports.",
 )
 @click.option("--device", help="cpu (default), cuda:N or mps (never tested): the device of this one process.")
 @click.option(
@@ -46,7 +45,7 @@ from gfi.domain.queues import CONTROL_QUEUE, CONTROL_SLOTS, EXPLAIN_QUEUE, INTER
 )
 @click.option("--log-level", default="INFO", show_default=True, help="DEBUG, INFO, WARNING or ERROR.")
 def worker(
-    queues: str,
+    queues: str | None,
     device: str | None,
     devices: str | None,
     health_port: int,
@@ -61,9 +60,9 @@ def worker(
     from gfi.store.settings import Settings
 
     settings = Settings.load().require_stack()
-    names = words(queues)
-    if not names:
-        raise CommandError("--queues names no queue; the queues are explain, interactive and control")
+    names = words(queues or "")
+    if queues is not None and not names:
+        raise CommandError(f"--queues names no queue; the queues are control, {', '.join(QUEUES)}")
     if CONTROL_QUEUE in names and len(names) > 1:
         raise CommandError("the control queue needs a separate worker: gfi worker --queues control")
     environment = {**os.environ, "GFI_DTYPE": dtype}
@@ -78,8 +77,9 @@ def worker(
         from gfi.store.logs import configure_logs
 
         configure_logs()
-        command = [*PYTHON, "-m", "gfi.cli.main", "worker", "--queues", queues, "--dtype", dtype]
+        command = [*PYTHON, "-m", "gfi.cli.main", "worker", "--dtype", dtype]
         given = [] if threads is None else ["--threads", str(threads)]
+        given += [] if queues is None else ["--queues", queues]
         command += ["--log-level", log_level, *given]
         supervise(
             DeviceSupervisor(parse_devices(devices), launcher(command, environment)), settings, health_port
@@ -87,7 +87,15 @@ def worker(
         return
     if device is not None or "GFI_DEVICE" not in environment:
         environment |= device_settings(device or "cpu")
+    names = names or list(queues_of(environment["GFI_DEVICE"], _memory_mib(environment)))
     os.execve(sys.executable, _celery(names, log_level), environment)
+
+
+def _memory_mib(environment: Mapping[str, str]) -> int:
+    """Memory of the GPU that a worker with this environment sees; 0 for none."""
+    if not environment["GFI_DEVICE"].startswith("cuda"):
+        return 0
+    return gpu_memory_mib(environment.get("CUDA_VISIBLE_DEVICES", "0").partition(",")[0])
 
 
 def _celery(queues: Sequence[str], log_level: str) -> list[str]:

@@ -128,7 +128,8 @@ class JobOptions(BaseModel):
     )
     queue: Queue = Field(
         QUEUES[0],
-        description="interactive is processed first: for a few images that somebody is waiting for.",
+        description="interactive is processed first: for a few images that somebody is waiting for. cpu, gpu and"
+        " gpu-80g are taken by workers on such a device alone.",
     )
     batch: Annotated[int, NotBool, Field(ge=1, le=4096)] | None = Field(
         None, description="Images optimised together. Default: what fits the worker's device."

@@ -12,9 +12,27 @@ CONTROL = "gfi.control"
 
 EXPLAIN_QUEUE: Final = "explain"
 INTERACTIVE_QUEUE: Final = "interactive"
-Queue = Literal["explain", "interactive"]
-QUEUES: tuple[Queue, ...] = (EXPLAIN_QUEUE, INTERACTIVE_QUEUE)
-"""The queues that a job can be submitted to."""
+CPU_QUEUE: Final = "cpu"
+GPU_QUEUE: Final = "gpu"
+LARGE_GPU_QUEUE: Final = "gpu-80g"
+Queue = Literal["explain", "interactive", "cpu", "gpu", "gpu-80g"]
+QUEUES: tuple[Queue, ...] = (EXPLAIN_QUEUE, INTERACTIVE_QUEUE, CPU_QUEUE, GPU_QUEUE, LARGE_GPU_QUEUE)
+"""The queues that a job can be submitted to. Workers on any device take from the first two."""
+LARGE_GPU_MIB: Final = 75 * 1024
+"""Memory from which a card takes from LARGE_GPU_QUEUE; one sold with 80 GB reports about 80,000 MiB."""
+
+
+def queues_of(device: str, memory_mib: int = 0) -> tuple[Queue, ...]:
+    """The queues of a worker on `device` (`cpu`, `mps`, `cuda:N`) with this memory, unless `--queues` names others.
+
+    >>> queues_of("cuda:0", 81_559)
+    ('explain', 'interactive', 'gpu', 'gpu-80g')
+    """
+    if not device.startswith("cuda"):
+        return (EXPLAIN_QUEUE, INTERACTIVE_QUEUE, *((CPU_QUEUE,) if device == "cpu" else ()))
+    large: tuple[Queue, ...] = (LARGE_GPU_QUEUE,) if memory_mib >= LARGE_GPU_MIB else ()
+    return (EXPLAIN_QUEUE, INTERACTIVE_QUEUE, GPU_QUEUE, *large)
+
 
 IMPORT = "import:"
 

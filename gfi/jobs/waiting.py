@@ -1,17 +1,40 @@
 """Why a job that has not ended makes no progress: a sentence for users, or None while it is being worked on."""
 
-from gfi.domain.queues import CONTROL_QUEUE
+from gfi.domain.queues import CONTROL_QUEUE, EXPLAIN_QUEUE, INTERACTIVE_QUEUE
 from gfi.domain.states import ControlKind, JobState, ShardState
 from gfi.domain.tasks import KINDS
 from gfi.store import queries
 from gfi.store.database import Database
 from gfi.store.queries import Job
 
-NO_WORKER = "no worker has reported in the last minute: start one with `gfi worker` or `gfi up`"
+NO_WORKER = (
+    "no worker has reported in the last minute: start one with `gfi worker` or `gfi up`; one that was just started takes"
+    " some seconds"
+)
 NO_CONTROL_WORKER = (
     "no control worker has reported in the last minute, so no job is planned: start one with"
     " `gfi worker --queues control`"
 )
+
+
+def no_worker_of(queue: str) -> str:
+    """That no worker takes from one of the queues that only some devices take from."""
+    return (
+        f"no worker of queue {queue} has reported in the last minute: start `gfi worker` on such a device, or with"
+        f" `--queues {queue}`"
+    )
+
+
+def no_worker_on(device_kind: str) -> str:
+    """That no worker has the kind of device on which a job was begun: other devices would give other masks."""
+    device, _, card = device_kind.partition(":")
+    return (
+        f"it was begun on {card or device}, and no worker on that kind of device has reported in the last minute: start"
+        f" one there with `gfi worker --device {device}`; other devices would give other masks. `gfi cancel`, and submit"
+        " it anew for another kind"
+    )
+
+
 _PLANNING = (ControlKind.PLAN, ControlKind.RETRY)
 
 
@@ -42,7 +65,9 @@ def _shards(database: Database, job: Job) -> str | None:
     if leased:
         return None
     if not queries.queue_has_worker(database, job.queue):
-        return NO_WORKER
+        return NO_WORKER if job.queue in (EXPLAIN_QUEUE, INTERACTIVE_QUEUE) else no_worker_of(job.queue)
+    if not queries.queue_has_worker(database, job.queue, job.device_kind):
+        return no_worker_on(str(job.device_kind))
     last = queries.list_incidents(database, job.id, limit=1)
     if last and last[0]["kind"] == "death":  # the next worker has not come yet
         return f"{last[0]['reason']}; its images are tried again"

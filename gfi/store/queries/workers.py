@@ -68,6 +68,9 @@ def worker_takes(db: Database, queue: str, kind: str) -> bool:
     )
 
 
-def queue_has_worker(db: Database, queue: str) -> bool:
-    """Whether a live worker takes shards of this queue."""
-    return any(worker.alive and queue in (worker.queues or ()) for worker in list_workers(db))
+def queue_has_worker(db: Database, queue: str, device_kind: str | None = None) -> bool:
+    """Whether a live worker takes shards of this queue; on this kind of device, if one is given."""
+    return any(
+        worker.alive and queue in (worker.queues or ()) and device_kind in (None, worker.device)
+        for worker in list_workers(db)
+    )

@@ -5,10 +5,17 @@ import sqlalchemy as sa
 
 from gfi.cli.examine import jobs_line
 from gfi.domain.states import ControlKind
-from gfi.jobs.waiting import NO_CONTROL_WORKER, NO_WORKER, waiting_jobs, why_waiting
+from gfi.jobs.waiting import (
+    NO_CONTROL_WORKER,
+    NO_WORKER,
+    no_worker_of,
+    no_worker_on,
+    waiting_jobs,
+    why_waiting,
+)
 from gfi.store import ledger, queries
 from gfi.store.database import Database
-from gfi.store.tables import control_tasks
+from gfi.store.tables import control_tasks, jobs
 from tests.service.store.ledger_actors import OVER, claim, claim_task, die, plan, plan_claimed, submit
 
 
@@ -45,6 +52,14 @@ def test_a_job_whose_workers_are_gone_says_so(database: Database) -> None:
     assert why(database, job) == NO_WORKER
     start(database, "host:8", "explain")
     assert why(database, job) is None
+    with database.begin() as connection:
+        connection.execute(sa.update(jobs).values(device_kind="cuda:NVIDIA H100"))
+    assert why(database, job) == no_worker_on("cuda:NVIDIA H100")
+    with database.begin() as connection:
+        connection.execute(sa.update(jobs).values(device_kind=None, queue="gpu"))
+    assert why(database, job) == no_worker_of("gpu")
+    with database.begin() as connection:
+        connection.execute(sa.update(jobs).values(queue="explain"))
     die(database, claim(database))
     assert why(database, job) == "worker worker stopped renewing its lease; its images are tried again"
     ledger.release_shard(
