@@ -87,7 +87,8 @@ def worker(
         return
     if device is not None or "GFI_DEVICE" not in environment:
         environment |= device_settings(device or "cpu")
-    names = names or list(queues_of(environment["GFI_DEVICE"], _memory_mib(environment)))
+    if queues is None:
+        names = queues_of(environment["GFI_DEVICE"], _memory_mib(environment))
     os.execve(sys.executable, _celery(names, log_level), environment)
 
 
