@@ -17,8 +17,8 @@ from gfi.domain.queues import CONTROL_QUEUE, CONTROL_SLOTS, QUEUES, queues_of
 @click.command()
 @click.option(
     "--queues",
-    help="Queues to take work from, separated by commas. Default: explain, interactive, and those of the device: cpu, gpu"
-    " or gpu and gpu-80g. A worker on queue `control` plans jobs and writes reports.",
+    help="Queues to take work from, separated by commas. Default: explain, interactive, and those of the device: cpu,"
+    " gpu or gpu and gpu-80g. A worker on queue `control` plans jobs and writes reports.",
 )
 @click.option("--device", help="cpu (default), cuda:N or mps (never tested): the device of this one process.")
 @click.option(

@@ -8,8 +8,8 @@ from gfi.store.database import Database
 from gfi.store.queries import Job
 
 NO_WORKER = (
-    "no worker has reported in the last minute: start one with `gfi worker` or `gfi up`; one that was just started takes"
-    " some seconds"
+    "no worker has reported in the last minute: start one with `gfi worker` or `gfi up`; one that was just started"
+    " takes some seconds"
 )
 NO_CONTROL_WORKER = (
     "no control worker has reported in the last minute, so no job is planned: start one with"
@@ -29,9 +29,9 @@ def no_worker_on(device_kind: str) -> str:
     """That no worker has the kind of device on which a job was begun: other devices would give other masks."""
     device, _, card = device_kind.partition(":")
     return (
-        f"it was begun on {card or device}, and no worker on that kind of device has reported in the last minute: start"
-        f" one there with `gfi worker --device {device}`; other devices would give other masks. `gfi cancel`, and submit"
-        " it anew for another kind"
+        f"it was begun on {card or device}, and no worker on that kind of device has reported in the last minute:"
+        f" start one there with `gfi worker --device {device}`; other devices would give other masks. To use another kind,"
+        " `gfi cancel` it and submit it anew"
     )
 
 
