@@ -30,8 +30,8 @@ def no_worker_on(device_kind: str) -> str:
     device, _, card = device_kind.partition(":")
     return (
         f"it was begun on {card or device}, and no worker on that kind of device has reported in the last minute:"
-        f" start one there with `gfi worker --device {device}`; other devices would give other masks. To use another kind,"
-        " `gfi cancel` it and submit it anew"
+        f" start one there with `gfi worker --device {device}`; other devices would give other masks. To use another"
+        " kind, `gfi cancel` it and submit it anew"
     )
 
 
