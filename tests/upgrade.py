@@ -143,8 +143,10 @@ def run(versions: Versions) -> None:
     print("new scheduler and workers, old workers still there")
     versions.stop("old", "scheduler")
     versions.start("new", "scheduler")
-    versions.gfi("new", "models", "add", str(FIXTURE / "models" / "small.toml"))
     versions.ended(versions.submit("new", steps=4))
+    print("this version alone")
+    versions.stop("old", "control", "worker")
+    versions.gfi("new", "models", "add", str(FIXTURE / "models" / "small.toml"))
 
 
 def main() -> None:

@@ -19,7 +19,7 @@ from celery.signals import worker_ready, worker_shutting_down
 
 from gfi import __version__
 from gfi.store.broker import make_celery
-from gfi.store.heartbeat import start_heartbeat
+from gfi.store.heartbeat import machine_facts, start_heartbeat
 from gfi.store.logs import configure_logs
 from gfi.store.settings import Settings
 from workers.handlers import HANDLERS
@@ -45,6 +45,7 @@ def services() -> WorkerServices:
 @worker_ready.connect
 def _ready(**_: Any) -> None:
     own = services()
+    facts = machine_facts() | own.device_facts() | {"tasks": sorted(HANDLERS)}
     log.info("worker ready", worker=own.name, device=own.device, version=__version__)
     start_heartbeat(
         own.database,
@@ -52,8 +53,12 @@ def _ready(**_: Any) -> None:
         queues=app.amqp.queues.consume_from,
         version=__version__,
         shutdown=own.shutdown,
-        facts=own.device_facts() | {"tasks": sorted(HANDLERS)},
-        doing=lambda: {"shard_id": own.shard_id, "rate": own.rate.per_second()},
+        facts=facts,
+        doing=lambda: {
+            "shard_id": own.shard_id,
+            "rate": own.rate.per_second(),
+            "facts": facts | {"stage_s": own.stages.seconds()},
+        },
         alive_file=own.settings.alive_file,
     )
 

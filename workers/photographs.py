@@ -12,6 +12,7 @@ from gfi.datasets.annotations.settle import settle_boxes
 from gfi.datasets.decode import Photograph as Decoded
 from gfi.datasets.decode import decode
 from gfi.datasets.errors import DatasetError, Unavailable
+from gfi.datasets.listing import Fetched
 from gfi.datasets.manifest import Entry
 from gfi.datasets.sources import Source
 from gfi.domain.statuses import ImageStatus
@@ -21,6 +22,7 @@ from gfi.method.preprocess import Prepared
 from gfi.report.photograph_properties import properties_of, thumbnail
 from gfi.store.errors import StoreError, one_line, storable
 from workers import saved_pictures
+from workers.stages import Stages
 
 log = structlog.get_logger(__name__)
 
@@ -80,7 +82,12 @@ class Photograph:
 
 
 def photograph_reader(
-    source: Source, engine: Engine, overlays: bool, boxes: bool = True, thumbnails: bool = True
+    source: Source,
+    engine: Engine,
+    overlays: bool,
+    boxes: bool = True,
+    thumbnails: bool = True,
+    stages: Stages | None = None,
 ) -> Callable[[Entry], Photograph]:
     """A function that fetches, decodes and prepares one row, in any thread. boxes: whether a metric needs them.
 
@@ -88,9 +95,12 @@ def photograph_reader(
     this machine (OSError while fetching) are raised.
     """
 
+    timed = (stages or Stages()).timed
+
     def read(entry: Entry) -> Photograph:
         try:
-            fetched = source.fetch(entry.key, entry.version)
+            with timed("fetch"):
+                fetched = source.fetch(entry.key, entry.version)
         except (Unavailable, StoreError, OSError):
             raise
         except DatasetError as error:
@@ -100,6 +110,10 @@ def photograph_reader(
         if fetched.changed:
             reason = f"the bytes are of version {fetched.version}, the manifest lists {entry.version}"
             return _failed(entry, fetched.version, ImageStatus.CHANGED, reason, "changed")
+        with timed("decode"):
+            return prepare(entry, fetched)
+
+    def prepare(entry: Entry, fetched: Fetched) -> Photograph:
         try:
             decoded = decode(fetched.data, window=engine.classifier.preprocess.window)
         except DatasetError as error:

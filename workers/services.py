@@ -23,6 +23,7 @@ from gfi.store.model_store import ModelCache
 from gfi.store.objects import Bucket
 from gfi.store.settings import Settings
 from workers.loaded_engines import LoadedEngines
+from workers.stages import Stages
 
 MANIFESTS = 8
 SOURCES = 32
@@ -71,6 +72,7 @@ class WorkerServices:
         self.name = worker_name()
         self.shutdown = threading.Event()
         self.rate = Rate()
+        self.stages = Stages()
         self.shard_id: str | None = None  # the current work, for the heartbeat
         self._refusals = 0
         self._manifests = ManifestFiles(MANIFESTS)

@@ -95,22 +95,24 @@ class ShardRun:
     def run(self) -> str:
         """Explain until done, stopped or out of time; commit the finished images."""
         drawn: list[Future[Result | None]] = []
+        stages = self._services.stages
         with (
             ThreadPoolExecutor(PICTURE_THREADS, thread_name_prefix="pictures") as pool,
             contextlib.closing(self._items()) as items,
         ):
             try:
-                for explanation in self._engine.explain_many(
-                    items, progress=self._progress, stop=self._lease.stop
-                ):
+                explained = self._engine.explain_many(items, progress=self._progress, stop=self._lease.stop)
+                for explanation in stages.each("optimise", explained):
                     photograph = self._photographs.pop(explanation.key)
-                    row = self._measured(photograph, explanation)
+                    with stages.timed("measure"):
+                        row = self._measured(photograph, explanation)
                     self._keep(row)
                     if self._is_sampled(row):
                         self._sampled.append(Sampled(photograph, explanation, row))
                     if self._kinds:
                         drawn.append(pool.submit(self._save_pictures, row, photograph))
-                self._add_controls(self._add_grids())
+                with stages.timed("measure"):
+                    self._add_controls(self._add_grids())
             except Stopped:
                 self._lease.check_held()
             for future in drawn:
@@ -145,13 +147,14 @@ class ShardRun:
                 "overlay" in self._kinds,
                 self._needs_boxes,
                 self._claim.config.thumbnails,
+                self._services.stages,
             ),
             announce=self._announce,
             progressed=self._lease.progressed,
             chunk=batch,
         )
         given = given_before = 0
-        for _, photograph in read_ahead:
+        for _, photograph in self._services.stages.each("wait", read_ahead):
             # Only between batches: images that are already in the engine are finished.
             if given // batch > given_before // batch and time.monotonic() > self._deadline:
                 return
@@ -259,7 +262,8 @@ class ShardRun:
             )
         except Exception as error:
             return failed_row(photograph, Failure.of("drawn", error, "pictures"), row.target_rank)
-        self._lease.retry(lambda: upload_pictures(self._services.bucket, pictures))
+        with self._services.stages.timed("upload"):
+            self._lease.retry(lambda: upload_pictures(self._services.bucket, pictures))
         return None
 
     def _keep(self, row: Result) -> None:
@@ -304,11 +308,14 @@ class ShardRun:
         written = parts.write(self._header(), rows)
         key = parts.part_key(claim.job_id, claim.shard_id, claim.fence)
         lease.check_held()
-        lease.retry(lambda: services.bucket.put(key, written.data))
+        with services.stages.timed("upload"):
+            lease.retry(lambda: services.bucket.put(key, written.data))
         lease.progressed()
         part = PartRecord(new_id(), key, written.sha256, len(written.data), len(rows))
         upto = claim.start + images
-        if not lease.retry(lambda: ledger.commit_shard(services.database, claim, upto, part, rows)):
+        with services.stages.timed("commit"):
+            committed = lease.retry(lambda: ledger.commit_shard(services.database, claim, upto, part, rows))
+        if not committed:
             raise LeaseLost(f"shard {claim.shard_id}: fence {claim.fence} was overtaken before the commit")
 
     def _header(self) -> PartHeader:

@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import APIRouter, Response
 from fastapi.responses import PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 from pydantic import BaseModel
 from starlette.responses import JSONResponse
@@ -193,6 +193,15 @@ class _LedgerMetrics(Collector):
         ):
             values = {(one.id,): getattr(one, field) for one in alive if getattr(one, field) is not None}
             yield _gauge(name, told, ("worker",), {key: value * unit for key, value in values.items()})
+        stages = CounterMetricFamily(
+            "gfi_worker_stage_seconds",
+            "Seconds of a live worker's threads in each stage of its shards, since it started.",
+            labels=["worker", "stage"],
+        )
+        for worker in alive:
+            for stage, seconds in ((worker.facts or {}).get("stage_s") or {}).items():
+                stages.add_metric([worker.id, stage], seconds)
+        yield stages
 
 
 @router.get(

@@ -20,13 +20,17 @@ def test_readiness_says_what_is_wrong(one_world: World, monkeypatch: pytest.Monk
 
 
 def test_metrics_are_in_the_format_of_prometheus(one_world: World) -> None:
-    ledger.heartbeat(one_world.database, {"id": "w:1", "device": "cpu", "queues": ["explain"]})
+    ledger.heartbeat(
+        one_world.database,
+        {"id": "w:1", "device": "cpu", "queues": ["explain"], "facts": {"stage_s": {"fetch": 1.5}}},
+    )
     one_world.planned()
     assert one_world.explain_shard(broken=0)
     metrics = one_world.call("GET", "/metrics", "read")
     samples = dict(line.rsplit(" ", 1) for line in metrics.text.splitlines() if not line.startswith("#"))
     assert samples['gfi_jobs{state="running"}'] == "1.0"
     assert samples['gfi_worker_up{device="cpu",worker="w:1"}'] == "1.0"
+    assert samples['gfi_worker_stage_seconds_total{stage="fetch",worker="w:1"}'] == "1.5"
     assert samples['gfi_shards{queue="explain",state="pending"}'] == "1.0"
     assert samples['gfi_images{status="ok"}'] == "8.0"
     assert samples["gfi_images_left"] == "2.0"
