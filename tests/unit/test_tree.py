@@ -91,7 +91,6 @@ ELSEWHERE = {
     "gfi/jobs/audits/pictures.py": AUDITS,
     "gfi/jobs/audits/reading.py": AUDITS,
     "gfi/jobs/audits/request.py": AUDITS,
-    "gfi/jobs/audits/sample.py": AUDITS,
     "gfi/jobs/audits/screen.py": AUDITS,
     "gfi/jobs/audits/views.py": AUDITS,
     "gfi/jobs/other_methods.py": "service/api/test_other_methods.py",

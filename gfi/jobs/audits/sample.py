@@ -1,9 +1,13 @@
-"""The images that an audit looks at again after its stream: those of the smallest keyed hash in each class."""
+"""The images that an audit looks at again after its stream: those of the smallest keyed hash in each class.
+
+They are held in arrays, a block of some thousand images at a time: an object for each image took as much memory again
+as its mask, and a hundred thousand images are kept of a large job.
+"""
 
 import hashlib
-from collections import Counter
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +21,7 @@ MOST = 120_000
 FEWEST_PER_CLASS = 60
 SPARE = 4
 """Images of a class are dropped when it has a quarter more than are kept: rarely, and little memory is held."""
+BLOCK = 4096
 
 
 def per_class(classes: int, wanted: int) -> int:
@@ -24,15 +29,28 @@ def per_class(classes: int, wanted: int) -> int:
     return max(FEWEST_PER_CLASS, min(wanted, MOST // max(classes, 1)))
 
 
-class _Image(NamedTuple):
-    class_index: int
-    label: int
-    grid: NDArray[np.float16]
-    screening: bool
-    boxes: NDArray[np.float64] | None
-    features: NDArray[np.float16] | None
-    numbers: NDArray[np.float32]
-    words: tuple[str, ...]
+class _Block:
+    """Room for `BLOCK` images. boxes: the first of each. features: None while none of them has any."""
+
+    def __init__(self, numbers: int, words: int) -> None:
+        self.hashes = np.zeros(BLOCK, np.uint64)
+        self.rows = np.full(BLOCK, -1, np.int64)
+        self.classes = np.zeros(BLOCK, np.int64)
+        self.labels = np.zeros(BLOCK, np.int64)
+        self.screening = np.zeros(BLOCK, bool)
+        self.grids = np.zeros((BLOCK, CELLS, CELLS), np.float16)
+        self.boxes = np.full((BLOCK, 4), np.nan)
+        self.features: NDArray[np.float16] | None = None
+        self.numbers = np.zeros((BLOCK, numbers), np.float32)
+        self.words = np.zeros((BLOCK, words), np.int32)
+
+
+@dataclass
+class _OfClass:
+    """The places of a class's images; `most`: no larger hash is kept any more, once the class has been pruned."""
+
+    places: list[int] = field(default_factory=list)
+    most: int = 2**64
 
 
 class Sample:
@@ -41,97 +59,155 @@ class Sample:
 
     def __init__(self, most: int, secret: str) -> None:
         self._most, self._secret = most, hashlib.sha256(b"sample" + secret.encode()).digest()[:32]
-        self._kept: dict[int, list[tuple[int, int]]] = {}  # class → (hash, place in the lists below)
-        self._rows: dict[int, _Image] = {}
+        self._kept: dict[int, _OfClass] = {}
+        self._blocks: list[_Block] = []
+        self._free: list[int] = []
+        self._more_boxes: dict[int, NDArray[np.float64]] = {}
+        """Of images with several boxes of their class, by place."""
+        self._features = 0
         self._numbers: list[str] = []
         self._words: list[str] = []
         """The columns of numbers and of words, as the first chunk has them."""
+        self._values: list[dict[str, int]] = []
+        """The words of each column, and their codes."""
 
     def add(self, chunk: Chunk, screening: NDArray[np.bool_]) -> None:
         """Keep what belongs to the sample. screening (N,): the half of each image of the chunk."""
-        boxes: dict[int, list[int]] = {}
-        for number, owner in enumerate(chunk.owners.tolist()):
-            boxes.setdefault(owner, []).append(number)
         read = chunk.read
-        numbers, words = self._columns(chunk)
-        grids = read.grids.astype(np.float16)
-        halves, labels = screening.tolist(), chunk.labels.tolist()
-        for place, (key, k, row) in enumerate(
-            zip(read.keys, read.classes.tolist(), read.rows.tolist(), strict=True)
-        ):
-            value = int.from_bytes(hashlib.blake2b(key.encode(), digest_size=8, key=self._secret).digest())
-            kept = self._kept.setdefault(k, [])
-            kept.append((value, row))
-            own = boxes.get(place)
-            # Copies, so that a kept image does not keep its whole chunk in memory.
-            self._rows[row] = _Image(
-                k,
-                labels[place],
-                grids[place].copy(),
-                halves[place],
-                None if own is None else chunk.boxes[own],
-                None if read.features is None else read.features[place].copy(),
-                numbers[place].copy(),
-                tuple(column[place] for column in words),
-            )
-            if len(kept) >= self._most + max(1, self._most // SPARE):
-                self._prune(kept)
+        if not self._blocks:
+            self._begin(chunk)
+        images, places = [], []
+        for image, (key, k) in enumerate(zip(read.keys, read.classes.tolist(), strict=True)):
+            digest = hashlib.blake2b(key.encode(), digest_size=8, key=self._secret).digest()
+            value = int.from_bytes(digest)
+            mine = self._kept.setdefault(k, _OfClass())
+            if value > mine.most:
+                continue
+            place = self._place()
+            # Needed at once, by a pruning within this chunk.
+            self._blocks[place // BLOCK].hashes[place % BLOCK] = value
+            images.append(image)
+            places.append(place)
+            mine.places.append(place)
+            if len(mine.places) >= self._most + max(1, self._most // SPARE):
+                self._prune(mine)
+        self._fill(chunk, screening, np.array(images, np.intp), np.array(places, np.intp))
 
-    def _columns(self, chunk: Chunk) -> tuple[NDArray[np.float32], list[Sequence[str]]]:
-        """Numbers (N, columns), NaN where the chunk has none; and its columns of words."""
+    def _begin(self, chunk: Chunk) -> None:
         columns = {**chunk.columns, RIGHT: chunk.right}
-        if not self._rows:
-            numeric = [name for name, column in columns.items() if isinstance(column, np.ndarray)]
-            self._numbers, self._words = numeric, [name for name in columns if name not in numeric]
-        missing = np.full(len(chunk.labels), np.nan)
-        numbers = np.stack([np.asarray(columns.get(name, missing), np.float32) for name in self._numbers], 1)
-        none = ["(none)"] * len(chunk.labels)
-        return numbers, [columns.get(name, none) for name in self._words]  # type: ignore[misc]  # words
+        self._numbers = [name for name, column in columns.items() if isinstance(column, np.ndarray)]
+        self._words = [name for name in columns if name not in self._numbers]
+        self._values = [{} for _ in self._words]
 
-    def _prune(self, kept: list[tuple[int, int]]) -> None:
-        kept.sort()
-        for _, row in kept[self._most :]:
-            del self._rows[row]
-        del kept[self._most :]
+    def _place(self) -> int:
+        if not self._free:
+            first = len(self._blocks) * BLOCK
+            self._blocks.append(_Block(len(self._numbers), len(self._words)))
+            self._free = list(range(first + BLOCK - 1, first - 1, -1))
+        return self._free.pop()
+
+    def _fill(
+        self,
+        chunk: Chunk,
+        screening: NDArray[np.bool_],
+        images: NDArray[np.intp],
+        places: NDArray[np.intp],
+    ) -> None:
+        """Write images of the chunk at their places. Of images that had one place in turn, the last one stays."""
+        read = chunk.read
+        columns = {**chunk.columns, RIGHT: chunk.right}
+        missing = np.full(len(chunk.labels), np.nan)
+        numbers = [np.asarray(columns.get(name, missing), np.float32) for name in self._numbers]
+        codes = [self._codes(n, columns[name]) for n, name in enumerate(self._words)]
+        first = np.full((len(chunk.labels), 4), np.nan)
+        owners, at_box, boxes = np.unique(chunk.owners, return_index=True, return_counts=True)
+        first[owners] = chunk.boxes[at_box]
+        several = {
+            int(owners[n]): chunk.boxes[at_box[n] : at_box[n] + boxes[n]] for n in np.flatnonzero(boxes > 1)
+        }
+        if read.features is not None and not self._features:
+            self._features = read.features.shape[1]
+        known = (
+            read.features if read.features is not None and read.features.shape[1] == self._features else None
+        )
+        for number in np.unique(places // BLOCK).tolist():
+            block, here = self._blocks[number], places // BLOCK == number
+            mine, at = images[here], places[here] % BLOCK
+            block.rows[at], block.classes[at] = read.rows[mine], read.classes[mine]
+            block.labels[at], block.screening[at] = chunk.labels[mine], screening[mine]
+            block.grids[at], block.boxes[at] = read.grids[mine], first[mine]
+            if known is not None and block.features is None:
+                block.features = np.full((BLOCK, self._features), np.nan, np.float16)
+            if block.features is not None:
+                block.features[at] = np.nan if known is None else known[mine]
+            for column, values in enumerate(numbers):
+                block.numbers[at, column] = values[mine]
+            for column, words in enumerate(codes):
+                block.words[at, column] = words[mine]
+        for image, place in zip(images.tolist(), places.tolist(), strict=True):
+            self._more_boxes.pop(place, None)
+            if image in several:
+                self._more_boxes[place] = several[image]
+
+    def _codes(self, column: int, words: Iterable[Any]) -> NDArray[np.int32]:
+        known = self._values[column]
+        return np.array([known.setdefault(word, len(known)) for word in words], np.int32)
+
+    def _prune(self, mine: _OfClass) -> None:
+        if len(mine.places) <= self._most:
+            return
+        places = np.array(mine.places)
+        hashes = np.array([self._blocks[p // BLOCK].hashes[p % BLOCK] for p in mine.places], np.uint64)
+        order = np.argsort(hashes, kind="stable")
+        self._free += places[order[self._most :]].tolist()
+        mine.places = places[order[: self._most]].tolist()
+        mine.most = int(hashes[order[self._most - 1]])
 
     def kept(self) -> Kept:
         """The sample, in the order of the manifest. Nothing is kept here any more, so it is called once."""
-        for kept in self._kept.values():
-            self._prune(kept)
-        rows = sorted(self._rows)
-        values = [self._rows.pop(row) for row in rows]
-        boxes = {i: one.boxes for i, one in enumerate(values) if one.boxes is not None}
-        labels = np.array([one.label for one in values], np.int64)
+        for mine in self._kept.values():
+            self._prune(mine)
+        places = np.array([p for mine in self._kept.values() for p in mine.places], np.intp)
+        rows = np.array([self._blocks[p // BLOCK].rows[p % BLOCK] for p in places.tolist()], np.int64)
+        order = np.argsort(rows, kind="stable")
+        places, rows, number = places[order], rows[order], len(order)
+        classes, labels = np.zeros(number, np.int64), np.zeros(number, np.int64)
+        screening = np.zeros(number, bool)
+        grids = np.zeros((number, CELLS, CELLS), np.float32)
+        first = np.zeros((number, 4))
+        features = np.full((number, self._features), np.nan, np.float16)
+        numbers = np.zeros((number, len(self._numbers)), np.float32)
+        words = np.zeros((number, len(self._words)), np.int32)
+        for block_number in range(len(self._blocks)):
+            block, to = self._blocks[block_number], np.flatnonzero(places // BLOCK == block_number)
+            at = places[to] % BLOCK
+            classes[to], labels[to], screening[to] = block.classes[at], block.labels[at], block.screening[at]
+            grids[to], first[to] = block.grids[at], block.boxes[at]
+            if block.features is not None:
+                features[to] = block.features[at]
+            numbers[to], words[to] = block.numbers[at], block.words[at]
+            self._blocks[block_number] = _EMPTY  # its masks are now in `grids`, twice as large
+        boxes = {int(i): first[i : i + 1] for i in np.flatnonzero(np.isfinite(first[:, 0]))}
+        if self._more_boxes:
+            boxes |= {i: self._more_boxes[p] for i, p in enumerate(places.tolist()) if p in self._more_boxes}
         data = Explained(
-            np.array([one.class_index for one in values], np.int64),
-            _stacked([one.grid for one in values]),
-            np.array([one.screening for one in values], bool),
+            classes,
+            grids,
+            screening,
             boxes or None,
             labels=labels if (labels >= 0).any() else None,
-            features=_features([one.features for one in values]),
+            features=features if self._features else None,
             columns={
-                **{
-                    name: np.array([one.numbers[n] for one in values]) for n, name in enumerate(self._numbers)
-                },
-                **{name: [one.words[n] for one in values] for n, name in enumerate(self._words)},
+                **{name: numbers[:, n] for n, name in enumerate(self._numbers)},
+                **{name: _words(words[:, n], self._values[n]) for n, name in enumerate(self._words)},
             },
         )
-        return Kept(np.array(rows, np.int64), data)
+        return Kept(rows, data)
 
 
-def _stacked(grids: Sequence[NDArray[np.float16]]) -> NDArray[np.float32]:
-    """(N, CELLS, CELLS). Filled one by one: a stack of float16 beside it would be half as large again."""
-    out = np.zeros((len(grids), CELLS, CELLS), np.float32)
-    for place, grid in enumerate(grids):
-        out[place] = grid
-    return out
+_EMPTY = _Block.__new__(_Block)
 
 
-def _features(listed: Sequence[NDArray[np.float16] | None]) -> NDArray[np.float16] | None:
-    """Features (N, d) of the width that most images have, NaN for the others; None where no image has any."""
-    widths = Counter(len(one) for one in listed if one is not None)
-    if not widths:
-        return None
-    width = widths.most_common(1)[0][0]
-    missing = np.full(width, np.nan, np.float16)
-    return np.stack([missing if one is None or len(one) != width else one for one in listed])
+def _words(codes: NDArray[np.int32], known: dict[str, int]) -> list[str]:
+    words = list(known)
+    return [words[code] for code in codes.tolist()]
