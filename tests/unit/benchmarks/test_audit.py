@@ -131,3 +131,12 @@ def test_the_page_counts_what_the_rows_say(tmp_path: Path, monkeypatch: pytest.M
     assert text.endswith("after\n")
     assert "old" not in text
     assert "| corner | 50% | no | 3 | 1 | 1 | 1 (95 %" in text
+
+
+def test_the_page_of_the_docs_says_what_the_stored_rows_say() -> None:
+    stored = json.loads(audit.RESULTS.read_text())
+    assert audit.summary(stored["rows"]) == stored["summary"]
+    shown = audit.PAGE.read_text().split("<!-- results -->\n")[1].split("<!-- /results -->")[0]
+    assert shown == audit.page(stored["summary"], stored["rows"]), (
+        "python -m benchmarks.audit --seeds 0 writes it"
+    )
