@@ -158,7 +158,10 @@ def _screen(services: ControlServices, run: TaskRun) -> str:
         done = run.finish(plan, lambda c: ledger.write_screened(c, audit.id, plan, confirm))
         return f"{len(screened.candidates)} candidates" if done else "too late"
     tested: list[Tested] | None = [] if facts["photographs"] else None
-    outcome = conclude(services.database, job, audit, screened, tested, settings_of(audit.settings), check)
+    settled = _untested(services, audit, job, screened) if ledger.UNTIL_SETTLED in audit.options else None
+    outcome = conclude(
+        services.database, job, audit, screened, tested, settings_of(audit.settings), check, settled=settled
+    )
     write_outcome(services.bucket, job, audit, outcome)
 
     def write(connection: sa.Connection) -> None:
@@ -166,6 +169,17 @@ def _screen(services: ControlServices, run: TaskRun) -> str:
         ledger.write_findings(connection, audit.id, outcome.summary, outcome.rows)
 
     return "nothing to test" if run.finish(plan, write) else "too late"
+
+
+def _untested(
+    services: ControlServices, audit: queries.Audit, job: queries.Job, screened: ScreenedJob
+) -> JSON:
+    """How an audit until settled ends that can test nothing."""
+    why = "no photograph could be read" if not screened.facts["photographs"] else "no candidate was found"
+    classes = np.array([c.class_index for c in screened.candidates], np.int64)
+    evidence = Evidence(classes, job.config.model.digest, settling.sequential_settings(audit))
+    with manifest_of(services.bucket, job) as manifest:
+        return settling.settled_summary(screened, evidence, [], {}, manifest.count, job.total or 0, why)
 
 
 def _first_instalment(

@@ -25,6 +25,8 @@ from gfi.store.part_cache import PartCache
 CELLS = 14
 LABELS = 10_000
 """Labels whose class is remembered."""
+SPARSE = 4
+"""Rows of the listing for each result, above which its entries are picked one by one."""
 Sides = tuple[float, float, float, float]
 _READ = ("row", "target_rank", "status", "part_id", "part_row")
 
@@ -125,7 +127,10 @@ def _readable(bucket: Bucket) -> bool:
 def _with_manifest(
     read: PartColumns, manifest: Manifest, find: Callable[[str], int | None], reading: Reading
 ) -> Chunk:
-    entries = {e.row: e for e in manifest.rows(int(read.rows[0]), int(read.rows[-1]) + 1)}
+    first, stop = int(read.rows[0]), int(read.rows[-1]) + 1
+    # Of a sample of a long listing only the entries that are needed are decoded.
+    dense = stop - first <= SPARSE * len(read.rows)
+    entries = {e.row: e for e in (manifest.rows(first, stop) if dense else manifest.pick(read.rows.tolist()))}
     listed = [entries.get(row) for row in read.rows.tolist()]
     targets, sizes, views = read.classes.tolist(), read.sizes.tolist(), read.views.tolist()
     boxes: list[Sides] = []

@@ -29,7 +29,7 @@ from gfi.jobs.audits.files import ScreenedJob, key, put_json, tested_json, teste
 from gfi.jobs.sharding import shard_bounds, shard_size
 from gfi.store import queries
 from gfi.store.database import Database
-from gfi.store.errors import NotFound
+from gfi.store.ledger.shards import SAMPLE
 from gfi.store.objects import Bucket
 from gfi.store.queries import Audit, Job
 from gfi.store.settings import Settings
@@ -116,14 +116,10 @@ def first_sample(audit: Audit, job: Job, manifest: Manifest) -> NDArray[np.intp]
 
 
 def instalments(bucket: Bucket, audit: Audit) -> list[list[int]]:
-    """The rows of each instalment so far."""
-    found: list[list[int]] = []
-    while True:
-        try:
-            at = key(audit.job_id, audit.id, f"instalment-{len(found) + 1}.json")
-            found.append(json.loads(bucket.get(at))["rows"])
-        except NotFound:
-            return found
+    """The rows of each instalment that the ledger has; a file may be ahead of it, of an attempt that was killed."""
+    number = ((audit.plan or {}).get("settling") or {}).get("instalment", 0)
+    names = [key(audit.job_id, audit.id, f"instalment-{n}.json") for n in range(1, number + 1)]
+    return [json.loads(bucket.get(name))["rows"] for name in names]
 
 
 def wish(
@@ -193,7 +189,7 @@ def put_sample(
     folder: Path,
 ) -> tuple[str, list[tuple[int, int]]]:
     """Store a manifest of some rows of the job's. Returns its key, and the bounds of its shards."""
-    at = f"jobs/{job.id}/manifest-s-{new_id()}.parquet"
+    at = f"jobs/{job.id}/{SAMPLE}{new_id()}.parquet"
     subset(manifest, rows, folder / "sample.parquet", {"sample": job.id})
     bucket.put(at, folder / "sample.parquet")
     rate = queries.measured_rate(database, job.config.work_digest())

@@ -12,6 +12,8 @@ from gfi.store.ledger.guards import shard_transition
 from gfi.store.tables import shards
 
 _BULK = 1000
+SAMPLE = "manifest-s-"
+"""In the key of a manifest whose images had no shard before: of a sample for an audit, and not of a retry."""
 
 
 def shard_id(job_id: str, generation: int, start: int) -> str:
@@ -91,12 +93,13 @@ def reopen(connection: sa.Connection, job_id: str, classes: Sequence[str]) -> in
     """failed | cancelled → pending, the shards of a job whose images have no result. Returns how many.
 
     Shards of an earlier retry stay closed: their images have results, by which a retry selects them
-    (`gfi.store.queries.rows_with_status`), and would be explained twice. classes: if any are given, only failed shards
-    with one of these failure classes are opened again.
+    (`gfi.store.queries.rows_with_status`), and would be explained twice. Those of an audit's samples have none.
+
+    classes: if any are given, only failed shards with one of these failure classes are opened again.
     """
     opened = 0
     for before in (ShardState.FAILED, ShardState.CANCELLED):
-        wanted = shards.c.generation == 0
+        wanted = sa.or_(shards.c.generation == 0, shards.c.manifest_key.contains(SAMPLE))
         if classes and before is ShardState.FAILED:
             wanted &= shards.c.failure_class.in_(classes)
         changed = connection.execute(
