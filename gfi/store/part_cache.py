@@ -19,12 +19,12 @@ KEPT = 16
 
 
 class PartCache:
-    """Keeps the parts used last. Thread-safe."""
+    """Keeps the parts used last, `kept` of them. Thread-safe."""
 
-    def __init__(self, database: Database, bucket: Bucket) -> None:
+    def __init__(self, database: Database, bucket: Bucket, kept: int = KEPT) -> None:
         self._database = database
         self._bucket = bucket
-        self._parts: LRUCache[str, Part] = LRUCache(KEPT)
+        self._parts: LRUCache[str, Part] = LRUCache(kept)
         self._lock = threading.Lock()
 
     @cachedmethod(lambda self: self._parts, key=lambda self, part_id: part_id, lock=lambda self: self._lock)

@@ -25,6 +25,8 @@ from gfi.store.part_cache import PartCache
 CELLS = 14
 LABELS = 10_000
 """Labels whose class is remembered."""
+PARTS = 4
+"""Parts that are held while results stream in the order of rows: a part is needed again on the next page at most."""
 SPARSE = 4
 """Rows of the listing for each result, above which its entries are picked one by one."""
 Sides = tuple[float, float, float, float]
@@ -67,7 +69,7 @@ def chunks(
 
     Of several classes of an image the first counts. A part that is lost or damaged is counted and left out.
     """
-    cache = PartCache(database, bucket)
+    cache = PartCache(database, bucket, PARTS)
     record = job.model or {}
     names, wordnet_ids = record.get("class_names") or [], record.get("wordnet_ids") or []
     find = lru_cache(LABELS)(ClassIndex.of(names, wordnet_ids, record.get("classes", 0)).find)

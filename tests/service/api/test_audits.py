@@ -13,7 +13,7 @@ from gfi.domain.states import ControlKind
 from gfi.store import ledger, queries
 from scheduler import tasks
 from scheduler.services import ControlServices
-from tests.service.api.conftest import World
+from tests.service.api.conftest import MODEL, World
 
 FINDING: dict[str, Any] = {
     "id": "f00d",
@@ -131,6 +131,35 @@ def _through(world: World) -> httpx.BaseTransport:
         return httpx.Response(answer.status_code, headers=dict(answer.headers), content=answer.content)
 
     return httpx.MockTransport(answered)
+
+
+def test_a_dataset_is_audited_until_settled(one_world: World) -> None:
+    world = one_world
+    job = {"dataset": str(world.photographs), "model": MODEL, "name": "nightly"}
+    asked = {"job": job, "classes": ["rocket"], "first": 30}
+    assert world.call("POST", "/v1/audits", "read", json=asked).status_code == 403
+    for wrong, says in (
+        ({"target": 3}, "all masks would be of one class"),
+        ({"top": 2}, "explains one class an image"),
+        ({"model": "none"}, "model 'none' is not registered"),
+    ):
+        refused = world.call("POST", "/v1/audits", "submit", json=asked | {"job": job | wrong})
+        assert refused.status_code == 422
+        assert says in refused.json()["detail"]
+    key = {"Idempotency-Key": "k"}
+    made = world.call("POST", "/v1/audits", "submit", json=asked, headers=key)
+    assert made.status_code == 202
+    audit = made.json()["audit"]
+    assert (audit["state"], audit["options"]["classes"]) == ("explaining", [2])
+    assert audit["options"]["until_settled"]["first"] == 30
+    again = world.call("POST", "/v1/audits", "submit", json=asked, headers=key)
+    assert (again.status_code, again.json()["audit"]["id"]) == (200, audit["id"])
+    client = Client("http://testserver", world.tokens["admin"], transport=_through(world))
+    other = client.audit_until_settled(job["dataset"], MODEL, seed=1)
+    assert other["created"]
+    assert client.wait_for_audit(other["audit"]["id"], 0)["state"] == "explaining"
+    assert client.cancel_audit(other["audit"]["id"])["state"] == "cancelled"
+    assert client.job(other["audit"]["job_id"]).record["state"] == "cancelled"
 
 
 def test_a_decision_outlives_audits_that_do_not_find_what_it_is_about(one_world: World) -> None:
