@@ -68,3 +68,41 @@ def test_the_power_follows_from_the_widths_of_the_intervals() -> None:
 
     text = page.power([row(50, 0.0, 0.0392), row(50, -0.0392, 0.0), row(12, -1.0, 1.0)])
     assert "With 50 photographs a true difference of 0.028 in insertion, or 0.014 in deletion" in text
+
+
+NETWORKS = {
+    "efficientnet-lite0": "EfficientNet-Lite0",
+    "efficientnet-lite1": "-Lite1",
+    "efficientnet-lite2": "-Lite2",
+    "squeezenet1_0": "SqueezeNet 1.0",
+    "mobilenet_v1_050_160": "MobileNet-V1 0.5",
+    "cifar_resnet56": "a CIFAR-10 ResNet-56",
+}
+
+
+def where_tuned_leads(score: str, fill: str) -> str:
+    """The networks on which the interval of the difference from Grad-CAM lies on the better side of 0, in words."""
+    rows = json.loads((page.RESULTS / "quality.json").read_text())["rows"]
+    found = set()
+    for row in rows:
+        low, high = row[f"{score}_difference_ci"]
+        if (
+            row["method"] == "tuned"
+            and row["fill"] == fill
+            and (low > 0 if score == "insertion" else high < 0)
+        ):
+            found.add(row["network"])
+    *first, last = [name for network, name in NETWORKS.items() if network in found]
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def test_the_readme_names_the_networks_on_which_the_results_show_a_lead() -> None:
+    text = " ".join((page.HERE.parent / "README.md").read_text().split())
+    for claim in (
+        f"insertion from the blur is higher than Grad-CAM's on {where_tuned_leads('insertion', 'blur')},",
+        f"deletion to the mean is lower on {where_tuned_leads('deletion', 'mean')};",
+        "where removed pixels become *another photograph*, insertion is higher on"
+        f" {where_tuned_leads('insertion', 'photograph')}",
+        f"and deletion lower on {where_tuned_leads('deletion', 'photograph')};",
+    ):
+        assert claim in text, claim
