@@ -61,6 +61,7 @@ def plan(services: ControlServices, claim: ControlClaim, check: Callable[[], Non
             # Of a sample the images that are explained count, not those that are listed.
             most=_most(services, "" if config.sample is not None else claim.owner),
             check=check,
+            sample=config.most_images,
         )
         written = listing.written
         check()

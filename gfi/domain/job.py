@@ -119,6 +119,10 @@ class JobOptions(BaseModel):
         description="What to store of the network's pooled features, for the audit: projected (256 numbers, 0.5 kB),"
         " full, or none.",
     )
+    most_images: Annotated[int, NotBool, Field(ge=1)] | None = Field(
+        None,
+        description="Explain at most this many images: a sample drawn by a hash of the key, the same in every job.",
+    )
     name: Name = Field("", description="A display name.")
     tags: tuple[Tag, ...] = Field(
         (), max_length=MOST_TAGS, description="Words by which the job can be found, without commas."
@@ -199,6 +203,8 @@ class JobConfig:
     batch: int | None = None
     thumbnails: bool = True
     features: Features = "projected"
+    most_images: int | None = None
+    """The size of the sample that is explained, see `gfi.jobs.listing_writer`; None: all images."""
     imported: JSON | None = None
     """Of masks that were made elsewhere: {method, masks, crop}, as they were named; None for masks of gfi."""
     sample: JSON | None = None
@@ -237,6 +243,7 @@ class JobConfig:
             **({} if self.sample is None else {"sample": self.sample}),
             **({} if self.thumbnails else {"thumbnails": False}),
             **({} if self.features == "projected" else {"features": self.features}),
+            **({} if self.most_images is None else {"most_images": self.most_images}),
         }
 
     @classmethod
@@ -259,6 +266,7 @@ class JobConfig:
             batch=value.get("batch"),
             thumbnails=bool(value.get("thumbnails", True)),
             features=value.get("features", "projected"),
+            most_images=value.get("most_images"),
             imported=value.get("imported"),
             sample=value.get("sample"),
             recorded_method=value.get("method_digest"),

@@ -139,6 +139,7 @@ def estimate(
     the settings by default.
     """
     prices = prices or settings.prices
+    images = min(images, config.most_images or images)
     model = queries.find_model(database, config.model.reference)
     record: Mapping[str, Any] = model.record if model else {}
     kinds = queries.rates_of(database, [config.work_digest()]).get(config.work_digest(), {})

@@ -28,6 +28,7 @@ from gfi.domain.job import JobConfig
 from gfi.domain.metrics import CATALOGUE
 from gfi.domain.statuses import UNUSABLE
 from gfi.drift.incremental import LISTING, PlanCounts, plan_incremental
+from gfi.jobs.listing_writer import sampled
 from gfi.jobs.submit import Invalid, JobRequest, class_index, freeze, parent_of
 from gfi.store import queries
 from gfi.store.database import Database
@@ -232,7 +233,10 @@ def preview(database: Database, settings: Settings, request: JobRequest) -> Plan
     classes = class_index(model.record) if config.target == "auto" else None
     with tempfile.TemporaryDirectory(prefix="gfi-plan-") as folder:
         listing = Path(folder) / "manifest.parquet"
-        write(entries(source.list(), classes), listing, {"dataset": source.spec, "kind": source.kind})
+        listed = source.list()
+        if config.most_images is not None:
+            listed = sampled(listed, config.most_images, lambda: None)
+        write(entries(listed, classes), listing, {"dataset": source.spec, "kind": source.kind})
         work = Path(folder) / "join"
         work.mkdir()
         bucket = Bucket.from_settings(settings)

@@ -5,14 +5,16 @@ A file that expands while it is read can end only that child, never the control 
 """
 
 import dataclasses
+import heapq
 import json
 import os
 import platform
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -73,8 +75,9 @@ def write_listing(
     classes: Classes | None,
     most: Most,
     check: Callable[[], None],
+    sample: int | None = None,
 ) -> Listing:
-    """List a dataset into a manifest at `path`.
+    """List a dataset into a manifest at `path`. sample: only so many of its images, see `sampled`.
 
     check: called about twice a second; what it raises ends the listing. The photographs of an upload were checked when
     they were sent; they are listed in this process, as is everything where `settings.listing_mib` is 0.
@@ -83,12 +86,13 @@ def write_listing(
     are too many images; Unavailable and Transient where another attempt may succeed.
     """
     if spec.startswith(UPLOAD) or not settings.listing_mib:
-        return _write(spec, settings, path, classes, most, check)
+        return _write(spec, settings, path, classes, most, check, sample)
     question = {
         "spec": spec,
         "path": str(path),
         "classes": None if classes is None else dataclasses.asdict(classes),
         "most": dataclasses.asdict(most),
+        "sample": sample,
         "settings": settings_of_datasets(settings),
     }
     with subprocess.Popen(
@@ -135,11 +139,13 @@ def _write(
     classes: Classes | None,
     most: Most,
     check: Callable[[], None],
+    sample: int | None,
 ) -> Listing:
     source = open_source(spec, settings)
     index = None if classes is None else ClassIndex.of(classes.names, classes.wordnet_ids, classes.number)
     notes = ListingNotes()
-    listed = _limited(source.list(notes), most, check)
+    whole = source.list(notes) if sample is None else sampled(source.list(notes), sample, check)
+    listed = _limited(whole, most, check)
     try:
         written = write(entries(listed, index, notes), path, {"dataset": source.spec, "kind": source.kind})
     except OSError as error:  # one of the dataset would be a DatasetError
@@ -159,6 +165,21 @@ def _limited(listed: Iterator[Listed], most: Most, check: Callable[[], None]) ->
         yield item
 
 
+def sampled(listed: Iterable[Listed], number: int, check: Callable[[], None]) -> Iterator[Listed]:
+    """The `number` images whose keys have the smallest hashes, in the order of the listing. The same keys give the same
+    sample, and a key that is added changes at most one image of it. Memory holds the sample."""
+    chosen: list[tuple[int, int, Listed]] = []
+    for place, item in enumerate(listed):
+        if place % 1000 == 0:
+            check()
+        entry = -int.from_bytes(blake2b(item.key.encode(), digest_size=8).digest()), place, item
+        if len(chosen) < number:
+            heapq.heappush(chosen, entry)
+        elif entry[0] > chosen[0][0]:
+            heapq.heapreplace(chosen, entry)
+    yield from (item for _, _, item in sorted(chosen, key=lambda entry: entry[1]))
+
+
 def main() -> None:
     """The child: read the question, set the limits, list, write."""
     confined.limit(int(sys.argv[2]), int(sys.argv[1]))
@@ -166,7 +187,15 @@ def main() -> None:
     classes = Classes(**question["classes"]) if question["classes"] else None
     settings, path = Settings(**question["settings"]), Path(question["path"])
     try:
-        listing = _write(question["spec"], settings, path, classes, Most(**question["most"]), lambda: None)
+        listing = _write(
+            question["spec"],
+            settings,
+            path,
+            classes,
+            Most(**question["most"]),
+            lambda: None,
+            question["sample"],
+        )
         answer = json.dumps(dataclasses.asdict(listing))
     except Exception as error:
         if confined.lacked_memory(error):

@@ -75,6 +75,7 @@ def freeze(database: Database, settings: Settings, request: JobRequest) -> JobCo
         batch=request.batch,
         thumbnails=request.thumbnails,
         features=request.features,
+        most_images=request.most_images,
     )
 
 
@@ -156,7 +157,7 @@ def submit(
             images, _ = count(open_source(request.dataset, settings), most + 1)
         else:
             images = count_images(request.dataset)
-        ledger.check_images(most, images)
+        ledger.check_images(most, min(images, request.most_images or images))
     return ledger.submit_job(database, spec, max_active_jobs=settings.max_active_jobs)
 
 

@@ -24,7 +24,17 @@ PROFILE = {"device_kind": "cpu", "batch": 4}
 
 
 def test_the_stored_form_comes_back_as_it_was() -> None:
-    full = replace(CONFIG, foil=3, top=2, save=("png",), batch=8, target=7, thumbnails=False, features="full")
+    full = replace(
+        CONFIG,
+        foil=3,
+        top=2,
+        save=("png",),
+        batch=8,
+        target=7,
+        thumbnails=False,
+        features="full",
+        most_images=9,
+    )
     for config in (CONFIG, full):
         again = JobConfig.from_json(config.to_json())
         assert again.to_json() == config.to_json()
@@ -33,7 +43,7 @@ def test_the_stored_form_comes_back_as_it_was() -> None:
 
 def test_options_added_later_do_not_change_the_digest_of_an_unchanged_request() -> None:
     stored = CONFIG.to_json()
-    assert not {"top", "thumbnails", "features"} & set(stored)
+    assert not {"top", "thumbnails", "features", "most_images"} & set(stored)
 
 
 def test_a_configuration_of_the_first_version_is_read() -> None:
