@@ -230,9 +230,8 @@ class Accumulator:
     expected: the approximate number of pairs, for sampling."""
 
     def __init__(self, floor: Floor | None, expected: int = 0) -> None:
-        self._threshold = floor.threshold if floor is not None else None
-        with_flips = floor.with_flips or floor if floor is not None else None
-        self._threshold_with_flips = with_flips.threshold if with_flips is not None else None
+        self._floor = floor
+        self._floor_with_flips = floor.with_flips or floor if floor is not None else None
         self._beyond_with_flips: Counter[int] = Counter()
         self._one_in = max(1, expected // DESCRIBED)
         self._classes, self._flipped = _ClassSums(), _ClassSums()
@@ -254,8 +253,8 @@ class Accumulator:
         # Equal masks have distance 0, whatever the order of summation.
         same = np.flatnonzero(block.bit_equal)
         distance[same[(block.a[same] == block.b[same]).all((1, 2))]] = 0.0
-        beyond = _beyond(distance, self._threshold)
-        with_flips = _beyond(distance, self._threshold_with_flips)
+        beyond = _moved(block, distance, self._floor)
+        with_flips = _moved(block, distance, self._floor_with_flips)
         self._beyond_with_flips.update(block.targets[with_flips].tolist())
         self._pairs += len(block)
         self._moved += int(beyond.sum())
@@ -273,7 +272,7 @@ class Accumulator:
         """Add flipped images for which both jobs explained the same class."""
         top_a, top_b = top_weights(block.a), top_weights(block.b)
         distance = top_area(top_a, top_b)
-        beyond = _beyond(distance, self._threshold_with_flips)
+        beyond = _moved(block, distance, self._floor_with_flips)
         self._add_classes(self._flipped, block, distance, beyond, (top_a, top_b))
 
     def _add_classes(
@@ -329,7 +328,7 @@ class Accumulator:
         """The comparison, from the sums."""
         return Comparison(
             counts=counts,
-            threshold=self._threshold,
+            threshold=self._floor.threshold if self._floor is not None else None,
             pairs=self._pairs,
             moved=self._moved,
             bit_equal=self._bit_equal,
@@ -346,8 +345,8 @@ class Accumulator:
         )
 
 
-def _beyond(distance: NDArray[np.float64], threshold: float | None) -> NDArray[np.bool_]:
-    return np.zeros(len(distance), np.bool_) if threshold is None else distance > threshold
+def _moved(block: PairBlock, distance: NDArray[np.float64], floor: Floor | None) -> NDArray[np.bool_]:
+    return np.zeros(len(block), np.bool_) if floor is None else floor.moved(block.targets, distance)
 
 
 def _change(sums: NDArray[np.float64]) -> MetricChange:

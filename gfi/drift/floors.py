@@ -6,10 +6,12 @@
     other_training    other training runs of the same recipe                       the floor of a release gate
 
 A floor is computed from the pairs of its runs. An image *moved* when its distance exceeds the threshold: the 95 %
-quantile of the floor's distances. p₀, the share of images that is expected to exceed it although nothing changed, is
-taken from the floor itself: each pair of runs is judged by the threshold of the other pairs, and p₀ is the largest
-share of any pair, for each class and over all classes, and at least .05. With a single pair its images are split in two
-halves by a hash of their keys, and each half is judged by the threshold of the other.
+quantile of the floor's distances of its class, or of all classes where there are fewer than a hundred of its class.
+With one threshold for all, the classes whose masks differ most between runs would hide the moves of the others. p₀, the
+share of images that is expected to exceed it although nothing changed, is taken from the floor itself: each pair of
+runs is judged by the thresholds of the other pairs, and p₀ is the largest share of any pair, for each class and over
+all classes, and at least .05. With a single pair its images are split in two halves by a hash of their keys, and each
+half is judged by the thresholds of the other.
 
 The same is measured once more with the flipped images for which both runs explained the same class
 (`Floor.with_flips`): two runs differ more on an image that one of them predicts wrongly, so these have a threshold and
@@ -33,6 +35,8 @@ from gfi.drift.pairs import Counts, PairBlock
 
 QUANTILE = 0.95
 LEAST_P0 = 0.05
+LEAST_DISTANCES = 100
+"""Of a class, for a threshold of its own."""
 SATURATED = 1 - 1e-6
 """A threshold that no distance exceeds: two runs differ as much as two masks can."""
 
@@ -76,6 +80,10 @@ class RunPair:
     flipped: "RunPair | None" = None
     """The flipped images for which both runs explained the same class; None if there is none."""
 
+    def of(self, chosen: NDArray[np.bool_]) -> "RunPair":
+        """Only these of its masks."""
+        return RunPair(self.name, self.targets[chosen], self.distances[chosen], self.half[chosen])
+
     @property
     def with_flips(self) -> "RunPair":
         """The pairs and the flipped images for which both runs explained the same class."""
@@ -94,10 +102,11 @@ class RunPair:
 class Floor:
     """A noise floor. runs: how many jobs; pairs: how many pairs of them.
 
-    threshold: a distance above it is a move. p0: expected share over all classes; class_p0: of each class that the
-    floor has, by index. images: pairs of masks behind it. flips, class_flips: the same for predictions that differ: the
-    largest share of any pair of runs, at least .05. with_flips: the floor of pairs and of flipped images for which both
-    runs explained the same class; None if no two runs have such an image, and then it is this floor.
+    threshold: a distance above it is a move; class_thresholds: those of the classes that have one of their own. p0:
+    expected share over all classes; class_p0: of each class that the floor has, by index. images: pairs of masks behind
+    it. flips, class_flips: the same for predictions that differ: the largest share of any pair of runs, at least .05.
+    with_flips: the floor of pairs and of flipped images for which both runs explained the same class; None if no two
+    runs have such an image, and then it is this floor.
     """
 
     level: FloorLevel
@@ -110,18 +119,31 @@ class Floor:
     flips: float = LEAST_P0
     class_flips: Mapping[int, float] = field(default_factory=dict)
     with_flips: "Floor | None" = None
+    class_thresholds: Mapping[int, float] = field(default_factory=dict)
 
     @property
     def saturated(self) -> bool:
-        """Whether no distance can exceed the threshold, so that this floor decides nothing."""
+        """Whether no distance can exceed the threshold, so that this floor decides nothing over all classes."""
         return self.threshold >= SATURATED
+
+    def saturated_in(self, index: int) -> bool:
+        """Whether it decides nothing about this class."""
+        return self.class_thresholds.get(index, self.threshold) >= SATURATED
+
+    def moved(self, targets: NDArray[np.integer], distances: NDArray[np.floating]) -> NDArray[np.bool_]:
+        """Which masks moved. targets, distances: (N,)."""
+        return _beyond(targets, distances, self.threshold, self.class_thresholds)
 
     def sentence(self) -> str:
         """The composition of the floor, and the share of moves that it expects."""
         made = f"{self.runs} runs ({LEVEL_WORDS[self.level]}), {self.pairs} pair{'s' * (self.pairs != 1)} of them"
+        at = f"{self.threshold:.3f}"
+        if self.class_thresholds:
+            own = self.class_thresholds.values()
+            at = f"{min(own):.3f} to {max(own):.3f} by class"
         return (
-            f"the floor of {made} puts the threshold of a move at {self.threshold:.3f} and expects up to"
-            f" {self.p0:.1%} of all masks beyond it"
+            f"the floor of {made} puts the threshold of a move at {at} and expects up to {self.p0:.1%} of all masks"
+            " beyond it"
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -136,6 +158,7 @@ class Floor:
             "images": self.images,
             "flips": self.flips,
             "class_flips": {str(index): share for index, share in self.class_flips.items()},
+            "class_thresholds": {str(index): value for index, value in self.class_thresholds.items()},
             "with_flips": self.with_flips.to_json() if self.with_flips is not None else None,
         }
 
@@ -144,7 +167,7 @@ class Floor:
         """The floor that `to_json` wrote."""
         shares = {
             name: {int(index): float(share) for index, share in value[name].items()}
-            for name in ("class_p0", "class_flips")
+            for name in ("class_p0", "class_flips", "class_thresholds")
         }
         nested = cls.from_json(value["with_flips"]) if value["with_flips"] is not None else None
         return cls(**{**value, "level": FloorLevel(value["level"]), **shares, "with_flips": nested})
@@ -198,10 +221,14 @@ def floor_of(level: FloorLevel, runs: int, pairs: Sequence[RunPair]) -> Floor:
     flips, class_flips = LEAST_P0, dict[int, float]()
     for number, pair in enumerate(pairs):
         if len(pairs) > 1:
-            beyond = pair.distances > _threshold([other for at, other in enumerate(pairs) if at != number])
+            others = [other for at, other in enumerate(pairs) if at != number]
+            beyond = _beyond(pair.targets, pair.distances, *_thresholds(others))
         else:
-            halves = [_quantile(pair.distances[pair.half == side]) for side in (0, 1)]
-            beyond = pair.distances > np.array(halves[::-1], np.float32)[pair.half]
+            beyond = np.zeros(len(pair.distances), np.bool_)
+            for side in (0, 1):
+                thresholds = _thresholds([pair.of(pair.half != side)])
+                judged = pair.of(pair.half == side)
+                beyond[pair.half == side] = _beyond(judged.targets, judged.distances, *thresholds)
         p0 = max(p0, float(beyond.mean()))
         classes, which = np.unique(pair.targets, return_inverse=True)
         shares = np.bincount(which, beyond) / np.bincount(which)
@@ -213,16 +240,45 @@ def floor_of(level: FloorLevel, runs: int, pairs: Sequence[RunPair]) -> Floor:
             class_flips[index] = max(class_flips.get(index, LEAST_P0), share)
     images = sum(len(pair.distances) for pair in pairs)
     flipped = any(pair.flipped is not None for pair in pairs)
+    threshold, class_thresholds = _thresholds(pairs)
     return Floor(
-        *(level, runs, len(pairs), _threshold(pairs), p0, class_p0, images),
+        *(level, runs, len(pairs), threshold, p0, class_p0, images),
         flips=flips,
         class_flips=class_flips,
         with_flips=floor_of(level, runs, [pair.with_flips for pair in pairs]) if flipped else None,
+        class_thresholds=class_thresholds,
     )
 
 
-def _threshold(pairs: Sequence[RunPair]) -> float:
-    return _quantile(np.concatenate([pair.distances for pair in pairs]))
+def _thresholds(pairs: Sequence[RunPair]) -> tuple[float, dict[int, float]]:
+    """The threshold over all classes, and those of the classes that have enough distances."""
+    targets, distances = (
+        np.concatenate([getattr(p, name) for p in pairs]) for name in ("targets", "distances")
+    )
+    order = np.argsort(targets, kind="stable")
+    classes, starts = np.unique(targets[order], return_index=True)
+    groups = np.split(distances[order], starts[1:]) if len(classes) else []
+    own = {
+        int(index): _quantile(group)
+        for index, group in zip(classes, groups, strict=True)
+        if len(group) >= LEAST_DISTANCES
+    }
+    return _quantile(distances), own
+
+
+def _beyond(
+    targets: NDArray[np.integer],
+    distances: NDArray[np.floating],
+    threshold: float,
+    class_thresholds: Mapping[int, float],
+) -> NDArray[np.bool_]:
+    if not class_thresholds:
+        return np.asarray(distances.astype(np.float32) > np.float32(threshold))
+    # One more entry than classes: that of masks without a class, −1.
+    table = np.full(max(int(targets.max(initial=0)), *class_thresholds) + 2, threshold, np.float32)
+    for index, value in class_thresholds.items():
+        table[index] = value
+    return np.asarray(distances.astype(np.float32) > table[targets])
 
 
 def _quantile(distances: NDArray[np.float32]) -> float:

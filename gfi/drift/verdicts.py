@@ -131,7 +131,7 @@ def class_verdicts(
             bool(rejected[at]),
             (float(lower[at]), float(upper[at])),
             level,
-            floor,
+            floor.saturated_in(index),
             tolerance,
         )
         for at, index in enumerate(classes)
@@ -164,7 +164,9 @@ def pooled_verdict(moved: int, n: int, floor: Floor, tolerance: Tolerance) -> Mo
         return _unknown((0, 0), floor, tolerance)
     p = float(p_value(moved, n, floor.p0))
     bounds = float(lower_bound(moved, n, tolerance.alpha)), float(upper_bound(moved, n, tolerance.alpha_pass))
-    return _decide((moved, n), floor.p0, p, p <= tolerance.alpha, bounds, tolerance.alpha, floor, tolerance)
+    return _decide(
+        (moved, n), floor.p0, p, p <= tolerance.alpha, bounds, tolerance.alpha, floor.saturated, tolerance
+    )
 
 
 def _decide(
@@ -174,7 +176,7 @@ def _decide(
     rejected: bool,
     bounds: tuple[float, float],
     level: float,
-    floor: Floor,
+    saturated: bool,
     tolerance: Tolerance,
 ) -> Moved:
     moved, n = count
@@ -184,7 +186,7 @@ def _decide(
     def answer(verdict: Verdict, decides: int | None = None, reason: str | None = None) -> Moved:
         return Moved(verdict, n, moved, p0, limit, lower, upper, p, decides, reason)
 
-    if floor.saturated:
+    if saturated:
         return answer(
             Verdict.UNDECIDED,
             reason="the floor's runs differ from each other as much as two masks can, so that no move can be seen",

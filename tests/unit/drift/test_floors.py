@@ -47,6 +47,18 @@ def test_what_is_expected_is_the_largest_share_for_each_class_and_at_least_five_
     assert floor.p0 == pytest.approx(0.15)
 
 
+def test_a_class_with_a_hundred_distances_has_a_threshold_of_its_own() -> None:
+    random = np.random.default_rng(0)
+    targets = [0] * 60 + [1] * 60 + [2] * 40
+    spread = [*(0.4 * random.random(60)), *(0.5 + 0.5 * random.random(60)), *random.random(40)]
+    floor = floor_of(FloorLevel.OTHER_TRAINING, 3, [pair(spread, targets), pair(spread, targets)])
+    assert set(floor.class_thresholds) == {0, 1}  # of class 2 there are 80
+    assert floor.class_thresholds[0] < 0.4 < 0.9 < floor.threshold
+    moved = floor.moved(np.array([0, 1, 2, -1]), np.array([0.45, 0.45, 0.45, 0.45]))
+    assert moved.tolist() == [True, False, False, False]
+    assert "0.3" in floor.sentence().partition("by class")[0]
+
+
 def test_a_single_pair_is_judged_by_halves() -> None:
     # Even positions have small distances, odd ones large: each half is judged by the threshold of the other.
     floor = floor_of(FloorLevel.OTHER_TRAINING, 2, [pair([0.1, 0.8] * 50)])
