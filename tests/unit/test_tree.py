@@ -129,7 +129,6 @@ ELSEWHERE = {
     "gfi/samples/planted.py": "unit/benchmarks/test_audit.py",
     "gfi/samples/shapes/net.py": AUDITS,
     "gfi/store/ledger/audits.py": AUDITS,
-    "gfi/store/ledger/settling.py": "service/workers/test_audit_settle.py",
     "workers/asked.py": AUDITS,
     "gfi/store/ledger/views.py": "service/api/test_views.py",
     "gfi/store/queries/failures.py": "service/store/queries/test_results.py",

@@ -313,7 +313,7 @@ def _notes(summary: Mapping[str, Any], screened: ScreenedJob, s: AuditSettings) 
         more = " …" if few > len(summary["too_few"]["names"]) else ""
         yield (
             f"{few:,} of {summary['classes']:,} classes have too few images to say anything of them ({names}{more}): "
-            f"about {2 * s.fewest_images} images of a class are needed."
+            f"about {s.fewest_images if summary['settled'] else 2 * s.fewest_images} images of a class are needed."
         )
     left = {**summary["left_out"]}
     if left:

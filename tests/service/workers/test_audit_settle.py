@@ -5,7 +5,7 @@ import pytest
 from gfi.cli.register_model import register
 from gfi.domain.states import AuditState, JobState
 from gfi.jobs.audits import request
-from gfi.jobs.audits.request import SettlingRequest, cancel_audit, submit_until_settled
+from gfi.jobs.audits.request import SettlingRequest, submit_until_settled
 from gfi.jobs.submit import Invalid, request_from
 from gfi.jobs.task_run import Interrupted
 from gfi.samples import planted
@@ -95,13 +95,3 @@ def test_a_planted_mark_is_settled_on_a_part_of_the_dataset(
     assert queries.get_audit(empty, made).summary == audit.summary
     assert queries.get_job(empty, job).total == settled["explained"]
     empty.dispose()
-
-    # Another one is cancelled while its first sample is explained; a retry of its job goes on with both.
-    other, _ = submit_until_settled(database, services.settings, asked, SettlingRequest(seed=1))
-    screened(services)
-    assert cancel_audit(database, other, "ada")
-    assert queries.get_audit(database, other).state is AuditState.CANCELLED
-    ledger.retry_job(database, queries.get_audit(database, other).job_id)
-    screened(services)
-    assert queries.get_audit(database, other).state is AuditState.EXPLAINING
-    assert ledger.claim_shard(database, "worker", "explain", 60) is not None
