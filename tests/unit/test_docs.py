@@ -90,6 +90,22 @@ def test_every_command_of_a_page_exists_with_its_options(page: Path, monkeypatch
             pytest.fail(f"gfi {' '.join(words)}: {error.format_message()}")
 
 
+BLOCK = re.compile(r"(?:^ *<!-- (.*) -->\n)?^ *```(\w*)\n(?:.*\n)*?^ *```$", re.MULTILINE)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_every_block_of_commands_is_run_or_says_why_not(page: Path) -> None:
+    """Above each: `<!-- run -->` (by the test of documented commands in tests/service/cli), `<!-- run by FILE -->`, or
+    `<!-- not run: REASON -->`. Blocks that are no commands have the language `text`."""
+    for block in BLOCK.finditer(page.read_text()):
+        mark, language = block[1] or "", block[2]
+        if language in ("text", "toml", "mermaid", "json"):
+            continue
+        assert mark == "run" or mark.startswith(("run by ", "not run: ")), block[0]
+        for named in re.findall(r"tests/[\w/.]+", mark):
+            assert (ROOT / named).exists(), mark
+
+
 @pytest.fixture(scope="module")
 def site_pages() -> ModuleType:
     spec = importlib.util.spec_from_file_location("site_pages", ROOT / "docs" / "site_pages.py")

@@ -3,6 +3,8 @@
 import io
 import json
 import os
+import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -21,6 +23,7 @@ from gfi import GuidedFeatureInversion, samples
 from gfi.datasets.decode import decode
 from gfi.domain.presets import recipe
 from gfi.method.classifiers import load
+from gfi.samples import planted
 from gfi.store.database import Database
 from gfi.store.objects import Bucket
 from gfi.store.part_cache import PartCache
@@ -241,3 +244,46 @@ def test_interrupting_the_demo_stops_all_it_started_and_again_continues(tmp_path
             if process.is_running() and process.status() != psutil.STATUS_ZOMBIE
         ]
     assert jobs[0] == jobs[1]
+
+
+RUN_BLOCK = re.compile(r"^<!-- run -->\n```\w*\n(.*?)^```", re.MULTILINE | re.DOTALL)
+FEW = 12
+"""Images of the tutorial, of 600; its audit is run elsewhere."""
+
+
+@pytest.mark.parametrize("page", ["api", "deploy", "exports", "incremental", "tutorial"])
+def test_commands_of_the_documentation_run(
+    stack: Gfi,
+    finished: dict[str, Any],
+    photographs: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    page: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)  # commands run in this process
+    names = {"JOB": finished["id"], "s3://bucket/photographs": str(photographs)}
+    text = (Path(__file__).parents[3] / "docs" / f"{page}.md").read_text()
+    commands = [line for block in RUN_BLOCK.findall(text) for line in block.splitlines() if line]
+    assert len(commands) >= 1
+    for command in commands:
+        if command.startswith("python "):
+            code = shlex.split(command)[2]
+            subprocess.run([sys.executable, "-c", code], check=True)
+            manifest = tmp_path / "shapes" / "shapes.jsonl"
+            manifest.write_text("".join(manifest.read_text().splitlines(keepends=True)[:FEW]))
+            continue
+        words = [names.get(word, word) for word in shlex.split(command, comments=True)]
+        assert words.pop(0) == "gfi", command
+        if words[:2] == ["models", "add"]:
+            words[2] = str(planted.MODEL)
+        if "--dataset" in words and page == "incremental":
+            words += ["--model", "tiny"]
+        if words[0] == "submit":
+            words += SHORT
+        done = stack.run(*words, cwd=tmp_path)
+        if words[:2] == ["tokens", "create"]:
+            (token,) = [one for one in stack.json("tokens", "list") if one["name"] == words[2]]
+            names["ID"] = token["id"]
+        if words[0] == "submit":
+            names["JOB"] = str(stack.json("jobs")[0]["id"])
+        assert done.returncode == 0
