@@ -9,7 +9,7 @@ Importing gfi loads neither torch nor any other large library: names are loaded 
 import importlib
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 if TYPE_CHECKING:
     from gfi.client import Client as Client

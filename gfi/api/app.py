@@ -3,13 +3,13 @@
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from importlib.metadata import version
 from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from starlette.responses import JSONResponse
 
+from gfi import __version__
 from gfi.api import (
     audit,
     audits,
@@ -123,7 +123,7 @@ def create_app() -> FastAPI:
     """The API and the dashboard as an ASGI application. Opens no connection before the first request."""
     app = FastAPI(
         title="gfi",
-        version=version("gfi"),
+        version=__version__,
         description=DESCRIPTION,
         docs_url=None,  # FastAPI's documentation pages would load scripts from other hosts
         redoc_url=None,

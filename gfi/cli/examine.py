@@ -19,6 +19,10 @@ from gfi.store.settings import Settings
 # S3 refuses requests whose clock is off by 15 minutes; warn well before that.
 CLOCK_WARN_S = 300
 DISK_WARN_BYTES = 2 << 30
+FREE_SPACE = (
+    "the S3 server needs more to write: delete old jobs with `gfi jobs delete JOB` and what is left behind with `gfi gc"
+    " --delete`"
+)
 JOBS_ASKED = 20
 """The newest jobs of each state that an API is asked about, with one request each."""
 
@@ -127,7 +131,7 @@ def _disk(settings: Settings) -> Finding:
     free = shutil.disk_usage(place).free
     enough = free > DISK_WARN_BYTES
     says = f"{free / 2**30:.1f} GiB free at {place}"
-    return Finding("disk", enough, says if enough else f"{says}; the S3 server needs more space to write")
+    return Finding("disk", enough, says if enough else f"{says}; {FREE_SPACE}")
 
 
 def _database(settings: Settings) -> str:
@@ -150,7 +154,9 @@ def _redis(settings: Settings) -> str:
         info = client.info()
         policy = client.config_get("maxmemory-policy").get("maxmemory-policy")
     except redis.RedisError as error:
-        raise RuntimeError(f"{url} does not answer: {one_line(error)}") from None
+        raise RuntimeError(
+            f"{url} does not answer: {one_line(error).rstrip('.')}; {_start('GFI_REDIS_URL')}"
+        ) from None
     if policy != "noeviction":
         raise RuntimeError(
             f"maxmemory-policy is {policy}, which drops messages when the memory is full: set noeviction"
@@ -158,20 +164,34 @@ def _redis(settings: Settings) -> str:
     return f"{url}, version {info['redis_version']}, {info['used_memory_human']} used"
 
 
+def _start(setting: str) -> str:
+    """The next command where a server does not answer."""
+    return f"start it (`gfi up -d` on one machine, else as you started it before), or correct {setting}"
+
+
 def _s3(settings: Settings) -> str:
+    from gfi.store.errors import Transient
     from gfi.store.objects import Bucket
 
     bucket = Bucket.from_settings(settings)
     key = f"doctor/{time.time_ns()}"
-    bucket.put(key, b"gfi doctor")
-    bucket.delete_many([key])
+    try:
+        bucket.put(key, b"gfi doctor")
+        bucket.delete_many([key])
+    except Transient:
+        place = settings.s3_endpoint or "AWS"
+        raise RuntimeError(f"{place} does not answer; {_start('GFI_S3_ENDPOINT')}") from None
     return f"{settings.s3_endpoint} bucket {settings.s3_bucket}: wrote and deleted an object"
 
 
 def _clock(settings: Settings) -> str:
+    from gfi.store.errors import StoreError
     from gfi.store.objects import Bucket
 
-    skew_s = Bucket.from_settings(settings).clock_skew()
+    try:
+        skew_s = Bucket.from_settings(settings).clock_skew()
+    except StoreError:
+        raise RuntimeError("not compared with the S3 server's, which did not answer: see s3") from None
     if abs(skew_s) > CLOCK_WARN_S:
         raise RuntimeError(
             f"the clock of this machine is {skew_s:+.0f} s off the S3 server's, which refuses requests that are 900 s"
@@ -238,17 +258,23 @@ def _some(names: list[str]) -> str:
 
 
 def _queues(settings: Settings) -> str:
+    from kombu.exceptions import OperationalError
+    from redis.exceptions import RedisError
+
     from gfi.store import queries
     from gfi.store.broker import make_celery, queue_length
     from gfi.store.database import Database
 
     waiting = queries.waiting(Database(settings.require_database()))
     celery = make_celery(settings, "gfi-doctor")
-    return "; ".join(
-        f"{name}: {counts['pending']} waiting, {counts['leased']} in progress, {counts['delayed']} delayed, "
-        f"{queue_length(celery, name)} messages"
-        for name, counts in waiting.items()
-    )
+    try:
+        return "; ".join(
+            f"{name}: {counts['pending']} waiting, {counts['leased']} in progress, {counts['delayed']} delayed, "
+            f"{queue_length(celery, name)} messages"
+            for name, counts in waiting.items()
+        )
+    except (OperationalError, RedisError):
+        raise RuntimeError("messages are not counted, because Redis did not answer: see redis") from None
 
 
 def _jobs(settings: Settings) -> str:

@@ -51,7 +51,7 @@ _FULL = frozenset(
 )
 """The store has no room: someone has to make some, and then the work goes on by itself."""
 _ADVICE = {
-    "NoSuchBucket": "there is no such bucket; create it or set {prefix}_BUCKET",
+    "NoSuchBucket": "there is no such bucket; create it (of results: gfi db upgrade --bucket) or set {prefix}_BUCKET",
     "AccessDenied": "access denied; see {prefix}_ACCESS_KEY and {prefix}_SECRET_KEY",
     "403": "access denied; see {prefix}_ACCESS_KEY and {prefix}_SECRET_KEY",
     "InvalidAccessKeyId": "the access key is unknown; see {prefix}_ACCESS_KEY",

@@ -1,11 +1,23 @@
 """`import gfi` is cheap, and everything that was importable in version 0.1 still is."""
 
+import re
 import subprocess
 import sys
+import tomllib
+from pathlib import Path
 
 import pytest
 
 import gfi
+
+
+def test_the_version_of_the_package_is_the_newest_of_the_changelog() -> None:
+    root = Path(__file__).parents[2]
+    declared = tomllib.loads((root / "pyproject.toml").read_text())["project"]["version"]
+    (newest, *_) = re.findall(
+        r"^## \[(\d.*?)\] - \d{4}-\d\d-\d\d$", (root / "CHANGELOG.md").read_text(), re.MULTILINE
+    )
+    assert gfi.__version__ == declared == newest
 
 
 def test_modules_of_version_0_1_are_attributes_of_gfi() -> None:

@@ -88,6 +88,7 @@ def test_services_that_do_not_answer_are_named_without_their_passwords(tmp_path:
     assert "pa55word" not in done.stderr + done.stdout
     for what in ("database", "redis", "s3"):
         assert f"BAD {what}" in done.stdout
+    assert done.stdout.count("`gfi up -d` on one machine") == 2  # what to type about Redis and S3
 
 
 def test_with_a_stack_wrong_names_are_answered_with_near_ones(stack: Gfi, tmp_path: Path) -> None:

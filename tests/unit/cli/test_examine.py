@@ -1,10 +1,15 @@
 """`gfi doctor` on the workers that report."""
 
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from gfi.cli import examine
 from gfi.cli.examine import CLOCK_WARN_S, workers_line
+from gfi.store.settings import Settings
 
 
 def worker(name: str, *queues: str, alive: bool = True, skew_s: float = 0.0) -> dict[str, Any]:
@@ -35,6 +40,12 @@ def test_a_worker_is_shown_with_its_device() -> None:
         workers_line(workers)
         == "control: 1 (c); explain: 2 (a on NVIDIA H100, 80 GiB, torch 2.9.1, b on cpu)"
     )
+
+
+def test_a_full_disk_says_what_to_delete(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=1 << 30))
+    found = examine._disk(Settings(home=tmp_path))
+    assert (found.ok, "gfi jobs delete JOB" in found.says) == (False, True)
 
 
 def test_of_many_workers_five_are_named() -> None:
