@@ -151,10 +151,8 @@ def _moved_checks(
     )
     for index, moved in verdicts.classes.items():
         yield _class_check(watched[index], index, moved, comparison)
-    for index, moved in verdicts.with_flips.items():
-        # A pass of the pairs stays a pass; only a fail says more than they do.
-        if moved.verdict is Verdict.FAIL and verdicts.classes[index].verdict is not Verdict.FAIL:
-            yield _with_flips_check(watched[index], index, moved, comparison)
+    for index in verdicts.failed_with_flips:
+        yield _with_flips_check(watched[index], index, verdicts.with_flips[index], comparison)
     yield from _flip_checks(spec, comparison, floor, watched, tolerance)
 
 

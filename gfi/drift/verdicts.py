@@ -96,6 +96,16 @@ class MaskVerdicts:
     classes: dict[int, Moved]
     with_flips: dict[int, Moved]
 
+    @property
+    def failed_with_flips(self) -> list[int]:
+        """The classes that fail only with flipped images. A pass of the pairs stays a pass, so nothing else of
+        `with_flips` says more than they do."""
+
+        def fails(verdicts: Mapping[int, Moved], index: int) -> bool:
+            return index in verdicts and verdicts[index].verdict is Verdict.FAIL
+
+        return [i for i in self.with_flips if fails(self.with_flips, i) and not fails(self.classes, i)]
+
 
 def mask_verdicts(
     counts: Mapping[int, tuple[int, int]],

@@ -28,10 +28,16 @@ from gfi.drift.floors import LEVEL_WORDS, Floor, FloorLevel, RunDistances, floor
 from gfi.drift.gate import GateSpec, check_classes
 from gfi.drift.gate_verdict import GateVerdict, judge
 from gfi.drift.pairs import BOX, DRAWING, RESULTS, Counts, pair_results
-from gfi.drift.sentences import class_name, class_sentence, count_sentences, verdict_sentence
+from gfi.drift.sentences import (
+    class_name,
+    class_sentence,
+    count_sentences,
+    verdict_sentence,
+    with_flips_sentence,
+)
 from gfi.drift.sorted_tables import SortedTables
 from gfi.drift.two_sample import TwoSample, features_of, two_sample_test
-from gfi.drift.verdicts import Moved, Tolerance, mask_verdicts, pooled_verdict
+from gfi.drift.verdicts import MaskVerdicts, Moved, Tolerance, mask_verdicts, pooled_verdict
 from gfi.jobs.audits.shortcuts import shortcuts_since
 from gfi.store import queries
 from gfi.store.database import Database
@@ -49,7 +55,7 @@ _SHOWN_CLASSES = 10
 class Compared:
     """The result of a comparison. differences: what the two jobs do not have in common, in words.
 
-    floor_jobs: the other runs of the floor. pooled, classes: verdicts at the default tolerance, or the gate's; None and
+    floor_jobs: the other runs of the floor. pooled, masks: verdicts at the default tolerance, or the gate's; None and
     empty without a floor.
     """
 
@@ -60,7 +66,7 @@ class Compared:
     comparison: Comparison
     floor: Floor | None
     pooled: Moved | None
-    classes: Mapping[int, Moved]
+    masks: MaskVerdicts
     gate: GateVerdict | None
     names: Mapping[int, str]
     floor_jobs: tuple[str, ...] = ()
@@ -83,7 +89,12 @@ class Compared:
         order = sorted(moves, key=lambda index: -moves[index].moved / moves[index].n)
         for index in order[:_SHOWN_CLASSES]:
             if moves[index].moved:
-                yield class_sentence(class_name(index, self.names), moves[index], self.classes.get(index))
+                yield class_sentence(
+                    class_name(index, self.names), moves[index], self.masks.classes.get(index)
+                )
+        for index in self.masks.failed_with_flips:
+            flipped, moved = self.comparison.flipped[index], self.masks.with_flips[index]
+            yield with_flips_sentence(class_name(index, self.names), flipped, moved)
 
     def to_json(self) -> dict[str, Any]:
         """All of it as JSON values."""
@@ -99,7 +110,7 @@ class Compared:
             "floor": self.floor.to_json() if self.floor is not None else None,
             "pooled": self.pooled.to_json() if self.pooled is not None else None,
             "classes": {
-                class_name(index, self.names): moved.to_json() for index, moved in self.classes.items()
+                class_name(index, self.names): moved.to_json() for index, moved in self.masks.classes.items()
             },
             "gate": self.gate.to_json() if self.gate is not None else None,
         }
@@ -160,9 +171,9 @@ def compare_jobs(
         comparison,
         floor,
         pooled_verdict(comparison.moved, comparison.pairs, floor, tolerance) if floor is not None else None,
-        mask_verdicts(comparison.class_counts, comparison.class_counts_with_flips, floor, tolerance).classes
+        mask_verdicts(comparison.class_counts, comparison.class_counts_with_flips, floor, tolerance)
         if floor is not None
-        else {},
+        else MaskVerdicts({}, {}),
         judge(gate, comparison, floor, names=names, today=today, look=look, new_shortcuts=new_shortcuts)
         if gate is not None
         else None,
