@@ -204,7 +204,7 @@ def visit(
     yield made
     made.context.close()
     assert made.complaints == []
-    assert made.hosts <= {url.partition("//")[2]}, "a request left the host"
+    assert made.hosts <= {url.partition("//")[2], ""}, "a request left the host"  # "": a file
 
 
 def the_job(world: World) -> str:
@@ -246,8 +246,8 @@ def cards(page: Any, number: int) -> None:
     expect(page.locator(".card")).to_have_count(number)
 
 
-def play(world: World, job: str) -> None:
-    """Plan and explain the job slowly enough to be watched."""
+def play(world: World) -> None:
+    """Plan the jobs that wait, and explain them."""
     while (claim := ledger.claim_control(world.database, "planner", 60.0)) is not None:
         if claim.kind is ControlKind.PLAN:
             bounds = [(at, min(at + 4, 10)) for at in range(0, 10, 4)]
@@ -256,9 +256,8 @@ def play(world: World, job: str) -> None:
             )
         else:
             assert ledger.finish_control(world.database, claim)
-    time.sleep(1.0)
     while world.explain_shard():
-        time.sleep(0.3)
+        pass
     ledger.finish_jobs(world.database)
 
 

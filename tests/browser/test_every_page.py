@@ -1,9 +1,13 @@
 """Every page at 1280 and 400 px, light and dark: accessible, quiet, without layout shift; pictures for docs/."""
 
+import io
+import zipfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.sync_api import expect
 
 from tests.browser.conftest import Visit, faults, the_job
 from tests.service.api.conftest import World
@@ -26,7 +30,7 @@ PAGES = [
 
 @pytest.mark.parametrize("visit", [(1280, 900), (400, 800)], indirect=True, ids=["1280px", "400px"])
 def test_every_page_is_accessible_fits_and_is_quiet(
-    visit: Visit, site: tuple[str, World], shoot: Callable[[Any, str], None]
+    visit: Visit, site: tuple[str, World], shoot: Callable[[Any, str], None], tmp_path: Path
 ) -> None:
     job = the_job(site[1])
     comparison = site[1].call("GET", "/v1/comparisons").json()[0]["id"]
@@ -48,6 +52,7 @@ def test_every_page_is_accessible_fits_and_is_quiet(
     page.wait_for_selector("dialog[open]")
     assert faults(page) == []
     shoot(page, "viewer")
+    _check_report(visit, site[1], job, tmp_path)
     page = visit.open("/jobs")
     page.click("#new")
     page.wait_for_selector("#metrics input")
@@ -58,3 +63,22 @@ def test_every_page_is_accessible_fits_and_is_quiet(
     page.wait_for_selector("#estimate dd")
     assert faults(page) == []
     shoot(page, "submit")
+
+
+def _check_report(visit: Visit, world: World, job: str, folder: Path) -> None:
+    """The report opens from disk: accessible, light and dark, without layout shift; its tools are not printed."""
+    made = world.call("GET", f"/v1/jobs/{job}/report.zip", params={"limit": 12})
+    with zipfile.ZipFile(io.BytesIO(made.content)) as archive:
+        archive.extractall(folder)
+    page = visit.page
+    page.goto((folder / "index.html").as_uri())
+    expect(page.locator(".card")).to_have_count(12)
+    for theme in ("light", "dark"):
+        page.evaluate("name => { document.documentElement.dataset.theme = name }", theme)
+        assert faults(page) == [], f"report {theme}"
+    assert sum(share for share, *_ in page.evaluate("moved")) < 0.05
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    page.emulate_media(media="print")
+    expect(page.locator(".tools")).to_be_hidden()
+    assert page.locator(".card").first.is_visible()
+    page.emulate_media(media="screen")
