@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from gfi.cli.errors import CommandError
 from gfi.cli.open_service import open_service
 from gfi.cli.printing import emit, json_option
 
@@ -15,16 +16,26 @@ from gfi.cli.printing import emit, json_option
     required=True,
     help="A folder with KEY.npy, .npz, .png or .pt; a FiftyOne dataset; or a file .zip, .npz, .npy, .h5 or .pt.",
 )
-@click.option("--dataset", required=True, help="The images, as for `gfi submit`.")
-@click.option("--method", required=True, metavar="NAME", help="What made the masks, such as captum-lrp.")
+@click.option("--dataset", help="The images, as for `gfi submit`.")
+@click.option("--method", metavar="NAME", help="What made the masks, such as captum-lrp.")
 @click.option("--model", metavar="REF", help="A registered model, whose classes the labels are.")
 @click.option(
     "--crop", is_flag=True, help="The masks show the centre crop that the model sees (with --model)."
 )
 @click.option("--name", default="", help="A display name of the job.")
+@click.option(
+    "--resume", metavar="JOB", help="Go on with an import that was interrupted (with --masks alone)."
+)
 @json_option
 def import_masks(
-    masks: Path, dataset: str, method: str, model: str | None, crop: bool, name: str, as_json: bool
+    masks: Path,
+    dataset: str | None,
+    method: str | None,
+    model: str | None,
+    crop: bool,
+    name: str,
+    resume: str | None,
+    as_json: bool,
 ) -> None:
     """Import masks that were made elsewhere as a finished job.
 
@@ -34,16 +45,17 @@ def import_masks(
     \b
     gfi import --masks maps/ --dataset /data/photographs --method captum-lrp
     gfi import --masks attributions.h5 --dataset list.csv --method zennit-epsilon --model birds --crop
+    gfi import --masks maps/ --resume JOB
     """
-    options = {
-        "masks": masks,
-        "dataset": dataset,
-        "method": method,
-        "model": model,
-        "crop": crop,
-        "name": name,
-    }
-    imported = open_service().import_masks(options)
+    if resume is not None:
+        if any((dataset, method, model, crop, name)):
+            raise CommandError("--resume takes --masks alone: the rest is that of the job")
+        imported = open_service().resume_import(resume, masks)
+    elif dataset is None or method is None:
+        raise CommandError("an import needs --dataset and --method; an interrupted one --resume JOB")
+    else:
+        options = {"masks": masks, "dataset": dataset, "method": method}
+        imported = open_service().import_masks(options | {"model": model, "crop": crop, "name": name})
     if as_json:
         emit(imported)
         return

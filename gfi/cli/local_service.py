@@ -223,6 +223,14 @@ class LocalService:
         made = import_masks(self.database, self.settings, bucket, request)
         return {"job": made.job_id, "images": made.images, "with_mask": made.with_mask}
 
+    def resume_import(self, job_id: str, masks: Path) -> JSON:
+        from gfi.imports.importing import resume_import
+        from gfi.store.objects import Bucket
+
+        bucket = Bucket.from_settings(self.settings)
+        made = resume_import(self.database, self.settings, bucket, job_id, masks)
+        return {"job": made.job_id, "images": made.images, "with_mask": made.with_mask}
+
     def export(self, job_id: str, options: Mapping[str, Any], path: Path | None) -> Path:
         from gfi.exports.export import ExportOptions
         from gfi.exports.write import write_export

@@ -142,6 +142,9 @@ class RemoteService:
     def import_masks(self, options: Mapping[str, Any]) -> JSON:
         raise CommandError(_NEEDS_MASKS)
 
+    def resume_import(self, job_id: str, masks: Path) -> JSON:
+        raise CommandError(_NEEDS_MASKS)
+
     def export(self, job_id: str, options: Mapping[str, Any], path: Path | None) -> Path:
         given = dict(options)
         return self.client.job(job_id).export(given.pop("format"), path, **given)

@@ -129,6 +129,10 @@ class Service(Protocol):
         "with_mask"}."""
         ...
 
+    def resume_import(self, job_id: str, masks: Path) -> JSON:
+        """Go on with an import that was interrupted. Returns what `import_masks` returns."""
+        ...
+
     def export(self, job_id: str, options: Mapping[str, Any], path: Path | None) -> Path:
         """Export a job's results. options: the fields of `gfi.exports.export.ExportOptions`. path: None for a name made
         from job and format. Returns where it is."""

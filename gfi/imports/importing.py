@@ -8,6 +8,7 @@ read them like any other.
 
 import contextlib
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -35,6 +36,7 @@ from gfi.domain.queues import import_queue
 from gfi.domain.recipes import Recipe
 from gfi.domain.records import JobSpec, PartRecord, ShardClaim
 from gfi.domain.result import Result
+from gfi.domain.states import JobState
 from gfi.domain.statuses import ImageStatus
 from gfi.imports.errors import ImportRefused
 from gfi.imports.mask_files import OpenMasks, open_masks
@@ -46,14 +48,16 @@ from gfi.metrics.sample import Sample, measure
 from gfi.report.photograph_properties import properties_of, thumbnail
 from gfi.store import ledger, parts, queries
 from gfi.store.database import Database
-from gfi.store.errors import NotFound
+from gfi.store.errors import NotFound, Transient
 from gfi.store.ledger.importing import begin_import
 from gfi.store.objects import Bucket
 from gfi.store.settings import Settings
 
 NO_MODEL = "none"
 SHARD = 200
-LEASE_S = 600.0
+LEASE_S = 60.0
+"""How long a shard of a killed import waits before `resume_import` takes it."""
+POLL_S = 1.0
 ALIKE = 20
 """If so many masks cannot be read before one can, the kind of file is wrong and no job is made."""
 MEASURED = ("energy_in_box", "entropy", "iou_box", "localisation", "pointing")
@@ -109,20 +113,46 @@ def import_masks(
         record = model.record if model is not None else _record_of_labels(manifest)
         job_id = _begin(database, bucket, settings, request, model, record, listing, path)
         run = _Run(database, bucket, settings, job_id, masks, record, request.crop)
-        with_mask = 0
-        with _closing(database, job_id):
-            for claim in run.claims():
-                with_mask += run.write(claim, manifest.rows(claim.start, claim.stop))
-                progress(claim.stop, manifest.count)
-        ledger.finish_jobs(database)
-        return Imported(job_id, manifest.count, with_mask)
+        return run.to_the_end(manifest, progress)
+
+
+def resume_import(
+    database: Database,
+    settings: Settings,
+    bucket: Bucket,
+    job_id: str,
+    masks: Path,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Imported:
+    """Go on with an import that was interrupted. masks: the same folder or file again. Otherwise as `import_masks`."""
+    job = queries.get_job(database, job_id)
+    begun = job.config.imported
+    if begun is None:
+        raise ImportRefused(f"job {job.id} is no import")
+    if job.state is not JobState.RUNNING or job.manifest_key is None:
+        raise ImportRefused(f"job {job.id} is {job.state}; only an import that was interrupted goes on")
+    if masks.name != begun["masks"]:
+        raise ImportRefused(f"job {job.id} imports {begun['masks']}; this is {masks.name}")
+    with open_masks(masks) as found, tempfile.TemporaryDirectory(prefix="gfi-import-") as folder:
+        path = Path(folder) / "manifest.parquet"
+        bucket.get_to(job.manifest_key, path)
+        manifest = Manifest.open(path)
+        if found.many is not None and found.many != manifest.count:
+            raise ImportRefused(
+                f"{masks} has {found.many:,} masks, and job {job.id} has {manifest.count:,} images"
+            )
+        run = _Run(database, bucket, settings, job.id, found, job.model or {}, bool(begun["crop"]))
+        return run.to_the_end(manifest, progress)
 
 
 @contextlib.contextmanager
 def _closing(database: Database, job_id: str) -> Iterator[None]:
-    """Cancels the job where its import does not come to an end: nobody else can go on with it."""
+    """Cancels the job where its import cannot come to an end. After an interruption or an outage it stays as it is:
+    `resume_import` goes on with it."""
     try:
         yield
+    except (KeyboardInterrupt, Transient):
+        raise
     except BaseException:
         ledger.cancel_job(database, job_id, actor="import")
         raise
@@ -305,28 +335,62 @@ class _Run:
         crop: bool,
     ) -> None:
         self._database, self._bucket, self._job_id = database, bucket, job_id
-        self._masks, self._crop = masks, crop
+        self._masks, self._crop, self._renewed = masks, crop, 0.0
         self._input: tuple[int, int] = (record["input_size"][0], record["input_size"][1])
         self._classes = ClassIndex.of(record["class_names"], record["wordnet_ids"], record.get("classes", 0))
         job = queries.get_job(database, job_id)
         self._source: Source = open_source(job.config.dataset.spec, settings)
 
-    def claims(self) -> Iterator[ShardClaim]:
-        """The shards of the job, one at a time."""
-        queue = import_queue(self._job_id)
-        while (claim := ledger.claim_shard(self._database, "import", queue, LEASE_S)) is not None:
-            yield claim
+    def to_the_end(self, manifest: Manifest, progress: Callable[[int, int], None]) -> Imported:
+        """Write the shards that are left, and finish the job."""
+        with _closing(self._database, self._job_id):
+            for claim in self._claims():
+                try:
+                    self._write(claim, manifest.rows(claim.start, claim.stop))
+                except (KeyboardInterrupt, Transient) as error:
+                    ledger.release_shard(self._database, claim, f"the import was interrupted: {error}")
+                    raise
+                progress(claim.stop, manifest.count)
+        ledger.finish_jobs(self._database)
+        counts = queries.job_progress(self._database, self._job_id).by_status
+        without = counts.get(ImageStatus.ERROR, 0) + counts.get(ImageStatus.NONFINITE, 0)
+        return Imported(self._job_id, manifest.count, manifest.count - without)
 
-    def write(self, claim: ShardClaim, entries: list[Entry]) -> int:
-        """Write and commit the results of a shard. Returns how many have a mask."""
-        rows = [self._result(entry) for entry in entries]
+    def _claims(self) -> Iterator[ShardClaim]:
+        """The shards of the job, one at a time; those that a killed import held, once their lease has run out."""
+        queue = import_queue(self._job_id)
+        while True:
+            claim = ledger.claim_shard(self._database, "import", queue, LEASE_S)
+            if claim is not None:
+                self._renewed = time.monotonic()
+                yield claim
+                continue
+            progress = queries.job_progress(self._database, self._job_id)
+            if progress.done == progress.total:
+                return
+            if queries.get_job(self._database, self._job_id).state is not JobState.RUNNING:
+                raise ImportRefused(f"job {self._job_id} was cancelled while its masks were imported")
+            ledger.expire_leases(self._database)
+            time.sleep(POLL_S)
+
+    def _write(self, claim: ShardClaim, entries: list[Entry]) -> None:
+        """Write and commit the results of a shard."""
+        rows = []
+        for entry in entries:
+            self._keep(claim)
+            rows.append(self._result(entry))
         part = parts.write(self._header(claim), rows)
         key = parts.part_key(claim.job_id, claim.shard_id, claim.fence)
         self._bucket.put(key, part.data)
         made = PartRecord(new_id(), key, part.sha256, len(part.data), part.rows)
         if not ledger.commit_shard(self._database, claim, claim.stop, made, rows):
             raise ImportRefused(f"job {claim.job_id} was cancelled while its masks were imported")
-        return sum(row.grid is not None for row in rows)
+
+    def _keep(self, claim: ShardClaim) -> None:
+        """Renew the lease in time; a shard of large photographs takes longer than one."""
+        if time.monotonic() - self._renewed > LEASE_S / 3:
+            ledger.renew_lease(self._database, claim, LEASE_S)
+            self._renewed = time.monotonic()
 
     def _header(self, claim: ShardClaim) -> parts.PartHeader:
         config = claim.config

@@ -18,8 +18,9 @@ from gfi.domain.job import UNVERIFIED
 from gfi.domain.queues import IMPORT
 from gfi.domain.states import ControlKind, JobState
 from gfi.domain.statuses import ImageStatus
+from gfi.imports import importing
 from gfi.imports.errors import ImportRefused
-from gfi.imports.importing import ImportRequest, import_masks
+from gfi.imports.importing import ImportRequest, import_masks, resume_import
 from gfi.jobs.compare import compare_jobs
 from gfi.jobs.submit import Invalid, request_from, submit
 from gfi.store import ledger, queries
@@ -132,6 +133,36 @@ def test_an_imported_job_is_never_explained_again_and_no_worker_takes_it(
     assert [
         hint for hint in ledger.dispatch(one_world.database, 8, 60.0) if hint.queue.startswith(IMPORT)
     ] == []
+
+
+def test_an_interrupted_import_goes_on_where_it_was(
+    one_world: World, masks: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = one_world
+    monkeypatch.setattr(importing, "SHARD", 4)
+    monkeypatch.setattr(importing, "POLL_S", 0.01)
+    request = ImportRequest(masks, str(dataset), "captum-lrp")
+
+    def interrupt(done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        import_masks(world.database, world.settings, world.bucket, request, interrupt)
+    (job,) = queries.list_jobs(world.database)
+    assert job.state is JobState.RUNNING
+    done = [row.part_id for row in queries.iterate_results(world.database, job.id)]
+    assert len(done) == 4
+    with pytest.raises(ImportRefused, match="imports maps; this is photographs"):
+        resume_import(world.database, world.settings, world.bucket, job.id, masks / "photographs")
+    # As after a kill: the second shard is still leased, and its lease has run out.
+    assert ledger.claim_shard(world.database, "killed", job.queue, 0.0) is not None
+    whole = resume_import(world.database, world.settings, world.bucket, job.id, masks)
+    assert (whole.images, whole.with_mask) == (9, 7)
+    rows = list(queries.iterate_results(world.database, job.id))
+    assert [row.row for row in rows] == list(range(9))
+    assert [row.part_id for row in rows[:4]] == done  # what was committed is not imported again
+    with pytest.raises(ImportRefused, match="is partial; only an import that was interrupted"):
+        resume_import(world.database, world.settings, world.bucket, job.id, masks)
 
 
 def test_what_does_not_belong_together_is_refused_before_a_job_is_made(
