@@ -182,6 +182,7 @@ def audit_until_settled(
         job_request(context, body.job, caller.name),
         audits.SettlingRequest(tuple(body.classes), body.seed, body.first),
         idempotency_key=idempotency_key,
+        new=body.job.new,
     )
     response.status_code = 202 if created else 200
     response.headers["Location"] = f"/v1/audits/{audit_id}"

@@ -98,11 +98,12 @@ def submit_until_settled(
     wanted: SettlingRequest,
     *,
     idempotency_key: str | None = None,
+    new: bool = False,
 ) -> tuple[str, bool]:
     """Submit a job that explains a sample of a dataset, then more of it until each class of its audit is settled.
 
-    Returns (id of the audit, True), or (id, False) of one that is the same and under way. Raises as `submit`, and
-    Invalid for options that leave nothing to audit.
+    new: start another one even while the same one is under way. Returns (id of the audit, True), or (id, False) of one
+    that is the same and under way. Raises as `submit`, and Invalid for options that leave nothing to audit.
     """
     if request.since is not None or request.top != 1:
         raise Invalid("an audit until settled explains one class an image, and goes on from no other job")
@@ -110,7 +111,7 @@ def submit_until_settled(
         raise Invalid("all masks would be of one class, and a test pastes into images of other classes")
     sequential = SequentialSettings()
     sample = {"first": wanted.first, "seed": wanted.seed, "classes": sorted(wanted.classes)}
-    spec = spec_of(database, settings, request, idempotency_key=idempotency_key, sample=sample)
+    spec = spec_of(database, settings, request, idempotency_key=idempotency_key, new=new, sample=sample)
     record = spec.model or {}
     classes = [_class_in(record, name) for name in wanted.classes]
     audit_id, submitted = ledger.submit_settling(

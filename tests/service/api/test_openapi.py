@@ -29,6 +29,7 @@ UNKNOWN = ("none", "../jobs", "é")
 NO_SUCCESS = {
     ("POST", "/v1/models"),
     ("POST", "/v1/schedules"),
+    ("POST", "/v1/audits"),
     ("POST", "/v1/audits/{audit_id}/confirm"),
     ("POST", "/v1/audits/{audit_id}/verify"),
     ("PATCH", "/v1/audits/{audit_id}/findings/{finding_id}"),
@@ -37,8 +38,8 @@ NO_SUCCESS = {
     ("GET", "/v1/jobs/{job_id}/results/{row}/thumbnail.jpg"),
 }
 """Operations that may succeed in no request here: no worker runs, so registering a model is refused at once and no
-export is made; an audit has no findings; the parts have no thumbnails; few arbitrary schedules have a time and an
-acceptable job."""
+export is made; an audit has no findings; the parts have no thumbnails; few arbitrary schedules and audits of datasets
+have a time or classes, and an acceptable job."""
 
 
 class Counted:

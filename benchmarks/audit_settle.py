@@ -1,0 +1,147 @@
+"""How much of a drawn dataset the sequential audit explains, and what it confirms: `make bench-audit-settle`.
+
+The classifier of `gfi demo`, which was trained on images of which half of the moons had a mark, and new images: with
+the mark in half of the moons, in 30 %, and without any mark. Masks are Grad-CAM's of its last layer, for the labels.
+The steps are those of the service (`gfi.jobs.audits.settling`), without its storage: the first 40 images of each class
+fix the candidates, instalments test them until every class is settled or no image is left.
+
+Writes benchmarks/results/audit_settle.json: a row a run, with the share of images not explained, and for each candidate
+what became of it.
+
+    python -m benchmarks.audit_settle [--runs 5] [--per-class 500]
+"""
+
+import argparse
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.torch import load_file
+
+from benchmarks import planted
+from benchmarks.audit import masks
+from benchmarks.machine import cpu_name
+from benchmarks.planted import CLASSES, SIZE, Images, Plant
+from gfi.audit.audit import screen
+from gfi.audit.confirmation import confirm
+from gfi.audit.plan import Explained, Plan, plan
+from gfi.audit.sequential import Evidence, SequentialSettings, Settled
+from gfi.audit.settings import FIRST_SAMPLE, AuditSettings
+from gfi.audit.settling import (
+    Measured,
+    evidence_of,
+    hosts_wanted,
+    joined,
+    judged,
+    settings_of_instalment,
+    usable,
+)
+from gfi.audit.split import keyed_order
+from gfi.audit.verdicts import SHORTCUTS
+from gfi.jobs.audits.settling import Order, hosts_of, images_of_instalment
+from gfi.samples.planted import DEMO, DEMO_SEED, MODEL
+
+RESULTS = Path(__file__).parent / "results" / "audit_settle.json"
+SCENARIOS = {"mark in 50 %": DEMO, "mark in 30 %": Plant("corner", DEMO.target, 0.3), "no mark": Plant()}
+
+
+def settled(images: Images, seed: int) -> dict[str, Any]:
+    """One audit, from the first sample to its end."""
+    net = planted.network(0)
+    net.load_state_dict(load_file(MODEL.with_suffix(".safetensors")))
+    net.eval().requires_grad_(False)
+    settings, sequential = AuditSettings(seed=seed), SequentialSettings()
+    labels = images.labels.astype(np.int64)
+    boxes = {i: images.boxes[i : i + 1] / SIZE for i in range(len(labels))}
+    grids = masks(net, images.pixels, labels, "grad-cam")
+    order = Order(labels, keyed_order([f"{i}" for i in range(len(labels))], f"secret {seed}"))
+    used = np.zeros(len(labels), bool)
+    used[order.first(FIRST_SAMPLE, len(CLASSES))] = True
+
+    def photographs(rows: NDArray[np.intp]) -> NDArray[np.uint8]:
+        return images.pixels[rows]
+
+    def predict(shown: NDArray[np.uint8]) -> NDArray[np.float64]:
+        return planted.probabilities(net, shown)
+
+    # Images that are not explained are in no class, so nothing reads their masks.
+    first = Explained(np.where(used, labels, -1), grids, used, boxes, labels=labels)
+    rows = np.flatnonzero(used)
+    some = Explained(
+        labels[rows],
+        grids[rows],
+        np.ones(len(rows), bool),
+        {i: boxes[int(row)] for i, row in enumerate(rows)},
+        labels=labels[rows],
+    )
+    candidates = screen(some, len(CLASSES), lambda at: photographs(rows[at]), settings).candidates
+    evidence = Evidence(np.array([c.class_index for c in candidates], np.int64), "demo", sequential)
+    tested = np.zeros(len(labels), bool)
+    measured: list[list[Measured]] = []
+    while len(wanted := evidence.open_classes()):
+        number = images_of_instalment(sequential, len(measured) + 1)
+        hosts = [len(hosts_of(measured, n)) for n in range(len(candidates))]
+        coming = dict.fromkeys(wanted.tolist(), number)
+        beside = hosts_wanted(evidence, labels[tested], hosts, coming, settings.controls)
+        if not len(order.instalment(used, wanted.tolist(), number, 0)):
+            break
+        fresh = np.zeros(len(labels), bool)
+        fresh[order.instalment(used, wanted.tolist(), number, beside)] = True
+        used |= fresh
+        tested |= fresh
+        data = Explained(np.where(used, labels, -1), grids, first.screening, boxes, labels=labels)
+        most = settings_of_instalment(settings, int(np.bincount(labels[fresh]).max()))
+        newest: list[Measured] = []
+        for n, (candidate, state) in enumerate(zip(candidates, evidence.settled(), strict=True)):
+            if state is not Settled.OPEN:
+                newest.append((Plan(candidate), None))
+                continue
+            free = usable(data, candidate, tested, fresh, hosts_of(measured, n))
+            planned = plan(candidate, free, photographs, most, candidates)
+            some_seen = bool(planned.removals or planned.transplants)
+            newest.append((planned, confirm(planned, photographs, predict, most) if some_seen else None))
+        evidence_of(evidence, [newest])
+        measured.append(newest)
+    states = evidence.settled()
+    joint = [joined([one[n] for one in measured] or [(Plan(c), None)], c) for n, c in enumerate(candidates)]
+    found = judged(joint, evidence, settings)
+    shortcuts = [CLASSES[t.plan.candidate.class_index] for t in found if t.verdict in SHORTCUTS]
+    return {
+        "images": len(labels),
+        "explained": int(used.sum()),
+        "saved": round(1 - float(used.mean()), 4),
+        "instalments": len(measured),
+        "candidates": len(candidates),
+        **{str(state): states.count(state) for state in Settled},
+        "classes_open": len(evidence.open_classes()),
+        "shortcuts": shortcuts,
+        "mark_found": shortcuts == [CLASSES[DEMO.target or 0]],
+    }
+
+
+def main() -> None:
+    """Run and write."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--per-class", type=int, default=500)
+    parser.add_argument("--no-write", action="store_true")
+    options = parser.parse_args()
+    rows = []
+    for scenario, plant in SCENARIOS.items():
+        for run in range(options.runs):
+            start = time.process_time()
+            images = planted.draw_images(DEMO_SEED, options.per_class, plant, 10 + run)
+            row = {"scenario": scenario, "run": run} | settled(images, run)
+            rows.append(row | {"cpu_seconds": round(time.process_time() - start, 1), "machine": cpu_name()})
+            print(rows[-1], flush=True)
+            if not options.no_write:
+                RESULTS.write_text(json.dumps({"rows": rows}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
