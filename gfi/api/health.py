@@ -1,6 +1,7 @@
 """Liveness, readiness, and metrics for Prometheus."""
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -186,6 +187,13 @@ class _LedgerMetrics(Collector):
             workers.add_metric([worker.id, worker.device or ""], 1.0 if worker.alive else 0.0)
         yield workers
         alive = [worker for worker in known if worker.alive]
+        taken = Counter(queue for worker in alive for queue in worker.queues or ())
+        yield _gauge(
+            "gfi_queue_workers",
+            "Live workers that take from a queue.",
+            ("queue",),
+            {(queue,): float(number) for queue, number in taken.items()},
+        )
         for name, told, field, unit in (
             ("gfi_worker_images_per_second", "Images per second of a live worker.", "rate", 1.0),
             ("gfi_worker_memory_bytes", "Memory of a live worker.", "memory_mib", 2.0**20),
@@ -194,7 +202,7 @@ class _LedgerMetrics(Collector):
             values = {(one.id,): getattr(one, field) for one in alive if getattr(one, field) is not None}
             yield _gauge(name, told, ("worker",), {key: value * unit for key, value in values.items()})
         stages = CounterMetricFamily(
-            "gfi_worker_stage_seconds",
+            "gfi_worker_stage_seconds_total",
             "Seconds of a live worker's threads in each stage of its shards, since it started.",
             labels=["worker", "stage"],
         )

@@ -1,10 +1,18 @@
 """Readiness and metrics."""
 
+import json
+import subprocess
+import time
+from pathlib import Path
+
 import pytest
+import sqlalchemy as sa
 from fastapi.testclient import TestClient
 
 from gfi.api import create_app
+from gfi.domain.ids import new_id
 from gfi.store import ledger
+from gfi.store.tables import incidents, jobs, shards
 from tests.service.api.conftest import World
 
 
@@ -40,3 +48,50 @@ def test_metrics_are_in_the_format_of_prometheus(one_world: World) -> None:
         assert samples[f'gfi_service_up{{service="{service}"}}'] == "1.0"
         assert 0 < float(samples[f'gfi_service_seconds{{service="{service}"}}']) < 3600
     assert one_world.client.get("/metrics").status_code == 401
+
+
+MONITORING = Path(__file__).parents[3] / "deploy" / "monitoring"
+
+
+def test_causes_in_the_ledger_fire_their_alerts_and_no_others(one_world: World, tmp_path: Path) -> None:
+    """From a cause to the text of `/metrics`, and from the text to the alert, by promtool."""
+    database, long_ago = one_world.database, time.time() - 7200
+    control = {"queues": ["control"], "clock_skew_s": 60.0}
+    ledger.heartbeat(database, {"id": "c:1", **control})  # it takes no shard
+    job = one_world.planned()
+    with database.begin() as connection:
+        connection.execute(sa.update(jobs).values(created_at=long_ago, planned_at=long_ago))
+        incident = {"job_id": job, "shard_id": "s", "fence": 1, "at": long_ago}
+        rows = [incident | {"id": new_id(), "kind": "death"} for _ in range(6)]
+        rows += [incident | {"id": new_id(), "kind": "failed"}]
+        connection.execute(sa.insert(incidents), rows)
+        connection.execute(
+            sa.update(shards)
+            .where(shards.c.start == 0)
+            .values(state="leased", claim_fence=shards.c.fence, leased_at=long_ago, lease_until=long_ago)
+        )
+    text = one_world.call("GET", "/metrics", "read").text
+    series = [line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#")]
+    fired = {
+        "GfiNoWorker",
+        "GfiNothingClaimed",
+        "GfiNoScheduler",
+        "GfiWorkersDie",
+        "GfiShardsFail",
+        "GfiClockSkew",
+    }
+    case = {
+        "interval": "1m",
+        "input_series": [{"series": name, "values": f"{value}x60"} for name, value in series],
+        "promql_expr_test": [
+            {
+                "expr": 'count by (alertname) (ALERTS{alertstate="firing"})',
+                "eval_time": "30m",
+                "exp_samples": [{"labels": f'{{alertname="{name}"}}', "value": 1} for name in sorted(fired)],
+            }
+        ],
+    }
+    file = tmp_path / "test.yaml"
+    file.write_text(json.dumps({"rule_files": [str(MONITORING / "alerts.yaml")], "tests": [case]}))
+    done = subprocess.run(["promtool", "test", "rules", file], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
