@@ -86,7 +86,9 @@ def reproduce() -> None:
 )
 @click.option("--seed", default=0, show_default=True, help="Of the draw of the training images.")
 @click.option(
-    "--blacklist", type=click.Path(path_type=Path), help="[default: DIR/**/*validation_blacklist.txt]"
+    "--blacklist",
+    type=click.Path(path_type=Path),
+    help="Numbers of images to leave out. [default: DIR/*devkit*/data/*validation_blacklist.txt]",
 )
 @click.option(
     "--classes", type=click.Path(path_type=Path), help="The class file. [default: DIR/LOC_synset_mapping.txt]"

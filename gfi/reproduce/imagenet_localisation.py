@@ -3,7 +3,7 @@
     DIR/ILSVRC/Data/CLS-LOC/val/ILSVRC2012_val_00000001.JPEG      the layouts that gfi.datasets.layouts.imagenet reads
     DIR/ILSVRC/Annotations/CLS-LOC/val/ILSVRC2012_val_00000001.xml
     DIR/ILSVRC/Data/CLS-LOC/train/n01440764/…                     with their annotations: for the threshold
-    DIR/**/…validation_blacklist.txt                              numbers of images that the protocol leaves out
+    DIR/*devkit*/data/*validation_blacklist.txt                   numbers of the images that are left out
     DIR/LOC_synset_mapping.txt                                    the class file: a WordNet id and names on each line
 
 Every validation image that is not blacklisted and has a box is explained for its label. The box around the mask is
@@ -52,8 +52,10 @@ VGG19_LAYERS: Mapping[str, str] = {
     "pool5": "features.36",
 }
 """The layers of VGG-19 that the paper compares: pooled, or after their ReLU. `features.36` is inverted for all."""
-_BLACKLISTS = ("*validation_blacklist.txt", "*/*validation_blacklist.txt", "*/*/*validation_blacklist.txt")
-_BLACKLISTS_OF_KITS = ("*devkit*/data/*validation_blacklist.txt", "*/*devkit*/data/*validation_blacklist.txt")
+_BLACKLISTS = tuple(
+    f"{place}*validation_blacklist.txt"
+    for place in ("", "*/", "*devkit*/", "*devkit*/data/", "*/*devkit*/", "*/*devkit*/data/")
+)
 _CLASS_FILES = ("LOC_synset_mapping.txt", "ILSVRC/LOC_synset_mapping.txt", "synset_words.txt")
 _NUMBER = re.compile(r"_val_(\d+)$")
 
@@ -135,7 +137,7 @@ def _example(item: Listed, labels: Labels) -> Example | None:
 
 def validation(source: ImageNet, root: Path, labels: Labels, options: Options) -> Listing:
     """The validation images that the protocol tests. DatasetError if there is none."""
-    blacklist_file = options.blacklist or _first(root, (*_BLACKLISTS, *_BLACKLISTS_OF_KITS))
+    blacklist_file = options.blacklist or _first(root, _BLACKLISTS)
     blacklist = frozenset[int]() if blacklist_file is None else read_blacklist(blacklist_file)
     notes = []
     if blacklist_file is None:
