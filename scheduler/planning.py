@@ -28,6 +28,7 @@ import numpy as np
 from gfi.datasets.manifest import Manifest, reorder, subset
 from gfi.domain.digests import JSON, canonical
 from gfi.domain.ids import new_id
+from gfi.domain.job import LABELS
 from gfi.domain.records import ControlClaim
 from gfi.jobs import incremental
 from gfi.jobs.audits import settling
@@ -57,7 +58,7 @@ def plan(services: ControlServices, claim: ControlClaim, check: Callable[[], Non
             settings,
             path,
             # With one target for all images, labels need no class.
-            classes=Classes.of(record) if config.target == "auto" else None,
+            classes=Classes.of(record) if config.target in ("auto", LABELS) else None,
             # Of a sample the images that are explained count, not those that are listed.
             most=_most(services, "" if config.sample is not None else claim.owner),
             check=check,
@@ -81,11 +82,16 @@ def plan(services: ControlServices, claim: ControlClaim, check: Callable[[], Non
     metadata["warnings"] += written.notes
     if written.columns:
         metadata["columns"] = dict(written.columns)
-    if written.unmatched and config.target == "auto":
+    if written.unmatched and config.target in ("auto", LABELS):
         metadata["unmatched_labels"] = written.unmatched
         metadata["warnings"].append(
             f"{written.unmatched} of {written.count} images have a label that is not a class of the model; "
-            "they are explained for the predicted class"
+            + ("it is not explained" if config.each_label else "they are explained for the predicted class")
+        )
+    if written.several and config.target == "auto":
+        metadata["warnings"].append(
+            f"{written.several} of {written.count} images have several labels; they are explained for the predicted"
+            " class, and with --target labels for each label"
         )
     if record.get("nondeterministic"):
         metadata["warnings"].insert(

@@ -85,12 +85,12 @@ class Measurer:
         return Bank.of(engine.network.probabilities, torch.stack(prepared).to(engine.device, engine.dtype))
 
     def _regions(self, entry: Entry, target: int) -> tuple[Rectangle, ...]:
-        """The boxes of the target's class. A box without a label has the label of the image; if the image has none
-        either, the box counts for any explained class."""
+        """The boxes of the target's class. A box without a label has the label of the image, or each of its labels; if
+        the image has none either, the box counts for any explained class."""
         boxes = []
         for box in entry.boxes:
-            label = box.label or entry.label
-            if label is None or self._classes.find(label) == target:
+            labels = (box.label,) if box.label else entry.labels or (entry.label,)
+            if any(label is None or self._classes.find(label) == target for label in labels):
                 boxes.append(box)
         regions = [box.sides for box in boxes]
         return tuple(ordinary(regions, [box.difficult for box in boxes])[0]) if boxes else ()

@@ -20,10 +20,10 @@ FOIL_IS_TARGET = Failure(
 )
 
 
-def quarantined_row(entry: Entry, reason: str | None) -> Result:
+def quarantined_row(entry: Entry, reason: str | None, rank: int = 0) -> Result:
     """The result of an image that killed its workers and is not opened again."""
     photograph = Photograph(entry, entry.version)
-    return failed_row(photograph, Failure(ImageStatus.ERROR, reason or "", "killer"))
+    return failed_row(photograph, Failure(ImageStatus.ERROR, reason or "", "killer"), rank)
 
 
 def failed_row(photograph: Photograph, failure: Failure, rank: int = 0) -> Result:
@@ -57,15 +57,26 @@ def _of_image(photograph: Photograph, rank: int) -> dict[str, Any]:
     return {} if rank else {"pixels": photograph.pixels, "thumbnail": photograph.thumbnail}
 
 
+def predicted(explanation: Explanation, threshold: float | None) -> int | None:
+    """The most probable class. With a threshold, for a network that decides about each class for itself: the target, if
+    its probability is not below; otherwise the most probable class, or None if that is the target."""
+    if threshold is None:
+        return explanation.prediction
+    if explanation.probability >= threshold:
+        return explanation.target
+    return None if explanation.prediction == explanation.target else explanation.prediction
+
+
 def explained_row(
     photograph: Photograph,
     rank: int,
     explanation: Explanation,
     metrics: dict[str, float],
     features: Features = "none",
+    threshold: float | None = None,
 ) -> Result:
     """The result of an explained photograph; `rank` of the class, from 0, among those explained. features: how those of
-    the photograph are stored, with its first class.
+    the photograph are stored, with its first class. threshold: see `predicted`.
 
     A note on its boxes is stored in the field that otherwise holds the error.
     """
@@ -80,7 +91,7 @@ def explained_row(
         columns=photograph.entry.columns,
         status=ImageStatus(explanation.status),
         target=explanation.target,
-        prediction=explanation.prediction,
+        prediction=predicted(explanation, threshold),
         probability=explanation.probability,
         kept=explanation.kept,
         removed=explanation.removed,

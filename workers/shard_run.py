@@ -13,6 +13,7 @@ from typing import NamedTuple
 import structlog
 
 from gfi import __version__
+from gfi.datasets.manifest import Entry
 from gfi.domain.digests import JSON
 from gfi.domain.errors import OutOfMemory, Stopped
 from gfi.domain.explanation import Explanation, StepProgress
@@ -73,7 +74,6 @@ class ShardRun:
         self._measurer = Measurer(engine, claim.config, lease.progressed)
         metrics = [CATALOGUE[name] for name in claim.config.metrics if name in CATALOGUE]
         self._needs_boxes = any(metric.needs == "boxes" for metric in metrics)
-        self._top = claim.config.top
         self._manifest = manifest
         # A worker died with this shard and none of its images was to blame: it may have been an image of a grid.
         self._with_grids = (
@@ -88,6 +88,8 @@ class ShardRun:
         """The finished results, by the image's row and the rank of the class."""
         self._of_controls: dict[int, list[Result]] = {}
         """The results of the controls, by the image's row."""
+        self._asked: dict[int, int] = {}
+        """How many classes of an image are explained, by its row."""
         self._finished: set[int] = set()
         self._started = time.monotonic()
         self._deadline = self._started + services.settings.shard_seconds
@@ -131,7 +133,8 @@ class ShardRun:
     def quarantine(self) -> str:
         """Record the only image, which killed its workers, as an error, without opening it."""
         (entry,) = self._entries
-        self._commit(1, [quarantined_row(entry, self._claim.quarantined)])
+        ranked = enumerate(self._by_label(entry))
+        self._commit(1, [quarantined_row(one, self._claim.quarantined, rank) for rank, one in ranked])
         return "quarantined"
 
     def _items(self) -> Generator[Item]:
@@ -163,25 +166,33 @@ class ShardRun:
                 self._keep_failed(photograph, photograph.failure)
                 continue
             assert photograph.prepared is not None
-            targets = self._targets(photograph)
-            if foil is not None and foil in targets:
+            asked = self._targets(photograph)
+            if foil is not None and any(foil == target for _, target in asked):
                 self._keep_failed(photograph, FOIL_IS_TARGET)
                 continue
-            given += len(targets)
-            for rank, target in enumerate(targets):
+            given += len(asked)
+            self._asked[photograph.entry.row] = len(asked)
+            for rank, (labelled, target) in enumerate(asked):
                 key = ItemKey(photograph.entry.row, rank)
-                self._photographs[key] = photograph
+                self._photographs[key] = labelled
                 yield Item(key, photograph.prepared, target, foil)
 
-    def _targets(self, photograph: Photograph) -> list[int | None]:
-        """The classes to explain, by rank; None for the predicted one."""
+    def _targets(self, photograph: Photograph) -> list[tuple[Photograph, int | None]]:
+        """The classes to explain, by rank, None for the predicted one; each with the photograph under the label that is
+        asked."""
         assert photograph.prepared is not None
-        if self._top > 1:
-            return [*self._engine.most_probable(photograph.prepared, self._top)]
-        target = self._claim.config.target
-        if target == "auto":
-            return [photograph.entry.target]
-        return [target if isinstance(target, int) else None]  # "predicted"
+        config = self._claim.config
+        if config.top > 1:
+            classes = self._engine.most_probable(photograph.prepared, config.top)
+            return [(photograph, target) for target in classes]
+        if config.target == "auto" or config.each_label:
+            labelled = [replace(photograph, entry=entry) for entry in self._by_label(photograph.entry)]
+            return [(one, one.entry.target) for one in labelled]
+        return [(photograph, config.target if isinstance(config.target, int) else None)]  # "predicted"
+
+    def _by_label(self, entry: Entry) -> tuple[Entry, ...]:
+        """The image once for each label that is explained."""
+        return entry.by_label() if self._claim.config.each_label else (entry,)
 
     def _announce(self, rows: Sequence[int]) -> None:
         """Announce the rows about to be read and those that are still in the engine. If a row failed, a chunk is no
@@ -203,7 +214,11 @@ class ShardRun:
             raise
         except Exception as error:
             return failed_row(photograph, Failure.of("measured", error, "metrics"), rank)
-        return explained_row(photograph, rank, explanation, metrics, self._claim.config.features)
+        config, classifier = self._claim.config, self._engine.classifier
+        threshold = None
+        if config.each_label and classifier.output == "sigmoid":
+            threshold = classifier.thresholds[explanation.target] if classifier.thresholds else 0.5
+        return explained_row(photograph, rank, explanation, metrics, config.features, threshold)
 
     def _is_sampled(self, row: Result) -> bool:
         """Whether the image has controls, and may have a grid."""
@@ -270,13 +285,16 @@ class ShardRun:
         """One class of an image is done."""
         ranks = self._rows.setdefault(row.row, {})
         ranks[row.target_rank] = row
-        if len(ranks) == self._top:
+        if len(ranks) == self._asked[row.row]:
             self._finished.add(row.row)
         self._lease.set_finished(len(self._finished))
 
     def _keep_failed(self, photograph: Photograph, failure: Failure) -> None:
-        """No class of the image can be explained: this row is its only one."""
-        self._rows[photograph.entry.row] = {0: failed_row(photograph, failure)}
+        """No class of the image can be explained: it has one row, or one for each label that was asked."""
+        self._rows[photograph.entry.row] = {
+            rank: failed_row(replace(photograph, entry=entry), failure, rank)
+            for rank, entry in enumerate(self._by_label(photograph.entry))
+        }
         self._finished.add(photograph.entry.row)
 
     def _prefix(self) -> list[list[Result]]:

@@ -8,7 +8,7 @@ names.
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 from urllib.parse import quote
@@ -25,8 +25,8 @@ MAX_BYTES = 256 * 2**20
 @dataclass(frozen=True)
 class Listed:
     """One image of a listing. size: bytes, 0 where the listing does not say. version: "" where unknown.
-    label: as the dataset writes it. boxes: as the dataset writes them; boxes_error: why its boxes could not be read.
-    extra: further columns, JSON-able."""
+    label: as the dataset writes it; None for an image with several `labels`, which are empty otherwise. boxes: as the
+    dataset writes them; boxes_error: why its boxes could not be read. extra: further columns, JSON-able."""
 
     key: str
     size: int
@@ -35,10 +35,12 @@ class Listed:
     boxes: tuple[Box, ...] = ()
     extra: Mapping[str, Any] = field(default_factory=dict)
     boxes_error: str | None = None
+    labels: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         check_text("the key", self.key, 2_048)
-        check_text("the label", self.label)
+        for label in (self.label, *self.labels):
+            check_text("the label", label)
 
 
 @dataclass(frozen=True)
@@ -106,16 +108,32 @@ def or_empty(listing: Iterable[Listed], place: object, notes: ListingNotes) -> I
 
 
 class ListingDigest:
-    """SHA-256 over (key, version, size, label, boxes) of a listing in its order, computed while it is read."""
+    """SHA-256 over (key, version, size, label, boxes) of a listing in its order, computed while it is read; where an
+    image has several labels, over these too."""
 
     def __init__(self) -> None:
         self._hash = hashlib.sha256()
         self.count = 0
 
-    def add(self, key: str, version: str, size: int, label: str | None, boxes: Iterable[Box]) -> None:
+    def add(
+        self,
+        key: str,
+        version: str,
+        size: int,
+        label: str | None,
+        boxes: Iterable[Box],
+        labels: Sequence[str] = (),
+    ) -> None:
         """Adds one image."""
-        row = json.dumps([key, version, size, label, [box.to_json() for box in boxes]])
-        self._hash.update(row.encode() + b"\n")
+        row = [
+            key,
+            version,
+            size,
+            label,
+            [box.to_json() for box in boxes],
+            *([list(labels)] if labels else []),
+        ]
+        self._hash.update(json.dumps(row).encode() + b"\n")
         self.count += 1
 
     def hexdigest(self) -> str:
@@ -130,5 +148,5 @@ def fingerprint(source: Source) -> str:
     """
     digest = ListingDigest()
     for listed in source.list():
-        digest.add(listed.key, listed.version, listed.size, listed.label, listed.boxes)
+        digest.add(listed.key, listed.version, listed.size, listed.label, listed.boxes, listed.labels)
     return digest.hexdigest()

@@ -7,7 +7,8 @@ on.
 
 Columns: row int64, key string, size int64, version string, label string?, target int32?,
 boxes list<struct<label, left, top, right, bottom, difficult, unit, frame>>, boxes_error string?, extra string
-(JSON object), of which results keep the columns that the metadata names with their types. The boxes are as the dataset
+(JSON object), of which results keep the columns that the metadata names with their types, labels list<string>? and
+targets list<int32?>?, only of images with several labels. The boxes are as the dataset
 writes them; `annotations.settle` fits them to the photograph. Compressed with zstd, row groups of 10,000. The file's
 metadata holds what the caller passes plus `schema_version`, `columns`, `count` and `listing` (the digest that
 `gfi.datasets.sources.fingerprint` computes of an unchanged listing).
@@ -25,7 +26,8 @@ import io
 import json
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -43,9 +45,10 @@ from gfi.domain.class_index import ClassIndex
 from gfi.domain.manifest_columns import Census, Kind, Value, typed
 from gfi.store.errors import one_line
 
-SCHEMA_VERSION = 2
-READABLE_VERSIONS = ("1", "2")
-"""Version 1 had no unit and frame of boxes, and no boxes_error."""
+SCHEMA_VERSION = 3
+READABLE_VERSIONS = ("1", "2", "3")
+"""Version 1 had no unit and frame of boxes, and no boxes_error; 2 no labels. A manifest in which no image has several
+labels is still called 2, so that workers of an earlier version read it."""
 ROW_GROUP = 10_000
 COLUMNS = "columns"
 """The key of the file's metadata that holds the types of the further columns."""
@@ -70,6 +73,8 @@ _SCHEMA = pa.schema(
         pa.field("boxes", pa.list_(pa.field("item", _BOX, nullable=False)), nullable=False),
         pa.field("extra", pa.string(), nullable=False),
         pa.field("boxes_error", pa.string()),
+        pa.field("labels", pa.list_(pa.string())),
+        pa.field("targets", pa.list_(pa.int32())),
     ]
 )
 
@@ -77,7 +82,7 @@ _SCHEMA = pa.schema(
 @dataclass(frozen=True)
 class Entry:
     """One row. target: the class index that `label` means, or None. boxes: as listed; boxes_error: why its boxes could
-    not be read."""
+    not be read. labels, targets: of an image with several labels, which has neither label nor target."""
 
     row: int
     key: str
@@ -90,12 +95,32 @@ class Entry:
     boxes_error: str | None = None
     columns: Mapping[str, Value] = field(default_factory=dict, compare=False)
     """The typed columns of `extra` that results keep; only for an entry that was read from a manifest."""
+    labels: tuple[str, ...] = ()
+    targets: tuple[int | None, ...] = ()
+
+    @property
+    def unmatched(self) -> bool:
+        """Whether a label of it is no class of the model."""
+        return None in self.targets or (self.label is not None and self.target is None)
+
+    def by_label(self) -> "tuple[Entry, ...]":
+        """The image once for each of its labels that is a class of the model, with this label and target; each class
+        once. Of an image without several such labels: the image itself, without label where it had several."""
+        classes: dict[int, str] = {}
+        for label, target in zip(self.labels, self.targets, strict=True):
+            if target is not None:
+                classes.setdefault(target, label)
+        alone = replace(self, labels=(), targets=())
+        return tuple(replace(alone, label=label, target=target) for target, label in classes.items()) or (
+            alone,
+        )
 
 
 @dataclass(frozen=True)
 class Written:
     """sha256, bytes: of the file. listing: digest of the listing. unmatched: rows whose label is not a class. columns:
-    the columns of `extra` that results keep, with their types; notes: what results do not keep."""
+    the columns of `extra` that results keep, with their types; notes: what results do not keep. several: rows with
+    several labels."""
 
     count: int
     sha256: str
@@ -104,6 +129,7 @@ class Written:
     unmatched: int
     columns: Mapping[str, Kind] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    several: int = 0
 
 
 def entries(
@@ -111,21 +137,22 @@ def entries(
 ) -> Iterator[Entry]:
     """Number a listing from 0 and find the classes of its labels. notes: records labels that could also mean another
     class."""
-    known: dict[str, tuple[int | None, str | None]] = {}
+
+    @lru_cache(100_000)
+    def find(label: str) -> tuple[int | None, str | None]:
+        return (None, None) if classes is None else (classes.find(label), classes.decision(label))
+
     for row, item in enumerate(listing):
-        target, decision = None, None
-        if classes and item.label is not None:
-            if item.label in known:
-                target, decision = known[item.label]
-            else:
-                target, decision = classes.find(item.label), classes.decision(item.label)
-                if len(known) < 100_000:
-                    known[item.label] = target, decision
-        if decision is not None and notes is not None:
-            notes.image(decision, item.key)
+        meant = [find(label) for label in ((item.label,) if item.label is not None else item.labels)]
+        for _, decision in meant:
+            if decision is not None and notes is not None:
+                notes.image(decision, item.key)
+        targets = tuple(target for target, _ in meant)
         yield Entry(
-            *(row, item.key, item.size, item.version, item.label, target),
+            *(row, item.key, item.size, item.version, item.label, None if item.label is None else targets[0]),
             *(item.boxes, item.extra, item.boxes_error),
+            labels=item.labels,
+            targets=() if item.label is not None else targets,
         )
 
 
@@ -134,20 +161,21 @@ def write(rows: Iterable[Entry], path: Path, metadata: Mapping[str, str]) -> Wri
 
     DatasetError: two rows with the same key (named), or no rows.
     """
-    digest, hashes, unmatched, census = ListingDigest(), array("q"), 0, Census()
+    digest, hashes, unmatched, several, census = ListingDigest(), array("q"), 0, 0, Census()
     stream = iter(rows)
     try:
         with pq.ParquetWriter(path, _SCHEMA, compression="zstd") as writer:
             while group := list(islice(stream, ROW_GROUP)):
                 _refuse_equal_keys(group, digest.count)  # so that a listing that repeats one key ends early
                 for entry in group:
-                    digest.add(entry.key, entry.version, entry.size, entry.label, entry.boxes)
+                    digest.add(entry.key, entry.version, entry.size, entry.label, entry.boxes, entry.labels)
                     hashes.append(hash(entry.key))
                     census.add(entry.extra)
-                    unmatched += entry.label is not None and entry.target is None
+                    unmatched += entry.unmatched
+                    several += bool(entry.labels)
                 writer.write_table(_table(group), row_group_size=ROW_GROUP)
             totals = {
-                "schema_version": str(SCHEMA_VERSION),
+                "schema_version": str(SCHEMA_VERSION if several else 2),
                 "count": str(digest.count),
                 "listing": digest.hexdigest(),
             }
@@ -158,7 +186,7 @@ def write(rows: Iterable[Entry], path: Path, metadata: Mapping[str, str]) -> Wri
         _refuse_duplicates(path, hashes)
         return Written(
             *(digest.count, _sha256(path), path.stat().st_size, digest.hexdigest(), unmatched),
-            *(census.kinds, tuple(census.notes())),
+            *(census.kinds, tuple(census.notes()), several),
         )
     except BaseException:
         with contextlib.suppress(OSError):
@@ -287,6 +315,8 @@ def _table(group: Sequence[Entry]) -> pa.Table:
         columns["boxes"].append([vars(box) for box in entry.boxes])
         columns["extra"].append(json.dumps(dict(entry.extra)) if entry.extra else "{}")
         columns["boxes_error"].append(entry.boxes_error)
+        columns["labels"].append(list(entry.labels) or None)
+        columns["targets"].append(list(entry.targets) or None)
     return pa.Table.from_pydict(columns, schema=_SCHEMA)
 
 
@@ -304,6 +334,8 @@ def _entries(table: pa.Table, columns: Mapping[str, Kind]) -> list[Entry]:
             extra=extra,
             boxes_error=item.get("boxes_error"),
             columns=typed(extra, columns),
+            labels=tuple(item.get("labels") or ()),
+            targets=tuple(item.get("targets") or ()),
         )
         for item, extra in zip(table.to_pylist(), extras, strict=True)
     ]

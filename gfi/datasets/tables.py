@@ -33,7 +33,7 @@ import pyarrow.parquet as pq
 from gfi.datasets.annotations.boxes import SIDES, UNITS, ImageBoxes, Unit, in_frame, read_boxes
 from gfi.datasets.columns import Columns, find_columns, frame_of, names_of
 from gfi.datasets.errors import DatasetError, Unavailable
-from gfi.datasets.labels import label_text
+from gfi.datasets.labels import label_texts
 from gfi.datasets.listing import Fetched, Listed, fetched, with_options
 from gfi.datasets.media import local
 from gfi.datasets.media.s3 import Reader, split
@@ -164,8 +164,8 @@ class Table:
         if self._kept is not None:
             extra = {name: extra[name] for name in self._kept if name in extra}
         notes.boxes(boxes, key)
-        label = label_text(values.get("label"), key, notes)
-        return Listed(key, size, version, label, boxes.boxes, plain(extra), boxes.error)
+        label, labels = label_texts(values.get("label"), key, notes)
+        return Listed(key, size, version, label, boxes.boxes, plain(extra), boxes.error, labels)
 
     def _boxes(self, values: Mapping[str, Any], columns: Columns) -> ImageBoxes:
         try:

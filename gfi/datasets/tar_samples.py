@@ -8,7 +8,7 @@ from typing import Any, Literal
 from gfi.datasets.annotations.boxes import ImageBoxes, check_text, in_frame, read_boxes
 from gfi.datasets.columns import find_alike, frame_of
 from gfi.datasets.errors import DatasetError
-from gfi.datasets.labels import label_text
+from gfi.datasets.labels import label_texts
 from gfi.datasets.listing import Listed
 from gfi.datasets.notes import ListingNotes
 from gfi.datasets.strict_json import plain, read_json
@@ -77,39 +77,40 @@ class Sample:
         return self.side_cars.get((image.name, suffix)) or self.side_cars.get((self.name, suffix))
 
     def _listed(self, image: Member, notes: ListingNotes) -> Listed:
-        label, boxes, extra = self._annotation(image, notes)
+        label, labels, boxes, extra = self._annotation(image, notes)
         if (written := self._side_car(image, "cls")) is not None:
             try:
-                label = _text(*written).strip() or None
+                label, labels = _text(*written).strip() or None, ()
                 check_text("the label", label)
             except DatasetError as error:
-                label = None
+                label, labels = None, ()
                 notes.image(UNREADABLE, f"{image.key}: {error}")
-        elif label is None and (written := self._side_car(image, "txt")) is not None:
+        elif label is None and not labels and (written := self._side_car(image, "txt")) is not None:
             label = _short(written[1])
             if label is None and written[1].strip():
                 notes.image(CAPTION, image.key)
-        return Listed(image.key, image.size, image.place, label, boxes.boxes, extra, boxes.error)
+        return Listed(image.key, image.size, image.place, label, boxes.boxes, extra, boxes.error, labels)
 
     def _annotation(
         self, image: Member, notes: ListingNotes
-    ) -> tuple[str | None, ImageBoxes, dict[str, Any]]:
-        """The content of the .json file: label, boxes, further columns."""
+    ) -> tuple[str | None, tuple[str, ...], ImageBoxes, dict[str, Any]]:
+        """The content of the .json file: label or labels, boxes, further columns."""
         written = self._side_car(image, "json")
         if written is None:
-            return None, ImageBoxes(), {}
+            return None, (), ImageBoxes(), {}
         key, data = written
         try:
             metadata = read_json(_text(key, data))
             if not isinstance(metadata, dict):
                 raise DatasetError("not a JSON object")
             name = find_alike(list(metadata), "label", notes, "the .json of a sample")
-            label = label_text(metadata.pop(name, None), image.key, notes)
-            check_text("the label", label)
+            label, labels = label_texts(metadata.pop(name, None), image.key, notes)
+            for one in (label, *labels):
+                check_text("the label", one)
             metadata = plain(metadata)
         except (ValueError, DatasetError) as error:
             notes.image(NO_ANNOTATION, f"{image.key}: {key}: {error}")
-            return None, ImageBoxes(error=f"{key}: {error}"), {}
+            return None, (), ImageBoxes(error=f"{key}: {error}"), {}
         try:
             name = find_alike(list(metadata), "boxes", notes, "the .json of a sample")
             four: Literal["ltrb"] | None = "ltrb" if name == "boxes" else None
@@ -120,7 +121,7 @@ class Sample:
             )
             boxes = ImageBoxes(error=f"{key}: {reason}")
         notes.boxes(boxes, image.key)
-        return label, boxes, metadata
+        return label, labels, boxes, metadata
 
 
 def _text(key: str, data: bytes) -> str:

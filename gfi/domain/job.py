@@ -28,6 +28,8 @@ MOST_TAGS = 20
 PICTURES_BELOW = 1_000
 """Images of a job below which pictures are saved by default."""
 LARGEST_CLASS = 2**31 - 1
+LABELS = "labels"
+"""The target that explains every label of an image: one result per label, with its `target_rank`."""
 UNVERIFIED = "imported, not verified"
 """The provenance of masks that were made elsewhere; shown wherever they are."""
 
@@ -92,8 +94,8 @@ class JobOptions(BaseModel):
     )
     target: Name | ClassIndex = Field(
         "auto",
-        description="auto (the label where it is a class of the model, else the predicted class), predicted, or one"
-        " class by index, WordNet id or name.",
+        description="auto (the label where it is a class of the model, else the predicted class), predicted, labels"
+        " (each label of an image with several), or one class by index, WordNet id or name.",
     )
     rather_than: Name | ClassIndex | None = Field(
         None, description="Another class: explain why the target rather than this one."
@@ -185,9 +187,9 @@ class ModelRef:
 class JobConfig:
     """The frozen configuration of a job.
 
-    preset: the name of the recipe; of a peer it is that of the method. target: "auto", "predicted" or a class index.
-    foil: the class to contrast with ("rather than"), or None. save: the pictures to write; None chooses by the number
-    of images.
+    preset: the name of the recipe; of a peer it is that of the method. target: "auto", "predicted", "labels" or a class
+    index. foil: the class to contrast with ("rather than"), or None. save: the pictures to write; None chooses by the
+    number of images.
     """
 
     dataset: DatasetRef
@@ -216,6 +218,11 @@ class JobConfig:
     def method(self) -> str:
         """The method that makes the masks, one of `gfi.domain.methods.METHODS`."""
         return self.recipe.method if self.imported is None else str(self.imported["method"])
+
+    @property
+    def each_label(self) -> bool:
+        """Whether (image, label) is what is explained and counted; otherwise an image, by its first class."""
+        return self.target == LABELS
 
     @property
     def method_digest(self) -> str:
@@ -277,14 +284,18 @@ class JobConfig:
         return work_digest(self.model.digest, self.method_digest, self.layers, self.metrics, self.top)
 
     def question(
-        self, profile: Mapping[str, Any] | None, label: str | None = None, boxes: Sequence[JSON] = ()
+        self,
+        profile: Mapping[str, Any] | None,
+        label: str | Sequence[str] | None = None,
+        boxes: Sequence[JSON] = (),
     ) -> str:
         """The digest of everything that determines the result of one image, except the bytes of the image.
 
         Equal digests and equal bytes give equal results. profile: the execution profile. label, boxes: those of the
-        image in the manifest.
+        image in the manifest; several labels as a list.
         """
-        resolved = {"target": self.target} if self.target != "auto" else {"target": "auto", "label": label}
+        label = label if label is None or isinstance(label, str) else list(label)
+        resolved = {"target": self.target} | ({"label": label} if self.target in ("auto", LABELS) else {})
         needs_boxes = any(CATALOGUE[name].needs == "boxes" for name in self.metrics if name in CATALOGUE)
         return digest(
             {

@@ -59,11 +59,12 @@ class MeanMasks:
         self._sums: dict[Key, tuple[int, NDArray[np.int64]]] = {}
 
     @classmethod
-    def of(cls, rows: Iterable[Result]) -> "MeanMasks":
-        """The sums of results."""
+    def of(cls, rows: Iterable[Result], every_label: bool = False) -> "MeanMasks":
+        """The sums of results. Of several classes of an image the first counts, of several labels each."""
         masks = cls()
         for row in rows:
-            masks.add(row)
+            if every_label or row.target_rank == 0:
+                masks.add(row)
         return masks
 
     def __eq__(self, other: object) -> bool:
@@ -84,7 +85,7 @@ class MeanMasks:
         return self._merge(other, -1)
 
     def add(self, row: Result) -> None:
-        """Count one result, if it counts in means."""
+        """Count one result, if it counts in means; which of several classes of an image do, the caller decides."""
         if counts(row):
             assert row.grid is not None
             group = str(row.target) if row.label is None else row.label
@@ -172,7 +173,7 @@ def _mean_mask(
 
 def counts(row: Result) -> bool:
     """Whether a result counts in mean masks."""
-    return row.status is ImageStatus.OK and row.target_rank == 0 and row.grid is not None
+    return row.status is ImageStatus.OK and row.grid is not None
 
 
 def in_cells(grid: NDArray[np.floating]) -> NDArray[np.int64]:

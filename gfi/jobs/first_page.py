@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from gfi.domain.job import LABELS
 from gfi.domain.states import AuditState
 from gfi.jobs.audits.files import key
 from gfi.jobs.audits.outcome import LIMIT_EFFECT
@@ -49,6 +50,8 @@ def question(job: Job) -> str:
 
     if config.target == "auto":
         leads = "its label, or where that is no class of the model to the class predicted"
+    elif config.target == LABELS:
+        leads = "each of its labels"
     elif config.target == "predicted":
         leads = "the class predicted" if config.top == 1 else f"the {config.top} most probable classes"
     else:

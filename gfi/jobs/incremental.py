@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from gfi.datasets.manifest import Manifest, entries, write
 from gfi.datasets.sources import open_source
 from gfi.domain.digests import JSON, canonical
-from gfi.domain.job import JobConfig
+from gfi.domain.job import LABELS, JobConfig
 from gfi.domain.metrics import CATALOGUE
 from gfi.domain.statuses import UNUSABLE
 from gfi.drift.incremental import LISTING, PlanCounts, plan_incremental
@@ -178,10 +178,13 @@ def _questions(
     """A manifest as `plan_incremental` reads it. Without a version or a usable result, an image has no question and is
     explained."""
     boxed = any(CATALOGUE[name].needs == "boxes" for name in config.metrics if name in CATALOGUE)
-    names = ["row", "key", "version", "label", "target", *(["boxes"] if boxed else [])]
+    several = ["labels", "targets"] if config.each_label or boxed else []
+    names = ["row", "key", "version", "label", "target", *several, *(["boxes"] if boxed else [])]
     known: dict[tuple[Any, ...], bytes] = {}
 
-    def question(label: str | None, target: int | None, boxes: list[JSON]) -> bytes:
+    def question(
+        label: str | tuple[str, ...] | None, target: int | tuple[int | None, ...] | None, boxes: list[JSON]
+    ) -> bytes:
         # The class that a label means is not part of the digest of the weights.
         key = (label, target, canonical(boxes) if boxes else "")
         if key not in known:
@@ -195,7 +198,10 @@ def _questions(
         check()
         rows = table.column("row").to_numpy()
         boxes = table.column("boxes").to_pylist() if boxed else [[]] * len(table)
-        pairs = zip(table.column("label").to_pylist(), table.column("target").to_pylist(), boxes, strict=True)
+        labels, targets = (
+            _one_or_several(table, *names) for names in (("label", "labels"), ("target", "targets"))
+        )
+        pairs = zip(labels, targets, boxes, strict=True)
         asked = [question(label, target, box or []) for label, target, box in pairs]
         version = table.column("version")
         holds = pc.not_equal(version, "").to_numpy(zero_copy_only=False)
@@ -208,6 +214,16 @@ def _questions(
             "question": pa.array(asked, pa.binary(32), mask=~holds),
         }
         yield pa.table(columns).cast(LISTING)
+
+
+def _one_or_several(table: pa.Table, one: str, several: str) -> list[Any]:
+    """By row the value of a column, or a tuple where the column of several values has some; a manifest of an earlier
+    version has no such column."""
+    single = table.column(one).to_pylist()
+    if several not in table.column_names or table.column(several).null_count == len(table):
+        return single
+    pairs = zip(single, table.column(several).to_pylist(), strict=True)
+    return [tuple(many) if many else alone for alone, many in pairs]
 
 
 def write_from_rows(rows: NDArray[np.int64], path: Path) -> None:
@@ -230,7 +246,7 @@ def preview(database: Database, settings: Settings, request: JobRequest) -> Plan
     model = queries.find_model(database, request.model)
     assert model is not None
     source = open_source(config.dataset.spec, settings)
-    classes = class_index(model.record) if config.target == "auto" else None
+    classes = class_index(model.record) if config.target in ("auto", LABELS) else None
     with tempfile.TemporaryDirectory(prefix="gfi-plan-") as folder:
         listing = Path(folder) / "manifest.parquet"
         listed = source.list()
@@ -259,7 +275,7 @@ def verification(database: Database, bucket: Bucket, job: Job) -> JSON | None:
         cache = PartCache(database, bucket)
         differing: list[str] = []
         for place, earlier in enumerate(from_rows.tolist()):
-            for rank in range(job.config.top):
+            for rank in queries.ranks_of(database, job.id, first + place):
                 mine = _bits(database, cache, job.id, first + place, rank)
                 if mine != _bits(database, cache, since["job"], earlier, rank):
                     differing.append(queries.get_result(database, job.id, first + place).key)

@@ -69,7 +69,7 @@ def intervals_by(
     read = 0
     further = by not in queries.GROUPED
     for result in queries.iterate_results(database, job.id, filters=filters, columns=further):
-        if result.target_rank:
+        if result.target_rank and not job.config.each_label:
             continue
         read += 1
         if read > MOST_RESULTS:

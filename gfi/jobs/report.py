@@ -19,7 +19,7 @@ from gfi.domain.result import Result
 from gfi.domain.statuses import ImageStatus
 from gfi.domain.window import Window
 from gfi.jobs.first_page import day, first_page
-from gfi.jobs.report_sample import choose
+from gfi.jobs.report_sample import Place, choose
 from gfi.report.measures import Numbers, measures_of
 from gfi.report.page import Card, write_page
 from gfi.report.summary import Summary, column_title, status_title, summary_of
@@ -31,8 +31,6 @@ from gfi.store.part_cache import PartCache
 from gfi.store.settings import Settings
 
 _AT_ONCE = 1000
-FIRST_CLASS = queries.Filters(target_rank=0)
-"""If a job explains several classes of an image, the first, predicted class is counted and shown."""
 
 
 def write_summary(database: Database, bucket: Bucket, job_id: str) -> Summary:
@@ -143,7 +141,7 @@ def write_report(
         (f"Best by {by}", list(make.cards(chosen.best))),
         (f"Worst by {by}", list(make.cards(chosen.worst))),
     ]
-    cards = make.cards(chosen.rows)
+    cards = make.cards(chosen.places)
     title, first = job.name or f"Job {job.id}", first_page(database, bucket, job)
     return write_page(folder, title, metadata, summed, cards, total, first, numbers, ends)
 
@@ -181,15 +179,17 @@ class _CardMaker:
         self._window = Window.of_model(job.model or {})
         self._part_cache = PartCache(database, bucket)
 
-    def cards(self, rows: Sequence[int]) -> Iterator[Card]:
-        """A card for each of these rows of the manifest, in this order."""
-        for at in range(0, len(rows), _AT_ONCE):
-            part = tuple(rows[at : at + _AT_ONCE])
+    def cards(self, places: Sequence[Place]) -> Iterator[Card]:
+        """A card for each of these results, in this order."""
+        for at in range(0, len(places), _AT_ONCE):
+            part = places[at : at + _AT_ONCE]
             found = queries.iterate_results(
-                self._database, self._job.id, filters=replace(FIRST_CLASS, rows=part)
+                self._database,
+                self._job.id,
+                filters=queries.Filters(rows=tuple(sorted({row for row, _ in part}))),
             )
-            by_row = {result.row: result for result in found}
-            yield from (self._card(by_row[row]) for row in part if row in by_row)
+            by_place = {(result.row, result.target_rank): result for result in found}
+            yield from (self._card(by_place[place]) for place in part if place in by_place)
 
     def _card(self, result: Result) -> Card:
         photo = None

@@ -26,15 +26,18 @@ EXTREMES = 6
 """Images that are shown as the best, and as the worst."""
 _FIRST = ("row", "label", "target", "prediction", "status", "target_rank")
 
+Place = tuple[int, int]
+"""The row of an image in the manifest, and the rank of a class of it."""
+
 
 @dataclass(frozen=True)
 class Chosen:
-    """rows: the manifest rows of the images to show, ascending. best, worst: the rows at the ends of `ranked`.
+    """places: of the results to show, ascending. best, worst: those at the ends of `ranked`.
     intervals: of numbers over all explained images. sentence: how the images were chosen."""
 
-    rows: Sequence[int]
-    best: Sequence[int]
-    worst: Sequence[int]
+    places: Sequence[Place]
+    best: Sequence[Place]
+    worst: Sequence[Place]
     ranked: str
     intervals: Mapping[str, Interval | None]
     classes: Classes | None
@@ -48,8 +51,7 @@ def choose(database: Database, job: queries.Job, summary: Summary, limit: int, s
     known = [mean.name for mean in summary.means]
     columns = known if summary.ok <= MOST_DRAWN else [name for name in shown if name in known]
     pages = queries.iterate_columns(database, job.id, [*_FIRST, *columns])
-    kept = [row for page in pages for row in page if row[5] == 0]
-    rows = np.array([row[0] for row in kept], np.int64)
+    kept = [row for page in pages for row in page if row[5] == 0 or job.config.each_label]
     ok = np.array([row[4] == ImageStatus.OK for row in kept], bool)
     numbers = {
         name: np.array([_number(row[6 + at]) for row in kept], np.float64) for at, name in enumerate(columns)
@@ -60,18 +62,24 @@ def choose(database: Database, job: queries.Job, summary: Summary, limit: int, s
     right = np.array(
         [_right(index.find(row[1]) if index and row[1] is not None else None, row[3]) for row in kept]
     )
-    best, worst = _ends(rows, ok, numbers.get(ranked), ranked, min(EXTREMES, limit // 2))
+    best, worst = _ends(ok, numbers.get(ranked), ranked, min(EXTREMES, limit // 2))
     strata = [f"{group}\0{row[4]}" for group, row in zip(groups, kept, strict=True)]
     drawn = draw_strata(strata, limit, seed)
-    forced = np.flatnonzero(np.isin(rows, [*best, *worst]))
+    forced = np.array(sorted({*best, *worst}), np.int64)
     chosen = _with_forced(drawn, forced, limit)
     sentence = (
-        f"all {len(rows):,}"
-        if len(chosen) == len(rows)
-        else f"{len(chosen):,} of {len(rows):,}, drawn by class and status (seed {seed})"
+        f"all {len(kept):,}"
+        if len(chosen) == len(kept)
+        else f"{len(chosen):,} of {len(kept):,}, drawn by class and status (seed {seed})"
     )
     classes = class_rows(groups, ok, right, {name: numbers[name] for name in shown if name in numbers}, seed)
-    return Chosen(rows[chosen].tolist(), best, worst, ranked, intervals, classes, sentence)
+
+    def places(positions: Sequence[int]) -> list[Place]:
+        return [(kept[at][0], kept[at][5]) for at in positions]
+
+    return Chosen(
+        *(places(chosen.tolist()), places(best), places(worst)), ranked, intervals, classes, sentence
+    )
 
 
 def ranked_by(config: JobConfig, summary: Summary) -> str:
@@ -159,9 +167,9 @@ def _mean(values: NDArray[np.float64], seed: int) -> tuple[float, Interval | Non
 
 
 def _ends(
-    rows: NDArray[np.int64], ok: NDArray[np.bool_], values: NDArray[np.float64] | None, ranked: str, most: int
+    ok: NDArray[np.bool_], values: NDArray[np.float64] | None, ranked: str, most: int
 ) -> tuple[list[int], list[int]]:
-    """The rows of the best and of the worst explained images; of few images none twice."""
+    """The positions of the best and of the worst explained images; of few images none twice."""
     if values is None:
         return [], []
     there = np.flatnonzero(ok & np.isfinite(values))
@@ -171,7 +179,7 @@ def _ends(
     count = min(most, len(ordered) // 2)
     if not count:
         return [], []
-    return rows[ordered[:count]].tolist(), rows[ordered[::-1][:count]].tolist()
+    return ordered[:count].tolist(), ordered[::-1][:count].tolist()
 
 
 def _with_forced(drawn: NDArray[np.int64], forced: NDArray[np.int64], limit: int) -> NDArray[np.int64]:

@@ -15,7 +15,7 @@ from pydantic import Field, ValidationError
 from gfi.datasets.sources import open_source
 from gfi.domain import layer_names, metrics
 from gfi.domain.class_index import ClassIndex
-from gfi.domain.job import DatasetRef, JobConfig, JobOptions, ModelRef
+from gfi.domain.job import LABELS, DatasetRef, JobConfig, JobOptions, ModelRef
 from gfi.domain.layer_names import Layers
 from gfi.domain.methods import OWN, method_named
 from gfi.domain.presets import DEFAULT_PRESET, recipe_of_method
@@ -236,12 +236,14 @@ def layers_of(request: JobRequest, record: dict[str, Any]) -> Layers:
 
 
 def _target(target: str | int, record: dict[str, Any]) -> str | int:
-    if target in ("auto", "predicted"):
+    if target in ("auto", "predicted", LABELS):
         return target
-    return _class("target", target, record, ", `auto` or `predicted`")
+    return _class("target", target, record, ", `auto`, `predicted` or `labels`")
 
 
 def _check_top(request: JobRequest, record: dict[str, Any]) -> None:
+    if request.target == LABELS and request.rather_than is not None:
+        raise Invalid("target: each label is explained for itself; leave rather_than out")
     if request.top == 1:
         return
     if request.target not in ("auto", "predicted") or request.rather_than is not None:

@@ -89,14 +89,26 @@ class Classifier:
     """What the network was built with; see `gfi.method.model_files.ModelDescription`."""
     weights_note: str | None = None
     """What was found in the file of weights; see `gfi.method.checkpoints`."""
+    thresholds: tuple[float, ...] = ()
+    """K probabilities from which on a sigmoid says that a class is there; none: ½ for each."""
     recorded: str | None = None
     """The digest by which a job names the classifier, where an earlier scheme made it."""
 
     def __post_init__(self) -> None:
         self.module.eval().requires_grad_(False)
 
+    @property
+    def binary(self) -> bool:
+        """Whether the network has one output z for two classes: σ(−z) is the probability of the first, the negative
+        one, and σ(z) that of the second."""
+        return self.output == "sigmoid" and len(self.class_names) == 2 and self._probed[1] == 1
+
+    def for_classes(self, outputs: Tensor) -> Tensor:
+        """An output for each class, (N, K), from those of the network: itself, or (−z, z) if it is binary."""
+        return torch.cat([-outputs, outputs], 1) if self.binary else outputs
+
     def as_probabilities(self, outputs: Tensor) -> Tensor:
-        """f, (N, K) in [0, 1], from the network's outputs (N, K)."""
+        """f, (N, K) in [0, 1], from outputs for the classes, (N, K)."""
         if self.output == "softmax":
             return outputs.softmax(1)
         return batch_invariance.by_row(torch.sigmoid, outputs) if self.output == "sigmoid" else outputs
@@ -120,7 +132,7 @@ class Classifier:
     @property
     def classes(self) -> int:
         """K, the number of classes."""
-        return self._probed[1]
+        return 2 if self.binary else self._probed[1]
 
     def layers_for(self, recipe: Recipe) -> Layers:
         """The layers that `recipe` uses on this network by default; raises MethodError if it has no suitable map."""
@@ -135,7 +147,13 @@ class Classifier:
         """64 hex characters that name everything that decides the answer (`gfi.method.model_digest`)."""
         if self.recorded is not None:
             return self.recorded
-        described = {"preprocess": self.preprocess.to_json(), "output": self.output, **self.made_by}
+        thresholds = {"thresholds": list(self.thresholds)} if self.thresholds else {}
+        described = {
+            "preprocess": self.preprocess.to_json(),
+            "output": self.output,
+            **thresholds,
+            **self.made_by,
+        }
         return model_digest.scheme_2(self.module, described)
 
     @cached_property
@@ -179,6 +197,7 @@ class Classifier:
             "input_size": list(self.preprocess.size),
             "preprocess": self.preprocess.to_json(),
             "output": self.output,
+            **({"thresholds": list(self.thresholds)} if self.thresholds else {}),
             "classes": self.classes,
             "class_names": list(self.class_names),
             "wordnet_ids": list(self.wordnet_ids),
@@ -358,6 +377,7 @@ def _from_description(description: model_files.ModelDescription, reference: str)
         d.allow_nondeterministic,
         d.made_by,
         d.weights_note,
+        d.thresholds,
     )
     _ = classifier.digest  # before the first pass, which may change what the network keeps
     try:

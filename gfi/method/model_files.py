@@ -64,6 +64,7 @@ FIELDS = {
         "weights_key",
         "classes",
         "output",
+        "thresholds",
         "allow_nondeterministic",
         "arguments",
         "input",
@@ -97,6 +98,7 @@ class ModelDescription:
     """What built the network: `architecture`, `arguments`, and `code`, the SHA-256 of each file of a factory."""
     weights_note: str | None = None
     """What was found in the file of weights, where that is more than the network's own names."""
+    thresholds: tuple[float, ...] = ()
 
 
 def registered_models(models_dir: Path | None) -> list[str]:
@@ -236,6 +238,7 @@ class _ModelFile:
             self._flag("allow_nondeterministic"),
             self._made_by,
             self._weights_note,
+            self._thresholds(output, class_names),
         )
 
     def _module(self, classes: int) -> tuple[nn.Module, str | None]:
@@ -332,6 +335,23 @@ class _ModelFile:
         if not isinstance(value, list) or not all(isinstance(name, str) and name for name in value):
             self.fail("classes", 'is a list of names, a file of names or "imagenet"', value)
         return tuple(value), ()
+
+    def _thresholds(self, output: str, class_names: tuple[str, ...]) -> tuple[float, ...]:
+        """A probability for each class: one number for all of them, or numbers by class name, ½ for the others."""
+        value = self.table.get("thresholds")
+        if value is None:
+            return ()
+        if output != "sigmoid" or not class_names:
+            self.fail("thresholds", 'are for `output = "sigmoid"` and `classes`', value)
+        by_name = value if isinstance(value, dict) else dict.fromkeys(class_names, value)
+        for name, number in by_name.items():
+            if name not in class_names:
+                self.fail("thresholds", "name classes", name)
+            if type(number) not in (int, float) or not 0 < number < 1:
+                self.fail(
+                    "thresholds", "are numbers between 0 and 1, or a table of them by class name", number
+                )
+        return tuple(float(by_name.get(name, 0.5)) for name in class_names)
 
     def _layers(self) -> Layers | None:
         part = self.table.get("layers")

@@ -72,7 +72,7 @@ class Network:
         # The dtype of masks, weights and losses. bfloat16 has eight bits, too few for sums over a mask and
         # for steps of 1 %.
         self.dtype = torch.float32 if dtype == torch.bfloat16 else dtype
-        self._as_probabilities = classifier.as_probabilities
+        self._for_classes, self._as_probabilities = classifier.for_classes, classifier.as_probabilities
         self._softmax = classifier.output == "softmax"
         self._head = head_of(classifier)
         self._passes = {
@@ -176,9 +176,9 @@ class Network:
         return self._as_probabilities(self._logits(images))
 
     def _logits(self, images: Tensor) -> Tensor:
-        """The network's outputs, (B, K)."""
+        """The network's outputs for the classes, (B, K)."""
         outputs: Tensor = self.module(images.to(self._network_dtype))
-        return outputs.to(self.dtype)
+        return self._for_classes(outputs.to(self.dtype))
 
     def _run(
         self, images: Tensor, layers: tuple[str, ...], to_the_end: bool

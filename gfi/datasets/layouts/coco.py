@@ -4,8 +4,8 @@
     ROOT/valid/_annotations.coco.json, ROOT/valid/1.jpg            (as Roboflow writes it)
 
 `?split=val2017` reads the annotation file with this word in its path; where there is one file it is not needed. The
-label is the category of the objects if all have the same, else none: each box has its own. Keys are paths below ROOT.
-Images that the file does not name are not listed.
+labels of an image are the categories of its objects. Keys are paths below ROOT. Images that the file does not name are
+not listed.
 """
 
 import re
@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 
 from gfi.datasets.annotations.coco_json import CocoImage, read_coco
 from gfi.datasets.errors import DatasetError
+from gfi.datasets.labels import labels_of
 from gfi.datasets.listing import Fetched, Listed, fetched, or_empty, with_options
 from gfi.datasets.media import local
 from gfi.datasets.notes import ListingNotes
@@ -75,11 +76,12 @@ class Coco:
                 notes.skip(MISSING, image.file_name)
                 continue
             notes.boxes(image.boxes, key)
-            labels = {box.label for box in image.boxes.boxes}
-            label = labels.pop() if len(labels) == 1 else None
+            label, labels = labels_of((box.label for box in image.boxes.boxes), key, notes)
             boxes = image.boxes
             yield Listed(
-                *(key, status.st_size, local.version_of(status), label, boxes.boxes), boxes_error=boxes.error
+                *(key, status.st_size, local.version_of(status), label, boxes.boxes),
+                boxes_error=boxes.error,
+                labels=labels,
             )
 
     def _folder(self, images: Sequence[CocoImage]) -> str:

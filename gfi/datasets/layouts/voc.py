@@ -2,9 +2,9 @@
 
     ROOT/JPEGImages/000005.jpg, ROOT/Annotations/000005.xml, ROOT/ImageSets/Main/test.txt
 
-`?split=test` reads the images of that list; without it, all of JPEGImages. The label is the class of the objects if all
-have the same class, else none: each box has its own label. Keys are paths below ROOT. Annotations are read while
-listing, one file per image; if one cannot be read, its image has no boxes.
+`?split=test` reads the images of that list; without it, all of JPEGImages. The labels of an image are the classes of
+its objects. Keys are paths below ROOT. Annotations are read while listing, one file per image; if one cannot be read,
+its image has no boxes.
 """
 
 import re
@@ -15,6 +15,7 @@ from gfi.datasets.annotations.boxes import ImageBoxes
 from gfi.datasets.annotations.voc_xml import read_image_boxes
 from gfi.datasets.errors import DatasetError
 from gfi.datasets.file_kinds import Selection
+from gfi.datasets.labels import labels_of
 from gfi.datasets.listing import Fetched, Listed, fetched, or_empty, with_options
 from gfi.datasets.media import local
 from gfi.datasets.notes import ListingNotes
@@ -62,14 +63,15 @@ class Voc:
                 left.discard(name)
             read = self._boxes(name)
             notes.boxes(read, key)
-            labels = {box.label for box in read.boxes}
+            label, labels = labels_of((box.label for box in read.boxes), key, notes)
             yield Listed(
                 key,
                 status.st_size,
                 local.version_of(status),
-                labels.pop() if len(labels) == 1 else None,
+                label,
                 read.boxes,
                 boxes_error=read.error,
+                labels=labels,
             )
         if left:
             raise DatasetError(

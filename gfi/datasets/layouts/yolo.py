@@ -19,6 +19,7 @@ import yaml
 from gfi.datasets.annotations.boxes import ImageBoxes, RawBox, around, decide
 from gfi.datasets.errors import DatasetError
 from gfi.datasets.file_kinds import Selection
+from gfi.datasets.labels import labels_of
 from gfi.datasets.listing import Fetched, Listed, fetched, or_empty, with_options
 from gfi.datasets.media import local
 from gfi.datasets.notes import ListingNotes
@@ -55,13 +56,14 @@ class Yolo:
                 notes.skip(f"not below {self._split}/", key)
                 continue
             place = next(at for at, name in enumerate(folders) if name.lower() in IMAGES)
-            labels = PurePosixPath(*folders[:place], "labels", *folders[place + 1 :])
-            read = self._boxes(str(labels / f"{PurePosixPath(key).stem}.txt"))
+            beside = PurePosixPath(*folders[:place], "labels", *folders[place + 1 :])
+            read = self._boxes(str(beside / f"{PurePosixPath(key).stem}.txt"))
             notes.boxes(read, key)
-            names = {box.label for box in read.boxes}
-            label = names.pop() if len(names) == 1 else None
+            label, labels = labels_of((box.label for box in read.boxes), key, notes)
             yield Listed(
-                *(key, status.st_size, local.version_of(status), label, read.boxes), boxes_error=read.error
+                *(key, status.st_size, local.version_of(status), label, read.boxes),
+                boxes_error=read.error,
+                labels=labels,
             )
 
     def _images(self, notes: ListingNotes) -> Iterator[tuple[str, os.stat_result]]:

@@ -9,7 +9,7 @@ Carrying is done in pieces, each a done shard of the new job: a piece whose shar
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import sqlalchemy as sa
 
@@ -25,7 +25,7 @@ from gfi.store.ledger.commits import insert_columns
 from gfi.store.ledger.guards import held, lock_job
 from gfi.store.ledger.mean_masks import owe_carried
 from gfi.store.ledger.shards import insert_shard, shard_id
-from gfi.store.ledger.sums import insert_sums
+from gfi.store.ledger.sums import each_label, insert_sums
 from gfi.store.tables import control_tasks, jobs, part_references, parts, results, shards
 
 PIECE = 5000
@@ -49,11 +49,11 @@ def carry(
     """
     assert claim.job_id is not None
     with db.begin() as connection:
-        lock_job(connection, claim.job_id, shared=True)
+        job = lock_job(connection, claim.job_id, shared=True)
         mine = sa.select(control_tasks.c.id).where(held(control_tasks, claim.task_id, claim.fence))
         if connection.execute(mine.with_for_update()).scalar() is None:
             return "lost"
-        return _carry(connection, claim.job_id, manifest_key, earlier, start, rows, columns)
+        return _carry(connection, job, manifest_key, earlier, start, rows, columns)
 
 
 def restore_carried(
@@ -68,7 +68,7 @@ def restore_carried(
     """The same for a job that is rebuilt after the loss of the database. Returns whether the results were carried: not
     if a part of the job itself, which was restored before, has some of these images."""
     with db.begin() as connection:
-        lock_job(connection, job_id)
+        job = lock_job(connection, job_id)
         overlap = sa.select(shards.c.id).where(
             shards.c.job_id == job_id,
             shards.c.generation == 0,
@@ -77,18 +77,19 @@ def restore_carried(
         )
         if connection.execute(overlap.limit(1)).scalar() is not None:
             return False
-        return _carry(connection, job_id, manifest_key, earlier, start, rows, columns) == "carried"
+        return _carry(connection, job, manifest_key, earlier, start, rows, columns) == "carried"
 
 
 def _carry(
     connection: sa.Connection,
-    job_id: str,
+    job: sa.Row[Any],
     manifest_key: str,
     earlier: str,
     start: int,
     rows: Sequence[int],
     columns: Sequence[Mapping[str, Value]],
 ) -> Literal["carried", "refused"]:
+    job_id, every_label = job.id, each_label(job.config)
     piece, stop = shard_id(job_id, 0, start), start + len(rows)
     if connection.execute(sa.select(shards.c.id).where(shards.c.id == piece)).scalar() is not None:
         return "carried"
@@ -106,8 +107,9 @@ def _carry(
         status = ImageStatus(values["status"])
         if status in UNUSABLE or values["part_id"] is None:
             return "refused"
-        if values["target_rank"] == 0:
-            counts[status] += values["method"] == PRIMARY_METHOD
+        first = values["target_rank"] == 0
+        counts[status] += first and values["method"] == PRIMARY_METHOD
+        if first or every_label:
             sums.add(tuple(values[name] for name in IDENTITY), ((name, values[name]) for name in NUMBERS))
         values.update(job_id=job_id, row=new_row[values["row"]], shard_id=piece, fence=0, created_at=moment)
     if sum(counts.values()) != len(rows):
@@ -125,7 +127,7 @@ def _carry(
     )
     insert_sums(connection, job_id, piece, sums)
     insert_many(connection, results, taken)
-    owe_carried(connection, taken)
+    owe_carried(connection, taken, every_label)
     insert_columns(connection, job_id, zip(range(start, stop), columns, strict=True))
     used = sorted({values["part_id"] for values in taken})
     references = [{"job_id": job_id, "part_id": part_id} for part_id in used]

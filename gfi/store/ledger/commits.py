@@ -26,7 +26,7 @@ from gfi.store.ledger.guards import lock_job, shard_transition
 from gfi.store.ledger.leases import is_held
 from gfi.store.ledger.mean_masks import owe_replaced
 from gfi.store.ledger.shards import insert_shard
-from gfi.store.ledger.sums import insert_sums, sums_of, sums_of_stored
+from gfi.store.ledger.sums import each_label, insert_sums, sums_of, sums_of_stored
 from gfi.store.tables import attempts, image_columns, in_state, parts, results, shards
 
 
@@ -45,7 +45,9 @@ def commit_shard(
     succeeded is judged again.
     """
     _check_rows(claim, upto, rows)
-    counts, sums, masks = count_statuses(rows), sums_of(rows), MeanMasks.of(rows)
+    every_label = each_label(claim.stored_config)
+    counts, sums = count_statuses(rows), sums_of(rows, every_label)
+    masks = MeanMasks.of(rows, every_label)
     with db.begin() as connection:
         job = lock_job(connection, claim.job_id, shared=True)
         if job.state not in TERMINAL:
@@ -75,7 +77,7 @@ def _commit(
     if connection.execute(held).scalar() is None:
         return _was_committed(connection, claim, upto)
     if job.generation:
-        counts = replace_current(connection, claim.job_id, rows, counts, sums)
+        counts = replace_current(connection, job, rows, counts, sums)
     insert_sums(connection, claim.job_id, claim.shard_id, sums, masks)
     connection.execute(
         sa.update(shards)
@@ -196,7 +198,7 @@ def count_statuses(rows: Sequence[Result]) -> dict[ImageStatus, int]:
 
 def replace_current(
     connection: sa.Connection,
-    job_id: str,
+    job: sa.Row[Any],
     rows: Sequence[Result],
     counts: dict[ImageStatus, int],
     sums: Sums,
@@ -208,14 +210,14 @@ def replace_current(
     current results.
     """
     numbers = sorted({record.row for record in rows})
-    current = sa.and_(results.c.job_id == job_id, results.c.row.in_(numbers))
+    current = sa.and_(results.c.job_id == job.id, results.c.row.in_(numbers))
     replaced = sa.select(results.c.status, sa.func.count()).where(
         current, results.c.method == PRIMARY_METHOD, results.c.target_rank == 0
     )
     for status, number in connection.execute(replaced.group_by(results.c.status)):
         counts[ImageStatus(status)] -= number
-    sums -= sums_of_stored(connection, current)
-    owe_replaced(connection, current)
+    sums -= sums_of_stored(connection, current, every_label=each_label(job.config))
+    owe_replaced(connection, current, each_label(job.config))
     key = ("job_id", "row", "method", "target_rank")
     previous = (
         sa.select(sa.func.coalesce(sa.func.max(attempts.c.attempt), 0))

@@ -20,34 +20,38 @@ from gfi.domain.statuses import ImageStatus
 from gfi.domain.sums import Sums
 from gfi.store.database import Database
 from gfi.store.errors import StoreError, Transient
-from gfi.store.ledger.sums import insert_sums
+from gfi.store.ledger.sums import counted, insert_sums
 from gfi.store.parts import Part
 from gfi.store.tables import masks_due, parts, results
 
 _BATCH = 1000
-_COLUMNS = ("status", "method", "target_rank", "label", "target", "grid", "grid_height", "grid_width")
+_COLUMNS = ("status", "method", "label", "target", "grid", "grid_height", "grid_width")
 
 
-def owe_replaced(connection: sa.Connection, replaced: sa.ColumnElement[bool]) -> None:
+def owe_replaced(
+    connection: sa.Connection, replaced: sa.ColumnElement[bool], every_label: bool = False
+) -> None:
     """(nothing) → due, the masks of the results that satisfy `replaced`, as far as the sums of their job have them.
 
     They have those of carried results, and those of parts that were committed by a version that counts masks.
     """
-    counted = sa.or_(parts.c.job_id != results.c.job_id, parts.c.masks_counted)
+    summed = sa.or_(parts.c.job_id != results.c.job_id, parts.c.masks_counted)
     query = (
         sa.select(results.c.job_id, results.c.part_id, results.c.part_row, sa.literal(-1))
         .join(parts, parts.c.id == results.c.part_id)
-        .where(replaced, counted, results.c.target_rank == 0, results.c.status == ImageStatus.OK.value)
+        .where(replaced, summed, counted(every_label), results.c.status == ImageStatus.OK.value)
     )
     connection.execute(sa.insert(masks_due).from_select(["job_id", "part_id", "part_row", "sign"], query))
 
 
-def owe_carried(connection: sa.Connection, carried: Iterable[Mapping[str, Any]]) -> None:
+def owe_carried(
+    connection: sa.Connection, carried: Iterable[Mapping[str, Any]], every_label: bool = False
+) -> None:
     """(nothing) → due, the masks of results that a job takes from another. carried: rows of table `results`."""
     due = [
         {name: row[name] for name in ("job_id", "part_id", "part_row")} | {"sign": 1}
         for row in carried
-        if row["target_rank"] == 0 and row["status"] == ImageStatus.OK
+        if (every_label or row["target_rank"] == 0) and row["status"] == ImageStatus.OK
     ]
     if due:
         connection.execute(sa.insert(masks_due), due)
@@ -100,8 +104,8 @@ def _masks(part: Part, rows: list[int]) -> MeanMasks:
     for row in part.take(np.array(rows), _COLUMNS).to_pylist():
         if row["grid"] is not None:
             grid = np.frombuffer(row["grid"], "<f4").reshape(row["grid_height"], row["grid_width"])
-            counted = {name: row[name] for name in ("method", "target_rank", "label", "target")}
-            masks.add(Result(0, "", ImageStatus(row["status"]), grid=grid, **counted))
+            group = {name: row[name] for name in ("method", "label", "target")}
+            masks.add(Result(0, "", ImageStatus(row["status"]), grid=grid, **group))
     return masks
 
 

@@ -25,7 +25,7 @@ from gfi.store.ledger.commits import count_statuses, insert_results, replace_cur
 from gfi.store.ledger.deletion import TABLES
 from gfi.store.ledger.guards import job_transition, lock_job
 from gfi.store.ledger.shards import insert_shard
-from gfi.store.ledger.sums import insert_sums, sums_of
+from gfi.store.ledger.sums import each_label, insert_sums, sums_of
 from gfi.store.tables import control_tasks, jobs, parts, shards
 
 CARRIED = ("name", "owner", "queue", "priority", "tags", "notify")
@@ -87,7 +87,7 @@ def restore_part(
     another shard already has some of its rows.
     """
     with db.begin() as connection:
-        lock_job(connection, part.job_id)
+        job = lock_job(connection, part.job_id)
         overlap = sa.select(shards.c.id).where(
             shards.c.job_id == part.job_id,
             shards.c.generation == generation,
@@ -96,9 +96,9 @@ def restore_part(
         )
         if connection.execute(overlap).first() is not None:
             return False
-        counts, sums = count_statuses(rows), sums_of(rows)
+        counts, sums = count_statuses(rows), sums_of(rows, each_label(job.config))
         if generation:
-            counts = replace_current(connection, part.job_id, rows, counts, sums)
+            counts = replace_current(connection, job, rows, counts, sums)
             connection.execute(
                 sa.update(jobs)
                 .where(jobs.c.id == part.job_id, jobs.c.generation < generation)
@@ -118,7 +118,7 @@ def restore_part(
             part_id=part.id,
             **{f"n_{status}": number for status, number in counts.items()},
         )
-        insert_sums(connection, part.job_id, part.shard_id, sums, MeanMasks.of(rows))
+        insert_sums(connection, part.job_id, part.shard_id, sums, MeanMasks.of(rows, each_label(job.config)))
         connection.execute(sa.insert(parts).values(**part.__dict__, masks_counted=True))
         insert_results(
             connection,

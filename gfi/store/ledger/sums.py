@@ -6,12 +6,13 @@ shard is committed once, so nothing is counted twice. The masks of replaced rows
 `gfi.store.ledger.mean_masks`.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import sqlalchemy as sa
 
 from gfi.domain.ids import new_id
+from gfi.domain.job import LABELS
 from gfi.domain.mean_masks import MeanMasks
 from gfi.domain.metrics import NUMBERS
 from gfi.domain.result import Result
@@ -22,20 +23,32 @@ from gfi.store.tables import result_sums, results
 _PIECES = 1000  # merged at a time; more would only hold more memory
 
 
-def sums_of(rows: Iterable[Result]) -> Sums:
-    """The sums of results. Of several classes of an image the first counts."""
+def each_label(config: Mapping[str, Any]) -> bool:
+    """Whether a job with this stored configuration counts (image, label): `gfi.domain.job.JobConfig.each_label`."""
+    return bool(config.get("target") == LABELS)
+
+
+def counted(every_label: bool) -> sa.ColumnElement[bool]:
+    """The condition that a result counts: of several classes of an image the first, of several labels each."""
+    return sa.true() if every_label else results.c.target_rank == 0
+
+
+def sums_of(rows: Iterable[Result], every_label: bool = False) -> Sums:
+    """The sums of results. Of several classes of an image the first counts, of several labels each."""
     sums = Sums()
     for row in rows:
-        if row.target_rank == 0:
+        if every_label or row.target_rank == 0:
             identity = (row.method, row.label, row.target, row.prediction, str(row.status))
             sums.add(identity, ((name, row.number(name)) for name in NUMBERS))
     return sums
 
 
-def sums_of_stored(connection: sa.Connection, *which: sa.ColumnElement[bool]) -> Sums:
+def sums_of_stored(
+    connection: sa.Connection, *which: sa.ColumnElement[bool], every_label: bool = False
+) -> Sums:
     """The same, of the rows of table `results` that satisfy the conditions."""
     columns = (*IDENTITY, *NUMBERS)
-    query = sa.select(*(results.c[name] for name in columns)).where(results.c.target_rank == 0, *which)
+    query = sa.select(*(results.c[name] for name in columns)).where(counted(every_label), *which)
     sums = Sums()
     for row in connection.execute(query, execution_options={"yield_per": 5000}):
         sums.add(row[: len(IDENTITY)], zip(NUMBERS, row[len(IDENTITY) :], strict=True))

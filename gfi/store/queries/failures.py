@@ -8,8 +8,9 @@ from gfi.domain.digests import JSON
 from gfi.domain.metrics import CATALOGUE
 from gfi.domain.states import ShardState
 from gfi.store.database import Database
+from gfi.store.queries.counted import counted
 from gfi.store.queries.fetching import fetch
-from gfi.store.queries.results import NOT_OK, PRIMARY
+from gfi.store.queries.results import NOT_OK
 from gfi.store.tables import in_state, jobs, results, shards
 
 
@@ -20,10 +21,13 @@ def failures(db: Database, job_id: str) -> list[JSON]:
     (status `failed`), or that failed and wait for another attempt or have it without progress (`pending`), without
     those of a retry before the last; then the explained images (`ok`) whose boxes were repaired or could not be used.
     """
-    by_class = _by_error_class(job_id, NOT_OK)
+    counts = counted(db, job_id)
+    by_class = _by_error_class(job_id, counts & NOT_OK)
     rows = fetch(db, by_class) + stopped_shards(db, job_id)
     if _measures_boxes(db, job_id):  # no index helps this query; other jobs have no such images
-        rows += fetch(db, _by_error_class(job_id, sa.and_(~NOT_OK, results.c.error_class.is_not(None))))
+        rows += fetch(
+            db, _by_error_class(job_id, sa.and_(counts, ~NOT_OK, results.c.error_class.is_not(None)))
+        )
     return [row | {"images": int(row["images"])} for row in rows]
 
 
@@ -66,7 +70,7 @@ def _by_error_class(job_id: str, which: sa.ColumnElement[bool]) -> sa.Select[Any
             sa.func.min(results.c.row).label("example_row"),
             sa.func.min(results.c.error).label("example"),
         )
-        .where(results.c.job_id == job_id, PRIMARY, which)
+        .where(results.c.job_id == job_id, which)
         .group_by(results.c.status, results.c.error_class)
         .order_by(sa.desc("images"), results.c.status)
     )

@@ -6,8 +6,8 @@ import sqlalchemy as sa
 
 from gfi.domain.digests import JSON
 from gfi.store.database import Database
+from gfi.store.queries.counted import PRIMARY
 from gfi.store.queries.fetching import fetch
-from gfi.store.queries.results import PRIMARY
 from gfi.store.tables import flags, results
 
 

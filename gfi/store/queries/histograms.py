@@ -9,7 +9,8 @@ from gfi.domain.statuses import ImageStatus
 from gfi.domain.sums import bin_width
 from gfi.store.database import Database
 from gfi.store.errors import StoreError
-from gfi.store.queries.results import PRIMARY, Filters, conditions
+from gfi.store.queries.counted import counted
+from gfi.store.queries.results import Filters, conditions
 from gfi.store.queries.sums import job_sums
 from gfi.store.tables import results
 
@@ -31,7 +32,8 @@ class Histogram:
 def histogram(db: Database, job_id: str, number: str, filters: Filters | None = None) -> Histogram:
     """The histogram of a number of the primary results; without filters from the sums, which reads no result.
 
-    Of several classes of an image the first counts. StoreError for a number that results do not have.
+    Of several classes of an image the first counts, of several labels each. StoreError for a number that results do not
+    have.
     """
     if number not in NUMBERS:
         raise StoreError(f"no number is called {number!r}; choose one of {', '.join(NUMBERS)}")
@@ -52,7 +54,7 @@ def histogram(db: Database, job_id: str, number: str, filters: Filters | None = 
     )
     query = (
         sa.select(bin_.label("bin"), sa.func.count(), sa.func.sum(value), sa.func.sum(value * value))
-        .where(results.c.job_id == job_id, PRIMARY, results.c.status == ImageStatus.OK.value)
+        .where(results.c.job_id == job_id, counted(db, job_id), results.c.status == ImageStatus.OK.value)
         .where(value.is_not(None), *conditions(job_id, filters or Filters()))
         .group_by("bin")
         .order_by("bin")

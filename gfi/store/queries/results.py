@@ -16,6 +16,7 @@ from gfi.domain.statuses import ImageStatus
 from gfi.domain.sums import IDENTITY
 from gfi.store.database import Database
 from gfi.store.errors import NotFound, StoreError
+from gfi.store.queries.counted import counted
 from gfi.store.queries.fetching import BULK, fetch
 from gfi.store.queries.image_columns import Group, condition, values_of
 from gfi.store.queries.orders import ordered_keys
@@ -35,7 +36,6 @@ MOST_LOOKED_AT = 20_000
 """Results that are looked at in a written order for one page. If more are expected, the database sorts."""
 _TRIED = 1000
 _AT_ONCE = 2000
-PRIMARY = sa.and_(results.c.method == PRIMARY_METHOD, results.c.target_rank == 0)
 # A literal and no parameter, so that both databases see that the partial index applies.
 NOT_OK = sa.literal_column("results.status", sa.Text) != sa.literal_column("'ok'")
 
@@ -332,6 +332,15 @@ def get_result(
     return _with_columns(db, job_id, found)[0]
 
 
+def ranks_of(db: Database, job_id: str, row: int) -> list[int]:
+    """The ranks of the classes, or labels, of an image that the job's own method explained, ascending."""
+    query = sa.select(results.c.target_rank).where(
+        results.c.job_id == job_id, results.c.row == row, results.c.method == PRIMARY_METHOD
+    )
+    with db.read() as connection:
+        return list(connection.execute(query.order_by(results.c.target_rank)).scalars())
+
+
 def results_at(db: Database, job_id: str, places: Sequence[tuple[str, int]]) -> dict[tuple[str, int], Result]:
     """The current results of a job at these places: part and row of the part. Replaced results are not among them."""
     named = sorted({part for part, _ in places})
@@ -375,12 +384,13 @@ def rows_with_status(
     are among them whatever their error is, unless a later attempt has replaced it.
     """
     tried = tried or {}
-    after = -1
+    after, last = -1, -1
+    counts = counted(db, job_id)
     while True:
         query = (
             sa.select(results.c.row, results.c.error_class, sa.func.coalesce(shards.c.generation, 0))
             .outerjoin(shards, shards.c.id == results.c.shard_id)
-            .where(results.c.job_id == job_id, PRIMARY, results.c.row > after)
+            .where(results.c.job_id == job_id, counts, results.c.row > after)
             .where(results.c.status.in_([ImageStatus(status).value for status in statuses]))
             .order_by(results.c.row)
             .limit(BULK)
@@ -392,9 +402,11 @@ def rows_with_status(
         if not page:
             return
         for row, error_class, retry in page:
-            if not classes or error_class in classes or retry < tried.get(row, 0):
+            if row != last and (not classes or error_class in classes or retry < tried.get(row, 0)):
                 yield row
-        after = page[-1].row
+                last = row
+        # A full page may end between two labels of an image.
+        after = page[-1].row - (len(page) == BULK)
 
 
 GROUPED = ("status", "label", "prediction", "target", "error_class")
@@ -429,7 +441,7 @@ def group_results(
     query = (
         sa.select(value, sa.func.count(), *counts, *map(sa.func.avg, numbers), *map(sa.func.count, numbers))
         .select_from(rows)
-        .where(results.c.job_id == job_id, PRIMARY, *conditions(job_id, filters or Filters()))
+        .where(results.c.job_id == job_id, counted(db, job_id), *conditions(job_id, filters or Filters()))
         .group_by(value)
         .order_by(sa.func.count().desc(), value)
         .limit(MOST_GROUPS + 1)

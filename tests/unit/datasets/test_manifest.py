@@ -2,6 +2,7 @@
 
 import hashlib
 import random
+from dataclasses import replace
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -227,3 +228,21 @@ def test_the_types_of_further_columns_are_decided_once(tmp_path):
     manifest.subset(opened, [0], tmp_path / "retry.parquet", {"retry": "1"})
     (entry,) = Manifest.open(tmp_path / "retry.parquet")
     assert entry.columns["code"] == "7"  # and not a number, although all values of the retry are
+
+
+def test_an_image_with_several_labels_stands_for_each_of_them(tmp_path):
+    listed = [
+        Listed("a.jpg", 1, "v", labels=("dog", "cow", "cat", "Dog")),
+        Listed("b.jpg", 1, "v", "cat"),
+        Listed("c.jpg", 1, "v", labels=("cow", "pig")),
+    ]
+    rows = list(manifest.entries(listed, ClassIndex(["cat", "dog"])))
+    written = manifest.write(rows, tmp_path / "m.parquet", {})
+    opened = Manifest.open(tmp_path / "m.parquet")
+    assert opened.rows(0, 3) == rows
+    assert (opened.metadata["schema_version"], written.several, written.unmatched) == ("3", 2, 2)
+    a, b, c = ([(one.label, one.target) for one in entry.by_label()] for entry in rows)
+    assert (a, b, c) == ([("dog", 1), ("cat", 0)], [("cat", 0)], [(None, None)])
+    fewer = manifest.write(rows[:2], tmp_path / "fewer.parquet", {})
+    changed = [replace(rows[0], labels=("dog",), targets=(1,)), rows[1]]
+    assert manifest.write(changed, tmp_path / "changed.parquet", {}).listing != fewer.listing

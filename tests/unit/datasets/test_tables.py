@@ -129,7 +129,7 @@ WRONG = {
     "half a line": ("jsonl", '{"key": "1.jpg"}\n{"key": ', r"list\.jsonl line 2: not JSON"),
     "deep": ("jsonl", '{"key": "1.jpg", "x": ' + "[" * 100_000, r"line 1: not JSON"),
     "number as key": ("jsonl", '{"key": 1}', r"line 1: no key"),
-    "list as label": ("jsonl", '{"key": "1.jpg", "label": ["a"]}', r"line 1: the label"),
+    "list in a list as label": ("jsonl", '{"key": "1.jpg", "label": [["a"]]}', r"line 1: the label"),
     "half a letter": ("jsonl", '{"key": "\\ud800.jpg"}', r"line 1: .*not|line 1: .*nowhere"),
     "half a letter as label": (
         "jsonl",

@@ -11,10 +11,12 @@ from torch import nn
 from gfi import samples
 from gfi.domain import imagenet
 from gfi.domain.errors import MethodError
+from gfi.domain.layer_names import Layers
 from gfi.domain.presets import PRESETS, recipe
 from gfi.method.classifiers import LITE, available_models, describe_layers, from_module, load
 from gfi.method.engine import Engine
 from gfi.method.item import Item
+from gfi.method.network import Network
 from tests.unit.method.written_models import GOOD, explain, write
 
 
@@ -115,3 +117,39 @@ def test_the_record_counts_what_one_forward_pass_costs() -> None:
     record = from_module(net, (16, 16)).record()
     assert record["flops"] == 2 * (16 * 16 * 8 * 3 * 9 + 8 * 5)
     assert record["activations"] == 2 * 8 * 16 * 16 + 2 * 8 + 5
+
+
+def test_a_single_sigmoid_output_has_a_negative_class_too(tmp_path: Path) -> None:
+    text = GOOD.replace(
+        "[input]", 'output = "sigmoid"\nclasses = ["healthy", "ill"]\n[arguments]\nclasses = 1\n[input]'
+    )
+    classifier = load(write(tmp_path, text), tmp_path)
+    assert classifier.classes == 2
+    images = torch.rand(2, 3, 32, 32)
+    healthy, ill = (
+        Network(classifier, Layers("2", ("3",)), torch.device("cpu"), torch.float32, False)
+        .probabilities(images)
+        .unbind(1)
+    )
+    assert torch.allclose(ill, classifier.module(images).sigmoid()[:, 0])
+    assert torch.allclose(healthy, 1 - ill)
+    explain(classifier)
+
+
+def test_thresholds_are_those_of_a_sigmoid_by_class(tmp_path: Path) -> None:
+    text = GOOD.replace(
+        "[input]", 'output = "sigmoid"\nclasses = ["a", "b", "c", "d"]\nthresholds = {b = 0.2}\n[input]'
+    )
+    one = load(write(tmp_path, text), tmp_path)
+    assert one.thresholds == (0.5, 0.2, 0.5, 0.5) == tuple(one.record()["thresholds"])
+    other = load(write(tmp_path, text.replace("0.2", "0.3"), "other"), tmp_path)
+    assert other.digest != one.digest
+    for wrong, said in (
+        ("{e = 0.2}", "name classes, not 'e'"),
+        ("1.5", "between 0 and 1"),
+        ('"x"', "between 0 and 1"),
+    ):
+        with pytest.raises(MethodError, match=said):
+            load(write(tmp_path, text.replace("{b = 0.2}", wrong), "wrong"), tmp_path)
+    with pytest.raises(MethodError, match='output = "sigmoid"'):
+        load(write(tmp_path, text.replace('"sigmoid"', '"softmax"'), "wrong"), tmp_path)

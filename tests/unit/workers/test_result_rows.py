@@ -1,9 +1,11 @@
 """Rows of a part from the engine's explanations, and as the ledger records them."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pytest
 
 from gfi.datasets.manifest import Entry
 from gfi.domain.explanation import Explanation
@@ -11,7 +13,7 @@ from gfi.domain.statuses import ImageStatus
 from gfi.domain.window import AppliedWindow
 from gfi.method.preprocess import Prepared
 from workers.photographs import Photograph
-from workers.result_rows import FOIL_IS_TARGET, explained_row, failed_row, quarantined_row
+from workers.result_rows import FOIL_IS_TARGET, explained_row, failed_row, predicted, quarantined_row
 
 ENTRY = Entry(7, "seven.png", 1, "v1", label="dog")
 
@@ -65,3 +67,16 @@ def test_a_quarantined_row_is_made_without_opening_the_image() -> None:
         "killer",
     )
     assert row.version == ENTRY.version
+
+
+@pytest.mark.parametrize(
+    ("probability", "threshold", "said"),
+    [(0.6, None, 7), (0.6, 0.5, 3), (0.5, 0.5, 3), (0.4, 0.5, 7)],
+)
+def test_a_network_that_decides_about_each_class_predicts_a_label_from_its_threshold_on(
+    probability: float, threshold: float | None, said: int
+) -> None:
+    explanation = SimpleNamespace(target=3, prediction=7, probability=probability)
+    assert predicted(explanation, threshold) == said  # type: ignore[arg-type]
+    alone = SimpleNamespace(target=3, prediction=3, probability=0.4)
+    assert predicted(alone, 0.5) is None  # type: ignore[arg-type]

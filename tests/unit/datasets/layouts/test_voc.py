@@ -42,7 +42,7 @@ def test_voc_is_recognised_and_lists_labels_and_boxes(voc, free):
     assert one.label == "dog"
     assert one.boxes == (Box("dog", 0, 0, 20, 10), Box("dog", 1, 2, 4, 5, difficult=True))
     assert one.boxes_error is None
-    assert (two.label, len(two.boxes)) == (None, 2)
+    assert (two.label, len(two.boxes), two.labels) == (None, 2, tuple(box.label for box in two.boxes))
     assert three.boxes == (Box("horse", 4, 4, 6, 6),)
     assert (four.label, four.boxes) == (None, ())
     assert "no annotation" in four.boxes_error
