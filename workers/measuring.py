@@ -5,20 +5,22 @@ meaning for an image (no ground-truth box of the class) has no value for it.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 
 from gfi import samples
+from gfi.datasets.annotations.boxes import Box
+from gfi.datasets.annotations.regions import bitmap
 from gfi.datasets.manifest import Entry
 from gfi.domain import geometry
 from gfi.domain.class_index import ClassIndex
 from gfi.domain.errors import OutOfMemory
 from gfi.domain.explanation import Explanation
-from gfi.domain.geometry import Rectangle
 from gfi.domain.job import JobConfig
 from gfi.domain.metrics import CATALOGUE
 from gfi.domain.statuses import ImageStatus
@@ -62,14 +64,15 @@ class Measurer:
         return {name: value for name, value in values.items() if math.isfinite(value)}
 
     def _sample(self, entry: Entry, prepared: Prepared, explanation: Explanation) -> Sample:
-        engine = self._engine
+        engine, boxes = self._engine, self._boxes(entry, explanation.target)
         size = engine.classifier.preprocess.size
         return Sample(
             mask=geometry.draw(explanation.grid, size, engine.recipe.align_corners),
             target=explanation.target,
             original_size=prepared.original_size,
             box=prepared.box,
-            regions=self._regions(entry, explanation.target),
+            regions=tuple(box.sides for box in boxes),
+            region=region_of(boxes, prepared.original_size),
             image=prepared.image.to(engine.device, engine.dtype),
             probabilities=engine.network.probabilities,
             bank=self._bank if any(metric.name == "photograph_fill" for metric in self._wanted) else None,
@@ -84,7 +87,7 @@ class Measurer:
         prepared = [engine.classifier.prepare(rgb, engine.recipe).image for rgb in shown]
         return Bank.of(engine.network.probabilities, torch.stack(prepared).to(engine.device, engine.dtype))
 
-    def _regions(self, entry: Entry, target: int) -> tuple[Rectangle, ...]:
+    def _boxes(self, entry: Entry, target: int) -> list[Box]:
         """The boxes of the target's class. A box without a label has the label of the image, or each of its labels; if
         the image has none either, the box counts for any explained class."""
         boxes = []
@@ -92,5 +95,18 @@ class Measurer:
             labels = (box.label,) if box.label else entry.labels or (entry.label,)
             if any(label is None or self._classes.find(label) == target for label in labels):
                 boxes.append(box)
-        regions = [box.sides for box in boxes]
-        return tuple(ordinary(regions, [box.difficult for box in boxes])[0]) if boxes else ()
+        return ordinary(boxes, [box.difficult for box in boxes])[0]
+
+
+def region_of(boxes: Sequence[Box], size: tuple[int, int]) -> NDArray[np.bool_] | None:
+    """The pixels (H, W) of the objects, of one without an outline those of its box; None where no object has one."""
+    if all(box.outline is None for box in boxes):
+        return None
+    drawn = np.zeros(size, np.bool_)
+    for box in boxes:
+        if box.outline is not None:
+            drawn |= bitmap(box.outline, size)
+        else:
+            top, bottom, left, right = geometry.pixels(box.sides, size)
+            drawn[top:bottom, left:right] = True
+    return drawn

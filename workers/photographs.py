@@ -96,6 +96,11 @@ def photograph_reader(
     """
 
     timed = (stages or Stages()).timed
+    def read_mask(key: str, version: str | None) -> bytes:
+        fetched = source.fetch(key, version)
+        if fetched.changed:
+            raise DatasetError(f"the mask {key} has changed since it was listed")
+        return fetched.data
 
     def read(entry: Entry) -> Photograph:
         try:
@@ -130,7 +135,7 @@ def photograph_reader(
                 pixels=properties_of(decoded),
                 thumbnail=thumbnail(decoded.rgb) if thumbnails else None,
             )
-            return _with_settled_boxes(photograph, decoded) if boxes else photograph
+            return _with_settled_boxes(photograph, decoded, read_mask) if boxes else photograph
         except Exception as error:
             failure = Failure.of("prepared for the network", error, "preparation")
             return Photograph(entry, fetched.version, failure=failure, window=decoded.window)
@@ -138,13 +143,15 @@ def photograph_reader(
     return read
 
 
-def _with_settled_boxes(photograph: Photograph, decoded: Decoded) -> Photograph:
+def _with_settled_boxes(
+    photograph: Photograph, decoded: Decoded, read_mask: Callable[[str, str | None], bytes]
+) -> Photograph:
     """The entry with its boxes fitted to the photograph, and the note on them."""
     entry = photograph.entry
     if entry.boxes_error is not None:
         settled = ImageBoxes(error=entry.boxes_error)
     else:
-        settled = settle_boxes(entry.boxes, decoded.size, decoded.orientation)
+        settled = settle_boxes(entry.boxes, decoded.size, decoded.orientation, read_mask)
     note = None
     if settled.error is not None:
         note = BoxNote(f"no box metric: {settled.error}", UNUSABLE_BOXES)

@@ -17,7 +17,7 @@ from gfi.datasets.annotations.boxes import SIDES
 from gfi.datasets.errors import DatasetError
 from gfi.datasets.notes import ListingNotes
 
-ROLES = ("key", "label", "boxes", "version")
+ROLES = ("key", "label", "boxes", "region", "version")
 _WORDS = {
     "key": (
         *("filepath", "filename", "file", "path"),
@@ -25,6 +25,7 @@ _WORDS = {
     ),
     "label": ("class", "classname", "labelname", "category", "target", "wnid", "synset", "labels"),
     "boxes": ("bbox", "bboxes", "box", "boundingbox", "boundingboxes"),
+    "region": (),
     "version": (),
 }
 _SIDE_COLUMNS = (
@@ -55,6 +56,7 @@ class Columns:
     key: str
     label: str | None = None
     boxes: str | None = None
+    region: str | None = None
     version: str | None = None
     sides: tuple[str, ...] = ()
     unsure: bool = False

@@ -6,7 +6,7 @@ on.
     manifest.rows(10_000, 10_256)          reads only the row groups that hold them
 
 Columns: row int64, key string, size int64, version string, label string?, target int32?,
-boxes list<struct<label, left, top, right, bottom, difficult, unit, frame>>, boxes_error string?, extra string
+boxes list<struct<label, left, top, right, bottom, difficult, unit, frame, outline>>, boxes_error string?, extra string
 (JSON object), of which results keep the columns that the metadata names with their types, labels list<string>? and
 targets list<int32?>?, only of images with several labels. The boxes are as the dataset
 writes them; `annotations.settle` fits them to the photograph. Compressed with zstd, row groups of 10,000. The file's
@@ -60,6 +60,7 @@ _BOX = pa.struct(
         pa.field("difficult", pa.bool_(), nullable=False),
         pa.field("unit", pa.string(), nullable=False),
         pa.field("frame", pa.list_(pa.int32(), 2)),
+        pa.field("outline", pa.string()),
     ]
 )
 _SCHEMA = pa.schema(

@@ -30,7 +30,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from gfi.datasets.annotations.boxes import SIDES, UNITS, ImageBoxes, Unit, in_frame, read_boxes
+from gfi.datasets.annotations.boxes import (
+    SIDES,
+    UNITS,
+    ImageBoxes,
+    Unit,
+    in_frame,
+    read_boxes,
+    read_region,
+    with_region,
+)
 from gfi.datasets.columns import Columns, find_columns, frame_of, names_of
 from gfi.datasets.errors import DatasetError, Unavailable
 from gfi.datasets.labels import label_texts
@@ -43,7 +52,7 @@ from gfi.store.errors import one_line
 from gfi.store.settings import Settings
 
 SUFFIXES = (".csv", ".jsonl", ".ndjson", ".parquet")
-OPTIONS = {"root", "key", "label", "boxes", "unit", "four", "columns"}
+OPTIONS = {"root", "key", "label", "boxes", "region", "unit", "four", "columns"}
 MISSING = "missing"
 NO_FILE = "no such file"
 URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
@@ -81,7 +90,9 @@ class Table:
         self._base = base if base.startswith("s3://") else None
         self._roots = None if self._base else local.Roots.admit(base, settings.dataset_roots)
         shown = self._base or str(self._roots and self._roots.base)
-        self._requested = {role: name for role, name in options.items() if role in ("key", "label", "boxes")}
+        self._requested = {
+            role: name for role, name in options.items() if role in ("key", "label", "boxes", "region")
+        }
         kept = options.get("columns")
         self._kept = None if kept is None else [name.strip() for name in kept.split(",") if name.strip()]
         self._unit = cast(Unit | None, _choice(options, "unit", UNITS))
@@ -160,7 +171,9 @@ class Table:
                 extra[columns.version] = values.get("version")
         else:
             version = str(values.get("version") or "")
-        boxes = in_frame(self._boxes(values, columns), frame_of(extra))
+        boxes = self._with_region(
+            in_frame(self._boxes(values, columns), frame_of(extra)), values.get("region")
+        )
         if self._kept is not None:
             extra = {name: extra[name] for name in self._kept if name in extra}
         notes.boxes(boxes, key)
@@ -180,6 +193,22 @@ class Table:
             return ImageBoxes(error=f"boxes are not JSON: {error}")
         except DatasetError as error:
             return ImageBoxes(error=str(error))
+
+    def _with_region(self, boxes: ImageBoxes, value: Any) -> ImageBoxes:
+        """The boxes and the region of the image, which has the image's label."""
+        try:
+            region = read_region(value, self._mask)
+            return boxes if region is None else with_region(boxes, region)
+        except Unavailable:
+            raise
+        except DatasetError as error:
+            return ImageBoxes(error=boxes.error or str(error))
+
+    def _mask(self, key: str) -> tuple[str, str | None]:
+        """The key of a mask image, and its version where listing it costs no request."""
+        key = self._normalised(key)
+        place = self._place(key)
+        return key, _stat(place)[1] if isinstance(place, Path) else None
 
     def _rows(self) -> Iterator[Row]:
         read = {".csv": self._csv, ".parquet": self._parquet}.get(

@@ -197,12 +197,12 @@ def _questions(
     for table in manifest.tables(names):
         check()
         rows = table.column("row").to_numpy()
-        boxes = table.column("boxes").to_pylist() if boxed else [[]] * len(table)
+        boxes = [_written(row) for row in table.column("boxes").to_pylist()] if boxed else [[]] * len(table)
         labels, targets = (
             _one_or_several(table, *names) for names in (("label", "labels"), ("target", "targets"))
         )
         pairs = zip(labels, targets, boxes, strict=True)
-        asked = [question(label, target, box or []) for label, target, box in pairs]
+        asked = [question(*pair) for pair in pairs]
         version = table.column("version")
         holds = pc.not_equal(version, "").to_numpy(zero_copy_only=False)
         if usable is not None:
@@ -214,6 +214,11 @@ def _questions(
             "question": pa.array(asked, pa.binary(32), mask=~holds),
         }
         yield pa.table(columns).cast(LISTING)
+
+
+def _written(boxes: list[JSON] | None) -> list[JSON]:
+    """Boxes as every version writes them: without an empty outline, which earlier manifests do not have."""
+    return [{name: value for name, value in box.items() if name != "outline" or value} for box in boxes or ()]
 
 
 def _one_or_several(table: pa.Table, one: str, several: str) -> list[Any]:

@@ -4,7 +4,8 @@ The mask is resized bilinearly to the original photograph. Its arg-max (the firs
 within `tolerance` pixels of a ground-truth box of the class: 15 in the literature's protocol, 0 in the table of the
 guided-inversion paper. Accuracy is computed for each class and then averaged over classes, so that a frequent class
 such as "person" does not dominate the score. Boxes that the annotators marked as difficult are kept apart: an image is
-judged by its ordinary boxes if it has any, and otherwise counts as a difficult image (`ordinary`).
+judged by its ordinary boxes if it has any, and otherwise counts as a difficult image (`ordinary`). Where the dataset
+has outlines of objects, their regions count in place of the boxes.
 
 The mask is read in stripes, so that a large photograph needs no large array. numpy only: no torch.
 
@@ -16,6 +17,7 @@ Zhang, Lin, Brandt, Shen, Sclaroff, "Top-down Neural Attention by Excitation Bac
 import math
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +26,7 @@ from gfi.domain.geometry import Rectangle, pixels, stripes
 from gfi.metrics.sample import Sample
 
 TOLERANCE = 15.0
+_Region = TypeVar("_Region")
 
 
 def pointing(
@@ -125,19 +128,28 @@ def within(
     return False
 
 
-def ordinary(regions: Sequence[Rectangle], difficult: Sequence[bool]) -> tuple[list[Rectangle], bool]:
+def within_region(point: tuple[int, int], region: NDArray[np.bool_], tolerance: float) -> bool:
+    """Whether `point` (row, column) is at most `tolerance` pixels (Euclidean) from a pixel of the region (H, W)."""
+    reach = math.floor(tolerance)
+    top, left = max(0, point[0] - reach), max(0, point[1] - reach)
+    near = region[top : point[0] + reach + 1, left : point[1] + reach + 1]
+    down, across = np.nonzero(near)
+    return bool((np.hypot(down + top - point[0], across + left - point[1]) <= tolerance).any())
+
+
+def ordinary(regions: Sequence[_Region], difficult: Sequence[bool]) -> tuple[list[_Region], bool]:
     """The boxes to judge an image by, and whether it counts among the difficult images.
 
     Parameters
     ----------
-    regions : sequence of Rectangle
+    regions : sequence
         The ground-truth boxes of the class.
     difficult : sequence of bool
         Which of them the annotators marked as difficult.
 
     Returns
     -------
-    (list of Rectangle, bool)
+    (list, bool)
         The boxes that are not difficult, and False; where all are difficult, all boxes and True.
 
     Examples
@@ -205,6 +217,12 @@ def accuracy(hits: Sequence[float] | NDArray[np.float64], classes: Sequence[Hash
 def measure(sample: Sample) -> dict[str, float]:
     """The columns of this metric for one explained image."""
     masks = sample.mask[None]
+    if sample.region is not None:
+        point = strongest(sample.mask, sample.original_size, sample.box)
+        return {
+            "pointing_hit": float(point is not None and within_region(point, sample.region, TOLERANCE)),
+            "pointing_hit_0": float(point is not None and within_region(point, sample.region, 0.0)),
+        }
     return {
         "pointing_hit": float(pointing(masks, *sample.geometry)[0]),
         "pointing_hit_0": float(pointing(masks, *sample.geometry, tolerance=0.0)[0]),

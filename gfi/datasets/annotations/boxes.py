@@ -16,12 +16,15 @@ What depends on the file alone is decided here (corners in the wrong order, 0..1
 photograph is decided in `settle_boxes`, when its size is known.
 """
 
+import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from gfi.datasets.annotations.regions import bitmap, moved, polygons_text, run_lengths_text, settled
 from gfi.datasets.errors import DatasetError
+from gfi.datasets.strict_json import read_json
 
 Unit = Literal["pixel", "fraction", "percent"]
 UNITS: tuple[Unit, ...] = ("pixel", "fraction", "percent")
@@ -29,7 +32,6 @@ SIDES = ("left", "top", "right", "bottom")
 
 SWAPPED = "a box with its corners in the wrong order is read with them in order"
 FRACTIONS = "boxes in 0..1 are read as fractions of the photograph"
-POLYGON = "a polygon is read as the box around it"
 
 _ROUNDING = 0.02
 """How far a fraction may lie outside 0..1."""
@@ -48,7 +50,8 @@ def check_text(what: str, text: str | None, limit: int = 512) -> None:
 class Box:
     """One object. label: None for the image's own label. unit: the unit of the four sides.
 
-    frame: (H, W) of the picture to which the sides refer, if the file says so; only with unit pixel.
+    frame: (H, W) of the picture to which the sides refer, if the file says so; only with unit pixel. outline: the
+    region of the object, inside the box, where the file has one (`gfi.datasets.annotations.regions`).
     """
 
     label: str | None
@@ -59,6 +62,7 @@ class Box:
     difficult: bool = False
     unit: Unit = "pixel"
     frame: tuple[int, int] | None = None
+    outline: str | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         check_text("a box's label", self.label)
@@ -86,6 +90,8 @@ class Box:
             value["unit"] = self.unit
         if self.frame is not None:
             value["frame"] = list(self.frame)
+        if self.outline is not None:
+            value["outline"] = self.outline
         return value
 
 
@@ -111,7 +117,7 @@ class RawBox:
     difficult: bool = False
     unit: Unit | None = None
     bare: bool = False
-    polygon: bool = False
+    outline: str | None = None
 
 
 def decide(
@@ -126,8 +132,6 @@ def decide(
     ordered = []
     for item in raw:
         box = _in_order(item)
-        if item.polygon:
-            repairs[POLYGON] = None
         if (box.left, box.top) != (item.left, item.top):
             repairs[SWAPPED] = None
         ordered.append(box)
@@ -145,6 +149,7 @@ def decide(
             *(item.label, item.left - before, item.top - before, item.right + after, item.bottom + after),
             item.difficult,
             known,
+            outline=moved(item.outline, 0.5 - before) if item.outline and (before or after) else item.outline,
         )
         for item in ordered
     )
@@ -293,11 +298,54 @@ def around(
     difficult: bool = False,
     unit: Unit | None = None,
 ) -> RawBox:
-    """The box around the corners of a polygon."""
+    """A polygon and the box around its corners."""
     if len(points) < 3:
         raise DatasetError("a polygon has at least three points")
     xs, ys = zip(*points, strict=True)
-    return RawBox(label, min(xs), min(ys), max(xs), max(ys), difficult, unit, polygon=True)
+    outline = polygons_text([points])
+    return RawBox(label, min(xs), min(ys), max(xs), max(ys), difficult, unit, outline=outline)
+
+
+def read_region(value: Any, mask: Callable[[str], tuple[str, str | None]]) -> RawBox | None:
+    """The region of an image, from a cell of a manifest, with the box around it; None for an empty one.
+
+    value: a polygon, as in `read_boxes`, or COCO's run lengths, also as JSON text; otherwise the key of a mask image.
+    mask: the key of a mask image as it is read, and its version. DatasetError: it is none of these.
+    """
+    if isinstance(value, str) and (value := value.strip()):
+        if value[0] not in "[{":
+            key, version = mask(value)
+            outline = json.dumps({"mask": key, "version": version})
+            return RawBox(None, 0, 0, 1, 1, unit="fraction", outline=outline)
+        try:
+            value = read_json(value)
+        except ValueError as error:
+            raise DatasetError(f"the region is not JSON: {error}") from None
+    if not value:
+        return None
+    if isinstance(value, Mapping):
+        return from_run_lengths(value, None)
+    if not _is_list(value):
+        raise DatasetError("a region is a polygon, run lengths or the key of a mask image")
+    return around(list(_points(value)), None)
+
+
+def with_region(read: ImageBoxes, region: RawBox) -> ImageBoxes:
+    """The boxes of an image, and its region as one more."""
+    if read.error is not None:
+        return read
+    more = decide([region])
+    frame = read.boxes[0].frame if read.boxes else None
+    placed = (replace(box, frame=frame) if box.unit == "pixel" else box for box in more.boxes)
+    return ImageBoxes((*read.boxes, *placed), (*read.repairs, *more.repairs))
+
+
+def from_run_lengths(value: Mapping[str, Any], label: str | None, difficult: bool = False) -> RawBox:
+    """COCO's run lengths as a region with the box around it. DatasetError if they are none, or mark no pixel."""
+    outline = run_lengths_text(value)
+    drawn = bitmap(outline, (0, 0))
+    _, (left, top, right, bottom) = settled(drawn)
+    return RawBox(label, left, top, right, bottom, difficult, "pixel", outline=outline)
 
 
 def _points(value: Sequence[Any]) -> Iterator[tuple[float, float]]:

@@ -3,9 +3,9 @@
     {"images": [{"id", "file_name", "width", "height"}], "annotations": [{"image_id", "category_id", "bbox"}],
      "categories": [{"id", "name"}]}
 
-`bbox` is [left, top, width, height] in pixels of a picture of width × height, counted from 0. An annotation without one
-has the box around its polygons; of a mask in run lengths without a box the image has none. A crowd (`iscrowd`) is a
-difficult object. The whole file is read at once: 470 MB for the 118,000 images of train2017, about five times that in
+`bbox` is [left, top, width, height] in pixels of a picture of width × height, counted from 0. `segmentation`, polygons
+or run lengths, is the region of the object; an annotation without `bbox` has the box around it. A crowd (`iscrowd`) is
+a difficult object. The whole file is read at once: 470 MB for the 118,000 images of train2017, about five times that in
 memory.
 """
 
@@ -15,7 +15,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from gfi.datasets.annotations.boxes import ImageBoxes, RawBox, around, decide
+from gfi.datasets.annotations.boxes import ImageBoxes, RawBox, around, decide, from_run_lengths
+from gfi.datasets.annotations.regions import polygons_text, run_lengths_text
 from gfi.datasets.errors import DatasetError
 
 
@@ -75,20 +76,30 @@ def _raw(row: Mapping[str, Any], names: Mapping[Any, str]) -> RawBox | None:
     label = names.get(row.get("category_id"))
     if not label:
         raise DatasetError(f"category {row.get('category_id')!r} of annotation {row.get('id')!r} has no name")
-    sides, difficult = row.get("bbox"), bool(row.get("iscrowd"))
+    sides, difficult, outline = row.get("bbox"), bool(row.get("iscrowd")), row.get("segmentation")
     if not sides:
-        outline = row.get("segmentation")
-        if not isinstance(outline, list) or not outline:
-            raise DatasetError(f"annotation {row.get('id')!r} has no `bbox`")
-        try:
-            numbers = [float(number) for polygon in outline for number in polygon]
-        except (TypeError, ValueError):
-            raise DatasetError(f"the polygon of annotation {row.get('id')!r} is not numbers") from None
-        return around(list(zip(numbers[::2], numbers[1::2], strict=False)), label, difficult)
+        if not outline:
+            raise DatasetError(f"annotation {row.get('id')!r} has neither `bbox` nor `segmentation`")
+        if isinstance(outline, dict):
+            return from_run_lengths(outline, label, difficult)
+        polygons = _polygons(row)
+        whole = around([point for polygon in polygons for point in polygon], label, difficult)
+        return replace(whole, outline=polygons_text(polygons))
     try:
         left, top, width, height = map(float, sides)
     except (TypeError, ValueError):
         raise DatasetError(f"the `bbox` of annotation {row.get('id')!r} is not four numbers") from None
-    return (
-        RawBox(label, left, top, left + width, top + height, difficult) if width > 0 and height > 0 else None
-    )
+    if width <= 0 or height <= 0:
+        return None
+    text = None
+    if outline:
+        text = run_lengths_text(outline) if isinstance(outline, dict) else polygons_text(_polygons(row))
+    return RawBox(label, left, top, left + width, top + height, difficult, outline=text)
+
+
+def _polygons(row: Mapping[str, Any]) -> list[list[tuple[float, float]]]:
+    try:
+        flat = [[float(number) for number in polygon] for polygon in row["segmentation"]]
+        return [list(zip(numbers[::2], numbers[1::2], strict=True)) for numbers in flat]
+    except (TypeError, ValueError):
+        raise DatasetError(f"the polygon of annotation {row.get('id')!r} is not pairs of numbers") from None

@@ -11,6 +11,7 @@ A box outside the photograph is never measured, because no mask can mark it.
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from gfi.datasets.annotations import regions
 from gfi.datasets.annotations.boxes import Box, ImageBoxes
 from gfi.datasets.errors import DatasetError
 from gfi.domain.geometry import pixels
@@ -27,38 +28,75 @@ the picture is: a box that reaches further probably belongs to a larger original
 Sides = tuple[float, float, float, float]
 
 
-def settle_boxes(boxes: Sequence[Box], size: tuple[int, int], orientation: int = 1) -> ImageBoxes:
+def settle_boxes(
+    boxes: Sequence[Box],
+    size: tuple[int, int],
+    orientation: int = 1,
+    read: Callable[[str, str | None], bytes] | None = None,
+) -> ImageBoxes:
     """The boxes of one image in pixels of the photograph: all of them, or none and the reason as `error`.
 
-    size: (H, W) of the photograph, upright. orientation: by EXIF, of the picture as it is stored.
+    size: (H, W) of the photograph, upright. orientation: by EXIF, of the picture as it is stored. read: the bytes of a
+    mask image, by its key and version.
     """
     repairs: dict[str, None] = {}
     try:
-        settled = tuple(
-            _inside(box, sides, size, repairs)
-            for box, sides in zip(boxes, _in_pixels(boxes, size, orientation, repairs), strict=True)
-        )
+        polygons = [None if box.outline is None else regions.points_of(box.outline) for box in boxes]
+        # The corners of polygons are settled with the boxes, as boxes without area.
+        corners = [
+            (at, (x, y, x, y)) for at, them in enumerate(polygons) for them_ in them or () for x, y in them_
+        ]
+        wanted = [(box, box.sides) for box in boxes] + [(boxes[at], sides) for at, sides in corners]
+        placed = _in_pixels(wanted, size, orientation, repairs)
+        points = iter(placed[len(boxes) :])
+        settled = []
+        for box, sides, drawn in zip(boxes, placed, polygons, strict=False):
+            if drawn is not None:
+                outline = [[(next(points)[:2]) for _ in polygon] for polygon in drawn]
+                box = replace(box, outline=regions.polygons_text(outline))
+            elif box.outline is not None:
+                box, sides = _with_bitmap(box, sides, size, orientation, read)
+            settled.append(_inside(box, sides, size, repairs))
     except DatasetError as error:
         return ImageBoxes(error=str(error))
-    return ImageBoxes(settled, tuple(repairs))
+    return ImageBoxes(tuple(settled), tuple(repairs))
+
+
+def _with_bitmap(
+    box: Box,
+    sides: Sides,
+    size: tuple[int, int],
+    orientation: int,
+    read: Callable[[str, str | None], bytes] | None,
+) -> tuple[Box, Sides]:
+    """A box whose region is a mask, at the size of the photograph; a mask image also says where the box is."""
+    assert box.outline is not None
+    named = regions.mask_of(box.outline)
+    if named is None:
+        outline, _ = regions.settled(regions.upright(regions.bitmap(box.outline, size), size, orientation))
+        return replace(box, outline=outline), sides
+    if read is None:
+        raise DatasetError(f"the mask {named[0]} is not read here")
+    outline, around = regions.settled(regions.upright(regions.read_mask(read(*named)), size, orientation))
+    return replace(box, outline=outline), around
 
 
 def _in_pixels(
-    boxes: Sequence[Box], size: tuple[int, int], orientation: int, repairs: dict[str, None]
+    boxes: Sequence[tuple[Box, Sides]], size: tuple[int, int], orientation: int, repairs: dict[str, None]
 ) -> list[Sides]:
     height, width = size
-    frames = {box.frame for box in boxes}
+    frames = {box.frame for box, _ in boxes if box.unit == "pixel"}
     if len(frames) > 1:
         raise DatasetError("its boxes are of pictures of different sizes")
     frame = frames.pop() if frames else None
     if frame is not None and frame != size:
-        return _from_frame(frame, [box.sides for box in boxes], size, orientation, repairs)
+        return _from_frame(frame, [sides for _, sides in boxes], size, orientation, repairs)
     share = {"pixel": None, "fraction": 1.0, "percent": 0.01}
-    sides = []
-    for box in boxes:
+    placed = []
+    for box, sides in boxes:
         factor = share[box.unit]
-        sides.append(box.sides if factor is None else _scaled(box.sides, width * factor, height * factor))
-    return sides
+        placed.append(sides if factor is None else _scaled(sides, width * factor, height * factor))
+    return placed
 
 
 def _from_frame(

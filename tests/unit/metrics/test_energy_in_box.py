@@ -5,6 +5,7 @@ import pytest
 
 from gfi.domain.geometry import place
 from gfi.metrics.energy_in_box import energy_in_box
+from gfi.metrics.sample import Sample, measure
 from tests.unit.metrics import literal
 from tests.unit.metrics.cases import CASES, random_mask
 
@@ -47,3 +48,19 @@ def test_a_hundred_megapixels_are_measured_without_drawing_them():
     size, box = (10_000, 10_000), (0.0, 0.0, 10_000.0, 10_000.0)
     (share,) = energy_in_box(np.ones((1, 7, 7)), [size], [box], [[(0, 0, 5000, 5000)]])
     assert share == pytest.approx(0.25)
+
+
+def test_the_region_of_a_box_has_the_energy_of_the_box_and_the_same_hits() -> None:
+    rng = np.random.default_rng(3)
+    for _ in range(20):
+        mask = rng.random((7, 5)).astype(np.float32)
+        size, seen = (300, 220), (10.0, 0.0, 200.0, 290.0)
+        left, top = rng.integers(0, 150, 2).tolist()
+        rectangle = (left, top, left + 60, top + 30)
+        region = np.zeros(size, bool)
+        region[top : top + 30, left : left + 60] = True
+        boxed, outlined = (
+            Sample(mask, 0, size, seen, (rectangle,), region=drawn) for drawn in (None, region)
+        )
+        assert measure("energy_in_box", outlined) == pytest.approx(measure("energy_in_box", boxed), abs=1e-9)
+        assert measure("pointing", outlined) == measure("pointing", boxed)

@@ -7,7 +7,7 @@ import pytest
 
 from gfi.datasets.annotations.boxes import Box
 from gfi.datasets.manifest import Entry
-from workers.measuring import Measurer
+from workers.measuring import Measurer, region_of
 
 RED, GREEN = 0, 1
 INSIDE, OTHER = (8.0, 8.0, 24.0, 24.0), (0.0, 0.0, 64.0, 64.0)
@@ -19,7 +19,7 @@ def regions(label: str | None, *boxes: Box, target: int = RED) -> tuple[tuple[fl
     engine: Any = SimpleNamespace(classifier=classifier)
     config: Any = SimpleNamespace(metrics=("energy_in_box",))
     measurer = Measurer(engine, config, lambda: None)
-    return measurer._regions(Entry(0, "a.png", 1, "", label, boxes=boxes), target)
+    return tuple(box.sides for box in measurer._boxes(Entry(0, "a.png", 1, "", label, boxes=boxes), target))
 
 
 @pytest.mark.parametrize("other", ["person", "green", "7"])
@@ -44,3 +44,11 @@ def test_difficult_boxes_count_where_there_are_no_others() -> None:
     hard = Box("red", *OTHER, difficult=True)
     assert regions("red", hard, Box("red", *INSIDE)) == (INSIDE,)
     assert regions("red", hard) == (OTHER,)
+
+
+def test_objects_with_and_without_an_outline_are_one_region() -> None:
+    triangle = Box("red", 0, 0, 4, 4, outline="[[0,0,4,0,0,4]]")
+    assert region_of([Box("red", 4, 4, 6, 6)], (8, 8)) is None
+    region = region_of([triangle, Box("red", 4, 4, 6, 6)], (8, 8))
+    assert region is not None
+    assert [int(row.sum()) for row in region] == [3, 2, 1, 0, 2, 2, 0, 0]
