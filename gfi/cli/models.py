@@ -52,8 +52,8 @@ def add_model(
     """Register a model by its REFERENCE, or a model file NAME.toml, which is copied into the models folder.
 
     Of a file of weights, `gfi models add birds.pth --architecture torchvision:resnet18 --classes 12`, the model file
-    birds.toml is written beside it and then registered. A program of torch.export, birds.pt2, needs no
-    --architecture.
+    birds.toml is written beside it and then registered. A program of torch.export, birds.pt2, and a folder of
+    Hugging Face's transformers with config.json and model.safetensors need no --architecture.
 
     The network is loaded once, by a worker, or in this process if no worker runs. Its layers, digest, input size and
     class names are stored, so that the API and the scheduler need no torch.
@@ -76,7 +76,10 @@ def _with_model_file(reference: str, architecture: str | None, classes: str | No
     """The model file that is written for a file of weights; any other reference as it is."""
     from gfi.cli.new_model_file import SUFFIXES, write_model_file
 
-    if not reference.endswith(SUFFIXES):
+    folder = (Path(reference) / "config.json").is_file()
+    if folder:
+        reference, architecture = str(Path(reference).absolute()), architecture or "huggingface"
+    elif not reference.endswith(SUFFIXES):
         if architecture or classes or name:
             raise click.UsageError(
                 f"--architecture, --classes and --name are for a file of weights ({' '.join(SUFFIXES)}); {reference}"

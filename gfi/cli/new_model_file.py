@@ -13,9 +13,10 @@ def write_model_file(weights: Path, architecture: str, classes: str | None, name
     """Write NAME.toml beside `weights` and return its path. An equal file is left as it is.
 
     classes: their number, their names with commas between, a file of names, or "imagenet". name: None: that of the
-    weights. Raises CommandError where there is another file of this name, and for weights that do not exist.
+    weights, a file or a folder. Raises CommandError where there is another file of this name, and for weights that do
+    not exist.
     """
-    if not weights.is_file():
+    if not weights.exists():
         raise CommandError(f"{weights} does not exist")
     file = weights.parent / f"{name or weights.stem}.toml"
     text = _text(weights, architecture, classes)

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gfi.domain.errors import MethodError
+from gfi.method import huggingface
 from gfi.method.model_code import code_files
-from gfi.method.model_files import model_file, read_table, registered_models
+from gfi.method.model_files import HUGGINGFACE, model_file, read_table, registered_models
 
 
 @dataclass(frozen=True)
@@ -67,8 +68,19 @@ def files_of(file: Path) -> list[str]:
                     f"{file}: `{field}` leads out of the model's folder: put {Path(name).name} beside {file.name}"
                 )
             names.append(name)
+    if table.get("architecture") == HUGGINGFACE:
+        names += _of_folder(file, str(table.get("weights")))
     source, _, rest = str(table.get("architecture", "")).partition(":")
     code = file.parent / rest.partition(":")[0]
     if source == "file" and code.is_file() and code.parent.resolve() == file.parent.resolve():
         names += code_files(code)
     return list(dict.fromkeys(names))
+
+
+def _of_folder(file: Path, weights: str) -> list[str]:
+    """The files of a folder of transformers that lies in the model's folder."""
+    if Path(weights).is_absolute() or ".." in Path(weights).parts:
+        raise MethodError(
+            f"{file}: `weights` leads out of the model's folder: put {weights} beside {file.name}"
+        )
+    return [f"{weights}/{name}" for name in huggingface.files_of(file.parent / weights)]

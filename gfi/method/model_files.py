@@ -49,7 +49,7 @@ from gfi.domain import imagenet
 from gfi.domain.errors import MethodError
 from gfi.domain.layer_names import Layers
 from gfi.domain.window import Window
-from gfi.method import architectures
+from gfi.method import architectures, huggingface
 from gfi.method.checkpoints import load_checkpoint, read_checkpoint
 from gfi.method.exported import read_program
 from gfi.method.model_code import ModelCode, load_code
@@ -75,6 +75,8 @@ FIELDS = {
 }
 EXPORTED = "torch.export"
 """The architecture of a model whose file of weights is a program."""
+HUGGINGFACE = "huggingface"
+"""The architecture of a model whose weights are a folder of transformers."""
 OUTPUTS = ("softmax", "sigmoid", "probabilities")
 
 
@@ -221,7 +223,10 @@ class _ModelFile:
 
     def describe(self) -> ModelDescription:
         """Check all fields and build the network."""
-        output = self.text("output", "softmax")
+        folder = self._folder()
+        output = self.text(
+            "output", "sigmoid" if folder and huggingface.several_labels(folder) else "softmax"
+        )
         if output not in OUTPUTS:
             self.fail("output", f"is one of {', '.join(OUTPUTS)}", output)
         class_names, wordnet_ids = self._classes()
@@ -246,6 +251,8 @@ class _ModelFile:
         architecture, weights = self.text("architecture"), self.text("weights")
         if architecture == EXPORTED:
             return self._program(weights), None
+        if (folder := self._folder()) is not None:
+            return self._from_folder(folder), None
         source, _, name = architecture.partition(":")
         arguments = dict(self.table.get("arguments", {}))
         seed = self._seed(weights)
@@ -286,6 +293,24 @@ class _ModelFile:
                 self._weights_note = load_checkpoint(module, checkpoint, weights)
         return module, doubt
 
+    def _folder(self) -> Path | None:
+        """The folder of transformers that holds network and weights; None for another architecture."""
+        if self.text("architecture") != HUGGINGFACE:
+            return None
+        folder = self.path.parent / self.text("weights")
+        if not folder.is_dir():
+            self.fail("weights", "is a folder with config.json and model.safetensors", self.text("weights"))
+        return folder
+
+    def _from_folder(self, folder: Path) -> nn.Module:
+        if "arguments" in self.table:
+            self.fail("arguments", "is for an architecture that is built", self.table["arguments"])
+        with self.field("weights"):
+            module = huggingface.read_folder(folder)
+        config = hashlib.sha256((folder / huggingface.CONFIG).read_bytes()).hexdigest()
+        self._made_by = {"architecture": HUGGINGFACE, "config": config}
+        return module
+
     def _program(self, weights: str) -> nn.Module:
         """The network of a .pt2 file, which holds architecture and weights."""
         if "arguments" in self.table:
@@ -322,7 +347,8 @@ class _ModelFile:
         return factory, code
 
     def _classes(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        value = self.table.get("classes", [])
+        folder = self._folder()
+        value = self.table.get("classes", [] if folder is None else list(huggingface.class_names(folder)))
         if value == "imagenet":
             return imagenet.names(), imagenet.wordnet_ids()
         if isinstance(value, str):
@@ -369,7 +395,11 @@ class _ModelFile:
 
     def _input(self, module: nn.Module) -> Preprocess:
         part = self.table.get("input", {})
-        base = architectures.documented_input(self.text("architecture"), module)
+        folder = self._folder()
+        if folder is None:
+            base = architectures.documented_input(self.text("architecture"), module)
+        else:
+            base = huggingface.documented_input(folder)
         if self._input_shape is not None:
             channels, *side = self._input_shape
             base = Preprocess((side[0], side[1]))
