@@ -16,12 +16,18 @@ from gfi.cli.waiting import check_wait, wait_options
 @job_options
 @click.option("--key", help="Idempotency key: submitting twice with one key gives one job.")
 @click.option("--new", is_flag=True, help="Start another job even if the same one is running.")
+@click.option(
+    "--sample", type=click.IntRange(min=1), help="Only so many images, drawn by their keys; see --per."
+)
+@click.option("--per", type=click.Choice(["class"]), help="With --sample: so many images of each label.")
 @click.option("--dry-run", is_flag=True, help="Only print how many images it would explain, and an estimate.")
 @wait_options
 @json_option
 def submit(
     key: str | None,
     new: bool,
+    sample: int | None,
+    per: str | None,
     dry_run: bool,
     wait: bool,
     allow_partial: bool,
@@ -33,6 +39,7 @@ def submit(
     With --wait the exit status is 0 for a job that succeeded, 4 partial, 5 failed, 6 cancelled.
     """
     check_wait(wait, allow_partial)
+    options["dataset"] = _sampled(options["dataset"], sample, per)
     service = open_service()
     if dry_run:
         expected = service.estimate(options_of(options))
@@ -57,3 +64,13 @@ def submit(
     else:
         print_summary(service, job["id"])
     exit_as(job, allow_partial)
+
+
+def _sampled(dataset: str, sample: int | None, per: str | None) -> str:
+    """The dataset's spec with the options of a sample; another `seed` is written into the spec itself."""
+    if sample is None:
+        if per is not None:
+            raise click.UsageError("--per goes with --sample")
+        return dataset
+    options = f"sample={sample}" + (f"&per={per}" if per else "")
+    return f"{dataset}{'&' if '?' in dataset else '?'}{options}"

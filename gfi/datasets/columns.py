@@ -56,10 +56,10 @@ class Columns:
     key: str
     label: str | None = None
     boxes: str | None = None
-    region: str | None = None
     version: str | None = None
     sides: tuple[str, ...] = ()
     unsure: bool = False
+    region: str | None = None
 
     def split(self, row: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         """A row as {role: value} and the other columns."""

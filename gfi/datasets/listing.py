@@ -61,8 +61,8 @@ def fetched(data: bytes, version: str, expected: str | None) -> Fetched:
 class Source(Protocol):
     """A source of photographs. Instances are cheap, thread-safe, and rebuilt from `spec` in every process.
 
-    kind: folder, classes, s3, manifest, tar, voc, imagenet, coco or yolo. spec: canonical, with kind and absolute path,
-    so that a job means the same in every process and working directory.
+    kind: folder, classes, s3, manifest, tar, zip, voc, imagenet, coco or yolo. spec: canonical, with kind and absolute
+    path, so that a job means the same in every process and working directory.
     """
 
     kind: str

@@ -6,6 +6,7 @@ A spec without a prefix is read as the first of these that fits:
     FILE.csv .jsonl .ndjson .parquet   a manifest with a column `key` (kind `manifest`), also s3://…/FILE
     FILE.tar, DIR/x-{00..09}.tar,      tar shards (kind `tar`)
       DIR/x-*.tar
+    FILE.zip                           photographs or class folders in an archive (kind `zip`)
     a folder with JPEGImages/          PASCAL VOC (kind `voc`)
     a folder with ILSVRC/Data/CLS-LOC/ ImageNet's own layout (kind `imagenet`)
     a folder with COCO's JSON files    objects with boxes (kind `coco`)
@@ -15,9 +16,10 @@ A spec without a prefix is read as the first of these that fits:
                                        (kind `classes`)
     a folder with .tar files           tar shards (kind `tar`)
 
-A prefix names the kind explicitly: `folder:`, `classes:` (both also before s3://), `manifest:`, `tar:`, `voc:`,
-`imagenet:`, `coco:`, `yolo:`. Options follow a `?`: `voc:/data/VOC2007?split=test`, `/photographs?suffixes=.jpg,.dat`,
-`boxes.csv?root=/data/photographs&label=class`. `Source.spec` is the spec in full: kind, absolute path, options.
+A prefix names the kind explicitly: `folder:`, `classes:` (both also before s3://), `manifest:`, `tar:`, `zip:`,
+`voc:`, `imagenet:`, `coco:`, `yolo:`. Options follow a `?`: `voc:/data/VOC2007?split=test`,
+`/photographs?suffixes=.jpg,.dat`, `boxes.csv?root=/data/photographs&label=class`; `?sample=200&per=class&seed=1` of
+every kind lists a sample. `Source.spec` is the spec in full: kind, absolute path, options.
 
 With `dataset_roots` or `dataset_buckets` configured, nothing outside them is read.
 
@@ -44,10 +46,13 @@ from gfi.datasets.layouts.yolo import Yolo
 from gfi.datasets.listing import Fetched, Listed, Source, fingerprint
 from gfi.datasets.media import local
 from gfi.datasets.media.s3 import Objects
+from gfi.datasets.sample import Sampled, SampleOptions
 from gfi.datasets.tables import OPTIONS as TABLE_OPTIONS
 from gfi.datasets.tables import SUFFIXES as TABLE_SUFFIXES
 from gfi.datasets.tables import URL, Table
 from gfi.datasets.tar import TarShards
+from gfi.datasets.zip import SUFFIX as ZIP_SUFFIX
+from gfi.datasets.zip import Zip
 from gfi.store.settings import Settings
 
 __all__ = [
@@ -94,6 +99,12 @@ KINDS: dict[str, _Kind] = {
         frozenset({"images"}),
         lambda place, settings, options: TarShards(place, settings.dataset_roots, options.get("images")),
     ),
+    "zip": _Kind(
+        frozenset({"suffixes", "split"}),
+        lambda place, settings, options: Zip(
+            _roots(place, settings), Selection.parse(options.get("suffixes")), options.get("split")
+        ),
+    ),
     "voc": _Kind(
         frozenset({"split"}),
         lambda place, settings, options: Voc(_roots(place, settings), options.get("split")),
@@ -122,6 +133,12 @@ def open_source(spec: str, settings: Settings) -> Source:
     Raises DatasetError if it does not exist, has no known kind, or is not allowed by `settings`.
     """
     kind, place, options = _parse(spec)
+    sample = SampleOptions.taken_from(options)
+    source = _open(spec, kind, place, options, settings)
+    return source if sample is None else Sampled(source, sample)
+
+
+def _open(spec: str, kind: str | None, place: str, options: Options, settings: Settings) -> Source:
     if kind == "upload":
         _check(spec, kind, frozenset(), options)
         return _upload(spec, place, settings)
@@ -186,6 +203,8 @@ def _check(spec: str, kind: str, known: frozenset[str], options: Options) -> Non
 def _recognise(place: str, settings: Settings, suffixes: str | None) -> str:
     if place.lower().endswith(".tar"):
         return "tar"
+    if place.lower().endswith(ZIP_SUFFIX):
+        return "zip"
     base = local.Roots.admit(place, settings.dataset_roots).base
     if place.lower().endswith(TABLE_SUFFIXES) and not base.is_dir():
         return "manifest"
@@ -195,7 +214,7 @@ def _recognise(place: str, settings: Settings, suffixes: str | None) -> str:
                 f"{place} is a photograph, not a dataset; name its folder, or `gfi explain {place}`"
             )
         raise DatasetError(
-            f"{place} is not a dataset: expected a folder, .csv, .jsonl, .parquet, .tar or s3://bucket/prefix"
+            f"{place} is not a dataset: expected a folder, .csv, .jsonl, .parquet, .tar, .zip or s3://bucket/prefix"
         )
     if (base / "JPEGImages").is_dir():
         return "voc"

@@ -4,13 +4,15 @@
 
     architecture = "torchvision:resnet18"   # or timm:NAME, or file:net.py:build, a factory in a Python file in the
                                             # same folder, so only those who may write models_dir can name code; or
-                                            # torch.export, with the .pt2 file as weights
+                                            # torch.export, with the .pt2 file as weights; or huggingface, with a
+                                            # folder of transformers
     weights = "birds.pth"                   # in the same folder: .pth/.pt (tensors only) or .safetensors;
                                             # or "seed:0", or "default" (torchvision's, if on this machine)
     weights_key = "model_ema"               # which of several state dicts in that file; without it: the first of
                                             # `gfi.method.checkpoints.HOLDERS`
     classes = ["jay", "wren"]               # or "names.txt" with one name per line, or "imagenet"
     output = "softmax"                      # or sigmoid, probabilities
+    thresholds = {jay = 0.3}                # with sigmoid: from which probability on a class is there; 0.5
     allow_nondeterministic = false          # true: register a network whose answer for an image depends on chance or on
                                             # the images beside it
 

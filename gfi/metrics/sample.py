@@ -30,8 +30,6 @@ class Sample:
     """What the network saw: (left, top, right, bottom) in original pixels."""
     regions: tuple[Rectangle, ...] = ()
     """Ground-truth boxes of the target's class, in original pixels; difficult ones only where all are difficult."""
-    region: NDArray[np.bool_] | None = None
-    """The pixels (H, W) of the target's objects on the photograph, where some have an outline and not only a box."""
     image: "Tensor | None" = None
     """(C, H, W), normalised, on the network's device; for metrics that need the network."""
     probabilities: "Callable[[Tensor], Tensor] | None" = None
@@ -40,6 +38,8 @@ class Sample:
     """The photographs that replace removed pixels in `photograph_fill`."""
     cell: int | None = None
     """The target's cell where the image is a 2×2 grid of images, in raster order; for `grid_pointing`."""
+    region: NDArray[np.bool_] | None = None
+    """The pixels (H, W) of the target's objects on the photograph, where some have an outline and not only a box."""
 
     @cached_property
     def batch(self) -> "tuple[Callable[[Tensor], Tensor], Tensor, Tensor, Tensor]":

@@ -36,6 +36,7 @@ WITHOUT_EXAMPLE = {
         "architectures",
         "checkpoints",
         "exported",
+        "huggingface",
         "head",
         "inversion",
         "item",

@@ -131,6 +131,7 @@ ELSEWHERE = {
     "gfi/store/ledger/audits.py": AUDITS,
     "workers/asked.py": AUDITS,
     "gfi/store/ledger/views.py": "service/api/test_views.py",
+    "gfi/datasets/sample.py": "unit/datasets/test_zip.py",
     "gfi/store/queries/counted.py": "service/workers/test_labels.py",
     "gfi/store/queries/failures.py": "service/store/queries/test_results.py",
     "gfi/store/queries/flags.py": "service/api/test_flags.py",

@@ -62,7 +62,7 @@ RIGHT = {
     "beside a class that the model lacks": [{**OWN, "label": "red"}, {**WHOLE, "label": "person"}],
     "swapped": [{"left": 80, "top": 40, "right": 40, "bottom": 8, "label": "red"}],
     "fractions": [{"left": 40 / 96, "top": 8 / 64, "right": 80 / 96, "bottom": 40 / 64, "label": "red"}],
-    "polygon": [{"polygon": [[40, 8], [80, 8], [60, 40]], "label": "red"}],
+    "polygon": [{"polygon": [[40, 8], [80, 8], [80, 40], [40, 40]], "label": "red"}],
 }  # fmt: skip
 NOT_USABLE = {
     "outside": [{"left": 100, "top": 100, "right": 120, "bottom": 120, "label": "red"}],

@@ -2,6 +2,7 @@
 
 import json
 import tarfile
+import zipfile
 
 import pytest
 
@@ -24,12 +25,15 @@ def test_every_kind_is_opened_by_its_prefix_and_says_which_options_it_has(plant,
     (folder / "list.csv").write_text("key\nJPEGImages/1.jpg\n")
     with tarfile.open(folder / "x.tar", "w") as tar:
         tar.add(folder / "JPEGImages/1.jpg", "1.jpg")
+    with zipfile.ZipFile(folder / "x.zip", "w") as archive:
+        archive.write(folder / "JPEGImages/1.jpg", "1.jpg")
     objects = folder / "objects"
     (objects / "images").mkdir(parents=True)
     (objects / "images" / "3.jpg").write_bytes(jpeg())
     image = {"id": 1, "file_name": "images/3.jpg"}
     (objects / "coco.json").write_text(json.dumps({"images": [image], "annotations": [], "categories": []}))
-    places = {"manifest": folder / "list.csv", "tar": folder / "x.tar", "coco": objects, "yolo": objects}
+    places = {"manifest": folder / "list.csv", "tar": folder / "x.tar", "zip": folder / "x.zip"}
+    places |= {"coco": objects, "yolo": objects}
     for kind in KINDS:
         source = open_source(f"{kind}:{places.get(kind, folder)}", free)
         assert source.kind == kind

@@ -26,7 +26,7 @@ def test_an_unknown_option_is_named(plant, free):
     folder = plant("1.jpg")
     (folder / "list.csv").write_text("key\n1.jpg\n")
     with pytest.raises(
-        DatasetError, match="no option 'split'; it has boxes, columns, four, key, label, root, unit"
+        DatasetError, match="no option 'split'; it has boxes, columns, four, key, label, region, root, unit"
     ):
         open_source(f"{folder}/list.csv?split=test", free)
     with pytest.raises(DatasetError, match="is not a file"):
