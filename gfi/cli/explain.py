@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from gfi.cli.errors import CommandError
+from gfi.cli.job_options import overrides_of
 from gfi.cli.printing import emit, json_option, table
 from gfi.domain.methods import METHODS, OWN
 
@@ -23,6 +24,13 @@ SAMPLE_MODEL = "efficientnet-lite0"
 )
 @click.option("--method", default=OWN, show_default=True, help=", ".join(METHODS))
 @click.option("--preset", help="paper, released or tuned. [default: tuned]")
+@click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="FIELD=VALUE",
+    help="A single field of the recipe, for example steps_class=24.",
+)
 @click.option("--layers", help="`L0,L1` instead of the preset's layers; `gfi layers MODEL` lists them.")
 @click.option("--target", help="Class index, WordNet id or name. [default: the predicted class]")
 @click.option("--rather-than", help="Another class: explain why the target rather than this one.")
@@ -61,6 +69,7 @@ def explain(
     model: str,
     method: str,
     preset: str | None,
+    overrides: tuple[str, ...],
     layers: str | None,
     target: str | None,
     rather_than: str | None,
@@ -81,10 +90,10 @@ def explain(
     if top is not None and target is not None:
         raise CommandError("--top chooses the classes; leave --target out")
     if by_layer:
-        if target or rather_than or top or layers or preset or method != OWN:
+        if target or rather_than or top or layers or preset or overrides or method != OWN:
             raise CommandError(
                 "--by-layer explains no class and has its own layers and preset; leave out --target, --rather-than,"
-                " --top, --layers, --method and --preset"
+                " --top, --layers, --method, --preset and --set"
             )
         from gfi.cli.explain_by_layer import depths_of_photos
 
@@ -102,6 +111,7 @@ def explain(
         model=model,
         method=method,
         preset=preset,
+        overrides=overrides_of(overrides),
         layers=layers,
         target=target,
         rather_than=rather_than,

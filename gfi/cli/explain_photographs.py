@@ -1,7 +1,7 @@
 """`gfi explain`: explains photographs in this process and writes a mask and an overlay for each."""
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,12 +39,13 @@ def explain_photos(
     device: str,
     colours: str,
     quiet: bool,
+    overrides: Mapping[str, Any] | None = None,
 ) -> list[dict[str, Any]]:
     """Explain `photos` and write NAME-mask.png and NAME-overlay.png into `output`. Returns one row per photograph.
 
     With `top`, explains this many of the most probable classes of each photograph, writes NAME-CLASS-mask.png and
     NAME-CLASS-overlay.png, and returns one row per class, the most probable first. A photograph that cannot be read
-    becomes a row with status `error`.
+    becomes a row with status `error`. overrides: single fields of the recipe.
 
     Raises MethodError for a wrong model, layer or preset, and CommandError for a wrong class and when `output` cannot
     be written.
@@ -58,7 +59,7 @@ def explain_photos(
         raise CommandError(f"{model} has {classifier.classes} classes; --top {top} is more")
     engine = make_engine(
         classifier,
-        recipe_of_method(method, preset),
+        recipe_of_method(method, preset, **(overrides or {})),
         Layers.parse(layers) if layers else None,
         device=device,
         batch=batch_of(batch, len(photos) * (top or 1)),

@@ -61,7 +61,7 @@ def options_of(given: Mapping[str, Any]) -> dict[str, Any]:
     return options
 
 
-def _overrides(given: tuple[str, ...]) -> dict[str, object]:
+def overrides_of(given: tuple[str, ...]) -> dict[str, object]:
     """The fields of `FIELD=VALUE` texts. A value is JSON; one that is not JSON is taken as a string."""
     fields: dict[str, object] = {}
     for text in given:
@@ -101,7 +101,7 @@ def _number(flag: str) -> Callable[[str], int]:
 
 _READERS: dict[str, Callable[[Any], object]] = {
     "dataset": _absolute,
-    "overrides": _overrides,
+    "overrides": overrides_of,
     "metrics": words,
     "tags": words,
     "save": _saved,

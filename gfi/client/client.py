@@ -6,7 +6,8 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from gfi.client.connection import ApiError, Connection
+from gfi.client.connection import ApiError
+from gfi.client.datasets import Datasets
 from gfi.client.job import Job
 from gfi.domain.states import AUDIT_OPEN
 
@@ -15,7 +16,7 @@ REGISTRATION_WAIT_S = 20.0
 TASK_POLL_S = 0.5
 
 
-class Client(Connection):
+class Client(Datasets):
     """The service at one address. Thread-safe; a context manager that closes its connections.
 
     Parameters

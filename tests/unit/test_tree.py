@@ -21,6 +21,7 @@ ELSEWHERE = {
     "gfi/domain/row_ranges.py": "unit/store/test_result_query.py",
     "gfi/jobs/flagging.py": "service/api/test_flags.py",
     "gfi/cli/flags.py": COMMANDS,
+    "gfi/client/datasets.py": "service/api/test_client.py",
     "gfi/client/exports.py": EXPORTS,
     "gfi/client/flags.py": "service/api/test_client.py",
     "gfi/client/job_resource.py": "service/api/test_client.py",

@@ -47,6 +47,13 @@ def test_the_typed_client_submits_waits_and_reads(
     assert (
         client.job(finished.id).compare_with("grad-cam").id == finished.beside("grad-cam").id != finished.id
     )
+    assert client.name_dataset("phones", str(one_world.photographs))["kind"] == "folder"
+    assert [named["name"] for named in client.datasets()["registered"]] == ["phones"]
+    assert client.preview("@phones", limit=2)["images"] == len(one_world.names)
+    sent = client.upload(
+        sorted(one_world.photographs.iterdir())[:2], model="tiny", save=[], overrides={"steps_class": 8}
+    )
+    assert sent.record["config"]["dataset"]["kind"] == "upload"
     assert client.submit(str(one_world.photographs), "tiny", new=True).cancel().state == "cancelled"
     with pytest.raises(ApiError, match="not registered") as refused:
         client.submit(str(one_world.photographs), "vgg99")

@@ -84,6 +84,8 @@ def test_classes_that_do_not_fit_are_named(photos: list[str], tmp_path: Path) ->
     )
     assert "leave --target out" in explain(photos[0], "--top", "2", "--target", "jay", *out, code=1)
     assert "has 4 classes; --top 5 is more" in explain(photos[0], "--top", "5", *out, code=1)
+    assert "write FIELD=VALUE" in explain(photos[0], "--set", "steps_class", *out, code=1)
+    assert "steps_klass" in explain(photos[0], "--set", "steps_klass=2", *out, code=1)
     same = explain(photos[0], "--target", "jay", "--rather-than", "jay", *out, code=1)
     assert "the target and the class to contrast it with are both 3" in same
 
