@@ -96,6 +96,7 @@ def photograph_reader(
     """
 
     timed = (stages or Stages()).timed
+
     def read_mask(key: str, version: str | None) -> bytes:
         fetched = source.fetch(key, version)
         if fetched.changed:
@@ -136,6 +137,8 @@ def photograph_reader(
                 thumbnail=thumbnail(decoded.rgb) if thumbnails else None,
             )
             return _with_settled_boxes(photograph, decoded, read_mask) if boxes else photograph
+        except (Unavailable, StoreError):  # of a mask image
+            raise
         except Exception as error:
             failure = Failure.of("prepared for the network", error, "preparation")
             return Photograph(entry, fetched.version, failure=failure, window=decoded.window)

@@ -59,7 +59,8 @@ COMMANDS = {
     "pause": Entry("job:pause", "Pause a job."),
     "report": Entry("report:report", "Write an HTML page that shows the results of a job."),
     "reproduce": Entry(
-        "reproduce:reproduce", "Run an experiment of the paper on a directory and print its table."
+        "reproduce:reproduce",
+        "Run an experiment of the paper on a directory and print its table with ours beside it.",
     ),
     "results": Entry("results:results", "Print the results of a job, one line per image and class."),
     "resume": Entry("job:resume", "Resume a paused job."),

@@ -35,6 +35,7 @@ WITHOUT_EXAMPLE = {
     for name in (
         "architectures",
         "checkpoints",
+        "cuda_graphs",
         "exported",
         "huggingface",
         "head",
@@ -53,6 +54,7 @@ WITHOUT_EXAMPLE = {
         "registration",
         "suitability",
         "throughput",
+        "transfers",
     )
 }
 

@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from gfi.datasets.annotations import regions
 from gfi.datasets.annotations.boxes import Box, ImageBoxes
-from gfi.datasets.errors import DatasetError
+from gfi.datasets.errors import DatasetError, Unavailable
 from gfi.domain.geometry import pixels
 
 CUT = "a box is cut at the photograph's edge"
@@ -37,7 +37,7 @@ def settle_boxes(
     """The boxes of one image in pixels of the photograph: all of them, or none and the reason as `error`.
 
     size: (H, W) of the photograph, upright. orientation: by EXIF, of the picture as it is stored. read: the bytes of a
-    mask image, by its key and version.
+    mask image, by its key and version; where that raises Unavailable, so does this.
     """
     repairs: dict[str, None] = {}
     try:
@@ -57,6 +57,8 @@ def settle_boxes(
             elif box.outline is not None:
                 box, sides = _with_bitmap(box, sides, size, orientation, read)
             settled.append(_inside(box, sides, size, repairs))
+    except Unavailable:
+        raise
     except DatasetError as error:
         return ImageBoxes(error=str(error))
     return ImageBoxes(tuple(settled), tuple(repairs))

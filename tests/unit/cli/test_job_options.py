@@ -15,7 +15,7 @@ from gfi.cli.submit import submit
 from gfi.domain.job import JobOptions
 from gfi.jobs.submit import JobRequest
 
-OF_THE_COMMAND = {"key", "new", "dry_run", "wait", "allow_partial", "as_json"}
+OF_THE_COMMAND = {"key", "new", "dry_run", "wait", "allow_partial", "as_json", "sample", "per"}
 
 
 OF_THE_PLAN = {"images", "workers", "deadline", "as_json"} | {

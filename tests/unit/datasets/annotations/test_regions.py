@@ -10,7 +10,7 @@ from PIL import Image
 from gfi.datasets.annotations import regions
 from gfi.datasets.annotations.boxes import Box, decide, read_region
 from gfi.datasets.annotations.settle import settle_boxes
-from gfi.datasets.errors import DatasetError
+from gfi.datasets.errors import DatasetError, Unavailable
 
 MASK = np.zeros((4, 6), bool)
 MASK[1:3, 2:5] = True
@@ -81,6 +81,16 @@ def test_a_polygon_is_scaled_with_its_box() -> None:
     assert box.sides == (4, 1, 8, 4)
     assert np.argwhere(drawn(box, (4, 8))).min(0).tolist() == [1, 4]
     assert drawn(box, (4, 8)).sum() == 12
+
+
+def test_an_outage_of_the_storage_of_a_mask_is_no_fault_of_the_image() -> None:
+    def away(key: str, version: str | None) -> bytes:
+        raise Unavailable("the storage is away")
+
+    region = read_region("masks/1.png", lambda key: (key, None))
+    assert region is not None
+    with pytest.raises(Unavailable):
+        settle_boxes(decide([region]).boxes, (4, 6), read=away)
 
 
 @pytest.mark.parametrize(
