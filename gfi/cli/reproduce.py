@@ -75,7 +75,7 @@ def reproduce() -> None:
     """
 
 
-@reproduce.command("imagenet-localisation")
+@reproduce.command("imagenet-localisation", short_help="Localisation error on ILSVRC.")
 @click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
 @click.option(
     "--held-out",
@@ -130,7 +130,7 @@ def imagenet_localisation(
     run.run(experiment.ImagenetLocalisation(model, tested, drawn, names, layers))
 
 
-@reproduce.command("voc-pointing")
+@reproduce.command("voc-pointing", short_help="Pointing game on VOC 2007.")
 @click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
 @click.option("--split", default="test", show_default=True, help="A list in ImageSets/Main.")
 @_common("paper,released,tuned,grad-cam,rise", "voc")
@@ -150,7 +150,7 @@ def voc_pointing(
     run.run(experiment.VocPointing(model, listings, names, str(run.record["output"])))
 
 
-@reproduce.command("salient-objects")
+@reproduce.command("salient-objects", short_help="Masks of stage 1 on MSRA-B.")
 @click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
 @click.option(
     "--list", "listed", type=click.Path(path_type=Path), help="A file with the names of the test images."
@@ -171,7 +171,7 @@ def salient_objects(
     run.run(experiment.SalientObjects(model, found, names))
 
 
-@reproduce.command()
+@reproduce.command(short_help="Where masks land on FGSM pictures.")
 @click.argument("dataset", metavar="[DIR]", required=False)
 @click.option("--epsilon", default="0,1,2,4,8,16", show_default=True, help="Sizes of the step, in 255ths.")
 @_common("paper,released,tuned,grad-cam,rise", "efficientnet-lite0")
