@@ -285,6 +285,8 @@ def main() -> None:
     rows: list[dict[str, Any]] = known["rows"]
 
     def write(row: dict[str, Any]) -> None:
+        names = ("scenario", "seed", "n", "masks")
+        rows[:] = [known for known in rows if any(known.get(name) != row.get(name) for name in names)]
         rows.append(row)
         rows.sort(key=lambda row: (row["scenario"], row["n"], row.get("masks", ""), row.get("seed", 0)))
         body = {"machine": cpu_name(), "trained_per_class": TRAINED, "rows": rows}
@@ -292,14 +294,14 @@ def main() -> None:
         print(json.dumps(row), flush=True)
 
     if options.scale:
-        rows[:] = [row for row in rows if not (row["scenario"] == "scale" and row["n"] == options.scale)]
         write(scale(options.scale))
         return
     for seed in range(options.first, options.first + options.seeds):
         done = {
             (row["scenario"], row["n"])
             for row in rows
-            if row.get("seed") == seed and row.get("masks") == options.masks
+            # A row without its time is incomplete, and made again.
+            if row.get("seed") == seed and row.get("masks") == options.masks and "seconds" in row
         }
         wanted = {(scenario, n) for scenario, sizes in SIZES.items() for n in sizes} - done
         if wanted:

@@ -267,6 +267,19 @@ def verify_audit(services: Any, run: Any) -> Never:
     raise AssertionError(run)
 
 
+class Grid:
+    """As `workers.image_grids.Grid`; none is made, because no job measures anything."""
+
+
+class ImageGrids:
+    """As `workers.image_grids.ImageGrids`; none is made."""
+
+
+def scores(*_: object) -> Never:
+    """No grid has a score."""
+    raise AssertionError
+
+
 def measure_transfer(services: Any, run: Any) -> Never:
     """No transfer is measured here."""
     raise AssertionError(run)
@@ -284,6 +297,7 @@ def install() -> None:
         "workers.audit_confirm": (confirm_audit,),
         "workers.audit_verify": (verify_audit,),
         "workers.transfer": (measure_transfer,),
+        "workers.image_grids": (Grid, ImageGrids, scores),
         "workers.loaded_engines": (LoadedEngines, ModelChanged),
         "workers.measuring": (Measurer,),
     }
@@ -293,6 +307,7 @@ def install() -> None:
         for each in classes:
             setattr(module, each.__name__, each)
         sys.modules[name] = module
+    sys.modules["workers.image_grids"].NAME = "grid_pointing"  # type: ignore[attr-defined]
 
 
 AIMS = ("after claim", "in renewal", "after upload", "in commit", "after commit")
