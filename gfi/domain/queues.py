@@ -16,8 +16,10 @@ CPU_QUEUE: Final = "cpu"
 GPU_QUEUE: Final = "gpu"
 LARGE_GPU_QUEUE: Final = "gpu-80g"
 Queue = Literal["explain", "interactive", "cpu", "gpu", "gpu-80g"]
-QUEUES: tuple[Queue, ...] = (EXPLAIN_QUEUE, INTERACTIVE_QUEUE, CPU_QUEUE, GPU_QUEUE, LARGE_GPU_QUEUE)
-"""The queues that a job can be submitted to. Workers on any device take from the first two."""
+DEVICE_QUEUES: tuple[Queue, ...] = (CPU_QUEUE, GPU_QUEUE, LARGE_GPU_QUEUE)
+"""Queues that only workers on such a device take from; from the others, workers on any device."""
+QUEUES: tuple[Queue, ...] = (EXPLAIN_QUEUE, INTERACTIVE_QUEUE, *DEVICE_QUEUES)
+"""The queues that a job can be submitted to."""
 LARGE_GPU_MIB: Final = 75 * 1024
 """Memory from which a card takes from LARGE_GPU_QUEUE; one sold with 80 GB reports about 80,000 MiB."""
 

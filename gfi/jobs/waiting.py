@@ -1,6 +1,6 @@
 """Why a job that has not ended makes no progress: a sentence for users, or None while it is being worked on."""
 
-from gfi.domain.queues import CONTROL_QUEUE, EXPLAIN_QUEUE, INTERACTIVE_QUEUE
+from gfi.domain.queues import CONTROL_QUEUE, DEVICE_QUEUES
 from gfi.domain.states import ControlKind, JobState, ShardState
 from gfi.domain.tasks import KINDS
 from gfi.store import queries
@@ -65,7 +65,7 @@ def _shards(database: Database, job: Job) -> str | None:
     if leased:
         return None
     if not queries.queue_has_worker(database, job.queue):
-        return NO_WORKER if job.queue in (EXPLAIN_QUEUE, INTERACTIVE_QUEUE) else no_worker_of(job.queue)
+        return no_worker_of(job.queue) if job.queue in DEVICE_QUEUES else NO_WORKER
     if not queries.queue_has_worker(database, job.queue, job.device_kind):
         return no_worker_on(str(job.device_kind))
     last = queries.list_incidents(database, job.id, limit=1)
