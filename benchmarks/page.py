@@ -210,7 +210,7 @@ def agreement() -> str:
 
 `make bench-agreement`, {results["machine"]}, torch {results["torch"]}: the mean absolute difference between the masks of an execution profile
 and those in float64 in batches of 4; over images the mean, the median, the ninth decile and the largest, and the largest difference of
-a single pixel. Within one profile the difference is exactly 0 (`tests/unit/method/test_bits.py`).
+a single pixel. Within one profile the difference is exactly 0 (`tests/unit/method/test_pool.py`).
 
 {table(("preset", "profile", "images", "mean", "median", "90 %", "largest of an image", "largest of a pixel"), rows)}
 `tuned` stops optimising an image when its mask has settled: after {s["steps"]["mean"]:.1f} of {s["full_steps"]} steps on average over {s["images"]}
