@@ -18,7 +18,7 @@ def test_every_page_is_measured(postgres: Postgres, tmp_path: Path, monkeypatch:
         monkeypatch.setattr(benchmark, name, value)
     url = postgres.create()
     database = Database(url)
-    job = benchmark.fill(database)
+    filled = benchmark.fill(database)
     token = ledger.create_token(database, "bench", ["read"])[1]
     environment = {
         "GFI_HOME": str(tmp_path),
@@ -31,8 +31,10 @@ def test_every_page_is_measured(postgres: Postgres, tmp_path: Path, monkeypatch:
         monkeypatch.setenv(name, value)
     figures = benchmark.Figures()
     with TestClient(create_app(), headers={"Authorization": f"Bearer {token}"}) as client:
-        benchmark.pages(client, job, figures)
+        benchmark.pages(client, filled.large, figures)
+        benchmark.analysis(client, filled, figures)
+    benchmark.report_numbers(database, filled.large, figures)
     database.dispose()
     postgres.drop(url)
-    assert len(figures.rows) == 17
+    assert len(figures.rows) == 31
     assert all(row["median_ms"] > 0 for row in figures.rows)
