@@ -243,6 +243,10 @@ class Controls:
     def __init__(self, *_: object) -> None:
         """Nothing to keep."""
 
+    def results(self, *_: object) -> Iterator[Any]:
+        """No result."""
+        return iter(())
+
 
 def confirm_audit(services: Any, run: Any) -> str:
     """As `workers.audit_confirm.confirm_audit` where no photograph can be read: nothing is tested."""

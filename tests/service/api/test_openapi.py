@@ -29,6 +29,7 @@ UNKNOWN = ("none", "../jobs", "é")
 NO_SUCCESS = {
     ("POST", "/v1/models"),
     ("POST", "/v1/schedules"),
+    ("POST", "/v1/transfers"),
     ("POST", "/v1/audits"),
     ("POST", "/v1/audits/{audit_id}/confirm"),
     ("POST", "/v1/audits/{audit_id}/verify"),
@@ -37,8 +38,8 @@ NO_SUCCESS = {
     ("GET", "/v1/jobs/{job_id}/exports/{task_id}/file"),
     ("GET", "/v1/jobs/{job_id}/results/{row}/thumbnail.jpg"),
 }
-"""Operations that may succeed in no request here: no worker runs, so registering a model is refused at once and no
-export is made; an audit has no findings; the parts have no thumbnails; few arbitrary schedules and audits of datasets
+"""Operations that may succeed in no request here: no worker runs, so registering a model and a transfer are refused
+at once and no export is made; an audit has no findings; the parts have no thumbnails; few arbitrary schedules and audits of datasets
 have a time or classes, and an acceptable job."""
 
 
@@ -119,6 +120,8 @@ def _made(world: World) -> dict[str, list[str] | list[int]]:
     assert asked.status_code == 202, asked.text
     compared = world.call("POST", "/v1/comparisons", json={"a": read[0], "b": read[1]})
     assert compared.status_code == 202, compared.text
+    pair = {"a": read[0], "b": read[1], "floor": [], "images": 200, "seed": 0}
+    transfer, _ = ledger.request_task(world.database, "transfer", pair, owner="admin-test", job_id=read[1])
     exported = world.call("POST", f"/v1/jobs/{read[0]}/exports", json={"format": "jsonl"})
     assert exported.status_code == 202, exported.text
     tokens = [
@@ -137,6 +140,7 @@ def _made(world: World) -> dict[str, list[str] | list[int]]:
         "token": tokens,
         "audit": [asked.json()["audit"]["id"]],
         "comparison": [compared.json()["id"]],
+        "transfer": [transfer],
         "exported": read[:1],
         "export": [exported.json()["id"]],
         "model": ["tiny"],
