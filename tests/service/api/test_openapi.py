@@ -39,8 +39,8 @@ NO_SUCCESS = {
     ("GET", "/v1/jobs/{job_id}/results/{row}/thumbnail.jpg"),
 }
 """Operations that may succeed in no request here: no worker runs, so registering a model and a transfer are refused
-at once and no export is made; an audit has no findings; the parts have no thumbnails; few arbitrary schedules and audits of datasets
-have a time or classes, and an acceptable job."""
+at once and no export is made; an audit has no findings; the parts have no thumbnails; few arbitrary schedules and
+audits of datasets have a time or classes, and an acceptable job."""
 
 
 class Counted:
