@@ -37,7 +37,7 @@ GATE = """
 level = "same_profile"
 min_runs = 2
 [limits]
-flips = 0.02
+flips = 0.05
 [audit]
 no_new_shortcuts = true
 """
@@ -134,10 +134,10 @@ def night_of_a_schedule(world: World, seed: int, full: bool) -> Row:
 
 
 def _expected(count: int, changed: int) -> JSON:
-    """By construction: half of the changed images are new, half have another version, and all others were carried."""
-    checks = ["pooled", "class a", "limit flips", "audit"]
-    pairs = count - changed
-    return {"verdict": "pass", "pairs": pairs, "moved": 0, "checks": [(name, "pass") for name in checks]}
+    """By construction: half of the changed images are new, half have another version, and all others were carried. The
+    stand-in for the network tests nothing, so whether there are new shortcuts is not known."""
+    checks = [("pooled", "pass"), ("class a", "pass"), ("limit flips", "pass"), ("audit", "undecided")]
+    return {"verdict": "undecided", "pairs": count - changed, "moved": 0, "checks": checks}
 
 
 def _night(
