@@ -30,7 +30,7 @@ def test_submit_progress_gallery_flag(visit: Visit, site: tuple[str, World]) -> 
     page.wait_for_selector("text=Queued")
     page.wait_for_selector("text=Rather than")
     assert world.call("GET", f"/v1/jobs/{job}").json()["config"]["rather_than"] is not None
-    played = threading.Thread(target=play, args=(world, job), daemon=True)
+    played = threading.Thread(target=play, args=(world,), daemon=True)
     played.start()
     page.wait_for_selector(
         "text=Partial", timeout=20_000 * slowness()

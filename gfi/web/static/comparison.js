@@ -33,7 +33,6 @@ async function showTransfer(result) {
 }
 
 async function show(result) {
-  if (result.floor_jobs) await showTransfer(result);
   const names = (await api(`/v1/jobs/${result.a}/config`)).model?.class_names ?? [];
   const named = (index) => names[index] ?? index;
   const differing = result.differing?.b.length ? [h("li", null, h("a", { href: `/jobs/${result.b}/gallery?${new URLSearchParams({ comparison: id, compare: result.a })}` }, `Only the ${count(result.differing.b.length)}${result.differing.more ? "+" : ""} images that differ`), ", in the gallery")] : [];
@@ -43,6 +42,7 @@ async function show(result) {
   const classes = Object.entries(result.comparison.classes).sort(([, x], [, y]) => y.moved / y.n - x.moved / x.n || y.flips - x.flips).slice(0, 100);
   fill($("classes"), classes.map(([index, c]) => h("tr", null, h("td", null, named(index)), h("td.num", null, result.comparison.threshold === null ? "no floor" : `${count(c.moved)} (${percent(c.moved / c.n)})`), h("td.num", null, count(c.n)), h("td.num", null, c.images ? `${count(c.flips)} of ${count(c.images)}` : ""), h("td", null, c.place ?? ""))));
   $("classes-panel").hidden = !classes.length;
+  if (result.floor_jobs) await showTransfer(result); // here, so that what is shown already does not jump
   const picture = (job, row, rank = 0) => `/v1/jobs/${job}/results/${row}/overlay.png?${new URLSearchParams({ size: 320, target_rank: rank })}`;
   $("movers").replaceChildren(...result.comparison.worst.map((mover) => {
     const missing = (event) => event.target.replaceWith(h("em", null, "no picture"));

@@ -48,7 +48,7 @@ def test_the_typed_client_submits_waits_and_reads(
         client.job(finished.id).compare_with("grad-cam").id == finished.beside("grad-cam").id != finished.id
     )
     assert client.name_dataset("phones", str(one_world.photographs))["kind"] == "folder"
-    assert [named["name"] for named in client.datasets()["registered"]] == ["phones"]
+    assert "phones" in [named["name"] for named in client.datasets()["registered"]]
     assert client.preview("@phones", limit=2)["images"] == len(one_world.names)
     sent = client.upload(
         sorted(one_world.photographs.iterdir())[:2], model="tiny", save=[], overrides={"steps_class": 8}

@@ -22,7 +22,7 @@ from pycocotools.coco import COCO  # type: ignore[import-untyped]
 
 from gfi.cli.export import FORMATS
 from gfi.client import ApiError, Client
-from gfi.client import job as job_module
+from gfi.client import exports as client_exports
 from gfi.domain.states import ControlKind
 from gfi.exports import formats
 from gfi.exports.errors import ExportError
@@ -187,10 +187,10 @@ def test_overlays_mirror_the_dataset(one_world: World, job: str) -> None:
 
 def test_the_command_knows_every_format() -> None:
     assert set(FORMATS) == set(formats.FORMATS)
-    assert {name for name, made in formats.FORMATS.items() if made.archive} == set(job_module._ARCHIVES)
+    assert {name for name, made in formats.FORMATS.items() if made.archive} == set(client_exports._ARCHIVES)
     assert {
         name: made.ending for name, made in formats.FORMATS.items() if not made.archive
-    } == job_module._ENDINGS
+    } == client_exports._ENDINGS
 
 
 def test_the_document_says_what_each_format_is(one_world: World, job: str) -> None:

@@ -8,7 +8,7 @@ from gfi.domain.ids import new_id
 from gfi.domain.records import PartRecord
 from gfi.domain.result import Result
 from gfi.domain.statuses import ImageStatus
-from gfi.store import ledger, part_cache, parts, queries
+from gfi.store import ledger, parts, queries
 from gfi.store.database import Database
 from gfi.store.errors import NotFound, StoreError
 from gfi.store.objects import Bucket
@@ -56,12 +56,11 @@ def commit_part(database: Database, bucket: Bucket) -> str:
 
 
 def test_a_part_is_read_once_and_only_the_last_few_are_kept(
-    database: Database, bucket: CountingBucket, monkeypatch: pytest.MonkeyPatch
+    database: Database, bucket: CountingBucket
 ) -> None:
-    monkeypatch.setattr(part_cache, "KEPT", 2)
     job = plan(database, total=6, size=2)
     keys = [commit_part(database, bucket) for _ in range(3)]
-    cache = PartCache(database, bucket)
+    cache = PartCache(database, bucket, kept=2)
     results = list(queries.iterate_results(database, job))
     for result in results:
         explained = cache.explanation(result)

@@ -19,7 +19,7 @@ def test_a_model_that_learnt_the_corner_fails_and_another_run_does_not() -> None
     floor = drift.floor_from(clean)
     (shortcut,), (other,) = runs(4, corner=1.0), runs(5)
     failed = drift.judged("corner", 0, 60, clean[0], shortcut, floor)
-    assert (failed["verdict"], failed["failed"]) == ("fail", [planted.CLASSES[drift.TARGET]])
+    assert (failed["verdict"], failed["failed"]) == ("fail", [f"class {planted.CLASSES[drift.TARGET]}"])
     assert failed["place"] == "lower left corner"
     assert drift.judged("clean", 0, 60, clean[0], other, floor)["failed"] == []
 
