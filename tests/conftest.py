@@ -16,6 +16,31 @@ from tests.servers import S3_ACCESS_KEY, S3_SECRET_KEY, Postgres, Sqlite
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
+LONGEST = (
+    "chaos/test_scenarios.py",
+    "service/cli/test_job_from_start_to_end.py",
+    "service/api/test_openapi.py",
+    "service/api/test_fuzz.py",
+    "service/cli/test_any_dataset.py",
+    "chaos/test_stopping.py",
+    "chaos/test_faults.py",
+    "service/test_wheel.py",
+    "unit/method/test_released_parity.py",
+    "unit/method/test_inversion.py",
+    "service/cli/test_errors.py",
+    "service/cli/test_remote_service.py",
+)
+"""The files that take longest. They start first, so that at the end no process waits for one of them."""
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest files first; the others keep their order."""
+    ranks = {Path(__file__).parent / name: rank for rank, name in enumerate(LONGEST)}
+    assert all(path.exists() for path in ranks), "a file of LONGEST was moved"
+    items.sort(key=lambda item: ranks.get(item.path, len(ranks)))
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Under CI=true a skipped test is a failure, because a test that CI skips is never run."""
