@@ -86,7 +86,11 @@ def plan(services: ControlServices, claim: ControlClaim, check: Callable[[], Non
         metadata["unmatched_labels"] = written.unmatched
         metadata["warnings"].append(
             f"{written.unmatched} of {written.count} images have a label that is not a class of the model; "
-            + ("it is not explained" if config.each_label else "they are explained for the predicted class")
+            + (
+                "those labels are not explained, and an image without any other is explained for the predicted class"
+                if config.each_label
+                else "they are explained for the predicted class"
+            )
         )
     if written.several and config.target == "auto":
         metadata["warnings"].append(

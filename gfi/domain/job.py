@@ -281,7 +281,8 @@ class JobConfig:
 
     def work_digest(self) -> str:
         """`work_digest` of this configuration."""
-        return work_digest(self.model.digest, self.method_digest, self.layers, self.metrics, self.top)
+        several = LABELS if self.each_label else self.top
+        return work_digest(self.model.digest, self.method_digest, self.layers, self.metrics, several)
 
     def question(
         self,
@@ -322,9 +323,9 @@ def wanted_pictures(save: Iterable[str] | None, images: int) -> frozenset[str]:
 
 
 def work_digest(
-    model_digest: str, method_digest: str, layers: Layers, metrics: Sequence[str] = (), top: int = 1
+    model_digest: str, method_digest: str, layers: Layers, metrics: Sequence[str] = (), top: int | str = 1
 ) -> str:
     """The digest of everything that determines the speed on a given device: network, method, layers, metrics and the
-    number of classes per image."""
+    number of classes per image, which is LABELS where it is that of the image's labels."""
     parts = [model_digest, method_digest, layers.to_json(), list(metrics)]
-    return digest([*parts, top] if top > 1 else parts)
+    return digest([*parts, top] if top != 1 else parts)

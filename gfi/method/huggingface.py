@@ -7,6 +7,7 @@ The network returns `ModelOutput.logits`; its layers have the names of transform
 """
 
 import json
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ CONFIG, INPUT, WEIGHTS, INDEX = (
     "model.safetensors",
     "model.safetensors.index.json",
 )
-_FILTERS = {0: "nearest", 2: "bilinear", 3: "bicubic"}
+_FILTERS = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic"}
 """Of PIL, by the number in preprocessor_config.json."""
 
 
@@ -104,22 +105,70 @@ def several_labels(folder: Path) -> bool:
     return bool(_json(folder, CONFIG).get("problem_type") == "multi_label_classification")
 
 
-def documented_input(folder: Path) -> Preprocess:
-    """The input as the folder says: size, channels, mean, standard deviation, filter."""
+def documented_input(folder: Path, said: Collection[str] = ()) -> Preprocess:
+    """The input as the folder says: size, resizing, channels, mean, standard deviation, filter.
+
+    said: the fields that the model file gives itself; about those the folder is not asked. Raises MethodError where the
+    folder's processor does what no field of a model file expresses, or does not say what it does.
+    """
     config = _json(folder, CONFIG)
-    shown = _json(folder, INPUT) if (folder / INPUT).is_file() else {}
-    given = shown.get("crop_size") if shown.get("do_center_crop") else None
-    size = _size(given) or _size(shown.get("size")) or _size(config.get("image_size")) or (224, 224)
     channels = config.get("num_channels", 3)
-    base = Preprocess(size)
-    if channels == 1:
-        base = Preprocess(size, 1, (0.5,), (0.5,))
-    if shown.get("do_normalize", True) is False:
-        return replace(base, mean=(0.0,) * channels, std=(1.0,) * channels)
-    mean, std = (shown.get(name) for name in ("image_mean", "image_std"))
-    if isinstance(mean, list) and isinstance(std, list) and len(mean) == len(std) == channels:
-        base = replace(base, mean=tuple(map(float, mean)), std=tuple(map(float, std)))
-    return replace(base, interpolation=_FILTERS.get(shown.get("resample", 2), "bilinear"))
+    base = Preprocess((224, 224)) if channels != 1 else Preprocess((224, 224), 1, (0.5,), (0.5,))
+    if not (folder / INPUT).is_file():
+        return replace(base, size=_size(config.get("image_size")) or base.size)
+    shown = _json(folder, INPUT)
+    if shown.get("do_flip_channel_order"):
+        raise MethodError(
+            f"{folder / INPUT}: do_flip_channel_order: networks that read BGR are not supported"
+        )
+    base = _resized(base, shown, config)
+    if "interpolation" not in said:
+        number = shown.get("resample", 2)
+        if number not in _FILTERS:
+            raise MethodError(
+                f"{folder / INPUT}: resample {number!r} is not known; say [input] interpolation"
+            )
+        base = replace(base, interpolation=_FILTERS[number])
+    if not {"mean", "std"} <= set(said):
+        mean, std = _normalised(shown, channels, folder / INPUT)
+        base = replace(base, mean=mean, std=std)
+    return base
+
+
+def _resized(base: Preprocess, shown: Mapping[str, Any], config: Mapping[str, Any]) -> Preprocess:
+    """Size and crop. A processor resizes the shorter side and crops the centre, or resizes both sides."""
+    side = shown.get("size")
+    size = _size(side) or _size(config.get("image_size")) or base.size
+    edge = side.get("shortest_edge") if isinstance(side, dict) else None
+    if shown.get("do_center_crop") and (cropped := _size(shown.get("crop_size"))):
+        return replace(base, size=cropped, crop="centre", resize=edge if isinstance(edge, int) else None)
+    share = shown.get("crop_pct")  # of ConvNeXt: larger inputs are resized without a crop
+    if isinstance(edge, int) and isinstance(share, float) and 0 < share <= 1 and edge < 384:
+        return replace(base, size=size, crop="centre", resize=int(edge / share))
+    return replace(base, size=size, crop="centre" if isinstance(edge, int) and share is None else "none")
+
+
+def _normalised(
+    shown: Mapping[str, Any], channels: int, path: Path
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation for pixels in [0, 1].
+
+    A processor multiplies bytes by `rescale_factor`, takes away 1 with `rescale_offset`, and normalises what results:
+    ((255 f u - offset) - mean) / std = (u - (mean + offset) / 255 f) / (std / 255 f).
+    """
+    mean, std = shown.get("image_mean"), shown.get("image_std")
+    if shown.get("do_normalize", mean is not None) is False:
+        mean, std = [0.0] * channels, [1.0] * channels
+    if not (isinstance(mean, list) and isinstance(std, list) and len(mean) == len(std) == channels):
+        raise MethodError(
+            f"{path}: image_mean and image_std do not give a number for each of {channels} channels; "
+            "say mean and std under [input]"
+        )
+    scale = 255 * (float(shown.get("rescale_factor", 1 / 255)) if shown.get("do_rescale", True) else 1.0)
+    offset = 1.0 if shown.get("do_rescale", True) and shown.get("rescale_offset") else 0.0
+    return tuple((float(value) + offset) / scale for value in mean), tuple(
+        float(value) / scale for value in std
+    )
 
 
 def _size(value: Any) -> tuple[int, int] | None:

@@ -401,7 +401,7 @@ class _ModelFile:
         if folder is None:
             base = architectures.documented_input(self.text("architecture"), module)
         else:
-            base = huggingface.documented_input(folder)
+            base = huggingface.documented_input(folder, part)
         if self._input_shape is not None:
             channels, *side = self._input_shape
             base = Preprocess((side[0], side[1]))
@@ -426,10 +426,10 @@ class _ModelFile:
         interpolation = part.get("interpolation", base.interpolation)
         if interpolation not in FILTERS:
             self.fail("input.interpolation", f"is one of {', '.join(FILTERS)}", interpolation)
-        crop = part.get("crop", "recipe")
+        crop = part.get("crop", base.crop)
         if crop not in ("recipe", "centre", "none", "letterbox"):
             self.fail("input.crop", "is one of recipe, centre, none, letterbox", crop)
-        resize = part.get("resize")
+        resize = part.get("resize", None if {"size", "crop"} & set(part) else base.resize)
         if resize is not None and (type(resize) is not int or resize < min(size)):
             self.fail("input.resize", f"is a whole number of at least {min(size)}", resize)
         window = None

@@ -61,7 +61,8 @@ def test_each_label_of_an_image_is_explained_measured_and_counted(services: Work
     retried = list(queries.rows_with_status(services.database, job, ["error"]))
     assert retried == [4], "an image is explained again once, whatever labels it has"
     assert any(
-        "is not explained" in said for said in queries.get_job(services.database, job).metadata["warnings"]
+        "labels are not explained" in said
+        for said in queries.get_job(services.database, job).metadata["warnings"]
     )
     ledger.finish_jobs(services.database)
     assert queries.get_job(services.database, job).shown_state == "partial"
