@@ -108,10 +108,11 @@ def verify_carried(
         assert explained.result.key == result.key
         masks[result.key] = hashlib.sha256(np.ascontiguousarray(explained.mask).tobytes()).hexdigest()
     assert {key: undisturbed[key] for key in masks} == masks
-    assert deployment.progress(job).done == photographs.count
+    assert (lost, duplicates) == (0, 0), (lost, duplicates)
+    progress = deployment.progress(job)
+    assert progress.done == photographs.count, (progress, len(masks))
     stored = queries.iterate_results(deployment.database, job, filters=queries.Filters(method=None))
     assert queries.job_sums(deployment.database, job, cells=True) == sums_of(stored), "sums of other results"
-    assert (lost, duplicates) == (0, 0), (lost, duplicates)
     return Verdict(photographs.count, lost, duplicates, 0, masks, {})
 
 
