@@ -15,7 +15,7 @@ from typing import Any
 import sqlalchemy as sa
 from pydantic import SecretStr
 
-from gfi.store.database import Database, upgrade
+from gfi.store.database import Database, head_revision, upgrade
 from gfi.store.settings import Settings
 from gfi.store.tables import metadata
 
@@ -113,7 +113,10 @@ class Postgres:
         return url
 
     def drop(self, url: str) -> None:
-        """Return a migrated database for reuse: its connections are closed and its tables emptied."""
+        """Return a migrated database for reuse: its connections are closed and its tables emptied.
+
+        One whose revision a test changed is not used again.
+        """
         name = sa.make_url(url).database
         with self._admin.connect() as connection:
             connection.exec_driver_sql(
@@ -122,7 +125,9 @@ class Postgres:
         engine = sa.create_engine(url, poolclass=sa.NullPool)
         with engine.begin() as connection:
             connection.exec_driver_sql(f"TRUNCATE {self._tables}")
-        self._empty.append(url)
+            revision = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
+        if revision == head_revision():
+            self._empty.append(url)
 
     def stop(self) -> None:
         """End the server and remove its directory."""
