@@ -198,10 +198,12 @@ def _first_instalment(
         none = np.zeros(0, np.int64)
         audit = dataclasses.replace(audit, plan=plan)
         wished = settling.wish(audit, job, manifest, screened, evidence, [], none, [0] * len(classes))
-        if wished is None:
+        stopped = None if wished is None else settling.refusal(services.database, job, len(wished.rows))
+        explained = manifest.count if stopped is None else job.total or 0
+        if wished is None or stopped is not None:
             names = {k: class_name(job, int(k)) for k in classes.tolist()}
             ended = settling.settled_summary(
-                screened, evidence, [], names, manifest.count, manifest.count, None
+                screened, evidence, [], names, manifest.count, explained, stopped
             )
             outcome = conclude(
                 services.database,
@@ -219,7 +221,7 @@ def _first_instalment(
                 ledger.write_screened(connection, audit.id, plan, False)
                 ledger.write_findings(connection, audit.id, outcome.summary, outcome.rows)
 
-            return "no images to test" if run.finish(plan, write) else "too late"
+            return (stopped or "no images to test") if run.finish(plan, write) else "too late"
         asked = settling.put_instalment(
             *(services.bucket, services.database, services.settings, job, manifest, wished, audit),
             folder=Path(folder),

@@ -72,10 +72,8 @@ def settle_audit(services: WorkerServices, run: TaskRun, audit: Audit, job: Job)
     wished = None
     if stopped is None:
         wished = settling.wish(audit, job, manifest, screened, evidence, asked, tested, hosts)
-    if wished is not None:
-        most = ledger.most_images(services.database, job.owner)
-        if most is not None and (job.total or 0) + len(wished.rows) > most:
-            stopped, wished = f"its owner may explain {most:,} images a job", None
+    if wished is not None and (stopped := settling.refusal(services.database, job, len(wished.rows))):
+        wished = None
     if wished is not None:
         wished.plan["settling"]["answers"] = answers
         with TemporaryDirectory(prefix="gfi-audit-") as folder:

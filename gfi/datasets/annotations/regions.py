@@ -156,7 +156,15 @@ def _from_run_lengths(value: Mapping[str, Any]) -> Bitmap:
         raise DatasetError('run lengths are {"size": [height, width], "counts": […]}') from None
     if not (0 < height * width <= MOST_PIXELS and height > 0):
         raise DatasetError(f"run lengths of {width}×{height} pixels")
-    if runs.ndim != 1 or (runs < 0).any() or runs.sum() != height * width:
+    # Each run is compared first: a sum of large ones would come round to the right number.
+    most = height * width
+    if (
+        runs.ndim != 1
+        or (runs < 0).any()
+        or (runs > most).any()
+        or len(runs) > most + 1
+        or runs.sum() != most
+    ):
         raise DatasetError(f"the run lengths do not fill {width}×{height} pixels")
     return np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape((height, width), order="F")
 

@@ -27,7 +27,7 @@ from gfi.domain.digests import JSON
 from gfi.domain.ids import new_id
 from gfi.jobs.audits.files import ScreenedJob, key, put_json, tested_json, tested_of
 from gfi.jobs.sharding import shard_bounds, shard_size
-from gfi.store import queries
+from gfi.store import ledger, queries
 from gfi.store.database import Database
 from gfi.store.ledger.shards import SAMPLE
 from gfi.store.objects import Bucket
@@ -160,6 +160,14 @@ def wish(
     return Wish(
         rows.tolist(), {**(audit.plan or {}), "candidates": len(screened.candidates), "settling": said}
     )
+
+
+def refusal(database: Database, job: Job, images: int) -> str | None:
+    """Why the job may not explain this many images more; None where its owner may."""
+    most = ledger.most_images(database, job.owner)
+    if most is None or (job.total or 0) + images <= most:
+        return None
+    return f"its owner may explain {most:,} images a job"
 
 
 def put_instalment(

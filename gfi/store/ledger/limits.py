@@ -43,13 +43,16 @@ def admit_job(connection: sa.Connection, owner: str) -> None:
     _admit_active(connection, owner, limits_of(connection, owner))
 
 
-def admit_task(connection: sa.Connection, owner: str, estimate_s: float | None) -> None:
+def admit_task(
+    connection: sa.Connection, owner: str, estimate_s: float | None, *, job_counts: bool = False
+) -> None:
     """Raises LimitExceeded if the owner may not have another task, or if the open ones need too much device time.
 
-    estimate_s: device seconds of the new task; None if unknown, which counts as 0.
+    estimate_s: device seconds of the new task; None if unknown, which counts as 0. job_counts: the task is part of an
+    active job, which is counted already.
     """
     limits = limits_of(connection, owner)
-    _admit_active(connection, owner, limits)
+    _admit_active(connection, owner, limits, counted=int(job_counts))
     most_s = limits.get("max_device_seconds")
     if most_s is None:
         return
@@ -80,14 +83,14 @@ def too_many_images(most: int) -> str:
     return f"this token may explain {most} images a job; the dataset has more"
 
 
-def _admit_active(connection: sa.Connection, owner: str, limits: JSON) -> None:
+def _admit_active(connection: sa.Connection, owner: str, limits: JSON, counted: int = 0) -> None:
     most = limits.get("max_active_jobs")
     if most is None:
         return
     active = sa.select(sa.func.count()).where(jobs.c.owner == owner, jobs.c.state.in_(sorted(ACTIVE)))
     waiting = sa.select(sa.func.count()).where(_open_tasks(owner))
     running = connection.execute(active).scalar_one() + connection.execute(waiting).scalar_one()
-    if running >= most:
+    if running - counted >= most:
         raise LimitExceeded(
             f"this token may have {most} active jobs, and has {running}; wait for one to finish or cancel one"
         )

@@ -97,12 +97,11 @@ def continues(connection: sa.Connection, job: sa.Row[Any]) -> bool:
                 return True
             if state != ShardState.DONE:
                 return False
+            # Its own job was admitted for this. Other work of the owner only delays it.
             try:
-                admit_task(connection, row.owner, None)
-            except LimitExceeded as error:
-                plan = (row.plan or {}) | {"refused": str(error)}
-                connection.execute(sa.update(audits).where(audits.c.id == row.id).values(plan=plan))
-                return False
+                admit_task(connection, row.owner, None, job_counts=True)
+            except LimitExceeded:
+                return True
             task = add_audit_task(connection, ControlKind.CONFIRM, job, row.id, row.owner)
         connection.execute(sa.update(audits).where(audits.c.id == row.id).values(task_id=task))
         return True

@@ -72,6 +72,22 @@ def test_a_job_runs_until_its_audit_has_ended(database: Database) -> None:
     assert set(recorded(database, job)) == {1, 3, 7, 8}
 
 
+def test_other_work_of_its_owner_delays_an_audit_and_its_own_job_does_not(database: Database) -> None:
+    token, _ = ledger.create_token(database, "ada", ["submit"], limits={"max_active_jobs": 2})
+    job, audit = submitted(database)
+    explained(database, [3, 7])
+    assert instalment(database, claim_task(database, ControlKind.SCREEN), audit)
+    other = ledger.submit_job(database, JobSpec(config={"number": new_id()}, owner="ada")).job_id
+    assert ledger.revoke_token(database, token)
+    ledger.create_token(database, "ada", ["submit"], limits={"max_active_jobs": 1})
+    explained(database, [1, 8])
+    assert queries.get_audit(database, audit).state is not AuditState.CONFIRMING, "another job is active"
+    assert queries.get_job(database, job).state is JobState.RUNNING
+    assert ledger.cancel_job(database, other)
+    ledger.finish_jobs(database)
+    assert queries.get_audit(database, audit).state is AuditState.CONFIRMING
+
+
 def test_the_job_ends_with_what_it_has_where_its_audit_ends_early(database: Database) -> None:
     job, audit = submitted(database)
     explained(database, [3, 7])

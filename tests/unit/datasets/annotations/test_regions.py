@@ -98,6 +98,7 @@ def test_an_outage_of_the_storage_of_a_mask_is_no_fault_of_the_image() -> None:
     [
         ("masks/1.png", "cannot be read"),
         ({"size": [4, 6], "counts": [3]}, "do not fill 6×4"),
+        ({"size": [2, 2], "counts": [2**63 - 1, 2**63 - 1, 6]}, "do not fill 2×2"),  # 4 in 64 bits
         ({"size": [4, 6], "counts": "~"}, "run lengths are"),
         ({"counts": [3]}, "run lengths are"),
         ("[[1, 2]]", "three points"),
