@@ -68,7 +68,8 @@ def class_history(
 
 
 def _run(database: Database, bucket: Bucket, job: Job, firing: Mapping[str, Any], name: str) -> ClassRun:
-    summaries = class_summaries(queries.job_sums(database, job.id, cells=True), class_index(job))
+    sums = queries.job_sums(database, job.id, cells=True)
+    summaries = class_summaries(sums, class_index(job), each_label=job.config.each_label)
     one = next((s for s in summaries if name in _names(s, job)), None)
     run: JSON = {"job": job.id, "at": firing["at"], "images": 0, "explained": 0, "accuracy": None}
     if one is not None:

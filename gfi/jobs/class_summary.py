@@ -62,8 +62,12 @@ class Confused:
     right: bool | None
 
 
-def class_summaries(sums: Sums, classes: ClassIndex) -> list[ClassSummary]:
-    """A summary of each class, the most images first. sums: those of the job, with cells."""
+def class_summaries(sums: Sums, classes: ClassIndex, *, each_label: bool = False) -> list[ClassSummary]:
+    """A summary of each class, the most images first.
+
+    sums: those of the job, with cells. each_label: whether the job has a result for each label; then an explained one
+    without a prediction is a label that the network did not find, which counts as wrong.
+    """
     groups: dict[Class, Sums] = {}
     for label, of_label in sums.group("label").items():
         if label is not None:
@@ -71,13 +75,15 @@ def class_summaries(sums: Sums, classes: ClassIndex) -> list[ClassSummary]:
         else:
             for target, of_target in of_label.group("target").items():
                 groups[None, None if target is None else int(target)] = of_target
-    found = [_summary(label, target, group, classes) for (label, target), group in groups.items()]
+    found = [_summary(label, target, group, classes, each_label) for (label, target), group in groups.items()]
     return sorted(
         found, key=lambda one: (-one.images, one.label or "", -1 if one.target is None else one.target)
     )
 
 
-def _summary(label: str | None, target: int | None, sums: Sums, classes: ClassIndex) -> ClassSummary:
+def _summary(
+    label: str | None, target: int | None, sums: Sums, classes: ClassIndex, each_label: bool
+) -> ClassSummary:
     index = target if label is None else classes.find(label)
     counts = sums.cell_statuses()
     images, explained = sum(counts.values()), counts.get(ImageStatus.OK.value, 0)
@@ -86,6 +92,8 @@ def _summary(label: str | None, target: int | None, sums: Sums, classes: ClassIn
         if prediction is not None:
             of_it = sum(of_prediction.cell_statuses().values())
             known, right = known + of_it, right + of_it * (prediction == index)
+        elif each_label:
+            known += of_prediction.cell_statuses().get(ImageStatus.OK.value, 0)
     return ClassSummary(
         label=label,
         target=target,

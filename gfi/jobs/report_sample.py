@@ -60,7 +60,10 @@ def choose(database: Database, job: queries.Job, summary: Summary, limit: int, s
     index = class_index(job.model) if job.model and "class_names" in job.model else None
     groups = [str(row[1]) if row[1] is not None else _name(job, row[2]) for row in kept]
     right = np.array(
-        [_right(index.find(row[1]) if index and row[1] is not None else None, row[3]) for row in kept]
+        [
+            _right(index.find(row[1]) if index and row[1] is not None else None, _seen(job, row[3], row[4]))
+            for row in kept
+        ]
     )
     best, worst = _ends(ok, numbers.get(ranked), ranked, min(EXTREMES, limit // 2))
     strata = [f"{group}\0{row[4]}" for group, row in zip(groups, kept, strict=True)]
@@ -200,6 +203,12 @@ def _name(job: queries.Job, index: int | None) -> str:
         return "without a class"
     names = job.class_names
     return names[index] if index < len(names) else f"class {index}"
+
+
+def _seen(job: queries.Job, prediction: int | None, status: str) -> int | None:
+    """The prediction; -1, no class, for a label that was not found: where each label has a result of its own."""
+    missed = prediction is None and job.config.each_label and status == ImageStatus.OK
+    return -1 if missed else prediction
 
 
 def _right(label: int | None, prediction: int | None) -> float:

@@ -43,11 +43,17 @@ def _a_schedule(monkeypatch: pytest.MonkeyPatch) -> None:
     cat = ClassSummary(None, 0, 0, 9, 9, None, share(9, 9), {})
     monkeypatch.setattr(class_history.queries, "list_firings", lambda *_: firings)
     monkeypatch.setattr(
-        class_history.queries, "get_job", lambda _, job: SimpleNamespace(id=job, class_names=["cat", "dog"])
+        class_history.queries,
+        "get_job",
+        lambda _, job: SimpleNamespace(
+            id=job, class_names=["cat", "dog"], config=SimpleNamespace(each_label=False)
+        ),
     )
     monkeypatch.setattr(class_history.queries, "job_sums", lambda _, job, cells: job)
     monkeypatch.setattr(class_history, "class_index", lambda job: None)
-    monkeypatch.setattr(class_history, "class_summaries", lambda job, _: [dog, cat] if job != "j1" else [dog])
+    monkeypatch.setattr(
+        class_history, "class_summaries", lambda job, _, each_label: [dog, cat] if job != "j1" else [dog]
+    )
     monkeypatch.setattr(class_history, "comparison_of", compared)
 
 

@@ -45,6 +45,17 @@ def test_a_class_has_its_accuracy_coverage_and_means_with_intervals() -> None:
     assert others[1].means["kept"].low is None  # one image has no interval
 
 
+def test_a_label_that_is_not_found_is_wrong_where_each_label_has_a_result() -> None:
+    made = Sums()
+    for prediction, status in [(0, "ok"), (None, "ok"), (None, "ok"), (None, "error")]:
+        made.add(("gfi", "Cat", 0, prediction, status), [("kept", 0.5)])
+    (found,), (other,) = class_summaries(made, CLASSES, each_label=True), class_summaries(made, CLASSES)
+    assert found.accuracy is not None
+    assert other.accuracy is not None
+    assert (found.accuracy.mean, found.accuracy.count) == (pytest.approx(1 / 3), 3)
+    assert other.accuracy.count == 1  # an imported result has no prediction
+
+
 def test_of_sums_of_an_earlier_version_no_interval_is_invented() -> None:
     before = sums()
     for cell in before.cells.values():
