@@ -171,9 +171,8 @@ class Table:
                 extra[columns.version] = values.get("version")
         else:
             version = str(values.get("version") or "")
-        boxes = self._with_region(
-            in_frame(self._boxes(values, columns), frame_of(extra)), values.get("region")
-        )
+        frame = frame_of(extra)
+        boxes = self._with_region(in_frame(self._boxes(values, columns), frame), values.get("region"), frame)
         if self._kept is not None:
             extra = {name: extra[name] for name in self._kept if name in extra}
         notes.boxes(boxes, key)
@@ -194,11 +193,11 @@ class Table:
         except DatasetError as error:
             return ImageBoxes(error=str(error))
 
-    def _with_region(self, boxes: ImageBoxes, value: Any) -> ImageBoxes:
-        """The boxes and the region of the image, which has the image's label."""
+    def _with_region(self, boxes: ImageBoxes, value: Any, frame: tuple[int, int] | None) -> ImageBoxes:
+        """The boxes and the region of the image, which has the image's label. frame: as columns of the row say it."""
         try:
-            region = read_region(value, self._mask)
-            return boxes if region is None else with_region(boxes, region)
+            region = read_region(value, self._mask, self._unit)
+            return boxes if region is None else with_region(boxes, region, frame)
         except Unavailable:
             raise
         except DatasetError as error:

@@ -306,11 +306,14 @@ def around(
     return RawBox(label, min(xs), min(ys), max(xs), max(ys), difficult, unit, outline=outline)
 
 
-def read_region(value: Any, mask: Callable[[str], tuple[str, str | None]]) -> RawBox | None:
+def read_region(
+    value: Any, mask: Callable[[str], tuple[str, str | None]], unit: Unit | None = None
+) -> RawBox | None:
     """The region of an image, from a cell of a manifest, with the box around it; None for an empty one.
 
     value: a polygon, as in `read_boxes`, or COCO's run lengths, also as JSON text; otherwise the key of a mask image.
-    mask: the key of a mask image as it is read, and its version. DatasetError: it is none of these.
+    mask: the key of a mask image as it is read, and its version. unit: of a polygon; None infers it from the points.
+    DatasetError: it is none of these.
     """
     if isinstance(value, str) and (value := value.strip()):
         if value[0] not in "[{":
@@ -324,19 +327,41 @@ def read_region(value: Any, mask: Callable[[str], tuple[str, str | None]]) -> Ra
     if not value:
         return None
     if isinstance(value, Mapping):
-        return from_run_lengths(value, None)
+        return _as_fractions(from_run_lengths(value, None))
     if not _is_list(value):
         raise DatasetError("a region is a polygon, run lengths or the key of a mask image")
-    return around(list(_points(value)), None)
+    return around(list(_points(value)), None, unit=unit)
 
 
-def with_region(read: ImageBoxes, region: RawBox) -> ImageBoxes:
-    """The boxes of an image, and its region as one more."""
+def _as_fractions(item: RawBox) -> RawBox:
+    """Run lengths say the size of their picture, which need not be that of the boxes beside them."""
+    assert item.outline is not None
+    height, width = json.loads(item.outline)["size"]
+    left, top, right, bottom = _sides(item)
+    return replace(
+        item,
+        left=left / width,
+        top=top / height,
+        right=right / width,
+        bottom=bottom / height,
+        unit="fraction",
+    )
+
+
+def with_region(read: ImageBoxes, region: RawBox, frame: tuple[int, int] | None = None) -> ImageBoxes:
+    """The boxes of an image, and its region as one more.
+
+    A region in pixels is of the same picture as boxes in pixels; without these, of one of `frame` (H, W), as in
+    `in_frame`.
+    """
     if read.error is not None:
         return read
     more = decide([region])
-    frame = read.boxes[0].frame if read.boxes else None
-    placed = (replace(box, frame=frame) if box.unit == "pixel" else box for box in more.boxes)
+    beside = [box.frame for box in read.boxes if box.unit == "pixel"]
+    if not beside:
+        placed = in_frame(more, frame).boxes
+    else:
+        placed = tuple(replace(box, frame=beside[0]) if box.unit == "pixel" else box for box in more.boxes)
     return ImageBoxes((*read.boxes, *placed), (*read.repairs, *more.repairs))
 
 

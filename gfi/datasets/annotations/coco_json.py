@@ -87,7 +87,7 @@ def _raw(row: Mapping[str, Any], names: Mapping[Any, str]) -> RawBox | None:
         return replace(whole, outline=polygons_text(polygons))
     try:
         left, top, width, height = map(float, sides)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise DatasetError(f"the `bbox` of annotation {row.get('id')!r} is not four numbers") from None
     if width <= 0 or height <= 0:
         return None
@@ -101,5 +101,5 @@ def _polygons(row: Mapping[str, Any]) -> list[list[tuple[float, float]]]:
     try:
         flat = [[float(number) for number in polygon] for polygon in row["segmentation"]]
         return [list(zip(numbers[::2], numbers[1::2], strict=True)) for numbers in flat]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise DatasetError(f"the polygon of annotation {row.get('id')!r} is not pairs of numbers") from None

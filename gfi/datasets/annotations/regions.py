@@ -22,16 +22,17 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from gfi.datasets.errors import DatasetError
+from gfi.domain.geometry import pixels
 
 Bitmap = NDArray[np.bool_]
 """(H, W)."""
 MOST_PIXELS = 2**27
 """Of a mask."""
 _DECIMALS = 2
+_FARTHEST = 1e9
+"""A coordinate, as for the sides of a box."""
+# The orientations that swap the sides of a picture.
 _TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
     5: Image.Transpose.TRANSPOSE,
     6: Image.Transpose.ROTATE_270,
     7: Image.Transpose.TRANSVERSE,
@@ -58,6 +59,15 @@ def points_of(outline: str) -> list[list[tuple[float, float]]] | None:
     return [list(zip(flat[::2], flat[1::2], strict=True)) for flat in value]
 
 
+def check_polygons(polygons: Sequence[Sequence[tuple[float, float]]]) -> None:
+    """DatasetError unless each of these polygons can be drawn: three points or more, of finite coordinates."""
+    for polygon in polygons:
+        if len(polygon) < 3:
+            raise DatasetError("a polygon of its region has fewer than three points")
+        if not all(abs(side) < _FARTHEST for point in polygon for side in point):  # NaN fails too
+            raise DatasetError("a point of its region is not two numbers below a thousand million")
+
+
 def moved(outline: str, by: float) -> str:
     """Polygons whose points are pixels, moved to the centres of these pixels."""
     points = points_of(outline)
@@ -78,12 +88,12 @@ def read_mask(data: bytes) -> Bitmap:
         with Image.open(io.BytesIO(data)) as image:
             if image.width * image.height > MOST_PIXELS:
                 raise DatasetError(f"the mask has {image.width}×{image.height} pixels, too many")
-            pixels = np.asarray(image)
+            read = np.asarray(image)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise DatasetError(f"the mask cannot be read: {error}") from None
-    if pixels.ndim == 3 and pixels.shape[2] in (2, 4):  # what is transparent is outside
-        return np.asarray(pixels[..., :-1].any(2) & (pixels[..., -1] > 0))
-    return np.asarray(pixels != 0 if pixels.ndim == 2 else pixels.any(2))
+    if read.ndim == 3 and read.shape[2] in (2, 4):  # what is transparent is outside
+        return np.asarray(read[..., :-1].any(2) & (read[..., -1] > 0))
+    return np.asarray(read != 0 if read.ndim == 2 else read.any(2))
 
 
 def upright(mask: Bitmap, size: tuple[int, int], orientation: int) -> Bitmap:
@@ -121,22 +131,24 @@ def bitmap(outline: str, size: tuple[int, int]) -> Bitmap:
         return _from_run_lengths(value)
     drawn = np.zeros(size, np.bool_)
     for flat in value:
-        drawn |= _polygon(np.asarray(flat, np.float64).reshape(-1, 2), size)
+        _add_polygon(drawn, np.asarray(flat, np.float64).reshape(-1, 2))
     return drawn
 
 
-def _polygon(points: NDArray[np.float64], size: tuple[int, int]) -> Bitmap:
-    """The pixels whose centre lies inside by the even-odd rule."""
-    height, width = size
-    crossed = np.zeros((height, width + 1), np.uint8)
+def _add_polygon(drawn: Bitmap, points: NDArray[np.float64]) -> None:
+    """Adds the pixels whose centre lies inside by the even-odd rule. Only the rectangle around the polygon is drawn."""
+    top, bottom, left, right = pixels((*points.min(0), *points.max(0)), drawn.shape)
+    crossed = np.zeros((bottom - top, right - left + 1), np.uint8)
     for (x0, y0), (x1, y1) in pairwise([*points, points[0]]):
         if y0 > y1:
             x0, y0, x1, y1 = x1, y1, x0, y0
-        rows = np.arange(max(0, math.ceil(y0 - 0.5)), min(height, math.ceil(y1 - 0.5)))
+        rows = np.arange(max(top, math.ceil(y0 - 0.5)), min(bottom, math.ceil(y1 - 0.5)))
         if len(rows):
             x = x0 + (rows + 0.5 - y0) * (x1 - x0) / (y1 - y0)
-            crossed[rows, np.clip(np.ceil(x - 0.5), 0, width).astype(np.int64)] ^= 1
-    return np.bitwise_xor.accumulate(crossed, axis=1)[:, :width] != 0
+            columns = np.clip(np.ceil(x - 0.5), left, right).astype(np.int64)
+            crossed[rows - top, columns - left] ^= 1
+    inside = np.bitwise_xor.accumulate(crossed, axis=1)[:, :-1] != 0
+    drawn[top:bottom, left:right] |= inside
 
 
 def _run_lengths(mask: Bitmap) -> str:

@@ -42,6 +42,8 @@ def settle_boxes(
     repairs: dict[str, None] = {}
     try:
         polygons = [None if box.outline is None else regions.points_of(box.outline) for box in boxes]
+        for drawn in polygons:
+            regions.check_polygons(drawn or ())
         # The corners of polygons are settled with the boxes, as boxes without area.
         corners = [
             (at, (x, y, x, y)) for at, them in enumerate(polygons) for them_ in them or () for x, y in them_
@@ -56,7 +58,10 @@ def settle_boxes(
                 box = replace(box, outline=regions.polygons_text(outline))
             elif box.outline is not None:
                 box, sides = _with_bitmap(box, sides, size, orientation, read)
-            settled.append(_inside(box, sides, size, repairs))
+            box = _inside(box, sides, size, repairs)
+            if drawn is not None and box.outline and not regions.bitmap(box.outline, size).any():
+                raise DatasetError(f"the region in {box.shown()} covers the centre of no pixel")
+            settled.append(box)
     except Unavailable:
         raise
     except DatasetError as error:
@@ -71,12 +76,18 @@ def _with_bitmap(
     orientation: int,
     read: Callable[[str, str | None], bytes] | None,
 ) -> tuple[Box, Sides]:
-    """A box whose region is a mask, at the size of the photograph; a mask image also says where the box is."""
+    """A box whose region is a mask, at the size of the photograph.
+
+    The region also says where the box is, if it is a mask image, or if it was scaled or turned and no frame says how
+    the box follows.
+    """
     assert box.outline is not None
     named = regions.mask_of(box.outline)
     if named is None:
-        outline, _ = regions.settled(regions.upright(regions.bitmap(box.outline, size), size, orientation))
-        return replace(box, outline=outline), sides
+        mask = regions.bitmap(box.outline, size)
+        outline, around = regions.settled(regions.upright(mask, size, orientation))
+        known = box.frame is not None or mask.shape == size
+        return replace(box, outline=outline), sides if known else around
     if read is None:
         raise DatasetError(f"the mask {named[0]} is not read here")
     outline, around = regions.settled(regions.upright(regions.read_mask(read(*named)), size, orientation))
@@ -91,13 +102,15 @@ def _in_pixels(
     if len(frames) > 1:
         raise DatasetError("its boxes are of pictures of different sizes")
     frame = frames.pop() if frames else None
+    in_pixels = [sides for box, sides in boxes if box.unit == "pixel"]
     if frame is not None and frame != size:
-        return _from_frame(frame, [sides for _, sides in boxes], size, orientation, repairs)
-    share = {"pixel": None, "fraction": 1.0, "percent": 0.01}
+        in_pixels = _from_frame(frame, in_pixels, size, orientation, repairs)
+    rest = iter(in_pixels)
+    share = {"fraction": 1.0, "percent": 0.01}
     placed = []
     for box, sides in boxes:
-        factor = share[box.unit]
-        placed.append(sides if factor is None else _scaled(sides, width * factor, height * factor))
+        factor = share.get(box.unit)
+        placed.append(next(rest) if factor is None else _scaled(sides, width * factor, height * factor))
     return placed
 
 

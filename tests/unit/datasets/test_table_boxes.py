@@ -39,6 +39,26 @@ def test_a_unit_may_be_asked_for(plant, free):
         open_source(f"{path}?unit=inch", free)
 
 
+@pytest.mark.parametrize(
+    ("row", "options", "unit", "frame"),
+    [
+        ({"region": [[10, 10], [90, 10], [90, 90]]}, "?unit=percent", "percent", None),
+        ({"region": [[10, 10], [90, 10], [90, 90]], "width": 400, "height": 300}, "", "pixel", (300, 400)),
+        (
+            {"region": {"size": [2, 2], "counts": [1, 3]}, "width": 400, "height": 300},
+            "?unit=percent",
+            "fraction",
+            None,
+        ),
+    ],
+)
+def test_a_region_has_the_unit_and_the_frame_of_its_row(plant, free, row, options, unit, frame):
+    path = plant("1.jpg") / "list.jsonl"
+    path.write_text(json.dumps({"key": "1.jpg", **row}))
+    (listed,), _ = rows_of(path, free, options)
+    assert [(box.unit, box.frame) for box in listed.boxes] == [(unit, frame)]
+
+
 WRONG_BOXES = {
     "not json": ("[[1", "boxes are not JSON"),
     "nan": ("[[NaN, 1, 2, 3]]", "boxes are not JSON"),

@@ -2,13 +2,15 @@
 
 import io
 import json
+import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from gfi.datasets.annotations import regions
-from gfi.datasets.annotations.boxes import Box, decide, read_region
+from gfi.datasets.annotations.boxes import Box, ImageBoxes, decide, read_region, with_region
 from gfi.datasets.annotations.settle import settle_boxes
 from gfi.datasets.errors import DatasetError, Unavailable
 
@@ -83,6 +85,43 @@ def test_a_polygon_is_scaled_with_its_box() -> None:
     assert drawn(box, (4, 8)).sum() == 12
 
 
+def test_the_box_of_run_lengths_follows_them_where_they_are_scaled_or_turned() -> None:
+    written = {"size": [4, 6], "counts": [9, 2, 2, 2, 2, 2, 1, 1, 3]}
+    assert settle(written, (4, 6)).sides == (2, 0, 6, 3)
+    assert settle(written, (8, 12)).sides == (4, 0, 12, 6)
+    turned = settle(written, (6, 4), 6)
+    assert turned.sides == (1, 2, 4, 6)
+    assert np.array_equal(drawn(turned, (6, 4)), np.rot90(MASK, -1))
+    stored = Box("red", 2, 0, 6, 3, outline=regions.run_lengths_text(written))  # as earlier manifests have it
+    assert settle_boxes([stored], (8, 12)).boxes[0].sides == (4, 0, 12, 6)
+    (kept,) = settle_boxes([replace(stored, left=1)], (4, 6)).boxes
+    assert kept.sides == (1, 0, 6, 3), "the file's own box, where nothing was scaled"
+
+
+@pytest.mark.parametrize("orientation", [1, 2, 3, 4])
+def test_a_mask_of_the_other_shape_is_refused_where_the_photograph_keeps_its_sides(orientation: int) -> None:
+    with pytest.raises(DatasetError, match="6×4 pixels, and the photograph has 4×6"):
+        settle("masks/1.png", (6, 4), orientation, png(MASK))
+
+
+@pytest.mark.parametrize(
+    "polygon", [[], [(1, 1), (3, 3)], [(1, 1), (3, math.nan), (3, 3)], [(0, 0), (1e300, 0), (1, 1)]]
+)
+def test_a_polygon_that_cannot_be_drawn_costs_the_image_its_boxes(polygon: list) -> None:
+    given = Box("red", 0, 0, 4, 4, outline=regions.polygons_text([polygon]))
+    found = settle_boxes([given], (4, 6))
+    assert found.boxes == ()
+    assert "of its region" in (found.error or "")
+
+
+def test_only_what_is_in_pixels_is_scaled_from_a_frame() -> None:
+    region = read_region("[[0.5, 0], [1, 0], [1, 1]]", lambda key: (key, None))
+    assert region is not None
+    beside = with_region(ImageBoxes((Box("red", 10, 10, 40, 20, frame=(40, 60)),)), region)
+    found = settle_boxes(beside.boxes, (4, 6))
+    assert [box.sides for box in found.boxes] == [(1, 1, 4, 2), (3, 0, 6, 4)]
+
+
 def test_an_outage_of_the_storage_of_a_mask_is_no_fault_of_the_image() -> None:
     def away(key: str, version: str | None) -> bytes:
         raise Unavailable("the storage is away")
@@ -101,7 +140,11 @@ def test_an_outage_of_the_storage_of_a_mask_is_no_fault_of_the_image() -> None:
         ({"size": [2, 2], "counts": [2**63 - 1, 2**63 - 1, 6]}, "do not fill 2×2"),  # 4 in 64 bits
         ({"size": [4, 6], "counts": "~"}, "run lengths are"),
         ({"counts": [3]}, "run lengths are"),
+        ({"size": [2**40, 2**40], "counts": [4]}, "run lengths of"),
+        ({"size": [4, 6], "counts": [24]}, "without a pixel"),
         ("[[1, 2]]", "three points"),
+        ("[[1, 1.1], [5, 1.1], [5, 1.2]]", "covers no pixel"),
+        ("[[1, 1], [5, 3], [5, 3.01]]", "no pixel"),
         ("[[1, 2}", "not JSON"),
         (3, "a region is"),
         ({"size": [5, 5], "counts": [5, 20]}, "5×5 pixels, and the photograph has 6×4"),
