@@ -3,6 +3,7 @@
 No secret is logged on purpose; as a second precaution, the values of keys whose names suggest a secret are hidden.
 """
 
+import io
 import logging
 import os
 import sys
@@ -19,6 +20,16 @@ def _without_secrets(logger: Any, method: str, event: MutableMapping[str, Any]) 
         if any(word in key.lower() for word in SECRET_WORDS):
             event[key] = "***"
     return event
+
+
+class _Stderr(io.TextIOBase):
+    """stderr as it is when a line is written: it may be replaced after the logs were set up."""
+
+    def write(self, text: str) -> int:
+        return sys.stderr.write(text)
+
+    def flush(self) -> None:
+        sys.stderr.flush()
 
 
 def configure_logs() -> None:
@@ -38,6 +49,6 @@ def configure_logs() -> None:
         wrapper_class=structlog.make_filtering_bound_logger(
             getattr(logging, os.environ.get("GFI_LOG_LEVEL", "INFO").upper(), logging.INFO)
         ),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(_Stderr()),
         cache_logger_on_first_use=True,
     )
