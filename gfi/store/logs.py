@@ -8,7 +8,7 @@ import logging
 import os
 import sys
 from collections.abc import MutableMapping
-from typing import Any
+from typing import Any, TextIO, cast
 
 import structlog
 
@@ -49,6 +49,6 @@ def configure_logs() -> None:
         wrapper_class=structlog.make_filtering_bound_logger(
             getattr(logging, os.environ.get("GFI_LOG_LEVEL", "INFO").upper(), logging.INFO)
         ),
-        logger_factory=structlog.PrintLoggerFactory(_Stderr()),
+        logger_factory=structlog.PrintLoggerFactory(cast(TextIO, _Stderr())),
         cache_logger_on_first_use=True,
     )
