@@ -21,7 +21,7 @@ from celery import Celery
 from gfi.domain.queues import CONTROL, CONTROL_QUEUE, EXPLAIN
 from gfi.domain.records import Hint
 from gfi.jobs import follow_ups
-from gfi.store import ledger
+from gfi.store import ledger, tracing
 from gfi.store.broker import make_celery, publish
 from gfi.store.database import Database, check
 from gfi.store.errors import StoreError, Transient
@@ -110,10 +110,11 @@ class Scheduler:
             ledger.undispatch(self._database, unpublished)
 
     def _publish(self, hint: Hint) -> None:
-        if hint.queue == CONTROL_QUEUE:
-            publish(self._celery, CONTROL, [hint.id], hint.queue)
-        else:
-            publish(self._celery, EXPLAIN, [hint.queue, hint.id], hint.queue)
+        with tracing.span("hint", hint.job_id, queue=hint.queue, id=hint.id):
+            if hint.queue == CONTROL_QUEUE:
+                publish(self._celery, CONTROL, [hint.id], hint.queue)
+            else:
+                publish(self._celery, EXPLAIN, [hint.queue, hint.id], hint.queue)
 
 
 def run(settings: Settings, pause_s: float) -> None:

@@ -5,6 +5,7 @@ every minute, walking two days of instants for each of them took 12 s at every t
 instant in UTC, which is unique in the ledger.
 """
 
+import time
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
@@ -14,7 +15,7 @@ import structlog
 from gfi.jobs.schedules import spec_for_firing
 from gfi.jobs.submit import Invalid
 from gfi.jobs.timing import MISSED_S, Timing, name_of
-from gfi.store import ledger, queries
+from gfi.store import ledger, queries, tracing
 from gfi.store.database import Database
 from gfi.store.errors import Missed
 from gfi.store.ledger.schedules import Fired
@@ -85,6 +86,8 @@ def _told(row: Mapping[str, Any], key: str, fired: Fired | None) -> list[str]:
     if fired is None:
         return []
     if fired.submitted is not None:
+        if fired.submitted.created:
+            tracing.submitted(fired.submitted.job_id, time.time_ns(), schedule=row["name"])
         log.info("schedule fired", schedule=row["name"], due=key, job=fired.submitted.job_id)
         return [fired.submitted.job_id]
     if fired.reason is not None:

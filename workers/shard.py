@@ -19,7 +19,7 @@ from gfi.datasets.errors import DatasetError, Unavailable
 from gfi.domain.errors import MethodError, OutOfMemory
 from gfi.domain.records import ShardClaim
 from gfi.method.engine import Engine
-from gfi.store import ledger
+from gfi.store import ledger, tracing
 from gfi.store.errors import NotFound, StoreError, Transient, storable
 from gfi.store.lease import LONGEST_PAUSE_S, LeaseLost
 from workers.lease import ShardLease
@@ -38,6 +38,13 @@ seconds."""
 
 def explain_shard(services: WorkerServices, claim: ShardClaim) -> str:
     """Explain one claimed shard; returns the outcome, for the log. Never raises for an expected fault."""
+    with tracing.span("shard", claim.job_id, shard=claim.shard_id, images=claim.stop - claim.start) as note:
+        outcome = _explain_shard(services, claim)
+        note(outcome=outcome)
+        return outcome
+
+
+def _explain_shard(services: WorkerServices, claim: ShardClaim) -> str:
     settings = services.settings
     try:
         with ShardLease(

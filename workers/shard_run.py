@@ -26,7 +26,7 @@ from gfi.domain.statuses import ImageStatus
 from gfi.method.engine import Engine
 from gfi.method.head import head_of, head_width
 from gfi.method.item import Item
-from gfi.store import ledger, parts
+from gfi.store import ledger, parts, tracing
 from gfi.store.errors import StoreError
 from gfi.store.lease import LeaseLost
 from gfi.store.parts import PartHeader
@@ -326,12 +326,12 @@ class ShardRun:
         written = parts.write(self._header(), rows)
         key = parts.part_key(claim.job_id, claim.shard_id, claim.fence)
         lease.check_held()
-        with services.stages.timed("upload"):
+        with services.stages.timed("upload"), tracing.span("upload", bytes=len(written.data)):
             lease.retry(lambda: services.bucket.put(key, written.data))
         lease.progressed()
         part = PartRecord(new_id(), key, written.sha256, len(written.data), len(rows))
         upto = claim.start + images
-        with services.stages.timed("commit"):
+        with services.stages.timed("commit"), tracing.span("commit", images=images):
             committed = lease.retry(lambda: ledger.commit_shard(services.database, claim, upto, part, rows))
         if not committed:
             raise LeaseLost(f"shard {claim.shard_id}: fence {claim.fence} was overtaken before the commit")

@@ -18,6 +18,7 @@ from gfi.api.context import Context, ContextDep
 from gfi.api.problems import documented
 from gfi.domain.states import JobState
 from gfi.domain.statuses import ImageStatus
+from gfi.drift.verdicts import Verdict
 from gfi.store import broker, queries
 from gfi.store.database import check
 from gfi.store.errors import StoreError
@@ -138,9 +139,12 @@ class _LedgerMetrics(Collector):
             ("kind", "state"),
             {key: float(number) for key, number in seen.tasks.items()},
         )
+        gates = (
+            dict.fromkeys(Verdict, 0) | seen.gates
+        )  # of a series that begins with a failure no increase is seen
         for name, told, label, counts in (
             ("gfi_findings", "Findings of all audits by verdict.", "verdict", seen.findings),
-            ("gfi_gates", "Comparisons with a gate by verdict.", "verdict", seen.gates),
+            ("gfi_gates", "Comparisons with a gate by verdict.", "verdict", gates),
         ):
             yield _gauge(name, told, (label,), {(key,): float(number) for key, number in counts.items()})
 

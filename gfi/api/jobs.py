@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from gfi.api.access import Reader, Submitter
@@ -21,7 +21,7 @@ from gfi.domain.states import JobState
 from gfi.domain.statuses import ImageStatus
 from gfi.jobs import delete, estimate, incremental
 from gfi.jobs.submit import freeze, submit
-from gfi.store import ledger, queries
+from gfi.store import ledger, queries, tracing
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=StrictRoute)
 
@@ -85,20 +85,22 @@ def submit_job(
     body: JobIn,
     context: ContextDep,
     caller: Submitter,
+    http: Request,
     response: Response,
     idempotency_key: IdempotencyKey = None,
 ) -> SubmittedOut:
     """Submit a job. 201 with the new job, or 200 with the one that exists already."""
     check_addresses(body, context.api)
     request = job_request(context, body, caller.name)
-    submitted = submit(
-        context.database,
-        context.settings,
-        request,
-        idempotency_key=idempotency_key,
-        new=body.new,
-        count_images=context.count_images,
-    )
+    with tracing.called_by(http.headers):
+        submitted = submit(
+            context.database,
+            context.settings,
+            request,
+            idempotency_key=idempotency_key,
+            new=body.new,
+            count_images=context.count_images,
+        )
     job = queries.get_job(context.database, submitted.job_id)
     response.status_code = 201 if submitted.created else 200
     response.headers["Location"] = f"/v1/jobs/{job.id}"

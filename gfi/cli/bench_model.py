@@ -94,7 +94,13 @@ def remember(measured: dict[str, Any]) -> str | None:
     from gfi.jobs.rates import BenchRate
 
     rates = [
-        BenchRate(row["preset"], metrics, _with(row["images_per_s"], measured["metrics"], metrics))
+        BenchRate(
+            row["preset"],
+            metrics,
+            _with(row["images_per_s"], measured["metrics"], metrics),
+            row["batch"],
+            None if metrics else row["peak_bytes"],
+        )
         for row in measured["presets"]
         for metrics in ((), *((name,) for name in measured["metrics"]))
     ]

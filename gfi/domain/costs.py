@@ -124,4 +124,14 @@ def worker_memory(parameters: int, activations: int, batch: int) -> float:
     """Bytes that a worker on the CPU needs for a network: itself, the weights twice (as loaded, and the engine's copy),
     and what autograd keeps of the kept and the removed image of each image of the batch, with half as much again for
     gradients and scratch memory."""
-    return WORKER_BYTES + 2 * 4 * parameters + 1.5 * 2 * 4 * activations * batch
+    return fixed_memory("cpu", parameters) + image_memory(activations) * batch
+
+
+def fixed_memory(device: str, parameters: int) -> float:
+    """Bytes that a network takes on a device without any image. On a card: the engine's copy of the weights."""
+    return 4.0 * parameters if device.startswith("cuda") else WORKER_BYTES + 2 * 4 * parameters
+
+
+def image_memory(activations: int) -> float:
+    """Bytes for each image of a batch; see `worker_memory`."""
+    return 1.5 * 2 * 4 * activations

@@ -135,7 +135,8 @@ class JobOptions(BaseModel):
     queue: Queue = Field(
         QUEUES[0],
         description="interactive is processed first: for a few images that somebody is waiting for. cpu, gpu and"
-        " gpu-80g are taken by workers on such a device alone.",
+        " gpu-80g are taken by workers on such a device alone. A job for explain goes to gpu or gpu-80g where its"
+        " memory is known and a worker of explain has less.",
     )
     batch: Annotated[int, NotBool, Field(ge=1, le=4096)] | None = Field(
         None, description="Images optimised together. Default: what fits the worker's device."

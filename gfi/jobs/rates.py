@@ -1,8 +1,9 @@
-"""Keeps the rates that `gfi bench` measured, so that estimates know a network that no job has used."""
+"""Keeps what `gfi bench` measured, so that estimates and queues know a network that no job has used."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from gfi.domain import costs
 from gfi.domain.job import work_digest
 from gfi.domain.layer_names import Layers
 from gfi.domain.presets import recipe
@@ -13,11 +14,13 @@ from gfi.store.database import Database
 
 @dataclass(frozen=True)
 class BenchRate:
-    """Images per second of one device, with a preset and these metrics."""
+    """Images per second of one device, with a preset and these metrics. peak_bytes: memory with `batch` images."""
 
     preset: str
     metrics: tuple[str, ...]
     images_per_s: float
+    batch: int = 1
+    peak_bytes: int | None = None
 
 
 def remember(
@@ -42,4 +45,8 @@ def remember(
         key = work_digest(
             model.digest, recipe(rate.preset).digest(), Layers.from_json(chosen), sorted(rate.metrics)
         )
-        ledger.save_rate(database, key, device_kind, rate.images_per_s)
+        image_bytes = None
+        if rate.peak_bytes is not None:
+            fixed = costs.fixed_memory(device_kind, model.record["parameters"])
+            image_bytes = max(0.0, rate.peak_bytes - fixed) / rate.batch
+        ledger.save_rate(database, key, device_kind, rate.images_per_s, image_bytes)

@@ -6,6 +6,7 @@ keeps its meaning when the code or the presets change.
 """
 
 import difflib
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -22,7 +23,8 @@ from gfi.domain.presets import DEFAULT_PRESET, recipe_of_method
 from gfi.domain.recipes import Recipe
 from gfi.domain.records import EMAIL, WEBHOOK, JobSpec, NotifyTarget, Submitted
 from gfi.jobs.estimate import count
-from gfi.store import ledger, queries
+from gfi.jobs.routing import queue_of
+from gfi.store import ledger, queries, tracing
 from gfi.store.database import Database
 from gfi.store.errors import StoreError
 from gfi.store.settings import Settings
@@ -89,7 +91,10 @@ def spec_of(
     sample: dict[str, Any] | None = None,
 ) -> JobSpec:
     """The frozen job of a request. sample: see `JobConfig.sample`. Raises as `freeze` does."""
-    config = replace(freeze(database, settings, request), sample=sample)
+    config, record = (
+        replace(freeze(database, settings, request), sample=sample),
+        _model(database, request.model).record,
+    )
     since = None
     if request.since is not None:
         since = {
@@ -101,10 +106,10 @@ def spec_of(
         raise Invalid("verify and allow_shrunk go with since")
     return JobSpec(
         config=config.to_json(),
-        model=_model(database, request.model).record,
+        model=record,
         name=request.name,
         priority=request.priority,
-        queue=request.queue,
+        queue=queue_of(database, config, record, request.queue),
         owner=request.owner,
         idempotency_key=idempotency_key,
         new=new,
@@ -150,6 +155,7 @@ def submit(
     (`new` starts another). count_images: counts the images of a dataset, as far as that is quick, where the owner may
     have only so many; None: they are counted in this process.
     """
+    began_ns = time.time_ns()
     spec = spec_of(database, settings, request, idempotency_key=idempotency_key, new=new)
     most = ledger.most_images(database, request.owner)
     if most is not None:  # the length of a long listing is known only after planning, which checks it again
@@ -158,7 +164,10 @@ def submit(
         else:
             images = count_images(request.dataset)
         ledger.check_images(most, min(images, request.most_images or images))
-    return ledger.submit_job(database, spec, max_active_jobs=settings.max_active_jobs)
+    submitted = ledger.submit_job(database, spec, max_active_jobs=settings.max_active_jobs)
+    if submitted.created:
+        tracing.submitted(submitted.job_id, began_ns, dataset=request.dataset, model=request.model)
+    return submitted
 
 
 def _check_spatial(layers: Layers, record: dict[str, Any]) -> None:

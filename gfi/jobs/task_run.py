@@ -19,7 +19,7 @@ import structlog
 from gfi.datasets.errors import DatasetError, Unavailable
 from gfi.domain.errors import MethodError
 from gfi.domain.records import ControlClaim, LeaseAnswer
-from gfi.store import ledger
+from gfi.store import ledger, tracing
 from gfi.store.database import Database
 from gfi.store.errors import StoreError, Transient
 from gfi.store.lease import LeaseKeeper, LeaseLost
@@ -129,6 +129,14 @@ Handler = Callable[[Services, TaskRun], str]
 
 def perform(services: Services, run: TaskRun, handlers: Mapping[str, Handler[Services]]) -> str:
     """Do one claimed task. Returns the outcome; an expected fault is recorded, not raised."""
+    claim = run.claim
+    with tracing.span(str(claim.kind), claim.job_id, task=claim.task_id, attempt=claim.attempt) as note:
+        outcome = _perform(services, run, handlers)
+        note(outcome=outcome)
+        return outcome
+
+
+def _perform(services: Services, run: TaskRun, handlers: Mapping[str, Handler[Services]]) -> str:
     database = run.database
     try:
         return handlers[run.claim.kind](services, run)

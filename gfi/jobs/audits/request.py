@@ -3,6 +3,7 @@
 import hashlib
 import io
 import secrets
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -19,7 +20,7 @@ from gfi.jobs.audits.files import folder, settings_json
 from gfi.jobs.audits.outcome import write_decisions
 from gfi.jobs.audits.settling import options_of
 from gfi.jobs.submit import Invalid, JobRequest, spec_of
-from gfi.store import ledger, queries
+from gfi.store import ledger, queries, tracing
 from gfi.store.database import Database
 from gfi.store.errors import Conflict
 from gfi.store.ledger import UNTIL_SETTLED
@@ -109,7 +110,7 @@ def submit_until_settled(
         raise Invalid("an audit until settled explains one class an image, and goes on from no other job")
     if request.target not in ("auto", "predicted"):
         raise Invalid("all masks would be of one class, and a test pastes into images of other classes")
-    sequential = SequentialSettings()
+    began_ns, sequential = time.time_ns(), SequentialSettings()
     sample = {"first": wanted.first, "seed": wanted.seed, "classes": sorted(wanted.classes)}
     spec = spec_of(database, settings, request, idempotency_key=idempotency_key, new=new, sample=sample)
     record = spec.model or {}
@@ -128,6 +129,8 @@ def submit_until_settled(
         },
         max_active_jobs=settings.max_active_jobs,
     )
+    if submitted.created:
+        tracing.submitted(submitted.job_id, began_ns, dataset=request.dataset, model=request.model)
     return audit_id, submitted.created
 
 

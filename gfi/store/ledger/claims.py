@@ -3,6 +3,7 @@
 pending → leased
 """
 
+import time
 from collections.abc import Collection
 from typing import Any
 
@@ -10,6 +11,7 @@ import sqlalchemy as sa
 
 from gfi.domain.records import ControlClaim, ShardClaim
 from gfi.domain.states import JobState, ShardState
+from gfi.store import tracing
 from gfi.store.database import Database, now
 from gfi.store.ledger.guards import has_shard, shard_transition
 from gfi.store.ledger.task_claims import CANDIDATES, Candidate, Wanted, take_task, task_candidates
@@ -53,14 +55,29 @@ def claim_work(
 
     In the order, the tasks of one owner count as one job.
     """
-    wanted = Wanted(queue, kinds)
+    began_ns = time.time_ns()
+    claim = _claim(db, worker, queue, lease_s, prefer, device_kind, Wanted(queue, kinds))
+    if claim is not None:
+        tracing.ended("claim", claim.job_id, began_ns, queue=queue, worker=worker, fence=claim.fence)
+    return claim
+
+
+def _claim(
+    db: Database,
+    worker: str,
+    queue: str,
+    lease_s: float,
+    prefer: str | None,
+    device_kind: str | None,
+    wanted: Wanted,
+) -> ShardClaim | ControlClaim | None:
     with db.begin() as connection:
         prefer_job = None
         if prefer is not None:
             named = sa.select(shards.c.job_id).where(shards.c.id == prefer)
             prefer_job = connection.execute(named).scalar()
         candidates = _candidate_jobs(connection, queue, prefer_job, device_kind)
-        if kinds:
+        if wanted.kinds:
             candidates += task_candidates(connection, wanted, prefer)
         for candidate in sorted(candidates, key=Candidate.order):
             if candidate.is_task:

@@ -6,10 +6,12 @@ from gfi.store.database import Database, now, upsert
 from gfi.store.tables import rates
 
 
-def save_rate(db: Database, digest: str, device_kind: str, images_per_s: float) -> None:
+def save_rate(
+    db: Database, digest: str, device_kind: str, images_per_s: float, image_bytes: float | None = None
+) -> None:
     """Store a measured rate, smoothed over the last few measurements.
 
-    digest: `JobConfig.work_digest()`.
+    digest: `JobConfig.work_digest()`. image_bytes: memory of one image, the last one measured; None leaves it as it is.
     """
     with db.begin() as connection:
         same = sa.and_(rates.c.digest == digest, rates.c.device_kind == device_kind)
@@ -21,4 +23,6 @@ def save_rate(db: Database, digest: str, device_kind: str, images_per_s: float) 
             "images_per_s": rate,
             "updated_at": connection.execute(sa.select(now())).scalar_one(),
         }
+        if image_bytes is not None:
+            row["image_bytes"] = image_bytes
         upsert(connection, rates, [row], ("digest", "device_kind"))

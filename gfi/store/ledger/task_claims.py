@@ -3,6 +3,7 @@
 pending → leased
 """
 
+import time
 from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
@@ -12,6 +13,7 @@ from gfi.domain.queues import CONTROL_QUEUE
 from gfi.domain.records import ControlClaim
 from gfi.domain.states import ControlKind, JobState, ShardState
 from gfi.domain.tasks import INTERACTIVE, long_kinds
+from gfi.store import tracing
 from gfi.store.database import Database, now
 from gfi.store.ledger.guards import job_transition, lock_job, shard_transition
 from gfi.store.tables import control_tasks, in_state, jobs
@@ -80,12 +82,15 @@ def claim_control(
     longest ago, then the oldest. `prefer` (the task that a message named) only breaks ties. Returns None when there is
     no task to claim.
     """
-    wanted = wanted or Wanted()
+    wanted, began_ns = wanted or Wanted(), time.time_ns()
+    claim: ControlClaim | None = None
     with db.begin() as connection:
         for candidate in task_candidates(connection, wanted, prefer):
             if (claim := take_task(connection, candidate.id, wanted, worker, lease_s, prefer)) is not None:
-                return claim
-    return None
+                break
+    if claim is not None:
+        tracing.ended("claim", claim.job_id, began_ns, queue=wanted.queue, worker=worker, fence=claim.fence)
+    return claim
 
 
 def task_candidates(connection: sa.Connection, wanted: Wanted, prefer: str | None) -> list[Candidate]:

@@ -41,7 +41,7 @@ from gfi.store.queries.parts import (
 )
 from gfi.store.queries.progress import Progress, job_progress, jobs_progress
 from gfi.store.queries.queues import waiting
-from gfi.store.queries.rates import measured_rate, rates_of
+from gfi.store.queries.rates import measured_memory, measured_rate, rates_of
 from gfi.store.queries.results import (
     GROUPED,
     MOST_GROUPS,
@@ -149,6 +149,7 @@ __all__ = [
     "list_workers",
     "mean_masks",
     "means",
+    "measured_memory",
     "measured_rate",
     "model_files",
     "monitored",

@@ -20,6 +20,13 @@ def measured_rate(db: Database, digest: str, device_kind: str | None = None) -> 
         return connection.execute(query).scalar()
 
 
+def measured_memory(db: Database, digest: str) -> float | None:
+    """Bytes of one image of this kind of work, the most of all kinds of devices; None if that was not measured."""
+    query = sa.select(sa.func.max(rates.c.image_bytes)).where(rates.c.digest == digest)
+    with db.read() as connection:
+        return connection.execute(query).scalar()
+
+
 def rates_of(db: Database, digests: Sequence[str]) -> dict[str, dict[str, float]]:
     """Images per second by kind of device, for each of these kinds of work that was measured."""
     query = sa.select(rates.c.digest, rates.c.device_kind, rates.c.images_per_s)

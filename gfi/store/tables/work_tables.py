@@ -148,5 +148,6 @@ rates = sa.Table(
     sa.Column("digest", sa.Text, primary_key=True),  # of model, recipe and profile
     sa.Column("device_kind", sa.Text, primary_key=True),
     sa.Column("images_per_s", sa.Double, nullable=False),
+    sa.Column("image_bytes", sa.Double),  # of one image of a batch, beside the weights; null if not measured
     sa.Column("updated_at", Time, nullable=False),
 )

@@ -4,15 +4,17 @@ import json
 import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
+import yaml
 from fastapi.testclient import TestClient
 
 from gfi.api import create_app
 from gfi.domain.ids import new_id
 from gfi.store import ledger
-from gfi.store.tables import incidents, jobs, shards
+from gfi.store.tables import control_tasks, incidents, jobs, outbox, shards
 from tests.service.api.conftest import World
 
 
@@ -53,45 +55,66 @@ def test_metrics_are_in_the_format_of_prometheus(one_world: World) -> None:
 MONITORING = Path(__file__).parents[3] / "deploy" / "monitoring"
 
 
-def test_causes_in_the_ledger_fire_their_alerts_and_no_others(one_world: World, tmp_path: Path) -> None:
+def test_causes_in_the_ledger_fire_their_alerts_and_no_others(
+    one_world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """From a cause to the text of `/metrics`, and from the text to the alert, by promtool."""
     database, long_ago = one_world.database, time.time() - 7200
-    control = {"queues": ["control"], "clock_skew_s": 60.0}
-    ledger.heartbeat(database, {"id": "c:1", **control})  # it takes no shard
+    well = series(one_world.call("GET", "/metrics", "read").text)
+    ledger.heartbeat(
+        database, {"id": "c:1", "queues": ["control"], "clock_skew_s": 60.0}
+    )  # it takes no shard
     job = one_world.planned()
     with database.begin() as connection:
         connection.execute(sa.update(jobs).values(created_at=long_ago, planned_at=long_ago))
         incident = {"job_id": job, "shard_id": "s", "fence": 1, "at": long_ago}
-        rows = [incident | {"id": new_id(), "kind": "death"} for _ in range(6)]
-        rows += [incident | {"id": new_id(), "kind": "failed"}]
-        connection.execute(sa.insert(incidents), rows)
+        kinds = ["death"] * 6 + ["failed"] + ["convicted"] * 11
+        connection.execute(
+            sa.insert(incidents), [incident | {"id": new_id(), "kind": kind} for kind in kinds]
+        )
         connection.execute(
             sa.update(shards)
             .where(shards.c.start == 0)
             .values(state="leased", claim_fence=shards.c.fence, leased_at=long_ago, lease_until=long_ago)
         )
-    text = one_world.call("GET", "/metrics", "read").text
-    series = [line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#")]
-    fired = {
-        "GfiNoWorker",
-        "GfiNothingClaimed",
-        "GfiNoScheduler",
-        "GfiWorkersDie",
-        "GfiShardsFail",
-        "GfiClockSkew",
-    }
-    case = {
+        unsent = {"id": new_id(), "job_id": job, "kind": "job.finished", "payload": {}, "not_before": 4e9}
+        connection.execute(sa.insert(outbox).values(unsent | {"created_at": long_ago}))
+        gate = {"id": new_id(), "kind": "compare", "state": "done", "result": {"verdict": "fail"}}
+        connection.execute(sa.insert(control_tasks).values(gate | {"created_at": long_ago}))
+    monkeypatch.setenv("GFI_REDIS_URL", "redis://127.0.0.1:1/0")  # it does not answer
+    with TestClient(create_app()) as client:
+        token = {"Authorization": f"Bearer {one_world.tokens['read']}"}
+        ill = series(client.get("/metrics", headers=token).text)
+        refused = series(client.get("/metrics").text)
+    assert refused == {}
+    rules = yaml.safe_load((MONITORING / "alerts.yaml").read_text())["groups"][0]["rules"]
+    names = [rule["alert"] for rule in rules if rule["alert"] != "GfiApiDown"]
+    # A quarter of an hour in order, then the causes; and an API that gives nothing.
+    both = {name: f"{well.get(name, '_')}x15 {ill.get(name, '_')}x45" for name in well | ill}
+    cases = [alerts(both, {"10m": [], "50m": names}), alerts(refused, {"50m": ["GfiApiDown"]})]
+    file = tmp_path / "test.yaml"
+    file.write_text(json.dumps({"rule_files": [str(MONITORING / "alerts.yaml")], "tests": cases}))
+    done = subprocess.run(["promtool", "test", "rules", file], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def series(text: str) -> dict[str, str]:
+    """The values of a text in the format of Prometheus."""
+    lines = (line.rpartition(" ") for line in text.splitlines() if line.startswith("gfi_"))
+    return {name: value for name, _, value in lines}
+
+
+def alerts(values: dict[str, str], fired: dict[str, list[str]]) -> dict[str, Any]:
+    """A case for promtool: these alerts fire once at these times, and no others."""
+    return {
         "interval": "1m",
-        "input_series": [{"series": name, "values": f"{value}x60"} for name, value in series],
+        "input_series": [{"series": name, "values": of} for name, of in values.items()],
         "promql_expr_test": [
             {
                 "expr": 'count by (alertname) (ALERTS{alertstate="firing"})',
-                "eval_time": "30m",
-                "exp_samples": [{"labels": f'{{alertname="{name}"}}', "value": 1} for name in sorted(fired)],
+                "eval_time": at,
+                "exp_samples": [{"labels": f'{{alertname="{name}"}}', "value": 1} for name in sorted(names)],
             }
+            for at, names in fired.items()
         ],
     }
-    file = tmp_path / "test.yaml"
-    file.write_text(json.dumps({"rule_files": [str(MONITORING / "alerts.yaml")], "tests": [case]}))
-    done = subprocess.run(["promtool", "test", "rules", file], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr

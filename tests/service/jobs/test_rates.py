@@ -7,8 +7,8 @@ from gfi.domain.job import work_digest
 from gfi.domain.layer_names import Layers
 from gfi.domain.presets import PRESETS
 from gfi.jobs.rates import BenchRate, remember
-from gfi.jobs.submit import Invalid, JobRequest, freeze
-from gfi.store import queries
+from gfi.jobs.submit import Invalid, JobRequest, freeze, spec_of
+from gfi.store import ledger, queries
 from gfi.store.database import Database
 from gfi.store.settings import Settings
 from tests.service.model_record import RECORD
@@ -23,6 +23,25 @@ def test_a_job_with_this_preset_finds_the_rate(registered: Database) -> None:
     # `released` has no layers on this network: nothing is stored.
     other = work_digest(RECORD["digest"], PRESETS["released"].digest(), Layers("conv", ("conv",)))
     assert queries.rates_of(registered, [key, other]) == {key: {"cpu": 2.5}}
+
+
+def test_a_job_goes_where_its_measured_memory_is(registered: Database) -> None:
+    request = JobRequest(
+        dataset=str(samples.path()), model="net", preset="paper", metrics=("deletion",), batch=2
+    )
+    for name, device, queues, gib in (
+        ("c:1", "cpu", ["explain"], 64),
+        ("g:1", "cuda:A10", ["explain", "gpu"], 24),
+        ("h:1", "cuda:H100", ["explain", "gpu", "gpu-80g"], 80),
+    ):
+        memory = {"memory_mib": gib * 1024, "device_memory_mib": gib * 1024}
+        ledger.heartbeat(registered, {"id": name, "device": device, "queues": queues, "facts": memory})
+    assert spec_of(registered, Settings(), request).queue == "explain"  # nothing was measured
+    rates = [BenchRate("paper", (), 3.0, batch=8, peak_bytes=120 * 2**30)]
+    remember(registered, "net", [RECORD["digest"]], "cuda:H200", rates)
+    assert spec_of(registered, Settings(), request).queue == "gpu-80g"  # 15 GiB an image, two at once
+    for asked, queue in (({"batch": 1}, "explain"), ({"queue": "cpu"}, "cpu")):
+        assert spec_of(registered, Settings(), request.model_copy(update=asked)).queue == queue
 
 
 def test_an_unknown_model_and_other_weights_are_refused(registered: Database) -> None:

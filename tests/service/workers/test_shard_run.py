@@ -7,6 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from celery import Celery
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from PIL import Image
 
 from gfi.domain.methods import CONTROLS
@@ -15,8 +18,9 @@ from gfi.jobs import report
 from gfi.method.classifiers import Classifier
 from gfi.method.engine import Engine
 from gfi.method.item import Item
-from gfi.store import queries
+from gfi.store import queries, tracing
 from gfi.store.part_cache import PartCache
+from scheduler.loop import Scheduler
 from tests.service.workers.conftest import PHOTOGRAPHS, explain, submit
 from workers import shard_run
 from workers.loaded_engines import LoadedEngines
@@ -260,3 +264,35 @@ def test_a_job_may_ask_for_no_thumbnails_and_other_features(services: WorkerServ
         assert (part.header.features is None) == (kept == "none")
     assert widths["none"] == {None}
     assert widths["full"] == {part.header.features["width"]}
+
+
+def test_a_job_is_one_trace_from_the_request_to_its_commits(
+    services: WorkerServices, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorded = InMemorySpanExporter()
+    tracer = tracing.tracer_to(SimpleSpanProcessor(recorded))
+    monkeypatch.setattr(tracing, "_tracer", lambda: tracer)
+    monkeypatch.setattr("scheduler.loop.publish", lambda *_: True)
+    caller = "0af7651916cd43dd8448eb211c80319c"
+    with tracing.called_by({"traceparent": f"00-{caller}-b7ad6b7169203331-01"}):
+        job = submit(services, preset="released", overrides={"steps_inversion": 1, "steps_class": 2})
+    settings = services.settings.model_copy(update={"sweep_every_s": 0.0})
+    Scheduler(settings, services.database, Celery()).tick()
+    assert explain(services) == "done"
+    spans = recorded.get_finished_spans()
+    first, *others = sorted(spans, key=lambda span: span.start_time or 0)
+    names = ["submit", "claim", "plan", "hint", "claim", "shard", "upload", "commit"]
+    assert [span.name for span in (first, *others)] == names
+    assert {span.context.trace_id for span in spans} == {tracing.ids_of(job)[0]}
+    assert first.parent is None
+    assert f"{first.links[0].context.trace_id:032x}" == caller
+    inside = {span.name: span for span in others}
+    root, shard = first.context.span_id, inside["shard"].context.span_id
+    below = [shard if span.name in ("upload", "commit") else root for span in others]
+    assert [span.parent and span.parent.span_id for span in others] == below
+    assert inside["shard"].attributes == {
+        "gfi.job": job,
+        "gfi.shard": f"{job}-0",
+        "gfi.images": PHOTOGRAPHS,
+        "gfi.outcome": "done",
+    }
