@@ -56,10 +56,16 @@ def settled(images: Images, seed: int) -> dict[str, Any]:
     settings, sequential = AuditSettings(seed=seed), SequentialSettings()
     labels = images.labels.astype(np.int64)
     boxes = {i: images.boxes[i : i + 1] / SIZE for i in range(len(labels))}
-    grids = masks(net, images.pixels, labels, "grad-cam")
+    grids = np.zeros(
+        (len(labels), *masks(net, images.pixels[:1], labels[:1], "grad-cam").shape[1:]), np.float32
+    )
     order = Order(labels, keyed_order([f"{i}" for i in range(len(labels))], f"secret {seed}"))
     used = np.zeros(len(labels), bool)
     used[order.first(FIRST_SAMPLE, len(CLASSES))] = True
+
+    def explain(rows: NDArray[np.intp]) -> None:
+        """Only what the audit asks for has masks."""
+        grids[rows] = masks(net, images.pixels[rows], labels[rows], "grad-cam")
 
     def photographs(rows: NDArray[np.intp]) -> NDArray[np.uint8]:
         return images.pixels[rows]
@@ -67,9 +73,8 @@ def settled(images: Images, seed: int) -> dict[str, Any]:
     def predict(shown: NDArray[np.uint8]) -> NDArray[np.float64]:
         return planted.probabilities(net, shown)
 
-    # Images that are not explained are in no class, so nothing reads their masks.
-    first = Explained(np.where(used, labels, -1), grids, used, boxes, labels=labels)
     rows = np.flatnonzero(used)
+    explain(rows)
     some = Explained(
         labels[rows],
         grids[rows],
@@ -90,16 +95,19 @@ def settled(images: Images, seed: int) -> dict[str, Any]:
             break
         fresh = np.zeros(len(labels), bool)
         fresh[order.instalment(used, wanted.tolist(), number, beside)] = True
+        explain(np.flatnonzero(fresh))
         used |= fresh
         tested |= fresh
-        data = Explained(np.where(used, labels, -1), grids, first.screening, boxes, labels=labels)
+        # Images that are not explained, or fixed the candidates, are in no class, so nothing reads their masks.
+        data = Explained(np.where(tested, labels, -1), grids, ~tested, boxes, labels=labels)
         most = settings_of_instalment(settings, int(np.bincount(labels[fresh]).max()))
         newest: list[Measured] = []
         for n, (candidate, state) in enumerate(zip(candidates, evidence.settled(), strict=True)):
             if state is not Settled.OPEN:
                 newest.append((Plan(candidate), None))
                 continue
-            free = usable(data, candidate, tested, fresh, hosts_of(measured, n))
+            hosts_before = np.isin(np.arange(len(labels)), sorted(hosts_of(measured, n)))
+            free = usable(data, candidate, fresh, hosts_before)
             planned = plan(candidate, free, photographs, most, candidates)
             some_seen = bool(planned.removals or planned.transplants)
             newest.append((planned, confirm(planned, photographs, predict, most) if some_seen else None))

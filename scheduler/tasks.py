@@ -13,15 +13,17 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import sqlalchemy as sa
 
+from gfi.audit.plan import Plan
 from gfi.audit.sequential import Evidence
-from gfi.audit.verdicts import Tested
+from gfi.audit.settling import judged
+from gfi.audit.verdicts import Tested, Verdict
 from gfi.domain.digests import JSON
 from gfi.domain.records import ControlClaim
 from gfi.domain.states import ControlKind
 from gfi.jobs import comparison_task, exports, incremental, report, retention, sweep, task_run, watching
 from gfi.jobs.audits import settling
 from gfi.jobs.audits.files import ScreenedJob, save_screened, settings_of
-from gfi.jobs.audits.outcome import class_name, conclude, write_outcome
+from gfi.jobs.audits.outcome import Outcome, class_name, commit_outcome, conclude
 from gfi.jobs.audits.screen import Stores, manifest_of, screen_job
 from gfi.jobs.task_run import Handler, TaskLease, TaskRun
 from gfi.store import ledger, queries
@@ -150,7 +152,8 @@ def _screen(services: ControlServices, run: TaskRun) -> str:
     facts = screened.facts
     plan = {name: facts[name] for name in ("candidates", "answers", "estimate_s", "photographs")}
     if screened.candidates and facts["photographs"]:
-        save_screened(services.bucket, job.id, audit.id, screened)
+        save_screened(services.bucket, audit, run.claim.name, screened)
+        plan["stored"] = {"screened": run.claim.name}
         run.check()
         if ledger.UNTIL_SETTLED in audit.options:
             return _first_instalment(services, run, audit, job, screened, plan)
@@ -162,13 +165,25 @@ def _screen(services: ControlServices, run: TaskRun) -> str:
     outcome = conclude(
         services.database, job, audit, screened, tested, settings_of(audit.settings), check, settled=settled
     )
-    write_outcome(services.bucket, job, audit, outcome)
+    return _end_untested(services, run, audit, job, plan, outcome, "nothing to test")
+
+
+def _end_untested(
+    services: ControlServices,
+    run: TaskRun,
+    audit: queries.Audit,
+    job: queries.Job,
+    plan: JSON,
+    outcome: Outcome,
+    why: str,
+) -> str:
+    """The audit ends with its screening."""
 
     def write(connection: sa.Connection) -> None:
         ledger.write_screened(connection, audit.id, plan, False)
         ledger.write_findings(connection, audit.id, outcome.summary, outcome.rows)
 
-    return "nothing to test" if run.finish(plan, write) else "too late"
+    return why if commit_outcome(services.bucket, run, job, audit, outcome, plan, write) else "too late"
 
 
 def _untested(
@@ -179,7 +194,8 @@ def _untested(
     classes = np.array([c.class_index for c in screened.candidates], np.int64)
     evidence = Evidence(classes, job.config.model.digest, settling.sequential_settings(audit))
     with manifest_of(services.bucket, job) as manifest:
-        return settling.settled_summary(screened, evidence, [], {}, manifest.count, job.total or 0, why)
+        ended = settling.Decision([], {}, why)
+        return settling.settled_summary(screened, evidence, [], {}, manifest.count, job.total or 0, ended)
 
 
 def _first_instalment(
@@ -195,40 +211,34 @@ def _first_instalment(
     classes = np.array([c.class_index for c in screened.candidates], np.int64)
     evidence = Evidence(classes, job.config.model.digest, settings)
     with manifest_of(services.bucket, job) as manifest, TemporaryDirectory(prefix="gfi-audit-") as folder:
-        none = np.zeros(0, np.int64)
         audit = dataclasses.replace(audit, plan=plan)
-        wished = settling.wish(audit, job, manifest, screened, evidence, [], none, [0] * len(classes))
-        stopped = None if wished is None else settling.refusal(services.database, job, len(wished.rows))
-        explained = manifest.count if stopped is None else job.total or 0
-        if wished is None or stopped is not None:
+        nothing = settling.Explained.nothing(screened)
+        decision = settling.decide(services.database, audit, job, manifest, screened, evidence, nothing)
+        if not decision.rows:
             names = {k: class_name(job, int(k)) for k in classes.tolist()}
             ended = settling.settled_summary(
-                screened, evidence, [], names, manifest.count, explained, stopped
+                screened, evidence, [], names, manifest.count, job.total or 0, decision
             )
+            tests, none = settings_of(audit.settings), [(Plan(c), None) for c in screened.candidates]
+            lonely = [
+                one
+                for one in judged(none, evidence, tests, decision.without_hosts)
+                if one.verdict is Verdict.UNDECIDED
+            ]
             outcome = conclude(
-                services.database,
-                job,
-                audit,
-                screened,
-                [],
-                settings_of(audit.settings),
-                run.check,
-                settled=ended,
+                services.database, job, audit, screened, lonely, tests, run.check, settled=ended
             )
-            write_outcome(services.bucket, job, audit, outcome)
-
-            def write(connection: sa.Connection) -> None:
-                ledger.write_screened(connection, audit.id, plan, False)
-                ledger.write_findings(connection, audit.id, outcome.summary, outcome.rows)
-
-            return (stopped or "no images to test") if run.finish(plan, write) else "too late"
+            return _end_untested(
+                services, run, audit, job, plan, outcome, decision.stopped or "no images to test"
+            )
         asked = settling.put_instalment(
-            *(services.bucket, services.database, services.settings, job, manifest, wished, audit),
+            *(services.bucket, services.database, services.settings, job, manifest, decision, audit),
+            claim=run.claim,
             folder=Path(folder),
         )
     run.check()
-    done = run.finish(plan, lambda c: ledger.add_instalment(c, audit.id, wished.plan, **asked))
-    return f"{len(wished.rows)} images to test {len(classes)} candidates" if done else "too late"
+    done = run.finish(plan, lambda c: ledger.add_instalment(c, audit.id, **asked))
+    return f"{len(decision.rows)} images to test {len(classes)} candidates" if done else "too late"
 
 
 HANDLERS: Mapping[str, Handler[ControlServices]] = {

@@ -13,7 +13,7 @@ from gfi.audit.plan import Plan, plan
 from gfi.audit.settings import AuditSettings
 from gfi.audit.verdicts import Tested, judge, too_few
 from gfi.jobs.audits.files import Kept, key, load_screened, put_json, settings_of, tested_json, tested_of
-from gfi.jobs.audits.outcome import Outcome, conclude, write_outcome
+from gfi.jobs.audits.outcome import Outcome, commit_outcome, conclude
 from gfi.jobs.audits.pictures import save_pictures
 from gfi.jobs.audits.screen import photographs_of, places_of, views_of
 from gfi.jobs.audits.views import Missing, Views
@@ -31,7 +31,7 @@ def confirm_audit(services: WorkerServices, run: TaskRun) -> str:
     if ledger.UNTIL_SETTLED in audit.options:
         return settle_audit(services, run, audit, job)
     settings = settings_of(audit.settings)
-    screened = load_screened(services.bucket, job.id, audit.id)
+    screened = load_screened(services.bucket, audit)
     manifest = services.manifest(job.manifest_key or "", job.manifest_digest)
     views, reason = views_of(services.settings, job, manifest, screened.kept, alive(run))
     if views is None:
@@ -45,18 +45,21 @@ def confirm_audit(services: WorkerServices, run: TaskRun) -> str:
     done: list[tuple[Plan, Effects | None]] = []
     asked = Asked(engine, run)
     for number, candidate in enumerate(screened.candidates):
-        at = key(job.id, audit.id, f"tested-{number}.json")
-        if number < int(run.progress.get("done", 0)):
-            done.append(tested_of(json.loads(services.bucket.get(at)), candidate))
+        files = run.progress.get("files", [])
+        if number < len(files):
+            stored = services.bucket.get(key(job.id, audit.id, files[number]))
+            done.append(tested_of(json.loads(stored), candidate))
             continue
         run.check()
         planned, effects, kept = tested(candidate, screened.candidates, kept, views, asked, settings)
-        put_json(services.bucket, at, tested_json(planned, effects))
+        name = f"tested-{number}-{run.claim.name}.json"
+        put_json(services.bucket, key(job.id, audit.id, name), tested_json(planned, effects))
         done.append((planned, effects))
         run.save(
             lambda connection: None,
             done=number + 1,
             total=len(screened.candidates),
+            files=[*files, name],
             answers=int(run.progress.get("answers", 0)) + asked.answered,
         )
         asked.answered = 0
@@ -64,7 +67,7 @@ def confirm_audit(services: WorkerServices, run: TaskRun) -> str:
 
     def pictures(result: Tested, finding: str) -> dict[str, object]:
         run.progressed()
-        return save_pictures(services.bucket, job.id, audit.id, finding, result, screened.kept, views)
+        return save_pictures(services.bucket, audit, run.claim.name, finding, result, screened.kept, views)
 
     outcome = conclude(
         services.database,
@@ -84,9 +87,12 @@ def confirm_audit(services: WorkerServices, run: TaskRun) -> str:
 def _finish(services: WorkerServices, run: TaskRun, outcome: Outcome) -> str:
     audit = queries.get_audit(services.database, str(run.claim.payload["audit"]))
     job = queries.get_job(services.database, audit.job_id)
-    run.check()
-    write_outcome(services.bucket, job, audit, outcome)
-    finished = run.finish(
+    finished = commit_outcome(
+        services.bucket,
+        run,
+        job,
+        audit,
+        outcome,
         {"audit": audit.id, "findings": len(outcome.rows), "verdicts": outcome.summary["verdicts"]},
         lambda connection: ledger.write_findings(connection, audit.id, outcome.summary, outcome.rows),
     )

@@ -6,7 +6,7 @@ with the next one.
 
 import json
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -33,10 +33,10 @@ from gfi.jobs.audits.files import (
     tested_json,
     tested_of,
 )
-from gfi.jobs.audits.outcome import class_name, conclude, write_outcome
+from gfi.jobs.audits.outcome import class_name, commit_outcome, conclude
 from gfi.jobs.audits.pictures import save_pictures
 from gfi.jobs.audits.reading import Reading, chunks
-from gfi.jobs.audits.sample import Sample
+from gfi.jobs.audits.sample import Sample, per_class
 from gfi.jobs.audits.screen import photographs_of, places_of, views_of
 from gfi.jobs.audits.views import Missing, Views
 from gfi.jobs.task_run import TaskRun
@@ -48,59 +48,83 @@ from workers.services import WorkerServices
 
 def settle_audit(services: WorkerServices, run: TaskRun, audit: Audit, job: Job) -> str:
     """Test the candidates on the newest instalment; then end the audit, or ask for the next one."""
-    screened = load_screened(services.bucket, job.id, audit.id)
+    screened = load_screened(services.bucket, audit)
     manifest = services.manifest(job.manifest_key or "", job.manifest_digest)
     asked = settling.instalments(services.bucket, audit)
-    kept, reading = _explained(services, run, audit, job, manifest)
-    views, _ = views_of(services.settings, job, manifest, kept, alive(run))
-    number = len(asked)
-    measured = [settling.effects_of(services.bucket, audit, n, screened, kept.rows) for n in range(1, number)]
+    so_far, counted = _explained(services, run, audit, job, manifest, asked)
+    views, _ = views_of(services.settings, job, manifest, so_far, alive(run))
+    measured = settling.effects_of(services.bucket, audit, screened)
     sequential = settling.sequential_settings(audit)
     classes = np.array([c.class_index for c in screened.candidates], np.int64)
     evidence = evidence_of(Evidence(classes, job.config.model.digest, sequential), measured)
-    stopped = None if views is not None else "the photographs cannot be read any more"
-    answers = int((audit.plan or {}).get("settling", {}).get("answers", 0))
-    if views is not None:
-        newest = _measured(services, run, audit, job, screened, kept, views, asked, measured, evidence)
+    at = (audit.plan or {}).get("settling") or {}
+    stopped = at.get("refused") or (None if views is not None else "the photographs cannot be read any more")
+    answers, effects = int(at.get("answers", 0)), None
+    if views is not None and stopped is None:
+        newest = _measured(services, run, audit, job, screened, so_far, views, asked, measured, evidence)
         evidence_of(evidence, [newest])
         measured.append(newest)
+        effects = settling.put_effects(services.bucket, audit, run.claim, len(asked), newest)
         answers += int(run.progress.get("answers", 0))
-    if stopped is None and job.state != JobState.RUNNING:
-        stopped = f"its job is {job.shown_state}, and explains no more images"
-    tested = _tested_classes(kept, asked)
-    hosts = [len(settling.hosts_of(measured, n)) for n in range(len(classes))]
-    wished = None
+    if stopped is None and job.state is JobState.CANCELLED:
+        stopped = "its job was cancelled, and explains no more images"
+    decision = settling.Decision([], {}, stopped)
     if stopped is None:
-        wished = settling.wish(audit, job, manifest, screened, evidence, asked, tested, hosts)
-    if wished is not None and (stopped := settling.refusal(services.database, job, len(wished.rows))):
-        wished = None
-    if wished is not None:
-        wished.plan["settling"]["answers"] = answers
+        known = settling.Explained(asked, so_far, measured)
+        decision = settling.decide(services.database, audit, job, manifest, screened, evidence, known)
+    if decision.rows:
+        decision.plan["settling"]["answers"] = answers
         with TemporaryDirectory(prefix="gfi-audit-") as folder:
             add = settling.put_instalment(
-                *(services.bucket, services.database, services.settings, job, manifest, wished, audit),
+                *(services.bucket, services.database, services.settings, job, manifest, decision, audit),
+                claim=run.claim,
                 folder=Path(folder),
+                effects=effects,
             )
         run.check()
-        result = {"audit": audit.id, "instalment": number, "settled": wished.plan["settling"]["settled"]}
-        more = run.finish(result, lambda c: ledger.add_instalment(c, audit.id, wished.plan, **add))
-        return f"instalment {number}: {len(wished.rows)} more images" if more else "too late"
+        result = {
+            "audit": audit.id,
+            "instalment": len(asked),
+            "settled": decision.plan["settling"]["settled"],
+        }
+        more = run.finish(result, lambda c: ledger.add_instalment(c, audit.id, **add))
+        return f"instalment {len(asked)}: {len(decision.rows)} more images" if more else "too late"
     return _end(
-        services, run, audit, job, screened, kept, reading, views, evidence, measured, answers, stopped
+        services, run, audit, job, manifest, screened, counted, views, evidence, measured, answers, decision
     )
 
 
+@dataclass
+class Counted:
+    """What was read of all images that the job explained so far, in memory only as numbers."""
+
+    reading: Reading
+    classes: set[int]
+
+
 def _explained(
-    services: WorkerServices, run: TaskRun, audit: Audit, job: Job, manifest: Manifest
-) -> tuple[Kept, Reading]:
-    """All images that the job has explained so far; those of the first sample screened."""
-    first = np.zeros(manifest.count, bool)
-    first[settling.first_sample(audit, job, manifest)] = True
-    sample, reading = Sample(manifest.count, audit.secret), Reading()
-    for chunk in chunks(services.database, services.bucket, job, manifest, reading):
+    services: WorkerServices,
+    run: TaskRun,
+    audit: Audit,
+    job: Job,
+    manifest: Manifest,
+    asked: Sequence[Sequence[int]],
+) -> tuple[Kept, Counted]:
+    """The images that may be used now: the newest instalment, and of the earlier ones the first few hundred of each
+    class, as hosts and control crops. The first sample fixed the candidates, and tests none."""
+    tested, newest = np.zeros(manifest.count, bool), np.zeros(manifest.count, bool)
+    for instalment in asked:
+        tested[list(instalment)] = True
+    newest[list(asked[-1])] = True
+    classes = int((job.model or {}).get("classes") or len(job.class_names))
+    kept_per_class = settings_of(audit.settings).kept_per_class
+    sample, counted = Sample(per_class(classes, kept_per_class), audit.secret), Counted(Reading(), set())
+    for chunk in chunks(services.database, services.bucket, job, manifest, counted.reading):
         alive(run)()
-        sample.add(chunk, first[chunk.read.rows])
-    return sample.kept(), reading
+        counted.classes |= set(chunk.read.classes.tolist())
+        rows = chunk.read.rows
+        sample.add(chunk, np.zeros(len(rows), bool), among=tested[rows], always=newest[rows])
+    return sample.kept(), counted
 
 
 def _measured(
@@ -115,43 +139,44 @@ def _measured(
     before: Sequence[Sequence[Measured]],
     evidence: Evidence,
 ) -> list[Measured]:
-    """What the newest instalment says of each open candidate; a candidate that is settled is not asked again."""
-    number, settings = len(asked), settings_of(audit.settings)
+    """What the newest instalment says of each open candidate; a candidate that is settled is not asked again.
+
+    The images of what is returned are rows of the manifest.
+    """
+    settings = settings_of(audit.settings)
     engine = services.engines.get(run.claim.config, job.profile)
     run.progressed()
     predict = Asked(engine, run)
-    tested = np.isin(kept.rows, np.concatenate([np.array(rows, np.int64) for rows in asked]))
     fresh = np.isin(kept.rows, np.array(asked[-1], np.int64))
     planned_with = settings_of_instalment(
         settings, int(np.bincount(kept.data.classes[fresh & (kept.data.classes >= 0)]).max(initial=1))
     )
-    open_classes = set(evidence.open_classes().tolist())
     states = evidence.settled()
     out: list[Measured] = []
-    place = {int(row): at for at, row in enumerate(kept.rows.tolist())}
     for n, candidate in enumerate(screened.candidates):
-        at = key(job.id, audit.id, f"tested-{number}-{n}.json")
-        if n < int(run.progress.get("done", 0)):
-            stored = tested_of(json.loads(services.bucket.get(at)), candidate)
-            out.append((settling.renamed(stored[0], place), stored[1]))
+        done = run.progress.get("files", [])
+        if n < len(done):
+            out.append(tested_of(json.loads(services.bucket.get(key(job.id, audit.id, done[n]))), candidate))
             continue
         run.check()
         one: Measured = (Plan(candidate), None)
-        if states[n] is Settled.OPEN and candidate.class_index in open_classes:
-            hosts = settling.hosts_of(before, n)
-            one, kept = _one(
-                candidate, screened.candidates, kept, tested, fresh, hosts, views, predict, planned_with
+        if states[n] is Settled.OPEN:
+            hosts = np.isin(kept.rows, sorted(settling.hosts_of(before, n)))
+            found, kept = _one(
+                candidate, screened.candidates, kept, fresh, hosts, views, predict, planned_with
             )
-        put_json(services.bucket, at, tested_json(settling.renamed(one[0], kept.rows.tolist()), one[1]))
+            one = (settling.renamed(found[0], kept.rows.tolist()), found[1])
+        name = f"tested-{len(asked)}-{n}-{run.claim.name}.json"
+        put_json(services.bucket, key(job.id, audit.id, name), tested_json(*one))
         out.append(one)
         run.save(
             lambda connection: None,
             done=n + 1,
             total=len(screened.candidates),
+            files=[*done, name],
             answers=int(run.progress.get("answers", 0)) + predict.answered,
         )
         predict.answered = 0
-    settling.put_effects(services.bucket, audit, number, out, kept.rows)
     return out
 
 
@@ -159,9 +184,8 @@ def _one(
     candidate: Candidate,
     among: Sequence[Candidate],
     kept: Kept,
-    tested: NDArray[np.bool_],
     fresh: NDArray[np.bool_],
-    hosts: set[int],
+    hosts: NDArray[np.bool_],
     views: Views,
     predict: Asked,
     settings: AuditSettings,
@@ -169,7 +193,7 @@ def _one(
     """Plan and carry out one candidate, without the images that cannot be used; also returns the rest of the images."""
     while True:
         photographs = photographs_of(views, kept)
-        data = usable(kept.data, candidate, tested, fresh, hosts)
+        data = usable(kept.data, candidate, fresh, hosts)
         try:
             planned = plan(candidate, data, photographs, settings, among)
             if not planned.removals and not planned.transplants:
@@ -179,52 +203,48 @@ def _one(
             kept = kept.without(places_of(kept, missing.rows), confirming=True)
 
 
-def _tested_classes(kept: Kept, asked: Sequence[Sequence[int]]) -> NDArray[np.int64]:
-    rows = np.concatenate([np.array(some, np.int64) for some in asked])
-    classes = kept.data.classes[np.isin(kept.rows, rows)]
-    return classes[classes >= 0]
-
-
 def _end(
     services: WorkerServices,
     run: TaskRun,
     audit: Audit,
     job: Job,
+    manifest: Manifest,
     screened: ScreenedJob,
-    kept: Kept,
-    reading: Reading,
+    counted: Counted,
     views: Views | None,
     evidence: Evidence,
     measured: Sequence[Sequence[Measured]],
     answers: int,
-    stopped: str | None,
+    decision: settling.Decision,
 ) -> str:
     """Store the findings."""
-    settings = settings_of(audit.settings)
+    settings, reading = settings_of(audit.settings), counted.reading
     joint = [
         joined([one[n] for one in measured], candidate) for n, candidate in enumerate(screened.candidates)
     ]
-    found = judged(joint, evidence, settings)
+    found = judged(joint, evidence, settings, decision.without_hosts)
     screened.facts.update(
         images=reading.images,
         boxed=reading.boxes,
         measured=reading.measured,
         left_out=dict(reading.left_out),
         damaged_parts=reading.damaged,
-        classes=len(np.unique(kept.data.classes)),
+        classes=len(counted.classes),
     )
-    shown = replace(screened, kept=kept)
+    # The images of what was measured are rows of the manifest already.
+    every = Kept(np.arange(manifest.count), screened.kept.data)
+    shown = replace(screened, kept=every)
     names = {c.class_index: class_name(job, c.class_index) for c in screened.candidates}
-    manifest = services.manifest(job.manifest_key or "", job.manifest_digest)
+    unlabelled = int((settling.Order.of(manifest, audit.secret).classes < 0).sum())
     ended = settling.settled_summary(
-        shown, evidence, measured, names, manifest.count, job.total or 0, stopped
+        shown, evidence, measured, names, manifest.count, job.total or 0, decision, unlabelled
     )
 
     def pictures(result: Tested, finding: str) -> dict[str, object]:
         run.progressed()
         if views is None:
             return {"pictures": [], "crop": None}
-        return save_pictures(services.bucket, job.id, audit.id, finding, result, kept, views)
+        return save_pictures(services.bucket, audit, run.claim.name, finding, result, every, views)
 
     outcome = conclude(
         services.database,
@@ -239,9 +259,12 @@ def _end(
         unusable=views.why if views is not None else None,
         settled=ended,
     )
-    run.check()
-    write_outcome(services.bucket, job, audit, outcome)
-    finished = run.finish(
+    finished = commit_outcome(
+        services.bucket,
+        run,
+        job,
+        audit,
+        outcome,
         {"audit": audit.id, "findings": len(outcome.rows), "verdicts": outcome.summary["verdicts"]},
         lambda connection: ledger.write_findings(connection, audit.id, outcome.summary, outcome.rows),
     )

@@ -20,7 +20,7 @@ from gfi.api.tasks import TaskOut
 from gfi.audit.settings import FIRST_SAMPLE
 from gfi.domain.states import AuditState
 from gfi.jobs.audits import request as audits
-from gfi.jobs.audits.files import key
+from gfi.jobs.audits.pictures import picture_key
 from gfi.store import ledger, queries
 from gfi.store.errors import NotFound
 from gfi.store.queries import Audit
@@ -265,7 +265,7 @@ def finding_picture(
     finding = queries.get_finding(context.database, audit.id, finding_id)
     if not _PICTURE.fullmatch(name):
         raise NotFound(f"a finding has no picture {name}")
-    data = context.bucket.get(key(audit.job_id, audit.id, f"{finding.id}/{name}"))
+    data = context.bucket.get(picture_key(audit, finding.id, finding.record, name))
     kind = "image/png" if name.endswith(".png") else "image/jpeg"
     return Response(data, media_type=kind, headers={"Cache-Control": "private, max-age=86400"})
 

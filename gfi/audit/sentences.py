@@ -34,6 +34,11 @@ def sentence(finding: Finding) -> str:
             "suspected."
         )
     seen = f"seen in {finding.seen} of {finding.images} images"
+    if finding.verdict is Verdict.UNDECIDED and not finding.more_images:
+        return (
+            f"{name} may rely on {what} ({seen}): no image of another class is left to paste it into"
+            f"{f' ({_tests(finding)})' if finding.used else ''}; more images of other classes would do."
+        )
     if finding.verdict is Verdict.UNDECIDED:
         return (
             f"{name} may rely on {what} ({seen}): too few images to test it; "

@@ -5,7 +5,7 @@ other classes, from any instalment, that were not its hosts before. So each imag
 candidate, and what was measured before cannot change what comes. Control crops may come again.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -25,21 +25,15 @@ Measured = tuple[Plan, Effects | None]
 
 
 def usable(
-    data: Explained,
-    candidate: Candidate,
-    tested: NDArray[np.bool_],
-    fresh: NDArray[np.bool_],
-    hosts: set[int],
+    data: Explained, candidate: Candidate, fresh: NDArray[np.bool_], hosts: NDArray[np.bool_]
 ) -> Explained:
-    """The images as a plan reads them: in its confirmation half is what this instalment may use for the candidate.
+    """The images of all instalments as a plan reads them: in its confirmation half is what this instalment may use for
+    the candidate.
 
-    tested (N,): images of any instalment. fresh (N,): of the newest. hosts: places of the hosts it had before.
+    fresh (N,): of the newest. hosts (N,): which were hosts of the candidate before.
     """
     own = data.classes == candidate.class_index
-    was_host = np.zeros(len(data), bool)
-    was_host[list(hosts)] = True
-    free = tested & (data.classes >= 0) & np.where(own, fresh, ~was_host)
-    return replace(data, screening=~free)
+    return replace(data, screening=~((data.classes >= 0) & np.where(own, fresh, ~hosts)))
 
 
 def settings_of_instalment(settings: AuditSettings, images: int) -> AuditSettings:
@@ -90,8 +84,15 @@ def joined(measured: Sequence[Measured], candidate: Candidate) -> Measured:
     )
 
 
-def judged(joint: Sequence[Measured], evidence: Evidence, settings: AuditSettings) -> list[Tested]:
+def judged(
+    joint: Sequence[Measured],
+    evidence: Evidence,
+    settings: AuditSettings,
+    without_hosts: Collection[int] = (),
+) -> list[Tested]:
     """The candidates in which something may be: confirmed or open, in the order of ranking. joint: of each candidate.
+
+    without_hosts: those that no image is left for to paste into; they are undecided.
 
     p is 1/e, which is a p-value whenever one stops; q the smallest level at which e-BH rejects. Lower bounds hold
     whenever one stops, too.
@@ -103,7 +104,7 @@ def judged(joint: Sequence[Measured], evidence: Evidence, settings: AuditSetting
         if state is Settled.NOTHING:
             continue
         removal, transplant, flipped, usual = (np.zeros(0),) * 4
-        verdict = Verdict.SUSPECTED
+        verdict = Verdict.UNDECIDED if number in without_hosts else Verdict.SUSPECTED
         if effects is not None:
             removal, transplant = beyond_controls(effects)
             flipped = effects.flips.astype(np.float64)
@@ -153,6 +154,15 @@ def hosts_wanted(
         others += sum(images for c, images in coming.items() if c != k)
         most = max(most, coming.get(k, 0) + 2 * controls - others)
     return most
+
+
+def can_paste(others: NDArray[np.integer], controls: int) -> bool:
+    """Whether a crop can be pasted into one of these images, with controls from third classes.
+
+    others (N,): the classes of the images of other classes that were no hosts of the candidate yet.
+    """
+    counts = np.unique(others, return_counts=True)[1]
+    return len(counts) > 1 and int(counts.sum() - counts.min()) >= controls
 
 
 def _mean(values: Values) -> float:

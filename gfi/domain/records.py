@@ -84,6 +84,11 @@ class ControlClaim:
     model: JSON | None = None
     generation: int = 0
 
+    @property
+    def name(self) -> str:
+        """Names the files that this claim writes: no other claim has it."""
+        return f"{self.task_id}-{self.fence}"
+
     @cached_property
     def config(self) -> JobConfig:
         """The configuration of the task's job. ValueError for a task without one."""

@@ -6,8 +6,8 @@ from typing import Any
 
 from gfi.domain.job import LABELS
 from gfi.domain.states import AuditState
-from gfi.jobs.audits.files import key
 from gfi.jobs.audits.outcome import LIMIT_EFFECT
+from gfi.jobs.audits.pictures import picture_key
 from gfi.jobs.audits.words import GONE, GROUPS, coverage_sentence, verdict_in_words
 from gfi.report.first_page import AuditPage, FindingGroup, FirstPage, Limit, Picture, ToldFinding
 from gfi.store import queries
@@ -162,7 +162,7 @@ def _pictures(bucket: Bucket, audit: Audit, finding: AuditFinding, keys: dict[in
     pictures = []
     for name, alt, crop in named:
         try:
-            data = bucket.get(key(audit.job_id, audit.id, f"{finding.id}/{name}"))
+            data = bucket.get(picture_key(audit, finding.id, record, name))
         except NotFound:
             data = None
         pictures.append(Picture(f"{finding.id}-{name}", alt, data, crop))

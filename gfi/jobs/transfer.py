@@ -62,7 +62,10 @@ def request_transfer(
         "images": images,
         "seed": seed,
     }
-    return ledger.request_task(database, ControlKind.TRANSFER, payload, owner=owner, job_id=jobs[1].id)[0]
+    estimate_s = queries.usual_duration(database, ControlKind.TRANSFER)
+    return ledger.request_task(
+        database, ControlKind.TRANSFER, payload, owner=owner, job_id=jobs[1].id, estimate_s=estimate_s
+    )[0]
 
 
 def transfer_task(database: Database, task_id: str) -> queries.Task:

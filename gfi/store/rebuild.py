@@ -132,13 +132,11 @@ def _restore_carried(db: Database, bucket: Bucket, job: dict[str, Any]) -> bool:
 
 def _restore_audits(db: Database, bucket: Bucket, job_id: str) -> None:
     """The audits of a job that are done, with what people decided. A damaged file costs its audit alone."""
-    for file in bucket.list(f"audits/{job_id}/"):
-        if not file.key.endswith("/audit.json"):
-            continue
+    for folder, file in _outcomes(bucket, job_id).items():
         try:
             stored = json.loads(bucket.get(file.key))
             try:
-                decided = json.loads(bucket.get(file.key.removesuffix("audit.json") + "decisions.json"))
+                decided = json.loads(bucket.get(f"{folder}/decisions.json"))
             except NotFound:
                 decided = {"findings": {}}
             values = stored["audit"] | {"summary": stored["summary"], "done_at": file.modified}
@@ -153,6 +151,23 @@ def _restore_audits(db: Database, bucket: Bucket, job_id: str) -> None:
             raise
         except Exception as error:
             log.warning("audit not rebuilt", key=file.key, exc_info=error)
+
+
+def _outcomes(bucket: Bucket, job_id: str) -> dict[str, Object]:
+    """The outcome of each audit of a job, by folder: `audit.json`; or the newest of those that are named for claims,
+    where a worker died between its commit and that file."""
+    found: dict[str, Object] = {}
+    for file in bucket.list(f"audits/{job_id}/"):
+        folder, _, name = file.key.rpartition("/")
+        if not (name == "audit.json" or (name.startswith("audit-") and name.endswith(".json"))):
+            continue
+        known = found.get(folder)
+        if known is None or (name == "audit.json", file.modified) > (
+            known.key.endswith("/audit.json"),
+            known.modified,
+        ):
+            found[folder] = file
+    return found
 
 
 def _listed(listed: Sequence[CommittedPart], job_id: str) -> Iterator[tuple[int, CommittedPart]]:

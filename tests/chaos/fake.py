@@ -251,15 +251,19 @@ class Controls:
 def confirm_audit(services: Any, run: Any) -> str:
     """As `workers.audit_confirm.confirm_audit` where no photograph can be read: nothing is tested."""
     from gfi.jobs.audits.files import load_screened, settings_of
-    from gfi.jobs.audits.outcome import conclude, write_outcome
+    from gfi.jobs.audits.outcome import commit_outcome, conclude
     from gfi.store import ledger, queries
 
     audit = queries.get_audit(services.database, str(run.claim.payload["audit"]))
     job = queries.get_job(services.database, audit.job_id)
-    screened, settings = load_screened(services.bucket, job.id, audit.id), settings_of(audit.settings)
+    screened, settings = load_screened(services.bucket, audit), settings_of(audit.settings)
     outcome = conclude(services.database, job, audit, screened, None, settings, run.check)
-    write_outcome(services.bucket, job, audit, outcome)
-    finished = run.finish(
+    finished = commit_outcome(
+        services.bucket,
+        run,
+        job,
+        audit,
+        outcome,
         {"audit": audit.id, "findings": len(outcome.rows), "verdicts": outcome.summary["verdicts"]},
         lambda connection: ledger.write_findings(connection, audit.id, outcome.summary, outcome.rows),
     )

@@ -1,12 +1,13 @@
 """The files of an audit in the bucket, below `audits/JOB/AUDIT/`.
 
-    screened.json, screened.npz    what the screens found, and the images that confirmation needs
-    tested-N.json                  what was measured for the N-th candidate
-    audit.json                     the outcome: enough to write its rows again
+    screened-CLAIM.json, .npz      what the screens found, and the images that confirmation needs
+    tested-N-CLAIM.json            what was measured for the N-th candidate
+    audit-CLAIM.json, audit.json   the outcome: enough to write its rows again
     decisions.json                 what people decided since
     FINDING/…                      pictures
 
-The pictures of stated hypotheses are in `audits/JOB/patches/`.
+CLAIM is the claim that wrote the file; the ledger names the one that counts (`screened` of the plan, `files` of the
+task's progress). The pictures of stated hypotheses are in `audits/JOB/patches/`.
 """
 
 import io
@@ -29,6 +30,7 @@ from gfi.audit.same_pixels import SamePixels
 from gfi.audit.settings import AuditSettings
 from gfi.domain.digests import canonical
 from gfi.store.objects import Bucket
+from gfi.store.queries import Audit
 
 VERSION = 1
 
@@ -75,8 +77,8 @@ class ScreenedJob:
     facts: dict[str, Any] = field(default_factory=dict)
 
 
-def save_screened(bucket: Bucket, job_id: str, audit_id: str, screened: ScreenedJob) -> None:
-    """Store what the screening found."""
+def save_screened(bucket: Bucket, audit: Audit, by: str, screened: ScreenedJob) -> None:
+    """Store what the screening found. by: the claim of the task, which its plan names (`stored`)."""
     data = screened.kept.data
     boxes = data.boxes or {}
     owners = [i for i, of in boxes.items() for _ in of]
@@ -100,7 +102,7 @@ def save_screened(bucket: Bucket, job_id: str, audit_id: str, screened: Screened
             arrays[f"patch_{number}"] = candidate.patch
     body = io.BytesIO()
     np.savez_compressed(body, allow_pickle=False, **arrays)
-    bucket.put(key(job_id, audit_id, "screened.npz"), body.getvalue())
+    bucket.put(key(audit.job_id, audit.id, f"screened-{by}.npz"), body.getvalue())
     described = {
         "version": VERSION,
         "candidates": [candidate_json(c) for c in screened.candidates],
@@ -108,13 +110,14 @@ def save_screened(bucket: Bucket, job_id: str, audit_id: str, screened: Screened
         "share_of_maximum": screened.counts.share_of_maximum,
         "facts": screened.facts,
     }
-    put_json(bucket, key(job_id, audit_id, "screened.json"), described)
+    put_json(bucket, key(audit.job_id, audit.id, f"screened-{by}.json"), described)
 
 
-def load_screened(bucket: Bucket, job_id: str, audit_id: str) -> ScreenedJob:
+def load_screened(bucket: Bucket, audit: Audit) -> ScreenedJob:
     """What `save_screened` stored. Raises NotFound."""
-    described = json.loads(bucket.get(key(job_id, audit_id, "screened.json")))
-    with np.load(io.BytesIO(bucket.get(key(job_id, audit_id, "screened.npz"))), allow_pickle=False) as stored:
+    at = key(audit.job_id, audit.id, f"screened-{(audit.plan or {})['stored']['screened']}")
+    described = json.loads(bucket.get(f"{at}.json"))
+    with np.load(io.BytesIO(bucket.get(f"{at}.npz")), allow_pickle=False) as stored:
         arrays = dict(stored)
     boxes: dict[int, NDArray[np.float64]] | None = None
     if arrays["boxed"]:

@@ -19,8 +19,10 @@ from gfi.audit.settings import AuditSettings
 from gfi.audit.verdicts import SHORTCUTS, Tested, Verdict
 from gfi.jobs.audits.files import ScreenedJob, key, place_json, place_of, put_json
 from gfi.jobs.audits.words import gallery_of
+from gfi.jobs.task_run import TaskRun
 from gfi.store import queries
 from gfi.store.database import Database
+from gfi.store.ledger.control import Write
 from gfi.store.objects import Bucket
 from gfi.store.queries import Audit, AuditFinding, Job
 
@@ -316,6 +318,11 @@ def _notes(summary: Mapping[str, Any], screened: ScreenedJob, s: AuditSettings) 
             f"about {s.fewest_images if summary['settled'] else 2 * s.fewest_images} images of a class are needed."
         )
     left = {**summary["left_out"]}
+    if (settled := summary["settled"]) and settled.get("unlabelled"):
+        yield (
+            f"{settled['unlabelled']:,} of {settled['listed']:,} images have no label of the model's; each counts for "
+            "the class that its mask explains."
+        )
     if left:
         counted = ", ".join(f"{n:,} {status}" for status, n in sorted(left.items()))
         yield f"Results without a usable mask were left out: {counted}."
@@ -347,24 +354,38 @@ def _notes(summary: Mapping[str, Any], screened: ScreenedJob, s: AuditSettings) 
         )
 
 
-def write_outcome(bucket: Bucket, job: Job, audit: Audit, outcome: Outcome) -> None:
-    """Store `audit.json`, from which a lost database gets its rows back."""
-    put_json(
-        bucket,
-        key(job.id, audit.id, "audit.json"),
-        {
-            "version": 1,
-            "audit": {
-                name: getattr(audit, name)
-                for name in (
-                    *("id", "job_id", "owner", "series", "secret", "settings", "settings_digest", "options"),
-                    *("plan", "created_at", "screened_at"),
-                )
-            },
-            "summary": outcome.summary,
-            "findings": outcome.rows,
+def commit_outcome(
+    bucket: Bucket,
+    run: TaskRun,
+    job: Job,
+    audit: Audit,
+    outcome: Outcome,
+    result: Mapping[str, Any],
+    write: Write,
+) -> bool:
+    """End the task of an audit with its outcome; False, and nothing counts, where its lease is lost.
+
+    The outcome is stored under the name of the claim, and as `audit.json` once the task is committed: a worker that was
+    taken for dead and goes on later writes a file that nobody reads. A lost database gets its rows back from them.
+    """
+    stored = {
+        "version": 1,
+        "audit": {
+            name: getattr(audit, name)
+            for name in (
+                *("id", "job_id", "owner", "series", "secret", "settings", "settings_digest", "options"),
+                *("plan", "created_at", "screened_at"),
+            )
         },
-    )
+        "summary": outcome.summary,
+        "findings": outcome.rows,
+    }
+    run.check()
+    put_json(bucket, key(job.id, audit.id, f"audit-{run.claim.name}.json"), stored)
+    if not run.finish(result, write):
+        return False
+    put_json(bucket, key(job.id, audit.id, "audit.json"), stored)
+    return True
 
 
 def write_decisions(bucket: Bucket, database: Database, audit: Audit) -> None:

@@ -1,6 +1,7 @@
 """The pictures of a finding: images with the place outlined, and the crop."""
 
 import io
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from gfi.audit.verdicts import Tested
 from gfi.jobs.audits.files import Kept, key
 from gfi.jobs.audits.views import Missing, Views
 from gfi.store.objects import Bucket
+from gfi.store.queries import Audit
 
 SHOWN = 6
 SMALLEST_SIDE = 224
@@ -30,29 +32,39 @@ def outlined(shown: NDArray[np.uint8], place: Place | None) -> Image.Image:
     return image
 
 
+def picture_key(audit: Audit, finding_id: str, record: Mapping[str, Any], name: str) -> str:
+    """Where a picture of a finding is stored. record: of the finding, which names the claim that stored it."""
+    by = record.get("pictures_by")
+    return key(audit.job_id, audit.id, "/".join(filter(None, (finding_id, by, name))))
+
+
 def save_pictures(
-    bucket: Bucket, job_id: str, audit_id: str, finding_id: str, tested: Tested, kept: Kept, views: Views
+    bucket: Bucket, audit: Audit, by: str, finding_id: str, tested: Tested, kept: Kept, views: Views
 ) -> dict[str, Any]:
-    """Store up to six images and the crop of the first. Returns what the finding's record says of them."""
+    """Store up to six images and the crop of the first. Returns what the finding's record says of them.
+
+    by: the claim of the task.
+    """
     removals = tested.plan.removals[:SHOWN]
     rows = kept.rows[[r.image for r in removals]]
     try:
         shown = views(rows) if len(rows) else np.zeros((0, 1, 1, 3), np.uint8)
     except Missing:  # read a moment ago for the test; the finding is told without pictures
         return {"pictures": [], "crop": None}
+    record = {"pictures_by": by}
     pictures = []
     for number, (removal, row, one) in enumerate(zip(removals, rows, shown, strict=True)):
         name = f"{number + 1}.jpg"
-        at = key(job_id, audit_id, f"{finding_id}/{name}")
+        at = picture_key(audit, finding_id, record, name)
         bucket.put(at, _bytes(outlined(one, removal.place), "JPEG"), content_type="image/jpeg")
         pictures.append({"name": name, "row": int(row)})
     if not pictures:
         return {"pictures": [], "crop": None}
     top, bottom, left, right = removals[0].place.pixels(shown[0].shape[:2])
     crop = outlined(shown[0][top:bottom, left:right], None)
-    at = key(job_id, audit_id, f"{finding_id}/crop.png")
+    at = picture_key(audit, finding_id, record, "crop.png")
     bucket.put(at, _bytes(crop, "PNG"), content_type="image/png")
-    return {"pictures": pictures, "crop": "crop.png"}
+    return {"pictures": pictures, "crop": "crop.png", **record}
 
 
 def _bytes(image: Image.Image, kind: str) -> bytes:

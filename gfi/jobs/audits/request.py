@@ -14,7 +14,7 @@ from gfi.audit.sequential import SequentialSettings
 from gfi.audit.settings import FIRST_SAMPLE, AuditSettings
 from gfi.domain.class_index import ClassIndex
 from gfi.domain.digests import digest
-from gfi.domain.states import AuditState, ControlKind
+from gfi.domain.states import ControlKind
 from gfi.domain.tasks import KINDS
 from gfi.jobs.audits.files import folder, settings_json
 from gfi.jobs.audits.outcome import write_decisions
@@ -193,12 +193,7 @@ def decide(
 
 def cancel_audit(database: Database, audit_id: str, actor: str) -> bool:
     """Cancel an audit that has not ended. False when it was cancelled already; Conflict when it is done."""
-    audit = queries.get_audit(database, audit_id)
-    if audit.state is AuditState.EXPLAINING:
-        return ledger.cancel_job(database, audit.job_id, actor=actor)
-    if audit.done_at is not None or audit.task_id is None:
-        raise Conflict(f"audit {audit.id} is {audit.state}; there is nothing left to cancel")
-    return ledger.cancel_task(database, audit.task_id, actor=actor)
+    return ledger.cancel_audit(database, queries.get_audit(database, audit_id).id, actor=actor)
 
 
 def _class_in(record: Mapping[str, Any], name: str) -> int:

@@ -62,6 +62,7 @@ class Sample:
         self._kept: dict[int, _OfClass] = {}
         self._blocks: list[_Block] = []
         self._free: list[int] = []
+        self._always: list[int] = []
         self._more_boxes: dict[int, NDArray[np.float64]] = {}
         """Of images with several boxes of their class, by place."""
         self._features = 0
@@ -71,13 +72,29 @@ class Sample:
         self._values: list[dict[str, int]] = []
         """The words of each column, and their codes."""
 
-    def add(self, chunk: Chunk, screening: NDArray[np.bool_]) -> None:
-        """Keep what belongs to the sample. screening (N,): the half of each image of the chunk."""
+    def add(
+        self,
+        chunk: Chunk,
+        screening: NDArray[np.bool_],
+        among: NDArray[np.bool_] | None = None,
+        always: NDArray[np.bool_] | None = None,
+    ) -> None:
+        """Keep what belongs to the sample. screening (N,): the half of each image of the chunk.
+
+        among (N,): the images that it is drawn from, if not all. always (N,): images that are kept beside it.
+        """
         read = chunk.read
         if not self._blocks:
             self._begin(chunk)
         images, places = [], []
         for image, (key, k) in enumerate(zip(read.keys, read.classes.tolist(), strict=True)):
+            if always is not None and always[image]:
+                images.append(image)
+                places.append(self._place())
+                self._always.append(places[-1])
+                continue
+            if among is not None and not among[image]:
+                continue
             digest = hashlib.blake2b(key.encode(), digest_size=8, key=self._secret).digest()
             value = int.from_bytes(digest)
             mine = self._kept.setdefault(k, _OfClass())
@@ -167,7 +184,7 @@ class Sample:
         """The sample, in the order of the manifest. Nothing is kept here any more, so it is called once."""
         for mine in self._kept.values():
             self._prune(mine)
-        places = np.array([p for mine in self._kept.values() for p in mine.places], np.intp)
+        places = np.array([*self._always, *(p for mine in self._kept.values() for p in mine.places)], np.intp)
         rows = np.array([self._blocks[p // BLOCK].rows[p % BLOCK] for p in places.tolist()], np.int64)
         order = np.argsort(rows, kind="stable")
         places, rows, number = places[order], rows[order], len(order)

@@ -7,7 +7,6 @@ photographs. Where no photograph can be read, S4 is left out, and nothing can be
 import hashlib
 import io
 import tempfile
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,6 +27,7 @@ from gfi.datasets.errors import DatasetError
 from gfi.datasets.manifest import Manifest
 from gfi.datasets.sources import open_source
 from gfi.domain.preprocess import Preprocess
+from gfi.jobs.audits import cost
 from gfi.jobs.audits.files import Kept, ScreenedJob, settings_of
 from gfi.jobs.audits.reading import Reading, chunks
 from gfi.jobs.audits.sample import Sample, per_class
@@ -42,8 +42,6 @@ from gfi.store.settings import Settings
 UNREADABLE_SHARE = 0.5
 """Of the first photographs: with a larger share that cannot be read, the dataset is taken as not readable."""
 PROBE = 24
-PASSES = 3.0
-"""Forward passes that take as long as a step of the optimiser, for estimates."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +82,8 @@ def views_of(
         )
     except DatasetError as error:
         return None, str(error)
+    if not len(kept.rows):
+        return views, ""
     probe = kept.rows[np.linspace(0, len(kept.rows) - 1, min(PROBE, len(kept.rows))).astype(int)]
     try:
         views(probe)
@@ -224,12 +224,8 @@ def _cost(
     database: Database, job: Job, reading: Reading, candidates: Sequence[Candidate], settings: AuditSettings
 ) -> dict[str, Any]:
     """What testing takes, at most: pictures that the network answers for, and seconds on a device where known."""
-    pairs = 2 * (1 + settings.controls)
-    one = settings.most_images * ((1 + pairs) + (2 + settings.controls))
-    beside = settings.most_images * (2 + pairs)  # where another pattern of the class is removed too
-    patterns = Counter(c.class_index for c in candidates if c.pattern is not None)
-    answers = sum(one + beside * (patterns[c.class_index] > (c.pattern is not None)) for c in candidates)
+    answers = cost.answers(candidates, settings.most_images, settings)
     rate = queries.measured_rate(database, job.config.work_digest())
     steps = reading.iterations / max(reading.images, 1)
-    estimate = answers / (rate * steps * PASSES) if rate and steps else None
-    return {"candidates": len(candidates), "answers": answers, "estimate_s": estimate}
+    estimate = cost.seconds(answers, rate, steps, job.config.recipe)
+    return {"candidates": len(candidates), "answers": answers, "estimate_s": estimate, "steps": steps}

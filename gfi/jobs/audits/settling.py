@@ -1,11 +1,14 @@
 """What an audit until settled explains, and what it stores of each instalment.
 
-    instalment-N.json   the rows that the N-th instalment asked for, from 1
-    effects-N.json      what was measured on them, by candidate; images are rows of the manifest
+    instalment-N-CLAIM.json   the rows that the N-th instalment asked for, from 1
+    effects-N-CLAIM.json      what was measured on them, by candidate; images are rows of the manifest
+
+A file has the claim that wrote it in its name, and the plan of the audit names those that count: it is written in the
+commit of the task, under its fence. So a worker that was taken for dead and goes on later changes nothing.
 
 The listing is ordered once, by a keyed hash within each class: the first images of each class are the sample on which
 candidates are fixed, the next ones test them. A class is that of the label; images whose label is none of the model's
-are one more class.
+are one more class, of which so many are explained that the rarest class asked for is among them.
 """
 
 import json
@@ -20,12 +23,14 @@ from numpy.typing import NDArray
 
 from gfi.audit.plan import STATED, Plan
 from gfi.audit.sequential import Evidence, SequentialSettings, Settled, next_images
-from gfi.audit.settling import Measured, hosts_wanted, joined
+from gfi.audit.settling import Measured, can_paste, hosts_wanted, joined
 from gfi.audit.split import keyed_order
 from gfi.datasets.manifest import Manifest, subset
 from gfi.domain.digests import JSON
 from gfi.domain.ids import new_id
-from gfi.jobs.audits.files import ScreenedJob, key, put_json, tested_json, tested_of
+from gfi.domain.records import ControlClaim
+from gfi.jobs.audits import cost
+from gfi.jobs.audits.files import Kept, ScreenedJob, key, put_json, settings_of, tested_json, tested_of
 from gfi.jobs.sharding import shard_bounds, shard_size
 from gfi.store import ledger, queries
 from gfi.store.database import Database
@@ -65,32 +70,65 @@ class Order:
         return np.union1d(rows, next_images(self.classes, self.order, none, [-1], others)).astype(np.intp)
 
     def instalment(
-        self, used: NDArray[np.bool_], wanted: Sequence[int], number: int, beside: int
+        self, used: NDArray[np.bool_], wanted: Sequence[int], number: int, beside: int, unlabelled: int = 0
     ) -> NDArray[np.intp]:
         """The next `number` images of each wanted class, and `beside` of the other classes, as hosts.
 
-        A wanted class that no label names is among the images without a class.
+        unlabelled: how many images without a class, in which a wanted class is looked for that no label names.
         """
         known = np.unique(self.classes).tolist()
         asked = [k for k in wanted if k in known]
-        if len(asked) < len(wanted) and -1 in known:
-            asked.append(-1)
         rows = next_images(self.classes, self.order, used, asked, number)
+        if unlabelled:
+            rows = np.union1d(rows, next_images(self.classes, self.order, used, [-1], unlabelled))
+            asked.append(-1)
         others = [k for k in known if k not in asked]
         if beside > 0 and others:
             each = -(-beside // len(others))
             more = next_images(self.classes, self.order, used, others, each)
             more = more[np.argsort(self.order[more], kind="stable")][:beside]
-            rows = np.union1d(rows, more).astype(np.intp)
-        return rows
+            rows = np.union1d(rows, more)
+        return rows.astype(np.intp)
+
+    def unlabelled(self, wanted: Sequence[int], number: int, explained: Kept) -> int:
+        """How many images without a class have `number` of the rarest wanted class that no label names, going by those
+        of the first sample; 0 where labels name all of them."""
+        unnamed = [k for k in wanted if not (self.classes == k).any()]
+        if not unnamed:
+            return 0
+        found = explained.data.classes[self.classes[explained.rows] < 0]
+        rarest = min(max(1, int((found == k).sum())) for k in unnamed)
+        return min(MOST_UNLABELLED, -(-number * max(len(found), 1) // rarest))
 
 
 @dataclass(frozen=True)
-class Wish:
-    """The next instalment. plan: what the audit says of itself while it is explained."""
+class Explained:
+    """What a decision is made on. asked: the rows of each instalment so far. images: those that were explained of them.
+    measured: of each instalment; its images are rows of the manifest."""
+
+    asked: Sequence[Sequence[int]]
+    images: Kept
+    measured: Sequence[Sequence[Measured]]
+
+    @staticmethod
+    def nothing(screened: ScreenedJob) -> "Explained":
+        """Before the first instalment."""
+        none = replace(screened.kept.data, classes=np.zeros(0, np.int64))
+        return Explained([], Kept(np.zeros(0, np.int64), none), [])
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What follows: the `rows` that are explained next, or none, and the audit ends.
+
+    plan: what the audit says of itself while they are explained. stopped: why it ends with something left open. without
+    hosts: numbers of the open candidates whose crops no image is left for.
+    """
 
     rows: list[int]
     plan: JSON
+    stopped: str | None = None
+    without_hosts: frozenset[int] = frozenset()
 
 
 def sequential_settings(audit: Audit) -> SequentialSettings:
@@ -115,59 +153,99 @@ def first_sample(audit: Audit, job: Job, manifest: Manifest) -> NDArray[np.intp]
     return Order.of(manifest, audit.secret).first(audit.options["until_settled"]["first"], classes)
 
 
+def stored_of(audit: Audit, name: str) -> list[str]:
+    """The names of the files that count, of each instalment. name: `instalments` or `effects`."""
+    return list(((audit.plan or {}).get("stored") or {}).get(name) or ())
+
+
 def instalments(bucket: Bucket, audit: Audit) -> list[list[int]]:
-    """The rows of each instalment that the ledger has; a file may be ahead of it, of an attempt that was killed."""
-    number = ((audit.plan or {}).get("settling") or {}).get("instalment", 0)
-    names = [key(audit.job_id, audit.id, f"instalment-{n}.json") for n in range(1, number + 1)]
-    return [json.loads(bucket.get(name))["rows"] for name in names]
+    """The rows of each instalment."""
+    names = stored_of(audit, "instalments")
+    return [json.loads(bucket.get(key(audit.job_id, audit.id, name)))["rows"] for name in names]
 
 
-def wish(
+def decide(
+    database: Database,
     audit: Audit,
     job: Job,
     manifest: Manifest,
     screened: ScreenedJob,
     evidence: Evidence,
-    asked: Sequence[Sequence[int]],
-    tested_classes: NDArray[np.integer],
-    hosts_used: Sequence[int],
-) -> Wish | None:
-    """The next instalment; None where every class is settled, or the dataset has no image left of those that are not.
+    so_far: Explained,
+) -> Decision:
+    """What is explained next; nothing where every class is settled or cannot be settled.
 
-    asked: the rows of the instalments so far. tested_classes: of their images. hosts_used: of each candidate.
+    A class cannot be settled when the dataset has no image left of it, or no image to paste its candidates into; and
+    nothing is, once the owner's limits are reached.
     """
     order = Order.of(manifest, audit.secret)
     used = np.zeros(manifest.count, bool)
     used[first_sample(audit, job, manifest)] = True
-    for earlier in asked:
+    for earlier in so_far.asked:
         used[list(earlier)] = True
-    wanted = evidence.open_classes().tolist()
-    number = images_of_instalment(evidence.settings, len(asked) + 1)
-    controls = int(audit.settings["controls"])
-    beside = hosts_wanted(evidence, tested_classes, hosts_used, dict.fromkeys(wanted, number), controls)
-    mine = order.instalment(used, wanted, number, 0) if wanted else np.zeros(0, np.intp)
-    if not len(mine):
-        return None
-    rows = order.instalment(used, wanted, number, beside)
+    controls, images = int(audit.settings["controls"]), so_far.images
+    hosts = [hosts_of(so_far.measured, n) for n in range(len(screened.candidates))]
+    open_now = [n for n, state in enumerate(evidence.settled()) if state is Settled.OPEN]
+    without = frozenset(
+        n for n in open_now if not _hosts_left(screened, n, order, used, images, hosts[n], controls)
+    )
+    wanted = sorted({screened.candidates[n].class_index for n in open_now if n not in without})
+    number = images_of_instalment(evidence.settings, len(so_far.asked) + 1)
+    unlabelled = order.unlabelled(wanted, number, screened.kept)
+    if not len(order.instalment(used, wanted, number, 0, unlabelled)):
+        return Decision([], {}, None, without)
+    coming = dict.fromkeys(wanted, number)
+    known = images.data.classes[images.data.classes >= 0]
+    beside = hosts_wanted(evidence, known, [len(one) for one in hosts], coming, controls)
+    rows = order.instalment(used, wanted, number, beside, unlabelled).tolist()
+    plan = dict(audit.plan or {})
+    before = plan.get("settling") or {}
+    candidates = [screened.candidates[n] for n in open_now if n not in without]
+    rate = queries.measured_rate(database, job.config.work_digest())
+    answers = cost.answers(candidates, number, settings_of(audit.settings))
+    tests_s = cost.seconds(answers, rate, float(screened.facts.get("steps") or 0.0), job.config.recipe)
+    seconds = (tests_s or 0.0) + (len(rows) / rate if rate else 0.0)
     classes = {int(k) for k in evidence.classes}
-    said = {
-        "instalment": len(asked) + 1,
+    plan["candidates"] = len(screened.candidates)
+    plan["settling"] = {
+        "instalment": len(so_far.asked) + 1,
         "images": int(used.sum()) + len(rows),
         "listed": manifest.count,
         "classes": len(classes),
-        "settled": len(classes) - len(wanted),
+        "settled": len(classes) - len(evidence.open_classes()),
+        "estimate_s": tests_s,
+        "device_s": before.get("device_s", 0.0) + seconds,
     }
-    return Wish(
-        rows.tolist(), {**(audit.plan or {}), "candidates": len(screened.candidates), "settling": said}
-    )
+    why = refusal(database, job, len(rows), plan["settling"]["device_s"])
+    return Decision([] if why else rows, plan, why, without)
 
 
-def refusal(database: Database, job: Job, images: int) -> str | None:
-    """Why the job may not explain this many images more; None where its owner may."""
+def _hosts_left(
+    screened: ScreenedJob,
+    number: int,
+    order: Order,
+    used: NDArray[np.bool_],
+    explained: Kept,
+    hosts: set[int],
+    controls: int,
+) -> bool:
+    """Whether an image is left, explained or not, that a crop of the candidate could be pasted into."""
+    k = screened.candidates[number].class_index
+    mine = explained.data.classes
+    free = mine[(mine >= 0) & (mine != k) & ~np.isin(explained.rows, sorted(hosts))]
+    coming = order.classes[~used & (order.classes != k)]
+    return can_paste(np.concatenate([free, coming]), controls)
+
+
+def refusal(database: Database, job: Job, images: int, device_s: float) -> str | None:
+    """Why the job may not explain this many images more; None where its owner may.
+
+    device_s: seconds on a device of all instalments, with this one and its tests.
+    """
     most = ledger.most_images(database, job.owner)
-    if most is None or (job.total or 0) + images <= most:
-        return None
-    return f"its owner may explain {most:,} images a job"
+    if most is not None and (job.total or 0) + images > most:
+        return f"its owner may explain {most:,} images a job"
+    return ledger.refused_seconds(database, job.owner, device_s)
 
 
 def put_instalment(
@@ -176,15 +254,22 @@ def put_instalment(
     settings: Settings,
     job: Job,
     manifest: Manifest,
-    wished: Wish,
+    decision: Decision,
     audit: Audit,
+    claim: ControlClaim,
     folder: Path,
+    effects: str | None = None,
 ) -> dict[str, Any]:
-    """Store an instalment; returns the arguments of `ledger.add_instalment`."""
-    number = wished.plan["settling"]["instalment"]
-    put_json(bucket, key(job.id, audit.id, f"instalment-{number}.json"), {"rows": wished.rows})
-    at, bounds = put_sample(bucket, database, settings, job, manifest, wished.rows, folder)
-    return {"manifest_key": at, "images": len(wished.rows), "bounds": bounds}
+    """Store an instalment; returns the arguments of `ledger.add_instalment`. effects: the name of the file of what the
+    one before measured."""
+    name = f"instalment-{decision.plan['settling']['instalment']}-{claim.name}.json"
+    put_json(bucket, key(job.id, audit.id, name), {"rows": decision.rows})
+    at, bounds = put_sample(bucket, database, settings, job, manifest, decision.rows, folder)
+    stored = dict(decision.plan.get("stored") or {})
+    stored["instalments"] = [*stored_of(audit, "instalments"), name]
+    stored["effects"] = [*stored_of(audit, "effects"), *([effects] if effects else [])]
+    plan = decision.plan | {"stored": stored}
+    return {"plan": plan, "manifest_key": at, "images": len(decision.rows), "bounds": bounds}
 
 
 def put_sample(
@@ -206,28 +291,32 @@ def put_sample(
 
 
 def put_effects(
-    bucket: Bucket, audit: Audit, number: int, measured: Sequence[Measured], rows: NDArray[np.int64]
-) -> None:
-    """Store what an instalment measured. rows (N,): of the places that its plans name."""
-    stored = [tested_json(renamed(plan, rows.tolist()), effects) for plan, effects in measured]
-    put_json(bucket, key(audit.job_id, audit.id, f"effects-{number}.json"), {"measured": stored})
+    bucket: Bucket, audit: Audit, claim: ControlClaim, number: int, measured: Sequence[Measured]
+) -> str:
+    """Store what an instalment measured, its images as rows of the manifest. Returns the name of the file."""
+    name = f"effects-{number}-{claim.name}.json"
+    stored = [tested_json(plan, effects) for plan, effects in measured]
+    put_json(bucket, key(audit.job_id, audit.id, name), {"measured": stored})
+    return name
 
 
-def effects_of(
-    bucket: Bucket, audit: Audit, number: int, screened: ScreenedJob, rows: NDArray[np.int64]
-) -> list[Measured]:
-    """What `put_effects` stored, its images as places in `rows` (N,)."""
-    stored = json.loads(bucket.get(key(audit.job_id, audit.id, f"effects-{number}.json")))["measured"]
-    place = {int(row): at for at, row in enumerate(rows.tolist())}
-    out = []
-    for value, candidate in zip(stored, screened.candidates, strict=True):
-        plan, effects = tested_of(value, candidate)
-        out.append((renamed(plan, place), effects))
-    return out
+def effects_of(bucket: Bucket, audit: Audit, screened: ScreenedJob) -> list[list[Measured]]:
+    """What `put_effects` stored of each instalment."""
+    return [
+        [
+            tested_of(value, candidate)
+            for value, candidate in zip(
+                json.loads(bucket.get(key(audit.job_id, audit.id, name)))["measured"],
+                screened.candidates,
+                strict=True,
+            )
+        ]
+        for name in stored_of(audit, "effects")
+    ]
 
 
-def renamed(plan: Plan, names: Sequence[int] | Mapping[int, int]) -> Plan:
-    """A plan whose images have other numbers."""
+def renamed(plan: Plan, names: Sequence[int]) -> Plan:
+    """A plan whose images have other numbers: rows of the manifest instead of places among those explained."""
 
     def name(image: int) -> int:
         return image if image == STATED else names[image]
@@ -245,7 +334,7 @@ def renamed(plan: Plan, names: Sequence[int] | Mapping[int, int]) -> Plan:
 
 
 def hosts_of(measured: Sequence[Sequence[Measured]], number: int) -> set[int]:
-    """The hosts that the candidate `number` had."""
+    """The hosts that the candidate `number` had, as rows of the manifest."""
     return {t.host for one in measured for t in one[number][0].transplants}
 
 
@@ -256,14 +345,16 @@ def settled_summary(
     names: Mapping[int, str],
     listed: int,
     explained: int,
-    stopped: str | None,
+    decision: Decision,
+    unlabelled: int = 0,
 ) -> JSON:
-    """What an audit until settled says of its end. stopped: why it ended early; None where it did not.
+    """What an audit until settled says of its end. decision: its last one.
 
-    names: of the candidates' classes. listed, explained: images.
+    names: of the candidates' classes. listed, explained: images. unlabelled: images of the listing without a class.
     """
     states = evidence.settled()
     left = len(evidence.open_classes())
+    lonely = sorted({screened.candidates[n].class_index for n in decision.without_hosts})
     nothing = []
     for number, (candidate, state) in enumerate(zip(screened.candidates, states, strict=True)):
         if state is not Settled.NOTHING:
@@ -278,11 +369,14 @@ def settled_summary(
             }
         )
     saved = 1 - explained / max(listed, 1)
-    why = stopped or (
+    rest = left - len(lonely)
+    why = decision.stopped or (
         "every class is settled"
         if not left
-        else f"the dataset has no more images of the {left} classes that are not settled"
-        if left > 1
+        else f"no image is left to paste candidates of {_quoted([names[k] for k in lonely])} into"
+        if not rest
+        else f"the dataset has no more images of the {rest} classes that are not settled"
+        if rest > 1
         else "the dataset has no more images of the class that is not settled"
     )
     return {
@@ -293,8 +387,15 @@ def settled_summary(
         "classes": len(set(evidence.classes.tolist())),
         "open": left,
         "candidates": dict(Counter(str(state) for state in states)),
+        "unlabelled": unlabelled,
+        "without_hosts": [{"class_index": k, "class_name": names[k]} for k in lonely],
         "nothing": nothing,
         "excluded": "That removing and pasting both change the probability by "
         f"{evidence.settings.margin:.2f} or more is excluded (level {100 * evidence.settings.level:.0f} %).",
         "sentence": f"Ended after {explained:,} of {listed:,} images ({100 * saved:.0f} % not explained): {why}.",
     }
+
+
+def _quoted(names: Sequence[str]) -> str:
+    """The first few names."""
+    return ", ".join(f'"{name}"' for name in names[:5]) + (" …" if len(names) > 5 else "")

@@ -20,6 +20,7 @@ database is away; then the caller repeats the whole call.
 
 from gfi.store.ledger.audit import audited
 from gfi.store.ledger.audits import (
+    UNTIL_SETTLED,
     confirm_audit,
     decide_finding,
     request_audit,
@@ -52,9 +53,17 @@ from gfi.store.ledger.dispatch import dispatch, undispatch
 from gfi.store.ledger.endings import fail_job, finish_jobs
 from gfi.store.ledger.flags import Flagged, set_flag, set_flags
 from gfi.store.ledger.frozen import freeze_profile, replace_profile
-from gfi.store.ledger.jobs import cancel_job, delete_job, pause_job, resume_job, retry_job, set_priority
+from gfi.store.ledger.jobs import (
+    cancel_audit,
+    cancel_job,
+    delete_job,
+    pause_job,
+    resume_job,
+    retry_job,
+    set_priority,
+)
 from gfi.store.ledger.leases import release_shard, renew_lease
-from gfi.store.ledger.limits import check_images, most_images, too_many_images
+from gfi.store.ledger.limits import check_images, most_images, refused_seconds, too_many_images
 from gfi.store.ledger.mean_masks import settle_masks
 from gfi.store.ledger.models import delete_model, save_model
 from gfi.store.ledger.orders import request_orders, write_orders
@@ -76,7 +85,7 @@ from gfi.store.ledger.schedules import (
     request_look,
     set_next_due,
 )
-from gfi.store.ledger.settling import UNTIL_SETTLED, add_instalment, submit_settling
+from gfi.store.ledger.settling import add_instalment, submit_settling
 from gfi.store.ledger.submission import submit_job
 from gfi.store.ledger.sums import merge_sums
 from gfi.store.ledger.task_claims import Wanted, claim_control
@@ -95,6 +104,7 @@ __all__ = [
     "announce_followed",
     "audited",
     "begin_follow_up",
+    "cancel_audit",
     "cancel_job",
     "cancel_task",
     "carry",
@@ -131,6 +141,7 @@ __all__ = [
     "most_images",
     "observe_time",
     "pause_job",
+    "refused_seconds",
     "release_control",
     "release_shard",
     "remember_listing",

@@ -2,7 +2,7 @@
 
     request_audit    (nothing) → screening    a task `audit-screen`
     write_screened   screening → confirming   a task `audit-confirm`; or → screened, where no more was asked or allowed
-    confirm_audit    screened | failed | cancelled → confirming
+    confirm_audit    screened | failed | cancelled → confirming; until settled also failed | cancelled → screening
     write_findings   confirming → done
 
 The state of an audit is that of its task until it is done; `gfi.store.queries.audits` reads it.
@@ -25,6 +25,8 @@ from gfi.store.ledger.guards import lock_job
 from gfi.store.ledger.limits import admit_task
 from gfi.store.tables import audits, control_tasks, findings
 
+UNTIL_SETTLED = "until_settled"
+"""The option of an audit that makes its job longer; its value are the settings of the sequential tests."""
 DECISIONS = ("accepted", "dismissed", "note", "assignee")
 """The columns of a finding that people set."""
 
@@ -98,7 +100,7 @@ def write_screened(connection: sa.Connection, audit_id: str, plan: JSON, confirm
 
     Within the commit of the screening task. plan: with `estimate_s`; a refusal is added to it as `refused`.
     """
-    row, job = _locked(connection, audit_id)
+    row, job = locked_audit(connection, audit_id)
     values: dict[str, Any] = {"plan": plan, "screened_at": now()}
     if confirm:
         try:
@@ -113,21 +115,26 @@ def write_screened(connection: sa.Connection, audit_id: str, plan: JSON, confirm
 
 
 def confirm_audit(db: Database, audit_id: str, *, actor: str = "local") -> None:
-    """screened | failed | cancelled → confirming. Conflict in another state, or where it was not screened."""
+    """screened | failed | cancelled → confirming; → screening, of an audit until settled that was not screened.
+
+    Conflict in another state, or where it was not screened.
+    """
     with db.begin() as connection:
-        row, job = _locked(connection, audit_id)
+        row, job = locked_audit(connection, audit_id)
         if row.done_at is not None:
             raise Conflict(f"audit {audit_id} is done already")
-        if row.screened_at is None:
+        settling = UNTIL_SETTLED in row.options
+        if row.screened_at is None and not (settling and row.task_id is not None):
             raise Conflict(f"audit {audit_id} has not been screened; request another one")
         state = sa.select(control_tasks.c.state).where(control_tasks.c.id == row.task_id)
         if connection.execute(state).scalar() in OPEN:
-            raise Conflict(f"audit {audit_id} is being confirmed already")
-        admit_task(connection, row.owner, row.plan.get("estimate_s"))
-        task_id = add_audit_task(
-            connection, ControlKind.CONFIRM, job, audit_id, row.owner, row.plan.get("estimate_s")
-        )
-        plan = {name: value for name, value in row.plan.items() if name != "refused"}
+            raise Conflict(f"audit {audit_id} is under way already")
+        plan, kind, seconds = row.plan, ControlKind.SCREEN, None
+        if row.screened_at is not None:
+            kind, seconds = ControlKind.CONFIRM, (plan.get("settling") or plan).get("estimate_s")
+            admit_task(connection, row.owner, seconds)
+            plan = {name: value for name, value in plan.items() if name != "refused"}
+        task_id = add_audit_task(connection, kind, job, audit_id, row.owner, seconds)
         connection.execute(
             sa.update(audits).where(audits.c.id == audit_id).values(task_id=task_id, plan=plan)
         )
@@ -177,7 +184,7 @@ def restore_audit(db: Database, values: Mapping[str, Any], found: Sequence[Mappi
         return created is not None
 
 
-def _locked(connection: sa.Connection, audit_id: str) -> tuple[sa.Row[Any], sa.Row[Any]]:
+def locked_audit(connection: sa.Connection, audit_id: str) -> tuple[sa.Row[Any], sa.Row[Any]]:
     """The row of an audit and that of its job, both locked."""
     job_id = connection.execute(sa.select(audits.c.job_id).where(audits.c.id == audit_id)).scalar()
     if job_id is None:

@@ -84,21 +84,26 @@ def cancel_task(db: Database, task_id: str, *, actor: str = "local") -> bool:
     Returns False when it was cancelled already. Conflict when it has ended, or is a step of its job.
     """
     with db.begin() as connection:
-        task = _locked(connection, task_id)
-        if task.state == ShardState.CANCELLED:
-            return False
-        if task.state not in OPEN:
-            raise Conflict(f"task {task_id} is {task.state} already; there is nothing left to cancel")
-        connection.execute(
-            sa.update(control_tasks)
-            .where(
-                control_tasks.c.id == task_id,
-                shard_transition(control_tasks, ShardState(task.state), ShardState.CANCELLED),
-            )
-            .values(state=ShardState.CANCELLED.value, fence=control_tasks.c.fence + 1, done_at=now())
+        return cancel_task_in(connection, task_id, actor)
+
+
+def cancel_task_in(connection: sa.Connection, task_id: str, actor: str) -> bool:
+    """`cancel_task` within a transaction."""
+    task = _locked(connection, task_id)
+    if task.state == ShardState.CANCELLED:
+        return False
+    if task.state not in OPEN:
+        raise Conflict(f"task {task_id} is {task.state} already; there is nothing left to cancel")
+    connection.execute(
+        sa.update(control_tasks)
+        .where(
+            control_tasks.c.id == task_id,
+            shard_transition(control_tasks, ShardState(task.state), ShardState.CANCELLED),
         )
-        record(connection, actor, "task.cancelled", task.job_id, {"task": task_id, "kind": task.kind})
-        return True
+        .values(state=ShardState.CANCELLED.value, fence=control_tasks.c.fence + 1, done_at=now())
+    )
+    record(connection, actor, "task.cancelled", task.job_id, {"task": task_id, "kind": task.kind})
+    return True
 
 
 def retry_task(db: Database, task_id: str, *, actor: str = "local") -> None:

@@ -10,20 +10,27 @@ from typing import Any
 import sqlalchemy as sa
 
 from gfi.domain.records import Deleted, Retried
-from gfi.domain.states import ACTIVE, TERMINAL, ControlKind, JobState, ShardState
+from gfi.domain.states import ACTIVE, OPEN, TERMINAL, ControlKind, JobState, ShardState
 from gfi.domain.statuses import ImageStatus
 from gfi.store.database import Database, now
 from gfi.store.errors import Conflict
 from gfi.store.ledger.audit import record
+from gfi.store.ledger.audits import UNTIL_SETTLED, locked_audit
 from gfi.store.ledger.carrying import delete_parts
-from gfi.store.ledger.control_requests import add_job_task, close_control, request_sweep, set_task_priority
+from gfi.store.ledger.control_requests import (
+    add_job_task,
+    cancel_task_in,
+    close_control,
+    request_sweep,
+    set_task_priority,
+)
 from gfi.store.ledger.deletion import delete_rows
 from gfi.store.ledger.endings import verdict
 from gfi.store.ledger.guards import job_transition, lock_job
 from gfi.store.ledger.limits import admit_job
 from gfi.store.ledger.outbox import announce
 from gfi.store.ledger.shards import close_pending
-from gfi.store.tables import in_state, jobs, outbox, shards
+from gfi.store.tables import control_tasks, in_state, jobs, outbox, shards
 
 _BATCHES_AT_ONCE = 10
 
@@ -78,6 +85,28 @@ def cancel_job(db: Database, job_id: str, *, actor: str = "local") -> bool:
     """
     with db.begin() as connection:
         return cancel_in(connection, job_id, actor)
+
+
+def cancel_audit(db: Database, audit_id: str, *, actor: str = "local") -> bool:
+    """explaining | screening | confirming → cancelled, in one transaction, so that none of its steps comes between.
+
+    Its open task is cancelled; while an audit until settled waits for its images, its job is. Returns False when it was
+    cancelled already. Conflict when it has ended otherwise.
+    """
+    with db.begin() as connection:
+        row, job = locked_audit(connection, audit_id)
+        state = connection.execute(
+            sa.select(control_tasks.c.state).where(control_tasks.c.id == row.task_id)
+        ).scalar()
+        settling = UNTIL_SETTLED in row.options
+        if row.done_at is None:
+            if state in OPEN:
+                return cancel_task_in(connection, row.task_id, actor)
+            if state == ShardState.CANCELLED or (settling and job.state == JobState.CANCELLED):
+                return False
+            if settling and job.state in ACTIVE:
+                return cancel_in(connection, job.id, actor)
+        raise Conflict(f"audit {audit_id} has ended; there is nothing left to cancel")
 
 
 def cancel_in(connection: sa.Connection, job_id: str, actor: str) -> bool:

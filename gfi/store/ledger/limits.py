@@ -67,6 +67,20 @@ def admit_task(
         )
 
 
+def refused_seconds(db: Database, owner: str, seconds: float) -> str | None:
+    """Why one piece of work of the owner may not take a device so long, whatever else is open; None where it may."""
+    with db.read() as connection:
+        return refused_seconds_in(connection, owner, seconds)
+
+
+def refused_seconds_in(connection: sa.Connection, owner: str, seconds: float) -> str | None:
+    """`refused_seconds` within a transaction."""
+    most_s = limits_of(connection, owner).get("max_device_seconds")
+    if most_s is None or seconds <= most_s:
+        return None
+    return f"the tasks of {owner} may take a device {most_s} s together, and it would take {seconds:.0f} s"
+
+
 def admit_images(connection: sa.Connection, owner: str, images: int) -> None:
     """Raises LimitExceeded if a job of the owner may not have this many images."""
     check_images(limits_of(connection, owner).get("max_images"), images)

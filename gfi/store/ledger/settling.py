@@ -2,7 +2,8 @@
 
     submit_settling   (nothing) → queued, and (nothing) → explaining
     continues         explaining → screening | confirming, once the images that were asked for are explained
-    add_instalment    screening | confirming → explaining, with shards for the next images
+    add_instalment    screening | confirming → explaining, with shards for the next images; a job that has ended
+                      because its audit failed runs again
 
 The job stays `running` until its audit has ended. Its shards are those of generation 1, 2, …: each has a manifest of
 its own with the rows that it explains, as a retry has.
@@ -16,19 +17,17 @@ import sqlalchemy as sa
 from gfi.domain.digests import JSON, digest
 from gfi.domain.ids import new_id
 from gfi.domain.records import JobSpec, Submitted
-from gfi.domain.states import OPEN, ControlKind, JobState, ShardState
+from gfi.domain.states import JUDGED, OPEN, ControlKind, JobState, ShardState
 from gfi.store.database import Database, now
 from gfi.store.errors import Conflict, LimitExceeded
 from gfi.store.ledger.audit import record
-from gfi.store.ledger.audits import add_audit_task
-from gfi.store.ledger.guards import lock_job
-from gfi.store.ledger.limits import admit_images, admit_task
+from gfi.store.ledger.audits import UNTIL_SETTLED, add_audit_task
+from gfi.store.ledger.control_requests import close_control
+from gfi.store.ledger.guards import job_transition, lock_job
+from gfi.store.ledger.limits import admit_images, admit_job, admit_task, refused_seconds_in
 from gfi.store.ledger.shards import insert_shards
 from gfi.store.ledger.submission import submit_in
 from gfi.store.tables import audits, control_tasks, jobs, shards
-
-UNTIL_SETTLED = "until_settled"
-"""The option of such an audit; its value are the settings of the sequential tests."""
 
 
 def submit_settling(
@@ -97,15 +96,32 @@ def continues(connection: sa.Connection, job: sa.Row[Any]) -> bool:
                 return True
             if state != ShardState.DONE:
                 return False
-            # Its own job was admitted for this. Other work of the owner only delays it.
-            try:
-                admit_task(connection, row.owner, None, job_counts=True)
-            except LimitExceeded:
+            confirming = _confirm(connection, job, row)
+            if confirming is None:
                 return True
-            task = add_audit_task(connection, ControlKind.CONFIRM, job, row.id, row.owner)
+            task = confirming
         connection.execute(sa.update(audits).where(audits.c.id == row.id).values(task_id=task))
         return True
     return False
+
+
+def _confirm(connection: sa.Connection, job: sa.Row[Any], row: sa.Row[Any]) -> str | None:
+    """(nothing) → pending, the task that tests the newest instalment; None while other work of its owner comes first.
+
+    Its own job was admitted for this. Where its owner's limit was lowered since, the task tests nothing, and ends the
+    audit with what was found.
+    """
+    at = (row.plan or {}).get("settling") or {}
+    seconds = at.get("estimate_s")
+    if refused := refused_seconds_in(connection, row.owner, at.get("device_s") or 0.0):
+        plan = row.plan | {"settling": at | {"refused": refused}}
+        connection.execute(sa.update(audits).where(audits.c.id == row.id).values(plan=plan))
+        seconds = None
+    try:
+        admit_task(connection, row.owner, seconds, job_counts=True)
+    except LimitExceeded:
+        return None
+    return add_audit_task(connection, ControlKind.CONFIRM, job, row.id, row.owner, seconds)
 
 
 def add_instalment(
@@ -119,16 +135,33 @@ def add_instalment(
 ) -> None:
     """screening | confirming → explaining, within the commit of the audit's task: shards for the next images.
 
-    manifest_key: of the manifest of the `images` rows. Conflict where the job runs no more; LimitExceeded where its
-    owner may explain no more images.
+    manifest_key: of the manifest of the `images` rows. Conflict where the job was cancelled or is explained again;
+    LimitExceeded where its owner may explain no more images, or may not use a device as long as the plan says.
     """
     job_id = connection.execute(sa.select(audits.c.job_id).where(audits.c.id == audit_id)).scalar_one()
     job = lock_job(connection, job_id)
-    if job.state != JobState.RUNNING:
+    if job.state in JUDGED:
+        _run_again(connection, job)
+    elif job.state != JobState.RUNNING:
         raise Conflict(f"job {job_id} is {job.state}; it explains no more images")
     total, generation = job.total + images, job.generation + 1
     admit_images(connection, job.owner, total)
+    seconds = (plan.get("settling") or {}).get("device_s") or 0.0
+    if refused := refused_seconds_in(connection, job.owner, seconds):
+        raise LimitExceeded(refused)
     insert_shards(connection, job_id, generation, manifest_key, bounds)
     connection.execute(sa.update(jobs).where(jobs.c.id == job_id).values(total=total, generation=generation))
     values: dict[str, Any] = {"plan": plan, "screened_at": sa.func.coalesce(audits.c.screened_at, now())}
     connection.execute(sa.update(audits).where(audits.c.id == audit_id).values(**values))
+
+
+def _run_again(connection: sa.Connection, job: sa.Row[Any]) -> None:
+    """succeeded | partial | failed → running, as a retry of the job would do."""
+    admit_job(connection, job.owner)
+    close_control(connection, job.id)
+    for before, after in ((JobState(job.state), JobState.PLANNING), (JobState.PLANNING, JobState.RUNNING)):
+        connection.execute(
+            sa.update(jobs)
+            .where(jobs.c.id == job.id, job_transition(before, after))
+            .values(state=after.value, error=None, finished_at=None, state_before=None)
+        )

@@ -48,9 +48,14 @@ class Audit:
     done_at: float | None
 
     def to_json(self) -> JSON:
-        """What is shown of it: all but the secret, and whether a patch was given instead of its key."""
+        """What is shown of it: all but the secret and the names of its files, and whether a patch was given instead of
+        its key."""
         values = {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "secret"}
-        return values | {"options": self.options | {"patch": bool(self.options.get("patch"))}}
+        values["options"] = self.options | {"patch": bool(self.options.get("patch"))}
+        for name, hidden in (("plan", "stored"), ("progress", "files")):
+            if values[name] is not None:
+                values[name] = {k: v for k, v in values[name].items() if k != hidden}
+        return values
 
     @property
     def ended(self) -> bool:

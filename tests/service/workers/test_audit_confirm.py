@@ -182,7 +182,7 @@ def test_bad_input_is_told_and_what_can_still_be_said_is_said(services: WorkerSe
     for file in sorted(folder.glob("moon-*"))[:2]:
         file.write_bytes((folder / "disc-0000.png").read_bytes())
     ledger.confirm_audit(services.database, dry)
-    with pytest.raises(Conflict, match="being confirmed already"):
+    with pytest.raises(Conflict, match="under way already"):
         ledger.confirm_audit(services.database, dry)
     assert "findings" in confirmed(services)
     summary = audit(services, dry).summary

@@ -5,12 +5,14 @@ from numpy.typing import NDArray
 
 from gfi.audit.candidates import Candidate
 from gfi.audit.confirmation import Effects
+from gfi.audit.findings import of_place
 from gfi.audit.places import around
 from gfi.audit.plan import Explained, Plan, Removal, Transplant
 from gfi.audit.same_pixels import SamePixels
+from gfi.audit.sentences import sentence
 from gfi.audit.sequential import Evidence, SequentialSettings, Settled
 from gfi.audit.settings import AuditSettings
-from gfi.audit.settling import Measured, evidence_of, hosts_wanted, joined, judged, usable
+from gfi.audit.settling import Measured, can_paste, evidence_of, hosts_wanted, joined, judged, usable
 from gfi.audit.verdicts import Verdict
 
 PLACE = around(0.2, 0.2, 0.2)
@@ -39,13 +41,25 @@ def measured(
 
 
 def test_an_instalment_tests_on_new_images_and_pastes_into_new_hosts() -> None:
-    classes = np.array([0, 0, 0, 1, 1, 1, 2, -1])
-    tested = np.array([False, True, True, False, True, True, True, True])
-    fresh = np.array([False, False, True, False, False, True, True, True])
-    data = Explained(classes, np.zeros((8, 7, 7), np.float32), np.zeros(8, bool))
-    free = ~usable(data, CORNER, tested, fresh, {4}).screening
+    classes = np.array([0, 0, 1, 1, 2, -1])
+    fresh = np.array([False, True, False, True, True, True])
+    hosts = np.array([False, False, True, False, False, False])
+    data = Explained(classes, np.zeros((6, 7, 7), np.float32), np.zeros(6, bool))
+    free = ~usable(data, CORNER, fresh, hosts).screening
     # Of its class the newest; of others all that were explained to test, but for hosts that it had before.
-    assert free.tolist() == [False, False, True, False, False, True, True, False]
+    assert free.tolist() == [False, True, False, True, True, False]
+
+
+def test_a_candidate_without_hosts_is_undecided() -> None:
+    assert can_paste(np.array([1] * 19 + [2]), controls=19)  # into the image of class 2
+    assert not can_paste(np.array([1] * 18 + [2]), controls=19)
+    assert not can_paste(np.array([1] * 50), controls=19)  # controls are crops of third classes
+    assert not can_paste(np.zeros(0, np.int64), controls=19)
+    evidence = Evidence(np.array([0]), "m")
+    (one,) = judged([measured(2, 0.1)], evidence, AuditSettings(), {0})
+    assert (one.verdict, one.more_images) == (Verdict.UNDECIDED, 0)
+    said = sentence(of_place(one, "moon"))
+    assert "no image of another class is left to paste it into" in said
 
 
 def test_what_all_instalments_say_is_confirmed_excluded_or_open() -> None:

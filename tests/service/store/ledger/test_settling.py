@@ -7,7 +7,7 @@ from gfi.domain.records import ControlClaim, JobSpec
 from gfi.domain.states import AuditState, ControlKind, JobState
 from gfi.store import ledger, queries
 from gfi.store.database import Database
-from gfi.store.errors import Conflict
+from gfi.store.errors import Conflict, LimitExceeded
 from tests.service.store.ledger_actors import LEASE, claim, claim_task, commit, finish_all, recorded
 
 
@@ -45,9 +45,10 @@ def confirming(db: Database) -> ControlClaim:
     return claimed
 
 
-def instalment(db: Database, task: ControlClaim, audit: str) -> bool:
+def instalment(db: Database, task: ControlClaim, audit: str, **settling: float) -> bool:
     more = {"manifest_key": "jobs/x/manifest-s-2", "images": 2, "bounds": [(0, 2)]}
-    return ledger.finish_control(db, task, {}, lambda c: ledger.add_instalment(c, audit, {"n": 1}, **more))
+    plan = {"settling": settling}
+    return ledger.finish_control(db, task, {}, lambda c: ledger.add_instalment(c, audit, plan, **more))
 
 
 def test_a_job_runs_until_its_audit_has_ended(database: Database) -> None:
@@ -86,6 +87,73 @@ def test_other_work_of_its_owner_delays_an_audit_and_its_own_job_does_not(databa
     assert ledger.cancel_job(database, other)
     ledger.finish_jobs(database)
     assert queries.get_audit(database, audit).state is AuditState.CONFIRMING
+
+
+def limited(db: Database, seconds: int) -> str:
+    return ledger.create_token(db, "ada", ["submit"], limits={"max_device_seconds": seconds})[0]
+
+
+def test_the_time_that_an_audit_may_take_a_device_is_limited(database: Database) -> None:
+    token = limited(database, 100)
+    _, audit = submitted(database)
+    explained(database, [3, 7])
+    screening = claim_task(database, ControlKind.SCREEN)
+    with pytest.raises(LimitExceeded, match="100 s together, and it would take 120 s"):
+        instalment(database, screening, audit, estimate_s=30.0, device_s=120.0)
+    assert instalment(database, screening, audit, estimate_s=30.0, device_s=90.0)
+    other, _ = ledger.request_task(database, "register", {"a": 1}, owner="ada", estimate_s=80.0)
+    explained(database, [1, 8])
+    assert queries.get_audit(database, audit).state is not AuditState.CONFIRMING, "the other task comes first"
+    ledger.cancel_task(database, other)
+    assert ledger.revoke_token(database, token)
+    limited(database, 50)  # less than it has taken: it tests nothing more, and ends
+    ledger.finish_jobs(database)
+    shown = queries.get_audit(database, audit)
+    assert shown.state is AuditState.CONFIRMING
+    assert shown.plan is not None
+    assert "it would take 90 s" in shown.plan["settling"]["refused"]
+
+
+def test_the_tests_of_an_instalment_count_with_the_tasks_of_their_owner(database: Database) -> None:
+    limited(database, 100)
+    _, audit = submitted(database)
+    explained(database, [3, 7])
+    assert instalment(
+        database, claim_task(database, ControlKind.SCREEN), audit, estimate_s=30.0, device_s=90.0
+    )
+    explained(database, [1, 8])
+    with pytest.raises(LimitExceeded, match="would take 110 s"):
+        ledger.request_task(database, "register", {"a": 1}, owner="ada", estimate_s=80.0)
+
+
+def test_an_audit_is_cancelled_between_its_steps_and_goes_on_after_its_job_has_ended(
+    database: Database,
+) -> None:
+    job, audit = submitted(database)
+    explained(database, [3, 7])
+    ledger.fail_control(database, claim_task(database, ControlKind.SCREEN), "no mask", retry=False)
+    ledger.finish_jobs(database)
+    assert queries.get_job(database, job).state is JobState.SUCCEEDED
+    with pytest.raises(Conflict, match="has ended"):
+        ledger.cancel_audit(database, audit)
+    ledger.confirm_audit(database, audit)
+    assert queries.get_audit(database, audit).state is AuditState.SCREENING
+    assert instalment(database, claim_task(database, ControlKind.SCREEN), audit)
+    assert queries.get_job(database, job).state is JobState.RUNNING
+    explained(database, [1, 8])
+    task = confirming(database)
+    assert ledger.cancel_audit(database, audit)  # while it tests
+    assert not ledger.cancel_audit(database, audit)
+    assert not instalment(database, task, audit)
+    ledger.finish_jobs(database)
+    ledger.retry_task(database, task.task_id)
+    assert instalment(database, confirming(database), audit)
+    assert queries.get_audit(database, audit).state is AuditState.EXPLAINING
+    assert ledger.cancel_audit(database, audit)  # while its images are explained
+    assert (queries.get_job(database, job).state, ledger.cancel_audit(database, audit)) == (
+        JobState.CANCELLED,
+        False,
+    )
 
 
 def test_the_job_ends_with_what_it_has_where_its_audit_ends_early(database: Database) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from gfi.audit.settings import AuditSettings
-from gfi.jobs.audits.outcome import _notes
+from gfi.jobs.audits.outcome import Outcome, _notes, commit_outcome
 
 CLEAN: dict[str, Any] = {
     "photographs": True,
@@ -41,11 +41,43 @@ def notes(**changes: Any) -> list[str]:
         ({"classes": 1}, "Audit a job that explains other classes too."),
         ({"left_out": {"error": 3, "empty": 1}}, "left out: 1 empty, 3 error."),
         ({"measured": 150}, "were not measured for 250 of 400 results"),
+        (
+            {"settled": {"sentence": "Ended.", "unlabelled": 30, "listed": 900}},
+            "30 of 900 images have no label of the model's; each counts for the class that its mask explains.",
+        ),
         ({"number_tested": 0}, "No candidate had enough images to be tested."),
         ({"number_tested": 0, "proposed": 0}, "No candidate was found."),
     ],
 )
 def test_what_a_reader_must_know_is_said(changes: dict[str, Any], says: str) -> None:
     assert notes() == []
-    (note,) = notes(**changes)
+    *_, note = notes(**changes)
     assert says in note
+
+
+def test_a_worker_that_was_taken_for_dead_changes_no_outcome() -> None:
+    stored: dict[str, bytes] = {}
+    bucket: Any = SimpleNamespace(put=lambda at, body, **_: stored.update({at: body}))
+    names = (
+        "series",
+        "secret",
+        "settings",
+        "settings_digest",
+        "options",
+        "plan",
+        "created_at",
+        "screened_at",
+    )
+    audit: Any = SimpleNamespace(id="A", job_id="J", owner="ada", **dict.fromkeys(names))
+
+    def commit(name: str, words: str, *, held: bool) -> bool:
+        run: Any = SimpleNamespace(
+            claim=SimpleNamespace(name=name), check=lambda: None, finish=lambda result, write: held
+        )
+        outcome = Outcome({"words": words}, [])
+        return commit_outcome(bucket, run, SimpleNamespace(id="J"), audit, outcome, {}, lambda c: None)  # type: ignore[arg-type]
+
+    assert commit("T-2", "right", held=True)
+    assert not commit("T-1", "late", held=False)
+    assert b"right" in stored["audits/J/A/audit.json"]
+    assert set(stored) == {f"audits/J/A/{name}.json" for name in ("audit", "audit-T-1", "audit-T-2")}

@@ -58,3 +58,14 @@ def test_the_smallest_hashes_of_each_class_are_kept_with_all_that_is_known(
     assert list(data.columns["site"]) == list(expected.columns["site"])
     assert (np.asarray(data.columns["age"]) == expected.columns["age"]).all()
     assert (np.asarray(data.columns["right"]) == found.rows % 2).all()
+
+
+def test_the_newest_images_are_kept_beside_the_sample() -> None:
+    kept, rows = Sample(2, "secret"), np.arange(100)
+    newest, among = rows >= 90, rows >= 50
+    for part in np.array_split(rows, 3):
+        kept.add(chunk(part), part < 0, among=among[part], always=newest[part])
+    found = kept.kept().rows
+    assert (found < 50).sum() == 0
+    assert found[found >= 90].tolist() == list(range(90, 100))
+    assert np.bincount(found[found < 90] % 5).tolist() == [2] * 5

@@ -4,9 +4,10 @@ import numpy as np
 
 from gfi.audit.candidates import Candidate
 from gfi.audit.places import around
-from gfi.audit.plan import STATED, Plan, Removal, Transplant
+from gfi.audit.plan import STATED, Explained, Plan, Removal, Transplant
 from gfi.audit.sequential import SequentialSettings
-from gfi.jobs.audits.settling import Order, images_of_instalment, renamed
+from gfi.jobs.audits.files import Kept
+from gfi.jobs.audits.settling import MOST_UNLABELLED, Order, hosts_of, images_of_instalment, renamed
 
 CLASSES = np.array([0, 1, 2, -1] * 30)
 ORDER = Order(CLASSES, np.random.default_rng(3).permutation(120).astype(np.uint64))
@@ -33,9 +34,18 @@ def test_an_instalment_is_of_the_open_classes_and_of_others_as_hosts() -> None:
     assert len(rows) == 15
     assert counted(ORDER.instalment(used, [1], 8, beside=0)) == {1: 8}
     # A class that no label names is looked for among the images without one.
-    assert counted(ORDER.instalment(used, [1, 7], 8, beside=0)) == {-1: 8, 1: 8}
+    assert counted(ORDER.instalment(used, [1, 7], 8, beside=0, unlabelled=12)) == {-1: 12, 1: 8}
     used[CLASSES == 1] = True
     assert not len(ORDER.instalment(used, [1], 8, beside=0))
+
+
+def test_so_many_images_without_a_label_are_explained_that_the_rarest_class_is_among_them() -> None:
+    rows = np.flatnonzero(CLASSES < 0)[:20]
+    explained = Kept(rows, Explained(np.repeat([7, 8], [15, 5]), np.zeros((20, 7, 7)), np.ones(20, bool)))
+    assert ORDER.unlabelled([1, 7], 8, explained) == 11  # 15 of 20 are of class 7
+    assert ORDER.unlabelled([7, 8], 8, explained) == 32
+    assert ORDER.unlabelled([9], 1000, explained) == MOST_UNLABELLED  # it was seen among labelled images only
+    assert ORDER.unlabelled([1, 2], 8, explained) == 0
 
 
 def test_instalments_grow() -> None:
@@ -43,7 +53,7 @@ def test_instalments_grow() -> None:
     assert (sizes[0], sizes[-1]) == (20, 95)
 
 
-def test_a_plan_is_stored_by_rows_and_read_by_places() -> None:
+def test_a_plan_is_stored_by_rows() -> None:
     place = around(0.5, 0.5, 0.2)
     plan = Plan(
         Candidate(0, "S1", place, 1.0, 0.5),
@@ -58,4 +68,5 @@ def test_a_plan_is_stored_by_rows_and_read_by_places() -> None:
         (30,),
     )
     assert stored.transplants[1].source == STATED
-    assert renamed(stored, {row: at for at, row in enumerate(rows)}) == plan
+    measured = [[(stored, None)]]
+    assert hosts_of(measured, 0) == {20, 30}
