@@ -14,6 +14,7 @@ from gfi.domain.states import AuditState, ControlKind
 from gfi.domain.statuses import ImageStatus
 from gfi.jobs.audits import request
 from gfi.jobs.audits.files import key
+from gfi.jobs.audits.pictures import picture_key
 from gfi.jobs.audits.request import AuditRequest
 from gfi.jobs.delete import delete_job
 from gfi.jobs.report import write_report
@@ -113,9 +114,10 @@ def test_a_planted_mark_is_found_told_kept_and_deleted(
     assert first.record["where"] == "top left"
     assert 'A shortcut: "moon" relies on the top left of the image, outside every box' in first.sentence
     assert len(first.record["pictures"]) == 6
-    picture = services.bucket.get(key(job, made, f"{first.id}/1.jpg"))
+    picture = services.bucket.get(picture_key(done, first.id, first.record, "1.jpg"))
     assert picture[:2] == b"\xff\xd8"
-    assert services.bucket.get(key(job, made, f"{first.id}/crop.png"))[:4] == b"\x89PNG"
+    crop = picture_key(done, first.id, first.record, "crop.png")
+    assert services.bucket.get(crop)[:4] == b"\x89PNG"
     assert {limit["class_name"] for limit in done.summary["limits"]}.isdisjoint({"moon"})
 
     # The report begins with it.
