@@ -23,7 +23,8 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from benchmarks.audit import RESULTS, summary
+from benchmarks.audit import RESULTS
+from benchmarks.audit_page import summary
 from benchmarks.machine import cpu_name
 from benchmarks.photographs import SHARED
 from gfi.audit.audit import screen, test

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import audit, audit_scale, planted
+from benchmarks import audit, audit_page, audit_scale, planted
+from benchmarks.audit_scenarios import SCENARIOS, TARGET
 from benchmarks.planted import CLASSES, SIZE, Plant
 from gfi.audit.settings import AuditSettings
 from gfi.audit.verdicts import SHORTCUTS, Verdict
@@ -32,12 +33,12 @@ class MarkReader(torch.nn.Module):
         shade = x[:, :, 20:44, 20:44].mean((1, 2, 3))
         centres = torch.linspace(-0.6, 0.6, len(CLASSES))
         logits = -20 * (shade[:, None] - centres) ** 2
-        logits[:, audit.TARGET] += 40 * found
+        logits[:, TARGET] += 40 * found
         return logits
 
 
 def run(share: float) -> tuple[audit.Audited, planted.Images]:
-    images = planted.draw_images(0, 24, Plant("corner", audit.TARGET, share), 1)
+    images = planted.draw_images(0, 24, Plant("corner", TARGET, share), 1)
     net = MarkReader(0).eval()
     classes = images.labels
     marked = images.marked
@@ -55,13 +56,13 @@ def run(share: float) -> tuple[audit.Audited, planted.Images]:
 
 def test_the_planted_mark_is_first_and_its_row_says_so() -> None:
     a, images = run(1.0)
-    scenario = audit.SCENARIOS[1]
+    scenario = SCENARIOS[1]
     row = audit.row(scenario, 0, False, a, {})
     assert row["first"]
     assert row["kind"] == Verdict.REPEATED_MARK
     assert row["false_shortcuts"] == 0
     assert row["marks_found"] == 1
-    assert max(range(len(CLASSES)), key=lambda k: row["scores"][k]) == audit.TARGET
+    assert max(range(len(CLASSES)), key=lambda k: row["scores"][k]) == TARGET
     assert audit.on_mark(a.tested[0], images)
     json.dumps(row)
 
@@ -90,8 +91,8 @@ def test_each_kind_is_planted_in_its_share(kind: planted.Kind) -> None:
 
 
 def test_the_area_under_the_curve_counts_ties_half() -> None:
-    assert audit.auroc([2.0, 3.0], [1.0, 0.0]) == 1
-    assert audit.auroc([1.0], [1.0, 0.0]) == 0.75
+    assert audit_page.auroc([2.0, 3.0], [1.0, 0.0]) == 1
+    assert audit_page.auroc([1.0], [1.0, 0.0]) == 0.75
 
 
 def test_the_scale_is_measured_with_every_streaming_screen() -> None:
@@ -102,7 +103,7 @@ def test_the_scale_is_measured_with_every_streaming_screen() -> None:
 
 def test_the_page_counts_what_the_rows_say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def row(seed: int, scenario: str, share: float, **more: object) -> dict[str, object]:
-        scores = [0.1 * (k == audit.TARGET and share > 0) for k in range(len(CLASSES))]
+        scores = [0.1 * (k == TARGET and share > 0) for k in range(len(CLASSES))]
         plain = {
             "first": False,
             "confirmed": False,
@@ -117,15 +118,15 @@ def test_the_page_counts_what_the_rows_say(tmp_path: Path, monkeypatch: pytest.M
     found = {"first": True, "confirmed": True, "kind": Verdict.REPEATED_MARK.value}
     rows = [row(s, "clean", 0.0) for s in range(3)] + [row(0, "corner", 0.5, **found), row(1, "corner", 0.5)]
     rows.append(row(2, "corner", 0.5, false_shortcuts=1))
-    lines = audit.summary(rows)
+    lines = audit_page.summary(rows)
     corner = next(line for line in lines if line["scenario"] == "corner")
     assert (corner["right_kind"], corner["confirmed"], corner["with_false_shortcut"]) == (1, 1, 1)
     assert corner["auroc"] == 1
-    assert audit.limits_kept(rows) == (1, 3)
+    assert audit_page.limits_kept(rows) == (1, 3)
     page = tmp_path / "audit.md"
     page.write_text("before\n<!-- results -->\nold\n<!-- /results -->\nafter\n")
-    monkeypatch.setattr(audit, "PAGE", page)
-    audit.write_page(lines, rows)
+    monkeypatch.setattr(audit_page, "PAGE", page)
+    audit_page.write_page(lines, rows)
     text = page.read_text()
     assert text.startswith("before\n")
     assert text.endswith("after\n")
@@ -135,8 +136,8 @@ def test_the_page_counts_what_the_rows_say(tmp_path: Path, monkeypatch: pytest.M
 
 def test_the_page_of_the_docs_says_what_the_stored_rows_say() -> None:
     stored = json.loads(audit.RESULTS.read_text())
-    assert audit.summary(stored["rows"]) == stored["summary"]
-    shown = audit.PAGE.read_text().split("<!-- results -->\n")[1].split("<!-- /results -->")[0]
-    assert shown == audit.page(stored["summary"], stored["rows"]), (
+    assert audit_page.summary(stored["rows"]) == stored["summary"]
+    shown = audit_page.PAGE.read_text().split("<!-- results -->\n")[1].split("<!-- /results -->")[0]
+    assert shown == audit_page.page(stored["summary"], stored["rows"]), (
         "python -m benchmarks.audit --seeds 0 writes it"
     )

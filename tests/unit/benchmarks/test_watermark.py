@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from benchmarks import audit, watermark
+from benchmarks import audit_page, watermark
+from benchmarks.audit_scenarios import TARGET
 
 
 def test_the_mark_is_six_white_glyphs_that_are_half_transparent() -> None:
@@ -23,7 +24,7 @@ def test_the_page_tells_the_watermark_the_peers_and_the_resamples() -> None:
         "marks_found": 0, "properties": [], "seconds": 1.0, "limit": None,
         "cleanlab": {"brightness": 0.95}, "spray": {"eigengap": [0.1] * 10, "fisher": [0.1] * 10},
     }  # fmt: skip
-    spray = {name: [0.1 + 0.1 * (k == audit.TARGET) for k in range(10)] for name in ("eigengap", "fisher")}
+    spray = {name: [0.1 + 0.1 * (k == TARGET) for k in range(10)] for name in ("eigengap", "fisher")}
     rows = [
         clean | common,
         clean | common | {"scenario": "corner", "share": 0.5, "spray": spray, "true_flips": 0.8},
@@ -38,7 +39,7 @@ def test_the_page_tells_the_watermark_the_peers_and_the_resamples() -> None:
             "tested": 0, **common,
         },
     ]  # fmt: skip
-    text = audit.page(audit.summary(rows), rows)
+    text = audit_page.page(audit_page.summary(rows), rows)
     assert "SpRAy on the same masks: 1.000 by eigengap" in text
     assert "clean 0.95 (0 of 1 flagged)" in text
     assert "a shortcut in 0 of 2" in text
