@@ -9,6 +9,9 @@
 
 Single steps are timed, alternating between the kinds, and the medians of at least fifteen rounds are scaled to the
 recipe's 10 + 70 steps. Every network runs in a separate process, so that its peak memory is measured separately.
+
+The same row holds, in images a second, `tuned` on the bundled photographs and Grad-CAM; and the seconds in which
+deletion and insertion of one image are computed, beside those of their forward passes alone (`scores_over_floor`).
 Weights are random from a fixed seed, because speed does not depend on them (EfficientNet-Lite0 has its trained ones).
 
     python -m benchmarks.engine [--device cuda:0] [--batch N] [--output FILE] [NETWORK…]
@@ -25,15 +28,23 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import torch
+from PIL import Image
 
 from benchmarks.machine import cpu_name
-from gfi.domain.presets import PAPER
-from gfi.method import masks
-from gfi.method.classifiers import load
+from gfi import samples
+from gfi.domain.presets import PAPER, TUNED
+from gfi.domain.recipes import Recipe
+from gfi.method import masks, throughput
+from gfi.method.classifiers import Classifier, load
 from gfi.method.engine import Engine
 from gfi.method.inversion import Inversion
 from gfi.method.parts.normalisations import GridMinMax
+from gfi.method.preprocess import Prepared
+from gfi.metrics.batched_probabilities import BATCH
+from gfi.metrics.deletion import deletion
+from gfi.metrics.insertion import insertion
 
 NETWORKS = {
     "alexnet": "torchvision:alexnet@seed:0",
@@ -79,6 +90,9 @@ def measure(network: str, device_name: str, batch: int) -> dict[str, object]:
     rates["naive"] = 1 / (one * median["naive 1"] + two * median["naive 2"])
     cuda = device.type == "cuda"
     peak_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    scores, passes_alone, grad_cam = other_kinds(engine, batch)
+    tuned = Engine(engine.classifier, TUNED, device=device_name, batch=batch)
+    speed = throughput.measure(tuned, photographs(tuned.classifier, TUNED), SECONDS)
     return {
         "network": network,
         "device": torch.cuda.get_device_name(device) if cuda else cpu_name(),
@@ -91,6 +105,11 @@ def measure(network: str, device_name: str, batch: int) -> dict[str, object]:
         "floor_images_per_s": round(rates["bound"], 5),
         "engine_over_naive": round(rates["engine"] / rates["naive"], 3),
         "engine_over_floor": round(rates["engine"] / rates["bound"], 3),
+        "tuned_images_per_s": round(speed.images_per_s, 5),
+        "tuned_images": speed.images,
+        "grad_cam_images_per_s": round(1 / grad_cam, 5),
+        "scores_s": round(scores, 5),
+        "scores_over_floor": round(passes_alone / scores, 3),
         "rounds": rounds,
         "peak_mib": round(torch.cuda.max_memory_allocated(device) / 2**20 if cuda else peak_kib / 1024),
     }
@@ -99,10 +118,8 @@ def measure(network: str, device_name: str, batch: int) -> dict[str, object]:
 def kinds_of_step(engine: Engine, batch: int) -> dict[str, Callable[[], object]]:
     """The timed functions: the start and one step of each stage, of the engine, the bound and the naive
     implementation."""
-    device, net, preprocess = engine.device, engine.network, engine.classifier.preprocess
-    generator = torch.Generator().manual_seed(0)
-    images = torch.randn(batch, preprocess.channels, *preprocess.size, generator=generator)
-    images = images.to(device).contiguous(memory_format=net.memory_format)
+    net = engine.network
+    images = noise(engine, batch)
     fills, pairs = torch.zeros_like(images), torch.cat([images, images])
     inversion = Inversion(net, PAPER, batch)
     naive = Naive(engine, images[:1].contiguous(), fills[:1].contiguous())
@@ -137,6 +154,49 @@ def kinds_of_step(engine: Engine, batch: int) -> dict[str, Callable[[], object]]
         "naive 1": naive.stage1,
         "naive 2": naive.stage2,
     }
+
+
+def other_kinds(engine: Engine, batch: int) -> tuple[float, float, float]:
+    """Seconds of an image: deletion and insertion, their forward passes alone, and Grad-CAM."""
+    device, net = engine.device, engine.network
+    images = noise(engine, batch)
+    generator = torch.Generator().manual_seed(1)
+    ordered = torch.rand(1, 1, *images.shape[2:], generator=generator).to(device)
+    first, targets = images[:1], torch.zeros(batch, dtype=torch.long, device=device)
+    points = noise(engine, BATCH)
+
+    def scores() -> None:
+        deletion(net.probabilities, first, ordered, targets[:1])
+        insertion(net.probabilities, first, ordered, targets[:1])
+
+    @torch.no_grad()
+    def passes_alone() -> None:
+        for _ in range(2):
+            net.probabilities(points)
+
+    with engine.memory_errors(), engine.exact():
+        taken, _ = medians({"scores": scores, "passes": passes_alone}, device, min(5, ROUNDS))
+        maps, _ = medians(
+            {"maps": lambda: net.grad_cam(images, targets)}, device, seconds_long=min(5.0, SECONDS)
+        )
+    return taken["scores"], taken["passes"], maps["maps"] / batch
+
+
+def noise(engine: Engine, batch: int) -> torch.Tensor:
+    """Images (batch, C, H, W) on the engine's device, in its memory format."""
+    preprocess = engine.classifier.preprocess
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randn(batch, preprocess.channels, *preprocess.size, generator=generator)
+    return images.to(engine.device).contiguous(memory_format=engine.network.memory_format)
+
+
+def photographs(classifier: Classifier, recipe: Recipe) -> list[Prepared]:
+    """Bundled photographs, as the network takes them."""
+    prepared = []
+    for path in sorted(samples.path().iterdir())[:8]:
+        with Image.open(path) as image:
+            prepared.append(classifier.prepare(np.asarray(image.convert("RGB")), recipe))
+    return prepared
 
 
 def medians(

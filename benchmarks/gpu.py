@@ -29,11 +29,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor, nn
 
-from benchmarks.engine import kinds_of_step, medians
-from gfi import samples
+from benchmarks.engine import kinds_of_step, medians, noise, photographs
 from gfi.domain.costs import passes
 from gfi.domain.errors import MethodError
 from gfi.domain.presets import PAPER, TUNED, recipe
@@ -177,15 +175,6 @@ class Bench:
             )
         return self._engines[key]
 
-    def photographs(self, network: str, chosen: Recipe) -> list[Prepared]:
-        """Some of the bundled photographs."""
-        prepared = []
-        for path in sorted(samples.path().iterdir())[:8]:
-            with Image.open(path) as image:
-                rgb = np.asarray(image.convert("RGB"))
-            prepared.append(self.classifier(network).prepare(rgb, chosen))
-        return prepared
-
     # The rows
 
     def matrix_rate(self, precision: str) -> dict[str, Any]:
@@ -290,7 +279,7 @@ class Bench:
             ("tuned", recipe("tuned", steps_class=8)),
         ):
             engine = self.engine(network, precision, chosen, batch)
-            images = self.photographs(network, chosen)
+            images = photographs(self.classifier(network), chosen)
 
             def grids(
                 order: list[int], engine: Engine = engine, images: list[Prepared] = images
@@ -314,7 +303,7 @@ class Bench:
         """Mean and largest difference of masks to the CPU's, of two photographs, for both presets."""
         found: dict[str, Any] = {}
         for name, chosen in (("tuned", self.tuned), ("paper", self.paper)):
-            images = self.photographs(network, chosen)[:2]
+            images = photographs(self.classifier(network), chosen)[:2]
             grids = []
             for device in (torch.device("cpu"), self.device):
                 engine = Engine(self.classifier(network), chosen, device=device, batch=2, dtype=precision)
@@ -331,7 +320,7 @@ class Bench:
     def tuned_speed(self, network: str, precision: str) -> dict[str, Any]:
         """Images a second of a stream of photographs."""
         engine = self.engine(network, precision, self.tuned)
-        speed = measure(engine, self.photographs(network, engine.recipe), 0.1 if self.tiny else 4.0)
+        speed = measure(engine, photographs(engine.classifier, engine.recipe), 0.1 if self.tiny else 4.0)
         return {
             "batch": speed.batch,
             "images_per_s": _digits(speed.images_per_s),
@@ -409,9 +398,7 @@ class Bench:
 
     def _noise(self, engine: Engine) -> tuple[Tensor, Tensor]:
         """Images and fills of a whole batch on the device."""
-        preprocess = engine.classifier.preprocess
-        shape = (engine.batch, preprocess.channels, *preprocess.size)
-        images = torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(self.device)
+        images = noise(engine, engine.batch)
         return images, torch.zeros_like(images)
 
 
