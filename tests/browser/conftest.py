@@ -56,6 +56,10 @@ new PerformanceObserver((seen) => {
 }).observe({ type: "layout-shift", buffered: true });
 """
 
+SCRIPTS = (
+    "Promise.all([...document.scripts].filter(({ type }) => type === 'module').map(({ src }) => import(src)))"
+)
+
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Any]:
@@ -175,9 +179,12 @@ class Visit:
         self.url = url
 
     def open(self, path: str) -> Any:
-        """Go to a page and wait until it has loaded."""
+        """Go to a page and wait until its scripts have run: before that a click does nothing.
+
+        The event `load` does not wait for a module that itself waits, as for the vocabulary; importing it again does.
+        """
         self.page.goto(f"{self.url}{path}")
-        self.page.wait_for_load_state("load")
+        self.page.evaluate(SCRIPTS)
         return self.page
 
 
