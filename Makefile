@@ -34,7 +34,7 @@ demo: $(VENV)/.ready-demo  ## explain the bundled photographs with the whole sta
 	@$(BIN)/gfi demo
 
 test: $(VENV)/.ready-test $(if $(filter true,$(CI)),setup-system)  ## the suite (unit, service, short chaos, browser)
-	@start=$$(date +%s); $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS); status=$$?; \
+	@start=$$(date +%s); $(BIN)/python -m pytest -n 3 --no-loadscope-reorder $(ARGS); status=$$?; \
 	  echo "suite took $$(( $$(date +%s) - start )) s without installation"; exit $$status
 
 test-slow: $(VENV)/.ready-test  ## the suite with a quarter of the CPU, as on a slow machine (needs root)

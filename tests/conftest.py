@@ -4,8 +4,10 @@ import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from xdist.scheduler import LoadFileScheduling
 
 from gfi.cli.servers import Server, free_port, start_s3, start_valkey
 from gfi.store.database import Database
@@ -16,29 +18,50 @@ from tests.servers import S3_ACCESS_KEY, S3_SECRET_KEY, Postgres, Sqlite
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
+TOGETHER = ("service/cli", "browser")
+"""Folders whose files share a service that takes half a minute to start: one process runs them all."""
 LONGEST = (
-    "chaos/test_scenarios.py",
-    "service/cli/test_job_from_start_to_end.py",
+    "service/cli",
     "service/api/test_openapi.py",
+    "chaos/test_scenarios.py",
+    "browser",
     "service/api/test_fuzz.py",
-    "service/cli/test_any_dataset.py",
     "chaos/test_stopping.py",
     "chaos/test_faults.py",
+    "unit/method/test_inversion.py",
+    "unit/method/test_families.py",
     "service/test_wheel.py",
     "unit/method/test_released_parity.py",
-    "unit/method/test_inversion.py",
-    "service/cli/test_errors.py",
-    "service/cli/test_remote_service.py",
 )
-"""The files that take longest. They start first, so that at the end no process waits for one of them."""
+"""The files and folders that take longest. They start first, so that at the end no process waits for one of them."""
+HERE = Path(__file__).parent
+
+
+def _unit(path: Path) -> Path:
+    """What one process runs without interruption: the folder if it is one of TOGETHER, otherwise the file."""
+    return next((HERE / folder for folder in TOGETHER if path.is_relative_to(HERE / folder)), path)
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the longest files first; the others keep their order."""
-    ranks = {Path(__file__).parent / name: rank for rank, name in enumerate(LONGEST)}
+    ranks = {HERE / name: rank for rank, name in enumerate(LONGEST)}
     assert all(path.exists() for path in ranks), "a file of LONGEST was moved"
-    items.sort(key=lambda item: ranks.get(item.path, len(ranks)))
+    items.sort(key=lambda item: ranks.get(_unit(item.path), len(ranks)))
+
+
+class ByService(LoadFileScheduling):
+    """`--dist loadfile` that keeps the folders of TOGETHER whole."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = HERE.parent / super()._split_scope(nodeid)
+        return str(_unit(file))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByService:
+    """With `-n`."""
+    return ByService(config, log)
 
 
 @pytest.hookimpl(trylast=True)

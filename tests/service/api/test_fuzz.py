@@ -401,7 +401,7 @@ def test_broken_manifests_are_refused_and_cost_no_memory(live: Process) -> None:
     assert ask("twice.jsonl", (_ROW % key).replace("{", '{"key": "no",').encode()) == 422
     assert ask("same.csv", (_TABLE % key + _TABLE.splitlines()[1] % key + "\n").encode()) == 422
     good = [((_ROW % key) * 5).encode(), (_TABLE % key).encode() * 2]
-    for _ in range(8):
+    for _ in range(4):
         kind = rng.randrange(2)
         ask(f"fuzz.{('jsonl', 'csv')[kind]}", _mutated(good[kind], rng))
     assert live.memory - before < KEPT

@@ -80,7 +80,7 @@ def test_a_long_run_of_the_paper_on_the_sample_classifier_is_bit_equal_alone_and
 
 def test_two_threads_are_one_profile_too(sample: Classifier, photographs: list[np.ndarray]) -> None:
     """The bits may differ from those of one thread, but are the same in every slot and every time."""
-    chosen = recipe("paper", steps_inversion=2, steps_class=4)
+    chosen = recipe("paper", steps_inversion=1, steps_class=2)
     a, b, c = (Item(i, sample.prepare(photographs[i], chosen)) for i in (1, 2, 4))
     before = torch.get_num_threads()
     torch.set_num_threads(2)
