@@ -324,11 +324,12 @@ class LocalService:
         return audit.to_json() | {"findings": [finding.to_json() for finding in found]}
 
     def finding_picture(self, audit_id: str, finding_id: str, name: str) -> bytes:
-        from gfi.jobs.audits.files import key
+        from gfi.jobs.audits.pictures import picture_key
         from gfi.store.objects import Bucket
 
         audit = queries.get_audit(self.database, audit_id)
-        return Bucket.from_settings(self.settings).get(key(audit.job_id, audit.id, f"{finding_id}/{name}"))
+        record = queries.get_finding(self.database, audit.id, finding_id).record
+        return Bucket.from_settings(self.settings).get(picture_key(audit, finding_id, record, name))
 
     def confirm_audit(self, audit_id: str) -> None:
         from gfi.store import ledger
