@@ -28,12 +28,12 @@ from gfi.store import ledger
 from gfi.store.ledger.tokens import create_link
 from scheduler.services import ControlServices
 from scheduler.tasks import perform
+from tests.programs import installed
 from tests.service.api.conftest import World, environment, make_world, serving
 from tests.speed import slowness
 
 AXE = (Path(__file__).parent / "assets" / "axe.min.js").read_text()
 expect.set_options(timeout=5_000 * slowness())
-CHROMIUM = shutil.which("chromium")
 ARGUMENTS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -64,15 +64,11 @@ SCRIPTS = (
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Any]:
     """Chromium, driven by Playwright."""
-    if CHROMIUM is None:
-        reason = "no chromium on this machine: make setup-browser installs Debian's"
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
+    path = installed("chromium")
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        chromium = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
         yield chromium
         chromium.close()
 

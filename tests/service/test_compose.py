@@ -1,7 +1,6 @@
 """docker-compose.yml: valid, without ports that are open to other machines, and without a password."""
 
 import os
-import shutil
 import signal
 import subprocess
 import time
@@ -14,6 +13,7 @@ import yaml
 
 from gfi.cli.children import popen
 from gfi.cli.servers import free_port, valkey_binary
+from tests.programs import installed
 from tests.service.cli.conftest import compose_services
 from tests.speed import slowness
 
@@ -22,13 +22,8 @@ SECRETS = ("postgres_password", "redis_password", "s3_access_key", "s3_secret_ke
 
 
 def test_the_file_is_valid() -> None:
-    if shutil.which("docker-compose") is None:
-        if os.environ.get("CI") == "true":
-            pytest.fail("docker-compose is not installed: make setup-system")
-        pytest.skip("docker-compose is not installed: make setup-system")
-    done = subprocess.run(
-        ["docker-compose", "config", "--quiet"], cwd=ROOT, capture_output=True, text=True, check=False
-    )
+    command = [installed("docker-compose"), "config", "--quiet"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
 

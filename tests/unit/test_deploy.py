@@ -18,6 +18,7 @@ from packaging.version import Version
 
 from gfi.cli.main import gfi
 from gfi.store.settings import Settings
+from tests.programs import installed
 from tests.service.cli.conftest import compose_services
 
 ROOT = Path(__file__).parents[2]
@@ -158,9 +159,8 @@ MONITORING = ROOT / "deploy" / "monitoring"
 
 def test_each_alert_fires_for_its_cause_and_no_other_does() -> None:
     for command in (("check", "rules", "alerts.yaml"), ("test", "rules", "alerts_test.yaml")):
-        done = subprocess.run(
-            ["promtool", *command], cwd=MONITORING, capture_output=True, text=True, check=False
-        )
+        called = [installed("promtool"), *command]
+        done = subprocess.run(called, cwd=MONITORING, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
     alerts = {
         rule["alert"]

@@ -15,6 +15,7 @@ from gfi.api import create_app
 from gfi.domain.ids import new_id
 from gfi.store import ledger
 from gfi.store.tables import control_tasks, incidents, jobs, outbox, shards
+from tests.programs import installed
 from tests.service.api.conftest import World
 
 
@@ -94,7 +95,8 @@ def test_causes_in_the_ledger_fire_their_alerts_and_no_others(
     cases = [alerts(both, {"10m": [], "50m": names}), alerts(refused, {"50m": ["GfiApiDown"]})]
     file = tmp_path / "test.yaml"
     file.write_text(json.dumps({"rule_files": [str(MONITORING / "alerts.yaml")], "tests": cases}))
-    done = subprocess.run(["promtool", "test", "rules", file], capture_output=True, text=True, check=False)
+    command = [installed("promtool"), "test", "rules", file]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
