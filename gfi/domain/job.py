@@ -226,6 +226,12 @@ class JobConfig:
         return self.target == LABELS
 
     @property
+    def decides_each_label(self) -> bool:
+        """Whether an explained result without a prediction is a label that the network did not find. Imported masks
+        have no predictions, which says nothing."""
+        return self.each_label and self.imported is None
+
+    @property
     def method_digest(self) -> str:
         """The digest of the recipe. A stored digest takes precedence, so that it equals the one in the job's parts."""
         return self.recorded_method or self.recipe.digest()

@@ -9,6 +9,9 @@ image of the two jobs is counted once, under the first of these that applies (`C
     without_mask     one job has no mask of it
     other_target     the two masks explain different classes
     paired           compared; where several classes of an image were explained, each is a pair
+
+Of two jobs with a result for each label, each label of an image is counted once, whatever its place in the listing. A
+label that the network does not find is a prediction of its own there: finding it or not is what the network decides.
 """
 
 from collections import Counter
@@ -48,6 +51,7 @@ PAIRS_AT_ONCE = 1024
 MOST_ROWS = 2000
 """Images that are named as flipped, and as moved: a selection for the gallery."""
 _SEPARATOR = "\0"  # keys cannot contain it
+_UNKNOWN, _NOT_FOUND = -1, -2  # of a prediction that is null
 
 
 @dataclass
@@ -105,22 +109,27 @@ def pair_results(
     counts: Counts,
     metrics: Sequence[str] = (),
     flipped: Callable[[PairBlock], None] | None = None,
+    *,
+    each_label: bool = False,
 ) -> Iterator[PairBlock]:
     """The pairs of two streams of results, each sorted by key. Adds to `counts` as it goes.
 
     metrics: columns that both streams have beside `RESULTS`. flipped: is called with the flipped images for which both
-    jobs explained the same class, which happens where labels decide the class; they are no pairs.
+    jobs explained the same class, which happens where labels decide the class; they are no pairs. each_label: whether
+    both jobs have a result for each label of an image.
     """
     for left, right in aligned(a, b, "key"):
         if left is None or right is None:
-            counts.only_a += _images(left)
-            counts.only_b += _images(right)
+            counts.only_a += _images(left, each_label)
+            counts.only_b += _images(right, each_label)
             continue
-        yield from _pairs_of_step(left, right, counts, metrics, flipped)
+        yield from _pairs_of_step(left, right, counts, metrics, flipped, each_label)
 
 
-def _images(table: pa.Table | None) -> int:
-    return 0 if table is None else int(pc.sum(pc.equal(table.column("target_rank"), 0)).as_py() or 0)
+def _images(table: pa.Table | None, each_label: bool) -> int:
+    if table is None or each_label:
+        return 0 if table is None else len(table)
+    return int(pc.sum(pc.equal(table.column("target_rank"), 0)).as_py() or 0)
 
 
 def _pairs_of_step(
@@ -129,10 +138,14 @@ def _pairs_of_step(
     counts: Counts,
     metrics: Sequence[str],
     on_flipped: Callable[[PairBlock], None] | None,
+    each_label: bool,
 ) -> Iterator[PairBlock]:
-    whole_a, whole_b = (_first_ranks(table) for table in (left, right))
+    whole_a, whole_b = (left, right) if each_label else (_first_ranks(table) for table in (left, right))
     single = len(whole_a) == len(left) and len(whole_b) == len(right)
-    at_a, at_b = _matches(whole_a.column("key"), whole_b.column("key"))
+    if each_label:
+        at_a, at_b = _matches(_labels(left, right), _labels(right, left))
+    else:
+        at_a, at_b = _matches(whole_a.column("key"), whole_b.column("key"))
     counts.only_a += len(whole_a) - len(at_a)
     counts.only_b += len(whole_b) - len(at_b)
     # Without the grids, which are copied once, for the rows that are compared.
@@ -140,8 +153,8 @@ def _pairs_of_step(
 
     same = _equal(first_a, first_b, "version")
     counts.other_version += int((~same).sum())
-    predictions = [_numbers(table, "prediction") for table in (first_a, first_b)]
-    flipped = same & (predictions[0] != predictions[1]) & (predictions[0] >= 0) & (predictions[1] >= 0)
+    one, other = (_predictions(table, each_label) for table in (first_a, first_b))
+    flipped = same & (one != other) & (one != _UNKNOWN) & (other != _UNKNOWN)
     counts.flipped += int(flipped.sum())
     named = np.flatnonzero(flipped)[: MOST_ROWS - len(counts.flipped_rows)]
     rows = (_numbers(table, "row")[named].tolist() for table in (first_a, first_b))
@@ -182,7 +195,7 @@ def _first_ranks(table: pa.Table) -> pa.Table:
 
 def _without_grid(table: pa.Table) -> pa.Table:
     """The columns that decide what becomes of an image; `drawn`: whether it has a mask."""
-    columns = table.select(["key", "version", "row", "target", "prediction"])
+    columns = table.select(["key", "version", "row", "target", "prediction", "status"])
     return columns.append_column("drawn", table.column("grid").is_valid())
 
 
@@ -204,6 +217,31 @@ def _key_and_target(table: pa.Table) -> pa.ChunkedArray:
     return pc.binary_join_element_wise(
         table.column("key"), table.column("target").cast(pa.string()), _SEPARATOR
     )
+
+
+def _labels(table: pa.Table, other: pa.Table) -> pa.ChunkedArray:
+    """A text for each label of each image, the same in both tables. A result that failed has no target: it
+    takes that of the other table's result of the same rank, unless its image has that one already."""
+    own, ranks = _key_and_target(table), _key_and_rank(table)
+    found = pc.index_in(ranks, value_set=_key_and_rank(other).combine_chunks())
+    borrowed = _key_and_target(other).take(found)
+    known = pc.is_in(borrowed, value_set=own.drop_null().combine_chunks())
+    return pc.coalesce(own, pc.if_else(known, None, borrowed), ranks)
+
+
+def _key_and_rank(table: pa.Table) -> pa.ChunkedArray:
+    rank = pc.binary_join_element_wise("rank", table.column("target_rank").cast(pa.string()), " ")
+    return pc.binary_join_element_wise(table.column("key"), rank, _SEPARATOR)
+
+
+def _predictions(table: pa.Table, each_label: bool) -> NDArray[np.int64]:
+    """The predictions; null is `_UNKNOWN`, or `_NOT_FOUND` for an explained label of jobs with a result for each."""
+    found = _numbers(table, "prediction")
+    if each_label:
+        found[
+            (found == _UNKNOWN) & np.asarray(pc.equal(table.column("status"), "ok").to_numpy(), np.bool_)
+        ] = _NOT_FOUND
+    return found
 
 
 def _numbers(table: pa.Table, name: str) -> NDArray[np.int64]:

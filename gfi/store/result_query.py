@@ -128,11 +128,13 @@ def filters_of(database: Database, job: Job, query: ResultQuery) -> Filters:
         rows = found if rows is None else tuple(sorted(set(found) & set(rows)))
     same = ("status", "prediction", "target", "label", "method", "target_rank", "error_class", "metric")
     numbers = ("at_least", "at_most", "search", "flagged", "flag", "carried")
+    other = None if query.differs_from is None else queries.get_job(database, query.differs_from)
     return Filters(
         **{name: getattr(query, name) for name in (*same, *numbers)},
         where=tuple(parse_where(text, kinds) for text in query.where),
         rows=rows,
-        differs_from=None if query.differs_from is None else queries.get_job(database, query.differs_from).id,
+        differs_from=None if other is None else other.id,
+        by_label=other is not None and job.config.decides_each_label and other.config.decides_each_label,
         agreement=None if query.wrong is None else _agreement(database, job, query.wrong),
     )
 
@@ -164,12 +166,15 @@ def results_of_view(database: Database, job: Job, name: str) -> Iterator[Result]
 
 def rows_to_json(database: Database, job: Job, rows: Sequence[Result]) -> list[dict[str, Any]]:
     """Results as the API returns them: with the names of their classes, their flags, and whether the prediction is the
-    class that the label names (`right`; None where there is no prediction, or the label names no class)."""
+    class that the label names (`right`; None where no prediction is known, or the label names no
+    class; a label that was not found is wrong)."""
     flags = queries.flags_of(database, job.id, [row.row for row in rows])
     classes = class_index(job)
 
     def right(row: Result) -> bool | None:
-        meant = None if row.label is None or row.prediction is None else classes.find(row.label)
+        missed = job.config.decides_each_label and row.prediction is None and row.status is ImageStatus.OK
+        unknown = row.label is None or (row.prediction is None and not missed)
+        meant = None if row.label is None or unknown else classes.find(row.label)
         return None if meant is None else meant == row.prediction
 
     return [row.to_json(job.class_names) | {"flag": flags.get(row.row), "right": right(row)} for row in rows]
@@ -188,7 +193,8 @@ def _agreement(database: Database, job: Job, wrong: bool) -> Agreement:
     classes = class_index(job)
     labels = queries.job_sums(database, job.id, cells=True).group("label")
     found = ((str(label), classes.find(str(label))) for label in labels if label is not None)
-    return Agreement(wrong, tuple((label, index) for label, index in found if index is not None))
+    named = tuple((label, index) for label, index in found if index is not None)
+    return Agreement(wrong, named, job.config.decides_each_label)
 
 
 def _rows_of_finding(database: Database, job: Job, name: str) -> tuple[int, ...]:

@@ -45,10 +45,12 @@ class Agreement:
     """Whether prediction and label agree. classes: of each label that names a class of the model, the class's index.
 
     wrong: the images whose prediction is another class than their label names; otherwise those where it is the same.
+    each_label: whether an explained result without a prediction is a label that was not found, which is wrong.
     """
 
     wrong: bool
     classes: tuple[tuple[str, int], ...]
+    each_label: bool = False
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,7 @@ class Filters:
     rows: tuple[int, ...] | None = None  # only these; () for none
     agreement: Agreement | None = None
     differs_from: str | None = None  # a job whose prediction for the same key is another one
+    by_label: bool = False  # `differs_from` compares each label: both jobs have a result for each
     carried: bool | None = None  # whether the result was carried over from an earlier job
 
 
@@ -291,26 +294,43 @@ def conditions(job_id: str, filters: Filters) -> list[sa.ColumnElement[bool]]:
     if filters.agreement is not None:
         conditions.append(_agrees(filters.agreement))
     if filters.differs_from is not None:
-        conditions.append(_differs(job_id, filters.differs_from))
+        conditions.append(_differs(job_id, filters.differs_from, filters.by_label))
     return conditions
 
 
-def _differs(job_id: str, other_id: str) -> sa.ColumnElement[bool]:
-    """The condition that the other job predicted another class for the image: one join of the two jobs by key."""
+def _predicted(table: Any, each_label: bool) -> sa.ColumnElement[Any]:
+    """The prediction; with each_label -1, no class, for a label that was not found. Null where none is known."""
+    if not each_label:
+        return table.c.prediction
+    missed = table.c.prediction.is_(None) & (table.c.status == ImageStatus.OK.value)
+    return sa.case((missed, -1), else_=table.c.prediction)
+
+
+def _differs(job_id: str, other_id: str, by_label: bool) -> sa.ColumnElement[bool]:
+    """The condition that the other job predicted another class for the image, or label: one join of the two jobs by
+    key, or by key and class."""
     mine, other = results.alias(), results.alias()
     first = [
-        sa.and_(one.c.method == PRIMARY_METHOD, one.c.target_rank == 0, one.c.job_id == job)
+        sa.and_(
+            one.c.method == PRIMARY_METHOD,
+            sa.true() if by_label else one.c.target_rank == 0,
+            one.c.job_id == job,
+        )
         for one, job in ((mine, job_id), (other, other_id))
     ]
-    joined = mine.join(other, mine.c.key == other.c.key)
-    rows = sa.select(mine.c.row).select_from(joined).where(*first, mine.c.prediction != other.c.prediction)
-    return results.c.row.in_(rows)
+    same = mine.c.key == other.c.key
+    joined = mine.join(other, same & (mine.c.target == other.c.target) if by_label else same)
+    changed = _predicted(mine, by_label) != _predicted(other, by_label)
+    if by_label:
+        places = sa.select(mine.c.row, mine.c.target_rank).select_from(joined).where(*first, changed)
+        return sa.tuple_(results.c.row, results.c.target_rank).in_(places)
+    return results.c.row.in_(sa.select(mine.c.row).select_from(joined).where(*first, changed))
 
 
 def _agrees(agreement: Agreement) -> sa.ColumnElement[bool]:
     """The condition on label and prediction, as one list that both databases turn into a hash table."""
     # A text and no pair of values: PostgreSQL compares a list of pairs one by one.
-    both = results.c.label + "\x1f" + sa.cast(results.c.prediction, sa.Text)
+    both = results.c.label + "\x1f" + sa.cast(_predicted(results, agreement.each_label), sa.Text)
     same = both.in_([f"{label}\x1f{index}" for label, index in agreement.classes])
     if not agreement.wrong:
         return same

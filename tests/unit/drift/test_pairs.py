@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from gfi.drift.distances import top_area, top_weights
-from tests.unit.drift.tables import blob, pairs_of, result
+from gfi.drift.pairs import Counts, pair_results
+from tests.unit.drift.tables import blob, pairs_of, result, table
 
 SPOT = blob(2, 2)
 
@@ -90,3 +91,42 @@ def test_metrics_come_along() -> None:
     (block,), _ = pairs_of([a], [b], ["energy_in_box"])
     assert block.metrics["energy_in_box"][0] == pytest.approx([0.5])
     assert np.isnan(block.metrics["energy_in_box"][1]).all()
+
+
+def _labels_job(labels: str, missed: str = "", failed: bool = False) -> list[dict[str, object]]:
+    """An image with these labels, each a letter for a class; those of `missed` are not found."""
+    return [
+        result("x", None, target=None, prediction=None, target_rank=rank)
+        if failed
+        else result(
+            "x", SPOT, target=ord(one), prediction=None if one in missed else ord(one), target_rank=rank
+        )
+        for rank, one in enumerate(labels)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "expected"),
+    [
+        (_labels_job("cd"), _labels_job("dc"), {"paired": 2}),
+        (_labels_job("cd", "d"), _labels_job("dc", "d"), {"paired": 2}),
+        (_labels_job("cd"), _labels_job("dc", "d"), {"paired": 1, "flipped": 1}),
+        (_labels_job("cd", "cd"), _labels_job("cd"), {"flipped": 2}),
+        (_labels_job("cd"), _labels_job("cde"), {"paired": 2, "only_b": 1}),
+        (_labels_job("cd"), _labels_job("dc", failed=True), {"without_mask": 2}),
+        (_labels_job("cd", failed=True), _labels_job("cd", failed=True), {"without_mask": 2}),
+        (_labels_job("cd"), [], {"only_a": 2}),
+    ],
+)
+def test_each_label_is_counted_once_whatever_the_order_and_not_found_is_a_prediction(
+    a: list[dict[str, object]], b: list[dict[str, object]], expected: dict[str, int]
+) -> None:
+    counts = Counts()
+    blocks = list(pair_results([table(a)], [table(b)] if b else [], counts, each_label=True))
+    assert {name: n for name, n in counts.to_json().items() if n} == expected
+    assert sum(map(len, blocks)) == counts.paired
+
+
+def test_of_other_jobs_no_prediction_is_no_flip() -> None:
+    _, counts = pairs_of([result("x", SPOT)], [result("x", SPOT, prediction=None)])
+    assert (counts.flipped, counts.paired) == (0, 1)

@@ -1,8 +1,13 @@
 """Queries of results as addresses write them."""
 
 import pytest
+import sqlalchemy as sa
 
+from gfi.domain.metrics import PRIMARY_METHOD
+from gfi.store.queries import Agreement, Filters
+from gfi.store.queries.results import conditions
 from gfi.store.result_query import ResultQuery
+from gfi.store.tables import results
 
 
 def test_a_query_is_read_from_an_address() -> None:
@@ -37,3 +42,36 @@ def test_a_query_is_read_from_an_address() -> None:
 def test_what_is_no_query_is_refused_with_the_reason(text: str, says: str) -> None:
     with pytest.raises(ValueError, match=says):
         ResultQuery.of(text)
+
+
+def test_a_label_that_is_not_found_is_wrong_and_differs_in_jobs_with_a_result_for_each_label() -> None:
+    engine = sa.create_engine("sqlite://")
+    metadata = sa.MetaData()
+    kept = ("job_id", "row", "method", "target_rank", "key", "label", "target", "prediction", "status")
+    made = sa.Table("results", metadata, *(sa.Column(name, results.c[name].type) for name in kept))
+    metadata.create_all(engine)
+
+    def image(job: str, *labels: tuple[str, int, int | None, str]) -> list[dict[str, object]]:
+        common = {"job_id": job, "row": 0, "method": PRIMARY_METHOD, "key": "x.jpg"}
+        names = ("label", "target", "prediction", "status")
+        return [
+            common | {"target_rank": rank} | dict(zip(names, one, strict=True))
+            for rank, one in enumerate(labels)
+        ]
+
+    classes = (("cat", 0), ("dog", 1), ("owl", 2))
+    rows = image("a", ("cat", 0, 0, "ok"), ("dog", 1, 1, "ok"), ("owl", 2, None, "error"))
+    rows += image("b", ("dog", 1, None, "ok"), ("cat", 0, 0, "ok"), ("owl", 2, None, "ok"))
+    with engine.begin() as connection:
+        connection.execute(made.insert(), rows)
+
+        def labels(job: str, filters: Filters) -> list[str]:
+            query = sa.select(results.c.label).where(results.c.job_id == job, *conditions(job, filters))
+            return sorted(connection.execute(query).scalars())
+
+        assert labels("b", Filters(agreement=Agreement(True, classes, each_label=True))) == ["dog", "owl"]
+        assert labels("b", Filters(agreement=Agreement(False, classes, each_label=True))) == ["cat"]
+        assert labels("a", Filters(agreement=Agreement(True, classes, each_label=True))) == []  # it failed
+        assert labels("b", Filters(agreement=Agreement(True, classes))) == []
+        assert labels("a", Filters(differs_from="b", by_label=True)) == ["dog"]
+        assert labels("b", Filters(differs_from="a", by_label=True)) == ["dog"]
