@@ -5,17 +5,16 @@ meaning for an image (no ground-truth box of the class) has no value for it.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import cached_property
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from PIL import Image
 
 from gfi import samples
 from gfi.datasets.annotations.boxes import Box
-from gfi.datasets.annotations.regions import bitmap
+from gfi.datasets.annotations.settle import region_of
 from gfi.datasets.manifest import Entry
 from gfi.domain import geometry
 from gfi.domain.class_index import ClassIndex
@@ -96,17 +95,3 @@ class Measurer:
             if any(label is None or self._classes.find(label) == target for label in labels):
                 boxes.append(box)
         return ordinary(boxes, [box.difficult for box in boxes])[0]
-
-
-def region_of(boxes: Sequence[Box], size: tuple[int, int]) -> NDArray[np.bool_] | None:
-    """The pixels (H, W) of the objects, of one without an outline those of its box; None where no object has one."""
-    if all(box.outline is None for box in boxes):
-        return None
-    drawn = np.zeros(size, np.bool_)
-    for box in boxes:
-        if box.outline is not None:
-            drawn |= bitmap(box.outline, size)
-        else:
-            top, bottom, left, right = geometry.pixels(box.sides, size)
-            drawn[top:bottom, left:right] = True
-    return drawn

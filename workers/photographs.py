@@ -8,7 +8,7 @@ import structlog
 from numpy.typing import NDArray
 
 from gfi.datasets.annotations.boxes import ImageBoxes
-from gfi.datasets.annotations.settle import settle_boxes
+from gfi.datasets.annotations.settle import BoxNote, mask_image_reader, note_on, settle_boxes
 from gfi.datasets.decode import Photograph as Decoded
 from gfi.datasets.decode import decode
 from gfi.datasets.errors import DatasetError, Unavailable
@@ -48,19 +48,6 @@ class Failure:
 
 
 @dataclass(frozen=True)
-class BoxNote:
-    """What a result says about the boxes of its image: why they are not used, or what was repaired. note_class: a short
-    word for grouping."""
-
-    text: str
-    note_class: str
-
-
-UNUSABLE_BOXES = "boxes_unusable"
-REPAIRED_BOXES = "boxes_repaired"
-
-
-@dataclass(frozen=True)
 class Photograph:
     """A row of the manifest: `prepared` is None if and only if `failure` is set.
 
@@ -97,11 +84,7 @@ def photograph_reader(
 
     timed = (stages or Stages()).timed
 
-    def read_mask(key: str, version: str | None) -> bytes:
-        fetched = source.fetch(key, version)
-        if fetched.changed:
-            raise DatasetError(f"the mask {key} has changed since it was listed")
-        return fetched.data
+    read_mask = mask_image_reader(source)
 
     def read(entry: Entry) -> Photograph:
         try:
@@ -155,12 +138,10 @@ def _with_settled_boxes(
         settled = ImageBoxes(error=entry.boxes_error)
     else:
         settled = settle_boxes(entry.boxes, decoded.size, decoded.orientation, read_mask)
-    note = None
-    if settled.error is not None:
-        note = BoxNote(f"no box metric: {settled.error}", UNUSABLE_BOXES)
-    elif settled.repairs:
-        note = BoxNote("; ".join(settled.repairs), REPAIRED_BOXES)
-    return replace(photograph, entry=replace(entry, boxes=settled.boxes), note=note, repairs=settled.repairs)
+    repairs = settled.repairs
+    return replace(
+        photograph, entry=replace(entry, boxes=settled.boxes), note=note_on(settled), repairs=repairs
+    )
 
 
 def _failed(entry: Entry, version: str, status: ImageStatus, error: str, error_class: str) -> Photograph:

@@ -6,64 +6,40 @@ takes them; a part and a commit for each, as workers write them, so that gallery
 read them like any other.
 """
 
-import contextlib
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from gfi import __version__
-from gfi.datasets.annotations.settle import settle_boxes
-from gfi.datasets.decode import Photograph, decode
-from gfi.datasets.errors import DatasetError, Unavailable
-from gfi.datasets.manifest import Entry, Manifest
-from gfi.datasets.sources import Source, open_source
-from gfi.domain.class_index import ClassIndex
+from gfi.datasets.manifest import Manifest
+from gfi.datasets.sources import open_source
 from gfi.domain.digests import JSON, canonical
-from gfi.domain.geometry import Rectangle, fit, whole
 from gfi.domain.ids import new_id
 from gfi.domain.job import UNVERIFIED, DatasetRef, JobConfig, ModelRef
 from gfi.domain.layer_names import Layers
 from gfi.domain.methods import METHODS
-from gfi.domain.metrics import CATALOGUE
 from gfi.domain.presets import PRESETS
 from gfi.domain.queues import import_queue
 from gfi.domain.recipes import Recipe
-from gfi.domain.records import JobSpec, PartRecord, ShardClaim
-from gfi.domain.result import Result
+from gfi.domain.records import JobSpec
 from gfi.domain.states import JobState
-from gfi.domain.statuses import ImageStatus
 from gfi.imports.errors import ImportRefused
+from gfi.imports.import_run import MEASURED, Imported, ImportRun
 from gfi.imports.mask_files import OpenMasks, open_masks
 from gfi.imports.mask_values import LARGEST_SIDE, as_mask
 from gfi.jobs.listing_writer import Classes, Listing, Most, write_listing
 from gfi.jobs.sharding import shard_bounds
-from gfi.metrics.pointing import ordinary
-from gfi.metrics.sample import Sample, measure
-from gfi.report.photograph_properties import properties_of, thumbnail
-from gfi.store import ledger, parts, queries
+from gfi.store import queries
 from gfi.store.database import Database
-from gfi.store.errors import NotFound, Transient
+from gfi.store.errors import NotFound
 from gfi.store.ledger.importing import begin_import
 from gfi.store.objects import Bucket
 from gfi.store.settings import Settings
 
 NO_MODEL = "none"
 SHARD = 200
-LEASE_S = 60.0
-"""How long a shard of a killed import waits before `resume_import` takes it."""
-POLL_S = 1.0
 ALIKE = 20
 """If so many masks cannot be read before one can, the kind of file is wrong and no job is made."""
-MEASURED = ("energy_in_box", "entropy", "iou_box", "localisation", "pointing")
-"""The metrics of an imported mask: those that need no network."""
-NEAR_EMPTY, NEAR_FULL = 0.001, 0.95
-"""The shares of the image below and above which a mask marks nothing, or everything."""
 MOST_CLASSES = 100_000
 LONGEST_METHOD = 64
 
@@ -80,15 +56,6 @@ class ImportRequest:
     crop: bool = False
     name: str = ""
     owner: str = ""
-
-
-@dataclass(frozen=True)
-class Imported:
-    """The job, its images, and how many of them have a mask."""
-
-    job_id: str
-    images: int
-    with_mask: int
 
 
 def import_masks(
@@ -112,7 +79,7 @@ def import_masks(
         _check_masks(request, manifest, masks)
         record = model.record if model is not None else _record_of_labels(manifest)
         job_id = _begin(database, bucket, settings, request, model, record, listing, path)
-        run = _Run(database, bucket, settings, job_id, masks, record, request.crop)
+        run = ImportRun(database, bucket, settings, job_id, masks, record, request.crop)
         return run.to_the_end(manifest, progress)
 
 
@@ -141,21 +108,8 @@ def resume_import(
             raise ImportRefused(
                 f"{masks} has {found.many:,} masks, and job {job.id} has {manifest.count:,} images"
             )
-        run = _Run(database, bucket, settings, job.id, found, job.model or {}, bool(begun["crop"]))
+        run = ImportRun(database, bucket, settings, job.id, found, job.model or {}, bool(begun["crop"]))
         return run.to_the_end(manifest, progress)
-
-
-@contextlib.contextmanager
-def _closing(database: Database, job_id: str) -> Iterator[None]:
-    """Cancels the job where its import cannot come to an end. After an interruption or an outage it stays as it is:
-    `resume_import` goes on with it."""
-    try:
-        yield
-    except (KeyboardInterrupt, Transient):
-        raise
-    except BaseException:
-        ledger.cancel_job(database, job_id, actor="import")
-        raise
 
 
 def _check_method(method: str) -> None:
@@ -319,186 +273,3 @@ def _begin(
         metadata=metadata,
     )
     return job_id
-
-
-class _Run:
-    """Writes the results of one import."""
-
-    def __init__(
-        self,
-        database: Database,
-        bucket: Bucket,
-        settings: Settings,
-        job_id: str,
-        masks: OpenMasks,
-        record: JSON,
-        crop: bool,
-    ) -> None:
-        self._database, self._bucket, self._job_id = database, bucket, job_id
-        self._masks, self._crop, self._renewed = masks, crop, 0.0
-        self._input: tuple[int, int] = (record["input_size"][0], record["input_size"][1])
-        self._classes = ClassIndex.of(record["class_names"], record["wordnet_ids"], record.get("classes", 0))
-        job = queries.get_job(database, job_id)
-        self._source: Source = open_source(job.config.dataset.spec, settings)
-
-    def to_the_end(self, manifest: Manifest, progress: Callable[[int, int], None]) -> Imported:
-        """Write the shards that are left, and finish the job."""
-        with _closing(self._database, self._job_id):
-            for claim in self._claims():
-                try:
-                    self._write(claim, manifest.rows(claim.start, claim.stop))
-                except (KeyboardInterrupt, Transient) as error:
-                    ledger.release_shard(self._database, claim, f"the import was interrupted: {error}")
-                    raise
-                progress(claim.stop, manifest.count)
-        ledger.finish_jobs(self._database)
-        counts = queries.job_progress(self._database, self._job_id).by_status
-        without = counts.get(ImageStatus.ERROR, 0) + counts.get(ImageStatus.NONFINITE, 0)
-        return Imported(self._job_id, manifest.count, manifest.count - without)
-
-    def _claims(self) -> Iterator[ShardClaim]:
-        """The shards of the job, one at a time; those that a killed import held, once their lease has run out."""
-        queue = import_queue(self._job_id)
-        while True:
-            claim = ledger.claim_shard(self._database, "import", queue, LEASE_S)
-            if claim is not None:
-                self._renewed = time.monotonic()
-                yield claim
-                continue
-            progress = queries.job_progress(self._database, self._job_id)
-            if progress.done == progress.total:
-                return
-            if queries.get_job(self._database, self._job_id).state is not JobState.RUNNING:
-                raise ImportRefused(f"job {self._job_id} was cancelled while its masks were imported")
-            ledger.expire_leases(self._database)
-            time.sleep(POLL_S)
-
-    def _write(self, claim: ShardClaim, entries: list[Entry]) -> None:
-        """Write and commit the results of a shard."""
-        rows = []
-        for entry in entries:
-            self._keep(claim)
-            rows.append(self._result(entry))
-        part = parts.write(self._header(claim), rows)
-        key = parts.part_key(claim.job_id, claim.shard_id, claim.fence)
-        self._bucket.put(key, part.data)
-        made = PartRecord(new_id(), key, part.sha256, len(part.data), part.rows)
-        if not ledger.commit_shard(self._database, claim, claim.stop, made, rows):
-            raise ImportRefused(f"job {claim.job_id} was cancelled while its masks were imported")
-
-    def _keep(self, claim: ShardClaim) -> None:
-        """Renew the lease in time; a shard of large photographs takes longer than one."""
-        if time.monotonic() - self._renewed > LEASE_S / 3:
-            ledger.renew_lease(self._database, claim, LEASE_S)
-            self._renewed = time.monotonic()
-
-    def _header(self, claim: ShardClaim) -> parts.PartHeader:
-        config = claim.config
-        return parts.PartHeader(
-            job_id=claim.job_id,
-            shard_id=claim.shard_id,
-            fence=claim.fence,
-            model_digest=config.model.digest,
-            method_digest=config.method_digest,
-            recipe=config.recipe.to_json(),
-            layers=config.layers.to_json(),
-            profile={},
-            align_corners=False,
-            input_size=self._input,
-            code_version=__version__,
-            model_reference=config.model.reference,
-            manifest_key=claim.manifest_key,
-        )
-
-    def _result(self, entry: Entry) -> Result:
-        target = entry.target
-        if target is None and entry.label is not None:
-            target = self._classes.find(entry.label)
-        result = Result(
-            row=entry.row,
-            key=entry.key,
-            status=ImageStatus.OK,
-            version=entry.version,
-            label=entry.label,
-            target=target,
-            columns=entry.columns,
-        )
-        try:
-            found = self._masks.find(entry.key, entry.row)
-            values = None if found is None else as_mask(found, entry.key)
-        except ImportRefused as error:
-            return _failed(result, str(error), "mask")
-        if values is None:
-            return _failed(result, "no mask of this image was imported", "no_mask")
-        photograph, version, reason = self._photograph(entry)
-        if photograph is None:
-            return replace(_failed(result, reason, "unreadable"), version=version)
-        size = photograph.size
-        box = fit(size, self._input).box if self._crop else whole(size)
-        grid = values.mask
-        area = None if grid is None else float(grid.mean())
-        result = replace(
-            result,
-            status=_status(grid),
-            version=version,
-            grid=grid,
-            area=area,
-            original_size=size,
-            box=box,
-            window=photograph.window,
-            pixels=properties_of(photograph),
-            thumbnail=thumbnail(photograph.rgb),
-            error="its values were not in [0, 1]: the positive part was divided by its maximum"
-            if values.scaled
-            else None,
-            error_class="scaled" if values.scaled else None,
-        )
-        if grid is None or result.status is not ImageStatus.OK:
-            return result
-        return replace(result, metrics=self._measured(entry, photograph, grid, target, box))
-
-    def _photograph(self, entry: Entry) -> tuple[Photograph | None, str, str]:
-        """The photograph, its version, and why it cannot be read. Outages are raised."""
-        try:
-            fetched = self._source.fetch(entry.key, entry.version)
-            return decode(fetched.data), fetched.version, ""
-        except Unavailable:
-            raise
-        except DatasetError as error:
-            return None, entry.version, str(error)
-
-    def _measured(
-        self,
-        entry: Entry,
-        photograph: Photograph,
-        grid: NDArray[np.float32],
-        target: int | None,
-        box: Rectangle,
-    ) -> dict[str, float]:
-        settled = settle_boxes(entry.boxes, photograph.size, photograph.orientation)
-        mine = [b for b in settled.boxes if target is None or self._is(b.label or entry.label, target)]
-        regions = ordinary([b.sides for b in mine], [b.difficult for b in mine])[0] if mine else []
-        sample = Sample(grid, target or 0, photograph.size, box, tuple(regions))
-        values: dict[str, Any] = {}
-        for name in MEASURED:
-            if CATALOGUE[name].needs != "boxes" or regions:
-                values |= measure(name, sample)
-        return {name: float(value) for name, value in values.items() if np.isfinite(value)}
-
-    def _is(self, label: str | None, target: int) -> bool:
-        return label is None or self._classes.find(label) == target
-
-
-def _failed(result: Result, error: str, error_class: str) -> Result:
-    return replace(result, status=ImageStatus.ERROR, error=error, error_class=error_class)
-
-
-def _status(grid: NDArray[np.float32] | None) -> ImageStatus:
-    if grid is None:
-        return ImageStatus.NONFINITE
-    area = float(grid.mean())
-    if area < NEAR_EMPTY:
-        return ImageStatus.EMPTY
-    if area > NEAR_FULL:
-        return ImageStatus.FULL
-    return ImageStatus.CONSTANT if grid.min() == grid.max() else ImageStatus.OK

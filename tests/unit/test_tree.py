@@ -117,6 +117,7 @@ ELSEWHERE = {
     "gfi/cli/export.py": EXPORTS,
     "gfi/imports/errors.py": DATA,
     "gfi/imports/importing.py": IMPORTS,
+    "gfi/imports/import_run.py": IMPORTS,
     "gfi/store/ledger/importing.py": IMPORTS,
     "gfi/store/ledger/job_row.py": "service/store/ledger/test_submission.py",
     "gfi/cli/import_masks.py": IMPORTS,

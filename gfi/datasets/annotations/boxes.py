@@ -18,7 +18,7 @@ photograph is decided in `settle_boxes`, when its size is known.
 
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -282,14 +282,10 @@ def _raw(value: Any) -> RawBox:
     ):
         raise DatasetError("a box is [left, top, right, bottom] or an object with these four numbers")
     if len(value) == 4 and not any(map(_is_list, value)):
-        numbers = [_number(side) for side in value]
-        if any(percent for _, percent in numbers):
-            if not all(percent for _, percent in numbers):
-                raise DatasetError("some sides of a box are in percent and others are not")
-            unit = "percent"
-        left, top, right, bottom = (number for number, _ in numbers)
-        return RawBox(label, left, top, right, bottom, difficult, unit, bare)
-    return around(list(_points(value)), label, difficult, unit)
+        (left, top, right, bottom), written = _numbers(value, "sides of a box")
+        return RawBox(label, left, top, right, bottom, difficult, written or unit, bare)
+    points, written = _points(value)
+    return around(points, label, difficult, written or unit)
 
 
 def around(
@@ -330,7 +326,8 @@ def read_region(
         return _as_fractions(from_run_lengths(value, None))
     if not _is_list(value):
         raise DatasetError("a region is a polygon, run lengths or the key of a mask image")
-    return around(list(_points(value)), None, unit=unit)
+    points, written = _points(value)
+    return around(points, None, unit=written or unit)
 
 
 def _as_fractions(item: RawBox) -> RawBox:
@@ -373,13 +370,23 @@ def from_run_lengths(value: Mapping[str, Any], label: str | None, difficult: boo
     return RawBox(label, left, top, right, bottom, difficult, "pixel", outline=outline)
 
 
-def _points(value: Sequence[Any]) -> Iterator[tuple[float, float]]:
+def _points(value: Sequence[Any]) -> tuple[list[tuple[float, float]], Unit | None]:
+    """The points of a polygon, and `percent` if they are written in it."""
     if not any(map(_is_list, value)):
         value = [value[at : at + 2] for at in range(0, len(value), 2)]
-    for point in value:
-        if not _is_list(point) or len(point) != 2:
-            raise DatasetError("a polygon is a list of points [x, y]")
-        yield _number(point[0])[0], _number(point[1])[0]
+    if not all(_is_list(point) and len(point) == 2 for point in value):
+        raise DatasetError("a polygon is a list of points [x, y]")
+    sides, unit = _numbers([side for point in value for side in point], "points of a polygon")
+    return list(zip(sides[::2], sides[1::2], strict=True)), unit
+
+
+def _numbers(values: Sequence[Any], what: str) -> tuple[list[float], Unit | None]:
+    """Sides or coordinates, and `percent` if all are written in it; DatasetError if only some are."""
+    numbers = [_number(value) for value in values]
+    written = {percent for _, percent in numbers}
+    if len(written) > 1:
+        raise DatasetError(f"some {what} are in percent and others are not")
+    return [number for number, _ in numbers], "percent" if written == {True} else None
 
 
 def _number(value: Any) -> tuple[float, bool]:

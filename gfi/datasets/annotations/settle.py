@@ -9,11 +9,15 @@ A box outside the photograph is never measured, because no mask can mark it.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
 
 from gfi.datasets.annotations import regions
 from gfi.datasets.annotations.boxes import Box, ImageBoxes
 from gfi.datasets.errors import DatasetError, Unavailable
+from gfi.datasets.listing import Source
 from gfi.domain.geometry import pixels
 
 CUT = "a box is cut at the photograph's edge"
@@ -25,7 +29,37 @@ _OVERSHOOT = 0.05
 """How far beyond the right or lower edge a box may reach, as a share of that side, if its file does not say how large
 the picture is: a box that reaches further probably belongs to a larger original."""
 
+UNUSABLE_BOXES = "boxes_unusable"
+REPAIRED_BOXES = "boxes_repaired"
 Sides = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class BoxNote:
+    """What a result says about the boxes of its image: why they are not used, or what was repaired. note_class: a short
+    word for grouping."""
+
+    text: str
+    note_class: str
+
+
+def note_on(settled: ImageBoxes) -> BoxNote | None:
+    """The note on settled boxes; None where nothing is to be said."""
+    if settled.error is not None:
+        return BoxNote(f"no box metric: {settled.error}", UNUSABLE_BOXES)
+    return BoxNote("; ".join(settled.repairs), REPAIRED_BOXES) if settled.repairs else None
+
+
+def mask_image_reader(source: Source) -> Callable[[str, str | None], bytes]:
+    """`read` of `settle_boxes`: the mask images of a dataset. It raises DatasetError for one that has changed."""
+
+    def read(key: str, version: str | None) -> bytes:
+        fetched = source.fetch(key, version)
+        if fetched.changed:
+            raise DatasetError(f"the mask {key} has changed since it was listed")
+        return fetched.data
+
+    return read
 
 
 def settle_boxes(
@@ -67,6 +101,20 @@ def settle_boxes(
     except DatasetError as error:
         return ImageBoxes(error=str(error))
     return ImageBoxes(tuple(settled), tuple(repairs))
+
+
+def region_of(boxes: Sequence[Box], size: tuple[int, int]) -> NDArray[np.bool_] | None:
+    """The pixels (H, W) of the objects, of one without an outline those of its box; None where no object has one."""
+    if all(box.outline is None for box in boxes):
+        return None
+    drawn = np.zeros(size, np.bool_)
+    for box in boxes:
+        if box.outline is not None:
+            drawn |= regions.bitmap(box.outline, size)
+        else:
+            top, bottom, left, right = pixels(box.sides, size)
+            drawn[top:bottom, left:right] = True
+    return drawn
 
 
 def _with_bitmap(

@@ -18,7 +18,7 @@ from gfi.domain.job import UNVERIFIED
 from gfi.domain.queues import IMPORT
 from gfi.domain.states import ControlKind, JobState
 from gfi.domain.statuses import ImageStatus
-from gfi.imports import importing
+from gfi.imports import import_run, importing
 from gfi.imports.errors import ImportRefused
 from gfi.imports.importing import ImportRequest, import_masks, resume_import
 from gfi.jobs.compare import compare_jobs
@@ -32,16 +32,22 @@ from tests.service.api.conftest import MODEL, World
 
 @pytest.fixture
 def dataset(one_world: World, tmp_path: Path) -> Path:
-    """A manifest with a label, a box and a column for each photograph."""
+    """A manifest with a label, a box and a column for each photograph; the third has a mask image of its object too."""
     path = one_world.photographs.parent / "labelled.csv"
     with path.open("w", newline="") as file:
         out = csv.writer(file)
-        out.writerow(["key", "label", "boxes", "site"])
+        out.writerow(["key", "label", "boxes", "site", "region"])
         for at, name in enumerate(one_world.names[:-1]):
             with Image.open(one_world.photographs / name) as image:
                 width, height = image.size
+            if at == 2:
+                drawn = Image.new("L", (width, height))
+                drawn.paste(255, (width // 4, height // 4, width // 2, height // 2))
+                drawn.save(one_world.photographs.parent / "object.png")
             box = json.dumps([[width // 4, height // 4, width // 2, height // 2]])
-            out.writerow([f"photographs/{name}", ["cat", "coffee"][at % 2], box, "A"])
+            out.writerow(
+                [f"photographs/{name}", ["cat", "coffee"][at % 2], box, "A", "object.png" if at == 2 else ""]
+            )
     return path
 
 
@@ -84,7 +90,7 @@ def test_imported_masks_are_a_finished_job_with_box_metrics(
     assert [row.status for row in rows[:2]] == [ImageStatus.NONFINITE, ImageStatus.OK]
     assert (rows[-1].status, rows[-1].error_class) == (ImageStatus.ERROR, "no_mask")
     assert rows[1].error_class == "scaled"
-    assert rows[2].metrics["pointing_hit_0"] == 1
+    assert (rows[2].error, rows[2].metrics.get("pointing_hit_0")) == (None, 1)
     assert rows[2].metrics["iou_box"] > 0.4
     assert {row.target for row in rows} == {0, 1}
     assert rows[2].columns == {"site": "A"}
@@ -140,7 +146,7 @@ def test_an_interrupted_import_goes_on_where_it_was(
 ) -> None:
     world = one_world
     monkeypatch.setattr(importing, "SHARD", 4)
-    monkeypatch.setattr(importing, "POLL_S", 0.01)
+    monkeypatch.setattr(import_run, "POLL_S", 0.01)
     request = ImportRequest(masks, str(dataset), "captum-lrp")
 
     def interrupt(done: int, total: int) -> None:

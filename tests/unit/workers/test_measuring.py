@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from gfi.datasets.annotations.boxes import Box
+from gfi.datasets.annotations.settle import region_of
 from gfi.datasets.manifest import Entry
-from workers.measuring import Measurer, region_of
+from workers.measuring import Measurer
 
 RED, GREEN = 0, 1
 INSIDE, OTHER = (8.0, 8.0, 24.0, 24.0), (0.0, 0.0, 64.0, 64.0)

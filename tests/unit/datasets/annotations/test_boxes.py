@@ -50,6 +50,7 @@ def test_label_and_difficult_are_kept():
         ([[0.5, 0.5, 1.5, 1.5]], "pixel"),
         ([["12.5%", "10%", "37.5%", "20%"]], "percent"),
         ([{**SIDES, "unit": "percent"}], "percent"),
+        ([["10%", "10%", "90%", "10%", "50%", "90%"]], "percent"),
     ],
 )
 def test_the_unit_is_seen_from_all_boxes_of_the_image(value, unit):
@@ -82,6 +83,7 @@ def test_a_unit_that_is_asked_for_is_believed():
         ([[1, 2, float("nan"), 4]], "not a number"),
         ([["10%", 10, 20, 20]], "some sides"),
         ([["10%", "10%", "20%", "20%"], [1, 2, 3, 4]], "some boxes are in percent"),
+        ([[["10%", "10%"], [90, 10], [50, 90]]], "some points of a polygon are in percent"),
         ([{"x": 1}], "a box has no 'x'"),
         ([{"left": 1}], "not a number"),
         ([{**SIDES, "unit": "inch"}], "unit of a box"),

@@ -1,0 +1,264 @@
+"""Writes the results of one import: a mask, the photograph's size and properties, and box metrics of each image."""
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gfi import __version__
+from gfi.datasets.annotations.boxes import ImageBoxes
+from gfi.datasets.annotations.settle import mask_image_reader, note_on, region_of, settle_boxes
+from gfi.datasets.decode import Photograph, decode
+from gfi.datasets.errors import DatasetError, Unavailable
+from gfi.datasets.manifest import Entry, Manifest
+from gfi.datasets.sources import Source, open_source
+from gfi.domain.class_index import ClassIndex
+from gfi.domain.digests import JSON
+from gfi.domain.geometry import Rectangle, fit, whole
+from gfi.domain.ids import new_id
+from gfi.domain.metrics import CATALOGUE
+from gfi.domain.queues import import_queue
+from gfi.domain.records import PartRecord, ShardClaim
+from gfi.domain.result import Result
+from gfi.domain.states import JobState
+from gfi.domain.statuses import ImageStatus
+from gfi.imports.errors import ImportRefused
+from gfi.imports.mask_files import OpenMasks
+from gfi.imports.mask_values import as_mask
+from gfi.metrics.pointing import ordinary
+from gfi.metrics.sample import Sample, measure
+from gfi.report.photograph_properties import properties_of, thumbnail
+from gfi.store import ledger, parts, queries
+from gfi.store.database import Database
+from gfi.store.errors import Transient
+from gfi.store.objects import Bucket
+from gfi.store.settings import Settings
+
+LEASE_S = 60.0
+"""How long a shard of a killed import waits before `resume_import` takes it."""
+POLL_S = 1.0
+MEASURED = ("energy_in_box", "entropy", "iou_box", "localisation", "pointing")
+"""The metrics of an imported mask: those that need no network."""
+SCALED = "its values were not in [0, 1]: the positive part was divided by its maximum"
+NEAR_EMPTY, NEAR_FULL = 0.001, 0.95
+"""The shares of the image below and above which a mask marks nothing, or everything."""
+
+
+@dataclass(frozen=True)
+class Imported:
+    """The job, its images, and how many of them have a mask."""
+
+    job_id: str
+    images: int
+    with_mask: int
+
+
+@contextlib.contextmanager
+def _closing(database: Database, job_id: str) -> Iterator[None]:
+    """Cancels the job where its import cannot come to an end. After an interruption or an outage it stays as it is:
+    `resume_import` goes on with it."""
+    try:
+        yield
+    except (KeyboardInterrupt, Transient):
+        raise
+    except BaseException:
+        ledger.cancel_job(database, job_id, actor="import")
+        raise
+
+
+class ImportRun:
+    """Writes the results of one import."""
+
+    def __init__(
+        self,
+        database: Database,
+        bucket: Bucket,
+        settings: Settings,
+        job_id: str,
+        masks: OpenMasks,
+        record: JSON,
+        crop: bool,
+    ) -> None:
+        self._database, self._bucket, self._job_id = database, bucket, job_id
+        self._masks, self._crop, self._renewed = masks, crop, 0.0
+        self._input: tuple[int, int] = (record["input_size"][0], record["input_size"][1])
+        self._classes = ClassIndex.of(record["class_names"], record["wordnet_ids"], record.get("classes", 0))
+        job = queries.get_job(database, job_id)
+        self._source: Source = open_source(job.config.dataset.spec, settings)
+
+    def to_the_end(self, manifest: Manifest, progress: Callable[[int, int], None]) -> Imported:
+        """Write the shards that are left, and finish the job."""
+        with _closing(self._database, self._job_id):
+            for claim in self._claims():
+                try:
+                    self._write(claim, manifest.rows(claim.start, claim.stop))
+                except (KeyboardInterrupt, Transient) as error:
+                    ledger.release_shard(self._database, claim, f"the import was interrupted: {error}")
+                    raise
+                progress(claim.stop, manifest.count)
+        ledger.finish_jobs(self._database)
+        counts = queries.job_progress(self._database, self._job_id).by_status
+        without = counts.get(ImageStatus.ERROR, 0) + counts.get(ImageStatus.NONFINITE, 0)
+        return Imported(self._job_id, manifest.count, manifest.count - without)
+
+    def _claims(self) -> Iterator[ShardClaim]:
+        """The shards of the job, one at a time; those that a killed import held, once their lease has run out."""
+        queue = import_queue(self._job_id)
+        while True:
+            claim = ledger.claim_shard(self._database, "import", queue, LEASE_S)
+            if claim is not None:
+                self._renewed = time.monotonic()
+                yield claim
+                continue
+            progress = queries.job_progress(self._database, self._job_id)
+            if progress.done == progress.total:
+                return
+            if queries.get_job(self._database, self._job_id).state is not JobState.RUNNING:
+                raise ImportRefused(f"job {self._job_id} was cancelled while its masks were imported")
+            ledger.expire_leases(self._database)
+            time.sleep(POLL_S)
+
+    def _write(self, claim: ShardClaim, entries: list[Entry]) -> None:
+        """Write and commit the results of a shard."""
+        rows = []
+        for entry in entries:
+            self._keep(claim)
+            rows.append(self._result(entry))
+        part = parts.write(self._header(claim), rows)
+        key = parts.part_key(claim.job_id, claim.shard_id, claim.fence)
+        self._bucket.put(key, part.data)
+        made = PartRecord(new_id(), key, part.sha256, len(part.data), part.rows)
+        if not ledger.commit_shard(self._database, claim, claim.stop, made, rows):
+            raise ImportRefused(f"job {claim.job_id} was cancelled while its masks were imported")
+
+    def _keep(self, claim: ShardClaim) -> None:
+        """Renew the lease in time; a shard of large photographs takes longer than one."""
+        if time.monotonic() - self._renewed > LEASE_S / 3:
+            ledger.renew_lease(self._database, claim, LEASE_S)
+            self._renewed = time.monotonic()
+
+    def _header(self, claim: ShardClaim) -> parts.PartHeader:
+        config = claim.config
+        return parts.PartHeader(
+            job_id=claim.job_id,
+            shard_id=claim.shard_id,
+            fence=claim.fence,
+            model_digest=config.model.digest,
+            method_digest=config.method_digest,
+            recipe=config.recipe.to_json(),
+            layers=config.layers.to_json(),
+            profile={},
+            align_corners=False,
+            input_size=self._input,
+            code_version=__version__,
+            model_reference=config.model.reference,
+            manifest_key=claim.manifest_key,
+        )
+
+    def _result(self, entry: Entry) -> Result:
+        target = entry.target
+        if target is None and entry.label is not None:
+            target = self._classes.find(entry.label)
+        result = Result(
+            row=entry.row,
+            key=entry.key,
+            status=ImageStatus.OK,
+            version=entry.version,
+            label=entry.label,
+            target=target,
+            columns=entry.columns,
+        )
+        try:
+            found = self._masks.find(entry.key, entry.row)
+            values = None if found is None else as_mask(found, entry.key)
+        except ImportRefused as error:
+            return _failed(result, str(error), "mask")
+        if values is None:
+            return _failed(result, "no mask of this image was imported", "no_mask")
+        photograph, version, reason = self._photograph(entry)
+        if photograph is None:
+            return replace(_failed(result, reason, "unreadable"), version=version)
+        size = photograph.size
+        box = fit(size, self._input).box if self._crop else whole(size)
+        grid = values.mask
+        area = None if grid is None else float(grid.mean())
+        result = replace(
+            result,
+            status=_status(grid),
+            version=version,
+            grid=grid,
+            area=area,
+            original_size=size,
+            box=box,
+            window=photograph.window,
+            pixels=properties_of(photograph),
+            thumbnail=thumbnail(photograph.rgb),
+            error=SCALED if values.scaled else None,
+            error_class="scaled" if values.scaled else None,
+        )
+        if grid is None or result.status is not ImageStatus.OK:
+            return result
+        boxes = self._boxes(entry, photograph)
+        if (note := note_on(boxes)) is not None:
+            text = note.text if result.error is None else f"{result.error}; {note.text}"
+            result = replace(result, error=text, error_class=result.error_class or note.note_class)
+        measured = self._measured(entry, photograph, grid, target, box, boxes)
+        return replace(result, metrics=measured, repairs=boxes.repairs)
+
+    def _boxes(self, entry: Entry, photograph: Photograph) -> ImageBoxes:
+        """The boxes fitted to the photograph, with the regions of mask images. Outages are raised."""
+        if entry.boxes_error is not None:
+            return ImageBoxes(error=entry.boxes_error)
+        read = mask_image_reader(self._source)
+        return settle_boxes(entry.boxes, photograph.size, photograph.orientation, read)
+
+    def _photograph(self, entry: Entry) -> tuple[Photograph | None, str, str]:
+        """The photograph, its version, and why it cannot be read. Outages are raised."""
+        try:
+            fetched = self._source.fetch(entry.key, entry.version)
+            return decode(fetched.data), fetched.version, ""
+        except Unavailable:
+            raise
+        except DatasetError as error:
+            return None, entry.version, str(error)
+
+    def _measured(
+        self,
+        entry: Entry,
+        photograph: Photograph,
+        grid: NDArray[np.float32],
+        target: int | None,
+        box: Rectangle,
+        boxes: ImageBoxes,
+    ) -> dict[str, float]:
+        mine = [b for b in boxes.boxes if target is None or self._is(b.label or entry.label, target)]
+        mine = ordinary(mine, [b.difficult for b in mine])[0]
+        regions, region = tuple(b.sides for b in mine), region_of(mine, photograph.size)
+        sample = Sample(grid, target or 0, photograph.size, box, regions, region=region)
+        values: dict[str, Any] = {}
+        for name in MEASURED:
+            if CATALOGUE[name].needs != "boxes" or regions:
+                values |= measure(name, sample)
+        return {name: float(value) for name, value in values.items() if np.isfinite(value)}
+
+    def _is(self, label: str | None, target: int) -> bool:
+        return label is None or self._classes.find(label) == target
+
+
+def _failed(result: Result, error: str, error_class: str) -> Result:
+    return replace(result, status=ImageStatus.ERROR, error=error, error_class=error_class)
+
+
+def _status(grid: NDArray[np.float32] | None) -> ImageStatus:
+    if grid is None:
+        return ImageStatus.NONFINITE
+    area = float(grid.mean())
+    if area < NEAR_EMPTY:
+        return ImageStatus.EMPTY
+    if area > NEAR_FULL:
+        return ImageStatus.FULL
+    return ImageStatus.CONSTANT if grid.min() == grid.max() else ImageStatus.OK
