@@ -7,11 +7,14 @@ order, so subtracting a result that is replaced leaves what there would be witho
 stored numbers by at most 4.5e-16. Loads neither SQL nor numpy.
 """
 
+import contextlib
+import gc
 import json
 import math
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import add, itemgetter
 from typing import Any
 
 from gfi.domain.metrics import COLUMNS, NUMBERS, PRIMARY_METHOD
@@ -181,30 +184,53 @@ class Sums:
         }
 
     def _explained(self, method: str) -> list[int]:
-        total = [0] * _CELL
+        cells = [v for key, v in self.cells.items() if key[0] == method and key[-1] == ImageStatus.OK]
+        return list(map(sum, zip(*cells, strict=True))) or [0] * _CELL
+
+    def images_by(self, *columns: str, method: str = PRIMARY_METHOD) -> dict[Key, int]:
+        """From cells: images by these columns of IDENTITY, without zeros."""
+        places = [IDENTITY.index(column) for column in columns]
+        counts: dict[Key, int] = {}
         for key, cell in self.cells.items():
-            if key[0] == method and key[-1] == ImageStatus.OK:
-                total = [a + b for a, b in zip(total, cell, strict=True)]
-        return total
+            if key[0] == method:
+                chosen = tuple([key[place] for place in places])
+                counts[chosen] = counts.get(chosen, 0) + cell[0]
+        return {chosen: count for chosen, count in counts.items() if count}
 
     def cell_statuses(self, method: str = PRIMARY_METHOD) -> dict[str, int]:
         """From cells: images by status, without zeros."""
-        counts: dict[str, int] = {}
-        for key, cell in self.cells.items():
-            if key[0] == method:
-                counts[str(key[-1])] = counts.get(str(key[-1]), 0) + cell[0]
-        return {status: count for status, count in counts.items() if count}
+        return {str(status): count for (status,), count in self.images_by("status", method=method).items()}
 
     def packed(self) -> tuple[bytes, bytes]:
         """`totals` and `cells` as they are stored."""
         return _pack((), self.totals), _pack_cells(self.cells)
 
+    @staticmethod
+    def labels_in(cells: bytes) -> set[str | int | None]:
+        """The labels of packed cells; quicker than to unpack them."""
+        with _without_collections():
+            return {key[1] for key in _unpack(cells)[1]}
+
     @classmethod
     def unpacked(cls, totals: bytes | None, cells: bytes | None) -> "Sums":
         """What `packed` returned; either may be left out where it is not asked for."""
         sums = cls()
-        sums.totals, sums.cells = _unpack(totals)[1], _unpack_cells(cells)
+        with _without_collections():
+            sums.totals, sums.cells = _unpack(totals)[1], _unpack_cells(cells)
         return sums
+
+
+@contextlib.contextmanager
+def _without_collections() -> Iterator[None]:
+    """Without garbage collections, which find nothing here and take half of the time of making ten thousands of
+    lists."""
+    collected = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collected:
+            gc.enable()
 
 
 def _add(vectors: Vectors, key: Key, *values: int) -> None:
@@ -217,11 +243,11 @@ def _add(vectors: Vectors, key: Key, *values: int) -> None:
 
 def _merge(into: Vectors, other: Vectors, sign: int) -> None:
     for key, values in other.items():
+        signed = values if sign == 1 else [-value for value in values]
         if (vector := into.get(key)) is None:
-            into[key] = [sign * value for value in values]
+            into[key] = list(signed)
             continue
-        for place, value in enumerate(values):
-            vector[place] += sign * value
+        vector[: len(signed)] = map(add, vector, signed)
         if not any(vector):
             del into[key]
 
@@ -249,13 +275,10 @@ def _pack_cells(cells: Vectors) -> bytes:
 def _unpack_cells(data: bytes | None) -> Vectors:
     names, packed = _unpack(data)
     places = [0, *(place for name in names for place in (_STORED[name], _STORED[name] + 1))]
-    cells = {}
-    for key, values in packed.items():
-        cell = [0] * _CELL
-        for place, value in zip(places, values, strict=True):
-            cell[place] = value
-        cells[key] = cell
-    return cells
+    stored = {place: at for at, place in enumerate(places)}
+    # Of each value of a cell, which of the stored ones it is; the last, a zero, where it is not stored.
+    cell_of = itemgetter(*(stored.get(place, len(places)) for place in range(_CELL)))
+    return {key: list(cell_of((*values, 0))) for key, values in packed.items()}
 
 
 def _pack(names: Sequence[str], vectors: Vectors) -> bytes:

@@ -7,7 +7,6 @@ over the images of the class.
 """
 
 import math
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -88,12 +87,11 @@ def _summary(
     counts = sums.cell_statuses()
     images, explained = sum(counts.values()), counts.get(ImageStatus.OK.value, 0)
     right = known = 0
-    for prediction, of_prediction in sums.group("prediction").items():
+    for (prediction, status), of_it in sums.images_by("prediction", "status").items():
         if prediction is not None:
-            of_it = sum(of_prediction.cell_statuses().values())
             known, right = known + of_it, right + of_it * (prediction == index)
-        elif each_label:
-            known += of_prediction.cell_statuses().get(ImageStatus.OK.value, 0)
+        elif each_label and status == ImageStatus.OK:
+            known += of_it
     return ClassSummary(
         label=label,
         target=target,
@@ -112,15 +110,14 @@ def _summary(
 def confusion(sums: Sums, classes: ClassIndex) -> list[Confused]:
     """The images by label and prediction, wrong ones first and then the most images. sums: those of the job, with
     cells. Images without label or prediction are in none."""
-    pairs: Counter[tuple[str, int]] = Counter()
-    for row in sums.class_table():
-        if row.label is not None and row.prediction is not None:
-            pairs[row.label, row.prediction] += row.images
+    pairs = sums.images_by("label", "prediction")
+    meant = {label: None if label is None else classes.find(label) for label, _ in pairs}
     found = []
     for (label, prediction), images in pairs.items():
-        index = classes.find(label)
-        right = None if index is None else index == prediction
-        found.append(Confused(label, index, prediction, images, right))
+        if label is not None and prediction is not None:
+            index = meant[label]
+            right = None if index is None else index == prediction
+            found.append(Confused(str(label), index, int(prediction), images, right))
     return sorted(found, key=lambda one: (one.right is not False, -one.images, one.label, one.prediction))
 
 

@@ -191,8 +191,7 @@ def class_index(job: Job) -> ClassIndex:
 def _agreement(database: Database, job: Job, wrong: bool) -> Agreement:
     """What each label of the job means. The labels are those of the maintained sums; no result is read."""
     classes = class_index(job)
-    labels = queries.job_sums(database, job.id, cells=True).group("label")
-    found = ((str(label), classes.find(str(label))) for label in labels if label is not None)
+    found = ((label, classes.find(label)) for label in sorted(queries.job_labels(database, job.id)))
     named = tuple((label, index) for label, index in found if index is not None)
     return Agreement(wrong, named, job.config.decides_each_label)
 

@@ -74,7 +74,7 @@ from gfi.store.queries.schedules import (
     waiting_firings,
 )
 from gfi.store.queries.shards import failed_in_retries, list_incidents, list_shards
-from gfi.store.queries.sums import count_masks_due, job_sums, mean_masks, means
+from gfi.store.queries.sums import count_masks_due, job_labels, job_sums, mean_masks, means
 from gfi.store.queries.tasks import Task, get_task, last_sweep, list_tasks, usual_duration
 from gfi.store.queries.tokens import list_tokens
 from gfi.store.queries.views import find_view, list_views
@@ -121,6 +121,7 @@ __all__ = [
     "iterate_parts",
     "iterate_results",
     "job_before",
+    "job_labels",
     "job_progress",
     "job_sums",
     "jobs_over",

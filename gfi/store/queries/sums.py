@@ -1,6 +1,8 @@
 """Counts, means, histograms and the class table of a job, from the sums that commits maintain; no result is read."""
 
+from collections import OrderedDict
 from collections.abc import Iterator
+from threading import Lock
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
@@ -16,8 +18,9 @@ if TYPE_CHECKING:
 
 def job_sums(db: Database, job_id: str, *, cells: bool = False) -> Sums:
     """The sums over all current results of a job, as of one moment. cells: with those of the class table."""
-    sums = Sums()
-    for piece in _pieces(db, job_id, cells):
+    pieces = _pieces(db, job_id, cells)
+    sums = next(pieces, None) or Sums()
+    for piece in pieces:
         sums += piece
     return sums
 
@@ -29,6 +32,32 @@ def _pieces(db: Database, job_id: str, cells: bool) -> Iterator[Sums]:
     with db.read() as connection:
         for totals, of_cells in connection.execute(query, execution_options={"yield_per": 100}):
             yield Sums.unpacked(totals, of_cells)
+
+
+_MOST_JOBS = 64
+_LABELS: "OrderedDict[str, tuple[frozenset[str], frozenset[str]]]" = OrderedDict()
+"""Of the jobs that were asked for last: the pieces that were read, and their labels. A piece never changes."""
+_LABELS_LOCK = Lock()
+
+
+def job_labels(db: Database, job_id: str) -> frozenset[str]:
+    """The labels of a job's results; of each piece of its sums they are read once by a process."""
+    with _LABELS_LOCK:
+        read, labels = _LABELS.get(job_id, (frozenset(), frozenset()))
+    mine = result_sums.c.job_id == job_id
+    with db.read() as connection:
+        pieces = frozenset(connection.execute(sa.select(result_sums.c.piece).where(mine)).scalars())
+        new = sorted(pieces - read)
+        for start in range(0, len(new), 100):
+            chosen = mine & result_sums.c.piece.in_(new[start : start + 100])
+            for cells in connection.execute(sa.select(result_sums.c.cells).where(chosen)).scalars():
+                labels |= {str(label) for label in Sums.labels_in(cells) if label is not None}
+    with _LABELS_LOCK:
+        _LABELS[job_id] = pieces, labels
+        _LABELS.move_to_end(job_id)
+        while len(_LABELS) > _MOST_JOBS:
+            _LABELS.popitem(last=False)
+    return labels
 
 
 def means(db: Database, job_id: str, *, method: str = PRIMARY_METHOD) -> dict[str, NumberSums]:

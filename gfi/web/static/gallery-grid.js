@@ -6,15 +6,16 @@ import { otherPane, ownName } from "/static/gallery-comparison.js";
 
 const GAP = 14, DENSE_GAP = 6, DENSE = 7; // cards a row
 const grid = $("grid");
+const BUDGET_MS = 8; // of a frame, for making cards; the rest are made in the next frames
 const cards = new Map();
+let asked = false;
+const soon = () => { if (!asked) { asked = true; requestAnimationFrame(() => { asked = false; draw(); }); } };
 let more = () => {}, press = () => {}, masksHidden = false;
 
 // fetchMore: loads the next page of results; pressed: a card was clicked.
 export function startGrid({ fetchMore, pressed }) {
   more = fetchMore;
   press = pressed;
-  let asked = false;
-  const soon = () => { if (!asked) { asked = true; requestAnimationFrame(() => { asked = false; draw(); }); } };
   addEventListener("scroll", soon, { passive: true });
   new ResizeObserver(soon).observe(grid);
 }
@@ -32,24 +33,27 @@ export function shape() {
 const paneCount = () => ($("view").value === "compare" ? 3 : 1) + ($("comparison").value ? 1 : 0);
 
 export function draw() {
-  const { columns, gap, dense, w, h: height } = shape();
+  // All sizes and places are read before anything is written: a read after a write makes the browser lay out the page.
+  const { columns, gap, dense, w, h: height } = shape(), top = -grid.getBoundingClientRect().top;
   grid.classList.toggle("dense", dense);
   const rows = Math.ceil(state.items.length / columns);
   grid.style.height = `${Math.max(0, rows * (height + gap) - gap)}px`;
-  const top = -grid.getBoundingClientRect().top;
   const first = Math.max(0, Math.floor((top - 600) / (height + gap))) * columns;
   const last = Math.min(state.items.length, (Math.ceil((top + innerHeight + 600) / (height + gap)) + 1) * columns);
   for (const [index, card] of cards) if (index < first || index >= last) { card.remove(); cards.delete(index); }
+  const end = performance.now() + BUDGET_MS;
   for (let index = first; index < last; index += 1) {
     let card = cards.get(index);
+    if (!card && performance.now() > end) { soon(); continue; }
     if (!card) { card = make(index, w); cards.set(index, card); grid.append(card); }
-    const column = index % columns, line = Math.floor(index / columns);
-    card.style.width = `${w}px`;
-    card.style.height = `${height}px`;
-    card.style.transform = `translate(${column * (w + gap)}px, ${line * (height + gap)}px)`;
-    const selected = state.all || state.selected.has(state.items[index].row);
+    const column = index % columns, line = Math.floor(index / columns), size = `${w} ${height}`;
+    if (card.gfiSize !== size) {
+      Object.assign(card.style, { width: `${w}px`, height: `${height}px`, transform: `translate(${column * (w + gap)}px, ${line * (height + gap)}px)` });
+      card.gfiSize = size;
+    }
+    const selected = String(state.all || state.selected.has(state.items[index].row));
     card.classList.toggle("current", index === state.chosen);
-    card.setAttribute("aria-selected", String(selected));
+    if (card.getAttribute("aria-selected") !== selected) card.setAttribute("aria-selected", selected);
   }
   if (cards.has(state.chosen)) grid.setAttribute("aria-activedescendant", `card-${state.chosen}`);
   else grid.removeAttribute("aria-activedescendant");

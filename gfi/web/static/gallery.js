@@ -177,6 +177,10 @@ function fold(button, panel) {
   });
 }
 
+const offer = (list, names) => $(list).replaceChildren(...names.map((value) => h("option", { value })));
+// Only when the box is entered: a thousand of them at once would hold up the scrolling.
+$("label").addEventListener("focus", () => showErrors(async () => offer("labels", (await api(`/v1/jobs/${id}/labels`)).labels)), { once: true });
+
 const groups = () => { if ($("group").value) showErrors(() => showGroups(only)); };
 startGrid({ fetchMore, pressed });
 startViewer((step) => choose(state.chosen + step));
@@ -217,10 +221,9 @@ showErrors(async () => {
   await list();
   if (linkedRow() !== null && state.items.length) openViewer();
   const changed = () => { if (isOpen()) openViewer(); };
-  const [model, labels] = await Promise.all([api(`/v1/models/${encodeURIComponent(job.model)}`).catch(() => null), api(`/v1/jobs/${id}/by-class?limit=1000`), offerComparisons(comparedJob()), offerFlags(changed), offerViews()]);
+  const [model] = await Promise.all([api(`/v1/models/${encodeURIComponent(job.model)}`).catch(() => null), offerComparisons(comparedJob()), offerFlags(changed), offerViews()]);
   state.classes = model?.class_names ?? [];
-  $("classes").replaceChildren(...state.classes.map((c) => h("option", { value: c })));
-  $("labels").replaceChildren(...labels.classes.filter((c) => c.label !== null).map((c) => h("option", { value: c.label })));
+  offer("classes", state.classes);
   if ($("comparison").value) showErrors(compare);
   readCompared();
   const typed = $("prediction").value;

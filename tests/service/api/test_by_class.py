@@ -25,6 +25,7 @@ def test_classes_confusion_and_histograms_agree_with_the_results(world: World) -
         sum(one["images"] for one in classes["classes"]) == 40 == get("results", limit=100)["items"].__len__()
     )
     assert classes["labelled"]
+    assert get("labels")["labels"] == sorted({row["label"] for row in rows if row["label"]})
     cat = next(one for one in classes["classes"] if one["name"] == "cat")
     cats = [row for row in rows if row["label"] == "cat"]
     right = [row for row in cats if row["prediction_name"] == "cat"]

@@ -30,7 +30,7 @@ PAGES = {
     "gallery": (
         130,
         [
-            *("/J", "/J/results?limit=200", "/J/by-class", "/J/methods", "/J/flags/counts", "/J/views"),
+            *("/J", "/J/results?limit=200", "/J/labels", "/J/methods", "/J/flags/counts", "/J/views"),
             *("/J/results?wrong=true&sort=area", "/J/histogram?number=area&label=cat", "/J/results/0/boxes"),
         ],
     ),
