@@ -8,11 +8,11 @@ import structlog
 from numpy.typing import NDArray
 
 from gfi.datasets.annotations.boxes import ImageBoxes
-from gfi.datasets.annotations.settle import BoxNote, mask_image_reader, note_on, settle_boxes
+from gfi.datasets.annotations.settle import BoxNote, note_on, settle_boxes
 from gfi.datasets.decode import Photograph as Decoded
 from gfi.datasets.decode import decode
 from gfi.datasets.errors import DatasetError, Unavailable
-from gfi.datasets.listing import Fetched
+from gfi.datasets.listing import Fetched, mask_image_reader
 from gfi.datasets.manifest import Entry
 from gfi.datasets.sources import Source
 from gfi.domain.statuses import ImageStatus

@@ -8,7 +8,7 @@ names.
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 from urllib.parse import quote
@@ -150,3 +150,15 @@ def fingerprint(source: Source) -> str:
     for listed in source.list():
         digest.add(listed.key, listed.version, listed.size, listed.label, listed.boxes, listed.labels)
     return digest.hexdigest()
+
+
+def mask_image_reader(source: Source) -> Callable[[str, str | None], bytes]:
+    """`read` of `gfi.datasets.annotations.settle.settle_boxes`: the mask images of a dataset. It raises DatasetError for one that has changed."""
+
+    def read(key: str, version: str | None) -> bytes:
+        fetched = source.fetch(key, version)
+        if fetched.changed:
+            raise DatasetError(f"the mask {key} has changed since it was listed")
+        return fetched.data
+
+    return read

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from gfi import __version__
 from gfi.datasets.annotations.boxes import ImageBoxes
-from gfi.datasets.annotations.settle import mask_image_reader, note_on, region_of, settle_boxes
+from gfi.datasets.annotations.settle import note_on, region_of, settle_boxes
 from gfi.datasets.decode import Photograph, decode
 from gfi.datasets.errors import DatasetError, Unavailable
+from gfi.datasets.listing import mask_image_reader
 from gfi.datasets.manifest import Entry, Manifest
 from gfi.datasets.sources import Source, open_source
 from gfi.domain.class_index import ClassIndex

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from gfi.datasets.annotations import regions
 from gfi.datasets.annotations.boxes import Box, ImageBoxes
 from gfi.datasets.errors import DatasetError, Unavailable
-from gfi.datasets.listing import Source
 from gfi.domain.geometry import pixels
 
 CUT = "a box is cut at the photograph's edge"
@@ -48,18 +47,6 @@ def note_on(settled: ImageBoxes) -> BoxNote | None:
     if settled.error is not None:
         return BoxNote(f"no box metric: {settled.error}", UNUSABLE_BOXES)
     return BoxNote("; ".join(settled.repairs), REPAIRED_BOXES) if settled.repairs else None
-
-
-def mask_image_reader(source: Source) -> Callable[[str, str | None], bytes]:
-    """`read` of `settle_boxes`: the mask images of a dataset. It raises DatasetError for one that has changed."""
-
-    def read(key: str, version: str | None) -> bytes:
-        fetched = source.fetch(key, version)
-        if fetched.changed:
-            raise DatasetError(f"the mask {key} has changed since it was listed")
-        return fetched.data
-
-    return read
 
 
 def settle_boxes(
