@@ -153,7 +153,7 @@ def fingerprint(source: Source) -> str:
 
 
 def mask_image_reader(source: Source) -> Callable[[str, str | None], bytes]:
-    """`read` of `gfi.datasets.annotations.settle`: the mask images of a dataset. DatasetError for one that has changed."""
+    """`read` of `gfi.datasets.annotations.settle`: a dataset's mask images. DatasetError for one that changed."""
 
     def read(key: str, version: str | None) -> bytes:
         fetched = source.fetch(key, version)
