@@ -177,7 +177,7 @@ def running_stack(home: Path) -> dict[str, Any] | None:
     return record if same_process(record.get("supervisor", {})) is not None else None
 
 
-def write_private(path: Path, record: dict[str, Any]) -> None:
+def write_private(path: Path, record: dict[str, Any] | list[dict[str, Any]]) -> None:
     """Write JSON that only this user can read, completely or not at all."""
     fresh = path.with_suffix(".new")
     fresh.unlink(missing_ok=True)

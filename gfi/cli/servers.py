@@ -32,6 +32,7 @@ import psutil
 
 from gfi.cli.children import popen, process_record, same_process
 from gfi.cli.errors import CommandError
+from gfi.cli.home import write_private
 
 HOST = "127.0.0.1"
 
@@ -216,7 +217,7 @@ def _spawn(
     except OSError as error:
         raise ServerError(f"{name} could not be started: {error}") from error
     server = Server(name, url, port, process.pid, log, process)
-    _pid_file(directory, name).write_text(json.dumps(process_record(process.pid)))
+    write_private(_pid_file(directory, name), process_record(process.pid))
     return server
 
 

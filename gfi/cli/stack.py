@@ -272,8 +272,7 @@ class Stack:
 
     def _record_children(self) -> None:
         records = [{"name": child.name} | process_record(child.process.pid) for child in self._children]
-        with private_files():
-            children_file(self.home).write_text(json.dumps(records))
+        write_private(children_file(self.home), records)
 
     def _end_orphans(self) -> None:
         """End the processes that a killed supervisor left behind, and remove its files."""

@@ -70,3 +70,15 @@ def test_files_of_a_killed_stack_are_not_a_running_one(tmp_path: Path) -> None:
     assert running_stack(tmp_path) is None
     assert supervisor_of(tmp_path) is None
     assert not ready(tmp_path)
+
+
+def test_who_reads_while_a_record_is_written_reads_the_old_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Children are recorded again whenever one is restarted, and `gfi down` and others read the file at any time."""
+    path = tmp_path / "children.json"
+    write_private(path, [{"pid": 1}])
+    read = []
+    monkeypatch.setattr("gfi.cli.home.json.dump", lambda record, file, **_: read.append(path.read_text()))
+    write_private(path, [{"pid": 2}])
+    assert [json.loads(text) for text in read] == [[{"pid": 1}]]

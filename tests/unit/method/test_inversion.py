@@ -25,7 +25,7 @@ CASES = [
     # name, preset, pixels, steps of the two stages
     ("alexnet", "paper", 96, (10, 31)),
     ("alexnet", "released", 96, (11, 30)),
-    ("vgg11", "released", 48, (11, 30)),
+    ("vgg11", "released", 64, (11, 30)),
     ("resnet18", "paper", 40, (10, 31)),
     ("resnet18", "released", 40, (11, 30)),
     ("efficientnet-lite0", "paper", 96, (2, 2)),
