@@ -12,11 +12,12 @@ from gfi.api.access import Caller, Reader, Submitter
 from gfi.api.body import StrictRoute
 from gfi.api.context import Context, ContextDep
 from gfi.api.job_schemas import JobIn
-from gfi.api.lookup import IdempotencyKey, JobId, find_job, job_request
+from gfi.api.lookup import IdempotencyKey, JobId, Limit, find_job, job_request
 from gfi.api.notify_addresses import check_addresses
 from gfi.api.problems import Refused, documented
 from gfi.api.schemas import LARGEST, Finite, In, Name, Text
 from gfi.api.tasks import TaskOut
+from gfi.audit.sequential import SequentialSettings
 from gfi.audit.settings import FIRST_SAMPLE
 from gfi.domain.states import AuditState
 from gfi.jobs.audits import request as audits
@@ -57,6 +58,12 @@ class AuditUntilSettledIn(In):
     seed: int = Field(0, ge=0, le=LARGEST, description="Of every draw.")
     first: int = Field(
         FIRST_SAMPLE, ge=20, le=10_000, description="Images of each class on which candidates are fixed."
+    )
+    margin: Finite = Field(
+        SequentialSettings.margin,
+        gt=SequentialSettings.least_effect,
+        le=1,
+        description="A class without an effect of this change of probability is settled as having none.",
     )
 
 
@@ -180,13 +187,19 @@ def audit_until_settled(
         context.database,
         context.settings,
         job_request(context, body.job, caller.name),
-        audits.SettlingRequest(tuple(body.classes), body.seed, body.first),
+        audits.SettlingRequest(tuple(body.classes), body.seed, body.first, body.margin),
         idempotency_key=idempotency_key,
         new=body.job.new,
     )
     response.status_code = 202 if created else 200
     response.headers["Location"] = f"/v1/audits/{audit_id}"
     return RequestedAudit(audit=AuditOut.of(queries.get_audit(context.database, audit_id)), created=created)
+
+
+@router.get("/v1/audits")
+def newest_audits(context: ContextDep, caller: Reader, limit: Limit = 50) -> list[AuditOut]:
+    """The audits of all jobs, newest first."""
+    return [AuditOut.of(audit) for audit in queries.list_audits(context.database, None, limit)]
 
 
 @router.get("/v1/jobs/{job_id}/audits", responses=documented(404))

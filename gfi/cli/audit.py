@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from gfi.audit.sequential import SequentialSettings
 from gfi.audit.settings import FIRST_SAMPLE
 from gfi.cli.errors import CommandError
 from gfi.cli.follow import follow_task
@@ -60,6 +61,12 @@ def audit() -> None:
     type=click.IntRange(20, 10_000),
     help=f"With --until-settled: images of each class on which candidates are fixed.  [default: {FIRST_SAMPLE}]",
 )
+@click.option(
+    "--margin",
+    type=click.FloatRange(SequentialSettings.least_effect, 1, min_open=True),
+    help="With --until-settled: a class without an effect of this size is settled.  "
+    f"[default: {SequentialSettings.margin:.2f}]",
+)
 @click.option("--dry-run", is_flag=True, help="Screen only, and say what testing the candidates takes.")
 @click.option("--class", "classes", multiple=True, metavar="NAME", help="Test candidates of this class only.")
 @click.option(
@@ -79,6 +86,7 @@ def run(
     model: str | None,
     preset: str | None,
     first: int | None,
+    margin: float | None,
     dry_run: bool,
     classes: tuple[str, ...],
     patch: Path | None,
@@ -99,11 +107,12 @@ def run(
             raise CommandError("--until-settled needs --dataset SPEC; --model REF names the model")
         service = open_service()
         requested = service.audit_until_settled(
-            given, classes=classes, seed=seed, first=first or FIRST_SAMPLE
+            given, classes=classes, seed=seed, first=first or FIRST_SAMPLE, margin=margin
         )
     else:
-        if given or first is not None:
-            raise CommandError(f"--{next(iter(given), 'first')} goes with --until-settled")
+        alone = given | {k: v for k, v in (("first", first), ("margin", margin)) if v is not None}
+        if alone:
+            raise CommandError(f"--{next(iter(alone))} goes with --until-settled")
         if job_id is None:
             raise CommandError("name a job, or --dataset SPEC --model REF --until-settled")
         service = open_service()

@@ -305,13 +305,20 @@ class LocalService:
         return {"audit": queries.get_audit(self.database, audit_id).to_json(), "created": created}
 
     def audit_until_settled(
-        self, options: Mapping[str, Any], *, classes: Sequence[str], seed: int, first: int
+        self,
+        options: Mapping[str, Any],
+        *,
+        classes: Sequence[str],
+        seed: int,
+        first: int,
+        margin: float | None = None,
     ) -> JSON:
         from gfi.jobs.audits.request import SettlingRequest, submit_until_settled
         from gfi.jobs.submit import request_from
 
         request = request_from(**options)
-        wanted = SettlingRequest(tuple(classes), seed, first)
+        given = {} if margin is None else {"margin": margin}
+        wanted = SettlingRequest(tuple(classes), seed, first, **given)
         audit_id, created = submit_until_settled(self.database, self.settings, request, wanted)
         return {"audit": queries.get_audit(self.database, audit_id).to_json(), "created": created}
 

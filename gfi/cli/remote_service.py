@@ -181,9 +181,17 @@ class RemoteService:
         )
 
     def audit_until_settled(
-        self, options: Mapping[str, Any], *, classes: Sequence[str], seed: int, first: int
+        self,
+        options: Mapping[str, Any],
+        *,
+        classes: Sequence[str],
+        seed: int,
+        first: int,
+        margin: float | None = None,
     ) -> JSON:
-        return self.client.audit_until_settled(**options, classes=classes, seed=seed, first=first)
+        return self.client.audit_until_settled(
+            **options, classes=classes, seed=seed, first=first, margin=margin
+        )
 
     def audits(self, job_id: str) -> list[JSON]:
         return self.client.audits(self.client.job(job_id).id)

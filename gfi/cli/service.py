@@ -172,7 +172,13 @@ class Service(Protocol):
         ...
 
     def audit_until_settled(
-        self, options: Mapping[str, Any], *, classes: Sequence[str], seed: int, first: int
+        self,
+        options: Mapping[str, Any],
+        *,
+        classes: Sequence[str],
+        seed: int,
+        first: int,
+        margin: float | None = None,
     ) -> JSON:
         """Submit a job that explains samples of a dataset until its audit is settled. Returns {"audit", "created"}."""
         ...

@@ -146,6 +146,7 @@ class Client(Datasets):
         classes: Sequence[str] = (),
         seed: int = 0,
         first: int = 40,
+        margin: float | None = None,
         idempotency_key: str | None = None,
         **options: Any,
     ) -> dict[str, Any]:
@@ -161,6 +162,8 @@ class Client(Datasets):
             Of every draw.
         first
             Images of each class on which candidates are fixed.
+        margin
+            A class without an effect of this change of probability is settled; None: .20.
         idempotency_key
             As for `submit`.
 
@@ -171,6 +174,8 @@ class Client(Datasets):
         """
         job = {"dataset": dataset, "model": model, **options}
         body = {"job": job, "classes": list(classes), "seed": seed, "first": first}
+        if margin is not None:
+            body["margin"] = margin
         key = idempotency_key or uuid.uuid4().hex
         requested: dict[str, Any] = self.send(
             "POST", "/v1/audits", json=body, headers={"Idempotency-Key": key}

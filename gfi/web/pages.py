@@ -29,6 +29,7 @@ PAGES = {
     "/jobs/{job}/classes": ("classes", "Classes"),
     "/jobs/{job}/confusion": ("confusion", "Confusion"),
     "/jobs/{job}/histograms": ("histograms", "Histograms"),
+    "/audits": ("audits", "Audits"),
     "/audits/{audit}": ("audit", "Audit"),
     "/schedules": ("schedules", "Schedules"),
     "/comparisons": ("comparisons", "Comparisons"),

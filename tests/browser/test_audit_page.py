@@ -3,6 +3,8 @@
 import re
 import zipfile
 
+import pytest
+
 from gfi.domain.states import ControlKind
 from gfi.store import ledger
 from tests.browser.conftest import Visit, faults, perform_task
@@ -85,3 +87,23 @@ def test_an_auditor_exports_the_images_of_a_shortcut_in_four_clicks_from_the_pag
         annotations = archive.read("annotations.xml").decode()
     assert sorted(map(int, re.findall(r'<image id="(\d+)"', annotations))) == ROWS
     assert annotations.count("<mask ") == annotations.count("<box ") == 3
+
+
+@pytest.mark.parametrize("visit", [(400, 800)], indirect=True)
+def test_an_audit_until_settled_is_estimated_before_it_begins(visit: Visit, site: tuple[str, World]) -> None:
+    world = site[1]
+    page = visit.open("/audits")
+    page.wait_for_selector("[name=model] option", state="attached")
+    page.fill("[name=dataset]", str(world.photographs))
+    page.fill("[name=margin]", "0.3")
+    page.click("text=Estimate")
+    page.wait_for_selector("#estimate dd")
+    assert "at most" in page.locator("#estimate").inner_text()
+    assert faults(page) == []
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    page.click("text=Start the audit")
+    page.wait_for_url("**/audits/*")
+    made = world.call("GET", "/v1/audits").json()[0]
+    assert made["id"] == page.url.rsplit("/", 1)[1]
+    assert made["options"]["until_settled"]["margin"] == 0.3
+    assert world.call("DELETE", f"/v1/audits/{made['id']}").json()["state"] == "cancelled"

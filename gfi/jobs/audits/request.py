@@ -84,12 +84,14 @@ def frozen(job: Job, request: AuditRequest) -> dict[str, Any]:
 class SettlingRequest:
     """What is asked of an audit until settled. classes: names or indices whose candidates are tested; empty: all.
 
-    seed: of every draw. first: images of each class on which candidates are fixed.
+    seed: of every draw. first: images of each class on which candidates are fixed. margin: of an effect that "nothing
+    there" excludes, above `SequentialSettings.least_effect` and at most 1.
     """
 
     classes: tuple[str, ...] = ()
     seed: int = 0
     first: int = FIRST_SAMPLE
+    margin: float = SequentialSettings.margin
 
 
 def submit_until_settled(
@@ -110,8 +112,14 @@ def submit_until_settled(
         raise Invalid("an audit until settled explains one class an image, and goes on from no other job")
     if request.target not in ("auto", "predicted"):
         raise Invalid("all masks would be of one class, and a test pastes into images of other classes")
-    began_ns, sequential = time.time_ns(), SequentialSettings()
+    began_ns = time.time_ns()
+    try:
+        sequential = SequentialSettings(margin=wanted.margin)
+    except ValueError as error:
+        raise Invalid(f"margin {wanted.margin:g}: {error}") from None
     sample = {"first": wanted.first, "seed": wanted.seed, "classes": sorted(wanted.classes)}
+    if sequential.margin != SequentialSettings.margin:
+        sample["margin"] = sequential.margin
     spec = spec_of(database, settings, request, idempotency_key=idempotency_key, new=new, sample=sample)
     record = spec.model or {}
     classes = [_class_in(record, name) for name in wanted.classes]

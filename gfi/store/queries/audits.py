@@ -143,10 +143,10 @@ def get_audit(db: Database, audit_id: str) -> Audit:
     return _audit(rows[0])
 
 
-def list_audits(db: Database, job_id: str) -> list[Audit]:
-    """The audits of a job, newest first; at most a thousand."""
-    query = _query().where(audits.c.job_id == job_id).order_by(audits.c.id.desc()).limit(1000)
-    return [_audit(row) for row in fetch(db, query)]
+def list_audits(db: Database, job_id: str | None, limit: int = 1000) -> list[Audit]:
+    """The audits of a job, newest first; of all jobs where none is named."""
+    query = _query() if job_id is None else _query().where(audits.c.job_id == job_id)
+    return [_audit(row) for row in fetch(db, query.order_by(audits.c.id.desc()).limit(limit))]
 
 
 def previous_audit(db: Database, audit: Audit) -> tuple[Audit, str | None] | None:
