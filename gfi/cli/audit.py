@@ -393,6 +393,8 @@ def settling_sentence(plan: JSON | None) -> str:
     >>> at = {"instalment": 2, "images": 700, "listed": 2000, "classes": 3, "settled": 1}
     >>> settling_sentence({"candidates": 4, "settling": at})
     'explaining instalment 2: 700 of 2,000 images; 1 of 3 classes settled'
+    >>> settling_sentence({"settling": at | {"device_s": 90.0}})
+    'explaining instalment 2: 700 of 2,000 images; 1 of 3 classes settled; 1 min 30 s on a device'
     """
     at = (plan or {}).get("settling")
     if at is None:
@@ -400,6 +402,7 @@ def settling_sentence(plan: JSON | None) -> str:
     return (
         f"explaining instalment {at['instalment']}: {at['images']:,} of {at['listed']:,} images; {at['settled']} of "
         f"{at['classes']} classes settled"
+        + (f"; {duration(at['device_s'])} on a device" if at.get("device_s") else "")
     )
 
 

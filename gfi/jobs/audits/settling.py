@@ -229,11 +229,16 @@ def _hosts_left(
     hosts: set[int],
     controls: int,
 ) -> bool:
-    """Whether an image is left, explained or not, that a crop of the candidate could be pasted into."""
+    """Whether an image is left, explained or not, that a crop of the candidate could be pasted into.
+
+    An image without a label that is not explained yet may be of any class.
+    """
     k = screened.candidates[number].class_index
     mine = explained.data.classes
     free = mine[(mine >= 0) & (mine != k) & ~np.isin(explained.rows, sorted(hosts))]
     coming = order.classes[~used & (order.classes != k)]
+    unknown = coming < 0
+    coming[unknown] = -1 - np.arange(int(unknown.sum()))
     return can_paste(np.concatenate([free, coming]), controls)
 
 

@@ -1,12 +1,19 @@
 """The order in which a listing is explained. The whole way: `tests/service/workers/test_audit_settle.py`."""
 
+from types import SimpleNamespace
+from typing import Any
+
 import numpy as np
+import pytest
 
 from gfi.audit.candidates import Candidate
 from gfi.audit.places import around
 from gfi.audit.plan import STATED, Explained, Plan, Removal, Transplant
-from gfi.audit.sequential import SequentialSettings
-from gfi.jobs.audits.files import Kept
+from gfi.audit.sequential import Evidence, SequentialSettings
+from gfi.audit.settings import AuditSettings
+from gfi.domain.presets import PRESETS
+from gfi.jobs.audits import settling
+from gfi.jobs.audits.files import Kept, settings_json
 from gfi.jobs.audits.settling import MOST_UNLABELLED, Order, hosts_of, images_of_instalment, renamed
 
 CLASSES = np.array([0, 1, 2, -1] * 30)
@@ -70,3 +77,61 @@ def test_a_plan_is_stored_by_rows() -> None:
     assert stored.transplants[1].source == STATED
     measured = [[(stored, None)]]
     assert hosts_of(measured, 0) == {20, 30}
+
+
+def decided(
+    monkeypatch: pytest.MonkeyPatch, order: Order, candidates: list[Candidate], **limits: float
+) -> settling.Decision:
+    """What follows after a first sample of two images a class, where nothing was tested yet."""
+    used = order.first(2, 3)
+    job: Any = SimpleNamespace(
+        owner="ada",
+        total=len(used),
+        config=SimpleNamespace(work_digest=lambda: "d", recipe=PRESETS["tuned"]),
+    )
+    plan = {"settling": {"device_s": limits.get("before", 0.0)}}
+    audit: Any = SimpleNamespace(secret="x", settings=settings_json(AuditSettings(controls=3)), plan=plan)
+    data = Explained(np.repeat([7, 8], [15, 5]), np.zeros((20, 7, 7), np.float32), np.ones(20, bool))
+    kept = Kept(np.flatnonzero(order.classes < 0)[:20], data)
+    screened: Any = SimpleNamespace(candidates=candidates, kept=kept, facts={"steps": 20.0})
+    most = limits.get("seconds", 1e9)
+    monkeypatch.setattr(settling.Order, "of", lambda *_: order)
+    monkeypatch.setattr(settling, "first_sample", lambda *_: used)
+    monkeypatch.setattr(settling.queries, "measured_rate", lambda *_: 2.0)
+    monkeypatch.setattr(settling.ledger, "most_images", lambda *_: limits.get("images"))
+    monkeypatch.setattr(settling.ledger, "refused_seconds", lambda db, o, s: "too long" if s > most else None)
+    evidence = Evidence(np.array([c.class_index for c in candidates]), "m")
+    manifest: Any = SimpleNamespace(count=len(order.classes))
+    nothing = settling.Explained.nothing(screened)
+    return settling.decide(None, audit, job, manifest, screened, evidence, nothing)  # type: ignore[arg-type]
+
+
+def test_the_next_images_are_within_the_limits_of_their_owner(monkeypatch: pytest.MonkeyPatch) -> None:
+    candidates = [Candidate(1, "S1", None, 1.0, 0.5)]
+    free = decided(monkeypatch, ORDER, candidates, before=7.0)
+    assert counted(np.array(free.rows))[1] == 20
+    # Each image is explained at 2 a second, and the candidate asks for 20 · (9 + 5) answers of 120 a second.
+    tests_s = 20 * (9 + 5) / (2 * 20 * 3)
+    assert free.plan["settling"]["estimate_s"] == tests_s
+    assert free.plan["settling"]["device_s"] == pytest.approx(7.0 + tests_s + len(free.rows) / 2)
+    late = decided(monkeypatch, ORDER, candidates, before=7.0, seconds=10.0)
+    assert (late.rows, late.stopped) == ([], "too long")
+    assert (
+        decided(monkeypatch, ORDER, candidates, images=20).stopped == "its owner may explain 20 images a job"
+    )
+
+
+def test_a_class_is_explained_no_further_where_no_image_is_left_to_paste_into(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    two = Order(np.array([0, 1] * 60), ORDER.order)  # controls are crops of third classes: there are none
+    alone = decided(monkeypatch, two, [Candidate(1, "S1", None, 1.0, 0.5)])
+    assert (alone.rows, alone.stopped, alone.without_hosts) == ([], None, {0})
+
+
+def test_a_class_that_no_label_names_is_looked_for_among_images_without_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    none = Order(np.full(120, -1), ORDER.order)
+    found = decided(monkeypatch, none, [Candidate(7, "S1", None, 1.0, 0.5)])
+    assert len(found.rows) >= 27  # 15 of 20 were of this class
