@@ -6,22 +6,24 @@
     other_training    other training runs of the same recipe                       the floor of a release gate
 
 A floor is computed from the pairs of its runs. An image *moved* when its distance exceeds the threshold: the 95 %
-quantile of the floor's distances of its class, or of all classes where there are fewer than a hundred of its class.
-With one threshold for all, the classes whose masks differ most between runs would hide the moves of the others. p₀, the
-share of images that is expected to exceed it although nothing changed, is taken from the floor itself: each pair of
-runs is judged by the thresholds of the other pairs, and p₀ is the largest share of any pair, for each class and over
-all classes, and at least .05. With a single pair its images are split in two halves by a hash of their keys, and each
-half is judged by the thresholds of the other.
+quantile of the floor's distances of its class, or of all classes where there are too few of its class. With one
+threshold for all, the classes whose masks differ most between runs would hide the moves of the others. p₀, the share of
+images that is expected to exceed it although nothing changed, is taken from the floor itself: each pair of runs is
+judged by the thresholds of the other pairs, and p₀ is the largest share of any pair, for each class and over all
+classes, and at least .05. With a single pair its images are split in two halves by a hash of their keys, and each half
+is judged by the thresholds of the other. A class has a threshold of its own only if every one of these thresholds
+rests on a hundred distances of the class, so that p₀ and the masks that are judged by it always have the same kind of
+threshold.
 
 The same is measured once more with the flipped images for which both runs explained the same class
-(`Floor.with_flips`): two runs differ more on an image that one of them predicts wrongly, so these have a threshold and
-shares of their own.
+(`Floor.with_flips`): two runs differ more on an image that one of them predicts wrongly, so these have thresholds of
+their own, and shares of their own for the pairs and for the flipped images (`Floor.class_p0_with_flips`).
 
 The unit of repetition is the training run: a floor states the number of its runs, and no p-value is computed over them.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 from zlib import crc32
@@ -36,7 +38,7 @@ from gfi.drift.pairs import Counts, PairBlock
 QUANTILE = 0.95
 LEAST_P0 = 0.05
 LEAST_DISTANCES = 100
-"""Of a class, for a threshold of its own."""
+"""Of a class, behind each threshold of its own."""
 SATURATED = 1 - 1e-6
 """A threshold that no distance exceeds: two runs differ as much as two masks can."""
 
@@ -105,8 +107,9 @@ class Floor:
     threshold: a distance above it is a move; class_thresholds: those of the classes that have one of their own. p0:
     expected share over all classes; class_p0: of each class that the floor has, by index. images: pairs of masks behind
     it. flips, class_flips: the same for predictions that differ: the largest share of any pair of runs, at least .05.
-    with_flips: the floor of pairs and of flipped images for which both runs explained the same class; None if no two
-    runs have such an image, and then it is this floor.
+    with_flips: thresholds of pairs and of flipped images for which both runs explained the same class, and the shares of
+    the pairs beyond them; None if no two runs have such an image, and then it is this floor. flipped_p0: the shares of
+    the flipped images beyond the thresholds of `with_flips`, by class.
     """
 
     level: FloorLevel
@@ -120,6 +123,13 @@ class Floor:
     class_flips: Mapping[int, float] = field(default_factory=dict)
     with_flips: "Floor | None" = None
     class_thresholds: Mapping[int, float] = field(default_factory=dict)
+    flipped_p0: Mapping[int, float] = field(default_factory=dict)
+
+    def class_p0_with_flips(self, index: int, flipped: float) -> float:
+        """The share of the class that is expected beyond the threshold of `with_flips`, where this share of its images
+        is flipped, in [0, 1]. Of images of a kind that the floor does not have, all may have moved."""
+        of_pairs = (self.with_flips or self).class_p0.get(index, 1.0)
+        return (1 - flipped) * of_pairs + flipped * self.flipped_p0.get(index, 1.0)
 
     @property
     def saturated(self) -> bool:
@@ -160,6 +170,7 @@ class Floor:
             "class_flips": {str(index): share for index, share in self.class_flips.items()},
             "class_thresholds": {str(index): value for index, value in self.class_thresholds.items()},
             "with_flips": self.with_flips.to_json() if self.with_flips is not None else None,
+            "flipped_p0": {str(index): share for index, share in self.flipped_p0.items()},
         }
 
     @classmethod
@@ -167,7 +178,7 @@ class Floor:
         """The floor that `to_json` wrote."""
         shares = {
             name: {int(index): float(share) for index, share in value[name].items()}
-            for name in ("class_p0", "class_flips", "class_thresholds")
+            for name in ("class_p0", "class_flips", "class_thresholds", "flipped_p0")
         }
         nested = cls.from_json(value["with_flips"]) if value["with_flips"] is not None else None
         return cls(**{**value, "level": FloorLevel(value["level"]), **shares, "with_flips": nested})
@@ -217,53 +228,103 @@ def floor_of(level: FloorLevel, runs: int, pairs: Sequence[RunPair]) -> Floor:
     """The floor computed from these pairs of runs. Raises DriftError without a pair."""
     if not pairs:
         raise DriftError("a noise floor needs at least two runs; name further jobs with --floor")
-    p0, class_p0 = LEAST_P0, dict[int, float]()
     flips, class_flips = LEAST_P0, dict[int, float]()
-    for number, pair in enumerate(pairs):
-        if len(pairs) > 1:
-            others = [other for at, other in enumerate(pairs) if at != number]
-            beyond = _beyond(pair.targets, pair.distances, *_thresholds(others))
-        else:
-            beyond = np.zeros(len(pair.distances), np.bool_)
-            for side in (0, 1):
-                thresholds = _thresholds([pair.of(pair.half != side)])
-                judged = pair.of(pair.half == side)
-                beyond[pair.half == side] = _beyond(judged.targets, judged.distances, *thresholds)
-        p0 = max(p0, float(beyond.mean()))
-        classes, which = np.unique(pair.targets, return_inverse=True)
-        shares = np.bincount(which, beyond) / np.bincount(which)
-        for index, share in zip(classes.tolist(), shares.tolist(), strict=True):
-            class_p0[index] = max(class_p0.get(index, LEAST_P0), share)
+    for pair in pairs:
         flips = max(flips, sum(pair.flips.values()) / max(sum(pair.images.values()), 1))
         for index, number_of in pair.images.items():
             share = pair.flips.get(index, 0) / number_of
             class_flips[index] = max(class_flips.get(index, LEAST_P0), share)
     images = sum(len(pair.distances) for pair in pairs)
-    flipped = any(pair.flipped is not None for pair in pairs)
-    threshold, class_thresholds = _thresholds(pairs)
-    return Floor(
-        *(level, runs, len(pairs), threshold, p0, class_p0, images),
+    alone = _expected(pairs, pairs)
+    floor = Floor(
+        *(level, runs, len(pairs), alone.threshold, alone.p0, alone.class_p0, images),
         flips=flips,
         class_flips=class_flips,
-        with_flips=floor_of(level, runs, [pair.with_flips for pair in pairs]) if flipped else None,
-        class_thresholds=class_thresholds,
+        class_thresholds=alone.class_thresholds,
     )
+    flipped = [pair.flipped for pair in pairs]
+    if not any(flipped):
+        return floor
+    both = [pair.with_flips for pair in pairs]
+    of_pairs = _expected(both, pairs)
+    nested = replace(
+        floor,
+        threshold=of_pairs.threshold,
+        p0=of_pairs.p0,
+        class_p0=of_pairs.class_p0,
+        images=sum(len(pair.distances) for pair in both),
+        class_thresholds=of_pairs.class_thresholds,
+    )
+    return replace(floor, with_flips=nested, flipped_p0=_expected(both, flipped).class_p0)
 
 
-def _thresholds(pairs: Sequence[RunPair]) -> tuple[float, dict[int, float]]:
-    """The threshold over all classes, and those of the classes that have enough distances."""
+@dataclass(frozen=True)
+class _Expected:
+    """Thresholds, and the largest shares of any pair beyond those of the other pairs."""
+
+    threshold: float
+    class_thresholds: Mapping[int, float]
+    p0: float
+    class_p0: Mapping[int, float]
+
+
+def _expected(pairs: Sequence[RunPair], judged: Sequence[RunPair | None]) -> _Expected:
+    """The thresholds of `pairs`, and how much of `judged` exceeds them, cross-fitted. judged: for each pair those of
+    its masks that are counted; None for none of them."""
+    p0, class_p0 = LEAST_P0, dict[int, float]()
+    folds = _folds(pairs)
+    classes = _own_classes([others for fold in folds for others, _ in fold])
+    for fold, counted in zip(folds, judged, strict=True):
+        if counted is None:
+            continue
+        beyond = np.zeros(len(counted.distances), np.bool_)
+        for others, side in fold:
+            chosen = np.full(len(beyond), True) if side is None else counted.half == side
+            one = counted.of(chosen)
+            beyond[chosen] = _beyond(one.targets, one.distances, *_thresholds(others, classes))
+        p0 = max(p0, float(beyond.mean()))
+        present, which = np.unique(counted.targets, return_inverse=True)
+        shares = np.bincount(which, beyond) / np.bincount(which)
+        for index, share in zip(present.tolist(), shares.tolist(), strict=True):
+            class_p0[index] = max(class_p0.get(index, LEAST_P0), share)
+    return _Expected(*_thresholds(pairs, classes), p0, class_p0)
+
+
+_Fold = tuple[list[RunPair], int | None]
+"""The pairs whose thresholds judge a pair, and which half of it they judge; None for all of it."""
+
+
+def _folds(pairs: Sequence[RunPair]) -> list[list[_Fold]]:
+    """For each pair, what judges it."""
+    if len(pairs) > 1:
+        return [[([*pairs[:at], *pairs[at + 1 :]], None)] for at in range(len(pairs))]
+    (pair,) = pairs
+    return [[([pair.of(pair.half != side)], side) for side in (0, 1)]]
+
+
+def _own_classes(groups: Sequence[Sequence[RunPair]]) -> set[int]:
+    """The classes of which every group has enough distances for a threshold of their own."""
+    enough = []
+    for group in groups:
+        classes, counts = np.unique(np.concatenate([pair.targets for pair in group]), return_counts=True)
+        enough.append(set(classes[counts >= LEAST_DISTANCES].tolist()))
+    return set.intersection(*enough)
+
+
+def _thresholds(pairs: Sequence[RunPair], own: Collection[int]) -> tuple[float, dict[int, float]]:
+    """The threshold over all classes, and those of the classes `own`."""
     targets, distances = (
         np.concatenate([getattr(p, name) for p in pairs]) for name in ("targets", "distances")
     )
     order = np.argsort(targets, kind="stable")
     classes, starts = np.unique(targets[order], return_index=True)
     groups = np.split(distances[order], starts[1:]) if len(classes) else []
-    own = {
+    by_class = {
         int(index): _quantile(group)
         for index, group in zip(classes, groups, strict=True)
-        if len(group) >= LEAST_DISTANCES
+        if int(index) in own
     }
-    return _quantile(distances), own
+    return _quantile(distances), by_class
 
 
 def _beyond(

@@ -8,9 +8,12 @@ With k of n masks of a class moved, p₀ the share that the floor expects, and t
     undecided   otherwise, with the number of images that would decide it if the share does not change
 
 Where labels decide which class is explained, both jobs have a mask of the label for images that the models predict
-differently too. Those masks are judged a second time, pairs included, against the floor of the same images
-(`mask_verdicts`): a class whose predictions flipped has few pairs, however far its masks moved. Each of the
-two tests then has the level α/2, so that a class without a change fails in at most α of comparisons.
+differently too. Those masks are judged a second time, pairs included (`mask_verdicts`): a class whose predictions
+flipped has few pairs, however far its masks moved. Two runs differ more on an image that one of them predicts wrongly,
+so that more flips alone are more masks beyond the threshold. p₀ is therefore that of a class with the same share f of
+flipped images, (1 − f)·p₀(pairs) + f·p₀(flipped): flips are counted apart, and no number of them makes a moved mask.
+(A sum over images with two probabilities has a lighter tail than the binomial of their mean; Hoeffding 1956.) Each of
+the two tests then has the level α/2, so that a class without a change fails in at most α of comparisons.
 
 If r of m classes are rejected, their lower bounds have the level 1 − α·r/m (Benjamini and Yekutieli 2005), which
 corrects for the selection of the worst classes. The pooled verdict is the same for all masks as one class.
@@ -113,12 +116,19 @@ def mask_verdicts(
     floor: Floor,
     tolerance: Tolerance,
 ) -> MaskVerdicts:
-    """Both verdicts of each class. counts: class → (moved, n) of pairs; counts_with_flips: the same with flipped
-    images, of the classes that have any."""
+    """Both verdicts of each class. counts: class → (moved, n) of pairs; counts_with_flips: the same of the classes that
+    have flipped images, with these, beyond the thresholds of `floor.with_flips`."""
     if not counts_with_flips:
         return MaskVerdicts(class_verdicts(counts, floor, tolerance), {})
     half = replace(tolerance, alpha=tolerance.alpha / 2)
-    with_flips = class_verdicts(counts_with_flips, floor.with_flips or floor, half)
+    of_flips = floor.with_flips or floor
+    known = {*floor.class_p0, *of_flips.class_p0, *floor.flipped_p0}
+    expected = {
+        index: floor.class_p0_with_flips(index, 1 - counts.get(index, (0, 0))[1] / n)
+        for index, (_, n) in counts_with_flips.items()
+        if n and index in known
+    }
+    with_flips = class_verdicts(counts_with_flips, replace(of_flips, class_p0=expected), half)
     return MaskVerdicts(class_verdicts(counts, floor, half), with_flips)
 
 

@@ -1,5 +1,7 @@
 """Noise floors: thresholds, cross-fitting, and the expected share of each class."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -49,14 +51,38 @@ def test_what_is_expected_is_the_largest_share_for_each_class_and_at_least_five_
 
 def test_a_class_with_a_hundred_distances_has_a_threshold_of_its_own() -> None:
     random = np.random.default_rng(0)
-    targets = [0] * 60 + [1] * 60 + [2] * 40
-    spread = [*(0.4 * random.random(60)), *(0.5 + 0.5 * random.random(60)), *random.random(40)]
+    targets = [0] * 100 + [1] * 100 + [2] * 99
+    spread = [*(0.4 * random.random(100)), *(0.5 + 0.5 * random.random(100)), *random.random(99)]
     floor = floor_of(FloorLevel.OTHER_TRAINING, 3, [pair(spread, targets), pair(spread, targets)])
-    assert set(floor.class_thresholds) == {0, 1}  # of class 2 there are 80
+    # Of class 2 there are 198, but each pair is judged by the 99 of the other.
+    assert set(floor.class_thresholds) == {0, 1}
     assert floor.class_thresholds[0] < 0.4 < 0.9 < floor.threshold
     moved = floor.moved(np.array([0, 1, 2, -1]), np.array([0.45, 0.45, 0.45, 0.45]))
     assert moved.tolist() == [True, False, False, False]
     assert "0.3" in floor.sentence().partition("by class")[0]
+
+
+@pytest.mark.parametrize(("runs", "quiet"), [(2, [150]), (3, [100, 10, 10])])
+def test_what_is_expected_of_a_class_and_its_moves_have_one_threshold(runs: int, quiet: list[int]) -> None:
+    """A class with a hundred distances in all, but fewer where it is judged for p0. With a threshold of its own, .38, a
+    third of its masks would be moved where the threshold of p0, .8, let none pass."""
+    pairs = [pair([*np.linspace(0, 0.4, n), *[0.8] * 400], [0] * n + [1] * 400) for n in quiet]
+    floor = floor_of(FloorLevel.OTHER_TRAINING, runs, pairs)
+    assert set(floor.class_thresholds) == {1}
+    assert floor.class_p0[0] == 0.05
+    assert not floor.moved(np.array([0]), np.array([0.6])).any()
+
+
+def test_flipped_images_have_their_own_share_beyond_the_thresholds_of_all() -> None:
+    one = pair([0.1] * 90)
+    alike = replace(one, flipped=pair([0.1] * 10))
+    apart = replace(one, flipped=pair([0.1] * 4 + [0.9] * 6))
+    floor = floor_of(FloorLevel.OTHER_TRAINING, 3, [alike, apart])
+    assert floor.with_flips is not None
+    assert (floor.with_flips.class_p0, floor.flipped_p0) == ({0: 0.05}, {0: pytest.approx(0.6)})
+    assert floor.class_p0_with_flips(0, 0.5) == pytest.approx(0.325)
+    assert floor.class_p0_with_flips(1, 0.5) == 1.0  # nothing is known of class 1
+    assert Floor.from_json(floor.to_json()) == floor
 
 
 def test_a_single_pair_is_judged_by_halves() -> None:
@@ -71,9 +97,8 @@ def test_the_floor_of_equal_masks_is_exactly_0() -> None:
     assert floor_of(FloorLevel.OTHER_TRAINING, 2, [pair([1.0] * 40)]).saturated
 
 
-def test_a_floor_is_stored_and_read_back() -> None:
+def test_a_floor_says_what_it_is_made_of() -> None:
     floor = floor_of(FloorLevel.OTHER_TRAINING, 2, [pair([0.1, 0.8] * 50)])
-    assert Floor.from_json(floor.to_json()) == floor
     assert "2 runs (other training runs), 1 pair of them" in floor.sentence()
 
 

@@ -141,7 +141,7 @@ def test_three_verdicts_have_three_exit_codes() -> None:
 
 # Between the floor's runs, nearly all masks move where predictions flip: only the flips are judged.
 FLIPPING = floor(
-    class_flips=dict.fromkeys(range(3), 0.3), with_flips=floor(class_p0=dict.fromkeys(range(3), 0.95))
+    class_flips=dict.fromkeys(range(3), 0.3), with_flips=floor(), flipped_p0=dict.fromkeys(range(3), 0.95)
 )
 
 
@@ -180,7 +180,7 @@ def test_flips_within_the_floor_or_without_one_are_no_fail(flipped: int, floor: 
 
 def test_a_class_without_pairs_fails_where_the_masks_of_its_label_moved() -> None:
     """The floor's own runs flip as often, so that the flips say nothing: the masks do."""
-    own = floor(class_flips={1: 0.97}, with_flips=floor(class_p0=dict.fromkeys(range(3), 0.3)))
+    own = floor(class_flips={1: 0.97}, with_flips=floor(), flipped_p0={1: 0.3})
     gate = judged(with_flips(29, floor=own), "[moved]\npooled = false", own)
     failed = [check for check in gate.checks if check.verdict is Verdict.FAIL]
     assert [check.name for check in failed] == ["class husky with flips"]

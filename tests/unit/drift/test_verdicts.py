@@ -130,7 +130,7 @@ def _measured(moved: np.ndarray) -> Floor:
 def test_two_tests_of_the_same_masks_fail_no_oftener(n: int) -> None:
     """At the limit, where a fail is false and not rare: pairs alone, and pairs with flipped images, of one class."""
     random = np.random.default_rng(n)
-    base = replace(floor(classes=1), with_flips=floor(classes=1))
+    base = replace(floor(classes=1), with_flips=floor(classes=1), flipped_p0={0: 0.05})
     fails = 0
     for _ in range(1000):
         moved = random.random(n) < 0.15
@@ -140,3 +140,25 @@ def test_two_tests_of_the_same_masks_fail_no_oftener(n: int) -> None:
         )
         fails += Verdict.FAIL in (made.classes[0].verdict, made.with_flips[0].verdict)
     assert fails / 1000 <= 0.06
+
+
+@pytest.mark.parametrize(
+    ("flipped_p0", "moved_flips", "fails"),
+    [
+        ({0: 0.9}, 162, False),  # as many of the flipped images as in the floor, of which there are more
+        ({0: 0.05}, 162, True),
+        ({}, 180, False),  # the floor has no flipped image of this class
+    ],
+)
+def test_more_flips_than_in_the_floor_are_no_moved_masks(
+    flipped_p0: dict[int, float], moved_flips: int, fails: bool
+) -> None:
+    """180 of 600 images flipped; 21 of the 420 pairs are beyond the threshold, the share of the floor."""
+    made = mask_verdicts(
+        {0: (21, 420)},
+        {0: (21 + moved_flips, 600)},
+        replace(floor(), with_flips=floor(), flipped_p0=flipped_p0),
+        Tolerance(),
+    )
+    assert made.classes[0].verdict is not Verdict.FAIL
+    assert (made.with_flips[0].verdict is Verdict.FAIL) is fails
