@@ -21,7 +21,7 @@ from gfi.domain.records import ShardClaim
 from gfi.method.engine import Engine
 from gfi.store import ledger, tracing
 from gfi.store.errors import NotFound, StoreError, Transient, storable
-from gfi.store.lease import LONGEST_PAUSE_S, LeaseLost
+from gfi.store.lease import LeaseLost, hand_back
 from workers.lease import ShardLease
 from workers.loaded_engines import ModelChanged
 from workers.services import WorkerServices
@@ -156,22 +156,5 @@ def _release(
 
 
 def _release_or_retract(services: WorkerServices, claim: ShardClaim, release: Callable[[], bool]) -> None:
-    """Release the shard; if the lease is already lost, retract the death that was concluded from it.
-
-    A worker can do nothing without the database, so it waits. Otherwise its overdue lease would count as a death, and
-    the images in flight would become suspects.
-    """
-    pause = 0.1
-    while True:
-        try:
-            if not release():
-                ledger.retract_death(services.database, claim)
-            return
-        except Transient as error:
-            log.warning("waiting to release", reason=str(error))
-            if services.shutdown.wait(pause):
-                return
-            pause = min(2 * pause, LONGEST_PAUSE_S)
-        except StoreError as error:
-            log.warning("not released", reason=str(error))
-            return
+    """Release the shard; if the lease is already lost, retract the death that was concluded from it."""
+    hand_back(lambda: release() or ledger.retract_death(services.database, claim), services.shutdown)

@@ -107,9 +107,9 @@ class Floor:
     threshold: a distance above it is a move; class_thresholds: those of the classes that have one of their own. p0:
     expected share over all classes; class_p0: of each class that the floor has, by index. images: pairs of masks behind
     it. flips, class_flips: the same for predictions that differ: the largest share of any pair of runs, at least .05.
-    with_flips: thresholds of pairs and of flipped images for which both runs explained the same class, and the shares of
-    the pairs beyond them; None if no two runs have such an image, and then it is this floor. flipped_p0: the shares of
-    the flipped images beyond the thresholds of `with_flips`, by class.
+    with_flips: the thresholds of pairs and of flipped images for which both runs explained the same class, and the
+    shares of the pairs beyond them; None if no two runs have such an image, and then it is this floor. flipped_p0: the
+    shares of the flipped images beyond the thresholds of `with_flips`, by class.
     """
 
     level: FloorLevel

@@ -116,6 +116,14 @@ class TaskRun:
         self.progressed()
         return self._retry(lambda: ledger.finish_control(self.database, self.claim, result, write))
 
+    def hand_back(self, call: Callable[[], object]) -> None:
+        """Give the task back to the ledger; waits while the database is away. See `gfi.store.lease.hand_back`."""
+        if self._lease is not None:
+            self._lease.hand_back(call)
+        else:
+            with contextlib.suppress(StoreError):
+                call()
+
     def _retry(self, call: Callable[[], bool]) -> bool:
         try:
             return call() if self._lease is None else self._lease.retry(call)
@@ -141,27 +149,21 @@ def _perform(services: Services, run: TaskRun, handlers: Mapping[str, Handler[Se
     try:
         return handlers[run.claim.kind](services, run)
     except Interrupted:
-        with contextlib.suppress(StoreError):  # if this fails, the lease runs out: the same effect, later
-            ledger.release_control(database, run.claim, "its worker was told to stop")
+        run.hand_back(lambda: ledger.release_control(database, run.claim, "its worker was told to stop"))
         return "interrupted"
     except (Transient, Unavailable) as error:
-        return _failed(database, run.claim, str(error), retry=True, outage=True)
+        return _failed(run, str(error), retry=True, outage=True)
     except (StoreError, DatasetError, MethodError) as error:
-        return _failed(database, run.claim, str(error), retry=False)
+        return _failed(run, str(error), retry=False)
     except OSError as error:
         # A fault of this machine, such as a full disk. (Faults of a dataset are DatasetErrors.)
-        return _failed(database, run.claim, f"machine {platform.node()}: {error}", retry=True, outage=True)
+        return _failed(run, f"machine {platform.node()}: {error}", retry=True, outage=True)
     except Exception as error:
         log.exception("task failed")
-        return _failed(database, run.claim, f"{type(error).__name__}: {error}", retry=True)
+        return _failed(run, f"{type(error).__name__}: {error}", retry=True)
 
 
-def _failed(
-    database: Database, claim: ControlClaim, reason: str, *, retry: bool, outage: bool = False
-) -> str:
+def _failed(run: TaskRun, reason: str, *, retry: bool, outage: bool = False) -> str:
     log.warning("task failed", reason=reason, retry=retry)
-    try:
-        ledger.fail_control(database, claim, reason, retry=retry, outage=outage)
-    except StoreError as error:  # the lease runs out: the same effect, later
-        log.warning("could not be recorded", reason=str(error))
+    run.hand_back(lambda: ledger.fail_control(run.database, run.claim, reason, retry=retry, outage=outage))
     return "failed"

@@ -36,6 +36,31 @@ class LeaseLost(Exception):
     """The work no longer belongs to this worker: nothing may be committed."""
 
 
+def hand_back(
+    call: Callable[[], object], shutdown: threading.Event, waited: Callable[[], None] = lambda: None
+) -> None:
+    """Give work back to the ledger: repeat a call that a restarting database refuses, with growing pauses, until it is
+    answered or the process is told to stop. waited: is called before each pause.
+
+    A worker can do nothing without the database, so it waits. Otherwise its overdue lease would count as a death, and
+    what it worked on would become a suspect.
+    """
+    pause = 0.1
+    while True:
+        try:
+            call()
+            return
+        except Transient as error:
+            log.warning("waiting to give the work back", reason=str(error))
+            waited()
+            if shutdown.wait(pause):
+                return
+            pause = min(2 * pause, LONGEST_PAUSE_S)
+        except StoreError as error:
+            log.warning("not given back", reason=str(error))
+            return
+
+
 def end_process() -> None:
     """Dump every thread's stack and end this process at once, without clean-up that could hang as well."""
     faulthandler.dump_traceback(file=sys.stderr, all_threads=True)
@@ -119,6 +144,10 @@ class LeaseKeeper:
                 self.check_held()
                 pause = min(2 * pause, LONGEST_PAUSE_S)
                 self.progressed()
+
+    def hand_back(self, call: Callable[[], object]) -> None:
+        """See the function `hand_back`. The lease may be lost meanwhile."""
+        hand_back(call, self._shutdown, self.progressed)
 
     def renew(self) -> bool:
         """Renew now. Returns whether the ledger accepted it."""

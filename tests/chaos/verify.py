@@ -96,6 +96,8 @@ def verify_carried(
     deployment: Deployment, job: str, photographs: Photographs, undisturbed: dict[str, str]
 ) -> Verdict:
     """The same for an incremental job, some of whose results are in parts of other jobs."""
+    record = queries.get_job(deployment.database, job)
+    assert record.state is JobState.SUCCEEDED, f"{record.state}: {record.error}\n{deployment.tails()}"
     keys = Counter(row.key for row in queries.iterate_results(deployment.database, job))
     listing = photographs.keys()
     lost = sum(key not in keys for key in listing)

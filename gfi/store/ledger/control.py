@@ -115,16 +115,21 @@ def release_control(db: Database, claim: ControlClaim, reason: str = "stopped") 
             )
         )
         if not changed.rowcount:
-            connection.execute(
-                sa.update(control_tasks)
-                .where(
-                    control_tasks.c.id == claim.task_id,
-                    control_tasks.c.state.in_(OPEN),
-                    control_tasks.c.deaths > 0,
-                )
-                .values(deaths=control_tasks.c.deaths - 1)
-            )
+            _retract_death(connection, claim)
         return bool(changed.rowcount)
+
+
+def _retract_death(connection: sa.Connection, claim: ControlClaim) -> None:
+    """The worker of this claim is alive: of a lease that ran out, a death was counted."""
+    connection.execute(
+        sa.update(control_tasks)
+        .where(
+            control_tasks.c.id == claim.task_id,
+            control_tasks.c.state.in_(OPEN),
+            control_tasks.c.deaths > 0,
+        )
+        .values(deaths=control_tasks.c.deaths - 1)
+    )
 
 
 def fail_control(
@@ -140,7 +145,8 @@ def fail_control(
     """leased → pending for another attempt after a pause, by default one that doubles; → failed after the last one.
 
     retry: False for an error that would occur again (no such directory): → failed at once. outage: the bucket or the
-    database is away, or a disk is full: `OUTAGE_ATTEMPTS` instead of `ATTEMPTS`. Returns False when the lease is lost.
+    database is away, or a disk is full: `OUTAGE_ATTEMPTS` instead of `ATTEMPTS`. Returns False when the lease is lost,
+    and retracts the death as `release_control` does.
     """
     with db.begin() as connection:
         if claim.job_id is not None:
@@ -149,6 +155,7 @@ def fail_control(
             sa.select(control_tasks).where(_held(claim)).with_for_update()
         ).one_or_none()
         if task is None:
+            _retract_death(connection, claim)
             return False
         delay = min(LONGEST_PAUSE_S, 2.0**task.attempts) if delay_s is None else delay_s
         again = retry and task.attempts < (OUTAGE_ATTEMPTS if outage else ATTEMPTS)

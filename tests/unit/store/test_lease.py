@@ -94,3 +94,26 @@ def test_a_database_that_is_away_for_longer_than_the_lease_loses_it() -> None:
     with keeper(ledger, lease_s=0.01) as lease:
         assert lease.lost.wait(LONG_S)
         assert lease.stop.is_set()
+
+
+class NoPause(threading.Event):
+    """An event that is awaited without waiting."""
+
+    def wait(self, timeout: float | None = None) -> bool:
+        return self.is_set()
+
+
+@pytest.mark.parametrize(("told_to_stop", "calls"), [(False, 3), (True, 1)])
+def test_work_is_given_back_when_the_database_answers_again(told_to_stop: bool, calls: int) -> None:
+    """Otherwise an outage was counted as a worker's death, and after nine of them no worker planned the job."""
+    shutdown, made = NoPause(), []
+    if told_to_stop:
+        shutdown.set()
+
+    def call() -> None:
+        made.append(None)
+        if len(made) < 3:
+            raise Transient("the database is restarting")
+
+    keeper(Ledger(), shutdown=shutdown).hand_back(call)
+    assert len(made) == calls

@@ -109,8 +109,9 @@ def test_where_planners_are_killed_all_the_time_no_job_is_given_up(database: Dat
 
 def test_a_planner_that_comes_back_takes_its_death_back(database: Database) -> None:
     job = submit(database)
-    for _ in range(3 * DEATHS):
+    for _ in range(DEATHS):
         assert not ledger.release_control(database, _planner_dies(database))
+        assert not ledger.fail_control(database, _planner_dies(database), "the database was away")
     assert queries.get_job(database, job).state is JobState.PLANNING
 
 
