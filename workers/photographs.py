@@ -104,11 +104,12 @@ def photograph_reader(
 
     def prepare(entry: Entry, fetched: Fetched) -> Photograph:
         try:
-            decoded = decode(fetched.data, window=engine.classifier.preprocess.window)
+            preprocess = engine.classifier.preprocess
+            decoded = decode(fetched.data, window=preprocess.window, channels=preprocess.channels)
         except DatasetError as error:
             return _failed(entry, fetched.version, ImageStatus.ERROR, str(error), "unreadable")
         try:
-            prepared = engine.classifier.prepare(decoded.rgb, engine.recipe, decoded.scale)
+            prepared = engine.classifier.prepare(decoded.seen, engine.recipe, decoded.scale)
             picture = saved_pictures.thumbnail(decoded.rgb) if overlays else None
             photograph = Photograph(
                 entry,

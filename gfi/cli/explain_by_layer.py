@@ -10,8 +10,8 @@ from gfi.cli.explain_photographs import batch_of
 from gfi.cli.picture_files import OPACITY, make_writable, mask_on_photograph, stems
 from gfi.datasets.decode import Photograph, decode
 from gfi.datasets.errors import DatasetError
+from gfi.domain.preprocess import Preprocess
 from gfi.domain.presets import PAPER
-from gfi.domain.window import Window
 from gfi.method import suitability
 from gfi.method.classifiers import load
 from gfi.method.depths import by_layer
@@ -32,8 +32,8 @@ def depths_of_photos(
     make_writable(output)
     classifier = load(model, Settings.load().models)
     suitability.check_suitable(classifier)
-    photographs = [_decode(photo, classifier.preprocess.window) for photo in photos]
-    prepared = [classifier.prepare(photograph.rgb, PAPER, photograph.scale) for photograph in photographs]
+    photographs = [_decode(photo, classifier.preprocess) for photo in photos]
+    prepared = [classifier.prepare(photograph.seen, PAPER, photograph.scale) for photograph in photographs]
     cells = [[Cell(photograph.rgb, "the photograph")] for photograph in photographs]
     strips = [output / f"{stem}-by-layer.png" for stem in stems(photos)]
     rows: list[dict[str, Any]] = []
@@ -62,8 +62,8 @@ def depths_of_photos(
     return rows
 
 
-def _decode(photo: Path, window: Window | None) -> Photograph:
+def _decode(photo: Path, preprocess: Preprocess) -> Photograph:
     try:
-        return decode(photo.read_bytes(), window=window)
+        return decode(photo.read_bytes(), window=preprocess.window, channels=preprocess.channels)
     except (DatasetError, OSError) as error:
         raise CommandError(f"{photo}: {error}") from error

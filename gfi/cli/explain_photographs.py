@@ -132,9 +132,10 @@ class _Run:
         """An item for each explanation. A photograph that cannot be read gets its row at once."""
         for photo, stem in zip(photos, stems(photos), strict=True):
             try:
-                photograph = decode(_bytes(photo), window=self._engine.classifier.preprocess.window)
+                preprocess = self._engine.classifier.preprocess
+                photograph = decode(_bytes(photo), window=preprocess.window, channels=preprocess.channels)
                 prepared = self._engine.classifier.prepare(
-                    photograph.rgb, self._engine.recipe, photograph.scale
+                    photograph.seen, self._engine.recipe, photograph.scale
                 )
             except Exception as error:
                 self._fail(len(self.rows), photo, error)

@@ -5,6 +5,7 @@
     photograph.size     (H, W) of the original after EXIF orientation
     photograph.scale    (sx, sy): original pixels per pixel of `rgb`; (1, 1) unless it was shrunk
     photograph.window   how samples of more than 8 bits became 0 … 255; None where they have 8
+    photograph.planes   float32 (H, W, C) in [0, 1], of a network with another number of channels than 1 or 3
 
 How photographs that are not plain RGB are treated:
 
@@ -17,6 +18,7 @@ How photographs that are not plain RGB are treated:
   becomes three equal channels.
 - Of an animation or a multi-page file the first frame is the photograph.
 - HEIC and DICOM are read where their extras are installed.
+- Arrays (`.npy`) and images with more channels: `planes`.
 - 32-bit integer and floating-point pixels are refused without a window, because no standard says which value is white.
 
 Memory is limited by the size in the header, before a pixel is decoded (`Limits`). A baseline JPEG above
@@ -42,6 +44,7 @@ from gfi.datasets.depth import Stored, to_eight_bits
 from gfi.datasets.errors import DecodeError
 from gfi.datasets.file_kinds import EXTRAS, HEAD, READABLE, format_of
 from gfi.datasets.jpeg_quality import jpeg_quality
+from gfi.datasets.planes import Planes, read_npy, read_pages
 from gfi.domain.window import AppliedWindow, Window
 
 # Pillow warns of corrupt EXIF and TIFF tags in files it then reads perfectly well. `catch_warnings` is not
@@ -72,7 +75,8 @@ class Photograph:
     """rgb: uint8 (h, w, 3), C-contiguous and writable. size: (H, W) of the original after EXIF orientation.
     scale: (W/w, H/h), how many original pixels one pixel of `rgb` stands for. format: Pillow's name. orientation: by
     EXIF, of what is stored. window: what was done with samples of more than 8 bits. jpeg_quality: 1 … 100, estimated;
-    None for other formats."""
+    None for other formats. planes: float32 (H, W, C) in [0, 1], what a network with other than 1 or 3 channels sees;
+    `rgb` is then what people are shown."""
 
     rgb: np.ndarray
     size: tuple[int, int]
@@ -81,6 +85,12 @@ class Photograph:
     orientation: int = 1
     window: AppliedWindow | None = None
     jpeg_quality: float | None = None
+    planes: np.ndarray | None = None
+
+    @property
+    def seen(self) -> np.ndarray:
+        """What the network's input is made from."""
+        return self.rgb if self.planes is None else self.planes
 
 
 _ORIENTATION = 0x0112
@@ -98,11 +108,14 @@ _TRANSPOSE = {
 _SCAN_PIXELS = 10_000_000_000
 
 
-def decode(data: bytes, limits: Limits = DEFAULT, window: Window | None = None) -> Photograph:
+def decode(
+    data: bytes, limits: Limits = DEFAULT, window: Window | None = None, channels: int = 3
+) -> Photograph:
     """The photograph in `data`. Raises only DecodeError, which says what is wrong with the file.
 
     window: which values are black and white in a file with more than 8 bits per sample; None: as the file says. Files
-    with 8 bits are read unchanged.
+    with 8 bits are read unchanged. channels: of the network; where they are not 1 or 3 the file has as many, and the
+    photograph has `planes`.
     """
     if not data:
         raise DecodeError("the file is empty")
@@ -110,6 +123,12 @@ def decode(data: bytes, limits: Limits = DEFAULT, window: Window | None = None) 
         raise DecodeError(f"the file has {_mega(len(data))} MB; the limit is {_mega(limits.bytes)} MB")
     file_format = _sniff(data)
     try:
+        if file_format == "NPY":
+            return _of_planes(read_npy(data, limits.pixels, window), file_format, limits, channels)
+        if channels not in (1, 3):
+            return _of_planes(
+                _pages(data, file_format, limits, window, channels), file_format, limits, channels
+            )
         return _decode(data, file_format, limits, window)
     except DecodeError:
         raise
@@ -160,6 +179,32 @@ def _decode(data: bytes, file_format: str, limits: Limits, window: Window | None
     quality = jpeg_quality(image.quantization) if isinstance(image, JpegImagePlugin.JpegImageFile) else None
     shown = stored_orientation or orientation
     return Photograph(rgb, (height, width), file_format, scale, shown, applied, quality)
+
+
+def _pages(data: bytes, file_format: str, limits: Limits, window: Window | None, channels: int) -> Planes:
+    if file_format != "TIFF":
+        raise DecodeError(
+            f"the model takes {channels} channels: a .npy file, or a TIFF of {channels} grey pages, not {file_format}"
+        )
+    image = _open(data, file_format)
+    if _orientation(image) != 1:
+        raise DecodeError("a TIFF of several channels is not turned; save it upright")
+    return read_pages(image, channels, limits.pixels, window)
+
+
+def _of_planes(planes: Planes, file_format: str, limits: Limits, channels: int) -> Photograph:
+    height, width, own = planes.values.shape
+    several = channels not in (1, 3)
+    if several and own != channels:
+        raise DecodeError(f"it has {own} channels; the model takes {channels}")
+    rgb = np.array(_shrink(planes.picture(), limits.decoded).convert("RGB"), dtype=np.uint8)
+    scale = width / rgb.shape[1], height / rgb.shape[0]
+    if several and scale != (1.0, 1.0):
+        raise DecodeError(
+            f"{width}×{height} pixels; the limit with {channels} channels is {limits.decoded:,}"
+        )
+    shown = planes.values if several else None
+    return Photograph(rgb, (height, width), file_format, scale, window=planes.window, planes=shown)
 
 
 def _reduction(image: Image.Image, data: bytes, file_format: str, limits: Limits) -> int:

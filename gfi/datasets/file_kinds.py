@@ -19,7 +19,7 @@ IMAGE_SUFFIXES = (
     *(suffix for kind, (_, _, suffixes) in EXTRAS.items() if _INSTALLED[kind] for suffix in suffixes),
 )
 READABLE = (
-    *("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "PPM", "AVIF"),
+    *("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "PPM", "AVIF", "NPY"),
     *(kind for kind in EXTRAS if _INSTALLED[kind]),
 )
 """The formats that `decode` reads."""
@@ -33,7 +33,7 @@ _OTHER_IMAGES = {
     ".jxl": "JPEG XL",
     ".svg": "SVG",
     ".psd": "PSD",
-    ".npy": "NumPy",
+    ".npy": "NumPy (read with ?suffixes=.npy)",
 }
 _OF_THE_SYSTEM = (".ds_store", "thumbs.db", "desktop.ini")
 _NO_SUFFIX = "none"
@@ -50,6 +50,8 @@ def format_of(head: bytes) -> str | None:
         return "PNG"
     if head.startswith((b"GIF87a", b"GIF89a")):
         return "GIF"
+    if head.startswith(b"\x93NUMPY"):
+        return "NPY"
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         return "WEBP"
     if head.startswith((b"II\x2a\x00", b"MM\x00\x2a", b"II\x2b\x00", b"MM\x00\x2b")):

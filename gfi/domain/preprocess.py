@@ -25,6 +25,8 @@ MOST_RESIZED = 8192 * 8192
 """The most pixels that a photograph may have after its shorter side was resized and before the crop: 0.2 GB. A
 photograph of 9,000,000×1 pixels would have 450 billion; one of 10,000×1 took 2 GB."""
 
+MOST_CHANNELS = 64
+
 
 @dataclass(frozen=True)
 class Preprocess:
@@ -33,7 +35,7 @@ class Preprocess:
     size: tuple[int, int]
     """(H, W) of the input in pixels."""
     channels: int = 3
-    """3 for RGB, 1 for grey."""
+    """3 for RGB, 1 for grey; other numbers for arrays and stacks of pages (`gfi.datasets.planes`)."""
     mean: tuple[float, ...] = (0.485, 0.456, 0.406)
     """Subtracted from pixels scaled to [0, 1]; one value per channel."""
     std: tuple[float, ...] = (0.229, 0.224, 0.225)

@@ -55,6 +55,7 @@ def freeze(database: Database, settings: Settings, request: JobRequest) -> JobCo
     model = _model(database, request.model)
     record = model.record
     chosen = recipe_of(request)
+    _check_channels(request, chosen, record)
     preset = chosen.name
     layers = layers_of(request, record)
     for metric in request.metrics:
@@ -242,6 +243,22 @@ def layers_of(request: JobRequest, record: dict[str, Any]) -> Layers:
         layers = Layers(layers.inverted, layers.mask_layers[:1])
     _check_spatial(layers, record)
     return layers
+
+
+def _check_channels(request: JobRequest, chosen: Recipe, record: dict[str, Any]) -> None:
+    """Raise Invalid for what needs colour or grey, of a model with another number of channels."""
+    channels = record["preprocess"]["channels"]
+    if channels in (1, 3):
+        return
+    if chosen.fill == "blur" and chosen.fill_from == "photograph":
+        raise Invalid(
+            f"the preset blurs whole photographs, which have 1 or 3 channels; {record['reference']} takes {channels}: "
+            "use the preset tuned or paper"
+        )
+    if "photograph_fill" in request.metrics:
+        raise Invalid(
+            f"photograph_fill fills with colour photographs; {record['reference']} takes {channels} channels"
+        )
 
 
 def _target(target: str | int, record: dict[str, Any]) -> str | int:

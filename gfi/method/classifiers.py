@@ -114,10 +114,13 @@ class Classifier:
         return batch_invariance.by_row(torch.sigmoid, outputs) if self.output == "sigmoid" else outputs
 
     def prepare(
-        self, rgb: NDArray[np.uint8], recipe: Recipe, scale: tuple[float, float] = (1.0, 1.0)
+        self,
+        seen: NDArray[np.uint8] | NDArray[np.float32],
+        recipe: Recipe,
+        scale: tuple[float, float] = (1.0, 1.0),
     ) -> Prepared:
         """The network's input from a photograph (H, W, 3) uint8; see `gfi.method.preprocess.prepare`."""
-        return preprocess.prepare(rgb, self.preprocess, recipe, scale)
+        return preprocess.prepare(seen, self.preprocess, recipe, scale)
 
     @cached_property
     def _probed(self) -> tuple[list[layers.Call], int]:

@@ -66,12 +66,15 @@ def gaussian_matrix(size: int, sigma: float, kernel: int) -> np.ndarray:
 
 
 def mean_colour(preprocess: Preprocess) -> Tensor:
-    """The ImageNet mean colour in the network's own normalised units, (C,) float64.
+    """The ImageNet mean colour in the network's own normalised units, (C,) float64; of other than one or three channels
+    the network's own mean, 0.
 
     >>> mean_colour(Preprocess((224, 224)))
     tensor([0., 0., 0.], dtype=torch.float64)
     """
     colour = np.array(IMAGENET_MEAN)
+    if preprocess.channels not in (1, 3):
+        return torch.zeros(preprocess.channels, dtype=torch.float64)
     if preprocess.channels == 1:
         colour = np.array([colour @ np.array(LUMA)])
     return torch.tensor((colour - np.array(preprocess.mean)) / np.array(preprocess.std))

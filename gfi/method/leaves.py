@@ -45,8 +45,8 @@ def leaves(preprocess: Preprocess) -> Tensor:
     """
     height, width = preprocess.size
     pixels = np.stack([dead_leaves(number, height, width) for number in range(COUNT)])
-    if preprocess.channels == 1:
-        pixels = pixels.mean(1, keepdims=True)
+    if preprocess.channels != 3:
+        pixels = pixels.mean(1, keepdims=True)  # the same in every channel
     mean, std = (np.array(values).reshape(1, -1, 1, 1) for values in (preprocess.mean, preprocess.std))
     return torch.from_numpy((pixels - mean) / std)
 

@@ -19,7 +19,7 @@
     [arguments]                             # passed to the architecture
     [input]
     size = 224                              # or [height, width]
-    channels = 3                            # or 1
+    channels = 3                            # or 1; or up to 64, see docs/datasets.md
     mean = [0.485, 0.456, 0.406]
     std = [0.229, 0.224, 0.225]
     interpolation = "bilinear"              # nearest, bilinear, bicubic, lanczos
@@ -50,6 +50,7 @@ from torch import nn
 from gfi.domain import imagenet
 from gfi.domain.errors import MethodError
 from gfi.domain.layer_names import Layers
+from gfi.domain.preprocess import MOST_CHANNELS
 from gfi.domain.window import Window
 from gfi.method import architectures, huggingface
 from gfi.method.checkpoints import load_checkpoint, read_checkpoint
@@ -405,8 +406,8 @@ class _ModelFile:
         if self._input_shape is not None:
             channels, *side = self._input_shape
             base = Preprocess((side[0], side[1]))
-            if channels == 1:
-                base = Preprocess(base.size, 1, (0.5,), (0.5,))
+            if channels != 3:
+                base = Preprocess(base.size, channels, (0.5,) * channels, (0.5,) * channels)
 
         size = part.get("size", list(base.size))
         size = [size, size] if isinstance(size, int) else size
@@ -415,8 +416,8 @@ class _ModelFile:
             self.fail("input.size", "is one or two whole numbers from 8 to 4096", part.get("size"))
 
         channels = part.get("channels", base.channels)
-        if type(channels) is not int or channels not in (1, 3):
-            self.fail("input.channels", "is 1 or 3", channels)
+        if type(channels) is not int or not 1 <= channels <= MOST_CHANNELS:
+            self.fail("input.channels", f"is a whole number from 1 to {MOST_CHANNELS}", channels)
         same = channels == base.channels
         mean = self._colour("mean", base.mean if same else (0.5,) * channels, channels)
         std = self._colour("std", base.std if same else (0.5,) * channels, channels)
@@ -429,6 +430,8 @@ class _ModelFile:
         crop = part.get("crop", base.crop)
         if crop not in ("recipe", "centre", "none", "letterbox"):
             self.fail("input.crop", "is one of recipe, centre, none, letterbox", crop)
+        if crop == "letterbox" and channels not in (1, 3):
+            self.fail("input.crop", "letterbox is for 1 or 3 channels", crop)
         resize = part.get("resize", None if {"size", "crop"} & set(part) else base.resize)
         if resize is not None and (type(resize) is not int or resize < min(size)):
             self.fail("input.resize", f"is a whole number of at least {min(size)}", resize)

@@ -8,6 +8,7 @@ Only Pillow and numpy are used, in a fixed order, so the result does not depend 
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -38,20 +39,23 @@ class Prepared:
 
 
 def prepare(
-    rgb: NDArray[np.uint8], preprocess: Preprocess, recipe: Recipe, scale: tuple[float, float] = (1.0, 1.0)
+    seen: NDArray[np.uint8] | NDArray[np.float32],
+    preprocess: Preprocess,
+    recipe: Recipe,
+    scale: tuple[float, float] = (1.0, 1.0),
 ) -> Prepared:
     """Resize, crop and normalise a photograph.
 
     Parameters
     ----------
-    rgb
-        (H, W, 3) uint8.
+    seen
+        (H, W, 3) uint8; or (H, W, C) float32 in [0, 1] for a network with C channels, neither 1 nor 3.
     preprocess
         The input that the network expects.
     recipe
         Determines crop and blur if the network does not.
     scale
-        (sx, sy), the original pixels per pixel of `rgb`, if decoding has shrunk the photograph. Size, box and the
+        (sx, sy), the original pixels per pixel of `seen`, if decoding has shrunk the photograph. Size, box and the
         radius of the full-resolution blur are in original pixels.
 
     Raises
@@ -66,9 +70,11 @@ def prepare(
     >>> prepared.image.shape, prepared.box
     (torch.Size([3, 30, 30]), (20.0, 0.0, 80.0, 60.0))
     """
-    if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8:
-        raise MethodError(f"a photograph is (H, W, 3) of uint8, not {rgb.shape} of {rgb.dtype}")
-    photograph = Image.fromarray(rgb)
+    if preprocess.channels not in (1, 3):
+        return _prepare_planes(seen, preprocess, recipe)
+    if seen.ndim != 3 or seen.shape[2] != 3 or seen.dtype != np.uint8:
+        raise MethodError(f"a photograph is (H, W, 3) of uint8, not {seen.shape} of {seen.dtype}")
+    photograph = Image.fromarray(seen)
     sx, sy = scale
     shown, box = view(photograph, preprocess, recipe)
     fill = None
@@ -85,10 +91,30 @@ def prepare(
     )
 
 
+def _prepare_planes(planes: NDArray[Any], preprocess: Preprocess, recipe: Recipe) -> Prepared:
+    channels = preprocess.channels
+    if planes.ndim != 3 or planes.shape[2] != channels or planes.dtype != np.float32:
+        raise MethodError(
+            f"the network takes (H, W, {channels}) of float32 in [0, 1], not {planes.shape} of {planes.dtype}"
+        )
+    if recipe.fill == "blur" and recipe.fill_from == "photograph":
+        raise MethodError("a blur of the whole photograph is made of 1 or 3 channels; set fill_from to input")
+    shown, boxes = zip(
+        *(view(Image.fromarray(planes[..., i].copy()), preprocess, recipe) for i in range(channels)),
+        strict=True,
+    )
+    # Bicubic filters overshoot; samples of 8 bits are cut in the same way.
+    pixels: NDArray[np.float32] = np.stack([np.asarray(one, np.float32) for one in shown], axis=2).clip(0, 1)
+    return Prepared(_normalised(pixels, preprocess), None, (planes.shape[0], planes.shape[1]), boxes[0])
+
+
 def normalise(picture: Image.Image, preprocess: Preprocess) -> Tensor:
     """Pixels in [0, 1], mean subtracted, divided by the standard deviation: (C, H, W) float32."""
     pixels = np.asarray(picture.convert("L" if preprocess.channels == 1 else "RGB"), dtype=np.float32) / 255
-    pixels = pixels.reshape(*pixels.shape[:2], preprocess.channels)
+    return _normalised(pixels.reshape(*pixels.shape[:2], preprocess.channels), preprocess)
+
+
+def _normalised(pixels: NDArray[np.floating], preprocess: Preprocess) -> Tensor:
     mean, std = (np.array(values, dtype=np.float32) for values in (preprocess.mean, preprocess.std))
     pixels = (pixels - mean) / std
     return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))

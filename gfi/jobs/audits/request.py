@@ -65,6 +65,7 @@ def frozen(job: Job, request: AuditRequest) -> dict[str, Any]:
         raise Conflict(f"job {job.id} is {job.shown_state}; it can be audited once it has ended")
     if job.manifest_key is None:
         raise Conflict(f"job {job.id} has no results to audit: its dataset could not be listed")
+    _check_channels(job.model or {})
     patch = None
     if request.patch is not None:
         if len(request.classes) != 1:
@@ -122,6 +123,7 @@ def submit_until_settled(
         sample["margin"] = sequential.margin
     spec = spec_of(database, settings, request, idempotency_key=idempotency_key, new=new, sample=sample)
     record = spec.model or {}
+    _check_channels(record)
     classes = [_class_in(record, name) for name in wanted.classes]
     audit_id, submitted = ledger.submit_settling(
         database,
@@ -140,6 +142,12 @@ def submit_until_settled(
     if submitted.created:
         tracing.submitted(submitted.job_id, began_ns, dataset=request.dataset, model=request.model)
     return audit_id, submitted.created
+
+
+def _check_channels(record: Mapping[str, Any]) -> None:
+    channels = record.get("preprocess", {}).get("channels", 3)
+    if channels not in (1, 3):
+        raise Invalid(f"an audit pastes pieces of photographs of 1 or 3 channels; the model takes {channels}")
 
 
 def _series(dataset: str, model: str, classes: Sequence[int], scope: str | None) -> str:

@@ -12,28 +12,29 @@ from gfi.method.classifiers import load
 from tests.unit.method.written_models import GOOD, explain, write
 
 
-def test_a_grey_model_of_ones_own_runs_from_a_file(tmp_path: Path) -> None:
+@pytest.mark.parametrize("channels", [1, 5])
+def test_a_model_of_ones_own_channels_runs_from_a_file(tmp_path: Path, channels: int) -> None:
     write(
         tmp_path,
-        """
+        f"""
         architecture = "file:net.py:build"
         weights = "seed:3"
         classes = ["a", "b", "c", "d", "e"]
         [arguments]
-        channels = 1
+        channels = {channels}
         classes = 5
         [input]
         size = [32, 40]
-        channels = 1
+        channels = {channels}
         mean = 0.4
-        std = [0.2]
+        std = 0.2
         interpolation = "bicubic"
         crop = "centre"
         resize = 36
     """,
     )
     classifier = load("mine", tmp_path)
-    assert classifier.preprocess.channels == 1
+    assert classifier.preprocess.channels == channels
     assert classifier.preprocess.size == (32, 40)
     assert classifier.class_names == ("a", "b", "c", "d", "e")
     assert classifier.layer_choice(PRESETS["paper"]).how == "automatic"
@@ -123,7 +124,7 @@ WRONG = [
     ('classes = "gone.txt"\n' + GOOD, "`classes`: .*gone.txt cannot be read"),
     ('classes = ["a", "b"]\n' + GOOD, "2 class names for a network of 4 classes"),
     (GOOD.replace("32", '"big"'), "`input.size` is one or two whole numbers from 8 to 4096, not 'big'"),
-    (GOOD + "channels = 2", "`input.channels` is 1 or 3, not 2"),
+    (GOOD + "channels = 65", "`input.channels` is a whole number from 1 to 64, not 65"),
     (GOOD + "channels = 1", "does not take an image of 1×32×32"),
     (GOOD + "mean = [0.5, 0.5]", "`input.mean` is 3 numbers"),
     (GOOD + "std = 0", "`input.std` is positive"),

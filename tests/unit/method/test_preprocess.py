@@ -115,3 +115,16 @@ def test_a_letterbox_shows_the_whole_photograph_between_bars_of_the_mean(
     assert placed.shape == shape
     assert placed.mean() > 0.9
     assert placed[shape[0] // 2, shape[1] // 2] == 1
+
+
+def test_planes_of_five_channels_are_resized_and_normalised_each_for_itself() -> None:
+    planes = np.linspace(0, 1, 12 * 20 * 5, dtype=np.float32).reshape(12, 20, 5)
+    shape = Preprocess((12, 12), 5, (0.5,) * 5, (0.25,) * 5, crop="centre")
+    prepared = prepare(planes, shape, recipe("tuned"))
+    wanted = (planes[:, 4:16].transpose(2, 0, 1) - 0.5) / 0.25
+    np.testing.assert_allclose(prepared.image, wanted, atol=1e-6)
+    assert (prepared.box, prepared.original_size) == ((4.0, 0.0, 16.0, 12.0), (12, 20))
+    with pytest.raises(MethodError, match="blur of the whole photograph"):
+        prepare(planes, shape, RELEASED)
+    with pytest.raises(MethodError, match=r"takes \(H, W, 5\) of float32"):
+        prepare(planes[..., :3], shape, recipe("tuned"))

@@ -36,11 +36,17 @@ def write(folder: Path, text: str, name: str = "mine") -> str:
 
 
 def explain(classifier: Classifier) -> None:
-    rgb = np.random.default_rng(0).integers(0, 255, (48, 64, 3), np.uint8)
+    rng, channels = np.random.default_rng(0), classifier.preprocess.channels
+    several = channels not in (1, 3)
+    seen = (
+        rng.random((48, 64, channels), np.float32) if several else rng.integers(0, 255, (48, 64, 3), np.uint8)
+    )
     for preset in PRESETS:
+        if several and PRESETS[preset].fill_from == "photograph":
+            continue
         quick = recipe(preset, steps_inversion=2, steps_class=2, levels=[0.25])
         (explanation,) = Engine(classifier, quick, batch=1).explain_many(
-            [Item(0, classifier.prepare(rgb, quick))]
+            [Item(0, classifier.prepare(seen, quick))]
         )
         assert np.isfinite(
             [explanation.probability, explanation.kept, explanation.removed, explanation.loss]

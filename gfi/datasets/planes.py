@@ -1,0 +1,109 @@
+"""Arrays in `.npy` files, and images with other than one or three channels: `.npy`, or a TIFF of a page for each.
+
+An array is (H, W), or (H, W, C) or (C, H, W) with 1 to 64 channels: the channels are the last axis unless the first is
+shorter. Bytes are read as 0 … 255; of other values `input.window` of the model file says which are black and white.
+No array is unpickled, and its header is compared with the length of the file before memory is used for it.
+"""
+
+import io
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.lib import format as npy
+from numpy.typing import NDArray
+from PIL import Image
+
+from gfi.datasets.depth import requested, stretched
+from gfi.datasets.errors import DecodeError
+from gfi.domain.preprocess import MOST_CHANNELS
+from gfi.domain.window import AppliedWindow, Window
+
+_GREY_MODES = ("L", "I", "F", "I;16", "I;16B", "I;16L", "I;16N")
+_EIGHT_BITS = AppliedWindow(0, 255, "8 bits")
+
+
+@dataclass(frozen=True)
+class Planes:
+    """values: float32 (H, W, C) in [0, 1]; black is 0 and white 1. window: what became black and white; None: of
+    bytes."""
+
+    values: NDArray[np.float32]
+    window: AppliedWindow | None
+
+    def picture(self) -> Image.Image:
+        """What people are shown: colour of three channels, else the mean of all."""
+        shown = self.values if self.values.shape[2] == 3 else self.values.mean(2)
+        return Image.fromarray(stretched(shown, AppliedWindow(0, 1, "")))
+
+
+def read_npy(data: bytes, most_values: int, window: Window | None) -> Planes:
+    """The array of a `.npy` file. Raises DecodeError, or ValueError for a broken header.
+
+    most_values: of all channels together.
+    """
+    stream = io.BytesIO(data)
+    version = npy.read_magic(stream)
+    readers = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
+    if version not in readers:
+        raise DecodeError(f"a .npy file of version {version[0]}.{version[1]}; save it with numpy.save")
+    shape, by_columns, kind = readers[version](stream)
+    if kind.kind not in "uif" or kind.itemsize > 8:
+        raise DecodeError(
+            f"an array of {kind}; save it as whole or floating-point numbers of at most 64 bits"
+        )
+    if len(shape) == 2:
+        shape = (*shape, 1)
+    if len(shape) != 3 or not all(shape) or min(shape[0], shape[2]) > MOST_CHANNELS:
+        raise DecodeError(
+            f"an array of {'×'.join(map(str, shape))}; an image is (H, W), (H, W, C) or (C, H, W) with at most "
+            f"{MOST_CHANNELS} channels"
+        )
+    count = shape[0] * shape[1] * shape[2]
+    if count > most_values:
+        raise DecodeError(f"{count:,} values; the limit for this kind of file is {most_values:,}")
+    if len(data) - stream.tell() != count * kind.itemsize:
+        raise DecodeError(
+            f"its header says {count * kind.itemsize:,} bytes and {len(data) - stream.tell():,} follow"
+        )
+    values = np.frombuffer(data, kind, offset=stream.tell()).reshape(shape, order="F" if by_columns else "C")
+    return _scaled(values.transpose(1, 2, 0) if shape[0] < shape[2] else values, window)
+
+
+def read_pages(image: Image.Image, channels: int, most_values: int, window: Window | None) -> Planes:
+    """The grey pages of an opened TIFF as channels. Raises DecodeError, or what Pillow raises."""
+    size = image.size
+    if size[0] * size[1] * channels > most_values:
+        raise DecodeError(
+            f"{size[0]}×{size[1]} pixels of {channels} pages; the limit is {most_values:,} values"
+        )
+    pages = []
+    for number in range(channels):
+        try:
+            image.seek(number)
+        except EOFError:
+            raise DecodeError(f"it has {number} pages; the model takes {channels} channels") from None
+        if image.mode not in _GREY_MODES or image.size != size:
+            raise DecodeError(
+                f"page {number + 1} is {image.size[0]}×{image.size[1]} of kind {image.mode}; the model takes "
+                f"{channels} channels, each a grey page of {size[0]}×{size[1]}"
+            )
+        pages.append(np.asarray(image))
+    try:
+        image.seek(channels)
+    except EOFError:
+        return _scaled(np.stack(pages, 2), window)
+    raise DecodeError(f"it has more than {channels} pages; the model takes {channels} channels")
+
+
+def _scaled(values: NDArray[np.integer] | NDArray[np.floating], window: Window | None) -> Planes:
+    if window is None and values.dtype != np.uint8:
+        raise DecodeError(
+            f"values of {values.dtype} have no standard white; state their range, for example "
+            "`input.window = [0, 1]` in the model file"
+        )
+    if values.dtype.kind == "f" and not np.isfinite(values).all():
+        raise DecodeError("some values are not numbers (NaN) or not finite")
+    applied = requested(window, values) if window else _EIGHT_BITS
+    width = applied.high - applied.low or 1.0
+    scaled: NDArray[np.float64] = (values - np.float64(applied.low)) / width
+    return Planes(np.ascontiguousarray(np.clip(scaled, 0, 1), np.float32), applied if window else None)

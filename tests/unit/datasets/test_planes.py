@@ -1,0 +1,81 @@
+"""Arrays, and images of other than one or three channels."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from gfi.datasets.decode import Limits, decode
+from gfi.datasets.errors import DecodeError
+from gfi.domain.window import Window
+
+FIVE = np.linspace(-1, 1, 6 * 8 * 5, dtype=np.float32).reshape(6, 8, 5)
+RANGE = Window(-1, 1)
+
+
+def npy(array: np.ndarray) -> bytes:
+    out = io.BytesIO()
+    np.save(out, array)
+    return out.getvalue()
+
+
+def pages(array: np.ndarray) -> bytes:
+    out = io.BytesIO()
+    first, *others = [Image.fromarray(array[..., i].copy()) for i in range(array.shape[2])]
+    first.save(out, "TIFF", save_all=True, append_images=others)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize(
+    "data", [npy(FIVE), npy(FIVE.transpose(2, 0, 1)), npy(np.asfortranarray(FIVE)), pages(FIVE)]
+)
+def test_five_channels_keep_their_values_and_people_see_their_mean(data: bytes) -> None:
+    photograph = decode(data, window=RANGE, channels=5)
+    assert photograph.planes is not None
+    assert photograph.planes.dtype == np.float32
+    np.testing.assert_allclose(photograph.seen, (FIVE + 1) / 2, atol=1e-7)
+    np.testing.assert_allclose(photograph.rgb[..., 0], (FIVE.mean(2) + 1) / 2 * 255, atol=0.51)
+    assert photograph.size == (6, 8)
+
+
+def test_an_array_of_one_or_three_channels_is_a_photograph() -> None:
+    colours = np.arange(6 * 8 * 3, dtype=np.uint8).reshape(6, 8, 3)
+    photograph = decode(npy(colours))
+    assert np.array_equal(photograph.rgb, colours)
+    assert (photograph.planes, photograph.window, photograph.format) == (None, None, "NPY")
+    grey = decode(npy(np.array([[0.0, 0.5, 2.0]])), window=Window(0, 1))
+    assert grey.rgb[0].tolist() == [[0] * 3, [128] * 3, [255] * 3]
+    assert str(grey.window) == "0 is black and 1 white (input.window)"
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        (npy(np.zeros((6, 8, 4), np.uint8)), "it has 4 channels; the model takes 5"),
+        (npy(FIVE)[:-4], "its header says 960 bytes and 956 follow"),
+        (npy(np.array([[None]], object)), "an array of object"),
+        (npy(np.zeros((6, 8, 5), complex)), "an array of complex128"),
+        (npy(np.zeros((70, 8, 70), np.uint8)), "an array of 70×8×70; an image is"),
+        (npy(np.zeros((60, 80, 5), np.uint8)), "24,000 values; the limit for this kind of file is 10,000"),
+        (npy(FIVE * np.nan), "not numbers"),
+        (npy(FIVE)[:8] + b"\xff\xff" + npy(FIVE)[10:], "not a readable NPY"),
+        (pages(FIVE[..., :4]), "it has 4 pages; the model takes 5 channels"),
+        (pages(np.zeros((6, 8, 6), np.uint8)), "more than 5 pages"),
+        (pages(np.zeros((60, 80, 5), np.uint8)), "60 pixels of 5 pages; the limit is 10,000 values"),
+    ],
+)
+def test_what_is_not_five_channels_is_refused_with_the_reason(data: bytes, says: str) -> None:
+    with pytest.raises(DecodeError, match=says):
+        decode(data, Limits(pixels=10_000), RANGE, 5)
+
+
+def test_floats_need_a_range_and_other_files_have_too_few_channels() -> None:
+    with pytest.raises(DecodeError, match=r"values of float32 .* state their range.*input\.window"):
+        decode(npy(FIVE), channels=5)
+    out = io.BytesIO()
+    Image.new("RGB", (8, 6)).save(out, "PNG")
+    with pytest.raises(
+        DecodeError, match=r"takes 5 channels: a \.npy file, or a TIFF of 5 grey pages, not PNG"
+    ):
+        decode(out.getvalue(), channels=5)
