@@ -128,8 +128,15 @@ class GateSpec(_Section):
     def tolerance(self, look: int = 1) -> Tolerance:
         """The tolerance for verdicts. look: the number of the comparison in the year, for a nightly gate."""
         moved = self.moved
-        alpha = moved.alpha if self.nightly is None else self.spending.level(look)
+        alpha = moved.alpha if self.nightly is None else self.spending.level(look) / self.tests
         return Tolerance(moved.max_moved, alpha, moved.min_images, moved.alpha)
+
+    @property
+    def tests(self) -> int:
+        """How many tests may fail a comparison by chance: of moved masks and of flips in all watched classes, of all
+        classes together, and of each limit; at least 1. A nightly gate shares the level of a night among them."""
+        watched = 0 if self.moved.classes in ("none", []) else 2
+        return max(1, watched + self.moved.pooled + len(self.limits))
 
     def look_on(self, day: date) -> int:
         """The number of the comparison on a day of the year, if comparisons are evenly distributed."""

@@ -113,7 +113,7 @@ def judge(
     """
     checks = [
         *_moved_checks(spec, comparison, floor, names, look),
-        *(_limit_check(name, limit, comparison, spec.moved.alpha) for name, limit in spec.limits.items()),
+        *(_limit_check(name, limit, comparison, spec.tolerance(look)) for name, limit in spec.limits.items()),
         *_audit_checks(spec, new_shortcuts),
     ]
     checks = [_waive(check, spec.waivers, today) for check in checks]
@@ -214,19 +214,20 @@ def _floor_problem(spec: GateSpec, floor: Floor | None) -> str | None:
     return None
 
 
-def _limit_check(name: str, limit: float, comparison: Comparison, alpha: float) -> Check:
+def _limit_check(name: str, limit: float, comparison: Comparison, tolerance: Tolerance) -> Check:
     if name == FLIPS:
         counts = comparison.counts
         n, k = counts.same_version, counts.flipped
-        lower = float(lower_bound(k, n, alpha)) if n else 0.0
-        upper = float(upper_bound(k, n, alpha)) if n else 1.0
+        lower = float(lower_bound(k, n, tolerance.alpha)) if n else 0.0
+        upper = float(upper_bound(k, n, tolerance.alpha_pass)) if n else 1.0
         text = f"flips: {k:,} of {n:,} images are predicted as another class ({lower:.1%} to {upper:.1%})"
         return _bounded(name, text, lower, upper, limit, {"n": n, "value": k / n if n else None})
     change = comparison.metrics.get(name)
     if change is None:
         text = f"{name}: no image of the two jobs has it; submit both with --metrics {name}"
         return Check(f"limit {name}", Verdict.UNDECIDED, text)
-    lower, upper = _worsening(name, change, alpha)
+    lower = _worsening(name, change, tolerance.alpha)[0]
+    upper = _worsening(name, change, tolerance.alpha_pass)[1]
     text = f"{name}: mean {change.mean_a:.3f} → {change.mean_b:.3f} over {change.n:,} pairs"
     return _bounded(name, text, lower, upper, limit, {"n": change.n, "value": change.change})
 

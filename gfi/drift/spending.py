@@ -34,6 +34,6 @@ class Spending:
     def sentence(self, look: int) -> str:
         """The sentence about the level in the output of the `look`-th comparison."""
         return (
-            f"comparison {look} of {self.looks} planned this year is made at α = {self.level(look):.2g}, so that a"
-            f" false fail in the whole year has a probability of at most {self.alpha:g}"
+            f"comparison {look} of {self.looks} planned this year is made at α = {self.level(look):.2g} in all its"
+            f" tests together, so that a false fail in the whole year has a probability of at most {self.alpha:g}"
         )

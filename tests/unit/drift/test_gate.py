@@ -42,7 +42,8 @@ def test_a_gate_file_becomes_types() -> None:
     assert spec.limits == {"flips": 0.02, "energy_in_box": 0.05}
     assert (spec.waivers[0].class_, spec.waivers[0].until) == ("husky", date(2027, 1, 31))
     tolerance = spec.tolerance(look=3)
-    assert tolerance.alpha == pytest.approx(0.9 * 0.05 / 52)
+    # Moved masks, flips, all classes together, and two limits.
+    assert tolerance.alpha == pytest.approx(0.9 * 0.05 / 52 / 5)
     assert tolerance.alpha_pass == 0.05
 
 
