@@ -3,7 +3,7 @@
 Samples of grey are rescaled (slope and intercept, or the modality's table). Black and white are then those of the given
 window, else of the file's first window (centre and width), else of the range that its bits allow. MONOCHROME1, in which
 white is zero, is inverted. Colour is read as RGB, also from a palette. A file with several frames is refused, because
-one key is one image.
+one key is one image; `frames` makes an image of each.
 """
 
 import io
@@ -28,7 +28,7 @@ def read_dicom(
     frames = int(file.get("NumberOfFrames") or 1)
     if frames > 1:
         raise DecodeError(
-            f"a DICOM file of {frames} frames; one key is one image: write each frame to its own file"
+            f"a DICOM file of {frames} frames; one key is one image: say ?frames=each of the dataset"
         )
     rows, columns = int(file.get("Rows") or 0), int(file.get("Columns") or 0)
     if not rows * columns:

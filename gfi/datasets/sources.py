@@ -18,8 +18,9 @@ A spec without a prefix is read as the first of these that fits:
 
 A prefix names the kind explicitly: `folder:`, `classes:` (both also before s3://), `manifest:`, `tar:`, `zip:`,
 `voc:`, `imagenet:`, `coco:`, `yolo:`. Options follow a `?`: `voc:/data/VOC2007?split=test`,
-`/photographs?suffixes=.jpg,.dat`, `boxes.csv?root=/data/photographs&label=class`; `?sample=200&per=class&seed=1` of
-every kind lists a sample. `Source.spec` is the spec in full: kind, absolute path, options.
+`/photographs?suffixes=.jpg,.dat`, `boxes.csv?root=/data/photographs&label=class`; for every kind
+`?sample=200&per=class&seed=1` lists a sample and `?frames=each` the frames of DICOM files. `Source.spec` is the spec in
+full: kind, absolute path, options.
 
 With `dataset_roots` or `dataset_buckets` configured, nothing outside them is read.
 
@@ -35,6 +36,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import parse_qsl
 
+from gfi.datasets import frames
 from gfi.datasets.errors import DatasetError
 from gfi.datasets.file_kinds import IMAGE_SUFFIXES, READABLE, Selection, is_image, is_other_image
 from gfi.datasets.layouts.coco import Coco
@@ -133,8 +135,10 @@ def open_source(spec: str, settings: Settings) -> Source:
     Raises DatasetError if it does not exist, has no known kind, or is not allowed by `settings`.
     """
     kind, place, options = _parse(spec)
-    sample = SampleOptions.taken_from(options)
+    sample, each_frame = SampleOptions.taken_from(options), frames.asked(options)
     source = _open(spec, kind, place, options, settings)
+    if each_frame:
+        source = frames.Framed(source)
     return source if sample is None else Sampled(source, sample)
 
 
