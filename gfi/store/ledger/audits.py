@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from gfi.domain.digests import JSON, digest
 from gfi.domain.ids import new_id
-from gfi.domain.states import OPEN, TERMINAL, ControlKind
+from gfi.domain.states import ACTIVE, OPEN, TERMINAL, ControlKind, ShardState
 from gfi.domain.tasks import priority_in
 from gfi.store.database import Database, insert, now
 from gfi.store.errors import Conflict, LimitExceeded, NotFound
@@ -126,14 +126,18 @@ def confirm_audit(db: Database, audit_id: str, *, actor: str = "local") -> None:
         settling = UNTIL_SETTLED in row.options
         if row.screened_at is None and not (settling and row.task_id is not None):
             raise Conflict(f"audit {audit_id} has not been screened; request another one")
-        state = sa.select(control_tasks.c.state).where(control_tasks.c.id == row.task_id)
-        if connection.execute(state).scalar() in OPEN:
+        known = sa.select(control_tasks.c.state).where(control_tasks.c.id == row.task_id)
+        state = connection.execute(known).scalar()
+        explaining = settling and state == ShardState.DONE and job.state in ACTIVE
+        if state in OPEN or explaining:
             raise Conflict(f"audit {audit_id} is under way already")
         plan, kind, seconds = row.plan, ControlKind.SCREEN, None
         if row.screened_at is not None:
             kind, seconds = ControlKind.CONFIRM, (plan.get("settling") or plan).get("estimate_s")
             admit_task(connection, row.owner, seconds)
             plan = {name: value for name, value in plan.items() if name != "refused"}
+            if settling and "settling" in plan:
+                plan["settling"] = {k: v for k, v in plan["settling"].items() if k != "refused"}
         task_id = add_audit_task(connection, kind, job, audit_id, row.owner, seconds)
         connection.execute(
             sa.update(audits).where(audits.c.id == audit_id).values(task_id=task_id, plan=plan)

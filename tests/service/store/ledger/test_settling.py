@@ -140,6 +140,8 @@ def test_an_audit_is_cancelled_between_its_steps_and_goes_on_after_its_job_has_e
     assert queries.get_audit(database, audit).state is AuditState.SCREENING
     assert instalment(database, claim_task(database, ControlKind.SCREEN), audit)
     assert queries.get_job(database, job).state is JobState.RUNNING
+    with pytest.raises(Conflict, match="under way already"):
+        ledger.confirm_audit(database, audit)  # its images are being explained
     explained(database, [1, 8])
     task = confirming(database)
     assert ledger.cancel_audit(database, audit)  # while it tests
