@@ -247,7 +247,7 @@ def layers_of(request: JobRequest, record: dict[str, Any]) -> Layers:
 
 def _check_channels(request: JobRequest, chosen: Recipe, record: dict[str, Any]) -> None:
     """Raise Invalid for what needs colour or grey, of a model with another number of channels."""
-    channels = record["preprocess"]["channels"]
+    channels = record.get("preprocess", {}).get("channels", 3)
     if channels in (1, 3):
         return
     if chosen.fill == "blur" and chosen.fill_from == "photograph":

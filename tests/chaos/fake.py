@@ -98,6 +98,7 @@ class Preprocess:
 
     size = INPUT_SIZE
     window = None
+    channels = 3
 
 
 class Classifier:
