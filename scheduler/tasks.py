@@ -212,7 +212,7 @@ def _first_instalment(
     evidence = Evidence(classes, job.config.model.digest, settings)
     with manifest_of(services.bucket, job) as manifest, TemporaryDirectory(prefix="gfi-audit-") as folder:
         audit = dataclasses.replace(audit, plan=plan)
-        nothing = settling.Explained.nothing(screened)
+        nothing = settling.Instalments.none(screened)
         decision = settling.decide(services.database, audit, job, manifest, screened, evidence, nothing)
         if not decision.rows:
             names = {k: class_name(job, int(k)) for k in classes.tolist()}

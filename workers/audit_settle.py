@@ -70,7 +70,7 @@ def settle_audit(services: WorkerServices, run: TaskRun, audit: Audit, job: Job)
         stopped = "its job was cancelled, and explains no more images"
     decision = settling.Decision([], {}, stopped)
     if stopped is None:
-        known = settling.Explained(asked, so_far, measured)
+        known = settling.Instalments(asked, so_far, measured)
         decision = settling.decide(services.database, audit, job, manifest, screened, evidence, known)
     if decision.rows:
         decision.plan["settling"]["answers"] = answers

@@ -102,27 +102,29 @@ class Order:
 
 
 @dataclass(frozen=True)
-class Explained:
-    """What a decision is made on. asked: the rows of each instalment so far. images: those that were explained of them.
-    measured: of each instalment; its images are rows of the manifest."""
+class Instalments:
+    """What is known of the instalments so far. asked: the rows of each. images: those that were explained of them.
+
+    measured: of each instalment; its images are rows of the manifest.
+    """
 
     asked: Sequence[Sequence[int]]
     images: Kept
     measured: Sequence[Sequence[Measured]]
 
     @staticmethod
-    def nothing(screened: ScreenedJob) -> "Explained":
+    def none(screened: ScreenedJob) -> "Instalments":
         """Before the first instalment."""
         none = replace(screened.kept.data, classes=np.zeros(0, np.int64))
-        return Explained([], Kept(np.zeros(0, np.int64), none), [])
+        return Instalments([], Kept(np.zeros(0, np.int64), none), [])
 
 
 @dataclass(frozen=True)
 class Decision:
     """What follows: the `rows` that are explained next, or none, and the audit ends.
 
-    plan: what the audit says of itself while they are explained. stopped: why it ends with something left open. without
-    hosts: numbers of the open candidates whose crops no image is left for.
+    plan: what the audit says of itself while they are explained. stopped: why it ends with something left open.
+    without_hosts: numbers of the open candidates whose crops no image is left for.
     """
 
     rows: list[int]
@@ -171,7 +173,7 @@ def decide(
     manifest: Manifest,
     screened: ScreenedJob,
     evidence: Evidence,
-    so_far: Explained,
+    so_far: Instalments,
 ) -> Decision:
     """What is explained next; nothing where every class is settled or cannot be settled.
 

@@ -102,7 +102,7 @@ def decided(
     monkeypatch.setattr(settling.ledger, "refused_seconds", lambda db, o, s: "too long" if s > most else None)
     evidence = Evidence(np.array([c.class_index for c in candidates]), "m")
     manifest: Any = SimpleNamespace(count=len(order.classes))
-    nothing = settling.Explained.nothing(screened)
+    nothing = settling.Instalments.none(screened)
     return settling.decide(None, audit, job, manifest, screened, evidence, nothing)  # type: ignore[arg-type]
 
 
