@@ -4,6 +4,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from gfi.api.config import ApiSettings
 from gfi.api.problems import Refused
+from gfi.store.public_hosts import matches
 
 
 def check(url: str, api: ApiSettings) -> SplitResult:
@@ -26,14 +27,10 @@ def check(url: str, api: ApiSettings) -> SplitResult:
         raise Refused(422, "the address of a webhook must be ASCII without spaces")
     if port is not None and port not in (80, 443) and not api.webhook_private:
         raise Refused(422, "the port of a webhook must be 443")
-    if not any(_matches(host, allowed) for allowed in api.webhook_hosts):
+    if not any(matches(host, allowed) for allowed in api.webhook_hosts):
         raise Refused(
             422,
             f"webhooks to {host[:200]} are not allowed",
             "An operator can add the host to GFI_WEBHOOK_HOSTS.",
         )
     return parts
-
-
-def _matches(host: str, allowed: str) -> bool:
-    return host == allowed or (allowed.startswith("*.") and host.endswith(allowed[1:]))

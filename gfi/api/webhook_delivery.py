@@ -21,13 +21,10 @@ resolves to another one later, and redirects are not followed.
 
 import hashlib
 import hmac
-import ipaddress
 import json
-import socket
 import threading
 import time
 from collections.abc import Callable, Mapping
-from urllib.parse import SplitResult
 
 import httpx
 import structlog
@@ -41,6 +38,7 @@ from gfi.domain.digests import JSON
 from gfi.domain.records import EMAIL, WEBHOOK
 from gfi.store import ledger, queries
 from gfi.store.errors import StoreError
+from gfi.store.public_hosts import NotReachable, at_address, resolve
 
 log = structlog.get_logger(__name__)
 
@@ -51,36 +49,6 @@ TIMEOUT_S = 10.0
 
 class Undeliverable(Exception):
     """The message was not delivered; str() says why."""
-
-
-_UNICAST = ipaddress.IPv6Network("2000::/3")
-_SIX_TO_FOUR = ipaddress.IPv6Network("2002::/16")
-
-
-def _public(address: str) -> bool:
-    """Whether the address is public, also where an IPv6 address embeds an IPv4 one."""
-    parsed = ipaddress.ip_address(address)
-    parsed = getattr(parsed, "ipv4_mapped", None) or parsed
-    if parsed.version == 6 and (parsed not in _UNICAST or parsed in _SIX_TO_FOUR):
-        return False  # is_global alone accepts 64:ff9b::10.0.0.8 and 2002:a00:8::
-    return parsed.is_global and not parsed.is_multicast
-
-
-def resolve(parts: SplitResult, private: bool) -> str:
-    """An address of the host. Raises Undeliverable when any of its addresses is not public, unless `private`."""
-    assert parts.hostname is not None
-    port = parts.port or (443 if parts.scheme == "https" else 80)
-    try:
-        answers = socket.getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError) as error:
-        raise Undeliverable(f"{parts.hostname} cannot be resolved: {error}") from None
-    addresses = [str(answer[4][0]).partition("%")[0] for answer in answers]
-    for address in addresses:
-        if not private and not _public(address):
-            raise Undeliverable(f"{parts.hostname} resolves to {address}, which is not public")
-    if not addresses:
-        raise Undeliverable(f"{parts.hostname} has no address")
-    return addresses[0]
 
 
 def sign(secret: str, timestamp: str, body: bytes) -> str:
@@ -95,13 +63,13 @@ def deliver(message: JSON, url: str, api: ApiSettings) -> None:
         parts = check(url, api)
     except Refused as error:
         raise Undeliverable(error.detail) from None
-    address = resolve(parts, api.webhook_private)
+    try:
+        address = at_address(parts, resolve(parts, api.webhook_private))
+    except NotReachable as error:
+        raise Undeliverable(str(error)) from None
     body = json.dumps(message["payload"] | {"event": message["kind"], "delivery": message["id"]}).encode()
     assert api.webhook_secret is not None
     timestamp = str(int(time.time()))
-    literal = f"[{address}]" if ":" in address else address
-    port = f":{parts.port}" if parts.port else ""
-    query = f"?{parts.query}" if parts.query else ""
     headers = {
         "Host": parts.netloc,
         "Content-Type": "application/json",
@@ -114,7 +82,7 @@ def deliver(message: JSON, url: str, api: ApiSettings) -> None:
             httpx.Client(trust_env=False, timeout=TIMEOUT_S, follow_redirects=False) as client,
             client.stream(
                 "POST",
-                f"{parts.scheme}://{literal}{port}{parts.path or '/'}{query}",
+                address,
                 content=body,
                 headers=headers,
                 extensions={"sni_hostname": parts.hostname} if parts.scheme == "https" else {},

@@ -4,7 +4,8 @@
     day1/0001.jpg,n02124075,"[[12, 30, 220, 180]]",north
     s3://bucket/day2/0002.jpg,,,south
 
-`key` is required: a path relative to the manifest's own folder (or to `?root=`), or s3://bucket/key.
+`key` is required: a path relative to the manifest's own folder (or to `?root=`), s3://bucket/key, or an
+`https://` address of an allowed host (`media.web`).
 `label`, `boxes` and `version` (the expected ETag of an S3 object) are optional; every other column, or those that
 `?columns=` names, is kept in `extra`, for filtering and grouping results.
 Columns of other names are found as `columns` says, or named by `?key=`, `?label=` and `?boxes=`.
@@ -44,7 +45,7 @@ from gfi.datasets.columns import Columns, find_columns, frame_of, names_of
 from gfi.datasets.errors import DatasetError, Unavailable
 from gfi.datasets.labels import label_texts
 from gfi.datasets.listing import Fetched, Listed, fetched, with_options
-from gfi.datasets.media import local
+from gfi.datasets.media import local, web
 from gfi.datasets.media.s3 import Reader, split
 from gfi.datasets.notes import ListingNotes
 from gfi.datasets.strict_json import plain, read_json
@@ -123,6 +124,8 @@ class Table:
 
     def fetch(self, key: str, version: str | None = None) -> Fetched:
         place = self._place(key)
+        if isinstance(place, str):
+            return web.read(place, version, self._settings.dataset_hosts)
         if isinstance(place, Path):
             data, seen = local.read(place)
             return fetched(data, seen, version)
@@ -131,11 +134,11 @@ class Table:
 
     def _normalised(self, key: str) -> str:
         """One key for the spellings of a path: ./a.png and a.png are one image. `..` stays, and is refused."""
-        if key.startswith("s3://"):
+        if key.startswith(("s3://", web.SCHEME)):
             return key
         if scheme := URL.match(key):
             raise DatasetError(
-                f"the key {key[:200]!r} is not read: photographs are files or s3://, not {scheme[0]}"
+                f"the key {key[:200]!r} is not read: photographs are files, s3:// or https://, not {scheme[0]}"
             )
         if self._base is None:
             unusual = "//" in key or "/." in key or key.startswith("./") or key.endswith("/")
@@ -144,7 +147,11 @@ class Table:
             key = key.removeprefix("./")
         return key
 
-    def _place(self, key: str) -> Path | tuple[Reader, str]:
+    def _place(self, key: str) -> Path | tuple[Reader, str] | str:
+        """A file, an object, or an address."""
+        if key.startswith(web.SCHEME):
+            web.check(key, self._settings.dataset_hosts)
+            return key
         if self._base and not key.startswith("s3://"):
             key = f"{self._base.rstrip('/')}/{key}"
         if key.startswith("s3://"):

@@ -86,6 +86,8 @@ class Settings(Explicit):
     """Directories that datasets may be read from; empty: any (for the machine of a single user)."""
     dataset_buckets: Annotated[tuple[str, ...], NoDecode] = ()
     """Buckets that datasets may be read from; empty: any that the credentials allow."""
+    dataset_hosts: Annotated[tuple[str, ...], NoDecode] = ()
+    """Hosts that `https://` keys of manifests may be read from; `*.example.org` allows subdomains; empty: none."""
 
     models_dir: Path | None = None
     """Model files that the operator put there by hand, and copies of those that `gfi models add` registered; None:
@@ -133,7 +135,7 @@ class Settings(Explicit):
             return tuple(Path(part) for part in value.split(os.pathsep) if part)
         return value
 
-    @field_validator("dataset_buckets", mode="before")
+    @field_validator("dataset_buckets", "dataset_hosts", mode="before")
     @classmethod
     def _names(cls, value: Any) -> Any:
         if isinstance(value, str):

@@ -15,6 +15,7 @@ from fastapi.testclient import TestClient
 
 from gfi.api import create_app, webhook_addresses, webhook_delivery
 from gfi.api.config import ApiSettings
+from gfi.store import public_hosts
 from gfi.store.tables import outbox
 from gfi.store.tables import schedules as schedules_table
 from scheduler.schedules import fire_due
@@ -148,13 +149,11 @@ def test_a_schedules_jobs_inherit_its_webhook(
 def test_a_webhook_never_reaches_a_private_address(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
     family = 10 if ":" in address else 2
     public = (2, 1, 6, "", ("93.184.215.14", 443))
-    monkeypatch.setattr(
-        webhook_delivery.socket, "getaddrinfo", lambda *_, **__: [public, (family, 1, 6, "", (address, 443))]
-    )
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [public, (family, 1, 6, "", (address, 443))])
     parts = webhook_addresses.check("https://hooks.example.org/x", webhook_settings())
-    with pytest.raises(webhook_delivery.Undeliverable, match="not public"):
-        webhook_delivery.resolve(parts, False)
-    assert webhook_delivery.resolve(parts, True) == "93.184.215.14"
+    with pytest.raises(public_hosts.NotReachable, match="not public"):
+        public_hosts.resolve(parts, False)
+    assert public_hosts.resolve(parts, True) == "93.184.215.14"
 
 
 def test_a_webhook_goes_to_the_address_that_was_checked_whatever_its_name_becomes(

@@ -283,7 +283,11 @@ def test_files_that_are_not_there_are_counted(plant, free):
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("key\nhttps://example.org/a.jpg\n", "line 2: .* photographs are files or s3://, not https://"),
+        ("key\ngs://example/a.jpg\n", "line 2: .* photographs are files, s3:// or https://, not gs://"),
+        (
+            "key\nhttps://example.org/a.jpg\n",
+            "line 2: .* not read from example.org; hosts of GFI_DATASET_HOSTS: none",
+        ),
         ("key,label\ra.jpg,1\r", "line 1: a lone carriage return; save the file with the line ends LF$"),
     ],
 )
