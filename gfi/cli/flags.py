@@ -5,21 +5,11 @@ import re
 import click
 
 from gfi.cli.errors import CommandError
+from gfi.cli.list_by_default import ListByDefault
 from gfi.cli.open_service import open_service
 from gfi.cli.printing import emit, json_option, table, when
 
 FLAG = re.compile(r"[a-z][a-z0-9_-]{0,31}")
-
-
-class _Flags(click.Group):
-    """`gfi flags JOB` lists; `set` and `remove` come before the job."""
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and args[0] not in self.commands:
-            args = ["list", *args]
-        return super().resolve_command(ctx, args)
 
 
 def _which(rows: str | None, view: str | None) -> str:
@@ -33,7 +23,7 @@ _rows = click.option("--rows", metavar="ROWS", help="Rows of the listing: 3,7-9.
 _view = click.option("--view", metavar="VIEW", help="A saved view, or a query: 'wrong=true&label=cat'.")
 
 
-@click.group(cls=_Flags)
+@click.group(cls=ListByDefault)
 def flags() -> None:
     """List the flags of a job's images; `gfi flags set` flags many at once."""
 

@@ -2,22 +2,12 @@
 
 import click
 
+from gfi.cli.list_by_default import ListByDefault
 from gfi.cli.open_service import open_service
 from gfi.cli.printing import emit, json_option, table, when
 
 
-class _Views(click.Group):
-    """`gfi views JOB` lists; `save` and `delete` come before the job."""
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and args[0] not in self.commands:
-            args = ["list", *args]
-        return super().resolve_command(ctx, args)
-
-
-@click.group(cls=_Views)
+@click.group(cls=ListByDefault)
 def views() -> None:
     """List the saved views of a job; `gfi views save` saves one."""
 

@@ -1,22 +1,19 @@
 """The client: every resource of the API as a method."""
 
-import base64
-import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from gfi.client.connection import ApiError
+from gfi.client.audits import Audits
+from gfi.client.comparisons import Comparisons
 from gfi.client.datasets import Datasets
 from gfi.client.job import Job
-from gfi.domain.states import AUDIT_OPEN
 
 REGISTRATION_WAIT_S = 20.0
 """The longest wait of one request, so that no proxy ends it."""
-TASK_POLL_S = 0.5
 
 
-class Client(Datasets):
+class Client(Datasets, Audits, Comparisons):
     """The service at one address. Thread-safe; a context manager that closes its connections.
 
     Parameters
@@ -103,156 +100,6 @@ class Client(Datasets):
             if after is None:
                 return
 
-    def request_audit(
-        self,
-        job_id: str,
-        *,
-        dry_run: bool = False,
-        classes: Sequence[str] = (),
-        patch: bytes | None = None,
-        seed: int = 0,
-    ) -> dict[str, Any]:
-        """Audit the masks of a job that has ended: does the model look at the wrong thing, where, and how sure is that?
-
-        Parameters
-        ----------
-        job_id
-            The job.
-        dry_run
-            Screen only, and say what testing the candidates takes; `confirm_audit` goes on.
-        classes
-            Test candidates of these classes only; none: of all.
-        patch
-            A PNG or JPEG of a mark: the hypothesis that it leads to the one class named.
-        seed
-            Of every draw.
-
-        Returns
-        -------
-        dict
-            ``{"audit", "created"}``; ``created`` is False where an audit that is the same is under way.
-        """
-        body: dict[str, Any] = {"dry_run": dry_run, "classes": list(classes), "seed": seed}
-        if patch is not None:
-            body["patch"] = base64.b64encode(patch).decode()
-        requested: dict[str, Any] = self.send("POST", f"/v1/jobs/{job_id}/audit", json=body).json()
-        return requested
-
-    def audit_until_settled(
-        self,
-        dataset: str,
-        model: str = "efficientnet-lite0",
-        *,
-        classes: Sequence[str] = (),
-        seed: int = 0,
-        first: int = 40,
-        margin: float | None = None,
-        idempotency_key: str | None = None,
-        **options: Any,
-    ) -> dict[str, Any]:
-        """Submit a job that explains a sample of a dataset, then more of it until every class of its audit is settled.
-
-        Parameters
-        ----------
-        dataset, model, **options
-            The options of the job, as for `submit`.
-        classes
-            Test candidates of these classes only; none: of all.
-        seed
-            Of every draw.
-        first
-            Images of each class on which candidates are fixed.
-        margin
-            A class without an effect of this change of probability is settled; None: .20.
-        idempotency_key
-            As for `submit`.
-
-        Returns
-        -------
-        dict
-            ``{"audit", "created"}``; ``created`` is False where an audit that is the same is under way.
-        """
-        job = {"dataset": dataset, "model": model, **options}
-        body = {"job": job, "classes": list(classes), "seed": seed, "first": first}
-        if margin is not None:
-            body["margin"] = margin
-        key = idempotency_key or uuid.uuid4().hex
-        requested: dict[str, Any] = self.send(
-            "POST", "/v1/audits", json=body, headers={"Idempotency-Key": key}
-        ).json()
-        return requested
-
-    def audits(self, job_id: str) -> list[dict[str, Any]]:
-        """The audits of a job, newest first."""
-        listed: list[dict[str, Any]] = self.get(f"/v1/jobs/{job_id}/audits")
-        return listed
-
-    def audit(self, audit_id: str) -> dict[str, Any]:
-        """One audit with its findings."""
-        audit: dict[str, Any] = self.get(f"/v1/audits/{audit_id}")
-        return audit
-
-    def wait_for_audit(self, audit_id: str, wait_s: float | None = None) -> dict[str, Any]:
-        """Wait until an audit goes on no more by itself: it is screened only, done, failed or cancelled.
-
-        Parameters
-        ----------
-        audit_id
-            Its id.
-        wait_s
-            Seconds, at most; None: as long as it takes.
-        """
-        ends = None if wait_s is None else time.monotonic() + wait_s
-        while True:
-            audit = self.audit(audit_id)
-            over = ends is not None and time.monotonic() >= ends
-            if over or audit["state"] not in AUDIT_OPEN:
-                return audit
-            time.sleep(TASK_POLL_S)
-
-    def confirm_audit(self, audit_id: str) -> dict[str, Any]:
-        """Test the candidates of an audit that was only screened, failed or was cancelled."""
-        audit: dict[str, Any] = self.send("POST", f"/v1/audits/{audit_id}/confirm").json()
-        return audit
-
-    def cancel_audit(self, audit_id: str) -> dict[str, Any]:
-        """Cancel an audit that is not done."""
-        audit: dict[str, Any] = self.send("DELETE", f"/v1/audits/{audit_id}").json()
-        return audit
-
-    def verify_audit(self, audit_id: str, share: float = 0.01) -> dict[str, Any]:
-        """Explain a share of the images again and compare the masks bit by bit.
-
-        Returns the task; `wait_for_task` gives its result.
-        """
-        task: dict[str, Any] = self.send(
-            "POST", f"/v1/audits/{audit_id}/verify", json={"share": share}
-        ).json()
-        return task
-
-    def decide_finding(
-        self,
-        audit_id: str,
-        finding_id: str,
-        *,
-        accepted: bool | None = None,
-        dismissed: str | None = None,
-        note: str | None = None,
-        assignee: str | None = None,
-    ) -> dict[str, Any]:
-        """Accept a finding, dismiss it with a reason (an empty one takes that back), note or assign it."""
-        body = {"accepted": accepted, "dismissed": dismissed, "note": note, "assignee": assignee}
-        finding: dict[str, Any] = self.send(
-            "PATCH",
-            f"/v1/audits/{audit_id}/findings/{finding_id}",
-            json={name: value for name, value in body.items() if value is not None},
-        ).json()
-        return finding
-
-    def finding_picture(self, audit_id: str, finding_id: str, name: str = "crop.png") -> bytes:
-        """A picture of a finding: ``1.jpg`` to ``6.jpg``, images with the place outlined, or ``crop.png``."""
-        return self.bytes(f"/v1/audits/{audit_id}/findings/{finding_id}/pictures/{name}")
-
     def models(self) -> list[dict[str, Any]]:
         """The registered models."""
         registered: list[dict[str, Any]] = self.get("/v1/models")
@@ -307,60 +154,6 @@ class Client(Datasets):
         registered = self.get(f"/v1/models/{reference}")
         return registered
 
-    def tasks(self, **filters: Any) -> Iterator[dict[str, Any]]:
-        """Tasks (registrations, listings, reports …), newest first; filters: state, kind, owner, job."""
-        after = None
-        while True:
-            page = self.get("/v1/tasks", params=filters | ({"after": after} if after else {}))
-            yield from page["items"]
-            after = page["next"]
-            if after is None:
-                return
-
-    def task(self, task_id: str) -> dict[str, Any]:
-        """One task."""
-        task: dict[str, Any] = self.get(f"/v1/tasks/{task_id}")
-        return task
-
-    def wait_for_task(self, task_id: str, wait_s: float | None = None) -> dict[str, Any]:
-        """Wait until a task has ended.
-
-        Parameters
-        ----------
-        task_id
-            Its id.
-        wait_s
-            Seconds, at most; None: as long as it takes.
-
-        Returns
-        -------
-        dict
-            The task: done, or unfinished if it took longer.
-
-        Raises
-        ------
-        ApiError
-            When it failed or was cancelled; the detail is its reason.
-        """
-        ends = None if wait_s is None else time.monotonic() + wait_s
-        while True:
-            task = self.task(task_id)
-            if task["state"] in ("failed", "cancelled"):
-                raise ApiError(422, {"detail": task["reason"] or f"task {task_id} was {task['state']}"})
-            if task["state"] == "done" or (ends is not None and time.monotonic() >= ends):
-                return task
-            time.sleep(TASK_POLL_S)
-
-    def cancel_task(self, task_id: str) -> dict[str, Any]:
-        """Cancel a task."""
-        task: dict[str, Any] = self.send("DELETE", f"/v1/tasks/{task_id}").json()
-        return task
-
-    def retry_task(self, task_id: str) -> dict[str, Any]:
-        """Try a failed or cancelled task again."""
-        task: dict[str, Any] = self.send("POST", f"/v1/tasks/{task_id}/retry").json()
-        return task
-
     def workers(self) -> list[dict[str, Any]]:
         """The workers, with their queues and their last heartbeat."""
         workers: list[dict[str, Any]] = self.get("/v1/workers")
@@ -375,94 +168,6 @@ class Client(Datasets):
         """Schedules by name, each with the time it is next due."""
         schedules: list[dict[str, Any]] = self.get("/v1/schedules")
         return schedules
-
-    def compare(
-        self,
-        a: str,
-        b: str,
-        *,
-        floor: Sequence[str] = (),
-        gate: str | None = None,
-        look: int | None = None,
-        wait_s: float | None = None,
-    ) -> dict[str, Any]:
-        """Compare job b with job a, and wait for the result.
-
-        Parameters
-        ----------
-        a, b
-            Two finished jobs over the same images.
-        floor
-            Jobs of other training runs of a's recipe.
-        gate
-            The text of a gate file.
-        look
-            The number of this comparison in the year, for a nightly gate.
-        wait_s
-            Seconds, at most; None: as long as it takes.
-
-        Returns
-        -------
-        dict
-            ``sentences``, ``comparison``, ``gate``, ``junit`` …
-
-        Raises
-        ------
-        ApiError
-            When it failed; the detail is its reason.
-        """
-        body = {"a": a, "b": b, "floor": list(floor), "gate": gate, "look": look}
-        task: str = self.send("POST", "/v1/comparisons", json=body).json()["id"]
-        self.wait_for_task(task, wait_s)
-        result: dict[str, Any] = self.get(f"/v1/comparisons/{task}")["result"]
-        return result
-
-    def transfer(
-        self,
-        a: str,
-        b: str,
-        *,
-        floor: Sequence[str] = (),
-        images: int = 200,
-        seed: int = 0,
-        wait_s: float | None = None,
-    ) -> dict[str, Any]:
-        """Show the model of job b the masks of job a, and wait for the result.
-
-        Parameters
-        ----------
-        a, b
-            Two finished jobs over the same images.
-        floor
-            Jobs of other training runs of a's recipe: the same number among them stands beside it.
-        images, seed
-            The size of the sample, and its seed.
-        wait_s
-            Seconds, at most; None: as long as it takes.
-
-        Returns
-        -------
-        dict
-            ``sentences``, ``compared`` and ``floor``, each pair with ``mean``, ``lower``, ``upper`` (log-odds), ``n``
-            and ``classes``; ``images``.
-
-        Raises
-        ------
-        ApiError
-            When it failed; the detail is its reason. When no worker is alive.
-        """
-        made = self.request_transfer(a, b, floor=floor, images=images, seed=seed)
-        self.wait_for_task(made["id"], wait_s)
-        result: dict[str, Any] = self.get(made["url"])["result"]
-        return result
-
-    def request_transfer(
-        self, a: str, b: str, *, floor: Sequence[str] = (), images: int = 200, seed: int = 0
-    ) -> dict[str, Any]:
-        """As `transfer`, without waiting. Returns the request with its ``id``; `wait_for_task` waits for it."""
-        body = {"a": a, "b": b, "floor": list(floor), "images": images, "seed": seed}
-        made: dict[str, Any] = self.send("POST", "/v1/transfers", json=body).json()
-        return made
 
     def add_schedule(
         self,
