@@ -59,6 +59,7 @@ def test_every_preset_is_measured_and_kept(models: Path, monkeypatch: pytest.Mon
     assert measured["digests"] == digests
     plain = next(rate for rate in rates if rate.preset == "tuned" and not rate.metrics)
     assert plain.images_per_s == measured["presets"][2]["images_per_s"]
+    assert (plain.batch, plain.peak_bytes) == (2, measured["presets"][2]["peak_bytes"])
 
 
 def test_the_table_fits_80_columns_and_says_why_nothing_was_kept(
