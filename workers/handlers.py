@@ -5,13 +5,14 @@ from gfi.domain.records import ControlClaim
 from gfi.domain.states import ControlKind
 from gfi.jobs import task_run
 from gfi.jobs.task_run import Handler, TaskLease, TaskRun
-from workers import audit_confirm, audit_verify, registration, transfer
+from workers import audit_confirm, audit_verify, import_masks, registration, transfer
 from workers.services import WorkerServices
 
 HANDLERS: dict[str, Handler[WorkerServices]] = {
     ControlKind.REGISTER: registration.register,
     ControlKind.CONFIRM: audit_confirm.confirm_audit,
     ControlKind.VERIFY: audit_verify.verify_audit,
+    ControlKind.IMPORT: import_masks.run_import,
     ControlKind.TRANSFER: transfer.measure_transfer,
 }
 

@@ -134,11 +134,11 @@ def _top_areas(explained: Sequence[Explained]) -> Iterator[NDArray[np.bool_]]:
         assert one.mask is not None
         mask = one.mask
         if one.result.box != own.result.box or mask.shape != size:
-            mask = place(mask, size, _within(one.result.box, own.result.box, size))
+            mask = place(mask, size, within(one.result.box, own.result.box, size))
         yield highest(mask)[None]
 
 
-def _within(box: Rectangle | None, frame: Rectangle | None, size: Size) -> Rectangle:
+def within(box: Rectangle | None, frame: Rectangle | None, size: Size) -> Rectangle:
     """A rectangle of the photograph in pixels of an input of `size` that shows `frame`. Both are known for a mask."""
     assert box is not None
     assert frame is not None

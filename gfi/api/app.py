@@ -22,6 +22,7 @@ from gfi.api import (
     exports,
     flags,
     health,
+    imports,
     intervals,
     jobs,
     me,
@@ -62,6 +63,7 @@ DESCRIPTION = (
 ROUTES = (
     health,
     uploads,
+    imports,
     jobs,
     shards,
     comparisons,

@@ -31,7 +31,7 @@ from gfi.domain.ids import new_id
 log = structlog.get_logger(__name__)
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-UPLOADS = "/v1/uploads"
+UPLOADS = frozenset({"/v1/uploads", "/v1/imports"})
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; "
     "font-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -103,7 +103,7 @@ class Guard:
             unquote(scope["query_string"].decode("latin-1"), errors="replace")
         ):
             raise Refused(422, "the address contains a control character")
-        limit = self._context.api.max_upload if scope["path"] == UPLOADS else self._context.api.max_body
+        limit = self._context.api.max_upload if scope["path"] in UPLOADS else self._context.api.max_body
         scope["state"]["max_body"] = limit
         length = headers.get("content-length")
         if length is not None and not (length.isascii() and length.isdigit()):

@@ -15,8 +15,6 @@ import structlog
 from fastapi import APIRouter, Header, Request, Response
 from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
-from starlette.datastructures import UploadFile
-from starlette.exceptions import HTTPException
 
 from gfi.api import drawing
 from gfi.api.access import Caller, Submitter
@@ -24,6 +22,7 @@ from gfi.api.body import StrictRoute
 from gfi.api.context import Context, ContextDep
 from gfi.api.job_schemas import JobIn, SubmittedOut
 from gfi.api.lookup import job_detail, job_request
+from gfi.api.multipart import read_form
 from gfi.api.notify_addresses import check_addresses
 from gfi.api.problems import Refused, documented
 from gfi.datasets.decode import Limits
@@ -99,27 +98,7 @@ async def upload(
 
     The other fields are options of a job, as text: lists separated by commas, `overrides` as a JSON object.
     """
-    if not content_type.lower().startswith("multipart/form-data"):
-        raise Refused(
-            415, "the body is not multipart/form-data", "Send the photographs in its field `images`."
-        )
-    most = context.api.max_upload_images
-    try:
-        async with request.form(max_files=most, max_fields=2 * len(FIELDS)) as form:
-            files = [file for file in form.getlist("images") if isinstance(file, UploadFile)]
-            images = [(file.filename or "", await file.read()) for file in files]
-            fields = {name: ",".join(map(str, form.getlist(name))) for name in form if name != "images"}
-    except HTTPException as error:
-        if error.status_code == 413:
-            raise
-        raise Refused(422, f"the form cannot be read: {error.detail}") from None
-    except (ValueError, KeyError) as error:
-        raise Refused(400, f"the form cannot be read: {error}") from None
-    if not images:
-        raise Refused(422, "the form has no file in its field `images`")
-    unknown = sorted(set(fields) - set(FIELDS))
-    if unknown:
-        raise Refused(422, f"unknown field {unknown[0][:100]!r}; the fields are images, {', '.join(FIELDS)}")
+    images, fields = await read_form(request, content_type, "images", context.api.max_upload_images, FIELDS)
     answer = await run_in_threadpool(_explain, context, caller, images, _options(fields))
     response.headers["Location"] = f"/v1/jobs/{answer.job.id}"
     return answer

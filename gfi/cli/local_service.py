@@ -215,7 +215,8 @@ class LocalService:
         )
 
     def import_masks(self, options: Mapping[str, Any]) -> JSON:
-        from gfi.imports.importing import ImportRequest, import_masks
+        from gfi.imports.import_request import ImportRequest
+        from gfi.imports.importing import import_masks
         from gfi.store.objects import Bucket
 
         bucket = Bucket.from_settings(self.settings)

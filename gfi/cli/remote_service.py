@@ -140,7 +140,10 @@ class RemoteService:
         return self.client.job(job_id).report(folder, limit, seed)
 
     def import_masks(self, options: Mapping[str, Any]) -> JSON:
-        raise CommandError(_NEEDS_MASKS)
+        job = self.client.import_masks(**options)
+        progress = job.record["progress"]
+        without = sum(progress["by_status"].get(status, 0) for status in ("error", "nonfinite"))
+        return {"job": job.id, "images": progress["total"], "with_mask": progress["total"] - without}
 
     def resume_import(self, job_id: str, masks: Path) -> JSON:
         raise CommandError(_NEEDS_MASKS)

@@ -125,7 +125,7 @@ class Service(Protocol):
         ...
 
     def import_masks(self, options: Mapping[str, Any]) -> JSON:
-        """Import masks. options: fields of `gfi.imports.importing.ImportRequest`. Returns {"job", "images",
+        """Import masks. options: fields of `gfi.imports.import_request.ImportRequest`. Returns {"job", "images",
         "with_mask"}."""
         ...
 

@@ -7,13 +7,14 @@ from typing import Any
 from gfi.client.audits import Audits
 from gfi.client.comparisons import Comparisons
 from gfi.client.datasets import Datasets
+from gfi.client.imports import Imports
 from gfi.client.job import Job
 
 REGISTRATION_WAIT_S = 20.0
 """The longest wait of one request, so that no proxy ends it."""
 
 
-class Client(Datasets, Audits, Comparisons):
+class Client(Datasets, Imports, Audits, Comparisons):
     """The service at one address. Thread-safe; a context manager that closes its connections.
 
     Parameters

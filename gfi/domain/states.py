@@ -56,6 +56,7 @@ class ControlKind(StrEnum):
     VERIFY = "audit-verify"
     TRANSFER = "transfer"
     EXPORT = "export"
+    IMPORT = "import"
 
 
 class AuditState(StrEnum):

@@ -52,6 +52,7 @@ KINDS: dict[str, TaskKind] = {
         TaskKind(ControlKind.SCREEN, "none", "screen masks for an audit", long=True),
         TaskKind(ControlKind.CONFIRM, "network", "test an audit's candidates", EXPLAIN_QUEUE),
         TaskKind(ControlKind.VERIFY, "network", "explain a sample again", EXPLAIN_QUEUE),
+        TaskKind(ControlKind.IMPORT, "network", "import masks", EXPLAIN_QUEUE),
         TaskKind(ControlKind.TRANSFER, "network", "show a model the masks of another", EXPLAIN_QUEUE),
     )
 }

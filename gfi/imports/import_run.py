@@ -2,9 +2,9 @@
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,9 +27,11 @@ from gfi.domain.records import PartRecord, ShardClaim
 from gfi.domain.result import Result
 from gfi.domain.states import JobState
 from gfi.domain.statuses import ImageStatus
+from gfi.domain.window import Window
 from gfi.imports.errors import ImportRefused
 from gfi.imports.mask_files import OpenMasks
 from gfi.imports.mask_values import as_mask
+from gfi.jobs.task_run import Interrupted
 from gfi.metrics.pointing import ordinary
 from gfi.metrics.sample import Sample, measure
 from gfi.report.photograph_properties import properties_of, thumbnail
@@ -42,6 +44,8 @@ from gfi.store.settings import Settings
 LEASE_S = 60.0
 """How long a shard of a killed import waits before `resume_import` takes it."""
 POLL_S = 1.0
+INTERRUPTIONS = (KeyboardInterrupt, Interrupted, Transient)
+"""After these another attempt goes on where the import was; after any other exception its job is cancelled."""
 MEASURED = ("energy_in_box", "entropy", "iou_box", "localisation", "pointing")
 """The metrics of an imported mask: those that need no network."""
 SCALED = "its values were not in [0, 1]: the positive part was divided by its maximum"
@@ -64,11 +68,31 @@ def _closing(database: Database, job_id: str) -> Iterator[None]:
     `resume_import` goes on with it."""
     try:
         yield
-    except (KeyboardInterrupt, Transient):
+    except INTERRUPTIONS:
         raise
     except BaseException:
         ledger.cancel_job(database, job_id, actor="import")
         raise
+
+
+class Network(Protocol):
+    """Measures masks by a network."""
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Names in the catalogue."""
+        ...
+
+    @property
+    def window(self) -> Window | None:
+        """How the model reads samples of more than 8 bits."""
+        ...
+
+    def measure(
+        self, photograph: Photograph, mask: NDArray[np.float32], target: int, box: Rectangle
+    ) -> Mapping[str, float]:
+        """Numbers by column. box: what the mask shows, in original pixels."""
+        ...
 
 
 class ImportRun:
@@ -83,9 +107,12 @@ class ImportRun:
         masks: OpenMasks,
         record: JSON,
         crop: bool,
+        check: Callable[[], None] = lambda: None,
+        network: Network | None = None,
     ) -> None:
         self._database, self._bucket, self._job_id = database, bucket, job_id
-        self._masks, self._crop, self._renewed = masks, crop, 0.0
+        self._masks, self._crop, self._renewed, self._check = masks, crop, 0.0, check
+        self._network = network
         self._input: tuple[int, int] = (record["input_size"][0], record["input_size"][1])
         self._classes = ClassIndex.of(record["class_names"], record["wordnet_ids"], record.get("classes", 0))
         job = queries.get_job(database, job_id)
@@ -97,7 +124,7 @@ class ImportRun:
             for claim in self._claims():
                 try:
                     self._write(claim, manifest.rows(claim.start, claim.stop))
-                except (KeyboardInterrupt, Transient) as error:
+                except INTERRUPTIONS as error:
                     ledger.release_shard(self._database, claim, f"the import was interrupted: {error}")
                     raise
                 progress(claim.stop, manifest.count)
@@ -120,6 +147,7 @@ class ImportRun:
                 return
             if queries.get_job(self._database, self._job_id).state is not JobState.RUNNING:
                 raise ImportRefused(f"job {self._job_id} was cancelled while its masks were imported")
+            self._check()
             ledger.expire_leases(self._database)
             time.sleep(POLL_S)
 
@@ -137,7 +165,8 @@ class ImportRun:
             raise ImportRefused(f"job {claim.job_id} was cancelled while its masks were imported")
 
     def _keep(self, claim: ShardClaim) -> None:
-        """Renew the lease in time; a shard of large photographs takes longer than one."""
+        """Check, and renew the lease in time; a shard of large photographs takes longer than one."""
+        self._check()
         if time.monotonic() - self._renewed > LEASE_S / 3:
             ledger.renew_lease(self._database, claim, LEASE_S)
             self._renewed = time.monotonic()
@@ -221,7 +250,8 @@ class ImportRun:
         """The photograph, its version, and why it cannot be read. Outages are raised."""
         try:
             fetched = self._source.fetch(entry.key, entry.version)
-            return decode(fetched.data), fetched.version, ""
+            window = None if self._network is None else self._network.window
+            return decode(fetched.data, window=window), fetched.version, ""
         except Unavailable:
             raise
         except DatasetError as error:
@@ -244,6 +274,8 @@ class ImportRun:
         for name in MEASURED:
             if CATALOGUE[name].needs != "boxes" or regions:
                 values |= measure(name, sample)
+        if self._network is not None and target is not None:
+            values |= self._network.measure(photograph, grid, target, box)
         return {name: float(value) for name, value in values.items() if np.isfinite(value)}
 
     def _is(self, label: str | None, target: int) -> bool:

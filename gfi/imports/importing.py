@@ -8,7 +8,7 @@ read them like any other.
 
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from gfi.datasets.manifest import Manifest
@@ -17,21 +17,19 @@ from gfi.domain.digests import JSON, canonical
 from gfi.domain.ids import new_id
 from gfi.domain.job import UNVERIFIED, DatasetRef, JobConfig, ModelRef
 from gfi.domain.layer_names import Layers
-from gfi.domain.methods import METHODS
-from gfi.domain.presets import PRESETS
 from gfi.domain.queues import import_queue
 from gfi.domain.recipes import Recipe
 from gfi.domain.records import JobSpec
 from gfi.domain.states import JobState
 from gfi.imports.errors import ImportRefused
-from gfi.imports.import_run import MEASURED, Imported, ImportRun
+from gfi.imports.import_request import ImportRequest, check_request
+from gfi.imports.import_run import MEASURED, Imported, ImportRun, Network
 from gfi.imports.mask_files import OpenMasks, open_masks
 from gfi.imports.mask_values import LARGEST_SIDE, as_mask
 from gfi.jobs.listing_writer import Classes, Listing, Most, write_listing
 from gfi.jobs.sharding import shard_bounds
 from gfi.store import queries
 from gfi.store.database import Database
-from gfi.store.errors import NotFound
 from gfi.store.ledger.importing import begin_import
 from gfi.store.objects import Bucket
 from gfi.store.settings import Settings
@@ -41,21 +39,6 @@ SHARD = 200
 ALIKE = 20
 """If so many masks cannot be read before one can, the kind of file is wrong and no job is made."""
 MOST_CLASSES = 100_000
-LONGEST_METHOD = 64
-
-
-@dataclass(frozen=True)
-class ImportRequest:
-    """masks: a folder or a file. method: what made them. model: a registered model, whose classes the labels are; None:
-    the labels are the classes. crop: the masks show the centre crop that the model sees, not the whole photograph."""
-
-    masks: Path
-    dataset: str
-    method: str
-    model: str | None = None
-    crop: bool = False
-    name: str = ""
-    owner: str = ""
 
 
 def import_masks(
@@ -64,22 +47,29 @@ def import_masks(
     bucket: Bucket,
     request: ImportRequest,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    *,
+    check: Callable[[], None] = lambda: None,
+    network: Network | None = None,
+    job_id: str | None = None,
 ) -> Imported:
-    """Import masks as a job that has ended. progress: (images done, all images).
+    """Import masks as a job that has ended. progress: (images done, all images). check: called for each image, and
+    raises to interrupt the import. network: of the model, which measures masks too. job_id: of the new job; None makes
+    one.
 
     Raises ImportRefused where the masks cannot be read or none belongs to an image, and DatasetError as a listing does;
     a single unreadable mask is the error of its image.
     """
-    _check_method(request.method)
-    model = _model(database, request)
+    model = check_request(database, request)
     with open_masks(request.masks) as masks, tempfile.TemporaryDirectory(prefix="gfi-import-") as folder:
         path = Path(folder) / "manifest.parquet"
-        listing = _list(request, settings, model, path)
+        listing = _list(request, settings, model, path, check)
         manifest = Manifest.open(path)
         _check_masks(request, manifest, masks)
         record = model.record if model is not None else _record_of_labels(manifest)
-        job_id = _begin(database, bucket, settings, request, model, record, listing, path)
-        run = ImportRun(database, bucket, settings, job_id, masks, record, request.crop)
+        metrics = MEASURED if network is None else (*MEASURED, *network.metrics)
+        job_id = job_id or new_id()
+        _begin(database, bucket, settings, request, model, record, listing, path, metrics, job_id)
+        run = ImportRun(database, bucket, settings, job_id, masks, record, request.crop, check, network)
         return run.to_the_end(manifest, progress)
 
 
@@ -90,6 +80,9 @@ def resume_import(
     job_id: str,
     masks: Path,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    *,
+    check: Callable[[], None] = lambda: None,
+    network: Network | None = None,
 ) -> Imported:
     """Go on with an import that was interrupted. masks: the same folder or file again. Otherwise as `import_masks`."""
     job = queries.get_job(database, job_id)
@@ -108,33 +101,19 @@ def resume_import(
             raise ImportRefused(
                 f"{masks} has {found.many:,} masks, and job {job.id} has {manifest.count:,} images"
             )
-        run = ImportRun(database, bucket, settings, job.id, found, job.model or {}, bool(begun["crop"]))
+        run = ImportRun(
+            database, bucket, settings, job.id, found, job.model or {}, bool(begun["crop"]), check, network
+        )
         return run.to_the_end(manifest, progress)
 
 
-def _check_method(method: str) -> None:
-    if not method or len(method) > LONGEST_METHOD or not method.isprintable():
-        raise ImportRefused(
-            f"the method is a name of at most {LONGEST_METHOD} letters that says what made the masks"
-        )
-    if method in METHODS or method in PRESETS:
-        raise ImportRefused(
-            f"`{method}` is a method of gfi itself; name what made the masks, such as `captum-{method}`"
-        )
-
-
-def _model(database: Database, request: ImportRequest) -> queries.Model | None:
-    if request.model is None:
-        if request.crop:
-            raise ImportRefused("--crop needs --model: the crop is the one that the model sees")
-        return None
-    model = queries.find_model(database, request.model)
-    if model is None:
-        raise NotFound(f"no model {request.model}; `gfi models` lists them")
-    return model
-
-
-def _list(request: ImportRequest, settings: Settings, model: queries.Model | None, path: Path) -> Listing:
+def _list(
+    request: ImportRequest,
+    settings: Settings,
+    model: queries.Model | None,
+    path: Path,
+    check: Callable[[], None],
+) -> Listing:
     most = settings.max_images_per_job
     listing = write_listing(
         request.dataset,
@@ -142,7 +121,7 @@ def _list(request: ImportRequest, settings: Settings, model: queries.Model | Non
         path,
         classes=None if model is None else Classes.of(model.record),
         most=Most(most, f"the dataset has more than {most} images, which is GFI_MAX_IMAGES_PER_JOB"),
-        check=lambda: None,
+        check=check,
     )
     if not listing.written.count:
         raise ImportRefused(f"{request.dataset} has no images")
@@ -204,9 +183,11 @@ def _begin(
     record: JSON,
     listing: Listing,
     path: Path,
-) -> str:
-    """Upload the manifest and insert the job. Returns its id."""
-    job_id, written = new_id(), listing.written
+    metrics: tuple[str, ...],
+    job_id: str,
+) -> None:
+    """Upload the manifest and insert the job."""
+    written = listing.written
     source = open_source(request.dataset, settings)
     config = JobConfig(
         dataset=DatasetRef(source.spec, source.kind),
@@ -217,7 +198,7 @@ def _begin(
         recipe=Recipe(request.method),
         layers=Layers(NO_MODEL, (NO_MODEL,)),
         target="auto",
-        metrics=MEASURED,
+        metrics=tuple(sorted(metrics)),
         features="none",
         imported={"method": request.method, "masks": request.masks.name, "crop": request.crop},
     ).to_json()
@@ -272,4 +253,3 @@ def _begin(
         shards=shard_bounds(written.count, SHARD),
         metadata=metadata,
     )
-    return job_id

@@ -37,7 +37,7 @@ MOST_DOCUMENT = 1 << 30
 MOST_TENSORS = 8 << 30
 """Of a file of tensors, after decompression."""
 MOST_MEMBERS = 20_000_000
-_TORCH = (".pt", ".pth")
+TORCH = (".pt", ".pth")
 _HDF5 = (".h5", ".hdf5", ".hdf")
 
 
@@ -92,7 +92,7 @@ def _opened(path: Path, stack: ExitStack) -> tuple[Masks, int | None]:
         return _of_archive(archive, str(path))
     if ending in _HDF5:
         return _of_hdf5(path, stack)
-    if ending in _TORCH:
+    if ending in TORCH:
         return _of_torch(path)
     raise ImportRefused(f"{path}: masks are in a folder, or a file .npy, .npz, .zip, .h5 or .pt")
 
@@ -143,7 +143,7 @@ def _decoded(data: bytes, ending: str, where: str) -> NDArray[Any]:
             with zipfile.ZipFile(io.BytesIO(data)) as archive:
                 (name,) = archive.namelist()
                 return _npy(io.BytesIO(_member(archive, name, where)), where)
-        if ending in _TORCH:
+        if ending in TORCH:
             tensor = _torch_load(io.BytesIO(data), where)
             return _array(tensor, where)
         return _png(data, where)

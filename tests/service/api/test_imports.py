@@ -9,18 +9,23 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 import pytest
 from PIL import Image
 
 from gfi.cli.main import main
+from gfi.client import Client
+from gfi.client import imports as client_imports
 from gfi.domain.job import UNVERIFIED
-from gfi.domain.queues import IMPORT
+from gfi.domain.queues import EXPLAIN_QUEUE, IMPORT
+from gfi.domain.records import ControlClaim
 from gfi.domain.states import ControlKind, JobState
 from gfi.domain.statuses import ImageStatus
 from gfi.imports import import_run, importing
 from gfi.imports.errors import ImportRefused
-from gfi.imports.importing import ImportRequest, import_masks, resume_import
+from gfi.imports.import_request import ImportRequest
+from gfi.imports.importing import import_masks, resume_import
 from gfi.jobs.compare import compare_jobs
 from gfi.jobs.submit import Invalid, request_from, submit
 from gfi.store import ledger, queries
@@ -28,6 +33,8 @@ from gfi.store.errors import Conflict
 from scheduler.services import ControlServices
 from scheduler.tasks import perform
 from tests.service.api.conftest import MODEL, World
+from workers.handlers import perform_task
+from workers.services import WorkerServices
 
 
 @pytest.fixture
@@ -81,9 +88,28 @@ def task(world: World, kind: ControlKind) -> str:
 
 
 def test_imported_masks_are_a_finished_job_with_box_metrics(
-    one_world: World, masks: Path, dataset: Path
+    one_world: World, masks: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    job = imported(one_world, masks, dataset)
+    """Through the API: the client sends the folder, and a worker imports it."""
+    monkeypatch.setattr(client_imports, "POLL_S", 0)
+    worker = WorkerServices(one_world.settings, threads=1)
+
+    def through(request: httpx.Request) -> httpx.Response:
+        if request.url.path.startswith("/v1/imports/"):
+            claim = ledger.claim_work(
+                one_world.database, "w", EXPLAIN_QUEUE, 60.0, kinds=[ControlKind.IMPORT]
+            )
+            assert isinstance(claim, ControlClaim)
+            assert perform_task(worker, claim) == "8 of 9 images have a mask"
+        answer = one_world.client.request(
+            request.method, str(request.url), headers=request.headers, content=request.read()
+        )
+        return httpx.Response(answer.status_code, content=answer.content)
+
+    client = Client("http://test", one_world.tokens["submit"], transport=httpx.MockTransport(through))
+    job = client.import_masks(masks, str(dataset), "captum-lrp").id
+    worker.database.dispose()
+    assert list(one_world.bucket.list("uploads/")) == []
     found = queries.get_job(one_world.database, job)
     assert found.state is JobState.PARTIAL  # an image has no mask
     rows = list(queries.iterate_results(one_world.database, job))
@@ -191,6 +217,17 @@ def test_what_does_not_belong_together_is_refused_before_a_job_is_made(
     refused("no mask in", tmp_path / "empty")
     refused("is a method of gfi itself", method="grad-cam")
     refused("--crop needs --model", crop=True)
+    form = {"dataset": str(dataset), "method": "mine"}
+    for name, more, said in (
+        ("m.h5", {}, "arrive as .zip, .npz, .npy, not .h5"),
+        ("m.zip", {"method": "grad-cam"}, "is a method of gfi itself"),
+        ("m.zip", {"dataset": "nowhere:/etc"}, "nowhere"),
+        ("m.zip", {"more": "x"}, "unknown field 'more'"),
+        ("m.zip", {"crop": "maybe"}, "neither true nor false"),
+    ):
+        answer = one_world.call("POST", "/v1/imports", files={"masks": (name, b"x")}, data=form | more)
+        assert (answer.status_code, said in answer.text) == (422, True), answer.text
+    assert queries.list_tasks(one_world.database, limit=9) == []
     assert queries.list_jobs(one_world.database) == []
 
 

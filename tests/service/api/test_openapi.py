@@ -30,6 +30,8 @@ NO_SUCCESS = {
     ("POST", "/v1/models"),
     ("POST", "/v1/schedules"),
     ("POST", "/v1/transfers"),
+    ("POST", "/v1/imports"),
+    ("GET", "/v1/imports/{task_id}"),
     ("POST", "/v1/audits"),
     ("POST", "/v1/audits/{audit_id}/confirm"),
     ("POST", "/v1/audits/{audit_id}/verify"),
@@ -39,8 +41,8 @@ NO_SUCCESS = {
     ("GET", "/v1/jobs/{job_id}/results/{row}/thumbnail.jpg"),
 }
 """Operations that may succeed in no request here: no worker runs, so registering a model and a transfer are refused
-at once and no export is made; an audit has no findings; the parts have no thumbnails; few arbitrary schedules and
-audits of datasets have a time or classes, and an acceptable job."""
+at once and no export is made; arbitrary bytes are no masks; an audit has no findings; the parts have no thumbnails; few
+arbitrary schedules and audits of datasets have a time or classes, and an acceptable job."""
 
 
 class Counted:
