@@ -113,6 +113,7 @@ class ImportRun:
         self._database, self._bucket, self._job_id = database, bucket, job_id
         self._masks, self._crop, self._renewed, self._check = masks, crop, 0.0, check
         self._network = network
+        self._resize = (record.get("preprocess") or {}).get("resize")
         self._input: tuple[int, int] = (record["input_size"][0], record["input_size"][1])
         self._classes = ClassIndex.of(record["class_names"], record["wordnet_ids"], record.get("classes", 0))
         job = queries.get_job(database, job_id)
@@ -213,7 +214,7 @@ class ImportRun:
         if photograph is None:
             return replace(_failed(result, reason, "unreadable"), version=version)
         size = photograph.size
-        box = fit(size, self._input).box if self._crop else whole(size)
+        box = fit(size, self._input, self._resize).box if self._crop else whole(size)
         grid = values.mask
         area = None if grid is None else float(grid.mean())
         result = replace(

@@ -30,7 +30,7 @@ def test_deletion_and_insertion_of_imported_masks_are_those_of_a_job(
         "key,label\n" + "".join(f"photographs/{file.name},0\n" for file in sorted(photographs.glob("*.jpg")))
     )
     dataset = str(tmp_path / "list.csv")
-    job = submit(services, dataset=dataset, target="label", metrics=["deletion", "insertion"])
+    job = submit(services, dataset=dataset, target="auto", metrics=["deletion", "insertion"])
     assert explain(services) == "done"
     explained = list(queries.iterate_results(services.database, job))
     cache = PartCache(services.database, services.bucket)
@@ -47,7 +47,7 @@ def test_deletion_and_insertion_of_imported_masks_are_those_of_a_job(
         services.database,
         services.bucket,
         ("m.zip", out.getvalue()),
-        lambda masks: ImportRequest(masks, dataset, "elsewhere", model="small", crop=True),
+        lambda masks: ImportRequest(masks, dataset, "elsewhere", model="small"),
     )
     monkeypatch.setattr(importing, "SHARD", 1)
     assert _perform(services) == f"{len(explained)} of {len(explained)} images have a mask"
