@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from gfi.cli.open_service import open_service
-from gfi.cli.printing import emit, json_option, table
+from gfi.cli.printing import emit, json_option, status, table
 
 
 @click.group(invoke_without_command=True)
@@ -61,7 +61,8 @@ def add_model(
     reference = _with_model_file(reference, architecture, classes, name)
     service = open_service()
     before = {model["reference"]: model["version"] for model in service.models()}
-    record = service.add_model(reference, here=here, note=note)
+    with status(f"loading {reference}"):
+        record = service.add_model(reference, here=here, note=note)
     unchanged = before.get(record["reference"]) == record["version"]
     said = "unchanged, still version" if unchanged else "version"
     click.echo(

@@ -61,8 +61,8 @@ def run_foreground(stack: Stack, ready: Callable[[], None]) -> None:
                 stack.stop()
 
 
-def run_background(home: Path, workers: int) -> None:
-    """Start `gfi up` detached from this terminal; returns when it is ready.
+def run_background(home: Path, workers: int, say: Callable[[str], None]) -> None:
+    """Start `gfi up` detached from this terminal; returns when it is ready. say: gets its last line, as it goes.
 
     Raises CommandError with the end of its log when it does not start within START_S.
     """
@@ -92,6 +92,9 @@ def run_background(home: Path, workers: int) -> None:
             raise CommandError(
                 f"the stack did not start:\n{output_text or f'its log is empty; {_free_space(home)}'}"
             )
+        said = log.read_bytes()[written:].decode(errors="replace").split("\n")[:-1]
+        if said:
+            say(said[-1][:100])
         time.sleep(0.1)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from gfi.cli.home import home_directory, other_stacks, running_stack
+from gfi.cli.printing import status
 from gfi.cli.stack import Stack
 from gfi.cli.supervisor import run_background, run_foreground, stop_running
 
@@ -26,7 +27,8 @@ def up(detach: bool, workers: int) -> None:
     """
     home = home_directory()
     if detach:
-        run_background(home, workers)
+        with status("starting") as say:
+            run_background(home, workers, say)
         click.echo(f"running in {home}; gfi down stops it")
         _name_others(home)
         _print_dashboard()

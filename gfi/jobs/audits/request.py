@@ -14,6 +14,7 @@ from gfi.audit.sequential import SequentialSettings
 from gfi.audit.settings import FIRST_SAMPLE, AuditSettings
 from gfi.domain.class_index import ClassIndex
 from gfi.domain.digests import digest
+from gfi.domain.job import LABELS
 from gfi.domain.states import ControlKind
 from gfi.domain.tasks import KINDS
 from gfi.jobs.audits.files import folder, settings_json
@@ -111,6 +112,10 @@ def submit_until_settled(
     """
     if request.since is not None or request.top != 1:
         raise Invalid("an audit until settled explains one class an image, and goes on from no other job")
+    if request.target == LABELS:
+        raise Invalid(
+            "an audit knows one label an image, the first; leave target out: the predicted class is explained"
+        )
     if request.target not in ("auto", "predicted"):
         raise Invalid("all masks would be of one class, and a test pastes into images of other classes")
     began_ns = time.time_ns()
