@@ -137,7 +137,8 @@ What gfi guarantees when processes, servers or networks fail, what it does not g
   {USUAL.max_active_jobs:,} active jobs (`GFI_MAX_ACTIVE_JOBS`) and {MOST_SHARDS:,} shards per job. Each queue holds {USUAL.window} messages ahead
   of the workers (`GFI_WINDOW`), and nothing is added to a queue of {LONGEST_QUEUE:,}. `gfi doctor` and `/metrics` show how much is waiting.
   While a job of 150,000 shards runs, the shards of a small job are still claimed next, within milliseconds.
-- **The death of a planner does not count as a failed attempt.** A listing that cannot be read is tried {ATTEMPTS} times. When the planner
+- **The death of a planner does not count as a failed attempt**, nor does an outage of the database count as its death: a worker
+  gives its task back when the database answers. A listing that cannot be read is tried {ATTEMPTS} times. When the planner
   dies, planning is repeated, with pauses that double, until {DEATHS} workers have died planning this job while other planners did not die.
 - **Cancel, pause and resume are durable** and reach a running worker within 2 s and one optimiser step. Images
   finished by then are committed and remain readable.
