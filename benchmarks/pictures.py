@@ -5,6 +5,7 @@ report.png                   the report
 dashboard-job.png            the page of the same job in the dashboard
 dashboard-gallery.png        its gallery
 dashboard-viewer.png         one image of the gallery
+dashboard-audit.png          the audit of the drawn shapes
 """
 
 import contextlib
@@ -73,6 +74,10 @@ def dashboard(browser: Any) -> None:
     page.keyboard.press("ArrowRight")
     page.keyboard.press("Enter")
     keep(page, "dashboard-viewer")
+    shapes = next(j for j in queries.list_jobs(database) if j.name == "Drawn shapes")
+    page.goto(f"{url}/audits/{queries.list_audits(database, shapes.id)[0].id}")
+    page.wait_for_selector("main img")
+    keep(page, "dashboard-audit")
 
 
 def keep(page: Any, name: str) -> None:
