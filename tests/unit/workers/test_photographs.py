@@ -53,7 +53,7 @@ def read(
         return prepared
 
     source: Any = SimpleNamespace(fetch=fetch)
-    classifier = SimpleNamespace(prepare=prepare, preprocess=SimpleNamespace(window=window))
+    classifier = SimpleNamespace(prepare=prepare, preprocess=SimpleNamespace(window=window, channels=3))
     engine: Any = SimpleNamespace(classifier=classifier, recipe=None)
     return photograph_reader(source, engine, overlays)(ENTRY)
 
