@@ -142,7 +142,7 @@ def plan(services: ControlServices, claim: ControlClaim, check: Callable[[], Non
         profile=since["profile"] if since is not None else None,
         removed=since["removed"] if since is not None else None,
     )
-    return f"{to_explain} images in shards of {size}" if planned else "too late"
+    return _planned(planned, f"{to_explain} images in shards of {size}")
 
 
 def _plan_sample(services: ControlServices, claim: ControlClaim, row: queries.Job, stored: JSON) -> str:
@@ -171,7 +171,7 @@ def _plan_sample(services: ControlServices, claim: ControlClaim, row: queries.Jo
         listing_digest=manifest["listing"],
         sampled_key=key,
     )
-    return f"{len(rows)} of {manifest['count']} images first" if planned else "too late"
+    return _planned(planned, f"{len(rows)} of {manifest['count']} images first")
 
 
 def _since(
@@ -287,7 +287,14 @@ def plan_retry(services: ControlServices, claim: ControlClaim, check: Callable[[
     planned = ledger.finish_retry(
         services.database, claim, manifest_key=key, total=len(rows), shards=shard_bounds(len(rows), size)
     )
-    return f"{len(rows)} images again" if planned else "too late"
+    return _planned(planned, f"{len(rows)} images again")
+
+
+def _planned(committed: bool, outcome: str) -> str:
+    """The outcome. Raises Interrupted if the lease was lost, so that the task is given back."""
+    if not committed:
+        raise Interrupted
+    return outcome
 
 
 def _chosen(services: ControlServices, claim: ControlClaim) -> list[int]:

@@ -70,7 +70,7 @@ def by_class(job_id: JobId, context: ContextDep, caller: Reader, limit: Rows = 1
     """Each class with its images, accuracy, coverage, means with intervals, and findings; the most images first."""
     job = find_job(context, job_id)
     sums = queries.job_sums(context.database, job.id, cells=True)
-    found = class_summary.class_summaries(sums, class_index(job), each_label=job.config.each_label)
+    found = class_summary.class_summaries(sums, class_index(job), each_label=job.config.decides_each_label)
     audit, findings = _findings(context, job)
     classes = []
     for one in found[:limit]:

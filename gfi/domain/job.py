@@ -227,7 +227,7 @@ class JobConfig:
 
     @property
     def decides_each_label(self) -> bool:
-        """Whether an explained result without a prediction is a label that the network did not find. Imported masks
+        """Whether a usable result without a prediction is a label that the network did not find. Imported masks
         have no predictions, which says nothing."""
         return self.each_label and self.imported is None
 

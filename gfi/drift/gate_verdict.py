@@ -217,7 +217,7 @@ def _floor_problem(spec: GateSpec, floor: Floor | None) -> str | None:
 def _limit_check(name: str, limit: float, comparison: Comparison, tolerance: Tolerance) -> Check:
     if name == FLIPS:
         counts = comparison.counts
-        n, k = counts.same_version, counts.flipped
+        n, k = counts.images, counts.flipped_images
         lower = float(lower_bound(k, n, tolerance.alpha)) if n else 0.0
         upper = float(upper_bound(k, n, tolerance.alpha_pass)) if n else 1.0
         text = f"flips: {k:,} of {n:,} images are predicted as another class ({lower:.1%} to {upper:.1%})"

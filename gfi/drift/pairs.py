@@ -11,18 +11,21 @@ image of the two jobs is counted once, under the first of these that applies (`C
     paired           compared; where several classes of an image were explained, each is a pair
 
 Of two jobs with a result for each label, each label of an image is counted once, whatever its place in the listing. A
-label that the network does not find is a prediction of its own there: finding it or not is what the network decides.
+network that decides about each class for itself finds a label or does not: it flips where only one of the two finds
+it, whichever class either takes for more probable. With several labels of an image, `images` and `flipped_images` count
+it once: the labels of an image share one prediction, or much of it.
 """
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from gfi.domain.statuses import UNUSABLE
 from gfi.drift.distances import CELLS, Cells, Drawing, frames, to_cells
 from gfi.drift.sorted_tables import aligned
 
@@ -51,7 +54,8 @@ PAIRS_AT_ONCE = 1024
 MOST_ROWS = 2000
 """Images that are named as flipped, and as moved: a selection for the gallery."""
 _SEPARATOR = "\0"  # keys cannot contain it
-_UNKNOWN, _NOT_FOUND = -1, -2  # of a prediction that is null
+_UNKNOWN, _NOT_FOUND = -1, -2  # in place of a class that is predicted
+_OUTCOMES = ("only_a", "only_b", "other_version", "flipped", "without_mask", "other_target", "paired")
 
 
 @dataclass
@@ -65,6 +69,10 @@ class Counts:
     without_mask: int = 0
     other_target: int = 0
     paired: int = 0
+    images: int = 0
+    """With equal bytes, each once, whatever the number of its labels."""
+    flipped_images: int = 0
+    """Of these, any label of which flipped."""
     flips_by_class: Counter[int] = field(default_factory=Counter)
     images_by_class: Counter[int] = field(default_factory=Counter)
     statuses: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -73,12 +81,12 @@ class Counts:
 
     @property
     def same_version(self) -> int:
-        """Images of both jobs with equal bytes, the base of the share of flips."""
+        """Images of both jobs with equal bytes, or their labels: those of which flips are counted."""
         return self.flipped + self.without_mask + self.other_target + self.paired
 
     def to_json(self) -> dict[str, int]:
-        """The counts of images by name."""
-        return {f.name: getattr(self, f.name) for f in fields(self) if f.type is int}
+        """How many have each outcome, by name."""
+        return {name: getattr(self, name) for name in _OUTCOMES}
 
 
 @dataclass(frozen=True)
@@ -111,19 +119,22 @@ def pair_results(
     flipped: Callable[[PairBlock], None] | None = None,
     *,
     each_label: bool = False,
+    sigmoid: bool = False,
 ) -> Iterator[PairBlock]:
     """The pairs of two streams of results, each sorted by key. Adds to `counts` as it goes.
 
     metrics: columns that both streams have beside `RESULTS`. flipped: is called with the flipped images for which both
     jobs explained the same class, which happens where labels decide the class; they are no pairs. each_label: whether
-    both jobs have a result for each label of an image.
+    both jobs have a result for each label of an image; sigmoid: whether a network decides there about each class for
+    itself.
     """
+    finds = each_label and sigmoid
     for left, right in aligned(a, b, "key"):
         if left is None or right is None:
             counts.only_a += _images(left, each_label)
             counts.only_b += _images(right, each_label)
             continue
-        yield from _pairs_of_step(left, right, counts, metrics, flipped, each_label)
+        yield from _pairs_of_step(left, right, counts, metrics, flipped, each_label, finds)
 
 
 def _images(table: pa.Table | None, each_label: bool) -> int:
@@ -139,6 +150,7 @@ def _pairs_of_step(
     metrics: Sequence[str],
     on_flipped: Callable[[PairBlock], None] | None,
     each_label: bool,
+    finds: bool,
 ) -> Iterator[PairBlock]:
     whole_a, whole_b = (left, right) if each_label else (_first_ranks(table) for table in (left, right))
     single = len(whole_a) == len(left) and len(whole_b) == len(right)
@@ -153,9 +165,11 @@ def _pairs_of_step(
 
     same = _equal(first_a, first_b, "version")
     counts.other_version += int((~same).sum())
-    one, other = (_predictions(table, each_label) for table in (first_a, first_b))
+    one, other = (_predictions(table, finds) for table in (first_a, first_b))
     flipped = same & (one != other) & (one != _UNKNOWN) & (other != _UNKNOWN)
     counts.flipped += int(flipped.sum())
+    counts.images += _number_of_images(first_a, same)
+    counts.flipped_images += _number_of_images(first_a, flipped)
     named = np.flatnonzero(flipped)[: MOST_ROWS - len(counts.flipped_rows)]
     rows = (_numbers(table, "row")[named].tolist() for table in (first_a, first_b))
     counts.flipped_rows += zip(*rows, strict=True)
@@ -234,14 +248,20 @@ def _key_and_rank(table: pa.Table) -> pa.ChunkedArray:
     return pc.binary_join_element_wise(table.column("key"), rank, _SEPARATOR)
 
 
-def _predictions(table: pa.Table, each_label: bool) -> NDArray[np.int64]:
-    """The predictions; null is `_UNKNOWN`, or `_NOT_FOUND` for an explained label of jobs with a result for each."""
+def _predictions(table: pa.Table, finds: bool) -> NDArray[np.int64]:
+    """The predictions, null as `_UNKNOWN`. finds: each is a label that is found or not; `_NOT_FOUND` where any other
+    class, or none, is predicted."""
     found = _numbers(table, "prediction")
-    if each_label:
-        found[
-            (found == _UNKNOWN) & np.asarray(pc.equal(table.column("status"), "ok").to_numpy(), np.bool_)
-        ] = _NOT_FOUND
+    if finds:
+        usable = pc.invert(pc.is_in(table.column("status"), pa.array(sorted(UNUSABLE), pa.string())))
+        missed = found != _numbers(table, "target")
+        found[missed & np.asarray(usable.to_numpy(), np.bool_)] = _NOT_FOUND
     return found
+
+
+def _number_of_images(table: pa.Table, chosen: NDArray[np.bool_]) -> int:
+    """The number of different keys among these rows."""
+    return int(pc.count_distinct(table.column("key").filter(pa.array(chosen))).as_py())
 
 
 def _numbers(table: pa.Table, name: str) -> NDArray[np.int64]:

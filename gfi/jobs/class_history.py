@@ -69,7 +69,7 @@ def class_history(
 
 def _run(database: Database, bucket: Bucket, job: Job, firing: Mapping[str, Any], name: str) -> ClassRun:
     sums = queries.job_sums(database, job.id, cells=True)
-    summaries = class_summaries(sums, class_index(job), each_label=job.config.each_label)
+    summaries = class_summaries(sums, class_index(job), each_label=job.config.decides_each_label)
     one = next((s for s in summaries if name in _names(s, job)), None)
     run: JSON = {"job": job.id, "at": firing["at"], "images": 0, "explained": 0, "accuracy": None}
     if one is not None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from scipy.special import stdtrit
 
 from gfi.domain.class_index import ClassIndex
-from gfi.domain.statuses import ImageStatus
+from gfi.domain.statuses import UNUSABLE, ImageStatus
 from gfi.domain.sums import Sums
 
 _Z = 1.959963984540054
@@ -64,7 +64,7 @@ class Confused:
 def class_summaries(sums: Sums, classes: ClassIndex, *, each_label: bool = False) -> list[ClassSummary]:
     """A summary of each class, the most images first.
 
-    sums: those of the job, with cells. each_label: whether the job has a result for each label; then an explained one
+    sums: those of the job, with cells. each_label: whether the job has a result for each label; then a usable one
     without a prediction is a label that the network did not find, which counts as wrong.
     """
     groups: dict[Class, Sums] = {}
@@ -90,7 +90,7 @@ def _summary(
     for (prediction, status), of_it in sums.images_by("prediction", "status").items():
         if prediction is not None:
             known, right = known + of_it, right + of_it * (prediction == index)
-        elif each_label and status == ImageStatus.OK:
+        elif each_label and status not in UNUSABLE:
             known += of_it
     return ClassSummary(
         label=label,

@@ -46,7 +46,7 @@ from gfi.store.objects import Bucket
 from gfi.store.part_cache import PartCache
 from gfi.store.queries import Job
 
-_FLOOR_VERSION = 5
+_FLOOR_VERSION = 6
 """Raised by one when a change of the code changes the floor of the same jobs."""
 _SHOWN_CLASSES = 10
 
@@ -153,8 +153,8 @@ def compare_jobs(
         counts = Counts()
         accumulator = Accumulator(floor, job_a.total or 0)
         streams = sorted_results.of(job_a, metrics), sorted_results.of(job_b, metrics)
-        by_label = _each_label(job_a, job_b)
-        for block in pair_results(*streams, counts, metrics, accumulator.add_flipped, each_label=by_label):
+        labels = _labels(job_a, job_b)
+        for block in pair_results(*streams, counts, metrics, accumulator.add_flipped, **labels):
             check()
             accumulator.add(block)
     comparison = accumulator.comparison(counts)
@@ -275,8 +275,10 @@ def _finished(database: Database, job_id: str) -> Job:
     return job
 
 
-def _each_label(a: Job, b: Job) -> bool:
-    return a.config.decides_each_label and b.config.decides_each_label
+def _labels(a: Job, b: Job) -> dict[str, bool]:
+    """How `pair_results` reads the labels of two jobs."""
+    each_label = a.config.decides_each_label and b.config.decides_each_label
+    return {"each_label": each_label, "sigmoid": a.sigmoid or b.sigmoid}
 
 
 def _level(a: Job, b: Job) -> FloorLevel:
@@ -311,8 +313,7 @@ def _floor(bucket: Bucket, runs: Sequence[Job], sorted_results: _Sorted) -> Floo
     for x, y in chosen:
         counts, distances = Counts(), RunDistances()
         streams = sorted_results.of(x), sorted_results.of(y)
-        by_label = _each_label(x, y)
-        for block in pair_results(*streams, counts, flipped=distances.add_flipped, each_label=by_label):
+        for block in pair_results(*streams, counts, flipped=distances.add_flipped, **_labels(x, y)):
             distances.add(block)
         measured.append(distances.run_pair(f"{x.id}, {y.id}", counts))
     floor = floor_of(level, len({job.id for pair in chosen for job in pair}), measured)

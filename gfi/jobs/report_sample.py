@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from gfi.domain.intervals import MOST_DRAWN, Interval, bootstrap
 from gfi.domain.job import JobConfig
 from gfi.domain.metrics import CATALOGUE, COLUMNS
-from gfi.domain.statuses import ImageStatus
+from gfi.domain.statuses import UNUSABLE, ImageStatus
 from gfi.jobs.submit import class_index
 from gfi.report.measures import Classes, ClassRow
 from gfi.report.summary import Summary
@@ -207,7 +207,7 @@ def _name(job: queries.Job, index: int | None) -> str:
 
 def _seen(job: queries.Job, prediction: int | None, status: str) -> int | None:
     """The prediction; -1, no class, for a label that was not found: where each label has a result of its own."""
-    missed = prediction is None and job.config.each_label and status == ImageStatus.OK
+    missed = prediction is None and job.config.decides_each_label and status not in UNUSABLE
     return -1 if missed else prediction
 
 

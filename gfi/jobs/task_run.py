@@ -112,9 +112,12 @@ class TaskRun:
 
     def finish(self, result: Mapping[str, Any] | None = None, write: Write | None = None) -> bool:
         """Commit the task under the fence, with what `write` writes. Returns False, and writes nothing, if the lease is
-        lost."""
+        lost; the task is given back then."""
         self.progressed()
-        return self._retry(lambda: ledger.finish_control(self.database, self.claim, result, write))
+        done = self._retry(lambda: ledger.finish_control(self.database, self.claim, result, write))
+        if not done:  # this worker lives: a lease that ran out was counted as a death
+            self.hand_back(lambda: ledger.release_control(self.database, self.claim, "its lease was lost"))
+        return done
 
     def hand_back(self, call: Callable[[], object]) -> None:
         """Give the task back to the ledger; waits while the database is away. See `gfi.store.lease.hand_back`."""

@@ -19,7 +19,7 @@ from gfi.domain.metrics import PRIMARY_METHOD
 from gfi.domain.result import Result
 from gfi.domain.row_ranges import MOST_ROWS, rows_of
 from gfi.domain.states import ControlKind
-from gfi.domain.statuses import ImageStatus
+from gfi.domain.statuses import UNUSABLE, ImageStatus
 from gfi.store import queries
 from gfi.store.database import Database
 from gfi.store.queries import SORTABLE, Agreement, Filters, Job
@@ -135,6 +135,7 @@ def filters_of(database: Database, job: Job, query: ResultQuery) -> Filters:
         rows=rows,
         differs_from=None if other is None else other.id,
         by_label=other is not None and job.config.decides_each_label and other.config.decides_each_label,
+        sigmoid=other is not None and (job.sigmoid or other.sigmoid),
         agreement=None if query.wrong is None else _agreement(database, job, query.wrong),
     )
 
@@ -172,7 +173,7 @@ def rows_to_json(database: Database, job: Job, rows: Sequence[Result]) -> list[d
     classes = class_index(job)
 
     def right(row: Result) -> bool | None:
-        missed = job.config.decides_each_label and row.prediction is None and row.status is ImageStatus.OK
+        missed = job.config.decides_each_label and row.prediction is None and row.status not in UNUSABLE
         unknown = row.label is None or (row.prediction is None and not missed)
         meant = None if row.label is None or unknown else classes.find(row.label)
         return None if meant is None else meant == row.prediction

@@ -79,6 +79,11 @@ class Job:
         names: list[str] = (self.model or {}).get("class_names") or []
         return names
 
+    @property
+    def sigmoid(self) -> bool:
+        """Whether the network decides about each class for itself, so that it finds a label or does not."""
+        return (self.model or {}).get("output") == "sigmoid"
+
     def to_json(self) -> JSON:
         """The columns of the job, ready for JSON."""
         values = asdict(self)

@@ -12,7 +12,7 @@ from gfi.domain.digests import JSON
 from gfi.domain.manifest_columns import Kind, Where
 from gfi.domain.metrics import NUMBERS, PRIMARY_METHOD
 from gfi.domain.result import Result
-from gfi.domain.statuses import ImageStatus
+from gfi.domain.statuses import UNUSABLE, ImageStatus
 from gfi.domain.sums import IDENTITY
 from gfi.store.database import Database
 from gfi.store.errors import NotFound, StoreError
@@ -22,14 +22,7 @@ from gfi.store.queries.image_columns import Group, condition, values_of
 from gfi.store.queries.orders import ordered_keys
 from gfi.store.queries.parts import other_jobs
 from gfi.store.queries.sums import job_sums
-from gfi.store.tables import (
-    attempts,
-    flags,
-    image_columns,
-    part_references,
-    results,
-    shards,
-)
+from gfi.store.tables import attempts, flags, image_columns, part_references, results, shards
 
 SORTABLE = ("row", *NUMBERS)
 MOST_LOOKED_AT = 20_000
@@ -45,7 +38,7 @@ class Agreement:
     """Whether prediction and label agree. classes: of each label that names a class of the model, the class's index.
 
     wrong: the images whose prediction is another class than their label names; otherwise those where it is the same.
-    each_label: whether an explained result without a prediction is a label that was not found, which is wrong.
+    each_label: whether a usable result without a prediction is a label that was not found, which is wrong.
     """
 
     wrong: bool
@@ -75,6 +68,9 @@ class Filters:
     agreement: Agreement | None = None
     differs_from: str | None = None  # a job whose prediction for the same key is another one
     by_label: bool = False  # `differs_from` compares each label: both jobs have a result for each
+    sigmoid: bool = (
+        False  # … and whether it was found, not which class is more probable than one that was not
+    )
     carried: bool | None = None  # whether the result was carried over from an earlier job
 
 
@@ -294,19 +290,22 @@ def conditions(job_id: str, filters: Filters) -> list[sa.ColumnElement[bool]]:
     if filters.agreement is not None:
         conditions.append(_agrees(filters.agreement))
     if filters.differs_from is not None:
-        conditions.append(_differs(job_id, filters.differs_from, filters.by_label))
+        conditions.append(_differs(job_id, filters.differs_from, filters.by_label, filters.sigmoid))
     return conditions
 
 
-def _predicted(table: Any, each_label: bool) -> sa.ColumnElement[Any]:
-    """The prediction; with each_label -1, no class, for a label that was not found. Null where none is known."""
+def _predicted(table: Any, each_label: bool, sigmoid: bool = False) -> sa.ColumnElement[Any]:
+    """The prediction, null where none is known; with each_label -1, no class, for a label that was not found: one
+    without a prediction, and with sigmoid also one with another class as its prediction."""
     if not each_label:
         return table.c.prediction
-    missed = table.c.prediction.is_(None) & (table.c.status == ImageStatus.OK.value)
-    return sa.case((missed, -1), else_=table.c.prediction)
+    missed = table.c.prediction.is_(None)
+    if sigmoid:
+        missed |= table.c.prediction != table.c.target
+    return sa.case((missed & table.c.status.not_in(sorted(UNUSABLE)), -1), else_=table.c.prediction)
 
 
-def _differs(job_id: str, other_id: str, by_label: bool) -> sa.ColumnElement[bool]:
+def _differs(job_id: str, other_id: str, by_label: bool, sigmoid: bool) -> sa.ColumnElement[bool]:
     """The condition that the other job predicted another class for the image, or label: one join of the two jobs by
     key, or by key and class."""
     mine, other = results.alias(), results.alias()
@@ -320,7 +319,7 @@ def _differs(job_id: str, other_id: str, by_label: bool) -> sa.ColumnElement[boo
     ]
     same = mine.c.key == other.c.key
     joined = mine.join(other, same & (mine.c.target == other.c.target) if by_label else same)
-    changed = _predicted(mine, by_label) != _predicted(other, by_label)
+    changed = _predicted(mine, by_label, sigmoid) != _predicted(other, by_label, sigmoid)
     if by_label:
         places = sa.select(mine.c.row, mine.c.target_rank).select_from(joined).where(*first, changed)
         return sa.tuple_(results.c.row, results.c.target_rank).in_(places)

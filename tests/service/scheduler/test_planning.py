@@ -16,6 +16,7 @@ from gfi.domain.records import ControlClaim
 from gfi.domain.states import ControlKind, JobState
 from gfi.domain.statuses import ImageStatus
 from gfi.jobs.submit import JobRequest, submit
+from gfi.jobs.task_run import Interrupted
 from gfi.store import ledger, queries
 from gfi.store.database import Database
 from gfi.store.errors import Conflict
@@ -86,7 +87,8 @@ def test_a_planner_frozen_past_its_lease_does_not_touch_the_manifest_of_the_one_
             (folder / f"{number:05d}.ppm").unlink()
 
     first = claim_task(services.database, ControlKind.PLAN)
-    assert planning.plan(services, first, Frozen(services, first, another_plans).alive) == "too late"
+    with pytest.raises(Interrupted):
+        planning.plan(services, first, Frozen(services, first, another_plans).alive)
     found = queries.get_job(services.database, job)
     assert (found.state, found.total) == (JobState.RUNNING, 9)
     assert found.manifest_key is not None
@@ -111,7 +113,8 @@ def test_a_listing_that_was_written_down_is_the_jobs_whoever_finishes_planning(
     first = claim_task(services.database, ControlKind.PLAN, lease_s=OVER)
     with monkeypatch.context() as patched:
         patched.setattr(ledger, "finish_planning", lambda *_, **__: False)
-        planning.plan(services, first, lambda: None)
+        with pytest.raises(Interrupted):
+            planning.plan(services, first, lambda: None)
     photographs(folder, range(4, 9))
     ledger.expire_control(services.database)
     assert planning.plan(services, claim_task(services.database, ControlKind.PLAN), lambda: None).startswith(
@@ -155,7 +158,8 @@ def test_a_retrys_planner_that_wakes_late_does_not_touch_the_manifest_of_the_one
 
     late = claim_task(services.database, ControlKind.RETRY)
     frozen = Frozen(services, late, another_plans_and_a_worker_begins)
-    assert planning.plan_retry(services, late, frozen.alive) == "too late"
+    with pytest.raises(Interrupted):
+        planning.plan_retry(services, late, frozen.alive)
     rest = claim(services.database)
     assert (rest.start, rest.stop) == (2, 4)
     assert manifest(services, rest.manifest_key, tmp_path)[1] == [0, 1, 2, 3]

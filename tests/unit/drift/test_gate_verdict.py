@@ -1,5 +1,6 @@
 """A gate applied: its checks, its verdict, waivers."""
 
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
@@ -119,6 +120,15 @@ def test_limits_are_judged_by_bounds() -> None:
         assert judged(made, text + limit).verdict is verdict, limit
     better = comparison(b, a, ("energy_in_box",))
     assert judged(better, text + "energy_in_box = 0.01").verdict is Verdict.PASS
+
+
+def test_the_limit_of_flips_counts_images_not_their_labels(cornered: Comparison) -> None:
+    """Five labels of an image flip together: as five images of a hundred they would be a fail three times too often."""
+    counts = Counts(flipped=5, paired=95, flipped_images=1, images=20)
+    text = '[moved]\nclasses = "none"\npooled = false\n[limits]\nflips = 0.02'
+    (check,) = judged(replace(cornered, counts=counts), text).checks
+    assert check.verdict is Verdict.UNDECIDED
+    assert check.numbers == {"n": 20, "value": 0.05, "limit": 0.02}
 
 
 def test_new_shortcuts_fail_and_an_absent_audit_is_undecided(cornered: Comparison) -> None:

@@ -122,9 +122,49 @@ def test_each_label_is_counted_once_whatever_the_order_and_not_found_is_a_predic
     a: list[dict[str, object]], b: list[dict[str, object]], expected: dict[str, int]
 ) -> None:
     counts = Counts()
-    blocks = list(pair_results([table(a)], [table(b)] if b else [], counts, each_label=True))
+    tables = [table(a)], [table(b)] if b else []
+    blocks = list(pair_results(*tables, counts, each_label=True, sigmoid=True))
     assert {name: n for name, n in counts.to_json().items() if n} == expected
     assert sum(map(len, blocks)) == counts.paired
+
+
+CAT, DOG, BIRD = 1, 2, 3
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "sigmoid", "flipped"),
+    [
+        ((DOG, "ok"), (None, "ok"), True, 0),  # neither finds the cat
+        ((DOG, "ok"), (BIRD, "ok"), True, 0),
+        ((CAT, "ok"), (DOG, "ok"), True, 1),
+        ((CAT, "ok"), (None, "target_lost"), True, 1),
+        ((CAT, "ok"), (None, "error"), True, 0),  # unknown
+        ((DOG, "ok"), (BIRD, "ok"), False, 1),  # the most probable class is the prediction
+    ],
+)
+def test_a_label_flips_where_only_one_of_the_networks_finds_it(
+    a: tuple[int | None, str], b: tuple[int | None, str], sigmoid: bool, flipped: int
+) -> None:
+    counts = Counts()
+    tables = [[table([result("x", SPOT, target=CAT, prediction=p, status=s)])] for p, s in (a, b)]
+    list(pair_results(*tables, counts, each_label=True, sigmoid=sigmoid))
+    assert counts.flipped == flipped
+
+
+def test_the_labels_of_an_image_are_one_flipped_image() -> None:
+    """One of 20 images, with five labels each: a network with one prediction for an image flips them all at once."""
+    a, b = (
+        [
+            result(f"{n:02d}", SPOT, target=rank, target_rank=rank, prediction=one if n == 0 else 0)
+            for n in range(20)
+            for rank in range(5)
+        ]
+        for one in (0, 4)
+    )
+    counts = Counts()
+    list(pair_results([table(a)], [table(b)], counts, each_label=True))
+    assert (counts.flipped, counts.same_version) == (5, 100)
+    assert (counts.flipped_images, counts.images) == (1, 20)
 
 
 def test_of_other_jobs_no_prediction_is_no_flip() -> None:

@@ -46,7 +46,7 @@ def _a_schedule(monkeypatch: pytest.MonkeyPatch) -> None:
         class_history.queries,
         "get_job",
         lambda _, job: SimpleNamespace(
-            id=job, class_names=["cat", "dog"], config=SimpleNamespace(each_label=False)
+            id=job, class_names=["cat", "dog"], config=SimpleNamespace(decides_each_label=False)
         ),
     )
     monkeypatch.setattr(class_history.queries, "job_sums", lambda _, job, cells: job)

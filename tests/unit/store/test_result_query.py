@@ -60,10 +60,13 @@ def test_a_label_that_is_not_found_is_wrong_and_differs_in_jobs_with_a_result_fo
         ]
 
     classes = (("cat", 0), ("dog", 1), ("owl", 2))
+    # Neither c nor d finds the cat; only c finds the dog, and only d the owl.
+    other = image("c", ("cat", 0, 1, "ok"), ("dog", 1, 1, "ok"), ("owl", 2, None, "target_lost"))
+    other += image("d", ("cat", 0, None, "ok"), ("dog", 1, 0, "ok"), ("owl", 2, 2, "ok"))
     rows = image("a", ("cat", 0, 0, "ok"), ("dog", 1, 1, "ok"), ("owl", 2, None, "error"))
     rows += image("b", ("dog", 1, None, "ok"), ("cat", 0, 0, "ok"), ("owl", 2, None, "ok"))
     with engine.begin() as connection:
-        connection.execute(made.insert(), rows)
+        connection.execute(made.insert(), rows + other)
 
         def labels(job: str, filters: Filters) -> list[str]:
             query = sa.select(results.c.label).where(results.c.job_id == job, *conditions(job, filters))
@@ -75,3 +78,6 @@ def test_a_label_that_is_not_found_is_wrong_and_differs_in_jobs_with_a_result_fo
         assert labels("b", Filters(agreement=Agreement(True, classes))) == []
         assert labels("a", Filters(differs_from="b", by_label=True)) == ["dog"]
         assert labels("b", Filters(differs_from="a", by_label=True)) == ["dog"]
+        assert labels("c", Filters(differs_from="d", by_label=True, sigmoid=True)) == ["dog", "owl"]
+        assert labels("d", Filters(differs_from="c", by_label=True, sigmoid=True)) == ["dog", "owl"]
+        assert labels("c", Filters(agreement=Agreement(True, classes, each_label=True))) == ["cat", "owl"]
