@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
@@ -16,8 +17,11 @@ from gfi.drift.floors import FloorLevel
 from gfi.drift.gate import parse_gate
 from gfi.drift.verdicts import Verdict
 from gfi.jobs.compare import Compared, compare_jobs, compare_unpaired
+from gfi.store import queries
 from gfi.store.database import Database
 from gfi.store.objects import Bucket
+from gfi.store.result_query import ResultQuery, filters_of
+from tests.service.jobs import finished
 from tests.service.jobs.finished import finished_job
 from tests.service.store.ledger_actors import plan
 from tests.service.store.test_objects import settings_for
@@ -64,6 +68,24 @@ def test_the_same_weights_twice_are_at_distance_exactly_0(database: Database, bu
     assert made.level is FloorLevel.SAME_PROFILE
     assert (made.comparison.pairs, made.comparison.bit_equal, made.comparison.largest) == (120, 120, 0.0)
     assert "120 masks compared, all of them equal bit by bit" in " ".join(made.sentences())
+
+
+def test_a_label_flips_where_only_one_network_finds_it(
+    database: Database, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(finished, "RECORD", finished.RECORD | {"output": "sigmoid"})
+    # Of class 0, whose first label neither finds; the second job does not find the last one.
+    seen = [[2, 0, 0, 0], [None, 0, 0, None]]
+    jobs = []
+    for weights, predictions in zip("ab", seen, strict=True):
+        made = results(0, images=4)[-4:]
+        rows = [replace(row, label="cat", prediction=p) for row, p in zip(made, predictions, strict=True)]
+        rows[-1] = replace(rows[-1], status=ImageStatus.TARGET_LOST)
+        jobs.append(finished_job(database, bucket, rows, weights=weights, target="labels"))
+    counts = compared(database, bucket, *jobs).comparison.counts
+    assert (counts.flipped, counts.paired) == (1, 3)
+    filters = filters_of(database, queries.get_job(database, jobs[0]), ResultQuery(differs_from=jobs[1]))
+    assert [row.row for row in queries.list_results(database, jobs[0], filters=filters)] == [3]
 
 
 def test_a_class_that_moved_fails_the_gate_and_another_run_does_not(
