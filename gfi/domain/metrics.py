@@ -26,6 +26,8 @@ class Column:
     better: Literal["higher", "lower"] | None = None
     per_class: bool = False
     """Defined for each class and then averaged over classes."""
+    binary: bool = False
+    """0 or 1 of each image."""
 
     @property
     def sentence(self) -> str:
@@ -102,6 +104,7 @@ CATALOGUE: Mapping[str, Metric] = {
                     "the strongest point is within 15 px of a box of the class",
                     "higher",
                     per_class=True,
+                    binary=True,
                 ),
                 Column(
                     "pointing_hit_0",
@@ -109,6 +112,7 @@ CATALOGUE: Mapping[str, Metric] = {
                     "the strongest point is inside a box of the class",
                     "higher",
                     per_class=True,
+                    binary=True,
                 ),
             ),
             version=2,  # as energy_in_box
@@ -130,6 +134,7 @@ CATALOGUE: Mapping[str, Metric] = {
                     "Localisation error",
                     "the box around the mask at 1.5 times its mean overlaps no box of the class by more than half",
                     "lower",
+                    binary=True,
                 ),
             ),
         ),
@@ -192,6 +197,7 @@ CATALOGUE: Mapping[str, Metric] = {
                     "Grid pointing, maximum",
                     "the strongest point is in the image's cell of a grid of four images",
                     "higher",
+                    binary=True,
                 ),
             ),
         ),

@@ -83,6 +83,15 @@ def images_to_decide(share: float, limit: float, alpha: float, at_least: int) ->
     return max(high, at_least) if share < limit else high
 
 
+def share_change_bounds(fell: int, rose: int, n: int, alpha: float) -> tuple[float, float]:
+    """One-sided 1 − alpha bounds of the change of a share, each alone: of n images, `fell` went from 1 to 0 and `rose`
+    from 0 to 1. Each of the two shares has exact bounds at alpha / 2."""
+    (fell_low, rose_low), (fell_high, rose_high) = (
+        bound([fell, rose], n, alpha / 2).tolist() for bound in (lower_bound, upper_bound)
+    )
+    return rose_low - fell_high, rose_high - fell_low
+
+
 def mean_bounds(mean: float, deviation: float, n: int, alpha: float) -> tuple[float, float]:
     """One-sided 1 − alpha bounds of the mean of n differences, each alone, by Student's t.
 

@@ -8,6 +8,7 @@ Memory holds sums for each class (6 kB) and the worst movers, but not the pairs.
 """
 
 import heapq
+import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -17,7 +18,8 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
-from gfi.drift.binomial import mean_bounds
+from gfi.domain.metrics import COLUMNS
+from gfi.drift.binomial import mean_bounds, share_change_bounds
 from gfi.drift.distances import CELLS, Cells, centres, jensen_shannon, spearman, top_area, top_weights
 from gfi.drift.errors import DriftError
 from gfi.drift.floors import Floor
@@ -29,6 +31,8 @@ WORST = 24
 DESCRIBED = 20_000
 """The approximate number of pairs for the descriptive distances: if there are more, a sample by the hash of the key."""
 ENERGY = "energy_in_box"
+_ROUNDING = 1e-6
+"""Of equal differences, relative: what the sums of squares leave of their deviation."""
 
 
 @dataclass(frozen=True)
@@ -70,21 +74,35 @@ class ClassMoves:
 
 @dataclass(frozen=True)
 class MetricChange:
-    """The mean of a metric over pairs in which both are `ok`: a's, b's, and the bounds of b − a (95 %, each alone)."""
+    """The mean of a metric over pairs in which both are `ok`: a's, b's, and the deviation of the differences b − a.
+
+    binary: (1 → 0, 0 → 1), the numbers of these pairs, of a metric that is 0 or 1 of each image; else None.
+    """
 
     n: int
     mean_a: float
     mean_b: float
     deviation: float
+    binary: tuple[int, int] | None = None
 
     @property
     def change(self) -> float:
         """b − a."""
         return self.mean_b - self.mean_a
 
+    @property
+    def varies(self) -> bool:
+        """Whether the differences differ by more than their rounding."""
+        return self.deviation > _ROUNDING * abs(self.change)
+
     def bounds(self, alpha: float) -> tuple[float, float]:
-        """One-sided 1 − alpha bounds of the change."""
-        return mean_bounds(self.change, self.deviation, self.n, alpha)
+        """One-sided 1 − alpha bounds of the change: exact for 0 and 1, else Student's. Infinite where all differences
+        are equal, because they do not say how far those of other images vary."""
+        if self.binary is not None:
+            return share_change_bounds(*self.binary, self.n, alpha)
+        return (
+            mean_bounds(self.change, self.deviation, self.n, alpha) if self.varies else (-math.inf, math.inf)
+        )
 
 
 @dataclass(frozen=True)
@@ -292,8 +310,10 @@ class Accumulator:
         for name, (a, b) in block.metrics.items():
             known = block.both_ok & np.isfinite(a) & np.isfinite(b)
             x, y = a[known], b[known]
-            sums = np.array([len(x), x.sum(), y.sum(), (y - x).sum(), ((y - x) ** 2).sum()])
-            self._metrics[name] = self._metrics.get(name, np.zeros(5)) + sums
+            difference = y - x
+            sums = [len(x), x.sum(), y.sum(), difference.sum(), (difference**2).sum()]
+            sums += [(difference < 0).sum(), (difference > 0).sum()]
+            self._metrics[name] = self._metrics.get(name, np.zeros(len(sums))) + np.array(sums)
 
     def _describe(self, block: PairBlock) -> None:
         rows = np.arange(len(block))
@@ -337,7 +357,7 @@ class Accumulator:
             described=self._pairs_described,
             means={name: total / n if n else float("nan") for name, (total, n) in self._described.items()},
             classes=self._classes.moves(counts),
-            metrics={name: _change(sums) for name, sums in self._metrics.items() if sums[0]},
+            metrics={name: _change(name, sums) for name, sums in self._metrics.items() if sums[0]},
             flipped=self._flipped.moves(counts),
             beyond_with_flips=dict(self._beyond_with_flips),
             moved_rows=tuple(self._moved_rows),
@@ -349,7 +369,8 @@ def _moved(block: PairBlock, distance: NDArray[np.float64], floor: Floor | None)
     return np.zeros(len(block), np.bool_) if floor is None else floor.moved(block.targets, distance)
 
 
-def _change(sums: NDArray[np.float64]) -> MetricChange:
-    n, a, b, difference, squares = sums.tolist()
+def _change(name: str, sums: NDArray[np.float64]) -> MetricChange:
+    n, a, b, difference, squares, fell, rose = sums.tolist()
     variance = (squares - difference**2 / n) / (n - 1) if n > 1 else 0.0
-    return MetricChange(int(n), a / n, b / n, float(np.sqrt(max(variance, 0.0))))
+    binary = (int(fell), int(rose)) if COLUMNS[name].binary else None
+    return MetricChange(int(n), a / n, b / n, float(np.sqrt(max(variance, 0.0))), binary)

@@ -3,7 +3,7 @@
     [moved]                      # masks that moved, see `gfi.drift.verdicts`
     max_moved = 0.10
     alpha = 0.05
-    min_images = 50
+    min_images = 50              # a class with fewer masks, or a limit with fewer images, does not pass
     classes = "all"              # or "none", or a list of class names that must not move
     pooled = true
     max_flipped = 0.25           # images of one class that may be predicted otherwise, beyond what the floor's runs do

@@ -4,6 +4,7 @@ The verdict is fail if a check fails that no waiver covers, else undecided if on
 a waiver covers is shown with its own verdict and counts as passed until the waiver ends.
 """
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -221,15 +222,21 @@ def _limit_check(name: str, limit: float, comparison: Comparison, tolerance: Tol
         lower = float(lower_bound(k, n, tolerance.alpha)) if n else 0.0
         upper = float(upper_bound(k, n, tolerance.alpha_pass)) if n else 1.0
         text = f"flips: {k:,} of {n:,} images are predicted as another class ({lower:.1%} to {upper:.1%})"
-        return _bounded(name, text, lower, upper, limit, {"n": n, "value": k / n if n else None})
+        numbers = {"n": n, "value": k / n if n else None}
+        return _bounded(name, text, lower, upper, limit, numbers, tolerance.min_images)
     change = comparison.metrics.get(name)
     if change is None:
         text = f"{name}: no image of the two jobs has it; submit both with --metrics {name}"
         return Check(f"limit {name}", Verdict.UNDECIDED, text)
     lower = _worsening(name, change, tolerance.alpha)[0]
     upper = _worsening(name, change, tolerance.alpha_pass)[1]
+    if change.binary is None and change.n < tolerance.min_images:
+        lower = -math.inf  # Student's bounds of so few say little
+    if comparison.bit_equal == comparison.pairs and not change.deviation and not change.change:
+        upper = 0.0  # the same masks
     text = f"{name}: mean {change.mean_a:.3f} → {change.mean_b:.3f} over {change.n:,} pairs"
-    return _bounded(name, text, lower, upper, limit, {"n": change.n, "value": change.change})
+    numbers = {"n": change.n, "value": change.change}
+    return _bounded(name, text, lower, upper, limit, numbers, tolerance.min_images)
 
 
 def _worsening(name: str, change: MetricChange, alpha: float) -> tuple[float, float]:
@@ -246,13 +253,19 @@ def _worsening(name: str, change: MetricChange, alpha: float) -> tuple[float, fl
 
 
 def _bounded(
-    name: str, text: str, lower: float, upper: float, limit: float, numbers: Mapping[str, Any]
+    name: str, text: str, lower: float, upper: float, limit: float, numbers: Mapping[str, Any], fewest: int
 ) -> Check:
-    verdict = Verdict.FAIL if lower > limit else Verdict.PASS if upper <= limit else Verdict.UNDECIDED
+    """fewest: images that may pass; fewer can fail or be undecided."""
+    passes = upper <= limit and numbers["n"] >= fewest
+    verdict = Verdict.FAIL if lower > limit else Verdict.PASS if passes else Verdict.UNDECIDED
+    why = "every image changed by the same amount, which does not say how others change, so it is not decided"
+    if math.isfinite(upper) or numbers["n"] < fewest:
+        needed = f" ({fewest:,} may pass)" if numbers["n"] < fewest else ""
+        why = f"too few images{needed} to decide"
     ends = {
         Verdict.FAIL: f"worse by more than the limit of {limit:g}",
         Verdict.PASS: f"within the limit of {limit:g}",
-        Verdict.UNDECIDED: f"too few images to decide whether it exceeds the limit of {limit:g}",
+        Verdict.UNDECIDED: f"{why} whether it exceeds the limit of {limit:g}",
     }
     shown = {**numbers, "limit": limit}
     return Check(f"limit {name}", verdict, f"{text}: {ends[verdict]}", numbers=shown)

@@ -24,7 +24,7 @@ def _lines(compared: Compared) -> Iterator[str]:
     yield f"max_moved = {MAX_MOVED}"
     yield "# The probability of a false fail, over all watched classes."
     yield f"alpha = {ALPHA}"
-    yield "# A class with fewer masks may fail, but never passes."
+    yield "# A class with fewer masks, or a limit with fewer images, never passes."
     yield f"min_images = {MIN_IMAGES}"
     yield f'# "all", "none", or the classes that must not move. These two jobs have {len(watched)}:'
     yield f"# classes = {json.dumps(watched[:12], ensure_ascii=False)}"

@@ -11,6 +11,7 @@ from gfi.drift.binomial import (
     lower_bound,
     mean_bounds,
     p_value,
+    share_change_bounds,
     upper_bound,
 )
 
@@ -74,3 +75,15 @@ def test_bounds_of_a_mean_are_students() -> None:
         pytest.approx(1 + 1.75305 * 0.5, abs=1e-5),
     )
     assert mean_bounds(1.0, 0.0, 1, 0.05) == (-np.inf, np.inf)
+
+
+def test_bounds_of_a_change_of_a_share_are_exact_and_symmetric() -> None:
+    low, high = share_change_bounds(0, 0, 20, 0.05)
+    assert (low, high) == (pytest.approx(-(1 - 0.025 ** (1 / 20))), pytest.approx(1 - 0.025 ** (1 / 20)))
+    assert share_change_bounds(7, 2, 20, 0.05) == tuple(
+        -x for x in reversed(share_change_bounds(2, 7, 20, 0.05))
+    )
+    # One of two bounds is wrong in at most 5 % of samples: 20 images, of which 10 % fall.
+    fallen = np.random.default_rng(0).binomial(20, 0.1, size=1000)
+    assert np.mean([share_change_bounds(int(k), 0, 20, 0.05)[0] > -0.1 for k in fallen]) <= 0.05
+    assert np.mean([share_change_bounds(int(k), 0, 20, 0.05)[1] < -0.1 for k in fallen]) <= 0.05

@@ -68,6 +68,15 @@ def test_metrics_are_averaged_over_pairs_that_are_both_ok() -> None:
     assert change.deviation == pytest.approx(np.std([0, 0.1, 0.2, 0.3], ddof=1))
 
 
+def test_of_a_metric_that_is_0_or_1_falls_and_rises_are_counted() -> None:
+    spot = blob(2, 2)
+    hits = [(1, 0), (1, 0), (0, 1), (1, 1), (0, 0)]
+    a, b = (
+        [result(str(n), spot, pointing_hit=float(hit[at])) for n, hit in enumerate(hits)] for at in (0, 1)
+    )
+    assert compared(a, b, metrics=("pointing_hit",)).metrics["pointing_hit"].binary == (2, 1)
+
+
 def test_without_a_floor_nothing_counts_as_moved_and_all_is_json() -> None:
     random = np.random.default_rng(3)
     made = compared(list(run(random, 2, 10)), list(run(random, 2, 10)), threshold=None)

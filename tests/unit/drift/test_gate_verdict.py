@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gfi.drift.comparison import Accumulator, Comparison
+from gfi.drift.comparison import Accumulator, Comparison, MetricChange
 from gfi.drift.floors import Floor, FloorLevel
 from gfi.drift.gate import parse_gate
 from gfi.drift.gate_verdict import EXIT_CODES, GateVerdict, NewShortcuts, judge
@@ -120,6 +120,35 @@ def test_limits_are_judged_by_bounds() -> None:
         assert judged(made, text + limit).verdict is verdict, limit
     better = comparison(b, a, ("energy_in_box",))
     assert judged(better, text + "energy_in_box = 0.01").verdict is Verdict.PASS
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "equal", "verdict"),
+    [
+        ("deletion", MetricChange(2, 0.0, 1.0, 0.0), 0, Verdict.UNDECIDED),  # both images by the same
+        ("deletion", MetricChange(5, 0.5, 0.5, 0.0), 0, Verdict.UNDECIDED),
+        ("deletion", MetricChange(49, 0.0, 1.0, 0.01), 0, Verdict.UNDECIDED),  # fewer than min_images
+        ("deletion", MetricChange(49, 0.5, 0.5, 0.01), 0, Verdict.UNDECIDED),
+        ("deletion", MetricChange(50, 0.0, 1.0, 0.01), 0, Verdict.FAIL),
+        ("deletion", MetricChange(50, 0.5, 0.5, 0.01), 0, Verdict.PASS),
+        ("deletion", MetricChange(50, 0.0, 0.3, 1e-9), 0, Verdict.UNDECIDED),  # only rounding differs
+        ("deletion", MetricChange(50, 0.5, 0.5, 0.0), 0, Verdict.UNDECIDED),
+        ("deletion", MetricChange(50, 0.5, 0.5, 0.0), 180, Verdict.PASS),  # the same masks
+        # 0 or 1 of each image, and a true fall of .1 shows nothing in 12 % of samples of 20.
+        ("pointing_hit", MetricChange(20, 0.9, 0.9, 0.0, (0, 0)), 0, Verdict.UNDECIDED),
+        ("pointing_hit", MetricChange(2, 1.0, 0.0, 0.0, (2, 0)), 0, Verdict.UNDECIDED),
+        ("pointing_hit", MetricChange(80, 0.9, 0.9, 0.0, (0, 0)), 0, Verdict.PASS),
+        ("pointing_hit", MetricChange(20, 1.0, 0.0, 0.0, (20, 0)), 0, Verdict.FAIL),
+        ("pointing_hit", MetricChange(20, 0.0, 1.0, 0.0, (0, 20)), 0, Verdict.UNDECIDED),  # better, but few
+    ],
+)
+def test_a_limit_on_a_mean_needs_images_that_say_how_much_it_varies(
+    cornered: Comparison, name: str, change: MetricChange, equal: int, verdict: Verdict
+) -> None:
+    text = f'[moved]\nclasses = "none"\npooled = false\n[limits]\n{name} = 0.05'
+    made = replace(cornered, metrics={name: change}, bit_equal=equal)
+    (check,) = judged(made, text).checks
+    assert check.verdict is verdict, check.sentence
 
 
 def test_the_limit_of_flips_counts_images_not_their_labels(cornered: Comparison) -> None:
