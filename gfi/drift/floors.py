@@ -17,7 +17,9 @@ threshold.
 
 The same is measured once more with the flipped images for which both runs explained the same class
 (`Floor.with_flips`): two runs differ more on an image that one of them predicts wrongly, so these have thresholds of
-their own, and shares of their own for the pairs and for the flipped images (`Floor.class_p0_with_flips`).
+their own, and shares of their own for the pairs and for the flipped images (`Floor.class_p0_with_flips`). A class may
+have flipped in few images of the floor and in many of a comparison, so the share of flipped images is at least the
+upper 95 % bound of the pair of runs that has the most of them.
 
 The unit of repetition is the training run: a floor states the number of its runs, and no p-value is computed over them.
 """
@@ -31,6 +33,7 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
+from gfi.drift.binomial import upper_bound
 from gfi.drift.distances import top_area, top_weights
 from gfi.drift.errors import DriftError
 from gfi.drift.pairs import Counts, PairBlock
@@ -108,8 +111,8 @@ class Floor:
     expected share over all classes; class_p0: of each class that the floor has, by index. images: pairs of masks behind
     it. flips, class_flips: the same for predictions that differ: the largest share of any pair of runs, at least .05.
     with_flips: the thresholds of pairs and of flipped images for which both runs explained the same class, and the
-    shares of the pairs beyond them; None if no two runs have such an image, and then it is this floor. flipped_p0: the
-    shares of the flipped images beyond the thresholds of `with_flips`, by class.
+    shares of the pairs beyond them; None if no two runs have such an image, and then it is this floor. flipped_p0: by
+    class, up to which share of flipped images is expected beyond the thresholds of `with_flips`.
     """
 
     level: FloorLevel
@@ -255,23 +258,28 @@ def floor_of(level: FloorLevel, runs: int, pairs: Sequence[RunPair]) -> Floor:
         images=sum(len(pair.distances) for pair in both),
         class_thresholds=of_pairs.class_thresholds,
     )
-    return replace(floor, with_flips=nested, flipped_p0=_expected(both, flipped).class_p0)
+    of_flipped = _expected(both, flipped)
+    upper = {index: upper_bound(k, n, 1 - QUANTILE) for index, (k, n) in of_flipped.class_most.items()}
+    flipped_p0 = {index: max(share, float(upper[index])) for index, share in of_flipped.class_p0.items()}
+    return replace(floor, with_flips=nested, flipped_p0=flipped_p0)
 
 
 @dataclass(frozen=True)
 class _Expected:
-    """Thresholds, and the largest shares of any pair beyond those of the other pairs."""
+    """Thresholds, and the largest shares of any pair beyond those of the other pairs. class_most: (beyond, masks) of
+    the pair that has the most masks of a class. Those of several pairs are not added: they are of the same images."""
 
     threshold: float
     class_thresholds: Mapping[int, float]
     p0: float
     class_p0: Mapping[int, float]
+    class_most: Mapping[int, tuple[int, int]]
 
 
 def _expected(pairs: Sequence[RunPair], judged: Sequence[RunPair | None]) -> _Expected:
     """The thresholds of `pairs`, and how much of `judged` exceeds them, cross-fitted. judged: for each pair those of
     its masks that are counted; None for none of them."""
-    p0, class_p0 = LEAST_P0, dict[int, float]()
+    p0, class_p0, class_most = LEAST_P0, dict[int, float](), dict[int, tuple[int, int]]()
     folds = _folds(pairs)
     classes = _own_classes([others for fold in folds for others, _ in fold])
     for fold, counted in zip(folds, judged, strict=True):
@@ -284,10 +292,12 @@ def _expected(pairs: Sequence[RunPair], judged: Sequence[RunPair | None]) -> _Ex
             beyond[chosen] = _beyond(one.targets, one.distances, *_thresholds(others, classes))
         p0 = max(p0, float(beyond.mean()))
         present, which = np.unique(counted.targets, return_inverse=True)
-        shares = np.bincount(which, beyond) / np.bincount(which)
-        for index, share in zip(present.tolist(), shares.tolist(), strict=True):
-            class_p0[index] = max(class_p0.get(index, LEAST_P0), share)
-    return _Expected(*_thresholds(pairs, classes), p0, class_p0)
+        k, n = (np.bincount(which, weights).astype(int).tolist() for weights in (beyond, None))
+        for at, index in enumerate(present.tolist()):
+            class_p0[index] = max(class_p0.get(index, LEAST_P0), k[at] / n[at])
+            most = class_most.get(index, (0, 0))
+            class_most[index] = max(most, (k[at], n[at]), key=lambda count: (count[1], count[0]))
+    return _Expected(*_thresholds(pairs, classes), p0, class_p0, class_most)
 
 
 _Fold = tuple[list[RunPair], int | None]

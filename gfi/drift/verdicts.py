@@ -12,6 +12,7 @@ differently too. Those masks are judged a second time, pairs included (`mask_ver
 flipped has few pairs, however far its masks moved. Two runs differ more on an image that one of them predicts wrongly,
 so that more flips alone are more masks beyond the threshold. p₀ is therefore that of a class with the same share f of
 flipped images, (1 − f)·p₀(pairs) + f·p₀(flipped): flips are counted apart, and no number of them makes a moved mask.
+p₀(flipped) is no less than an upper 95 % bound, because the floor may have few flipped images of the class.
 (A sum over images with two probabilities has a lighter tail than the binomial of their mean; Hoeffding 1956.) Each of
 the two tests then has the level α/2, so that a class without a change fails in at most α of comparisons.
 

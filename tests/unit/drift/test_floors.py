@@ -8,6 +8,7 @@ import pytest
 from gfi.drift.errors import DriftError
 from gfi.drift.floors import Floor, FloorLevel, RunDistances, RunPair, floor_of, level_of
 from gfi.drift.pairs import Counts
+from gfi.drift.verdicts import Tolerance, Verdict, mask_verdicts
 from tests.unit.drift.tables import blob, pairs_of, result
 
 
@@ -79,10 +80,24 @@ def test_flipped_images_have_their_own_share_beyond_the_thresholds_of_all() -> N
     apart = replace(one, flipped=pair([0.1] * 4 + [0.9] * 6))
     floor = floor_of(FloorLevel.OTHER_TRAINING, 3, [alike, apart])
     assert floor.with_flips is not None
-    assert (floor.with_flips.class_p0, floor.flipped_p0) == ({0: 0.05}, {0: pytest.approx(0.6)})
-    assert floor.class_p0_with_flips(0, 0.5) == pytest.approx(0.325)
+    assert floor.with_flips.class_p0 == {0: 0.05}
+    # Six of ten, by the upper 95 % bound.
+    assert floor.flipped_p0 == {0: pytest.approx(0.8500, abs=1e-4)}
+    assert floor.class_p0_with_flips(0, 0.5) == pytest.approx(0.45, abs=1e-4)
     assert floor.class_p0_with_flips(1, 0.5) == 1.0  # nothing is known of class 1
     assert Floor.from_json(floor.to_json()) == floor
+
+
+@pytest.mark.parametrize(("flipped", "moved", "fails"), [(1, 127, False), (100, 127, True)])
+def test_few_flipped_images_of_the_floor_do_not_make_flips_moved_masks(
+    flipped: int, moved: int, fails: bool
+) -> None:
+    """None of the floor's flipped images lies beyond the threshold, where in truth seven of ten do: of one image that
+    happens in 30 % of floors. The comparison has 450 pairs and 150 flipped images."""
+    pairs = [replace(pair([0.1] * 600), flipped=pair([0.1] * flipped))] + [pair([0.1] * 600)] * 5
+    floor = floor_of(FloorLevel.OTHER_TRAINING, 4, pairs)
+    made = mask_verdicts({0: (22, 450)}, {0: (moved, 600)}, floor, Tolerance())
+    assert (made.with_flips[0].verdict is Verdict.FAIL) is fails
 
 
 def test_a_single_pair_is_judged_by_halves() -> None:
