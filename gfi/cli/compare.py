@@ -48,7 +48,7 @@ class _ManyFloors(click.Command):
 @click.option(
     "--look",
     type=click.IntRange(1),
-    help="The number of this comparison in the year, for a nightly gate. Default: by the date.",
+    help="The number of this comparison in the year, for a nightly gate. Default: the next one.",
 )
 @click.option(
     "--unpaired", is_flag=True, help="Compare the masks of each class between jobs over different images."

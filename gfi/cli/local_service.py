@@ -266,6 +266,7 @@ class LocalService:
             gate=gate,
             gate_name=gate_name,
             look=look,
+            judged_for=("owner", user()),
         )
 
     def compare_unpaired(self, job_a: str, job_b: str) -> JSON:

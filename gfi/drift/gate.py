@@ -138,11 +138,6 @@ class GateSpec(_Section):
         watched = 0 if self.moved.classes in ("none", []) else 2
         return max(1, watched + self.moved.pooled + len(self.limits))
 
-    def look_on(self, day: date) -> int:
-        """The number of the comparison on a day of the year, if comparisons are evenly distributed."""
-        planned = self.spending.looks
-        return max(1, -(-day.timetuple().tm_yday * planned // 366))
-
     @property
     def spending(self) -> Spending:
         """How a nightly gate distributes its significance level over the year."""

@@ -33,7 +33,10 @@ class Spending:
 
     def sentence(self, look: int) -> str:
         """The sentence about the level in the output of the `look`-th comparison."""
+        counted = f"comparison {look} of {self.looks} planned this year"
+        if look > self.looks:
+            counted = f"comparison {look} this year, beyond the {self.looks} of comparisons_per_year,"
         return (
-            f"comparison {look} of {self.looks} planned this year is made at α = {self.level(look):.2g} in all its"
-            f" tests together, so that a false fail in the whole year has a probability of at most {self.alpha:g}"
+            f"{counted} is made at α = {self.level(look):.2g} in all its tests together, so that a false fail in the"
+            f" whole year has a probability of at most {self.alpha:g}"
         )

@@ -17,6 +17,7 @@ from gfi.domain.tasks import INTERACTIVE
 from gfi.drift.gate import parse_gate
 from gfi.drift.junit import junit_xml
 from gfi.jobs.compare import compare_jobs
+from gfi.jobs.looks import next_look
 from gfi.jobs.submit import Invalid
 from gfi.store import ledger, queries
 from gfi.store.database import Database
@@ -87,6 +88,7 @@ def compare(database: Database, bucket: Bucket, claim: ControlClaim, check: Call
         floor_jobs=asked["floor"],
         gate=asked["gate"],
         look=asked["look"],
+        judged_for=("schedule", asked["schedule"]) if "schedule" in asked else ("owner", claim.owner),
         check=check,
     )
     bucket.put(_key(asked["b"], claim.task_id), canonical(made).encode(), content_type="application/json")
@@ -130,16 +132,17 @@ def compared_json(
     gate: str | None = None,
     gate_name: str = GATE,
     look: int | None = None,
+    judged_for: Sequence[str] = (),
     check: Callable[[], None] = lambda: None,
 ) -> dict[str, Any]:
     """The comparison as JSON values, with `junit`, the gate as JUnit XML. gate: the text of a gate file. look: by
-    default that of today."""
+    default the next number of a nightly gate in this year, for `judged_for` (`gfi.jobs.looks`)."""
     today = datetime.now(UTC).date()
     spec = parse_gate(gate, gate_name) if gate is not None else None
-    if look is None:
-        look = spec.look_on(today) if spec is not None else 1
+    if look is None and gate is not None and spec is not None and spec.nightly is not None:
+        look = next_look(bucket, gate, judged_for, today.year)
     compared = compare_jobs(
-        database, bucket, a, b, floor_jobs=floor_jobs, gate=spec, today=today, look=look, check=check
+        database, bucket, a, b, floor_jobs=floor_jobs, gate=spec, today=today, look=look or 1, check=check
     )
     suite = f"{compared.a.id} and {compared.b.id}"
     junit = junit_xml(compared.gate, suite) if compared.gate is not None else None

@@ -17,5 +17,6 @@ def test_planned_comparisons_have_equal_levels_and_the_output_says_so() -> None:
     spending = Spending(0.05, 365)
     assert spending.level(1) == spending.level(365) == pytest.approx(0.045 / 365)
     assert "comparison 7 of 365 planned this year" in spending.sentence(7)
+    assert "comparison 366 this year, beyond the 365 of comparisons_per_year" in spending.sentence(366)
     with pytest.raises(ValueError, match="counted from 1"):
         spending.level(0)
