@@ -128,13 +128,12 @@ def pair_results(
     both jobs have a result for each label of an image; sigmoid: whether a network decides there about each class for
     itself.
     """
-    finds = each_label and sigmoid
     for left, right in aligned(a, b, "key"):
         if left is None or right is None:
             counts.only_a += _images(left, each_label)
             counts.only_b += _images(right, each_label)
             continue
-        yield from _pairs_of_step(left, right, counts, metrics, flipped, each_label, finds)
+        yield from _pairs_of_step(left, right, counts, metrics, flipped, each_label, each_label and sigmoid)
 
 
 def _images(table: pa.Table | None, each_label: bool) -> int:
@@ -150,7 +149,7 @@ def _pairs_of_step(
     metrics: Sequence[str],
     on_flipped: Callable[[PairBlock], None] | None,
     each_label: bool,
-    finds: bool,
+    sigmoid: bool,
 ) -> Iterator[PairBlock]:
     whole_a, whole_b = (left, right) if each_label else (_first_ranks(table) for table in (left, right))
     single = len(whole_a) == len(left) and len(whole_b) == len(right)
@@ -165,7 +164,7 @@ def _pairs_of_step(
 
     same = _equal(first_a, first_b, "version")
     counts.other_version += int((~same).sum())
-    one, other = (_predictions(table, finds) for table in (first_a, first_b))
+    one, other = (_predictions(table, sigmoid) for table in (first_a, first_b))
     flipped = same & (one != other) & (one != _UNKNOWN) & (other != _UNKNOWN)
     counts.flipped += int(flipped.sum())
     counts.images += _number_of_images(first_a, same)
@@ -248,11 +247,11 @@ def _key_and_rank(table: pa.Table) -> pa.ChunkedArray:
     return pc.binary_join_element_wise(table.column("key"), rank, _SEPARATOR)
 
 
-def _predictions(table: pa.Table, finds: bool) -> NDArray[np.int64]:
-    """The predictions, null as `_UNKNOWN`. finds: each is a label that is found or not; `_NOT_FOUND` where any other
-    class, or none, is predicted."""
+def _predictions(table: pa.Table, sigmoid: bool) -> NDArray[np.int64]:
+    """The predictions, null as `_UNKNOWN`. sigmoid: of a label that is found or not; `_NOT_FOUND` where another class,
+    or none, is predicted."""
     found = _numbers(table, "prediction")
-    if finds:
+    if sigmoid:
         usable = pc.invert(pc.is_in(table.column("status"), pa.array(sorted(UNUSABLE), pa.string())))
         missed = found != _numbers(table, "target")
         found[missed & np.asarray(usable.to_numpy(), np.bool_)] = _NOT_FOUND

@@ -9,10 +9,14 @@ from gfi.drift.verdicts import Moved, Verdict
 def count_sentences(comparison: Comparison) -> Iterator[str]:
     """The counts of images by outcome, prediction flips first."""
     counts = comparison.counts
-    flips = f"{counts.flipped_images:,} of {counts.images:,} images"
-    if counts.same_version > counts.images:
-        flips = f"{counts.flipped:,} of {counts.same_version:,} labels, in {flips}"
-    yield f"{flips} with equal bytes are predicted as another class; they are counted here and not as moved masks"
+    labels = counts.same_version > counts.images
+    flips = (
+        f"{counts.flipped:,} of {counts.same_version:,} {'labels of ' if labels else ''}images with equal bytes are"
+        " predicted as another class"
+    )
+    if labels:
+        flips += f", in {counts.flipped_images:,} of {counts.images:,} images"
+    yield f"{flips}; they are counted here and not as moved masks"
     others = (
         (counts.only_a, "only in the first job"),
         (counts.only_b, "only in the second job"),

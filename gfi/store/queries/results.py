@@ -68,9 +68,7 @@ class Filters:
     agreement: Agreement | None = None
     differs_from: str | None = None  # a job whose prediction for the same key is another one
     by_label: bool = False  # `differs_from` compares each label: both jobs have a result for each
-    sigmoid: bool = (
-        False  # … and whether it was found, not which class is more probable than one that was not
-    )
+    sigmoid: bool = False  # and there whether a label was found, not which class is more probable
     carried: bool | None = None  # whether the result was carried over from an earlier job
 
 

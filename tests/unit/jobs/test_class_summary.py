@@ -47,7 +47,7 @@ def test_a_class_has_its_accuracy_coverage_and_means_with_intervals() -> None:
 
 def test_a_label_that_is_not_found_is_wrong_where_each_label_has_a_result() -> None:
     made = Sums()
-    for prediction, status in [(0, "ok"), (None, "ok"), (None, "ok"), (None, "error")]:
+    for prediction, status in [(0, "ok"), (None, "ok"), (None, "target_lost"), (None, "error")]:
         made.add(("gfi", "Cat", 0, prediction, status), [("kept", 0.5)])
     (found,), (other,) = class_summaries(made, CLASSES, each_label=True), class_summaries(made, CLASSES)
     assert found.accuracy is not None
