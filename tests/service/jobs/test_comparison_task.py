@@ -24,7 +24,7 @@ from tests.service.jobs.test_compare import results
 from tests.service.store.ledger_actors import plan
 from tests.service.store.test_objects import settings_for
 
-GATE = '[moved]\npooled = false\n[floor]\nlevel = "same_profile"\nmin_runs = 2'
+GATE = '[moved]\npooled = false\n[floor]\nlevel = "same_profile"\nmin_runs = 2\n[nightly]'
 
 
 @pytest.fixture
@@ -65,6 +65,7 @@ def test_a_comparison_is_made_once_kept_and_deleted_with_its_second_job(services
     assert found.result["verdict"] == made["gate"]["verdict"]
     assert found.result["pairs"] == made["comparison"]["pairs"] == 120
     assert made["sentences"]
+    assert made["gate"]["notes"][0].startswith("comparison 1 of 365 planned this year")
     assert made["junit"].startswith("<")
     assert len(made["differing"]["b"]) == made["comparison"]["moved"] > 50
     keys = []
