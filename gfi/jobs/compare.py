@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ from gfi.drift.errors import DriftError
 from gfi.drift.floors import LEVEL_WORDS, Floor, FloorLevel, RunDistances, floor_of, level_of
 from gfi.drift.gate import GateSpec, check_classes
 from gfi.drift.gate_verdict import GateVerdict, judge
-from gfi.drift.pairs import BOX, DRAWING, RESULTS, Counts, pair_results
+from gfi.drift.pairs import BOX, DRAWING, RESULTS, Counts, PairBlock, pair_results
 from gfi.drift.sentences import (
     class_name,
     class_sentence,
@@ -153,8 +154,7 @@ def compare_jobs(
         counts = Counts()
         accumulator = Accumulator(floor, job_a.total or 0)
         streams = sorted_results.of(job_a, metrics), sorted_results.of(job_b, metrics)
-        labels = _labels(job_a, job_b)
-        for block in pair_results(*streams, counts, metrics, accumulator.add_flipped, **labels):
+        for block in _pairing(job_a, job_b)(*streams, counts, metrics, accumulator.add_flipped):
             check()
             accumulator.add(block)
     comparison = accumulator.comparison(counts)
@@ -275,10 +275,10 @@ def _finished(database: Database, job_id: str) -> Job:
     return job
 
 
-def _labels(a: Job, b: Job) -> dict[str, bool]:
-    """How `pair_results` reads the labels of two jobs."""
+def _pairing(a: Job, b: Job) -> "partial[Iterator[PairBlock]]":
+    """`pair_results` as it reads the labels of these two jobs."""
     each_label = a.config.decides_each_label and b.config.decides_each_label
-    return {"each_label": each_label, "sigmoid": a.sigmoid or b.sigmoid}
+    return partial(pair_results, each_label=each_label, sigmoid=a.sigmoid or b.sigmoid)
 
 
 def _level(a: Job, b: Job) -> FloorLevel:
@@ -313,7 +313,7 @@ def _floor(bucket: Bucket, runs: Sequence[Job], sorted_results: _Sorted) -> Floo
     for x, y in chosen:
         counts, distances = Counts(), RunDistances()
         streams = sorted_results.of(x), sorted_results.of(y)
-        for block in pair_results(*streams, counts, flipped=distances.add_flipped, **_labels(x, y)):
+        for block in _pairing(x, y)(*streams, counts, flipped=distances.add_flipped):
             distances.add(block)
         measured.append(distances.run_pair(f"{x.id}, {y.id}", counts))
     floor = floor_of(level, len({job.id for pair in chosen for job in pair}), measured)
