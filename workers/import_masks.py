@@ -16,8 +16,11 @@ from gfi.datasets.decode import Photograph
 from gfi.domain import geometry
 from gfi.domain.geometry import Rectangle
 from gfi.domain.ids import new_id
+from gfi.domain.job import ModelRef
+from gfi.domain.states import JUDGED
 from gfi.imports.errors import ImportRefused
 from gfi.imports.import_request import ImportRequest
+from gfi.imports.import_run import Imported, imported_of
 from gfi.imports.importing import import_masks, resume_import
 from gfi.imports.mask_files import TORCH
 from gfi.jobs.submit import freeze, request_from
@@ -37,14 +40,13 @@ class NetworkScores:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self.window = engine.classifier.preprocess.window
 
     def measure(
         self, photograph: Photograph, mask: NDArray[np.float32], target: int, box: Rectangle
     ) -> Mapping[str, float]:
         """The scores of the part of a mask that the network sees. box: what the mask shows, in original pixels."""
         engine = self._engine
-        prepared = engine.classifier.prepare(photograph.rgb, engine.recipe, photograph.scale)
+        prepared = engine.classifier.prepare(photograph.seen, engine.recipe, photograph.scale)
         size = engine.classifier.preprocess.size
         if box != prepared.box:
             seen = geometry.place(mask, size, within(box, prepared.box, size))
@@ -73,8 +75,18 @@ def run_import(services: WorkerServices, run: TaskRun) -> str:
         run.save(lambda connection: None, job=new_id())
     job_id = str(run.progress["job"])
     stores = (services.database, services.settings, services.bucket)
+    begun = _begun(services, job_id)
+    if begun is not None and begun.state in JUDGED:  # an earlier attempt ended after its last commit
+        return _finish(services, run, imported_of(services.database, job_id), key)
     network = None
     if payload["model"] is not None:
+        # The version is chosen once: a newer one may be registered before the next attempt.
+        chosen: queries.Model | ModelRef | None
+        chosen = (
+            queries.find_model(services.database, payload["model"]) if begun is None else begun.config.model
+        )
+        if chosen is not None and chosen.version is not None:
+            payload["model"] = f"{chosen.reference}@{chosen.version}"
         request = request_from(dataset=payload["dataset"], model=payload["model"], owner=payload["owner"])
         network = NetworkScores(services.engines.get(freeze(services.database, services.settings, request)))
 
@@ -94,11 +106,17 @@ def run_import(services: WorkerServices, run: TaskRun) -> str:
                 "the file of masks was kept no longer (GFI_API_UPLOAD_HOURS); send it again"
             ) from None
         check_members(masks)
-        if _begun(services, job_id):
+        if begun is not None:
             made = resume_import(*stores, job_id, masks, progress, check=check, network=network)
         else:
             request_ = ImportRequest(masks, **payload)
-            made = import_masks(*stores, request_, progress, check=check, network=network, job_id=job_id)
+            made = import_masks(
+                *stores, request_, progress, check=check, network=network, job_id=job_id, task=run.claim
+            )
+    return _finish(services, run, made, key)
+
+
+def _finish(services: WorkerServices, run: TaskRun, made: Imported, key: str) -> str:
     if not run.finish({"job": made.job_id, "images": made.images, "with_mask": made.with_mask}):
         return "too late"
     services.bucket.delete_many([key])
@@ -106,14 +124,14 @@ def run_import(services: WorkerServices, run: TaskRun) -> str:
 
 
 def check_members(masks: Path) -> None:
-    """Raises ImportRefused for a ZIP with files of tensors, and for what is no ZIP."""
-    if masks.suffix != ".zip":
+    """Raises ImportRefused for an archive with files of tensors, and for what is no archive."""
+    if masks.suffix == ".npy":
         return
     try:
         with zipfile.ZipFile(masks) as archive:
             names = archive.namelist()
     except (zipfile.BadZipFile, OSError, ValueError) as error:
-        raise ImportRefused(f"{masks.name} is no ZIP: {error}") from None
+        raise ImportRefused(f"{masks.name} is no {masks.suffix}: {error}") from None
     for name in names:
         if name.lower().endswith(TORCH):
             raise ImportRefused(
@@ -121,8 +139,8 @@ def check_members(masks: Path) -> None:
             )
 
 
-def _begun(services: WorkerServices, job_id: str) -> bool:
+def _begun(services: WorkerServices, job_id: str) -> queries.Job | None:
     try:
-        return queries.get_job(services.database, job_id).id == job_id
+        return queries.get_job(services.database, job_id)
     except NotFound:
-        return False
+        return None

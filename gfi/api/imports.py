@@ -32,7 +32,10 @@ class ImportIn(In):
         None
     )
     crop: Annotated[
-        bool, Field(description="`true`: the masks show the centre crop that the model sees (with `model`).")
+        bool,
+        Field(
+            description="`true`: the masks show what the model sees, such as the centre crop (with `model`)."
+        ),
     ] = False
     name: Annotated[Name, Field(description="A display name of the job.")] = ""
 
@@ -109,7 +112,7 @@ async def import_masks(
 
 @router.get("/{task_id}", responses=documented(404))
 def get_import(task_id: TaskId, context: ContextDep, caller: Reader) -> ImportOut:
-    """One import. `POST /v1/tasks/ID/retry` tries one again that failed, from the images that are done."""
+    """One import. `POST /v1/tasks/ID/retry` tries one again that failed, as another job."""
     return ImportOut.of(import_request.import_of(context.database, task_id))
 
 

@@ -20,7 +20,7 @@ from gfi.cli.printing import emit, json_option
 @click.option("--method", metavar="NAME", help="What made the masks, such as captum-lrp.")
 @click.option("--model", metavar="REF", help="A registered model, whose classes the labels are.")
 @click.option(
-    "--crop", is_flag=True, help="The masks show the centre crop that the model sees (with --model)."
+    "--crop", is_flag=True, help="The masks show what the model sees, such as the centre crop (with --model)."
 )
 @click.option("--name", default="", help="A display name of the job.")
 @click.option(

@@ -40,7 +40,7 @@ class Imports(Connection):
         model
             A registered model, whose classes the labels are.
         crop
-            The masks show the centre crop that the model sees.
+            The masks show what the model sees, such as the centre crop.
         name
             A display name of the job.
         wait_s

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from PIL import Image
 
 from gfi.domain.errors import MethodError
-from gfi.domain.geometry import Rectangle, fit, scaled, whole
+from gfi.domain.geometry import Fit, Rectangle, Size, fit, scaled, whole
 from gfi.domain.recipes import Recipe
 from gfi.domain.window import Window
 
@@ -79,11 +79,10 @@ def view(photograph: Image.Image, preprocess: Preprocess, recipe: Recipe) -> tup
     """
     height, width = preprocess.size
     resample = FILTERS[preprocess.interpolation]
-    crop = recipe.resize == "crop" if preprocess.crop == "recipe" else preprocess.crop == "centre"
     size = photograph.height, photograph.width
     if preprocess.crop == "letterbox":
         return _letterboxed(photograph, preprocess)
-    if not crop:
+    if not _crops(preprocess, recipe.resize == "crop"):
         return photograph.resize((width, height), resample), whole(size)
     (high, wide), (top, left), box = fit(size, preprocess.size, preprocess.resize)
     if wide * high > MOST_RESIZED:
@@ -95,15 +94,38 @@ def view(photograph: Image.Image, preprocess: Preprocess, recipe: Recipe) -> tup
     return resized.crop((left, top, left + width, top + height)), box
 
 
+def view_box(size: Size, preprocess: Preprocess, cropped: bool = True) -> Rectangle:
+    """The box of `view` for a photograph of `size`, in its pixels. cropped: what a model does that leaves it to the
+    recipe.
+
+    >>> view_box((100, 200), Preprocess((50, 50)))
+    (50.0, 0.0, 150.0, 100.0)
+    >>> view_box((100, 200), Preprocess((50, 50), crop="letterbox"))
+    (0.0, -48.0, 200.0, 152.0)
+    """
+    if preprocess.crop == "letterbox":
+        return _letterbox(size, preprocess.size).box
+    return fit(size, preprocess.size, preprocess.resize).box if _crops(preprocess, cropped) else whole(size)
+
+
+def _crops(preprocess: Preprocess, by_recipe: bool) -> bool:
+    return by_recipe if preprocess.crop == "recipe" else preprocess.crop == "centre"
+
+
+def _letterbox(size: Size, input_size: Size) -> Fit:
+    """How a whole photograph is fitted to the input: resized, then placed at `corner` of the input."""
+    (height, width), (high, wide) = input_size, size
+    zoom = min(height / high, width / wide)
+    resized = max(1, round(high * zoom)), max(1, round(wide * zoom))
+    top, left = (height - resized[0]) // 2, (width - resized[1]) // 2
+    return Fit(resized, (top, left), scaled((-left, -top, width - left, height - top), resized, size))
+
+
 def _letterboxed(photograph: Image.Image, preprocess: Preprocess) -> tuple[Image.Image, Rectangle]:
     """The whole photograph inside the input, with bars of the mean colour; the box reaches beyond the photograph."""
     height, width = preprocess.size
-    zoom = min(height / photograph.height, width / photograph.width)
-    wide, high = max(1, round(photograph.width * zoom)), max(1, round(photograph.height * zoom))
-    left, top = (width - wide) // 2, (height - high) // 2
+    (high, wide), (top, left), box = _letterbox((photograph.height, photograph.width), preprocess.size)
     mean = tuple(round(value * 255) for value in preprocess.mean)
     out = Image.new("RGB", (width, height), mean if len(mean) == 3 else mean * 3)
     out.paste(photograph.resize((wide, high), FILTERS[preprocess.interpolation]).convert("RGB"), (left, top))
-    return out, scaled(
-        (-left, -top, width - left, height - top), (high, wide), (photograph.height, photograph.width)
-    )
+    return out, box

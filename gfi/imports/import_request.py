@@ -18,7 +18,7 @@ from gfi.domain.states import ControlKind
 from gfi.imports.errors import ImportRefused
 from gfi.store import ledger, queries
 from gfi.store.database import Database
-from gfi.store.errors import NotFound
+from gfi.store.errors import LimitExceeded, NotFound
 from gfi.store.objects import Bucket
 
 ENDINGS = (".zip", ".npz", ".npy")
@@ -28,7 +28,8 @@ LONGEST_METHOD = 64
 @dataclass(frozen=True)
 class ImportRequest:
     """masks: a folder or a file. method: what made them. model: a registered model, whose classes the labels are; None:
-    the labels are the classes. crop: the masks show the centre crop that the model sees, not the whole photograph."""
+    the labels are the classes. crop: the masks show what the model sees, such as the centre crop, not the
+    whole photograph."""
 
     masks: Path
     dataset: str
@@ -69,7 +70,7 @@ def request_import(
     """Store a file of masks, (name, bytes), and request its import. Returns the id of the task.
 
     request_of: the request for masks at a path. Raises ImportRefused for another kind of file, and for what is wrong
-    with the request; nothing is stored then.
+    with the request, and LimitExceeded; nothing is stored then.
     """
     name, data = file[0].replace("\\", "/").rpartition("/")[2], file[1]
     stem, ending = re.sub(r"[^A-Za-z0-9_-]+", "-", Path(name).stem)[:60].strip("-"), Path(name).suffix.lower()
@@ -83,7 +84,11 @@ def request_import(
     key = f"{UPLOADS}{new_id()}/{request.masks.name}"
     bucket.put(key, data)
     payload = asdict(request) | {"masks": request.masks.name, "key": key}
-    return ledger.request_task(database, ControlKind.IMPORT, payload, owner=request.owner)[0]
+    try:
+        return ledger.request_task(database, ControlKind.IMPORT, payload, owner=request.owner)[0]
+    except LimitExceeded:
+        bucket.delete_many([key])
+        raise
 
 
 def import_of(database: Database, task_id: str) -> queries.Task:

@@ -19,15 +19,16 @@ from gfi.datasets.manifest import Entry, Manifest
 from gfi.datasets.sources import Source, open_source
 from gfi.domain.class_index import ClassIndex
 from gfi.domain.digests import JSON
-from gfi.domain.geometry import Rectangle, fit, whole
+from gfi.domain.errors import MethodError
+from gfi.domain.geometry import Rectangle, whole
 from gfi.domain.ids import new_id
 from gfi.domain.metrics import CATALOGUE
+from gfi.domain.preprocess import Preprocess, view_box
 from gfi.domain.queues import import_queue
 from gfi.domain.records import PartRecord, ShardClaim
 from gfi.domain.result import Result
 from gfi.domain.states import JobState
-from gfi.domain.statuses import ImageStatus
-from gfi.domain.window import Window
+from gfi.domain.statuses import UNUSABLE, ImageStatus
 from gfi.imports.errors import ImportRefused
 from gfi.imports.mask_files import OpenMasks
 from gfi.imports.mask_values import as_mask
@@ -37,15 +38,13 @@ from gfi.metrics.sample import Sample, measure
 from gfi.report.photograph_properties import properties_of, thumbnail
 from gfi.store import ledger, parts, queries
 from gfi.store.database import Database
-from gfi.store.errors import Transient
+from gfi.store.errors import StoreError, Transient
 from gfi.store.objects import Bucket
 from gfi.store.settings import Settings
 
 LEASE_S = 60.0
 """How long a shard of a killed import waits before `resume_import` takes it."""
 POLL_S = 1.0
-INTERRUPTIONS = (KeyboardInterrupt, Interrupted, Transient)
-"""After these another attempt goes on where the import was; after any other exception its job is cancelled."""
 MEASURED = ("energy_in_box", "entropy", "iou_box", "localisation", "pointing")
 """The metrics of an imported mask: those that need no network."""
 SCALED = "its values were not in [0, 1]: the positive part was divided by its maximum"
@@ -62,16 +61,21 @@ class Imported:
     with_mask: int
 
 
+class Overtaken(Interrupted, StoreError):
+    """The lease of a shard was lost, so another attempt goes on with the job."""
+
+
 @contextlib.contextmanager
 def _closing(database: Database, job_id: str) -> Iterator[None]:
-    """Cancels the job where its import cannot come to an end. After an interruption or an outage it stays as it is:
-    `resume_import` goes on with it."""
+    """Cancels the job where another attempt would fail too. After an interruption, an outage or a fault of this machine
+    it stays as it is: `resume_import` goes on with it."""
     try:
         yield
-    except INTERRUPTIONS:
+    except (Interrupted, Transient):
         raise
-    except BaseException:
-        ledger.cancel_job(database, job_id, actor="import")
+    except (StoreError, DatasetError, MethodError):
+        with contextlib.suppress(StoreError):
+            ledger.cancel_job(database, job_id, actor="import")
         raise
 
 
@@ -83,15 +87,11 @@ class Network(Protocol):
         """Names in the catalogue."""
         ...
 
-    @property
-    def window(self) -> Window | None:
-        """How the model reads samples of more than 8 bits."""
-        ...
-
     def measure(
         self, photograph: Photograph, mask: NDArray[np.float32], target: int, box: Rectangle
     ) -> Mapping[str, float]:
-        """Numbers by column. box: what the mask shows, in original pixels."""
+        """Numbers by column. box: what the mask shows, in original pixels. MethodError where the network cannot be
+        shown this photograph."""
         ...
 
 
@@ -113,8 +113,9 @@ class ImportRun:
         self._database, self._bucket, self._job_id = database, bucket, job_id
         self._masks, self._crop, self._renewed, self._check = masks, crop, 0.0, check
         self._network = network
-        self._resize = (record.get("preprocess") or {}).get("resize")
         self._input: tuple[int, int] = (record["input_size"][0], record["input_size"][1])
+        known = record.get("preprocess")
+        self._preprocess = Preprocess.of_model(record) if known else Preprocess(self._input)
         self._classes = ClassIndex.of(record["class_names"], record["wordnet_ids"], record.get("classes", 0))
         job = queries.get_job(database, job_id)
         self._source: Source = open_source(job.config.dataset.spec, settings)
@@ -125,14 +126,13 @@ class ImportRun:
             for claim in self._claims():
                 try:
                     self._write(claim, manifest.rows(claim.start, claim.stop))
-                except INTERRUPTIONS as error:
-                    ledger.release_shard(self._database, claim, f"the import was interrupted: {error}")
+                except BaseException as error:
+                    with contextlib.suppress(StoreError):
+                        ledger.release_shard(self._database, claim, f"the import was interrupted: {error}")
                     raise
                 progress(claim.stop, manifest.count)
         ledger.finish_jobs(self._database)
-        counts = queries.job_progress(self._database, self._job_id).by_status
-        without = counts.get(ImageStatus.ERROR, 0) + counts.get(ImageStatus.NONFINITE, 0)
-        return Imported(self._job_id, manifest.count, manifest.count - without)
+        return imported_of(self._database, self._job_id)
 
     def _claims(self) -> Iterator[ShardClaim]:
         """The shards of the job, one at a time; those that a killed import held, once their lease has run out."""
@@ -146,8 +146,8 @@ class ImportRun:
             progress = queries.job_progress(self._database, self._job_id)
             if progress.done == progress.total:
                 return
-            if queries.get_job(self._database, self._job_id).state is not JobState.RUNNING:
-                raise ImportRefused(f"job {self._job_id} was cancelled while its masks were imported")
+            if self._state() is not JobState.RUNNING:
+                raise self._lost()
             self._check()
             ledger.expire_leases(self._database)
             time.sleep(POLL_S)
@@ -163,14 +163,26 @@ class ImportRun:
         self._bucket.put(key, part.data)
         made = PartRecord(new_id(), key, part.sha256, len(part.data), part.rows)
         if not ledger.commit_shard(self._database, claim, claim.stop, made, rows):
-            raise ImportRefused(f"job {claim.job_id} was cancelled while its masks were imported")
+            raise self._lost()
 
     def _keep(self, claim: ShardClaim) -> None:
         """Check, and renew the lease in time; a shard of large photographs takes longer than one."""
         self._check()
         if time.monotonic() - self._renewed > LEASE_S / 3:
-            ledger.renew_lease(self._database, claim, LEASE_S)
+            if not ledger.renew_lease(self._database, claim, LEASE_S).held:
+                raise self._lost()
             self._renewed = time.monotonic()
+
+    def _state(self) -> JobState:
+        return queries.get_job(self._database, self._job_id).state
+
+    def _lost(self) -> StoreError:
+        """Why this attempt writes no more."""
+        if self._state() is JobState.CANCELLED:
+            return ImportRefused(f"job {self._job_id} was cancelled while its masks were imported")
+        return Overtaken(
+            f"another attempt to import job {self._job_id} goes on with it; --resume {self._job_id} if that one ended"
+        )
 
     def _header(self, claim: ShardClaim) -> parts.PartHeader:
         config = claim.config
@@ -210,17 +222,16 @@ class ImportRun:
             return _failed(result, str(error), "mask")
         if values is None:
             return _failed(result, "no mask of this image was imported", "no_mask")
-        photograph, version, reason = self._photograph(entry)
+        photograph, result = self._photograph(entry, result)
         if photograph is None:
-            return replace(_failed(result, reason, "unreadable"), version=version)
+            return result
         size = photograph.size
-        box = fit(size, self._input, self._resize).box if self._crop else whole(size)
+        box = view_box(size, self._preprocess) if self._crop else whole(size)
         grid = values.mask
         area = None if grid is None else float(grid.mean())
         result = replace(
             result,
             status=_status(grid),
-            version=version,
             grid=grid,
             area=area,
             original_size=size,
@@ -235,9 +246,13 @@ class ImportRun:
             return result
         boxes = self._boxes(entry, photograph)
         if (note := note_on(boxes)) is not None:
-            text = note.text if result.error is None else f"{result.error}; {note.text}"
-            result = replace(result, error=text, error_class=result.error_class or note.note_class)
+            result = _noted(result, note.text, note.note_class)
         measured = self._measured(entry, photograph, grid, target, box, boxes)
+        if self._network is not None and target is not None:
+            try:
+                measured |= _finite(self._network.measure(photograph, grid, target, box))
+            except MethodError as error:
+                result = _noted(result, f"not measured by the network: {error}", "unmeasured")
         return replace(result, metrics=measured, repairs=boxes.repairs)
 
     def _boxes(self, entry: Entry, photograph: Photograph) -> ImageBoxes:
@@ -247,16 +262,28 @@ class ImportRun:
         read = mask_image_reader(self._source)
         return settle_boxes(entry.boxes, photograph.size, photograph.orientation, read)
 
-    def _photograph(self, entry: Entry) -> tuple[Photograph | None, str, str]:
-        """The photograph, its version, and why it cannot be read. Outages are raised."""
+    def _photograph(self, entry: Entry, result: Result) -> tuple[Photograph | None, Result]:
+        """The photograph as the network sees it, and the result with its version; None, and why it cannot be read.
+
+        Outages and faults of this machine are raised.
+        """
+        window, channels = None, 3
+        if self._network is not None:
+            window, channels = self._preprocess.window, self._preprocess.channels
         try:
             fetched = self._source.fetch(entry.key, entry.version)
-            window = None if self._network is None else self._network.window
-            return decode(fetched.data, window=window), fetched.version, ""
         except Unavailable:
             raise
         except DatasetError as error:
-            return None, entry.version, str(error)
+            return None, _failed(result, str(error), "unreadable")
+        result = replace(result, version=fetched.version)
+        if fetched.changed:
+            reason = f"the bytes are of version {fetched.version}, the manifest lists {entry.version}"
+            return None, replace(_failed(result, reason, "changed"), status=ImageStatus.CHANGED)
+        try:
+            return decode(fetched.data, window=window, channels=channels), result
+        except DatasetError as error:
+            return None, _failed(result, str(error), "unreadable")
 
     def _measured(
         self,
@@ -275,12 +302,28 @@ class ImportRun:
         for name in MEASURED:
             if CATALOGUE[name].needs != "boxes" or regions:
                 values |= measure(name, sample)
-        if self._network is not None and target is not None:
-            values |= self._network.measure(photograph, grid, target, box)
-        return {name: float(value) for name, value in values.items() if np.isfinite(value)}
+        return _finite(values)
 
     def _is(self, label: str | None, target: int) -> bool:
         return label is None or self._classes.find(label) == target
+
+
+def imported_of(database: Database, job_id: str) -> Imported:
+    """The counts of an import whose job has ended."""
+    images = queries.get_job(database, job_id).total or 0
+    counts = queries.job_progress(database, job_id).by_status
+    without = sum(counts.get(status, 0) for status in (*UNUSABLE, ImageStatus.NONFINITE))
+    return Imported(job_id, images, images - without)
+
+
+def _finite(values: Mapping[str, Any]) -> dict[str, float]:
+    return {name: float(value) for name, value in values.items() if np.isfinite(value)}
+
+
+def _noted(result: Result, text: str, note_class: str) -> Result:
+    """The result with one more note on it; the first note names its class."""
+    text = text if result.error is None else f"{result.error}; {text}"
+    return replace(result, error=text, error_class=result.error_class or note_class)
 
 
 def _failed(result: Result, error: str, error_class: str) -> Result:

@@ -19,7 +19,7 @@ from gfi.domain.job import UNVERIFIED, DatasetRef, JobConfig, ModelRef
 from gfi.domain.layer_names import Layers
 from gfi.domain.queues import import_queue
 from gfi.domain.recipes import Recipe
-from gfi.domain.records import JobSpec
+from gfi.domain.records import ControlClaim, JobSpec
 from gfi.domain.states import JobState
 from gfi.imports.errors import ImportRefused
 from gfi.imports.import_request import ImportRequest, check_request
@@ -28,6 +28,7 @@ from gfi.imports.mask_files import OpenMasks, open_masks
 from gfi.imports.mask_values import LARGEST_SIDE, as_mask
 from gfi.jobs.listing_writer import Classes, Listing, Most, write_listing
 from gfi.jobs.sharding import shard_bounds
+from gfi.jobs.task_run import Interrupted
 from gfi.store import queries
 from gfi.store.database import Database
 from gfi.store.ledger.importing import begin_import
@@ -51,13 +52,14 @@ def import_masks(
     check: Callable[[], None] = lambda: None,
     network: Network | None = None,
     job_id: str | None = None,
+    task: ControlClaim | None = None,
 ) -> Imported:
     """Import masks as a job that has ended. progress: (images done, all images). check: called for each image, and
     raises to interrupt the import. network: of the model, which measures masks too. job_id: of the new job; None makes
-    one.
+    one. task: the one that imports.
 
     Raises ImportRefused where the masks cannot be read or none belongs to an image, and DatasetError as a listing does;
-    a single unreadable mask is the error of its image.
+    a single unreadable mask is the error of its image. Interrupted where the task lost its lease.
     """
     model = check_request(database, request)
     with open_masks(request.masks) as masks, tempfile.TemporaryDirectory(prefix="gfi-import-") as folder:
@@ -68,7 +70,7 @@ def import_masks(
         record = model.record if model is not None else _record_of_labels(manifest)
         metrics = MEASURED if network is None else (*MEASURED, *network.metrics)
         job_id = job_id or new_id()
-        _begin(database, bucket, settings, request, model, record, listing, path, metrics, job_id)
+        _begin(database, bucket, settings, request, model, record, listing, path, metrics, job_id, task)
         run = ImportRun(database, bucket, settings, job_id, masks, record, request.crop, check, network)
         return run.to_the_end(manifest, progress)
 
@@ -185,6 +187,7 @@ def _begin(
     path: Path,
     metrics: tuple[str, ...],
     job_id: str,
+    task: ControlClaim | None,
 ) -> None:
     """Upload the manifest and insert the job."""
     written = listing.written
@@ -243,7 +246,7 @@ def _begin(
         "facts": metadata,
     }
     bucket.put(f"jobs/{job_id}/job.json", canonical(job).encode(), "application/json")
-    begin_import(
+    begun = begin_import(
         database,
         job_id,
         replace(spec, listing_digest=written.listing),
@@ -252,4 +255,7 @@ def _begin(
         total=written.count,
         shards=shard_bounds(written.count, SHARD),
         metadata=metadata,
+        task=task,
     )
+    if not begun:
+        raise Interrupted("the lease of the import was lost")

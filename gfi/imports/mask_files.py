@@ -15,17 +15,17 @@ folder are refused. Sizes are checked before anything is read.
 
 import io
 import json
+import math
 import zipfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import IO, Any, Protocol, Self
+from typing import Any, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gfi.datasets.decode import decode
-from gfi.datasets.errors import DatasetError
 from gfi.imports.errors import ImportRefused
 from gfi.imports.mask_values import check_shape
 
@@ -37,6 +37,8 @@ MOST_DOCUMENT = 1 << 30
 MOST_TENSORS = 8 << 30
 """Of a file of tensors, after decompression."""
 MOST_MEMBERS = 20_000_000
+MOST_KEYS = 5_000_000
+"""Of a stack of masks. With its place each takes some 200 bytes, and compressed nearly none."""
 TORCH = (".pt", ".pth")
 _HDF5 = (".h5", ".hdf5", ".hdf")
 
@@ -67,7 +69,10 @@ def open_masks(path: Path) -> OpenMasks:
     stack = ExitStack()
     try:
         masks, many = _opened(path, stack)
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except ImportRefused:
+        stack.close()
+        raise
+    except Exception as error:  # as in `_decoded`
         stack.close()
         raise ImportRefused(f"{path} cannot be read: {_line(error)}") from None
     except BaseException:
@@ -138,29 +143,36 @@ def _decoded(data: bytes, ending: str, where: str) -> NDArray[Any]:
     """One mask from the bytes of its file."""
     try:
         if ending == ".npy":
-            return _npy(io.BytesIO(data), where)
+            return _npy(data, where, check_shape)
         if ending == ".npz":
             with zipfile.ZipFile(io.BytesIO(data)) as archive:
                 (name,) = archive.namelist()
-                return _npy(io.BytesIO(_member(archive, name, where)), where)
+                return _npy(_member(archive, name, where), where, check_shape)
         if ending in TORCH:
             tensor = _torch_load(io.BytesIO(data), where)
             return _array(tensor, where)
         return _png(data, where)
     except ImportRefused:
         raise
-    except (DatasetError, ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+    except Exception as error:  # numpy, zipfile and Pillow answer damaged files with almost any exception
         raise ImportRefused(f"{where} cannot be read as a mask: {_line(error)}") from None
 
 
-def _npy(file: IO[bytes], where: str) -> NDArray[Any]:
+Check = Callable[[tuple[int, ...], np.dtype[Any], str], None]
+"""Raises ImportRefused for the shape and type of an array, by its header."""
+
+
+def _npy(data: bytes, where: str, check: Check) -> NDArray[Any]:
     """An array whose header is checked before its data is read."""
+    file = io.BytesIO(data)
     version = np.lib.format.read_magic(file)
     if version == (1, 0):
         shape, _, dtype = np.lib.format.read_array_header_1_0(file)
     else:
         shape, _, dtype = np.lib.format.read_array_header_2_0(file)
-    check_shape(shape, dtype, where)
+    check(shape, dtype, where)
+    if math.prod(shape) * dtype.itemsize > len(data) - file.tell():  # numpy would take the memory first
+        raise ImportRefused(f"{where} is cut off: its header says {shape} of {dtype}")
     file.seek(0)
     array: NDArray[Any] = np.load(file, allow_pickle=False)
     return array
@@ -186,18 +198,47 @@ class _Stacked:
         if self._places is not None:
             known: Mapping[Any, int] = self._places
             place = known.get(key, known.get(position))
-        return None if place is None or place >= len(self._array) else np.asarray(self._array[place])
+        if place is None or place >= len(self._array):
+            return None
+        return _read(self._array, place, key)
 
 
-def _stacked(array: Any, keys: Sequence[str] | None, where: str) -> tuple[Masks, int | None]:
-    if len(array.shape) < 3:
-        raise ImportRefused(f"{where} has the shape {tuple(array.shape)}; masks of many images are (N, h, w)")
-    check_shape(tuple(array.shape[1:]), np.dtype(array.dtype), where)
+def _read(array: Any, place: Any, where: str) -> NDArray[Any]:
+    """A part of an array, or of a data set of HDF5, which is read only now."""
+    try:
+        return np.asarray(array[place])
+    except (
+        OSError,
+        ValueError,
+        RuntimeError,
+    ) as error:  # of a damaged block, or one compressed in an unknown way
+        raise ImportRefused(f"the mask of {where} cannot be read: {_line(error)}") from None
+
+
+def _stacked(array: Any, keys: Iterable[str | bytes] | None, where: str) -> tuple[Masks, int | None]:
+    _check_masks(tuple(array.shape), np.dtype(array.dtype), where)
     if keys is None:
         return _Stacked(array, None), int(array.shape[0])
-    if len(keys) != array.shape[0]:
-        raise ImportRefused(f"{where} has {array.shape[0]:,} masks and {len(keys):,} keys")
-    return _Stacked(array, {key: place for place, key in enumerate(keys)}), None
+    names = (key.decode() if isinstance(key, bytes) else str(key) for key in keys)
+    return _Stacked(array, {name: place for place, name in enumerate(names)}), None
+
+
+def _check_masks(shape: tuple[int, ...], dtype: np.dtype[Any], where: str) -> None:
+    if len(shape) < 3:
+        raise ImportRefused(f"{where} has the shape {shape}; masks of many images are (N, h, w)")
+    if 0 in shape[1:]:
+        raise ImportRefused(f"{where} has empty masks: its shape is {shape}")
+    check_shape(shape[1:], dtype, where)
+
+
+def _check_keys(shape: tuple[int, ...], masks: int, where: str) -> None:
+    """Before the keys are read: each becomes an object of its own, which takes far more memory than its characters."""
+    if len(shape) != 1:
+        raise ImportRefused(f"{where}: the keys have the shape {shape}; there is one for each mask")
+    if shape[0] != masks:
+        raise ImportRefused(f"{where} has {masks:,} masks and {shape[0]:,} keys")
+    if masks > MOST_KEYS:
+        raise ImportRefused(f"{where} has {masks:,} keys; a file has at most {MOST_KEYS:,}")
 
 
 def _of_archive(archive: zipfile.ZipFile, where: str) -> tuple[Masks, int | None]:
@@ -205,18 +246,18 @@ def _of_archive(archive: zipfile.ZipFile, where: str) -> tuple[Masks, int | None
     if len(names) > MOST_MEMBERS:
         raise ImportRefused(f"{where} has {len(names):,} members")
     if "masks.npy" in names:
-        array = _npy_of_many(_member(archive, "masks.npy", where, MOST_DOCUMENT), where)
-        keys = None
+        array = _npy(_member(archive, "masks.npy", where, MOST_DOCUMENT), where, _check_masks)
+        keys: NDArray[Any] | None = None
         if "keys.npy" in names:
-            stored = np.load(io.BytesIO(_member(archive, "keys.npy", where)), allow_pickle=False)
-            keys = [str(key) for key in stored]
+
+            def check(shape: tuple[int, ...], dtype: np.dtype[Any], where: str) -> None:
+                _check_keys(shape, len(array), where)
+                if dtype.kind not in "US":
+                    raise ImportRefused(f"{where}: the keys are {dtype}, not text")
+
+            keys = _npy(_member(archive, "keys.npy", where), where, check)
         return _stacked(array, keys, where)
     return _Archive(archive, frozenset(names), where), None
-
-
-def _npy_of_many(data: bytes, where: str) -> NDArray[Any]:
-    array: NDArray[Any] = np.load(io.BytesIO(data), allow_pickle=False)
-    return array
 
 
 class _Archive:
@@ -233,10 +274,21 @@ class _Archive:
 
 
 def _member(archive: zipfile.ZipFile, name: str, where: str, most: int | None = None) -> bytes:
-    """A member of an archive, decompressed no further than `most` bytes (MOST_BYTES), whatever its header says."""
+    """A member of an archive, decompressed no further than `most` bytes (MOST_BYTES), whatever its header says.
+
+    ImportRefused where it is damaged or encrypted, and for other kinds of compression than zipfile's deflate, whose
+    output zipfile does not bound.
+    """
     most = MOST_BYTES if most is None else most
-    with archive.open(name) as file:
-        data = file.read(most + 1)
+    if archive.getinfo(name).compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise ImportRefused(f"{where}: {name} is neither stored nor deflated; compress it with deflate")
+    try:
+        with archive.open(name) as file:
+            data = file.read(most + 1)
+    except OSError:  # of this machine
+        raise
+    except Exception as error:  # as in `_decoded`
+        raise ImportRefused(f"{where}: {name} cannot be read: {_line(error)}") from None
     if len(data) > most:
         raise ImportRefused(f"{where}: {name} has more than {most >> 20} MiB when it is decompressed")
     return data
@@ -287,9 +339,12 @@ def _of_hdf5(path: Path, stack: ExitStack) -> tuple[Masks, int | None]:
         masks, many = _stacked(read.dataset("attribution"), None, str(path))
         return (masks, many) if places is None else (_Stacked(read.dataset("attribution"), places), None)
     if "masks" in file:
-        keys = read.dataset("keys")
-        names = None if keys is None else [k.decode() if isinstance(k, bytes) else str(k) for k in keys[:]]
-        return _stacked(read.dataset("masks"), names, str(path))
+        stack_of, keys = read.dataset("masks"), read.dataset("keys")
+        if stack_of is None:
+            raise ImportRefused(f"{path}: masks is no data set")
+        if keys is not None:
+            _check_keys(tuple(keys.shape), stack_of.shape[0] if stack_of.shape else 0, str(path))
+        return _stacked(stack_of, None if keys is None else keys[:], str(path))
     return read, None
 
 
@@ -325,8 +380,7 @@ class _Hdf5:
         for name in (key, stem if dot else key):
             if (found := self.dataset(name)) is not None:
                 check_shape(found.shape, found.dtype, f"{self._where}: {name}")
-                array: NDArray[Any] = found[()]
-                return array
+                return _read(found, (), f"{self._where}: {name}")
         return None
 
 
@@ -374,7 +428,12 @@ def _array(tensor: Any, where: str) -> NDArray[Any]:
     to_numpy: Callable[[], Any] | None = getattr(tensor, "numpy", None)
     if to_numpy is None:
         raise ImportRefused(f"{where} holds {type(tensor).__name__}, not a tensor")
-    array: NDArray[Any] = tensor.detach().float().numpy() if tensor.is_floating_point() else tensor.numpy()
+    try:
+        array: NDArray[Any] = (
+            tensor.detach().float().numpy() if tensor.is_floating_point() else tensor.numpy()
+        )
+    except (TypeError, RuntimeError) as error:  # of a sparse or quantised tensor
+        raise ImportRefused(f"{where} cannot be read as an array: {_line(error)}") from None
     return array
 
 

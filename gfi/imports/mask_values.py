@@ -1,5 +1,6 @@
 """An array that arrived, as a mask: (h, w) float32 in [0, 1]. numpy and Pillow only."""
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,7 +26,7 @@ def check_shape(shape: tuple[int, ...], dtype: np.dtype[Any], where: str) -> Non
     """Raises ImportRefused for an array that is too large, or has no numbers: before it is read."""
     if dtype.kind not in "fiub":
         raise ImportRefused(f"{where} holds {dtype}, not numbers")
-    values = int(np.prod(shape, dtype=np.float64)) if shape else 1
+    values = math.prod(shape)
     if values > MOST_VALUES:
         raise ImportRefused(f"{where} has {values:,} values; a mask has at most {MOST_VALUES:,}")
 

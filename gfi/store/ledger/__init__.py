@@ -41,7 +41,6 @@ from gfi.store.ledger.control import (
     save_control,
 )
 from gfi.store.ledger.control_requests import (
-    cancel_task,
     request_lists,
     request_sweep,
     request_task,
@@ -56,6 +55,7 @@ from gfi.store.ledger.frozen import freeze_profile, replace_profile
 from gfi.store.ledger.jobs import (
     cancel_audit,
     cancel_job,
+    cancel_task,
     delete_job,
     pause_job,
     resume_job,

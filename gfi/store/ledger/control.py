@@ -6,7 +6,8 @@ Tasks are leased and fenced like shards, so that any number of workers may run a
 is attempted `ATTEMPTS` times, during an outage `OUTAGE_ATTEMPTS` times. Deaths of its workers are counted separately,
 since most of them have other causes, and the pause between attempts grows. A task fails after `DEATHS` deaths, and only
 if other work does not meet as many (`gfi.store.ledger.death_rate`). When a `plan` fails, its job fails with the reason;
-when a `retry` fails, its job returns to the state before; when another task fails, nothing else changes.
+when a `retry` fails, its job returns to the state before; when an import fails, its job is cancelled; when another task
+fails, nothing else changes.
 """
 
 from collections.abc import Callable, Mapping
@@ -20,6 +21,7 @@ from gfi.store.database import Database, now
 from gfi.store.ledger import death_rate
 from gfi.store.ledger.endings import end_planning
 from gfi.store.ledger.guards import held, lock_job, shard_transition
+from gfi.store.ledger.jobs import end_import_in
 from gfi.store.tables import control_tasks, in_state, incidents, jobs, shards
 
 ATTEMPTS = 5
@@ -273,6 +275,8 @@ def _give_back(
             done_at=None if again else now(),
         )
     )
+    if not again:
+        end_import_in(connection, task, "import")
     if not again and task.job_id is not None and task.kind in (ControlKind.PLAN, ControlKind.RETRY):
         job = connection.execute(sa.select(jobs).where(jobs.c.id == task.job_id)).one()
         returns = task.kind == ControlKind.RETRY and job.state_before in TERMINAL

@@ -21,6 +21,7 @@ from gfi.store.ledger.control_requests import (
     add_job_task,
     cancel_task_in,
     close_control,
+    job_of_import,
     request_sweep,
     set_task_priority,
 )
@@ -107,6 +108,33 @@ def cancel_audit(db: Database, audit_id: str, *, actor: str = "local") -> bool:
             if settling and job.state in ACTIVE:
                 return cancel_in(connection, job.id, actor)
         raise Conflict(f"audit {audit_id} has ended; there is nothing left to cancel")
+
+
+def cancel_task(db: Database, task_id: str, *, actor: str = "local") -> bool:
+    """pending | leased → cancelled. Its fence rises, so that its worker stops at its next renewal and writes nothing.
+    The job of an import is cancelled with it.
+
+    Returns False when it was cancelled already. Conflict when it has ended, or is a step of its job.
+    """
+    with db.begin() as connection:
+        changed = cancel_task_in(connection, task_id, actor)
+        if changed:
+            task = connection.execute(sa.select(control_tasks).where(control_tasks.c.id == task_id)).one()
+            end_import_in(connection, task, actor)
+        return changed
+
+
+def end_import_in(connection: sa.Connection, task: sa.Row[Any], actor: str) -> None:
+    """running → cancelled, the job of an import that failed or was cancelled: nobody else goes on with it.
+
+    Its lock comes after that of the task; nothing takes these two in the other order.
+    """
+    job_id = job_of_import(task)
+    if job_id is None:
+        return
+    running = sa.select(jobs.c.id).where(jobs.c.id == job_id, in_state(jobs, JobState.RUNNING))
+    if connection.execute(running.with_for_update()).scalar() is not None:
+        cancel_in(connection, job_id, actor)
 
 
 def cancel_in(connection: sa.Connection, job_id: str, actor: str) -> bool:

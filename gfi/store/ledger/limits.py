@@ -13,7 +13,7 @@ A limit that is not set allows everything; the limits of the operator are in `gf
 import sqlalchemy as sa
 
 from gfi.domain.digests import JSON
-from gfi.domain.states import ACTIVE, OPEN
+from gfi.domain.states import ACTIVE, OPEN, ControlKind
 from gfi.store.database import Database
 from gfi.store.errors import LimitExceeded
 from gfi.store.tables import control_tasks, jobs, tokens
@@ -37,10 +37,13 @@ def most_images(db: Database, owner: str) -> int | None:
         return limits_of(connection, owner).get("max_images")
 
 
-def admit_job(connection: sa.Connection, owner: str) -> None:
+def admit_job(connection: sa.Connection, owner: str, *, task_counts: bool = False) -> None:
     """Raises LimitExceeded if the owner may not have another active job. An open task that needs a network counts as
-    one."""
-    _admit_active(connection, owner, limits_of(connection, owner))
+    one, and an import with its job as one.
+
+    task_counts: the job is that of an open task, which is counted already.
+    """
+    _admit_active(connection, owner, limits_of(connection, owner), counted=int(task_counts))
 
 
 def admit_task(
@@ -49,11 +52,10 @@ def admit_task(
     """Raises LimitExceeded if the owner may not have another task, or if the open ones need too much device time.
 
     estimate_s: device seconds of the new task; None if unknown, which counts as 0. job_counts: the task is part of an
-    active job. Jobs were admitted when they began, so only the other open tasks are counted then: if jobs were, two of
-    them would wait for each other.
+    active job, which is counted already.
     """
     limits = limits_of(connection, owner)
-    _admit_active(connection, owner, limits, with_jobs=not job_counts)
+    _admit_active(connection, owner, limits, counted=int(job_counts))
     most_s = limits.get("max_device_seconds")
     if most_s is None:
         return
@@ -98,16 +100,20 @@ def too_many_images(most: int) -> str:
     return f"this token may explain {most} images a job; the dataset has more"
 
 
-def _admit_active(connection: sa.Connection, owner: str, limits: JSON, with_jobs: bool = True) -> None:
+def _admit_active(connection: sa.Connection, owner: str, limits: JSON, counted: int = 0) -> None:
     most = limits.get("max_active_jobs")
     if most is None:
         return
-    active = sa.select(sa.func.count()).where(jobs.c.owner == owner, jobs.c.state.in_(sorted(ACTIVE)))
+    imported = control_tasks.c.progress["job"].as_string()
+    of_imports = sa.select(imported).where(
+        _open_tasks(owner), control_tasks.c.kind == ControlKind.IMPORT.value, imported.is_not(None)
+    )
+    active = sa.select(sa.func.count()).where(
+        jobs.c.owner == owner, jobs.c.state.in_(sorted(ACTIVE)), jobs.c.id.not_in(of_imports)
+    )
     waiting = sa.select(sa.func.count()).where(_open_tasks(owner))
-    running = connection.execute(waiting).scalar_one()
-    if with_jobs:
-        running += connection.execute(active).scalar_one()
-    if running >= most:
+    running = connection.execute(active).scalar_one() + connection.execute(waiting).scalar_one()
+    if running - counted >= most:
         raise LimitExceeded(
             f"this token may have {most} active jobs, and has {running}; wait for one to finish or cancel one"
         )

@@ -3,10 +3,12 @@
 import csv
 import io
 import json
+import os
 import threading
 import zipfile
 from datetime import date
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -17,9 +19,13 @@ from PIL import Image
 from gfi.cli.main import main
 from gfi.client import Client
 from gfi.client import imports as client_imports
+from gfi.datasets.listing import fetched
+from gfi.datasets.manifest import Entry
 from gfi.domain.job import UNVERIFIED
+from gfi.domain.preprocess import Preprocess
 from gfi.domain.queues import EXPLAIN_QUEUE, IMPORT
-from gfi.domain.records import ControlClaim
+from gfi.domain.records import ControlClaim, ShardClaim
+from gfi.domain.result import Result
 from gfi.domain.states import ControlKind, JobState
 from gfi.domain.statuses import ImageStatus
 from gfi.imports import import_run, importing
@@ -29,7 +35,8 @@ from gfi.imports.importing import import_masks, resume_import
 from gfi.jobs.compare import compare_jobs
 from gfi.jobs.submit import Invalid, request_from, submit
 from gfi.store import ledger, queries
-from gfi.store.errors import Conflict
+from gfi.store.errors import Conflict, LimitExceeded
+from gfi.store.parts import PartHeader
 from scheduler.services import ControlServices
 from scheduler.tasks import perform
 from tests.service.api.conftest import MODEL, World
@@ -186,20 +193,58 @@ def test_an_interrupted_import_goes_on_where_it_was(
     assert len(done) == 4
     with pytest.raises(ImportRefused, match="imports maps; this is photographs"):
         resume_import(world.database, world.settings, world.bucket, job.id, masks / "photographs")
+    os.utime(world.photographs / world.names[7], (1, 1))
     # As after a kill: the second shard is still leased, and its lease has run out.
     assert ledger.claim_shard(world.database, "killed", job.queue, 0.0) is not None
     whole = resume_import(world.database, world.settings, world.bucket, job.id, masks)
-    assert (whole.images, whole.with_mask) == (9, 7)
+    assert (whole.images, whole.with_mask) == (9, 6)
     rows = list(queries.iterate_results(world.database, job.id))
     assert [row.row for row in rows] == list(range(9))
+    assert (rows[7].status, rows[7].error_class) == (ImageStatus.CHANGED, "changed")
     assert [row.part_id for row in rows[:4]] == done  # what was committed is not imported again
     with pytest.raises(ImportRefused, match="is partial; only an import that was interrupted"):
         resume_import(world.database, world.settings, world.bucket, job.id, masks)
 
 
-def test_what_does_not_belong_together_is_refused_before_a_job_is_made(
-    one_world: World, masks: Path, dataset: Path, tmp_path: Path
+def test_an_attempt_that_lost_its_lease_leaves_the_job_to_the_other(
+    one_world: World, masks: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    world = one_world
+    header = import_run.ImportRun._header
+
+    def after_the_lease(self: import_run.ImportRun, claim: ShardClaim) -> PartHeader:
+        assert ledger.expire_leases(world.database)
+        return header(self, claim)
+
+    monkeypatch.setattr(import_run, "LEASE_S", -1.0)
+    monkeypatch.setattr(import_run.ImportRun, "_header", after_the_lease)
+    with pytest.raises(import_run.Overtaken):
+        imported(world, masks, dataset)
+    (job,) = queries.list_jobs(world.database)
+    assert job.state is JobState.RUNNING
+
+
+def test_photographs_are_read_with_the_channels_of_the_network() -> None:
+    out = io.BytesIO()
+    np.save(out, np.full((8, 9, 5), 255, np.uint8))
+    run: Any = SimpleNamespace(
+        _network=object(),
+        _preprocess=Preprocess((4, 4), 5),
+        _source=SimpleNamespace(fetch=lambda key, version: fetched(out.getvalue(), "v", "v")),
+    )
+    photograph, _ = import_run.ImportRun._photograph(
+        run, Entry(0, "a.npy", 1, "v"), Result(row=0, key="a.npy", status=ImageStatus.OK)
+    )
+    assert photograph is not None
+    assert photograph.seen.shape == (8, 9, 5)
+
+
+def test_what_does_not_belong_together_is_refused_before_a_job_is_made(
+    one_world: World, masks: Path, dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise LimitExceeded("no more")
+
     def refused(said: str, path: Path = masks, method: str = "mine", **more: Any) -> None:
         request = ImportRequest(path, str(dataset), method, **more)
         with pytest.raises(ImportRefused) as error:
@@ -227,6 +272,10 @@ def test_what_does_not_belong_together_is_refused_before_a_job_is_made(
     ):
         answer = one_world.call("POST", "/v1/imports", files={"masks": (name, b"x")}, data=form | more)
         assert (answer.status_code, said in answer.text) == (422, True), answer.text
+    monkeypatch.setattr(ledger, "request_task", refuse)
+    answer = one_world.call("POST", "/v1/imports", files={"masks": ("m.zip", b"x")}, data=form)
+    assert answer.status_code == 429, answer.text
+    assert list(one_world.bucket.list("uploads/")) == []
     assert queries.list_tasks(one_world.database, limit=9) == []
     assert queries.list_jobs(one_world.database) == []
 

@@ -1,17 +1,20 @@
 """A submitter, a planner and a worker, reduced to their calls of the ledger."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import sqlalchemy as sa
 
 from gfi.domain.ids import new_id
+from gfi.domain.queues import import_queue
 from gfi.domain.records import ControlClaim, JobSpec, PartRecord, ShardClaim
 from gfi.domain.result import Result
 from gfi.domain.states import ControlKind
 from gfi.domain.statuses import ImageStatus
 from gfi.store import ledger
 from gfi.store.database import Database
+from gfi.store.ledger.importing import begin_import
 from gfi.store.tables import incidents, results, shards
 
 LEASE = 60.0
@@ -49,6 +52,23 @@ def plan_claimed(db: Database, claim: ControlClaim, total: int = 10, size: int =
     stretches = [(start, min(start + size, total)) for start in range(0, total, size)]
     return ledger.finish_planning(
         db, claim, manifest_key="jobs/x/manifest", manifest_digest="d", total=total, shards=stretches
+    )
+
+
+def begin(db: Database, job: str, task: ControlClaim | None = None, owner: str = "ada") -> bool:
+    """Begin an import of one image, as a task does."""
+    spec = JobSpec(config={"dataset": {"spec": "d"}, "method": "m", "number": new_id()}, owner=owner)
+    spec = replace(spec, queue=import_queue(job), new=True)
+    return begin_import(
+        db,
+        job,
+        spec,
+        manifest_key="jobs/x/manifest",
+        manifest_digest="d",
+        total=1,
+        shards=[(0, 1)],
+        metadata={},
+        task=task,
     )
 
 

@@ -176,6 +176,50 @@ def test_what_expands_beyond_its_limit_is_refused(tmp_path: Path, monkeypatch: p
         masks.find("b.jpg", 0)
 
 
+def test_damaged_members_and_those_whose_size_zipfile_does_not_bound_are_refused_alone(
+    tmp_path: Path,
+) -> None:
+    out = io.BytesIO()
+    np.save(out, MASK)
+    with zipfile.ZipFile(tmp_path / "m.zip", "w") as made:
+        made.writestr("a.npy", out.getvalue())
+        made.writestr("b.npy", out.getvalue())
+        made.writestr("c.npy", out.getvalue(), zipfile.ZIP_BZIP2)
+        made.writestr("d.npy", out.getvalue()[:-20])
+        made.writestr("e.npy", b"\x93NUMPY\x01\x00\x02\x00({")  # numpy answers with its tokenizer's error
+    data = bytearray((tmp_path / "m.zip").read_bytes())
+    data[data.index(MASK.tobytes()) + 5] ^= 1
+    (tmp_path / "m.zip").write_bytes(data)
+    with open_masks(tmp_path / "m.zip") as masks:
+        for key, said in (
+            ("a", "CRC"),
+            ("c", "neither stored nor deflated"),
+            ("d", "cut off"),
+            ("e", "as a mask"),
+        ):
+            with pytest.raises(ImportRefused, match=said):
+                masks.find(key, 0)
+        assert np.array_equal(masks.find("b", 1), MASK)  # type: ignore[arg-type]
+
+
+def test_keys_are_counted_before_they_are_read(tmp_path: Path) -> None:
+    two = np.stack([MASK, MASK])
+    for keys, said in (
+        (np.zeros(10**6, "U1"), "2 masks and 1,000,000 keys"),
+        (np.zeros((2, 10**6), "U1"), "the keys have the shape"),
+        (np.arange(2), "not text"),
+    ):
+        np.savez_compressed(tmp_path / "m.npz", masks=two, keys=keys)
+        with pytest.raises(ImportRefused, match=said):
+            open_masks(tmp_path / "m.npz")
+    np.savez_compressed(tmp_path / "m.npz", masks=np.zeros((2, 0, 9)), keys=np.array(KEYS))
+    with pytest.raises(ImportRefused, match="empty masks"):
+        open_masks(tmp_path / "m.npz")
+    np.savez(tmp_path / "m.npz", masks=two, keys=np.array(KEYS, "S"))
+    with open_masks(tmp_path / "m.npz") as masks:
+        assert masks.find(KEYS[1], 7) is not None
+
+
 def test_a_coloured_picture_and_an_unknown_file_are_refused(tmp_path: Path) -> None:
     Image.fromarray(np.random.default_rng(0).integers(0, 255, (4, 4, 3), np.uint8)).save(tmp_path / "a.png")
     with open_masks(tmp_path) as masks, pytest.raises(ImportRefused, match="is coloured"):

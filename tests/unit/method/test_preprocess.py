@@ -1,5 +1,7 @@
 """How a photograph becomes the network's input, what it costs, and what is refused."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,7 @@ from PIL import Image, ImageFilter
 
 from gfi.domain import geometry
 from gfi.domain.errors import MethodError
+from gfi.domain.preprocess import view_box
 from gfi.domain.presets import PAPER, PRESETS, RELEASED, recipe
 from gfi.method.preprocess import MOST_RESIZED, Preprocess, prepare
 
@@ -115,6 +118,9 @@ def test_a_letterbox_shows_the_whole_photograph_between_bars_of_the_mean(
     assert placed.shape == shape
     assert placed.mean() > 0.9
     assert placed[shape[0] // 2, shape[1] // 2] == 1
+    for crop in ("letterbox", "none", "centre"):
+        shown = replace(letterbox, crop=crop)  # type: ignore[arg-type]
+        assert view_box(shape, shown) == prepare(rgb, shown, RELEASED).box
 
 
 def test_planes_of_five_channels_are_resized_and_normalised_each_for_itself() -> None:

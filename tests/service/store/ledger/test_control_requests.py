@@ -2,11 +2,13 @@
 
 import pytest
 
-from gfi.domain.states import ControlKind
+from gfi.domain.queues import EXPLAIN_QUEUE
+from gfi.domain.records import ControlClaim
+from gfi.domain.states import ControlKind, JobState
 from gfi.store import ledger, queries
 from gfi.store.database import Database
 from gfi.store.errors import Conflict, NotFound
-from tests.service.store.ledger_actors import claim, claim_task, commit, plan
+from tests.service.store.ledger_actors import begin, claim, claim_task, commit, plan, states
 
 
 def test_a_sweep_waits_once(database: Database) -> None:
@@ -43,6 +45,33 @@ def test_the_same_request_is_one_task_while_it_is_open(database: Database) -> No
     assert ledger.request_task(database, ControlKind.REGISTER, {"reference": "other"}, owner="ada")[1]
     assert ledger.cancel_task(database, first)
     assert ledger.request_task(database, ControlKind.REGISTER, asked, owner="ada")[1]
+
+
+@pytest.mark.parametrize("end", ["cancelled", "failed", "lost before its job began"])
+def test_the_job_of_an_import_ends_with_its_task(database: Database, end: str) -> None:
+    task_id, _ = ledger.request_task(database, ControlKind.IMPORT, {}, owner="ada")
+
+    def claim_import() -> ControlClaim:
+        claimed = ledger.claim_work(database, "w", EXPLAIN_QUEUE, 60.0, kinds=[ControlKind.IMPORT])
+        assert isinstance(claimed, ControlClaim)
+        return claimed
+
+    task = claim_import()
+    assert ledger.save_control(database, task, {"job": "imported"}, lambda connection: None)
+    if end.startswith("lost"):
+        assert ledger.cancel_task(database, task_id)
+        assert not begin(database, "imported", task)
+        assert queries.list_jobs(database) == []
+        return
+    assert begin(database, "imported", task)
+    if end == "failed":
+        assert ledger.fail_control(database, task, "its file is gone", retry=False)
+    else:
+        assert ledger.cancel_task(database, task_id)
+    job = queries.get_job(database, "imported")
+    assert (job.state, states(database, "imported")) == (JobState.CANCELLED, [(0, 1, "cancelled")])
+    ledger.retry_task(database, task_id)
+    assert claim_import().progress is None  # another attempt makes another job
 
 
 def test_what_a_kind_usually_takes_is_the_mean_of_the_last(database: Database) -> None:

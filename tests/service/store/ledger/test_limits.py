@@ -4,13 +4,14 @@ from typing import Any
 
 import pytest
 
-from gfi.domain.records import JobSpec
+from gfi.domain.queues import EXPLAIN_QUEUE
+from gfi.domain.records import ControlClaim, JobSpec
 from gfi.domain.states import ControlKind, JobState
 from gfi.domain.statuses import ImageStatus
 from gfi.store import ledger, queries
 from gfi.store.database import Database
 from gfi.store.errors import LimitExceeded
-from tests.service.store.ledger_actors import claim, claim_task, commit, plan, plan_claimed, submit
+from tests.service.store.ledger_actors import begin, claim, claim_task, commit, plan, plan_claimed, submit
 
 
 def token(database: Database, **limits: int) -> str:
@@ -48,6 +49,22 @@ def test_active_jobs_are_limited_for_submissions_firings_retries_and_tasks(datab
     assert submit(database, owner="bob"), "nobody else's"
     ledger.cancel_job(database, active)
     assert fire(database, "b").submitted is not None
+
+
+def test_an_import_and_its_job_count_as_one(database: Database) -> None:
+    token(database, max_active_jobs=2)
+    ledger.request_task(database, ControlKind.IMPORT, {}, owner="ada")
+    task = ledger.claim_work(database, "w", EXPLAIN_QUEUE, 60.0, kinds=[ControlKind.IMPORT])
+    assert isinstance(task, ControlClaim)
+    assert ledger.save_control(database, task, {"job": "imported"}, lambda connection: None)
+    other = submit(database, owner="ada")
+    with pytest.raises(LimitExceeded):
+        submit(database, owner="ada")
+    assert begin(database, "imported", task)
+    with pytest.raises(LimitExceeded, match="2 active jobs, and has 2"):
+        submit(database, owner="ada")
+    ledger.cancel_job(database, other)
+    submit(database, owner="ada")
 
 
 def test_a_revoked_token_leaves_its_limits_to_its_schedules(database: Database) -> None:
