@@ -1,11 +1,10 @@
 """The largest batch that fits, from the memory that one step needs per image and the free memory."""
 
-from pathlib import Path
-
 import torch
 from torch import Tensor
 
 from gfi.domain.costs import CPU_BATCH
+from gfi.domain.kernel_files import available_memory, container_memory
 from gfi.domain.recipes import Recipe
 from gfi.method.inversion import Inversion
 from gfi.method.network import Network
@@ -62,17 +61,7 @@ def free_bytes(device: torch.device) -> int:
         return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
     if device.type == "mps":
         return torch.mps.recommended_max_memory() - torch.mps.current_allocated_memory()
-    available = _read_number(Path("/proc/meminfo"), "MemAvailable:")
-    free = 8 << 30 if available is None else available * 1024
-    limit, used = (_read_number(Path(f"/sys/fs/cgroup/memory.{name}")) for name in ("max", "current"))
+    available = available_memory()
+    free = 8 << 30 if available is None else available
+    limit, used = container_memory("max"), container_memory("current")
     return free if limit is None or used is None else min(free, limit - used)
-
-
-def _read_number(file: Path, name: str = "") -> int | None:
-    """The number after `name` in one of the kernel's files; None if there is none (another system, or `max`)."""
-    try:
-        text = file.read_text()
-    except OSError:
-        return None
-    words = text.partition(name)[2].split() if name in text else []
-    return int(words[0]) if words and words[0].isdigit() else None

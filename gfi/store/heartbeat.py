@@ -1,7 +1,7 @@
 """The heartbeat of a worker process: every few seconds it records in the ledger that it runs and what it does.
 
-`gfi doctor` and the page of the workers show it. No decision depends on it: whether a worker is alive is decided by its
-leases.
+`gfi doctor` and the page of the workers show it, and jobs go to queues whose workers have the memory that they need
+(`gfi.jobs.routing`). No lease depends on it.
 """
 
 import os
@@ -17,6 +17,7 @@ import psutil
 import structlog
 
 from gfi.domain.digests import JSON
+from gfi.domain.kernel_files import container_memory
 from gfi.store import ledger
 from gfi.store.database import Database, check
 from gfi.store.errors import StoreError
@@ -32,11 +33,12 @@ def worker_name() -> str:
 
 
 def machine_facts() -> JSON:
-    """What a worker reports about its machine and Python; memory in MiB."""
+    """What a worker reports about its machine and Python; memory in MiB, of the machine or its container."""
+    total = psutil.virtual_memory().total
     return {
         "python": platform.python_version(),
         "cpus": os.cpu_count(),
-        "memory_mib": round(psutil.virtual_memory().total / 2**20),
+        "memory_mib": round(min(total, container_memory("max") or total) / 2**20),
     }
 
 

@@ -1,13 +1,25 @@
 """The heartbeat of a worker process."""
 
 import threading
+from pathlib import Path
 
 import pytest
 
+from gfi.domain import kernel_files
 from gfi.store import heartbeat, queries
 from gfi.store.database import Database
 from gfi.store.errors import Transient
 from gfi.store.heartbeat import machine_facts, start_heartbeat, worker_name
+
+
+def test_the_memory_of_a_worker_is_that_of_its_container(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kernel_files, "CGROUP", tmp_path)
+    machine = machine_facts()["memory_mib"]
+    for limit, mib in ((str(2**30 // 8), 128), ("max", machine), (str(2**60), machine)):
+        (tmp_path / "memory.max").write_text(f"{limit}\n")
+        assert machine_facts()["memory_mib"] == mib
 
 
 def test_a_process_writes_what_it_is_and_does_until_it_ends(

@@ -1,0 +1,28 @@
+"""What the kernel says of memory: of the machine, and of the container that a process may run in."""
+
+from pathlib import Path
+from typing import Literal
+
+CGROUP = Path("/sys/fs/cgroup")
+MEMINFO = Path("/proc/meminfo")
+
+
+def available_memory() -> int | None:
+    """Bytes that the machine can still give; None on systems other than Linux."""
+    kib = _number(MEMINFO, "MemAvailable:")
+    return None if kib is None else kib * 1024
+
+
+def container_memory(what: Literal["max", "current"]) -> int | None:
+    """Bytes that the container may use, or uses now (cgroup v2); None where there is no container or no limit."""
+    return _number(CGROUP / f"memory.{what}")
+
+
+def _number(file: Path, name: str = "") -> int | None:
+    """The number after `name` in one of the kernel's files; None if there is none (another system, or `max`)."""
+    try:
+        text = file.read_text()
+    except OSError:
+        return None
+    words = text.partition(name)[2].split() if name in text else []
+    return int(words[0]) if words and words[0].isdigit() else None
