@@ -139,12 +139,16 @@ class _LedgerMetrics(Collector):
             ("kind", "state"),
             {key: float(number) for key, number in seen.tasks.items()},
         )
-        gates = (
-            dict.fromkeys(Verdict, 0) | seen.gates
-        )  # of a series that begins with a failure no increase is seen
+        gates, lately = (dict.fromkeys(Verdict, 0) | counts for counts in (seen.gates, seen.gates_last_hour))
         for name, told, label, counts in (
             ("gfi_findings", "Findings of all audits by verdict.", "verdict", seen.findings),
             ("gfi_gates", "Comparisons with a gate by verdict.", "verdict", gates),
+            (
+                "gfi_gates_last_hour",
+                "Comparisons with a gate that ended in the last hour.",
+                "verdict",
+                lately,
+            ),
         ):
             yield _gauge(name, told, (label,), {(key,): float(number) for key, number in counts.items()})
 
@@ -191,10 +195,10 @@ class _LedgerMetrics(Collector):
             workers.add_metric([worker.id, worker.device or ""], 1.0 if worker.alive else 0.0)
         yield workers
         alive = [worker for worker in known if worker.alive]
-        taken = Counter(queue for worker in alive for queue in worker.queues or ())
+        taken = Counter(queue for worker in alive for queue in worker.queues or () if worker.state == "up")
         yield _gauge(
             "gfi_queue_workers",
-            "Live workers that take from a queue.",
+            "Live workers that take from a queue and were not told to stop.",
             ("queue",),
             {(queue,): float(number) for queue, number in taken.items()},
         )

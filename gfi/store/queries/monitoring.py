@@ -35,6 +35,8 @@ class Monitored:
     """By verdict, of all audits."""
     gates: dict[str, int]
     """By verdict, of all comparisons with a gate."""
+    gates_last_hour: dict[str, int]
+    """Likewise, of those that ended in the last hour."""
 
 
 def monitored(db: Database) -> Monitored:
@@ -88,6 +90,7 @@ def monitored(db: Database) -> Monitored:
         .where(verdict.is_not(None))
         .group_by(verdict)
     )
+    lately = gates.where(control_tasks.c.done_at > now() - RECENT_S)
     by_kind = sa.select(control_tasks.c.kind, control_tasks.c.state, sa.func.count()).group_by(
         control_tasks.c.kind, control_tasks.c.state
     )
@@ -110,6 +113,7 @@ def monitored(db: Database) -> Monitored:
                 connection, sa.select(findings.c.verdict, sa.func.count()).group_by(findings.c.verdict)
             ),
             gates=_counts(connection, gates),
+            gates_last_hour=_counts(connection, lately),
         )
 
 

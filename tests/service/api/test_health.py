@@ -35,12 +35,15 @@ def test_metrics_are_in_the_format_of_prometheus(one_world: World) -> None:
         one_world.database,
         {"id": "w:1", "device": "cpu", "queues": ["explain"], "facts": {"stage_s": {"fetch": 1.5}}},
     )
+    for name, state in (("w:2", "up"), ("w:3", "stopping")):
+        ledger.heartbeat(one_world.database, {"id": name, "queues": ["gpu"], "state": state})
     one_world.planned()
     assert one_world.explain_shard(broken=0)
     metrics = one_world.call("GET", "/metrics", "read")
     samples = dict(line.rsplit(" ", 1) for line in metrics.text.splitlines() if not line.startswith("#"))
     assert samples['gfi_jobs{state="running"}'] == "1.0"
     assert samples['gfi_worker_up{device="cpu",worker="w:1"}'] == "1.0"
+    assert samples['gfi_queue_workers{queue="gpu"}'] == "1.0"
     assert samples['gfi_worker_stage_seconds_total{stage="fetch",worker="w:1"}'] == "1.5"
     assert samples['gfi_shards{queue="explain",state="pending"}'] == "1.0"
     assert samples['gfi_images{status="ok"}'] == "8.0"
@@ -61,9 +64,12 @@ def test_causes_in_the_ledger_fire_their_alerts_and_no_others(
 ) -> None:
     """From a cause to the text of `/metrics`, and from the text to the alert, by promtool."""
     database, long_ago = one_world.database, time.time() - 7200
+    gate = {"kind": "compare", "state": "done", "result": {"verdict": "fail"}, "created_at": long_ago}
+    with database.begin() as connection:
+        connection.execute(sa.insert(control_tasks).values(gate | {"id": "old", "done_at": long_ago}))
     well = series(one_world.call("GET", "/metrics", "read").text)
     ledger.heartbeat(
-        database, {"id": "c:1", "queues": ["control"], "clock_skew_s": 60.0}
+        database, {"id": "c:1", "queues": ["control"], "state": "up", "clock_skew_s": 60.0}
     )  # it takes no shard
     job = one_world.planned()
     with database.begin() as connection:
@@ -80,8 +86,9 @@ def test_causes_in_the_ledger_fire_their_alerts_and_no_others(
         )
         unsent = {"id": new_id(), "job_id": job, "kind": "job.finished", "payload": {}, "not_before": 4e9}
         connection.execute(sa.insert(outbox).values(unsent | {"created_at": long_ago}))
-        gate = {"id": new_id(), "kind": "compare", "state": "done", "result": {"verdict": "fail"}}
-        connection.execute(sa.insert(control_tasks).values(gate | {"created_at": long_ago}))
+        # A new failure, as retention deletes the oldest: as many as before.
+        connection.execute(sa.delete(control_tasks).where(control_tasks.c.id == "old"))
+        connection.execute(sa.insert(control_tasks).values(gate | {"id": new_id(), "done_at": time.time()}))
     monkeypatch.setenv("GFI_REDIS_URL", "redis://127.0.0.1:1/0")  # it does not answer
     with TestClient(create_app()) as client:
         token = {"Authorization": f"Bearer {one_world.tokens['read']}"}
