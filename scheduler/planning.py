@@ -29,10 +29,12 @@ from gfi.datasets.manifest import Manifest, reorder, subset
 from gfi.domain.digests import JSON, canonical
 from gfi.domain.ids import new_id
 from gfi.domain.job import LABELS
+from gfi.domain.queues import EXPLAIN_QUEUE
 from gfi.domain.records import ControlClaim
 from gfi.jobs import incremental
 from gfi.jobs.audits import settling
 from gfi.jobs.listing_writer import Classes, Most, write_listing
+from gfi.jobs.routing import queue_of
 from gfi.jobs.sharding import FIRST_SHARD, shard_bounds, shard_size
 from gfi.jobs.submit import Invalid
 from gfi.jobs.task_run import Interrupted
@@ -67,6 +69,9 @@ def plan(services: ControlServices, claim: ControlClaim, check: Callable[[], Non
         written = listing.written
         check()
         row = queries.get_job(services.database, claim.job_id)
+        queue = row.queue
+        if claim.payload.get(ledger.ROUTED):  # the workers may be others than when it was submitted
+            queue = queue_of(services.database, config, record, EXPLAIN_QUEUE)
         key, sha256 = f"jobs/{claim.job_id}/manifest-{new_id()}.parquet", written.sha256
         since = None
         if row.since is not None:
@@ -104,6 +109,7 @@ def plan(services: ControlServices, claim: ControlClaim, check: Callable[[], Non
     job = {
         "job": claim.job_id,
         **{name: getattr(row, name) for name in CARRIED},
+        "queue": queue,
         "config": claim.stored_config,
         "model": record,
         "manifest": {
@@ -119,7 +125,7 @@ def plan(services: ControlServices, claim: ControlClaim, check: Callable[[], Non
     check()
     manifest = job["manifest"]
     if config.sample is not None and manifest["count"]:
-        return _plan_sample(services, claim, row, job)
+        return _plan_sample(services, claim, row, job, queue)
     rate = queries.measured_rate(services.database, config.work_digest())
     since, own_images, refused = job["facts"].get("since"), manifest["count"], []
     if since is not None:
@@ -141,11 +147,14 @@ def plan(services: ControlServices, claim: ControlClaim, check: Callable[[], Non
         listing_digest=manifest["listing"],
         profile=since["profile"] if since is not None else None,
         removed=since["removed"] if since is not None else None,
+        queue=queue,
     )
     return _planned(planned, f"{to_explain} images in shards of {size}")
 
 
-def _plan_sample(services: ControlServices, claim: ControlClaim, row: queries.Job, stored: JSON) -> str:
+def _plan_sample(
+    services: ControlServices, claim: ControlClaim, row: queries.Job, stored: JSON, queue: str
+) -> str:
     """Plan a job that an audit until settled submitted: it begins with a sample of the listing."""
     manifest = stored["manifest"]
     (audit,) = (
@@ -170,6 +179,7 @@ def _plan_sample(services: ControlServices, claim: ControlClaim, row: queries.Jo
         metadata=stored["facts"],
         listing_digest=manifest["listing"],
         sampled_key=key,
+        queue=queue,
     )
     return _planned(planned, f"{len(rows)} of {manifest['count']} images first")
 

@@ -99,7 +99,7 @@ def remember(measured: dict[str, Any]) -> str | None:
             metrics,
             _with(row["images_per_s"], measured["metrics"], metrics),
             row["batch"],
-            None if metrics else row["peak_bytes"],
+            row["peak_bytes"] if measured["dtype"] == "float32" and not metrics else None,
         )
         for row in measured["presets"]
         for metrics in ((), *((name,) for name in measured["metrics"]))

@@ -219,7 +219,7 @@ def workers_line(workers: Iterable[Mapping[str, Any]]) -> str:
 
     by_queue: dict[str, list[str]] = {}
     for worker in workers:
-        if not worker["alive"]:
+        if not worker["alive"] or worker.get("state") == "stopping":
             continue
         if worker.get("state") == "quarantined":
             raise RuntimeError(

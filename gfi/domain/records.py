@@ -32,6 +32,7 @@ class JobSpec:
     name: str = ""
     owner: str = ""
     queue: str = EXPLAIN_QUEUE
+    routed: bool = False  # another queue was asked for: this one has the memory, and the planner chooses anew
     priority: int = 0  # higher first
     idempotency_key: str | None = None
     listing_digest: str | None = None  # the digest of the dataset's listing, if it is known before planning

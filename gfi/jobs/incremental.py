@@ -26,6 +26,7 @@ from gfi.datasets.sources import open_source
 from gfi.domain.digests import JSON, canonical
 from gfi.domain.job import LABELS, JobConfig
 from gfi.domain.metrics import CATALOGUE
+from gfi.domain.queues import DEVICE_QUEUES, LARGE_GPU_MIB, queues_of
 from gfi.domain.statuses import UNUSABLE
 from gfi.drift.incremental import LISTING, PlanCounts, plan_incremental
 from gfi.jobs.listing_writer import sampled
@@ -147,12 +148,13 @@ def _cannot_inherit(database: Database, parent: Job, config: JobConfig, queue: s
     batch = parent.profile.get("batch")
     if config.batch not in (None, batch):
         return f"job {parent.id} ran with a batch of {batch}, not {config.batch}, which is another execution profile"
-    kinds = {
-        worker.device
-        for worker in queries.list_workers(database)
-        if worker.alive and queue in (worker.queues or ())
-    }
-    if kinds and parent.device_kind not in kinds:
+    kinds = {worker.device for worker in queries.list_workers(database) if worker.takes_from(queue)}
+    if kinds:
+        possible = parent.device_kind in kinds
+    else:
+        takes = queues_of(parent.device_kind or "", LARGE_GPU_MIB)
+        possible = queue not in DEVICE_QUEUES or queue in takes
+    if not possible:
         return f"job {parent.id} ran on {parent.device_kind}, and no worker of the queue {queue!r} has it"
     return None
 

@@ -14,7 +14,8 @@ from gfi.store.database import Database
 
 @dataclass(frozen=True)
 class BenchRate:
-    """Images per second of one device, with a preset and these metrics. peak_bytes: memory with `batch` images."""
+    """Images per second of one device, with a preset and these metrics. peak_bytes: memory with `batch` images in
+    float32, the precision by which jobs are given to queues; None if that was not measured."""
 
     preset: str
     metrics: tuple[str, ...]

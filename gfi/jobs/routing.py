@@ -4,9 +4,13 @@ A job for any device goes to `explain`. If a live worker of that queue has less 
 that is known, the job goes to the first of `gpu` and `gpu-80g` of which every live worker has enough. It never goes to
 a queue without a live worker.
 
-What an image needs was measured by `gfi bench` with this network, method and layers; otherwise it follows from the
-numbers that its layers returned when the model was registered (`gfi.domain.costs`). The weights are added to it. Of a
-job that names no batch, one image has to fit: workers measure how many more do.
+What an image needs was measured by `gfi bench` with this network, method and layers in float32, on a card for cards
+and on another device for the others; otherwise it follows from the numbers that its layers returned when the model was
+registered (`gfi.domain.costs`). The weights are added to it. Of a job that names no batch, one image has to fit:
+workers measure how many more do.
+
+The planner chooses anew for a job that was moved, in case the workers are others by then. A job that goes on from
+another one is not moved: its masks come from the kind of device of that one.
 """
 
 from collections.abc import Callable, Sequence
@@ -27,15 +31,16 @@ def queue_of(database: Database, config: JobConfig, record: JSON, asked: Queue) 
     if asked != EXPLAIN_QUEUE or "parameters" not in record:
         return asked
     plain = work_digest(config.model.digest, config.method_digest, config.layers, ())
-    image_bytes = queries.measured_memory(database, plain)
-    if image_bytes is None and "activations" in record:
-        image_bytes = costs.image_memory(record["activations"])
-    if image_bytes is None:
+    measured = queries.measured_memory(database, plain)
+    estimate = costs.image_memory(record["activations"]) if "activations" in record else None
+    if not measured and estimate is None:
         return asked
-    images = image_bytes * (config.batch or 1)
 
     def needed(device: str) -> float:
-        return costs.fixed_memory(device, record["parameters"]) + images
+        known = [each for kind, each in measured.items() if _is_card(kind) == _is_card(device)]
+        if not known:  # an earlier version registered some models without an estimate
+            known = list(measured.values()) if estimate is None else [estimate]
+        return costs.fixed_memory(device, record["parameters"]) + max(known) * (config.batch or 1)
 
     return fitting_queue(queries.list_workers(database), needed)
 
@@ -47,9 +52,7 @@ def fitting_queue(workers: Sequence[Worker], needed: Callable[[str], float]) -> 
     """
 
     def fits(queue: Queue) -> list[bool]:
-        return [
-            enough(worker, needed) for worker in workers if worker.alive and queue in (worker.queues or ())
-        ]
+        return [enough(worker, needed) for worker in workers if worker.takes_from(queue)]
 
     if not all(fits(EXPLAIN_QUEUE)):
         for queue in (GPU_QUEUE, LARGE_GPU_QUEUE):
@@ -59,7 +62,11 @@ def fitting_queue(workers: Sequence[Worker], needed: Callable[[str], float]) -> 
 
 
 def enough(worker: Worker, needed: Callable[[str], float]) -> bool:
-    """Whether the worker's card, or without one its machine, has the memory that is needed."""
+    """Whether the worker's card, or without one its machine or container, has the memory that is needed."""
     device, facts = worker.device or "cpu", worker.facts or {}
-    mib = facts.get("device_memory_mib" if device.startswith("cuda") else "memory_mib")
+    mib = facts.get("device_memory_mib" if _is_card(device) else "memory_mib")
     return mib is None or mib * MIB >= needed(device)
+
+
+def _is_card(device: str) -> bool:
+    return device.startswith("cuda")

@@ -96,10 +96,13 @@ def spec_of(
         replace(freeze(database, settings, request), sample=sample),
         _model(database, request.model).record,
     )
-    since = None
+    since, queue = None, queue_of(database, config, record, request.queue)
     if request.since is not None:
+        parent = parent_of(database, config, request.since)
+        if parent.device_kind is not None:
+            queue = request.queue  # results are carried over on the earlier job's kind of device only
         since = {
-            "job": parent_of(database, config, request.since).id,
+            "job": parent.id,
             "verify": request.verify,
             "allow_shrunk": request.allow_shrunk,
         }
@@ -110,7 +113,8 @@ def spec_of(
         model=record,
         name=request.name,
         priority=request.priority,
-        queue=queue_of(database, config, record, request.queue),
+        queue=queue,
+        routed=queue != request.queue,
         owner=request.owner,
         idempotency_key=idempotency_key,
         new=new,

@@ -113,6 +113,7 @@ def _furnish(world: World) -> None:
                 "host": f"host-{number}",
                 "device": device,
                 "queues": ["explain", "interactive"],
+                "state": "up",
                 "rate": 0.5 + 20 * number,
                 "memory_mib": 2100.0,
                 "shard_id": claim.shard_id if number else None,

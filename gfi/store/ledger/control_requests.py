@@ -241,6 +241,13 @@ def add_job_task(
     return add_control_task(connection, kind, job.id, payload, owner=job.owner, priority=priority)
 
 
+def last_payload(connection: sa.Connection, kind: ControlKind, job_id: str) -> JSON | None:
+    """What the last task of this kind was asked for the job."""
+    same = sa.and_(control_tasks.c.job_id == job_id, control_tasks.c.kind == kind.value)
+    newest = sa.select(control_tasks.c.payload).where(same).order_by(control_tasks.c.id.desc()).limit(1)
+    return connection.execute(newest).scalar()
+
+
 def report_again(connection: sa.Connection, job: sa.Row[Any]) -> None:
     """(nothing) → pending, a `report` of a job that has ended, unless one waits that will see the same results."""
     waiting = sa.select(control_tasks.c.id).where(

@@ -22,6 +22,7 @@ from gfi.store.ledger.control_requests import (
     cancel_task_in,
     close_control,
     job_of_import,
+    last_payload,
     request_sweep,
     set_task_priority,
 )
@@ -210,9 +211,12 @@ def retry_job(
                 generation=jobs.c.generation + (1 if planned else 0),
             )
         )
-        kind = ControlKind.RETRY if planned else ControlKind.PLAN
         close_control(connection, job_id)
-        add_job_task(connection, kind, job, payload if planned else None)
+        if planned:
+            add_job_task(connection, ControlKind.RETRY, job, payload)
+        else:
+            asked = last_payload(connection, ControlKind.PLAN, job_id)
+            add_job_task(connection, ControlKind.PLAN, job, asked)
         record(connection, actor, "job.retried", job_id, payload | {"from": job.state})
         return Retried(job_id, after, wanted)
 

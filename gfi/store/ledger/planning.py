@@ -36,6 +36,7 @@ def finish_planning(
     removed: int | None = None,
     sampled_key: str | None = None,
     max_images: int | None = None,
+    queue: str | None = None,
 ) -> bool:
     """planning → running, with every shard [start, stop) of the manifest, in one transaction.
 
@@ -44,6 +45,8 @@ def finish_planning(
     images the dataset has lost since, None for a job without an earlier one.
 
     sampled_key: of a job that begins with a sample: the manifest of its `total` rows, which the shards are cut from.
+
+    queue: another one than the job was submitted to.
 
     metadata: what planning found out about the dataset. A manifest without images fails the job, one with
     more than `max_images` raises LimitExceeded. Returns False when the claim is no longer held, and True
@@ -68,6 +71,8 @@ def finish_planning(
             "facts": dict(metadata or {}),
             "planned_at": now(),
         }
+        if queue is not None:
+            planned["queue"] = queue
         if listing_digest is not None:
             planned["listing_digest"] = listing_digest
         if total == 0:

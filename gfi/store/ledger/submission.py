@@ -16,6 +16,8 @@ from gfi.store.ledger.limits import admit_job
 from gfi.store.tables import jobs, submission_keys
 
 _SUBMIT_LOCK = 7_305_002
+ROUTED = "routed"
+"""In the payload of a `plan` task: see `JobSpec.routed`."""
 
 
 def submit_job(db: Database, spec: JobSpec, *, max_active_jobs: int | None = None) -> Submitted:
@@ -52,7 +54,8 @@ def submit_in(connection: sa.Connection, spec: JobSpec, *, max_active_jobs: int 
     connection.execute(sa.insert(jobs).values(job_row(job_id, spec, JobState.QUEUED)))
     _keep_key(connection, spec, config_digest, job_id)
     priority = priority_in(spec.queue, spec.priority)
-    add_control_task(connection, ControlKind.PLAN, job_id, owner=spec.owner, priority=priority)
+    payload = {ROUTED: True} if spec.routed else None
+    add_control_task(connection, ControlKind.PLAN, job_id, payload, owner=spec.owner, priority=priority)
     what = {  # kept after the job is deleted
         "config_digest": config_digest,
         "dataset": spec.config.get("dataset", {}).get("spec"),

@@ -12,7 +12,7 @@ from gfi.store.tables import workers
 def heartbeat(db: Database, columns: Mapping[str, Any]) -> None:
     """Record that a worker runs. columns: `id` and any other columns of table `workers` (device, rate, memory_mib …).
 
-    For display only; no decision depends on it.
+    Which queue a job goes to depends on it (`gfi.jobs.routing`), and what is shown. No lease does.
     """
     with db.begin() as connection:
         statement = insert(connection, workers).values(started_at=now(), seen_at=now(), **columns)

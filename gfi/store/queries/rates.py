@@ -20,11 +20,13 @@ def measured_rate(db: Database, digest: str, device_kind: str | None = None) -> 
         return connection.execute(query).scalar()
 
 
-def measured_memory(db: Database, digest: str) -> float | None:
-    """Bytes of one image of this kind of work, the most of all kinds of devices; None if that was not measured."""
-    query = sa.select(sa.func.max(rates.c.image_bytes)).where(rates.c.digest == digest)
+def measured_memory(db: Database, digest: str) -> dict[str, float]:
+    """Bytes of one image of this kind of work in float32, by the kinds of devices on which that was measured."""
+    query = sa.select(rates.c.device_kind, rates.c.image_bytes).where(
+        rates.c.digest == digest, rates.c.image_bytes.is_not(None)
+    )
     with db.read() as connection:
-        return connection.execute(query).scalar()
+        return {kind: float(image_bytes) for kind, image_bytes in connection.execute(query)}
 
 
 def rates_of(db: Database, digests: Sequence[str]) -> dict[str, dict[str, float]]:

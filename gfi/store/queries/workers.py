@@ -45,6 +45,10 @@ class Worker:
         """Whether its last heartbeat is less than a minute old."""
         return self.silent_s < ALIVE_S
 
+    def takes_from(self, queue: str) -> bool:
+        """Whether it takes work from this queue: it is alive, was not told to stop, and is on no quarantined device."""
+        return self.alive and self.state == "up" and queue in (self.queues or ())
+
 
 def list_workers(db: Database) -> list[Worker]:
     """Workers by name."""
@@ -62,15 +66,11 @@ def list_workers(db: Database) -> list[Worker]:
 
 def worker_takes(db: Database, queue: str, kind: str) -> bool:
     """Whether a live worker takes tasks of this kind from this queue."""
-    return any(
-        worker.alive and worker.state == "up" and queue in (worker.queues or ()) and kind in worker.tasks
-        for worker in list_workers(db)
-    )
+    return any(worker.takes_from(queue) and kind in worker.tasks for worker in list_workers(db))
 
 
 def queue_has_worker(db: Database, queue: str, device_kind: str | None = None) -> bool:
     """Whether a live worker takes shards of this queue; on this kind of device, if one is given."""
     return any(
-        worker.alive and queue in (worker.queues or ()) and device_kind in (None, worker.device)
-        for worker in list_workers(db)
+        worker.takes_from(queue) and device_kind in (None, worker.device) for worker in list_workers(db)
     )

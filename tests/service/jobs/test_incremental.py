@@ -17,7 +17,7 @@ from gfi.domain.result import Result
 from gfi.domain.states import ControlKind, JobState
 from gfi.domain.statuses import ImageStatus
 from gfi.jobs import incremental
-from gfi.jobs.submit import Invalid, JobRequest, submit
+from gfi.jobs.submit import Invalid, JobRequest, spec_of, submit
 from gfi.store import ledger, parts, queries
 from gfi.store.database import Database
 from gfi.store.errors import StoreError
@@ -29,7 +29,7 @@ from scheduler import planning
 from scheduler.services import ControlServices
 from scheduler.tasks import perform
 from tests.service.model_record import RECORD
-from tests.service.scheduler.test_planning import photographs
+from tests.service.scheduler.test_planning import photographs, small_cpu_and_card
 from tests.service.store.ledger_actors import claim_task, part
 from tests.service.store.test_objects import settings_for
 
@@ -240,11 +240,25 @@ def test_without_a_worker_of_the_same_device_everything_is_explained(
     first = whole(services, folder)
     request = JobRequest(dataset=str(folder), model="net", target="predicted", since=first)
     assert incremental.preview(services.database, services.settings, request).counts.carried == 3
+    cards = request.model_copy(update={"queue": "gpu"})  # no worker on a CPU would ever take from it
+    assert incremental.preview(services.database, services.settings, cards).counts.carried == 0
     worker = {"id": "w:1", "device": "cuda:H100", "queues": ["explain"], "state": "up"}
     ledger.heartbeat(services.database, worker)
     plan = incremental.preview(services.database, services.settings, request)
     assert plan.counts.carried == 0
     assert "no worker of the queue 'explain' has it" in plan.sentence()
+
+
+def test_a_job_that_carries_results_stays_where_the_device_of_the_earlier_job_is(
+    services: ControlServices, tmp_path: Path
+) -> None:
+    folder = photographs(tmp_path / "photographs", range(3))
+    first = whole(services, folder)
+    small_cpu_and_card(services.database)
+    request = JobRequest(dataset=str(folder), model="net", target="predicted", batch=4)
+    assert spec_of(services.database, services.settings, request).queue == "gpu"
+    spec = spec_of(services.database, services.settings, request.model_copy(update={"since": first}))
+    assert (spec.queue, spec.routed) == ("explain", False)
 
 
 def test_what_cannot_be_a_parent_is_refused(services: ControlServices, tmp_path: Path) -> None:

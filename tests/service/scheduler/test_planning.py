@@ -15,6 +15,7 @@ from gfi.datasets.manifest import Manifest
 from gfi.domain.records import ControlClaim
 from gfi.domain.states import ControlKind, JobState
 from gfi.domain.statuses import ImageStatus
+from gfi.jobs.rates import BenchRate, remember
 from gfi.jobs.submit import JobRequest, submit
 from gfi.jobs.task_run import Interrupted
 from gfi.store import ledger, queries
@@ -47,6 +48,19 @@ def photographs(folder: Path, numbers: range) -> Path:
     for number in numbers:
         Image.new("RGB", (8, 8)).save(folder / f"{number:05d}.ppm")
     return folder
+
+
+def small_cpu_and_card(database: Database) -> None:
+    """A worker with a CPU and 8 GiB, one with an A10, and a model of which an image takes 5 GiB."""
+    for name, device, queues, memory in (
+        ("c:1", "cpu", ["explain", "cpu"], {"memory_mib": 8 * 1024}),
+        ("g:1", "cuda:A10", ["explain", "gpu"], {"device_memory_mib": 24 * 1024}),
+    ):
+        ledger.heartbeat(
+            database, {"id": name, "device": device, "queues": queues, "state": "up", "facts": memory}
+        )
+    rates = [BenchRate("tuned", (), 1.0, peak_bytes=5 * 2**30)]
+    remember(database, "net", [RECORD["digest"]], "cuda:A10", rates)
 
 
 class Frozen:
@@ -101,6 +115,23 @@ def test_a_planner_frozen_past_its_lease_does_not_touch_the_manifest_of_the_one_
         found.manifest_digest,
         9,
     )
+
+
+def test_a_job_that_was_moved_to_cards_comes_back_when_they_are_gone(
+    services: ControlServices, tmp_path: Path
+) -> None:
+    database, folder = services.database, photographs(tmp_path / "photographs", range(2))
+    small_cpu_and_card(database)
+    request = JobRequest(dataset=str(folder), model="net", target="predicted", batch=4)
+    moved = submit(database, services.settings, request).job_id
+    ledger.cancel_job(database, moved)
+    ledger.retry_job(database, moved, [])  # it was never planned
+    asked = submit(database, services.settings, request.model_copy(update={"queue": "gpu"}), new=True).job_id
+    assert [queries.get_job(database, job).queue for job in (moved, asked)] == ["gpu", "gpu"]
+    ledger.heartbeat(database, {"id": "g:1", "state": "stopping"})
+    for _ in (moved, asked):
+        planning.plan(services, claim_task(database, ControlKind.PLAN), lambda: None)
+    assert [queries.get_job(database, job).queue for job in (moved, asked)] == ["explain", "gpu"]
 
 
 def test_a_listing_that_was_written_down_is_the_jobs_whoever_finishes_planning(

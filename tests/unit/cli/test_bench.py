@@ -62,6 +62,16 @@ def test_every_preset_is_measured_and_kept(models: Path, monkeypatch: pytest.Mon
     assert (plain.batch, plain.peak_bytes) == (2, measured["presets"][2]["peak_bytes"])
 
 
+def test_memory_is_kept_of_float32_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = Kept()
+    monkeypatch.setattr(open_service, "open_service", lambda: kept)
+    row = {"preset": "tuned", "batch": 2, "peak_bytes": 10**9, "images_per_s": 1.0}
+    about = {"model": "mine", "digests": [], "device_kind": "cuda:A10", "metrics": {}, "presets": [row]}
+    for dtype in ("float32", "bfloat16"):
+        assert bench_model.remember({**about, "dtype": dtype}) is None
+    assert [rates[0].peak_bytes for *_, rates in kept.calls] == [10**9, None]
+
+
 def test_the_table_fits_80_columns_and_says_why_nothing_was_kept(
     models: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -59,6 +59,7 @@ def test_of_many_workers_five_are_named() -> None:
         ([], "start one with `gfi worker`"),
         ([CONTROL], "start one with `gfi worker`"),
         ([CONTROL, worker("a", "explain", alive=False)], "start one with `gfi worker`"),
+        ([CONTROL, worker("a", "explain") | {"state": "stopping"}], "start one with `gfi worker`"),
         ([worker("a", "explain")], "gfi worker --queues control"),
         ([CONTROL, worker("a", "explain", skew_s=CLOCK_WARN_S + 1.0)], "clock of worker a"),
         (

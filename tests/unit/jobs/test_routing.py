@@ -9,7 +9,7 @@ from gfi.store.queries import Worker
 GIB = 2**30
 
 
-def worker(device: str, gib: float | None, *, silent_s: float = 1.0) -> Worker:
+def worker(device: str, gib: float | None, *, silent_s: float = 1.0, state: str = "up") -> Worker:
     """A worker on a device with this memory, on a machine with 500 GiB."""
     card = device.startswith("cuda")
     facts = {"memory_mib": 500 * 1024 if card else gib and gib * 1024}
@@ -21,6 +21,7 @@ def worker(device: str, gib: float | None, *, silent_s: float = 1.0) -> Worker:
         "id": device,
         "device": device,
         "queues": queues,
+        "state": state,
         "facts": facts,
         "silent_s": silent_s,
         "tasks": [],
@@ -41,6 +42,8 @@ CPU, SMALL, LARGE = worker("cpu", 16), worker("cuda:A10", 24), worker("cuda:H100
         ([CPU, SMALL, LARGE], 400, "explain"),  # nobody has it: workers try smaller batches
         ([CPU, SMALL], 40, "explain"),
         ([CPU, worker("cuda:H100", 80, silent_s=100)], 40, "explain"),  # it is no longer there
+        ([CPU, worker("cuda:H100", 80, state="stopping")], 40, "explain"),  # it takes no more work
+        ([worker("cpu", 16, state="stopping"), LARGE], 40, "explain"),
         ([worker("cpu", None)], 40, "explain"),  # an earlier version reports no memory
         ([], 40, "explain"),
     ],
