@@ -18,11 +18,12 @@ def container_memory(what: Literal["max", "current"]) -> int | None:
     return _number(CGROUP / f"memory.{what}")
 
 
-def _number(file: Path, name: str = "") -> int | None:
-    """The number after `name` in one of the kernel's files; None if there is none (another system, or `max`)."""
+def _number(file: Path, name: str | None = None) -> int | None:
+    """The number after `name`, or the first one, in one of the kernel's files; None if there is none (no such file, or
+    `max`)."""
     try:
         text = file.read_text()
     except OSError:
         return None
-    words = text.partition(name)[2].split() if name in text else []
+    words = (text if name is None else text.partition(name)[2]).split()
     return int(words[0]) if words and words[0].isdigit() else None
