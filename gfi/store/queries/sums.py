@@ -35,17 +35,21 @@ def _pieces(db: Database, job_id: str, cells: bool) -> Iterator[Sums]:
 
 
 _MOST_JOBS = 64
+_MOST_NAMES = 20_000
+"""Labels and pieces of a job that is kept; those of a larger one are read each time."""
 _LABELS: "OrderedDict[str, tuple[frozenset[str], frozenset[str]]]" = OrderedDict()
 """Of the jobs that were asked for last: the pieces that were read, and their labels. A piece never changes."""
 _LABELS_LOCK = Lock()
 
 
 def job_labels(db: Database, job_id: str) -> frozenset[str]:
-    """The labels of a job's results; of each piece of its sums they are read once by a process."""
+    """The labels of a job's results; of each piece of its sums they are read once by a process, unless there are very
+    many."""
     with _LABELS_LOCK:
         read, labels = _LABELS.get(job_id, (frozenset(), frozenset()))
     mine = result_sums.c.job_id == job_id
-    with db.read() as connection:
+    # As of one moment, because a merge removes pieces, and may do so between their names and their cells.
+    with db.read(snapshot=True) as connection:
         pieces = frozenset(connection.execute(sa.select(result_sums.c.piece).where(mine)).scalars())
         new = sorted(pieces - read)
         for start in range(0, len(new), 100):
@@ -53,8 +57,9 @@ def job_labels(db: Database, job_id: str) -> frozenset[str]:
             for cells in connection.execute(sa.select(result_sums.c.cells).where(chosen)).scalars():
                 labels |= {str(label) for label in Sums.labels_in(cells) if label is not None}
     with _LABELS_LOCK:
-        _LABELS[job_id] = pieces, labels
-        _LABELS.move_to_end(job_id)
+        _LABELS.pop(job_id, None)
+        if len(pieces) + len(labels) <= _MOST_NAMES:
+            _LABELS[job_id] = pieces, labels
         while len(_LABELS) > _MOST_JOBS:
             _LABELS.popitem(last=False)
     return labels

@@ -1,6 +1,7 @@
 """The sums of a job's results: pieces by commits, merged later; what is read of them."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -10,7 +11,8 @@ from gfi.domain.states import ControlKind
 from gfi.domain.statuses import ImageStatus
 from gfi.store import ledger, queries
 from gfi.store.database import Database
-from gfi.store.ledger.sums import sums_of
+from gfi.store.ledger.sums import insert_sums, sums_of
+from gfi.store.queries import sums as sum_queries
 from gfi.store.tables import result_sums
 from tests.service.store.ledger_actors import claim, claim_task, finish_all, part, plan, records
 
@@ -26,6 +28,39 @@ def test_pieces_are_merged_into_one_with_the_same_sum(database: Database) -> Non
     ledger.delete_job(database, job)
     with database.read() as connection:
         assert connection.execute(sa.select(sa.func.count()).select_from(result_sums)).scalar() == 0
+
+
+def test_labels_are_read_as_of_one_moment(database: Database) -> None:
+    job = plan(database, total=2, size=2)
+    held = claim(database)
+    assert ledger.commit_shard(database, held, 2, part(held, 2), records([0, 1], label="cat"))
+    with database.begin() as connection:
+        insert_sums(connection, job, "another", sums_of(records([2], label="dog")))
+    merged: list[int] = []
+
+    def merge(*executed: Any) -> None:
+        if not merged and "result_sums.piece" in executed[2]:
+            merged.append(0)
+            merged[0] = ledger.merge_sums(database, job)
+
+    sa.event.listen(database.engine, "after_cursor_execute", merge)
+    assert queries.job_labels(database, job) == {"cat", "dog"}
+    assert merged == [2]
+    assert queries.job_labels(database, job) == {"cat", "dog"}
+
+
+def test_a_job_with_very_many_labels_is_not_kept_in_memory(database: Database) -> None:
+    job, few = plan(database, total=2, size=2), plan(database, total=2, size=2)
+    with database.begin() as connection:
+        for of in (job, few):
+            insert_sums(connection, of, "one", sums_of(records([0], label="cat")))
+    assert queries.job_labels(database, job) == queries.job_labels(database, few) == {"cat"}
+    with database.begin() as connection:
+        many = (Result(row, "a.jpg", ImageStatus.OK, label=str(row)) for row in range(20_000))
+        insert_sums(connection, job, "two", sums_of(many))
+    assert len(queries.job_labels(database, job)) == 20_001
+    assert few in sum_queries._LABELS
+    assert job not in sum_queries._LABELS
 
 
 def test_a_retry_replaces_the_sums_of_its_images_and_no_others(database: Database) -> None:
