@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import NoDecode, SettingsConfigDict
 
+from gfi.store.public_hosts import allow_list
 from gfi.store.settings import Environment, Explicit, checked
 
 MiB = 2**20
@@ -69,10 +70,8 @@ class ApiSettings(Explicit):
 
     @field_validator("webhook_hosts", "smtp_domains", mode="before")
     @classmethod
-    def _names(cls, value: Any) -> Any:
-        if isinstance(value, str):
-            return tuple(part.strip().lower() for part in value.split(",") if part.strip())
-        return value
+    def _hosts(cls, value: Any) -> Any:
+        return allow_list(value)
 
     @classmethod
     def load(cls, environ: Mapping[str, str] | None = None) -> Self:

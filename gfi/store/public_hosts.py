@@ -7,6 +7,7 @@ redirects.
 
 import ipaddress
 import socket
+from typing import Any
 from urllib.parse import SplitResult
 
 _UNICAST = ipaddress.IPv6Network("2000::/3")
@@ -17,25 +18,42 @@ class NotReachable(Exception):
     """The host has no address that may be called; str() says why."""
 
 
+class NotResolved(NotReachable):
+    """The name of the host cannot be resolved, perhaps only now."""
+
+
+def allow_list(value: Any) -> Any:
+    """The entries of an allow-list, from text with commas or from a sequence, in lower case as hosts are compared.
+
+    Anything else stays as it is, for the validation of the setting.
+    """
+    names = value.split(",") if isinstance(value, str) else value
+    if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
+        return value
+    return tuple(name.strip().lower() for name in names if name.strip())
+
+
 def matches(host: str, allowed: str) -> bool:
-    """Whether an entry of an allow-list is this host; `*.example.org` allows the subdomains of example.org."""
+    """Whether an entry of an `allow_list` is this host, in lower case; `*.example.org` allows the subdomains of
+    example.org."""
     return host == allowed or (allowed.startswith("*.") and host.endswith(allowed[1:]))
 
 
 def resolve(parts: SplitResult, private: bool) -> str:
-    """An address of the host. Raises NotReachable when any of its addresses is not public, unless `private`."""
+    """An address of the host. Raises NotReachable when any of its addresses is not public, unless `private`, and
+    NotResolved when its name has none."""
     assert parts.hostname is not None
     port = parts.port or (443 if parts.scheme == "https" else 80)
     try:
         answers = socket.getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
-        raise NotReachable(f"{parts.hostname} cannot be resolved: {error}") from None
+        raise NotResolved(f"{parts.hostname} cannot be resolved: {error}") from None
     addresses = [str(answer[4][0]).partition("%")[0] for answer in answers]
     for address in addresses:
         if not private and not _public(address):
             raise NotReachable(f"{parts.hostname} resolves to {address}, which is not public")
     if not addresses:
-        raise NotReachable(f"{parts.hostname} has no address")
+        raise NotResolved(f"{parts.hostname} has no address")
     return addresses[0]
 
 

@@ -26,6 +26,7 @@ from pydantic_settings import (
 
 from gfi.domain.costs import Prices
 from gfi.store.errors import StoreError
+from gfi.store.public_hosts import allow_list
 
 STACK_FILE = "stack.json"
 SECRET_FILE_BYTES = 65_536
@@ -135,7 +136,12 @@ class Settings(Explicit):
             return tuple(Path(part) for part in value.split(os.pathsep) if part)
         return value
 
-    @field_validator("dataset_buckets", "dataset_hosts", mode="before")
+    @field_validator("dataset_hosts", mode="before")
+    @classmethod
+    def _hosts(cls, value: Any) -> Any:
+        return allow_list(value)
+
+    @field_validator("dataset_buckets", mode="before")
     @classmethod
     def _names(cls, value: Any) -> Any:
         if isinstance(value, str):

@@ -7,6 +7,7 @@ import pytest
 from pydantic import ValidationError
 from sqlalchemy import make_url
 
+from gfi.api.config import ApiSettings
 from gfi.store.errors import StoreError
 from gfi.store.settings import Settings
 
@@ -48,6 +49,11 @@ def test_lists_are_read_from_one_variable(tmp_path: Path) -> None:
     )
     assert settings.dataset_roots == (Path("/a"), Path("/b c"))
     assert settings.dataset_buckets == ("x", "y")
+    hosts = "*.Example.org, pictures.example.net"
+    of_datasets = Settings.load({"GFI_DATASET_HOSTS": hosts}).dataset_hosts
+    assert of_datasets == Settings(dataset_hosts=tuple(hosts.split(", "))).dataset_hosts
+    assert of_datasets == ("*.example.org", "pictures.example.net")
+    assert ApiSettings.load({"GFI_WEBHOOK_HOSTS": hosts}).webhook_hosts == of_datasets
 
 
 @pytest.mark.parametrize(
