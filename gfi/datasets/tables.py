@@ -125,7 +125,9 @@ class Table:
     def fetch(self, key: str, version: str | None = None) -> Fetched:
         place = self._place(key)
         if isinstance(place, str):
-            return web.read(place, version, self._settings.dataset_hosts)
+            # A row may have a photograph and its mask, and a worker reports progress after each row.
+            whole_s = min(web.WHOLE_S, self._settings.stall_s / 3)
+            return web.read(place, version, self._settings.dataset_hosts, whole_s=whole_s)
         if isinstance(place, Path):
             data, seen = local.read(place)
             return fetched(data, seen, version)
