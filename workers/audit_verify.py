@@ -38,6 +38,7 @@ def verify_audit(services: WorkerServices, run: TaskRun) -> str:
         for entry in manifest.pick(sorted(stored)):
             run.check()
             photograph = read(entry)
+            run.progressed()
             if photograph.prepared is None:
                 counts["unusable"] += 1
                 continue

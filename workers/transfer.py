@@ -94,6 +94,7 @@ def _onto(
             for entry in batch:
                 image = by_row[entry.row]
                 photograph = read(entry)
+                run.progressed()
                 explained = [_explained(services, cache, job.id, image) for job in (second, *firsts)]
                 if photograph.prepared is None or None in explained:
                     continue

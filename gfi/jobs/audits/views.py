@@ -36,7 +36,7 @@ class Missing(Exception):
 class Views:
     """Reads photographs and keeps the last thousand.
 
-    why: the reasons of those that cannot be used, counted. check: called between rounds of photographs.
+    why: the reasons of those that cannot be used, counted. check: called after each photograph.
     """
 
     def __init__(
@@ -71,8 +71,8 @@ class Views:
         listed = self._manifest.pick(unread)
         with ThreadPoolExecutor(THREADS) as threads:
             while entries := list(islice(listed, ROUND)):
-                self._check()
                 for entry, shown in zip(entries, threads.map(self._read, entries), strict=True):
+                    self._check()
                     if isinstance(shown, str):
                         self._missing[entry.row] = shown
                         missing.append(entry.row)
