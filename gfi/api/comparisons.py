@@ -33,7 +33,8 @@ class CompareIn(In):
     )
     look: Annotated[int, Field(ge=1, le=1_000_000)] | None = Field(
         None,
-        description="The number of this comparison in the year, for a nightly gate. Default: the next one.",
+        description="The number of this comparison in the year, for a gate with [nightly]. Default: the one that it"
+        " has, or the next.",
     )
 
 

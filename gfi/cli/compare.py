@@ -48,7 +48,7 @@ class _ManyFloors(click.Command):
 @click.option(
     "--look",
     type=click.IntRange(1),
-    help="The number of this comparison in the year, for a nightly gate. Default: the next one.",
+    help="The number of this comparison in the year, for a gate with [nightly]. Default: its own, or the next.",
 )
 @click.option(
     "--unpaired", is_flag=True, help="Compare the masks of each class between jobs over different images."
@@ -89,6 +89,8 @@ def compare(
     """
     if junit is not None and gate_path is None:
         raise click.UsageError("--junit goes with --gate")
+    if look is not None and gate_path is None:
+        raise click.UsageError("--look goes with --gate")
     if unpaired and (floor_jobs or gate_path is not None or transfer):
         raise click.UsageError("--unpaired goes with neither --floor nor --gate nor --transfer")
     service = open_service()

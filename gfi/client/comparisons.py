@@ -30,7 +30,8 @@ class Comparisons(Tasks):
         gate
             The text of a gate file.
         look
-            The number of this comparison in the year, for a nightly gate.
+            The number of this comparison in the year, for a gate with ``[nightly]``; None: the one that it has, or the
+            next.
         wait_s
             Seconds, at most; None: as long as it takes.
 

@@ -39,6 +39,7 @@ from gfi.drift.sentences import (
 from gfi.drift.sorted_tables import SortedTables
 from gfi.drift.two_sample import TwoSample, features_of, two_sample_test
 from gfi.drift.verdicts import MaskVerdicts, Moved, Tolerance, mask_verdicts, pooled_verdict
+from gfi.jobs import looks
 from gfi.jobs.audits.shortcuts import shortcuts_since
 from gfi.store import queries
 from gfi.store.database import Database
@@ -56,8 +57,8 @@ _SHOWN_CLASSES = 10
 class Compared:
     """The result of a comparison. differences: what the two jobs do not have in common, in words.
 
-    floor_jobs: the other runs of the floor. pooled, masks: verdicts at the default tolerance, or the gate's; None and
-    empty without a floor.
+    floor_jobs: the other runs of the floor. look: the number of the comparison in the year, for a nightly gate.
+    pooled, masks: verdicts at the default tolerance, or the gate's; None and empty without a floor.
     """
 
     a: Job
@@ -71,6 +72,7 @@ class Compared:
     gate: GateVerdict | None
     names: Mapping[int, str]
     floor_jobs: tuple[str, ...] = ()
+    look: int | None = None
 
     def sentences(self) -> Iterator[str]:
         """The result as sentences, the most important first."""
@@ -108,6 +110,7 @@ class Compared:
             "comparison": self.comparison.to_json(),
             "differing": self.comparison.differing,
             "floor_jobs": list(self.floor_jobs),
+            "look": self.look,
             "floor": self.floor.to_json() if self.floor is not None else None,
             "pooled": self.pooled.to_json() if self.pooled is not None else None,
             "classes": {
@@ -126,13 +129,14 @@ def compare_jobs(
     floor_jobs: Sequence[str] = (),
     gate: GateSpec | None = None,
     today: date,
-    look: int = 1,
+    take_look: Callable[[looks.Compared], int] | None = None,
     check: Callable[[], None] = lambda: None,
 ) -> Compared:
     """Compare job b with job a. Ids may be the beginning of an id that no other job shares. check: is called often, and
     may raise to end it.
 
-    floor_jobs: other training runs of a's recipe; by default those that the gate names. look: see `gate_verdict.judge`.
+    floor_jobs: other training runs of a's recipe; by default those that the gate names. take_look: gives a comparison
+    its number in the year, for a nightly gate (`gfi.jobs.looks`); called when nothing can prevent a verdict any more.
     DriftError when the jobs have no pair, or are not finished; NotFound for an unknown job.
     """
     job_a, job_b = (_finished(database, job_id) for job_id in (a, b))
@@ -163,7 +167,9 @@ def compare_jobs(
     new_shortcuts = None
     if gate is not None and gate.audit.no_new_shortcuts:
         new_shortcuts = shortcuts_since(database, job_a, job_b)
-    tolerance = gate.tolerance(look) if gate is not None else Tolerance()
+    others = sorted(job_state(run) for run in runs if run.id != job_a.id)
+    look = take_look([job_state(job_a), job_state(job_b), *others]) if take_look is not None else None
+    tolerance = gate.tolerance(look or 1) if gate is not None else Tolerance()
     return Compared(
         job_a,
         job_b,
@@ -175,11 +181,12 @@ def compare_jobs(
         mask_verdicts(comparison.class_counts, comparison.class_counts_with_flips, floor, tolerance)
         if floor is not None
         else MaskVerdicts({}, {}),
-        judge(gate, comparison, floor, names=names, today=today, look=look, new_shortcuts=new_shortcuts)
+        judge(gate, comparison, floor, names=names, today=today, look=look or 1, new_shortcuts=new_shortcuts)
         if gate is not None
         else None,
         names,
         tuple(run.id for run in runs if run.id != job_a.id),
+        look,
     )
 
 
@@ -285,6 +292,11 @@ def _level(a: Job, b: Job) -> FloorLevel:
     return level_of(a.config.model.digest, a.profile, b.config.model.digest, b.profile)
 
 
+def job_state(job: Job) -> list[Any]:
+    """What changes when the results of a job change."""
+    return [job.id, job.generation, job.finished_at]
+
+
 def _runs(a: Job, b: Job, others: Sequence[Job]) -> list[Job]:
     """The jobs from which a floor is computed: a and the others, without repetition."""
     runs = {job.id: job for job in (a, *others)}
@@ -300,7 +312,7 @@ def _runs(a: Job, b: Job, others: Sequence[Job]) -> list[Job]:
 
 def _floor(bucket: Bucket, runs: Sequence[Job], sorted_results: _Sorted) -> Floor:
     """The floor of these runs, read from the bucket if it was computed before."""
-    state = sorted([job.id, job.generation, job.finished_at] for job in runs)
+    state = sorted(job_state(job) for job in runs)
     key = f"jobs/{runs[0].id}/floors/{digest([_FLOOR_VERSION, state])[:32]}.json"
     try:
         return Floor.from_json(json.loads(bucket.get(key)))

@@ -8,16 +8,17 @@ It belongs to the second job and is deleted with it. `gfi compare` with a databa
 import json
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from gfi.domain.digests import JSON, canonical
 from gfi.domain.records import ControlClaim
 from gfi.domain.states import ControlKind, ShardState
 from gfi.domain.tasks import INTERACTIVE
-from gfi.drift.gate import parse_gate
+from gfi.drift.gate import GateSpec, parse_gate
 from gfi.drift.junit import junit_xml
 from gfi.jobs.compare import compare_jobs
-from gfi.jobs.looks import next_look
+from gfi.jobs.looks import take_look
 from gfi.jobs.submit import Invalid
 from gfi.store import ledger, queries
 from gfi.store.database import Database
@@ -60,14 +61,14 @@ def comparison_payload(
 ) -> JSON:
     """What the task of a comparison is asked.
 
-    Raises NotFound, Invalid for a job that has not ended, DriftError for a gate that cannot be read.
+    Raises NotFound, Invalid for a job that has not ended or a look that means nothing, DriftError for a gate that
+    cannot be read.
     """
     jobs = [queries.get_job(database, job_id) for job_id in (a, b, *floor_jobs)]
     for job in jobs:
         if not job.ended:
             raise Invalid(f"job {job.id} is {job.shown_state}; wait for its end")
-    if gate is not None:
-        parse_gate(gate, GATE)
+    _check_look(look, parse_gate(gate, GATE) if gate is not None else None, GATE)
     return {
         "a": jobs[0].id,
         "b": jobs[1].id,
@@ -136,17 +137,34 @@ def compared_json(
     check: Callable[[], None] = lambda: None,
 ) -> dict[str, Any]:
     """The comparison as JSON values, with `junit`, the gate as JUnit XML. gate: the text of a gate file. look: by
-    default the next number of a nightly gate in this year, for `judged_for` (`gfi.jobs.looks`)."""
+    default the number that this comparison has in the year of a nightly gate, or the next, for `judged_for`
+    (`gfi.jobs.looks`). Raises Invalid where a look means nothing, Conflict where it is taken."""
     today = datetime.now(UTC).date()
     spec = parse_gate(gate, gate_name) if gate is not None else None
-    if look is None and gate is not None and spec is not None and spec.nightly is not None:
-        look = next_look(bucket, gate, judged_for, today.year)
+    _check_look(look, spec, gate_name)
+    number = None
+    if gate is not None and spec is not None and spec.nightly is not None:
+        number = partial(take_look, bucket, gate, judged_for, today.year, wanted=look)
     compared = compare_jobs(
-        database, bucket, a, b, floor_jobs=floor_jobs, gate=spec, today=today, look=look or 1, check=check
+        database,
+        bucket,
+        a,
+        b,
+        floor_jobs=floor_jobs,
+        gate=spec,
+        today=today,
+        take_look=number,
+        check=check,
     )
     suite = f"{compared.a.id} and {compared.b.id}"
     junit = junit_xml(compared.gate, suite) if compared.gate is not None else None
     return compared.to_json() | {"junit": junit}
+
+
+def _check_look(look: int | None, gate: GateSpec | None, name: str) -> None:
+    if look is not None and (gate is None or gate.nightly is None):
+        lacks = f"{name} has no section [nightly]" if gate is not None else "there is no gate"
+        raise Invalid(f"look {look} means nothing: {lacks}; leave it out")
 
 
 def _key(job_id: str, task_id: str) -> str:

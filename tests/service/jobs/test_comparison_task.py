@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -9,12 +10,12 @@ from gfi.cli.servers import Server
 from gfi.domain.records import ControlClaim
 from gfi.domain.states import ControlKind, ShardState
 from gfi.drift.errors import DriftError
-from gfi.jobs.comparison_task import comparison_of, request_comparison
+from gfi.jobs.comparison_task import compared_json, comparison_of, request_comparison
 from gfi.jobs.delete import delete_job
 from gfi.jobs.submit import Invalid
 from gfi.store import ledger, queries
 from gfi.store.database import Database
-from gfi.store.errors import NotFound
+from gfi.store.errors import Conflict, NotFound
 from gfi.store.objects import Bucket
 from gfi.store.result_query import ResultQuery, filters_of
 from scheduler.services import ControlServices
@@ -67,6 +68,11 @@ def test_a_comparison_is_made_once_kept_and_deleted_with_its_second_job(services
     assert made["sentences"]
     assert made["gate"]["notes"][0].startswith("comparison 1 of 365 planned this year")
     assert made["junit"].startswith("<")
+    # Made again, by whomever and for the same owner, it is the same look; another is refused.
+    again: dict[str, Any] = {"floor_jobs": [other], "gate": GATE, "judged_for": ("owner", "ann")}
+    assert [made["look"], compared_json(database, bucket, a[:20], b, **again)["look"]] == [1, 1]
+    with pytest.raises(Conflict, match="was counted as look 1"):
+        compared_json(database, bucket, a, b, look=2, **again)
     assert len(made["differing"]["b"]) == made["comparison"]["moved"] > 50
     keys = []
     for job in (a, b):
@@ -90,6 +96,9 @@ def test_what_cannot_be_compared_is_refused_or_fails_with_the_reason(services: C
         request_comparison(database, a, "nothing", owner="")
     with pytest.raises(DriftError, match="nearest is 'moved'"):
         request_comparison(database, a, a, gate="[movd]", owner="")
+    for gate, reason in ((None, "there is no gate"), ("[limits]", "gate.toml has no section")):
+        with pytest.raises(Invalid, match=f"look 3 means nothing: {reason}"):
+            request_comparison(database, a, a, gate=gate, look=3, owner="")
     strangers = finished_job(database, bucket, results(2, version="v2"))
     task, _ = request_comparison(database, a, strangers, owner="")
     perform(services, comparing(database), threading.Event())
