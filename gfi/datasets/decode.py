@@ -45,6 +45,7 @@ from gfi.datasets.errors import DecodeError
 from gfi.datasets.file_kinds import EXTRAS, HEAD, READABLE, format_of
 from gfi.datasets.jpeg_quality import jpeg_quality
 from gfi.datasets.planes import Planes, read_npy, read_pages
+from gfi.datasets.tiff import refuse_large_tiles
 from gfi.domain.window import AppliedWindow, Window
 
 # Pillow warns of corrupt EXIF and TIFF tags in files it then reads perfectly well. `catch_warnings` is not
@@ -93,6 +94,8 @@ class Photograph:
         return self.rgb if self.planes is None else self.planes
 
 
+_OF_PHOTOGRAPHS = (1, 3)
+"""Numbers of channels of the networks that see photographs."""
 _ORIENTATION = 0x0112
 _TRANSPOSE = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -109,13 +112,13 @@ _SCAN_PIXELS = 10_000_000_000
 
 
 def decode(
-    data: bytes, limits: Limits = DEFAULT, window: Window | None = None, channels: int = 3
+    data: bytes, limits: Limits = DEFAULT, window: Window | None = None, channels: int | None = None
 ) -> Photograph:
     """The photograph in `data`. Raises only DecodeError, which says what is wrong with the file.
 
     window: which values are black and white in a file with more than 8 bits per sample; None: as the file says. Files
     with 8 bits are read unchanged. channels: of the network; where they are not 1 or 3 the file has as many, and the
-    photograph has `planes`.
+    photograph has `planes`. Grey and colour are read for both 1 and 3. None: what people are shown of any file.
     """
     if not data:
         raise DecodeError("the file is empty")
@@ -125,7 +128,7 @@ def decode(
     try:
         if file_format == "NPY":
             return _of_planes(read_npy(data, limits.pixels, window), file_format, limits, channels)
-        if channels not in (1, 3):
+        if channels is not None and channels not in _OF_PHOTOGRAPHS:
             return _of_planes(
                 _pages(data, file_format, limits, window, channels), file_format, limits, channels
             )
@@ -157,6 +160,7 @@ def _decode(data: bytes, file_format: str, limits: Limits, window: Window | None
     width, height = image.size
     if width < 1 or height < 1:
         raise DecodeError(f"not a readable {file_format}: it is {width}×{height} pixels")
+    refuse_large_tiles(image, limits.pixels)
     factor = _reduction(image, data, file_format, limits)
     if factor > 1:
         image.draft(None, (width // factor, height // factor))
@@ -186,16 +190,13 @@ def _pages(data: bytes, file_format: str, limits: Limits, window: Window | None,
         raise DecodeError(
             f"the model takes {channels} channels: a .npy file, or a TIFF of {channels} grey pages, not {file_format}"
         )
-    image = _open(data, file_format)
-    if _orientation(image) != 1:
-        raise DecodeError("a TIFF of several channels is not turned; save it upright")
-    return read_pages(image, channels, limits.pixels, window)
+    return read_pages(_open(data, file_format), channels, limits.pixels, window)
 
 
-def _of_planes(planes: Planes, file_format: str, limits: Limits, channels: int) -> Photograph:
+def _of_planes(planes: Planes, file_format: str, limits: Limits, channels: int | None) -> Photograph:
     height, width, own = planes.values.shape
-    several = channels not in (1, 3)
-    if several and own != channels:
+    several = channels is not None and channels not in _OF_PHOTOGRAPHS
+    if channels is not None and own != channels and (several or own not in _OF_PHOTOGRAPHS):
         raise DecodeError(f"it has {own} channels; the model takes {channels}")
     rgb = np.array(_shrink(planes.picture(), limits.decoded).convert("RGB"), dtype=np.uint8)
     scale = width / rgb.shape[1], height / rgb.shape[0]

@@ -20,13 +20,13 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFile
 
 from gfi.datasets.errors import DecodeError
+from gfi.datasets.tiff import refuse_signed, tag_of, white_is_zero
 from gfi.domain.window import AppliedWindow, Window
 
 _WHITE = 65535
 _UNLIKELY = 2**14
 """If all values are below this, the data probably have 14 bits or fewer."""
-_BITS_PER_SAMPLE, _PHOTOMETRIC, _SAMPLE_FORMAT = 258, 262, 339
-_SIGNED = 2
+_BITS_PER_SAMPLE = 258
 _LARGEST_VALUE = (341, 281)
 _OTHER_BYTE = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}
 
@@ -54,12 +54,7 @@ class Stored:
 
     def tag(self, number: int) -> int:
         """The largest value of a TIFF tag; 0 where there is none."""
-        tags = getattr(self.opened, "tag_v2", {})
-        value = tags.get(number, 0)
-        try:
-            return int(max(value)) if isinstance(value, tuple) else int(value)
-        except (TypeError, ValueError, OverflowError):
-            return 0
+        return tag_of(self.opened, number)
 
     def bits(self) -> int:
         """Bits per sample of the file; 8 if there are not more."""
@@ -79,7 +74,7 @@ class Stored:
     @property
     def white_is_zero(self) -> bool:
         """Whether grey is stored with white as zero, and Pillow leaves that to us."""
-        return self.format == "TIFF" and bool(self.opened.tag_v2.get(_PHOTOMETRIC, 1) == 0)  # type: ignore[attr-defined]
+        return self.format == "TIFF" and white_is_zero(self.opened)
 
 
 def to_eight_bits(
@@ -102,8 +97,8 @@ def to_eight_bits(
         applied = requested(window, values)
         pixels = stretched(values, applied)
         return Image.fromarray(255 - pixels if stored.white_is_zero else pixels), applied
-    if stored.format == "TIFF" and stored.tag(_SAMPLE_FORMAT) == _SIGNED:
-        raise DecodeError("signed 8-bit samples have no agreed white; save the picture with unsigned ones")
+    if stored.format == "TIFF":
+        refuse_signed(stored.opened)
     if stored.bits() > 8:
         return _colour(image, stored, window)
     return image, None
@@ -266,8 +261,12 @@ def _of_ppm(stored: Stored, window: Window | None, values: _Values) -> AppliedWi
 
 def stretched(values: NDArray[np.floating], applied: AppliedWindow) -> NDArray[np.uint8]:
     """Samples in 8 bits: low becomes 0 and high 255; values beyond are cut."""
-    width = applied.high - applied.low or 1.0
-    return np.floor(np.clip((values - applied.low) / width, 0, 1) * 255 + 0.5).astype(np.uint8)
+    levels = values - applied.low  # each step below takes its place: 8192² of them are half a gigabyte
+    levels /= applied.high - applied.low or 1.0
+    np.clip(levels, 0, 1, out=levels)
+    levels *= 255
+    levels += 0.5
+    return np.floor(levels, out=levels).astype(np.uint8)
 
 
 def _table(applied: AppliedWindow) -> NDArray[np.uint8]:

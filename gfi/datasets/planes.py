@@ -1,7 +1,9 @@
 """Arrays in `.npy` files, and images with other than one or three channels: `.npy`, or a TIFF of a page for each.
 
 An array is (H, W), or (H, W, C) or (C, H, W) with 1 to 64 channels: the channels are the last axis unless the first is
-shorter. Bytes are read as 0 … 255; of other values `input.window` of the model file says which are black and white.
+shorter. Bytes are read as 0 … 255, whatever the window; of other values `input.window` of the model file says which are
+black and white. Each page of a TIFF is treated as the page of a photograph is: white as zero is inverted, signed bytes
+are refused.
 No array is unpickled, and its header is compared with the length of the file before memory is used for it.
 """
 
@@ -15,6 +17,7 @@ from PIL import Image
 
 from gfi.datasets.depth import requested, stretched
 from gfi.datasets.errors import DecodeError
+from gfi.datasets.tiff import is_upright, refuse_large_tiles, refuse_signed, white_is_zero
 from gfi.domain.preprocess import MOST_CHANNELS
 from gfi.domain.window import AppliedWindow, Window
 
@@ -76,22 +79,35 @@ def read_pages(image: Image.Image, channels: int, most_values: int, window: Wind
         raise DecodeError(
             f"{size[0]}×{size[1]} pixels of {channels} pages; the limit is {most_values:,} values"
         )
-    pages = []
+    pages: list[NDArray[np.integer] | NDArray[np.floating]] = []
+    inverted: list[int] = []
+    kind = image.mode
     for number in range(channels):
         try:
             image.seek(number)
         except EOFError:
             raise DecodeError(f"it has {number} pages; the model takes {channels} channels") from None
+        refuse_large_tiles(image, most_values)
+        if not is_upright(image):
+            raise DecodeError("a TIFF of several channels is not turned; save it upright")
         if image.mode not in _GREY_MODES or image.size != size:
             raise DecodeError(
                 f"page {number + 1} is {image.size[0]}×{image.size[1]} of kind {image.mode}; the model takes "
                 f"{channels} channels, each a grey page of {size[0]}×{size[1]}"
             )
+        if image.mode != kind:  # one window would be for one of them alone
+            raise DecodeError(f"page {number + 1} is of kind {image.mode} and page 1 of kind {kind}")
+        if image.mode == "L":
+            refuse_signed(image)
+        elif white_is_zero(image):
+            inverted.append(number)
         pages.append(np.asarray(image))
     try:
         image.seek(channels)
     except EOFError:
-        return _scaled(np.stack(pages, 2), window)
+        planes = _scaled(np.stack(pages, 2), window)
+        planes.values[..., inverted] = 1 - planes.values[..., inverted]
+        return planes
     raise DecodeError(f"it has more than {channels} pages; the model takes {channels} channels")
 
 
@@ -103,7 +119,8 @@ def _scaled(values: NDArray[np.integer] | NDArray[np.floating], window: Window |
         )
     if values.dtype.kind == "f" and not np.isfinite(values).all():
         raise DecodeError("some values are not numbers (NaN) or not finite")
-    applied = requested(window, values) if window else _EIGHT_BITS
+    stated = None if window is None or values.dtype == np.uint8 else requested(window, values)
+    applied = stated or _EIGHT_BITS
     width = applied.high - applied.low or 1.0
     scaled: NDArray[np.float64] = (values - np.float64(applied.low)) / width
-    return Planes(np.ascontiguousarray(np.clip(scaled, 0, 1), np.float32), applied if window else None)
+    return Planes(np.ascontiguousarray(np.clip(scaled, 0, 1), np.float32), stated)

@@ -91,7 +91,7 @@ class Views:
             fetched = self._source.fetch(entry.key, entry.version)
             if fetched.changed:
                 return "changed"
-            decoded = decode(fetched.data, window=self._preprocess.window)
+            decoded = decode(fetched.data, window=self._preprocess.window, channels=self._preprocess.channels)
             shown, _ = view(Image.fromarray(decoded.rgb), self._preprocess, self._recipe)
             return np.asarray(shown.convert("RGB"), np.uint8)
         except (Unavailable, StoreError):

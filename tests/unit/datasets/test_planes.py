@@ -5,6 +5,7 @@ import io
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.TiffImagePlugin import AppendingTiffWriter
 
 from gfi.datasets.decode import Limits, decode
 from gfi.datasets.errors import DecodeError
@@ -20,10 +21,18 @@ def npy(array: np.ndarray) -> bytes:
     return out.getvalue()
 
 
-def pages(array: np.ndarray) -> bytes:
+def pages(array: np.ndarray, tags: dict[int, int] | None = None) -> bytes:
+    """tags: of the last page."""
+    images = [Image.fromarray(array[..., i].copy()) for i in range(array.shape[2])]
+    return tiff(images, tags)
+
+
+def tiff(images: list[Image.Image], tags: dict[int, int] | None = None) -> bytes:
     out = io.BytesIO()
-    first, *others = [Image.fromarray(array[..., i].copy()) for i in range(array.shape[2])]
-    first.save(out, "TIFF", save_all=True, append_images=others)
+    with AppendingTiffWriter(out, new=True) as file:
+        for image in images:
+            image.save(file, "TIFF", tiffinfo=(tags or {}) if image is images[-1] else {})
+            file.newFrame()
     return out.getvalue()
 
 
@@ -49,6 +58,29 @@ def test_an_array_of_one_or_three_channels_is_a_photograph() -> None:
     assert str(grey.window) == "0 is black and 1 white (input.window)"
 
 
+def test_bytes_are_not_stretched_by_the_window_of_other_values() -> None:
+    white = np.full((6, 8, 5), 255, np.uint8)
+    for data in (npy(white), pages(white)):
+        photograph = decode(data, window=Window(0, 4095), channels=5)
+        assert photograph.seen.min() == 1
+        assert photograph.window is None
+
+
+def test_a_page_with_white_as_zero_is_inverted() -> None:
+    black = np.zeros((6, 8, 5), np.uint16)
+    seen = decode(pages(black, {262: 0}), window=Window(0, 4095), channels=5).seen
+    assert seen[0, 0].tolist() == [0, 0, 0, 0, 1]
+
+
+@pytest.mark.parametrize("own", [2, 4, 5])
+def test_other_channels_are_shown_to_people_and_never_to_a_network_for_photographs(own: int) -> None:
+    data = npy(np.zeros((8, 9, own), np.uint8))
+    assert decode(data).rgb.shape == (8, 9, 3)
+    for channels in (1, 3):
+        with pytest.raises(DecodeError, match=f"it has {own} channels; the model takes {channels}"):
+            decode(data, channels=channels)
+
+
 @pytest.mark.parametrize(
     ("data", "says"),
     [
@@ -62,6 +94,12 @@ def test_an_array_of_one_or_three_channels_is_a_photograph() -> None:
         (npy(FIVE)[:8] + b"\xff\xff" + npy(FIVE)[10:], "not a readable NPY"),
         (pages(FIVE[..., :4]), "it has 4 pages; the model takes 5 channels"),
         (pages(np.zeros((6, 8, 6), np.uint8)), "more than 5 pages"),
+        (pages(np.zeros((6, 8, 5), np.uint8), {339: 2}), "signed 8-bit samples"),
+        (pages(FIVE, {274: 6}), "is not turned; save it upright"),
+        (
+            tiff([Image.new("I;16", (8, 6)), *[Image.new("L", (8, 6))] * 4]),
+            "page 2 is of kind L and page 1 of kind I;16",
+        ),
         (pages(np.zeros((60, 80, 5), np.uint8)), "60 pixels of 5 pages; the limit is 10,000 values"),
     ],
 )
