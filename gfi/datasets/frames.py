@@ -1,7 +1,8 @@
 """The frames of DICOM files as images of their own: `?frames=each` lists `scan.dcm#1`, `scan.dcm#2`, …
 
 The number of frames is read when the dataset is listed, without decoding pixels; every DICOM file is read for it, so
-this is an option. An image is fetched as a DICOM file that holds its frame alone: one frame is decoded for one image.
+this is an option. A file is one by its first bytes, where its name is not that of another image: scanners write
+`IM000001`. An image is fetched as a DICOM file that holds its frame alone: one frame is decoded for one image.
 Other files, and DICOM files of one frame, are listed under their own key.
 """
 
@@ -9,10 +10,10 @@ import hashlib
 import io
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
+from pathlib import PurePosixPath
 
 from gfi.datasets.errors import DatasetError, Unavailable
-from gfi.datasets.file_kinds import EXTRAS, format_of, with_extra
+from gfi.datasets.file_kinds import EXTRAS, HEAD, format_of, is_image, is_other_image, with_extra
 from gfi.datasets.listing import Fetched, Listed, Source
 from gfi.datasets.notes import ListingNotes
 
@@ -20,7 +21,6 @@ OPTION = "frames"
 MOST_FRAMES = 10_000
 """Of one file."""
 _SUFFIXES = EXTRAS["DICOM"][2]
-_HEAD = 132
 
 
 def asked(options: dict[str, str]) -> bool:
@@ -51,7 +51,7 @@ class Framed:
         notes = ListingNotes() if notes is None else notes
         files = frames = 0
         for listed in self._source.list(notes):
-            count = self._count(listed) if listed.key.lower().endswith(_SUFFIXES) else 1
+            count = self._count(listed) if _may_be_dicom(listed.key) else 1
             if count == 1:
                 yield listed
                 continue
@@ -77,21 +77,37 @@ class Framed:
 
     def fetch(self, key: str, version: str | None = None) -> Fetched:
         name, _, number = key.rpartition("#")
-        if not (name.lower().endswith(_SUFFIXES) and number.isdecimal() and len(number) <= 9):
+        if not (name and _may_be_dicom(name) and number.isdecimal() and len(number) <= 9):
             return self._source.fetch(key, version)
-        whole = self._source.fetch(name, version)
+        by_suffix = name.lower().endswith(_SUFFIXES)
+        try:
+            whole = self._source.fetch(name, version)
+        except Unavailable:
+            raise
+        except DatasetError:
+            if by_suffix:
+                raise
+            return self._source.fetch(key, version)
+        if not by_suffix and frames_of(whole.data) == 1:  # the file itself is called `IM#1`
+            return self._source.fetch(key, version)
         frame = hashlib.sha256(f"{whole.sha256}#{int(number)}".encode()).hexdigest()
         return replace(whole, data=frame_of(whole.data, int(number), key), sha256=frame)
 
 
+def _may_be_dicom(key: str) -> bool:
+    """Whether the first bytes of a file decide: its suffix is of DICOM, or of no image."""
+    name = PurePosixPath(key).name
+    return name.lower().endswith(_SUFFIXES) or not (is_image(name) or is_other_image(name))
+
+
 def frames_of(data: bytes) -> int:
     """How many frames a DICOM file has, by its header; 1 for what is none or cannot be read."""
-    import pydicom
-
-    if format_of(data[:_HEAD]) != "DICOM":
+    if format_of(data[:HEAD]) != "DICOM":
         return 1
+    from gfi.datasets.dicom import opened
+
     try:
-        file: Any = pydicom.dcmread(io.BytesIO(data), stop_before_pixels=True)
+        file = opened(data, without_pixels=True)
         return max(int(file.get("NumberOfFrames") or 1), 1)
     except Exception:  # pydicom answers broken files with almost any exception; decoding says what is wrong
         return 1
@@ -99,22 +115,27 @@ def frames_of(data: bytes) -> int:
 
 def frame_of(data: bytes, number: int, key: str) -> bytes:
     """A DICOM file of frame `number`, from 1, alone. DatasetError: there is none, or it cannot be cut out."""
-    import pydicom
-    from pydicom.encaps import encapsulate, get_frame
+    from pydicom.encaps import encapsulate
+
+    from gfi.datasets.dicom import OFFSETS, compressed_frame, opened, settle_frame
 
     try:
-        file: Any = pydicom.dcmread(io.BytesIO(data))
+        file = opened(data)
         count = int(file.get("NumberOfFrames") or 1)
         if not 1 <= number <= count:
             raise DatasetError(f"{key}: the file has {count} frames")
+        settle_frame(file, number)
         if file.file_meta.TransferSyntaxUID.is_compressed:
-            pixels = encapsulate([get_frame(file.PixelData, number - 1, number_of_frames=count)])
+            pixels = encapsulate([compressed_frame(file, number, count)])
         else:
             bits = file.Rows * file.Columns * file.SamplesPerPixel * file.BitsAllocated
             if bits % 8 or bits // 8 * count > len(file.PixelData):
                 raise DatasetError(f"{key}: the pixels do not divide into {count} frames")
             pixels = file.PixelData[(number - 1) * bits // 8 : number * bits // 8]
             pixels += b"\0" * (len(pixels) % 2)  # DICOM pads to an even length
+        for name in OFFSETS:
+            if name in file:
+                del file[name]
         file.PixelData = pixels
         file.NumberOfFrames = 1
         out = io.BytesIO()

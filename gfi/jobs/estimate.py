@@ -117,7 +117,8 @@ def count(
                 raise DatasetError(f"the key {item.key!r} is listed twice")
             seen.add(identity)
         images += 1
-        if (most is not None and images >= most) or (images % 256 == 0 and time.monotonic() > end):
+        # Asked for each image: one may be a file that is read for its frames.
+        if (most is not None and images >= most) or time.monotonic() > end:
             return images, False
     return images, True
 

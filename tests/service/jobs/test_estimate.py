@@ -1,7 +1,9 @@
 """The plan of a job: where its time comes from, what it costs, and whether its bytes are those of a run."""
 
 import dataclasses
+import itertools
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any, cast
 
 import numpy as np
@@ -9,6 +11,8 @@ import pytest
 import sqlalchemy as sa
 
 from gfi import samples
+from gfi.datasets.listing import Listed
+from gfi.datasets.sources import Source
 from gfi.domain import costs
 from gfi.domain.costs import Prices
 from gfi.domain.job import work_digest
@@ -16,7 +20,7 @@ from gfi.domain.pixel_properties import PROPERTIES
 from gfi.domain.presets import PRESETS
 from gfi.domain.result import Result
 from gfi.domain.statuses import ImageStatus
-from gfi.jobs.estimate import Estimate, estimate
+from gfi.jobs.estimate import Estimate, count, estimate
 from gfi.jobs.submit import JobRequest, freeze
 from gfi.store import ledger
 from gfi.store.database import Database
@@ -211,6 +215,12 @@ def realistic(count: int) -> list[Result]:
             )
         )
     return made
+
+
+def test_counting_stops_after_one_image_that_took_long() -> None:
+    images = (Listed(f"IM1#{number}", 0, "") for number in itertools.count(1))
+    source = SimpleNamespace(kind="folder", list=lambda notes: images)
+    assert count(cast(Source, source), seconds=-1) == (1, False)
 
 
 class Sizes:

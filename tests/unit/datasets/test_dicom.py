@@ -1,6 +1,10 @@
 """DICOM and HEIC, in files that the libraries people use write."""
 
 import io
+import struct
+import tracemalloc
+import zlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,22 +13,29 @@ import pytest
 from PIL import Image
 from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian
+from pydicom.encaps import encapsulate
+from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, RLELossless
 
 from gfi.datasets import file_kinds
 from gfi.datasets.decode import Limits, decode
 from gfi.datasets.errors import DecodeError
 from gfi.datasets.file_kinds import Selection
+from gfi.datasets.frames import frame_of, frames_of
 from gfi.domain.window import Window
 
 GREY = np.array([[0, 1000, 1100], [1200, 2000, 4095]], np.uint16)
 
 
-def dicom(pixels: np.ndarray = GREY, kind: str = "MONOCHROME2", **fields: object) -> bytes:
+def dicom(
+    pixels: np.ndarray = GREY,
+    kind: str = "MONOCHROME2",
+    syntax: str = ExplicitVRLittleEndian,
+    **fields: object,
+) -> bytes:
     """A file of one frame with 12 bits of grey, or 8 bits of colour."""
     file = Dataset()
     file.file_meta = FileMetaDataset()
-    file.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    file.file_meta.TransferSyntaxUID = syntax
     file.Rows, file.Columns = pixels.shape[:2]
     file.SamplesPerPixel = pixels.shape[2] if pixels.ndim == 3 else 1
     if pixels.ndim == 3:
@@ -73,6 +84,60 @@ def test_colour_is_read_and_what_is_no_single_picture_is_refused() -> None:
         decode(dicom(VOILUTFunction="SIGMOID", WindowCenter=1, WindowWidth=2))
     with pytest.raises(DecodeError, match="the file holds no picture"):
         decode(dicom()[:150])
+
+
+def test_a_file_that_is_deflated_whole_is_refused_before_it_is_inflated() -> None:
+    short = dicom(syntax=DeflatedExplicitVRLittleEndian)
+    header = short[: 144 + struct.unpack("<I", short[140:144])[0]]
+    bomb = header + zlib.compress(bytes(50_000_000), 9, -15)
+    assert len(bomb) < 100_000
+    tracemalloc.start()
+    for read in (decode, lambda data: frame_of(data, 1, "a.dcm#1")):
+        with pytest.raises(DecodeError, match="a deflated DICOM file is not read; save it with another"):
+            read(bomb)
+    assert frames_of(bomb) == 1
+    assert tracemalloc.get_traced_memory()[1] < 5_000_000
+    tracemalloc.stop()
+
+
+def test_run_lengths_that_stand_for_more_than_the_picture_are_refused() -> None:
+    runs = b"\x81\x07" * 20_000  # 128 bytes of 7 each
+    frame = struct.pack("<16I", 1, 64, *[0] * 14) + runs
+    data = dicom(np.zeros((2, 3), np.uint8), syntax=RLELossless, PixelData=encapsulate([frame]))
+    with pytest.raises(DecodeError, match="run lengths stand for more pixels than rows and columns"):
+        decode(data)
+
+
+def enhanced(intercepts: Sequence[int], shared: Sequence[int] = (), frames: int = 1) -> bytes:
+    """A file that has the rescale of each frame in the functional groups; `shared`: that of all frames."""
+
+    def groups(values: Sequence[int]) -> list[Dataset]:
+        made = []
+        for intercept in values:
+            rescale, group = Dataset(), Dataset()
+            rescale.RescaleSlope, rescale.RescaleIntercept = 1, intercept
+            group.PixelValueTransformationSequence = [rescale]
+            made.append(group)
+        return made
+
+    return dicom(
+        NumberOfFrames=frames,
+        PixelData=GREY.tobytes() * frames,
+        PerFrameFunctionalGroupsSequence=groups(intercepts),
+        SharedFunctionalGroupsSequence=groups(shared),
+    )
+
+
+def test_each_frame_of_an_enhanced_file_has_its_own_rescale() -> None:
+    window = Window(-160, 240)
+    first, second = (decode(frame_of(enhanced([0, -1024], frames=2), n, ""), window=window) for n in (1, 2))
+    assert first.rgb[..., 0].tolist() == [[102, 255, 255], [255, 255, 255]]
+    assert second.rgb[..., 0].tolist() == [[0, 87, 150], [214, 255, 255]]
+    assert np.array_equal(decode(enhanced([-1024]), window=window).rgb, second.rgb)
+    assert np.array_equal(decode(enhanced([], [-1024]), window=window).rgb, second.rgb)
+    assert str(decode(enhanced([-1024])).window) == "-1024 is black and 3071 white (12 bits by the file)"
+    with pytest.raises(DecodeError, match="of 1 frames; frame 2 has none"):
+        frame_of(enhanced([0], frames=2), 2, "a#2")
 
 
 def test_a_photograph_of_a_phone_is_read_upright() -> None:

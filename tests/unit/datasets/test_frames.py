@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from pydicom.encaps import encapsulate
+from pydicom.encaps import encapsulate, encapsulate_extended
 from pydicom.uid import JPEGBaseline8Bit
 
 from gfi.datasets.decode import decode
@@ -51,19 +51,40 @@ def test_a_compressed_frame_is_cut_out_without_decoding() -> None:
     assert frames_of(data) == 2
     assert jpegs[1] in frame_of(data, 2, "a.dcm#2")
     assert jpegs[0] not in frame_of(data, 2, "a.dcm#2")
+    cut = frame_of(_compressed(jpegs, extended=True), 2, "a.dcm#2")
+    assert decode(cut).rgb[0, 0, 0] == 200, "the table of offsets was of the whole file"
 
 
-def _compressed(frames: list[bytes]) -> bytes:
+def _compressed(frames: list[bytes], extended: bool = False) -> bytes:
     import pydicom
 
     file = pydicom.dcmread(io.BytesIO(dicom(np.zeros((8, 16), np.uint8))))
     file.file_meta.TransferSyntaxUID = JPEGBaseline8Bit
     file.NumberOfFrames = len(frames)
     file.PixelData = encapsulate(frames)
+    if extended:
+        file.PixelData, file.ExtendedOffsetTable, file.ExtendedOffsetTableLengths = encapsulate_extended(
+            frames
+        )
     file["PixelData"].VR = "OB"
     out = io.BytesIO()
     file.save_as(out)
     return out.getvalue()
+
+
+def test_a_file_without_a_suffix_is_dicom_by_its_first_bytes(tmp_path: Path) -> None:
+    (tmp_path / "IM1").write_bytes(dicom(FRAMES[0], NumberOfFrames=2, PixelData=FRAMES[:2].tobytes()))
+    for name in ("IM2#1", "IM3", "IM3#1"):  # files of such names
+        (tmp_path / name).write_bytes(dicom(FRAMES[2]))
+    source = open_source(f"{tmp_path}?frames=each", Settings())
+    listed = list(source.list())
+    assert [one.key for one in listed] == ["IM1#1", "IM1#2", "IM2#1", "IM3", "IM3#1"]
+    fetched = [source.fetch(one.key, one.version) for one in listed]
+    assert not any(one.changed for one in fetched)
+    shown = [decode(one.data, window=Window(0, 255)).rgb[..., 0] for one in fetched]
+    assert np.array_equal(shown, FRAMES[[0, 1, 2, 2, 2]])
+    with pytest.raises(DatasetError, match="IM9#1"):
+        source.fetch("IM9#1")
 
 
 def test_what_is_no_frame_is_refused_in_one_line() -> None:
