@@ -28,6 +28,8 @@ Bitmap = NDArray[np.bool_]
 """(H, W)."""
 MOST_PIXELS = 2**27
 """Of a mask."""
+_MASKS = ("PNG", "TIFF", "GIF", "BMP", "PPM", "JPEG", "WEBP")
+"""Formats of masks. Pillow would try all it knows, and runs Ghostscript for EPS."""
 _DECIMALS = 2
 _FARTHEST = 1e9
 """A coordinate, as for the sides of a box."""
@@ -85,7 +87,7 @@ def mask_of(outline: str) -> tuple[str, str | None] | None:
 def read_mask(data: bytes) -> Bitmap:
     """The pixels of a mask image that are not zero. DatasetError if it cannot be read."""
     try:
-        with Image.open(io.BytesIO(data)) as image:
+        with Image.open(io.BytesIO(data), formats=_MASKS) as image:
             if image.width * image.height > MOST_PIXELS:
                 raise DatasetError(f"the mask has {image.width}×{image.height} pixels, too many")
             read = np.asarray(image)

@@ -129,8 +129,12 @@ def _class_names(base: Path) -> Mapping[int, str]:
 
 
 def _names_in(file: Path) -> dict[int, str]:
+    text = _text(file)
     try:
-        value = yaml.safe_load(_text(file))
+        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)):
+            # A few lines of aliases of aliases stand for gigabytes.
+            raise DatasetError(f"{file} is not read, because it has aliases (`*name`); write them out")
+        value = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise DatasetError(f"{file} is not YAML: {' '.join(str(error).split())[:200]}") from None
     names: Any = value.get("names") if isinstance(value, dict) else None

@@ -78,6 +78,12 @@ def test_a_mask_image_is_the_region_and_says_where_its_box_is() -> None:
     assert np.array_equal(drawn(larger, (8, 12)), MASK.repeat(2, 0).repeat(2, 1))
 
 
+def test_a_mask_is_of_no_format_for_which_a_program_is_run() -> None:
+    drawing = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 6 4\n%%EndComments\nshowpage\n"
+    with pytest.raises(DatasetError, match="the mask cannot be read: cannot identify image file"):
+        regions.read_mask(drawing)
+
+
 def test_a_polygon_is_scaled_with_its_box() -> None:
     box = settle("[[0.5, 0.25], [1, 0.25], [1, 1], [0.5, 1]]", (4, 8))
     assert box.sides == (4, 1, 8, 4)

@@ -52,6 +52,11 @@ def test_names_are_a_list_or_missing_and_lines_may_be_wrong(plant, free):
     (folder / "data.yaml").write_text("names: 3")
     with pytest.raises(DatasetError, match="`names` is a list of names"):
         open_source(str(folder), free)
+    (folder / "data.yaml").write_text("a: &a [x, x]\nb: &b [*a, *a]\nnames: [*b, *b]")
+    with pytest.raises(
+        DatasetError, match="it has aliases"
+    ):  # thirty such lines are thousands of millions of words
+        open_source(str(folder), free)
     (folder / "data.yaml").write_text("names: [")
     with pytest.raises(DatasetError, match="is not YAML"):
         open_source(str(folder), free)
