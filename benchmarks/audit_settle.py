@@ -14,6 +14,7 @@ what became of it.
 import argparse
 import json
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -89,10 +90,10 @@ def settled(images: Images, seed: int) -> dict[str, Any]:
     while len(wanted := evidence.open_classes()):
         number = images_of_instalment(sequential, len(measured) + 1)
         hosts = [len(hosts_of(measured, n)) for n in range(len(candidates))]
-        coming = dict.fromkeys(wanted.tolist(), number)
-        beside = hosts_wanted(evidence, labels[tested], hosts, coming, settings.controls)
-        if not len(order.instalment(used, wanted.tolist(), number, 0)):
+        coming = Counter(labels[order.instalment(used, wanted.tolist(), number, 0)].tolist())
+        if not coming:
             break
+        beside = hosts_wanted(evidence, labels[tested], hosts, coming, settings.controls)
         fresh = np.zeros(len(labels), bool)
         fresh[order.instalment(used, wanted.tolist(), number, beside)] = True
         explain(np.flatnonzero(fresh))

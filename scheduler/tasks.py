@@ -158,7 +158,9 @@ def _screen(services: ControlServices, run: TaskRun) -> str:
         if ledger.UNTIL_SETTLED in audit.options:
             return _first_instalment(services, run, audit, job, screened, plan)
         confirm = not audit.options.get("dry_run")
-        done = run.finish(plan, lambda c: ledger.write_screened(c, audit.id, plan, confirm))
+        done = run.finish(
+            plan, lambda c: ledger.write_screened(c, audit.id, run.claim.task_id, plan, confirm)
+        )
         return f"{len(screened.candidates)} candidates" if done else "too late"
     tested: list[Tested] | None = [] if facts["photographs"] else None
     settled = _untested(services, audit, job, screened) if ledger.UNTIL_SETTLED in audit.options else None
@@ -180,8 +182,8 @@ def _end_untested(
     """The audit ends with its screening."""
 
     def write(connection: sa.Connection) -> None:
-        ledger.write_screened(connection, audit.id, plan, False)
-        ledger.write_findings(connection, audit.id, outcome.summary, outcome.rows)
+        ledger.write_screened(connection, audit.id, run.claim.task_id, plan, False)
+        ledger.write_findings(connection, audit.id, run.claim.task_id, outcome.summary, outcome.rows)
 
     return why if commit_outcome(services.bucket, run, job, audit, outcome, plan, write) else "too late"
 
@@ -237,7 +239,7 @@ def _first_instalment(
             folder=Path(folder),
         )
     run.check()
-    done = run.finish(plan, lambda c: ledger.add_instalment(c, audit.id, **asked))
+    done = run.finish(plan, lambda c: ledger.add_instalment(c, audit.id, run.claim.task_id, **asked))
     return f"{len(decision.rows)} images to test {len(classes)} candidates" if done else "too late"
 
 

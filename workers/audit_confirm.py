@@ -94,7 +94,9 @@ def _finish(services: WorkerServices, run: TaskRun, outcome: Outcome) -> str:
         audit,
         outcome,
         {"audit": audit.id, "findings": len(outcome.rows), "verdicts": outcome.summary["verdicts"]},
-        lambda connection: ledger.write_findings(connection, audit.id, outcome.summary, outcome.rows),
+        lambda connection: ledger.write_findings(
+            connection, audit.id, run.claim.task_id, outcome.summary, outcome.rows
+        ),
     )
     return f"{len(outcome.rows)} findings" if finished else "too late"
 

@@ -87,7 +87,7 @@ def settle_audit(services: WorkerServices, run: TaskRun, audit: Audit, job: Job)
             "instalment": len(asked),
             "settled": decision.plan["settling"]["settled"],
         }
-        more = run.finish(result, lambda c: ledger.add_instalment(c, audit.id, **add))
+        more = run.finish(result, lambda c: ledger.add_instalment(c, audit.id, run.claim.task_id, **add))
         return f"instalment {len(asked)}: {len(decision.rows)} more images" if more else "too late"
     return _end(
         services, run, audit, job, manifest, screened, counted, views, evidence, measured, answers, decision
@@ -266,6 +266,8 @@ def _end(
         audit,
         outcome,
         {"audit": audit.id, "findings": len(outcome.rows), "verdicts": outcome.summary["verdicts"]},
-        lambda connection: ledger.write_findings(connection, audit.id, outcome.summary, outcome.rows),
+        lambda connection: ledger.write_findings(
+            connection, audit.id, run.claim.task_id, outcome.summary, outcome.rows
+        ),
     )
     return f"{len(outcome.rows)} findings" if finished else "too late"

@@ -143,16 +143,16 @@ def hosts_wanted(
     """How many images of classes without an open candidate the next instalment needs, as hosts and control crops.
 
     classes (N,): of the images of all instalments so far. hosts_used (K,): of each candidate. coming: class → images of
-    it in the next instalment.
+    it in the next instalment; a class of which none come is not tested, and needs none.
     """
     most = 0
     for number, state in enumerate(evidence.settled()):
-        if state is not Settled.OPEN:
-            continue
         k = int(evidence.classes[number])
+        if state is not Settled.OPEN or not coming.get(k):
+            continue
         others = int((classes != k).sum()) - hosts_used[number]
         others += sum(images for c, images in coming.items() if c != k)
-        most = max(most, coming.get(k, 0) + 2 * controls - others)
+        most = max(most, coming[k] + 2 * controls - others)
     return most
 
 

@@ -131,10 +131,18 @@ def _restore_carried(db: Database, bucket: Bucket, job: dict[str, Any]) -> bool:
 
 
 def _restore_audits(db: Database, bucket: Bucket, job_id: str) -> None:
-    """The audits of a job that are done, with what people decided. A damaged file costs its audit alone."""
+    """The audits of a job that are done, with what people decided. A damaged file costs its audit alone.
+
+    An outcome that only a claim names may never have been committed: its audit is restored as it was before, so that
+    `gfi audit confirm` goes on from there; one that was not screened is requested anew.
+    """
     for folder, file in _outcomes(bucket, job_id).items():
         try:
             stored = json.loads(bucket.get(file.key))
+            if not file.key.endswith("/audit.json"):
+                if stored["audit"]["screened_at"] is not None:
+                    restore_audit(db, stored["audit"], [])
+                continue
             try:
                 decided = json.loads(bucket.get(f"{folder}/decisions.json"))
             except NotFound:
@@ -155,7 +163,7 @@ def _restore_audits(db: Database, bucket: Bucket, job_id: str) -> None:
 
 def _outcomes(bucket: Bucket, job_id: str) -> dict[str, Object]:
     """The outcome of each audit of a job, by folder: `audit.json`; or the newest of those that are named for claims,
-    where a worker died between its commit and that file."""
+    where a worker died before that file."""
     found: dict[str, Object] = {}
     for file in bucket.list(f"audits/{job_id}/"):
         folder, _, name = file.key.rpartition("/")

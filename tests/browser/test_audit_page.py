@@ -5,6 +5,7 @@ import zipfile
 
 import pytest
 
+from gfi.domain.records import ControlClaim
 from gfi.domain.states import ControlKind
 from gfi.store import ledger
 from tests.browser.conftest import Visit, faults, perform_task
@@ -44,14 +45,22 @@ def audited(world: World, job: str) -> str:
     told = {"notes": ["A note."], "limits": [], "number_tested": 1, "proposed": 1, "images": 12, "classes": 3}
     summary = counts | told | {"answers": 62, "boxed": 0, "previous": "earlier"}
     plan = {"candidates": 1, "answers": 62, "estimate_s": None, "photographs": True}
-    for kinds, write in (
-        ([ControlKind.SCREEN], lambda c: ledger.write_screened(c, made, plan, True)),
-        ([ControlKind.CONFIRM], lambda c: ledger.write_findings(c, made, summary, [finding, gone])),
-    ):
-        wanted = ledger.Wanted("explain" if kinds == [ControlKind.CONFIRM] else "control", kinds=kinds)
-        claim = ledger.claim_control(world.database, "w", 60.0, wanted=wanted)
+
+    def claimed(queue: str, kind: ControlKind) -> ControlClaim:
+        claim = ledger.claim_control(world.database, "w", 60.0, wanted=ledger.Wanted(queue, kinds=[kind]))
         assert claim is not None
-        assert ledger.finish_control(world.database, claim, plan, write)
+        return claim
+
+    claim = claimed("control", ControlKind.SCREEN)
+    ledger.finish_control(
+        *(world.database, claim, plan),
+        lambda c: ledger.write_screened(c, made, claim.task_id, plan, True),
+    )
+    tests = claimed("explain", ControlKind.CONFIRM)
+    ledger.finish_control(
+        *(world.database, tests, plan),
+        lambda c: ledger.write_findings(c, made, tests.task_id, summary, [finding, gone]),
+    )
     return str(made)
 
 

@@ -266,7 +266,9 @@ def confirm_audit(services: Any, run: Any) -> str:
         audit,
         outcome,
         {"audit": audit.id, "findings": len(outcome.rows), "verdicts": outcome.summary["verdicts"]},
-        lambda connection: ledger.write_findings(connection, audit.id, outcome.summary, outcome.rows),
+        lambda connection: ledger.write_findings(
+            connection, audit.id, run.claim.task_id, outcome.summary, outcome.rows
+        ),
     )
     return "concluded" if finished else "too late"
 

@@ -1,4 +1,4 @@
-"""What the tests of an audit take: pictures that the network answers for, and seconds on a device."""
+"""What an audit takes: pictures that the network answers for, and seconds on a device."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -7,9 +7,22 @@ from gfi.audit.candidates import Candidate
 from gfi.audit.settings import AuditSettings
 from gfi.domain import costs
 from gfi.domain.recipes import Recipe
+from gfi.store import queries
+from gfi.store.database import Database
+from gfi.store.queries import Job
 
 STEP_PASSES = 3.0
 """Forward passes that take as long as a step of the optimiser."""
+
+
+def rate_of(database: Database, job: Job) -> float | None:
+    """Images a second of the job's work, on the kind of device that the job is frozen to.
+
+    Where none was measured there, or the job is not frozen, the lowest of all kinds; None where there is none at all.
+    """
+    work = job.config.work_digest()
+    known = queries.measured_rate(database, work, job.device_kind)
+    return known or queries.measured_rate(database, work)
 
 
 def answers(candidates: Sequence[Candidate], images: int, settings: AuditSettings) -> int:

@@ -22,6 +22,7 @@ from gfi.jobs.audits.words import gallery_of
 from gfi.jobs.task_run import TaskRun
 from gfi.store import queries
 from gfi.store.database import Database
+from gfi.store.errors import Conflict, NotFound
 from gfi.store.ledger.control import Write
 from gfi.store.objects import Bucket
 from gfi.store.queries import Audit, AuditFinding, Job
@@ -365,8 +366,8 @@ def commit_outcome(
 ) -> bool:
     """End the task of an audit with its outcome; False, and nothing counts, where its lease is lost.
 
-    The outcome is stored under the name of the claim, and as `audit.json` once the task is committed: a worker that was
-    taken for dead and goes on later writes a file that nobody reads. A lost database gets its rows back from them.
+    The outcome is stored under the name of the claim, and as `audit.json` once the task is committed. A lost database
+    gets its rows back from `audit.json`. Of an outcome that did not count, the file of the claim is deleted.
     """
     stored = {
         "version": 1,
@@ -381,11 +382,26 @@ def commit_outcome(
         "findings": outcome.rows,
     }
     run.check()
-    put_json(bucket, key(job.id, audit.id, f"audit-{run.claim.name}.json"), stored)
-    if not run.finish(result, write):
+    at = key(job.id, audit.id, f"audit-{run.claim.name}.json")
+    put_json(bucket, at, stored)
+    try:
+        finished = run.finish(result, write)
+    except Conflict:
+        bucket.delete_many([at])
+        raise
+    if not finished:
+        if not _done(run.database, audit.id):  # the commit may have gone through, and its answer was lost
+            bucket.delete_many([at])
         return False
     put_json(bucket, key(job.id, audit.id, "audit.json"), stored)
     return True
+
+
+def _done(database: Database, audit_id: str) -> bool:
+    try:
+        return queries.get_audit(database, audit_id).done_at is not None
+    except NotFound:
+        return False  # deleted with its job
 
 
 def write_decisions(bucket: Bucket, database: Database, audit: Audit) -> None:

@@ -32,7 +32,6 @@ from gfi.jobs.audits.files import Kept, ScreenedJob, settings_of
 from gfi.jobs.audits.reading import Reading, chunks
 from gfi.jobs.audits.sample import Sample, per_class
 from gfi.jobs.audits.views import Missing, Views
-from gfi.store import queries
 from gfi.store.database import Database
 from gfi.store.errors import NotFound, StoreError
 from gfi.store.objects import Bucket
@@ -225,7 +224,7 @@ def _cost(
 ) -> dict[str, Any]:
     """What testing takes, at most: pictures that the network answers for, and seconds on a device where known."""
     answers = cost.answers(candidates, settings.most_images, settings)
-    rate = queries.measured_rate(database, job.config.work_digest())
+    rate = cost.rate_of(database, job)
     steps = reading.iterations / max(reading.images, 1)
     estimate = cost.seconds(answers, rate, steps, job.config.recipe)
     return {"candidates": len(candidates), "answers": answers, "estimate_s": estimate, "steps": steps}

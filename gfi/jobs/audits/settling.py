@@ -194,19 +194,29 @@ def decide(
     wanted = sorted({screened.candidates[n].class_index for n in open_now if n not in without})
     number = images_of_instalment(evidence.settings, len(so_far.asked) + 1)
     unlabelled = order.unlabelled(wanted, number, screened.kept)
-    if not len(order.instalment(used, wanted, number, 0, unlabelled)):
+    left = Counter(order.classes[order.instalment(used, wanted, number, 0, unlabelled)].tolist())
+    if not left:
         return Decision([], {}, None, without)
-    coming = dict.fromkeys(wanted, number)
+    # An image without a label may be of any class. A class of which no image comes is not tested, and costs nothing.
+    coming = {k: min(number, left[k] + left[-1]) for k in wanted if left[k] + left[-1]}
     known = images.data.classes[images.data.classes >= 0]
     beside = hosts_wanted(evidence, known, [len(one) for one in hosts], coming, controls)
     rows = order.instalment(used, wanted, number, beside, unlabelled).tolist()
     plan = dict(audit.plan or {})
     before = plan.get("settling") or {}
     candidates = [screened.candidates[n] for n in open_now if n not in without]
-    rate = queries.measured_rate(database, job.config.work_digest())
-    answers = cost.answers(candidates, number, settings_of(audit.settings))
+    settings = settings_of(audit.settings)
+    answers = sum(
+        cost.answers([c for c in candidates if c.class_index == k], images, settings)
+        for k, images in coming.items()
+    )
+    rate = cost.rate_of(database, job)
     tests_s = cost.seconds(answers, rate, float(screened.facts.get("steps") or 0.0), job.config.recipe)
-    seconds = (tests_s or 0.0) + (len(rows) / rate if rate else 0.0)
+    device_s = before.get("device_s", 0.0)
+    if rate:
+        device_s += (tests_s or 0.0) + len(rows) / rate
+    else:
+        device_s = max(device_s, queries.device_seconds(database, job.id))
     classes = {int(k) for k in evidence.classes}
     plan["candidates"] = len(screened.candidates)
     plan["settling"] = {
@@ -216,7 +226,7 @@ def decide(
         "classes": len(classes),
         "settled": len(classes) - len(evidence.open_classes()),
         "estimate_s": tests_s,
-        "device_s": before.get("device_s", 0.0) + seconds,
+        "device_s": device_s,
     }
     why = refusal(database, job, len(rows), plan["settling"]["device_s"])
     return Decision([] if why else rows, plan, why, without)
@@ -247,7 +257,8 @@ def _hosts_left(
 def refusal(database: Database, job: Job, images: int, device_s: float) -> str | None:
     """Why the job may not explain this many images more; None where its owner may.
 
-    device_s: seconds on a device of all instalments, with this one and its tests.
+    device_s: seconds on a device of all instalments, with this one and its tests; without a measured rate, of what was
+    done so far.
     """
     most = ledger.most_images(database, job.owner)
     if most is not None and (job.total or 0) + images > most:
@@ -292,7 +303,7 @@ def put_sample(
     at = f"jobs/{job.id}/{SAMPLE}{new_id()}.parquet"
     subset(manifest, rows, folder / "sample.parquet", {"sample": job.id})
     bucket.put(at, folder / "sample.parquet")
-    rate = queries.measured_rate(database, job.config.work_digest())
+    rate = cost.rate_of(database, job)
     size = shard_size(len(rows), rate, settings.shard_seconds, job.config.batch)
     return at, list(shard_bounds(len(rows), size))
 

@@ -20,7 +20,7 @@ from gfi.domain.tasks import priority_in
 from gfi.store.database import Database, insert, now
 from gfi.store.errors import Conflict, LimitExceeded, NotFound
 from gfi.store.ledger.audit import record
-from gfi.store.ledger.control_requests import add_control_task
+from gfi.store.ledger.control_requests import add_control_task, check_current
 from gfi.store.ledger.guards import lock_job
 from gfi.store.ledger.limits import admit_task
 from gfi.store.tables import audits, control_tasks, findings
@@ -95,12 +95,14 @@ def request_audit_in(
     return audit_id, True
 
 
-def write_screened(connection: sa.Connection, audit_id: str, plan: JSON, confirm: bool) -> None:
+def write_screened(connection: sa.Connection, audit_id: str, task_id: str, plan: JSON, confirm: bool) -> None:
     """screening → confirming; or → screened, where `confirm` is False or its owner may not use a device that long.
 
-    Within the commit of the screening task. plan: with `estimate_s`; a refusal is added to it as `refused`.
+    Within the commit of the screening task, `task_id`. plan: with `estimate_s`; a refusal is added to it as `refused`.
+    Raises as `check_current`.
     """
     row, job = locked_audit(connection, audit_id)
+    check_current(row, task_id)
     values: dict[str, Any] = {"plan": plan, "screened_at": now()}
     if confirm:
         try:
@@ -146,9 +148,18 @@ def confirm_audit(db: Database, audit_id: str, *, actor: str = "local") -> None:
 
 
 def write_findings(
-    connection: sa.Connection, audit_id: str, summary: JSON, found: Sequence[Mapping[str, Any]]
+    connection: sa.Connection,
+    audit_id: str,
+    task_id: str,
+    summary: JSON,
+    found: Sequence[Mapping[str, Any]],
 ) -> None:
-    """confirming → done, within the commit of its task. found: rows of `findings`, in order."""
+    """confirming → done, within the commit of its task, `task_id`. found: rows of `findings`, in order.
+
+    Raises as `check_current`.
+    """
+    row = connection.execute(sa.select(audits).where(audits.c.id == audit_id).with_for_update()).one()
+    check_current(row, task_id)
     connection.execute(
         sa.update(audits).where(audits.c.id == audit_id).values(summary=summary, done_at=now())
     )
@@ -178,7 +189,10 @@ def decide_finding(
 
 
 def restore_audit(db: Database, values: Mapping[str, Any], found: Sequence[Mapping[str, Any]]) -> bool:
-    """(nothing) → done, from the files of the bucket. Returns False where the ledger has the audit."""
+    """(nothing) → done, or without `done_at` → screened, from the files of the bucket.
+
+    Returns False where the ledger has the audit.
+    """
     with db.begin() as connection:
         created = connection.execute(
             insert(connection, audits).values(**values).on_conflict_do_nothing().returning(audits.c.id)

@@ -14,7 +14,7 @@ from gfi.store.errors import Conflict, NotFound
 from gfi.store.ledger.audit import record
 from gfi.store.ledger.guards import lock_job, shard_transition
 from gfi.store.ledger.limits import admit_task
-from gfi.store.tables import control_tasks, in_state, jobs, parts
+from gfi.store.tables import audits, control_tasks, in_state, jobs, parts
 
 LISTED_EVERY = 1000  # parts
 _SWEEP_LOCK = 7_305_003
@@ -101,10 +101,16 @@ def retry_task(db: Database, task_id: str, *, actor: str = "local") -> None:
     """failed | cancelled → pending; it continues from the progress that was saved. An import whose job was cancelled
     begins again, with another job.
 
-    Conflict when it is in another state, or is a step of its job.
+    Conflict when it is in another state, is a step of its job, or is of an audit that went on with another task.
     """
     with db.begin() as connection:
+        of_job = sa.select(control_tasks.c.job_id).where(control_tasks.c.id == task_id)
+        if (job_id := connection.execute(of_job).scalar()) is not None:
+            lock_job(connection, job_id)  # so that its audit gets no other task meanwhile
         task = _locked(connection, task_id)
+        if task.kind in (ControlKind.SCREEN, ControlKind.CONFIRM):
+            mine = sa.select(audits).where(audits.c.id == task.payload["audit"])
+            check_current(connection.execute(mine).one(), task_id)
         if task.needs != "none":
             admit_task(connection, task.owner, task.estimate_s)
         if task.state not in (ShardState.FAILED, ShardState.CANCELLED):
@@ -155,6 +161,17 @@ def _locked(connection: sa.Connection, task_id: str) -> sa.Row[Any]:
     if (kind := KINDS.get(task.kind)) is not None and kind.of_job:
         raise Conflict(f"task {task_id} is a step of job {task.job_id}; cancel or retry the job")
     return task
+
+
+def check_current(audit: sa.Row[Any], task_id: str) -> None:
+    """Raises Conflict unless this is the current task of an audit that is not done.
+
+    No other may run or commit: it would count images twice, or overwrite what was asked for since.
+    """
+    if audit.done_at is not None:
+        raise Conflict(f"audit {audit.id} is done already")
+    if audit.task_id != task_id:
+        raise Conflict(f"audit {audit.id} has gone on with another task than {task_id}: {audit.task_id}")
 
 
 def request_sweep(db: Database, every_s: float) -> str | None:

@@ -52,10 +52,11 @@ def admit_task(
     """Raises LimitExceeded if the owner may not have another task, or if the open ones need too much device time.
 
     estimate_s: device seconds of the new task; None if unknown, which counts as 0. job_counts: the task is part of an
-    active job, which is counted already.
+    active job. Jobs were admitted when they began, so only the other open tasks are counted then: if jobs were, two of
+    them would wait for each other.
     """
     limits = limits_of(connection, owner)
-    _admit_active(connection, owner, limits, counted=int(job_counts))
+    _admit_active(connection, owner, limits, with_jobs=not job_counts)
     most_s = limits.get("max_device_seconds")
     if most_s is None:
         return
@@ -100,7 +101,7 @@ def too_many_images(most: int) -> str:
     return f"this token may explain {most} images a job; the dataset has more"
 
 
-def _admit_active(connection: sa.Connection, owner: str, limits: JSON, counted: int = 0) -> None:
+def _admit_active(connection: sa.Connection, owner: str, limits: JSON, with_jobs: bool = True) -> None:
     most = limits.get("max_active_jobs")
     if most is None:
         return
@@ -112,8 +113,10 @@ def _admit_active(connection: sa.Connection, owner: str, limits: JSON, counted: 
         jobs.c.owner == owner, jobs.c.state.in_(sorted(ACTIVE)), jobs.c.id.not_in(of_imports)
     )
     waiting = sa.select(sa.func.count()).where(_open_tasks(owner))
-    running = connection.execute(active).scalar_one() + connection.execute(waiting).scalar_one()
-    if running - counted >= most:
+    running = connection.execute(waiting).scalar_one()
+    if with_jobs:
+        running += connection.execute(active).scalar_one()
+    if running >= most:
         raise LimitExceeded(
             f"this token may have {most} active jobs, and has {running}; wait for one to finish or cancel one"
         )

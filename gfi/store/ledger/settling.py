@@ -21,9 +21,9 @@ from gfi.domain.states import JUDGED, OPEN, ControlKind, JobState, ShardState
 from gfi.store.database import Database, now
 from gfi.store.errors import Conflict, LimitExceeded
 from gfi.store.ledger.audit import record
-from gfi.store.ledger.audits import UNTIL_SETTLED, add_audit_task
-from gfi.store.ledger.control_requests import close_control
-from gfi.store.ledger.guards import job_transition, lock_job
+from gfi.store.ledger.audits import UNTIL_SETTLED, add_audit_task, locked_audit
+from gfi.store.ledger.control_requests import check_current, close_control
+from gfi.store.ledger.guards import job_transition
 from gfi.store.ledger.limits import admit_images, admit_job, admit_task, refused_seconds_in
 from gfi.store.ledger.shards import insert_shards
 from gfi.store.ledger.submission import submit_in
@@ -86,9 +86,7 @@ def continues(connection: sa.Connection, job: sa.Row[Any]) -> bool:
     for row in connection.execute(query):
         if UNTIL_SETTLED not in row.options:
             continue
-        if row.task_id is None:
-            task = add_audit_task(connection, ControlKind.SCREEN, job, row.id, row.owner)
-        else:
+        if row.task_id is not None:
             state = connection.execute(
                 sa.select(control_tasks.c.state).where(control_tasks.c.id == row.task_id)
             ).scalar()
@@ -96,6 +94,9 @@ def continues(connection: sa.Connection, job: sa.Row[Any]) -> bool:
                 return True
             if state != ShardState.DONE:
                 return False
+        if row.screened_at is None:
+            task = add_audit_task(connection, ControlKind.SCREEN, job, row.id, row.owner)
+        else:  # also where the audit was restored, and has no task
             confirming = _confirm(connection, job, row)
             if confirming is None:
                 return True
@@ -106,7 +107,7 @@ def continues(connection: sa.Connection, job: sa.Row[Any]) -> bool:
 
 
 def _confirm(connection: sa.Connection, job: sa.Row[Any], row: sa.Row[Any]) -> str | None:
-    """(nothing) → pending, the task that tests the newest instalment; None while other work of its owner comes first.
+    """(nothing) → pending, the task that tests the newest instalment; None while other tasks of its owner come first.
 
     Its own job was admitted for this. Where its owner's limit was lowered since, the task tests nothing, and ends the
     audit with what was found.
@@ -127,6 +128,7 @@ def _confirm(connection: sa.Connection, job: sa.Row[Any], row: sa.Row[Any]) -> s
 def add_instalment(
     connection: sa.Connection,
     audit_id: str,
+    task_id: str,
     plan: JSON,
     *,
     manifest_key: str,
@@ -135,22 +137,23 @@ def add_instalment(
 ) -> None:
     """screening | confirming → explaining, within the commit of the audit's task: shards for the next images.
 
-    manifest_key: of the manifest of the `images` rows. Conflict where the job was cancelled or is explained again;
-    LimitExceeded where its owner may explain no more images, or may not use a device as long as the plan says.
+    manifest_key: of the manifest of the `images` rows. Conflict where the job was cancelled or is explained again, and
+    unless `task_id` is the audit's current task; LimitExceeded where its owner may explain no more images, or may not
+    use a device as long as the plan says.
     """
-    job_id = connection.execute(sa.select(audits.c.job_id).where(audits.c.id == audit_id)).scalar_one()
-    job = lock_job(connection, job_id)
+    row, job = locked_audit(connection, audit_id)
+    check_current(row, task_id)
     if job.state in JUDGED:
         _run_again(connection, job)
     elif job.state != JobState.RUNNING:
-        raise Conflict(f"job {job_id} is {job.state}; it explains no more images")
+        raise Conflict(f"job {job.id} is {job.state}; it explains no more images")
     total, generation = job.total + images, job.generation + 1
     admit_images(connection, job.owner, total)
     seconds = (plan.get("settling") or {}).get("device_s") or 0.0
     if refused := refused_seconds_in(connection, job.owner, seconds):
         raise LimitExceeded(refused)
-    insert_shards(connection, job_id, generation, manifest_key, bounds)
-    connection.execute(sa.update(jobs).where(jobs.c.id == job_id).values(total=total, generation=generation))
+    insert_shards(connection, job.id, generation, manifest_key, bounds)
+    connection.execute(sa.update(jobs).where(jobs.c.id == job.id).values(total=total, generation=generation))
     values: dict[str, Any] = {"plan": plan, "screened_at": sa.func.coalesce(audits.c.screened_at, now())}
     connection.execute(sa.update(audits).where(audits.c.id == audit_id).values(**values))
 

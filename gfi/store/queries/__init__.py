@@ -41,7 +41,7 @@ from gfi.store.queries.parts import (
 )
 from gfi.store.queries.progress import Progress, job_progress, jobs_progress
 from gfi.store.queries.queues import waiting
-from gfi.store.queries.rates import measured_memory, measured_rate, rates_of
+from gfi.store.queries.rates import device_seconds, measured_memory, measured_rate, rates_of
 from gfi.store.queries.results import (
     GROUPED,
     MOST_GROUPS,
@@ -102,6 +102,7 @@ __all__ = [
     "count_flags",
     "count_masks_due",
     "decided_before",
+    "device_seconds",
     "due_schedules",
     "earlier_results",
     "failed_in_retries",

@@ -1,11 +1,12 @@
-"""Measured rates."""
+"""What work takes: measured rates, and seconds for which a job had devices."""
 
 from collections.abc import Sequence
 
 import sqlalchemy as sa
 
+from gfi.domain.states import ControlKind, ShardState
 from gfi.store.database import Database
-from gfi.store.tables import rates
+from gfi.store.tables import control_tasks, in_state, rates, shards
 
 
 def measured_rate(db: Database, digest: str, device_kind: str | None = None) -> float | None:
@@ -18,6 +19,18 @@ def measured_rate(db: Database, digest: str, device_kind: str | None = None) -> 
         query = query.where(rates.c.device_kind == device_kind)
     with db.read() as connection:
         return connection.execute(query).scalar()
+
+
+def device_seconds(db: Database, job_id: str) -> float:
+    """Seconds for which a job's shards and the tests of its audits had a device, each in its last lease."""
+    seconds = 0.0
+    tests = sa.and_(control_tasks.c.job_id == job_id, control_tasks.c.kind == ControlKind.CONFIRM.value)
+    with db.read() as connection:
+        for table, mine in ((shards, shards.c.job_id == job_id), (control_tasks, tests)):
+            until = sa.case((in_state(table, ShardState.DONE), table.c.done_at), else_=table.c.renewed_at)
+            took = sa.select(sa.func.coalesce(sa.func.sum(until - table.c.leased_at), 0.0)).where(mine)
+            seconds += float(connection.execute(took).scalar_one())
+    return seconds
 
 
 def measured_memory(db: Database, digest: str) -> dict[str, float]:

@@ -35,20 +35,26 @@ FINDING: dict[str, Any] = {
 
 def finished(world: World, audit_id: str) -> None:
     """Screen and confirm as workers do, with a finding that is made up."""
-    claim = ledger.claim_control(
+    screening = ledger.claim_control(
         world.database, "control", 60.0, wanted=ledger.Wanted(kinds=[ControlKind.SCREEN])
     )
-    assert claim is not None
+    assert screening is not None
     plan = {"candidates": 1, "answers": 1488, "estimate_s": 2.0, "photographs": True}
     assert ledger.finish_control(
-        world.database, claim, plan, lambda c: ledger.write_screened(c, audit_id, plan, True)
+        world.database,
+        screening,
+        plan,
+        lambda c: ledger.write_screened(c, audit_id, screening.task_id, plan, True),
     )
-    claim = ledger.claim_control(world.database, "worker", 60.0, wanted=ledger.Wanted("explain"))
-    assert claim is not None
-    assert claim.kind == ControlKind.CONFIRM
+    confirming = ledger.claim_control(world.database, "worker", 60.0, wanted=ledger.Wanted("explain"))
+    assert confirming is not None
+    assert confirming.kind == ControlKind.CONFIRM
     summary = {"verdicts": {"relies_on": 1}, "notes": [], "limits": []}
     assert ledger.finish_control(
-        world.database, claim, {}, lambda c: ledger.write_findings(c, audit_id, summary, [FINDING])
+        world.database,
+        confirming,
+        {},
+        lambda c: ledger.write_findings(c, audit_id, confirming.task_id, summary, [FINDING]),
     )
 
 

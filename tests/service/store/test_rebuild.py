@@ -18,7 +18,7 @@ from gfi.cli.servers import Server
 from gfi.domain.ids import new_id
 from gfi.domain.records import WEBHOOK, NotifyTarget, PartRecord, ShardClaim
 from gfi.domain.result import Result
-from gfi.domain.states import ControlKind, JobState
+from gfi.domain.states import AuditState, ControlKind, JobState
 from gfi.domain.statuses import ImageStatus
 from gfi.store import ledger, parts, queries
 from gfi.store.database import Database, upgrade
@@ -190,6 +190,27 @@ def test_an_unfinished_job_keeps_what_was_computed_and_waits_for_a_person(
     finish_all(empty)
     assert ledger.finish_jobs(empty)[0].state is JobState.SUCCEEDED
     assert recorded(empty, job) == dict.fromkeys(range(20), "ok")
+
+
+def test_an_audit_whose_outcome_was_not_committed_for_certain_comes_back_as_not_done(
+    database: Database, empty: Database, bucket: Bucket
+) -> None:
+    job = plan(database, total=1)
+    work(database, bucket, claim(database), ImageStatus.OK, [0], 1)
+    ledger.finish_jobs(database)
+    write_down(database, bucket, job)
+    screened = {"series": "s", "secret": "x", "settings": {}, "settings_digest": "d", "options": {}}
+    screened |= {"job_id": job, "owner": "ada", "created_at": 1.0, "plan": {"stored": {"screened": "T-1"}}}
+    for made, at in (("one", 2.0), ("two", None)):  # of the second even the screening was not committed
+        stored = {"audit": screened | {"id": made, "screened_at": at}, "summary": {}, "findings": []}
+        bucket.put(f"audits/{job}/{made}/audit-T-2.json", json.dumps(stored).encode())
+
+    assert len(list(rebuild(empty, bucket))) == 1
+    ledger.finish_jobs(empty)
+    (found,) = queries.list_audits(empty, job)
+    assert (found.id, found.state, found.summary) == ("one", AuditState.SCREENED, None)
+    ledger.confirm_audit(empty, "one")
+    assert queries.get_audit(empty, "one").state is AuditState.CONFIRMING
 
 
 def test_a_retry_that_was_not_finished_keeps_what_it_computed(

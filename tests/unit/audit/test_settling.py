@@ -99,3 +99,4 @@ def test_classes_that_are_settled_lend_hosts_where_too_few_are_left() -> None:
     assert hosts_wanted(evidence, few, [0, 25], {0: 25}, controls=19) == 25 + 38 - 5
     assert hosts_wanted(evidence, few, [0, 25], {0: 25, 1: 60}, controls=19) <= 0
     assert hosts_wanted(evidence, np.array([1] * 100), [0, 0], {0: 20}, controls=19) <= 0
+    assert hosts_wanted(evidence, few, [0, 25], {}, controls=19) == 0  # no image of the class is left to test

@@ -1,6 +1,7 @@
 """A job that its audit makes longer, an instalment at a time, on both databases."""
 
 import pytest
+import sqlalchemy as sa
 
 from gfi.domain.ids import new_id
 from gfi.domain.records import ControlClaim, JobSpec
@@ -8,6 +9,7 @@ from gfi.domain.states import AuditState, ControlKind, JobState
 from gfi.store import ledger, queries
 from gfi.store.database import Database
 from gfi.store.errors import Conflict, LimitExceeded
+from gfi.store.tables import audits, shards
 from tests.service.store.ledger_actors import LEASE, claim, claim_task, commit, finish_all, recorded
 
 
@@ -48,7 +50,15 @@ def confirming(db: Database) -> ControlClaim:
 def instalment(db: Database, task: ControlClaim, audit: str, **settling: float) -> bool:
     more = {"manifest_key": "jobs/x/manifest-s-2", "images": 2, "bounds": [(0, 2)]}
     plan = {"settling": settling}
-    return ledger.finish_control(db, task, {}, lambda c: ledger.add_instalment(c, audit, plan, **more))
+    return ledger.finish_control(
+        db, task, {}, lambda c: ledger.add_instalment(c, audit, task.task_id, plan, **more)
+    )
+
+
+def concluded(db: Database, task: ControlClaim, audit: str) -> bool:
+    return ledger.finish_control(
+        db, task, {}, lambda c: ledger.write_findings(c, audit, task.task_id, {}, [])
+    )
 
 
 def test_a_job_runs_until_its_audit_has_ended(database: Database) -> None:
@@ -67,26 +77,72 @@ def test_a_job_runs_until_its_audit_has_ended(database: Database) -> None:
     explained(database, [1, 8])
     assert states() == (AuditState.CONFIRMING, JobState.RUNNING)
     task = confirming(database)
-    assert ledger.finish_control(database, task, {}, lambda c: ledger.write_findings(c, audit, {}, []))
+    assert concluded(database, task, audit)
     assert [(f.job_id, f.state) for f in ledger.finish_jobs(database)] == [(job, JobState.SUCCEEDED)]
     assert states() == (AuditState.DONE, JobState.SUCCEEDED)
     assert set(recorded(database, job)) == {1, 3, 7, 8}
 
 
-def test_other_work_of_its_owner_delays_an_audit_and_its_own_job_does_not(database: Database) -> None:
-    token, _ = ledger.create_token(database, "ada", ["submit"], limits={"max_active_jobs": 2})
-    job, audit = submitted(database)
+def test_only_the_current_task_of_an_audit_is_retried_and_commits(database: Database) -> None:
+    _, audit = submitted(database)
     explained(database, [3, 7])
     assert instalment(database, claim_task(database, ControlKind.SCREEN), audit)
-    other = ledger.submit_job(database, JobSpec(config={"number": new_id()}, owner="ada")).job_id
-    assert ledger.revoke_token(database, token)
-    ledger.create_token(database, "ada", ["submit"], limits={"max_active_jobs": 1})
     explained(database, [1, 8])
-    assert queries.get_audit(database, audit).state is not AuditState.CONFIRMING, "another job is active"
-    assert queries.get_job(database, job).state is JobState.RUNNING
-    assert ledger.cancel_job(database, other)
-    ledger.finish_jobs(database)
+    first = confirming(database)
+    assert ledger.cancel_audit(database, audit)
+    ledger.confirm_audit(database, audit)
+    second = confirming(database)
+    assert instalment(database, second, audit)
+    with pytest.raises(Conflict, match="has gone on with another task"):
+        ledger.retry_task(database, first.task_id)  # it would test the first instalment's images again
+    with pytest.raises(Conflict, match="has gone on with another task"), database.begin() as connection:
+        ledger.write_findings(connection, audit, first.task_id, {}, [])
+    with database.begin() as connection:
+        ledger.write_findings(connection, audit, second.task_id, {}, [])
+    with pytest.raises(Conflict, match="is done already"), database.begin() as connection:
+        ledger.write_findings(connection, audit, second.task_id, {}, [])
+
+
+def test_audits_of_one_owner_wait_for_its_tasks_and_not_for_each_other(database: Database) -> None:
+    job, audit = submitted(database)
+    explained(database, [3, 7])
+    screening = claim_task(database, ControlKind.SCREEN)
+    _, other = submitted(database)
+    explained(database, [3, 7])
+    screening_other = claim_task(database, ControlKind.SCREEN)
+    ledger.create_token(database, "ada", ["submit"], limits={"max_active_jobs": 1})  # fewer than run already
+    for task, its in ((screening, audit), (screening_other, other)):
+        assert instalment(database, task, its)
+        explained(database, [1, 8])
     assert queries.get_audit(database, audit).state is AuditState.CONFIRMING
+    assert queries.get_audit(database, other).state is AuditState.EXPLAINING, "a task of its owner is open"
+    assert concluded(database, confirming(database), audit)
+    assert job in [finished.job_id for finished in ledger.finish_jobs(database)]
+    ledger.finish_jobs(database)
+    assert queries.get_audit(database, other).state is AuditState.CONFIRMING
+
+
+def test_an_audit_that_was_restored_screens_no_images_that_test(database: Database) -> None:
+    _, audit = submitted(database)
+    explained(database, [3, 7])
+    assert instalment(database, claim_task(database, ControlKind.SCREEN), audit)
+    with database.begin() as connection:
+        connection.execute(sa.update(audits).values(task_id=None))  # as from the files of the bucket
+    explained(database, [1, 8])
+    assert queries.get_audit(database, audit).state is AuditState.CONFIRMING
+
+
+def test_the_time_that_a_job_had_devices_is_known_without_a_rate(database: Database) -> None:
+    job, audit = submitted(database)
+    assert queries.device_seconds(database, job) == 0.0
+    explained(database, [3, 7])
+    with database.begin() as connection:
+        connection.execute(sa.update(shards).values(leased_at=shards.c.done_at - 200.0))
+    assert queries.device_seconds(database, job) == pytest.approx(200.0)
+    assert instalment(database, claim_task(database, ControlKind.SCREEN), audit)
+    explained(database, [1, 8])
+    assert concluded(database, confirming(database), audit)
+    assert 200.0 <= queries.device_seconds(database, job) < 260.0
 
 
 def limited(db: Database, seconds: int) -> str:
@@ -172,12 +228,13 @@ def test_the_job_ends_with_what_it_has_where_its_audit_ends_early(database: Data
     ledger.cancel_job(database, job)
     assert queries.get_audit(database, audit).state is AuditState.CANCELLED
     assert not instalment(database, task, audit)
+    ledger.confirm_audit(database, audit)
+    with pytest.raises(Conflict, match="explains no more images"):
+        instalment(database, claim_task(database, ControlKind.SCREEN), audit)
 
     job, audit = submitted(database)
     ledger.cancel_job(database, job)  # while its first sample waits
     assert queries.get_audit(database, audit).state is AuditState.CANCELLED
-    with pytest.raises(Conflict, match="explains no more images"), database.begin() as connection:
-        ledger.add_instalment(connection, audit, {}, manifest_key="m", images=1, bounds=[(0, 1)])
     ledger.retry_job(database, job)
     retry = claim_task(database, ControlKind.RETRY)
     assert ledger.finish_retry(database, retry, manifest_key=None, total=0, shards=[])

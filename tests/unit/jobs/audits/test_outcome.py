@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from gfi.audit.settings import AuditSettings
+from gfi.jobs.audits import outcome as outcome_module
 from gfi.jobs.audits.outcome import Outcome, _notes, commit_outcome
 
 CLEAN: dict[str, Any] = {
@@ -55,9 +56,16 @@ def test_what_a_reader_must_know_is_said(changes: dict[str, Any], says: str) -> 
     assert says in note
 
 
-def test_a_worker_that_was_taken_for_dead_changes_no_outcome() -> None:
+def test_an_outcome_that_does_not_count_leaves_no_file(monkeypatch: pytest.MonkeyPatch) -> None:
     stored: dict[str, bytes] = {}
-    bucket: Any = SimpleNamespace(put=lambda at, body, **_: stored.update({at: body}))
+    done: list[float | None] = [None]
+    bucket: Any = SimpleNamespace(
+        put=lambda at, body, **_: stored.update({at: body}),
+        delete_many=lambda keys: [stored.pop(at) for at in keys],
+    )
+    monkeypatch.setattr(
+        outcome_module.queries, "get_audit", lambda db, audit_id: SimpleNamespace(done_at=done[0])
+    )
     names = (
         "series",
         "secret",
@@ -72,12 +80,23 @@ def test_a_worker_that_was_taken_for_dead_changes_no_outcome() -> None:
 
     def commit(name: str, words: str, *, held: bool) -> bool:
         run: Any = SimpleNamespace(
-            claim=SimpleNamespace(name=name), check=lambda: None, finish=lambda result, write: held
+            database=None,
+            claim=SimpleNamespace(name=name),
+            check=lambda: None,
+            finish=lambda result, write: held,
         )
         outcome = Outcome({"words": words}, [])
         return commit_outcome(bucket, run, SimpleNamespace(id="J"), audit, outcome, {}, lambda c: None)  # type: ignore[arg-type]
 
+    def names_stored() -> set[str]:
+        return {at.removeprefix("audits/J/A/").removesuffix(".json") for at in stored}
+
+    assert not commit("T-1", "cancelled", held=False)
+    assert not stored
     assert commit("T-2", "right", held=True)
-    assert not commit("T-1", "late", held=False)
     assert b"right" in stored["audits/J/A/audit.json"]
-    assert set(stored) == {f"audits/J/A/{name}.json" for name in ("audit", "audit-T-1", "audit-T-2")}
+    assert names_stored() == {"audit", "audit-T-2"}
+    done[0] = 1.0  # committed, by this claim or another: what counts is not known here
+    assert not commit("T-3", "late", held=False)
+    assert b"right" in stored["audits/J/A/audit.json"]
+    assert names_stored() == {"audit", "audit-T-2", "audit-T-3"}

@@ -1,5 +1,6 @@
 """The order in which a listing is explained. The whole way: `tests/service/workers/test_audit_settle.py`."""
 
+from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,7 +13,7 @@ from gfi.audit.plan import STATED, Explained, Plan, Removal, Transplant
 from gfi.audit.sequential import Evidence, SequentialSettings
 from gfi.audit.settings import AuditSettings
 from gfi.domain.presets import PRESETS
-from gfi.jobs.audits import settling
+from gfi.jobs.audits import cost, settling
 from gfi.jobs.audits.files import Kept, settings_json
 from gfi.jobs.audits.settling import MOST_UNLABELLED, Order, hosts_of, images_of_instalment, renamed
 
@@ -79,13 +80,25 @@ def test_a_plan_is_stored_by_rows() -> None:
     assert hosts_of(measured, 0) == {20, 30}
 
 
+RATES: dict[str | None, float] = {"cpu": 2.0, None: 2.0}
+
+
 def decided(
-    monkeypatch: pytest.MonkeyPatch, order: Order, candidates: list[Candidate], **limits: float
+    monkeypatch: pytest.MonkeyPatch,
+    order: Order,
+    candidates: list[Candidate],
+    rates: Mapping[str | None, float] = RATES,
+    **limits: float,
 ) -> settling.Decision:
-    """What follows after a first sample of two images a class, where nothing was tested yet."""
+    """What follows after a first sample of two images a class, where nothing was tested yet.
+
+    rates: by kind of device, and the lowest; the job ran on a `cpu`. spent: seconds that it had it.
+    """
     used = order.first(2, 3)
     job: Any = SimpleNamespace(
+        id="J",
         owner="ada",
+        device_kind="cpu",
         total=len(used),
         config=SimpleNamespace(work_digest=lambda: "d", recipe=PRESETS["tuned"]),
     )
@@ -97,7 +110,8 @@ def decided(
     most = limits.get("seconds", 1e9)
     monkeypatch.setattr(settling.Order, "of", lambda *_: order)
     monkeypatch.setattr(settling, "first_sample", lambda *_: used)
-    monkeypatch.setattr(settling.queries, "measured_rate", lambda *_: 2.0)
+    monkeypatch.setattr(cost.queries, "measured_rate", lambda db, work, kind=None: rates.get(kind))
+    monkeypatch.setattr(settling.queries, "device_seconds", lambda db, job: limits.get("spent", 0.0))
     monkeypatch.setattr(settling.ledger, "most_images", lambda *_: limits.get("images"))
     monkeypatch.setattr(settling.ledger, "refused_seconds", lambda db, o, s: "too long" if s > most else None)
     evidence = Evidence(np.array([c.class_index for c in candidates]), "m")
@@ -118,6 +132,40 @@ def test_the_next_images_are_within_the_limits_of_their_owner(monkeypatch: pytes
     assert (late.rows, late.stopped) == ([], "too long")
     assert (
         decided(monkeypatch, ORDER, candidates, images=20).stopped == "its owner may explain 20 images a job"
+    )
+
+
+def test_the_rate_is_that_of_the_device_that_the_job_runs_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    def takes(**rates: float) -> float:
+        lowest = {None: min(rates.values())}
+        found = decided(monkeypatch, ORDER, [Candidate(1, "S1", None, 1.0, 0.5)], lowest | rates)
+        return float(found.plan["settling"]["estimate_s"])
+
+    assert takes(cpu=20.0, other=2.0) == pytest.approx(takes(other=2.0) / 10)
+
+
+def test_without_a_rate_the_time_that_was_taken_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
+    candidates = [Candidate(1, "S1", None, 1.0, 0.5)]
+    assert decided(monkeypatch, ORDER, candidates, {}, spent=200.0, seconds=100.0).stopped == "too long"
+    going_on = decided(monkeypatch, ORDER, candidates, {}, spent=200.0, seconds=300.0)
+    assert going_on.rows
+    assert going_on.plan["settling"]["device_s"] == 200.0
+
+
+def test_a_class_without_images_costs_nothing_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    classes = CLASSES.copy()
+    third = np.flatnonzero(CLASSES == 2)
+    classes[third[np.argsort(ORDER.order[third])][2:]] = 0  # the first sample has the only two
+    order, one = Order(classes, ORDER.order), Candidate(1, "S1", None, 1.0, 0.5)
+    found = decided(monkeypatch, order, [one, Candidate(2, "S1", None, 1.0, 0.5)])
+    assert not (classes[found.rows] == 2).any()
+    alone = decided(monkeypatch, order, [one])
+    assert found.plan["settling"]["estimate_s"] == alone.plan["settling"]["estimate_s"]
+    # Of the other class 28 images are left for 20, and those are tested.
+    fewer = np.where(np.isin(np.arange(120), np.flatnonzero(classes == 1)[10:]), 0, classes)
+    short = decided(monkeypatch, Order(fewer, ORDER.order), [one])
+    assert short.plan["settling"]["estimate_s"] == pytest.approx(
+        alone.plan["settling"]["estimate_s"] * 8 / 20
     )
 
 
