@@ -8,6 +8,7 @@ import pytest
 from gfi.audit.settings import AuditSettings
 from gfi.jobs.audits import outcome as outcome_module
 from gfi.jobs.audits.outcome import Outcome, _notes, commit_outcome
+from gfi.store.errors import Conflict
 
 CLEAN: dict[str, Any] = {
     "photographs": True,
@@ -78,12 +79,17 @@ def test_an_outcome_that_does_not_count_leaves_no_file(monkeypatch: pytest.Monke
     )
     audit: Any = SimpleNamespace(id="A", job_id="J", owner="ada", **dict.fromkeys(names))
 
-    def commit(name: str, words: str, *, held: bool) -> bool:
+    def finish(held: bool | None) -> bool:
+        if held is None:
+            raise Conflict("the audit has gone on with another task")
+        return held
+
+    def commit(name: str, words: str, *, held: bool | None) -> bool:
         run: Any = SimpleNamespace(
             database=None,
             claim=SimpleNamespace(name=name),
             check=lambda: None,
-            finish=lambda result, write: held,
+            finish=lambda result, write: finish(held),
         )
         outcome = Outcome({"words": words}, [])
         return commit_outcome(bucket, run, SimpleNamespace(id="J"), audit, outcome, {}, lambda c: None)  # type: ignore[arg-type]
@@ -92,6 +98,9 @@ def test_an_outcome_that_does_not_count_leaves_no_file(monkeypatch: pytest.Monke
         return {at.removeprefix("audits/J/A/").removesuffix(".json") for at in stored}
 
     assert not commit("T-1", "cancelled", held=False)
+    assert not stored
+    with pytest.raises(Conflict):
+        commit("T-1", "replaced", held=None)
     assert not stored
     assert commit("T-2", "right", held=True)
     assert b"right" in stored["audits/J/A/audit.json"]
