@@ -101,7 +101,9 @@ def too_many_images(most: int) -> str:
     return f"this token may explain {most} images a job; the dataset has more"
 
 
-def _admit_active(connection: sa.Connection, owner: str, limits: JSON, with_jobs: bool = True) -> None:
+def _admit_active(
+    connection: sa.Connection, owner: str, limits: JSON, *, with_jobs: bool = True, counted: int = 0
+) -> None:
     most = limits.get("max_active_jobs")
     if most is None:
         return
@@ -116,7 +118,7 @@ def _admit_active(connection: sa.Connection, owner: str, limits: JSON, with_jobs
     running = connection.execute(waiting).scalar_one()
     if with_jobs:
         running += connection.execute(active).scalar_one()
-    if running >= most:
+    if running - counted >= most:
         raise LimitExceeded(
             f"this token may have {most} active jobs, and has {running}; wait for one to finish or cancel one"
         )
