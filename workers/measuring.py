@@ -6,6 +6,7 @@ meaning for an image (no ground-truth box of the class) has no value for it.
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
@@ -14,7 +15,7 @@ from PIL import Image
 
 from gfi import samples
 from gfi.datasets.annotations.boxes import Box
-from gfi.datasets.annotations.settle import region_of
+from gfi.datasets.annotations.settle import UNSEEN_REGION, region_of
 from gfi.datasets.manifest import Entry
 from gfi.domain import geometry
 from gfi.domain.class_index import ClassIndex
@@ -25,9 +26,11 @@ from gfi.domain.metrics import CATALOGUE
 from gfi.domain.statuses import ImageStatus
 from gfi.method.engine import Engine
 from gfi.method.preprocess import Prepared
+from gfi.metrics.iou_region import is_unseen
 from gfi.metrics.photograph_fill import Bank
 from gfi.metrics.pointing import ordinary
 from gfi.metrics.sample import Sample, measure
+from workers.photographs import Photograph
 
 
 class Measurer:
@@ -61,6 +64,16 @@ class Measurer:
             raise OutOfMemory(batch, batch // 2) from None
         self._progressed()
         return {name: value for name, value in values.items() if math.isfinite(value)}
+
+    def noted(self, photograph: Photograph, explanation: Explanation) -> Photograph:
+        """The photograph, with one more note where the region of the explained class has no IoU."""
+        prepared, wanted = photograph.prepared, any(metric.name == "iou_region" for metric in self._wanted)
+        if not wanted or prepared is None or explanation.status != ImageStatus.OK:
+            return photograph
+        region = region_of(self._boxes(photograph.entry, explanation.target), prepared.original_size)
+        if region is None or not is_unseen(region, prepared.box):
+            return photograph
+        return replace(photograph, note=UNSEEN_REGION.after(photograph.note))
 
     def _sample(self, entry: Entry, prepared: Prepared, explanation: Explanation) -> Sample:
         engine, boxes = self._engine, self._boxes(entry, explanation.target)

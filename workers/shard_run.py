@@ -210,6 +210,8 @@ class ShardRun:
         rank: int = explanation.key.rank
         try:
             metrics = self._measurer.metrics(photograph.entry, photograph.prepared, explanation)
+            if "iou_region" not in metrics:  # drawing the region again takes time
+                photograph = self._measurer.noted(photograph, explanation)
         except OutOfMemory:
             raise
         except Exception as error:

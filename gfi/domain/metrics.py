@@ -125,6 +125,13 @@ CATALOGUE: Mapping[str, Metric] = {
             "of the box around the mask at 1.5 times its mean with the best box of the class",
             version=2,  # boxes are fitted as for energy_in_box, and are whole pixels
         ),
+        _metric(
+            "iou_region",
+            "boxes",
+            "higher",
+            "IoU of regions",
+            "of the pixels above 1.5 times the mask's mean with the region of the class",
+        ),
         Metric(
             "localisation",
             "boxes",

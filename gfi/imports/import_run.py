@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gfi import __version__
-from gfi.datasets.annotations.boxes import ImageBoxes
-from gfi.datasets.annotations.settle import note_on, region_of, settle_boxes
+from gfi.datasets.annotations.boxes import Box, ImageBoxes
+from gfi.datasets.annotations.settle import UNSEEN_REGION, note_on, region_of, settle_boxes
 from gfi.datasets.decode import Photograph, decode
 from gfi.datasets.errors import DatasetError, Unavailable
 from gfi.datasets.listing import mask_image_reader
@@ -33,6 +33,7 @@ from gfi.imports.errors import ImportRefused
 from gfi.imports.mask_files import OpenMasks
 from gfi.imports.mask_values import as_mask
 from gfi.jobs.task_run import Interrupted
+from gfi.metrics.iou_region import is_unseen
 from gfi.metrics.pointing import ordinary
 from gfi.metrics.sample import Sample, measure
 from gfi.report.photograph_properties import properties_of, thumbnail
@@ -45,7 +46,7 @@ from gfi.store.settings import Settings
 LEASE_S = 60.0
 """How long a shard of a killed import waits before `resume_import` takes it."""
 POLL_S = 1.0
-MEASURED = ("energy_in_box", "entropy", "iou_box", "localisation", "pointing")
+MEASURED = ("energy_in_box", "entropy", "iou_box", "iou_region", "localisation", "pointing")
 """The metrics of an imported mask: those that need no network."""
 SCALED = "its values were not in [0, 1]: the positive part was divided by its maximum"
 NEAR_EMPTY, NEAR_FULL = 0.001, 0.95
@@ -247,7 +248,12 @@ class ImportRun:
         boxes = self._boxes(entry, photograph)
         if (note := note_on(boxes)) is not None:
             result = _noted(result, note.text, note.note_class)
-        measured = self._measured(entry, photograph, grid, target, box, boxes)
+        objects = self._objects(entry, target, boxes)
+        region = region_of(objects, size)
+        if region is not None and is_unseen(region, box):
+            result = _noted(result, UNSEEN_REGION.text, UNSEEN_REGION.note_class)
+        regions = tuple(one.sides for one in objects)
+        measured = _measured(Sample(grid, target or 0, size, box, regions, region=region))
         if self._network is not None and target is not None:
             try:
                 measured |= _finite(self._network.measure(photograph, grid, target, box))
@@ -285,24 +291,10 @@ class ImportRun:
         except DatasetError as error:
             return None, _failed(result, str(error), "unreadable")
 
-    def _measured(
-        self,
-        entry: Entry,
-        photograph: Photograph,
-        grid: NDArray[np.float32],
-        target: int | None,
-        box: Rectangle,
-        boxes: ImageBoxes,
-    ) -> dict[str, float]:
+    def _objects(self, entry: Entry, target: int | None, boxes: ImageBoxes) -> list[Box]:
+        """The boxes of the explained class; difficult ones only where all are difficult."""
         mine = [b for b in boxes.boxes if target is None or self._is(b.label or entry.label, target)]
-        mine = ordinary(mine, [b.difficult for b in mine])[0]
-        regions, region = tuple(b.sides for b in mine), region_of(mine, photograph.size)
-        sample = Sample(grid, target or 0, photograph.size, box, regions, region=region)
-        values: dict[str, Any] = {}
-        for name in MEASURED:
-            if CATALOGUE[name].needs != "boxes" or regions:
-                values |= measure(name, sample)
-        return _finite(values)
+        return ordinary(mine, [b.difficult for b in mine])[0]
 
     def _is(self, label: str | None, target: int) -> bool:
         return label is None or self._classes.find(label) == target
@@ -314,6 +306,15 @@ def imported_of(database: Database, job_id: str) -> Imported:
     counts = queries.job_progress(database, job_id).by_status
     without = sum(counts.get(status, 0) for status in (*UNUSABLE, ImageStatus.NONFINITE))
     return Imported(job_id, images, images - without)
+
+
+def _measured(sample: Sample) -> dict[str, float]:
+    """The metrics of one mask that need no network."""
+    values: dict[str, Any] = {}
+    for name in MEASURED:
+        if CATALOGUE[name].needs != "boxes" or sample.regions:
+            values |= measure(name, sample)
+    return _finite(values)
 
 
 def _finite(values: Mapping[str, Any]) -> dict[str, float]:

@@ -10,6 +10,7 @@ from gfi.report.summary import Summary, column_title
 
 _REASONS = {
     "boxes": "no explained image has a box of its class",
+    "iou_region": "no explained image has a region of its class that the network saw",
     "network": "not computed for any explained image",
     "mask": "not computed for any explained image",
     "grids": "no image of the sample was put into a grid",
@@ -114,7 +115,7 @@ def measures_of(
                         count=0,
                         left_out=summary.ok,
                         controls=dict.fromkeys(CONTROLS.values()),
-                        missing=_REASONS[CATALOGUE[name].needs],
+                        missing=_REASONS.get(name) or _REASONS[CATALOGUE[name].needs],
                     )
                 )
     return made

@@ -41,6 +41,13 @@ class BoxNote:
     text: str
     note_class: str
 
+    def after(self, earlier: "BoxNote | None") -> "BoxNote":
+        """Both notes as one, of the class of the earlier one."""
+        return self if earlier is None else BoxNote(f"{earlier.text}; {self.text}", earlier.note_class)
+
+
+UNSEEN_REGION = BoxNote("no IoU of the region: it lies outside what the network saw", "region_unseen")
+
 
 def note_on(settled: ImageBoxes) -> BoxNote | None:
     """The note on settled boxes; None where nothing is to be said."""

@@ -126,6 +126,7 @@ def test_imported_masks_are_a_finished_job_with_box_metrics(
     assert rows[1].error_class == "scaled"
     assert (rows[2].error, rows[2].metrics.get("pointing_hit_0")) == (None, 1)
     assert rows[2].metrics["iou_box"] > 0.4
+    assert (rows[1].metrics.get("iou_region"), rows[2].metrics["iou_region"] > 0.4) == (None, True)
     assert {row.target for row in rows} == {0, 1}
     assert rows[2].columns == {"site": "A"}
     shown = one_world.call("GET", f"/v1/jobs/{job}", "read").json()

@@ -94,7 +94,7 @@ def photograph(path: Path) -> None:
 def measured(services: WorkerServices, dataset: str) -> tuple[str, dict[str, dict[str, Any]]]:
     """The job, and its results by the name of the photograph."""
     job = submit(
-        services, dataset=dataset, model="colours", target="auto", metrics=("energy_in_box", "pointing"),
+        services, dataset=dataset, model="colours", target="auto", metrics=("energy_in_box", "pointing", "iou_region"),
         overrides={"steps_class": 8},
     )  # fmt: skip
     assert explain(services) == "done"
@@ -117,6 +117,7 @@ def test_every_box_of_a_manifest_has_its_right_value_or_none(
     for name in RIGHT:
         assert rows[name].number("energy_in_box") == pytest.approx(right, abs=1e-6), name
         assert rows[name].status == "ok"
+        assert (rows[name].number("iou_region") is not None) == (name == "polygon"), "only it has a region"
     for name in NOT_USABLE:
         assert rows[name].status == "ok"
         assert (rows[name].number("energy_in_box"), rows[name].number("pointing_hit")) == (None, None), name
