@@ -6,6 +6,7 @@ Anything that changes a mask is a field here, and so part of `Recipe.digest`. Th
 
 import dataclasses
 import difflib
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -131,8 +132,11 @@ class Recipe:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "Recipe":
-        """The recipe that `to_json` wrote; unknown or ill-typed fields raise MethodError."""
-        return override(cls(name=str(data.get("name", "custom"))), data)
+        """The recipe that `to_json` wrote; unknown or ill-typed fields raise MethodError.
+
+        Ranges are not checked again: a job stays readable where a later version would refuse its recipe.
+        """
+        return _replaced(cls(name=str(data.get("name", "custom"))), data)
 
     def digest(self) -> str:
         """SHA-256 (hex) of the canonical JSON: equal digests mean equal methods.
@@ -194,6 +198,10 @@ FIRST_FIELDS = frozenset(
 
 def override(base: Recipe, overrides: Mapping[str, Any]) -> Recipe:
     """`base` with some fields replaced. Raises MethodError for an unknown field or a value that does not fit."""
+    return _checked_ranges(_replaced(base, overrides))
+
+
+def _replaced(base: Recipe, overrides: Mapping[str, Any]) -> Recipe:
     hints = get_type_hints(Recipe)
     values: dict[str, Any] = {}
     for field, value in overrides.items():
@@ -203,7 +211,7 @@ def override(base: Recipe, overrides: Mapping[str, Any]) -> Recipe:
                 f"a recipe has no field `{field}`" + (f"; did you mean `{near[0]}`?" if near else "")
             )
         values[field] = _checked_value(field, value, hints[field])
-    return _checked_ranges(dataclasses.replace(base, **values))
+    return dataclasses.replace(base, **values)
 
 
 def _checked_value(field: str, value: Any, kind: Any) -> Any:
@@ -215,45 +223,61 @@ def _checked_value(field: str, value: Any, kind: Any) -> Any:
         if value not in get_args(kind):
             raise MethodError(f"recipe field `{field}` is one of {', '.join(get_args(kind))}, not {value!r}")
     elif kind is float and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)  # 1 and 1.0 are one recipe and have one digest
+        # 1 and 1.0 are one recipe and have one digest. A larger integer has no float, and is out of every range.
+        value = float(value) if abs(value) < 2**1023 else math.inf if value > 0 else -math.inf
     elif not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
         raise MethodError(f"recipe field `{field}` is of type {kind.__name__}, not {value!r}")
     return value
 
 
-_MINIMA = {
-    "omega_start": 0,
-    "rate": 0,
-    "halve_every": 1,
-    "steps_inversion": 0,
-    "gamma": 0,
-    "steps_class": 0,
-    "lambda_": 0,
-    "delta": 0,
-    "softness": 1e-3,
-    "floor": 1e-6,
-    "check_every": 0,
-    "settled": 0,
-    "blur_radius": 0,
-    "blur_kernel": 1,
-    "path_steps": 1,
-    "occlusion_cells": 2,
-    "occlusion_window": 1,
-    "rise_masks": 1,
-    "rise_cells": 1,
-    "rise_keep": 1e-3,
-    "opti_steps": 1,
-    "opti_rate": 0,
-    "map_cells": 2,
+_STEPS = 10_000
+_FACTOR = 1e6
+
+_RANGES: Mapping[str, tuple[float, float]] = {
+    "omega_start": (0, _FACTOR),
+    "rate": (0, _FACTOR),
+    "beta1": (0, math.nextafter(1, 0)),
+    "beta2": (0, math.nextafter(1, 0)),
+    "epsilon": (1e-16, 1),
+    "halve_every": (1, 1_000_000),
+    "steps_inversion": (0, _STEPS),
+    "gamma": (0, _FACTOR),
+    "steps_class": (0, _STEPS),
+    "lambda_": (0, _FACTOR),
+    "delta": (0, _FACTOR),
+    "softness": (1e-3, _FACTOR),
+    "floor": (1e-6, _FACTOR),
+    "check_every": (0, _STEPS),
+    "settled": (0, _FACTOR),
+    "blur_radius": (0, 1000),
+    "blur_kernel": (1, 4095),
+    "seed": (-(2**63), 2**64 - 1),
+    "path_steps": (1, _STEPS),
+    "occlusion_cells": (2, 128),
+    "occlusion_window": (1, 128),
+    "rise_masks": (1, 20_000),
+    "rise_cells": (1, 64),
+    "rise_keep": (1e-3, math.nextafter(1, 0)),
+    "opti_steps": (1, _STEPS),
+    "opti_rate": (0, _FACTOR),
+    "map_cells": (2, 512),
 }
-"""The least value of each numeric field that has one."""
+"""(least, most) of each numeric field, both allowed. A recipe comes from whoever may submit a job: the largest values
+bound the time of one mask, and its memory (20,000 masks of RISE on 65 x 65 points take 340 MB)."""
+
+_MOST_LEVELS = 64
 
 
 def _checked_ranges(recipe: Recipe) -> Recipe:
-    for field, low in _MINIMA.items():
+    for field, (least, most) in _RANGES.items():
         value = getattr(recipe, field)
-        if not low <= value < float("inf"):
-            raise MethodError(f"recipe field `{field}` is a finite number of at least {low}, not {value}")
+        if not least <= value <= most:
+            limit = "less than 1" if most == math.nextafter(1, 0) else f"at most {most:,.12g}"
+            raise MethodError(f"recipe field `{field}` is at least {least:,} and {limit}, not {value}")
+    if len(recipe.levels) > _MOST_LEVELS:
+        raise MethodError(
+            f"recipe field `levels` holds at most {_MOST_LEVELS} shares, not {len(recipe.levels)}"
+        )
     if not all(0 < level < 1 for level in recipe.levels):
         raise MethodError(f"recipe field `levels` holds shares between 0 and 1, not {recipe.levels}")
     if recipe.normalise == "image" and (recipe.signed or recipe.centred or recipe.start == "grad-cam"):
@@ -272,8 +296,6 @@ def _checked_ranges(recipe: Recipe) -> Recipe:
             f"recipe field `occlusion_window` is at most occlusion_cells ({recipe.occlusion_cells}), not"
             f" {recipe.occlusion_window}"
         )
-    if recipe.rise_keep >= 1:
-        raise MethodError(f"recipe field `rise_keep` is a probability below 1, not {recipe.rise_keep}")
     if recipe.blur_kernel % 2 == 0:
         raise MethodError(f"recipe field `blur_kernel` is odd, not {recipe.blur_kernel}")
     return recipe

@@ -40,7 +40,7 @@ def test_every_peer_has_a_digest_of_its_own_which_its_parameters_change():
         ),
         ("grad-cam", {"steps_class": 9}, "which is one of gfi"),
         ("rise", {"rise_masks": 0}, "at least 1"),
-        ("rise", {"rise_keep": 1.0}, "below 1"),
+        ("rise", {"rise_keep": 1.0}, "less than 1"),
         ("occlusion", {"occlusion_window": 20}, "at most occlusion_cells"),
         ("opti-cam", {"method": "rise"}, "does not read the recipe field `method`"),
     ],

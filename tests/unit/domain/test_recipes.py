@@ -6,7 +6,7 @@ import pytest
 
 from gfi.domain.errors import MethodError
 from gfi.domain.presets import PAPER, PRESETS, recipe
-from gfi.domain.recipes import FIRST_FIELDS, Recipe
+from gfi.domain.recipes import FIRST_FIELDS, Recipe, override
 
 PINNED = {
     "paper": "cc63f1515216376c6c8e97ad388c10657bc26d3d3282052d434ca9a523c87fba",
@@ -83,6 +83,13 @@ def test_a_recipe_survives_json_and_its_digest_covers_every_field() -> None:
     assert len(digests) == len(PAPER.to_json()) + 1
 
 
+def test_every_number_of_a_recipe_has_two_bounds() -> None:
+    for field, value in PAPER.to_json().items():
+        for far in (10**400, -(10**400)) if type(value) in (int, float) else ():
+            with pytest.raises(MethodError, match=f"`{field}` is at least"):
+                override(PAPER, {field: far})
+
+
 @pytest.mark.parametrize(
     ("name", "overrides", "line"),
     [
@@ -91,9 +98,9 @@ def test_a_recipe_survives_json_and_its_digest_covers_every_field() -> None:
         ("paper", {"gamma": "ten"}, "`gamma` is of type float, not 'ten'"),
         ("paper", {"steps_class": 1.5}, "`steps_class` is of type int"),
         ("paper", {"penalty": "l2"}, "`penalty` is one of l1, squares, not 'l2'"),
-        ("paper", {"gamma": float("nan")}, "`gamma` is a finite number of at least 0"),
-        ("paper", {"steps_class": -1}, "`steps_class` is a finite number of at least 0"),
-        ("tuned", {"check_every": -1}, "`check_every` is a finite number of at least 0"),
+        ("paper", {"gamma": float("nan")}, "`gamma` is at least 0 and at most"),
+        ("paper", {"steps_class": -1}, "`steps_class` is at least 0 and at most"),
+        ("tuned", {"check_every": -1}, "`check_every` is at least 0 and at most"),
         ("paper", {"blur_kernel": 66}, "`blur_kernel` is odd, not 66"),
     ],
 )
@@ -110,6 +117,11 @@ def test_a_wrong_recipe_is_one_line(name: str, overrides: dict, line: str) -> No
         ({"levels": ["a"]}, "of type float"),
         ({"normalise": "image"}, "use `rectified`"),
         ({"softness": 0.0}, "at least 0.001"),
+        ({"beta1": 1.0}, "`beta1` is at least 0 and less than 1, not 1.0"),
+        ({"epsilon": -1.0}, "`epsilon` is at least 1e-16 and at most 1, not -1.0"),
+        ({"blur_kernel": 1_000_000_001}, "at most 4,095, not 1000000001"),
+        ({"seed": 2**64}, "`seed` is at least"),
+        ({"levels": [0.5] * 65}, "at most 64 shares, not 65"),
         ({"steps_class": 20}, "`steps_class` is a multiple of 8, not 20"),
         ({"check_every": 4}, "`check_every` is a multiple of 8, not 4"),
         ({"bank": "leaves"}, "`steps_class` is a multiple of 12, not 32"),
