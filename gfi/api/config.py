@@ -5,21 +5,18 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, SecretStr, field_validator
-from pydantic_settings import NoDecode, SettingsConfigDict
 
 from gfi.store.public_hosts import allow_list
-from gfi.store.settings import Environment, Explicit, checked
+from gfi.store.settings import FromEnvironment
 
 MiB = 2**20
 _Count = Annotated[int, Field(gt=0)]
 
 
-class ApiSettings(Explicit):
+class ApiSettings(FromEnvironment):
     """The settings of one API process. The `limits` of a token can lower its share of them, never raise it."""
 
-    model_config = SettingsConfigDict(
-        frozen=True, env_prefix="GFI_API_", env_ignore_empty=True, populate_by_name=True
-    )
+    prefix = "GFI_API_"
 
     max_body: _Count = MiB
     """Bytes of a request's body; uploads have a limit of their own."""
@@ -44,7 +41,7 @@ class ApiSettings(Explicit):
     secure_cookies: bool = False
     """Set this behind TLS: browsers then never send the session cookie over plain HTTP."""
 
-    webhook_hosts: Annotated[tuple[str, ...], NoDecode] = Field((), validation_alias="GFI_WEBHOOK_HOSTS")
+    webhook_hosts: tuple[str, ...] = Field((), validation_alias="GFI_WEBHOOK_HOSTS")
     """Hosts that webhooks may be sent to, comma-separated; `*.example.org` allows its subdomains."""
     webhook_secret: SecretStr | None = Field(None, validation_alias="GFI_WEBHOOK_SECRET")
     """Key of the HMAC that signs each message; without it webhooks are off."""
@@ -65,7 +62,7 @@ class ApiSettings(Explicit):
     """The password of that user."""
     smtp_from: str | None = Field(None, validation_alias="GFI_SMTP_FROM")
     """The sender's address."""
-    smtp_domains: Annotated[tuple[str, ...], NoDecode] = Field((), validation_alias="GFI_SMTP_DOMAINS")
+    smtp_domains: tuple[str, ...] = Field((), validation_alias="GFI_SMTP_DOMAINS")
     """Domains whose addresses may be notified, comma-separated."""
 
     @field_validator("webhook_hosts", "smtp_domains", mode="before")
@@ -76,4 +73,4 @@ class ApiSettings(Explicit):
     @classmethod
     def load(cls, environ: Mapping[str, str] | None = None) -> Self:
         """The settings from the environment. StoreError names a variable whose value is not valid."""
-        return checked(cls, Environment(cls, os.environ if environ is None else environ)())
+        return cls.checked(cls.read(os.environ if environ is None else environ))

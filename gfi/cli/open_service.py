@@ -4,8 +4,11 @@ With `GFI_API_URL` (and `GFI_TOKEN`) set, commands use `gfi.client.Client` and n
 libraries.
 """
 
+import gc
 import importlib.util
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from gfi.cli.errors import CommandError
 from gfi.cli.service import Service
@@ -13,6 +16,11 @@ from gfi.cli.service import Service
 
 def open_service() -> Service:
     """The API of `GFI_API_URL`, else the configured database or the running stack. CommandError when there is none."""
+    with _uncollected():
+        return _open_service()
+
+
+def _open_service() -> Service:
     if os.environ.get("GFI_API_URL"):
         from gfi.cli.remote_service import RemoteService
 
@@ -28,3 +36,15 @@ def open_service() -> Service:
     from gfi.cli.local_service import LocalService
 
     return LocalService(settings, database)
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """No garbage collection inside: imports leave no garbage, and looking for it takes a tenth of `gfi jobs`."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()

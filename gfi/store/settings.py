@@ -12,17 +12,10 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, Self
 from urllib.parse import quote, urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import (
-    BaseSettings,
-    EnvSettingsSource,
-    NoDecode,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-)
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
 from gfi.domain.costs import Prices
 from gfi.store.errors import StoreError
@@ -30,32 +23,63 @@ from gfi.store.public_hosts import allow_list
 
 STACK_FILE = "stack.json"
 SECRET_FILE_BYTES = 65_536
-Checked = TypeVar("Checked", bound=BaseSettings)
 _Positive = Annotated[float, Field(gt=0)]
 _Count = Annotated[int, Field(gt=0)]
 _Price = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
-class Explicit(BaseSettings):
-    """Settings that read nothing by themselves: `Settings(…)` takes its arguments, `load` reads the environment."""
+class FromEnvironment(BaseModel):
+    """Settings whose fields are variables of the environment: `PREFIX_FIELD`, or the alias of the field.
+
+    The constructor takes its arguments and reads nothing.
+    """
+
+    # Not pydantic-settings: reading variables is all that we need of it, and importing it takes 8 % of `gfi jobs`.
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+    prefix: ClassVar[str]
 
     @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Only the arguments of the constructor."""
-        return (init_settings,)
+    def variables(cls) -> dict[str, str]:
+        """The variable of each field."""
+        return {
+            name: str(field.validation_alias or f"{cls.prefix}{name}".upper())
+            for name, field in cls.model_fields.items()
+        }
+
+    @classmethod
+    def read(cls, environ: Mapping[str, str]) -> dict[str, str]:
+        """The values that an environment gives, by field; variables in any case, empty ones count as absent.
+
+        `<VARIABLE>_FILE` names a file that holds the value of `<VARIABLE>`, as Docker and Kubernetes mount secrets.
+        StoreError if both are set, or if the file cannot be read.
+        """
+        given = {name.upper(): value for name, value in environ.items() if value}
+        values = {}
+        for name, variable in cls.variables().items():
+            path = given.get(f"{variable}_FILE")
+            if path is not None and variable in given:
+                raise StoreError(f"{variable} and {variable}_FILE are both set: keep one")
+            if path is not None:
+                values[name] = _secret(f"{variable}_FILE", Path(path))
+            elif variable in given:
+                values[name] = given[variable]
+        return values
+
+    @classmethod
+    def checked(cls, values: Mapping[str, Any]) -> Self:
+        """The settings with these values. Raises StoreError, which names the variable whose value is not valid."""
+        try:
+            return cls(**values)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            name = str(first["loc"][0])  # of a field, or its alias
+            raise StoreError(f"{cls.variables().get(name, name)}: {first['msg']}") from None
 
 
-class Settings(Explicit):
+class Settings(FromEnvironment):
     """The settings of this installation. Durations are in seconds."""
 
-    model_config = SettingsConfigDict(frozen=True, extra="forbid", env_prefix="GFI_", env_ignore_empty=True)
+    prefix = "GFI_"
 
     home: Path = Path(".gfi")
     """State of the embedded stack: data, logs, `stack.json`."""
@@ -83,11 +107,11 @@ class Settings(Explicit):
     dataset_s3_region: str | None = None
     dataset_s3_access_key: str | None = Field(default=None, repr=False)
     dataset_s3_secret_key: SecretStr | None = None
-    dataset_roots: Annotated[tuple[Path, ...], NoDecode] = ()
+    dataset_roots: tuple[Path, ...] = ()
     """Directories that datasets may be read from; empty: any (for the machine of a single user)."""
-    dataset_buckets: Annotated[tuple[str, ...], NoDecode] = ()
+    dataset_buckets: tuple[str, ...] = ()
     """Buckets that datasets may be read from; empty: any that the credentials allow."""
-    dataset_hosts: Annotated[tuple[str, ...], NoDecode] = ()
+    dataset_hosts: tuple[str, ...] = ()
     """Hosts that `https://` keys of manifests may be read from; `*.example.org` allows subdomains; empty: none."""
 
     models_dir: Path | None = None
@@ -154,17 +178,17 @@ class Settings(Explicit):
 
         Raises StoreError, which names the file that cannot be read or the variable whose value is not valid.
         """
-        given = Environment(cls, os.environ if environ is None else environ)()
+        given = cls.read(os.environ if environ is None else environ)
         home = Path(given.get("home", ".gfi"))
         stack = {name: value for name, value in _read_stack(home).items() if name in cls.model_fields}
-        values = stack | given | {"home": home}
+        values: dict[str, Any] = stack | given | {"home": home}
         for service in ("database", "redis"):
             password = values.get(f"{service}_password")
             if password:
                 values[f"{service}_url"] = _with_password(
                     service, values.get(f"{service}_url"), str(password)
                 )
-        return checked(cls, values)
+        return cls.checked(values)
 
     def require_stack(self) -> Self:
         """Self, when database, Redis and bucket are all configured; StoreError with advice otherwise."""
@@ -209,30 +233,6 @@ class Settings(Explicit):
         return values
 
 
-class Environment(EnvSettingsSource):
-    """Reads the variables of a given environment; empty ones count as absent.
-
-    `<VARIABLE>_FILE` names a file that holds the value of `<VARIABLE>`, as Docker and Kubernetes mount secrets.
-    StoreError if both are set, or if the file cannot be read.
-    """
-
-    def __init__(self, settings_cls: type[BaseSettings], environ: Mapping[str, str]) -> None:
-        self._environ = environ
-        super().__init__(settings_cls, env_ignore_empty=True)
-
-    def _load_env_vars(self) -> Mapping[str, str | None]:
-        values = {name.lower(): value for name, value in self._environ.items() if value}
-        for field, info in self.settings_cls.model_fields.items():
-            name = str(info.validation_alias or f"{self.env_prefix}{field}").lower()
-            path = values.get(f"{name}_file")
-            if path is None:
-                continue
-            if name in values:
-                raise StoreError(f"{name.upper()} and {name.upper()}_FILE are both set: keep one")
-            values[name] = _secret(f"{name.upper()}_FILE", Path(path))
-        return values
-
-
 def _secret(variable: str, path: Path) -> str:
     """The text of a file with a secret, without the newline at its end."""
     try:
@@ -257,20 +257,6 @@ def _with_password(service: str, url: str | None, password: str) -> str:
         )
     server = parts.netloc.rpartition("@")[2]
     return parts._replace(netloc=f"{parts.username or ''}:{quote(password, safe='')}@{server}").geturl()
-
-
-def checked(cls: type[Checked], values: Mapping[str, Any]) -> Checked:
-    """The settings with these values. Raises StoreError, which names the variable whose value is not valid."""
-    try:
-        return cls(**values)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        name = str(first["loc"][0])
-        prefix = str(cls.model_config.get("env_prefix", ""))
-        variable = (
-            f"{prefix}{name}".upper() if name in cls.model_fields else name
-        )  # an alias is a variable's name
-        raise StoreError(f"{variable}: {first['msg']}") from None
 
 
 def _read_stack(home: Path) -> dict[str, Any]:
