@@ -64,6 +64,10 @@ class Finding:
     """Of the images that it was removed from: those with a label of another class."""
     misleads: bool = False
     """Most of them are; the network answers something that misleads it."""
+    boxed: int = 0
+    """Of an off-object shortcut whose place boxes touch: the images with its pixels and with boxes; else 0."""
+    beside_boxes: int = 0
+    """Those of `boxed` in which its pixels lie beside every box."""
     weight: float = 0.0
     history: History = History.NEW
     dismissed: str = ""
@@ -90,6 +94,7 @@ def of_place(tested: Tested, class_name: str) -> Finding:
     candidate = tested.plan.candidate
     kind: Kind = "pattern" if candidate.place is None else "place"
     patch = ""
+    touched = tested.verdict is Verdict.OFF_OBJECT and not tested.plan.outside
     if candidate.patch is not None:
         kind, patch = "stated", hashlib.sha256(candidate.patch.tobytes()).hexdigest()[:12]
     return Finding(
@@ -114,6 +119,8 @@ def of_place(tested: Tested, class_name: str) -> Finding:
         beside=sum(r.beside is not None for r in tested.plan.removals),
         labelled_otherwise=tested.plan.labelled_otherwise,
         misleads=tested.plan.misleads,
+        boxed=tested.plan.boxed if touched else 0,
+        beside_boxes=tested.plan.beside_boxes if touched else 0,
         weight=tested.weight,
         class_index=candidate.class_index,
     )

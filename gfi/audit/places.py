@@ -58,9 +58,20 @@ class Place:
 
     def touches(self, boxes: NDArray[np.floating]) -> bool:
         """Whether any box (M, 4) shares area with the place."""
+        across, down = self._common(boxes)
+        return bool(((across > 1e-9) & (down > 1e-9)).any())
+
+    def shared(self, boxes: NDArray[np.floating]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """The area that each box (M, 4) shares with the place, and that of the box: (M,), (M,)."""
+        across, down = self._common(boxes)
+        areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+        return np.clip(across, 0, None) * np.clip(down, 0, None), areas
+
+    def _common(self, boxes: NDArray[np.floating]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """The width and the height that each box has in common with the place; negative where they lie apart."""
         across = np.minimum(self.right, boxes[:, 2]) - np.maximum(self.left, boxes[:, 0])
         down = np.minimum(self.bottom, boxes[:, 3]) - np.maximum(self.top, boxes[:, 1])
-        return bool(((across > 1e-9) & (down > 1e-9)).any())
+        return across, down
 
     def words(self) -> str:
         """Where it is, in words: top left, middle, bottom, …"""

@@ -88,7 +88,8 @@ class Plan:
     seen of images: the class's images of the confirmation half in which the place or pattern is seen. outside: whether
     the place lies outside every box in the images used; None without boxes. foreign: images of other classes whose
     mask peaks there, for S4; places: where in each image. labelled: of the images removed from, those with a label;
-    labelled_otherwise: those of another class's label.
+    labelled_otherwise: those of another class's label. boxed, beside_boxes: of the images with boxes in which the
+    pattern is seen, and of these, where its pixels lie beside every box.
     """
 
     candidate: Candidate
@@ -102,6 +103,13 @@ class Plan:
     reused: int = 0
     labelled: int = 0
     labelled_otherwise: int = 0
+    boxed: int = 0
+    beside_boxes: int = 0
+
+    @property
+    def pattern_outside(self) -> bool:
+        """Whether a repeated pattern lies beside every box in at least half of its images."""
+        return 2 * self.beside_boxes >= self.boxed > 0
 
     @property
     def used(self) -> tuple[int, ...]:
@@ -189,6 +197,10 @@ def step_of(width: int) -> int:
     return max(1, round(width / 70))
 
 
+PATTERN_MARGIN = 1.25
+"""The side of the place of a pattern, as a multiple of the pattern's own."""
+
+
 def found_pattern(
     data: Explained,
     rows: NDArray[np.intp],
@@ -196,7 +208,32 @@ def found_pattern(
     photographs: Photographs,
     s: AuditSettings,
 ) -> dict[int, Place]:
-    """The images among `rows` with the pattern near a peak of their mask, and where: the pattern and a little more.
+    """The images among `rows` with the pattern near a peak of their mask, and where: the pattern and a little more."""
+    return _around_patterns(pattern_centres(data, rows, pattern, photographs, s), pattern, photographs, rows)
+
+
+def _around_patterns(
+    centres: Mapping[int, tuple[float, float]],
+    pattern: NDArray[np.float32],
+    photographs: Photographs,
+    rows: NDArray[np.intp],
+    times: float = PATTERN_MARGIN,
+) -> dict[int, Place]:
+    """Squares around the centres, `times` as wide as the pattern."""
+    if not centres:
+        return {}
+    side = times * pattern.shape[0] / view_width(photographs, rows)
+    return {image: around(x, y, side) for image, (x, y) in centres.items()}
+
+
+def pattern_centres(
+    data: Explained,
+    rows: NDArray[np.intp],
+    pattern: NDArray[np.float32],
+    photographs: Photographs,
+    s: AuditSettings,
+) -> dict[int, tuple[float, float]]:
+    """The images among `rows` with the pattern near a peak of their mask, and its middle (x, y) in each.
 
     Searched in twice the margin: what repeats need not lie in the middle of the crop that it was found by.
     """
@@ -209,7 +246,7 @@ def found_pattern(
     spare = (min(tall, wide) - side) // 2
     width = view_width(photographs, rows)
     ncc, shift = matches(pattern[None], searched, spare, step_of(width))
-    found: dict[int, Place] = {}
+    found: dict[int, tuple[float, float]] = {}
     for i in np.argsort(-ncc[0], kind="stable"):
         if ncc[0, i] < s.match or int(owner[i]) in found:
             continue
@@ -217,7 +254,7 @@ def found_pattern(
         top, bottom, left, right = places[i].pixels((width, width))
         x = ((left + right) / 2 + shift[0, i, 1]) / width
         y = ((top + bottom) / 2 + shift[0, i, 0]) / width
-        found[int(owner[i])] = around(float(x), float(y), 1.25 * side / width)
+        found[int(owner[i])] = (float(x), float(y))
     return found
 
 
@@ -242,11 +279,14 @@ def plan(
     if candidate.patch is not None and photographs is not None:
         return _stated(candidate, candidate.patch, data, own, others, photographs, settings, draw)
     where: dict[int, Place] = {}
+    itself: dict[int, Place] = {}
     if candidate.pattern is not None and photographs is not None:
-        where = found_pattern(data, own, candidate.pattern, photographs, settings)
+        centres = pattern_centres(data, own, candidate.pattern, photographs, settings)
+        where = _around_patterns(centres, candidate.pattern, photographs, own)
+        itself = _around_patterns(centres, candidate.pattern, photographs, own, times=1.0)
     if candidate.place is not None and len(where) < settings.fewest_used:
         at = peaks_at(data.grids[own], candidate.place, settings.peak_share_of_maximum)
-        where = {int(i): candidate.place for i in own[at]}
+        where, itself = {int(i): candidate.place for i in own[at]}, {}
     seen = len(where)
     outside, where = _outside(data, where)
     used = draw.permutation(np.array(sorted(where), np.intp))[: settings.most_images]
@@ -267,6 +307,7 @@ def plan(
         reused,
         int((labels >= 0).sum()),
         int(((labels >= 0) & (labels != k)).sum()),
+        *beside_boxes(data, itself),
     )
 
 
@@ -338,6 +379,21 @@ def _outside(data: Explained, where: dict[int, Place]) -> tuple[bool | None, dic
     if not boxed:
         return None, where
     return (True, free) if 2 * len(free) >= len(boxed) and free else (False, where)
+
+
+def beside_boxes(data: Explained, patterns: Mapping[int, Place]) -> tuple[int, int]:
+    """Of the images with boxes and the pattern's own pixels, without the margin that is removed with them: how many
+    there are, and in how many the pixels lie beside every box.
+
+    That is where boxes cover at most a quarter of them, and they hold at most a quarter of any box: else a small object
+    that lies within them would be beside itself.
+    """
+    boxed = {i: place for i, place in patterns.items() if data.boxes is not None and i in data.boxes}
+    beside = 0
+    for image, place in boxed.items():
+        shared, areas = place.shared(data.boxes[image])  # type: ignore[index]  # boxed is empty without boxes
+        beside += bool(shared.sum() <= place.area / 4 and (shared <= areas / 4).all())
+    return len(boxed), beside
 
 
 def _removal(

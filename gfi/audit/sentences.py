@@ -49,9 +49,16 @@ def sentence(finding: Finding) -> str:
             f"The masks of {name} stand out at {what} ({seen}), but the tests did not confirm it "
             f"({_tests(finding)})."
         )
+    same_pixels = f"A shortcut: {name} relies on the same pixels again and again, {_at(finding)}"
+    off_object = f"A shortcut: {name} relies on {what}, outside every box of the class"
+    if finding.boxed:
+        off_object = (
+            f"{same_pixels}; at least three quarters of them lie outside every box of the class in "
+            f"{finding.beside_boxes} of {finding.boxed} images"
+        )
     reason = {
-        Verdict.OFF_OBJECT: f"A shortcut: {name} relies on {what}, outside every box of the class",
-        Verdict.REPEATED_MARK: f"A shortcut: {name} relies on the same pixels again and again, {_at(finding)}",
+        Verdict.OFF_OBJECT: off_object,
+        Verdict.REPEATED_MARK: same_pixels,
         Verdict.RELIES_ON: f"{name} is recognised by {what}",
     }[finding.verdict]
     return f"{reason} ({seen}). {_effects(finding)} ({_tests(finding)}).{_misleads(finding)}"

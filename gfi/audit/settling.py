@@ -65,6 +65,8 @@ def joined(measured: Sequence[Measured], candidate: Candidate) -> Measured:
         reused=sum(plan.reused for plan in plans),
         labelled=sum(plan.labelled for plan in plans),
         labelled_otherwise=sum(plan.labelled_otherwise for plan in plans),
+        boxed=sum(plan.boxed for plan in plans),
+        beside_boxes=sum(plan.beside_boxes for plan in plans),
     )
     if not known:
         return plan, None

@@ -2,7 +2,8 @@
 
 Confirmed: q ≤ .05 over all candidates tested, where p is the larger one of removal and transplant, and the lower bound
 of an effect reaches its threshold. What is confirmed is called a shortcut only with a second reason: the place lies
-outside every box, or the same pixels repeat. Otherwise the class relies on the place, and a person judges.
+outside every box, or the same pixels repeat. Boxes that touch the place, and not the pixels that repeat in it, change
+the kind of such a shortcut, never whether it is one. Otherwise the class relies on the place, and a person judges.
 
 A shortcut of a class is learned from its images, so they must have it. Where most of the images in which it is seen are
 labelled otherwise, the network answers something that misleads it (a mark added after the training); it is confirmed,
@@ -27,7 +28,8 @@ class Verdict(StrEnum):
     """What an audit says of a candidate."""
 
     OFF_OBJECT = "off_object_shortcut"
-    """Confirmed, and the place lies outside every box of the class in the images used."""
+    """Confirmed, and the place lies outside every box of the class in the images used; or the same pixels repeat, and
+    lie beside every box in at least half of their images."""
     REPEATED_MARK = "repeated_mark_shortcut"
     """Confirmed, and the same pixels repeat in the confirmation half."""
     RELIES_ON = "relies_on"
@@ -142,8 +144,10 @@ def confirmed_as(plan: Plan, effects: Effects, s: AuditSettings) -> Verdict:
         return Verdict.RELIES_ON
     if plan.outside:
         return Verdict.OFF_OBJECT
-    repeats = effects.same_pixels is not None and effects.same_pixels.holds(s.repeated_share, s.level)
-    return Verdict.REPEATED_MARK if repeats else Verdict.RELIES_ON
+    if effects.same_pixels is None or not effects.same_pixels.holds(s.repeated_share, s.level):
+        return Verdict.RELIES_ON
+    # A shortcut by its pixels already; the boxes say of which kind.
+    return Verdict.OFF_OBJECT if plan.pattern_outside else Verdict.REPEATED_MARK
 
 
 def _judged(

@@ -204,6 +204,8 @@ def tested_json(plan: Plan, effects: Effects | None) -> dict[str, Any]:
             "reused": plan.reused,
             "labelled": plan.labelled,
             "labelled_otherwise": plan.labelled_otherwise,
+            "boxed": plan.boxed,
+            "beside_boxes": plan.beside_boxes,
         },
         "effects": None if effects is None else _effects_json(effects),
     }
@@ -225,6 +227,8 @@ def tested_of(value: Mapping[str, Any], candidate: Candidate) -> tuple[Plan, Eff
         reused=stored["reused"],
         labelled=stored.get("labelled", 0),
         labelled_otherwise=stored.get("labelled_otherwise", 0),
+        boxed=stored.get("boxed", 0),
+        beside_boxes=stored.get("beside_boxes", 0),
     )
     return plan, None if value["effects"] is None else _effects_of(value["effects"])
 

@@ -3,8 +3,8 @@
 import numpy as np
 
 from gfi.audit.candidates import Candidate
-from gfi.audit.places import around
-from gfi.audit.plan import Explained, plan
+from gfi.audit.places import Place, around
+from gfi.audit.plan import Explained, beside_boxes, plan
 from gfi.audit.settings import AuditSettings
 
 from .synthetic import world
@@ -52,3 +52,16 @@ def test_with_boxes_an_image_whose_object_reaches_the_place_is_left_out() -> Non
 def test_without_boxes_nothing_is_said_of_outside() -> None:
     w = world(0.9)
     assert plan(CORNER, w.data, w.photographs, S).outside is None
+
+
+def test_a_pattern_that_a_box_only_touches_lies_beside_it_and_a_small_object_within_it_does_not() -> None:
+    w = world(0.0)
+    pattern = Place(0.0, 0.0, 0.2, 0.2)
+    boxes = {
+        0: np.array([[0.15, 0.15, 0.6, 0.6]]),  # covers a sixteenth of the pattern
+        1: np.array([[0.1, 0.0, 0.6, 0.6]]),  # half of it
+        2: np.array([[0.05, 0.05, 0.14, 0.14]]),  # a fifth of it, with the whole box
+        3: np.array([[0.5, 0.5, 0.9, 0.9], [0.0, 0.16, 0.9, 0.9]]),  # the second one a fifth of it
+    }
+    data = Explained(w.data.classes, w.data.grids, w.data.screening, boxes)
+    assert beside_boxes(data, dict.fromkeys(range(5), pattern)) == (4, 2)

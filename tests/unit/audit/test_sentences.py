@@ -37,6 +37,12 @@ def test_a_confirmed_finding_prints_effects_bounds_and_tests() -> None:
         assert number in text
 
 
+def test_boxes_that_touch_the_place_of_repeated_pixels_are_said() -> None:
+    text = sentence(replace(FINDING, verdict=Verdict.OFF_OBJECT, boxed=20, beside_boxes=13))
+    assert "lie outside every box of the class in 13 of 20 images" in text
+    assert "the same pixels again and again" in text
+
+
 def test_undecided_says_how_many_more() -> None:
     assert "40 more images" in sentence(replace(FINDING, verdict=Verdict.UNDECIDED))
 

@@ -1,5 +1,7 @@
 """From effects to verdicts."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from gfi.audit.confirmation import Effects
@@ -48,6 +50,9 @@ def test_each_verdict_has_its_reason() -> None:
         (planned(True), measured(0.5), Verdict.OFF_OBJECT),
         (planned(None), measured(0.5, 14), Verdict.REPEATED_MARK),
         (planned(False), measured(0.5), Verdict.RELIES_ON),
+        (replace(planned(False), boxed=16, beside_boxes=8), measured(0.5, 14), Verdict.OFF_OBJECT),
+        (replace(planned(False), boxed=16, beside_boxes=7), measured(0.5, 14), Verdict.REPEATED_MARK),
+        (replace(planned(False), boxed=16, beside_boxes=16), measured(0.5), Verdict.RELIES_ON),
         (planned(True), measured(0.0), Verdict.SUSPECTED),
         (planned(True, 3), None, Verdict.UNDECIDED),
     ]
