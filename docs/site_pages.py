@@ -114,7 +114,7 @@ def configuration() -> str:
             about = owner.model_fields.get(field)
             if about is None:
                 continue
-            variable = str(about.validation_alias or f"{owner.model_config['env_prefix']}{field}").upper()
+            variable = owner.variables()[field]
             default = "" if about.default is None else f"`{about.default}`" if about.default != () else ""
             lines.append(f"| `{variable}` | {_cell(default)} | {_cell(said)} |")
         lines += [""]

@@ -230,8 +230,8 @@ def _checked_value(field: str, value: Any, kind: Any) -> Any:
     return value
 
 
-_STEPS = 10_000
-_FACTOR = 1e6
+_STEPS = 100_000
+_FACTOR = 1e9
 
 _RANGES: Mapping[str, tuple[float, float]] = {
     "omega_start": (0, _FACTOR),
