@@ -44,8 +44,8 @@ from benchmarks.machine import cpu_name
 from benchmarks.planted import CLASSES, SIZE, Images, Plant
 from gfi.audit.audit import screen, test
 from gfi.audit.bounds import share_lower_bound
+from gfi.audit.explained import Explained
 from gfi.audit.limits import limit, measured
-from gfi.audit.plan import Explained
 from gfi.audit.properties import ClassMeans, PropertyCandidate
 from gfi.audit.settings import AuditSettings
 from gfi.audit.split import in_screening_half

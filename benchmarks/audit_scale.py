@@ -20,7 +20,7 @@ import numpy as np
 from benchmarks.machine import cpu_name
 from gfi.audit.audit import Screens, propose_clusters, propose_repeats
 from gfi.audit.candidates import shortlist
-from gfi.audit.plan import Explained
+from gfi.audit.explained import Explained
 from gfi.audit.properties import ClassMeans
 from gfi.audit.settings import AuditSettings
 from gfi.audit.split import in_screening_half

@@ -28,7 +28,8 @@ from benchmarks.machine import cpu_name
 from benchmarks.planted import CLASSES, SIZE, Images, Plant
 from gfi.audit.audit import screen
 from gfi.audit.confirmation import confirm
-from gfi.audit.plan import Explained, Plan, plan
+from gfi.audit.explained import Explained
+from gfi.audit.plan import Plan, plan
 from gfi.audit.sequential import Evidence, SequentialSettings, Settled
 from gfi.audit.settings import FIRST_SAMPLE, AuditSettings
 from gfi.audit.settling import (

@@ -29,10 +29,10 @@ from benchmarks.machine import cpu_name
 from benchmarks.photographs import SHARED
 from gfi.audit.audit import screen, test
 from gfi.audit.candidates import Candidate
+from gfi.audit.explained import Explained
 from gfi.audit.fills import pasted_patch
 from gfi.audit.findings import of_place
 from gfi.audit.places import around
-from gfi.audit.plan import Explained
 from gfi.audit.sentences import sentence
 from gfi.audit.settings import AuditSettings
 from gfi.domain.class_index import ClassIndex

@@ -17,19 +17,12 @@ from gfi.audit.class_null import upper_tail
 from gfi.audit.cluster_columns import associations
 from gfi.audit.clusters import clusters
 from gfi.audit.confirmation import Predict, confirm
+from gfi.audit.explained import Explained, Photographs
 from gfi.audit.local_peaks import PeakCounts
 from gfi.audit.off_object import OffObject
+from gfi.audit.pattern_search import found_pattern, margin_of, peak_windows, step_of, view_width
 from gfi.audit.places import Place, around, of_cell
-from gfi.audit.plan import (
-    Explained,
-    Photographs,
-    found_pattern,
-    margin_of,
-    peak_windows,
-    plan,
-    step_of,
-    view_width,
-)
+from gfi.audit.plan import plan
 from gfi.audit.same_pixels import holds_pattern, repeating
 from gfi.audit.settings import AuditSettings
 from gfi.audit.verdicts import Tested, judge, too_few

@@ -14,8 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from gfi.audit.explained import Photographs
 from gfi.audit.fills import FILLS, pasted, pasted_patch, removed
-from gfi.audit.plan import STATED, Photographs, Plan, sigma_of, step_of
+from gfi.audit.pattern_search import sigma_of, step_of
+from gfi.audit.plan import STATED, Plan
 from gfi.audit.same_pixels import SamePixels, compare, high_passed, windows
 from gfi.audit.settings import AuditSettings
 

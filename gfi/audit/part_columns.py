@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from gfi.audit.explained import Explained
 from gfi.audit.grids import resized
-from gfi.audit.plan import Explained
 from gfi.audit.split import in_screening_half
 from gfi.domain.metrics import PRIMARY_METHOD
 from gfi.domain.pixel_properties import PROPERTIES

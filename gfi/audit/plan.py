@@ -13,49 +13,20 @@ other is there. So where another repeated pattern of the class is found in an im
 together with that pattern (`Removal.beside`), and the larger effect counts, for the candidate and for its controls.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gfi.audit.candidates import Candidate
-from gfi.audit.grids import resized
-from gfi.audit.local_peaks import peaks
+from gfi.audit.explained import Explained, Photographs
+from gfi.audit.pattern_search import around_patterns, found_pattern, pattern_centres, peaks_at, top_peaks
 from gfi.audit.places import Place, around, lattice, mass
-from gfi.audit.same_pixels import high_passed, matches, windows
 from gfi.audit.settings import AuditSettings
-
-Photographs = Callable[[NDArray[np.intp]], NDArray[np.uint8]]
-"""Rows → the network's view of each, (n, H, W, 3) uint8."""
-
 
 STATED = -1
 """The source of a transplant whose crop is the patch of a stated hypothesis."""
-
-
-@dataclass(frozen=True)
-class Explained:
-    """Images and their masks: what screens and plans read of the parts.
-
-    classes (N,): the class each mask explains. grids (N, h, w): the masks. screening (N,): the half. boxes: row → the
-    boxes (M, 4) of its class in [0, 1] of the network's view; None where the dataset has none. labels (N,): the class
-    each image is labelled as, −1 where it has no label; None where no image has one. features (N, d): projected
-    features, NaN where there are none; None where no image has them.
-    """
-
-    classes: NDArray[np.int64]
-    grids: NDArray[np.float32]
-    screening: NDArray[np.bool_]
-    boxes: Mapping[int, NDArray[np.float64]] | None = None
-    keys: tuple[str, ...] = ()
-    labels: NDArray[np.int64] | None = None
-    features: NDArray[np.floating] | None = None
-    columns: Mapping[str, NDArray[np.floating] | Sequence[str]] | None = None
-    """Numbers or words of each image (N,), which clusters are compared with; None where they were not read."""
-
-    def __len__(self) -> int:
-        return len(self.classes)
 
 
 @dataclass(frozen=True)
@@ -130,139 +101,6 @@ class Plan:
         return np.array(sorted(rows - {STATED}), np.intp)
 
 
-def top_peaks(
-    grid: NDArray[np.floating], cells: int, most: int, share_of_maximum: float
-) -> list[tuple[float, float]]:
-    """The centres (x, y) in [0, 1] of the highest local peaks of a mask (h, w), at most `most`."""
-    small = resized(grid[None], cells)
-    found = peaks(small, share_of_maximum)[0]
-    heights = np.where(found, small[0], -1).ravel()
-    order = [i for i in np.argsort(-heights, kind="stable")[:most] if heights[i] > 0]
-    return [((i % cells + 0.5) / cells, (i // cells + 0.5) / cells) for i in order]
-
-
-def peaks_at(grids: NDArray[np.floating], place: Place, share_of_maximum: float) -> NDArray[np.bool_]:
-    """Whether a mask (N, h, w) has a local peak within the place, on 14×14 cells: (N,)."""
-    cells = 14
-    found = peaks(resized(grids, cells), share_of_maximum)
-    centres = (np.arange(cells) + 0.5) / cells
-    inside = ((centres >= place.top) & (centres <= place.bottom))[:, None] & (
-        (centres >= place.left) & (centres <= place.right)
-    )[None]
-    return np.asarray(np.count_nonzero(found & inside, axis=(1, 2)) > 0)
-
-
-def peak_windows(
-    data: Explained,
-    rows: NDArray[np.intp],
-    photographs: Photographs,
-    settings: AuditSettings,
-    margins: int = 1,
-) -> tuple[NDArray[np.float32], NDArray[np.intp], list[Place]]:
-    """High-passed windows at the three highest peaks of each image: (n, …), the row of each, and its place.
-
-    A window is a crop and `margins` times the margin around it.
-    """
-    if not len(rows):
-        return np.zeros((0, 1, 1), np.float32), rows, []
-    shown = photographs(rows)
-    filtered = high_passed(shown, sigma_of(shown.shape[2]))
-    owners, places = [], []
-    for position, row in enumerate(rows):
-        for x, y in top_peaks(data.grids[row], 14, 3, settings.peak_share_of_maximum):
-            owners.append(position)
-            places.append(around(x, y, crop_side()))
-    margin = margins * margin_of(shown.shape[2])
-    at = np.array(owners, np.intp)
-    return windows(filtered[at], places, margin), rows[at], places
-
-
-def crop_side() -> float:
-    """Side of the crops that are compared: smaller than a place, since they are searched for within a margin."""
-    return 0.19
-
-
-def sigma_of(width: int) -> float:
-    """σ of the high pass for a view of this width: 3 % of it."""
-    return max(1.0, 0.03 * width)
-
-
-def margin_of(width: int) -> int:
-    """Pixels by which a crop is shifted when a pattern is searched for: a tenth of the view."""
-    return max(1, round(0.1 * width))
-
-
-def step_of(width: int) -> int:
-    """Pixels between two shifts: one for a view of 64 pixels, three for 224."""
-    return max(1, round(width / 70))
-
-
-PATTERN_MARGIN = 1.25
-"""The side of the place of a pattern, as a multiple of the pattern's own."""
-
-
-def found_pattern(
-    data: Explained,
-    rows: NDArray[np.intp],
-    pattern: NDArray[np.float32],
-    photographs: Photographs,
-    s: AuditSettings,
-) -> dict[int, Place]:
-    """The images among `rows` with the pattern near a peak of their mask, and where: the pattern and a little more."""
-    return _around_patterns(pattern_centres(data, rows, pattern, photographs, s), pattern, photographs, rows)
-
-
-def _around_patterns(
-    centres: Mapping[int, tuple[float, float]],
-    pattern: NDArray[np.float32],
-    photographs: Photographs,
-    rows: NDArray[np.intp],
-    times: float = PATTERN_MARGIN,
-) -> dict[int, Place]:
-    """Squares around the centres, `times` as wide as the pattern."""
-    if not centres:
-        return {}
-    side = times * pattern.shape[0] / view_width(photographs, rows)
-    return {image: around(x, y, side) for image, (x, y) in centres.items()}
-
-
-def pattern_centres(
-    data: Explained,
-    rows: NDArray[np.intp],
-    pattern: NDArray[np.float32],
-    photographs: Photographs,
-    s: AuditSettings,
-) -> dict[int, tuple[float, float]]:
-    """The images among `rows` with the pattern near a peak of their mask, and its middle (x, y) in each.
-
-    Searched in twice the margin: what repeats need not lie in the middle of the crop that it was found by.
-    """
-    searched, owner, places = peak_windows(data, rows, photographs, s, margins=2)
-    if not len(searched):
-        return {}
-    side, (tall, wide) = pattern.shape[0], searched.shape[1:]
-    if side > min(tall, wide):
-        return {}
-    spare = (min(tall, wide) - side) // 2
-    width = view_width(photographs, rows)
-    ncc, shift = matches(pattern[None], searched, spare, step_of(width))
-    found: dict[int, tuple[float, float]] = {}
-    for i in np.argsort(-ncc[0], kind="stable"):
-        if ncc[0, i] < s.match or int(owner[i]) in found:
-            continue
-        # The window is the crop and the same margin on every side; the pattern lies at the shift from its middle.
-        top, bottom, left, right = places[i].pixels((width, width))
-        x = ((left + right) / 2 + shift[0, i, 1]) / width
-        y = ((top + bottom) / 2 + shift[0, i, 0]) / width
-        found[int(owner[i])] = (float(x), float(y))
-    return found
-
-
-def view_width(photographs: Photographs, rows: NDArray[np.intp]) -> int:
-    """The width of the network's view in pixels."""
-    return int(photographs(rows[:1]).shape[2])
-
-
 def plan(
     candidate: Candidate,
     data: Explained,
@@ -282,8 +120,8 @@ def plan(
     itself: dict[int, Place] = {}
     if candidate.pattern is not None and photographs is not None:
         centres = pattern_centres(data, own, candidate.pattern, photographs, settings)
-        where = _around_patterns(centres, candidate.pattern, photographs, own)
-        itself = _around_patterns(centres, candidate.pattern, photographs, own, times=1.0)
+        where = around_patterns(centres, candidate.pattern, photographs, own)
+        itself = around_patterns(centres, candidate.pattern, photographs, own, times=1.0)
     if candidate.place is not None and len(where) < settings.fewest_used:
         at = peaks_at(data.grids[own], candidate.place, settings.peak_share_of_maximum)
         where, itself = {int(i): candidate.place for i in own[at]}, {}

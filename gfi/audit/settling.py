@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from gfi.audit.candidates import Candidate
 from gfi.audit.confirmation import Effects
-from gfi.audit.plan import Explained, Plan
+from gfi.audit.explained import Explained
+from gfi.audit.plan import Plan
 from gfi.audit.same_pixels import SamePixels
 from gfi.audit.sequential import Evidence, Settled, Values, adjusted, beyond_controls, mean_bound
 from gfi.audit.settings import AuditSettings

@@ -22,9 +22,10 @@ from numpy.typing import NDArray
 from gfi.audit.candidates import Candidate
 from gfi.audit.cluster_columns import Association
 from gfi.audit.confirmation import Effects
+from gfi.audit.explained import Explained
 from gfi.audit.local_peaks import PeakCounts
 from gfi.audit.places import Place
-from gfi.audit.plan import Explained, Plan, Removal, Transplant
+from gfi.audit.plan import Plan, Removal, Transplant
 from gfi.audit.properties import PropertyCandidate
 from gfi.audit.same_pixels import SamePixels
 from gfi.audit.settings import AuditSettings

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gfi.audit.cluster_columns import RIGHT
-from gfi.audit.plan import Explained
+from gfi.audit.explained import Explained
 from gfi.jobs.audits.files import Kept
 from gfi.jobs.audits.reading import CELLS, Chunk
 

@@ -19,7 +19,7 @@ from PIL import Image
 
 from gfi.audit.audit import Screens, propose_clusters, propose_repeats, shortlisted
 from gfi.audit.candidates import Candidate, shortlist, with_columns
-from gfi.audit.plan import Photographs
+from gfi.audit.explained import Photographs
 from gfi.audit.properties import ClassMeans, PropertyCandidate
 from gfi.audit.settings import AuditSettings
 from gfi.audit.split import in_screening_half

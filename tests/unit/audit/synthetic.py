@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gfi.audit.plan import Explained
+from gfi.audit.explained import Explained
 from gfi.audit.split import in_screening_half
 
 SIZE, CLASSES, MARK = 48, 8, 8

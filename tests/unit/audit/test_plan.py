@@ -3,8 +3,9 @@
 import numpy as np
 
 from gfi.audit.candidates import Candidate
+from gfi.audit.explained import Explained
 from gfi.audit.places import Place, around
-from gfi.audit.plan import Explained, beside_boxes, plan
+from gfi.audit.plan import beside_boxes, plan
 from gfi.audit.settings import AuditSettings
 
 from .synthetic import world

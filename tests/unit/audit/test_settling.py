@@ -5,9 +5,10 @@ from numpy.typing import NDArray
 
 from gfi.audit.candidates import Candidate
 from gfi.audit.confirmation import Effects
+from gfi.audit.explained import Explained
 from gfi.audit.findings import of_place
 from gfi.audit.places import around
-from gfi.audit.plan import Explained, Plan, Removal, Transplant
+from gfi.audit.plan import Plan, Removal, Transplant
 from gfi.audit.same_pixels import SamePixels
 from gfi.audit.sentences import sentence
 from gfi.audit.sequential import Evidence, SequentialSettings, Settled

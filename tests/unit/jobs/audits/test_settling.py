@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from gfi.audit.candidates import Candidate
+from gfi.audit.explained import Explained
 from gfi.audit.places import around
-from gfi.audit.plan import STATED, Explained, Plan, Removal, Transplant
+from gfi.audit.plan import STATED, Plan, Removal, Transplant
 from gfi.audit.sequential import Evidence, SequentialSettings
 from gfi.audit.settings import AuditSettings
 from gfi.domain.presets import PRESETS
