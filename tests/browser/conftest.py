@@ -23,6 +23,7 @@ from gfi.cli.servers import Server
 from gfi.datasets import manifest
 from gfi.datasets.annotations.boxes import Box
 from gfi.datasets.manifest import Entry
+from gfi.domain.records import ControlClaim
 from gfi.domain.states import ControlKind
 from gfi.store import ledger
 from gfi.store.ledger.tokens import create_link
@@ -44,6 +45,9 @@ ARGUMENTS = [
     "--disable-sync",
     "--disable-dev-shm-usage",
 ]
+
+AUDITED_ROWS = [2, 5, 8]
+"""The images of the shortcut of `audited`."""
 
 # Layout shift while a page loads: 0 when nothing moved, 1 when everything moved by the height of the window.
 SHIFTS = """
@@ -145,6 +149,56 @@ def _compared(world: World, a: str, b: str) -> None:
     made = world.call("POST", "/v1/comparisons", json={"a": a, "b": b})
     assert made.status_code == 202, made.text
     assert perform_task(world, ControlKind.COMPARE) == "compared"
+
+
+def audited(world: World, job: str) -> str:
+    """An audit of the job that is done, compared with an earlier one: a shortcut, and a finding that is gone."""
+    made = world.call("POST", f"/v1/jobs/{job}/audit", json={}).json()["audit"]["id"]
+    finding = {
+        "id": "0123456789ab",
+        "class_index": 2,
+        "class_name": "rocket",
+        "kind": "place",
+        "verdict": "repeated_mark_shortcut",
+        "history": "grown",
+        "sentence": 'A shortcut: "rocket" relies on the same pixels again and again, at the top left.',
+        "record": {
+            **{"number_tested": 0, "pictures": [], "rows": AUDITED_ROWS, "where": "top left"},
+            "before": "suspected, seen in 1 of 9 images",
+            "view": f"/jobs/{job}/gallery?finding={made}:0123456789ab",
+            "command": f"gfi audit {job} --class rocket",
+        },
+        **{
+            "accepted": False,
+            "dismissed": "",
+            "note": "",
+            "assignee": "",
+            "decided_by": "",
+            "decided_at": None,
+        },
+    }
+    gone = finding | {"id": "ba9876543210", "history": "gone", "class_name": "cat"}
+    counts = {"shortcuts": 1, "verdicts": {"repeated_mark_shortcut": 1}, "history": {"grown": 1, "gone": 1}}
+    told = {"notes": ["A note."], "limits": [], "number_tested": 1, "proposed": 1, "images": 12, "classes": 3}
+    summary = counts | told | {"answers": 62, "boxed": 0, "previous": "earlier"}
+    plan = {"candidates": 1, "answers": 62, "estimate_s": None, "photographs": True}
+
+    def claimed(queue: str, kind: ControlKind) -> ControlClaim:
+        claim = ledger.claim_control(world.database, "w", 60.0, wanted=ledger.Wanted(queue, kinds=[kind]))
+        assert claim is not None
+        return claim
+
+    claim = claimed("control", ControlKind.SCREEN)
+    ledger.finish_control(
+        *(world.database, claim, plan),
+        lambda c: ledger.write_screened(c, made, claim.task_id, plan, True),
+    )
+    tests = claimed("explain", ControlKind.CONFIRM)
+    ledger.finish_control(
+        *(world.database, tests, plan),
+        lambda c: ledger.write_findings(c, made, tests.task_id, summary, [finding, gone]),
+    )
+    return str(made)
 
 
 def perform_task(world: World, kind: ControlKind) -> str:

@@ -5,63 +5,9 @@ import zipfile
 
 import pytest
 
-from gfi.domain.records import ControlClaim
 from gfi.domain.states import ControlKind
-from gfi.store import ledger
-from tests.browser.conftest import Visit, faults, perform_task
+from tests.browser.conftest import AUDITED_ROWS, Visit, audited, faults, perform_task
 from tests.service.api.conftest import World
-
-ROWS = [2, 5, 8]
-
-
-def audited(world: World, job: str) -> str:
-    """An audit of the job that is done, compared with an earlier one: a shortcut, and a finding that is gone."""
-    made = world.call("POST", f"/v1/jobs/{job}/audit", json={}).json()["audit"]["id"]
-    finding = {
-        "id": "0123456789ab",
-        "class_index": 2,
-        "class_name": "rocket",
-        "kind": "place",
-        "verdict": "repeated_mark_shortcut",
-        "history": "grown",
-        "sentence": 'A shortcut: "rocket" relies on the same pixels again and again, at the top left.',
-        "record": {
-            **{"number_tested": 0, "pictures": [], "rows": ROWS, "where": "top left"},
-            "before": "suspected, seen in 1 of 9 images",
-            "view": f"/jobs/{job}/gallery?finding={made}:0123456789ab",
-            "command": f"gfi audit {job} --class rocket",
-        },
-        **{
-            "accepted": False,
-            "dismissed": "",
-            "note": "",
-            "assignee": "",
-            "decided_by": "",
-            "decided_at": None,
-        },
-    }
-    gone = finding | {"id": "ba9876543210", "history": "gone", "class_name": "cat"}
-    counts = {"shortcuts": 1, "verdicts": {"repeated_mark_shortcut": 1}, "history": {"grown": 1, "gone": 1}}
-    told = {"notes": ["A note."], "limits": [], "number_tested": 1, "proposed": 1, "images": 12, "classes": 3}
-    summary = counts | told | {"answers": 62, "boxed": 0, "previous": "earlier"}
-    plan = {"candidates": 1, "answers": 62, "estimate_s": None, "photographs": True}
-
-    def claimed(queue: str, kind: ControlKind) -> ControlClaim:
-        claim = ledger.claim_control(world.database, "w", 60.0, wanted=ledger.Wanted(queue, kinds=[kind]))
-        assert claim is not None
-        return claim
-
-    claim = claimed("control", ControlKind.SCREEN)
-    ledger.finish_control(
-        *(world.database, claim, plan),
-        lambda c: ledger.write_screened(c, made, claim.task_id, plan, True),
-    )
-    tests = claimed("explain", ControlKind.CONFIRM)
-    ledger.finish_control(
-        *(world.database, tests, plan),
-        lambda c: ledger.write_findings(c, made, tests.task_id, summary, [finding, gone]),
-    )
-    return str(made)
 
 
 def test_an_auditor_exports_the_images_of_a_shortcut_in_four_clicks_from_the_page_of_a_job(
@@ -84,7 +30,7 @@ def test_an_auditor_exports_the_images_of_a_shortcut_in_four_clicks_from_the_pag
     assert faults(page) == []
     shortcut.get_by_text("Show these 3 images in the gallery").click()  # second click: its images
     page.wait_for_selector(".card img")
-    assert sorted(int(card.get_attribute("data-row")) for card in page.locator(".card").all()) == ROWS
+    assert sorted(int(card.get_attribute("data-row")) for card in page.locator(".card").all()) == AUDITED_ROWS
     page.locator("#grid").focus()
     page.keyboard.press("a")  # selects them
     page.select_option("#export-format", "cvat")  # third click: the format
@@ -94,7 +40,7 @@ def test_an_auditor_exports_the_images_of_a_shortcut_in_four_clicks_from_the_pag
         perform_task(world, ControlKind.EXPORT)
     with zipfile.ZipFile(download.value.path()) as archive:
         annotations = archive.read("annotations.xml").decode()
-    assert sorted(map(int, re.findall(r'<image id="(\d+)"', annotations))) == ROWS
+    assert sorted(map(int, re.findall(r'<image id="(\d+)"', annotations))) == AUDITED_ROWS
     assert annotations.count("<mask ") == annotations.count("<box ") == 3
 
 

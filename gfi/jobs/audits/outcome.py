@@ -232,6 +232,7 @@ def _summary(
             for name in ("images", "boxed", "left_out", "damaged_parts", "classes", "class_null")
         },
         "measured": facts.get("measured", 0),
+        "labelled": screened.kept.data.labels is not None,
         "photographs": facts["photographs"],
         "photographs_reason": facts["photographs_reason"],
         "verdicts": dict(Counter(f.verdict.value for f in current)),
@@ -342,6 +343,11 @@ def _notes(summary: Mapping[str, Any], screened: ScreenedJob, s: AuditSettings) 
     if not summary["boxed"]:
         yield (
             "The dataset has no boxes, so no finding can be called off the object; repeated pixels are searched for."
+        )
+    if summary["shortcuts"] and not summary["labelled"]:
+        yield (
+            "No image has a label of the model's, so a mark that moves images of other classes to one looks like a "
+            "shortcut of that class; labels would tell them apart."
         )
     if summary["data_changed"]:
         yield "The images are not those of the previous audit; findings are compared with it all the same."

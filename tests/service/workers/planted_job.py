@@ -1,6 +1,7 @@
 """A finished job over drawn shapes with a mark in half of the moons. The masks are drawn, not computed: each peaks at
 the object and, where there is one, at the mark."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,10 +27,18 @@ PER_CLASS = 56
 MOON = planted.CLASSES.index("moon")
 
 
-def planted_job(services: WorkerServices, per_class: int = PER_CLASS, **changes: Any) -> str:
-    """The job. Its masks are for the labelled class. changes: fields of each of its results."""
+def planted_job(
+    services: WorkerServices, per_class: int = PER_CLASS, labelled: bool = True, **changes: Any
+) -> str:
+    """The job. Its masks are for the class of the object. labelled: whether its dataset has labels and boxes.
+
+    changes: fields of each of its results.
+    """
     folder = services.settings.dataset_roots[0] / "shapes"
     manifest = planted.write(folder, per_class)
+    if not labelled:
+        keys = [{"key": json.loads(line)["key"]} for line in manifest.read_text().splitlines()]
+        manifest.write_text("".join(json.dumps(key) + "\n" for key in keys))
     register(services.database, services.settings, str(planted.MODEL))
     job = submit(services, dataset=f"manifest:{manifest}", model="demo-shapes")
     draw_masks(services, job, per_class, **changes)
@@ -52,14 +61,15 @@ def draw_masks(services: WorkerServices, job: str, per_class: int = PER_CLASS, *
             prepared = prepare(shown.rgb, engine.classifier.preprocess, engine.recipe)
             with torch.no_grad():
                 p = engine.network.probabilities(prepared.image[None])[0]
-            number = int(Path(entry.key).stem.split("-")[1])
+            shape, _, digits = Path(entry.key).stem.partition("-")
+            number = int(digits)
             made = Result(
                 row=entry.row,
                 key=entry.key,
                 status=ImageStatus.OK,
                 version=entry.version,
                 label=entry.label,
-                target=planted.CLASSES.index(str(entry.label)),
+                target=planted.CLASSES.index(shape),
                 prediction=int(p.argmax()),
                 probability=float(p.max()),
                 kept=0.9,

@@ -160,6 +160,23 @@ def test_a_planted_mark_is_found_told_kept_and_deleted(
     assert not queries.list_findings(services.database, made)
 
 
+def test_a_dataset_without_labels_is_audited_and_what_labels_would_tell_is_said(
+    services: WorkerServices,
+) -> None:
+    job = planted_job(services, labelled=False)
+    made = requested(services, job, classes=("moon",))
+    assert "candidates" in screened(services)
+    assert "findings" in confirmed(services)
+    first = queries.list_findings(services.database, made)[0]
+    assert (first.verdict, first.class_index) == ("repeated_mark_shortcut", MOON)
+    assert first.record["labelled_otherwise"] == 0
+    done = audit(services, made)
+    assert done.summary is not None
+    assert done.summary["boxed"] == 0
+    (told,) = [note for note in done.summary["notes"] if "has a label" in note]
+    assert "looks like a shortcut of that class" in told
+
+
 def test_bad_input_is_told_and_what_can_still_be_said_is_said(services: WorkerServices) -> None:
     job = planted_job(services, 44)
     folder = services.settings.dataset_roots[0] / "shapes" / "photographs"
