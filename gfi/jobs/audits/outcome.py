@@ -224,8 +224,9 @@ def _summary(
 ) -> dict[str, Any]:
     facts = screened.facts
     current = [f for f in found if f.history is not History.GONE]
-    images = screened.counts.images
-    few = [int(k) for k in np.flatnonzero((images > 0) & (images < settings.fewest_images))]
+    # Of the classes with a mask in either half: one whose few images are all in the other half has too few as well.
+    present = np.unique(screened.kept.data.classes)
+    few = present[screened.counts.images[present] < settings.fewest_images].tolist()
     return {
         **{
             name: facts[name]
