@@ -309,7 +309,8 @@ def audits(job_id: str, as_json: bool) -> None:
 
 def _counts(one: JSON) -> str:
     verdicts = (one["summary"] or {}).get("verdicts", {})
-    return ", ".join(f"{n} {verdict.replace('_', ' ')}" for verdict, n in verdicts.items())
+    none = "none" if one["state"] == "done" else ""
+    return ", ".join(f"{n} {verdict.replace('_', ' ')}" for verdict, n in verdicts.items()) or none
 
 
 def follow_audit(

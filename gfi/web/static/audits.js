@@ -1,11 +1,9 @@
-import { $, api, count, duration, empty, fill, h, repeat, showErrors, showRefusal, state, when, words } from "/static/ui.js";
-
-const verdicts = (audit) => Object.entries(audit.summary?.verdicts || {}).map(([name, n]) => `${count(n)} ${words(name).toLowerCase()}`).join(", ");
+import { $, api, count, duration, empty, fill, findings, h, repeat, showErrors, showRefusal, state, when } from "/static/ui.js";
 
 async function load() {
   const audits = await api("/v1/audits");
   fill($("rows"), audits.map((a) => h("tr", null,
-    h("td.nowrap", null, h("a", { href: `/audits/${a.id}` }, a.id)), h("td.nowrap", null, state(a.state)), h("td", null, verdicts(a)),
+    h("td.nowrap", null, h("a", { href: `/audits/${a.id}` }, a.id)), h("td.nowrap", null, state(a.state)), h("td", null, findings(a)),
     h("td.nowrap", null, h("a", { href: `/jobs/${a.job_id}` }, a.job_id)), h("td.nowrap", null, when(a.created_at)))));
   $("table").hidden = !audits.length;
   $("empty").hidden = true;

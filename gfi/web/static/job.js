@@ -1,4 +1,4 @@
-import { $, api, count, decimal, duration, fill, follow, h, may, rate, state, svg, toast, showErrors, when, showPage, words } from "/static/ui.js";
+import { $, api, count, decimal, duration, fill, findings, follow, h, may, rate, state, svg, toast, showErrors, when, showPage, words } from "/static/ui.js";
 
 const id = location.pathname.split("/")[2];
 const vocabulary = await api("/v1/vocabulary");
@@ -31,9 +31,8 @@ async function audit() {
 
 async function audits() {
   const list = await api(`/v1/jobs/${id}/audits`);
-  const counts = (a) => Object.entries(a.summary?.verdicts || {}).map(([v, n]) => `${count(n)} ${words(v).toLowerCase()}`).join(", ") || (a.reason || "");
   $("audits-panel").hidden = !list.length;
-  fill($("audits"), list.map((a) => h("tr", null, h("td", null, h("a", { href: `/audits/${a.id}` }, when(a.created_at))), h("td", null, state(a.state)), h("td", null, counts(a)), h("td", null, a.owner))));
+  fill($("audits"), list.map((a) => h("tr", null, h("td", null, h("a", { href: `/audits/${a.id}` }, when(a.created_at))), h("td", null, state(a.state)), h("td", null, findings(a) || a.reason || ""), h("td", null, a.owner))));
 }
 
 function actions() {

@@ -90,6 +90,12 @@ const named = { ok: "Explained", empty: "Empty mask", full: "Full mask", constan
 export const words = (name) => named[name] || name.replaceAll("_", " ").replace(/^./, (c) => c.toUpperCase());
 export const state = (name) => h("span.state", null, h(`i.dot.c-${name}`), words(name));
 
+// "1 relies on, 2 suspected"; "none" of an audit that is done and found nothing.
+export function findings(audit) {
+  const counts = Object.entries(audit.summary?.verdicts || {}).map(([verdict, n]) => `${count(n)} ${words(verdict).toLowerCase()}`);
+  return counts.join(", ") || (audit.state === "done" ? "none" : "");
+}
+
 // Puts rows into a table; every cell gets its heading as a label, for narrow screens where a row becomes a block.
 export function fill(body, rows) {
   const headings = [...body.closest("table").tHead.rows[0].cells].map((cell) => cell.textContent);

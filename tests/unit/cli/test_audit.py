@@ -70,3 +70,16 @@ def test_pictures_are_written_into_a_folder(monkeypatch: pytest.MonkeyPatch, tmp
     assert "2 pictures in" in shown(monkeypatch, AUDIT, "--pictures", str(tmp_path / "made"))
     assert (tmp_path / "made" / "f00d-1.jpg").read_bytes() == b"A/f00d/1.jpg"
     assert (tmp_path / "made" / "f00d-crop.png").exists()
+
+
+def test_an_audit_that_found_nothing_says_none_in_the_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    one = {"id": "A", "created_at": 0.0, "owner": "me", "reason": None}
+    listed = [
+        one | {"state": "done", "summary": {"verdicts": {}}},
+        one | {"state": "screening", "summary": None},
+        one | {"state": "done", "summary": {"verdicts": {"relies_on": 2}}},
+    ]
+    monkeypatch.setattr(audit, "open_service", lambda: SimpleNamespace(audits=lambda job: listed))
+    lines = CliRunner().invoke(audit.audits, ["J"]).output.splitlines()[1:]
+    assert ["none" in line for line in lines] == [True, False, False]
+    assert "2 relies on" in lines[2]
