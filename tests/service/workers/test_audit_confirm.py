@@ -226,7 +226,9 @@ def test_few_images_are_too_few_and_a_job_without_masks_says_why(services: Worke
     assert screened(services) == "nothing to test"
     notes = audit(services, made).summary["notes"]  # type: ignore[index]
     # Also the classes whose one image is in the confirmation half.
-    assert any(note.startswith("10 of 10 classes have too few images to say anything of them") for note in notes)
+    assert any(
+        note.startswith("10 of 10 classes have too few images to say anything of them") for note in notes
+    )
     assert any("whether a class stands out among the others is undecided" in note for note in notes)
     # Every part is lost: the audit fails, and its reason says so.
     services.bucket.delete_many([entry.key for entry in services.bucket.list(f"parts/{job}/")])
