@@ -122,7 +122,7 @@ def judged(scenario: str, seed: int, n: int, a: pa.Table, b: pa.Table, floor: Fl
     gate = judge(GateSpec(), made, floor, names=NAMES, today=TODAY)
     verdicts = mask_verdicts(made.class_counts, made.class_counts_with_flips, floor, Tolerance())
     classes, with_flips = verdicts.classes, verdicts.with_flips
-    pooled = pooled_verdict(made.moved, made.pairs, floor, Tolerance())
+    pooled = pooled_verdict(made.moved_images, made.images, floor, Tolerance())
     failed = [check.name for check in gate.checks if check.verdict is Verdict.FAIL]
     if scenario == "corner":
         own = [one[TARGET] for one in (classes, with_flips) if TARGET in one]

@@ -1,5 +1,8 @@
 """Exact tests and bounds of a share: k of n masks moved.
 
+All of them hold as well for the mean of n numbers in [0, 1], with k their sum: numbers between 0 and 1 vary less than
+zeros and ones of the same mean (`tests/unit/drift/test_binomial.py` counts the errors of such distributions).
+
     p-value      P(X ≥ k), X ~ Binomial(n, p₀)              one-sided, exact
     lower bound  the p with P(X ≥ k | p) = α                 Clopper–Pearson, one-sided
     upper bound  the p with P(X ≤ k | p) = α
@@ -30,7 +33,7 @@ def p_value(moved: ArrayLike, n: ArrayLike, p0: ArrayLike) -> NDArray[np.float64
     0.125
     """
     k, n, p0 = (np.asarray(value, np.float64) for value in (moved, n, p0))
-    tail = betainc(np.maximum(k, 1), n - k + 1, p0)
+    tail = betainc(np.where(k > 0, k, 1), n - k + 1, p0)
     return np.asarray(np.where(k > 0, tail, 1.0))
 
 
@@ -83,9 +86,10 @@ def images_to_decide(share: float, limit: float, alpha: float, at_least: int) ->
     return max(high, at_least) if share < limit else high
 
 
-def share_change_bounds(fell: int, rose: int, n: int, alpha: float) -> tuple[float, float]:
-    """One-sided 1 − alpha bounds of the change of a share, each alone: of n images, `fell` went from 1 to 0 and `rose`
-    from 0 to 1. Each of the two shares has exact bounds at alpha / 2."""
+def share_change_bounds(fell: float, rose: float, n: int, alpha: float) -> tuple[float, float]:
+    """One-sided 1 − alpha bounds of the change of a mean, each alone: n numbers in [0, 1] fell by `fell` in all, and
+    rose by `rose`; of a share, so many went from 1 to 0 and from 0 to 1. Each of the two has exact bounds at
+    alpha / 2."""
     (fell_low, rose_low), (fell_high, rose_high) = (
         bound([fell, rose], n, alpha / 2).tolist() for bound in (lower_bound, upper_bound)
     )

@@ -74,16 +74,18 @@ class ClassMoves:
 
 @dataclass(frozen=True)
 class MetricChange:
-    """The mean of a metric over pairs in which both are `ok`: a's, b's, and the deviation of the differences b − a.
+    """The mean of a metric over the images of pairs in which both are `ok`: a's, b's, and the deviation of the
+    differences b − a. An image with several masks counts once, with their mean.
 
-    binary: (1 → 0, 0 → 1), the numbers of these pairs, of a metric that is 0 or 1 of each image; else None.
+    binary: (1 → 0, 0 → 1), the numbers of these images, of a metric that is 0 or 1 of each mask; else None. Fractions
+    where some masks of an image changed and others did not.
     """
 
     n: int
     mean_a: float
     mean_b: float
     deviation: float
-    binary: tuple[int, int] | None = None
+    binary: tuple[float, float] | None = None
 
     @property
     def change(self) -> float:
@@ -109,6 +111,7 @@ class MetricChange:
 class Comparison:
     """The comparison of two jobs. threshold: None without a floor; then no mask counts as moved.
 
+    images: of the pairs, each once; moved_images: the sum over them of the share of their masks that moved.
     described: pairs behind `means`, the descriptive distances. bit_equal: pairs whose stored masks have equal bytes.
     """
 
@@ -116,6 +119,8 @@ class Comparison:
     threshold: float | None
     pairs: int
     moved: int
+    images: int
+    moved_images: float
     bit_equal: int
     largest: float
     distance: float
@@ -167,6 +172,8 @@ class Comparison:
             "threshold": self.threshold,
             "pairs": self.pairs,
             "moved": self.moved if self.threshold is not None else None,
+            "images": self.images,
+            "moved_images": self.moved_images if self.threshold is not None else None,
             "bit_equal": self.bit_equal,
             "largest_distance": self.largest,
             "mean_distance": _finite(self.distance),
@@ -258,8 +265,8 @@ class Accumulator:
         self._metrics: dict[str, NDArray[np.float64]] = {}
         self._moved_rows: list[tuple[int, int]] = []
         self._worst: list[tuple[float, str, int, int, int]] = []
-        self._pairs = self._moved = self._bit_equal = 0
-        self._largest = self._distance = 0.0
+        self._pairs = self._moved = self._images = self._bit_equal = 0
+        self._largest = self._distance = self._moved_images = 0.0
 
     def add(self, block: PairBlock) -> None:
         """Add a block of pairs. Raises DriftError if the distance of a mask from itself is not 0, which would be a bug
@@ -276,6 +283,8 @@ class Accumulator:
         self._beyond_with_flips.update(block.targets[with_flips].tolist())
         self._pairs += len(block)
         self._moved += int(beyond.sum())
+        self._images += int(block.images[-1]) + 1 if len(block) else 0
+        self._moved_images += float(block.weights[beyond].sum())
         self._bit_equal += int(block.bit_equal.sum())
         named = np.flatnonzero(beyond)[: MOST_ROWS - len(self._moved_rows)]
         self._moved_rows += zip(block.rows_a[named].tolist(), block.rows_b[named].tolist(), strict=True)
@@ -309,10 +318,10 @@ class Accumulator:
     def _add_metrics(self, block: PairBlock) -> None:
         for name, (a, b) in block.metrics.items():
             known = block.both_ok & np.isfinite(a) & np.isfinite(b)
-            x, y = a[known], b[known]
-            difference = y - x
-            sums = [len(x), x.sum(), y.sum(), difference.sum(), (difference**2).sum()]
-            sums += [(difference < 0).sum(), (difference > 0).sum()]
+            change = b[known] - a[known]
+            values = np.stack([a[known], b[known], change, change < 0, change > 0])
+            x, y, difference, fell, rose = _image_means(values, block.images[known])
+            sums = [len(x), x.sum(), y.sum(), difference.sum(), (difference**2).sum(), fell.sum(), rose.sum()]
             self._metrics[name] = self._metrics.get(name, np.zeros(len(sums))) + np.array(sums)
 
     def _describe(self, block: PairBlock) -> None:
@@ -351,6 +360,8 @@ class Accumulator:
             threshold=self._floor.threshold if self._floor is not None else None,
             pairs=self._pairs,
             moved=self._moved,
+            images=self._images,
+            moved_images=round(self._moved_images, 6),  # three thirds are one
             bit_equal=self._bit_equal,
             largest=self._largest,
             distance=self._distance / self._pairs if self._pairs else float("nan"),
@@ -369,8 +380,14 @@ def _moved(block: PairBlock, distance: NDArray[np.float64], floor: Floor | None)
     return np.zeros(len(block), np.bool_) if floor is None else floor.moved(block.targets, distance)
 
 
+def _image_means(values: NDArray[np.float64], images: NDArray[np.intp]) -> NDArray[np.float64]:
+    """The means over the masks of each image. values: (numbers, N); images: (N,)."""
+    _, which, masks = np.unique(images, return_inverse=True, return_counts=True)
+    return np.stack([np.bincount(which, row, len(masks)) / masks for row in values])
+
+
 def _change(name: str, sums: NDArray[np.float64]) -> MetricChange:
     n, a, b, difference, squares, fell, rose = sums.tolist()
     variance = (squares - difference**2 / n) / (n - 1) if n > 1 else 0.0
-    binary = (int(fell), int(rose)) if COLUMNS[name].binary else None
+    binary = (round(fell, 6), round(rose, 6)) if COLUMNS[name].binary else None
     return MetricChange(int(n), a / n, b / n, float(np.sqrt(max(variance, 0.0))), binary)

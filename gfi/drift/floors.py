@@ -10,10 +10,11 @@ quantile of the floor's distances of its class, or of all classes where there ar
 threshold for all, the classes whose masks differ most between runs would hide the moves of the others. p₀, the share of
 images that is expected to exceed it although nothing changed, is taken from the floor itself: each pair of runs is
 judged by the thresholds of the other pairs, and p₀ is the largest share of any pair, for each class and over all
-classes, and at least .05. With a single pair its images are split in two halves by a hash of their keys, and each half
-is judged by the thresholds of the other. A class has a threshold of its own only if every one of these thresholds
-rests on a hundred distances of the class, so that p₀ and the masks that are judged by it always have the same kind of
-threshold.
+classes, and at least .05. Over all classes the unit is the image, which counts with the share of its masks that lie
+beyond: those of several labels of one image are not independent. With a single pair its images are split in two halves
+by a hash of their keys, and each half is judged by the thresholds of the other. A class has a threshold of its own
+only if every one of these thresholds rests on a hundred distances of the class, so that p₀ and the masks that are
+judged by it always have the same kind of threshold.
 
 The same is measured once more with the flipped images for which both runs explained the same class
 (`Floor.with_flips`): two runs differ more on an image that one of them predicts wrongly, so these have thresholds of
@@ -73,12 +74,14 @@ def level_of(
 
 @dataclass(frozen=True)
 class RunPair:
-    """The distances of one pair of runs. targets, distances, half: (N,); half: 0 or 1, by the key."""
+    """The distances of one pair of runs. targets, distances, half, weights: (N,); half: 0 or 1, by the key; weights: 1
+    / the number of masks of the image."""
 
     name: str
     targets: NDArray[np.int32]
     distances: NDArray[np.float32]
     half: NDArray[np.int8]
+    weights: NDArray[np.float32]
     flips: Mapping[int, int] = field(default_factory=dict)
     images: Mapping[int, int] = field(default_factory=dict)
     """By class: images that the two runs predict differently, of how many."""
@@ -87,7 +90,8 @@ class RunPair:
 
     def of(self, chosen: NDArray[np.bool_]) -> "RunPair":
         """Only these of its masks."""
-        return RunPair(self.name, self.targets[chosen], self.distances[chosen], self.half[chosen])
+        measured = self.targets[chosen], self.distances[chosen], self.half[chosen], self.weights[chosen]
+        return RunPair(self.name, *measured)
 
     @property
     def with_flips(self) -> "RunPair":
@@ -100,6 +104,7 @@ class RunPair:
             np.concatenate([self.targets, other.targets]),
             np.concatenate([self.distances, other.distances]),
             np.concatenate([self.half, other.half]),
+            np.concatenate([self.weights, other.weights]),
         )
 
 
@@ -188,7 +193,7 @@ class Floor:
 
 
 class RunDistances:
-    """Collects the distances of two runs of a floor. Holds 9 bytes an image."""
+    """Collects the distances of two runs of a floor. Holds 13 bytes a mask."""
 
     def __init__(self) -> None:
         self._pairs: list[_Measured] = []
@@ -212,19 +217,19 @@ class RunDistances:
         return RunPair(name, *_joined(self._pairs), flips, images, flipped)
 
 
-_Measured = tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.int8]]
-"""targets, distances and halves, (N,) each."""
+_Measured = tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.int8], NDArray[np.float32]]
+"""targets, distances, halves and weights, (N,) each."""
 
 
 def _measured(block: PairBlock) -> _Measured:
     distances = top_area(top_weights(block.a), top_weights(block.b)).astype(np.float32)
     half = np.array([crc32(key.encode()) & 1 for key in block.keys], np.int8)
-    return block.targets.astype(np.int32), distances, half
+    return block.targets.astype(np.int32), distances, half, block.weights.astype(np.float32)
 
 
 def _joined(parts: Sequence[_Measured]) -> _Measured:
-    targets, distances, half = zip(*parts, strict=True)
-    return np.concatenate(targets), np.concatenate(distances), np.concatenate(half)
+    targets, distances, half, weights = zip(*parts, strict=True)
+    return np.concatenate(targets), np.concatenate(distances), np.concatenate(half), np.concatenate(weights)
 
 
 def floor_of(level: FloorLevel, runs: int, pairs: Sequence[RunPair]) -> Floor:
@@ -290,7 +295,7 @@ def _expected(pairs: Sequence[RunPair], judged: Sequence[RunPair | None]) -> _Ex
             chosen = np.full(len(beyond), True) if side is None else counted.half == side
             one = counted.of(chosen)
             beyond[chosen] = _beyond(one.targets, one.distances, *_thresholds(others, classes))
-        p0 = max(p0, float(beyond.mean()))
+        p0 = max(p0, float(np.average(beyond, weights=counted.weights)))
         present, which = np.unique(counted.targets, return_inverse=True)
         k, n = (np.bincount(which, weights).astype(int).tolist() for weights in (beyond, None))
         for at, index in enumerate(present.tolist()):

@@ -15,7 +15,13 @@ from gfi.drift.binomial import lower_bound, upper_bound
 from gfi.drift.comparison import Comparison, MetricChange
 from gfi.drift.floors import LEVEL_WORDS, Floor, FloorLevel
 from gfi.drift.gate import FLIPS, GateSpec, Waiver
-from gfi.drift.sentences import class_sentence, flipped_sentence, verdict_sentence, with_flips_sentence
+from gfi.drift.sentences import (
+    class_sentence,
+    flipped_sentence,
+    pooled_sentence,
+    verdict_sentence,
+    with_flips_sentence,
+)
 from gfi.drift.verdicts import (
     Moved,
     Tolerance,
@@ -135,13 +141,8 @@ def _moved_checks(
         return
     tolerance = spec.tolerance(look)
     if spec.moved.pooled:
-        pooled = pooled_verdict(comparison.moved, comparison.pairs, floor, tolerance)
-        yield Check(
-            "pooled",
-            pooled.verdict,
-            verdict_sentence("all classes together", pooled),
-            numbers=pooled.to_json(),
-        )
+        pooled = pooled_verdict(comparison.moved_images, comparison.images, floor, tolerance)
+        yield Check("pooled", pooled.verdict, pooled_sentence(comparison, pooled), numbers=pooled.to_json())
     watched = _watched(spec, comparison, names)
     counts_with_flips = comparison.class_counts_with_flips
     verdicts = mask_verdicts(
@@ -234,7 +235,7 @@ def _limit_check(name: str, limit: float, comparison: Comparison, tolerance: Tol
         lower = -math.inf  # Student's bounds of so few say little
     if comparison.bit_equal == comparison.pairs and not change.deviation and not change.change:
         upper = 0.0  # the same masks
-    text = f"{name}: mean {change.mean_a:.3f} → {change.mean_b:.3f} over {change.n:,} pairs"
+    text = f"{name}: mean {change.mean_a:.3f} → {change.mean_b:.3f} over {change.n:,} images"
     numbers = {"n": change.n, "value": change.change}
     return _bounded(name, text, lower, upper, limit, numbers, tolerance.min_images)
 

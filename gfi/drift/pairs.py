@@ -49,7 +49,7 @@ RESULTS = pa.schema(
 )
 """The columns of a result that pairing reads."""
 PAIRS_AT_ONCE = 1024
-"""Pairs in one `PairBlock`: about 25 MB while their distances are computed."""
+"""Pairs in one `PairBlock`, as far as it holds whole images: about 25 MB while their distances are computed."""
 
 MOST_ROWS = 2000
 """Images that are named as flipped, and as moved: a selection for the gallery."""
@@ -91,7 +91,8 @@ class Counts:
 
 @dataclass(frozen=True)
 class PairBlock:
-    """Up to 1,024 pairs: masks on the common grid, and the other compared values.
+    """Up to 1,024 pairs: masks on the common grid, and the other compared values. All pairs of an image are in one
+    block, one after the other.
 
     keys: (N,) texts. rows_a, rows_b, targets: (N,). a, b: (N, 28, 28). bit_equal: (N,), the stored grids have equal
     bytes. both_ok: (N,), both have the status ok. metrics: name → (a's, b's), (N,) each, NaN where not measured.
@@ -109,6 +110,17 @@ class PairBlock:
 
     def __len__(self) -> int:
         return len(self.keys)
+
+    @property
+    def images(self) -> NDArray[np.intp]:
+        """The number of each pair's image within the block, counted from 0: (N,)."""
+        return np.asarray(np.cumsum(_starts_image(self.keys)) - 1, np.intp)
+
+    @property
+    def weights(self) -> NDArray[np.float64]:
+        """1 / the number of pairs of the image, (N,): they sum to the number of images. The masks of an image are no
+        independent observations, so whatever is judged over all classes counts each image once."""
+        return 1 / np.bincount(self.images)[self.images]
 
 
 def pair_results(
@@ -279,8 +291,20 @@ def _flags(table: pa.Table, name: str) -> NDArray[np.bool_]:
 
 
 def _blocks(a: pa.Table, b: pa.Table, counts: Counts, metrics: Sequence[str]) -> Iterator[PairBlock]:
-    for start in range(0, len(a), PAIRS_AT_ONCE):
-        yield _block(a.slice(start, PAIRS_AT_ONCE), b.slice(start, PAIRS_AT_ONCE), counts, metrics)
+    start, ends = 0, np.append(np.flatnonzero(_starts_image(a.column("key").to_numpy()))[1:], len(a))
+    while start < len(a):
+        # The end of the last image that fits, or of the first one.
+        last = np.searchsorted(ends, start + PAIRS_AT_ONCE, side="right") - 1
+        end = int(ends[max(last, np.searchsorted(ends, start, side="right"))])
+        yield _block(a.slice(start, end - start), b.slice(start, end - start), counts, metrics)
+        start = end
+
+
+def _starts_image(keys: NDArray[np.object_]) -> NDArray[np.bool_]:
+    """Whether a pair is the first of its image; the pairs of an image follow each other."""
+    first = np.full(len(keys), True)
+    first[1:] = keys[1:] != keys[:-1]
+    return first
 
 
 def _block(a: pa.Table, b: pa.Table, counts: Counts, metrics: Sequence[str]) -> PairBlock:

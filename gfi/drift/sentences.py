@@ -102,10 +102,18 @@ def flipped_sentence(
     return text
 
 
-def verdict_sentence(name: str, moved: Moved) -> str:
+def pooled_sentence(comparison: Comparison, moved: Moved) -> str:
+    """The verdict over all classes, in one sentence."""
+    several = comparison.pairs > comparison.images
+    unit = "images moved, each counted by the share of its masks" if several else "masks moved"
+    return verdict_sentence("all classes together", moved, unit)
+
+
+def verdict_sentence(name: str, moved: Moved, unit: str = "masks moved") -> str:
     """A verdict in one sentence; an undecided one with the number of images that would decide it."""
+    count = f"{moved.moved:,.0f}" if moved.moved == int(moved.moved) else f"{moved.moved:,.1f}"
     text = (
-        f"{name}: {moved.verdict}; {moved.moved:,} of {moved.n:,} masks moved ({moved.share:.1%};"
+        f"{name}: {moved.verdict}; {count} of {moved.n:,} {unit} ({moved.share:.1%};"
         f" {moved.lower:.1%} to {moved.upper:.1%}), the floor expects up to {moved.p0:.1%}, the limit is"
         f" {moved.limit:.1%}"
     )
@@ -121,7 +129,7 @@ def class_name(index: int, names: Mapping[int, str] | None = None) -> str:
     return (names or {}).get(index, str(index))
 
 
-def _percent(k: int, n: int) -> str:
+def _percent(k: float, n: int) -> str:
     return f"{100 * k / n:.0f} %" if n else "0 %"
 
 

@@ -17,7 +17,7 @@ p₀(flipped) is no less than an upper 95 % bound, because the floor may have fe
 the two tests then has the level α/2, so that a class without a change fails in at most α of comparisons.
 
 If r of m classes are rejected, their lower bounds have the level 1 − α·r/m (Benjamini and Yekutieli 2005), which
-corrects for the selection of the worst classes. The pooled verdict is the same for all masks as one class.
+corrects for the selection of the worst classes. The pooled verdict is the same for all images as one class.
 """
 
 from collections.abc import Mapping, Sequence
@@ -65,7 +65,8 @@ class Tolerance:
 
 @dataclass(frozen=True)
 class Moved:
-    """The number of moved masks of a class, or of all classes, and the verdict.
+    """The number of moved masks of a class, and the verdict. Of all classes: the images, and the sum of the shares of
+    their masks that moved.
 
     share = moved / n; lower, upper: its one-sided bounds; limit = p0 + max_moved. decides: the number of images that
     would decide; None if it is decided or if no number would. reason: why it is undecided, in words.
@@ -73,7 +74,7 @@ class Moved:
 
     verdict: Verdict
     n: int
-    moved: int
+    moved: float
     p0: float
     limit: float
     lower: float
@@ -179,8 +180,12 @@ def flipped_classes(
     return {index: (float(expected[at]), float(lower[at])) for at, index in enumerate(classes) if failed[at]}
 
 
-def pooled_verdict(moved: int, n: int, floor: Floor, tolerance: Tolerance) -> Moved:
-    """The verdict over all masks, as one class."""
+def pooled_verdict(moved: float, n: int, floor: Floor, tolerance: Tolerance) -> Moved:
+    """The verdict over all classes. moved: the sum over n images of the share of their masks that moved.
+
+    The masks of an image move together, so an image is one observation in [0, 1]. The exact bounds of a share hold for
+    the mean of such numbers too: between 0 and 1 they vary less than zeros and ones of the same mean.
+    """
     if not n:
         return _unknown((0, 0), floor, tolerance)
     p = float(p_value(moved, n, floor.p0))
@@ -191,7 +196,7 @@ def pooled_verdict(moved: int, n: int, floor: Floor, tolerance: Tolerance) -> Mo
 
 
 def _decide(
-    count: tuple[int, int],
+    count: tuple[float, int],
     p0: float,
     p: float,
     rejected: bool,
@@ -231,7 +236,7 @@ def _decide(
     return answer(Verdict.UNDECIDED, max(needed, n + 1), "too few images")
 
 
-def _unknown(count: tuple[int, int], floor: Floor, tolerance: Tolerance) -> Moved:
+def _unknown(count: tuple[float, int], floor: Floor, tolerance: Tolerance) -> Moved:
     moved, n = count
     reason = "the floor has no mask of this class" if n else "no pair of masks"
     return Moved(

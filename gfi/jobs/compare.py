@@ -33,7 +33,7 @@ from gfi.drift.sentences import (
     class_name,
     class_sentence,
     count_sentences,
-    verdict_sentence,
+    pooled_sentence,
     with_flips_sentence,
 )
 from gfi.drift.sorted_tables import SortedTables
@@ -48,7 +48,7 @@ from gfi.store.objects import Bucket
 from gfi.store.part_cache import PartCache
 from gfi.store.queries import Job
 
-_FLOOR_VERSION = 6
+_FLOOR_VERSION = 7
 """Raised by one when a change of the code changes the floor of the same jobs."""
 _SHOWN_CLASSES = 10
 
@@ -87,7 +87,7 @@ class Compared:
             return
         yield self.floor.sentence()
         if self.pooled is not None:
-            yield verdict_sentence("all classes together", self.pooled)
+            yield pooled_sentence(self.comparison, self.pooled)
         moves = self.comparison.classes
         order = sorted(moves, key=lambda index: -moves[index].moved / moves[index].n)
         for index in order[:_SHOWN_CLASSES]:
@@ -177,7 +177,9 @@ def compare_jobs(
         differences,
         comparison,
         floor,
-        pooled_verdict(comparison.moved, comparison.pairs, floor, tolerance) if floor is not None else None,
+        pooled_verdict(comparison.moved_images, comparison.images, floor, tolerance)
+        if floor is not None
+        else None,
         mask_verdicts(comparison.class_counts, comparison.class_counts_with_flips, floor, tolerance)
         if floor is not None
         else MaskVerdicts({}, {}),

@@ -77,6 +77,23 @@ def test_bounds_of_a_mean_are_students() -> None:
     assert mean_bounds(1.0, 0.0, 1, 0.05) == (-np.inf, np.inf)
 
 
+@pytest.mark.parametrize("n", [1, 3, 20, 200])
+@pytest.mark.parametrize("alpha", [0.05, 0.001])
+def test_bounds_of_a_share_hold_for_the_mean_of_numbers_between_0_and_1(n: int, alpha: float) -> None:
+    """Every distribution on two values u < v of a grid: the probability that its mean lies beyond a bound, exactly."""
+    k = np.arange(n + 1)
+    choose = np.array([float(comb(n, int(i))) for i in k])
+    for u in (0, 0.1, 0.4, 0.8):
+        for v in (0.2, 0.5, 0.9, 1):
+            q = np.concatenate([np.geomspace(1e-4, 0.5, 60), 1 - np.geomspace(1e-4, 0.5, 60)])[:, None]
+            sums, means = u * n + (v - u) * k, u + (v - u) * q
+            share = choose * q**k * (1 - q) ** (n - k)
+            too_high = (share * (lower_bound(sums, n, alpha) > means + 1e-12)).sum(1)
+            too_low = (share * (upper_bound(sums, n, alpha) < means - 1e-12)).sum(1)
+            rejected = (share * (p_value(sums, n, means + 1e-12) <= alpha)).sum(1)
+            assert max(too_high.max(), too_low.max(), rejected.max()) <= alpha * (1 + 1e-9), (u, v)
+
+
 def test_bounds_of_a_change_of_a_share_are_exact_and_symmetric() -> None:
     low, high = share_change_bounds(0, 0, 20, 0.05)
     assert (low, high) == (pytest.approx(-(1 - 0.025 ** (1 / 20))), pytest.approx(1 - 0.025 ** (1 / 20)))

@@ -77,6 +77,27 @@ def test_of_a_metric_that_is_0_or_1_falls_and_rises_are_counted() -> None:
     assert compared(a, b, metrics=("pointing_hit",)).metrics["pointing_hit"].binary == (2, 1)
 
 
+def test_an_image_with_several_masks_counts_once() -> None:
+    still, far = blob(1, 1), blob(6, 6)
+
+    def image(key: str, *labels: tuple[np.ndarray, float]) -> list:
+        return [
+            result(key, grid, target=at, target_rank=at, prediction=1, pointing_hit=hit, deletion=hit)
+            for at, (grid, hit) in enumerate(labels)
+        ]
+
+    a = [row for key in "xyz" for row in image(key, *[(still, 1.0)] * (3 if key == "x" else 1))]
+    b = image("x", (still, 1.0), (far, 0.0), (far, 0.0)) + image("y", (still, 1.0)) + image("z", (far, 0.0))
+    made = compared(a, b, metrics=("pointing_hit", "deletion"))
+    assert (made.pairs, made.moved, made.images) == (5, 3, 3)
+    assert made.moved_images == pytest.approx(2 / 3 + 1, abs=1e-6)
+    for name in ("pointing_hit", "deletion"):
+        change = made.metrics[name]
+        assert (change.n, change.mean_a, change.change) == (3, 1.0, pytest.approx(-5 / 9))
+        assert change.deviation == pytest.approx(np.std([-2 / 3, 0, -1], ddof=1))
+    assert made.metrics["pointing_hit"].binary == (pytest.approx(5 / 3, abs=1e-6), 0.0)
+
+
 def test_without_a_floor_nothing_counts_as_moved_and_all_is_json() -> None:
     random = np.random.default_rng(3)
     made = compared(list(run(random, 2, 10)), list(run(random, 2, 10)), threshold=None)

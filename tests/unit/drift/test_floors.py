@@ -15,7 +15,8 @@ from tests.unit.drift.tables import blob, pairs_of, result
 def pair(distances: list[float], targets: list[int] | None = None, name: str = "a, b") -> RunPair:
     n = len(distances)
     halves = np.arange(n, dtype=np.int8) % 2
-    return RunPair(name, np.array(targets or [0] * n, np.int32), np.array(distances, np.float32), halves)
+    classes = np.array(targets or [0] * n, np.int32)
+    return RunPair(name, classes, np.array(distances, np.float32), halves, np.ones(n, np.float32))
 
 
 def test_the_level_is_what_the_two_jobs_have_in_common() -> None:
@@ -98,6 +99,14 @@ def test_few_flipped_images_of_the_floor_do_not_make_flips_moved_masks(
     floor = floor_of(FloorLevel.OTHER_TRAINING, 4, pairs)
     made = mask_verdicts({0: (22, 450)}, {0: (moved, 600)}, floor, Tolerance())
     assert (made.with_flips[0].verdict is Verdict.FAIL) is fails
+
+
+def test_over_all_classes_an_image_counts_once() -> None:
+    """Of ten images one has ten labels, whose masks all moved: that is a tenth of the images, and half of the masks."""
+    still = [pair([0.1] * 19)] * 2
+    weights = np.array([1.0] * 9 + [0.1] * 10, np.float32)
+    moved = replace(pair([0.1] * 9 + [0.9] * 10), weights=weights)
+    assert floor_of(FloorLevel.OTHER_TRAINING, 3, [*still, moved]).p0 == pytest.approx(0.1)
 
 
 def test_a_single_pair_is_judged_by_halves() -> None:

@@ -51,6 +51,16 @@ def test_a_missing_version_is_equal_to_none() -> None:
     )
 
 
+def test_the_masks_of_an_image_are_in_one_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gfi.drift.pairs.PAIRS_AT_ONCE", 4)
+    labels = {"a": 3, "b": 2, "c": 1, "d": 6, "e": 1}
+    rows = [result(key, SPOT, target=at, target_rank=at) for key, n in labels.items() for at in range(n)]
+    blocks, _ = pairs_of(rows, rows)
+    assert ["".join(block.keys) for block in blocks] == ["aaa", "bbc", "dddddd", "e"]
+    assert blocks[1].images.tolist() == [0, 0, 1]
+    assert blocks[1].weights.tolist() == [0.5, 0.5, 1.0]
+
+
 def test_every_class_that_both_jobs_explain_is_a_pair() -> None:
     def image(key: str, targets: tuple[int, ...]) -> list[dict[str, object]]:
         return [result(key, SPOT, target=t, target_rank=rank, prediction=4) for rank, t in enumerate(targets)]

@@ -1,6 +1,7 @@
 """Comparisons in words."""
 
 import doctest
+from dataclasses import replace
 
 from gfi.drift import sentences
 from gfi.drift.comparison import Accumulator, ClassMoves
@@ -43,6 +44,8 @@ def test_an_undecided_class_says_how_many_images_would_decide() -> None:
     text = sentences.verdict_sentence("class cat", moved)
     assert text.startswith("class cat: undecided; 1 of 30 masks moved (3.3%; 0.2% to 14.9%)")
     assert text.endswith("about 50 images would decide it if the share does not change")
+    shares = replace(moved, moved=1.5)
+    assert "; 1.5 of 30 images moved" in sentences.verdict_sentence("all", shares, "images moved")
     none = Moved(
         Verdict.UNDECIDED, 30, 1, 0.05, 0.15, 0.0, 1.0, 1.0, reason="the floor has no mask of this class"
     )

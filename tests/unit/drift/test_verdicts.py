@@ -120,6 +120,25 @@ def test_another_training_run_of_the_same_recipe_rarely_fails(spread: float) -> 
     assert passes / 300 >= 0.95
 
 
+@pytest.mark.parametrize("share", [0.05, 0.15])
+def test_labels_that_move_together_fail_no_oftener_over_all_classes(share: float) -> None:
+    """100 images with one to eight labels, nearly all of which move where one does; the true share is p0, or the limit.
+    By masks, more than α of gates would fail at the limit."""
+    random = np.random.default_rng(7)
+    by_image, by_mask = 0, 0
+    for _ in range(1000):
+        labels = random.choice([1, 2, 8], size=100)
+        moved = [random.random(k) < (0.95 if random.random() < share else share / 19) for k in labels]
+        counts = (
+            (sum(float(m.mean()) for m in moved), 100),
+            (sum(int(m.sum()) for m in moved), int(labels.sum())),
+        )
+        fails = [pooled_verdict(*one, floor(0.05), Tolerance()).verdict is Verdict.FAIL for one in counts]
+        by_image, by_mask = by_image + fails[0], by_mask + fails[1]
+    assert by_image / 1000 <= 0.05
+    assert share == 0.05 or by_mask / 1000 > 0.08
+
+
 def _measured(moved: np.ndarray) -> Floor:
     """The floor of six pairs of runs with 600 masks a class: moved (6, 10)."""
     p0 = np.maximum(moved.max(0) / 600, 0.05)
