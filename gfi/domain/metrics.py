@@ -28,6 +28,8 @@ class Column:
     """Defined for each class and then averaged over classes."""
     binary: bool = False
     """0 or 1 of each image."""
+    bounded: bool = True
+    """In [0, 1] for each image."""
 
     @property
     def sentence(self) -> str:
@@ -217,7 +219,7 @@ BASE_COLUMNS: tuple[Column, ...] = (
     Column("kept", "Kept", "target probability when only the marked part is kept", "higher"),
     Column("removed", "Removed", "target probability when the marked part is removed", "lower"),
     Column("area", "Area", "share of the image that the mask covers"),
-    Column("iterations", "Iterations", "optimiser steps"),
+    Column("iterations", "Iterations", "optimiser steps", bounded=False),
 )
 """The numbers that every explained image has, whichever metrics were requested."""
 

@@ -226,17 +226,22 @@ def _limit_check(name: str, limit: float, comparison: Comparison, tolerance: Tol
         numbers = {"n": n, "value": k / n if n else None}
         return _bounded(name, text, lower, upper, limit, numbers, tolerance.min_images)
     change = comparison.metrics.get(name)
-    if change is None:
-        text = f"{name}: no image of the two jobs has it; submit both with --metrics {name}"
+    if change is None or not change.n:
+        text = f"{name}: no image has it in both jobs; submit both with --metrics {name}"
         return Check(f"limit {name}", Verdict.UNDECIDED, text)
     lower = _worsening(name, change, tolerance.alpha)[0]
     upper = _worsening(name, change, tolerance.alpha_pass)[1]
-    if change.binary is None and change.n < tolerance.min_images:
-        lower = -math.inf  # Student's bounds of so few say little
-    if comparison.bit_equal == comparison.pairs and not change.deviation and not change.change:
+    same = comparison.bit_equal == comparison.pairs and not change.fell and not change.rose
+    if same and not change.alone:
         upper = 0.0  # the same masks
     text = f"{name}: mean {change.mean_a:.3f} → {change.mean_b:.3f} over {change.n:,} images"
-    numbers = {"n": change.n, "value": change.change}
+    if change.infinite:
+        text += f"; in {change.infinite:,} more it is infinite in one of the jobs"
+    elif change.alone:
+        text += (
+            f"; in {change.alone:,.0f} more one of the jobs has no finite number, and may have changed by 1"
+        )
+    numbers = {"n": change.n, "value": change.change, "alone": change.alone}
     return _bounded(name, text, lower, upper, limit, numbers, tolerance.min_images)
 
 
@@ -259,10 +264,12 @@ def _bounded(
     """fewest: images that may pass; fewer can fail or be undecided."""
     passes = upper <= limit and numbers["n"] >= fewest
     verdict = Verdict.FAIL if lower > limit else Verdict.PASS if passes else Verdict.UNDECIDED
-    why = "every image changed by the same amount, which does not say how others change, so it is not decided"
+    why = "the numbers of too few images differ to bound the others, so it is not decided"
     if math.isfinite(upper) or numbers["n"] < fewest:
         needed = f" ({fewest:,} may pass)" if numbers["n"] < fewest else ""
         why = f"too few images{needed} to decide"
+    if numbers.get("alone"):
+        why = "too many numbers are missing or not finite to decide"
     ends = {
         Verdict.FAIL: f"worse by more than the limit of {limit:g}",
         Verdict.PASS: f"within the limit of {limit:g}",

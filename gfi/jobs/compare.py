@@ -7,7 +7,7 @@ first job.
 
 import json
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import date
@@ -21,7 +21,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from gfi.domain.digests import canonical, digest
-from gfi.domain.metrics import CATALOGUE
+from gfi.domain.metrics import BASE_COLUMNS, CATALOGUE
 from gfi.domain.statuses import UNUSABLE
 from gfi.drift.comparison import Accumulator, Comparison
 from gfi.drift.errors import DriftError
@@ -151,7 +151,7 @@ def compare_jobs(
             raise DriftError(
                 f"a gate needs two jobs with the same options; {job_a.id} and {job_b.id} differ in {options[0]}"
             )
-    metrics = _common_metrics(job_a, job_b)
+    metrics = _common_metrics(job_a, job_b, gate.limits if gate is not None else ())
     with ExitStack() as stack:
         sorted_results = _Sorted(database, bucket, stack, check)
         floor = _floor(bucket, runs, sorted_results) if len(runs) > 1 else None
@@ -339,10 +339,11 @@ def _class_names(job: Job) -> dict[int, str]:
     return dict(enumerate((job.model or {}).get("class_names") or []))
 
 
-def _common_metrics(a: Job, b: Job) -> tuple[str, ...]:
-    """The metric columns that both jobs measured."""
+def _common_metrics(a: Job, b: Job, limits: Collection[str]) -> tuple[str, ...]:
+    """The metric columns that both jobs measured, and those of every job that a gate limits."""
     names = [name for name in a.config.metrics if name in b.config.metrics and name in CATALOGUE]
-    return tuple(column.name for name in names for column in CATALOGUE[name].columns)
+    always = [column.name for column in BASE_COLUMNS if column.name in limits]
+    return (*always, *(column.name for name in names for column in CATALOGUE[name].columns))
 
 
 def _differences(a: Job, b: Job) -> Iterator[str]:

@@ -18,6 +18,7 @@ level = "same_profile"
 min_runs = 2
 [limits]
 flips = 0.5
+kept = 0.5
 """
 
 
@@ -62,6 +63,7 @@ def test_a_gate_has_three_exit_statuses_and_writes_junit(
     assert (undecided.returncode, "no noise floor" in undecided.stdout) == (11, True)
     passed = stack.run(*asked, "--floor", finished["id"], again[1])
     assert passed.stdout.endswith("gate: pass\n")
+    assert "kept: mean" in passed.stdout
     assert ElementTree.parse(junit).getroot().get("failures") == "0"
     gate.write_text(GATE + "energy_in_boxes = 0.1")
     wrong = stack.run(*asked, check=False)

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from gfi.drift.comparison import WORST, Accumulator, Comparison
+from gfi.drift.comparison import WORST, Accumulator, Comparison, _change
 from gfi.drift.distances import top_area, top_weights
 from tests.unit.drift.tables import blob, floor, pairs_of, result, run
 
@@ -74,7 +74,57 @@ def test_of_a_metric_that_is_0_or_1_falls_and_rises_are_counted() -> None:
     a, b = (
         [result(str(n), spot, pointing_hit=float(hit[at])) for n, hit in enumerate(hits)] for at in (0, 1)
     )
-    assert compared(a, b, metrics=("pointing_hit",)).metrics["pointing_hit"].binary == (2, 1)
+    change = compared(a, b, metrics=("pointing_hit",)).metrics["pointing_hit"]
+    assert (change.binary, change.fell, change.rose) == (True, 2, 1)
+
+
+def test_numbers_that_are_not_finite_are_counted_and_enter_no_mean() -> None:
+    spot, inf, nan = blob(2, 2), np.inf, np.nan
+    numbers = [
+        (0.2, 0.3),
+        (0.2, nan),
+        (nan, 0.2),
+        (nan, nan),
+        (None, None),
+        (None, 0.2),
+        (0.2, inf),
+        (inf, inf),
+    ]
+    a, b = ([result(str(n), spot, deletion=pair[at]) for n, pair in enumerate(numbers)] for at in (0, 1))
+    change = compared(a, b, metrics=("deletion",)).metrics["deletion"]
+    assert (change.n, change.alone, change.infinite) == (1, 5, 2)
+    assert change.change == pytest.approx(0.1)
+    assert change.bounds(0.05) == (-inf, inf)
+    only_nan = compared(a[1:2], b[1:2], metrics=("deletion",)).metrics["deletion"]
+    assert (only_nan.n, only_nan.alone) == (0, 1)
+
+
+@pytest.mark.parametrize("differ", [5, 1000])
+def test_bounds_of_a_mean_hold_where_few_images_differ(differ: int) -> None:
+    """Of 1,000 images so many change in expectation, a tenth of them from 0 to 1. With 5, Student's upper bound is too
+    low in six of ten samples."""
+    random = np.random.default_rng(differ)
+    mean = differ / 1000 * (0.1 + 0.9 * 0.02)
+    wrong, normal = np.zeros(2), 0
+    for _ in range(400):
+        changed = random.random(1000) < differ / 1000
+        change = np.where(changed, np.where(random.random(1000) < 0.1, 1.0, 0.02), 0.0)
+        sums = [
+            1000,
+            0,
+            change.sum(),
+            *((change**power).sum() for power in range(1, 5)),
+            0,
+            change.sum(),
+            0,
+            0,
+        ]
+        made = _change("deletion", np.array(sums))
+        low, high = made.bounds(0.05)
+        wrong += (low > mean, high < mean)
+        normal += made.normal
+    assert (normal / 400 > 0.95) is (differ == 1000)
+    assert (wrong / 400 <= 0.075).all()
 
 
 def test_an_image_with_several_masks_counts_once() -> None:
@@ -95,7 +145,8 @@ def test_an_image_with_several_masks_counts_once() -> None:
         change = made.metrics[name]
         assert (change.n, change.mean_a, change.change) == (3, 1.0, pytest.approx(-5 / 9))
         assert change.deviation == pytest.approx(np.std([-2 / 3, 0, -1], ddof=1))
-    assert made.metrics["pointing_hit"].binary == (pytest.approx(5 / 3, abs=1e-6), 0.0)
+        assert (change.fell, change.rose) == (pytest.approx(5 / 3, abs=1e-6), 0.0)
+    assert made.metrics["pointing_hit"].binary
 
 
 def test_without_a_floor_nothing_counts_as_moved_and_all_is_json() -> None:

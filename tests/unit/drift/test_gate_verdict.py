@@ -125,21 +125,54 @@ def test_limits_are_judged_by_bounds() -> None:
 @pytest.mark.parametrize(
     ("name", "change", "equal", "verdict"),
     [
-        ("deletion", MetricChange(2, 0.0, 1.0, 0.0), 0, Verdict.UNDECIDED),  # both images by the same
-        ("deletion", MetricChange(5, 0.5, 0.5, 0.0), 0, Verdict.UNDECIDED),
-        ("deletion", MetricChange(49, 0.0, 1.0, 0.01), 0, Verdict.UNDECIDED),  # fewer than min_images
-        ("deletion", MetricChange(49, 0.5, 0.5, 0.01), 0, Verdict.UNDECIDED),
-        ("deletion", MetricChange(50, 0.0, 1.0, 0.01), 0, Verdict.FAIL),
-        ("deletion", MetricChange(50, 0.5, 0.5, 0.01), 0, Verdict.PASS),
-        ("deletion", MetricChange(50, 0.0, 0.3, 1e-9), 0, Verdict.UNDECIDED),  # only rounding differs
-        ("deletion", MetricChange(50, 0.5, 0.5, 0.0), 0, Verdict.UNDECIDED),
-        ("deletion", MetricChange(50, 0.5, 0.5, 0.0), 180, Verdict.PASS),  # the same masks
+        # Student's bounds where the deviation rests on 50 images.
+        ("deletion", MetricChange(150, 0.5, 0.5, 0.01, 50.0, 0.9, 0.9), 0, Verdict.PASS),
+        ("deletion", MetricChange(150, 0.5, 0.6, 0.01, 50.0, 0.0, 15.0), 0, Verdict.FAIL),
+        # With fewer, bounds of any numbers in [0, 1].
+        ("deletion", MetricChange(150, 0.5, 0.5, 0.01, 49.0, 9.0, 9.0), 0, Verdict.UNDECIDED),
+        ("deletion", MetricChange(2, 0.0, 1.0, rose=2.0), 0, Verdict.UNDECIDED),
+        ("deletion", MetricChange(5, 0.5, 0.5), 0, Verdict.UNDECIDED),
+        ("deletion", MetricChange(50, 0.0, 1.0, rose=50.0), 0, Verdict.FAIL),
+        (
+            "deletion",
+            MetricChange(50, 0.0, 0.3, 1e-9, 50.0, 0.0, 15.0),
+            0,
+            Verdict.FAIL,
+        ),  # only rounding differs
+        ("deletion", MetricChange(50, 0.5, 0.5), 0, Verdict.UNDECIDED),
+        ("deletion", MetricChange(50, 0.5, 0.5), 180, Verdict.PASS),  # the same masks
+        ("deletion", MetricChange(1000, 0.5, 0.502, 0.03, 5.0, 0.0, 2.0), 0, Verdict.PASS),
+        ("deletion", MetricChange(1000, 0.5, 0.54, 0.2, 40.0, 0.0, 40.0), 0, Verdict.UNDECIDED),
+        (
+            "iterations",
+            MetricChange(1000, 50, 50.01, 0.03, 5.0, 0.0, 10.0, bounded=False),
+            0,
+            Verdict.UNDECIDED,
+        ),
         # 0 or 1 of each image, and a true fall of .1 shows nothing in 12 % of samples of 20.
-        ("pointing_hit", MetricChange(20, 0.9, 0.9, 0.0, (0, 0)), 0, Verdict.UNDECIDED),
-        ("pointing_hit", MetricChange(2, 1.0, 0.0, 0.0, (2, 0)), 0, Verdict.UNDECIDED),
-        ("pointing_hit", MetricChange(80, 0.9, 0.9, 0.0, (0, 0)), 0, Verdict.PASS),
-        ("pointing_hit", MetricChange(20, 1.0, 0.0, 0.0, (20, 0)), 0, Verdict.FAIL),
-        ("pointing_hit", MetricChange(20, 0.0, 1.0, 0.0, (0, 20)), 0, Verdict.UNDECIDED),  # better, but few
+        ("pointing_hit", MetricChange(20, 0.9, 0.9, binary=True), 0, Verdict.UNDECIDED),
+        ("pointing_hit", MetricChange(2, 1.0, 0.0, fell=2, binary=True), 0, Verdict.UNDECIDED),
+        ("pointing_hit", MetricChange(80, 0.9, 0.9, binary=True), 0, Verdict.PASS),
+        ("pointing_hit", MetricChange(20, 1.0, 0.0, fell=20, binary=True), 0, Verdict.FAIL),
+        (
+            "pointing_hit",
+            MetricChange(20, 0.0, 1.0, rose=20, binary=True),
+            0,
+            Verdict.UNDECIDED,
+        ),  # better, but few
+        # Of 1,000 images some have a number in one job only: they may have changed by 1.
+        ("deletion", MetricChange(990, 0.5, 0.5, 0.01, 300.0, 9.0, 9.0, 10.0), 0, Verdict.PASS),
+        ("deletion", MetricChange(940, 0.5, 0.5, 0.01, 300.0, 9.0, 9.0, 60.0), 0, Verdict.UNDECIDED),
+        ("deletion", MetricChange(940, 0.5, 0.9, 0.01, 300.0, 9.0, 9.0, 60.0), 0, Verdict.FAIL),
+        ("deletion", MetricChange(50, 0.5, 0.5, alone=1.0), 180, Verdict.UNDECIDED),
+        ("deletion", MetricChange(0, 0.0, 0.0, alone=60.0), 0, Verdict.UNDECIDED),
+        ("deletion", MetricChange(999, 0.5, 0.9, 0.01, 300.0, 9.0, 9.0, 1.0, 1), 0, Verdict.UNDECIDED),
+        (
+            "iterations",
+            MetricChange(999, 50, 50, 0.1, 300.0, 9.0, 9.0, 1.0, bounded=False),
+            0,
+            Verdict.UNDECIDED,
+        ),
     ],
 )
 def test_a_limit_on_a_mean_needs_images_that_say_how_much_it_varies(
@@ -149,6 +182,10 @@ def test_a_limit_on_a_mean_needs_images_that_say_how_much_it_varies(
     made = replace(cornered, metrics={name: change}, bit_equal=equal)
     (check,) = judged(made, text).checks
     assert check.verdict is verdict, check.sentence
+    if change.infinite:
+        assert "in 1 more it is infinite in one of the jobs" in check.sentence
+    elif change.alone and change.n:
+        assert f"in {change.alone:.0f} more one of the jobs has no finite number" in check.sentence
 
 
 def test_the_limit_of_flips_counts_images_not_their_labels(cornered: Comparison) -> None:
