@@ -9,7 +9,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
   $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $$p && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo lock release upgrade test test-slow check format clean setup-browser setup-system chaos fuzz soak soak-api site bench bench-quality bench-quality-full bench-status bench-reproduce bench-service bench-agreement bench-parity bench-page bench-audit bench-audit-full bench-audit-scale bench-audit-watermark bench-audit-sequential bench-audit-settle bench-api bench-drift bench-incremental bench-nightly bench-scale bench-scale-full bench-gpu pictures
+.PHONY: help setup demo lock release upgrade test test-slow check format clean setup-browser setup-system chaos fuzz soak soak-api site bench bench-quality bench-quality-full bench-status bench-reproduce bench-service bench-agreement bench-parity bench-page bench-audit bench-audit-full bench-audit-scale bench-audit-watermark bench-audit-sequential bench-audit-settle bench-audit-labels bench-api bench-drift bench-incremental bench-nightly bench-scale bench-scale-full bench-gpu pictures
 
 help:  ## list the verbs
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -150,6 +150,9 @@ bench-audit-sequential: $(VENV)/.ready-test  ## error rates and images saved of 
 
 bench-audit-settle: $(VENV)/.ready-test  ## how much of a drawn dataset the sequential audit explains; writes benchmarks/results/audit_settle.json
 	@$(BIN)/python -m benchmarks.audit_settle $(ARGS)
+
+bench-audit-labels: $(VENV)/.ready-test  ## the audit of images with several labels, drawn; writes benchmarks/results/audit_labels.json
+	@$(BIN)/python -m benchmarks.audit_labels $(ARGS)
 
 bench-audit-watermark: $(VENV)/.ready-test  ## the watermark of ImageNet-W on shared photographs, as a stated hypothesis; adds rows to benchmarks/results/audit.json
 	@$(BIN)/python -m benchmarks.watermark $(ARGS)

@@ -1,6 +1,6 @@
 """What the network answers in an audit, at the engine's fixed batch shape."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -13,12 +13,20 @@ from gfi.method.preprocess import normalise
 
 
 class Asked:
-    """`predict` of an audit: views → probabilities, at the engine's fixed batch shape. answered: how many views."""
+    """`predict` of an audit: views → probabilities, at the engine's fixed batch shape. answered: how many views.
 
-    def __init__(self, engine: Engine, run: TaskRun) -> None:
+    each_label: whether the job explains each label; then a network of sigmoids is asked for each class by itself, and
+    `thresholds` has its thresholds, as `workers.result_rows.predicted` has.
+    """
+
+    def __init__(self, engine: Engine, run: TaskRun, *, each_label: bool = False) -> None:
         self._engine, self._run = engine, run
         self.batch = engine.batch
         self.answered = 0
+        classifier = engine.classifier
+        self.thresholds: Sequence[float] | None = None
+        if each_label and classifier.output == "sigmoid":
+            self.thresholds = classifier.thresholds or (0.5,) * classifier.classes
 
     def __call__(self, shown: NDArray[np.uint8]) -> NDArray[np.float64]:
         """Probabilities (n, K) of views (n, H, W, 3); n is at most the batch."""

@@ -43,7 +43,7 @@ def confirm_audit(services: WorkerServices, run: TaskRun) -> str:
     run.progressed()
     kept = screened.kept
     done: list[tuple[Plan, Effects | None]] = []
-    asked = Asked(engine, run)
+    asked = Asked(engine, run, each_label=job.config.each_label)
     for number, candidate in enumerate(screened.candidates):
         files = run.progress.get("files", [])
         if number < len(files):
@@ -116,6 +116,7 @@ def tested(
             planned = plan(candidate, kept.data, photographs, settings, among)
             if too_few(planned, settings):
                 return planned, None, kept
-            return planned, confirm(planned, photographs, asked, settings, asked.batch), kept
+            effects = confirm(planned, photographs, asked, settings, asked.batch, asked.thresholds)
+            return planned, effects, kept
         except Missing as missing:
             kept = kept.without(places_of(kept, missing.rows), confirming=True)

@@ -23,26 +23,31 @@ def verify_audit(services: WorkerServices, run: TaskRun) -> str:
     bit, and names those that are not."""
     audit = queries.get_audit(services.database, str(run.claim.payload["audit"]))
     job = queries.get_job(services.database, audit.job_id)
-    chosen = list(_sample(services, job.id, float(run.claim.payload["share"]), audit.secret))
+    chosen = _sample(services, job, float(run.claim.payload["share"]), audit.secret)
     engine = services.engines.get(run.claim.config, job.profile)
     run.progressed(done=0, total=len(chosen))
     read = photograph_reader(services.source(job.config.dataset.spec), engine, overlays=False, boxes=False)
     manifest = services.manifest(job.manifest_key or "", job.manifest_digest)
-    stored = {result.row: result for result in chosen}
+    stored = {(result.row, result.target_rank): result for result in chosen}
+    of_row: dict[int, list[Result]] = {}
+    for result in chosen:
+        of_row.setdefault(result.row, []).append(result)
     cache = PartCache(services.database, services.bucket)
     counts: Counter[str] = Counter()
     different: list[int] = []
     largest = 0.0
 
     def items() -> Iterator[Item]:
-        for entry in manifest.pick(sorted(stored)):
+        for entry in manifest.pick(sorted(of_row)):
             run.check()
             photograph = read(entry)
             run.progressed()
             if photograph.prepared is None:
-                counts["unusable"] += 1
+                counts["unusable"] += len(of_row[entry.row])
                 continue
-            yield Item(entry.row, photograph.prepared, target=stored[entry.row].target, foil=job.config.foil)
+            for result in of_row[entry.row]:
+                name = result.row, result.target_rank
+                yield Item(name, photograph.prepared, target=result.target, foil=job.config.foil)
 
     for explanation in engine.explain_many(items(), lambda _: run.progressed()):
         run.check()
@@ -53,7 +58,7 @@ def verify_audit(services: WorkerServices, run: TaskRun) -> str:
         same = explanation.grid.tobytes() == before.result.grid.tobytes()
         counts["equal" if same else "different"] += 1
         if not same:
-            different.append(explanation.key)
+            different.append(explanation.key[0])
             largest = max(largest, float(gap.max()))
         run.progressed(done=sum(counts.values()), total=len(chosen))
     profile = engine.profile.to_json()
@@ -61,21 +66,25 @@ def verify_audit(services: WorkerServices, run: TaskRun) -> str:
         "audit": audit.id,
         "sampled": len(chosen),
         **{name: counts[name] for name in ("equal", "different", "unusable")},
-        "rows": sorted(different)[:100],
+        "rows": sorted(set(different))[:100],
         "largest_difference": largest,
         "same_profile": job.profile is None or profile == job.profile,
     }
     return "verified" if run.finish(found) else "too late"
 
 
-def _sample(services: WorkerServices, job_id: str, share: float, secret: str) -> list[Result]:
-    """The results with the smallest keyed hash of their key: at least eight, at most a thousand."""
-    ranked: list[tuple[int, int]] = []
-    for page in queries.iterate_columns(services.database, job_id, ("row", "target_rank", "key", "part_id")):
+def _sample(services: WorkerServices, job: queries.Job, share: float, secret: str) -> list[Result]:
+    """The results with the smallest keyed hash of their key: at least eight, at most a thousand. Of several classes of
+    an image the first counts; in a job that explains labels, each."""
+    ranked: list[tuple[int, int, int]] = []
+    for page in queries.iterate_columns(services.database, job.id, ("row", "target_rank", "key", "part_id")):
         for row, rank, key, part_id in page:
-            if rank == 0 and part_id is not None:
+            if (rank == 0 or job.config.each_label) and part_id is not None:
                 digest = hashlib.blake2b(str(key).encode(), digest_size=8, key=secret.encode()[:64]).digest()
-                ranked.append((int.from_bytes(digest), row))
+                ranked.append((int.from_bytes(digest), row, rank))
     number = min(MOST, max(FEWEST, round(share * len(ranked))))
-    found = (queries.get_result(services.database, job_id, row) for _, row in sorted(ranked)[:number])
+    found = (
+        queries.get_result(services.database, job.id, row, target_rank=rank)
+        for _, row, rank in sorted(ranked)[:number]
+    )
     return [result for result in found if result is not None and result.has_mask]

@@ -16,7 +16,7 @@ from gfi.audit.candidates import Candidate, fixed_places, shortlist, with_column
 from gfi.audit.class_null import upper_tail
 from gfi.audit.cluster_columns import associations
 from gfi.audit.clusters import clusters
-from gfi.audit.confirmation import Predict, confirm
+from gfi.audit.confirmation import Predict, Thresholds, confirm
 from gfi.audit.explained import Explained, Photographs
 from gfi.audit.local_peaks import PeakCounts
 from gfi.audit.off_object import OffObject
@@ -125,7 +125,7 @@ def propose_repeats(
     for k in classes:
         draw = np.random.default_rng([settings.seed, 4, k])
         own = draw.permutation(np.flatnonzero(data.screening & (data.classes == k)))[:most]
-        others = draw.permutation(np.flatnonzero(data.screening & (data.classes != k)))[:most]
+        others = data.once(draw.permutation(np.flatnonzero(data.screening & ~data.carrying(k))))[:most]
         if len(own) < settings.fewest_images:
             continue
         searched, image, _ = peak_windows(data, own, photographs, settings)
@@ -194,10 +194,14 @@ def test(
     photographs: Photographs,
     predict: Predict,
     settings: AuditSettings,
+    thresholds: Thresholds = None,  # noqa: PT028  # no test of pytest's
 ) -> list[Tested]:
     """Plan, confirm and judge candidates on the confirmation half."""
     plans = [plan(c, data, photographs, settings, candidates) for c in candidates]
-    effects = [None if too_few(p, settings) else confirm(p, photographs, predict, settings) for p in plans]
+    effects = [
+        None if too_few(p, settings) else confirm(p, photographs, predict, settings, thresholds=thresholds)
+        for p in plans
+    ]
     return judge(plans, effects, settings)
 
 
@@ -205,8 +209,13 @@ test.__test__ = False  # type: ignore[attr-defined]  # no test of pytest's
 
 
 def audit(
-    data: Explained, classes: int, photographs: Photographs, predict: Predict, settings: AuditSettings
+    data: Explained,
+    classes: int,
+    photographs: Photographs,
+    predict: Predict,
+    settings: AuditSettings,
+    thresholds: Thresholds = None,
 ) -> list[Tested]:
     """The whole audit on arrays: the candidates with their verdicts, shortcuts first."""
     found = screen(data, classes, photographs, settings)
-    return test(found.candidates, data, photographs, predict, settings)
+    return test(found.candidates, data, photographs, predict, settings, thresholds)

@@ -4,11 +4,12 @@
                  the class is in the image, the larger one of this and of the same with that pattern removed from x_i
     transplant   Δ_j = p_c(host_j with the crop) − p_c(host_j);   flips: the host is now taken for c
 
-The same numbers are taken at the controls. `predict` maps uint8 images (n, H, W, 3) to probabilities (n, K); it is
+An image is taken for the most probable class; with thresholds, for each class whose probability reaches its own. The
+same numbers are taken at the controls. `predict` maps uint8 images (n, H, W, 3) to probabilities (n, K); it is
 called with at most `batch` images, so a worker can run it at its fixed batch shape.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +23,9 @@ from gfi.audit.same_pixels import SamePixels, compare, high_passed, windows
 from gfi.audit.settings import AuditSettings
 
 Predict = Callable[[NDArray[np.uint8]], NDArray[np.floating]]
+Thresholds = Sequence[float] | None
+"""Of each class (K,): from which probability on a network that decides about each class for itself takes an image for
+it. None: an image is of one class, the most probable."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +46,12 @@ class Effects:
 
 
 def confirm(
-    plan: Plan, photographs: Photographs, predict: Predict, settings: AuditSettings, batch: int = 64
+    plan: Plan,
+    photographs: Photographs,
+    predict: Predict,
+    settings: AuditSettings,
+    batch: int = 64,
+    thresholds: Thresholds = None,
 ) -> Effects:
     """Carry out a plan. Deterministic: it draws nothing.
 
@@ -70,7 +79,7 @@ def confirm(
                 else:
                     yield pasted(shown[t.host], shown[source], t.place)
 
-    answers = _answers(variants(), predict, batch, k)
+    answers = _answers(variants(), predict, batch, k, thresholds)
     at = 0
     before, removal = [], []
     for r in plan.removals:
@@ -106,9 +115,9 @@ def confirm(
 
 
 def _answers(
-    images: Iterable[NDArray[np.uint8]], predict: Predict, batch: int, k: int
+    images: Iterable[NDArray[np.uint8]], predict: Predict, batch: int, k: int, thresholds: Thresholds
 ) -> NDArray[np.float64]:
-    """(n, 2): the probability of class k, and whether it is the highest."""
+    """(n, 2): the probability of class k, and whether the image is taken for it."""
     out: list[NDArray[np.float64]] = [np.zeros((0, 2))]
     waiting: list[NDArray[np.uint8]] = []
 
@@ -119,7 +128,8 @@ def _answers(
                 f"predict returned {p.shape} for {len(waiting)} images; it should be finite probabilities "
                 f"(images, classes) with more than {k} classes"
             )
-        out.append(np.stack([p[:, k], (p.argmax(1) == k).astype(float)], 1))
+        taken = p.argmax(1) == k if thresholds is None else p[:, k] >= thresholds[k]
+        out.append(np.stack([p[:, k], taken.astype(float)], 1))
         waiting.clear()
 
     for image in images:

@@ -1,8 +1,8 @@
 """What the audit reads of a part, as columns: no object for each image, so a million results take minutes.
 
-Only results that have a mask of their own count: the primary method, the first class, and a status whose mask says
-something. `target_lost` and `not_settled` count too: a mask that keeps a small mark and little else often loses the
-target, and such images would be the ones left out. What is left out is counted.
+Only results that have a mask of their own count: the primary method, the first class (or each label), and a status
+whose mask says something. `target_lost` and `not_settled` count too: a mask that keeps a small mark and little else
+often loses the target, and such images would be the ones left out. What is left out is counted.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -55,13 +55,21 @@ class PartColumns:
     """The class each image is taken for (N,); −1 where the part does not say."""
 
 
-def part_columns(part: Part, cells: int = 14, rows: Sequence[int] | None = None) -> PartColumns:
-    """The columns of a part, with all grids brought to `cells`×`cells`. rows: of the file; None for all."""
+def part_columns(
+    part: Part, cells: int = 14, rows: Sequence[int] | None = None, firsts: Sequence[int] | None = None
+) -> PartColumns:
+    """The columns of a part, with all grids brought to `cells`×`cells`. rows: of the file; None for all.
+
+    firsts: where each label of an image is a result that counts, the row of the file of the image's first one, −1 where
+    it is in another file; what is measured of a photograph is stored there.
+    """
     chosen = np.arange(len(part)) if rows is None else np.asarray(rows, np.int64)
+    measured = chosen if firsts is None else np.asarray(firsts, np.int64)
     table = part.take(chosen, _NAMES)
     column = {name: table.column(name).to_pylist() for name in _NAMES}
     primary = [
-        m == PRIMARY_METHOD and r == 0 for m, r in zip(column["method"], column["target_rank"], strict=True)
+        m == PRIMARY_METHOD and (r == 0 or firsts is not None)
+        for m, r in zip(column["method"], column["target_rank"], strict=True)
     ]
     kept = [
         i
@@ -89,8 +97,8 @@ def part_columns(part: Part, cells: int = 14, rows: Sequence[int] | None = None)
         np.array([column["box"][i] or (np.nan,) * 4 for i in kept], np.float64).reshape(-1, 4),
         sum(column["iterations"][i] or 0 for i in kept),
         np.array(kept, np.int64),
-        _pixels(part, chosen[kept]),
-        _features(part, chosen[kept]),
+        _pixels(part, measured[kept]),
+        _features(part, measured[kept]),
         np.array([-1 if (k := column["prediction"][i]) is None else k for i in kept], np.int64),
     )
 
@@ -98,9 +106,10 @@ def part_columns(part: Part, cells: int = 14, rows: Sequence[int] | None = None)
 def _pixels(part: Part, rows: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
     if part.header.schema_version < 2:
         return {}
-    table = part.take(rows, [pixel_column(name) for name in PROPERTIES])
+    table = part.take(np.maximum(rows, 0), [pixel_column(name) for name in PROPERTIES])
     return {
-        name: table.column(pixel_column(name)).to_numpy().astype(np.float64)  # null is NaN
+        # null is NaN
+        name: np.where(rows < 0, np.nan, table.column(pixel_column(name)).to_numpy().astype(np.float64))
         for name in PROPERTIES
     }
 
@@ -108,9 +117,11 @@ def _pixels(part: Part, rows: NDArray[np.int64]) -> dict[str, NDArray[np.float64
 def _features(part: Part, rows: NDArray[np.int64]) -> NDArray[np.float16] | None:
     if part.header.features is None:
         return None
-    stored = part.take(rows, ["features"]).column("features").to_pylist()
+    stored = part.take(np.maximum(rows, 0), ["features"]).column("features").to_pylist()
     missing = np.full(part.header.features["values"], np.nan, "<f2").tobytes()
-    data = b"".join(missing if row is None else row for row in stored)
+    data = b"".join(
+        missing if one is None or row < 0 else one for one, row in zip(stored, rows.tolist(), strict=True)
+    )
     return np.frombuffer(data, "<f2").reshape(len(rows), -1) if len(rows) else None
 
 

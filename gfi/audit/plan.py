@@ -2,7 +2,9 @@
 
 Only images of the confirmation half are used. An image of the candidate's class is used when its mask peaks at the
 place, or when the pattern is found in it. Within a candidate each image is removed from once, each crop is pasted once
-and each host is pasted into once, so ranks of different images are independent. Candidates of one class share images.
+and each host is pasted into once, so ranks of different images are independent. Candidates of one class share images;
+of images with several labels also those of different classes. An image that has the candidate's class among its labels
+is never a host or a control crop of it, and a control crop does not have the class of the host.
 
 Controls: for a removal, places of equal area in the same image whose mask mass is nearest to that of the candidate's
 place; for a transplant, crops of the same place from images of third classes, again of the nearest mask mass. The
@@ -113,7 +115,7 @@ def plan(
     draw = np.random.default_rng([settings.seed, k, round(1000 * candidate.score) & 0xFFFF])
     confirming = ~data.screening
     own = np.flatnonzero(confirming & (data.classes == k))
-    others = np.flatnonzero(confirming & (data.classes != k))
+    others = np.flatnonzero(confirming & ~data.carrying(k))
     if candidate.patch is not None and photographs is not None:
         return _stated(candidate, candidate.patch, data, own, others, photographs, settings, draw)
     where: dict[int, Place] = {}
@@ -184,21 +186,20 @@ def _stated(
 ) -> Plan:
     """The plan of a stated hypothesis: its patch is pasted into images of other classes, each at a place drawn for it,
     and its controls are crops of that place from images of third classes. Nothing is removed."""
-    hosts = _spread(data.classes, draw.permutation(others))[: settings.most_images]
+    hosts = _spread(data.classes, data.once(draw.permutation(others)))[: settings.most_images]
     if not len(hosts):
         return Plan(candidate, images=len(own))
     height, width = photographs(hosts[:1]).shape[1:3]
     shrink = min(1.0, 0.5 * height / patch.shape[0], 0.5 * width / patch.shape[1])
     tall, wide = shrink * patch.shape[0] / height, shrink * patch.shape[1] / width
-    rest = np.setdiff1d(others, hosts)
+    rest = data.of_other_images(others, hosts)
     pool = rest if len(rest) >= settings.controls else others
     made = []
     for host in hosts:
         top, left = draw.uniform(0, 1 - tall), draw.uniform(0, 1 - wide)
-        third = pool[data.classes[pool] != data.classes[host]]
-        if len(third) < settings.controls:
+        controls = data.once(draw.permutation(_without(data, pool, host)))[: settings.controls]
+        if len(controls) < settings.controls:
             continue
-        controls = draw.permutation(third)[: settings.controls]
         place = Place(float(left), float(top), float(left + wide), float(top + tall))
         made.append(Transplant(int(host), STATED, place, tuple(int(i) for i in controls)))
     return Plan(candidate, transplants=tuple(made), images=len(own))
@@ -261,25 +262,30 @@ def _transplants(
     settings: AuditSettings,
     draw: np.random.Generator,
 ) -> tuple[tuple[Transplant, ...], int]:
-    hosts = _spread(data.classes, draw.permutation(others))[: len(used)]
+    hosts = _spread(data.classes, data.once(draw.permutation(others)))[: len(used)]
     # Hosts are not control crops as long as enough other images remain.
-    rest = np.setdiff1d(others, hosts)
+    rest = data.of_other_images(others, hosts)
     pool = rest if len(rest) >= settings.controls else others
-    free = np.ones(len(data.classes), bool)
+    free, everyone = np.ones(len(data), bool), np.arange(len(data))
+    images = data.image_of(everyone)
     made, reused = [], 0
     for source, host in zip(used, hosts, strict=False):
         place = where[int(source)]
-        third = pool[data.classes[pool] != data.classes[host]]
-        if len(third) < settings.controls:
-            continue
+        third = _without(data, pool, host)
         masses = np.array([mass(data.grids[i], [place])[0] for i in (int(source), *third.tolist())])
         gap = np.abs(masses[1:] - masses[0])
-        order = np.lexsort((gap, ~free[third]))[: settings.controls]
-        chosen = third[order]
+        chosen = data.once(third[np.lexsort((gap, ~free[third]))])[: settings.controls]
+        if len(chosen) < settings.controls:
+            continue
         reused += int((~free[chosen]).sum())
-        free[chosen] = False
+        free[everyone[np.isin(images, data.image_of(chosen))]] = False
         made.append(Transplant(int(host), int(source), place, tuple(int(i) for i in chosen)))
     return tuple(made), reused
+
+
+def _without(data: Explained, rows: NDArray[np.intp], host: np.intp) -> NDArray[np.intp]:
+    """Those of `rows` whose image does not have the class of the host."""
+    return rows[~data.carrying(int(data.classes[host]))[rows]]
 
 
 def _spread(classes: NDArray[np.int64], rows: NDArray[np.intp]) -> NDArray[np.intp]:
@@ -302,7 +308,7 @@ def _foreign(
     draw: np.random.Generator,
 ) -> tuple[tuple[int, ...], tuple[Place, ...]]:
     """Images of other classes for S4: at the same place, or at their highest peak for a pattern."""
-    rows = _spread(data.classes, draw.permutation(others))[: 2 * settings.most_images]
+    rows = _spread(data.classes, data.once(draw.permutation(others)))[: 2 * settings.most_images]
     if candidate.pattern is None and candidate.place is not None:
         return tuple(int(i) for i in rows), (candidate.place,) * len(rows)
     places, kept = [], []

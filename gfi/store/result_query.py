@@ -119,18 +119,24 @@ def filters_of(database: Database, job: Job, query: ResultQuery) -> Filters:
     """The filters of a query for this job. Raises ValueError for a column that the job does not have, NotFound for an
     unknown finding or comparison."""
     kinds = queries.kinds_of(job.metadata)
-    rows = tuple(query.rows) or None
+    rows, target = tuple(query.rows) or None, query.target
     if query.finding is not None:
-        found = _rows_of_finding(database, job, query.finding)
+        found, of_class = _rows_of_finding(database, job, query.finding)
+        if (
+            job.config.each_label and of_class is not None
+        ):  # of several labels of an image, the one that was tested
+            found = found if target in (None, of_class) else ()
+            target = of_class
         rows = found if rows is None else tuple(sorted(set(found) & set(rows)))
     if query.comparison is not None:
         found = _rows_that_differ(database, job, query.comparison)
         rows = found if rows is None else tuple(sorted(set(found) & set(rows)))
-    same = ("status", "prediction", "target", "label", "method", "target_rank", "error_class", "metric")
+    same = ("status", "prediction", "label", "method", "target_rank", "error_class", "metric")
     numbers = ("at_least", "at_most", "search", "flagged", "flag", "carried")
     other = None if query.differs_from is None else queries.get_job(database, query.differs_from)
     return Filters(
         **{name: getattr(query, name) for name in (*same, *numbers)},
+        target=target,
         where=tuple(parse_where(text, kinds) for text in query.where),
         rows=rows,
         differs_from=None if other is None else other.id,
@@ -197,13 +203,14 @@ def _agreement(database: Database, job: Job, wrong: bool) -> Agreement:
     return Agreement(wrong, named, job.config.decides_each_label)
 
 
-def _rows_of_finding(database: Database, job: Job, name: str) -> tuple[int, ...]:
+def _rows_of_finding(database: Database, job: Job, name: str) -> tuple[tuple[int, ...], int | None]:
+    """The rows of the images that its test used, and its class."""
     audit_id, _, finding_id = name.partition(":")
     audit = queries.get_audit(database, audit_id)
     if audit.job_id != job.id:
         raise ValueError(f"audit {audit_id} is of another job, {audit.job_id}")
-    record = queries.get_finding(database, audit.id, finding_id).record
-    return tuple(sorted({int(row) for row in record.get("rows", ())}))
+    finding = queries.get_finding(database, audit.id, finding_id)
+    return tuple(sorted({int(row) for row in finding.record.get("rows", ())})), finding.class_index
 
 
 def _rows_that_differ(database: Database, job: Job, comparison: str) -> tuple[int, ...]:

@@ -45,7 +45,6 @@ ELSEWHERE = {
     "gfi/api/schemas.py": "service/api/test_results.py",
     "gfi/api/transfers.py": "service/api/test_comparisons.py",
     "gfi/api/tokens.py": "service/api/test_access.py",
-    "gfi/audit/explained.py": DATA,
     "gfi/audit/settings.py": DATA,
     "gfi/jobs/transfer.py": "service/workers/test_transfer.py",
     "gfi/cli/api.py": STACK,

@@ -48,7 +48,8 @@ def key(job_id: str, audit_id: str, name: str) -> str:
 
 @dataclass(frozen=True)
 class Kept:
-    """The images that are looked at beyond the streaming screens. rows (N,): of the manifest."""
+    """The images that are looked at beyond the streaming screens. rows (N,): of the manifest; an image of several
+    labels that are explained may be in several places."""
 
     rows: NDArray[np.int64]
     data: Explained
@@ -94,8 +95,9 @@ def save_screened(bucket: Bucket, audit: Audit, by: str, screened: ScreenedJob) 
         "counts": screened.counts.counts,
         "images": screened.counts.images,
     }
-    if data.labels is not None:
-        arrays["labels"] = data.labels
+    for name in ("labels", "also"):
+        if (values := getattr(data, name)) is not None:
+            arrays[name] = values
     for number, candidate in enumerate(screened.candidates):
         if candidate.pattern is not None:
             arrays[f"pattern_{number}"] = candidate.pattern
@@ -132,6 +134,8 @@ def load_screened(bucket: Bucket, audit: Audit) -> ScreenedJob:
         screening,
         boxes,
         labels=arrays.get("labels"),
+        images=arrays["rows"],
+        also=arrays.get("also"),
     )
     candidates = tuple(
         candidate_of(value, arrays.get(f"pattern_{number}"), arrays.get(f"patch_{number}"))

@@ -234,6 +234,7 @@ def _summary(
         },
         "measured": facts.get("measured", 0),
         "labelled": screened.kept.data.labels is not None,
+        "each_label": facts.get("each_label", False),
         "photographs": facts["photographs"],
         "photographs_reason": facts["photographs_reason"],
         "verdicts": dict(Counter(f.verdict.value for f in current)),

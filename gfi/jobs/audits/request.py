@@ -114,7 +114,8 @@ def submit_until_settled(
         raise Invalid("an audit until settled explains one class an image, and goes on from no other job")
     if request.target == LABELS:
         raise Invalid(
-            "an audit knows one label an image, the first; leave target out: the predicted class is explained"
+            "an audit until settled draws its sample by one label an image; submit a job with the target labels and "
+            "audit that, or leave target out: the predicted class is explained"
         )
     if request.target not in ("auto", "predicted"):
         raise Invalid("all masks would be of one class, and a test pastes into images of other classes")

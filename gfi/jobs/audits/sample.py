@@ -1,4 +1,5 @@
-"""The images that an audit looks at again after its stream: those of the smallest keyed hash in each class.
+"""The images that an audit looks at again after its stream: those of the smallest keyed hash in each class. An image
+of several labels that are explained may be kept in each of their classes.
 
 They are held in arrays, a block of some thousand images at a time: an object for each image took as much memory again
 as its mask, and a hundred thousand images are kept of a large job.
@@ -65,6 +66,8 @@ class Sample:
         self._always: list[int] = []
         self._more_boxes: dict[int, NDArray[np.float64]] = {}
         """Of images with several boxes of their class, by place."""
+        self._also: dict[int, list[int]] = {}
+        """The classes of images with several labels, by place."""
         self._features = 0
         self._numbers: list[str] = []
         self._words: list[str] = []
@@ -142,6 +145,9 @@ class Sample:
         several = {
             int(owners[n]): chunk.boxes[at_box[n] : at_box[n] + boxes[n]] for n in np.flatnonzero(boxes > 1)
         }
+        labels: dict[int, list[int]] = {}
+        for image, k in chunk.also.tolist():
+            labels.setdefault(image, []).append(k)
         if read.features is not None and not self._features:
             self._features = read.features.shape[1]
         known = (
@@ -163,8 +169,11 @@ class Sample:
                 block.words[at, column] = words[mine]
         for image, place in zip(images.tolist(), places.tolist(), strict=True):
             self._more_boxes.pop(place, None)
+            self._also.pop(place, None)
             if image in several:
                 self._more_boxes[place] = several[image]
+            if image in labels:
+                self._also[place] = labels[image]
 
     def _codes(self, column: int, words: Iterable[Any]) -> NDArray[np.int32]:
         known = self._values[column]
@@ -186,7 +195,8 @@ class Sample:
             self._prune(mine)
         places = np.array([*self._always, *(p for mine in self._kept.values() for p in mine.places)], np.intp)
         rows = np.array([self._blocks[p // BLOCK].rows[p % BLOCK] for p in places.tolist()], np.int64)
-        order = np.argsort(rows, kind="stable")
+        of_class = [self._blocks[p // BLOCK].classes[p % BLOCK] for p in places.tolist()]
+        order = np.lexsort((of_class, rows))
         places, rows, number = places[order], rows[order], len(order)
         classes, labels = np.zeros(number, np.int64), np.zeros(number, np.int64)
         screening = np.zeros(number, bool)
@@ -207,6 +217,7 @@ class Sample:
         boxes = {int(i): first[i : i + 1] for i in np.flatnonzero(np.isfinite(first[:, 0]))}
         if self._more_boxes:
             boxes |= {i: self._more_boxes[p] for i, p in enumerate(places.tolist()) if p in self._more_boxes}
+        also = [(i, k) for i, p in enumerate(places.tolist()) for k in self._also.get(p, ())]
         data = Explained(
             classes,
             grids,
@@ -218,6 +229,8 @@ class Sample:
                 **{name: numbers[:, n] for n, name in enumerate(self._numbers)},
                 **{name: _words(words[:, n], self._values[n]) for n, name in enumerate(self._words)},
             },
+            images=rows,
+            also=np.array(also, np.int64) if also else None,
         )
         return Kept(rows, data)
 

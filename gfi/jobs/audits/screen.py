@@ -100,7 +100,7 @@ def screen_job(
     check: Callable[[], None],
     progressed: Callable[[int], None],
 ) -> ScreenedJob:
-    """Screen a job. check: raises when the task is to end. progressed: called with the number of images read.
+    """Screen a job. check: raises when the task is to end. progressed: called with the number of images passed.
 
     StoreError where the job has no mask to audit.
     """
@@ -120,7 +120,7 @@ def screen_job(
             means.add(columns, read.classes[half])
             confirming += np.bincount(read.classes[~half], minlength=classes)
             sample.add(chunk, half)
-            progressed(reading.images)
+            progressed(reading.rows)
         if not reading.images:
             raise StoreError(_nothing(job, reading))
         kept = sample.kept()
@@ -178,7 +178,7 @@ def photographs_of(views: Views, kept: Kept) -> Photographs:
 
 def places_of(kept: Kept, rows: Sequence[int]) -> list[int]:
     """Where these rows are in the sample."""
-    return np.searchsorted(kept.rows, np.array(rows)).tolist()
+    return np.flatnonzero(np.isin(kept.rows, np.array(rows))).tolist()
 
 
 def _properties(means: ClassMeans, settings: AuditSettings) -> tuple[PropertyCandidate, ...]:
@@ -207,6 +207,7 @@ def _facts(
     enough = int((images >= settings.fewest_images).sum())
     return {
         "images": reading.images,
+        "each_label": job.config.each_label,
         "boxed": reading.boxes,
         "measured": reading.measured,
         "left_out": dict(reading.left_out),

@@ -27,7 +27,8 @@ GONE = ("Gone since the audit before", "Found by the audit before, and not by th
 def coverage_sentence(summary: Mapping[str, Any]) -> str:
     """What was looked at, and how often the network was asked."""
     return (
-        f"{summary['images']:,} masks of {summary['classes']:,} classes; {summary['number_tested']:,} of "
+        f"{summary['images']:,} masks{', one of each label of an image,' if summary.get('each_label') else ''} of "
+        f"{summary['classes']:,} classes; {summary['number_tested']:,} of "
         f"{summary['proposed']:,} candidates tested; the network answered for {summary['answers']:,} pictures"
     )
 

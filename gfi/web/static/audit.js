@@ -34,11 +34,14 @@ function decisions(finding) {
   return h(".row", null, ...nodes);
 }
 
+// Where an image of a finding is shown; of several labels, with the one that was tested.
+const imagePage = (finding, row) => `/jobs/${audit.job_id}/gallery?${new URLSearchParams({ row, ...(audit.summary?.each_label && { target: finding.class_index }) })}`;
+
 function card(finding) {
   const r = finding.record;
   const tested = r.number_tested > 0 && finding.kind !== "property";
   const tags = [words(finding.verdict), audit.summary?.previous || finding.history === "gone" ? finding.history : null, finding.accepted ? "accepted" : null, finding.dismissed ? "dismissed" : null, finding.assignee ? `for ${finding.assignee}` : null];
-  const pictures = (r.pictures || []).map((p, i) => h("a", { href: `/jobs/${audit.job_id}/gallery?row=${p.row}` }, h("img", { src: picture(finding, p.name), alt: `Image ${i + 1} of ${finding.class_name}, the place outlined`, loading: "lazy" })));
+  const pictures = (r.pictures || []).map((p, i) => h("a", { href: imagePage(finding, p.row) }, h("img", { src: picture(finding, p.name), alt: `Image ${i + 1} of ${finding.class_name}, the place outlined`, loading: "lazy" })));
   const numbers = tested ? h("p.soft", null, `Removed from ${count(r.used)} images: ${decimal(r.removal, 2)} (≥ ${decimal(r.removal_lower, 2)}). Pasted into others: ${decimal(r.transplant, 2)} (≥ ${decimal(r.transplant_lower, 2)}), ${percent(r.flips)} become the class. p ${r.p.toPrecision(2)}, q ${r.q.toPrecision(2)}, ${count(r.number_tested)} tested.`) : null;
   return h(`article.finding${finding.dismissed || finding.history === "gone" ? ".faded" : ""}`, { id: `finding-${finding.id}` },
     h(".row.spread", null, h("h3", null, finding.class_name, h("span.soft", null, ` ${r.where || r.property || "changing places"}`)), h("p.row", null, ...tags.filter(Boolean).map((t) => h("span.tag", null, t)))),
@@ -50,7 +53,7 @@ function card(finding) {
     finding.dismissed ? h("p.soft", null, `Dismissed${finding.decided_by ? ` by ${finding.decided_by}` : ""}: ${finding.dismissed}`) : null,
     finding.note ? h("p.soft", null, `Note: ${finding.note}`) : null,
     h("details", null, h("summary", null, "Numbers and images"), numbers,
-      r.rows?.length ? h("p.soft", null, "Rows: ", ...r.rows.flatMap((row, i) => [i ? ", " : "", h("a", { href: `/jobs/${audit.job_id}/gallery?row=${row}` }, String(row))])) : null,
+      r.rows?.length ? h("p.soft", null, "Rows: ", ...r.rows.flatMap((row, i) => [i ? ", " : "", h("a", { href: imagePage(finding, row) }, String(row))])) : null,
       h("p.soft", null, "Repeat: ", h("code", null, r.command))),
     decisions(finding));
 }

@@ -28,7 +28,7 @@ async function fetchMore() {
   q.set("limit", 200);
   if (state.next) q.set("after", state.next);
   const linked = linkedRow();
-  const mine = linked === null ? api(`/v1/jobs/${id}/results?${q}`) : api(`/v1/jobs/${id}/results?${new URLSearchParams({ rows: linked })}`);
+  const mine = linked === null ? api(`/v1/jobs/${id}/results?${q}`) : api(`/v1/jobs/${id}/results?${new URLSearchParams({ rows: linked, ...(q.has("target") && { target: q.get("target") }) })}`);
   state.loading = mine;
   try {
     const page = await mine;

@@ -146,7 +146,7 @@ def test_a_dataset_is_audited_until_settled(one_world: World) -> None:
     assert world.call("POST", "/v1/audits", "read", json=asked).status_code == 403
     for wrong, says in (
         ({"target": 3}, "all masks would be of one class"),
-        ({"target": "labels"}, "an audit knows one label an image"),
+        ({"target": "labels"}, "draws its sample by one label an image"),
         ({"top": 2}, "explains one class an image"),
         ({"model": "none"}, "model 'none' is not registered"),
     ):

@@ -46,6 +46,21 @@ def planted_job(
     return job
 
 
+def labels_job(services: WorkerServices, per_class: int = PER_CLASS) -> str:
+    """The same with the target `labels`: each moon is labelled "pair" and "moon", in this order."""
+    folder = services.settings.dataset_roots[0] / "shapes"
+    lines = [json.loads(line) for line in planted.write(folder, per_class).read_text().splitlines()]
+    for line in lines:
+        line["label"] = ["pair", "moon"] if line["label"] == "moon" else [line["label"]]
+    manifest = folder / "labels.jsonl"
+    manifest.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    register(services.database, services.settings, str(planted.MODEL))
+    job = submit(services, dataset=f"manifest:{manifest}", model="demo-shapes", target="labels")
+    draw_masks(services, job, per_class)
+    ledger.finish_jobs(services.database)
+    return job
+
+
 def draw_masks(services: WorkerServices, job: str, per_class: int = PER_CLASS, **changes: Any) -> None:
     """Commit the shards of a job over a planted dataset of this size that wait. changes: see `planted_job`."""
     folder = services.settings.dataset_roots[0] / "shapes"
@@ -63,25 +78,28 @@ def draw_masks(services: WorkerServices, job: str, per_class: int = PER_CLASS, *
                 p = engine.network.probabilities(prepared.image[None])[0]
             shape, _, digits = Path(entry.key).stem.partition("-")
             number = int(digits)
-            made = Result(
-                row=entry.row,
-                key=entry.key,
-                status=ImageStatus.OK,
-                version=entry.version,
-                label=entry.label,
-                target=planted.CLASSES.index(shape),
-                prediction=int(p.argmax()),
-                probability=float(p.max()),
-                kept=0.9,
-                removed=0.1,
-                iterations=8,
-                area=0.1,
-                original_size=prepared.original_size,
-                box=prepared.box,
-                grid=_grid(images, number),
-                pixels={n: float(v[0]) for n, v in pixel_properties(shown.rgb[None]).items()},
-            )
-            rows.append(replace(made, **changes))
+            pixels = {n: float(v[0]) for n, v in pixel_properties(shown.rgb[None]).items()}
+            for rank, one in enumerate(entry.by_label()):
+                made = Result(
+                    row=one.row,
+                    target_rank=rank,
+                    key=one.key,
+                    status=ImageStatus.OK,
+                    version=one.version,
+                    label=one.label,
+                    target=planted.CLASSES.index(one.label or shape),
+                    prediction=int(p.argmax()),
+                    probability=float(p.max()),
+                    kept=0.9,
+                    removed=0.1,
+                    iterations=8,
+                    area=0.1,
+                    original_size=prepared.original_size,
+                    box=prepared.box,
+                    grid=_grid(images, number),
+                    pixels={} if rank else pixels,
+                )
+                rows.append(replace(made, **changes))
         header = PartHeader(
             *(job, claim.shard_id, claim.fence, config.model.digest, config.method_digest),
             *({}, {}, profile.to_json()),

@@ -24,10 +24,11 @@ from gfi.store.database import Database, upgrade
 from gfi.store.errors import Conflict
 from gfi.store.queries import Audit
 from gfi.store.rebuild import rebuild
+from gfi.store.result_query import ResultQuery, filters_of
 from scheduler import tasks
 from scheduler.services import ControlServices
 from tests.service.workers.conftest import PHOTOGRAPHS, explain, submit
-from tests.service.workers.planted_job import MOON, planted_job
+from tests.service.workers.planted_job import MOON, PER_CLASS, labels_job, planted_job
 from workers import audit_confirm
 from workers.handlers import HANDLERS, perform_task
 from workers.services import WorkerServices
@@ -177,6 +178,44 @@ def test_a_dataset_without_labels_is_audited_and_what_labels_would_tell_is_said(
     assert "looks like a shortcut of that class" in told
 
 
+def test_each_label_of_an_image_is_audited(services: WorkerServices) -> None:
+    """The moons are labelled "pair" and "moon": their second label is found, its hosts have no moon, and the first is
+    not blamed for the mark in the same images."""
+    job = queries.get_job(services.database, labels_job(services))
+    made = requested(services, job.id, classes=("moon", "pair"))
+    screened(services)
+    assert "findings" in confirmed(services)
+    done = audit(services, made)
+    assert done.summary is not None
+    moons = PER_CLASS
+    assert done.summary["images"] == done.summary["measured"] == 11 * moons
+    assert (done.summary["each_label"], done.summary["shortcuts"]) == (True, 1)
+    found = queries.list_findings(services.database, made)
+    first = found[0]
+    assert (first.verdict, first.class_index) == ("off_object_shortcut", MOON)
+    assert first.record["labelled_otherwise"] == 0
+    assert {f.verdict for f in found if f.class_name == "pair"} <= {"suspected", "relies_on", "undecided"}
+
+    # The gallery shows each of its images once, with the label that was tested.
+    query = ResultQuery(finding=f"{made}:{first.id}")
+    shown = queries.list_results(services.database, job.id, filters=filters_of(services.database, job, query))
+    assert [r.row for r in shown] == sorted(first.record["rows"])
+    assert {(r.label, r.target_rank) for r in shown} == {("moon", 1)}
+    other = ResultQuery(finding=f"{made}:{first.id}", target=0)
+    assert not queries.list_results(
+        services.database, job.id, filters=filters_of(services.database, job, other)
+    )
+
+    # What cannot be read any more is left out with all its labels.
+    for file in sorted((services.settings.dataset_roots[0] / "shapes" / "photographs").glob("moon-*"))[:12]:
+        file.write_bytes(b"no picture")
+    again = requested(services, job.id, classes=("moon",), seed=1)
+    screened(services)
+    confirmed(services)
+    notes = " ".join(audit(services, again).summary["notes"])  # type: ignore[index]
+    assert "changed" in notes
+
+
 def test_bad_input_is_told_and_what_can_still_be_said_is_said(services: WorkerServices) -> None:
     job = planted_job(services, 44)
     folder = services.settings.dataset_roots[0] / "shapes" / "photographs"
@@ -279,3 +318,18 @@ def test_a_verification_explains_a_sample_again_and_compares_bits(services: Work
     assert result is not None
     assert (result["sampled"], result["equal"], result["different"]) == (PHOTOGRAPHS, PHOTOGRAPHS, 0)
     assert result["same_profile"]
+
+
+def test_a_verification_of_a_job_of_labels_explains_each_label_again(services: WorkerServices) -> None:
+    folder = services.settings.dataset_roots[0] / "photographs"
+    lines = [{"key": f.name, "label": ["1", "3"]} for f in sorted(folder.glob("*.jpg"))]
+    (folder / "list.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    job = submit(services, dataset=str(folder / "list.jsonl"), target="labels")
+    assert explain(services) == "done"
+    ledger.finish_jobs(services.database)
+    asked = {"audit": requested(services, job), "share": 1.0}
+    task, _ = ledger.request_task(services.database, ControlKind.VERIFY, asked, owner="ada", job_id=job)
+    assert confirmed(services) == "verified"
+    result = queries.get_task(services.database, task).result
+    assert result is not None
+    assert (result["sampled"], result["equal"], result["different"]) == (2 * PHOTOGRAPHS, 2 * PHOTOGRAPHS, 0)

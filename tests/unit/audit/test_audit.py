@@ -10,6 +10,7 @@ from gfi.audit.audit import Screens, audit, propose_clusters, propose_repeats, s
 from gfi.audit.plan import plan
 from gfi.audit.settings import AuditSettings
 from gfi.audit.verdicts import SHORTCUTS, Verdict
+from tests.unit.audit.several_labels import THRESHOLDS, several_labels
 from tests.unit.audit.synthetic import CLASSES, GLYPH, World, world
 
 SECOND = np.rot90(1 - GLYPH)
@@ -156,3 +157,37 @@ def test_clusters_use_features_where_most_images_have_them() -> None:
     assert propose_clusters(replace(data, features=features), [7], S)
     features[::9] = np.nan
     assert propose_clusters(replace(data, features=features), [7], S)
+
+
+def test_of_several_labels_a_mark_of_one_class_is_found_and_no_other_label_of_its_images_is_blamed() -> None:
+    w = several_labels(0.6)
+    found = audit(w.data, CLASSES, w.photographs, w.predict, S, THRESHOLDS)
+    shortcuts = [r for r in found if r.verdict in SHORTCUTS]
+    assert [(r.plan.candidate.class_index, r.verdict) for r in shortcuts] == [(0, Verdict.OFF_OBJECT)]
+    assert found[0].flips > 0.5
+    with_class = w.data.labels == 0
+    assert found[0].plan.images == int((with_class & ~w.data.screening).sum())
+
+
+def test_of_several_labels_the_objects_are_no_shortcuts() -> None:
+    w = several_labels(0.0, seed=3)
+    found = audit(w.data, CLASSES, w.photographs, w.predict, S, THRESHOLDS)
+    assert not [r for r in found if r.verdict in SHORTCUTS]
+    assert [r for r in found if r.verdict is Verdict.RELIES_ON]
+
+
+def test_patterns_are_compared_with_images_without_the_class_each_once() -> None:
+    w = several_labels(0.9)
+    asked: list[NDArray[np.intp]] = []
+
+    def photographs(rows: NDArray[np.intp]) -> NDArray[np.uint8]:
+        asked.append(rows)
+        return w.photographs(rows)
+
+    (first, *_) = propose_repeats(w.data, [0], photographs, S)
+    assert first.place is not None
+    assert first.place.left < 0.15
+    others = next(rows for rows in asked if (w.data.classes[rows] != 0).any())
+    assert len(others) == 60
+    assert not w.data.carrying(0)[others].any()
+    assert len(set(w.data.image_of(others))) == 60

@@ -8,6 +8,7 @@ from gfi.audit.fills import pasted, removed
 from gfi.audit.plan import plan
 from gfi.audit.settings import AuditSettings
 
+from .several_labels import several_labels
 from .synthetic import world
 from .test_plan import CORNER
 
@@ -32,6 +33,20 @@ def test_effects_are_the_differences_of_probabilities() -> None:
     )
     assert effects.flips.mean() > 0.5
     assert np.nanmean(effects.control_flips) == 0
+
+
+def test_with_thresholds_a_host_is_taken_for_each_class_that_reaches_its_own() -> None:
+    w = several_labels(0.9)
+    p = plan(CORNER, w.data, w.photographs, S)
+    probable = confirm(p, w.photographs, w.predict, S)
+    for threshold in (0.2, 0.9999):
+        effects = confirm(p, w.photographs, w.predict, S, thresholds=(threshold,) + (1.0,) * 7)
+        for t, flipped in zip(p.transplants, effects.flips, strict=True):
+            both = np.stack([w.pixels[t.host], pasted(w.pixels[t.host], w.pixels[t.source], t.place)])
+            before, after = w.predict(both)[:, 0]
+            assert flipped == (after >= threshold > before)
+        assert (effects.transplant == probable.transplant).all()
+        assert effects.flips.any() == (threshold < 0.5)
 
 
 def test_the_size_of_batches_changes_nothing() -> None:

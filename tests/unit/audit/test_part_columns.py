@@ -41,6 +41,19 @@ def test_images_without_a_mask_that_says_something_are_left_out_and_counted() ->
     assert read.left_out == 2
 
 
+def test_each_label_counts_and_has_what_was_measured_of_its_photograph() -> None:
+    header = replace(HEADER, features=parts.features_header("fc", 8, "projected"))
+    first = replace(result(5), pixels={"brightness": 0.25}, features=np.full(256, 2, np.float16))
+    written = parts.write(header, [result(4), first, replace(result(5, rank=1), target=7), result(6, rank=1)])
+    read = part_columns(parts.read(written.data, written.sha256), rows=[1, 2, 3], firsts=[1, 1, -1])
+    assert read.rows.tolist() == [5, 5, 6]
+    assert read.classes.tolist() == [2, 7, 0]
+    np.testing.assert_array_equal(read.pixels["brightness"], [0.25, 0.25, np.nan])
+    assert read.features is not None
+    assert read.features[:, 0].tolist()[:2] == [2, 2]
+    assert np.isnan(read.features[2]).all()
+
+
 def test_parts_together_keep_the_half_of_each_key() -> None:
     first, second = part_columns(part([result(0), result(1)])), part_columns(part([result(2)]))
     together, swapped = explained([first, second], "s"), explained([second, first], "s")

@@ -1,5 +1,7 @@
 """What a plan uses, and what it leaves alone."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from gfi.audit.candidates import Candidate
@@ -8,6 +10,7 @@ from gfi.audit.places import Place, around
 from gfi.audit.plan import beside_boxes, plan
 from gfi.audit.settings import AuditSettings
 
+from .several_labels import several_labels
 from .synthetic import world
 
 CORNER = Candidate(0, "S1", around(0.12, 0.12, 0.25), 5.0, 0.5)
@@ -66,3 +69,45 @@ def test_a_pattern_that_a_box_only_touches_lies_beside_it_and_a_small_object_wit
     }
     data = Explained(w.data.classes, w.data.grids, w.data.screening, boxes)
     assert beside_boxes(data, dict.fromkeys(range(5), pattern)) == (4, 2)
+
+
+def test_of_several_labels_no_host_and_no_control_has_the_class_and_each_image_is_used_once() -> None:
+    w = several_labels(0.9)
+    data, of = w.data, w.data.image_of(np.arange(len(w.data)))
+    carried = [{int(k) for k in data.classes[of == image]} for image in of]
+    p = plan(CORNER, data, w.photographs, S)
+    assert len(p.removals) >= 12
+    assert len(p.transplants) >= 12
+    hosts = [t.host for t in p.transplants]
+    for rows in (list(p.used), hosts, list(p.foreign), [t.source for t in p.transplants]):
+        assert len(set(of[rows])) == len(rows), "each image once"
+    assert not any(0 in carried[row] for row in (*hosts, *p.foreign))
+    several = 0
+    for t in p.transplants:
+        assert len({int(of[row]) for row in t.controls}) == 19
+        for row in t.controls:
+            assert not {0, int(data.classes[t.host])} & carried[row]
+            several += len(carried[row]) > 1
+    assert several, "images with several labels are used too"
+    assert any(len(carried[row]) > 1 for row in p.used)
+
+
+def test_a_stated_mark_is_not_pasted_into_an_image_with_the_class_among_its_labels() -> None:
+    w = several_labels(0.0)
+    data, of = w.data, w.data.image_of(np.arange(len(w.data)))
+    stated = Candidate(0, "stated", None, 0.0, 0.0, patch=np.full((8, 8, 4), 255, np.uint8))
+    p = plan(stated, data, w.photographs, S)
+    with_class = set(of[data.classes == 0].tolist())
+    rows = [row for t in p.transplants for row in (t.host, *t.controls)]
+    assert len(p.transplants) == S.most_images
+    assert not with_class & set(of[rows].tolist())
+    for t in p.transplants:
+        assert len({int(of[row]) for row in (t.host, *t.controls)}) == 20
+
+
+def test_a_class_whose_images_share_all_others_has_no_hosts() -> None:
+    w = several_labels(0.9)
+    everywhere = np.stack([np.arange(len(w.data)), np.zeros(len(w.data), np.int64)], 1)
+    p = plan(CORNER, replace(w.data, also=everywhere), w.photographs, S)
+    assert p.removals
+    assert not p.transplants

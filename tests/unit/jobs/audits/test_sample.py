@@ -1,6 +1,7 @@
 """The sample is the images of the smallest hashes, whatever the chunks and their order."""
 
 import hashlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from gfi.jobs.audits.sample import Sample
 
 
 def chunk(rows: np.ndarray, features: bool = True) -> Chunk:
-    """Images whose numbers follow from their row: 1 of 5 classes, 0 to 2 boxes."""
+    """Images whose numbers follow from their row: 1 of 5 classes, 0 to 2 boxes; every eleventh is also of class 9."""
     keys = tuple(f"{row}.jpg" for row in rows)
     grids = np.repeat(rows.astype(np.float32) / 512, CELLS * CELLS).reshape(-1, CELLS, CELLS)
     owners = np.repeat(np.arange(len(rows)), rows % 3)
@@ -22,7 +23,9 @@ def chunk(rows: np.ndarray, features: bool = True) -> Chunk:
     known = np.repeat(rows % 100, 2).reshape(-1, 2).astype(np.float16) if features else None
     read = PartColumns(rows, keys, rows % 5, grids, 0, features=known)
     columns = {"age": rows % 7 + 0.5, "site": [f"s{row % 4}" for row in rows]}
-    return Chunk(read, boxes, owners, columns, rows % 5, (rows % 2).astype(float))
+    several = np.flatnonzero(rows % 11 == 0)
+    also = np.stack([np.repeat(several, 2), np.stack([rows[several] % 5, several * 0 + 9], 1).ravel()], 1)
+    return Chunk(read, boxes, owners, columns, rows % 5, (rows % 2).astype(float), also)
 
 
 @pytest.mark.parametrize("order", [1, -1])
@@ -58,6 +61,30 @@ def test_the_smallest_hashes_of_each_class_are_kept_with_all_that_is_known(
     assert list(data.columns["site"]) == list(expected.columns["site"])
     assert (np.asarray(data.columns["age"]) == expected.columns["age"]).all()
     assert (np.asarray(data.columns["right"]) == found.rows % 2).all()
+    assert data.images is not None
+    assert (data.images == found.rows).all()
+    assert found.rows[data.carrying(9)].tolist() == [row for row in wanted if row % 11 == 0]
+    assert (data.carrying(0) == (found.rows % 5 == 0)).all()
+
+
+def test_an_image_of_two_labels_is_kept_in_both_classes_with_one_hash() -> None:
+    """Each row comes twice, for the class 0 and for 1; so the same images are kept of both."""
+    kept = Sample(6, "secret")
+    for rows in np.array_split(np.arange(100), 4):
+        twice = np.repeat(rows, 2)
+        classes = np.tile([0, 1], len(rows))
+        one = chunk(twice)
+        also = np.stack([np.repeat(np.arange(len(twice)), 2), np.tile([0, 1], len(twice))], 1)
+        one = replace(one, read=replace(one.read, classes=classes), also=also)
+        kept.add(one, twice < 50)
+    data = kept.kept().data
+    assert data.images is not None
+    assert data.images[data.classes == 0].tolist() == data.images[data.classes == 1].tolist()
+    assert len(data) == 12
+    assert data.classes.tolist() == [0, 1] * 6
+    assert data.carrying(0).all()
+    assert data.once(np.arange(12)).tolist() == list(range(0, 12, 2))
+    assert (data.screening == (data.images < 50)).all(), "all labels of an image are of one half"
 
 
 def test_the_newest_images_are_kept_beside_the_sample() -> None:
