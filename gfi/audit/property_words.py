@@ -15,7 +15,7 @@ def named(name: str) -> str:
 
 
 def standing_out(candidate: PropertyCandidate) -> str:
-    """What the images of the class are or have, to follow "Images taken for … ".
+    """What the images of the class are or have, to follow "Images explained for … ".
 
     >>> standing_out(PropertyCandidate(0, "red_green", 0.2, 0.0, 6.0, 1e-9, 1e-8))
     'are redder than those of other classes'

@@ -10,12 +10,12 @@ def sentence(finding: Finding) -> str:
 
     >>> says = "are blurrier than those of other classes"
     >>> sentence(Finding("carton", "property", Verdict.SUSPECTED, property_name="sharpness", stands_out=says))
-    'Images taken for "carton" are blurrier than those of other classes. Nothing was changed to test it: suspected.'
+    'Images explained for "carton" are blurrier than those of other classes. Nothing was changed to test it: suspected.'
     """
     name = f'"{finding.class_name}"'
     if finding.kind == "property":
         says = finding.stands_out or f"differ from other classes in {named(finding.property_name)}"
-        return f"Images taken for {name} {says}. Nothing was changed to test it: suspected."
+        return f"Images explained for {name} {says}. Nothing was changed to test it: suspected."
     if finding.kind == "stated" and finding.number_tested:
         says = (
             f"raises its probability by {finding.transplant:.2f} (95 %: at least {finding.transplant_lower:.2f}), and "
