@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import click
@@ -58,11 +57,15 @@ def add_model(
     The network is loaded once, by a worker, or in this process if no worker runs. Its layers, digest, input size and
     class names are stored, so that the API and the scheduler need no torch.
     """
-    reference = _with_model_file(reference, architecture, classes, name)
-    service = open_service()
-    before = {model["reference"]: model["version"] for model in service.models()}
-    with status(f"loading {reference}"):
-        record = service.add_model(reference, here=here, note=note)
+    from gfi.cli.new_model_file import as_model_file
+
+    with as_model_file(reference, architecture, classes, name) as file:
+        service = open_service()
+        before = {model["reference"]: model["version"] for model in service.models()}
+        with status(f"loading {file}"):
+            record = service.add_model(file, here=here, note=note)
+    if file != reference:
+        click.echo(f"wrote {file}")
     unchanged = before.get(record["reference"]) == record["version"]
     said = "unchanged, still version" if unchanged else "version"
     click.echo(
@@ -71,32 +74,6 @@ def add_model(
     )
     if found := record.get("weights_note"):
         click.echo(f"weights: {found}")
-
-
-def _with_model_file(reference: str, architecture: str | None, classes: str | None, name: str | None) -> str:
-    """The model file that is written for a file of weights; any other reference as it is."""
-    from gfi.cli.new_model_file import SUFFIXES, write_model_file
-
-    folder = (Path(reference) / "config.json").is_file()
-    if folder:
-        reference, architecture = str(Path(reference).absolute()), architecture or "huggingface"
-    elif not reference.endswith(SUFFIXES):
-        if architecture or classes or name:
-            raise click.UsageError(
-                f"--architecture, --classes and --name are for a file of weights ({' '.join(SUFFIXES)}); {reference}"
-                " is none"
-            )
-        return reference
-    if reference.endswith(".pt2"):
-        architecture = architecture or "torch.export"
-    if architecture is None:
-        raise click.UsageError(
-            f"{reference} holds weights and no network: add --architecture torchvision:NAME, timm:NAME or"
-            " file:net.py:build, and --classes with their number or names"
-        )
-    file = write_model_file(Path(reference), architecture, classes, name)
-    click.echo(f"wrote {file}")
-    return str(file)
 
 
 @models.command("show")

@@ -1,12 +1,62 @@
 """Writes a model file for weights that have none: `gfi models add weights.pth --architecture torchvision:resnet18`."""
 
+import contextlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 from gfi.cli.errors import CommandError
+from gfi.domain.weight_files import SUFFIXES, refusal
 
-SUFFIXES = (".pth", ".pt", ".ckpt", ".bin", ".safetensors", ".pt2")
-"""What files of weights are called."""
+BUILT = {"torch.export": "a program", "huggingface": "a folder of transformers"}
+"""Architectures whose classes are those of a file, and what they are for people."""
+
+
+@contextlib.contextmanager
+def as_model_file(
+    reference: str, architecture: str | None, classes: str | None, name: str | None
+) -> Iterator[str]:
+    """The model file that is written for weights, to be registered; any other reference as it is.
+
+    A file that was written and could not be registered is removed, so that the next attempt may have other options.
+    Raises CommandError for what is neither.
+    """
+    path = Path(reference)
+    # A bare name may be that of a model file on the machine of the service, also where a folder here has it.
+    if (path.suffix or "/" in reference) and (reason := refusal(path)) is not None:
+        raise CommandError(reason)
+    if (path / "config.json").is_file():
+        weights, architecture = path.absolute(), architecture or "huggingface"
+    elif reference.endswith(SUFFIXES):
+        weights = path
+        if reference.endswith(".pt2"):
+            architecture = architecture or "torch.export"
+    else:
+        if architecture or classes or name:
+            raise CommandError(
+                f"--architecture, --classes and --name are for a file of weights ({' '.join(SUFFIXES)}); {reference}"
+                " is none"
+            )
+        yield reference
+        return
+    if architecture is None:
+        raise CommandError(
+            f"{reference} holds weights and no network: add --architecture torchvision:NAME, timm:NAME or"
+            " file:net.py:build, and --classes with their number or names"
+        )
+    is_new = not model_file_beside(weights, name).exists()
+    file = write_model_file(weights, architecture, classes, name)
+    try:
+        yield str(file)
+    except BaseException:
+        if is_new:
+            file.unlink(missing_ok=True)
+        raise
+
+
+def model_file_beside(weights: Path, name: str | None = None) -> Path:
+    """NAME.toml beside `weights`, a file or a folder; name: None: that of the weights."""
+    return weights.parent / f"{name or weights.stem}.toml"
 
 
 def write_model_file(weights: Path, architecture: str, classes: str | None, name: str | None = None) -> Path:
@@ -18,7 +68,7 @@ def write_model_file(weights: Path, architecture: str, classes: str | None, name
     """
     if not weights.exists():
         raise CommandError(f"{weights} does not exist")
-    file = weights.parent / f"{name or weights.stem}.toml"
+    file = model_file_beside(weights, name)
     text = _text(weights, architecture, classes)
     if file.exists() and file.read_text(encoding="utf-8", errors="replace") != text:
         raise CommandError(
@@ -36,9 +86,10 @@ def _text(weights: Path, architecture: str, classes: str | None) -> str:
     if classes is None:
         return "\n".join(lines) + "\n"
     if classes.isdecimal():
-        if architecture.startswith("file:"):
+        if architecture.startswith("file:") or architecture in BUILT:
             raise CommandError(
-                f"{architecture} decides itself how many classes it has: name them, or leave --classes out"
+                f"{BUILT.get(architecture, architecture)} decides itself how many classes it has: name them, "
+                "--classes a,b,c, or leave --classes out"
             )
         return "\n".join([*lines, "", "[arguments]", f"num_classes = {int(classes)}"]) + "\n"
     listed = Path(classes)

@@ -10,7 +10,6 @@ A file is read as tensors only: no code in it is executed.
 
 import pickle
 import re
-import zipfile
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from gfi.domain.errors import MethodError
+from gfi.domain.weight_files import TORCHSCRIPT, is_torchscript
 
 HOLDERS = (
     "state_dict",
@@ -136,7 +136,25 @@ def _difference(state: Mapping[str, Any], wanted: Mapping[str, Any], prefix: str
         if key in wanted and _shape(state[key]) != _shape(wanted[key])
     ]
     said = {"missing": missing, "unexpected": unexpected, "of another shape": shapes}
-    return "".join(f"; {what}: {_listed(names)}" for what, names in said.items() if names)
+    text = "".join(f"; {what}: {_listed(names)}" for what, names in said.items() if names)
+    return text if missing or unexpected else text + _other_classes(state, wanted)
+
+
+def _other_classes(state: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
+    """What to do where the tensors differ in the number of classes alone."""
+    pairs = [
+        (tuple(value.shape), tuple(wanted[key].shape))
+        for key, value in state.items()
+        if isinstance(value, Tensor) and value.shape != wanted[key].shape
+    ]
+    numbers = {(have[:1], want[:1]) for have, want in pairs}
+    if len(numbers) != 1 or any(not have or have[1:] != want[1:] for have, want in pairs):
+        return ""
+    number = pairs[0][0][0]
+    return (
+        f"; if it has {number} classes, say `--classes {number}`, or `num_classes = {number}` under [arguments] of the "
+        "model file"
+    )
 
 
 def _shape(value: Any) -> str:
@@ -190,15 +208,8 @@ def _pickled(file: Path) -> Any:
 
 def _refuse_programs(file: Path) -> None:
     """MethodError for a file that holds a program in place of weights."""
-    if not zipfile.is_zipfile(file):
-        return
-    with zipfile.ZipFile(file) as archive:
-        names = archive.namelist()
-    if any(name.endswith("/constants.pkl") for name in names):
-        raise MethodError(
-            f"{file} is TorchScript, whose layers cannot be read from outside; save the weights of the network that it"
-            " was made from, torch.save(net.state_dict(), …), or export that network: torch.export.save(…, NAME.pt2)"
-        )
+    if is_torchscript(file):
+        raise MethodError(f"{file} {TORCHSCRIPT}")
 
 
 def _safetensors(file: Path) -> Any:

@@ -110,6 +110,14 @@ def test_the_error_names_what_is_missing_what_is_unexpected_and_other_shapes(tmp
     )
 
 
+def test_another_number_of_classes_says_which(tmp_path: Path) -> None:
+    torch.save(built(classes=7).state_dict(), tmp_path / "w.pth")
+    with pytest.raises(
+        MethodError, match="if it has 7 classes, say `--classes 7`, or `num_classes = 7` under"
+    ):
+        load_checkpoint(built(), read_checkpoint(tmp_path / "w.pth"), "w.pth")
+
+
 def test_a_checkpoint_with_other_things_than_tensors_names_them(tmp_path: Path) -> None:
     torch.save({"model": built().state_dict(), "arguments": tmp_path}, tmp_path / "w.pth")
     with pytest.raises(MethodError, match=r"tensors: beside tensors it holds `pathlib\.\S*`; save it with"):
