@@ -1,6 +1,9 @@
 """The scheduler: a loop of ticks, each with a few short transactions.
 
-    expire leases → fire schedules → finish jobs → begin what follows them → regular chores → publish hints
+    expire leases → finish jobs → begin what follows them → regular chores → publish hints
+
+Schedules are fired by a thread of their own: a firing opens its dataset, and a store that does not answer takes half a
+minute to say so, for which no lease and no hint may wait.
 
 Any number of schedulers may run; there is no leader. Every step is a guarded state change in the ledger, so that it
 happens once even if two schedulers attempt it. A tick does not list, upload or compute: that is done by control tasks.
@@ -20,13 +23,14 @@ from celery import Celery
 
 from gfi.domain.queues import CONTROL, CONTROL_QUEUE, EXPLAIN
 from gfi.domain.records import Hint
-from gfi.jobs import follow_ups
+from gfi.jobs import follow_ups, routing
 from gfi.store import ledger, tracing
 from gfi.store.broker import make_celery, publish
 from gfi.store.database import Database, check
-from gfi.store.errors import StoreError, Transient
+from gfi.store.errors import StoreError
 from gfi.store.heartbeat import touch
 from gfi.store.logs import configure_logs
+from gfi.store.others_go_on import others_go_on
 from gfi.store.settings import Settings
 from scheduler.schedules import fire_due
 
@@ -56,22 +60,16 @@ class Scheduler:
     def tick(self) -> None:
         """One round. Raises Transient if the database is away; any other failure of a step does not affect the other
         steps."""
-        for step in (self._reap, self._fire, self._finish, self._follow, self._chores, self._dispatch):
-            try:
+        steps = (self._reap, self._reap_tasks, self._finish, self._follow, self._chores, self._dispatch)
+        for step in steps:
+            with others_go_on("step failed", step=step.__name__):
                 step()
-            except Transient:
-                raise
-            except StoreError as error:
-                log.warning("step failed", step=step.__name__, reason=str(error))
-            except Exception:
-                log.exception("step failed", step=step.__name__)
-
-    def _fire(self) -> None:
-        fire_due(self._database, self._settings)
 
     def _reap(self) -> None:
         for expired in ledger.expire_leases(self._database):
             log.warning("lease expired", **expired.__dict__)
+
+    def _reap_tasks(self) -> None:
         for task_id in ledger.expire_control(self._database):
             log.warning("control lease expired", task=task_id)
 
@@ -90,6 +88,8 @@ class Scheduler:
         ledger.request_lists(self._database)
         if self._settings.sweep_every_s:
             ledger.request_sweep(self._database, self._settings.sweep_every_s)
+        for job_id, queue in routing.move_back(self._database):
+            log.info("job moved", job=job_id, queue=queue)
         ledger.forget_workers(self._database, FORGET_WORKERS_S)
 
     def _dispatch(self) -> None:
@@ -131,6 +131,9 @@ def run(settings: Settings, pause_s: float) -> None:
     database = Database(settings.require_database())
     observer = threading.Thread(target=_observe_time, args=(database, ended), name="observe", daemon=True)
     observer.start()
+    firing = threading.Thread(
+        target=_fire_schedules, args=(database, settings, ended, pause_s), name="fire", daemon=True
+    )
     scheduler = Scheduler(settings, database, make_celery(settings, "gfi-scheduler"))
     log.info("scheduler started", database=database.safe_url, pause_s=pause_s)
     upgraded = False
@@ -139,6 +142,7 @@ def run(settings: Settings, pause_s: float) -> None:
             if not upgraded:
                 check(database)
                 upgraded = True
+                firing.start()
             scheduler.tick()
         except StoreError as error:
             log.warning("waiting", reason=str(error))
@@ -146,6 +150,8 @@ def run(settings: Settings, pause_s: float) -> None:
         touch(settings.alive_file)
         ended.wait(pause_s)
     observer.join(OBSERVE_S)
+    if upgraded:
+        firing.join(OBSERVE_S)  # one that waits for a store is given up: what it did not fire stays due
     log.info("scheduler stopped")
     database.dispose()
 
@@ -153,5 +159,18 @@ def run(settings: Settings, pause_s: float) -> None:
 def _observe_time(database: Database, ended: threading.Event) -> None:
     """In a separate thread, so that a slow tick is not mistaken for an outage, during which no lease may expire."""
     while not ended.wait(OBSERVE_S):
-        with contextlib.suppress(StoreError):
+        with contextlib.suppress(StoreError), others_go_on("time not observed"):
             ledger.observe_time(database)
+
+
+def _fire_schedules(database: Database, settings: Settings, ended: threading.Event, pause_s: float) -> None:
+    waits: dict[str, float] = {}
+    while not ended.wait(pause_s):
+        try:
+            fire_due(database, settings, waits)
+        except StoreError as error:
+            log.warning("no schedule fired", reason=str(error))
+            ended.wait(AWAY_PAUSE_S)
+        except Exception:
+            log.exception("no schedule fired")
+            ended.wait(AWAY_PAUSE_S)

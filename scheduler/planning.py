@@ -31,6 +31,7 @@ from gfi.domain.ids import new_id
 from gfi.domain.job import LABELS
 from gfi.domain.queues import EXPLAIN_QUEUE
 from gfi.domain.records import ControlClaim
+from gfi.domain.tasks import ROUTED
 from gfi.jobs import incremental
 from gfi.jobs.audits import settling
 from gfi.jobs.listing_writer import Classes, Most, write_listing
@@ -70,7 +71,7 @@ def plan(services: ControlServices, claim: ControlClaim, check: Callable[[], Non
         check()
         row = queries.get_job(services.database, claim.job_id)
         queue = row.queue
-        if claim.payload.get(ledger.ROUTED):  # the workers may be others than when it was submitted
+        if claim.payload.get(ROUTED):  # the workers may be others than when it was submitted
             queue = queue_of(services.database, config, record, EXPLAIN_QUEUE)
         key, sha256 = f"jobs/{claim.job_id}/manifest-{new_id()}.parquet", written.sha256
         since = None
@@ -120,6 +121,7 @@ def plan(services: ControlServices, claim: ControlClaim, check: Callable[[], Non
         },
         "facts": metadata,
     }
+    check()  # the upload may have taken minutes, in which the job may have been deleted
     if written.count:  # an empty listing fails the job; its retry must list anew
         job = _first_record(services.bucket, job)
     check()

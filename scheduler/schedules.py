@@ -6,79 +6,99 @@ instant in UTC, which is unique in the ledger.
 """
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
 import structlog
 
+from gfi.datasets.errors import Unavailable
 from gfi.jobs.schedules import spec_for_firing
-from gfi.jobs.submit import Invalid
 from gfi.jobs.timing import MISSED_S, Timing, name_of
 from gfi.store import ledger, queries, tracing
 from gfi.store.database import Database
 from gfi.store.errors import Missed
 from gfi.store.ledger.schedules import Fired
+from gfi.store.others_go_on import others_go_on
 from gfi.store.settings import Settings
 
 log = structlog.get_logger(__name__)
 
+UNAVAILABLE_S = 60.0
+"""A schedule whose dataset is on a store that does not answer is tried again after this many seconds: each attempt may
+take half a minute, in which no other schedule fires."""
 
-def fire_due(database: Database, settings: Settings) -> list[str]:
+
+def fire_due(database: Database, settings: Settings, waits: dict[str, float] | None = None) -> list[str]:
     """Fire every due schedule that has not been fired yet, and the firings that waited for a job that has ended.
 
-    Returns the ids of the new jobs. To be called about every second.
+    Returns the ids of the new jobs. To be called about every second. A schedule that cannot be read does not hold up
+    the others; one whose dataset cannot be reached now stays due, and is tried again after `UNAVAILABLE_S`: `waits`,
+    which the caller keeps from one call to the next, says when, by `time.monotonic`.
     """
-    jobs = list(_fire_waiting(database, settings))
-    for row in queries.due_schedules(database):
-        now = row["now"]
-        try:
-            timing = Timing.of(row)
-            next_due = timing.next_due(now)
-            most = row["misfire_most"] if row["misfire"] == "all" else 1
-            # One second before the stored instant, so that it counts itself. 0 is stored where it is not known yet.
-            due, number = timing.due(max(row["created_at"], row["next_due"] - 1.0), now, most)
-        except ValueError as error:  # its time zone is no longer known on this machine; the others still fire
-            log.warning("schedule cannot be read", schedule=row["name"], reason=str(error))
-            continue
-        if not due:
-            ledger.set_next_due(database, row["id"], next_due)
-            continue
-        if row["trigger"] == "data":
-            ledger.request_look(database, row["id"], owner=row["owner"], next_due=next_due)
-            continue
-        if number > len(due):
-            log.warning("firings were missed", schedule=row["name"], missed=number - len(due))
-        for instant in due:
-            missed = row["misfire"] == "skip" and now - instant > MISSED_S
-            spec = (
-                Missed(f"missed: no scheduler fired it within {MISSED_S:.0f} s, {number} were due by then")
-                if missed
-                else spec_for_firing(database, settings, row, instant)
-            )
-            fired = ledger.fire(
-                database,
-                row["id"],
-                name_of(instant),
-                spec,
-                next_due=next_due,
-                overlap=row["overlap"],
-                max_active_jobs=settings.max_active_jobs,
-            )
-            jobs += _told(row, name_of(instant), fired)
+    waits = {} if waits is None else waits
+    jobs: list[str] = []
+    for fire, rows in ((_fire_waiting, queries.waiting_firings), (_fire, queries.due_schedules)):
+        for row in rows(database):
+            if time.monotonic() < waits.get(row["id"], 0.0):
+                continue
+            with others_go_on("schedule not fired", schedule=row["name"]):
+                try:
+                    jobs += fire(database, settings, row)
+                except Unavailable as error:
+                    log.warning("schedule waits for its dataset", schedule=row["name"], reason=str(error))
+                    waits[row["id"]] = time.monotonic() + UNAVAILABLE_S
     return jobs
 
 
-def _fire_waiting(database: Database, settings: Settings) -> Iterator[str]:
-    for row in queries.waiting_firings(database):
-        key = row["firing_key"]
-        due = database.now() if key.startswith("now-") else datetime.fromisoformat(key).timestamp()
-        try:
-            spec: Any = spec_for_firing(database, settings, row, due)
-        except ValueError as error:
-            spec = Invalid(str(error))
-        fired = ledger.fire_waiting(database, row["id"], key, spec, max_active_jobs=settings.max_active_jobs)
-        yield from _told(row, key, fired)
+def _fire(database: Database, settings: Settings, row: Mapping[str, Any]) -> list[str]:
+    now = row["now"]
+    try:
+        timing = Timing.of(row)
+        next_due = timing.next_due(now)
+        most = row["misfire_most"] if row["misfire"] == "all" else 1
+        # One second before the stored instant, so that it counts itself. 0 is stored where it is not known yet.
+        due, number = timing.due(max(row["created_at"], row["next_due"] - 1.0), now, most)
+    except ValueError as error:  # its time zone is no longer known on this machine
+        log.warning("schedule cannot be read", schedule=row["name"], reason=str(error))
+        return []
+    if not due:
+        ledger.set_next_due(database, row["id"], next_due)
+        return []
+    if row["trigger"] == "data":
+        ledger.request_look(database, row["id"], owner=row["owner"], next_due=next_due)
+        return []
+    if number > len(due):
+        log.warning("firings were missed", schedule=row["name"], missed=number - len(due))
+    jobs: list[str] = []
+    for instant in due:
+        missed = row["misfire"] == "skip" and now - instant > MISSED_S
+        spec = (
+            Missed(f"missed: no scheduler fired it within {MISSED_S:.0f} s, {number} were due by then")
+            if missed
+            else spec_for_firing(database, settings, row, instant)
+        )
+        # Only with the last instant: a scheduler that ends in between has left the others due.
+        last = {"next_due": next_due} if instant == due[-1] else {}
+        fired = ledger.fire(
+            database,
+            row["id"],
+            name_of(instant),
+            spec,
+            overlap=row["overlap"],
+            max_active_jobs=settings.max_active_jobs,
+            **last,
+        )
+        jobs += _told(row, name_of(instant), fired)
+    return jobs
+
+
+def _fire_waiting(database: Database, settings: Settings, row: Mapping[str, Any]) -> list[str]:
+    key = row["firing_key"]
+    due = database.now() if key.startswith("now-") else datetime.fromisoformat(key).timestamp()
+    spec = spec_for_firing(database, settings, row, due)
+    fired = ledger.fire_waiting(database, row["id"], key, spec, max_active_jobs=settings.max_active_jobs)
+    return _told(row, key, fired)
 
 
 def _told(row: Mapping[str, Any], key: str, fired: Fired | None) -> list[str]:

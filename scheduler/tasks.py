@@ -82,7 +82,7 @@ def _list_parts(services: ControlServices, run: TaskRun) -> str:
 
 
 def _sweep(services: ControlServices, run: TaskRun) -> str:
-    """Delete what deleted jobs have left in the tables, and orphaned parts from the bucket; ask for missing orders.
+    """Delete what deleted jobs have left in the tables and in the bucket, and orphaned parts; ask for missing orders.
 
     Orders are missing of jobs that were cancelled, and of those that ended under an earlier version.
     """
@@ -91,6 +91,7 @@ def _sweep(services: ControlServices, run: TaskRun) -> str:
     swept = sweep.sweep_parts(
         services.database, services.bucket, safe_age_s=sweep.SAFE_AGE_S, dry_run=False, check=run.check
     )
+    swept.job_files = sweep.sweep_jobs(services.database, services.bucket, dry_run=False, check=run.check)
     swept.model_files = sweep.sweep_models(services.database, services.bucket, dry_run=False)
     run.finish(swept.to_json())
     return f"{swept.deleted} orphans deleted"

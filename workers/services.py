@@ -15,6 +15,7 @@ from gfi.datasets.manifest import Manifest
 from gfi.datasets.sources import Source, open_source
 from gfi.domain.digests import JSON
 from gfi.domain.job import ModelRef
+from gfi.domain.pauses import doubled
 from gfi.store import queries
 from gfi.store.database import Database
 from gfi.store.errors import StoreError
@@ -84,7 +85,7 @@ class WorkerServices:
         """
         self._refusals = self._refusals + 1 if refused else 0
         if refused:
-            self.shutdown.wait(min(LONGEST_REST_S, 2.0**self._refusals))
+            self.shutdown.wait(doubled(1.0, self._refusals, LONGEST_REST_S))
 
     @cached_property
     def device_kind(self) -> str:

@@ -129,7 +129,9 @@ def _fail(services: WorkerServices, claim: ShardClaim, kind: str, reason: str) -
     """
     reason = storable(reason)
     try:
-        ended = ledger.fail_job(services.database, claim.job_id, reason, kind, worker=services.name)
+        ended = ledger.fail_job(
+            services.database, claim.job_id, reason, kind, worker=services.name, claim=claim
+        )
     except StoreError as error:
         ended = False
         log.warning("the job could not be failed", reason=str(error))

@@ -188,3 +188,5 @@ def expire_loop(context: Context, ended: threading.Event) -> None:
                 log.info("uploads expired", objects=deleted)
         except StoreError as error:
             log.warning("uploads cannot be expired now", reason=str(error))
+        except Exception:  # the thread goes on: nobody starts it again
+            log.exception("uploads cannot be expired now")

@@ -35,9 +35,10 @@ from gfi.api.email_delivery import Unsent, send_email
 from gfi.api.problems import Refused
 from gfi.api.webhook_addresses import check
 from gfi.domain.digests import JSON
+from gfi.domain.pauses import doubled
 from gfi.domain.records import EMAIL, WEBHOOK
 from gfi.store import ledger, queries
-from gfi.store.errors import StoreError
+from gfi.store.errors import StoreError, Transient
 from gfi.store.public_hosts import NotReachable, at_address, resolve
 
 log = structlog.get_logger(__name__)
@@ -124,26 +125,37 @@ def _address(context: Context, message: JSON, channel: str) -> str | None:
 def _send_channel(context: Context, channel: str, send: Callable[[Context, JSON, str], None]) -> int:
     taken = ledger.take_outbox(context.database, 20, HOLD_S, channel)
     for message in taken:
-        address = _address(context, message, channel)
-        if address is None:
-            ledger.settle_outbox(context.database, message["id"])
-            continue
         try:
-            send(context, message, address)
+            address = _address(context, message, channel)
+            if address is not None:
+                _send(send, context, message, address)
         except Undeliverable as error:
             again = message["attempts"] < ATTEMPTS
             log.warning(f"{channel} failed", job=message["job_id"], reason=str(error), again=again)
             if again:
-                delay = min(3600.0, 10.0 * 2 ** (message["attempts"] - 1))
+                delay = doubled(10.0, message["attempts"] - 1, 3600.0)
                 ledger.settle_outbox(context.database, message["id"], str(error), delay)
             else:
                 details = {"reason": str(error)}
                 ledger.audited(context.database, channel, f"job.{channel}_failed", message["job_id"], details)
                 ledger.settle_outbox(context.database, message["id"])
         else:
-            log.info(f"{channel} delivered", job=message["job_id"])
+            if address is not None:
+                log.info(f"{channel} delivered", job=message["job_id"])
             ledger.settle_outbox(context.database, message["id"])
     return len(taken)
+
+
+def _send(send: Callable[[Context, JSON, str], None], context: Context, message: JSON, address: str) -> None:
+    """Raises Undeliverable, also for an error that nobody foresaw: such a message would be taken first each time, and
+    nothing behind it would ever be sent. Raises Transient where the database is away."""
+    try:
+        send(context, message, address)
+    except (Undeliverable, Transient):
+        raise
+    except Exception as error:
+        log.exception("message not sent", job=message["job_id"])
+        raise Undeliverable(type(error).__name__) from None
 
 
 def deliver_loop(context: Context, ended: threading.Event, every_s: float = 2.0) -> None:

@@ -28,6 +28,7 @@ import structlog
 from gfi.cli.children import popen
 from gfi.cli.devices import Device
 from gfi.cli.errors import CommandError
+from gfi.domain.pauses import doubled
 from gfi.store.heartbeat import HEARTBEAT_S, touch
 from gfi.store.settings import Settings
 
@@ -97,7 +98,7 @@ class DeviceSupervisor:
 
     def _died(self, state: DeviceState, now: float, code: int) -> None:
         state.early = state.early + 1 if now - state.started_at < EARLY_S else 1
-        state.restart_at = now + min(LONGEST_PAUSE_S, 2.0 ** (state.early - 1))
+        state.restart_at = now + doubled(1.0, state.early - 1, LONGEST_PAUSE_S)
         state.deaths = [at for at in state.deaths if now - at < WITHIN_S] + [now]
         ended = f"ended with {code}" if code >= 0 else f"was killed by signal {-code}"
         if len(state.deaths) >= DEATHS:

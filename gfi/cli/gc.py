@@ -18,7 +18,7 @@ def gc(delete: bool, older_than: float, as_json: bool) -> None:
     """
     from gfi.cli.home import open_stack
     from gfi.jobs.retention import delete_old_jobs
-    from gfi.jobs.sweep import sweep_models, sweep_parts
+    from gfi.jobs.sweep import sweep_jobs, sweep_models, sweep_parts
     from gfi.store import queries
     from gfi.store.objects import Bucket
 
@@ -26,6 +26,7 @@ def gc(delete: bool, older_than: float, as_json: bool) -> None:
     bucket = Bucket.from_settings(settings)
     retained = delete_old_jobs(database, bucket, dry_run=not delete, actor="gc")
     swept = sweep_parts(database, bucket, safe_age_s=older_than, dry_run=not delete)
+    swept.job_files = sweep_jobs(database, bucket, dry_run=not delete)
     swept.model_files = sweep_models(database, bucket, safe_age_s=older_than, dry_run=not delete)
     if as_json:
         emit({**swept.to_json(), "jobs": retained.to_json()})
@@ -45,6 +46,9 @@ def gc(delete: bool, older_than: float, as_json: bool) -> None:
     if swept.counts["orphan"]:
         verb = f"deleted {swept.deleted}" if delete else f"would delete {swept.counts['orphan']}"
         click.echo(f"{verb} orphans, {swept.bytes} bytes" + ("" if delete else ": gfi gc --delete"))
+    if swept.job_files:
+        verb = "deleted" if delete else "would delete"
+        click.echo(f"{verb} {swept.job_files} files that deleted jobs have left")
     if swept.model_files:
         verb = "deleted" if delete else "would delete"
         click.echo(f"{verb} {swept.model_files} files of models that no version needs")

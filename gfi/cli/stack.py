@@ -31,6 +31,7 @@ from gfi.cli.home import (
     write_private,
 )
 from gfi.cli.servers import HOST, Server, free_port, port_is_free, start_s3, start_valkey
+from gfi.domain.pauses import doubled
 from gfi.domain.queues import CONTROL_QUEUE
 
 BUCKET = "gfi"
@@ -136,7 +137,7 @@ class Stack:
     @staticmethod
     def _pause(child: Child, now: float, *, early: bool) -> None:
         child.failures = child.failures + 1 if early else 1
-        child.restart_at = now + min(LONGEST_PAUSE_S, 2.0 ** (child.failures - 1))
+        child.restart_at = now + doubled(1.0, child.failures - 1, LONGEST_PAUSE_S)
 
     def stop(self) -> None:
         """Stop everything that was started: SIGTERM first, SIGKILL after GRACE_S. May be called more than once.

@@ -14,6 +14,8 @@ from typing import Literal
 from gfi.domain.queues import CONTROL_QUEUE, EXPLAIN_QUEUE, INTERACTIVE_QUEUE
 from gfi.domain.states import ControlKind
 
+ROUTED = "routed"
+"""In the payload of a `plan` task: see `gfi.domain.records.JobSpec.routed`."""
 INTERACTIVE = 1000
 """Added to the priority of a task that somebody waits for. Priorities of jobs are between −100 and 100."""
 

@@ -31,7 +31,8 @@ from gfi.jobs.comparison_task import GATE, comparison_payload
 from gfi.jobs.submit import Invalid
 from gfi.store import ledger, queries
 from gfi.store.database import Database
-from gfi.store.errors import NotFound, StoreError, Transient
+from gfi.store.errors import NotFound, StoreError, Transient, one_line
+from gfi.store.others_go_on import others_go_on
 
 log = structlog.get_logger(__name__)
 
@@ -72,9 +73,12 @@ def follow(database: Database) -> list[JSON]:
         for name, settings in firing["follow_ups"].items():
             if name in (firing["followed"] or {}):
                 continue
-            outcome = _begin(database, firing, name, settings)
-            if outcome is not None:
-                begun.append({"schedule": firing["name"], "job": firing["job_id"], "name": name, **outcome})
+            with others_go_on("follow-up not begun", job=firing["job_id"], name=name):
+                outcome = _begin(database, firing, name, settings)
+                if outcome is not None:
+                    begun.append(
+                        {"schedule": firing["name"], "job": firing["job_id"], "name": name, **outcome}
+                    )
     return begun
 
 
@@ -84,14 +88,18 @@ def _begin(database: Database, firing: JSON, name: str, settings: JSON) -> Mappi
     except Transient:
         raise
     except StoreError as error:
-        reason = str(error)
-
-        def begin(connection: sa.Connection) -> JSON:
-            return {"reason": reason}
-
+        begin = _because(str(error))
+    except Exception as error:  # stored by another version, which this one cannot read
+        log.exception("follow-up not begun", job=firing["job_id"], name=name)
+        begin = _because(f"{type(error).__name__}: {one_line(error)}")
     if begin is None:
         return None
     return ledger.begin_follow_up(database, firing["schedule_id"], firing["firing_key"], name, begin)
+
+
+def _because(reason: str) -> Begin:
+    """Begins nothing, and records why."""
+    return lambda connection: {"reason": reason}
 
 
 def shown(database: Database, followed: Mapping[str, JSON] | None) -> dict[str, JSON]:

@@ -33,7 +33,7 @@ from gfi.jobs.listing_writer import sampled
 from gfi.jobs.submit import Invalid, JobRequest, class_index, freeze, parent_of
 from gfi.store import queries
 from gfi.store.database import Database
-from gfi.store.errors import NotFound, StoreError
+from gfi.store.errors import StoreError, Transient
 from gfi.store.objects import Bucket
 from gfi.store.part_cache import PartCache
 from gfi.store.queries import Job
@@ -287,7 +287,9 @@ def verification(database: Database, bucket: Bucket, job: Job) -> JSON | None:
                 if mine != _bits(database, cache, since["job"], earlier, rank):
                     differing.append(queries.get_result(database, job.id, first + place).key)
                     break
-    except (NotFound, StoreError) as error:
+    except Transient:
+        raise  # the report is written again when the store is back; this verdict would stay
+    except StoreError as error:
         return {"images": 0, "differing": 0, "error": f"not verified: {error}"}
     return {"images": count, "differing": len(differing), "example": differing[0] if differing else None}
 

@@ -9,8 +9,9 @@ and on another device for the others; otherwise it follows from the numbers that
 registered (`gfi.domain.costs`). The weights are added to it. Of a job that names no batch, one image has to fit:
 workers measure how many more do.
 
-The planner chooses anew for a job that was moved, in case the workers are others by then. A job that goes on from
-another one is not moved: its masks come from the kind of device of that one.
+The planner chooses anew for a job that was moved, in case the workers are others by then, and the scheduler does as
+long as no worker has begun it (`move_back`). A job that goes on from another one is not moved: its masks come from the
+kind of device of that one.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,11 +20,14 @@ from gfi.domain import costs
 from gfi.domain.digests import JSON
 from gfi.domain.job import JobConfig, work_digest
 from gfi.domain.queues import EXPLAIN_QUEUE, GPU_QUEUE, LARGE_GPU_QUEUE, Queue
-from gfi.store import queries
+from gfi.store import ledger, queries
 from gfi.store.database import Database
+from gfi.store.others_go_on import others_go_on
 from gfi.store.queries import Worker
 
 MIB = 2**20
+GONE_S = 600.0
+"""A queue whose workers were all silent for so many seconds has none any more."""
 
 
 def queue_of(database: Database, config: JobConfig, record: JSON, asked: Queue) -> Queue:
@@ -43,6 +47,25 @@ def queue_of(database: Database, config: JobConfig, record: JSON, asked: Queue) 
         return costs.fixed_memory(device, record["parameters"]) + max(known) * (config.batch or 1)
 
     return fitting_queue(queries.list_workers(database), needed)
+
+
+def move_back(database: Database) -> list[tuple[str, Queue]]:
+    """Choose the queue anew for jobs that were moved and not begun, where no worker of their queue was seen for
+    `GONE_S`. Returns the jobs that moved, each with its queue.
+
+    Not sooner: a worker that is started again would find the job with workers that lack the memory for it.
+    """
+    workers = queries.list_workers(database)
+    moved: list[tuple[str, Queue]] = []
+    for job_id in queries.moved_jobs(database):
+        with others_go_on("job not moved", job=job_id):
+            job = queries.get_job(database, job_id)
+            if any(job.queue in (worker.queues or ()) and worker.silent_s < GONE_S for worker in workers):
+                continue
+            queue = queue_of(database, job.config, job.model or {}, EXPLAIN_QUEUE)
+            if queue != job.queue and ledger.move_job(database, job_id, job.queue, queue):
+                moved.append((job_id, queue))
+    return moved
 
 
 def fitting_queue(workers: Sequence[Worker], needed: Callable[[str], float]) -> Queue:

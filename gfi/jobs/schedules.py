@@ -153,7 +153,11 @@ def run_now(
     allow_shrunk: also if the dataset lost more than half of its images.
     """
     row = _row(database, name)
-    row["request"] = {**row["request"], "allow_shrunk": allow_shrunk or row["request"]["allow_shrunk"]}
+    # A schedule of an earlier version may lack options that were added since.
+    row["request"] = {
+        **row["request"],
+        "allow_shrunk": allow_shrunk or row["request"].get("allow_shrunk", False),
+    }
     now = database.now()
     fired = ledger.fire(
         database,
@@ -172,7 +176,8 @@ def run_now(
 def spec_for_firing(
     database: Database, settings: Settings, row: Mapping[str, Any], due: float
 ) -> JobSpec | StoreError:
-    """The job of one firing, or the reason why there is none."""
+    """The job of one firing, or the reason why there is none: also where what is stored cannot be read any more, such
+    as a time zone that this machine does not know. Raises Transient, and Unavailable where the dataset is away."""
     try:
         request = request_from(**row["request"])
         name = request.name or f"{row['name']} {shown(due, row['zone'])}"
@@ -189,8 +194,10 @@ def spec_for_firing(
         return spec_of(database, settings, request, new=True)
     except Transient:
         raise
-    except (StoreError, DatasetError, MethodError) as error:
-        return error if isinstance(error, StoreError) else Invalid(str(error))
+    except StoreError as error:
+        return error
+    except (DatasetError, MethodError, ValueError) as error:
+        return Invalid(str(error))
 
 
 def list_schedules(database: Database) -> list[Schedule]:

@@ -47,7 +47,10 @@ def request_from(**fields: Any) -> JobRequest:
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False)[0]
         name = ".".join(str(part) for part in first["loc"])
-        raise Invalid(f"{name}: {first['msg']}, not {first.get('input')!r}") from None
+        given = first.get("input")
+        # Of a field that is missing, `input` is the whole request; and a webhook's address may contain a secret.
+        shown = name not in (WEBHOOK, EMAIL) and not isinstance(given, dict | JobRequest)
+        raise Invalid(f"{name}: {first['msg']}" + (f", not {given!r:.200}" if shown else "")) from None
 
 
 def freeze(database: Database, settings: Settings, request: JobRequest) -> JobConfig:

@@ -4,7 +4,7 @@ Only the ledger decides that (`gfi.store.queries.judge_parts`): a part is an orp
 claimed under a higher fence. Objects that the ledger does not know are reported and never deleted, and objects younger
 than the safe age are kept, so that a sweep is safe while workers run. The scheduler requests one every `sweep_every_s`.
 
-Files of models are swept too, once no version names them.
+Files of models are swept too, once no version names them, and files that deleted jobs have left.
 
     orphan    uploaded by a worker that lost its lease, or left by a deleted job: deleted
     held      its worker may still commit it: left
@@ -21,9 +21,12 @@ from gfi.store import queries
 from gfi.store.database import Database
 from gfi.store.model_store import PREFIX
 from gfi.store.objects import Bucket, Object
+from gfi.store.others_go_on import others_go_on
 
 SAFE_AGE_S = 3600.0
 PAGE = 1000
+JOB_FILES = ("jobs/", "audits/")
+"""The folders that have a folder for each job."""
 EXAMPLES = 20
 _DELETED_AT_ONCE = 100
 
@@ -31,7 +34,7 @@ _DELETED_AT_ONCE = 100
 @dataclass
 class Swept:
     """The findings of a sweep. counts: parts by verdict; bytes: of the orphans; unknown: some keys, as examples;
-    model_files: files of models that no version needs.
+    model_files: files of models that no version needs. job_files: files of deleted jobs, without their parts.
     """
 
     dry_run: bool
@@ -40,6 +43,7 @@ class Swept:
     deleted: int = 0
     unknown: list[str] = field(default_factory=list)
     model_files: int = 0
+    job_files: int = 0
 
     def to_json(self) -> dict[str, object]:
         """Ready for JSON."""
@@ -75,8 +79,36 @@ def sweep_parts(
             elif verdict == "unknown" and len(swept.unknown) < EXAMPLES:
                 swept.unknown.append(entry.key)
         if orphans and not dry_run:
-            swept.deleted += bucket.delete_many(orphans)
+            with others_go_on("orphans not deleted"):  # a store may lock an object
+                swept.deleted += bucket.delete_many(orphans)
     return swept
+
+
+def sweep_jobs(
+    database: Database,
+    bucket: Bucket,
+    *,
+    dry_run: bool = True,
+    check: Callable[[], None] = lambda: None,
+) -> int:
+    """Delete the files that deleted jobs have left, but for their parts (`sweep_parts`). Returns their number.
+
+    A planner or a report that was at work when its job was cancelled and deleted may write after the deletion, and a
+    deletion during an outage of the bucket removes the rows alone. A `job.json` that stays would bring the job back in
+    the next rebuild.
+    """
+    found = 0
+    for prefix in JOB_FILES:
+        folders = bucket.folders(prefix)
+        while page := list(islice(folders, PAGE)):
+            check()
+            for job_id in sorted(queries.deleted_jobs(database, page)):
+                keys = [entry.key for entry in bucket.list(f"{prefix}{job_id}/")]
+                found += len(keys)
+                if not dry_run:
+                    with others_go_on("files of a deleted job not deleted", job=job_id):
+                        bucket.delete_many(keys)
+    return found
 
 
 def sweep_models(

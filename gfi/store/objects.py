@@ -188,28 +188,47 @@ class Bucket:
         except (ClientError, BotoCoreError) as error:
             self._fail(error, prefix)
 
+    def folders(self, prefix: str) -> Iterator[str]:
+        """The names of the folders directly below a prefix that ends with a slash, in order, a page at a time."""
+        try:
+            for page in self.client.get_paginator("list_objects_v2").paginate(
+                Bucket=self.name, Prefix=prefix, Delimiter="/"
+            ):
+                for entry in page.get("CommonPrefixes", ()):
+                    yield entry["Prefix"].removeprefix(prefix).removesuffix("/")
+        except (ClientError, BotoCoreError) as error:
+            self._fail(error, prefix)
+
     def delete_many(self, keys: Iterable[str]) -> int:
-        """Delete objects, a thousand per request. Returns their number, including those that did not exist."""
-        deleted, batch = 0, []
+        """Delete objects, a thousand per request. Returns their number, including those that did not exist.
+
+        Raises StoreError where the store refuses some (it may lock objects), after the others have been deleted.
+        """
+        deleted, batch, refused = 0, [], list_[str]()
         for key in keys:
             batch.append(key)
             if len(batch) == _DELETE_AT_ONCE:
-                deleted += self._delete(batch)
-                batch = []
-        return deleted + self._delete(batch)
+                refused += self._delete(batch)
+                deleted, batch = deleted + len(batch), []
+        refused += self._delete(batch)
+        deleted += len(batch)
+        if refused:
+            raise StoreError(
+                f"{len(refused)} of {deleted} objects could not be deleted, the first: {self.place}/{refused[0]}"
+            )
+        return deleted
 
-    def _delete(self, keys: "list_[str]") -> int:
+    def _delete(self, keys: "list_[str]") -> "list_[str]":
+        """What was refused: keys with the store's reason."""
         if not keys:
-            return 0
+            return []
         try:
             answer = self.client.delete_objects(
                 Bucket=self.name, Delete={"Objects": [{"Key": key} for key in keys], "Quiet": True}
             )
         except (ClientError, BotoCoreError) as error:
             self._fail(error, keys[0])
-        for refused in answer.get("Errors", ()):
-            raise StoreError(f"{self.place}/{refused.get('Key')} could not be deleted: {refused.get('Code')}")
-        return len(keys)
+        return [f"{refused.get('Key')} ({refused.get('Code')})" for refused in answer.get("Errors", ())]
 
     def clock_skew(self) -> float:
         """How many seconds the clock of this machine is ahead of the bucket's (±1 s)."""

@@ -20,7 +20,7 @@ from gfi.domain.pixel_properties import PROPERTIES
 from gfi.domain.statuses import ImageStatus
 from gfi.store import queries
 from gfi.store.database import Database
-from gfi.store.errors import StoreError
+from gfi.store.errors import StoreError, Transient
 from gfi.store.objects import Bucket
 from gfi.store.part_cache import PartCache
 
@@ -107,6 +107,8 @@ def chunks(
             firsts = [one.first for one in stored] if each_label else None
             try:
                 columns = part_columns(cache.part(part_id), CELLS, [one.place for one in stored], firsts)
+            except Transient:
+                raise  # the part may be whole; it is read again
             except StoreError:
                 if not _readable(bucket):
                     raise

@@ -57,6 +57,7 @@ from gfi.store.ledger.jobs import (
     cancel_job,
     cancel_task,
     delete_job,
+    move_job,
     pause_job,
     resume_job,
     retry_job,
@@ -86,7 +87,7 @@ from gfi.store.ledger.schedules import (
     set_next_due,
 )
 from gfi.store.ledger.settling import add_instalment, submit_settling
-from gfi.store.ledger.submission import ROUTED, submit_job
+from gfi.store.ledger.submission import submit_job
 from gfi.store.ledger.sums import merge_sums
 from gfi.store.ledger.task_claims import Wanted, claim_control
 from gfi.store.ledger.tokens import Token, create_token, revoke_token, verify_token
@@ -94,7 +95,6 @@ from gfi.store.ledger.views import delete_view, save_view
 from gfi.store.ledger.workers import forget_workers, heartbeat
 
 __all__ = [
-    "ROUTED",
     "UNTIL_SETTLED",
     "Fired",
     "Flagged",
@@ -140,6 +140,7 @@ __all__ = [
     "heartbeat",
     "merge_sums",
     "most_images",
+    "move_job",
     "observe_time",
     "pause_job",
     "refused_seconds",

@@ -15,6 +15,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from gfi.domain.pauses import doubled
 from gfi.domain.records import ControlClaim, LeaseAnswer
 from gfi.domain.states import OPEN, TERMINAL, ControlKind, JobState, ShardState
 from gfi.store.database import Database, now
@@ -22,6 +23,7 @@ from gfi.store.ledger import death_rate
 from gfi.store.ledger.endings import end_planning
 from gfi.store.ledger.guards import held, lock_job, shard_transition
 from gfi.store.ledger.jobs import end_import_in
+from gfi.store.others_go_on import others_go_on
 from gfi.store.tables import control_tasks, in_state, incidents, jobs, shards
 
 ATTEMPTS = 5
@@ -159,7 +161,7 @@ def fail_control(
         if task is None:
             _retract_death(connection, claim)
             return False
-        delay = min(LONGEST_PAUSE_S, 2.0**task.attempts) if delay_s is None else delay_s
+        delay = doubled(1.0, task.attempts, LONGEST_PAUSE_S) if delay_s is None else delay_s
         again = retry and task.attempts < (OUTAGE_ATTEMPTS if outage else ATTEMPTS)
         _give_back(connection, task, error, failure_class, again=again, delay_s=delay)
         return True
@@ -176,32 +178,37 @@ def expire_control(db: Database) -> list[str]:
         candidates = connection.execute(sa.select(control_tasks).where(overdue)).all()
     expired = []
     for task in candidates:
-        with db.begin() as connection:
-            if task.job_id is not None:
-                lock_job(connection, task.job_id)
-            still = connection.execute(
-                sa.select(control_tasks)
-                .where(control_tasks.c.id == task.id, control_tasks.c.fence == task.fence, overdue)
-                .with_for_update()
-            ).one_or_none()
-            if still is not None:
-                deaths = still.deaths + 1
-                reason = f"worker {still.worker} stopped renewing its lease"
-                fewest = DEATHS if still.needs == "none" else death_rate.FEWEST_DEATHS
-                given_up = deaths >= fewest and death_rate.stand_out(
-                    deaths, *_other_attempts(connection, still)
-                )
-                if given_up:
-                    reason = f"{deaths} workers died while they worked on it; the last: {reason}"
-                delay = 0.0 if deaths == 1 else min(LONGEST_PAUSE_S, 2.0 ** (deaths - 2))
-                connection.execute(
-                    sa.update(control_tasks)
-                    .where(control_tasks.c.id == still.id)
-                    .values(deaths=deaths, attempts=control_tasks.c.attempts - 1)
-                )
-                _give_back(connection, still, reason, "worker", again=not given_up, delay_s=delay)
-                expired.append(still.id)
+        with others_go_on("lease of a task not expired", task=task.id), db.begin() as connection:
+            if _expire(connection, task, overdue):
+                expired.append(task.id)
     return expired
+
+
+def _expire(connection: sa.Connection, task: sa.Row[Any], overdue: sa.ColumnElement[bool]) -> bool:
+    """Returns False where it was renewed or returned since."""
+    if task.job_id is not None:
+        lock_job(connection, task.job_id)
+    still = connection.execute(
+        sa.select(control_tasks)
+        .where(control_tasks.c.id == task.id, control_tasks.c.fence == task.fence, overdue)
+        .with_for_update()
+    ).one_or_none()
+    if still is None:
+        return False
+    deaths = still.deaths + 1
+    reason = f"worker {still.worker} stopped renewing its lease"
+    fewest = DEATHS if still.needs == "none" else death_rate.FEWEST_DEATHS
+    given_up = deaths >= fewest and death_rate.stand_out(deaths, *_other_attempts(connection, still))
+    if given_up:
+        reason = f"{deaths} workers died while they worked on it; the last: {reason}"
+    delay = 0.0 if deaths == 1 else doubled(1.0, deaths - 2, LONGEST_PAUSE_S)
+    connection.execute(
+        sa.update(control_tasks)
+        .where(control_tasks.c.id == still.id)
+        .values(deaths=deaths, attempts=control_tasks.c.attempts - 1)
+    )
+    _give_back(connection, still, reason, "worker", again=not given_up, delay_s=delay)
+    return True
 
 
 def _other_attempts(connection: sa.Connection, task: sa.Row[Any]) -> tuple[int, int]:

@@ -14,6 +14,7 @@ from gfi.store.errors import Conflict, NotFound
 from gfi.store.ledger.audit import record
 from gfi.store.ledger.guards import lock_job, shard_transition
 from gfi.store.ledger.limits import admit_task
+from gfi.store.others_go_on import others_go_on
 from gfi.store.tables import audits, control_tasks, in_state, jobs, parts
 
 LISTED_EVERY = 1000  # parts
@@ -205,7 +206,7 @@ def request_lists(db: Database, every: int = LISTED_EVERY) -> list[str]:
         grown = connection.execute(counted).all()
     requested = []
     for job_id, number in grown:
-        with db.begin() as connection:
+        with others_go_on("list not requested", job=job_id), db.begin() as connection:
             job = lock_job(connection, job_id)
             if job.state != JobState.RUNNING:
                 continue

@@ -9,15 +9,17 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from gfi.domain.records import Finished
+from gfi.domain.records import Finished, ShardClaim
 from gfi.domain.states import JUDGED, OPEN, ControlKind, JobState, ShardState
 from gfi.domain.statuses import UNUSABLE, ImageStatus
 from gfi.store.database import Database, now
 from gfi.store.ledger.control_requests import add_job_task
 from gfi.store.ledger.guards import has_shard, job_transition, lock_job
+from gfi.store.ledger.leases import is_held
 from gfi.store.ledger.outbox import announce
 from gfi.store.ledger.settling import continues
 from gfi.store.ledger.shards import close_pending
+from gfi.store.others_go_on import others_go_on
 from gfi.store.tables import in_state, jobs, shards
 
 
@@ -33,35 +35,55 @@ def finish_jobs(db: Database) -> list[Finished]:
         candidates = connection.execute(query).scalars().all()
     finished = []
     for job_id in candidates:
-        with db.begin() as connection:
-            job = lock_job(connection, job_id)
-            if job.state == JobState.RUNNING and continues(connection, job):
-                continue
-            after, error = verdict(connection, job)
-            changed = connection.execute(
-                sa.update(jobs)
-                .where(jobs.c.id == job_id, job_transition(JobState.RUNNING, after), ~open_shards)
-                .values(state=after.value, paused=False, error=error, finished_at=now(), state_before=None)
-            )
-            if changed.rowcount:
-                announce(connection, job_id, after)
-                if after is not JobState.FAILED:
-                    add_job_task(connection, ControlKind.REPORT, job)
+        with others_go_on("job not finished", job=job_id), db.begin() as connection:
+            after = _finish(connection, job_id, ~open_shards)
+            if after is not None:
                 finished.append(Finished(job_id, after))
     return finished
 
 
-def fail_job(db: Database, job_id: str, error: str, failure_class: str, worker: str | None = None) -> bool:
+def _finish(connection: sa.Connection, job_id: str, without_open: sa.ColumnElement[bool]) -> JobState | None:
+    """The state in which the job has ended now; None where it goes on, or had ended."""
+    job = lock_job(connection, job_id)
+    if job.state == JobState.RUNNING and continues(connection, job):
+        return None
+    after, error = verdict(connection, job)
+    changed = connection.execute(
+        sa.update(jobs)
+        .where(jobs.c.id == job_id, job_transition(JobState.RUNNING, after), without_open)
+        .values(state=after.value, paused=False, error=error, finished_at=now(), state_before=None)
+    )
+    if not changed.rowcount:
+        return None
+    announce(connection, job_id, after)
+    if after is not JobState.FAILED:
+        add_job_task(connection, ControlKind.REPORT, job)
+    return after
+
+
+def fail_job(
+    db: Database,
+    job_id: str,
+    error: str,
+    failure_class: str,
+    worker: str | None = None,
+    claim: ShardClaim | None = None,
+) -> bool:
     """running → failed (→ partial, where some images have a mask), because of an error that would occur in every shard.
 
     Such an error is not caused by an image: a model that cannot be loaded, a manifest that is gone. Waiting shards fail
     with the same reason. Returns False when the job had ended, or when another worker than `worker` is working on it:
-    then the error concerns only `worker`.
+    then the error concerns only `worker`. Likewise when `claim`, under which the error was met, is no longer held: a
+    worker that was suspended and comes back with an old copy of a model says nothing about the job.
     """
     with db.begin() as connection:
         job = lock_job(connection, job_id)
         if job.state != JobState.RUNNING:
             return False
+        if claim is not None:
+            held = sa.select(shards.c.id).where(is_held(claim))
+            if connection.execute(held).scalar() is None:
+                return False
         if worker is not None:
             leased = sa.and_(in_state(shards, ShardState.LEASED), shards.c.lease_until >= now())
             at_work = sa.exists().where(shards.c.job_id == job_id, leased, shards.c.worker != worker)
@@ -76,6 +98,8 @@ def fail_job(db: Database, job_id: str, error: str, failure_class: str, worker: 
         )
         close_pending(connection, job_id, ShardState.FAILED, error, failure_class)
         announce(connection, job_id, after)
+        if after is not JobState.FAILED:
+            add_job_task(connection, ControlKind.REPORT, job)
         return True
 
 

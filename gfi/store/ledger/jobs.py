@@ -75,6 +75,23 @@ def set_priority(db: Database, job_id: str, priority: int, *, actor: str = "loca
         record(connection, actor, "job.priority", job_id, {"priority": priority})
 
 
+def move_job(db: Database, job_id: str, before: str, after: str) -> bool:
+    """Move a running job that no worker has begun from one queue to another. Returns False where it is begun, has ended
+    or was moved."""
+    with db.begin() as connection:
+        job = lock_job(connection, job_id)
+        leased = sa.exists().where(shards.c.job_id == job_id, in_state(shards, ShardState.LEASED))
+        if (job.state, job.queue, job.profile) != (JobState.RUNNING, before, None):
+            return False
+        if connection.execute(sa.select(leased)).scalar_one():
+            return False
+        connection.execute(sa.update(jobs).where(jobs.c.id == job_id).values(queue=after))
+        mine = sa.and_(shards.c.job_id == job_id, in_state(shards, ShardState.PENDING))
+        connection.execute(sa.update(shards).where(mine).values(published_at=None))
+        record(connection, "scheduler", "job.moved", job_id, {"from": before, "to": after})
+        return True
+
+
 def cancel_job(db: Database, job_id: str, *, actor: str = "local") -> bool:
     """queued | planning | running → cancelled. Returns False when it was cancelled already.
 

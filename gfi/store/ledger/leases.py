@@ -11,6 +11,7 @@ from collections.abc import Iterable
 
 import sqlalchemy as sa
 
+from gfi.domain.pauses import doubled
 from gfi.domain.records import LeaseAnswer, ShardClaim
 from gfi.domain.states import JobState, ShardState
 from gfi.store.database import Database, now
@@ -93,7 +94,7 @@ def release_shard(
         if job.state != JobState.RUNNING:
             after = ShardState.CANCELLED
         if delay_s is None:
-            delay_s = min(_LONGEST_DELAY_S, 2.0**releases) if failure_class is not None else 0.0
+            delay_s = doubled(1.0, releases, _LONGEST_DELAY_S) if failure_class is not None else 0.0
         connection.execute(
             sa.update(shards)
             .where(shards.c.id == shard.id, shard_transition(shards, ShardState.LEASED, after))

@@ -20,6 +20,7 @@ from gfi.domain.states import OPEN, TERMINAL, ControlKind, ShardState
 from gfi.store.database import Database
 from gfi.store.ledger.control_requests import add_job_task
 from gfi.store.ledger.guards import lock_job
+from gfi.store.others_go_on import others_go_on
 from gfi.store.tables import control_tasks, in_state, jobs, result_orders, results, shards
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def request_orders(db: Database, job_id: str | None = None, at_least: int = ORDE
         found = connection.execute(query).scalars().all()
     requested = []
     for each in found:
-        with db.begin() as connection:
+        with others_go_on("order not requested", job=each), db.begin() as connection:
             job = lock_job(connection, each)
             if connection.execute(sa.select(jobs.c.id).where(jobs.c.id == each, ~asked)).scalar() is not None:
                 requested.append(add_job_task(connection, ControlKind.ORDER, job))

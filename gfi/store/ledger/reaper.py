@@ -31,6 +31,7 @@ from gfi.store.ledger import death_rate
 from gfi.store.ledger.guards import lock_job, shard_transition
 from gfi.store.ledger.incidents import add_incident
 from gfi.store.ledger.shards import insert_shard
+from gfi.store.others_go_on import others_go_on
 from gfi.store.tables import control_tasks, in_state, incidents, jobs, scheduler_heartbeat, shards
 
 RECENT_S = 900.0
@@ -97,8 +98,13 @@ def expire_leases(db: Database) -> list[Expired]:
     with db.read() as connection:
         query = sa.select(shards.c.id, shards.c.job_id, shards.c.fence).where(overdue).limit(_BATCH)
         rows = connection.execute(query).all()
-    expired = [_expire(db, row.job_id, row.id, row.fence, overdue) for row in rows]
-    return [outcome for outcome in expired if outcome is not None]
+    expired = []
+    for row in rows:
+        with others_go_on("lease not expired", shard=row.id):
+            outcome = _expire(db, row.job_id, row.id, row.fence, overdue)
+            if outcome is not None:
+                expired.append(outcome)
+    return expired
 
 
 @dataclass(frozen=True)

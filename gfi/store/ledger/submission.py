@@ -6,7 +6,7 @@ from gfi.domain.digests import digest
 from gfi.domain.ids import new_id
 from gfi.domain.records import JobSpec, Submitted
 from gfi.domain.states import ACTIVE, ControlKind, JobState
-from gfi.domain.tasks import priority_in
+from gfi.domain.tasks import ROUTED, priority_in
 from gfi.store.database import Database, now
 from gfi.store.errors import Conflict, LimitExceeded
 from gfi.store.ledger.audit import record
@@ -16,8 +16,6 @@ from gfi.store.ledger.limits import admit_job
 from gfi.store.tables import jobs, submission_keys
 
 _SUBMIT_LOCK = 7_305_002
-ROUTED = "routed"
-"""In the payload of a `plan` task: see `JobSpec.routed`."""
 
 
 def submit_job(db: Database, spec: JobSpec, *, max_active_jobs: int | None = None) -> Submitted:

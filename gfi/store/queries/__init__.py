@@ -21,7 +21,7 @@ from gfi.store.queries.failures import failures, stopped_shards
 from gfi.store.queries.flags import count_flags, flags_of, list_flags
 from gfi.store.queries.histograms import Histogram, histogram
 from gfi.store.queries.image_columns import Group, kinds_of
-from gfi.store.queries.jobs import Job, address_on, get_job, jobs_over, list_jobs
+from gfi.store.queries.jobs import Job, address_on, get_job, jobs_over, list_jobs, moved_jobs
 from gfi.store.queries.models import (
     Model,
     find_model,
@@ -33,6 +33,7 @@ from gfi.store.queries.models import (
 from gfi.store.queries.monitoring import Monitored, monitored
 from gfi.store.queries.parts import (
     Verdict,
+    deleted_jobs,
     iterate_parts,
     judge_parts,
     known_parts,
@@ -102,6 +103,7 @@ __all__ = [
     "count_flags",
     "count_masks_due",
     "decided_before",
+    "deleted_jobs",
     "device_seconds",
     "due_schedules",
     "earlier_results",
@@ -155,6 +157,7 @@ __all__ = [
     "measured_rate",
     "model_files",
     "monitored",
+    "moved_jobs",
     "needed_model_files",
     "old_jobs_of",
     "page_key",

@@ -18,7 +18,7 @@ from gfi.domain.states import (
 )
 from gfi.store.database import Database
 from gfi.store.errors import NotFound
-from gfi.store.queries.fetching import fetch
+from gfi.store.queries.fetching import fetch, named
 from gfi.store.tables import audits, control_tasks, findings, jobs, results
 
 _ROWS = 500
@@ -134,13 +134,13 @@ def _state(row: JSON, kind: str | None, state: str | None, job_state: str | None
 
 def get_audit(db: Database, audit_id: str) -> Audit:
     """An audit by its id, or by the beginning of an id that no other audit shares. Raises NotFound otherwise."""
-    query = _query().where(audits.c.id.between(audit_id, audit_id + "~")).order_by(audits.c.id).limit(2)
-    rows = fetch(db, query)
-    if not rows or not audit_id:
+    with db.read() as connection:
+        rows = named(connection, _query(), audits.c.id, audit_id)
+    if not rows:
         raise NotFound(f"no audit {audit_id}; `gfi audits JOB` lists them")
-    if len(rows) > 1 and rows[0]["id"] != audit_id:
+    if len(rows) > 1:
         raise NotFound(f"more than one audit begins with {audit_id}")
-    return _audit(rows[0])
+    return _audit(dict(rows[0]._mapping))
 
 
 def list_audits(db: Database, job_id: str | None, limit: int = 1000) -> list[Audit]:

@@ -8,10 +8,13 @@ import sqlalchemy as sa
 
 from gfi.domain.digests import JSON
 from gfi.domain.job import JobConfig
-from gfi.domain.states import TERMINAL, JobState
+from gfi.domain.queues import DEVICE_QUEUES
+from gfi.domain.states import TERMINAL, ControlKind, JobState
+from gfi.domain.tasks import ROUTED
 from gfi.store.database import Database
 from gfi.store.errors import NotFound
-from gfi.store.tables import jobs
+from gfi.store.queries.fetching import named
+from gfi.store.tables import control_tasks, in_state, jobs
 
 
 @dataclass(frozen=True)
@@ -92,12 +95,11 @@ class Job:
 
 def get_job(db: Database, job_id: str) -> Job:
     """A job by its id, or by the beginning of an id that no other job shares. Raises NotFound otherwise."""
-    begins = jobs.c.id.between(job_id, job_id + "~")
     with db.read() as connection:
-        rows = connection.execute(sa.select(jobs).where(begins).order_by(jobs.c.id).limit(2)).all()
-    if not rows or not job_id:
+        rows = named(connection, sa.select(jobs), jobs.c.id, job_id)
+    if not rows:
         raise NotFound(f"no job {job_id}; `gfi jobs` lists them")
-    if len(rows) > 1 and rows[0].id != job_id:
+    if len(rows) > 1:
         raise NotFound(f"more than one job begins with {job_id}; `gfi jobs` lists them")
     return _job(rows[0])
 
@@ -168,3 +170,20 @@ def _job(row: sa.Row[Any]) -> Job:
     values = dict(row._mapping)
     stored, metadata = values.pop("config"), values.pop("facts")
     return Job(**values | {"state": JobState(row.state), "stored_config": stored, "metadata": metadata})
+
+
+def moved_jobs(db: Database) -> list[str]:
+    """Running jobs that were moved to the queue of a device by the memory they need, and that no worker has begun."""
+    query = (
+        sa.select(jobs.c.id, control_tasks.c.payload)
+        .join(control_tasks, control_tasks.c.job_id == jobs.c.id)
+        .where(
+            control_tasks.c.kind == ControlKind.PLAN.value,
+            in_state(jobs, JobState.RUNNING),
+            jobs.c.profile.is_(None),
+            jobs.c.queue.in_(DEVICE_QUEUES),
+        )
+    )
+    with db.read() as connection:
+        found = connection.execute(query.order_by(jobs.c.id)).all()
+    return list(dict.fromkeys(row.id for row in found if row.payload.get(ROUTED)))

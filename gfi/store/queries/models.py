@@ -7,11 +7,11 @@ import sqlalchemy as sa
 
 from gfi.domain.digests import JSON
 from gfi.domain.job import ModelRef
-from gfi.domain.states import ACTIVE
+from gfi.domain.states import ACTIVE, OPEN, ControlKind
 from gfi.store.database import Database
 from gfi.store.model_store import ModelFile, read_files
 from gfi.store.queries.fetching import fetch
-from gfi.store.tables import jobs, model_versions, models
+from gfi.store.tables import control_tasks, jobs, model_versions, models
 
 _VERSION = re.compile(r"(.+)@([1-9][0-9]{0,8})")
 
@@ -66,7 +66,8 @@ def model_files(db: Database, model: ModelRef) -> list[ModelFile]:
 
 
 def needed_model_files(db: Database) -> set[str]:
-    """The SHA-256 of every file and head of a version that was not removed, or that a job needs which has not ended."""
+    """The SHA-256 of every file and head of a version that was not removed, or that a job needs which has not ended;
+    and of the files that were sent for a registration that no worker has done yet."""
     model = jobs.c.config["model"]
     names = [model[name].as_string().label(name) for name in ("reference", "digest")]
     active = sa.select(*names).where(jobs.c.state.in_(sorted(ACTIVE)))
@@ -79,7 +80,11 @@ def needed_model_files(db: Database) -> set[str]:
         if row["deleted_at"] is None or (row["reference"], row["digest"]) in wanted
     ]
     heads = {row["head"] for row in needed if row["head"] is not None}
-    return heads | {file.sha256 for row in needed for file in read_files(row["files"] or [])}
+    asked = sa.select(control_tasks.c.payload).where(
+        control_tasks.c.kind == ControlKind.REGISTER.value, control_tasks.c.state.in_(sorted(OPEN))
+    )
+    sent = {one["sha256"] for row in fetch(db, asked) for one in row["payload"].get("files") or ()}
+    return sent | heads | {file.sha256 for row in needed for file in read_files(row["files"] or [])}
 
 
 def list_models(db: Database) -> list[Model]:

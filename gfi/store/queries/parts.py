@@ -11,7 +11,7 @@ from gfi.domain.states import OPEN, ShardState
 from gfi.store.database import Database
 from gfi.store.errors import NotFound
 from gfi.store.queries.fetching import BULK, fetch
-from gfi.store.tables import audit, part_references, parts, shards
+from gfi.store.tables import audit, jobs, part_references, parts, shards
 
 _COLUMNS = [parts.c[field.name] for field in fields(CommittedPart)]
 
@@ -48,6 +48,16 @@ def known_parts(db: Database, keys: Sequence[str]) -> set[str]:
     """Those of these objects that are parts of the ledger: some result may refer to them."""
     with db.read() as connection:
         return set(connection.execute(sa.select(parts.c.key).where(parts.c.key.in_(keys))).scalars())
+
+
+def deleted_jobs(db: Database, job_ids: Sequence[str]) -> set[str]:
+    """Those of these jobs that were deleted, by the audit log. A job that was rebuilt since is not among them."""
+    gone = ~sa.exists().where(jobs.c.id == audit.c.job_id).correlate(audit)
+    query = sa.select(audit.c.job_id).where(
+        audit.c.action == "job.deleted", audit.c.job_id.in_(job_ids), gone
+    )
+    with db.read() as connection:
+        return set(connection.execute(query).scalars())
 
 
 def other_jobs(connection: sa.Connection, job_id: str, part_ids: Sequence[str]) -> dict[str, str]:

@@ -15,7 +15,7 @@ from fastapi.testclient import TestClient
 
 from gfi.api import create_app, webhook_addresses, webhook_delivery
 from gfi.api.config import ApiSettings
-from gfi.store import public_hosts
+from gfi.store import public_hosts, queries
 from gfi.store.tables import outbox
 from gfi.store.tables import schedules as schedules_table
 from scheduler.schedules import fire_due
@@ -174,3 +174,35 @@ def test_a_webhook_goes_to_the_address_that_was_checked_whatever_its_name_become
         "hooks.example.org",
         "93.184.215.14",
     ]  # the second time to connect, to the checked address
+
+
+def test_a_message_that_cannot_be_sent_holds_up_no_other_and_is_given_up(
+    one_world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was taken first each time, its error ended the round, and no message behind it was ever sent."""
+    sent, failing = [], "1"
+
+    def send(context: Any, message: Any, address: str) -> None:
+        if message["id"] == failing:
+            raise KeyError("verdict")
+        sent.append(message["id"])
+
+    monkeypatch.setattr(webhook_delivery, "_CHANNELS", {"webhook": send})
+    monkeypatch.setattr(webhook_delivery, "_address", lambda *_: "https://hook.example/")
+    monkeypatch.setattr(webhook_delivery, "deliver_loop", lambda *_: None)
+    rows = [
+        {"id": id_, "job_id": "j", "kind": "k", "channel": "webhook", "payload": {}, "created_at": 0.0}
+        for id_ in ("1", "2")
+    ]
+    with one_world.database.begin() as connection:
+        connection.execute(sa.insert(outbox), rows)
+    app = create_app()
+    with TestClient(app):
+        for _ in range(webhook_delivery.ATTEMPTS):
+            webhook_delivery.send_due(app.state.context)
+            with one_world.database.begin() as connection:
+                connection.execute(sa.update(outbox).values(not_before=0))
+        assert webhook_delivery.send_due(app.state.context) == 0
+    assert sent == ["2"]
+    actions = [entry["action"] for entry in queries.list_audit(one_world.database, job_id="j")]
+    assert actions == ["job.webhook_failed"]

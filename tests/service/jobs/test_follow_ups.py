@@ -12,7 +12,7 @@ from gfi.store import ledger, queries
 from gfi.store.database import Database
 from gfi.store.errors import Missed, Unchanged
 from gfi.store.settings import Settings
-from gfi.store.tables import control_tasks
+from gfi.store.tables import control_tasks, firings
 from gfi.store.tables import jobs as jobs_table
 
 REQUEST = JobRequest(dataset=str(samples.path()), model="net", owner="ada")
@@ -159,3 +159,22 @@ def test_settings_that_no_follow_up_could_use_are_refused(
 ) -> None:
     with pytest.raises(Invalid, match=says):
         add(registered, audit=audit)
+
+
+def test_a_follow_up_that_this_version_cannot_read_ends_with_the_reason_and_holds_up_no_other(
+    registered: Database,
+) -> None:
+    """The error ended the round of every job behind it, at every tick."""
+    add(registered, audit=True)
+    lost = run(registered, "succeeded")
+    with registered.begin() as connection:
+        mine = sa.update(firings).where(firings.c.job_id == lost)
+        connection.execute(mine.values(follow_ups={"teleport": {}, "audit": {"seed": 3}}))
+    kept = run(registered, "succeeded")
+    assert [one["job"] for one in follow_ups.follow(registered) if "audit" in one] == [kept]
+    _, firing = schedules.firings_of(registered, "m")
+    assert not firing["following"]
+    assert {name: outcome["reason"] for name, outcome in firing["followed"].items()} == {
+        "teleport": "KeyError: 'teleport'",
+        "audit": "KeyError: 'classes'",
+    }

@@ -4,6 +4,8 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, Never, cast
 
 import numpy as np
 import pytest
@@ -20,7 +22,7 @@ from gfi.jobs import incremental
 from gfi.jobs.submit import Invalid, JobRequest, spec_of, submit
 from gfi.store import ledger, parts, queries
 from gfi.store.database import Database
-from gfi.store.errors import StoreError
+from gfi.store.errors import NotFound, StoreError, Transient
 from gfi.store.objects import Bucket
 from gfi.store.parts import PartHeader
 from gfi.store.rebuild import rebuild
@@ -326,3 +328,25 @@ def claim_control(services: ControlServices) -> ControlClaim:
     assert task is not None
     assert task.kind is ControlKind.REPORT
     return task
+
+
+def test_an_outage_while_results_are_verified_is_no_verdict(database: Database) -> None:
+    """It was written to the job as "not verified", for good, by a report that would have been tried again."""
+
+    def away(*_: object) -> Never:
+        raise Transient("the store is not answering")
+
+    asked = {"job": "first", "verify": 2, "verify_from": 0, "from_rows": "jobs/x/from-rows.parquet"}
+    job: Any = SimpleNamespace(id="second", metadata={"since": asked})
+    with pytest.raises(Transient):
+        incremental.verification(database, cast(Bucket, SimpleNamespace(get_to=away)), job)
+
+
+def test_a_part_that_is_gone_leaves_results_unverified_with_the_reason(database: Database) -> None:
+    def gone(*_: object) -> Never:
+        raise NotFound("there is no such object")
+
+    asked = {"job": "first", "verify": 2, "verify_from": 0, "from_rows": "jobs/x/from-rows.parquet"}
+    job: Any = SimpleNamespace(id="second", metadata={"since": asked})
+    found = incremental.verification(database, cast(Bucket, SimpleNamespace(get_to=gone)), job)
+    assert found == {"images": 0, "differing": 0, "error": "not verified: there is no such object"}

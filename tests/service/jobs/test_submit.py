@@ -8,7 +8,7 @@ import pytest
 from gfi import samples
 from gfi.datasets.errors import DatasetError
 from gfi.domain.errors import MethodError
-from gfi.jobs.submit import Invalid, JobRequest, submit
+from gfi.jobs.submit import Invalid, JobRequest, request_from, submit
 from gfi.store import queries
 from gfi.store.database import Database
 from gfi.store.settings import Settings
@@ -45,6 +45,18 @@ def test_a_wrong_request_is_refused_with_advice_and_stores_nothing(
     assert says in str(refusal.value)
     assert "\n" not in str(refusal.value)
     assert queries.list_jobs(registered) == []
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"dataset": "d"}, {"dataset": "d", "model": "net", "webhook": "https://hook.example/s3cret" * 500}],
+)
+def test_what_is_said_of_a_wrong_request_repeats_no_address(wrong: dict[str, str]) -> None:
+    """Of a field that was missing, the message quoted the whole request, and a schedule showed it to every reader."""
+    with pytest.raises(Invalid) as refused:
+        request_from(**{"webhook": "https://hook.example/s3cret", **wrong})
+    assert "s3cret" not in str(refused.value)
+    assert len(str(refused.value)) < 300
 
 
 def test_a_dataset_outside_the_configured_roots_is_refused(registered: Database, tmp_path: Path) -> None:

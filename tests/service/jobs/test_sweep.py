@@ -1,13 +1,16 @@
 """The sweep deletes orphans older than the safe age, and nothing else, from a real S3 server."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 import pytest
 
 from gfi.cli.servers import Server
-from gfi.jobs.sweep import sweep_parts
-from gfi.store import parts
+from gfi.jobs import sweep
+from gfi.jobs.sweep import sweep_jobs, sweep_parts
+from gfi.store import ledger, parts, queries
 from gfi.store.database import Database
+from gfi.store.errors import StoreError
 from gfi.store.objects import Bucket
 from tests.service.store.ledger_actors import claim, commit, die, plan
 from tests.service.store.test_objects import settings_for
@@ -73,3 +76,62 @@ def test_it_ends_when_its_lease_is_lost(database: Database, bucket: Bucket, keys
     with pytest.raises(InterruptedError):
         sweep_parts(database, bucket, safe_age_s=-60.0, dry_run=False, check=lost)
     assert left(bucket, keys) == {"orphan", "held", "unknown"}
+
+
+def test_files_that_a_deleted_job_has_left_are_deleted_and_those_of_other_jobs_stay(
+    database: Database, bucket: Bucket
+) -> None:
+    """A planner that was suspended wrote `job.json` after its job was deleted, and a rebuild brought the job back."""
+    kept, gone = plan(database, total=2), plan(database, total=2)
+    ledger.cancel_job(database, gone)
+    ledger.delete_job(database, gone)
+    for job in (kept, gone, "never-known"):
+        bucket.put(f"jobs/{job}/job.json", b"{}")
+        bucket.put(f"audits/{job}/1/audit.json", b"{}")
+    assert sweep_jobs(database, bucket) == 2
+    assert len(list(bucket.list(f"jobs/{gone}/"))) == 1, "it only said what it would delete"
+    assert sweep_jobs(database, bucket, dry_run=False) == 2
+    assert {entry.key.split("/")[1] for entry in bucket.list("")} == {kept, "never-known"}
+    assert sweep_jobs(database, bucket, dry_run=False) == 0
+
+
+def test_an_object_that_the_store_refuses_to_delete_keeps_no_other(
+    database: Database, bucket: Bucket, keys: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first locked object ended every sweep, so nothing behind it was ever deleted."""
+    monkeypatch.setattr(sweep, "PAGE", 1)
+    locked = keys["orphan"].replace("parts/", "parts/0", 1)
+    bucket.put(locked, b"part")
+    judge = queries.judge_parts
+
+    def orphans_too(db: Database, page: Iterable[str]) -> dict[str, str]:
+        return {key: "orphan" if key == locked else judge(db, [key])[key] for key in page}
+
+    monkeypatch.setattr(queries, "judge_parts", orphans_too)
+    delete = bucket.client.delete_objects
+
+    def refuse(**asked: Any) -> Any:
+        named = [one["Key"] for one in asked["Delete"]["Objects"]]
+        refused = [{"Key": key, "Code": "AccessDenied"} for key in named if key == locked]
+        others = [{"Key": key} for key in named if key != locked]
+        if others:
+            delete(Bucket=asked["Bucket"], Delete={"Objects": others})
+        return {"Errors": refused}
+
+    monkeypatch.setattr(bucket, "client", _Refusing(bucket.client, refuse))
+    sweep_parts(database, bucket, safe_age_s=-60.0, dry_run=False)
+    assert left(bucket, keys) == {"held", "unknown"}
+    with pytest.raises(StoreError, match=r"1 of 2 objects could not be deleted, the first: .*AccessDenied"):
+        bucket.delete_many([locked, keys["unknown"]])
+    assert left(bucket, keys) == {"held"}
+    monkeypatch.undo()
+
+
+class _Refusing:
+    """A client of S3 with another `delete_objects`."""
+
+    def __init__(self, client: Any, delete_objects: Any) -> None:
+        self._client, self.delete_objects = client, delete_objects
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)

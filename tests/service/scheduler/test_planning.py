@@ -6,8 +6,10 @@ import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from PIL import Image
 
 from gfi.cli.servers import Server
@@ -15,6 +17,7 @@ from gfi.datasets.manifest import Manifest
 from gfi.domain.records import ControlClaim
 from gfi.domain.states import ControlKind, JobState
 from gfi.domain.statuses import ImageStatus
+from gfi.jobs import routing
 from gfi.jobs.rates import BenchRate, remember
 from gfi.jobs.submit import JobRequest, submit
 from gfi.jobs.task_run import Interrupted
@@ -24,6 +27,7 @@ from gfi.store.errors import Conflict
 from gfi.store.ledger.leases import OTHER_RELEASES
 from gfi.store.ledger.restoring import CARRIED
 from gfi.store.objects import Bucket
+from gfi.store.tables import workers
 from scheduler import planning
 from scheduler.services import ControlServices
 from scheduler.tasks import perform
@@ -132,6 +136,73 @@ def test_a_job_that_was_moved_to_cards_comes_back_when_they_are_gone(
     for _ in (moved, asked):
         planning.plan(services, claim_task(database, ControlKind.PLAN), lambda: None)
     assert [queries.get_job(database, job).queue for job in (moved, asked)] == ["explain", "gpu"]
+
+
+def test_a_planner_whose_job_was_deleted_during_its_upload_writes_no_job_json(
+    services: ControlServices, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A rebuild of the database would bring the deleted job back."""
+    folder = photographs(tmp_path / "photographs", range(2))
+    request = JobRequest(dataset=str(folder), model="net", target="predicted")
+    job = submit(services.database, services.settings, request).job_id
+    task = claim_task(services.database, ControlKind.PLAN)
+    put, gone = services.bucket.put, threading.Event()
+
+    def slow(key: str, *what: Any, **how: Any) -> str:
+        written = put(key, *what, **how)
+        if not gone.is_set():
+            ledger.cancel_job(services.database, job)
+            ledger.delete_job(services.database, job)
+            gone.set()
+        return written
+
+    def check() -> None:
+        if gone.is_set():
+            raise Interrupted
+
+    monkeypatch.setattr(services.bucket, "put", slow)
+    with pytest.raises(Interrupted):
+        planning.plan(services, task, check)
+    assert not [entry.key for entry in services.bucket.list(f"jobs/{job}/job.json")]
+
+
+def test_a_moved_job_that_nobody_has_begun_leaves_the_queue_of_a_card_that_is_gone(
+    services: ControlServices, tmp_path: Path
+) -> None:
+    """It stayed there, while the workers of `explain` had nothing to do."""
+    database, folder = services.database, photographs(tmp_path / "photographs", range(2))
+    small_cpu_and_card(database)
+    request = JobRequest(dataset=str(folder), model="net", target="predicted", batch=4)
+    moved = submit(database, services.settings, request).job_id
+    asked = submit(database, services.settings, request.model_copy(update={"queue": "gpu"}), new=True).job_id
+    for _ in (moved, asked):
+        planning.plan(services, claim_task(database, ControlKind.PLAN), lambda: None)
+    ledger.heartbeat(database, {"id": "g:1", "state": "stopping"})
+    assert routing.move_back(database) == [], "it may be started again"
+    with database.begin() as connection:
+        earlier = sa.update(workers).where(workers.c.id == "g:1")
+        connection.execute(earlier.values(seen_at=workers.c.seen_at - routing.GONE_S - 1.0))
+    assert routing.move_back(database) == [(moved, "explain")]
+    assert routing.move_back(database) == []
+    assert [queries.get_job(database, job).queue for job in (moved, asked)] == ["explain", "gpu"]
+    (entry,) = queries.list_audit(database, job_id=moved, action="job.moved")
+    assert entry["details"] == {"from": "gpu", "to": "explain"}
+
+
+def test_a_moved_job_that_a_worker_has_begun_stays(services: ControlServices, tmp_path: Path) -> None:
+    database, folder = services.database, photographs(tmp_path / "photographs", range(2))
+    small_cpu_and_card(database)
+    request = JobRequest(dataset=str(folder), model="net", target="predicted", batch=4)
+    moved = submit(database, services.settings, request).job_id
+    planning.plan(services, claim_task(database, ControlKind.PLAN), lambda: None)
+    with database.begin() as connection:
+        connection.execute(sa.update(workers).values(seen_at=workers.c.seen_at - routing.GONE_S - 1.0))
+    leased = ledger.claim_shard(database, "g:1", "gpu", 60.0)
+    assert leased is not None
+    assert routing.move_back(database) == [], "its worker is loading the network"
+    ledger.freeze_profile(database, moved, {"device_kind": "cuda:A10"}, "cuda:A10")
+    assert ledger.release_shard(database, leased, "told to stop")
+    assert routing.move_back(database) == [], "its masks are those of a card"
 
 
 def test_a_listing_that_was_written_down_is_the_jobs_whoever_finishes_planning(

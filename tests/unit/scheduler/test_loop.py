@@ -26,6 +26,7 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[Callable[[], Non
     monkeypatch.setattr(loop, "check", lambda _: None)
     monkeypatch.setattr(loop, "make_celery", lambda *_: None)
     monkeypatch.setattr(loop.ledger, "observe_time", lambda _: None)
+    monkeypatch.setattr(loop, "fire_due", lambda *_: [])
 
     def run(tick: Callable[[Callable[[], None]], None]) -> None:
         def end() -> None:
@@ -97,4 +98,47 @@ def test_while_a_tick_is_slow_time_is_observed_so_that_leases_run_out(
             assert observed.acquire(timeout=LONG_S), "nobody observed the time during a tick"
         end()
 
+    run(tick)
+
+
+def test_a_schedule_whose_store_does_not_answer_holds_up_no_tick(
+    run: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Opening its dataset takes half a minute then, in which no lease ran out and no hint was published."""
+    entered, answered = threading.Event(), threading.Event()
+    ticks: list[int] = []
+
+    def fire_due(*_: object) -> list[str]:
+        entered.set()
+        assert answered.wait(LONG_S)
+        return []
+
+    def tick(end: Callable[[], None]) -> None:
+        assert entered.wait(LONG_S), "no schedule was fired"
+        ticks.append(len(ticks))
+        if len(ticks) == 3:
+            answered.set()
+            end()
+
+    monkeypatch.setattr(loop, "fire_due", fire_due)
+    run(tick)
+    assert ticks == [0, 1, 2]
+
+
+def test_firing_goes_on_after_an_error(run: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop, "AWAY_PAUSE_S", 0.0)
+    errors = iter([Transient("restarting"), KeyError("a bug")])
+    fired = threading.Event()
+
+    def fire_due(*_: object) -> list[str]:
+        for error in errors:
+            raise error
+        fired.set()
+        return []
+
+    def tick(end: Callable[[], None]) -> None:
+        assert fired.wait(LONG_S), "the thread ended"
+        end()
+
+    monkeypatch.setattr(loop, "fire_due", fire_due)
     run(tick)

@@ -1,5 +1,7 @@
 """The lease of a control task: attempts, deaths of workers, outages."""
 
+from typing import Any
+
 import pytest
 import sqlalchemy as sa
 
@@ -8,6 +10,7 @@ from gfi.domain.states import ControlKind, JobState
 from gfi.domain.statuses import ImageStatus
 from gfi.store import ledger, queries
 from gfi.store.database import Database, now
+from gfi.store.ledger import control
 from gfi.store.ledger.control import ATTEMPTS, DEATHS
 from gfi.store.tables import control_tasks, scheduler_heartbeat
 from tests.service.store.ledger_actors import (
@@ -155,3 +158,37 @@ def test_a_retry_that_cannot_be_planned_returns_the_job_to_where_it_was(database
     ledger.fail_control(database, claim_task(database, ControlKind.RETRY), "no bucket", retry=False)
     row = queries.get_job(database, job)
     assert (row.state, row.error) == (JobState.FAILED, "the retry could not be planned: no bucket")
+
+
+def test_after_days_of_deaths_a_lease_still_runs_out_and_so_do_those_of_others(database: Database) -> None:
+    """After 1,026 deaths the pause was 2.0**1024, an OverflowError, and no lease of any task ran out any more."""
+    submit(database)
+    submit(database)
+    worn = claim_task(database, ControlKind.PLAN, lease_s=OVER)
+    other = claim_task(database, ControlKind.PLAN, lease_s=OVER)
+    with database.begin() as connection:
+        mine = control_tasks.c.id == worn.task_id
+        connection.execute(sa.update(control_tasks).where(mine).values(deaths=5000))
+        # Others die as often, so the task is not given up.
+        connection.execute(sa.update(control_tasks).where(~mine).values(deaths=1_000_000))
+    assert sorted(ledger.expire_control(database)) == sorted([worn.task_id, other.task_id])
+    assert [task.state for task in queries.list_tasks(database)] == ["pending", "pending"]
+
+
+def test_a_task_that_cannot_be_judged_holds_up_no_other(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submit(database)
+    submit(database)
+    tasks = [claim_task(database, ControlKind.PLAN, lease_s=OVER).task_id for _ in range(2)]
+    give_back = control._give_back
+
+    def break_for_one(connection: sa.Connection, task: Any, *how: Any, **more: Any) -> None:
+        if task.id == tasks[0]:
+            raise KeyError("a bug")
+        give_back(connection, task, *how, **more)
+
+    monkeypatch.setattr(control, "_give_back", break_for_one)
+    assert ledger.expire_control(database) == [tasks[1]]
+    monkeypatch.undo()
+    assert ledger.expire_control(database) == [tasks[0]]

@@ -117,3 +117,30 @@ def test_a_late_commit_may_also_make_a_job_worse(database: Database) -> None:
         JobState.PARTIAL,
         "its retry was cancelled; 1 of 2 images are error",
     )
+
+
+def test_a_job_that_a_worker_ends_with_some_masks_has_a_report(database: Database) -> None:
+    """Of such a job neither `summary.json` nor the list of its parts was written, from which it is rebuilt."""
+    job = plan(database, total=4, size=2)
+    assert commit(database, claim(database))
+    assert ledger.fail_job(database, job, "no such model", "model")
+    assert queries.get_job(database, job).state is JobState.PARTIAL
+    assert claim_task(database, ControlKind.REPORT).job_id == job
+
+
+def test_a_job_without_a_mask_has_no_report(database: Database) -> None:
+    job = plan(database, total=4, size=2)
+    assert ledger.fail_job(database, job, "no such model", "model")
+    assert ledger.claim_control(database, "control", 60.0) is None
+
+
+def test_a_worker_whose_lease_is_lost_fails_no_job(database: Database) -> None:
+    """It was suspended, and came back with an old copy of the model while nobody else held a shard of the job."""
+    job = plan(database, total=2, size=2)
+    lost = claim(database, OVER)
+    ledger.expire_leases(database)
+    assert not ledger.fail_job(database, job, "no such model", "model", worker="worker", claim=lost)
+    assert queries.get_job(database, job).state is JobState.RUNNING
+    again = claim(database)
+    assert not ledger.fail_job(database, job, "no such model", "model", worker="worker", claim=lost)
+    assert ledger.fail_job(database, job, "no such model", "model", worker="worker", claim=again)

@@ -3,6 +3,7 @@
 import pytest
 import sqlalchemy as sa
 
+from gfi.domain.states import ControlKind
 from gfi.store import ledger, queries
 from gfi.store.database import Database
 from gfi.store.errors import Conflict, NotFound
@@ -70,3 +71,15 @@ def test_a_model_is_kept_while_a_job_needs_it(database: Database) -> None:
     ledger.delete_model(database, "net@2")
     ledger.cancel_job(database, job)
     ledger.delete_model(database, "net@1")
+
+
+def test_files_that_were_sent_for_a_registration_are_needed_until_it_has_ended(database: Database) -> None:
+    """With no worker at hand for an hour, the sweep deleted them, and the registration failed."""
+    file = {"name": "m.toml", "sha256": "ab" * 32, "bytes": 3}
+    task, _ = ledger.request_task(
+        database, ControlKind.REGISTER, {"reference": "m", "files": [file]}, owner="ada"
+    )
+    ledger.request_task(database, ControlKind.REGISTER, {"reference": "other"}, owner="ada")
+    assert queries.needed_model_files(database) == {file["sha256"]}
+    assert ledger.cancel_task(database, task)
+    assert queries.needed_model_files(database) == set()
