@@ -111,7 +111,7 @@ class ShardLease(LeaseKeeper):
             return ledger.renew_lease(
                 self._database, self.claim, self.lease_s, step=step, in_flight=in_flight, finished=finished
             )
-        except StoreError:
+        except Exception:
             with self._lock:
                 self._announced = frozenset()  # the write may or may not have succeeded
             raise

@@ -42,6 +42,9 @@ from workers.saved_pictures import draw_pictures, upload_pictures
 from workers.services import WorkerServices
 
 PICTURE_THREADS = 4
+WAITING_PICTURES = 16
+"""Photographs that wait for their pictures to be drawn and uploaded. More would fill the memory where the bucket is
+slow: each has some megabytes, and a shard up to 4,096."""
 log = structlog.get_logger(__name__)
 
 
@@ -113,6 +116,8 @@ class ShardRun:
                         self._sampled.append(Sampled(photograph, explanation, row))
                     if self._kinds:
                         drawn.append(pool.submit(self._save_pictures, row, photograph))
+                        if len(drawn) > WAITING_PICTURES:
+                            drawn[-1 - WAITING_PICTURES].result()
                 with stages.timed("measure"):
                     self._add_controls(self._add_grids())
             except Stopped:

@@ -100,6 +100,8 @@ def start_heartbeat(
                 )
             except StoreError as error:
                 log.debug("no heartbeat", reason=str(error))
+            except Exception:  # the thread goes on: without it, this worker would be taken for gone
+                log.exception("no heartbeat")
             if identity["state"] != "up":
                 return
             if shutdown.wait(HEARTBEAT_S):

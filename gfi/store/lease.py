@@ -155,7 +155,10 @@ class LeaseKeeper:
             asked_at = time.monotonic()
             try:
                 answer = self._ask()
-            except StoreError as error:
+            except Exception as error:
+                # Any: this thread must not end. A live worker would be taken for dead, and its image for a killer.
+                if not isinstance(error, StoreError):
+                    log.exception("lease not renewed", work=self._name)
                 if asked_at - self._held_at > self.lease_s and not self.lost.is_set():
                     log.warning("lease given up", work=self._name, reason=str(error))
                     self._lose()

@@ -95,7 +95,6 @@ ELSEWHERE = {
     "gfi/drift/errors.py": DATA,
     "gfi/jobs/audits/files.py": AUDITS,
     "gfi/jobs/audits/pictures.py": AUDITS,
-    "gfi/jobs/audits/reading.py": AUDITS,
     "gfi/jobs/audits/request.py": AUDITS,
     "gfi/jobs/audits/screen.py": AUDITS,
     "gfi/jobs/other_methods.py": "service/api/test_other_methods.py",

@@ -33,6 +33,8 @@ def test_a_process_writes_what_it_is_and_does_until_it_ends(
         rate = next(rates)
         if rate == 3:
             third.set()
+        if rate == 1:
+            raise KeyError("a bug: the thread goes on")
         if rate == 2:
             raise Transient("the database is away: one heartbeat is lost and the next one is written")
         return {"rate": float(rate)}

@@ -1,6 +1,7 @@
 """The images of a shard: a fault of one affects only its own row, and each is explained with the options of the job."""
 
 import io
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -27,6 +28,7 @@ from workers.loaded_engines import LoadedEngines
 from workers.measuring import Measurer
 from workers.photographs import photograph_reader
 from workers.services import WorkerServices
+from workers.shard_run import ShardRun
 
 BAD = 3
 
@@ -106,6 +108,34 @@ def test_an_exception_in_the_pictures_is_the_images_own(
     assert "error" not in others
     names = [entry.key for entry in services.bucket.list(f"jobs/{job}/images/")]
     assert len(names) == PHOTOGRAPHS - 1
+
+
+def test_with_a_slow_bucket_few_photographs_wait_for_their_pictures(
+    services: WorkerServices, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All photographs of a shard waited in memory, some megabytes each."""
+    monkeypatch.setattr(shard_run, "WAITING_PICTURES", 2)
+    monkeypatch.setattr(shard_run, "PICTURE_THREADS", 1)
+    save, uploaded, waiting = ShardRun._save_pictures, [], []
+
+    def slow(self: ShardRun, row: Any, photograph: Any) -> Any:
+        time.sleep(0.05)
+        saved = save(self, row, photograph)
+        uploaded.append(row.row)
+        return saved
+
+    keep = ShardRun._keep
+
+    def kept(self: ShardRun, row: Any) -> None:
+        waiting.append(len(self._finished) - len(uploaded))
+        keep(self, row)
+
+    monkeypatch.setattr(ShardRun, "_save_pictures", slow)
+    monkeypatch.setattr(ShardRun, "_keep", kept)
+    submit(services, preset="released", overrides={"steps_inversion": 1, "steps_class": 2}, save=("overlay",))
+    assert explain(services) == "done"
+    assert sorted(uploaded) == list(range(PHOTOGRAPHS))
+    assert max(waiting) <= 3
 
 
 def test_of_several_classes_the_one_that_could_not_be_measured_is_the_error(

@@ -17,12 +17,15 @@ class Ledger:
     def __init__(self) -> None:
         self.answer = LeaseAnswer(held=True, wanted="continue")
         self.away = False
+        self.error: Exception | None = None
         self.asked = threading.Semaphore(0)
 
     def renew(self) -> LeaseAnswer:
         self.asked.release()
         if self.away:
             raise Transient("the database is restarting")
+        if self.error is not None:
+            raise self.error
         return self.answer
 
     def wait(self, renewals: int) -> None:
@@ -117,3 +120,22 @@ def test_work_is_given_back_when_the_database_answers_again(told_to_stop: bool, 
 
     keeper(Ledger(), shutdown=shutdown).hand_back(call)
     assert len(made) == calls
+
+
+def test_an_error_that_nobody_foresaw_does_not_end_the_renewals() -> None:
+    """The thread ended without a word: the lease ran out, and the image in flight was suspected of a death."""
+    ledger = Ledger()
+    ledger.error = TypeError("Object of type int64 is not JSON serializable")
+    with keeper(ledger) as lease:
+        ledger.wait(3)
+        lease.check_held()
+        ledger.error = None
+        ledger.wait(3)
+        lease.check_held()
+
+
+def test_a_lease_that_cannot_be_renewed_is_given_up_when_it_has_run_out() -> None:
+    ledger = Ledger()
+    ledger.error = TypeError("Object of type int64 is not JSON serializable")
+    with keeper(ledger, lease_s=0.05) as lease:
+        assert lease.lost.wait(LONG_S)

@@ -3,7 +3,6 @@
 import time
 
 import pytest
-import sqlalchemy as sa
 
 from gfi.store import queries
 from gfi.store.database import Database
@@ -25,18 +24,6 @@ def test_jobs_are_found_by_the_beginning_of_their_id_and_paged_newest_first(data
     rest = queries.list_jobs(database, limit=3, after=first[-1].id)
     assert [job.id for job in first + rest] == made[::-1]
     assert [job.id for job in queries.list_jobs(database, search="ber 3")] == [made[3]]
-
-
-def test_jobs_are_found_by_the_beginning_of_their_id_in_the_collation_of_a_language(
-    database: Database,
-) -> None:
-    """The server of our tests compares texts byte by byte; most servers do not, and found none."""
-    job = submit(database)
-    if not database.is_sqlite:
-        with database.begin() as connection:
-            connection.execute(sa.text('ALTER TABLE jobs ALTER COLUMN id TYPE text COLLATE "en-x-icu"'))
-    assert queries.get_job(database, job[:10]).id == job
-    assert queries.get_job(database, job).id == job
 
 
 def test_jobs_are_found_by_a_whole_tag_or_a_part_of_the_name(database: Database) -> None:
