@@ -49,7 +49,7 @@ def test_a_wrong_request_is_refused_with_advice_and_stores_nothing(
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"dataset": "d"}, {"dataset": "d", "model": "net", "webhook": "https://hook.example/s3cret" * 500}],
+    [{"model": "net"}, {"dataset": "d", "model": "net", "webhook": "https://hook.example/s3cret" * 500}],
 )
 def test_what_is_said_of_a_wrong_request_repeats_no_address(wrong: dict[str, str]) -> None:
     """Of a field that was missing, the message quoted the whole request, and a schedule showed it to every reader."""
