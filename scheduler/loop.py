@@ -91,6 +91,8 @@ class Scheduler:
         for job_id, queue in routing.move_back(self._database):
             log.info("job moved", job=job_id, queue=queue)
         ledger.forget_workers(self._database, FORGET_WORKERS_S)
+        ledger.forget_looks(self._database)
+        ledger.forget_messages(self._database)
 
     def _dispatch(self) -> None:
         if time.monotonic() < self._publish_after:

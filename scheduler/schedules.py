@@ -63,10 +63,10 @@ def _fire(database: Database, settings: Settings, row: Mapping[str, Any]) -> lis
         log.warning("schedule cannot be read", schedule=row["name"], reason=str(error))
         return []
     if not due:
-        ledger.set_next_due(database, row["id"], next_due)
+        ledger.set_next_due(database, row["id"], next_due, was=row["next_due"])
         return []
     if row["trigger"] == "data":
-        ledger.request_look(database, row["id"], owner=row["owner"], next_due=next_due)
+        ledger.request_look(database, row["id"], owner=row["owner"], next_due=next_due, was=row["next_due"])
         return []
     if number > len(due):
         log.warning("firings were missed", schedule=row["name"], missed=number - len(due))
@@ -79,7 +79,7 @@ def _fire(database: Database, settings: Settings, row: Mapping[str, Any]) -> lis
             else spec_for_firing(database, settings, row, instant)
         )
         # Only with the last instant: a scheduler that ends in between has left the others due.
-        last = {"next_due": next_due} if instant == due[-1] else {}
+        last = {"next_due": next_due, "was": row["next_due"]} if instant == due[-1] else {}
         fired = ledger.fire(
             database,
             row["id"],

@@ -45,6 +45,9 @@ log = structlog.get_logger(__name__)
 
 ATTEMPTS = 12
 HOLD_S = 60.0
+"""No other process sends a message for this long after it was taken."""
+AT_ONCE = 20
+"""Messages of a channel before it is the turn of the other."""
 TIMEOUT_S = 10.0
 
 
@@ -123,27 +126,37 @@ def _address(context: Context, message: JSON, channel: str) -> str | None:
 
 
 def _send_channel(context: Context, channel: str, send: Callable[[Context, JSON, str], None]) -> int:
-    taken = ledger.take_outbox(context.database, 20, HOLD_S, channel)
-    for message in taken:
-        try:
-            address = _address(context, message, channel)
-            if address is not None:
-                _send(send, context, message, address)
-        except Undeliverable as error:
-            again = message["attempts"] < ATTEMPTS
-            log.warning(f"{channel} failed", job=message["job_id"], reason=str(error), again=again)
-            if again:
-                delay = doubled(10.0, message["attempts"] - 1, 3600.0)
-                ledger.settle_outbox(context.database, message["id"], str(error), delay)
-            else:
-                details = {"reason": str(error)}
-                ledger.audited(context.database, channel, f"job.{channel}_failed", message["job_id"], details)
-                ledger.settle_outbox(context.database, message["id"])
+    """One after the other, so that a message is held only while it is sent: behind a slow receiver, those that were
+    taken together became due again, and another process sent them too."""
+    for number in range(AT_ONCE):
+        taken = ledger.take_outbox(context.database, 1, HOLD_S, channel)
+        if not taken:
+            return number
+        _send_one(context, channel, send, taken[0])
+    return AT_ONCE
+
+
+def _send_one(
+    context: Context, channel: str, send: Callable[[Context, JSON, str], None], message: JSON
+) -> None:
+    try:
+        address = _address(context, message, channel)
+        if address is not None:
+            _send(send, context, message, address)
+    except Undeliverable as error:
+        again = message["attempts"] < ATTEMPTS
+        log.warning(f"{channel} failed", job=message["job_id"], reason=str(error), again=again)
+        if again:
+            delay = doubled(10.0, message["attempts"] - 1, 3600.0)
+            ledger.settle_outbox(context.database, message["id"], str(error), delay)
         else:
-            if address is not None:
-                log.info(f"{channel} delivered", job=message["job_id"])
+            details = {"reason": str(error)}
+            ledger.audited(context.database, channel, f"job.{channel}_failed", message["job_id"], details)
             ledger.settle_outbox(context.database, message["id"])
-    return len(taken)
+    else:
+        if address is not None:
+            log.info(f"{channel} delivered", job=message["job_id"])
+        ledger.settle_outbox(context.database, message["id"])
 
 
 def _send(send: Callable[[Context, JSON, str], None], context: Context, message: JSON, address: str) -> None:

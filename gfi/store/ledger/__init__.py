@@ -9,7 +9,7 @@
 - `carrying`: results taken over from an earlier job, and the parts they refer to.
 - `audits`: audits and their findings; `settling`: those that submit their job, and explain until all is settled.
 - Other modules: `restoring` (after the loss of a database), `workers`, `models`, `rates`, `schedules`, `tokens`,
-  `flags`, `views`, `audit`, `outbox`.
+  `flags`, `views`, `audit`, `outbox`, `forgetting`.
 
 The states and the allowed transitions are in `gfi.domain.states`; `guards` checks them. Reading is `gfi.store.queries`.
 
@@ -51,6 +51,7 @@ from gfi.store.ledger.deletion import delete_leftovers
 from gfi.store.ledger.dispatch import dispatch, undispatch
 from gfi.store.ledger.endings import fail_job, finish_jobs
 from gfi.store.ledger.flags import Flagged, set_flag, set_flags
+from gfi.store.ledger.forgetting import forget_looks, forget_messages
 from gfi.store.ledger.frozen import freeze_profile, replace_profile
 from gfi.store.ledger.jobs import (
     cancel_audit,
@@ -135,6 +136,8 @@ __all__ = [
     "fire",
     "fire_in",
     "fire_waiting",
+    "forget_looks",
+    "forget_messages",
     "forget_workers",
     "freeze_profile",
     "heartbeat",

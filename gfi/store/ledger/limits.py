@@ -18,6 +18,8 @@ from gfi.store.database import Database
 from gfi.store.errors import LimitExceeded
 from gfi.store.tables import control_tasks, jobs, tokens
 
+_OWNER_LOCK = 7_305_006
+
 
 def limits_of(connection: sa.Connection, owner: str) -> JSON:
     """The limits of the newest token of this name; none where there is no token."""
@@ -60,6 +62,7 @@ def admit_task(
     most_s = limits.get("max_device_seconds")
     if most_s is None:
         return
+    _one_at_a_time(connection, owner)
     asked = sa.select(sa.func.coalesce(sa.func.sum(control_tasks.c.estimate_s), 0.0)).where(
         _open_tasks(owner)
     )
@@ -107,6 +110,7 @@ def _admit_active(
     most = limits.get("max_active_jobs")
     if most is None:
         return
+    _one_at_a_time(connection, owner)
     imported = control_tasks.c.progress["job"].as_string()
     of_imports = sa.select(imported).where(
         _open_tasks(owner), control_tasks.c.kind == ControlKind.IMPORT.value, imported.is_not(None)
@@ -122,6 +126,14 @@ def _admit_active(
         raise LimitExceeded(
             f"this token may have {most} active jobs, and has {running}; wait for one to finish or cancel one"
         )
+
+
+def _one_at_a_time(connection: sa.Connection, owner: str) -> None:
+    """Wait for other transactions that begin something for this owner: of two at once, the second must count what the
+    first has begun. The last lock of a transaction. SQLite has one writer at a time anyway."""
+    if connection.dialect.name == "postgresql":
+        lock = sa.func.pg_advisory_xact_lock(_OWNER_LOCK, sa.func.hashtext(owner))
+        connection.execute(sa.select(lock))
 
 
 def _open_tasks(owner: str) -> sa.ColumnElement[bool]:

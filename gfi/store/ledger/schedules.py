@@ -93,15 +93,23 @@ def remove_schedule(db: Database, name: str, *, actor: str = "local") -> None:
         record(connection, actor, "schedule.removed", None, {"name": name})
 
 
-def set_next_due(db: Database, schedule_id: str, next_due: float | None) -> None:
-    """Record when a schedule is next due. next_due: epoch seconds; None for never."""
+def set_next_due(db: Database, schedule_id: str, next_due: float | None, *, was: float | None = None) -> None:
+    """Record when a schedule is next due. next_due: epoch seconds; None for never.
+
+    was: the instant from which the caller computed it. Where another is stored by now, a person has changed the
+    schedule, or another scheduler was faster, and that one stays. None: not checked.
+    """
     with db.begin() as connection:
-        _set_next_due(connection, schedule_id, next_due)
+        _set_next_due(connection, schedule_id, next_due, was)
 
 
-def _set_next_due(connection: sa.Connection, schedule_id: str, next_due: float | None) -> None:
+def _set_next_due(
+    connection: sa.Connection, schedule_id: str, next_due: float | None, was: float | None
+) -> None:
     mine = sa.update(schedules).where(schedules.c.id == schedule_id)
-    if next_due is not None:  # of two schedulers, the later instant is right
+    if was is not None:
+        mine = mine.where(schedules.c.next_due == was)
+    elif next_due is not None:  # of two schedulers, the later instant is right
         mine = mine.where(schedules.c.next_due < next_due)
     connection.execute(mine.values(next_due=next_due))
 
@@ -116,19 +124,21 @@ def fire(
     spec: JobSpec | StoreError,
     *,
     next_due: Any = _KEEP,
+    was: float | None = None,
     overlap: str | None = None,
     max_active_jobs: int | None = None,
 ) -> Fired | None:
     """Submit the job of one firing, exactly once even if several schedulers call: `firing_key` is unique per schedule.
 
-    `spec`: the job, or the error that prevents it (its dataset is gone). `next_due`: the instant after this
-    one; left as it is where none is given. overlap: what happens while a job of an earlier firing is active: `skip`,
-    `queue` (the firing waits) or `cancel` (that job); None ignores it. Returns None when this firing was done before or
-    the schedule was removed. An error, whether `spec` or a limit that refuses the job, is the reason of the firing.
+    `spec`: the job, or the error that prevents it (its dataset is gone). `next_due`: the instant after this one,
+    computed from `was` (see `set_next_due`); left as it is where none is given. overlap: what happens while a job of an
+    earlier firing is active: `skip`, `queue` (the firing waits) or `cancel` (that job); None ignores it. Returns None
+    when this firing was done before or the schedule was removed. An error, whether `spec` or a limit that refuses the
+    job, is the reason of the firing.
     """
     with db.begin() as connection:
         if next_due is not _KEEP:
-            _set_next_due(connection, schedule_id, next_due)
+            _set_next_due(connection, schedule_id, next_due, was)
         return fire_in(
             connection, schedule_id, firing_key, spec, overlap=overlap, max_active_jobs=max_active_jobs
         )
@@ -149,10 +159,12 @@ def fire_in(
     return _fire(connection, schedule_id, firing_key, spec, overlap, max_active_jobs)
 
 
-def request_look(db: Database, schedule_id: str, *, owner: str, next_due: float | None) -> None:
+def request_look(
+    db: Database, schedule_id: str, *, owner: str, next_due: float | None, was: float | None = None
+) -> None:
     """(nothing) → pending: a `look` at the dataset of a schedule, unless one is under way; and when the next is due."""
     with db.begin() as connection:
-        _set_next_due(connection, schedule_id, next_due)
+        _set_next_due(connection, schedule_id, next_due, was)
         request_task_in(connection, ControlKind.LOOK, {"schedule": schedule_id}, owner=owner)
 
 

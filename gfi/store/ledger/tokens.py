@@ -20,7 +20,7 @@ API, LINK, SESSION = "api", "link", "session"
 """Kinds of tokens: a token of the API, a sign-in link that works once, and the browser session that a link or a token
 started."""
 
-_NAMES_LOCK = 7_305_002
+_NAMES_LOCK = 7_305_007
 """The number of the PostgreSQL advisory lock that is held while a name is looked up and taken."""
 
 

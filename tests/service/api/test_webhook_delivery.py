@@ -206,3 +206,28 @@ def test_a_message_that_cannot_be_sent_holds_up_no_other_and_is_given_up(
     assert sent == ["2"]
     actions = [entry["action"] for entry in queries.list_audit(one_world.database, job_id="j")]
     assert actions == ["job.webhook_failed"]
+
+
+def test_a_message_is_held_only_while_it_is_sent(one_world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Twenty were taken together for a minute. With a receiver that takes ten seconds for each, those at the end became
+    due again before their turn, and were sent twice."""
+    held: list[list[str]] = []
+    due = sa.select(outbox.c.id).where(outbox.c.not_before > 0, outbox.c.sent_at.is_(None))
+
+    def send(context: Any, message: Any, address: str) -> None:
+        with one_world.database.read() as connection:
+            held.append(list(connection.execute(due).scalars()))
+
+    monkeypatch.setattr(webhook_delivery, "_CHANNELS", {"webhook": send})
+    monkeypatch.setattr(webhook_delivery, "_address", lambda *_: "https://hook.example/")
+    monkeypatch.setattr(webhook_delivery, "deliver_loop", lambda *_: None)
+    rows = [
+        {"id": id_, "job_id": "j", "kind": "k", "channel": "webhook", "payload": {}, "created_at": 0.0}
+        for id_ in ("1", "2", "3")
+    ]
+    with one_world.database.begin() as connection:
+        connection.execute(sa.insert(outbox), rows)
+    app = create_app()
+    with TestClient(app):
+        assert webhook_delivery.send_due(app.state.context) == 3
+    assert held == [["1"], ["2"], ["3"]]

@@ -322,3 +322,22 @@ def test_a_scheduler_that_ends_between_two_missed_firings_loses_none(
     keys = {firing["firing_key"] for firing in schedules.firings_of(registered, "all")}
     assert {name_of(due) for due in seen} == keys
     assert len(keys) == 3
+
+
+def test_a_schedule_that_is_edited_while_it_fires_follows_its_new_line(
+    registered: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The instant after the firing was computed from the old line, and replaced that of the new one: a yearly schedule
+    that was made hourly at this moment did not fire for a year."""
+    schedules.add_schedule(registered, Settings(), "yearly", "0 0 1 1 *", "UTC", REQUEST, actor="test")
+    long_ago = registered.now() - 370 * 86_400.0
+    _stored(registered, "yearly", next_due=long_ago, created_at=long_ago)
+
+    def edited_meanwhile(database: Database, settings: Settings, row: Any, due: float) -> Any:
+        schedules.change_schedule(database, settings, "yearly", cron="0 * * * *", actor="ada")
+        return spec_for_firing(database, settings, row, due)
+
+    monkeypatch.setattr("scheduler.schedules.spec_for_firing", edited_meanwhile)
+    fire_due(registered, Settings())
+    (row,) = queries.list_schedules(registered)
+    assert row["next_due"] <= registered.now() + 3601.0

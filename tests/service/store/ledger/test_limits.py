@@ -1,5 +1,8 @@
 """The limits of a token hold for every way to start work."""
 
+import contextlib
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -11,6 +14,7 @@ from gfi.domain.statuses import ImageStatus
 from gfi.store import ledger, queries
 from gfi.store.database import Database
 from gfi.store.errors import LimitExceeded
+from gfi.store.ledger import limits
 from tests.service.store.ledger_actors import begin, claim, claim_task, commit, plan, plan_claimed, submit
 
 
@@ -98,3 +102,31 @@ def test_the_time_that_tasks_may_take_a_device_is_limited(database: Database) ->
     register(database, "b", 40.0)
     with pytest.raises(LimitExceeded):
         ledger.retry_task(database, first)
+
+
+def test_two_retries_at_once_do_not_pass_a_limit_together(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each counted before the other was stored, and both began."""
+    ended = [plan(database, total=1, owner="ada") for _ in range(2)]
+    for _ in ended:
+        assert commit(database, claim(database), status=ImageStatus.ERROR)
+    ledger.finish_jobs(database)
+    token(database, max_active_jobs=1)
+    meet, admit_active = threading.Barrier(2), limits._admit_active
+
+    def admit(*args: Any, **how: Any) -> None:
+        admit_active(*args, **how)
+        with contextlib.suppress(threading.BrokenBarrierError):
+            meet.wait(0.5)  # for the other to be admitted too; it cannot be
+
+    def retried(job: str) -> bool:
+        try:
+            ledger.retry_job(database, job)
+        except LimitExceeded:
+            return False
+        return True
+
+    monkeypatch.setattr(limits, "_admit_active", admit)
+    with ThreadPoolExecutor(2) as pool:
+        assert sorted(pool.map(retried, ended)) == [False, True]
