@@ -38,6 +38,7 @@ from gfi.domain.digests import JSON
 from gfi.domain.pauses import doubled
 from gfi.domain.records import EMAIL, WEBHOOK
 from gfi.store import ledger, queries
+from gfi.store.deadline import Deadline
 from gfi.store.errors import StoreError, Transient
 from gfi.store.public_hosts import NotReachable, at_address, resolve
 
@@ -49,6 +50,9 @@ HOLD_S = 60.0
 AT_ONCE = 20
 """Messages of a channel before it is the turn of the other."""
 TIMEOUT_S = 10.0
+"""Seconds for each step of a request."""
+WHOLE_S = 30.0
+"""Seconds for all of it: a host that answers a byte at a time would keep all other messages waiting."""
 
 
 class Undeliverable(Exception):
@@ -81,20 +85,23 @@ def deliver(message: JSON, url: str, api: ApiSettings) -> None:
         "X-GFI-Timestamp": timestamp,
         "X-GFI-Signature": sign(api.webhook_secret.get_secret_value(), timestamp, body),
     }
-    try:
-        with (
-            httpx.Client(trust_env=False, timeout=TIMEOUT_S, follow_redirects=False) as client,
-            client.stream(
-                "POST",
-                address,
-                content=body,
-                headers=headers,
-                extensions={"sni_hostname": parts.hostname} if parts.scheme == "https" else {},
-            ) as answer,
-        ):
-            status = answer.status_code
-    except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
-        raise Undeliverable(f"{parts.hostname}: {type(error).__name__}") from None
+    named = {"sni_hostname": parts.hostname} if parts.scheme == "https" else {}
+    with Deadline(parts.hostname or "", WHOLE_S, Undeliverable) as deadline:
+        try:
+            with (
+                httpx.Client(trust_env=False, timeout=TIMEOUT_S, follow_redirects=False) as client,
+                client.stream(
+                    "POST",
+                    address,
+                    content=body,
+                    headers=headers,
+                    extensions=named | {"trace": deadline.trace},
+                ) as answer,
+            ):
+                status = answer.status_code
+        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+            deadline.left()  # a connection that was shut down at the deadline
+            raise Undeliverable(f"{parts.hostname}: {type(error).__name__}") from None
     if not 200 <= status < 300:
         raise Undeliverable(f"{parts.hostname} answered {status}")
 

@@ -33,6 +33,7 @@ ELSEWHERE = {
     "gfi/client/views.py": "service/api/test_client.py",
     "gfi/jobs/image_boxes.py": "service/api/test_explanations.py",
     "gfi/store/public_hosts.py": "service/api/test_webhook_delivery.py",
+    "gfi/store/deadline.py": "unit/datasets/media/test_web.py",
     "gfi/store/object_file.py": "service/api/test_explanations.py",
     "gfi/api/config.py": "service/api/test_guard.py",
     "gfi/api/context.py": "service/api/test_app.py",

@@ -5,20 +5,17 @@ redirects are not followed (`gfi.store.public_hosts`). The version is the ETag, 
 answer, else the SHA-256 of the data; a listing sends no request and knows none.
 """
 
-import contextlib
 import hashlib
-import socket
 import time
-from collections.abc import Mapping, Sequence
-from threading import Timer
-from types import TracebackType
-from typing import Any, Self
+from collections.abc import Sequence
+from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 import httpx
 
 from gfi.datasets.errors import DatasetError
 from gfi.datasets.listing import MAX_BYTES, Fetched, fetched
+from gfi.store.deadline import Deadline
 from gfi.store.public_hosts import NotReachable, NotResolved, at_address, matches, resolve
 
 SCHEME = "https://"
@@ -26,8 +23,6 @@ WHOLE_S = 40.0
 """The longest that one photograph may take, over all attempts: a third of the time after which a worker has stalled."""
 _STEP_S = 15.0
 _PAUSES_S = (0.5, 2.0)
-_CONNECTED = ("connection.connect_tcp.complete", "connection.start_tls.complete")
-_now = time.monotonic
 
 
 class _Again(Exception):
@@ -55,51 +50,6 @@ def check(url: str, hosts: Sequence[str]) -> SplitResult:
     return parts
 
 
-class _Deadline:
-    """The end of one photograph, at which its connection is shut down.
-
-    A timeout of a socket is of one call, and a host that sends a byte before each lets none of them run out.
-    """
-
-    def __init__(self, host: str, whole_s: float) -> None:
-        self._late = f"{host} took longer than {whole_s:g} s"
-        self._ends = _now() + whole_s
-        self._passed = False
-        self._socket: socket.socket | None = None
-        self._timer = Timer(whole_s, self._shut)
-        self._timer.daemon = True
-
-    def __enter__(self) -> Self:
-        self._timer.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._timer.cancel()
-
-    def left(self) -> float:
-        """Seconds, more than 0. DatasetError when none is left."""
-        left = self._ends - _now()
-        if self._passed or left <= 0:
-            raise DatasetError(self._late)
-        return left
-
-    def trace(self, event: str, info: Mapping[str, Any]) -> None:
-        """The extension `trace` of a request, which tells its socket."""
-        if event in _CONNECTED:
-            self._socket = info["return_value"].get_extra_info("socket")
-            if self._passed:
-                self._shut()
-
-    def _shut(self) -> None:
-        self._passed = True
-        if self._socket is not None:
-            with contextlib.suppress(OSError):
-                # Not the method of an SSLSocket, which removes what the other thread reads from.
-                socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
-
-
 def read(
     url: str,
     version: str | None,
@@ -114,7 +64,7 @@ def read(
     resolved then may take longer, as long as the machine's resolver waits.
     """
     parts = check(url, hosts)
-    with _Deadline(parts.hostname or "", whole_s) as deadline:
+    with Deadline(parts.hostname or "", whole_s, DatasetError) as deadline:
         for pause in (*_PAUSES_S, None):
             try:
                 data, seen = _read(parts, deadline, transport)
@@ -127,9 +77,7 @@ def read(
     raise AssertionError
 
 
-def _read(
-    parts: SplitResult, deadline: _Deadline, transport: httpx.BaseTransport | None
-) -> tuple[bytes, str]:
+def _read(parts: SplitResult, deadline: Deadline, transport: httpx.BaseTransport | None) -> tuple[bytes, str]:
     try:
         address = at_address(parts, resolve(parts, private=False))
     except NotResolved:

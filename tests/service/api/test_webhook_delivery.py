@@ -1,5 +1,6 @@
 """Webhooks: signed, sent again, and never to an address inside the network."""
 
+import contextlib
 import hashlib
 import hmac
 import json
@@ -231,3 +232,27 @@ def test_a_message_is_held_only_while_it_is_sent(one_world: World, monkeypatch: 
     with TestClient(app):
         assert webhook_delivery.send_due(app.state.context) == 3
     assert held == [["1"], ["2"], ["3"]]
+
+
+def test_a_host_that_answers_a_byte_at_a_time_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each byte began the timeout anew, so one host kept the messages of all others waiting."""
+    monkeypatch.setattr(webhook_delivery, "WHOLE_S", 0.3)
+    ended = threading.Event()
+
+    def drip(server: socket.socket) -> None:
+        connection, _ = server.accept()
+        with connection, contextlib.suppress(OSError):
+            connection.sendall(b"HTTP/1.1 200 OK\r\nX-Slow: ")
+            while not ended.wait(0.02):
+                connection.sendall(b"a")
+
+    settings = ApiSettings(webhook_hosts="localhost", webhook_secret="s", webhook_private=True)  # type: ignore[arg-type]
+    message = {"id": "1", "kind": "job.finished", "job_id": "j", "payload": {}}
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=drip, args=(server,), daemon=True)
+        thread.start()
+        address = f"http://localhost:{server.getsockname()[1]}/hook"
+        with pytest.raises(webhook_delivery.Undeliverable, match=r"localhost took longer than 0\.3 s"):
+            webhook_delivery.deliver(message, address, settings)
+        ended.set()
+        thread.join()

@@ -13,6 +13,7 @@ import pytest
 from gfi.datasets.errors import DatasetError
 from gfi.datasets.media import web
 from gfi.datasets.sources import open_source
+from gfi.store import deadline
 from gfi.store.settings import Settings
 
 GETADDRINFO = socket.getaddrinfo
@@ -90,7 +91,7 @@ def test_a_host_that_drips_its_photograph_is_left_at_the_end_of_the_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     clock, asked = [0.0], []
-    monkeypatch.setattr(web, "_now", lambda: clock[0])
+    monkeypatch.setattr(deadline, "_now", lambda: clock[0])
 
     def drips() -> Iterator[bytes]:
         while clock[0] < 1000:
@@ -130,7 +131,7 @@ def test_a_connection_is_shut_down_at_the_end_of_the_time(
                 while connection.recv(65_536):
                     pass
 
-        monkeypatch.setattr(web, "Timer", timer)
+        monkeypatch.setattr(deadline, "Timer", timer)
         host = threading.Thread(target=answer, daemon=True)
         host.start()
         with pytest.raises(DatasetError, match="took longer than 40 s"):
