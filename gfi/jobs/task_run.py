@@ -21,12 +21,14 @@ from gfi.domain.errors import MethodError
 from gfi.domain.records import ControlClaim, LeaseAnswer
 from gfi.store import ledger, tracing
 from gfi.store.database import Database
-from gfi.store.errors import StoreError, Transient
+from gfi.store.errors import StoreError, Transient, storable
 from gfi.store.lease import LeaseKeeper, LeaseLost
 from gfi.store.ledger.control import Write
 
 log = structlog.get_logger(__name__)
 Services = TypeVar("Services")
+LONGEST_REASON = 2000
+"""Characters of the reason of a failure."""
 POLL_S = 1.0
 """Seconds between two checks whether the task was cancelled."""
 
@@ -167,6 +169,8 @@ def _perform(services: Services, run: TaskRun, handlers: Mapping[str, Handler[Se
 
 
 def _failed(run: TaskRun, reason: str, *, retry: bool, outage: bool = False) -> str:
+    # The text may quote bytes of a file. What the database refuses would be no failure, but a lease that runs out.
+    reason = storable(reason)[:LONGEST_REASON]
     log.warning("task failed", reason=reason, retry=retry)
     run.hand_back(lambda: ledger.fail_control(run.database, run.claim, reason, retry=retry, outage=outage))
     return "failed"

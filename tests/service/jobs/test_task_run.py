@@ -15,7 +15,7 @@ from gfi.domain.errors import MethodError
 from gfi.domain.records import ControlClaim
 from gfi.domain.states import ShardState
 from gfi.domain.tasks import TaskKind
-from gfi.jobs.task_run import TaskLease, TaskRun, perform
+from gfi.jobs.task_run import LONGEST_REASON, TaskLease, TaskRun, perform
 from gfi.store import ledger, queries
 from gfi.store.database import Database
 from gfi.store.errors import Transient
@@ -145,6 +145,18 @@ def test_a_fault_that_may_pass_is_tried_again_and_one_that_does_not_is_not(world
     ledger.retry_task(world.database, task)
     assert world.perform() == "counted"
     assert world.numbers() == [0, 1, 2, 3]
+
+
+def test_a_reason_that_no_database_stores_is_a_failure_all_the_same(world: World) -> None:
+    """PostgreSQL refuses NUL, and both refuse half a surrogate pair: the task stayed leased, its lease ran out as if its
+    worker had died, and it was tried again without end."""
+    asked = requested(world)
+    world.fail_at = (0, MethodError("the header is 'a\0b\ud800'" + "x" * 100_000))
+    assert world.perform() == "failed"
+    task = found(world, asked)
+    assert task.state is ShardState.FAILED
+    assert str(task.reason).startswith("the header is 'a\\0b\\ud800'x")
+    assert len(str(task.reason)) == LONGEST_REASON
 
 
 def test_a_task_that_kills_every_worker_is_given_up_where_no_other_work_kills(world: World) -> None:
