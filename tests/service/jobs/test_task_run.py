@@ -148,8 +148,8 @@ def test_a_fault_that_may_pass_is_tried_again_and_one_that_does_not_is_not(world
 
 
 def test_a_reason_that_no_database_stores_is_a_failure_all_the_same(world: World) -> None:
-    """PostgreSQL refuses NUL, and both refuse half a surrogate pair: the task stayed leased, its lease ran out as if its
-    worker had died, and it was tried again without end."""
+    """PostgreSQL refuses NUL, and both refuse half a surrogate pair: the task stayed leased, its lease ran out as if
+    its worker had died, and it was tried again without end."""
     asked = requested(world)
     world.fail_at = (0, MethodError("the header is 'a\0b\ud800'" + "x" * 100_000))
     assert world.perform() == "failed"
