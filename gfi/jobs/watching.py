@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 import sqlalchemy as sa
 
-from gfi.datasets.errors import DatasetError, Unavailable
+from gfi.datasets.errors import DatasetError
 from gfi.domain.digests import JSON, digest
 from gfi.jobs.listing_writer import Most, write_listing
 from gfi.jobs.schedules import spec_for_firing
@@ -25,6 +25,7 @@ from gfi.jobs.submit import Invalid, request_from
 from gfi.jobs.timing import name_of
 from gfi.store import ledger, queries
 from gfi.store.database import Database
+from gfi.store.errors import StoreError, Transient
 from gfi.store.ledger.control import Write
 from gfi.store.settings import Settings
 
@@ -73,9 +74,9 @@ def look(
     now = database.now()
     try:
         seen = _listed(database, settings, row, check)
-    except Unavailable:
+    except Transient:  # Unavailable is one
         raise
-    except DatasetError as error:
+    except (DatasetError, StoreError) as error:
         return _of_error(row, error, now)
     outcome, watched = judged(row["watched"], seen, now, row["settle_s"])
     if outcome == "fires" and row["overlap"] == "skip" and queries.active_job_of(database, schedule_id):
@@ -87,6 +88,8 @@ def look(
         )
     else:
         spec = spec_for_firing(database, settings, row, now) if outcome == "fires" else None
+        if isinstance(spec, StoreError):  # each look would meet it again, and tell it
+            return _of_error({**row, "watched": watched}, spec, now)
 
     def write(connection: sa.Connection) -> None:
         remembered = watched
@@ -126,8 +129,9 @@ def _listed(
     return Seen(listing.written.listing, listing.written.count, before)
 
 
-def _of_error(row: Mapping[str, Any], error: DatasetError, now: float) -> tuple[JSON, Write]:
-    """A dataset that cannot be listed: a firing that is held, told once for each error."""
+def _of_error(row: Mapping[str, Any], error: DatasetError | StoreError, now: float) -> tuple[JSON, Write]:
+    """A dataset that cannot be listed, or a job that cannot be made: a firing that is held, told once for each
+    error."""
     known = dict(row["watched"] or {})
     told, key = known.get("held"), digest(str(error))
 

@@ -97,7 +97,6 @@ ELSEWHERE = {
     "gfi/jobs/audits/files.py": AUDITS,
     "gfi/jobs/audits/pictures.py": AUDITS,
     "gfi/jobs/audits/request.py": AUDITS,
-    "gfi/jobs/audits/screen.py": AUDITS,
     "gfi/jobs/other_methods.py": "service/api/test_other_methods.py",
     "gfi/jobs/delete.py": "service/api/test_jobs.py",
     "gfi/jobs/confined.py": "unit/jobs/test_listing_reader.py",

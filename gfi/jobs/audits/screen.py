@@ -23,7 +23,7 @@ from gfi.audit.explained import Photographs
 from gfi.audit.properties import ClassMeans, PropertyCandidate
 from gfi.audit.settings import AuditSettings
 from gfi.audit.split import in_screening_half
-from gfi.datasets.errors import DatasetError
+from gfi.datasets.errors import DatasetError, Unavailable
 from gfi.datasets.manifest import Manifest
 from gfi.datasets.sources import open_source
 from gfi.domain.preprocess import Preprocess
@@ -79,6 +79,8 @@ def views_of(
             job.config,
             check,
         )
+    except Unavailable:
+        raise  # the store may answer at the next attempt; without photographs the audit would end
     except DatasetError as error:
         return None, str(error)
     if not len(kept.rows):

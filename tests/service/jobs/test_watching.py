@@ -98,3 +98,39 @@ def test_a_job_follows_each_change_of_a_folder(registered: Database, folder: Pat
         path.unlink()
     assert look(registered) == "held"  # no image left: it cannot be listed
     assert schedules.find_schedule(registered, made.id).watched is not None
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"model": "gone"}, "is not registered"),
+        ({"dataset": 5}, "dataset"),
+        ({"most": 3}, "more than 3 images"),
+    ],
+)
+def test_what_no_job_can_be_made_of_is_held_and_told_once(
+    registered: Database, folder: Path, monkeypatch: pytest.MonkeyPatch, change: dict[str, Any], says: str
+) -> None:
+    """The look failed and nobody was told, or every look told it again."""
+    request = JobRequest(dataset=str(folder), model="net", owner="ada", webhook="https://hook.example/x")
+    schedules.add_schedule(
+        *(registered, LISTED, "m", None, "UTC", request),
+        **{"every": "1m", "actor": "test", "trigger": "data", "settle": "0s"},
+    )
+    if "most" in change:
+        few = LISTED.model_copy(update={"max_images_per_job": change["most"]})
+        monkeypatch.setattr("tests.service.jobs.test_watching.LISTED", few)
+    else:
+        with registered.begin() as connection:
+            stored = request.model_dump(mode="json") | change
+            connection.execute(sa.update(schedules_table).values(request=stored))
+    assert look(registered) == "held"
+    assert look(registered) == "waits"
+    (held,) = schedules.firings_of(registered, "m")
+    assert says in held["error"]
+    assert len(ledger.take_outbox(registered, 9, 0.0, "webhook")) == 1
+    with registered.begin() as connection:
+        stored = request.model_dump(mode="json")
+        connection.execute(sa.update(schedules_table).values(request=stored))
+    monkeypatch.undo()
+    assert look(registered) == "fires"
