@@ -85,14 +85,27 @@ class Scheduler:
         if time.monotonic() < self._chores_after:
             return  # counting a million parts takes some time
         self._chores_after = time.monotonic() + CHORES_PAUSE_S
-        ledger.request_lists(self._database)
+        for chore in (
+            ledger.request_lists,
+            self._request_sweep,
+            self._move_back,
+            self._forget_workers,
+            ledger.forget_looks,
+            ledger.forget_messages,
+        ):
+            with others_go_on("chore failed", chore=chore.__name__):
+                chore(self._database)
+
+    def _request_sweep(self, database: Database) -> None:
         if self._settings.sweep_every_s:
-            ledger.request_sweep(self._database, self._settings.sweep_every_s)
-        for job_id, queue in routing.move_back(self._database):
+            ledger.request_sweep(database, self._settings.sweep_every_s)
+
+    def _forget_workers(self, database: Database) -> None:
+        ledger.forget_workers(database, FORGET_WORKERS_S)
+
+    def _move_back(self, database: Database) -> None:
+        for job_id, queue in routing.move_back(database):
             log.info("job moved", job=job_id, queue=queue)
-        ledger.forget_workers(self._database, FORGET_WORKERS_S)
-        ledger.forget_looks(self._database)
-        ledger.forget_messages(self._database)
 
     def _dispatch(self) -> None:
         if time.monotonic() < self._publish_after:
