@@ -170,7 +170,10 @@ def test_a_follow_up_that_this_version_cannot_read_ends_with_the_reason_and_hold
     with registered.begin() as connection:
         mine = sa.update(firings).where(firings.c.job_id == lost)
         connection.execute(mine.values(follow_ups={"teleport": {}, "audit": {"seed": 3}}))
-    kept = run(registered, "succeeded")
+    kept = schedules.run_now(registered, Settings(), "m", actor="test")["job"]
+    with registered.begin() as connection:
+        ended = {"state": "succeeded", "manifest_key": "manifests/x.parquet"}
+        connection.execute(sa.update(jobs_table).where(jobs_table.c.id == kept).values(**ended))
     assert [one["job"] for one in follow_ups.follow(registered) if "audit" in one] == [kept]
     _, firing = schedules.firings_of(registered, "m")
     assert not firing["following"]
