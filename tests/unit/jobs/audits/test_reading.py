@@ -21,7 +21,7 @@ def test_a_part_behind_a_short_outage_is_read_again_and_not_left_out_as_damaged(
     monkeypatch.setattr(reading.queries, "iterate_columns", lambda *_: [[(0, 0, "ok", "part", 0)]])
     monkeypatch.setattr(reading, "PartCache", lambda *_: SimpleNamespace(part=away))
     bucket: Any = SimpleNamespace(head=lambda _: None)
-    job: Any = SimpleNamespace(id="j", model=None)
+    job: Any = SimpleNamespace(id="j", model=None, config=SimpleNamespace(each_label=False))
     counted = Reading()
     unused: Any = None
     with pytest.raises(Transient):
