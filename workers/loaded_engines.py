@@ -59,7 +59,8 @@ class LoadedEngines:
         self._device = device
         self._threads = threads
         self._dtype = dtype
-        self._classifiers: LRUCache[str, Classifier] = LRUCache(KEPT)
+        # By version: two of one digest may differ in what people are shown.
+        self._classifiers: LRUCache[ModelRef, Classifier] = LRUCache(KEPT)
         self._engines: LRUCache[tuple[Any, ...], Engine] = LRUCache(KEPT + 1)  # and one with random weights
         # A batch that did not fit once would not fit again: (model, layers) → the largest that did.
         self._largest_batch: dict[tuple[str, str], int] = {}
@@ -69,7 +70,7 @@ class LoadedEngines:
 
         Raises ModelChanged if this worker's weights are not those with which the job was submitted.
         """
-        recipe, layers, digest = config.recipe, config.layers, config.model.digest
+        recipe, layers, model, digest = config.recipe, config.layers, config.model, config.model.digest
         batch = (profile or {}).get("batch") or config.batch
         largest = self._largest_batch.get((digest, str(layers)))
         if largest is not None:
@@ -77,10 +78,10 @@ class LoadedEngines:
         batch = batch and whole_batch(batch)
         threads = (profile or {}).get("threads") or self._threads
         dtype = (profile or {}).get("dtype") or self._dtype
-        key = (digest, recipe.digest(), str(layers), batch, threads, dtype)
+        key = (model, recipe.digest(), str(layers), batch, threads, dtype)
         engine = self._engines.get(key)
         if engine is None:
-            classifier = self._classifier(config.model)
+            classifier = self._classifier(model)
             log.info(
                 "engine built", model=classifier.reference, batch=batch, threads=threads, device=self._device
             )
@@ -122,7 +123,7 @@ class LoadedEngines:
 
     def _classifier(self, model: ModelRef) -> Classifier:
         reference, digest = model.reference, model.digest
-        classifier = self._classifiers.get(digest)
+        classifier = self._classifiers.get(model)
         if classifier is not None:
             return classifier
         try:
@@ -139,5 +140,5 @@ class LoadedEngines:
                 f"the job's {digest[:12]}…): register it again with `gfi models add {reference}` and submit the job"
                 " again"
             )
-        self._classifiers[digest] = known
+        self._classifiers[model] = known
         return known

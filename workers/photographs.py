@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from gfi.datasets.annotations.boxes import ImageBoxes
 from gfi.datasets.annotations.settle import BoxNote, note_on, settle_boxes
 from gfi.datasets.decode import Photograph as Decoded
-from gfi.datasets.decode import decode
+from gfi.datasets.decode import decode_for
 from gfi.datasets.errors import DatasetError, Unavailable
 from gfi.datasets.listing import Fetched, mask_image_reader
 from gfi.datasets.manifest import Entry
@@ -104,8 +104,7 @@ def photograph_reader(
 
     def prepare(entry: Entry, fetched: Fetched) -> Photograph:
         try:
-            preprocess = engine.classifier.preprocess
-            decoded = decode(fetched.data, window=preprocess.window, channels=preprocess.channels)
+            decoded = decode_for(fetched.data, engine.classifier.preprocess)
         except DatasetError as error:
             return _failed(entry, fetched.version, ImageStatus.ERROR, str(error), "unreadable")
         try:

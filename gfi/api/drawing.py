@@ -21,10 +21,10 @@ import numpy as np
 from cachetools import LRUCache
 from numpy.typing import NDArray
 
-from gfi.datasets.decode import DEFAULT, Limits, decode
+from gfi.datasets.decode import DEFAULT, Limits, decode_for
 from gfi.domain.geometry import Size, fitted, place, seen, whole
+from gfi.domain.preprocess import Preprocess
 from gfi.domain.result import Result
-from gfi.domain.window import Window
 from gfi.report.overlays import Picture, colour, grey, jpeg, overlay, png, shrink
 
 Mask = NDArray[np.float32]
@@ -62,16 +62,19 @@ def give_back_large_blocks() -> None:
         ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, 2**20)
 
 
-def photograph(data: bytes, longest: int, window: Window | None = None) -> Picture:
-    """The photograph in `data` as (H, W, 3) uint8, its longer side at most `longest` pixels. Raises DecodeError."""
+def photograph(data: bytes, longest: int, preprocess: Preprocess | None = None) -> Picture:
+    """The photograph in `data` as (H, W, 3) uint8, its longer side at most `longest` pixels. Raises DecodeError.
+
+    preprocess: the input of the network that explains it.
+    """
     with _decoders:
-        return shrink(decode(data, window=window).rgb, longest)
+        return shrink(decode_for(data, preprocess).rgb, longest)
 
 
-def kind_of(data: bytes, limits: Limits = DEFAULT, window: Window | None = None) -> str:
-    """Decode the whole photograph and return Pillow's name of its format. Raises DecodeError."""
+def kind_of(data: bytes, preprocess: Preprocess | None, limits: Limits = DEFAULT) -> str:
+    """Decode the whole photograph for a network and return Pillow's name of its format. Raises DecodeError."""
     with _decoders:
-        return decode(data, limits, window).format
+        return decode_for(data, preprocess, limits).format
 
 
 def mask_png(

@@ -14,8 +14,8 @@ from gfi.api.problems import Refused, documented
 from gfi.api.result_rows import Method, Rank, Row, Size
 from gfi.datasets.errors import DatasetError, Unavailable
 from gfi.domain.metrics import PRIMARY_METHOD
+from gfi.domain.preprocess import Preprocess
 from gfi.domain.result import Result
-from gfi.domain.window import Window
 from gfi.report.colours import COLOUR_MAPS
 from gfi.report.overlays import Picture, jpeg
 from gfi.store import queries
@@ -77,7 +77,7 @@ class _Explained:
                     f"{self.result.key} has changed since it was explained",
                     "Submit the job again to explain the present photograph.",
                 )
-            return drawing.photograph(fetched.data, size, Window.of_model(self.job.model or {}))
+            return drawing.photograph(fetched.data, size, Preprocess.known(self.job.model))
         except Unavailable:
             raise
         except DatasetError as error:

@@ -30,8 +30,8 @@ from gfi.datasets.errors import DecodeError
 from gfi.datasets.sources import UPLOAD, UPLOADS
 from gfi.domain.ids import new_id
 from gfi.domain.job import JobOptions
+from gfi.domain.preprocess import Preprocess
 from gfi.domain.queues import INTERACTIVE_QUEUE
-from gfi.domain.window import Window
 from gfi.jobs.submit import freeze, submit
 from gfi.store import queries
 from gfi.store.errors import LimitExceeded, StoreError
@@ -50,6 +50,7 @@ SUFFIXES = {
     "TIFF": ".tif",
     "HEIC": ".heic",
     "DICOM": ".dcm",
+    "NPY": ".npy",
 }
 EXPIRY_EVERY_S = 600.0
 # The dataset is the upload, and its queue is always the interactive one.
@@ -150,11 +151,11 @@ def _explain(
     # Nothing is stored for an invalid request.
     reference = freeze(context.database, settings, request).model.reference
     model = queries.find_model(context.database, reference)
-    window = Window.of_model(model.record) if model is not None else None
+    preprocess = Preprocess.known(model.record) if model is not None else None
     files = []
     for number, (sent_as, data) in enumerate(images):
         try:
-            kind = drawing.kind_of(data, LIMITS, window)
+            kind = drawing.kind_of(data, preprocess, LIMITS)
         except DecodeError as error:
             raise Refused(422, f"image {number + 1} ({sent_as[:100]!r}): {error}") from None
         files.append((f"{UPLOADS}{upload_id}/{number:03}-{_safe(sent_as)}{SUFFIXES.get(kind, '.jpg')}", data))

@@ -8,7 +8,7 @@ from typing import Any
 from gfi.cli.errors import CommandError
 from gfi.cli.explain_photographs import batch_of
 from gfi.cli.picture_files import OPACITY, make_writable, mask_on_photograph, stems
-from gfi.datasets.decode import Photograph, decode
+from gfi.datasets.decode import Photograph, decode_for
 from gfi.datasets.errors import DatasetError
 from gfi.domain.preprocess import Preprocess
 from gfi.domain.presets import PAPER
@@ -64,6 +64,6 @@ def depths_of_photos(
 
 def _decode(photo: Path, preprocess: Preprocess) -> Photograph:
     try:
-        return decode(photo.read_bytes(), window=preprocess.window, channels=preprocess.channels)
+        return decode_for(photo.read_bytes(), preprocess)
     except (DatasetError, OSError) as error:
         raise CommandError(f"{photo}: {error}") from error

@@ -9,7 +9,7 @@ from typing import Any
 from gfi.cli.errors import CommandError
 from gfi.cli.picture_files import OPACITY, class_in_file_name, make_writable, mask_on_photograph, stems
 from gfi.datasets.decode import DEFAULT as LIMITS
-from gfi.datasets.decode import Photograph, decode
+from gfi.datasets.decode import Photograph, decode_for
 from gfi.domain.class_index import ClassIndex
 from gfi.domain.explanation import Explanation, StepProgress
 from gfi.domain.layer_names import Layers
@@ -132,8 +132,7 @@ class _Run:
         """An item for each explanation. A photograph that cannot be read gets its row at once."""
         for photo, stem in zip(photos, stems(photos), strict=True):
             try:
-                preprocess = self._engine.classifier.preprocess
-                photograph = decode(_bytes(photo), window=preprocess.window, channels=preprocess.channels)
+                photograph = decode_for(_bytes(photo), self._engine.classifier.preprocess)
                 prepared = self._engine.classifier.prepare(
                     photograph.seen, self._engine.recipe, photograph.scale
                 )

@@ -46,6 +46,7 @@ from gfi.datasets.file_kinds import EXTRAS, HEAD, READABLE, format_of
 from gfi.datasets.jpeg_quality import jpeg_quality
 from gfi.datasets.planes import Planes, read_npy, read_pages
 from gfi.datasets.tiff import refuse_large_tiles
+from gfi.domain.preprocess import Preprocess
 from gfi.domain.window import AppliedWindow, Window
 
 # Pillow warns of corrupt EXIF and TIFF tags in files it then reads perfectly well. `catch_warnings` is not
@@ -77,7 +78,7 @@ class Photograph:
     scale: (W/w, H/h), how many original pixels one pixel of `rgb` stands for. format: Pillow's name. orientation: by
     EXIF, of what is stored. window: what was done with samples of more than 8 bits. jpeg_quality: 1 … 100, estimated;
     None for other formats. planes: float32 (H, W, C) in [0, 1], what a network with other than 1 or 3 channels sees;
-    `rgb` is then what people are shown."""
+    `rgb` is then what people are shown, by `input.shown` of the model file."""
 
     rgb: np.ndarray
     size: tuple[int, int]
@@ -111,14 +112,26 @@ _TRANSPOSE = {
 _SCAN_PIXELS = 10_000_000_000
 
 
+def decode_for(data: bytes, preprocess: Preprocess | None, limits: Limits = DEFAULT) -> Photograph:
+    """`decode` as a network with this input sees the file, and as people are shown it. None: without a network."""
+    if preprocess is None:
+        return decode(data, limits)
+    return decode(data, limits, preprocess.window, preprocess.channels, preprocess.shown)
+
+
 def decode(
-    data: bytes, limits: Limits = DEFAULT, window: Window | None = None, channels: int | None = None
+    data: bytes,
+    limits: Limits = DEFAULT,
+    window: Window | None = None,
+    channels: int | None = None,
+    shown: tuple[int, ...] | None = None,
 ) -> Photograph:
     """The photograph in `data`. Raises only DecodeError, which says what is wrong with the file.
 
     window: which values are black and white in a file with more than 8 bits per sample; None: as the file says. Files
     with 8 bits are read unchanged. channels: of the network; where they are not 1 or 3 the file has as many, and the
     photograph has `planes`. Grey and colour are read for both 1 and 3. None: what people are shown of any file.
+    shown: of `planes`, the channels in `rgb`, see `gfi.domain.preprocess.Preprocess`.
     """
     if not data:
         raise DecodeError("the file is empty")
@@ -127,10 +140,10 @@ def decode(
     file_format = _sniff(data)
     try:
         if file_format == "NPY":
-            return _of_planes(read_npy(data, limits.pixels, window), file_format, limits, channels)
+            return _of_planes(read_npy(data, limits.pixels, window), file_format, limits, channels, shown)
         if channels is not None and channels not in _OF_PHOTOGRAPHS:
             return _of_planes(
-                _pages(data, file_format, limits, window, channels), file_format, limits, channels
+                _pages(data, file_format, limits, window, channels), file_format, limits, channels, shown
             )
         return _decode(data, file_format, limits, window)
     except DecodeError:
@@ -193,19 +206,21 @@ def _pages(data: bytes, file_format: str, limits: Limits, window: Window | None,
     return read_pages(_open(data, file_format), channels, limits.pixels, window)
 
 
-def _of_planes(planes: Planes, file_format: str, limits: Limits, channels: int | None) -> Photograph:
+def _of_planes(
+    planes: Planes, file_format: str, limits: Limits, channels: int | None, shown: tuple[int, ...] | None
+) -> Photograph:
     height, width, own = planes.values.shape
     several = channels is not None and channels not in _OF_PHOTOGRAPHS
     if channels is not None and own != channels and (several or own not in _OF_PHOTOGRAPHS):
         raise DecodeError(f"it has {own} channels; the model takes {channels}")
-    rgb = np.array(_shrink(planes.picture(), limits.decoded).convert("RGB"), dtype=np.uint8)
+    rgb = np.array(_shrink(planes.picture(shown), limits.decoded).convert("RGB"), dtype=np.uint8)
     scale = width / rgb.shape[1], height / rgb.shape[0]
     if several and scale != (1.0, 1.0):
         raise DecodeError(
             f"{width}×{height} pixels; the limit with {channels} channels is {limits.decoded:,}"
         )
-    shown = planes.values if several else None
-    return Photograph(rgb, (height, width), file_format, scale, window=planes.window, planes=shown)
+    seen = planes.values if several else None
+    return Photograph(rgb, (height, width), file_format, scale, window=planes.window, planes=seen)
 
 
 def _reduction(image: Image.Image, data: bytes, file_format: str, limits: Limits) -> int:

@@ -33,10 +33,14 @@ class Planes:
     values: NDArray[np.float32]
     window: AppliedWindow | None
 
-    def picture(self) -> Image.Image:
-        """What people are shown: colour of three channels, else the mean of all."""
-        shown = self.values if self.values.shape[2] == 3 else self.values.mean(2)
-        return Image.fromarray(stretched(shown, AppliedWindow(0, 1, "")))
+    def picture(self, shown: tuple[int, ...] | None = None) -> Image.Image:
+        """What people are shown: these channels, counted from 1, as red, green and blue, or one as grey. None: the
+        first three, or the first where there are fewer."""
+        chosen = shown or ((1, 2, 3) if self.values.shape[2] >= 3 else (1,))
+        values = self.values[..., [number - 1 for number in chosen]]
+        return Image.fromarray(
+            stretched(values[..., 0] if len(chosen) == 1 else values, AppliedWindow(0, 1, ""))
+        )
 
 
 def read_npy(data: bytes, most_values: int, window: Window | None) -> Planes:

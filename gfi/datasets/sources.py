@@ -179,7 +179,10 @@ def _upload(spec: str, name: str, settings: Settings) -> Source:
         update={field: None for field in Settings.model_fields if field.startswith("dataset_s3_")}
         | {"dataset_buckets": ()}
     )
-    source = Objects(f"s3://{settings.s3_bucket}/{UPLOADS}{name}", nearest, labelled=False, results=True)
+    # Each file was decoded for the model before it was stored, arrays too.
+    selection = Selection((*IMAGE_SUFFIXES, ".npy"))
+    place = f"s3://{settings.s3_bucket}/{UPLOADS}{name}"
+    source = Objects(place, nearest, labelled=False, selection=selection, results=True)
     source.kind, source.spec = "upload", spec
     return source
 

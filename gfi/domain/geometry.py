@@ -81,20 +81,31 @@ class Fit(NamedTuple):
     """The rectangle of the photograph that remains, in original pixels."""
 
 
-def fit(size: Size, input_size: Size, resize: int | None = None) -> Fit:
+def fit(
+    size: Size, input_size: Size, resize: int | tuple[int, int] | None = None, as_transformers: bool = False
+) -> Fit:
     """The centre crop of a photograph of `size` that fills the input.
 
     The photograph is resized to the smallest size of its proportions that covers the input: on a square input, the
     shorter side has the input size, or `resize` pixels. The longer side is rounded down and the corner to the nearest
-    even number at a half, as in torchvision.
+    even number at a half, as in torchvision. A `resize` of (H, W) is the size itself, whatever the proportions.
+    as_transformers: the shorter side has `resize` pixels on every input, and the corner is rounded down.
 
     >>> fit((120, 200), (32, 32))
     Fit(resized=(32, 53), corner=(0, 10), box=(37.735849056603776, 0.0, 158.49056603773585, 120.0))
+    >>> fit((120, 200), (31, 20), 32, as_transformers=True)
+    Fit(resized=(32, 53), corner=(0, 16), box=(60.37735849056604, 0.0, 135.8490566037736, 116.25))
     """
-    grow = Fraction(resize or min(input_size), min(input_size))
-    zoom = max(least * grow / side for side, least in zip(size, input_size, strict=True))
-    high, wide = (max(int(side * zoom), least) for side, least in zip(size, input_size, strict=True))
-    top, left = round((high - input_size[0]) / 2), round((wide - input_size[1]) / 2)
+    if isinstance(resize, tuple):
+        high, wide = resize
+    elif as_transformers and resize is not None:
+        high, wide = (side * resize // min(size) for side in size)
+    else:
+        grow = Fraction(resize or min(input_size), min(input_size))
+        zoom = max(least * grow / side for side, least in zip(size, input_size, strict=True))
+        high, wide = (max(int(side * zoom), least) for side, least in zip(size, input_size, strict=True))
+    margins = (high - input_size[0], wide - input_size[1])
+    top, left = (margin // 2 if as_transformers else round(margin / 2) for margin in margins)
     crop = (float(left), float(top), float(left + input_size[1]), float(top + input_size[0]))
     return Fit((high, wide), (top, left), scaled(crop, (high, wide), size))
 

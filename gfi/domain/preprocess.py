@@ -4,7 +4,7 @@ Only Pillow and numpy are used, in a fixed order, so the result does not depend 
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from PIL import Image
@@ -45,18 +45,30 @@ class Preprocess:
     crop: Literal["recipe", "centre", "none", "letterbox"] = "recipe"
     """"centre": crop the centre. "none": resize the whole photograph. "letterbox": keep its proportions and pad with
     the mean colour. "recipe": as `Recipe.resize` says."""
-    resize: int | None = None
-    """The shorter side in pixels before a centre crop; None: that of the input, so that the crop only shortens the
-    longer side."""
+    resize: int | tuple[int, int] | None = None
+    """The shorter side in pixels before a centre crop; or (H, W), to which the whole photograph is resized before it;
+    None: the shorter side of the input, so that the crop only shortens the longer side."""
     window: Window | None = None
     """Which values are black and white in photographs with more than 8 bits per sample; None: as the file says."""
+    shown: tuple[int, ...] | None = None
+    """The channels that people are shown, counted from 1: red, green and blue, or one as grey; None: the first three,
+    or of two the first. It changes no mask."""
+    crop_as: Literal["torchvision", "transformers"] = "torchvision"
+    """Whose rule rounds the corner of a centre crop (`gfi.domain.geometry.fit`)."""
 
     def to_json(self) -> dict[str, Any]:
-        """All fields as JSON values. Without a window the key is left out, so that the digests of earlier models do not
-        change."""
+        """All fields as JSON values. `window`, `shown` and `crop_as` are left out where they have their default: so the
+        digests of earlier models do not change."""
         fields = {key: list(v) if isinstance(v, tuple) else v for key, v in asdict(self).items()}
         del fields["window"]
+        for name, default in (("shown", None), ("crop_as", "torchvision")):
+            if fields[name] == default:
+                del fields[name]
         return fields | ({} if self.window is None else {"window": self.window.to_json()})
+
+    def of_digest(self) -> dict[str, Any]:
+        """`to_json` of what decides the network's answer: without what people are shown."""
+        return replace(self, shown=None).to_json()
 
     @classmethod
     def of_model(cls, record: Mapping[str, Any]) -> "Preprocess":
@@ -71,10 +83,16 @@ class Preprocess:
         }
         return cls(**stored | {"window": Window.of_model(record)})
 
+    @classmethod
+    def known(cls, record: Mapping[str, Any] | None) -> "Preprocess | None":
+        """`of_model`, or None where no input is recorded: of masks that were imported without a model."""
+        return cls.of_model(record) if record and "size" in record.get("preprocess", {}) else None
+
 
 def view(photograph: Image.Image, preprocess: Preprocess, recipe: Recipe) -> tuple[Image.Image, Rectangle]:
     """The photograph at the input size, and the box of the part that is shown, in pixels of `photograph`.
 
+    One channel of several is a picture of floats, with a `preprocess` that has its mean alone.
     MethodError for proportions that would need too much memory.
     """
     height, width = preprocess.size
@@ -84,7 +102,7 @@ def view(photograph: Image.Image, preprocess: Preprocess, recipe: Recipe) -> tup
         return _letterboxed(photograph, preprocess)
     if not _crops(preprocess, recipe.resize == "crop"):
         return photograph.resize((width, height), resample), whole(size)
-    (high, wide), (top, left), box = fit(size, preprocess.size, preprocess.resize)
+    (high, wide), (top, left), box = centre_crop(size, preprocess)
     if wide * high > MOST_RESIZED:
         raise MethodError(
             f"a photograph of {photograph.width}×{photograph.height} pixels cannot be cropped to {width}×{height}: "
@@ -105,7 +123,12 @@ def view_box(size: Size, preprocess: Preprocess, cropped: bool = True) -> Rectan
     """
     if preprocess.crop == "letterbox":
         return _letterbox(size, preprocess.size).box
-    return fit(size, preprocess.size, preprocess.resize).box if _crops(preprocess, cropped) else whole(size)
+    return centre_crop(size, preprocess).box if _crops(preprocess, cropped) else whole(size)
+
+
+def centre_crop(size: Size, preprocess: Preprocess) -> Fit:
+    """How a photograph of `size` is resized and cropped."""
+    return fit(size, preprocess.size, preprocess.resize, preprocess.crop_as == "transformers")
 
 
 def _crops(preprocess: Preprocess, by_recipe: bool) -> bool:
@@ -125,7 +148,11 @@ def _letterboxed(photograph: Image.Image, preprocess: Preprocess) -> tuple[Image
     """The whole photograph inside the input, with bars of the mean colour; the box reaches beyond the photograph."""
     height, width = preprocess.size
     (high, wide), (top, left), box = _letterbox((photograph.height, photograph.width), preprocess.size)
-    mean = tuple(round(value * 255) for value in preprocess.mean)
-    out = Image.new("RGB", (width, height), mean if len(mean) == 3 else mean * 3)
-    out.paste(photograph.resize((wide, high), FILTERS[preprocess.interpolation]).convert("RGB"), (left, top))
+    resized = photograph.resize((wide, high), FILTERS[preprocess.interpolation])
+    if photograph.mode == "F":
+        out = Image.new("F", (width, height), preprocess.mean[0])
+    else:
+        mean = tuple(round(value * 255) for value in preprocess.mean)
+        out = Image.new("RGB", (width, height), mean if len(mean) == 3 else mean * 3)
+    out.paste(resized.convert(out.mode), (left, top))
     return out, box

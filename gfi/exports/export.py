@@ -8,15 +8,15 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from gfi.datasets.decode import decode
+from gfi.datasets.decode import decode_for
 from gfi.datasets.errors import DatasetError, Unavailable
 from gfi.datasets.sources import Source, open_source
 from gfi.domain.digests import JSON
 from gfi.domain.geometry import place
 from gfi.domain.job import UNVERIFIED
 from gfi.domain.metrics import METRIC_COLUMNS, PRIMARY_METHOD
+from gfi.domain.preprocess import Preprocess
 from gfi.domain.result import Result
-from gfi.domain.window import Window
 from gfi.exports.errors import ExportError
 from gfi.exports.keys import safe_path
 from gfi.store import queries
@@ -119,7 +119,7 @@ class Item:
         if self.bytes is None:
             return None
         try:
-            return decode(self.bytes, window=self._export.window).rgb
+            return decode_for(self.bytes, self._export.input).rgb
         except DatasetError:
             return None
 
@@ -199,9 +199,9 @@ class Export:
             return None
 
     @cached_property
-    def window(self) -> Window | None:
-        """Which values of samples with more than 8 bits are black and white."""
-        return Window.of_model(self.job.model or {})
+    def input(self) -> Preprocess | None:
+        """The input of the job's network, which says how a photograph is shown."""
+        return Preprocess.known(self.job.model)
 
     @cached_property
     def prefix(self) -> str:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from gfi import __version__
 from gfi.datasets.annotations.boxes import Box, ImageBoxes
 from gfi.datasets.annotations.settle import UNSEEN_REGION, note_on, region_of, settle_boxes
-from gfi.datasets.decode import Photograph, decode
+from gfi.datasets.decode import Photograph, decode_for
 from gfi.datasets.errors import DatasetError, Unavailable
 from gfi.datasets.listing import mask_image_reader
 from gfi.datasets.manifest import Entry, Manifest
@@ -115,8 +115,8 @@ class ImportRun:
         self._masks, self._crop, self._renewed, self._check = masks, crop, 0.0, check
         self._network = network
         self._input: tuple[int, int] = (record["input_size"][0], record["input_size"][1])
-        known = record.get("preprocess")
-        self._preprocess = Preprocess.of_model(record) if known else Preprocess(self._input)
+        self._known = Preprocess.known(record)
+        self._preprocess = self._known or Preprocess(self._input)
         self._classes = ClassIndex.of(record["class_names"], record["wordnet_ids"], record.get("classes", 0))
         job = queries.get_job(database, job_id)
         self._source: Source = open_source(job.config.dataset.spec, settings)
@@ -273,9 +273,6 @@ class ImportRun:
 
         Outages and faults of this machine are raised.
         """
-        window, channels = None, 3
-        if self._network is not None:
-            window, channels = self._preprocess.window, self._preprocess.channels
         try:
             fetched = self._source.fetch(entry.key, entry.version)
         except Unavailable:
@@ -287,7 +284,7 @@ class ImportRun:
             reason = f"the bytes are of version {fetched.version}, the manifest lists {entry.version}"
             return None, replace(_failed(result, reason, "changed"), status=ImageStatus.CHANGED)
         try:
-            return decode(fetched.data, window=window, channels=channels), result
+            return decode_for(fetched.data, self._known), result
         except DatasetError as error:
             return None, _failed(result, str(error), "unreadable")
 

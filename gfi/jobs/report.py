@@ -10,14 +10,14 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from gfi.datasets.decode import decode
+from gfi.datasets.decode import decode_for
 from gfi.datasets.errors import DatasetError
 from gfi.datasets.sources import Source, open_source
 from gfi.domain.digests import canonical
 from gfi.domain.job import UNVERIFIED
+from gfi.domain.preprocess import Preprocess
 from gfi.domain.result import Result
 from gfi.domain.statuses import ImageStatus
-from gfi.domain.window import Window
 from gfi.jobs.first_page import day, first_page
 from gfi.jobs.report_sample import Place, choose
 from gfi.report.measures import Numbers, measures_of
@@ -176,7 +176,7 @@ class _CardMaker:
             self._source: Source | None = open_source(job.config.dataset.spec, settings)
         except DatasetError:
             self._source = None
-        self._window = Window.of_model(job.model or {})
+        self._input = Preprocess.known(job.model)
         self._part_cache = PartCache(database, bucket)
 
     def cards(self, places: Sequence[Place]) -> Iterator[Card]:
@@ -197,7 +197,7 @@ class _CardMaker:
             try:
                 fetched = self._source.fetch(result.key, result.version)
                 # The mask does not belong to a photograph that has changed since.
-                photo = None if fetched.changed else decode(fetched.data, window=self._window).rgb
+                photo = None if fetched.changed else decode_for(fetched.data, self._input).rgb
             except DatasetError:
                 photo = None
         explained = None

@@ -264,7 +264,8 @@ def _check_channels(request: JobRequest, chosen: Recipe, record: dict[str, Any])
         )
     if "photograph_fill" in request.metrics:
         raise Invalid(
-            f"photograph_fill fills with colour photographs; {record['reference']} takes {channels} channels"
+            f"photograph_fill fills with colour photographs; {record['reference']} takes {channels} channels: "
+            "use the metrics deletion and insertion"
         )
 
 

@@ -152,7 +152,7 @@ class Classifier:
             return self.recorded
         thresholds = {"thresholds": list(self.thresholds)} if self.thresholds else {}
         described = {
-            "preprocess": self.preprocess.to_json(),
+            "preprocess": self.preprocess.of_digest(),
             "output": self.output,
             **thresholds,
             **self.made_by,
@@ -162,7 +162,7 @@ class Classifier:
     @cached_property
     def earlier_digest(self) -> str:
         """The digest that version 0.1.0 gave the classifier; it does not name a factory's code."""
-        return model_digest.scheme_1(self.module, self.preprocess.to_json(), self.output)
+        return model_digest.scheme_1(self.module, self.preprocess.of_digest(), self.output)
 
     def known_as(self, digest: str) -> "Classifier | None":
         """The classifier under the digest that a job names it by; None if the job means another one."""

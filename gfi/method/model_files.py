@@ -24,8 +24,9 @@
     std = [0.229, 0.224, 0.225]
     interpolation = "bilinear"              # nearest, bilinear, bicubic, lanczos
     crop = "recipe"                         # what the preset says; or centre, none, letterbox
-    resize = 256                            # shorter side before a centre crop
+    resize = 256                            # shorter side before a centre crop; or [height, width]
     window = [0, 4095]                      # black and white of files with more than 8 bits
+    shown = [3, 2, 1]                       # with more than 3 channels: which ones people see as red, green, blue
 
     [layers]                                # without it: the known layers of the architecture, or the automatic choice
     inverted = "layer4"
@@ -52,7 +53,7 @@ from gfi.domain.errors import MethodError
 from gfi.domain.layer_names import Layers
 from gfi.domain.preprocess import MOST_CHANNELS
 from gfi.domain.window import Window
-from gfi.method import architectures, huggingface
+from gfi.method import architectures, huggingface, image_processor
 from gfi.method.checkpoints import load_checkpoint, read_checkpoint
 from gfi.method.exported import read_program
 from gfi.method.model_code import ModelCode, load_code
@@ -73,7 +74,7 @@ FIELDS = {
         "input",
         "layers",
     ),
-    "input": ("size", "channels", "mean", "std", "interpolation", "crop", "resize", "window"),
+    "input": ("size", "channels", "mean", "std", "interpolation", "crop", "resize", "window", "shown"),
     "layers": ("inverted", "weighed"),
 }
 EXPORTED = "torch.export"
@@ -402,7 +403,7 @@ class _ModelFile:
         if folder is None:
             base = architectures.documented_input(self.text("architecture"), module)
         else:
-            base = huggingface.documented_input(folder, part)
+            base = image_processor.documented_input(folder, part)
         if self._input_shape is not None:
             channels, *side = self._input_shape
             base = Preprocess((side[0], side[1]))
@@ -430,18 +431,52 @@ class _ModelFile:
         crop = part.get("crop", base.crop)
         if crop not in ("recipe", "centre", "none", "letterbox"):
             self.fail("input.crop", "is one of recipe, centre, none, letterbox", crop)
-        if crop == "letterbox" and channels not in (1, 3):
-            self.fail("input.crop", "letterbox is for 1 or 3 channels", crop)
         resize = part.get("resize", None if {"size", "crop"} & set(part) else base.resize)
-        if resize is not None and (type(resize) is not int or resize < min(size)):
-            self.fail("input.resize", f"is a whole number of at least {min(size)}", resize)
+        resize = self._resize(resize, size)
         window = None
         if "window" in part:
             try:
                 window = Window.parse(part["window"])
             except ValueError:
                 self.fail("input.window", 'is [low, high] or "percentile 0.5 99.5"', part["window"])
-        return Preprocess((size[0], size[1]), channels, mean, std, interpolation, crop, resize, window)
+        shown = self._shown(part["shown"], channels) if "shown" in part else None
+        crop_as = base.crop_as
+        return Preprocess(
+            (size[0], size[1]), channels, mean, std, interpolation, crop, resize, window, shown, crop_as
+        )
+
+    def _resize(self, value: Any, size: list[int]) -> int | tuple[int, int] | None:
+        """The shorter side before a centre crop, or height and width."""
+        if value is None:
+            return None
+        sides = list(value) if isinstance(value, list | tuple) else [value, value]
+        least = size if isinstance(value, list | tuple) else [min(size)] * 2
+        if len(sides) != 2 or not all(
+            type(one) is int and least_one <= one <= 8192 for one, least_one in zip(sides, least, strict=True)
+        ):
+            self.fail(
+                "input.resize",
+                f"is a whole number of at least {min(size)}, or [height, width] of at least {size}",
+                value,
+            )
+        return (sides[0], sides[1]) if isinstance(value, list | tuple) else sides[0]
+
+    def _shown(self, value: Any, channels: int) -> tuple[int, ...]:
+        """The channels that people see."""
+        if channels in (1, 3):
+            self.fail(
+                "input.shown",
+                "is for 2 or more than 3 channels, since photographs are shown as they are",
+                value,
+            )
+        numbers = [value] if type(value) is int else value
+        if (
+            not isinstance(numbers, list)
+            or len(numbers) not in (1, 3)
+            or not all(type(one) is int and 1 <= one <= channels for one in numbers)
+        ):
+            self.fail("input.shown", f"is one channel or three, as numbers from 1 to {channels}", value)
+        return tuple(numbers)
 
     def _colour(self, field: str, default: tuple[float, ...], channels: int) -> tuple[float, ...]:
         """One number per channel; a single number means all channels."""

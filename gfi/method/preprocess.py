@@ -7,7 +7,7 @@ may prescribe its own crop. Mean and standard deviation are always the model's.
 Only Pillow and numpy are used, in a fixed order, so the result does not depend on threads or machine.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -99,8 +99,11 @@ def _prepare_planes(planes: NDArray[Any], preprocess: Preprocess, recipe: Recipe
         )
     if recipe.fill == "blur" and recipe.fill_from == "photograph":
         raise MethodError("a blur of the whole photograph is made of 1 or 3 channels; set fill_from to input")
+    singles = [
+        replace(preprocess, channels=1, mean=(mean,)) for mean in preprocess.mean
+    ]  # bars have its mean
     shown, boxes = zip(
-        *(view(Image.fromarray(planes[..., i].copy()), preprocess, recipe) for i in range(channels)),
+        *(view(Image.fromarray(planes[..., i].copy()), one, recipe) for i, one in enumerate(singles)),
         strict=True,
     )
     # Bicubic filters overshoot; samples of 8 bits are cut in the same way.

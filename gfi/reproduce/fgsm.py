@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from gfi.domain.errors import MethodError
-from gfi.domain.geometry import Rectangle, fit, scaled
-from gfi.domain.preprocess import FILTERS
+from gfi.domain.geometry import Rectangle, scaled
+from gfi.domain.preprocess import FILTERS, centre_crop
 from gfi.domain.recipes import Recipe
 from gfi.method.classifiers import Classifier
 from gfi.method.preprocess import Prepared
@@ -41,7 +41,7 @@ class Canvas:
         crop = recipe.resize == "crop" if preprocess.crop == "recipe" else preprocess.crop == "centre"
         size, (top, left) = (height, width), (0, 0)
         if crop:
-            size, (top, left), _ = fit((rgb.shape[0], rgb.shape[1]), preprocess.size, preprocess.resize)
+            size, (top, left), _ = centre_crop((rgb.shape[0], rgb.shape[1]), preprocess)
         self._original = rgb.shape[0], rgb.shape[1]
         resized = photograph.resize(size[::-1], FILTERS[preprocess.interpolation])
         self._pixels = np.asarray(resized.convert("L" if preprocess.channels == 1 else "RGB"))

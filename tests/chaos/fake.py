@@ -32,6 +32,7 @@ from numpy.typing import NDArray
 from gfi.domain.errors import MethodError, Stopped
 from gfi.domain.explanation import Explanation, StepProgress
 from gfi.domain.job import JobConfig
+from gfi.domain.preprocess import Preprocess
 from gfi.domain.profile import Profile
 from gfi.domain.recipes import Recipe
 from gfi.domain.states import ControlKind
@@ -93,21 +94,13 @@ class Item:
     foil: int | None = None
 
 
-class Preprocess:
-    """The fields of `Explanation` that a worker reads."""
-
-    size = INPUT_SIZE
-    window = None
-    channels = 3
-
-
 class Classifier:
     """The parts of `gfi.method.classifiers.Classifier` that a worker uses."""
 
     reference = MODEL
     class_names = RECORD["class_names"]
     wordnet_ids: tuple[str, ...] = ()
-    preprocess = Preprocess()
+    preprocess = Preprocess(INPUT_SIZE)
 
     def prepare(self, rgb: NDArray[np.uint8], recipe: Recipe, scale: tuple[float, float]) -> Prepared:
         """Called in the decoding threads."""

@@ -38,6 +38,7 @@ WITHOUT_EXAMPLE = {
         "cuda_graphs",
         "exported",
         "huggingface",
+        "image_processor",
         "head",
         "inversion",
         "item",

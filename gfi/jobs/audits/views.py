@@ -10,7 +10,7 @@ from cachetools import LRUCache
 from numpy.typing import NDArray
 from PIL import Image
 
-from gfi.datasets.decode import decode
+from gfi.datasets.decode import decode_for
 from gfi.datasets.errors import DatasetError, Unavailable
 from gfi.datasets.manifest import Entry, Manifest
 from gfi.datasets.sources import Source
@@ -91,7 +91,7 @@ class Views:
             fetched = self._source.fetch(entry.key, entry.version)
             if fetched.changed:
                 return "changed"
-            decoded = decode(fetched.data, window=self._preprocess.window, channels=self._preprocess.channels)
+            decoded = decode_for(fetched.data, self._preprocess)
             shown, _ = view(Image.fromarray(decoded.rgb), self._preprocess, self._recipe)
             return np.asarray(shown.convert("RGB"), np.uint8)
         except (Unavailable, StoreError):

@@ -7,8 +7,9 @@ import pytest
 from PIL import Image
 from PIL.TiffImagePlugin import AppendingTiffWriter
 
-from gfi.datasets.decode import Limits, decode
+from gfi.datasets.decode import Limits, decode, decode_for
 from gfi.datasets.errors import DecodeError
+from gfi.domain.preprocess import Preprocess
 from gfi.domain.window import Window
 
 FIVE = np.linspace(-1, 1, 6 * 8 * 5, dtype=np.float32).reshape(6, 8, 5)
@@ -39,12 +40,19 @@ def tiff(images: list[Image.Image], tags: dict[int, int] | None = None) -> bytes
 @pytest.mark.parametrize(
     "data", [npy(FIVE), npy(FIVE.transpose(2, 0, 1)), npy(np.asfortranarray(FIVE)), pages(FIVE)]
 )
-def test_five_channels_keep_their_values_and_people_see_their_mean(data: bytes) -> None:
-    photograph = decode(data, window=RANGE, channels=5)
+@pytest.mark.parametrize(
+    ("shown", "seen"),
+    [(None, [0, 1, 2]), ((3, 2, 1), [2, 1, 0]), ((5, 5, 1), [4, 4, 0]), ((4,), [3, 3, 3])],
+)
+def test_five_channels_keep_their_values_and_people_see_those_that_are_shown(
+    data: bytes, shown: tuple[int, ...] | None, seen: list[int]
+) -> None:
+    shape = Preprocess((6, 8), 5, (0.5,) * 5, (0.5,) * 5, window=RANGE, shown=shown)
+    photograph = decode_for(data, shape)
     assert photograph.planes is not None
     assert photograph.planes.dtype == np.float32
     np.testing.assert_allclose(photograph.seen, (FIVE + 1) / 2, atol=1e-7)
-    np.testing.assert_allclose(photograph.rgb[..., 0], (FIVE.mean(2) + 1) / 2 * 255, atol=0.51)
+    np.testing.assert_allclose(photograph.rgb, (FIVE[..., seen] + 1) / 2 * 255, atol=0.51)
     assert photograph.size == (6, 8)
 
 
@@ -74,8 +82,9 @@ def test_a_page_with_white_as_zero_is_inverted() -> None:
 
 @pytest.mark.parametrize("own", [2, 4, 5])
 def test_other_channels_are_shown_to_people_and_never_to_a_network_for_photographs(own: int) -> None:
-    data = npy(np.zeros((8, 9, own), np.uint8))
-    assert decode(data).rgb.shape == (8, 9, 3)
+    values = np.arange(8 * 9 * own, dtype=np.uint8).reshape(8, 9, own)
+    data = npy(values)
+    assert np.array_equal(decode_for(data, None).rgb, values[..., [0, 0, 0] if own == 2 else [0, 1, 2]])
     for channels in (1, 3):
         with pytest.raises(DecodeError, match=f"it has {own} channels; the model takes {channels}"):
             decode(data, channels=channels)

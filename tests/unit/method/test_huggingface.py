@@ -34,6 +34,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "birds" / "preprocessor_config.json").write_text(
         json.dumps(
             {"size": {"shortest_edge": 64}, "do_center_crop": True, "crop_size": {"height": 48, "width": 40}}
+            | {"image_processor_type": "BitImageProcessor"}
             | {"image_mean": [0.1, 0.2, 0.3], "image_std": [0.5, 0.6, 0.7], "resample": 3}
         )
     )
@@ -68,49 +69,6 @@ def test_it_is_registered_with_its_files_and_means_the_same_elsewhere(saved: Pat
         again = load("birds", bundle.folder)
         assert again.digest == load(str(saved / "birds.toml")).digest
         assert again.record()["chosen"]["tuned"]["inverted"].startswith("resnet.encoder.stages.1")
-
-
-RESCALED = {"size": 32, "do_normalize": True, "image_mean": [0.5], "image_std": [0.25]}
-
-
-@pytest.mark.parametrize(
-    ("written", "mean", "std"),
-    [
-        (RESCALED, 0.5, 0.25),
-        (RESCALED | {"rescale_factor": 1 / 127.5, "rescale_offset": True}, 0.75, 0.125),  # [-1, 1]
-        (RESCALED | {"do_rescale": False, "image_mean": [127.5], "image_std": [51.0]}, 0.5, 0.2),
-        ({"size": 32, "do_normalize": False}, 0.0, 1.0),
-        ({"size": 32, "do_rescale": True}, 0.0, 1.0),  # such a processor has no normalisation
-    ],
-)
-def test_pixels_are_scaled_as_the_processor_does(
-    tmp_path: Path, written: dict[str, object], mean: float, std: float
-) -> None:
-    (tmp_path / "config.json").write_text('{"num_channels": 1}')
-    (tmp_path / "preprocessor_config.json").write_text(json.dumps(written))
-    seen = huggingface.documented_input(tmp_path)
-    assert (seen.mean, seen.std) == (pytest.approx((mean,)), pytest.approx((std,)))
-    assert (seen.size, seen.crop) == ((32, 32), "none")
-
-
-def test_a_processor_that_cannot_be_followed_is_refused(tmp_path: Path) -> None:
-    def written(**fields: object) -> None:
-        (tmp_path / "preprocessor_config.json").write_text(json.dumps(fields))
-
-    (tmp_path / "config.json").write_text("{}")
-    written(do_flip_channel_order=True)
-    with pytest.raises(MethodError, match="BGR"):
-        huggingface.documented_input(tmp_path)
-    written(do_normalize=True)
-    with pytest.raises(MethodError, match="say mean and std"):
-        huggingface.documented_input(tmp_path)
-    assert huggingface.documented_input(tmp_path, ["mean", "std"]).size == (224, 224)
-    written(do_normalize=False, resample=5)
-    with pytest.raises(MethodError, match="resample 5"):
-        huggingface.documented_input(tmp_path)
-    written(do_normalize=False, size={"shortest_edge": 224}, crop_pct=0.875)
-    seen = huggingface.documented_input(tmp_path, ["interpolation"])
-    assert (seen.size, seen.crop, seen.resize) == ((224, 224), "centre", 256)
 
 
 def test_several_labels_are_a_sigmoid(saved: Path, tmp_path: Path) -> None:

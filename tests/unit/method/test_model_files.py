@@ -7,6 +7,7 @@ import torch
 from safetensors.torch import save_file
 
 from gfi.domain.errors import MethodError
+from gfi.domain.preprocess import Preprocess
 from gfi.domain.presets import PRESETS
 from gfi.method.classifiers import load
 from tests.unit.method.written_models import GOOD, explain, write
@@ -104,6 +105,21 @@ def test_a_window_is_part_of_the_digest_and_of_the_record_where_there_is_one(tmp
     assert narrow.record()["preprocess"]["window"] == [0.0, 4095.0]
 
 
+def test_the_channels_that_people_see_are_in_the_record_and_not_in_the_digest(tmp_path: Path) -> None:
+    """Colours of pictures change no mask, so results of both belong to one network."""
+    five = GOOD.replace("[input]", "[arguments]\nchannels = 5\n[input]\nchannels = 5")
+    write(tmp_path, five)
+    write(tmp_path, five + "shown = [3, 2, 1]", "coloured")
+    write(tmp_path, five + "shown = 5", "grey")
+    plain, coloured, grey = (load(name, tmp_path) for name in ("mine", "coloured", "grey"))
+    assert plain.digest == coloured.digest == grey.digest
+    assert plain.earlier_digest == coloured.earlier_digest
+    assert "shown" not in plain.record()["preprocess"]
+    assert coloured.record()["preprocess"]["shown"] == [3, 2, 1]
+    for one in (plain, coloured, grey):
+        assert Preprocess.known(one.record()) == one.preprocess
+
+
 WRONG = [
     ('weights = "seed:0"', "`architecture` is missing"),
     ('architecture = "torchvision:resnet18"', "`weights` is missing"),
@@ -130,6 +146,10 @@ WRONG = [
     (GOOD + "std = 0", "`input.std` is positive"),
     (GOOD + 'interpolation = "cubic"', "`input.interpolation` is one of nearest, bilinear, bicubic, lanczos"),
     (GOOD + 'crop = "left"', "`input.crop` is one of recipe, centre, none, letterbox"),
+    (GOOD + "shown = [3, 2, 1]", "`input.shown` is for 2 or more than 3 channels"),
+    (GOOD + "channels = 5\nshown = [0, 1, 2]", "`input.shown` is one channel or three, as numbers from 1 to 5"),
+    (GOOD + "channels = 5\nshown = [5, 6, 1]", "`input.shown` is one channel or three, as numbers from 1 to 5"),
+    (GOOD + "channels = 5\nshown = [1, 2]", "`input.shown` is one channel or three, as numbers from 1 to 5"),
     (GOOD + "window = [5, 5]", r"`input.window` is .low, high. or .percentile 0.5 99.5., not .5, 5."),
     (GOOD + "resize = 16", "`input.resize` is a whole number of at least 32"),
     (GOOD + '[layers]\nweighed = "3"', "`layers.inverted` is the name of a layer, not None"),

@@ -134,3 +134,15 @@ def test_planes_of_five_channels_are_resized_and_normalised_each_for_itself() ->
         prepare(planes, shape, RELEASED)
     with pytest.raises(MethodError, match=r"takes \(H, W, 5\) of float32"):
         prepare(planes[..., :3], shape, recipe("tuned"))
+
+
+def test_a_letterbox_of_five_channels_has_bars_of_the_mean_of_each() -> None:
+    mean = (0.1, 0.3, 0.5, 0.7, 0.9)
+    shape = Preprocess((16, 16), 5, mean, (0.5,) * 5, crop="letterbox")
+    planes = np.random.default_rng(0).random((8, 16, 5), np.float32)
+    prepared = prepare(planes, shape, recipe("tuned"))
+    assert prepared.image[:, :4].abs().max() == prepared.image[:, 12:].abs().max() == 0
+    np.testing.assert_allclose(
+        prepared.image[:, 4:12], (planes.transpose(2, 0, 1) - np.reshape(mean, (5, 1, 1))) / 0.5, atol=1e-6
+    )
+    assert (prepared.box, view_box((8, 16), shape)) == ((0.0, -4.0, 16.0, 12.0),) * 2

@@ -12,6 +12,7 @@ from gfi.datasets.errors import DatasetError, Unavailable
 from gfi.datasets.listing import Fetched, fetched
 from gfi.datasets.manifest import Entry
 from gfi.domain.errors import MethodError
+from gfi.domain.preprocess import Preprocess
 from gfi.domain.statuses import ImageStatus
 from gfi.domain.window import AppliedWindow, Window
 from gfi.store.errors import StoreError
@@ -53,7 +54,7 @@ def read(
         return prepared
 
     source: Any = SimpleNamespace(fetch=fetch)
-    classifier = SimpleNamespace(prepare=prepare, preprocess=SimpleNamespace(window=window, channels=3))
+    classifier = SimpleNamespace(prepare=prepare, preprocess=Preprocess((32, 32), window=window))
     engine: Any = SimpleNamespace(classifier=classifier, recipe=None)
     return photograph_reader(source, engine, overlays)(ENTRY)
 
