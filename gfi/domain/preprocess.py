@@ -44,7 +44,7 @@ class Preprocess:
     """One of FILTERS; always antialiased."""
     crop: Literal["recipe", "centre", "none", "letterbox"] = "recipe"
     """"centre": crop the centre. "none": resize the whole photograph. "letterbox": keep its proportions and pad with
-    the mean colour. "recipe": as `Recipe.resize` says."""
+    `mean`. "recipe": as `Recipe.resize` says."""
     resize: int | tuple[int, int] | None = None
     """The shorter side in pixels before a centre crop; or (H, W), to which the whole photograph is resized before it;
     None: the shorter side of the input, so that the crop only shortens the longer side."""
@@ -145,7 +145,7 @@ def _letterbox(size: Size, input_size: Size) -> Fit:
 
 
 def _letterboxed(photograph: Image.Image, preprocess: Preprocess) -> tuple[Image.Image, Rectangle]:
-    """The whole photograph inside the input, with bars of the mean colour; the box reaches beyond the photograph."""
+    """The whole photograph inside the input, with bars of `Preprocess.mean`; the box reaches beyond the photograph."""
     height, width = preprocess.size
     (high, wide), (top, left), box = _letterbox((photograph.height, photograph.width), preprocess.size)
     resized = photograph.resize((wide, high), FILTERS[preprocess.interpolation])

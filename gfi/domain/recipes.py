@@ -84,7 +84,7 @@ class Recipe:
     two_grids: bool = False  # l1 is l0 and the last rectified map on the finer grid before it
     centred: bool = False  # Subtract each channel's mean over the map, and bring all layers to equal size.
 
-    # p, which replaces removed pixels (`gfi.method.fills`).
+    # p, which replaces removed pixels (`gfi.method.fills`); "mean" is ImageNet's mean colour.
     fill: Literal["blur", "mean", "noise"] = "blur"
     # Alternates with `fill` from step to step of stage 2.
     second_fill: Literal["none", "mean", "noise"] = "none"

@@ -18,6 +18,22 @@ from gfi.domain.errors import MethodError
 from gfi.method.checkpoints import read_checkpoint
 from gfi.method.preprocess import FILTERS, Preprocess
 
+LARGEST_SEED = 2**63 - 1
+WANTED_SEED = f"seed:N with N from 0 to {LARGEST_SEED}"
+"""How random weights are named, for messages."""
+
+
+def seed_of(text: str) -> int | None:
+    """N of `seed:N`; None for another text, or a number that is not a seed.
+
+    >>> seed_of("seed:7"), seed_of("7"), seed_of(f"seed:{2**63}")
+    (7, None, None)
+    """
+    number = text.removeprefix("seed:")
+    if number == text or not (number.isascii() and number.isdecimal()) or len(number) > 19:
+        return None
+    return int(number) if int(number) <= LARGEST_SEED else None
+
 
 def build(architecture: str, arguments: Mapping[str, Any], seed: int = 0) -> nn.Module:
     """The network with random weights from `seed`.

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal, cast, get_args
 
 import numpy as np
 import torch
@@ -95,6 +95,8 @@ class Classifier:
     """The digest by which a job names the classifier, where an earlier scheme made it."""
 
     def __post_init__(self) -> None:
+        if self.output not in get_args(Output):
+            raise MethodError(f"output is one of {', '.join(get_args(Output))}, not {self.output!r}")
         self.module.eval().requires_grad_(False)
 
     @property
@@ -302,17 +304,19 @@ def load(reference: str, models_dir: Path | None = None) -> Classifier:
             f"unknown model `{reference}`; known: {', '.join(available_models(models_dir))}"
             " — or torchvision:NAME@seed:N, timm:NAME@seed:N"
         )
-    architecture, at, seed = reference.partition("@")
+    architecture, at, behind = reference.partition("@")
     source = architecture.partition(":")[0]
     if source not in ("torchvision", "timm"):
         raise MethodError(
             f"model `{reference}`: `{source}:` is not a source; use torchvision:, timm: or a registered name"
         )
     if at:
-        number = seed.removeprefix("seed:")
-        if not seed.startswith("seed:") or not number.isdecimal():
-            raise MethodError(f"model `{reference}`: after @ comes seed:N, for example {architecture}@seed:0")
-        return _from_description(model_files.describe_seeded(architecture, int(number)), reference)
+        seed = architectures.seed_of(behind)
+        if seed is None:
+            raise MethodError(
+                f"model `{reference}`: after @ comes {architectures.WANTED_SEED}, for example {architecture}@seed:0"
+            )
+        return _from_description(model_files.describe_seeded(architecture, seed), reference)
     return _from_description(model_files.describe_pretrained(architecture), reference)
 
 

@@ -103,9 +103,9 @@ class Engine:
         batch: int | None = None,
         dtype: str | torch.dtype = torch.float32,
     ) -> None:
-        if batch is not None and batch < 1:
-            raise MethodError(f"a batch holds at least one image, not {batch}")
-        self.device = _device(device)
+        if batch is not None and (not isinstance(batch, int) or batch < 1):
+            raise MethodError(f"a batch holds at least one image, a whole number of them, not {batch!r}")
+        self.device = device_named(device)
         self.precision = precision_of(dtype, self.device)
         self.classifier = classifier
         self.recipe = recipe
@@ -332,7 +332,7 @@ class Engine:
             torch.backends.cuda.matmul.allow_tf32 = matmul
 
 
-def _device(name: str | torch.device) -> torch.device:
+def device_named(name: str | torch.device) -> torch.device:
     """The device of this name; raises MethodError if it is unknown, unsupported or missing."""
     try:
         device = torch.device(name)

@@ -19,12 +19,14 @@ from gfi.domain.recipes import Recipe
 from gfi.domain.statuses import ImageStatus
 from gfi.method import classifiers, suitability
 from gfi.method.classifiers import Classifier, Output
-from gfi.method.engine import Engine
+from gfi.method.engine import Engine, device_named
 from gfi.method.item import Item
 from gfi.method.preprocess import Prepared, Preprocess
 
 Classes = int | Sequence[int] | Tensor | NDArray[np.integer] | None
 """One class for all images, one per image, or None."""
+Baselines = Tensor | NDArray[np.floating] | float | None
+"""What replaces removed pixels: an array of the shape of the inputs or that broadcasts to it, one number, or None."""
 
 if TYPE_CHECKING:
 
@@ -126,9 +128,8 @@ class GuidedFeatureInversion(Attribution):
     ) -> None:
         super().__init__(net.module if isinstance(net, Classifier) else net)
         self.net = net
-        self.device = None if device is None else torch.device(device)
-        preset = DEFAULT_PRESET if preset is None else preset
-        self.recipe = recipe(preset) if isinstance(preset, str) else preset
+        self.device = None if device is None else device_named(device)
+        self.recipe = _recipe(preset)
         self.layers = Layers.parse(layers) if isinstance(layers, str) else layers
         self.batch = batch
         self.output: Output = output
@@ -141,7 +142,7 @@ class GuidedFeatureInversion(Attribution):
         self,
         inputs: Tensor,
         target: Classes = None,
-        baselines: Tensor | None = None,
+        baselines: Baselines = None,
         foil: Classes = None,
         *,
         rather_than: Classes = None,
@@ -153,7 +154,7 @@ class GuidedFeatureInversion(Attribution):
         self,
         inputs: NDArray[np.floating],
         target: Classes = None,
-        baselines: Tensor | None = None,
+        baselines: Baselines = None,
         foil: Classes = None,
         *,
         rather_than: Classes = None,
@@ -165,7 +166,7 @@ class GuidedFeatureInversion(Attribution):
         self,
         inputs: Tensor | NDArray[np.floating],
         target: Classes = None,
-        baselines: Tensor | None = None,
+        baselines: Baselines = None,
         foil: Classes = None,
         *,
         rather_than: Classes = None,
@@ -180,8 +181,9 @@ class GuidedFeatureInversion(Attribution):
         target
             One class for all images, one per image, or None for the predicted class.
         baselines
-            The removed-pixel images p, of the shape of `inputs` or broadcast to it. None: made from the inputs as the
-            recipe says; the blur of `released`, which is of the full photograph, becomes a blur of the input.
+            The removed-pixel images p, normalised: of the shape of `inputs` or broadcast to it; or one number, such as
+            0, the mean that the normalisation subtracts. None: made from the inputs as the recipe says; the blur of
+            `released`, which is of the full photograph, becomes a blur of the input.
         foil
             The class that the target is contrasted with: one for all images or one per image.
         rather_than
@@ -221,7 +223,7 @@ class GuidedFeatureInversion(Attribution):
         self,
         inputs: Tensor | NDArray[np.floating],
         target: Classes = None,
-        baselines: Tensor | None = None,
+        baselines: Baselines = None,
         foil: Classes = None,
         *,
         rather_than: Classes = None,
@@ -285,6 +287,15 @@ class GuidedFeatureInversion(Attribution):
         return self._engines[key]
 
 
+def _recipe(preset: str | Recipe | None) -> Recipe:
+    """The recipe of a preset by its name; None: of the default."""
+    if preset is None or isinstance(preset, str):
+        return recipe(preset or DEFAULT_PRESET)
+    if not isinstance(preset, Recipe):
+        raise MethodError(f"a preset is a name, such as {DEFAULT_PRESET}, or a Recipe, not {preset!r}")
+    return preset
+
+
 def _only_one(foil: Any, rather_than: Any) -> Any:
     """The foil, by either name; raises MethodError if both were given."""
     if foil is not None and rather_than is not None:
@@ -292,14 +303,24 @@ def _only_one(foil: Any, rather_than: Any) -> Any:
     return rather_than if foil is None else foil
 
 
-def _expanded(baselines: Tensor, inputs: Tensor) -> Tensor:
+def _expanded(baselines: Tensor | NDArray[np.floating] | float, inputs: Tensor) -> Tensor:
     """`baselines` in the shape, dtype and device of `inputs`."""
+    if isinstance(baselines, bool) or not isinstance(
+        baselines, Tensor | np.ndarray | int | float | np.number
+    ):
+        raise MethodError(
+            f"baselines are normalised images (N, C, H, W), a tensor or a numpy array, or a number, not {baselines!r}"
+        )
+    given = torch.as_tensor(baselines).detach().to(inputs)
     try:
-        return baselines.detach().to(inputs).expand_as(inputs)
+        made = given.expand_as(inputs)
     except RuntimeError as error:
         raise MethodError(
-            f"baselines {tuple(baselines.shape)} do not fit inputs {tuple(inputs.shape)}"
+            f"baselines {tuple(given.shape)} do not fit inputs {tuple(inputs.shape)}"
         ) from error
+    if not given.isfinite().all():
+        raise MethodError("baselines are finite numbers; there are NaN or infinite ones")
+    return made
 
 
 def _per_image(classes: Classes, count: int, what: str, class_names: Sequence[str] = ()) -> list[int | None]:
@@ -421,12 +442,19 @@ def explain_many(
     """
     foil = _only_one(foil, rather_than)
     network = classifiers.load(classifier) if isinstance(classifier, str) else classifier
-    preset = DEFAULT_PRESET if preset is None else preset
-    hyperparameters = recipe(preset) if isinstance(preset, str) else preset
+    if not isinstance(network, Classifier):
+        raise MethodError(
+            f"the classifier is one of `gfi.load`, or its reference, not a {type(network).__name__}; for a network in"
+            " memory: gfi.method.classifiers.from_module(net, (height, width))"
+        )
+    hyperparameters = _recipe(preset)
+    names = network.class_names
+    number = None if target is None else _class_number(target, "target", names)
+    other = None if foil is None else _class_number(foil, "foil", names)
     named_layers = Layers.parse(layers) if isinstance(layers, str) else layers
     suitability.check_suitable(network)
     engine = Engine(network, hyperparameters, named_layers, device, batch)
     items = (
-        Item(i, network.prepare(rgb, hyperparameters), target, foil) for i, rgb in enumerate(photographs)
+        Item(i, network.prepare(rgb, hyperparameters), number, other) for i, rgb in enumerate(photographs)
     )
     return engine.explain_many(items, progress, stop)

@@ -38,6 +38,7 @@ Only `architecture` and `weights` are required. Every error message names the fi
 import contextlib
 import dataclasses
 import hashlib
+import math
 import re
 import tomllib
 import weakref
@@ -331,9 +332,10 @@ class _ModelFile:
     def _seed(self, weights: str) -> int | None:
         if not weights.startswith("seed:"):
             return None
-        if not weights[5:].isdecimal():
-            self.fail("weights", "names a seed like seed:0", weights)
-        return int(weights[5:])
+        seed = architectures.seed_of(weights)
+        if seed is None:
+            self.fail("weights", f"names a seed, {architectures.WANTED_SEED}", weights)
+        return seed
 
     def _factory(self, name: str) -> tuple[Callable[..., Any], ModelCode]:
         """The function `build` of net.py in the same folder, from `net.py:build`, and the code that was loaded."""
@@ -479,10 +481,10 @@ class _ModelFile:
         return tuple(numbers)
 
     def _colour(self, field: str, default: tuple[float, ...], channels: int) -> tuple[float, ...]:
-        """One number per channel; a single number means all channels."""
+        """One finite number per channel; a single number means all channels."""
         value = self.table.get("input", {}).get(field, list(default))
         value = [value] * channels if type(value) in (int, float) else value
-        numbers = isinstance(value, list) and all(type(v) in (int, float) for v in value)
+        numbers = isinstance(value, list) and all(type(v) in (int, float) and math.isfinite(v) for v in value)
         if not numbers or len(value) != channels:
             self.fail(f"input.{field}", f"is {channels} number{'s' * (channels > 1)}", value)
         return tuple(float(v) for v in value)

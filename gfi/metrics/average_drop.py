@@ -1,7 +1,7 @@
 """Average drop and increase in confidence: the probability of the image multiplied by its mask.
 
 With Y the target's probability on the image and O that on image × mask, where covered pixels are replaced by the mean
-colour (zero after normalisation):
+that the normalisation subtracts (zero after it):
 
     drop = max(0, Y − O)/Y        lower is better
     increase = 1 if O > Y else 0  higher is better
@@ -64,7 +64,8 @@ def average_drop(
     targets : Tensor
         (N,), class indices.
     fill : Tensor, optional
-        What replaces covered pixels, of a shape that broadcasts to (N, C, H, W); zero, the mean colour, by default.
+        What replaces covered pixels, of a shape that broadcasts to (N, C, H, W); by default zero, the mean that the
+        normalisation subtracts.
     batch : int
         Images in one forward pass.
 

@@ -1,7 +1,7 @@
 """Average gain: how much the probability rises on the image multiplied by its mask, of what it could rise.
 
 With Y the target's probability on the image and O that on image × mask, where covered pixels are replaced by the mean
-colour (zero after normalisation):
+that the normalisation subtracts (zero after it):
 
     gain = max(0, O − Y)/(1 − Y)        higher is better
 

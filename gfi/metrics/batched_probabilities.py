@@ -55,13 +55,17 @@ def target_probabilities(
     parts = []
     for first in range(0, count, batch):
         indices = torch.arange(first, first + batch, device=targets.device).clamp(max=count - 1)
-        of_target = probabilities(draw(indices)).gather(1, targets[indices].unsqueeze(1)).squeeze(1)
+        of_all = probabilities(draw(indices))
+        of_target = of_all.gather(1, targets[indices].long().unsqueeze(1)).squeeze(1)
         parts.append(of_target[: count - first].double())
     return torch.cat(parts) if parts else torch.empty(0, dtype=torch.float64, device=targets.device)
 
 
 def check_shapes(images: Tensor, masks: Tensor, targets: Tensor) -> None:
-    """Raise ValueError unless images are (N, C, H, W), masks (N, 1, H, W) and targets (N,)."""
+    """Raise ValueError unless images are (N, C, H, W), masks (N, 1, H, W) and targets (N,) whole numbers from 0."""
+    for name, given in (("images", images), ("masks", masks), ("targets", targets)):
+        if not isinstance(given, Tensor):
+            raise ValueError(f"{name} are a tensor, not a {type(given).__name__}; use torch.as_tensor")
     if images.ndim != 4 or masks.shape != (len(images), 1, *images.shape[2:]):
         raise ValueError(
             f"masks are (N, 1, H, W) for images {tuple(images.shape)}, not {tuple(masks.shape)}; "
@@ -69,3 +73,7 @@ def check_shapes(images: Tensor, masks: Tensor, targets: Tensor) -> None:
         )
     if targets.shape != (len(images),):
         raise ValueError(f"{len(images)} images need as many targets, not {tuple(targets.shape)}")
+    if targets.is_floating_point() or targets.is_complex() or targets.dtype == torch.bool:
+        raise ValueError(f"targets are the numbers of classes, whole numbers from 0, not {targets.dtype}")
+    if (targets < 0).any():
+        raise ValueError(f"targets are the numbers of classes from 0, not {int(targets.min())}")

@@ -1,9 +1,9 @@
 """Deletion: how fast the class disappears when the pixels that the mask marks are removed first.
 
-Pixels are removed in mask order, H·W/28 per step, and replaced by the mean colour (zero after normalisation). The
-score is the area under the target's probability (`gfi.metrics.curves`). **Lower is better.** A random order destroys
-the image's structure too, so read the score against the controls (`gfi.peers.controls`), and with a fill that the
-explained method never used (`gfi.metrics.fills`).
+Pixels are removed in mask order, H·W/28 per step, and replaced by the mean that the normalisation subtracts (zero
+after it). The score is the area under the target's probability (`gfi.metrics.curves`). **Lower is better.** A random
+order destroys the image's structure too, so read the score against the controls (`gfi.peers.controls`), and with a fill
+that the explained method never used (`gfi.metrics.fills`).
 
 References
 ----------
@@ -38,7 +38,8 @@ def deletion(
     targets : Tensor
         (N,), class indices.
     fill : Tensor or callable, optional
-        What replaces removed pixels, see `gfi.metrics.curves.Fill`; zero, the mean colour, by default.
+        What replaces removed pixels, see `gfi.metrics.curves.Fill`; by default zero, the mean that the normalisation
+        subtracts.
     batch : int
         Images in one forward pass.
 

@@ -1,5 +1,7 @@
 """The fills of deletion and insertion: what replaces pixels of the photograph. All in normalised units.
 
+The mean colour is here what the network's normalisation subtracts, `Preprocess.mean`: zero after it.
+
 A mask optimised with one fill may satisfy the network with that fill only, so a score is also taken with fills that
 the optimiser never used: `mean_colour`, `blurred`, `white_noise`, and `imputation`, the noisy linear imputation of
 ROAD. There every missing pixel is the weighted mean of its eight neighbours, known or missing (weights 1/6 for the
@@ -30,7 +32,7 @@ NOISE = 0.05
 
 
 def mean_colour(images: Tensor) -> Tensor:
-    """The mean colour, zero after normalisation: a tensor like `images`, (N, C, H, W)."""
+    """The mean that the network's normalisation subtracts, zero after it: a tensor like `images`, (N, C, H, W)."""
     return torch.zeros_like(images)
 
 
@@ -110,7 +112,8 @@ def linear(images: Tensor, known: Tensor, tolerance: float = 1e-2, steps: int = 
     missing = (~known).to(images)
     diagonal = _neighbours(torch.ones_like(images[:1]))
 
-    right = missing * _neighbours(images * known)
+    images = torch.where(known, images, 0.0)  # a product would keep what is not finite
+    right = missing * _neighbours(images)
     x = missing * _coarse(images, known, tolerance, steps)
     residual = right - missing * (diagonal * x - _neighbours(x))
     direction = scaled = residual / diagonal

@@ -81,9 +81,15 @@ def normalised(shown: NDArray[np.uint8], classifier: Classifier) -> torch.Tensor
 
 
 def predicted(shown: NDArray[np.uint8], classifier: Classifier) -> int:
-    """The class that the network predicts for (h, w, C)."""
+    """The class that the network predicts for (h, w, C): of equal probabilities the first, as in a job."""
     with torch.no_grad():
-        return int(classifier.module(normalised(shown, classifier)[None]).argmax(1))
+        outputs = _outputs(normalised(shown, classifier)[None], classifier)
+        return int(classifier.as_probabilities(outputs).argmax(1))
+
+
+def _outputs(images: torch.Tensor, classifier: Classifier) -> torch.Tensor:
+    """The network's output for each class, (N, K), of normalised images (N, C, h, w)."""
+    return classifier.for_classes(classifier.module(images))
 
 
 def fgsm(
@@ -91,7 +97,7 @@ def fgsm(
 ) -> list[NDArray[np.uint8]]:
     """The input (h, w, C) after one step of each size, in 255ths; 0 returns it unchanged."""
     image = normalised(shown, classifier)[None].requires_grad_(True)
-    outputs = classifier.module(image)
+    outputs = _outputs(image, classifier)
     if classifier.output == "softmax":
         loss = -outputs.log_softmax(1)[0, target]
     elif classifier.output == "sigmoid":

@@ -9,9 +9,9 @@ less its mean, change it:
     min over ω of   Σ_ap −log(f_c(Φ(x, m_a)) + ε f_c(x)) + λ log(f_c(Φ_bg(x, m_a)) + ε f_c(x))
 
 m_a is g behind a soft threshold at its own quantile, for a = the highest 5, 15, 35 and 60 % of the map; p is the
-blurred image and the mean colour. Each step computes the gradient for one pair of a and p. After a cycle of all eight
-pairs the weights move once, by gradient descent along the average of the eight normalised gradients, by a step whose
-size is relative to the map, so that Grad-CAM's map is modified and not replaced. There are four cycles at most.
+blurred image and ImageNet's mean colour. Each step computes the gradient for one pair of a and p. After a cycle of all
+eight pairs the weights move once, by gradient descent along the average of the eight normalised gradients, by a step
+whose size is relative to the map, so that Grad-CAM's map is modified and not replaced. There are four cycles at most.
 
     start           Grad-CAM's map, ω = 0                  GradCamStart
     objective       log-odds of kept and removed part      LogContrastLoss

@@ -53,7 +53,21 @@ def test_a_sigmoid_model_uses_the_sigmoid_and_a_probability_model_nothing(tmp_pa
         ("vgg", r"unknown model `vgg`; known: efficientnet-lite0.* — or torchvision:NAME@seed:N"),
         ("hub:vgg19", "`hub:` is not a source"),
         ("torchvision:vgg91@seed:0", "no classifier `vgg91`; did you mean"),
-        ("torchvision:vgg19@0", "after @ comes seed:N, for example torchvision:vgg19@seed:0"),
+        *(
+            (
+                f"torchvision:vgg19@{behind}",
+                "after @ comes seed:N with N from 0 to 9223372036854775807, for example torchvision:vgg19@seed:0",
+            )
+            for behind in (
+                "0",
+                "",
+                "seed:",
+                "seed:-1",
+                "seed:x",
+                "seed:9223372036854775808",
+                "seed:" + "9" * 30,
+            )
+        ),
         (
             "torchvision:squeezenet1_0",
             "not on this machine and gfi downloads nothing: put squeezenet1_0-.*pth into",

@@ -42,11 +42,78 @@ def test_attribute_follows_dtype_targets_and_baselines_and_leaves_the_network_al
         explainer.attribute(images[0], 1)
 
 
+@pytest.mark.parametrize("baselines", [0.25, np.float32(0.25), np.full((2, 3, 32, 32), 0.25)])
+def test_baselines_are_a_number_or_an_array_too(baselines: object) -> None:
+    explainer, images = GuidedFeatureInversion(Small(), preset=QUICK), smooth_images(2, 32)
+    wanted = explainer.attribute(images, 1, baselines=torch.full((1, 3, 1, 1), 0.25))
+    assert torch.equal(explainer.attribute(images, 1, baselines=baselines), wanted)  # type: ignore[call-overload]
+
+
+@pytest.mark.parametrize(
+    ("baselines", "said"),
+    [
+        ("blur", "a tensor or a numpy array, or a number, not 'blur'"),
+        (True, "or a number, not True"),
+        (np.nan, "baselines are finite numbers"),
+        (torch.full((1, 3, 1, 1), torch.inf), "baselines are finite numbers"),
+    ],
+)
+def test_what_is_no_baseline_is_named(baselines: object, said: str) -> None:
+    with pytest.raises(MethodError, match=said):
+        GuidedFeatureInversion(Small(), preset=QUICK).attribute(smooth_images(2, 32), 1, baselines=baselines)  # type: ignore[call-overload]
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"output": "logits"}, "output is one of softmax, sigmoid, probabilities, not 'logits'"),
+        ({"device": "gpu"}, "`gpu` is not a device"),
+        ({"batch": 2.5}, "at least one image, a whole number of them, not 2.5"),
+        ({"batch": 0}, "a whole number of them, not 0"),
+        ({"preset": 3}, "a preset is a name, such as tuned, or a Recipe, not 3"),
+    ],
+)
+def test_a_wrong_option_is_named(given: dict, said: str) -> None:
+    with pytest.raises(MethodError, match=said):
+        GuidedFeatureInversion(Small(), **{"preset": QUICK, **given}).attribute(smooth_images(1, 32), 1)
+
+
+def test_images_that_are_not_finite_say_so_and_leave_their_neighbours_alone() -> None:
+    images = smooth_images(3, 32)
+    images[1, 0, 4, 4] = torch.nan
+    images[2] = torch.inf
+    explainer = GuidedFeatureInversion(Small(), preset=QUICK, batch=4)
+    explained = explainer.explain(images, 1)
+    assert [e.status for e in explained][1:] == ["nonfinite", "nonfinite"]
+    assert not np.any([e.mask for e in explained[1:]])
+    alone = explainer.explain(images[:1], 1)[0]
+    assert np.array_equal(explained[0].grid, alone.grid)
+    assert explained[0].status == alone.status
+
+
 def test_photographs_stream_through_one_function() -> None:
     photographs = (np.random.default_rng(i).integers(0, 255, (40, 50, 3), np.uint8) for i in range(3))
     classifier = classifiers.from_module(Small(), (32, 32))
     explanations = list(explain_many(photographs, classifier, QUICK, target=2, batch=2))
     assert [(e.index, e.target) for e in explanations] == [(0, 2), (1, 2), (2, 2)]
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"target": "jay"}, "target 'jay' is not a class: give its number"),
+        ({"target": 2.0}, "target 2.0 is not a class"),
+        ({"foil": True}, "foil True is not a class"),
+        (
+            {"classifier": Small()},
+            r"not a Small; for a network in memory: gfi\.method\.classifiers\.from_module",
+        ),
+    ],
+)
+def test_a_wrong_argument_for_a_stream_is_named(given: dict, said: str) -> None:
+    arguments = {"classifier": classifiers.from_module(Small(), (32, 32)), "preset": QUICK, **given}
+    with pytest.raises(MethodError, match=said):
+        list(explain_many([np.zeros((40, 50, 3), np.uint8)], **arguments))
 
 
 def test_arrays_come_back_as_arrays_and_progress_is_told() -> None:

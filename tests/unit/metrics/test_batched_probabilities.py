@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from gfi.metrics import fills
+from gfi.metrics.area import area
 from gfi.metrics.average_drop import average_drop
 from gfi.metrics.deletion import deletion
 from gfi.metrics.insertion import insertion
@@ -67,3 +68,30 @@ def test_wrong_shapes_are_refused(net, batch):
         deletion(probabilities(net), images, masks[:, 0], targets)
     with pytest.raises(ValueError, match="targets"):
         deletion(probabilities(net), images, masks, targets[:2])
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda targets: targets.float(), "whole numbers from 0, not torch.float32"),
+        (lambda targets: targets > 0, "whole numbers from 0, not torch.bool"),
+        (lambda targets: targets - 1 - targets.max(), "the numbers of classes from 0, not -"),
+        (lambda targets: targets.numpy(), "targets are a tensor, not a ndarray; use torch.as_tensor"),
+    ],
+)
+def test_targets_that_are_no_classes_are_refused(net, batch, change, said):
+    images, masks, targets = batch
+    with pytest.raises(ValueError, match=said):
+        deletion(probabilities(net), images, masks, change(targets))
+
+
+@pytest.mark.parametrize("kind", [torch.uint8, torch.bool, torch.int64])
+def test_masks_of_zeros_and_ones_count_as_masks_in_any_type(net, batch, kind):
+    images, masks, targets = batch
+    marked = (masks > masks.mean()).float()
+    for metric in (
+        lambda m: deletion(probabilities(net), images, m, targets.to(torch.uint8)).area,
+        lambda m: average_drop(probabilities(net), images, m, targets).drop,
+        lambda m: torch.from_numpy(area(m.numpy()).area),
+    ):
+        assert torch.equal(metric(marked.to(kind)), metric(marked))

@@ -26,6 +26,8 @@ def test_imputation_keeps_known_pixels_and_does_not_read_missing_ones():
     images = torch.randn(2, 3, 12, 12)
     known = torch.rand(2, 1, 12, 12) < 0.5
     other = torch.where(known, images, torch.randn(2, 3, 12, 12))
+    other[0, 0, 0, 0] = images[0, 0, 0, 0] if known[0, 0, 0, 0] else torch.nan
+    other[1] = torch.where(known[1], other[1], torch.inf)
     impute = fills.imputation()
     filled = impute(images, known)
     assert torch.equal(torch.where(known, filled, images), images)

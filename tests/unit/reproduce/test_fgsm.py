@@ -30,6 +30,28 @@ def test_every_pixel_moves_by_the_step_against_the_class(classifier: Classifier)
     assert (changed.astype(int) - shown == 4 * torch.sign(gradient).int().numpy()).all()
 
 
+def test_a_network_of_one_sigmoid_is_moved_from_the_class_that_it_predicts() -> None:
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 8 * 8, 1))
+    one = replace(from_module(net, (8, 8), output="sigmoid"), class_names=("no", "yes"))
+    two = replace(from_module(net, (8, 8), output="sigmoid"), class_names=("yes", "no"))
+    shown = np.random.default_rng(0).integers(20, 230, (8, 8, 3)).astype(np.uint8)
+    up = np.sign(net[1].weight.detach().numpy().reshape(3, 8, 8).transpose(1, 2, 0))
+    positive = bool(net(normalised(shown, one)[None]) > 0)
+    assert predicted(shown, one) == predicted(shown, two) == int(positive)
+    for target, direction in ((0, up), (1, -up)):
+        (changed,) = fgsm(shown, target, (4,), one)
+        assert (changed.astype(int) - shown == 4 * direction).all()
+
+
+def test_of_two_saturated_labels_the_first_is_predicted_as_in_a_job() -> None:
+    net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 8 * 8, 2))
+    torch.nn.init.zeros_(net[1].weight)
+    net[1].bias.data = torch.tensor([50.0, 60.0])
+    both = from_module(net, (8, 8), output="sigmoid")
+    assert predicted(np.zeros((8, 8, 3), np.uint8), both) == 0
+
+
 @pytest.mark.parametrize(("crop", "resize", "size"), [("none", None, (8, 8)), ("centre", 10, (10, 20))])
 def test_the_network_sees_the_picture_as_it_was_made(
     classifier: Classifier, crop: str, resize: int | None, size: tuple[int, int]
