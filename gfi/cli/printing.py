@@ -10,6 +10,8 @@ from typing import Any
 
 import click
 
+from gfi.domain.digests import finite
+
 _WIDE = 10_000
 """Characters of a line that no table reaches."""
 
@@ -17,15 +19,15 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON."
 
 
 def emit(value: Any) -> None:
-    """Print one JSON document on stdout."""
-    json.dump(value, sys.stdout, default=str, indent=2)
+    """Print one JSON document on stdout; NaN and infinities are null."""
+    json.dump(finite(value), sys.stdout, default=str, indent=2, allow_nan=False)
     sys.stdout.write("\n")
 
 
 def emit_lines(values: Iterable[Mapping[str, Any]]) -> None:
-    """Print one JSON object per line."""
+    """Print one JSON object per line; NaN and infinities are null."""
     for value in values:
-        sys.stdout.write(json.dumps(value, default=str) + "\n")
+        sys.stdout.write(json.dumps(finite(value), default=str, allow_nan=False) + "\n")
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], empty: str) -> None:

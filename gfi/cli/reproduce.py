@@ -14,6 +14,7 @@ from gfi.cli.estimate import print_plan
 from gfi.cli.home import home_directory, open_stack
 from gfi.cli.printing import emit, json_option, table
 from gfi.cli.reading import words
+from gfi.domain.digests import finite
 from gfi.domain.states import JobState
 
 if TYPE_CHECKING:
@@ -225,6 +226,9 @@ class _Run:
         from gfi.cli.local_service import LocalService
         from gfi.store import queries
 
+        if output is not None and (output.is_dir() or not output.absolute().parent.is_dir()):
+            # said now, and not when the jobs are done
+            raise CommandError(f"--output {output}: name a file in a folder that exists")
         if os.environ.get("GFI_API_URL"):
             raise CommandError(
                 "gfi reproduce reads masks from the bucket and the database, not over HTTP: unset GFI_API_URL and run"
@@ -303,7 +307,8 @@ class _Run:
         report = experiment.report(lambda ask: self._masks(ids[_ask_key(ask)], ask))
         made = report.to_json() | {"jobs": jobs}
         if self._output is not None:
-            self._output.write_text(json.dumps(made, indent=1, ensure_ascii=False) + "\n")
+            text = json.dumps(finite(made), indent=1, ensure_ascii=False, allow_nan=False)
+            self._output.write_text(text + "\n", encoding="utf-8")
         emit(made) if self._as_json else print_report(report)
 
     def _options(self, experiment: str, ask: "Ask", spec: str) -> dict[str, Any]:

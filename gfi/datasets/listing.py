@@ -20,6 +20,8 @@ from gfi.datasets.notes import ListingNotes
 
 # No photograph is larger; a video file called .jpg must not fill the memory.
 MAX_BYTES = 256 * 2**20
+LONGEST_KEY = 2_048
+"""Bytes of a key."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class Listed:
     labels: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        check_text("the key", self.key, 2_048)
+        check_text("the key", self.key, LONGEST_KEY)
         for label in (self.label, *self.labels):
             check_text("the label", label)
 

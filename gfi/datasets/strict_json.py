@@ -24,6 +24,11 @@ def plain(extra: Mapping[str, Any]) -> dict[str, Any]:
     if "\\u0000" in text:  # which PostgreSQL cannot store
         raise DatasetError("a column holds a NUL")
     kept = json.loads(text, parse_constant=lambda _: None)
+    if "\\ud" in text:  # half of a character, which UTF-8 cannot hold; or both halves
+        try:
+            json.dumps(kept, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            raise DatasetError("a column holds a text that is not Unicode") from None
     return {name: value for name, value in kept.items() if value is not None}
 
 

@@ -278,6 +278,9 @@ def _runs(
     sample = Sample("")
     for member in members:
         base, key = member.name.rpartition("/")[2], f"{shard}/{member.name}"
+        if (reason := local.unusable(key)) is not None:
+            notes.skip(reason, local.printable(key))
+            continue
         sample_name, name = _sample_name(member.name)
         suffix = base.rpartition(".")[2].lower()
         if base.startswith("."):

@@ -17,7 +17,7 @@ SIDE_CARS = ("cls", "json", "txt")
 SIDE_CAR_BYTES = 2**20
 CAPTION = "its .txt is a caption and not a label"
 NO_ANNOTATION = "their .json cannot be read, so nothing is taken from it"
-UNREADABLE = "their .cls is not a label"
+UNREADABLE = "their .cls or .txt is not a label"
 FURTHER = "further image of a sample"
 LEFT_OVER = "label or annotation without a photograph"
 _LABEL_LENGTH = 200
@@ -89,6 +89,11 @@ class Sample:
             label = _short(written[1])
             if label is None and written[1].strip():
                 notes.image(CAPTION, image.key)
+            try:
+                check_text("the label", label)
+            except DatasetError as error:
+                label = None
+                notes.image(UNREADABLE, f"{image.key}: {error}")
         return Listed(image.key, image.size, image.place, label, boxes.boxes, extra, boxes.error, labels)
 
     def _annotation(
@@ -138,7 +143,7 @@ def _text(key: str, data: bytes) -> str:
 def _short(data: bytes) -> str | None:
     """The text of a label; None if the text is a caption."""
     try:
-        text = data.decode().strip()
+        text = data.decode("utf-8-sig").strip()
     except UnicodeDecodeError:
         return None
     return text if text and "\n" not in text and len(text) <= _LABEL_LENGTH else None

@@ -2,9 +2,23 @@
 
 import hashlib
 import json
+import math
 from typing import Any
 
 JSON = dict[str, Any]
+
+
+def finite(value: Any) -> Any:
+    """A JSON value with null in place of each NaN and infinity, which JSON does not have.
+
+    >>> finite({"mean": float("nan"), "bounds": (0.5, float("inf"))})
+    {'mean': None, 'bounds': [0.5, None]}
+    """
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {name: finite(one) for name, one in value.items()}
+    return [finite(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 def canonical(value: Any) -> str:

@@ -14,6 +14,7 @@ from itertools import groupby
 from xml.sax.saxutils import escape, quoteattr
 
 from gfi.exports.export import Export, Item
+from gfi.exports.keys import xml_text
 from gfi.exports.pieces import Files, Kept, Sink
 from gfi.exports.regions import box_of, runs
 
@@ -30,14 +31,14 @@ def piece(export: Export, items: Sequence[Item]) -> Files:
         if first.size is None:
             continue
         name = first.path if export.options.photographs else first.result.key
-        head = f"<image id={quoteattr(str(row))} name={quoteattr(_xml(name))}"
+        head = f"<image id={quoteattr(str(row))} name={quoteattr(xml_text(name))}"
         shapes = "".join(_shapes(item) for item in group)
         labels.update(item.class_name for item in group)
         elements.append(f'{head} width="{first.size[1]}" height="{first.size[0]}">{shapes}</image>\n')
         if export.options.photographs and first.bytes is not None:
             yield f"images/{first.path}", first.bytes
     yield IMAGES, "".join(elements).encode()
-    yield LABELS, "".join(f"{_xml(label)}\n" for label in sorted(labels)).encode()
+    yield LABELS, "".join(f"{xml_text(label)}\n" for label in sorted(labels)).encode()
 
 
 def _shapes(item: Item) -> str:
@@ -47,7 +48,7 @@ def _shapes(item: Item) -> str:
         return ""
     left, top, right, bottom = box
     lengths = ", ".join(map(str, runs(region[top:bottom, left:right].ravel())))
-    common = f'label={quoteattr(_xml(item.class_name))} source="auto" occluded="0" z_order="0"'
+    common = f'label={quoteattr(xml_text(item.class_name))} source="auto" occluded="0" z_order="0"'
     return (
         f'<mask {common} rle="{lengths}" left="{left}" top="{top}" width="{right - left}"'
         f' height="{bottom - top}"></mask>'
@@ -66,7 +67,7 @@ def whole(export: Export, kept: Kept, sink: Sink) -> None:
             f"<label><name>{escape(label)}</name><type>any</type><attributes></attributes></label>"
             for label in labels
         )
-        origin = escape(_xml(f"gfi job {export.job.id}: {export.provenance}"))
+        origin = escape(xml_text(f"gfi job {export.job.id}: {export.provenance}"))
         meta = f"<meta><task><name>{origin}</name><labels>{named}</labels></task></meta>\n"
         out.write(meta.encode())
         for data in kept.named(IMAGES):
@@ -79,11 +80,3 @@ def _copy_photographs(kept: Kept, sink: Sink) -> None:
         if name.startswith("images/"):
             with sink.open(name) as out:
                 out.write(data)
-
-
-def _xml(text: str) -> str:
-    """Text without the characters that XML 1.0 does not allow, on one line."""
-    kept = (
-        c if c >= " " and not "\ud800" <= c <= "\udfff" and c not in "\ufffe\uffff" else "_" for c in text
-    )
-    return "".join(kept)

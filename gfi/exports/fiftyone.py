@@ -13,7 +13,7 @@ first and `mask_1` … for the others.
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -72,7 +72,7 @@ def _sample(export: Export, item: Item) -> dict[str, Any]:
         "row": result.row,
     }
     sample |= {name: row[name] for name in _numbers(export)}
-    sample |= {_column(name): result.columns.get(name) for name in export.kinds}
+    sample |= {field: result.columns.get(name) for name, field in columns_of(export.kinds).items()}
     return sample
 
 
@@ -108,9 +108,21 @@ def _numbers(export: Export) -> list[str]:
     return ["probability", "kept", "removed", "area", *metrics]
 
 
-def _column(name: str) -> str:
-    """The field of a further column; FiftyOne's names are identifiers."""
-    return "column_" + "".join(c if c.isascii() and c.isalnum() else "_" for c in name)
+def columns_of(names: Iterable[str]) -> dict[str, str]:
+    """The field of each further column; FiftyOne's names are identifiers. Of columns that would have one field, all but
+    the first have a number behind it.
+
+    >>> columns_of(["age", "a-b", "a b"])
+    {'age': 'column_age', 'a-b': 'column_a_b', 'a b': 'column_a_b_2'}
+    """
+    fields: dict[str, str] = {}
+    for name in names:
+        field = plain = "column_" + "".join(c if c.isascii() and c.isalnum() else "_" for c in name)
+        number = 2
+        while field in fields.values():
+            field, number = f"{plain}_{number}", number + 1
+        fields[name] = field
+    return fields
 
 
 def whole(export: Export, kept: Kept, sink: Sink) -> None:
@@ -143,8 +155,8 @@ def document(export: Export, masks: Sequence[str]) -> dict[str, Any]:
         _field("row", "IntField"),
         *(_field(name, "FloatField") for name in _numbers(export)),
         *(
-            _field(_column(name), "FloatField" if kind == "number" else "StringField")
-            for name, kind in export.kinds.items()
+            _field(field, "FloatField" if export.kinds[name] == "number" else "StringField")
+            for name, field in columns_of(export.kinds).items()
         ),
         *(_label(name, "Heatmap") for name in masks),
     ]

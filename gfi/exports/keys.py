@@ -1,4 +1,4 @@
-"""Names and texts from a dataset, made safe for file systems, archives and spreadsheets."""
+"""Names and texts from a dataset, made safe for file systems, archives, spreadsheets and XML."""
 
 import hashlib
 import re
@@ -49,3 +49,15 @@ def safe_cell(value: object) -> object:
         value = value.encode("utf-8", "replace").decode()
         return f"'{value}" if value.startswith(_FORMULA) else value
     return value
+
+
+def xml_text(text: str) -> str:
+    """Text without the characters that XML 1.0 does not allow, on one line.
+
+    >>> xml_text("a\\nb")
+    'a_b'
+    """
+    kept = (
+        c if c >= " " and not "\ud800" <= c <= "\udfff" and c not in "\ufffe\uffff" else "_" for c in text
+    )
+    return "".join(kept)

@@ -12,6 +12,7 @@ from itertools import groupby
 from typing import Any
 
 from gfi.exports.export import Export, Item
+from gfi.exports.keys import xml_text
 from gfi.exports.pieces import Files, Kept, Sink, json_line, write_list
 from gfi.exports.regions import box_of, label_studio_rle
 
@@ -55,7 +56,7 @@ def _shapes(item: Item) -> list[dict[str, Any]]:
     height, width = item.size
     common = {"original_width": width, "original_height": height, "image_rotation": 0, "to_name": "image"}
     name = f"{item.result.row}-{item.result.target_rank}"
-    label = [item.class_name]
+    label = [xml_text(item.class_name)]  # as the labelling configuration has it
     return [
         {
             "id": f"{name}-mask",
@@ -88,7 +89,7 @@ def whole(export: Export, kept: Kept, sink: Sink) -> None:
 
     with sink.open("tasks.json") as out:
         write_list(out, kept.lines(TASKS))
-    labels = sorted({json.loads(line) for line in kept.lines(LABELS)})
+    labels = sorted({xml_text(json.loads(line)) for line in kept.lines(LABELS)})
     options = "".join(f"<Label value={quoteattr(label)}/>" for label in labels)
     with sink.open("labelling.xml") as out:
         out.write(

@@ -34,8 +34,8 @@ def check_shape(shape: tuple[int, ...], dtype: np.dtype[Any], where: str) -> Non
 def as_mask(values: NDArray[Any], where: str) -> MaskValues:
     """The mask of an array (h, w), or of attributions (C, h, w) or (h, w, C) with C ≤ 4, which are added.
 
-    Truth values, and whole numbers of 8 or 16 bits, are read as shares of their largest value. Other numbers within
-    [0, 1] are kept. Of the rest the positive part is divided by its maximum: negative attributions become 0. where: the
+    Truth values, and whole numbers of 8 or 16 bits, are read as shares of their largest value, except that a mask of
+    zeros and ones is one. Other numbers within [0, 1] are kept. Of the rest the positive part is divided by its maximum: negative attributions become 0. where: the
     name, for messages.
     """
     check_shape(values.shape, values.dtype, where)
@@ -51,7 +51,7 @@ def as_mask(values: NDArray[Any], where: str) -> MaskValues:
         raise ImportRefused(f"{where} is empty: its shape is {values.shape}")
     kind = array.dtype
     made = array.astype(np.float64)
-    if kind in (np.uint8, np.uint16):
+    if kind in (np.uint8, np.uint16) and made.max() > 1:
         made /= np.iinfo(kind).max
     if channels is not None:
         made = made.mean(channels) if kind.kind in "ub" else made.sum(channels)

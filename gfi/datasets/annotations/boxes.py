@@ -270,7 +270,7 @@ def _raw(value: Any) -> RawBox:
             raise DatasetError(
                 f"a box has no {unknown[0]!r}; it has {', '.join(SIDES)}, label, difficult, unit"
             )
-        label, difficult, bare = value.get("label"), bool(value.get("difficult", False)), False
+        label, difficult, bare = value.get("label"), _truth(value.get("difficult")), False
         unit = value.get("unit")
         if unit is not None and unit not in UNITS:
             raise DatasetError(f"the unit of a box is {', '.join(UNITS)}, not {str(unit)[:40]!r}")
@@ -368,6 +368,15 @@ def from_run_lengths(value: Mapping[str, Any], label: str | None, difficult: boo
     drawn = bitmap(outline, (0, 0))
     _, (left, top, right, bottom) = settled(drawn)
     return RawBox(label, left, top, right, bottom, difficult, "pixel", outline=outline)
+
+
+def _truth(value: Any) -> bool:
+    """Whether a box is difficult, by JSON's words or by 0 and 1, also as text. DatasetError for another value."""
+    known = {"": False, "0": False, "false": False, "none": False, "1": True, "true": True}
+    text = "" if value is None else str(value).strip().lower().removesuffix(".0")
+    if text not in known:
+        raise DatasetError(f"`difficult` of a box is true or false, not {str(value)[:40]!r}")
+    return known[text]
 
 
 def _points(value: Sequence[Any]) -> tuple[list[tuple[float, float]], Unit | None]:

@@ -10,8 +10,10 @@ memory.
 """
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +39,14 @@ def read_coco(path: Path) -> list[CocoImage]:
     except (ValueError, RecursionError) as error:
         raise DatasetError(f"{path} is not JSON: {error}") from None
     images, annotations = _rows(path, value, "images"), _rows(path, value, "annotations")
-    names = {row.get("id"): str(row.get("name", "")) for row in _rows(path, value, "categories")}
+    categories = _rows(path, value, "categories")
+    for row, name in (
+        *((row, "id") for row in (*images, *categories)),
+        *((row, name) for row in annotations for name in ("image_id", "category_id")),
+    ):
+        if isinstance(row.get(name), list | dict):
+            raise DatasetError(f"{path}: the `{name}` {str(row[name])[:40]} is not a number or a text")
+    names = {row.get("id"): str(row.get("name", "")) for row in categories}
     objects: dict[Any, list[Mapping[str, Any]]] = {}
     for row in annotations:
         objects.setdefault(row.get("image_id"), []).append(row)
@@ -100,6 +109,8 @@ def _raw(row: Mapping[str, Any], names: Mapping[Any, str]) -> RawBox | None:
 def _polygons(row: Mapping[str, Any]) -> list[list[tuple[float, float]]]:
     try:
         flat = [[float(number) for number in polygon] for polygon in row["segmentation"]]
+        if not all(map(math.isfinite, chain.from_iterable(flat))):
+            raise ValueError("not finite")
         return [list(zip(numbers[::2], numbers[1::2], strict=True)) for numbers in flat]
     except (TypeError, ValueError, OverflowError):
         raise DatasetError(f"the polygon of annotation {row.get('id')!r} is not pairs of numbers") from None

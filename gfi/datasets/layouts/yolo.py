@@ -135,12 +135,17 @@ def _names_in(file: Path) -> dict[int, str]:
             # A few lines of aliases of aliases stand for gigabytes.
             raise DatasetError(f"{file} is not read, because it has aliases (`*name`); write them out")
         value = yaml.safe_load(text)
+    except RecursionError:
+        raise DatasetError(f"{file} is not read, because it is nested too deeply") from None
     except yaml.YAMLError as error:
         raise DatasetError(f"{file} is not YAML: {' '.join(str(error).split())[:200]}") from None
     names: Any = value.get("names") if isinstance(value, dict) else None
     if names is None:
         return {}
     try:
+        numbered = names.items() if isinstance(names, dict) else enumerate(names)
+        if isinstance(names, str) or not all(isinstance(name, str | int | float) for _, name in numbered):
+            raise TypeError
         return {
             int(n): str(name) for n, name in (names.items() if isinstance(names, dict) else enumerate(names))
         }

@@ -18,7 +18,7 @@ from pathlib import Path
 from gfi.datasets.errors import DatasetError, Unavailable
 from gfi.datasets.external_sort import sorted_names
 from gfi.datasets.file_kinds import HEAD, READABLE, Selection, format_of, kind_of, with_extra, worth_a_word
-from gfi.datasets.listing import MAX_BYTES
+from gfi.datasets.listing import LONGEST_KEY, MAX_BYTES
 from gfi.datasets.notes import ListingNotes
 
 # These errors concern the file. Every other error (EIO, ESTALE, EMFILE ...) concerns the machine.
@@ -242,14 +242,21 @@ class _Walk:
         if entry.name.startswith("."):
             wanted = not is_folder and self.leave_out(entry.name, path) is None
             return "hidden folder" if is_folder else "hidden" if wanted else ""
-        if printable(entry.name) != entry.name:
-            return "name that is not UTF-8"
+        if (reason := unusable(entry.name)) is not None:
+            return reason
         if entry.is_symlink():
             try:
                 path = self.roots.inside(path)
             except DatasetError:
                 return "link that leads out of the dataset"
         return None if is_folder else self.leave_out(entry.name, path)
+
+
+def unusable(name: str) -> str | None:
+    """Why a name, or a whole key, cannot be the key of an image; None if it can."""
+    if printable(name) != name:
+        return "name that is not UTF-8"
+    return "name that is too long" if len(name.encode()) > LONGEST_KEY else None
 
 
 def printable(name: str) -> str:

@@ -47,6 +47,8 @@ def test_the_job_of_an_earlier_run_is_continued_unless_it_failed(
     [
         (["adversarial", "--epsilon", "0,two"], "different whole numbers from 0 to 255"),
         (["voc-pointing", "."], "unset GFI_API_URL"),
+        (["voc-pointing", ".", "-o", "no/such/folder/x.json"], "name a file in a folder that exists"),
+        (["salient-objects", ".", "-o", "."], "name a file in a folder that exists"),
     ],
 )
 def test_what_cannot_be_done_is_refused_with_a_line(

@@ -32,3 +32,7 @@ def test_rows_are_made_plain():
     }
     with pytest.raises(DatasetError, match="NUL"):
         plain({"a": "b\0"})
+    assert plain({"a": "\U0001f600"}) == {"a": "\U0001f600"}
+    for row in ({"a": ["\ud800"]}, {"\udc00": 1}):
+        with pytest.raises(DatasetError, match="not Unicode"):
+            plain(row)

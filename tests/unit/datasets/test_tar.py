@@ -12,7 +12,7 @@ from gfi.datasets.annotations.boxes import Box
 from gfi.datasets.errors import DatasetError
 from gfi.datasets.notes import ListingNotes
 from gfi.datasets.sources import open_source
-from gfi.datasets.tar_samples import CAPTION, LEFT_OVER
+from gfi.datasets.tar_samples import CAPTION, LEFT_OVER, UNREADABLE
 from gfi.store.settings import Settings
 from tests.unit.datasets.conftest import jpeg
 
@@ -251,12 +251,33 @@ def test_a_long_text_is_a_caption_and_no_label(tmp_path, free):
         "d.jpg": jpeg(4),
         "d.txt": b"\xff",
         "e.jpg": jpeg(5),
-        "e.txt": b"dog\n",
+        "e.txt": "\ufeffdog\n".encode(),
+        "f.jpg": jpeg(6),
+        "f.txt": b"d\0g",
+        "g.jpg": jpeg(7),
+        "g.txt": ("\U0001f600" * 190).encode(),
     }
     notes = ListingNotes()
     items = list(open_source(str(shard(tmp_path / "x.tar", members)), free).list(notes))
-    assert [item.label for item in items] == ["3", None, None, None, "dog"]
-    assert notes.lines(5) == [f"3 of 5 images: {CAPTION} (for example x.tar/b.jpg)"]
+    assert [item.label for item in items] == ["3", None, None, None, "dog", None, None]
+    assert notes.lines(7) == [
+        f"3 of 7 images: {CAPTION} (for example x.tar/b.jpg)",
+        f"2 of 7 images: {UNREADABLE} (for example x.tar/f.jpg: the label 'd\\x00g'… holds a NUL or is longer than 512"
+        " bytes)",
+    ]
+
+
+def test_members_whose_names_no_key_can_have_are_left_out_alone(tmp_path, free):
+    members = {
+        "b\udcff.jpg": jpeg(1),
+        "b\udcff.cls": b"3",
+        f"{'k' * 3000}.jpg": jpeg(2),
+        "c.jpg": jpeg(3),
+        "c.cls": b"5",
+    }
+    found, skipped = listed(shard(tmp_path / "x.tar", members), free)
+    assert found == {"c.jpg": "5"}
+    assert skipped == {"name that is not UTF-8": 2, "name that is too long": 1}
 
 
 def test_keys_may_hold_dots(tmp_path, free):

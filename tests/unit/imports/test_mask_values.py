@@ -17,6 +17,8 @@ def test_numbers_in_range_are_kept_and_others_are_scaled_and_said() -> None:
     assert signed.mask is not None
     assert signed.mask.tolist() == [[0.0, 0.5, 1.0]]
     assert as_mask(np.array([[0, 255]], np.uint8), "x").mask.tolist() == [[0.0, 1.0]]  # type: ignore[union-attr]
+    for kind in (np.uint8, np.uint16, np.int64, np.float32):
+        assert as_mask(np.array([[0, 1]], kind), "x").mask.tolist() == [[0.0, 1.0]]  # type: ignore[union-attr]
     assert as_mask(np.array([[True, False]]), "x").mask.tolist() == [[1.0, 0.0]]  # type: ignore[union-attr]
 
 

@@ -41,6 +41,18 @@ def test_label_and_difficult_are_kept():
 
 
 @pytest.mark.parametrize(
+    ("written", "difficult"),
+    [
+        *((v, False) for v in (None, 0, "0", "false", "False", "", 0.0)),
+        *((v, True) for v in (1, "1", "true", 1.0)),
+    ],
+)
+def test_difficult_is_read_as_it_is_meant(written, difficult):
+    (box,) = read_boxes([{**SIDES, "difficult": written}]).boxes
+    assert box.difficult is difficult
+
+
+@pytest.mark.parametrize(
     ("value", "unit"),
     [
         ([[0.125, 0.125, 0.375, 1.0]], "fraction"),
@@ -87,6 +99,7 @@ def test_a_unit_that_is_asked_for_is_believed():
         ([{"x": 1}], "a box has no 'x'"),
         ([{"left": 1}], "not a number"),
         ([{**SIDES, "unit": "inch"}], "unit of a box"),
+        ([{**SIDES, "difficult": "maybe"}], "`difficult` of a box is true or false, not 'maybe'"),
         (3, "not a list"),
         ("[1, 2, 3, 4]", "not a list"),
         ([5], r"a box is \[left, top"),

@@ -80,6 +80,14 @@ def test_a_split_is_a_word_of_the_annotation_file(plant, free):
         ("[]", "has no list `images`"),
         (json.dumps(CONTENT | {"images": [{"id": 1}]}), "image 1 has no `file_name`"),
         (
+            json.dumps(CONTENT | {"images": [{"id": [1], "file_name": "a.jpg"}]}),
+            r"the `id` \[1\] is not a number",
+        ),
+        (
+            json.dumps(CONTENT | {"annotations": [{"image_id": {}}]}),
+            "the `image_id` {} is not a number or a text",
+        ),
+        (
             json.dumps(CONTENT | {"images": [{"id": 1, "file_name": "x.jpg"}]}),
             "names x.jpg, which is in none of the",
         ),

@@ -49,8 +49,12 @@ def test_names_are_a_list_or_missing_and_lines_may_be_wrong(plant, free):
     assert "'cat 0.5 0.5 1 1' is not a class and numbers" in str(b.boxes_error)
     (folder / "data.yaml").write_text("names: ['x', 'y']")
     assert next(open_source(str(folder), free).list()).label == "y"
-    (folder / "data.yaml").write_text("names: 3")
-    with pytest.raises(DatasetError, match="`names` is a list of names"):
+    for names in ("3", "ab", "[null, x]", "{0: [x]}"):
+        (folder / "data.yaml").write_text(f"names: {names}")
+        with pytest.raises(DatasetError, match="`names` is a list of names"):
+            open_source(str(folder), free)
+    (folder / "data.yaml").write_text("names: " + "[" * 3000 + "]" * 3000)
+    with pytest.raises(DatasetError, match="nested too deeply"):
         open_source(str(folder), free)
     (folder / "data.yaml").write_text("a: &a [x, x]\nb: &b [*a, *a]\nnames: [*b, *b]")
     with pytest.raises(
