@@ -35,8 +35,8 @@ def as_mask(values: NDArray[Any], where: str) -> MaskValues:
     """The mask of an array (h, w), or of attributions (C, h, w) or (h, w, C) with C ≤ 4, which are added.
 
     Truth values, and whole numbers of 8 or 16 bits, are read as shares of their largest value, except that a mask of
-    zeros and ones is one. Other numbers within [0, 1] are kept. Of the rest the positive part is divided by its maximum: negative attributions become 0. where: the
-    name, for messages.
+    zeros and ones is one. Other numbers within [0, 1] are kept. Of the rest the positive part is divided by its
+    maximum: negative attributions become 0. where: the name, for messages.
     """
     check_shape(values.shape, values.dtype, where)
     array = np.asarray(values)
