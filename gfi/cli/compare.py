@@ -8,6 +8,7 @@ import click
 from gfi.cli.follow import follow_task
 from gfi.cli.open_service import open_service
 from gfi.cli.printing import emit, json_option
+from gfi.cli.reading import read_text
 from gfi.cli.service import JSON
 
 
@@ -98,7 +99,7 @@ def compare(
         answer = service.compare_unpaired(job_a, job_b)
         emit(answer) if as_json else click.echo(answer["sentence"])
         return
-    gate = gate_path.read_text() if gate_path is not None else None
+    gate = read_text(gate_path) if gate_path is not None else None
     answer = service.compare(
         job_a, job_b, floor_jobs=floor_jobs, gate=gate, gate_name=str(gate_path or ""), look=look
     )

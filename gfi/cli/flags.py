@@ -8,6 +8,7 @@ from gfi.cli.errors import CommandError
 from gfi.cli.list_by_default import ListByDefault
 from gfi.cli.open_service import open_service
 from gfi.cli.printing import emit, json_option, table, when
+from gfi.cli.reading import read_rows
 
 FLAG = re.compile(r"[a-z][a-z0-9_-]{0,31}")
 
@@ -16,7 +17,10 @@ def _which(rows: str | None, view: str | None) -> str:
     """The view that --rows or --view names."""
     if (rows is None) == (view is None):
         raise CommandError("name the images: --rows 3,7-9, or --view with a query or a saved view")
-    return view if rows is None else f"rows={rows}"  # type: ignore[return-value]
+    if rows is not None:
+        read_rows(rows)
+        return f"rows={rows}"
+    return view  # type: ignore[return-value]
 
 
 _rows = click.option("--rows", metavar="ROWS", help="Rows of the listing: 3,7-9.")

@@ -5,9 +5,11 @@ command line: the names of flags, and how their texts are read.
 """
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, unquote_plus
 
 import click
 from pydantic_core import PydanticUndefined
@@ -21,6 +23,8 @@ FLAGS = {"overrides": "--set", "allow_shrunk": "--yes"}
 
 _NO_DEFAULT = (None, "", (), 0.0, PydanticUndefined)
 """Defaults that a help text does not show."""
+
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 METAVARS = {
     "since": "JOB",
@@ -80,13 +84,30 @@ def _saved(text: str) -> tuple[str, ...]:
 
 
 def _absolute(spec: str) -> str:
-    """A path is made absolute, because workers have another working directory; other specs are not changed."""
-    kind, colon, place = spec.partition(":")
-    if (colon and place.startswith("//")) or spec.startswith("@"):
+    """Paths are made absolute, because workers have another working directory; addresses, names of datasets and uploads
+    are not changed.
+
+    >>> _absolute("classes:s3://bucket/birds?split=val"), _absolute("voc:/data/VOC2007?split=test")
+    ('classes:s3://bucket/birds?split=val', 'voc:/data/VOC2007?split=test')
+    """
+    if spec.startswith(("@", "upload:")):
         return spec
-    if colon and kind.isalpha() and len(kind) > 1:
-        return f"{kind}:{Path(place).expanduser().absolute()}"
-    return str(Path(spec).expanduser().absolute())
+    head, colon, rest = spec.partition(":")
+    kind = f"{head}:" if colon and head.isalpha() and len(head) > 1 and not rest.startswith("//") else ""
+    place, mark, options = spec.removeprefix(kind).rpartition("?")
+    if not mark or "=" not in options:  # `?` is also a wildcard in names of shards
+        place, mark, options = spec.removeprefix(kind), "", ""
+    return f"{kind}{_absolute_path(place)}{mark}{'&'.join(map(_absolute_root, options.split('&')))}"
+
+
+def _absolute_path(place: str) -> str:
+    return place if _ADDRESS.match(place) else str(Path(place).expanduser().absolute())
+
+
+def _absolute_root(option: str) -> str:
+    """An option of a dataset, of which `root` is a path."""
+    name, _, value = option.partition("=")
+    return f"root={quote(_absolute_path(unquote_plus(value)), safe='/:,')}" if name == "root" else option
 
 
 def _number(flag: str) -> Callable[[str], int]:

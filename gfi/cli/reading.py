@@ -1,4 +1,6 @@
-"""Reads texts on the command line: comma-separated words, states and statuses."""
+"""Reads texts on the command line: comma-separated words, states and statuses; and files of text."""
+
+from pathlib import Path
 
 from gfi.cli.errors import CommandError
 from gfi.domain.states import JobState
@@ -20,6 +22,14 @@ def check_status(status: str) -> None:
     """Raises CommandError unless an image can have this status."""
     if status not in tuple(ImageStatus):
         raise CommandError(f"there is no status {status!r}; the statuses are {', '.join(ImageStatus)}")
+
+
+def read_text(file: Path) -> str:
+    """The text of a file. Raises CommandError for one that is not UTF-8."""
+    try:
+        return file.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise CommandError(f"{file} is not text in UTF-8") from None
 
 
 def read_rows(text: str) -> tuple[int, ...]:

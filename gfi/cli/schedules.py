@@ -10,6 +10,7 @@ from gfi.cli.errors import CommandError
 from gfi.cli.job_options import job_options, options_of
 from gfi.cli.open_service import open_service
 from gfi.cli.printing import emit, json_option, table, when
+from gfi.cli.reading import read_text
 from gfi.cli.service import JSON
 
 TIMING = (
@@ -131,7 +132,7 @@ def _comparison(options: dict[str, Any]) -> bool | JSON | None:
         if floor or path is not None:
             raise click.UsageError("--compare none goes with neither --compare-floor nor --gate")
         return False
-    gate = path.read_text() if path is not None else None
+    gate = read_text(path) if path is not None else None
     return {"with": other or "previous", "floor": list(floor), "gate": gate}
 
 

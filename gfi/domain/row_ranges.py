@@ -19,7 +19,10 @@ def rows_of(text: str) -> list[int]:
         if match is None:
             raise ValueError(f"rows={part[:50]} cannot be read; write rows=3,7-9")
         first, last = int(match[1]), int(match[2] or match[1])
+        if last < first:  # no row, which would be read as no choice: as all images
+            raise ValueError(f"rows={part[:50]} counts down; write rows={last}-{first}")
+        if last - first < MOST_ROWS:
+            rows.update(range(first, last + 1))
         if last - first >= MOST_ROWS or len(rows) > MOST_ROWS:
             raise ValueError(f"rows select more than {MOST_ROWS:,} images; use filters")
-        rows.update(range(first, last + 1))
     return sorted(rows)

@@ -69,7 +69,9 @@ def quantus_explain(
         place = parameter.device if parameter is not None else torch.device("cpu")
     dtype = torch.float64 if inputs.dtype == np.float64 and _is_double(model) else torch.float32
     images = torch.as_tensor(np.ascontiguousarray(inputs)).to(place, dtype)
-    classes = None if targets is None else torch.as_tensor(np.atleast_1d(targets)).long()
+    classes = None if targets is None else np.atleast_1d(targets)
+    if classes is not None and classes.dtype.kind == "f" and not (classes % 1).any():
+        classes = classes.astype(np.int64)  # whole numbers, as tables keep them
     masks = GuidedFeatureInversion(model, **kwargs).attribute(images, classes)
     return masks.cpu().numpy()
 

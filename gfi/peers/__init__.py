@@ -10,6 +10,7 @@ and is imported only when one of them is called.
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from gfi.domain.errors import MethodError
@@ -89,7 +90,6 @@ def explain(
 
     Examples
     --------
-    >>> import torch
     >>> net = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten()).eval()
     >>> explain("centred", net, torch.zeros(2, 3, 8, 8), torch.tensor([0, 1])).shape
     torch.Size([2, 1, 8, 8])
@@ -100,9 +100,13 @@ def explain(
         raise MethodError(
             f"inputs are (N, C, H, W) with one target each, not {tuple(inputs.shape)} with {tuple(targets.shape)}"
         )
+    if targets.is_floating_point() or targets.is_complex() or targets.dtype == torch.bool:
+        raise MethodError(f"targets are the numbers of classes, whole numbers from 0, not {targets.dtype}")
+    if (targets < 0).any():
+        raise MethodError(f"targets are the numbers of classes from 0, not {int(targets.min())}")
     if method in NEED_LAYER:
         if layer is None:
             raise MethodError(f"{method} needs a layer; `gfi layers` lists a network's")
         options["layer"] = layer
-    maps = METHODS[method](module, inputs.detach(), targets.to(inputs.device), **options)
+    maps = METHODS[method](module, inputs.detach(), targets.to(inputs.device).long(), **options)
     return maps.detach().to(inputs)

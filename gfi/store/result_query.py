@@ -95,7 +95,12 @@ class ResultQuery(BaseModel):
             given = parse_qs(text.removeprefix("?"), keep_blank_values=True, strict_parsing=bool(text))
         except ValueError:
             raise ValueError(f"{text[:100]!r} is not a query such as wrong=true&sort=area") from None
-        given = {name: found for name, found in given.items() if name not in _PAGING and found[-1] != ""}
+        # an empty field is left out, as a form sends it; but a choice of no rows is not all of them
+        given = {
+            name: found
+            for name, found in given.items()
+            if name not in _PAGING and (found[-1] != "" or name == "rows")
+        }
         if unknown := sorted(set(given) - set(cls.model_fields)):
             known = ", ".join(cls.model_fields)
             raise ValueError(f"a query has no field {unknown[0][:100]!r}; choose from {known}")

@@ -33,7 +33,6 @@ WITHOUT_EXAMPLE = {
 } | {
     f"gfi.method.{name}"
     for name in (
-        "architectures",
         "checkpoints",
         "cuda_graphs",
         "exported",

@@ -112,3 +112,25 @@ def test_a_dataset_that_is_no_relative_path_is_left_alone(spec: str) -> None:
 def test_a_text_that_cannot_be_read_is_named(arguments: tuple[str, ...], says: str) -> None:
     with pytest.raises(CommandError, match=says):
         given("--dataset", "/d", *arguments)
+
+
+@pytest.mark.parametrize(
+    ("spec", "wanted"),
+    [
+        ("photos", "{here}/photos"),
+        ("classes:photos?split=val", "classes:{here}/photos?split=val"),
+        ("x-?.tar?images=all", "{here}/x-?.tar?images=all"),
+        ("boxes.csv?root=photos&key=a%20b", "{here}/boxes.csv?root={here}/photos&key=a%20b"),
+        ("boxes.csv?root=s3://bucket/photos", "{here}/boxes.csv?root=s3://bucket/photos"),
+        *(
+            (same, same)
+            for same in ("s3://bucket/photos", "classes:s3://bucket/photos", "manifest:s3://bucket/x.csv")
+        ),
+        *((same, same) for same in ("@birds", "upload:0a1b", "voc:/data/VOC2007?split=test")),
+    ],
+)
+def test_paths_are_made_absolute_and_addresses_are_left_as_they_are(
+    spec: str, wanted: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert given("--dataset", spec)["dataset"] == wanted.format(here=tmp_path)

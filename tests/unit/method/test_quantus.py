@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from gfi.domain.errors import MethodError
 from gfi.method.explainer import GuidedFeatureInversion
 from gfi.method.quantus import quantus_explain
 from tests.unit.metrics.conftest import tiny
@@ -46,6 +47,15 @@ def test_quantus_gets_the_masks_that_attribute_gives(photographs):
     direct = GuidedFeatureInversion(net, layers="4,4").attribute(torch.from_numpy(photographs), [1, 2])
     assert masks.dtype == np.float32
     np.testing.assert_array_equal(masks, direct.numpy())
+
+
+def test_classes_may_be_whole_floats_and_nothing_is_cut_to_one(photographs):
+    net = tiny(dtype=torch.float32)
+    whole = quantus_explain(net, photographs, np.array([1.0, 2.0]), layers="4,4")
+    np.testing.assert_array_equal(whole, quantus_explain(net, photographs, [1, 2], layers="4,4"))
+    for wrong in ([1.5, 2.0], [True, False]):
+        with pytest.raises(MethodError, match="is not a class: give its number"):
+            quantus_explain(net, photographs, np.array(wrong), layers="4,4")
 
 
 def test_the_weights_of_the_moment_are_explained(photographs):

@@ -41,3 +41,10 @@ def test_errors_say_what_to_do(net, batch):
         explain("grad-cam", net, images, targets, layer="7")
     with pytest.raises(MethodError, match="one target each"):
         explain("random", net, images, targets[:1])
+    for wrong, said in (
+        (targets.float(), "not torch.float32"),
+        (targets > 0, "not torch.bool"),
+        (targets - 9, "from 0, not -"),
+    ):
+        with pytest.raises(MethodError, match=said):
+            explain("rise", net, images, wrong)

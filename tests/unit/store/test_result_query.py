@@ -33,6 +33,10 @@ def test_a_query_is_read_from_an_address() -> None:
         ("sort=key", "sort:"),
         ("rows=-1", "rows=-1 cannot be read"),
         ("rows=1-99999999", "more than 10,000 images"),
+        ("rows=1-9999,10001-19999", "more than 10,000 images"),
+        ("rows=9-7", "rows=9-7 counts down; write rows=7-9"),  # no row would be read as all of them
+        ("rows=", "rows= cannot be read"),
+        ("rows=3&rows=", "rows= cannot be read"),
         ("status=fine", "status:"),
         ("at_least=nan", "at_least:"),
         ("no query at all", "is not a query"),
