@@ -13,7 +13,7 @@ from gfi.domain.statuses import ImageStatus
 TEXTS = ("row", "key", "status", "target_rank", "target", "prediction")
 FIGURES = ("probability", "kept", "removed", "area", *METRICS)
 SOMETIMES = ("target_rank", *METRICS, "error")
-"""Columns that are shown only if some row has a value other than 0 in them."""
+"""Columns that are shown only if some row has a value in them, of a rank other than 0."""
 NARROW = 120
 """Characters of a line below which keys and names of classes are shortened, and row and area left out."""
 SHORT = {"probability": "prob", "prediction": "predicted"}
@@ -77,7 +77,8 @@ def results(
     columns = [
         name
         for name in (*TEXTS, *FIGURES, "error")
-        if name not in SOMETIMES or any(row.get(name) is not None and row[name] != 0 for row in listed)
+        if name not in SOMETIMES
+        or any(row.get(name) is not None and (name != "target_rank" or row[name]) for row in listed)
     ]
     headings = columns
     if line_width() < NARROW:

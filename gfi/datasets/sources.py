@@ -200,6 +200,28 @@ def _parse(spec: str) -> tuple[str | None, str, Options]:
     return kind, place, {}
 
 
+def place_of(spec: str) -> str:
+    """Where the keys of a dataset begin, for programs that read its photographs themselves: a folder or a prefix of a
+    bucket, with a slash at its end. spec: `Source.spec`.
+
+    >>> place_of("classes:/data/birds?split=val"), place_of("manifest:/data/list.csv?root=s3://bucket/photos")
+    ('/data/birds/', 's3://bucket/photos/')
+    >>> place_of("tar:/data/train-{0..9}.tar"), place_of("upload:0a1b")
+    ('/data/', 'upload:0a1b/')
+    """
+    kind, place, options = _parse(spec)
+    if kind == "upload":
+        return f"{spec}/"
+    if kind == "manifest":
+        place = options.get("root") or place.rpartition("/")[0]
+    elif kind == "tar":  # its keys begin with the shard
+        if pattern := re.match(r"(.*?)/[^/]*[{*?\[]", place):
+            place = pattern[1]
+        elif place.lower().endswith(".tar"):
+            place = place.rpartition("/")[0]
+    return f"{place.rstrip('/')}/"
+
+
 def _check(spec: str, kind: str, known: frozenset[str], options: Options) -> None:
     unknown = sorted(set(options) - known)
     if unknown:

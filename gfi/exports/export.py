@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from gfi.datasets.decode import decode_for
 from gfi.datasets.errors import DatasetError, Unavailable
-from gfi.datasets.sources import Source, open_source
+from gfi.datasets.sources import Source, open_source, place_of
+from gfi.datasets.tables import URL
 from gfi.domain.digests import JSON
 from gfi.domain.geometry import place
 from gfi.domain.job import UNVERIFIED
@@ -125,7 +126,9 @@ class Item:
 
     def address(self) -> str:
         """Where the photograph lies, for formats that refer to it."""
-        return self._export.prefix + self.result.key
+        key = self.result.key
+        elsewhere = self._export.options.images is None and (key.startswith("/") or URL.match(key))
+        return key if elsewhere else self._export.prefix + key
 
     @property
     def class_name(self) -> str:
@@ -208,8 +211,7 @@ class Export:
         """What is written in front of a key."""
         if self.options.images is not None:
             return self.options.images
-        spec = self.job.config.dataset.spec.partition("?")[0]
-        return f"{spec.rstrip('/')}/"
+        return place_of(self.job.config.dataset.spec)
 
     @property
     def provenance(self) -> str:

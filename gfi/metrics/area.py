@@ -8,6 +8,7 @@ metrics reward them: a full mask has no average drop, and an empty one removes n
 numpy only: no torch.
 """
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -53,10 +54,12 @@ def area(masks: NDArray[np.floating]) -> Area:
     >>> scores.area.tolist(), scores.entropy.tolist()
     ([0.5, 0.25], [1.0, 0.0])
     """
-    flat = masks.reshape(len(masks), -1).astype(np.float64)
+    flat = masks.reshape(len(masks), math.prod(masks.shape[1:])).astype(np.float64)
+    finite = np.isfinite(flat).all(1)
+    flat = np.where(finite[:, None], flat, 0)
     share, mass = flat.mean(1), flat.sum(1, keepdims=True)
     q = np.divide(flat, mass, out=np.zeros_like(flat), where=mass != 0)
     logs = np.log(q, out=np.zeros_like(q), where=q > 0)
     entropy = -(q * logs).sum(1) / np.log(max(flat.shape[1], 2))
-    entropy[~np.isfinite(share)] = np.nan
+    share[~finite] = entropy[~finite] = np.nan
     return Area(share, np.maximum(entropy, 0), share < NEAR_EMPTY, share > NEAR_FULL)

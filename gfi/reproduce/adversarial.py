@@ -113,7 +113,8 @@ def _make(
         if options.images is not None and len(rows) >= options.images:
             break
         try:
-            photograph = decode(source.fetch(item.key, item.version).data)
+            data = source.fetch(item.key, item.version).data
+            photograph = decode(data, window=classifier.preprocess.window)
         except DatasetError:
             left_out["unusable"] += 1
             continue

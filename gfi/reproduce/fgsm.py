@@ -28,11 +28,15 @@ class Canvas:
     """A photograph as a picture that the network's preprocessing leaves as it is.
 
     The picture has the size that preprocessing resizes the photograph to, so that resizing it again does nothing.
-    Raises MethodError for a letterbox, whose bars cannot be stored.
+    Raises MethodError for a letterbox, whose bars cannot be stored, and for other than one or three channels.
     """
 
     def __init__(self, rgb: NDArray[np.uint8], classifier: Classifier, recipe: Recipe) -> None:
         preprocess = classifier.preprocess
+        if preprocess.channels not in (1, 3):
+            raise MethodError(
+                f"adversarial pictures are of 1 or 3 channels; {classifier.reference} takes {preprocess.channels}"
+            )
         if preprocess.crop == "letterbox":
             raise MethodError(
                 'adversarial pictures are not made for input with bars; register the model with crop = "none"'

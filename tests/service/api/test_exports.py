@@ -121,6 +121,9 @@ def test_fiftyone_finds_its_documents_and_heat_maps(one_world: World, job: str) 
     given = {name for sample in samples for name in sample} - {"_media_type", "_rand"}
     assert given <= fields
     assert samples[0]["filepath"] == f"/data/{samples[0]['key']}"
+    with archive(download(one_world, job, "fiftyone")) as files:
+        here = json.loads(files.read("samples.json"))["samples"][0]
+    assert Path(here["filepath"]).is_file()
     assert samples[0]["target"]["label"] == "cat"
     assert samples[-1]["mask"] is None
     assert all(sample["mask_1"]["map_path"] in names for sample in samples[:-1])

@@ -75,3 +75,15 @@ def test_a_row_is_a_line_at_80_columns(monkeypatch: pytest.MonkeyPatch) -> None:
     for line in lines[-2:]:
         assert line.startswith("…x")
         assert line.split()[-4:] == ["0.988", "0.500", "0.250", "0.123"]
+
+
+def test_a_metric_that_is_zero_everywhere_is_shown_and_one_that_no_image_has_is_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    service = Listed()
+    for row in service.rows:
+        row |= {"pointing_hit": 0.0, "insertion": None}
+    monkeypatch.setattr(results_command, "open_service", lambda: service)
+    header = CliRunner().invoke(results_command.results, ["j1"]).stdout.splitlines()[0].split()
+    assert "pointing_hit" in header
+    assert not {"insertion", "target_rank", "error"} & set(header)

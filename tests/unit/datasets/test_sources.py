@@ -7,7 +7,7 @@ import zipfile
 import pytest
 
 from gfi.datasets.errors import DatasetError
-from gfi.datasets.sources import KINDS, open_source
+from gfi.datasets.sources import KINDS, open_source, place_of
 from tests.unit.datasets.conftest import jpeg
 
 
@@ -55,3 +55,22 @@ def test_what_is_not_read_from_a_bucket_is_refused_without_asking_it(free, spec)
 def test_other_places_are_refused_by_their_scheme(spec, free):
     with pytest.raises(DatasetError, match=r"are read from a file system or s3://, not from"):
         open_source(spec, free)
+
+
+@pytest.mark.parametrize(
+    ("spec", "place"),
+    [
+        ("folder:/data/photos", "/data/photos/"),
+        ("classes:s3://bucket/birds/", "s3://bucket/birds/"),
+        ("voc:/data/VOC2007?split=test", "/data/VOC2007/"),
+        ("manifest:/data/list.csv", "/data/"),
+        ("manifest:s3://bucket/lists/x.csv?root=/photos%20here", "/photos here/"),
+        ("tar:/data/shards", "/data/shards/"),
+        ("tar:/data/train-0.tar?images=all", "/data/"),
+        ("tar:/data/set-*/train-{0..9}.tar", "/data/"),
+        ("zip:/data/birds.zip", "/data/birds.zip/"),
+        ("upload:0a1b", "upload:0a1b/"),
+    ],
+)
+def test_keys_begin_at_the_place_of_the_dataset(spec, place):
+    assert place_of(spec) == place

@@ -13,6 +13,7 @@ from gfi.datasets.errors import DatasetError
 from gfi.datasets.sources import open_source
 from gfi.domain.class_index import ClassIndex
 from gfi.domain.preprocess import Preprocess
+from gfi.domain.window import Window
 from gfi.method.classifiers import Classifier, from_module
 from gfi.reproduce.adversarial import Adversarial, Options, make_pictures
 from gfi.store.settings import Settings
@@ -51,6 +52,17 @@ def test_pictures_are_made_once_with_their_boxes(tmp_path: Path, classifier: Cla
     again = make_pictures(source, classifier, tmp_path / "work", Options((0, 2)), CLASSES)
     assert again == made
     assert (made.listings[0].root / "00000.png").stat().st_mtime_ns == before
+
+
+def test_values_of_twelve_bits_are_read_by_the_window_of_the_model(
+    tmp_path: Path, classifier: Classifier
+) -> None:
+    Image.fromarray(np.full((8, 8), 3000, np.uint16)).save(tmp_path / "x.png")
+    (tmp_path / "list.jsonl").write_text('{"key": "x.png", "boxes": [[0, 0, 4, 4]]}\n')
+    wanted = replace(classifier, preprocess=replace(classifier.preprocess, window=Window(2000, 4000)))
+    source = open_source(str(tmp_path / "list.jsonl"), Settings())
+    made = make_pictures(source, wanted, tmp_path / "work", Options((0,)), CLASSES)
+    assert np.unique(np.asarray(Image.open(made.listings[0].root / "00000.png"))).tolist() == [128]
 
 
 def test_an_image_that_the_network_gets_wrong_is_not_attacked(tmp_path: Path, classifier: Classifier) -> None:

@@ -70,3 +70,8 @@ def test_bars_are_refused(classifier: Classifier) -> None:
     boxed = replace(classifier, preprocess=replace(classifier.preprocess, crop="letterbox"))
     with pytest.raises(MethodError, match='crop = "none"'):
         Canvas(np.zeros((4, 8, 3), np.uint8), boxed, PAPER)
+    many = replace(
+        classifier, preprocess=replace(classifier.preprocess, channels=5, mean=(0.5,) * 5, std=(0.5,) * 5)
+    )
+    with pytest.raises(MethodError, match="of 1 or 3 channels; Sequential takes 5"):
+        Canvas(np.zeros((4, 8, 3), np.uint8), many, PAPER)
