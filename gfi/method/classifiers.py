@@ -267,7 +267,7 @@ def available_models(models_dir: Path | None = None) -> list[str]:
     return installed + model_files.registered_models(models_dir) + architectures.local_torchvision()
 
 
-def load(reference: str, models_dir: Path | None = None) -> Classifier:
+def load(reference: str | Path, models_dir: str | Path | None = None) -> Classifier:
     """Load a classifier.
 
     Parameters
@@ -290,6 +290,7 @@ def load(reference: str, models_dir: Path | None = None) -> Classifier:
     >>> load("torchvision:squeezenet1_1@seed:0").classes
     1000
     """
+    reference, models_dir = str(reference), None if models_dir is None else Path(models_dir)
     if reference in LITE:
         return _lite(reference)
     if reference.endswith(".toml"):

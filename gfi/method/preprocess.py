@@ -70,6 +70,11 @@ def prepare(
     >>> prepared.image.shape, prepared.box
     (torch.Size([3, 30, 30]), (20.0, 0.0, 80.0, 60.0))
     """
+    if not isinstance(seen, np.ndarray):
+        raise MethodError(
+            f"a photograph is an array (H, W, 3) of uint8, not a {type(seen).__name__}; of Pillow's pictures"
+            ' numpy.asarray(picture.convert("RGB"))'
+        )
     if preprocess.channels not in (1, 3):
         return _prepare_planes(seen, preprocess, recipe)
     if seen.ndim != 3 or seen.shape[2] != 3 or seen.dtype != np.uint8:

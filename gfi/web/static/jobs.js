@@ -192,7 +192,7 @@ async function trial() {
   }
   const [one] = (await api(`/v1/jobs/${job.id}/results`)).items;
   const base = `/v1/jobs/${job.id}/results/0`;
-  $("trial").replaceChildren(...(one?.has_mask ? [h("img", { alt: "Photograph", src: `${base}/photo.jpg?size=480` }), h("img", { alt: "Overlay", src: `${base}/overlay.png?size=480` })] : []), h("p.soft", null, one ? `${words(one.status)}. Predicted ${one.prediction_name || one.prediction || "nothing"}; kept ${decimal(one.kept)}, removed ${decimal(one.removed)}. ${one.error || ""}` : job.error || "No result."));
+  $("trial").replaceChildren(...(one?.has_mask ? [h("img", { alt: "Photograph", src: `${base}/photo.jpg?size=480` }), h("img", { alt: "Overlay", src: `${base}/overlay.png?size=480` })] : []), h("p.soft", null, one ? `${words(one.status)}. Predicted ${one.prediction_name ?? one.prediction ?? "nothing"}; kept ${decimal(one.kept)}, removed ${decimal(one.removed)}. ${one.error || ""}` : job.error || "No result."));
 }
 
 const attempt = (button, work) => async () => {

@@ -85,6 +85,16 @@ def test_a_wrong_reference_is_one_line_with_advice(
     assert "\n" not in str(e.value)
 
 
+def test_files_and_folders_are_texts_or_paths(tmp_path: Path) -> None:
+    write(tmp_path, GOOD)
+    wanted = load("mine", tmp_path).digest
+    assert load("mine", str(tmp_path)).digest == wanted
+    file = tmp_path / "mine.toml"
+    assert load(file).digest == load(str(file)).digest == wanted
+    with pytest.raises(MethodError, match=r"none\.toml: No such file"):
+        load(tmp_path / "none.toml")
+
+
 def test_default_weights_that_lie_on_this_machine_are_used(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

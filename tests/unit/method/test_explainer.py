@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 from gfi import GuidedFeatureInversion, explain_many
@@ -104,6 +105,8 @@ def test_photographs_stream_through_one_function() -> None:
         ({"target": "jay"}, "target 'jay' is not a class: give its number"),
         ({"target": 2.0}, "target 2.0 is not a class"),
         ({"foil": True}, "foil True is not a class"),
+        ({"photographs": [Image.new("RGB", (50, 40))]}, r"not a Image; of Pillow's pictures numpy\.asarray"),
+        ({"photographs": np.zeros((40, 50, 3), np.uint8)}, r"of uint8, not \(50, 3\) of uint8"),
         (
             {"classifier": Small()},
             r"not a Small; for a network in memory: gfi\.method\.classifiers\.from_module",
@@ -112,8 +115,9 @@ def test_photographs_stream_through_one_function() -> None:
 )
 def test_a_wrong_argument_for_a_stream_is_named(given: dict, said: str) -> None:
     arguments = {"classifier": classifiers.from_module(Small(), (32, 32)), "preset": QUICK, **given}
+    photographs = arguments.pop("photographs", [np.zeros((40, 50, 3), np.uint8)])
     with pytest.raises(MethodError, match=said):
-        list(explain_many([np.zeros((40, 50, 3), np.uint8)], **arguments))
+        list(explain_many(photographs, **arguments))
 
 
 def test_arrays_come_back_as_arrays_and_progress_is_told() -> None:
