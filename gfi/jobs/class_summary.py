@@ -3,7 +3,9 @@
 The class of an image is its label, otherwise its target. Intervals are 95 %: of a share Wilson's, of a mean Student's t
 over the images of the class.
 
-    x̄ ± t(.975, n−1) · s / √n          (k + z²/2 ± z √(k(n−k)/n + z²/4)) / (n + z²)
+    x̄ ± t(.975, n−1) · s / √n
+
+A mean of numbers that are 0 or 1 for each image, such as hits, is a share.
 """
 
 import math
@@ -13,10 +15,10 @@ from dataclasses import dataclass
 from scipy.special import stdtrit
 
 from gfi.domain.class_index import ClassIndex
+from gfi.domain.intervals import is_share, of_share
 from gfi.domain.statuses import UNUSABLE, ImageStatus
 from gfi.domain.sums import Sums
 
-_Z = 1.959963984540054
 Class = tuple[str | None, int | None]
 """A label, or a target where images have no label; the other is None."""
 
@@ -129,14 +131,14 @@ def share(k: int, n: int) -> Estimate:
     """
     if not n:
         return Estimate(0.0, 0, None, None)
-    middle = (k + _Z**2 / 2) / (n + _Z**2)
-    half = _Z / (n + _Z**2) * math.sqrt(k * (n - k) / n + _Z**2 / 4)
-    return Estimate(k / n, n, max(0.0, middle - half), min(1.0, middle + half))
+    return Estimate(k / n, n, *of_share(k / n, n))
 
 
 def mean_estimate(mean: float, count: int, variance: float | None) -> Estimate:
-    """A mean with Student's interval. variance: over `count`; None where it is not known."""
+    """A mean with Student's interval, a share with Wilson's. variance: over `count`; None where it is not known."""
     if variance is None or count < 2:
         return Estimate(mean, count, None, None)
+    if is_share(mean, variance):
+        return Estimate(mean, count, *of_share(mean, count))
     half = float(stdtrit(count - 1, 0.975)) * math.sqrt(variance / (count - 1))
     return Estimate(mean, count, mean - half, mean + half)

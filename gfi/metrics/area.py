@@ -55,7 +55,7 @@ def area(masks: NDArray[np.floating]) -> Area:
     ([0.5, 0.25], [1.0, 0.0])
     """
     flat = masks.reshape(len(masks), math.prod(masks.shape[1:])).astype(np.float64)
-    finite = np.isfinite(flat).all(1)
+    finite = np.asarray(np.isfinite(flat).all(1))
     flat = np.where(finite[:, None], flat, 0)
     share, mass = flat.mean(1), flat.sum(1, keepdims=True)
     q = np.divide(flat, mass, out=np.zeros_like(flat), where=mass != 0)

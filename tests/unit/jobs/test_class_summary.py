@@ -68,3 +68,15 @@ def test_of_sums_of_an_earlier_version_no_interval_is_invented() -> None:
 def test_confusion_counts_every_image_with_label_and_prediction_wrong_ones_first() -> None:
     pairs = [(one.label, one.prediction, one.images, one.right) for one in confusion(sums(), CLASSES)]
     assert pairs == [("Cat", 1, 2, False), ("Cat", 0, 2, True), ("horse", 2, 1, None)]
+
+
+def test_a_class_without_a_hit_has_an_interval_with_a_width() -> None:
+    made = Sums()
+    for row in range(20):
+        made.add(("gfi", "Cat", 0, 0, "ok"), [("pointing_hit", 0.0), ("kept", 0.5), ("area", row / 20)])
+    (cat,) = class_summaries(made, CLASSES)
+    hit, kept = cat.means["pointing_hit"], cat.means["kept"]
+    assert hit.low == 0
+    assert hit.high == pytest.approx(0.1611, abs=1e-4)
+    assert (kept.low, kept.high) == (0.5, 0.5)  # no share
+    assert cat.means["area"].high - cat.means["area"].low > 0.2  # type: ignore[operator]
