@@ -139,10 +139,11 @@ class _Run:
             except Exception as error:
                 self._fail(len(self.rows), photo, error)
                 continue
-            targets = [target] if top is None else self._engine.most_probable(prepared, top)
+            targets = [target]
+            if top is not None:  # a class cannot be contrasted with itself: the next one takes its place
+                probable = self._engine.most_probable(prepared, top + (foil is not None))
+                targets = [number for number in probable if number != foil][:top]
             for number in targets:
-                if top is not None and number == foil:
-                    continue  # a class cannot be contrasted with itself
                 index = len(self.rows)
                 self.rows[index] = _failed(photo, None)
                 files = self._file_stem(stem, None if top is None else number)

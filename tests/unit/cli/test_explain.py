@@ -67,6 +67,16 @@ def test_top_explains_the_most_probable_classes_of_each_photograph(photos: list[
     assert len(files) == 16  # also where two classes have one name
 
 
+def test_each_of_the_most_probable_classes_is_contrasted_with_another_one(
+    photos: list[str], tmp_path: Path
+) -> None:
+    out = "--output", str(tmp_path / "out")
+    for foil in range(4):  # one of them is the most probable class
+        (row,) = explain(photos[0], "--top", "1", "--rather-than", str(foil), *out)
+        assert row["status"] != "error"
+    assert len(explain(photos[0], "--top", "4", "--rather-than", "jay", *out)) == 3  # all that there are
+
+
 def test_rather_than_names_the_other_class_and_takes_the_share(photos: list[str], tmp_path: Path) -> None:
     out = ("--output", str(tmp_path / "out"))
     (plain,) = explain(photos[0], "--target", "jay", *out)
