@@ -139,7 +139,7 @@ class _Run:
             except Exception as error:
                 self._fail(len(self.rows), photo, error)
                 continue
-            targets = [target]
+            targets: list[int | None] = [target]
             if top is not None:  # a class cannot be contrasted with itself: the next one takes its place
                 probable = self._engine.most_probable(prepared, top + (foil is not None))
                 targets = [number for number in probable if number != foil][:top]
