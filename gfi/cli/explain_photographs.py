@@ -142,7 +142,8 @@ class _Run:
             targets: list[int | None] = [target]
             if top is not None:  # a class cannot be contrasted with itself: the next one takes its place
                 probable = self._engine.most_probable(prepared, top + (foil is not None))
-                targets = [number for number in probable if number != foil][:top]
+                targets = [number for number in probable if number != foil]
+                del targets[top:]
             for number in targets:
                 index = len(self.rows)
                 self.rows[index] = _failed(photo, None)

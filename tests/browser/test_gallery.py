@@ -148,8 +148,11 @@ def test_a_gallery_is_filtered_and_grouped_by_a_column_of_the_manifest(
     expect(page.locator("#card-0")).to_have_attribute("data-row", "3")
     expect(page.locator("#shown")).to_contain_text("1 image")
     page.keyboard.press("Escape")
+    listed = "import('/static/gallery-address.js').then((page) => page.listedQuery().toString())"
+    assert page.evaluate(listed) == "rows=3"  # what "All that match" flags and exports
     page.click("#direction")
     expect(page.locator("#shown")).to_contain_text("200 of")
+    assert page.evaluate(listed) == "descending=true"
 
 
 def test_the_gallery_of_a_job_under_way_grows(visit: Visit, site: tuple[str, World]) -> None:

@@ -37,6 +37,12 @@ export function query() {
   return q;
 }
 
+// The query of what is listed: a link may open one image alone, whatever the filters are.
+export function listedQuery() {
+  const q = query();
+  return linked === null ? q : new URLSearchParams({ rows: linked, ...(q.has("target") && { target: q.get("target") }) });
+}
+
 export const isFiltered = (q = query()) => [...q.keys()].some((name) => !["sort", "descending"].includes(name));
 
 // Puts what a query says into the boxes.

@@ -2,7 +2,7 @@
 import { $, api, count, h, may, toast, whoAmI, words } from "/static/ui.js";
 import { id } from "/static/results.js";
 import { options, state } from "/static/gallery-state.js";
-import { query } from "/static/gallery-address.js";
+import { listedQuery } from "/static/gallery-address.js";
 import { remake, remakeRows } from "/static/gallery-grid.js";
 
 const WORD = /^[a-z][a-z0-9_-]{0,31}$/;
@@ -37,7 +37,7 @@ export function chooseWords() {
 
 // Sets the flag of these rows, or of all that match where rows is null; null removes it.
 export async function setFlags(rows, flag, note = "", { remember = true } = {}) {
-  const filters = rows === null ? `?${query()}` : "";
+  const filters = rows === null ? `?${listedQuery()}` : "";
   const done = await api(`/v1/jobs/${id}/flags${filters}`, { method: "POST", body: { rows, flag, note } });
   const { name } = await whoAmI();
   const set = new Set(done.before.map(({ row }) => row));

@@ -2,7 +2,7 @@
 import { $, api, count, h, may, showErrors, toast } from "/static/ui.js";
 import { galleryLink, id } from "/static/results.js";
 import { options, state } from "/static/gallery-state.js";
-import { query } from "/static/gallery-address.js";
+import { listedQuery } from "/static/gallery-address.js";
 import { draw } from "/static/gallery-grid.js";
 
 const MOST_IN_ADDRESS = 300;
@@ -50,7 +50,7 @@ $("select-none").addEventListener("click", selectNone);
 // The selection in a format of `gfi export`. Whoever may submit has it made as a task, of any size; others get a small one at once.
 async function exportSelection() {
   const format = $("export-format").value;
-  const view = (state.all ? query() : new URLSearchParams({ rows: [...state.selected.keys()].join(",") })).toString();
+  const view = (state.all ? listedQuery() : new URLSearchParams({ rows: [...state.selected.keys()].join(",") })).toString();
   const save = (href) => { const link = h("a", { href, download: "" }); link.click(); };
   if (!may.submit) return save(`/v1/jobs/${id}/export?${new URLSearchParams({ format, view })}`);
   $("export-selected").disabled = true;

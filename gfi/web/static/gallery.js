@@ -2,7 +2,7 @@
 import { $, api, count, debounce, empty, follow, h, may, showErrors, words } from "/static/ui.js";
 import { drawHistogram } from "/static/brush.js";
 import { id, job as whole, numbers, titleOf, vocabularyOf } from "/static/results.js";
-import { comparedJob, isFiltered, linkedRow, query, readAddress, readCompared, readPrediction, setDirection, showFilters, unlink, writeAddress } from "/static/gallery-address.js";
+import { comparedJob, isFiltered, linkedRow, listedQuery, query, readAddress, readCompared, readPrediction, setDirection, showFilters, unlink, writeAddress } from "/static/gallery-address.js";
 import { compare, offerComparisons, onChange } from "/static/gallery-comparison.js";
 import { chooseWords, flagSelection, flagWords, offerFlags, setFlags, undo } from "/static/gallery-flags.js";
 import { clearGrid, draw, hideMasks, loadedWords, remake, reveal, shape, startGrid } from "/static/gallery-grid.js";
@@ -27,8 +27,7 @@ async function fetchMore() {
   const q = query();
   q.set("limit", 200);
   if (state.next) q.set("after", state.next);
-  const linked = linkedRow();
-  const mine = linked === null ? api(`/v1/jobs/${id}/results?${q}`) : api(`/v1/jobs/${id}/results?${new URLSearchParams({ rows: linked, ...(q.has("target") && { target: q.get("target") }) })}`);
+  const mine = api(`/v1/jobs/${id}/results?${linkedRow() === null ? q : listedQuery()}`);
   state.loading = mine;
   try {
     const page = await mine;
