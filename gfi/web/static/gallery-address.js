@@ -14,7 +14,7 @@ export const comparedJob = () => compared;
 export const unlink = () => { linked = null; };
 
 // The condition on a further column of the manifest, or "".
-const condition = () => ($("column").value && $("column-value").value.trim() ? `${$("column").value}${$("column-is").value}${$("column-value").value.trim()}` : "");
+export const condition = () => ($("column").value && $("column-value").value.trim() ? `${$("column").value}${$("column-is").value}${$("column-value").value.trim()}` : "");
 
 // The filters and the order as the API takes them, without those that are not set.
 export function query() {
