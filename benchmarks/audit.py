@@ -14,6 +14,9 @@ images a class are explained, and the audit runs on the masks.
 Masks are Grad-CAM's at the last layer (`gfi.peers`), which is where `tuned` starts: `tuned` took .09 s an image on this
 network, 90 s a dataset, and the whole would be 75 minutes. `--masks tuned` uses the engine.
 
+`afterwards` and `corner .3` are also judged with the training images given, in which the pixels of shortcuts are looked
+for: rows with `training`. The first mark is in none of them, the second in 60 of the class's 200.
+
 Without boxes the planted mark must be called a repeated mark, with boxes an off-object shortcut. `--resamples N`: N
 subsamples and N relabellings of the clean dataset a seed. The rows of a network are written when they are known; rows
 that exist are kept, so an interrupted run continues.
@@ -49,7 +52,8 @@ from gfi.audit.limits import limit, measured
 from gfi.audit.properties import ClassMeans, PropertyCandidate
 from gfi.audit.settings import AuditSettings
 from gfi.audit.split import in_screening_half
-from gfi.audit.verdicts import SHORTCUTS, Tested, Verdict
+from gfi.audit.training_images import has_pattern, repeated_pattern, search
+from gfi.audit.verdicts import SHORTCUTS, Tested, Verdict, after_training_images, repeats
 from gfi.domain.pixel_properties import pixel_properties
 from gfi.method.explainer import GuidedFeatureInversion
 from gfi.peers.gradients import features_and_gradients
@@ -207,6 +211,41 @@ def row(scenario: Scenario, seed: int, boxes: bool, a: Audited, extra: dict[str,
     }
 
 
+def with_training_images(
+    scenario: Scenario, seed: int, a: Audited, settings: AuditSettings, per_class: int = 200
+) -> tuple[Audited, list[dict[str, Any]]]:
+    """The audit once the training images were searched for its shortcuts, and what was found of each.
+
+    marked: training images of the class with the true mark. without: those of the clean twin in which the search finds
+    the pixels, though they have no mark.
+    """
+    start = time.perf_counter()
+    taught, twin = (planted.draw_images(seed, per_class, plant, 0) for plant in (scenario.trained, CLEAN))
+    searched, said = {}, []
+    for at, one in enumerate(a.tested):
+        if one.verdict not in SHORTCUTS or one.effects is None or not repeats(one.effects, settings):
+            continue
+        pattern = repeated_pattern(one.plan, lambda rows: a.images.pixels[rows], settings)
+        if pattern is None:
+            continue
+        mine = taught.labels == one.plan.candidate.class_index
+        used = a.images.pixels[list(one.plan.used)]
+        found = search(pattern, [taught.pixels[mine]], int(mine.sum()), used, settings)
+        searched[at] = found
+        said.append(
+            {
+                "class": int(one.plan.candidate.class_index),
+                "found": found.found,
+                "images": found.images,
+                "at_most": found.at_most,
+                "marked": int(taught.marked[mine].sum()),
+                "without": int(has_pattern(pattern, twin.pixels[mine], settings).sum()),
+            }
+        )
+    tested = after_training_images(a.tested, searched, settings)
+    return replace(a, tested=tested, seconds=time.perf_counter() - start), said
+
+
 def reliance(net: nn.Module, seed: int, plant: Plant) -> dict[str, float]:
     """What the network really does: accuracy on clean images, and the share of images of other classes that flip to the
     target when the true mark is pasted at its true place."""
@@ -281,8 +320,15 @@ def run(
     settings = AuditSettings(seed=seed, most_images=16)
     for scenario in (s for s in SCENARIOS if s.trained == plant):
         variants = (False, True) if scenario.boxes else (False,)
-        wanted = [b for b in variants if (scenario.name, scenario.share, seed, b) not in known]
-        more = scenario.name == "clean" and resamples and ("relabelling", 0.0, seed, False) not in known
+        wanted = [
+            (b, t)
+            for b in variants
+            for t in ((False, True) if scenario.training and not b else (False,))
+            if (scenario.name, scenario.share, seed, b, t) not in known
+        ]
+        more = (
+            scenario.name == "clean" and resamples and ("relabelling", 0.0, seed, False, False) not in known
+        )
         if not wanted and not more:
             continue
         start = time.perf_counter()
@@ -300,17 +346,25 @@ def run(
             "spray": audit_peers.spray(data.grids, data.classes, len(CLASSES)),
             "cleanlab": audit_peers.property_score(images.pixels, images.labels),
         }
-        for boxes in wanted:
+        for boxes in dict.fromkeys(b for b, _ in wanted):
             a = audited(
                 net, images, data if boxes else replace(data, boxes=None), settings, with_limit=not boxes
             )
-            yield row(scenario, seed, boxes, a, extra if boxes else extra | peers)
+            if (boxes, False) in wanted:
+                yield row(scenario, seed, boxes, a, extra if boxes else extra | peers)
+            if (boxes, True) in wanted:
+                a, searched = with_training_images(scenario, seed, a, settings)
+                yield row(scenario, seed, boxes, a, extra | {"training": True, "searched": searched})
         if more:
             yield from resampled(net, images, replace(data, boxes=None), seed, resamples, settings)
 
 
 def _name(row: dict[str, Any]) -> tuple[Any, ...]:
-    return *(row[name] for name in ("scenario", "share", "seed", "boxes")), row.get("number")
+    return *_known(row), row.get("number")
+
+
+def _known(row: dict[str, Any]) -> tuple[Any, ...]:
+    return *(row[name] for name in ("scenario", "share", "seed", "boxes")), row.get("training", False)
 
 
 HIDDEN = ("scores", "machine", "classes", "spray", "cleanlab")
@@ -346,7 +400,7 @@ def main() -> None:
         rows = [r for r in rows if _name(r) not in replaced] + added
     if options.networks is not None:
         options.networks.mkdir(parents=True, exist_ok=True)
-    known = {(r["scenario"], r["share"], r["seed"], r["boxes"]) for r in rows}
+    known = {_known(r) for r in rows}
     named = options.scenarios.split(",") if options.scenarios else [s.name for s in SCENARIOS]
     plants = dict.fromkeys(s.trained for s in SCENARIOS if s.name in named)
     with ProcessPoolExecutor(

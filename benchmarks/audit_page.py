@@ -19,18 +19,25 @@ def auroc(positive: list[float], negative: list[float]) -> float:
 
 
 def summary(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """One line for each scenario, share and whether boxes were used."""
+    """One line for each scenario, share, whether boxes were used and whether training images were given."""
     out = []
-    groups = sorted({(r["scenario"], r["share"], r["boxes"]) for r in rows})
+    groups = sorted({(r["scenario"], r["share"], r["boxes"], r.get("training", False)) for r in rows})
     clean = {
         b: [s for r in rows if r["scenario"] == "clean" and r["boxes"] == b for s in r["scores"]]
         for b in (True, False)
     }
-    for name, share, boxes in groups:
-        mine = [r for r in rows if (r["scenario"], r["share"], r["boxes"]) == (name, share, boxes)]
+    for name, share, boxes, training in groups:
+        mine = [
+            r
+            for r in rows
+            if (r["scenario"], r["share"], r["boxes"], r.get("training", False))
+            == (name, share, boxes, training)
+        ]
         n = len(mine)
         false = sum(r["false_shortcuts"] > 0 for r in mine)
         line = {"scenario": name, "share": share, "boxes": boxes, "runs": n, "with_false_shortcut": false}
+        if training:
+            line["training"] = True
         line["false_upper"] = round(share_upper_bound(false, n), 3)
         if "first" in mine[0]:
             kind = Verdict.OFF_OBJECT if boxes else Verdict.REPEATED_MARK
@@ -40,7 +47,7 @@ def summary(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
             line["both"] = sum(r["marks_found"] == 2 for r in mine)
             line["property"] = sum(bool(r["properties"]) for r in mine)
             line["seconds"] = round(float(np.median([r["seconds"] for r in mine])), 1)
-            if name == "corner":
+            if name == "corner" and not training:
                 positive = [r["scores"][TARGET] for r in mine]
                 others = [s for r in mine for k, s in enumerate(r["scores"]) if k != TARGET]
                 line["auroc"] = round(auroc(positive, others + clean[boxes]), 4)
@@ -84,7 +91,7 @@ def page(lines: list[dict[str, Any]], rows: list[dict[str, Any]]) -> str:
             continue
         planted_mark = line["scenario"] in ("corner", "moving", "two")
         cells = (
-            line["scenario"],
+            line["scenario"] + (", training images given" if line.get("training") else ""),
             f"{line['share']:.0%}" if line["share"] else "",
             "yes" if line["boxes"] else "no",
             line["runs"],
@@ -95,7 +102,7 @@ def page(lines: list[dict[str, Any]], rows: list[dict[str, Any]]) -> str:
         table.append("| " + " | ".join(map(str, cells)) + " |")
     notes = []
     for line in lines:
-        if line["scenario"] == "corner":
+        if line["scenario"] == "corner" and "auroc" in line:
             boxes = "with" if line["boxes"] else "without"
             notes.append(
                 f"AUROC over classes, mark in {line['share']:.0%}, {boxes} boxes: {line['auroc']:.3f}."
@@ -107,13 +114,17 @@ def page(lines: list[dict[str, Any]], rows: list[dict[str, Any]]) -> str:
             notes.append(
                 f"S5 names a property of the class, {line['scenario']}: {line['property']} of {line['runs']} runs."
             )
-    notes += [*_cleanlab(rows), *_resamples(lines), *_photographs(rows)]
+    notes += [*_training(rows), *_cleanlab(rows), *_resamples(lines), *_photographs(rows)]
     kept, promised = limits_kept(rows)
     notes.append(
         f"Detection limits: the clean twins promised {promised} of the corner marks without boxes; "
         f"{kept} of these were confirmed."
     )
-    flips = [(r["share"], r["true_flips"]) for r in rows if r["scenario"] == "corner" and not r["boxes"]]
+    flips = [
+        (r["share"], r["true_flips"])
+        for r in rows
+        if r["scenario"] == "corner" and not r["boxes"] and not r.get("training")
+    ]
     for share in sorted({s for s, _ in flips}):
         values = sorted(f for s, f in flips if s == share)
         notes.append(
@@ -145,6 +156,22 @@ def _peer(line: dict[str, Any]) -> str:
         f" SpRAy on the same masks: {line['spray_eigengap']:.3f} by eigengap, {line['spray_fisher']:.3f} by Fisher's "
         "discriminant."
     )
+
+
+def _training(rows: list[dict[str, Any]]) -> Iterator[str]:
+    """What the search of training images found, where there was a shortcut, and in clean twins of these images."""
+    for name in dict.fromkeys(s.name for s in SCENARIOS if s.training):
+        mine = [one for r in rows if r["scenario"] == name and r.get("training") for one in r["searched"]]
+        if not mine:
+            continue
+        found, marked, images, wrong = (
+            sum(one[key] for one in mine) for key in ("found", "marked", "images", "without")
+        )
+        yield (
+            f"Training images given, {name}: {len(mine)} shortcuts were looked for in {images:,} training images of "
+            f"their classes, of which {marked:,} have the mark; {found:,} were found. Of as many images of the "
+            f"clean twins: {wrong:,}."
+        )
 
 
 def _cleanlab(rows: list[dict[str, Any]]) -> Iterator[str]:
@@ -201,7 +228,12 @@ def limits_kept(rows: list[dict[str, Any]]) -> tuple[int, int]:
     """How many corner marks were confirmed, of those whose share is at least the limit that the clean twin printed."""
     limits = {r["seed"]: r["limit"] for r in rows if r["scenario"] == "clean" and not r["boxes"]}
     marks = [
-        r for r in rows if r["scenario"] == "corner" and not r["boxes"] and limits.get(r["seed"]) is not None
+        r
+        for r in rows
+        if r["scenario"] == "corner"
+        and not r["boxes"]
+        and not r.get("training")
+        and limits.get(r["seed"]) is not None
     ]
     promised = [r for r in marks if r["share"] >= limits[r["seed"]]]
     return sum(r["confirmed"] for r in promised), len(promised)

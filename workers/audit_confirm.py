@@ -16,6 +16,7 @@ from gfi.jobs.audits.files import Kept, key, load_screened, put_json, settings_o
 from gfi.jobs.audits.outcome import Outcome, commit_outcome, conclude
 from gfi.jobs.audits.pictures import save_pictures
 from gfi.jobs.audits.screen import photographs_of, places_of, views_of
+from gfi.jobs.audits.training import search_training_images
 from gfi.jobs.audits.views import Missing, Views
 from gfi.jobs.task_run import TaskRun
 from gfi.store import ledger, queries
@@ -64,6 +65,20 @@ def confirm_audit(services: WorkerServices, run: TaskRun) -> str:
         )
         asked.answered = 0
     judged = judge([p for p, _ in done], [e for _, e in done], settings)
+    searched = None
+    if audit.options.get("training"):
+        judged, searched = search_training_images(
+            services.settings,
+            services.database,
+            lambda training: services.manifest(training.manifest_key or "", training.manifest_digest),
+            audit,
+            job,
+            judged,
+            kept,
+            views,
+            settings,
+            alive(run),
+        )
 
     def pictures(result: Tested, finding: str) -> dict[str, object]:
         run.progressed()
@@ -80,6 +95,7 @@ def confirm_audit(services: WorkerServices, run: TaskRun) -> str:
         pictures,
         answers=int(run.progress.get("answers", 0)),
         unusable=views.why,
+        training=searched,
     )
     return _finish(services, run, outcome)
 

@@ -46,6 +46,11 @@ class AuditIn(In):
         description="A PNG or JPEG of a mark in base64: the hypothesis that it leads to the one class named.",
     )
     seed: int = Field(0, ge=0, le=LARGEST, description="Of every draw.")
+    training: Name | None = Field(
+        None,
+        description="The id of a job over the images that the model was trained on, with labels: the pixels of "
+        "shortcuts are looked for in them. Its masks are not needed.",
+    )
 
 
 class AuditUntilSettledIn(In):
@@ -166,7 +171,8 @@ def audit_job(
             patch = base64.b64decode(body.patch, validate=True)
         except (binascii.Error, ValueError):
             raise Refused(422, "`patch` is not base64") from None
-    request = audits.AuditRequest(body.dry_run, tuple(body.classes), patch, body.seed)
+    training = None if body.training is None else find_job(context, body.training).id
+    request = audits.AuditRequest(body.dry_run, tuple(body.classes), patch, body.seed, training)
     audit_id, created = audits.request_audit(context.database, context.bucket, job, request, caller.name)
     response.status_code = 202 if created else 200
     response.headers["Location"] = f"/v1/audits/{audit_id}"

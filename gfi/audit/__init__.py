@@ -9,6 +9,7 @@
     properties       S5: pixel properties (gfi.domain.pixel_properties) and columns; property_words says them
     candidates       what the screens propose, at most fifty
     plan, fills, confirmation   which image, place, controls and fills; what the network answers
+    training_images  whether the pixels of a shortcut are in the images that the model was trained on
     rank_test, bounds, false_discovery   the statistics
     verdicts, findings, sentences   what is said, and what is the same finding in another run
     limits           what would have been found

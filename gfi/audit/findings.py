@@ -16,6 +16,7 @@ from gfi.audit.candidates import Candidate
 from gfi.audit.places import Place
 from gfi.audit.properties import PropertyCandidate
 from gfi.audit.property_words import standing_out
+from gfi.audit.training_images import InTraining
 from gfi.audit.verdicts import SHORTCUTS, Tested, Verdict
 from gfi.domain.digests import digest
 
@@ -63,7 +64,9 @@ class Finding:
     labelled_otherwise: int = 0
     """Of the images that it was removed from: those with a label of another class."""
     misleads: bool = False
-    """Most of them are; the network answers something that misleads it."""
+    """Most of them are, or no training image of the class has it; the network answers something that misleads it."""
+    training: InTraining | None = None
+    """Of a shortcut whose pixels were looked for in training images: what was found."""
     boxed: int = 0
     """Of an off-object shortcut whose place boxes touch: the images with its pixels and with boxes; else 0."""
     beside_boxes: int = 0
@@ -118,7 +121,8 @@ def of_place(tested: Tested, class_name: str) -> Finding:
         more_images=tested.more_images,
         beside=sum(r.beside is not None for r in tested.plan.removals),
         labelled_otherwise=tested.plan.labelled_otherwise,
-        misleads=tested.plan.misleads,
+        misleads=tested.misleads,
+        training=tested.training,
         boxed=tested.plan.boxed if touched else 0,
         beside_boxes=tested.plan.beside_boxes if touched else 0,
         weight=tested.weight,

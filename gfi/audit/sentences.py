@@ -61,15 +61,40 @@ def sentence(finding: Finding) -> str:
         Verdict.REPEATED_MARK: same_pixels,
         Verdict.RELIES_ON: f"{name} is recognised by {what}",
     }[finding.verdict]
-    return f"{reason} ({seen}). {_effects(finding)} ({_tests(finding)}).{_misleads(finding)}"
+    return f"{reason} ({seen}). {_effects(finding)} ({_tests(finding)}).{_misleads(finding)}{_in_training(finding)}"
 
 
 def _misleads(finding: Finding) -> str:
-    if not finding.misleads:
+    if not finding.misleads or finding.training is not None:
         return ""
     return (
         f" {finding.labelled_otherwise} of the {finding.used} images tested are labelled otherwise: it misleads the "
         "model, and the images of its class do not have it."
+    )
+
+
+def _in_training(finding: Finding) -> str:
+    """What a search of training images says of a shortcut."""
+    training = finding.training
+    if training is None:
+        return ""
+    if not training.images:
+        return " No training image of the class could be searched for these pixels."
+    if training.found:
+        return (
+            f" The same pixels are in {training.found} of {training.images} training images of the class that were "
+            "searched."
+        )
+    none = f" None of {training.images} training images of the class that were searched has these pixels"
+    bound = f"{100 * training.at_most:.1f} %"
+    if finding.misleads:
+        return (
+            f"{none} (95 %: at most {bound} of all {training.listed} have them): it misleads the model, and these "
+            "images did not teach it."
+        )
+    return (
+        f"{none}, but up to {bound} of all {training.listed} may have them (95 %): too many to say that it was not "
+        "learned there."
     )
 
 

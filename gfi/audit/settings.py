@@ -46,3 +46,7 @@ class AuditSettings:
     in those of the confirmation half. Of very many classes fewer are kept, 120,000 in all."""
     repeated_share: float = 0.25
     """S4 holds when the lower bound of the share of repeated crops reaches this."""
+    training_images: int = 500
+    """Images of a class's training set that are searched for the pixels of a shortcut, chosen by a keyed hash."""
+    training_share: float = 0.01
+    """A larger share of the class's training images with these pixels must be excluded to say that it has none."""

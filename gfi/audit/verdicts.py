@@ -7,11 +7,11 @@ the kind of such a shortcut, never whether it is one. Otherwise the class relies
 
 A shortcut of a class is learned from its images, so they must have it. Where most of the images in which it is seen are
 labelled otherwise, the network answers something that misleads it (a mark added after the training); it is confirmed,
-and it is no shortcut of the class.
+and it is no shortcut of the class. So it is where the training images of the class were searched, and none has it.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import numpy as np
@@ -22,6 +22,7 @@ from gfi.audit.confirmation import Effects
 from gfi.audit.false_discovery import q_values
 from gfi.audit.plan import Plan
 from gfi.audit.settings import AuditSettings
+from gfi.audit.training_images import InTraining
 
 
 class Verdict(StrEnum):
@@ -67,6 +68,14 @@ class Tested:
     number_tested: int
     more_images: int = 0
     effects: Effects | None = None
+    training: InTraining | None = None
+    """Of a shortcut: what a search of the training images of its class found; None where there was none."""
+
+    @property
+    def misleads(self) -> bool:
+        """Whether it is confirmed, and the class was not taught it: most images that have it are labelled otherwise, or
+        no training image has it."""
+        return self.plan.misleads or (self.training is not None and self.verdict not in SHORTCUTS)
 
     @property
     def prevalence(self) -> float:
@@ -138,13 +147,33 @@ def ranked(found: Sequence[Tested]) -> list[Tested]:
     )
 
 
+def repeats(effects: Effects, s: AuditSettings) -> bool:
+    """Whether the same pixels are at the place in enough images."""
+    return effects.same_pixels is not None and effects.same_pixels.holds(s.repeated_share, s.level)
+
+
+def after_training_images(
+    found: Sequence[Tested], searched: Mapping[int, InTraining], s: AuditSettings
+) -> list[Tested]:
+    """The verdicts once training images were searched for the pixels of shortcuts, in their new order.
+
+    searched: of the shortcuts, by their position in `found`. What no training image has is no shortcut.
+    """
+    out = list(found)
+    for at, training in searched.items():
+        learned = training.found > 0 or training.at_most > s.training_share
+        verdict = found[at].verdict if learned else Verdict.RELIES_ON
+        out[at] = replace(found[at], verdict=verdict, training=training)
+    return ranked(out)
+
+
 def confirmed_as(plan: Plan, effects: Effects, s: AuditSettings) -> Verdict:
     """What a confirmed candidate is called: a shortcut, where there is a second reason."""
     if plan.misleads:
         return Verdict.RELIES_ON
     if plan.outside:
         return Verdict.OFF_OBJECT
-    if effects.same_pixels is None or not effects.same_pixels.holds(s.repeated_share, s.level):
+    if not repeats(effects, s):
         return Verdict.RELIES_ON
     # A shortcut by its pixels already; the boxes say of which kind.
     return Verdict.OFF_OBJECT if plan.pattern_outside else Verdict.REPEATED_MARK

@@ -39,7 +39,7 @@ def audit() -> None:
     """Test what a job's model looks at.
 
     \b
-    gfi audit JOB [--dry-run] [--class NAME] [--patch crop.png] [--wait]
+    gfi audit JOB [--dry-run] [--class NAME] [--patch crop.png] [--training JOB2] [--wait]
     gfi audit --dataset SPEC --model REF --until-settled [--wait]
     gfi audit show AUDIT
     gfi audit verify AUDIT --sample 1%
@@ -77,6 +77,11 @@ def audit() -> None:
 @click.option(
     "--seed", default=0, show_default=True, type=click.IntRange(0, 2**31 - 1), help="Of every draw."
 )
+@click.option(
+    "--training",
+    metavar="JOB",
+    help="A job over the labelled images that the model was trained on: are the pixels of a shortcut in them?",
+)
 @click.option("--wait", is_flag=True, help="Follow the audit until it ends, and print its findings.")
 @json_option
 def run(
@@ -91,6 +96,7 @@ def run(
     classes: tuple[str, ...],
     patch: Path | None,
     seed: int,
+    training: str | None,
     wait: bool,
     as_json: bool,
 ) -> None:
@@ -101,8 +107,10 @@ def run(
     own = {"dataset": dataset, "model": model, "preset": preset}
     given = {name: value for name, value in own.items() if value is not None}
     if until_settled:
-        if job_id is not None or dry_run or patch is not None:
-            raise CommandError("--until-settled audits a dataset: without JOB, --dry-run and --patch")
+        if job_id is not None or dry_run or patch is not None or training is not None:
+            raise CommandError(
+                "--until-settled audits a dataset: without JOB, --dry-run, --patch and --training"
+            )
         if dataset is None:
             raise CommandError("--until-settled needs --dataset SPEC; --model REF names the model")
         service = open_service()
@@ -122,6 +130,7 @@ def run(
             classes=classes,
             patch=patch.read_bytes() if patch is not None else None,
             seed=seed,
+            training=training,
         )
     made = requested["audit"]
     if not wait:

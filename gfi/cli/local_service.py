@@ -295,13 +295,20 @@ class LocalService:
         return gate_file(compare_jobs(self.database, bucket, job_a, job_b, today=datetime.now(UTC).date()))
 
     def request_audit(
-        self, job_id: str, *, dry_run: bool, classes: Sequence[str], patch: bytes | None, seed: int
+        self,
+        job_id: str,
+        *,
+        dry_run: bool,
+        classes: Sequence[str],
+        patch: bytes | None,
+        seed: int,
+        training: str | None = None,
     ) -> JSON:
         from gfi.jobs.audits.request import AuditRequest, request_audit
         from gfi.store.objects import Bucket
 
         job = queries.get_job(self.database, job_id)
-        wanted = AuditRequest(dry_run, tuple(classes), patch, seed)
+        wanted = AuditRequest(dry_run, tuple(classes), patch, seed, training)
         bucket = Bucket.from_settings(self.settings)
         audit_id, created = request_audit(self.database, bucket, job, wanted, user())
         return {"audit": queries.get_audit(self.database, audit_id).to_json(), "created": created}

@@ -177,10 +177,22 @@ class RemoteService:
         raise CommandError(_NEEDS_MASKS)
 
     def request_audit(
-        self, job_id: str, *, dry_run: bool, classes: Sequence[str], patch: bytes | None, seed: int
+        self,
+        job_id: str,
+        *,
+        dry_run: bool,
+        classes: Sequence[str],
+        patch: bytes | None,
+        seed: int,
+        training: str | None = None,
     ) -> JSON:
         return self.client.request_audit(
-            self.client.job(job_id).id, dry_run=dry_run, classes=classes, patch=patch, seed=seed
+            self.client.job(job_id).id,
+            dry_run=dry_run,
+            classes=classes,
+            patch=patch,
+            seed=seed,
+            training=None if training is None else self.client.job(training).id,
         )
 
     def audit_until_settled(

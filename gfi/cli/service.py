@@ -166,9 +166,19 @@ class Service(Protocol):
         ...
 
     def request_audit(
-        self, job_id: str, *, dry_run: bool, classes: Sequence[str], patch: bytes | None, seed: int
+        self,
+        job_id: str,
+        *,
+        dry_run: bool,
+        classes: Sequence[str],
+        patch: bytes | None,
+        seed: int,
+        training: str | None = None,
     ) -> JSON:
-        """Audit a job that has ended. Returns {"audit", "created"}, `audit` without findings."""
+        """Audit a job that has ended. Returns {"audit", "created"}, `audit` without findings.
+
+        training: the id of a job over the images that the model was trained on.
+        """
         ...
 
     def audit_until_settled(

@@ -22,6 +22,7 @@ class Audits(Connection):
         classes: Sequence[str] = (),
         patch: bytes | None = None,
         seed: int = 0,
+        training: str | None = None,
     ) -> dict[str, Any]:
         """Audit the masks of a job that has ended: does the model look at the wrong thing, where, and how sure is that?
 
@@ -37,6 +38,9 @@ class Audits(Connection):
             A PNG or JPEG of a mark: the hypothesis that it leads to the one class named.
         seed
             Of every draw.
+        training
+            The id of a job over the images that the model was trained on: a shortcut that none of them has is told as
+            misleading, not as a shortcut.
 
         Returns
         -------
@@ -46,6 +50,8 @@ class Audits(Connection):
         body: dict[str, Any] = {"dry_run": dry_run, "classes": list(classes), "seed": seed}
         if patch is not None:
             body["patch"] = base64.b64encode(patch).decode()
+        if training is not None:
+            body["training"] = training
         requested: dict[str, Any] = self.send("POST", f"/v1/jobs/{job_id}/audit", json=body).json()
         return requested
 

@@ -45,6 +45,29 @@ def test_an_auditor_exports_the_images_of_a_shortcut_in_four_clicks_from_the_pag
 
 
 @pytest.mark.parametrize("visit", [(400, 800)], indirect=True)
+def test_an_audit_is_asked_for_on_the_page_of_a_job(visit: Visit, site: tuple[str, World]) -> None:
+    world = site[1]
+    job = world.explained(total=12, name="To audit")
+    page = visit.open(f"/jobs/{job}")
+    page.click("#actions >> text=Audit")
+    page.fill("[name=classes]", "rocket")
+    page.fill("[name=training]", job)  # its own images: refused, and the form stays
+    page.click("text=Start the audit")
+    refused = page.locator("#refused")
+    refused.wait_for()
+    assert "is over the audited images" in refused.inner_text()
+    assert faults(page) == []
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    visit.complaints.clear()  # the browser's own line about the answer 422
+    page.fill("[name=training]", "")
+    page.click("text=Start the audit")
+    page.wait_for_url("**/audits/*")
+    made = world.call("GET", "/v1/audits").json()[0]
+    assert (made["id"], made["options"]["classes"]) == (page.url.rsplit("/", 1)[1], [2])
+    assert world.call("DELETE", f"/v1/audits/{made['id']}").json()["state"] == "cancelled"
+
+
+@pytest.mark.parametrize("visit", [(400, 800)], indirect=True)
 def test_an_audit_until_settled_is_estimated_before_it_begins(visit: Visit, site: tuple[str, World]) -> None:
     world = site[1]
     page = visit.open("/audits")

@@ -5,7 +5,7 @@ The outcome is one JSON file in the bucket, from which its rows can be written a
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -18,6 +18,7 @@ from gfi.audit.sentences import limit_sentence, sentence
 from gfi.audit.settings import AuditSettings
 from gfi.audit.verdicts import SHORTCUTS, Tested, Verdict
 from gfi.jobs.audits.files import ScreenedJob, key, place_json, place_of, put_json
+from gfi.jobs.audits.training import Searched
 from gfi.jobs.audits.words import gallery_of
 from gfi.jobs.task_run import TaskRun
 from gfi.store import queries
@@ -60,11 +61,14 @@ def conclude(
     answers: int = 0,
     unusable: Mapping[str, int] | None = None,
     settled: Mapping[str, Any] | None = None,
+    training: Searched | None = None,
 ) -> Outcome:
     """The outcome of an audit. tested: None where no photograph could be read.
 
     settled: how an audit until settled ended (`settling.settled_summary`); it has no detection limits, which hold for
     a plan of fixed size.
+
+    training: what became of the search of training images; None where nothing was searched.
 
     pictures: stores the pictures of a finding under its id, and returns what its record says of them. answers: how many
     pictures the network answered for.
@@ -105,6 +109,9 @@ def conclude(
     summary |= _changes(database, job, previous)
     summary |= {"answers": answers, "unusable_photographs": dict(unusable or {})}
     summary["settled"] = None if settled is None else dict(settled)
+    if training is None and (asked := audit.options.get("training")):
+        training = Searched(asked)
+    summary["training"] = None if training is None else training.to_json()
     summary["notes"] = list(_notes(summary, screened, settings))
     return Outcome(summary, rows)
 
@@ -141,6 +148,8 @@ def _row(
     if finding.kind == "property":
         record["where"] = named(finding.property_name)
     record |= {"beside": finding.beside, "labelled_otherwise": finding.labelled_otherwise}
+    if finding.training is not None:
+        record["training"] = asdict(finding.training)
     if result is not None:
         rows = screened.kept.rows
         candidate = result.plan.candidate
@@ -189,6 +198,8 @@ def _command(job: Job, audit: Audit, finding: Finding) -> str:
     command = f"gfi audit {job.id} --class {_quoted(finding.class_name)}"
     if audit.options.get("patch"):
         command += " --patch mark.png"
+    if training := audit.options.get("training"):
+        command += f" --training {training}"
     seed = audit.settings.get("seed", 0)
     return command + (f" --seed {seed}" if seed else "")
 
@@ -337,6 +348,8 @@ def _notes(summary: Mapping[str, Any], screened: ScreenedJob, s: AuditSettings) 
     if unusable and summary["photographs"]:
         counted = ", ".join(f"{n:,} {reason}" for reason, n in sorted(unusable.items()))
         yield f"Photographs that could not be used were left out of the tests: {counted}."
+    if training := summary["training"]:
+        yield from _of_training(training)
     if summary["measured"] < summary["images"]:
         yield (
             "Properties of the photographs (brightness, tint, sharpness …) were not measured for "
@@ -361,6 +374,23 @@ def _notes(summary: Mapping[str, Any], screened: ScreenedJob, s: AuditSettings) 
             if summary["proposed"]
             else "No candidate was found."
         )
+
+
+def _of_training(training: Mapping[str, Any]) -> Iterator[str]:
+    """What a reader must know of the search of training images."""
+    if training["failed"]:
+        yield (
+            f"The training images of job {training['job']} could not be searched ({training['failed']}): whether a "
+            "shortcut was learned from them is not known."
+        )
+    elif not training["shortcuts"]:
+        yield (
+            f"Nothing was looked for in the training images of job {training['job']}: no shortcut of repeated pixels "
+            "was found."
+        )
+    if training["unusable"]:
+        counted = ", ".join(f"{n:,} {reason}" for reason, n in sorted(training["unusable"].items()))
+        yield f"Training images that could not be used were left out: {counted}."
 
 
 def commit_outcome(

@@ -19,7 +19,9 @@ from gfi.domain.states import ControlKind
 from gfi.domain.tasks import KINDS
 from gfi.jobs.audits.files import folder, settings_json
 from gfi.jobs.audits.outcome import write_decisions
+from gfi.jobs.audits.screen import manifest_of
 from gfi.jobs.audits.settling import options_of
+from gfi.jobs.audits.training import classes_of, is_labelled
 from gfi.jobs.submit import Invalid, JobRequest, spec_of
 from gfi.store import ledger, queries, tracing
 from gfi.store.database import Database
@@ -37,13 +39,15 @@ LARGEST_PATCH = 4 * 2**20
 class AuditRequest:
     """What is asked for. classes: names or indices; empty: all. patch: a PNG or JPEG of a mark, for one class.
 
-    dry_run: screen, and say what testing takes. seed: of every draw.
+    dry_run: screen, and say what testing takes. seed: of every draw. training: the id of a job over the images that the
+    model was trained on, in which shortcuts are looked for.
     """
 
     dry_run: bool = False
     classes: tuple[str, ...] = ()
     patch: bytes | None = None
     seed: int = 0
+    training: str | None = None
 
 
 def request_audit(
@@ -55,6 +59,10 @@ def request_audit(
     ended, or has no masks.
     """
     values = frozen(job, request)
+    if request.training is not None:
+        training = queries.get_job(database, request.training)
+        _check_training(bucket, job, training, request.patch is not None)
+        values["options"]["training"] = training.id
     if request.patch is not None:  # stored first, because the task may begin at once
         bucket.put(values["options"]["patch"], _as_png(request.patch), content_type="image/png")
     return ledger.request_audit(database, job.id, owner=owner, **values)
@@ -154,6 +162,32 @@ def _check_channels(record: Mapping[str, Any]) -> None:
     channels = record.get("preprocess", {}).get("channels", 3)
     if channels not in (1, 3):
         raise Invalid(f"an audit pastes pieces of photographs of 1 or 3 channels; the model takes {channels}")
+
+
+def _check_training(bucket: Bucket, job: Job, training: Job, stated: bool) -> None:
+    """Refuse a job whose images cannot be the training images of another's model. stated: a hypothesis is tested."""
+    if stated:
+        raise Invalid("a stated mark is never called a shortcut, so training images tell nothing about it")
+    if training.id == job.id or (
+        job.listing_digest is not None and training.listing_digest == job.listing_digest
+    ):
+        raise Invalid(
+            f"job {training.id} is over the audited images; --training names a job over the images that the model was "
+            "trained on"
+        )
+    if training.manifest_key is None:
+        raise Conflict(f"the images of job {training.id} are not listed; wait, or look at its state")
+    if training.class_names != job.class_names:
+        raise Invalid(
+            f"the model of job {training.id} has other class names than that of job {job.id}; submit the training "
+            f"images with {job.config.model.reference}"
+        )
+    with manifest_of(bucket, training) as manifest:
+        if not is_labelled(manifest, classes_of(job.model or {})):
+            raise Invalid(
+                f"no image of job {training.id} has a label that is a class of the model, so its training images "
+                "cannot be told by class"
+            )
 
 
 def _series(dataset: str, model: str, classes: Sequence[int], scope: str | None) -> str:

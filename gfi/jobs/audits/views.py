@@ -34,9 +34,10 @@ class Missing(Exception):
 
 
 class Views:
-    """Reads photographs and keeps the last thousand.
+    """Reads photographs and keeps the last ones.
 
-    why: the reasons of those that cannot be used, counted. check: called after each photograph.
+    why: the reasons of those that cannot be used, counted. check: called after each photograph. most: how many are
+    kept.
     """
 
     def __init__(
@@ -46,10 +47,11 @@ class Views:
         preprocess: Preprocess,
         config: JobConfig,
         check: Callable[[], None] = lambda: None,
+        most: int = KEPT,
     ) -> None:
         self._source, self._manifest = source, manifest
         self._preprocess, self._recipe, self._check = preprocess, config.recipe, check
-        self._kept: LRUCache[int, NDArray[np.uint8]] = LRUCache(KEPT)
+        self._kept: LRUCache[int, NDArray[np.uint8]] = LRUCache(most)
         self._missing: dict[int, str] = {}
 
     @property

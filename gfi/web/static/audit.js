@@ -65,11 +65,14 @@ function groups() {
   return sections.filter(([list]) => list.length).map(([list, title, text]) => h("section.panel", { "aria-label": title }, h("h2", null, `${title} (${count(list.length)})`), h("p.soft", null, text), ...list.map(card)));
 }
 
+// The same question once more; a picture of a mark is not asked for again.
+const again = () => ({ classes: audit.options.classes.map(String), seed: audit.settings.seed, training: audit.options.training || null });
+
 function actions() {
   const nodes = [];
   if (may.submit && open()) nodes.push(h("button.danger", { type: "button", onclick: () => showErrors(async () => { await api(`/v1/audits/${id}`, { method: "DELETE" }); await load(); }) }, "Cancel"));
   if (may.submit && audit.screened_at && ["screened", "failed", "cancelled"].includes(audit.state)) nodes.push(h("button.primary", { type: "button", onclick: () => showErrors(async () => { await api(`/v1/audits/${id}/confirm`, { method: "POST" }); await load(); }) }, "Test the candidates"));
-  if (may.submit && audit.state === "done") nodes.push(h("button", { type: "button", onclick: () => showErrors(async () => { const { audit: made } = await api(`/v1/jobs/${audit.job_id}/audit`, { method: "POST", body: {} }); location.assign(`/audits/${made.id}`); }) }, "Audit again"));
+  if (may.submit && audit.state === "done") nodes.push(h("button", { type: "button", onclick: () => showErrors(async () => { const { audit: made } = await api(`/v1/jobs/${audit.job_id}/audit`, { method: "POST", body: again() }); location.assign(`/audits/${made.id}`); }) }, "Audit again"));
   if (may.submit && audit.state === "done") nodes.push(h("button", { type: "button", title: "Explain a sample again and compare the masks bit by bit", onclick: () => showErrors(async () => { const task = await api(`/v1/audits/${id}/verify`, { method: "POST", body: {} }); toast(`A worker explains a sample again: task ${task.id}.`); }) }, "Verify"));
   $("actions").replaceChildren(...nodes);
 }
@@ -93,7 +96,7 @@ function summary() {
   $("nothing-panel").hidden = !s?.settled?.nothing.length;
   $("excluded").textContent = s?.settled?.excluded || "";
   $("nothing").replaceChildren(...(s?.settled?.nothing || []).map((one) => h("li", null, one.sentence)));
-  const facts = [["Requested", `${when(audit.created_at)}${audit.owner ? ` by ${audit.owner}` : ""}`], ["Done", when(audit.done_at) || "not yet"], ["Job", audit.job_id], ["Settings", audit.settings_digest.slice(0, 12)], ...(s ? [["The network answered for", `${count(s.answers)} pictures`], ["Boxes", `of ${count(s.boxed)} images`], ["Audit before", s.previous ? h("a", { href: `/audits/${s.previous}` }, s.previous) : "none"]] : [])];
+  const facts = [["Requested", `${when(audit.created_at)}${audit.owner ? ` by ${audit.owner}` : ""}`], ["Done", when(audit.done_at) || "not yet"], ["Job", audit.job_id], ...(audit.options.training ? [["Training images", h("a", { href: `/jobs/${audit.options.training}` }, `of job ${audit.options.training}`)]] : []), ["Settings", audit.settings_digest.slice(0, 12)], ...(s ? [["The network answered for", `${count(s.answers)} pictures`], ["Boxes", `of ${count(s.boxed)} images`], ["Audit before", s.previous ? h("a", { href: `/audits/${s.previous}` }, s.previous) : "none"]] : [])];
   $("facts").replaceChildren(...facts.flatMap(([k, v]) => [h("dt", null, k), h("dd", null, v)]));
   $("settings").textContent = JSON.stringify(audit.settings, null, 2);
 }

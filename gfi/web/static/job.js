@@ -1,4 +1,4 @@
-import { $, api, count, decimal, duration, fill, findings, follow, h, may, rate, state, svg, toast, showErrors, when, showPage, words } from "/static/ui.js";
+import { $, api, count, decimal, duration, fill, findings, follow, h, may, rate, state, svg, toast, showErrors, showRefusal, when, showPage, words } from "/static/ui.js";
 
 const id = location.pathname.split("/")[2];
 const vocabulary = await api("/v1/vocabulary");
@@ -24,9 +24,20 @@ function button(text, work, kind = "") {
   return h(`button${kind}`, { type: "button", onclick: () => showErrors(async () => { await work(); await load(); }) }, text);
 }
 
-async function audit() {
-  const { audit: made } = await api(`/v1/jobs/${id}/audit`, { method: "POST", body: {} });
-  location.assign(`/audits/${made.id}`);
+const form = $("audit-form");
+form?.addEventListener("submit", async (event) => {
+  event.preventDefault();
+  showRefusal(null);
+  const value = (name) => form.elements[name].value.trim();
+  try {
+    const { audit: made } = await api(`/v1/jobs/${id}/audit`, { method: "POST", body: { classes: value("classes").split(",").map((name) => name.trim()).filter(Boolean), training: value("training") || null } });
+    location.assign(`/audits/${made.id}`);
+  } catch (error) { showRefusal(error); }
+});
+
+function audit() {
+  form.hidden = !form.hidden;
+  if (!form.hidden) form.elements.classes.focus();
 }
 
 async function audits() {
@@ -38,7 +49,7 @@ async function audits() {
 function actions() {
   const nodes = [h("a.button.primary", { href: `/jobs/${id}/gallery` }, "Gallery")];
   if (may.submit) {
-    if (ended(job.state)) nodes.push(h("button", { type: "button", title: "Test what the model looks at", onclick: () => showErrors(audit) }, "Audit"));
+    if (ended(job.state)) nodes.push(h("button", { type: "button", title: "Test what the model looks at", onclick: audit }, "Audit"));
     if (!ended(job.state)) {
       nodes.push(job.paused ? button("Resume", () => api(`/v1/jobs/${id}/resume`, { method: "POST" })) : button("Pause", () => api(`/v1/jobs/${id}/pause`, { method: "POST" })));
       nodes.push(button("Cancel", () => api(`/v1/jobs/${id}`, { method: "DELETE" }), ".danger"));

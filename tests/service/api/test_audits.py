@@ -76,6 +76,13 @@ def test_an_audit_from_the_request_to_a_decision(one_world: World) -> None:
     assert bad.status_code == 422
     assert "the patch is not a PNG or JPEG that can be read" in bad.json()["detail"]
 
+    for training, status, says in (
+        (job, 422, "is over the audited images"),
+        (job[:-1], 404, f"no job {job[:-1]}"),  # a beginning of an id is for people at a terminal
+    ):
+        wrong = world.call("POST", f"/v1/jobs/{job}/audit", json={"training": training})
+        assert (wrong.status_code, says in wrong.json()["detail"]) == (status, True)
+
     made = world.call("POST", f"/v1/jobs/{job}/audit", "submit", json={})
     assert made.status_code == 202
     audit = made.json()["audit"]

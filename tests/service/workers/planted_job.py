@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 
 from gfi.cli.register_model import register
 from gfi.datasets.decode import decode
@@ -58,6 +59,24 @@ def labels_job(services: WorkerServices, per_class: int = PER_CLASS) -> str:
     job = submit(services, dataset=f"manifest:{manifest}", model="demo-shapes", target="labels")
     draw_masks(services, job, per_class)
     ledger.finish_jobs(services.database)
+    return job
+
+
+def training_job(services: WorkerServices, plant: planted.Plant, labelled: bool = True) -> str:
+    """A job over a hundred other moons, which is cancelled once they are listed: no mask is needed of it."""
+    folder = services.settings.dataset_roots[0] / f"training-{plant.kind}"
+    (folder / "photographs").mkdir(parents=True, exist_ok=True)
+    images = planted.draw_images(planted.DEMO_SEED, 100, plant, 0)
+    lines = []
+    for row in np.flatnonzero(images.labels == MOON):
+        key = f"photographs/moon-{row:04d}.png"
+        if not (folder / key).exists():
+            Image.fromarray(images.pixels[row]).save(folder / key)
+        lines.append(json.dumps({"key": key, "label": "moon"} if labelled else {"key": key}) + "\n")
+    manifest = folder / f"labelled-{labelled}.jsonl"
+    manifest.write_text("".join(lines))
+    job = submit(services, dataset=f"manifest:{manifest}", model="demo-shapes")
+    ledger.cancel_job(services.database, job)
     return job
 
 

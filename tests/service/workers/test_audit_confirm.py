@@ -18,17 +18,19 @@ from gfi.jobs.audits.pictures import picture_key
 from gfi.jobs.audits.request import AuditRequest
 from gfi.jobs.delete import delete_job
 from gfi.jobs.report import write_report
+from gfi.jobs.submit import Invalid
 from gfi.jobs.task_run import Interrupted
+from gfi.samples import planted
 from gfi.store import ledger, queries
 from gfi.store.database import Database, upgrade
-from gfi.store.errors import Conflict
-from gfi.store.queries import Audit
+from gfi.store.errors import Conflict, NotFound
+from gfi.store.queries import Audit, AuditFinding
 from gfi.store.rebuild import rebuild
 from gfi.store.result_query import ResultQuery, filters_of
 from scheduler import tasks
 from scheduler.services import ControlServices
 from tests.service.workers.conftest import PHOTOGRAPHS, explain, submit
-from tests.service.workers.planted_job import MOON, PER_CLASS, labels_job, planted_job
+from tests.service.workers.planted_job import MOON, PER_CLASS, labels_job, planted_job, training_job
 from workers import audit_confirm
 from workers.handlers import HANDLERS, perform_task
 from workers.services import WorkerServices
@@ -36,7 +38,7 @@ from workers.services import WorkerServices
 
 @pytest.fixture(autouse=True)
 def _few_images(monkeypatch: pytest.MonkeyPatch) -> None:
-    few = replace(AuditSettings(), most_images=12)
+    few = replace(AuditSettings(), most_images=12, training_share=0.05)
     monkeypatch.setattr(request, "AuditSettings", lambda: few)
     monkeypatch.setattr(
         request.secrets, "token_hex", lambda size: "0" * 2 * size
@@ -214,6 +216,56 @@ def test_each_label_of_an_image_is_audited(services: WorkerServices) -> None:
     confirmed(services)
     notes = " ".join(audit(services, again).summary["notes"])  # type: ignore[index]
     assert "changed" in notes
+
+
+def test_a_mark_that_no_training_image_has_misleads_and_is_no_shortcut(services: WorkerServices) -> None:
+    job = planted_job(services)
+    clean = training_job(services, planted.Plant())
+    marked = training_job(services, planted.DEMO)
+    unlabelled = training_job(services, planted.DEMO, labelled=False)
+    other = submit(services)
+    ledger.cancel_job(services.database, other)
+    mark = io.BytesIO()
+    Image.new("RGB", (12, 12)).save(mark, "PNG")
+    for wrong, says in (
+        ({"training": job}, "is over the audited images"),
+        ({"training": unlabelled}, "has a label that is a class of the model"),
+        ({"training": other}, "has other class names than that of job"),
+        (
+            {"training": clean, "classes": ("moon",), "patch": mark.getvalue()},
+            "a stated mark is never called a shortcut",
+        ),
+    ):
+        with pytest.raises(Invalid, match=says):
+            requested(services, job, **wrong)
+    with pytest.raises(NotFound, match="no job nosuch"):
+        requested(services, job, training="nosuch")
+
+    def first_of(training: str) -> tuple[AuditFinding, list[str]]:
+        made = requested(services, job, classes=("moon",), training=training)
+        screened(services)
+        assert "findings" in confirmed(services)
+        (first,) = [f for f in queries.list_findings(services.database, made) if "training" in f.record]
+        assert first.record["command"] == f"gfi audit {job} --class moon --training {training}"
+        return first, audit(services, made).summary["notes"]  # type: ignore[index]
+
+    # One of its hundred moons cannot be read: it is left out and counted.
+    folder = services.settings.dataset_roots[0] / "training-none" / "photographs"
+    next(iter(sorted(folder.glob("moon-*")))).write_bytes(b"no picture")
+    first, notes = first_of(clean)
+    assert first.verdict == "relies_on"
+    searched = first.record["training"]
+    assert (searched["found"], searched["images"], searched["listed"]) == (0, 99, 100)
+    assert "None of 99 training images of the class that were searched has these pixels" in first.sentence
+    assert "it misleads the model, and these images did not teach it." in first.sentence
+    assert any("Training images that could not be used were left out: 1 changed." in note for note in notes)
+
+    first, notes = first_of(marked)
+    assert first.verdict == "off_object_shortcut"
+    assert (
+        "The same pixels are in 50 of 100 training images of the class that were searched." in first.sentence
+    )
+    assert not [note for note in notes if "raining images" in note]
 
 
 def test_bad_input_is_told_and_what_can_still_be_said_is_said(services: WorkerServices) -> None:

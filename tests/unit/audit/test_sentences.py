@@ -7,6 +7,7 @@ import pytest
 from gfi.audit.findings import Finding
 from gfi.audit.places import around
 from gfi.audit.sentences import limit_sentence, sentence
+from gfi.audit.training_images import InTraining
 from gfi.audit.verdicts import Verdict
 
 FINDING = Finding(
@@ -58,3 +59,22 @@ def test_what_misleads_the_model_and_what_was_removed_with_it_is_said() -> None:
     assert "15 of the 16 images tested are labelled otherwise" in text
     assert "from 9 of them together with another repeated pattern" in text
     assert "otherwise" not in sentence(FINDING)
+
+
+def test_what_training_images_say_of_a_shortcut_is_said() -> None:
+    said = {
+        "The same pixels are in 57 of 200 training images of the class that were searched.": InTraining(
+            57, 200, 200, 16, 16, 1.0
+        ),
+        "has these pixels, but up to 5.0 % of all 40 may have them": InTraining(0, 40, 40, 16, 16, 0.05),
+        "No training image of the class could be searched": InTraining(0, 0, 40, 16, 16, 1.0),
+    }
+    for words, training in said.items():
+        assert words in sentence(replace(FINDING, training=training))
+    none = InTraining(0, 200, 200, 16, 16, 0.01)
+    text = sentence(replace(FINDING, verdict=Verdict.RELIES_ON, misleads=True, training=none))
+    assert "None of 200 training images of the class that were searched has these pixels" in text
+    assert "(95 %: at most 1.0 % of all 200 have them)" in text
+    assert "it misleads the model, and these images did not teach it." in text
+    assert "labelled otherwise" not in text
+    assert "shortcut" not in text

@@ -67,6 +67,19 @@ def test_the_planted_mark_is_first_and_its_row_says_so() -> None:
     json.dumps(row)
 
 
+def test_a_mark_that_is_not_in_the_training_images_is_no_shortcut_in_its_row() -> None:
+    a, _ = run(1.0)
+    settings = AuditSettings(training_share=0.1)
+    for name, share, is_one in (("afterwards", 0.5, False), ("corner", 0.3, True)):
+        scenario = next(s for s in SCENARIOS if (s.name, s.share) == (name, share))
+        assert scenario.training
+        searched, (found,) = audit.with_training_images(scenario, 0, a, settings, per_class=40)
+        assert (found["found"], found["images"], found["without"]) == (found["marked"], 40, 0)
+        assert found["marked"] == (12 if is_one else 0)
+        assert bool([r for r in searched.tested if r.verdict in SHORTCUTS]) == is_one
+        json.dumps(found)
+
+
 def test_the_clean_twin_has_no_shortcut() -> None:
     a, _ = run(0.0)
     assert not [r for r in a.tested if r.verdict in SHORTCUTS]
@@ -123,6 +136,9 @@ def test_the_page_counts_what_the_rows_say(tmp_path: Path, monkeypatch: pytest.M
     assert (corner["right_kind"], corner["confirmed"], corner["with_false_shortcut"]) == (1, 1, 1)
     assert corner["auroc"] == 1
     assert audit_page.limits_kept(rows) == (1, 3)
+    said = {"found": 5, "images": 200, "marked": 6, "without": 1}
+    rows += [row(s, "afterwards", 0.5, false_shortcuts=1 - s, training=True, searched=[said]) for s in (0, 1)]
+    lines = audit_page.summary(rows)
     page = tmp_path / "audit.md"
     page.write_text("before\n<!-- results -->\nold\n<!-- /results -->\nafter\n")
     monkeypatch.setattr(audit_page, "PAGE", page)
@@ -132,6 +148,9 @@ def test_the_page_counts_what_the_rows_say(tmp_path: Path, monkeypatch: pytest.M
     assert text.endswith("after\n")
     assert "old" not in text
     assert "| corner | 50% | no | 3 | 1 | 1 | 1 (95 %" in text
+    assert "| afterwards, training images given | 50% | no | 2 |  |  | 1 (95 %" in text
+    assert "afterwards: 2 shortcuts were looked for in 400 training images" in text
+    assert "of which 12 have the mark; 10 were found. Of as many images of the clean twins: 2." in text
 
 
 def test_the_page_of_the_docs_says_what_the_stored_rows_say() -> None:

@@ -83,3 +83,19 @@ def test_an_audit_that_found_nothing_says_none_in_the_list(monkeypatch: pytest.M
     lines = CliRunner().invoke(audit.audits, ["J"]).output.splitlines()[1:]
     assert ["none" in line for line in lines] == [True, False, False]
     assert "2 relies on" in lines[2]
+
+
+def test_training_images_are_named_by_a_job_and_not_for_an_audit_until_settled(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: dict[str, Any] = {}
+
+    def request_audit(job: str, **given: Any) -> dict[str, Any]:
+        asked.update(given, job=job)
+        return {"audit": {"id": "A"}, "created": True}
+
+    monkeypatch.setattr(audit, "open_service", lambda: SimpleNamespace(request_audit=request_audit))
+    assert CliRunner().invoke(audit.audit, ["J", "--training", "T"]).output == "audit A\n"
+    assert (asked["job"], asked["training"]) == ("J", "T")
+    refused = CliRunner().invoke(audit.audit, ["run", "--until-settled", "--dataset", "D", "--training", "T"])
+    assert "without JOB, --dry-run, --patch and --training" in str(refused.exception)

@@ -28,6 +28,7 @@ CLEAN: dict[str, Any] = {
     "model_changed": False,
     "number_tested": 3,
     "settled": None,
+    "training": None,
     "proposed": 3,
 }
 
@@ -48,6 +49,18 @@ def notes(**changes: Any) -> list[str]:
         (
             {"settled": {"sentence": "Ended.", "unlabelled": 30, "listed": 900}},
             "30 of 900 images have no label of the model's; each counts for the class that its mask explains.",
+        ),
+        (
+            {"training": {"job": "T", "shortcuts": 0, "unusable": {}, "failed": "the job is deleted"}},
+            "The training images of job T could not be searched (the job is deleted)",
+        ),
+        (
+            {"training": {"job": "T", "shortcuts": 0, "unusable": {}, "failed": ""}},
+            "Nothing was looked for in the training images of job T: no shortcut of repeated pixels was found.",
+        ),
+        (
+            {"training": {"job": "T", "shortcuts": 1, "unusable": {"unreadable": 3}, "failed": ""}},
+            "Training images that could not be used were left out: 3 unreadable.",
         ),
         ({"shortcuts": 1, "labelled": False}, "labels would tell them apart."),
         ({"number_tested": 0}, "No candidate had enough images to be tested."),
