@@ -82,11 +82,8 @@ def chunks(
     names, wordnet_ids = record.get("class_names") or [], record.get("wordnet_ids") or []
     find = lru_cache(LABELS)(ClassIndex.of(names, wordnet_ids, record.get("classes", 0)).find)
     each_label = job.config.each_label
-    first: tuple[int, str | None, int | None] = (
-        -1,
-        None,
-        None,
-    )  # the newest image: its row, and its first result
+    # Of the newest image: its row, and where its first result is.
+    first: tuple[int, str | None, int | None] = (-1, None, None)
     for page in queries.iterate_columns(database, job.id, _READ):
         of_part: dict[str, list[_Stored]] = {}
         for row, rank, status, part_id, part_row in page:

@@ -115,7 +115,7 @@ class Instalments:
     @staticmethod
     def none(screened: ScreenedJob) -> "Instalments":
         """Before the first instalment."""
-        none = replace(screened.kept.data, classes=np.zeros(0, np.int64))
+        none = replace(screened.kept.data, classes=np.zeros(0, np.int64), also=None)
         return Instalments([], Kept(np.zeros(0, np.int64), none), [])
 
 
@@ -247,7 +247,7 @@ def _hosts_left(
     """
     k = screened.candidates[number].class_index
     mine = explained.data.classes
-    free = mine[(mine >= 0) & (mine != k) & ~np.isin(explained.rows, sorted(hosts))]
+    free = mine[(mine >= 0) & ~explained.data.carrying(k) & ~np.isin(explained.rows, sorted(hosts))]
     coming = order.classes[~used & (order.classes != k)]
     unknown = coming < 0
     coming[unknown] = -1 - np.arange(int(unknown.sum()))

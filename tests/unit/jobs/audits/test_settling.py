@@ -1,6 +1,7 @@
 """The order in which a listing is explained. The whole way: `tests/service/workers/test_audit_settle.py`."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -106,6 +107,7 @@ def decided(
     plan = {"settling": {"device_s": limits.get("before", 0.0)}}
     audit: Any = SimpleNamespace(secret="x", settings=settings_json(AuditSettings(controls=3)), plan=plan)
     data = Explained(np.repeat([7, 8], [15, 5]), np.zeros((20, 7, 7), np.float32), np.ones(20, bool))
+    data = replace(data, also=np.array([[3, 7], [3, 8]]))  # one image has two labels
     kept = Kept(np.flatnonzero(order.classes < 0)[:20], data)
     screened: Any = SimpleNamespace(candidates=candidates, kept=kept, facts={"steps": 20.0})
     most = limits.get("seconds", 1e9)
