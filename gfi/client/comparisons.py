@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from gfi.client.connection import ApiError
 from gfi.client.tasks import Tasks
 
 
@@ -43,13 +44,11 @@ class Comparisons(Tasks):
         Raises
         ------
         ApiError
-            When it failed; the detail is its reason.
+            When it failed or takes longer; the detail says why.
         """
         body = {"a": a, "b": b, "floor": list(floor), "gate": gate, "look": look}
         task: str = self.send("POST", "/v1/comparisons", json=body).json()["id"]
-        self.wait_for_task(task, wait_s)
-        result: dict[str, Any] = self.get(f"/v1/comparisons/{task}")["result"]
-        return result
+        return self._result(task, f"/v1/comparisons/{task}", wait_s)
 
     def transfer(
         self,
@@ -83,12 +82,10 @@ class Comparisons(Tasks):
         Raises
         ------
         ApiError
-            When it failed; the detail is its reason. When no worker is alive.
+            When it failed or takes longer; the detail says why. When no worker is alive.
         """
         made = self.request_transfer(a, b, floor=floor, images=images, seed=seed)
-        self.wait_for_task(made["id"], wait_s)
-        result: dict[str, Any] = self.get(made["url"])["result"]
-        return result
+        return self._result(made["id"], made["url"], wait_s)
 
     def request_transfer(
         self, a: str, b: str, *, floor: Sequence[str] = (), images: int = 200, seed: int = 0
@@ -97,3 +94,11 @@ class Comparisons(Tasks):
         body = {"a": a, "b": b, "floor": list(floor), "images": images, "seed": seed}
         made: dict[str, Any] = self.send("POST", "/v1/transfers", json=body).json()
         return made
+
+    def _result(self, task_id: str, address: str, wait_s: float | None) -> dict[str, Any]:
+        """The result of a task, once it has one; its address is that of the comparison. ApiError if there is none."""
+        task = self.wait_for_task(task_id, wait_s)
+        if task["state"] != "done":
+            raise ApiError(0, {"detail": f"{task['kind']} {task_id} is {task['state']} after {wait_s} s"})
+        result: dict[str, Any] = self.get(address)["result"]
+        return result

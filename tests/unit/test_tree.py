@@ -22,7 +22,6 @@ ELSEWHERE = {
     "gfi/jobs/flagging.py": "service/api/test_flags.py",
     "gfi/cli/list_by_default.py": COMMANDS,
     "gfi/client/audits.py": "service/api/test_client.py",
-    "gfi/client/comparisons.py": "service/api/test_client.py",
     "gfi/client/datasets.py": "service/api/test_client.py",
     "gfi/client/tasks.py": "service/api/test_client.py",
     "gfi/client/exports.py": EXPORTS,
