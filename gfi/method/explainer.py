@@ -126,6 +126,10 @@ class GuidedFeatureInversion(Attribution):
         allow_nondeterministic: bool = False,
         device: str | torch.device | None = None,
     ) -> None:
+        if not isinstance(net, nn.Module | Classifier):
+            raise MethodError(
+                f"the network is a torch module or a classifier of `gfi.load`, not a {type(net).__name__}"
+            )
         super().__init__(net.module if isinstance(net, Classifier) else net)
         self.net = net
         self.device = None if device is None else device_named(device)

@@ -79,6 +79,11 @@ def test_a_wrong_option_is_named(given: dict, said: str) -> None:
         GuidedFeatureInversion(Small(), **{"preset": QUICK, **given}).attribute(smooth_images(1, 32), 1)
 
 
+def test_what_is_no_network_is_named() -> None:
+    with pytest.raises(MethodError, match="a torch module or a classifier of `gfi.load`, not a str"):
+        GuidedFeatureInversion("efficientnet-lite0")  # type: ignore[arg-type]
+
+
 def test_images_that_are_not_finite_say_so_and_leave_their_neighbours_alone() -> None:
     images = smooth_images(3, 32)
     images[1, 0, 4, 4] = torch.nan
