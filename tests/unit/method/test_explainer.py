@@ -80,7 +80,7 @@ def test_a_wrong_option_is_named(given: dict, said: str) -> None:
 
 
 def test_what_is_no_network_is_named() -> None:
-    with pytest.raises(MethodError, match="a torch module or a classifier of `gfi.load`, not a str"):
+    with pytest.raises(MethodError, match=r"a torch module or a classifier of `gfi\.load`, not a str"):
         GuidedFeatureInversion("efficientnet-lite0")  # type: ignore[arg-type]
 
 
