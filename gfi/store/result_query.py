@@ -121,8 +121,10 @@ class ResultQuery(BaseModel):
 
 
 def filters_of(database: Database, job: Job, query: ResultQuery) -> Filters:
-    """The filters of a query for this job. Raises ValueError for a column that the job does not have, NotFound for an
-    unknown finding or comparison."""
+    """The filters of a query for this job. Raises ValueError for a column that the job does not have and for bounds of
+    no number, NotFound for an unknown finding or comparison."""
+    if query.metric is None and (query.at_least is not None or query.at_most is not None):
+        raise ValueError("at_least and at_most bound a number: name it, such as metric=area")
     kinds = queries.kinds_of(job.metadata)
     rows, target = tuple(query.rows) or None, query.target
     if query.finding is not None:

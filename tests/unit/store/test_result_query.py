@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from gfi.domain.metrics import PRIMARY_METHOD
 from gfi.store.queries import Agreement, Filters
 from gfi.store.queries.results import conditions
-from gfi.store.result_query import ResultQuery
+from gfi.store.result_query import ResultQuery, filters_of
 from gfi.store.tables import results
 
 
@@ -46,6 +46,12 @@ def test_a_query_is_read_from_an_address() -> None:
 def test_what_is_no_query_is_refused_with_the_reason(text: str, says: str) -> None:
     with pytest.raises(ValueError, match=says):
         ResultQuery.of(text)
+
+
+@pytest.mark.parametrize("text", ["at_least=0.5", "at_most=0&sort=area"])
+def test_bounds_of_no_number_are_refused_and_not_left_out(text: str) -> None:
+    with pytest.raises(ValueError, match="bound a number: name it, such as metric=area"):
+        filters_of(None, None, ResultQuery.of(text))  # type: ignore[arg-type]
 
 
 def test_a_label_that_is_not_found_is_wrong_and_differs_in_jobs_with_a_result_for_each_label() -> None:
