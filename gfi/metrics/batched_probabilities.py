@@ -45,6 +45,11 @@ def target_probabilities(
     Tensor
         (count,) float64 in [0, 1].
 
+    Raises
+    ------
+    ValueError
+        When a target is no class of the network.
+
     Examples
     --------
     >>> images = torch.tensor([[0.0, 1.0], [2.0, 0.0], [3.0, 3.0]]).view(3, 2, 1, 1)
@@ -56,6 +61,10 @@ def target_probabilities(
     for first in range(0, count, batch):
         indices = torch.arange(first, first + batch, device=targets.device).clamp(max=count - 1)
         of_all = probabilities(draw(indices))
+        if not first and int(targets.max()) >= of_all.shape[1]:  # on a GPU the index would end the process
+            raise ValueError(
+                f"target {int(targets.max())} is not a class; classes are 0 to {of_all.shape[1] - 1}"
+            )
         of_target = of_all.gather(1, targets[indices].long().unsqueeze(1)).squeeze(1)
         parts.append(of_target[: count - first].double())
     return torch.cat(parts) if parts else torch.empty(0, dtype=torch.float64, device=targets.device)

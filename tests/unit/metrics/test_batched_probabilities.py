@@ -76,6 +76,7 @@ def test_wrong_shapes_are_refused(net, batch):
         (lambda targets: targets.float(), "whole numbers from 0, not torch.float32"),
         (lambda targets: targets > 0, "whole numbers from 0, not torch.bool"),
         (lambda targets: targets - 1 - targets.max(), "the numbers of classes from 0, not -"),
+        (lambda targets: targets + 999, "is not a class; classes are 0 to"),
         (lambda targets: targets.numpy(), "targets are a tensor, not a ndarray; use torch.as_tensor"),
     ],
 )
