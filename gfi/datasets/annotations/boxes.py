@@ -371,12 +371,16 @@ def from_run_lengths(value: Mapping[str, Any], label: str | None, difficult: boo
 
 
 def _truth(value: Any) -> bool:
-    """Whether a box is difficult, by JSON's words or by 0 and 1, also as text. DatasetError for another value."""
-    known = {"": False, "0": False, "false": False, "none": False, "1": True, "true": True}
-    text = "" if value is None else str(value).strip().lower().removesuffix(".0")
-    if text not in known:
-        raise DatasetError(f"`difficult` of a box is true or false, not {str(value)[:40]!r}")
-    return known[text]
+    """Whether a box is difficult: by JSON's words, or by a number, of which 0 is not; also as text. DatasetError for
+    another value."""
+    known = {"": False, "false": False, "none": False, "true": True}
+    text = "" if value is None else str(value).strip().lower()
+    if text in known:
+        return known[text]
+    try:
+        return float(text) != 0
+    except ValueError:
+        raise DatasetError(f"`difficult` of a box is true or false, not {str(value)[:40]!r}") from None
 
 
 def _points(value: Sequence[Any]) -> tuple[list[tuple[float, float]], Unit | None]:

@@ -44,7 +44,7 @@ def test_label_and_difficult_are_kept():
     ("written", "difficult"),
     [
         *((v, False) for v in (None, 0, "0", "false", "False", "", 0.0)),
-        *((v, True) for v in (1, "1", "true", 1.0)),
+        *((v, True) for v in (1, "1", "true", 1.0, 2)),
     ],
 )
 def test_difficult_is_read_as_it_is_meant(written, difficult):
