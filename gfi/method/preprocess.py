@@ -103,10 +103,12 @@ def _prepare_planes(planes: NDArray[Any], preprocess: Preprocess, recipe: Recipe
             f"the network takes (H, W, {channels}) of float32 in [0, 1], not {planes.shape} of {planes.dtype}"
         )
     if recipe.fill == "blur" and recipe.fill_from == "photograph":
-        raise MethodError("a blur of the whole photograph is made of 1 or 3 channels; set fill_from to input")
-    singles = [
-        replace(preprocess, channels=1, mean=(mean,)) for mean in preprocess.mean
-    ]  # bars have its mean
+        raise MethodError(
+            "a blur of the whole photograph is made of 1 or 3 channels; use the preset tuned or paper, or set "
+            "fill_from to input"
+        )
+    # The bars of a letterbox have the channel's own mean.
+    singles = [replace(preprocess, channels=1, mean=(mean,)) for mean in preprocess.mean]
     shown, boxes = zip(
         *(view(Image.fromarray(planes[..., i].copy()), one, recipe) for i, one in enumerate(singles)),
         strict=True,
