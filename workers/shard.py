@@ -112,7 +112,9 @@ def _freeze_profile(
 ) -> dict[str, Any]:
     profile = engine.profile
     return lease.retry(
-        lambda: ledger.freeze_profile(services.database, claim.job_id, profile.to_json(), profile.device_kind)
+        lambda: ledger.freeze_profile(
+            services.database, claim.job_id, profile.to_json(), profile.device_kind, claim
+        )
     )
 
 
@@ -120,7 +122,7 @@ def _replace_profile(
     services: WorkerServices, claim: ShardClaim, lease: ShardLease, old: dict[str, Any], engine: Engine
 ) -> dict[str, Any]:
     new = engine.profile.to_json()
-    return lease.retry(lambda: ledger.replace_profile(services.database, claim.job_id, old, new))
+    return lease.retry(lambda: ledger.replace_profile(services.database, claim.job_id, old, new, claim))
 
 
 def _fail(services: WorkerServices, claim: ShardClaim, kind: str, reason: str) -> str:

@@ -167,16 +167,16 @@ class _LedgerMetrics(Collector):
         jobs = GaugeMetricFamily(
             "gfi_jobs", "Jobs by state; at most 1000 are counted for each.", labels=["state"]
         )
-        running: list[str] = []
+        running: list[queries.Job] = []
         for state in JobState:
             in_state = queries.list_jobs(database, state=state, limit=1000)
             jobs.add_metric([state], len(in_state))
             if state is JobState.RUNNING:
-                running = [job.id for job in in_state]
+                running = in_state
         yield jobs
         images = GaugeMetricFamily("gfi_images", "Images of running jobs by status.", labels=["status"])
         left = GaugeMetricFamily("gfi_images_left", "Images of running jobs that have no result yet.")
-        progress = queries.jobs_progress(database, running) if running else []
+        progress = [known for _, known in queries.with_progress(database, running)]
         for status in ImageStatus:
             images.add_metric([status], sum(job.by_status[status] for job in progress))
         left.add_metric([], sum((job.total or 0) - job.done for job in progress))

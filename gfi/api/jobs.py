@@ -160,8 +160,7 @@ def list_jobs(
     jobs = queries.list_jobs(
         context.database, limit=limit, after=last, state=state, owner=owner, tag=tag, search=search
     )
-    progress = queries.jobs_progress(context.database, [job.id for job in jobs]) if jobs else []
-    items = [JobOut.of(job, known) for job, known in zip(jobs, progress, strict=True)]
+    items = [JobOut.of(job, known) for job, known in queries.with_progress(context.database, jobs)]
     return Page(items=items, next=encode_cursor([jobs[-1].id]) if len(jobs) == limit else None)
 
 

@@ -56,15 +56,14 @@ class MethodsOut(BaseModel):
 def list_methods(job_id: JobId, context: ContextDep, caller: Reader) -> MethodsOut:
     """Methods this job can be compared with, and the other jobs over its dataset."""
     methods, others = other_methods.list_methods(context.database, find_job(context, job_id))
-    progress = queries.jobs_progress(context.database, [job.id for job in others]) if others else []
-    shown = {job.id: JobOut.of(job, known) for job, known in zip(others, progress, strict=True)}
+    shown = {job.id: JobOut.of(job, known) for job, known in queries.with_progress(context.database, others)}
     return MethodsOut(
         methods=[
             MethodOut(
                 method=offered.method,
                 own=offered.own,
                 reason=offered.reason,
-                job=shown[offered.job.id] if offered.job else None,
+                job=shown.get(offered.job.id) if offered.job else None,
             )
             for offered in methods
         ],

@@ -87,8 +87,7 @@ class LocalService:
         page = queries.list_jobs(
             self.database, limit=limit, state=JobState(state) if state else None, tag=tag
         )
-        progress = queries.jobs_progress(self.database, [job.id for job in page])
-        return [_record(job, now) for job, now in zip(page, progress, strict=True)]
+        return [_record(job, now) for job, now in queries.with_progress(self.database, page)]
 
     def job(self, job_id: str) -> JSON:
         job = queries.get_job(self.database, job_id)

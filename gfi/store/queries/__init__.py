@@ -40,7 +40,7 @@ from gfi.store.queries.parts import (
     part_of,
     parts_of_results,
 )
-from gfi.store.queries.progress import Progress, job_progress, jobs_progress
+from gfi.store.queries.progress import Progress, job_progress, jobs_progress, with_progress
 from gfi.store.queries.queues import waiting
 from gfi.store.queries.rates import device_seconds, measured_memory, measured_rate, rates_of
 from gfi.store.queries.results import (
@@ -176,5 +176,6 @@ __all__ = [
     "usual_duration",
     "waiting",
     "waiting_firings",
+    "with_progress",
     "worker_takes",
 ]

@@ -10,7 +10,8 @@ from gfi.domain.digests import JSON
 from gfi.domain.states import OPEN, JobState, ShardState
 from gfi.domain.statuses import ImageStatus
 from gfi.store.database import Database, now
-from gfi.store.queries.jobs import get_job
+from gfi.store.errors import NotFound
+from gfi.store.queries.jobs import Job, get_job
 from gfi.store.tables import in_state, jobs, shards
 
 RATE_WINDOW_S = 300.0
@@ -40,7 +41,16 @@ class Progress:
 
 def job_progress(db: Database, job_id: str) -> Progress:
     """The progress, speed and remaining time of a job, computed from its shards only."""
-    return jobs_progress(db, [get_job(db, job_id).id])[0]
+    job = get_job(db, job_id)
+    for _, progress in with_progress(db, [job]):
+        return progress
+    raise NotFound(f"job {job.id} was deleted")
+
+
+def with_progress(db: Database, listed: Sequence[Job]) -> list[tuple[Job, Progress]]:
+    """These jobs with their progress, without those that were deleted since they were listed."""
+    known = _known(db, [job.id for job in listed]) if listed else {}
+    return [(job, known[job.id]) for job in listed if job.id in known]
 
 
 _FOR_PROGRESS: tuple[sa.Column[Any], ...] = (
@@ -56,7 +66,13 @@ _FOR_PROGRESS: tuple[sa.Column[Any], ...] = (
 
 
 def jobs_progress(db: Database, job_ids: Sequence[str]) -> list[Progress]:
-    """The progress of several jobs, in a fixed number of queries; in the order of `job_ids`."""
+    """The progress of several jobs, in the order of `job_ids`. Raises KeyError if there is no such job."""
+    known = _known(db, job_ids)
+    return [known[job_id] for job_id in job_ids]
+
+
+def _known(db: Database, job_ids: Sequence[str]) -> dict[str, Progress]:
+    """The progress of those of these jobs that there are, in a fixed number of queries."""
     done = in_state(shards, ShardState.DONE)
     leased = in_state(shards, ShardState.LEASED)
     # Results that were carried over say nothing about the speed; their shards were never leased.
@@ -96,7 +112,7 @@ def jobs_progress(db: Database, job_ids: Sequence[str]) -> list[Progress]:
         for row in connection.execute(held):
             flying.setdefault(row.job_id, []).append(row)
         clock = connection.execute(sa.select(now())).scalar_one()
-    return [_progress(rows[id_], by_job.get(id_), flying.get(id_, []), clock) for id_ in job_ids]
+    return {id_: _progress(row, by_job.get(id_), flying.get(id_, []), clock) for id_, row in rows.items()}
 
 
 def _partial(job: sa.Row[Any], shard: Any) -> float:

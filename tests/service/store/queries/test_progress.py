@@ -4,10 +4,12 @@ import pytest
 
 from gfi.store import ledger, queries
 from gfi.store.database import Database
+from gfi.store.errors import NotFound
 from tests.service.store.ledger_actors import (
     claim,
     commit,
     plan,
+    submit,
 )
 
 
@@ -23,3 +25,15 @@ def test_progress_counts_what_is_under_way_and_how_long_it_will_take(database: D
     assert progress.eta_s == pytest.approx(7 / progress.rate)
     assert progress.to_json()["by_status"]["ok"] == 4
     assert queries.waiting(database)["explain"] == {"pending": 1, "leased": 1, "delayed": 0}
+
+
+def test_a_job_that_is_deleted_after_it_was_listed_is_left_out(database: Database) -> None:
+    """The list of jobs answered 500 where a schedule deleted an old job at this moment."""
+    kept, gone = submit(database), submit(database)
+    listed = queries.list_jobs(database)
+    ledger.cancel_job(database, gone)
+    ledger.delete_job(database, gone)
+    assert [job.id for job, _ in queries.with_progress(database, listed)] == [kept]
+    assert queries.with_progress(database, []) == []
+    with pytest.raises(NotFound):
+        queries.job_progress(database, gone)
