@@ -84,15 +84,16 @@ def settle_masks(
         for part, row, sign in due:
             rows[part, sign].append(row)
         for (part, sign), those in rows.items():
-            check()
-            try:
-                masks = _masks(read(part), those)
-            except Transient:
-                raise
-            except StoreError:
-                left += len(those)
-                continue
-            _settle(db, job_id, part, sign, those, masks)
+            while those:
+                check()
+                try:
+                    masks = _masks(read(part), those)
+                except Transient:
+                    raise
+                except StoreError:
+                    left += len(those)
+                    break
+                those = _settle(db, job_id, part, sign, those, masks)
 
 
 def _masks(part: Part, rows: list[int]) -> MeanMasks:
@@ -109,7 +110,9 @@ def _masks(part: Part, rows: list[int]) -> MeanMasks:
     return masks
 
 
-def _settle(db: Database, job_id: str, part: str, sign: int, rows: list[int], masks: MeanMasks) -> None:
+def _settle(db: Database, job_id: str, part: str, sign: int, rows: list[int], masks: MeanMasks) -> list[int]:
+    """Settle these rows, whose masks these are. Returns none; or those that are still due where another task has
+    settled some of them meanwhile, and then changes nothing."""
     mine = sa.and_(
         masks_due.c.job_id == job_id,
         masks_due.c.part_id == part,
@@ -122,7 +125,10 @@ def _settle(db: Database, job_id: str, part: str, sign: int, rows: list[int], ma
     else:
         change -= masks
     with db.begin() as connection:
-        locked = connection.execute(sa.select(masks_due.c.part_row).where(mine).with_for_update()).all()
-        if len(locked) == len(rows):  # otherwise another task has settled them
-            connection.execute(sa.delete(masks_due).where(mine))
-            insert_sums(connection, job_id, f"settled-{new_id()}", Sums(), change)
+        locked = connection.execute(sa.select(masks_due.c.part_row).where(mine).with_for_update()).scalars()
+        due = sorted(locked)
+        if len(due) < len(rows):
+            return due
+        connection.execute(sa.delete(masks_due).where(mine))
+        insert_sums(connection, job_id, f"settled-{new_id()}", Sums(), change)
+        return []

@@ -1,6 +1,7 @@
 """Mean masks are those of the current results, whatever is retried, cancelled, merged or repeated."""
 
 import random
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from gfi.domain.statuses import ImageStatus
 from gfi.store import ledger, parts, queries, tables
 from gfi.store.database import Database
 from gfi.store.errors import NotFound, Transient
+from gfi.store.ledger import mean_masks
 from gfi.store.ledger.mean_masks import owe_replaced
 from gfi.store.parts import Part, PartHeader
 from tests.service.store.ledger_actors import claim, claim_task, part, plan, submit
@@ -132,6 +134,45 @@ def test_a_part_that_is_gone_is_said_and_an_outage_is_tried_again(database: Data
     assert queries.count_masks_due(database, job) == 1
     assert ledger.settle_masks(database, job, worker.read) == 0
     assert queries.mean_masks(database, job) == worker.recount(job)
+
+
+def test_rows_that_another_task_settles_meanwhile_keep_no_others_due(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of two reports at once the second began at other rows. Of a part of which the first had settled some, it left all
+    the others due, and said that nothing was."""
+    worker = Worker(database)
+    job = plan(database, total=4, size=4)
+    worker.commit(claim(database), [0, 1, 2, 3])
+    retry(database, job, [0, 1, 2, 3], (ImageStatus.OK,))
+    worker.commit(claim(database), [0, 1, 2, 3])
+    assert queries.count_masks_due(database, job) == 4
+    meanwhile: list[str] = []
+
+    def read(part_id: str) -> Part:
+        if not meanwhile:
+            meanwhile.append(part_id)
+            with monkeypatch.context() as patched:
+                patched.setattr(mean_masks, "_BATCH", 2)
+                with pytest.raises(InterruptedError):
+                    ledger.settle_masks(database, job, worker.read, ends_at_second())
+        return worker.read(part_id)
+
+    assert ledger.settle_masks(database, job, read) == 0
+    assert queries.count_masks_due(database, job) == 0
+    assert queries.mean_masks(database, job) == worker.recount(job)
+
+
+def ends_at_second() -> Callable[[], None]:
+    """A check that ends the task when it is called again."""
+    calls: list[int] = []
+
+    def check() -> None:
+        calls.append(len(calls))
+        if len(calls) > 1:
+            raise InterruptedError
+
+    return check
 
 
 def test_random_retries_prefixes_cancels_and_merges_end_in_the_masks_of_the_current_results(
