@@ -142,14 +142,22 @@ class Bucket:
 
     def stream(self, key: str, byte_range: str | None = None) -> "Streamed":
         """An object, or the bytes of it that a header `Range` names, a megabyte at a time. Raises NotFound, or
-        StoreError for a range that it does not have."""
+        StoreError for a range that it does not have; and as `get` while the bytes arrive."""
         asked: dict[str, Any] = {"Range": byte_range} if byte_range is not None else {}
         try:
             answer = self.client.get_object(Bucket=self.name, Key=key, **asked)
         except (ClientError, BotoCoreError) as error:
             self._fail(error, key)
-        chunks = answer["Body"].iter_chunks(1 << 20)
-        return Streamed(answer["ContentLength"], answer.get("ContentRange"), chunks)
+        return Streamed(
+            answer["ContentLength"], answer.get("ContentRange"), self._chunks(answer["Body"], key)
+        )
+
+    def _chunks(self, body: Any, key: str) -> Iterator[bytes]:
+        """The bytes as they arrive. A body that ends early is an error of the store, as a refused request is."""
+        try:
+            yield from body.iter_chunks(1 << 20)
+        except (ClientError, BotoCoreError) as error:
+            self._fail(error, key)
 
     def get_to(self, key: str, path: Path) -> None:
         """Download into a file, completely or not at all. Raises NotFound if there is no such object."""

@@ -8,13 +8,16 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import botocore.auth
 import pytest
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
+from botocore.exceptions import ResponseStreamingError
 
 from gfi.cli.servers import Server, free_port
 from gfi.store.errors import NotFound, StoreError, Transient
+from gfi.store.object_file import ObjectFile
 from gfi.store.objects import Bucket, Exists
 from gfi.store.settings import Settings
 from tests.servers import S3_ACCESS_KEY, S3_SECRET_KEY
@@ -155,3 +158,29 @@ def test_stores_that_refuse_checksums_are_served_without(s3: Server) -> None:
     plain.put("x", b"hello")
     assert plain.get("x") == b"hello"
     plain.delete_many(["x"])
+
+
+def test_a_body_that_ends_early_is_an_error_of_the_store(
+    bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was botocore's own, which callers do not know: the API answered 500, and no attempt followed."""
+    bucket.put("cut", b"0123456789")
+    get = bucket.client.get_object
+
+    def cut(**asked: Any) -> Any:
+        answer = get(**asked)
+        whole = answer["Body"]
+
+        def chunks(_: int) -> Iterator[bytes]:
+            yield whole.read(4)
+            raise ResponseStreamingError(error="connection reset")
+
+        return {**answer, "Body": SimpleNamespace(iter_chunks=chunks)}
+
+    monkeypatch.setattr(
+        bucket, "client", SimpleNamespace(get_object=cut, head_object=bucket.client.head_object)
+    )
+    with pytest.raises(Transient, match="cut: the store is not answering"):
+        list(bucket.stream("cut").chunks)
+    with pytest.raises(Transient), ObjectFile(bucket, "cut") as file:
+        file.read()
