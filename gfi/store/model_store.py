@@ -90,9 +90,21 @@ def put_files(bucket: "Bucket", folder: Path, names: Sequence[str]) -> list[Mode
 
 
 def put_head(bucket: "Bucket", path: Path, record: JSON) -> None:
-    """Store the file of a head, which `write_head` wrote and of which it returned `record`; of NO_HEAD, nothing."""
-    if record["layer"] is not None:
-        bucket.put(_head_key(record), path)
+    """Store the file of a head, which `write_head` wrote and of which it returned `record`; of NO_HEAD, nothing.
+
+    Raises StoreError if the file is another: the record comes from a process that ran the code of the model, and its
+    SHA-256 becomes the name of an object.
+    """
+    if record["layer"] is None:
+        return
+    try:
+        with path.open("rb") as file:
+            actual = hashlib.file_digest(file, "sha256").hexdigest()
+    except FileNotFoundError:
+        actual = None
+    if record["sha256"] != actual:
+        raise StoreError("the head of the model is not the file that its record names")
+    bucket.put(_head_key(record), path)
 
 
 def get_head(bucket: "Bucket", model: Mapping[str, Any]) -> "Head | None":

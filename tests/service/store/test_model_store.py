@@ -8,7 +8,7 @@ import pytest
 
 from gfi.store import model_store
 from gfi.store.errors import NotFound, StoreError
-from gfi.store.model_store import MOST_FILES, PREFIX, ModelCache, ModelFile, put_files, read_files
+from gfi.store.model_store import MOST_FILES, PREFIX, ModelCache, ModelFile, put_files, put_head, read_files
 from gfi.store.objects import Bucket
 from tests.service.store.test_objects import bucket
 
@@ -99,3 +99,17 @@ def test_limits_and_digests_are_checked(
         put_files(bucket, tmp_path / "a", names)
     assert bucket.head(PREFIX + stored) is None  # nothing is stored of a model that is refused
     assert PREFIX == "models/sha256/"
+
+
+@pytest.mark.parametrize("named", ["../../jobs/j/job.json", "ab" * 32, None])
+def test_a_head_is_stored_under_the_name_of_its_bytes_alone(
+    bucket: Bucket, tmp_path: Path, named: str | None
+) -> None:
+    """The record is made by a process that runs the code of a model file, which could name any object."""
+    (file := tmp_path / "head.npz").write_bytes(b"weights")
+    for path in (file, tmp_path / "missing.npz"):
+        with pytest.raises(StoreError, match="not the file that its record names"):
+            put_head(bucket, path, {"layer": "fc", "sha256": named or hashlib.sha256(b"w").hexdigest()})
+    assert list(bucket.list("")) == []
+    put_head(bucket, file, {"layer": "fc", "sha256": hashlib.sha256(b"weights").hexdigest()})
+    assert [entry.key for entry in bucket.list("")] == [PREFIX + hashlib.sha256(b"weights").hexdigest()]
