@@ -93,7 +93,8 @@ class Explanation:
 
         if photograph is None:
             return Image.fromarray(np.rint(self.mask * 255).astype(np.uint8))
-        if photograph.dtype != np.uint8 or photograph.ndim not in (2, 3):
+        colours = photograph.shape[2:]
+        if photograph.dtype != np.uint8 or photograph.ndim not in (2, 3) or colours not in ((), (3,)):
             raise ValueError(f"a photograph is (H, W, 3) uint8, not {photograph.shape} of {photograph.dtype}")
         shown = self._shown()
         size = (photograph.shape[0], photograph.shape[1])

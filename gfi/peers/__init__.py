@@ -108,5 +108,10 @@ def explain(
         if layer is None:
             raise MethodError(f"{method} needs a layer; `gfi layers` lists a network's")
         options["layer"] = layer
-    maps = METHODS[method](module, inputs.detach(), targets.to(inputs.device).long(), **options)
+    try:
+        maps = METHODS[method](module, inputs.detach(), targets.to(inputs.device).long(), **options)
+    except (IndexError, RuntimeError) as error:
+        if "out of bounds" not in str(error):
+            raise
+        raise MethodError(f"target {int(targets.max())} is not a class of the network") from error
     return maps.detach().to(inputs)

@@ -34,3 +34,7 @@ def test_a_notebook_shows_the_mask() -> None:
         bare.picture()
     with pytest.raises(ValueError, match=r"a photograph is \(H, W, 3\) uint8"):
         MADE.picture(np.zeros((4, 4)))  # type: ignore[arg-type]
+    with pytest.raises(
+        ValueError, match=r"not \(4, 4, 4\) of uint8"
+    ):  # its transparency would be darkened too
+        MADE.picture(np.zeros((4, 4, 4), np.uint8))

@@ -48,3 +48,6 @@ def test_errors_say_what_to_do(net, batch):
     ):
         with pytest.raises(MethodError, match=said):
             explain("rise", net, images, wrong)
+    for method, layer in (("grad-cam", "0"), ("rise", None)):
+        with pytest.raises(MethodError, match="target 99 is not a class of the network"):
+            explain(method, net, images, targets * 0 + 99, layer=layer)
