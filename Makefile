@@ -9,7 +9,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
   $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $$p && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo lock release upgrade test test-slow check format clean setup-browser setup-system chaos fuzz soak soak-api site bench bench-quality bench-quality-full bench-status bench-reproduce bench-service bench-agreement bench-parity bench-page bench-audit bench-audit-full bench-audit-scale bench-audit-watermark bench-audit-sequential bench-audit-settle bench-audit-labels bench-api bench-drift bench-incremental bench-nightly bench-scale bench-scale-full bench-gpu pictures
+.PHONY: help setup demo lock release upgrade test test-slow check format clean setup-browser setup-system chaos fuzz soak soak-api site bench bench-quality bench-quality-full bench-status bench-reproduce bench-service bench-agreement bench-parity bench-page bench-audit bench-audit-full bench-audit-scale bench-audit-watermark bench-audit-sequential bench-audit-settle bench-audit-labels bench-api bench-drift bench-drift-errors bench-incremental bench-nightly bench-scale bench-scale-full bench-gpu pictures
 
 help:  ## list the verbs
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -69,6 +69,9 @@ bench-api: $(VENV)/.ready-test  ## response times of the API with a million resu
 
 bench-drift: $(VENV)/.ready-test  ## gates on models whose difference is known, 20 seeds; writes benchmarks/results/drift.json
 	@$(BIN)/python -m benchmarks.drift $(ARGS)
+
+bench-drift-errors: $(VENV)/.ready-test  ## how often the default gate errs, in simulation; writes benchmarks/results/drift_errors.json
+	@$(BIN)/python -m benchmarks.drift_errors $(ARGS)
 
 bench-incremental: $(VENV)/.ready-test  ## seconds and memory of joining two listings of 1 and 10 million; writes benchmarks/results/incremental.json
 	@$(BIN)/python -m benchmarks.incremental $(ARGS)

@@ -99,11 +99,11 @@ def results(net: nn.Module, images: planted.Images, method: str) -> tuple[pa.Tab
 def floor_from(runs: Sequence[pa.Table]) -> Floor:
     """The floor of these training runs."""
     pairs = []
-    for number, (x, y) in enumerate(combinations(runs, 2)):
+    for (first, x), (second, y) in combinations(enumerate(runs), 2):
         counts, distances = Counts(), RunDistances()
         for block in pair_results([x], [y], counts, flipped=distances.add_flipped):
             distances.add(block)
-        pairs.append(distances.run_pair(f"{number}", counts))
+        pairs.append(distances.run_pair((f"{first}", f"{second}"), counts))
     return floor_of(FloorLevel.OTHER_TRAINING, len(runs), pairs)
 
 

@@ -4,6 +4,7 @@
     sorted_tables  external sort and merge join of streams of tables
     pairs          the results of two jobs, matched by key, version and target
     floors         the differences of masks when nothing has changed
+    run_spread     how much the moved masks vary between training runs
     binomial       exact tests and bounds of a share
     verdicts       pass, fail or undecided: for a class, and for all classes together
     comparison     the results of a comparison, from the stream of the pairs of two jobs

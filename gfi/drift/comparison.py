@@ -105,7 +105,7 @@ class MetricChange:
     @property
     def normal(self) -> bool:
         """Whether enough images differ for Student's bounds. With fewer, the few that differ by much may be missing in
-        the sample: where 5 of 1,000 images differ, an upper 95 % bound was too low in up to 61 % of simulations."""
+        the sample: where 5 of 1,000 images differ, an upper 95 % bound was too low in over half of simulations."""
         varies = self.deviation > _ROUNDING * abs(self.change)
         return not self.binary and varies and self.effective >= LEAST_EFFECTIVE
 

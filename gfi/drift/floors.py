@@ -22,6 +22,9 @@ their own, and shares of their own for the pairs and for the flipped images (`Fl
 have flipped in few images of the floor and in many of a comparison, so the share of flipped images is at least the
 upper 95 % bound of the pair of runs that has the most of them.
 
+How much the shares vary between the runs, beyond the noise of images, says how far another run of the recipe may lie
+beyond p₀ (`Floor.class_at_most`); it takes three runs (`gfi.drift.run_spread`).
+
 The unit of repetition is the training run: a floor states the number of its runs, and no p-value is computed over them.
 """
 
@@ -34,10 +37,12 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
+from gfi.drift import run_spread
 from gfi.drift.binomial import upper_bound
 from gfi.drift.distances import top_area, top_weights
 from gfi.drift.errors import DriftError
 from gfi.drift.pairs import Counts, PairBlock
+from gfi.drift.run_spread import PairMoves, RunSpread
 
 QUANTILE = 0.95
 LEAST_P0 = 0.05
@@ -77,7 +82,7 @@ class RunPair:
     """The distances of one pair of runs. targets, distances, half, weights: (N,); half: 0 or 1, by the key; weights: 1
     / the number of masks of the image."""
 
-    name: str
+    runs: tuple[str, str]
     targets: NDArray[np.int32]
     distances: NDArray[np.float32]
     half: NDArray[np.int8]
@@ -91,7 +96,7 @@ class RunPair:
     def of(self, chosen: NDArray[np.bool_]) -> "RunPair":
         """Only these of its masks."""
         measured = self.targets[chosen], self.distances[chosen], self.half[chosen], self.weights[chosen]
-        return RunPair(self.name, *measured)
+        return RunPair(self.runs, *measured)
 
     @property
     def with_flips(self) -> "RunPair":
@@ -100,7 +105,7 @@ class RunPair:
             return self
         other = self.flipped
         return RunPair(
-            self.name,
+            self.runs,
             np.concatenate([self.targets, other.targets]),
             np.concatenate([self.distances, other.distances]),
             np.concatenate([self.half, other.half]),
@@ -117,7 +122,8 @@ class Floor:
     it. flips, class_flips: the same for predictions that differ: the largest share of any pair of runs, at least .05.
     with_flips: the thresholds of pairs and of flipped images for which both runs explained the same class, and the
     shares of the pairs beyond them; None if no two runs have such an image, and then it is this floor. flipped_p0: by
-    class, up to which share of flipped images is expected beyond the thresholds of `with_flips`.
+    class, up to which share of flipped images is expected beyond the thresholds of `with_flips`. spread: how much the
+    shares of a class vary between training runs; spread_of_all: those over all classes; None with two runs.
     """
 
     level: FloorLevel
@@ -132,6 +138,17 @@ class Floor:
     with_flips: "Floor | None" = None
     class_thresholds: Mapping[int, float] = field(default_factory=dict)
     flipped_p0: Mapping[int, float] = field(default_factory=dict)
+    spread: RunSpread | None = None
+    spread_of_all: RunSpread | None = None
+
+    def at_most(self, alpha: float) -> float:
+        """The share of all images that another training run of the recipe has at most, at this level."""
+        return self.p0 if self.spread_of_all is None else self.spread_of_all.at_most(self.p0, alpha)
+
+    def class_at_most(self, index: int, alpha: float) -> float:
+        """The same of a class."""
+        p0 = self.class_p0[index]
+        return p0 if self.spread is None else self.spread.at_most(p0, alpha)
 
     def class_p0_with_flips(self, index: int, flipped: float) -> float:
         """The share of the class that is expected beyond the threshold of `with_flips`, where this share of its images
@@ -155,13 +172,16 @@ class Floor:
     def sentence(self) -> str:
         """The composition of the floor, and the share of moves that it expects."""
         made = f"{self.runs} runs ({LEVEL_WORDS[self.level]}), {self.pairs} pair{'s' * (self.pairs != 1)} of them"
+        unknown = ""
+        if self.level is FloorLevel.OTHER_TRAINING and self.runs == 2:
+            unknown = "; two runs do not show how much training runs vary, three do"
         at = f"{self.threshold:.3f}"
         if self.class_thresholds:
             own = self.class_thresholds.values()
             at = f"{min(own):.3f} to {max(own):.3f} by class"
         return (
             f"the floor of {made} puts the threshold of a move at {at} and expects up to {self.p0:.1%} of all masks"
-            " beyond it"
+            " beyond it" + unknown
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -179,6 +199,8 @@ class Floor:
             "class_thresholds": {str(index): value for index, value in self.class_thresholds.items()},
             "with_flips": self.with_flips.to_json() if self.with_flips is not None else None,
             "flipped_p0": {str(index): share for index, share in self.flipped_p0.items()},
+            "spread": self.spread.to_json() if self.spread is not None else None,
+            "spread_of_all": self.spread_of_all.to_json() if self.spread_of_all is not None else None,
         }
 
     @classmethod
@@ -189,7 +211,9 @@ class Floor:
             for name in ("class_p0", "class_flips", "class_thresholds", "flipped_p0")
         }
         nested = cls.from_json(value["with_flips"]) if value["with_flips"] is not None else None
-        return cls(**{**value, "level": FloorLevel(value["level"]), **shares, "with_flips": nested})
+        spreads = {name: run_spread.from_json(value[name]) for name in ("spread", "spread_of_all")}
+        level = FloorLevel(value["level"])
+        return cls(**{**value, "level": level, **shares, "with_flips": nested, **spreads})
 
 
 class RunDistances:
@@ -207,14 +231,16 @@ class RunDistances:
         """Add flipped images for which both runs explained the same class."""
         self._flipped.append(_measured(block))
 
-    def run_pair(self, name: str, counts: Counts) -> RunPair:
-        """What was collected. counts: of the pairing, for the share of predictions that differ. DriftError without any
-        pair."""
+    def run_pair(self, runs: tuple[str, str], counts: Counts) -> RunPair:
+        """What was collected. runs: their names. counts: of the pairing, for the share of predictions that differ.
+        DriftError without any pair."""
         if not self._pairs:
-            raise DriftError(f"the runs {name} of the floor have no masks of the same images and classes")
-        flipped = RunPair(name, *_joined(self._flipped)) if self._flipped else None
+            raise DriftError(
+                f"the runs {' and '.join(runs)} of the floor have no masks of the same images and classes"
+            )
+        flipped = RunPair(runs, *_joined(self._flipped)) if self._flipped else None
         flips, images = dict(counts.flips_by_class), dict(counts.images_by_class)
-        return RunPair(name, *_joined(self._pairs), flips, images, flipped)
+        return RunPair(runs, *_joined(self._pairs), flips, images, flipped)
 
 
 _Measured = tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.int8], NDArray[np.float32]]
@@ -250,6 +276,12 @@ def floor_of(level: FloorLevel, runs: int, pairs: Sequence[RunPair]) -> Floor:
         class_flips=class_flips,
         class_thresholds=alone.class_thresholds,
     )
+    moves = [
+        PairMoves(one.runs, one.targets, floor.moved(one.targets, one.distances), one.half, one.weights)
+        for one in pairs
+    ]
+    of_all = [replace(one, classes=np.zeros_like(one.classes)) for one in moves]
+    floor = replace(floor, spread=run_spread.run_spread(moves), spread_of_all=run_spread.run_spread(of_all))
     flipped = [pair.flipped for pair in pairs]
     if not any(flipped):
         return floor

@@ -46,9 +46,7 @@ most to the lower left corner; 4 of 104 images are predicted as another class'
     if moves.moved:
         text += ", ".join(_where(moves))
     if moved is not None:
-        text += (
-            f"; at most {moved.limit:.0%} are tolerated (95 % bounds {moved.lower:.0%} to {moved.upper:.0%})"
-        )
+        text += f"; at most {_tolerated(moved):.0%} are tolerated (95 % bounds {moved.lower:.0%} to {moved.upper:.0%})"
     if moves.flips:
         text += f"; {moves.flips:,} of {moves.images:,} images are predicted as another class"
     return text
@@ -79,7 +77,7 @@ def with_flips_sentence(name: str, moves: ClassMoves, moved: Moved) -> str:
     if moves.moved:
         text += ", ".join(_where(moves))
     return text + (
-        f"; at most {moved.limit:.0%} are tolerated (95 % bounds {moved.lower:.0%} to {moved.upper:.0%})"
+        f"; at most {_tolerated(moved):.0%} are tolerated (95 % bounds {moved.lower:.0%} to {moved.upper:.0%})"
     )
 
 
@@ -117,6 +115,8 @@ def verdict_sentence(name: str, moved: Moved, unit: str = "masks moved") -> str:
         f" {moved.lower:.1%} to {moved.upper:.1%}), the floor expects up to {moved.p0:.1%}, the limit is"
         f" {moved.limit:.1%}"
     )
+    if moved.fails_at - moved.limit >= 0.0005:
+        text += f", and that of a fail {moved.fails_at:.1%}, since the floor's runs vary"
     if moved.verdict is not Verdict.UNDECIDED:
         return text
     if moved.decides is not None:
@@ -127,6 +127,10 @@ def verdict_sentence(name: str, moved: Moved, unit: str = "masks moved") -> str:
 def class_name(index: int, names: Mapping[int, str] | None = None) -> str:
     """The name of a class, or its index."""
     return (names or {}).get(index, str(index))
+
+
+def _tolerated(moved: Moved) -> float:
+    return moved.fails_at if moved.verdict is Verdict.FAIL else moved.limit
 
 
 def _percent(k: float, n: int) -> str:

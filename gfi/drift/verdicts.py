@@ -1,10 +1,11 @@
 """Verdicts: did more masks move than the floor expects?
 
-With k of n masks of a class moved, p₀ the share that the floor expects, and the limit p₀ + `max_moved`:
+With k of n masks of a class moved, p₀ the share that the floor expects, p₁ ≥ p₀ the share that another training run of
+the recipe has at most (at level α / the number of classes; p₁ = p₀ where the floor's runs vary no more than images do):
 
-    fail        the exact one-sided test of share ≤ p₀ is rejected (Benjamini–Hochberg over the classes at level α)
-                and the lower bound of the share reaches the limit
-    pass        the upper 1 − α bound lies below the limit, of at least `min_images` images
+    fail        the exact one-sided test of share ≤ p₁ is rejected (Benjamini–Hochberg over the classes at level α)
+                and the lower bound of the share reaches p₁ + `max_moved`
+    pass        the upper 1 − α bound lies below p₀ + `max_moved`, of at least `min_images` images
     undecided   otherwise, with the number of images that would decide it if the share does not change
 
 Where labels decide which class is explained, both jobs have a mask of the label for images that the models predict
@@ -68,8 +69,9 @@ class Moved:
     """The number of moved masks of a class, and the verdict. Of all classes: the images, and the sum of the shares of
     their masks that moved.
 
-    share = moved / n; lower, upper: its one-sided bounds; limit = p0 + max_moved. decides: the number of images that
-    would decide; None if it is decided or if no number would. reason: why it is undecided, in words.
+    share = moved / n; lower, upper: its one-sided bounds; limit = p0 + max_moved; fails_at: the share that the lower
+    bound of a fail reaches, at_most + max_moved with the share that another training run has at most. decides: the
+    number of images that would decide; None if it is decided or if no number would. reason: why it is undecided.
     """
 
     verdict: Verdict
@@ -77,6 +79,7 @@ class Moved:
     moved: float
     p0: float
     limit: float
+    fails_at: float
     lower: float
     upper: float
     p: float
@@ -140,15 +143,16 @@ def class_verdicts(
     """The verdict of each class. counts: class → (moved, n)."""
     classes = [index for index, (_, n) in counts.items() if n and index in floor.class_p0]
     k, n = (np.array([counts[index][at] for index in classes], np.float64) for at in (0, 1))
-    p0 = np.array([floor.class_p0[index] for index in classes], np.float64)
-    p = p_value(k, n, p0)
+    each = tolerance.alpha / max(len(classes), 1)
+    at_most = np.array([floor.class_at_most(index, each) for index in classes], np.float64)
+    p = p_value(k, n, at_most)
     rejected = benjamini_hochberg(p, tolerance.alpha)
     level = tolerance.alpha * max(int(rejected.sum()), 1) / max(len(classes), 1)
     lower, upper = lower_bound(k, n, level), upper_bound(k, n, tolerance.alpha_pass)
     made = {
         index: _decide(
             counts[index],
-            float(p0[at]),
+            (floor.class_p0[index], float(at_most[at])),
             float(p[at]),
             bool(rejected[at]),
             (float(lower[at]), float(upper[at])),
@@ -188,16 +192,18 @@ def pooled_verdict(moved: float, n: int, floor: Floor, tolerance: Tolerance) -> 
     """
     if not n:
         return _unknown((0, 0), floor, tolerance)
-    p = float(p_value(moved, n, floor.p0))
+    at_most = floor.at_most(tolerance.alpha)
+    p = float(p_value(moved, n, at_most))
     bounds = float(lower_bound(moved, n, tolerance.alpha)), float(upper_bound(moved, n, tolerance.alpha_pass))
+    expected = floor.p0, at_most
     return _decide(
-        (moved, n), floor.p0, p, p <= tolerance.alpha, bounds, tolerance.alpha, floor.saturated, tolerance
+        (moved, n), expected, p, p <= tolerance.alpha, bounds, tolerance.alpha, floor.saturated, tolerance
     )
 
 
 def _decide(
     count: tuple[float, int],
-    p0: float,
+    expected: tuple[float, float],
     p: float,
     rejected: bool,
     bounds: tuple[float, float],
@@ -206,11 +212,12 @@ def _decide(
     tolerance: Tolerance,
 ) -> Moved:
     moved, n = count
-    limit = p0 + tolerance.max_moved
+    p0, at_most = expected
+    limit, fails_at = p0 + tolerance.max_moved, at_most + tolerance.max_moved
     lower, upper = bounds
 
     def answer(verdict: Verdict, decides: int | None = None, reason: str | None = None) -> Moved:
-        return Moved(verdict, n, moved, p0, limit, lower, upper, p, decides, reason)
+        return Moved(verdict, n, moved, p0, limit, fails_at, lower, upper, p, decides, reason)
 
     if saturated:
         return answer(
@@ -222,14 +229,21 @@ def _decide(
             Verdict.UNDECIDED,
             reason=f"{p0:.0%} of these masks move in the floor itself, so that no share can exceed the limit",
         )
-    if rejected and lower >= limit:
+    if rejected and lower >= fails_at:
         return answer(Verdict.FAIL)
     if upper < limit and n >= tolerance.min_images:
         return answer(Verdict.PASS)
     share = moved / n
-    needed = images_to_decide(
-        share, limit, tolerance.alpha_pass if share < limit else level, tolerance.min_images
-    )
+    if limit <= share < fails_at:
+        return answer(
+            Verdict.UNDECIDED,
+            reason=f"another training run may move up to {at_most:.0%} of them, as much as the floor's runs differ;"
+            " more runs in the floor may decide it",
+        )
+    if share < limit:
+        needed = images_to_decide(share, limit, tolerance.alpha_pass, tolerance.min_images)
+    else:
+        needed = images_to_decide(share, fails_at, level, tolerance.min_images)
     if needed is None:
         reason = f"the share equals the limit of {limit:.1%}; no number of images decides that"
         return answer(Verdict.UNDECIDED, reason=reason)
@@ -239,6 +253,5 @@ def _decide(
 def _unknown(count: tuple[float, int], floor: Floor, tolerance: Tolerance) -> Moved:
     moved, n = count
     reason = "the floor has no mask of this class" if n else "no pair of masks"
-    return Moved(
-        Verdict.UNDECIDED, n, moved, floor.p0, floor.p0 + tolerance.max_moved, 0.0, 1.0, 1.0, None, reason
-    )
+    limit = floor.p0 + tolerance.max_moved
+    return Moved(Verdict.UNDECIDED, n, moved, floor.p0, limit, limit, 0.0, 1.0, 1.0, None, reason)

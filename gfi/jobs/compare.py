@@ -48,7 +48,7 @@ from gfi.store.objects import Bucket
 from gfi.store.part_cache import PartCache
 from gfi.store.queries import Job
 
-_FLOOR_VERSION = 7
+_FLOOR_VERSION = 8
 """Raised by one when a change of the code changes the floor of the same jobs."""
 _SHOWN_CLASSES = 10
 
@@ -329,7 +329,7 @@ def _floor(bucket: Bucket, runs: Sequence[Job], sorted_results: _Sorted) -> Floo
         streams = sorted_results.of(x), sorted_results.of(y)
         for block in _pairing(x, y)(*streams, counts, flipped=distances.add_flipped):
             distances.add(block)
-        measured.append(distances.run_pair(f"{x.id}, {y.id}", counts))
+        measured.append(distances.run_pair((x.id, y.id), counts))
     floor = floor_of(level, len({job.id for pair in chosen for job in pair}), measured)
     bucket.put(key, canonical(floor.to_json()).encode(), content_type="application/json")
     return floor

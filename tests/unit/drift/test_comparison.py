@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from gfi.drift.binomial import mean_bounds
 from gfi.drift.comparison import WORST, Accumulator, Comparison, _change
 from gfi.drift.distances import top_area, top_weights
 from tests.unit.drift.tables import blob, floor, pairs_of, result, run
@@ -105,7 +106,7 @@ def test_bounds_of_a_mean_hold_where_few_images_differ(differ: int) -> None:
     low in six of ten samples."""
     random = np.random.default_rng(differ)
     mean = differ / 1000 * (0.1 + 0.9 * 0.02)
-    wrong, normal = np.zeros(2), 0
+    wrong, normal, students_wrong = np.zeros(2), 0, 0
     for _ in range(400):
         changed = random.random(1000) < differ / 1000
         change = np.where(changed, np.where(random.random(1000) < 0.1, 1.0, 0.02), 0.0)
@@ -123,8 +124,12 @@ def test_bounds_of_a_mean_hold_where_few_images_differ(differ: int) -> None:
         low, high = made.bounds(0.05)
         wrong += (low > mean, high < mean)
         normal += made.normal
+        students_wrong += mean_bounds(made.change, made.deviation, 1000, 0.05)[1] < mean
     assert (normal / 400 > 0.95) is (differ == 1000)
     assert (wrong / 400 <= 0.075).all()
+    if differ == 5:
+        assert wrong.tolist() == [0, 0]
+        assert students_wrong / 400 > 0.5
 
 
 def test_an_image_with_several_masks_counts_once() -> None:

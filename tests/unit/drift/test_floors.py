@@ -12,11 +12,13 @@ from gfi.drift.verdicts import Tolerance, Verdict, mask_verdicts
 from tests.unit.drift.tables import blob, pairs_of, result
 
 
-def pair(distances: list[float], targets: list[int] | None = None, name: str = "a, b") -> RunPair:
+def pair(distances: list[float], targets: list[int] | None = None, runs: str = "ab") -> RunPair:
     n = len(distances)
     halves = np.arange(n, dtype=np.int8) % 2
     classes = np.array(targets or [0] * n, np.int32)
-    return RunPair(name, classes, np.array(distances, np.float32), halves, np.ones(n, np.float32))
+    return RunPair(
+        (runs[0], runs[1]), classes, np.array(distances, np.float32), halves, np.ones(n, np.float32)
+    )
 
 
 def test_the_level_is_what_the_two_jobs_have_in_common() -> None:
@@ -121,16 +123,33 @@ def test_the_floor_of_equal_masks_is_exactly_0() -> None:
     assert floor_of(FloorLevel.OTHER_TRAINING, 2, [pair([1.0] * 40)]).saturated
 
 
+def test_three_runs_say_how_much_a_class_varies_between_them() -> None:
+    """Run c moves masks of class 0, which the others do not."""
+    still, far = [0.1] * 1000, [0.1] * 300 + np.linspace(0.5, 1, 200).tolist()
+    targets = [0] * 500 + [1] * 500
+    pairs = [pair(still, targets, "ab"), *(pair(far + [0.1] * 500, targets, runs) for runs in ("ac", "bc"))]
+    floor = floor_of(FloorLevel.OTHER_TRAINING, 3, pairs)
+    assert floor.spread is not None
+    assert floor.spread_of_all is not None
+    assert (floor.spread.freedom, floor.spread_of_all.freedom) == (4, 2)
+    assert floor.class_at_most(1, 0.05) > floor.class_p0[1]
+    assert floor.at_most(0.05) > floor.p0
+    assert Floor.from_json(floor.to_json()) == floor
+    assert floor_of(FloorLevel.OTHER_TRAINING, 2, pairs[:1]).at_most(0.05) == 0.05
+
+
 def test_a_floor_says_what_it_is_made_of() -> None:
     floor = floor_of(FloorLevel.OTHER_TRAINING, 2, [pair([0.1, 0.8] * 50)])
     assert "2 runs (other training runs), 1 pair of them" in floor.sentence()
+    assert floor.sentence().endswith("two runs do not show how much training runs vary, three do")
+    assert floor_of(FloorLevel.SAME_PROFILE, 2, [pair([0.0] * 40)]).sentence().endswith("beyond it")
 
 
 def test_a_floor_needs_pairs_and_their_masks() -> None:
     with pytest.raises(DriftError, match="at least two runs"):
         floor_of(FloorLevel.OTHER_TRAINING, 1, [])
     with pytest.raises(DriftError, match="no masks of the same images"):
-        RunDistances().run_pair("x, y", Counts())
+        RunDistances().run_pair(("x", "y"), Counts())
 
 
 def test_the_distances_of_two_runs_are_kept_with_their_classes() -> None:
@@ -140,7 +159,7 @@ def test_the_distances_of_two_runs_are_kept_with_their_classes() -> None:
     for block in blocks:
         distances.add(block)
         distances.add_flipped(block)
-    made = distances.run_pair("a, a", counts)
+    made = distances.run_pair(("a", "a"), counts)
     assert made.distances.tolist() == [0.0] * 6
     assert sorted(made.targets.tolist()) == [0, 0, 0, 1, 1, 1]
     assert set(made.half.tolist()) <= {0, 1}

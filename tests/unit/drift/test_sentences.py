@@ -39,15 +39,26 @@ def test_a_class_that_stayed_says_so_and_one_without_a_common_way_has_no_directi
 
 def test_an_undecided_class_says_how_many_images_would_decide() -> None:
     moved = Moved(
-        Verdict.UNDECIDED, 30, 1, 0.05, 0.15, 0.002, 0.149, 0.8, decides=50, reason="too few images"
+        Verdict.UNDECIDED, 30, 1, 0.05, 0.15, 0.15, 0.002, 0.149, 0.8, decides=50, reason="too few images"
     )
     text = sentences.verdict_sentence("class cat", moved)
     assert text.startswith("class cat: undecided; 1 of 30 masks moved (3.3%; 0.2% to 14.9%)")
     assert text.endswith("about 50 images would decide it if the share does not change")
     shares = replace(moved, moved=1.5)
     assert "; 1.5 of 30 images moved" in sentences.verdict_sentence("all", shares, "images moved")
+    varied = sentences.verdict_sentence("class cat", replace(moved, fails_at=0.25))
+    assert "the limit is 15.0%, and that of a fail 25.0%, since the floor's runs vary" in varied
     none = Moved(
-        Verdict.UNDECIDED, 30, 1, 0.05, 0.15, 0.0, 1.0, 1.0, reason="the floor has no mask of this class"
+        Verdict.UNDECIDED,
+        30,
+        1,
+        0.05,
+        0.15,
+        0.15,
+        0.0,
+        1.0,
+        1.0,
+        reason="the floor has no mask of this class",
     )
     assert sentences.verdict_sentence("class cat", none).endswith("; the floor has no mask of this class")
     assert sentences.class_name(3, {3: "cat"}) == "cat"

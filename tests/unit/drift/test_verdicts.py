@@ -7,6 +7,7 @@ import pytest
 
 from gfi.drift.binomial import upper_bound
 from gfi.drift.floors import Floor, FloorLevel
+from gfi.drift.run_spread import RunSpread
 from gfi.drift.verdicts import (
     Tolerance,
     Verdict,
@@ -49,6 +50,25 @@ def test_undecided_says_how_many_images_would_decide() -> None:
 def test_a_class_of_thirty_never_passes_and_may_fail() -> None:
     assert class_verdicts({0: (0, 30)}, floor(), Tolerance())[0].decides == 50
     assert class_verdicts({0: (20, 30)}, floor(), Tolerance())[0].verdict is Verdict.FAIL
+
+
+def test_a_fail_lies_beyond_what_another_training_run_may_show_and_a_pass_below_p0() -> None:
+    varied = replace(floor(), spread=RunSpread(0.02, 30, 4), spread_of_all=RunSpread(0.02, 3, 4))
+    # Of ten classes each has a bound at .005: p1 = .18, and a fail reaches .28.
+    counts = {0: (190, 600), 1: (240, 600), 2: (30, 600), **dict.fromkeys(range(3, 10), (0, 600))}
+    verdicts = class_verdicts(counts, varied, Tolerance())
+    assert verdicts[0].fails_at == pytest.approx(0.284, abs=0.001)
+    assert [verdicts[c].verdict for c in (0, 1, 2)] == [Verdict.UNDECIDED, Verdict.FAIL, Verdict.PASS]
+    assert verdicts[0].decides is not None
+    between = class_verdicts(counts | {0: (150, 600)}, varied, Tolerance())[0]
+    assert (between.verdict, between.decides) == (Verdict.UNDECIDED, None)
+    assert "another training run may move up to 18% of them" in str(between.reason)
+    assert {class_verdicts(counts, floor(), Tolerance())[c].verdict for c in (0, 1)} == {Verdict.FAIL}
+    alone = pooled_verdict(150, 600, varied, Tolerance())
+    assert (alone.verdict, pooled_verdict(150, 600, floor(), Tolerance()).verdict) == (
+        Verdict.UNDECIDED,
+        Verdict.FAIL,
+    )
 
 
 def test_where_the_floor_sees_nothing_nothing_is_decided() -> None:
