@@ -34,6 +34,8 @@ from gfi.domain.records import ControlClaim
 from gfi.domain.tasks import ROUTED
 from gfi.jobs import incremental
 from gfi.jobs.audits import settling
+from gfi.jobs.audits.earlier import load_earlier
+from gfi.jobs.audits.going_on import copy_earlier
 from gfi.jobs.listing_writer import Classes, Most, write_listing
 from gfi.jobs.routing import queue_of
 from gfi.jobs.sharding import FIRST_SHARD, shard_bounds, shard_size
@@ -164,10 +166,17 @@ def _plan_sample(
         for audit in queries.list_audits(services.database, row.id)
         if ledger.UNTIL_SETTLED in audit.options
     )
+    copy_earlier(services.database, services.bucket, audit)
     with tempfile.TemporaryDirectory(prefix="gfi-plan-") as folder:
         services.bucket.get_to(manifest["key"], whole := Path(folder) / "manifest.parquet")
         listed = Manifest.open(whole)
-        rows = settling.first_sample(audit, row, listed).tolist()
+        earlier = load_earlier(services.bucket, audit, listed)
+        rows = settling.first_sample(audit, row, listed, earlier.used).tolist()
+        if not rows:
+            raise Invalid(
+                f"audit {earlier.audit} and those before it used every image of the dataset; add images, or audit "
+                "without after"
+            )
         key, bounds = settling.put_sample(
             services.bucket, services.database, services.settings, row, listed, rows, Path(folder)
         )

@@ -10,11 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import numpy as np
 import sqlalchemy as sa
 
-from gfi.audit.plan import Plan
-from gfi.audit.sequential import Evidence
 from gfi.audit.settling import judged
 from gfi.audit.verdicts import Tested, Verdict
 from gfi.domain.digests import JSON
@@ -22,6 +19,7 @@ from gfi.domain.records import ControlClaim
 from gfi.domain.states import ControlKind
 from gfi.jobs import comparison_task, exports, incremental, report, retention, sweep, task_run, watching
 from gfi.jobs.audits import settling
+from gfi.jobs.audits.earlier import after, load_earlier
 from gfi.jobs.audits.files import ScreenedJob, save_screened, settings_of
 from gfi.jobs.audits.outcome import Outcome, class_name, commit_outcome, conclude
 from gfi.jobs.audits.screen import Stores, manifest_of, screen_job
@@ -152,11 +150,13 @@ def _screen(services: ControlServices, run: TaskRun) -> str:
     screened = screen_job(stores, job, audit, check, progressed)
     facts = screened.facts
     plan = {name: facts[name] for name in ("candidates", "answers", "estimate_s", "photographs")}
-    if screened.candidates and facts["photographs"]:
+    settling_now = ledger.UNTIL_SETTLED in audit.options
+    goes_on = after(audit) is not None  # then there is something to tell without photographs
+    if screened.candidates and (facts["photographs"] or goes_on):
         save_screened(services.bucket, audit, run.claim.name, screened)
         plan["stored"] = {"screened": run.claim.name}
         run.check()
-        if ledger.UNTIL_SETTLED in audit.options:
+        if settling_now:
             return _first_instalment(services, run, audit, job, screened, plan)
         confirm = not audit.options.get("dry_run")
         done = run.finish(
@@ -164,7 +164,7 @@ def _screen(services: ControlServices, run: TaskRun) -> str:
         )
         return f"{len(screened.candidates)} candidates" if done else "too late"
     tested: list[Tested] | None = [] if facts["photographs"] else None
-    settled = _untested(services, audit, job, screened) if ledger.UNTIL_SETTLED in audit.options else None
+    settled = _untested(services, audit, job, screened) if settling_now else None
     outcome = conclude(
         services.database, job, audit, screened, tested, settings_of(audit.settings), check, settled=settled
     )
@@ -194,11 +194,17 @@ def _untested(
 ) -> JSON:
     """How an audit until settled ends that can test nothing."""
     why = "no photograph could be read" if not screened.facts["photographs"] else "no candidate was found"
-    classes = np.array([c.class_index for c in screened.candidates], np.int64)
-    evidence = Evidence(classes, job.config.model.digest, settling.sequential_settings(audit))
     with manifest_of(services.bucket, job) as manifest:
-        ended = settling.Decision([], {}, why)
-        return settling.settled_summary(screened, evidence, [], {}, manifest.count, job.total or 0, ended)
+        earlier, ended = (
+            load_earlier(services.bucket, audit, manifest),
+            settling.Decision([], {}, why),
+        )
+        evidence = earlier.evidence(screened.candidates, settling.sequential_settings(audit))
+        joint = earlier.joint(screened.candidates, [])
+        names = {c.class_index: class_name(job, c.class_index) for c in screened.candidates}
+        return settling.settled_summary(
+            screened, evidence, joint, names, manifest.count, job.total or 0, ended, earlier
+        )
 
 
 def _first_instalment(
@@ -210,27 +216,28 @@ def _first_instalment(
     plan: JSON,
 ) -> str:
     """The candidates of an audit until settled are fixed: explain the first images that test them."""
-    settings = settling.sequential_settings(audit)
-    classes = np.array([c.class_index for c in screened.candidates], np.int64)
-    evidence = Evidence(classes, job.config.model.digest, settings)
     with manifest_of(services.bucket, job) as manifest, TemporaryDirectory(prefix="gfi-audit-") as folder:
         audit = dataclasses.replace(audit, plan=plan)
-        nothing = settling.Instalments.none(screened)
-        decision = settling.decide(services.database, audit, job, manifest, screened, evidence, nothing)
-        if not decision.rows:
-            names = {k: class_name(job, int(k)) for k in classes.tolist()}
+        earlier = load_earlier(services.bucket, audit, manifest)
+        evidence = earlier.evidence(screened.candidates, settling.sequential_settings(audit))
+        nothing = settling.Instalments.none(screened, earlier)
+        decision = settling.Decision([], {}, "no photograph could be read")
+        if screened.facts["photographs"]:
+            decision = settling.decide(services.database, audit, job, manifest, screened, evidence, nothing)
+        if not decision.goes_on:
+            joint = earlier.joint(screened.candidates, [])
+            names = {c.class_index: class_name(job, c.class_index) for c in screened.candidates}
             ended = settling.settled_summary(
-                screened, evidence, [], names, manifest.count, job.total or 0, decision
+                screened, evidence, joint, names, manifest.count, job.total or 0, decision, earlier
             )
-            tests, none = settings_of(audit.settings), [(Plan(c), None) for c in screened.candidates]
-            lonely = [
+            tests = settings_of(audit.settings)
+            told = [
                 one
-                for one in judged(none, evidence, tests, decision.without_hosts)
-                if one.verdict is Verdict.UNDECIDED
+                for one in judged(joint, evidence, tests, decision.without_hosts)
+                if one.verdict is Verdict.UNDECIDED or one.plan.candidate in earlier.candidates
             ]
-            outcome = conclude(
-                services.database, job, audit, screened, lonely, tests, run.check, settled=ended
-            )
+            shown = dataclasses.replace(screened, kept=settling.told_rows(screened, earlier))
+            outcome = conclude(services.database, job, audit, shown, told, tests, run.check, settled=ended)
             return _end_untested(
                 services, run, audit, job, plan, outcome, decision.stopped or "no images to test"
             )
@@ -241,7 +248,8 @@ def _first_instalment(
         )
     run.check()
     done = run.finish(plan, lambda c: ledger.add_instalment(c, audit.id, run.claim.task_id, **asked))
-    return f"{len(decision.rows)} images to test {len(classes)} candidates" if done else "too late"
+    number = len(screened.candidates)
+    return f"{len(decision.rows)} images to test {number} candidates" if done else "too late"
 
 
 HANDLERS: Mapping[str, Handler[ControlServices]] = {

@@ -18,17 +18,19 @@ from gfi.audit.confirmation import confirm
 from gfi.audit.plan import Plan, plan
 from gfi.audit.sequential import Evidence, Settled
 from gfi.audit.settings import AuditSettings
-from gfi.audit.settling import Measured, evidence_of, joined, judged, settings_of_instalment, usable
+from gfi.audit.settling import Measured, evidence_of, judged, settings_of_instalment, usable
 from gfi.audit.verdicts import Tested
 from gfi.datasets.manifest import Manifest
 from gfi.domain.states import JobState
 from gfi.jobs.audits import settling
+from gfi.jobs.audits.earlier import Earlier, load_earlier
 from gfi.jobs.audits.files import (
     Kept,
     ScreenedJob,
     key,
     load_screened,
     put_json,
+    renamed,
     settings_of,
     tested_json,
     tested_of,
@@ -51,17 +53,21 @@ def settle_audit(services: WorkerServices, run: TaskRun, audit: Audit, job: Job)
     screened = load_screened(services.bucket, audit)
     manifest = services.manifest(job.manifest_key or "", job.manifest_digest)
     asked = settling.instalments(services.bucket, audit)
-    so_far, counted = _explained(services, run, audit, job, manifest, asked)
+    earlier = load_earlier(services.bucket, audit, manifest)
+    first = settling.first_sample(audit, job, manifest, earlier.used)
+    so_far, counted = _explained(
+        services, run, audit, job, manifest, asked, first if earlier.candidates else []
+    )
     views, _ = views_of(services.settings, job, manifest, so_far, alive(run))
     measured = settling.effects_of(services.bucket, audit, screened)
     sequential = settling.sequential_settings(audit)
-    classes = np.array([c.class_index for c in screened.candidates], np.int64)
-    evidence = evidence_of(Evidence(classes, job.config.model.digest, sequential), measured)
+    evidence = evidence_of(earlier.evidence(screened.candidates, sequential), measured)
     at = (audit.plan or {}).get("settling") or {}
     stopped = at.get("refused") or (None if views is not None else "the photographs cannot be read any more")
     answers, effects = int(at.get("answers", 0)), None
     if views is not None and stopped is None:
-        newest = _measured(services, run, audit, job, screened, so_far, views, asked, measured, evidence)
+        may_use = Uses(asked, len(earlier.candidates), first)
+        newest = _measured(services, run, audit, job, screened, so_far, views, may_use, measured, evidence)
         evidence_of(evidence, [newest])
         measured.append(newest)
         effects = settling.put_effects(services.bucket, audit, run.claim, len(asked), newest)
@@ -70,9 +76,9 @@ def settle_audit(services: WorkerServices, run: TaskRun, audit: Audit, job: Job)
         stopped = "its job was cancelled, and explains no more images"
     decision = settling.Decision([], {}, stopped)
     if stopped is None:
-        known = settling.Instalments(asked, so_far, measured)
+        known = settling.Instalments(asked, so_far, measured, earlier)
         decision = settling.decide(services.database, audit, job, manifest, screened, evidence, known)
-    if decision.rows:
+    if decision.goes_on:
         decision.plan["settling"]["answers"] = answers
         with TemporaryDirectory(prefix="gfi-audit-") as folder:
             add = settling.put_instalment(
@@ -89,9 +95,45 @@ def settle_audit(services: WorkerServices, run: TaskRun, audit: Audit, job: Job)
         }
         more = run.finish(result, lambda c: ledger.add_instalment(c, audit.id, run.claim.task_id, **add))
         return f"instalment {len(asked)}: {len(decision.rows)} more images" if more else "too late"
+    plan = settling.with_effects(audit.plan or {}, audit, effects)
+    plan["stored"]["whole"] = True
     return _end(
-        services, run, audit, job, manifest, screened, counted, views, evidence, measured, answers, decision
+        *(
+            services,
+            run,
+            replace(audit, plan=plan),
+            job,
+            manifest,
+            screened,
+            counted,
+            views,
+            evidence,
+            earlier,
+        ),
+        measured,
+        answers,
+        decision,
     )
+
+
+@dataclass(frozen=True)
+class Uses:
+    """Which images may test a candidate. asked: the rows of the instalments. earlier: how many candidates, the first
+    ones, come from an earlier audit; first: the rows of the first sample, which fixed the others."""
+
+    asked: Sequence[Sequence[int]]
+    earlier: int
+    first: NDArray[np.intp]
+
+    def fresh(self, candidate: int, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Which of these images are new to the candidate: those of the newest instalment, and with the first one those
+        of the first sample to candidates that were fixed before it."""
+        also = self.first if candidate < self.earlier and len(self.asked) == 1 else self.first[:0]
+        return np.isin(rows, np.concatenate([np.array(self.asked[-1], np.int64), also]))
+
+    def screened(self, candidate: int, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Which of these images fixed the candidate, and test it in no way."""
+        return np.isin(rows, self.first if candidate >= self.earlier else self.first[:0])
 
 
 @dataclass
@@ -109,13 +151,20 @@ def _explained(
     job: Job,
     manifest: Manifest,
     asked: Sequence[Sequence[int]],
+    first: Sequence[int] | NDArray[np.intp],
 ) -> tuple[Kept, Counted]:
     """The images that may be used now: the newest instalment, and of the earlier ones the first few hundred of each
-    class, as hosts and control crops. The first sample fixed the candidates, and tests none."""
+    class, as hosts and control crops.
+
+    first: the first sample, where candidates of an earlier audit are tested on it; it fixed the others, and tests none
+    of them.
+    """
     tested, newest = np.zeros(manifest.count, bool), np.zeros(manifest.count, bool)
-    for instalment in asked:
+    for instalment in (first, *asked):
         tested[list(instalment)] = True
     newest[list(asked[-1])] = True
+    if len(asked) == 1:
+        newest[list(first)] = True
     classes = int((job.model or {}).get("classes") or len(job.class_names))
     kept_per_class = settings_of(audit.settings).kept_per_class
     sample, counted = Sample(per_class(classes, kept_per_class), audit.secret), Counted(Reading(), set())
@@ -135,7 +184,7 @@ def _measured(
     screened: ScreenedJob,
     kept: Kept,
     views: Views,
-    asked: Sequence[Sequence[int]],
+    uses: Uses,
     before: Sequence[Sequence[Measured]],
     evidence: Evidence,
 ) -> list[Measured]:
@@ -147,10 +196,6 @@ def _measured(
     engine = services.engines.get(run.claim.config, job.profile)
     run.progressed()
     predict = Asked(engine, run)
-    fresh = np.isin(kept.rows, np.array(asked[-1], np.int64))
-    planned_with = settings_of_instalment(
-        settings, int(np.bincount(kept.data.classes[fresh & (kept.data.classes >= 0)]).max(initial=1))
-    )
     states = evidence.settled()
     out: list[Measured] = []
     for n, candidate in enumerate(screened.candidates):
@@ -161,12 +206,15 @@ def _measured(
         run.check()
         one: Measured = (Plan(candidate), None)
         if states[n] is Settled.OPEN:
-            hosts = np.isin(kept.rows, sorted(settling.hosts_of(before, n)))
+            fresh = uses.fresh(n, kept.rows)
+            hosts = np.isin(kept.rows, sorted(settling.hosts_of(before, n))) | uses.screened(n, kept.rows)
+            classes = kept.data.classes[fresh & (kept.data.classes >= 0)]
+            planned_with = settings_of_instalment(settings, int(np.bincount(classes).max(initial=1)))
             found, kept = _one(
                 candidate, screened.candidates, kept, fresh, hosts, views, predict, planned_with
             )
-            one = (settling.renamed(found[0], kept.rows.tolist()), found[1])
-        name = f"tested-{len(asked)}-{n}-{run.claim.name}.json"
+            one = (renamed(found[0], kept.rows.tolist().__getitem__), found[1])
+        name = f"tested-{len(uses.asked)}-{n}-{run.claim.name}.json"
         put_json(services.bucket, key(job.id, audit.id, name), tested_json(*one))
         out.append(one)
         run.save(
@@ -213,15 +261,14 @@ def _end(
     counted: Counted,
     views: Views | None,
     evidence: Evidence,
+    earlier: Earlier,
     measured: Sequence[Sequence[Measured]],
     answers: int,
     decision: settling.Decision,
 ) -> str:
     """Store the findings."""
     settings, reading = settings_of(audit.settings), counted.reading
-    joint = [
-        joined([one[n] for one in measured], candidate) for n, candidate in enumerate(screened.candidates)
-    ]
+    joint = earlier.joint(screened.candidates, measured)
     found = judged(joint, evidence, settings, decision.without_hosts)
     screened.facts.update(
         images=reading.images,
@@ -233,18 +280,24 @@ def _end(
     )
     # The images of what was measured are rows of the manifest already.
     every = Kept(np.arange(manifest.count), screened.kept.data)
-    shown = replace(screened, kept=every)
+    shown = replace(screened, kept=settling.told_rows(screened, earlier))
     names = {c.class_index: class_name(job, c.class_index) for c in screened.candidates}
     unlabelled = int((settling.Order.of(manifest, audit.secret).classes < 0).sum())
     ended = settling.settled_summary(
-        shown, evidence, measured, names, manifest.count, job.total or 0, decision, unlabelled
+        *(shown, evidence, joint, names, manifest.count, job.total or 0, decision, earlier),
+        instalments=len(measured),
+        unlabelled=unlabelled,
     )
 
     def pictures(result: Tested, finding: str) -> dict[str, object]:
         run.progressed()
         if views is None:
             return {"pictures": [], "crop": None}
-        return save_pictures(services.bucket, audit, run.claim.name, finding, result, every, views)
+        record = save_pictures(services.bucket, audit, run.claim.name, finding, result, every, views)
+        for one in record["pictures"]:
+            if earlier.used[one["row"]]:  # another job explained it
+                one["row"] = None
+        return record
 
     outcome = conclude(
         services.database,
@@ -267,7 +320,7 @@ def _end(
         outcome,
         {"audit": audit.id, "findings": len(outcome.rows), "verdicts": outcome.summary["verdicts"]},
         lambda connection: ledger.write_findings(
-            connection, audit.id, run.claim.task_id, outcome.summary, outcome.rows
+            connection, audit.id, run.claim.task_id, outcome.summary, outcome.rows, audit.plan
         ),
     )
     return f"{len(outcome.rows)} findings" if finished else "too late"

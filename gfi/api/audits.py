@@ -70,6 +70,11 @@ class AuditUntilSettledIn(In):
         le=1,
         description="A class without an effect of this change of probability is settled as having none.",
     )
+    after: Annotated[Text, Field(min_length=1, max_length=64)] | None = Field(
+        None,
+        description="An audit until settled of the same question that has ended: its candidates go on with their"
+        " evidence.",
+    )
 
 
 class AuditOut(BaseModel):
@@ -193,7 +198,7 @@ def audit_until_settled(
         context.database,
         context.settings,
         job_request(context, body.job, caller.name),
-        audits.SettlingRequest(tuple(body.classes), body.seed, body.first, body.margin),
+        audits.SettlingRequest(tuple(body.classes), body.seed, body.first, body.margin, body.after),
         idempotency_key=idempotency_key,
         new=body.job.new,
     )

@@ -104,7 +104,7 @@ def shortlist(proposed: Sequence[Candidate], settings: AuditSettings) -> list[Ca
     of_class: dict[int, list[Candidate]] = {}
     for candidate in sorted(proposed, key=_first):
         kept = of_class.setdefault(candidate.class_index, [])
-        at = next((i for i, other in enumerate(kept) if _same(candidate, other)), None)
+        at = next((i for i, other in enumerate(kept) if alike(candidate, other)), None)
         if at is not None:
             if candidate.goes_with and not kept[at].goes_with:
                 kept[at] = replace(kept[at], goes_with=candidate.goes_with)
@@ -114,7 +114,7 @@ def shortlist(proposed: Sequence[Candidate], settings: AuditSettings) -> list[Ca
             kept.append(candidate)
     # A place that a pattern made more exact may now be that of another candidate.
     apart = [
-        c for kept in of_class.values() for i, c in enumerate(kept) if not any(_same(c, e) for e in kept[:i])
+        c for kept in of_class.values() for i, c in enumerate(kept) if not any(alike(c, e) for e in kept[:i])
     ]
     return sorted(apart, key=_first)[: settings.most_candidates]
 
@@ -123,7 +123,8 @@ def _first(candidate: Candidate) -> tuple[bool, float, int]:
     return candidate.screen != "stated", -candidate.score, candidate.class_index
 
 
-def _same(a: Candidate, b: Candidate) -> bool:
+def alike(a: Candidate, b: Candidate) -> bool:
+    """Whether two candidates are one: of a class, and at places that share most of their area, or at none."""
     if a.class_index != b.class_index:
         return False
     if a.place is None or b.place is None:

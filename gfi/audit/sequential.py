@@ -16,6 +16,16 @@ While that hypothesis holds, W is a nonnegative supermartingale, so E W ≤ 1 wh
 effects: its e-value is the smaller of the two W, and e-BH (Wang and Ramdas, 2022) over all candidates keeps the false
 discovery rate, however candidates depend on each other and whenever one stops.
 
+An audit that goes on from an earlier one has candidates that were fixed at different times. Each has a share of one
+unit of capital, fixed before its first test, and what counts is its account, share · W:
+
+    accounts   sum to at most 1 in the mean over the candidates without an effect, whenever one stops
+    e-BH       confirms the k largest accounts, for the largest k whose k-th is at least 1 / (k · level)
+
+which keeps the false discovery rate for accounts as for e-values of equal shares. A candidate that was settled as
+"nothing there" is tested no more: its account, and at most its share, is the capital of candidates that are new
+(`left_over`). Counting old and new candidates alike would give the old ones' level away after it was used.
+
 "Nothing there" is a statement too: a second gambler bets against "both means are at least `margin`" with the average of
 W for margin − x. Where that reaches 1/level, a finding with both effects of `margin` or more is excluded.
 
@@ -26,7 +36,6 @@ Wang and Ramdas, False discovery rate control with e-values, JRSS B 2022.
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -103,37 +112,28 @@ class Wealth:
         self._sum[stream] += float(x.sum())
         self._squares[stream] += float((x**2).sum())
 
-    def to_json(self) -> dict[str, Any]:
-        """The state, as JSON values."""
-        return {name: getattr(self, attribute).tolist() for name, attribute in _STATE.items()}
-
-    def restore(self, stored: dict[str, Any]) -> None:
-        """Take over a state that `to_json` gave. Raises ValueError for another number of streams."""
-        if len(stored["log"]) != len(self.log):
-            raise ValueError(f"{len(stored['log'])} streams are stored, and {len(self.log)} are wanted")
-        for name, attribute in _STATE.items():
-            kind = getattr(self, attribute).dtype
-            setattr(self, attribute, np.array(stored[name], kind))
-
 
 _LARGEST = 700.0
 """Of a logarithm, so that its exponential is finite."""
-_STATE = {"log": "log", "seen": "seen", "sum": "_sum", "squares": "_squares"}
 
 
 @dataclass
 class Evidence:
     """What is known of some candidates of one model. classes (K,): of each candidate.
 
-    model_digest: evidence of one model says nothing about another; see `carried`.
+    shares (K,): of one unit of capital, fixed before the first test of each; empty: equal ones.
     """
 
     classes: NDArray[np.int64]
-    model_digest: str
     settings: SequentialSettings = field(default_factory=SequentialSettings)
+    shares: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
 
     def __post_init__(self) -> None:
         s, number = self.settings, len(self.classes)
+        if not len(self.shares):
+            self.shares = np.full(number, 1 / max(number, 1))
+        if self.shares.shape != (number,) or (self.shares < 0).any() or self.shares.sum() > 1 + 1e-9:
+            raise ValueError("each candidate has a share of one unit of capital")
         self._effect = [Wealth(number, s.least_effect, s.bet) for _ in SIDES]
         self._nothing = [Wealth(number, -s.margin, s.bet) for _ in SIDES]
 
@@ -150,6 +150,11 @@ class Evidence:
         return np.exp(np.minimum(_LARGEST, np.minimum(*(wealth.log for wealth in self._effect))))
 
     @property
+    def accounts(self) -> NDArray[np.float64]:
+        """(K,): the share of each candidate times its e-value."""
+        return self.shares * self.e_values
+
+    @property
     def side_values(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """(K,) of removal and of transplant: against "this effect is at most `least_effect`"."""
         first, second = (np.exp(np.minimum(_LARGEST, wealth.log)) for wealth in self._effect)
@@ -163,7 +168,7 @@ class Evidence:
 
     def settled(self) -> tuple[Settled, ...]:
         """What is known of each candidate now."""
-        confirmed = e_bh(self.e_values, self.settings.level)
+        confirmed = e_bh(self.accounts, self.settings.level)
         nothing = self.e_nothing >= 1 / self.settings.level
         return tuple(
             Settled.CONFIRMED if yes else Settled.NOTHING if no else Settled.OPEN
@@ -175,14 +180,13 @@ class Evidence:
         is_open = np.array([state is Settled.OPEN for state in self.settled()], bool)
         return np.unique(self.classes[is_open])
 
-    def to_json(self) -> dict[str, Any]:
-        """The state, as JSON values."""
-        return {
-            "model_digest": self.model_digest,
-            "classes": self.classes.tolist(),
-            "effect": [wealth.to_json() for wealth in self._effect],
-            "nothing": [wealth.to_json() for wealth in self._nothing],
-        }
+    def left_over(self) -> float:
+        """The capital that candidates which are settled as "nothing there" leave to new ones.
+
+        At most the share of each: the account of one with an effect may have grown, and belongs to no other.
+        """
+        nothing = np.array([state is Settled.NOTHING for state in self.settled()], bool)
+        return float(np.minimum(self.accounts, self.shares)[nothing].sum())
 
 
 def beyond_controls(effects: Effects) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -200,41 +204,30 @@ def beyond_controls(effects: Effects) -> tuple[NDArray[np.float64], NDArray[np.f
     return removal, transplant
 
 
-def carried(stored: dict[str, Any], model_digest: str, settings: SequentialSettings) -> Evidence:
-    """The evidence that `to_json` gave, to go on with: of the same model its wealth, of another model none.
+def shares_with_new(shares: Sequence[float], left: float, number: int) -> NDArray[np.float64]:
+    """The shares of the candidates that go on, and of `number` new ones, which divide what is `left` equally."""
+    return np.array([*shares, *(left / number for _ in range(number))], np.float64)
 
-    The candidates stay in either case: for another model they are hypotheses that its own images test.
+
+def e_bh(accounts: NDArray[np.floating], level: float) -> NDArray[np.bool_]:
+    """Which hypotheses e-BH rejects: the k of the largest accounts, for the largest k with a_(k) ≥ 1 / (k · level).
+
+    accounts (K,): shares times e-values, however dependent. The false discovery rate is at most `level`.
     """
-    evidence = Evidence(np.array(stored["classes"], np.int64), model_digest, settings)
-    if stored["model_digest"] == model_digest:
-        for wealth, state in zip(
-            [*evidence._effect, *evidence._nothing], [*stored["effect"], *stored["nothing"]], strict=True
-        ):
-            wealth.restore(state)
-    return evidence
-
-
-def e_bh(e: NDArray[np.floating], level: float) -> NDArray[np.bool_]:
-    """Which hypotheses e-BH rejects: the k of the largest e-values, for the largest k with e_(k) ≥ K / (k · level).
-
-    e (K,): e-values, however dependent. The false discovery rate is at most `level`.
-    """
-    number = len(e)
-    if not number:
-        return np.zeros(0, bool)
-    order = np.argsort(-e, kind="stable")
-    enough = e[order] * np.arange(1, number + 1) * level >= number
+    number = len(accounts)
+    order = np.argsort(-accounts, kind="stable")
+    enough = accounts[order] * np.arange(1, number + 1) * level >= 1
     rejected = np.zeros(number, bool)
     if enough.any():
         rejected[order[: int(np.flatnonzero(enough)[-1]) + 1]] = True
     return rejected
 
 
-def adjusted(e: NDArray[np.floating]) -> NDArray[np.float64]:
+def adjusted(accounts: NDArray[np.floating]) -> NDArray[np.float64]:
     """The smallest level at which e-BH rejects each hypothesis, at most 1: (K,), as q-values are for p-values."""
-    number = len(e)
-    order = np.argsort(-e, kind="stable")
-    needed = np.minimum(1.0, number / (np.arange(1, number + 1) * np.maximum(e[order], 1e-300)))
+    number = len(accounts)
+    order = np.argsort(-accounts, kind="stable")
+    needed = np.minimum(1.0, 1 / (np.arange(1, number + 1) * np.maximum(accounts[order], 1e-300)))
     out = np.ones(number)
     out[order] = np.minimum.accumulate(needed[::-1])[::-1]
     return out

@@ -101,7 +101,7 @@ def judged(
     whenever one stops, too.
     """
     e, out = evidence.e_values, []
-    q = adjusted(e)
+    q = adjusted(evidence.accounts)
     sides = evidence.side_values
     for number, ((plan, effects), state) in enumerate(zip(joint, evidence.settled(), strict=True)):
         if state is Settled.NOTHING:

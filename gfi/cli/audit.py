@@ -67,6 +67,11 @@ def audit() -> None:
     help="With --until-settled: a class without an effect of this size is settled.  "
     f"[default: {SequentialSettings.margin:.2f}]",
 )
+@click.option(
+    "--after",
+    metavar="AUDIT",
+    help="With --until-settled: go on from an earlier audit of the same question, with its evidence.",
+)
 @click.option("--dry-run", is_flag=True, help="Screen only, and say what testing the candidates takes.")
 @click.option("--class", "classes", multiple=True, metavar="NAME", help="Test candidates of this class only.")
 @click.option(
@@ -92,6 +97,7 @@ def run(
     preset: str | None,
     first: int | None,
     margin: float | None,
+    after: str | None,
     dry_run: bool,
     classes: tuple[str, ...],
     patch: Path | None,
@@ -115,10 +121,11 @@ def run(
             raise CommandError("--until-settled needs --dataset SPEC; --model REF names the model")
         service = open_service()
         requested = service.audit_until_settled(
-            given, classes=classes, seed=seed, first=first or FIRST_SAMPLE, margin=margin
+            given, classes=classes, seed=seed, first=first or FIRST_SAMPLE, margin=margin, after=after
         )
     else:
-        alone = given | {k: v for k, v in (("first", first), ("margin", margin)) if v is not None}
+        sequential = {"first": first, "margin": margin, "after": after}
+        alone = given | {name: value for name, value in sequential.items() if value is not None}
         if alone:
             raise CommandError(f"--{next(iter(alone))} goes with --until-settled")
         if job_id is None:

@@ -320,13 +320,14 @@ class LocalService:
         seed: int,
         first: int,
         margin: float | None = None,
+        after: str | None = None,
     ) -> JSON:
         from gfi.jobs.audits.request import SettlingRequest, submit_until_settled
         from gfi.jobs.submit import request_from
 
         request = request_from(**options)
         given = {} if margin is None else {"margin": margin}
-        wanted = SettlingRequest(tuple(classes), seed, first, **given)
+        wanted = SettlingRequest(tuple(classes), seed, first, after=after, **given)
         audit_id, created = submit_until_settled(self.database, self.settings, request, wanted)
         return {"audit": queries.get_audit(self.database, audit_id).to_json(), "created": created}
 

@@ -203,9 +203,10 @@ class RemoteService:
         seed: int,
         first: int,
         margin: float | None = None,
+        after: str | None = None,
     ) -> JSON:
         return self.client.audit_until_settled(
-            **options, classes=classes, seed=seed, first=first, margin=margin
+            **options, classes=classes, seed=seed, first=first, margin=margin, after=after
         )
 
     def audits(self, job_id: str) -> list[JSON]:

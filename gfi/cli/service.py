@@ -189,6 +189,7 @@ class Service(Protocol):
         seed: int,
         first: int,
         margin: float | None = None,
+        after: str | None = None,
     ) -> JSON:
         """Submit a job that explains samples of a dataset until its audit is settled. Returns {"audit", "created"}."""
         ...

@@ -64,6 +64,7 @@ class Audits(Connection):
         seed: int = 0,
         first: int = 40,
         margin: float | None = None,
+        after: str | None = None,
         idempotency_key: str | None = None,
         **options: Any,
     ) -> dict[str, Any]:
@@ -81,6 +82,9 @@ class Audits(Connection):
             Images of each class on which candidates are fixed.
         margin
             A class without an effect of this change of probability is settled; None: .20.
+        after
+            The id of an audit until settled of the same question that has ended: its candidates go on with their
+            evidence, and images that it used are not tested again. None: begin anew.
         idempotency_key
             As for `submit`.
 
@@ -91,8 +95,7 @@ class Audits(Connection):
         """
         job = {"dataset": dataset, "model": model, **options}
         body = {"job": job, "classes": list(classes), "seed": seed, "first": first}
-        if margin is not None:
-            body["margin"] = margin
+        body |= {name: value for name, value in (("margin", margin), ("after", after)) if value is not None}
         key = idempotency_key or uuid.uuid4().hex
         requested: dict[str, Any] = self.send(
             "POST", "/v1/audits", json=body, headers={"Idempotency-Key": key}

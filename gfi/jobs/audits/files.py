@@ -2,6 +2,7 @@
 
     screened-CLAIM.json, .npz      what the screens found, and the images that confirmation needs
     tested-N-CLAIM.json            what was measured for the N-th candidate
+    earlier.json, .npz             what an audit until settled goes on from (`gfi.jobs.audits.earlier`)
     audit-CLAIM.json, audit.json   the outcome: enough to write its rows again
     decisions.json                 what people decided since
     FINDING/…                      pictures
@@ -12,7 +13,7 @@ task's progress). The pictures of stated hypotheses are in `audits/JOB/patches/`
 
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
@@ -25,7 +26,7 @@ from gfi.audit.confirmation import Effects
 from gfi.audit.explained import Explained
 from gfi.audit.local_peaks import PeakCounts
 from gfi.audit.places import Place
-from gfi.audit.plan import Plan, Removal, Transplant
+from gfi.audit.plan import STATED, Plan, Removal, Transplant
 from gfi.audit.properties import PropertyCandidate
 from gfi.audit.same_pixels import SamePixels
 from gfi.audit.settings import AuditSettings
@@ -98,11 +99,7 @@ def save_screened(bucket: Bucket, audit: Audit, by: str, screened: ScreenedJob) 
     for name in ("labels", "also"):
         if (values := getattr(data, name)) is not None:
             arrays[name] = values
-    for number, candidate in enumerate(screened.candidates):
-        if candidate.pattern is not None:
-            arrays[f"pattern_{number}"] = candidate.pattern
-        if candidate.patch is not None:
-            arrays[f"patch_{number}"] = candidate.patch
+    arrays |= pixels_of(screened.candidates)
     body = io.BytesIO()
     np.savez_compressed(body, allow_pickle=False, **arrays)
     bucket.put(key(audit.job_id, audit.id, f"screened-{by}.npz"), body.getvalue())
@@ -146,6 +143,15 @@ def load_screened(bucket: Bucket, audit: Audit) -> ScreenedJob:
     counts.counts, counts.images = arrays["counts"], arrays["images"]
     properties = tuple(PropertyCandidate(**value) for value in described["properties"])
     return ScreenedJob(candidates, properties, Kept(arrays["rows"], data), counts, described["facts"])
+
+
+def pixels_of(candidates: Sequence[Candidate]) -> dict[str, NDArray[Any]]:
+    """The patterns and patches of candidates, named by their numbers."""
+    named: dict[str, NDArray[Any] | None] = {
+        f"pattern_{number}": c.pattern for number, c in enumerate(candidates)
+    }
+    named |= {f"patch_{number}": c.patch for number, c in enumerate(candidates)}
+    return {name: pixels for name, pixels in named.items() if pixels is not None}
 
 
 def put_json(bucket: Bucket, at: str, value: Mapping[str, Any]) -> None:
@@ -236,6 +242,24 @@ def tested_of(value: Mapping[str, Any], candidate: Candidate) -> tuple[Plan, Eff
         beside_boxes=stored.get("beside_boxes", 0),
     )
     return plan, None if value["effects"] is None else _effects_of(value["effects"])
+
+
+def renamed(plan: Plan, name: Callable[[int], int]) -> Plan:
+    """A plan whose images have other numbers: rows of a manifest instead of places among those explained."""
+
+    def of(image: int) -> int:
+        return image if image == STATED else name(image)
+
+    return replace(
+        plan,
+        removals=tuple(replace(r, image=of(r.image)) for r in plan.removals),
+        transplants=tuple(
+            replace(t, host=of(t.host), source=of(t.source), controls=tuple(map(of, t.controls)))
+            for t in plan.transplants
+        ),
+        foreign=(),
+        foreign_places=(),
+    )
 
 
 _ARRAYS = tuple(f.name for f in fields(Effects) if f.name != "same_pixels")

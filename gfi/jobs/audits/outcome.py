@@ -155,7 +155,8 @@ def _row(
         candidate = result.plan.candidate
         record |= {
             "screen": candidate.screen,
-            "rows": [int(rows[i]) for i in result.plan.used],
+            # Images that an earlier audit used are not among the results of this job.
+            "rows": [int(rows[i]) for i in result.plan.used if i >= 0 and rows[i] >= 0],
             "outside_boxes": result.plan.outside,
             "controls_reused": result.plan.reused,
             "goes_with": [one._asdict() | {"words": in_words(one)} for one in candidate.goes_with],
@@ -308,6 +309,8 @@ def _notes(summary: Mapping[str, Any], screened: ScreenedJob, s: AuditSettings) 
     """What a reader must know beside the findings, as sentences."""
     if summary["settled"]:
         yield summary["settled"]["sentence"]
+        if summary["settled"].get("after"):
+            yield summary["settled"]["after"]["sentence"]
     if not summary["photographs"]:
         yield (
             f"No photograph could be read ({summary['photographs_reason']}), so nothing was tested and no repeated "

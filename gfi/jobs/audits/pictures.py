@@ -45,7 +45,8 @@ def save_pictures(
 
     by: the claim of the task.
     """
-    removals = tested.plan.removals[:SHOWN]
+    # Those of an earlier audit that the dataset has no more cannot be shown.
+    removals = [r for r in tested.plan.removals if r.image >= 0][:SHOWN]
     rows = kept.rows[[r.image for r in removals]]
     try:
         shown = views(rows) if len(rows) else np.zeros((0, 1, 1, 3), np.uint8)

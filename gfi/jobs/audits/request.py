@@ -14,10 +14,11 @@ from gfi.audit.sequential import SequentialSettings
 from gfi.audit.settings import FIRST_SAMPLE, AuditSettings
 from gfi.domain.class_index import ClassIndex
 from gfi.domain.digests import digest
-from gfi.domain.job import LABELS
+from gfi.domain.job import LABELS, JobConfig
 from gfi.domain.states import ControlKind
 from gfi.domain.tasks import KINDS
 from gfi.jobs.audits.files import folder, settings_json
+from gfi.jobs.audits.going_on import check_earlier
 from gfi.jobs.audits.outcome import write_decisions
 from gfi.jobs.audits.screen import manifest_of
 from gfi.jobs.audits.settling import options_of
@@ -95,13 +96,15 @@ class SettlingRequest:
     """What is asked of an audit until settled. classes: names or indices whose candidates are tested; empty: all.
 
     seed: of every draw. first: images of each class on which candidates are fixed. margin: of an effect that "nothing
-    there" excludes, above `SequentialSettings.least_effect` and at most 1.
+    there" excludes, above `SequentialSettings.least_effect` and at most 1. after: the id of the audit that it goes on
+    from; None: it begins anew.
     """
 
     classes: tuple[str, ...] = ()
     seed: int = 0
     first: int = FIRST_SAMPLE
     margin: float = SequentialSettings.margin
+    after: str | None = None
 
 
 def submit_until_settled(
@@ -116,7 +119,8 @@ def submit_until_settled(
     """Submit a job that explains a sample of a dataset, then more of it until each class of its audit is settled.
 
     new: start another one even while the same one is under way. Returns (id of the audit, True), or (id, False) of one
-    that is the same and under way. Raises as `submit`, and Invalid for options that leave nothing to audit.
+    that is the same and under way. Raises as `submit`, and Invalid for options that leave nothing to audit or an audit
+    that it cannot go on from; Conflict where another one goes on from that already.
     """
     if request.since is not None or request.top != 1:
         raise Invalid("an audit until settled explains one class an image, and goes on from no other job")
@@ -135,21 +139,37 @@ def submit_until_settled(
     sample = {"first": wanted.first, "seed": wanted.seed, "classes": sorted(wanted.classes)}
     if sequential.margin != SequentialSettings.margin:
         sample["margin"] = sequential.margin
+    earlier = None if wanted.after is None else queries.get_audit(database, wanted.after)
+    if earlier is not None:
+        sample["after"] = earlier.id
     spec = spec_of(database, settings, request, idempotency_key=idempotency_key, new=new, sample=sample)
     record = spec.model or {}
     _check_channels(record)
     classes = [_class_in(record, name) for name in wanted.classes]
+    series = _series(request.dataset, request.model, classes, UNTIL_SETTLED)
+    tests = settings_json(replace(AuditSettings(), seed=wanted.seed))
+    going_on = {} if earlier is None else {"after": earlier.id}
+    if earlier is not None:
+        check_earlier(
+            database,
+            earlier,
+            JobConfig.from_json(spec.config),
+            series=series,
+            settings=tests,
+            classes=classes,
+            sequential=sequential,
+        )
     audit_id, submitted = ledger.submit_settling(
         database,
         spec,
-        series=_series(request.dataset, request.model, classes, UNTIL_SETTLED),
+        series=series,
         secret=secrets.token_hex(16),
-        settings=settings_json(replace(AuditSettings(), seed=wanted.seed)),
+        settings=tests,
         options={
             "dry_run": False,
             "classes": classes,
             "patch": None,
-            UNTIL_SETTLED: options_of(sequential, wanted.first),
+            UNTIL_SETTLED: options_of(sequential, wanted.first) | going_on,
         },
         max_active_jobs=settings.max_active_jobs,
     )

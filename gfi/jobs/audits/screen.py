@@ -28,6 +28,7 @@ from gfi.datasets.manifest import Manifest
 from gfi.datasets.sources import open_source
 from gfi.domain.preprocess import Preprocess
 from gfi.jobs.audits import cost
+from gfi.jobs.audits.earlier import load_earlier
 from gfi.jobs.audits.files import Kept, ScreenedJob, settings_of
 from gfi.jobs.audits.reading import Reading, chunks
 from gfi.jobs.audits.sample import Sample, per_class
@@ -113,6 +114,7 @@ def screen_job(
     confirming = np.zeros(classes, np.int64)
     settling = "until_settled" in audit.options  # then later images confirm, and all of these screen
     with manifest_of(stores.bucket, job) as manifest:
+        earlier = load_earlier(stores.bucket, audit, manifest)
         for chunk in chunks(stores.database, stores.bucket, job, manifest, reading):
             check()
             read = chunk.read
@@ -135,11 +137,11 @@ def screen_job(
             found = [Candidate(min(chosen), "stated", None, 0.0, 0.0, patch=read_patch(stores.bucket, patch))]
     if chosen:
         found = [c for c in found if c.class_index in chosen]
-    candidates = tuple(shortlist(with_columns(found, settings.level), settings))
+    candidates, untested = earlier.with_new(shortlist(with_columns(found, settings.level), settings))
     properties = [p for p in _properties(means, settings) if not chosen or p.class_index in chosen]
     properties = [] if patch is not None else properties
     facts = _facts(job, screens, reading, confirming, settings)
-    facts |= {"photographs": views is not None, "photographs_reason": reason}
+    facts |= {"photographs": views is not None, "photographs_reason": reason, "untested": untested}
     if views is not None:
         facts["unusable_photographs"] = views.why
     facts |= _cost(stores.database, job, reading, candidates, settings)

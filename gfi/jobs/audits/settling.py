@@ -13,7 +13,7 @@ are one more class, of which so many are explained that the rarest class asked f
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -21,15 +21,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gfi.audit.plan import STATED, Plan
 from gfi.audit.sequential import Evidence, SequentialSettings, Settled, next_images
-from gfi.audit.settling import Measured, can_paste, hosts_wanted, joined
+from gfi.audit.settling import Measured, can_paste, hosts_wanted
 from gfi.audit.split import keyed_order
 from gfi.datasets.manifest import Manifest, subset
 from gfi.domain.digests import JSON
 from gfi.domain.ids import new_id
 from gfi.domain.records import ControlClaim
 from gfi.jobs.audits import cost
+from gfi.jobs.audits.earlier import Earlier
 from gfi.jobs.audits.files import Kept, ScreenedJob, key, put_json, settings_of, tested_json, tested_of
 from gfi.jobs.sharding import shard_bounds, shard_size
 from gfi.store import ledger, queries
@@ -61,13 +61,16 @@ class Order:
             order.append(keyed_order(table.column("key").to_pylist(), secret))
         return Order(np.concatenate(classes), np.concatenate(order))
 
-    def first(self, number: int, classes: int) -> NDArray[np.intp]:
-        """The rows of the sample on which candidates are fixed; of images without a class as many as of `classes`."""
-        none = np.zeros(len(self.classes), bool)
+    def first(self, number: int, classes: int, used: NDArray[np.bool_] | None = None) -> NDArray[np.intp]:
+        """The rows of the sample on which candidates are fixed; of images without a class as many as of `classes`.
+
+        used (N,): images that it is not drawn from.
+        """
+        used = np.zeros(len(self.classes), bool) if used is None else used
         known = np.unique(self.classes[self.classes >= 0]).tolist()
-        rows = next_images(self.classes, self.order, none, known, number)
+        rows = next_images(self.classes, self.order, used, known, number)
         others = min(number * max(classes, 1), MOST_UNLABELLED)
-        return np.union1d(rows, next_images(self.classes, self.order, none, [-1], others)).astype(np.intp)
+        return np.union1d(rows, next_images(self.classes, self.order, used, [-1], others)).astype(np.intp)
 
     def instalment(
         self, used: NDArray[np.bool_], wanted: Sequence[int], number: int, beside: int, unlabelled: int = 0
@@ -105,18 +108,20 @@ class Order:
 class Instalments:
     """What is known of the instalments so far. asked: the rows of each. images: those that were explained of them.
 
-    measured: of each instalment; its images are rows of the manifest.
+    measured: of each instalment; its images are rows of the manifest. earlier: what the audit goes on from, whose
+    candidates are tested on the first sample too, in the first instalment.
     """
 
     asked: Sequence[Sequence[int]]
     images: Kept
     measured: Sequence[Sequence[Measured]]
+    earlier: Earlier
 
     @staticmethod
-    def none(screened: ScreenedJob) -> "Instalments":
+    def none(screened: ScreenedJob, earlier: Earlier) -> "Instalments":
         """Before the first instalment."""
         none = replace(screened.kept.data, classes=np.zeros(0, np.int64), also=None)
-        return Instalments([], Kept(np.zeros(0, np.int64), none), [])
+        return Instalments([], Kept(np.zeros(0, np.int64), none), [], earlier)
 
 
 @dataclass(frozen=True)
@@ -124,13 +129,20 @@ class Decision:
     """What follows: the `rows` that are explained next, or none, and the audit ends.
 
     plan: what the audit says of itself while they are explained. stopped: why it ends with something left open.
-    without_hosts: numbers of the open candidates whose crops no image is left for.
+    without_hosts: numbers of the open candidates whose crops no image is left for. first_sample: no other image is
+    left, and the candidates of an earlier audit are tested on the first sample.
     """
 
     rows: list[int]
     plan: JSON
     stopped: str | None = None
     without_hosts: frozenset[int] = frozenset()
+    first_sample: bool = False
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether the audit does."""
+        return bool(self.rows) or self.first_sample
 
 
 def sequential_settings(audit: Audit) -> SequentialSettings:
@@ -149,10 +161,11 @@ def images_of_instalment(settings: SequentialSettings, number: int) -> int:
     return round(settings.instalment * GROWTH ** (number - 1))
 
 
-def first_sample(audit: Audit, job: Job, manifest: Manifest) -> NDArray[np.intp]:
-    """The rows on which the candidates of an audit are fixed."""
+def first_sample(audit: Audit, job: Job, manifest: Manifest, used: NDArray[np.bool_]) -> NDArray[np.intp]:
+    """The rows on which the candidates of an audit are fixed. used (N,): images of earlier audits, none of which is
+    among them."""
     classes = int((job.model or {}).get("classes") or len(job.class_names))
-    return Order.of(manifest, audit.secret).first(audit.options["until_settled"]["first"], classes)
+    return Order.of(manifest, audit.secret).first(audit.options["until_settled"]["first"], classes, used)
 
 
 def stored_of(audit: Audit, name: str) -> list[str]:
@@ -180,39 +193,57 @@ def decide(
     A class cannot be settled when the dataset has no image left of it, or no image to paste its candidates into; and
     nothing is, once the owner's limits are reached.
     """
-    order = Order.of(manifest, audit.secret)
-    used = np.zeros(manifest.count, bool)
-    used[first_sample(audit, job, manifest)] = True
+    order, before = Order.of(manifest, audit.secret), so_far.earlier
+    first = first_sample(audit, job, manifest, before.used)
+    used = before.used.copy()
+    used[first] = True
     for earlier in so_far.asked:
         used[list(earlier)] = True
     controls, images = int(audit.settings["controls"]), so_far.images
+    going_on = range(len(before.candidates))
     hosts = [hosts_of(so_far.measured, n) for n in range(len(screened.candidates))]
+    if (
+        going_on and so_far.asked
+    ):  # then images of the first sample are kept, and new candidates may not use them
+        for n in range(len(going_on), len(hosts)):
+            hosts[n] |= set(first[order.classes[first] != screened.candidates[n].class_index].tolist())
     open_now = [n for n, state in enumerate(evidence.settled()) if state is Settled.OPEN]
-    without = frozenset(
-        n for n in open_now if not _hosts_left(screened, n, order, used, images, hosts[n], controls)
-    )
+
+    def has_hosts(n: int) -> bool:
+        explained = screened.kept if n in going_on and not so_far.asked else images
+        return _hosts_left(screened, n, order, used, explained, hosts[n], controls)
+
+    without = frozenset(n for n in open_now if not has_hosts(n))
     wanted = sorted({screened.candidates[n].class_index for n in open_now if n not in without})
     number = images_of_instalment(evidence.settings, len(so_far.asked) + 1)
     unlabelled = order.unlabelled(wanted, number, screened.kept)
     left = Counter(order.classes[order.instalment(used, wanted, number, 0, unlabelled)].tolist())
-    if not left:
+    # Of each class, images that the screening read: the candidates of an earlier audit are tested on them.
+    screened_now = Counter([] if so_far.asked else screened.kept.data.classes.tolist())
+    tests_first = {
+        k for n in going_on if n in open_now and (k := screened.candidates[n].class_index) in wanted
+    }
+    tests_first = {k for k in tests_first if screened_now[k]}
+    if not left and not tests_first:
         return Decision([], {}, None, without)
     # An image without a label may be of any class. A class of which no image comes is not tested, and costs nothing.
     coming = {k: min(number, left[k] + left[-1]) for k in wanted if left[k] + left[-1]}
     known = images.data.classes[images.data.classes >= 0]
     beside = hosts_wanted(evidence, known, [len(one) for one in hosts], coming, controls)
-    rows = order.instalment(used, wanted, number, beside, unlabelled).tolist()
+    rows = order.instalment(used, wanted, number, beside, unlabelled).tolist() if left else []
     plan = dict(audit.plan or {})
-    before = plan.get("settling") or {}
-    candidates = [screened.candidates[n] for n in open_now if n not in without]
+    last = plan.get("settling") or {}
     settings = settings_of(audit.settings)
-    answers = sum(
-        cost.answers([c for c in candidates if c.class_index == k], images, settings)
-        for k, images in coming.items()
-    )
+
+    def answered(k: int, images: int, among: Iterable[int]) -> int:
+        of_class = [screened.candidates[n] for n in among if n in open_now and n not in without]
+        return cost.answers([c for c in of_class if c.class_index == k], images, settings)
+
+    answers = sum(answered(k, images, range(len(screened.candidates))) for k, images in coming.items())
+    answers += sum(answered(k, screened_now[k], going_on) for k in sorted(tests_first))
     rate = cost.rate_of(database, job)
     tests_s = cost.seconds(answers, rate, float(screened.facts.get("steps") or 0.0), job.config.recipe)
-    device_s = before.get("device_s", 0.0)
+    device_s = last.get("device_s", 0.0)
     if rate:
         device_s += (tests_s or 0.0) + len(rows) / rate
     else:
@@ -221,7 +252,7 @@ def decide(
     plan["candidates"] = len(screened.candidates)
     plan["settling"] = {
         "instalment": len(so_far.asked) + 1,
-        "images": int(used.sum()) + len(rows),
+        "images": int((used & ~before.used).sum()) + len(rows),
         "listed": manifest.count,
         "classes": len(classes),
         "settled": len(classes) - len(evidence.open_classes()),
@@ -229,7 +260,7 @@ def decide(
         "device_s": device_s,
     }
     why = refusal(database, job, len(rows), plan["settling"]["device_s"])
-    return Decision([] if why else rows, plan, why, without)
+    return Decision([] if why else rows, plan, why, without, first_sample=not rows and not why)
 
 
 def _hosts_left(
@@ -282,12 +313,18 @@ def put_instalment(
     one before measured."""
     name = f"instalment-{decision.plan['settling']['instalment']}-{claim.name}.json"
     put_json(bucket, key(job.id, audit.id, name), {"rows": decision.rows})
-    at, bounds = put_sample(bucket, database, settings, job, manifest, decision.rows, folder)
-    stored = dict(decision.plan.get("stored") or {})
-    stored["instalments"] = [*stored_of(audit, "instalments"), name]
-    stored["effects"] = [*stored_of(audit, "effects"), *([effects] if effects else [])]
-    plan = decision.plan | {"stored": stored}
+    at, bounds = job.manifest_key or "", list[tuple[int, int]]()
+    if decision.rows:
+        at, bounds = put_sample(bucket, database, settings, job, manifest, decision.rows, folder)
+    plan = with_effects(decision.plan, audit, effects)
+    plan["stored"]["instalments"] = [*stored_of(audit, "instalments"), name]
     return {"plan": plan, "manifest_key": at, "images": len(decision.rows), "bounds": bounds}
+
+
+def with_effects(plan: JSON, audit: Audit, effects: str | None) -> JSON:
+    """A plan that names what the newest instalment measured, too. effects: the name of its file; None: it did not."""
+    named = [*stored_of(audit, "effects"), *([effects] if effects else [])]
+    return plan | {"stored": {**(plan.get("stored") or {}), "effects": named}}
 
 
 def put_sample(
@@ -333,51 +370,41 @@ def effects_of(bucket: Bucket, audit: Audit, screened: ScreenedJob) -> list[list
     ]
 
 
-def renamed(plan: Plan, names: Sequence[int]) -> Plan:
-    """A plan whose images have other numbers: rows of the manifest instead of places among those explained."""
-
-    def name(image: int) -> int:
-        return image if image == STATED else names[image]
-
-    return replace(
-        plan,
-        removals=tuple(replace(r, image=name(r.image)) for r in plan.removals),
-        transplants=tuple(
-            replace(t, host=name(t.host), source=name(t.source), controls=tuple(map(name, t.controls)))
-            for t in plan.transplants
-        ),
-        foreign=(),
-        foreign_places=(),
-    )
-
-
 def hosts_of(measured: Sequence[Sequence[Measured]], number: int) -> set[int]:
     """The hosts that the candidate `number` had, as rows of the manifest."""
     return {t.host for one in measured for t in one[number][0].transplants}
 
 
+def told_rows(screened: ScreenedJob, earlier: Earlier) -> Kept:
+    """The images that findings tell of, by rows of the manifest: −1 for those that other jobs explained."""
+    rows = np.arange(len(earlier.used))
+    return Kept(np.where(earlier.used, -1, rows), screened.kept.data)
+
+
 def settled_summary(
     screened: ScreenedJob,
     evidence: Evidence,
-    measured: Sequence[Sequence[Measured]],
+    joint: Sequence[Measured],
     names: Mapping[int, str],
     listed: int,
     explained: int,
     decision: Decision,
+    earlier: Earlier,
+    instalments: int = 0,
     unlabelled: int = 0,
 ) -> JSON:
     """What an audit until settled says of its end. decision: its last one.
 
-    names: of the candidates' classes. listed, explained: images. unlabelled: images of the listing without a class.
+    joint: what was measured on each candidate. names: of the candidates' classes. listed, explained: images.
+    instalments: that were tested. unlabelled: images of the listing without a class.
     """
     states = evidence.settled()
     left = len(evidence.open_classes())
     lonely = sorted({screened.candidates[n].class_index for n in decision.without_hosts})
     nothing = []
-    for number, (candidate, state) in enumerate(zip(screened.candidates, states, strict=True)):
+    for candidate, state, (plan, _) in zip(screened.candidates, states, joint, strict=True):
         if state is not Settled.NOTHING:
             continue
-        plan, _ = joined([one[number] for one in measured], candidate)
         where = "a repeated pattern" if candidate.place is None else f"the {candidate.place.words()}"
         nothing.append(
             {
@@ -386,7 +413,8 @@ def settled_summary(
                 "sentence": f'"{names[candidate.class_index]}", {where} (seen in {plan.seen} of {plan.images} images)',
             }
         )
-    saved = 1 - explained / max(listed, 1)
+    before = int(earlier.used.sum())
+    saved = 1 - (explained + before) / max(listed, 1)
     rest = left - len(lonely)
     why = decision.stopped or (
         "every class is settled"
@@ -397,20 +425,49 @@ def settled_summary(
         if rest > 1
         else "the dataset has no more images of the class that is not settled"
     )
+    besides = f", and {before:,} that earlier audits used" if before else ""
     return {
         "listed": listed,
         "explained": explained,
         "saved": saved,
-        "instalments": len(measured),
+        "instalments": instalments,
         "classes": len(set(evidence.classes.tolist())),
         "open": left,
         "candidates": dict(Counter(str(state) for state in states)),
         "unlabelled": unlabelled,
         "without_hosts": [{"class_index": k, "class_name": names[k]} for k in lonely],
         "nothing": nothing,
+        "after": _told(earlier, screened),
         "excluded": "That removing and pasting both change the probability by "
         f"{evidence.settings.margin:.2f} or more is excluded (level {100 * evidence.settings.level:.0f} %).",
-        "sentence": f"Ended after {explained:,} of {listed:,} images ({100 * saved:.0f} % not explained): {why}.",
+        "sentence": f"Ended after {explained:,} of {listed:,} images{besides} ({100 * saved:.0f} % not explained): "
+        f"{why}.",
+    }
+
+
+def _told(earlier: Earlier, screened: ScreenedJob) -> JSON | None:
+    """What is said of the audit that one goes on from."""
+    if earlier.audit is None:
+        return None
+    going_on = len(earlier.candidates)
+    new, untested = len(screened.candidates) - going_on, int(screened.facts.get("untested") or 0)
+    sentence = (
+        f"Goes on from audit {earlier.audit}: {going_on} of its candidates, with what was measured on them; "
+        f"{earlier.nothing} others were settled as having nothing there. {100 * earlier.left:.0f} % of the level was "
+        f"left for new candidates, of which there are {new}."
+    )
+    if untested:
+        sentence += (
+            f" {untested} more were proposed and not tested, since nothing of the level was left for them."
+        )
+    return {
+        "audit": earlier.audit,
+        "candidates": going_on,
+        "nothing": earlier.nothing,
+        "left": earlier.left,
+        "new": new,
+        "untested": untested,
+        "sentence": sentence,
     }
 
 

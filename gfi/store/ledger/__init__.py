@@ -19,8 +19,8 @@ database is away; then the caller repeats the whole call.
 """
 
 from gfi.store.ledger.audit import audited
+from gfi.store.ledger.audit_chains import UNTIL_SETTLED
 from gfi.store.ledger.audits import (
-    UNTIL_SETTLED,
     confirm_audit,
     decide_finding,
     request_audit,

@@ -20,13 +20,12 @@ from gfi.domain.tasks import priority_in
 from gfi.store.database import Database, insert, now
 from gfi.store.errors import Conflict, LimitExceeded, NotFound
 from gfi.store.ledger.audit import record
+from gfi.store.ledger.audit_chains import UNTIL_SETTLED, check_last, screened_after
 from gfi.store.ledger.control_requests import add_control_task, check_current
 from gfi.store.ledger.guards import lock_job
 from gfi.store.ledger.limits import admit_task
 from gfi.store.tables import audits, control_tasks, findings
 
-UNTIL_SETTLED = "until_settled"
-"""The option of an audit that makes its job longer; its value are the settings of the sequential tests."""
 DECISIONS = ("accepted", "dismissed", "note", "assignee")
 """The columns of a finding that people set."""
 
@@ -103,6 +102,7 @@ def write_screened(connection: sa.Connection, audit_id: str, task_id: str, plan:
     """
     row, job = locked_audit(connection, audit_id)
     check_current(row, task_id)
+    screened_after(connection, row)
     values: dict[str, Any] = {"plan": plan, "screened_at": now()}
     if confirm:
         try:
@@ -119,12 +119,13 @@ def write_screened(connection: sa.Connection, audit_id: str, task_id: str, plan:
 def confirm_audit(db: Database, audit_id: str, *, actor: str = "local") -> None:
     """screened | failed | cancelled → confirming; → screening, of an audit until settled that was not screened.
 
-    Conflict in another state, or where it was not screened.
+    Conflict in another state, where it was not screened, or where another audit goes on from it.
     """
     with db.begin() as connection:
         row, job = locked_audit(connection, audit_id)
         if row.done_at is not None:
             raise Conflict(f"audit {audit_id} is done already")
+        check_last(connection, row)
         settling = UNTIL_SETTLED in row.options
         if row.screened_at is None and not (settling and row.task_id is not None):
             raise Conflict(f"audit {audit_id} has not been screened; request another one")
@@ -153,16 +154,17 @@ def write_findings(
     task_id: str,
     summary: JSON,
     found: Sequence[Mapping[str, Any]],
+    plan: JSON | None = None,
 ) -> None:
-    """confirming → done, within the commit of its task, `task_id`. found: rows of `findings`, in order.
+    """confirming → done, within the commit of its task, `task_id`. found: rows of `findings`, in order. plan: the
+    audit's, where it has changed.
 
     Raises as `check_current`.
     """
     row = connection.execute(sa.select(audits).where(audits.c.id == audit_id).with_for_update()).one()
     check_current(row, task_id)
-    connection.execute(
-        sa.update(audits).where(audits.c.id == audit_id).values(summary=summary, done_at=now())
-    )
+    values = {"summary": summary, "done_at": now()} | ({} if plan is None else {"plan": plan})
+    connection.execute(sa.update(audits).where(audits.c.id == audit_id).values(**values))
     rows = [dict(row) | {"audit_id": audit_id, "position": position} for position, row in enumerate(found)]
     if rows:
         connection.execute(sa.insert(findings), rows)

@@ -12,6 +12,7 @@ from gfi.domain.tasks import KINDS, priority_in
 from gfi.store.database import Database, now
 from gfi.store.errors import Conflict, NotFound
 from gfi.store.ledger.audit import record
+from gfi.store.ledger.audit_chains import check_last
 from gfi.store.ledger.guards import lock_job, shard_transition
 from gfi.store.ledger.limits import admit_task
 from gfi.store.others_go_on import others_go_on
@@ -102,7 +103,8 @@ def retry_task(db: Database, task_id: str, *, actor: str = "local") -> None:
     """failed | cancelled → pending; it continues from the progress that was saved. An import whose job was cancelled
     begins again, with another job.
 
-    Conflict when it is in another state, is a step of its job, or is of an audit that went on with another task.
+    Conflict when it is in another state, is a step of its job, or is of an audit that went on with another task or
+    that another audit goes on from.
     """
     with db.begin() as connection:
         of_job = sa.select(control_tasks.c.job_id).where(control_tasks.c.id == task_id)
@@ -110,8 +112,9 @@ def retry_task(db: Database, task_id: str, *, actor: str = "local") -> None:
             lock_job(connection, job_id)  # so that its audit gets no other task meanwhile
         task = _locked(connection, task_id)
         if task.kind in (ControlKind.SCREEN, ControlKind.CONFIRM):
-            mine = sa.select(audits).where(audits.c.id == task.payload["audit"])
-            check_current(connection.execute(mine).one(), task_id)
+            mine = connection.execute(sa.select(audits).where(audits.c.id == task.payload["audit"])).one()
+            check_current(mine, task_id)
+            check_last(connection, mine)
         if task.needs != "none":
             admit_task(connection, task.owner, task.estimate_s)
         if task.state not in (ShardState.FAILED, ShardState.CANCELLED):

@@ -15,7 +15,8 @@ from gfi.domain.statuses import ImageStatus
 from gfi.store.database import Database, now
 from gfi.store.errors import Conflict
 from gfi.store.ledger.audit import record
-from gfi.store.ledger.audits import UNTIL_SETTLED, locked_audit
+from gfi.store.ledger.audit_chains import UNTIL_SETTLED
+from gfi.store.ledger.audits import locked_audit
 from gfi.store.ledger.carrying import delete_parts
 from gfi.store.ledger.control_requests import (
     add_job_task,

@@ -21,7 +21,8 @@ from gfi.domain.states import JUDGED, OPEN, ControlKind, JobState, ShardState
 from gfi.store.database import Database, now
 from gfi.store.errors import Conflict, LimitExceeded
 from gfi.store.ledger.audit import record
-from gfi.store.ledger.audits import UNTIL_SETTLED, add_audit_task, locked_audit
+from gfi.store.ledger.audit_chains import UNTIL_SETTLED, follower_of, go_on_from, screened_after
+from gfi.store.ledger.audits import add_audit_task, locked_audit
 from gfi.store.ledger.control_requests import check_current, close_control
 from gfi.store.ledger.guards import job_transition
 from gfi.store.ledger.limits import admit_images, admit_job, admit_task, refused_seconds_in
@@ -42,7 +43,8 @@ def submit_settling(
 ) -> tuple[str, Submitted]:
     """(nothing) → queued, and its audit → explaining, in one transaction. Returns (id of the audit, submitted).
 
-    An idempotency key that was used before, or an active job of the same configuration, returns its audit.
+    An idempotency key that was used before, or an active job of the same configuration, returns its audit. Raises as
+    `go_on_from`, where its options name an earlier audit.
     """
     with db.begin() as connection:
         submitted = submit_in(connection, spec, max_active_jobs=max_active_jobs)
@@ -52,6 +54,8 @@ def submit_settling(
             if audit_id is None:
                 raise Conflict(f"job {submitted.job_id} has no audit; submit with another key")
             return audit_id, submitted
+        if earlier := options[UNTIL_SETTLED].get("after"):
+            go_on_from(connection, earlier)
         audit_id = new_id()
         connection.execute(
             sa.insert(audits).values(
@@ -84,7 +88,7 @@ def continues(connection: sa.Connection, job: sa.Row[Any]) -> bool:
         return True  # added since the caller looked
     query = sa.select(audits).where(audits.c.job_id == job.id, audits.c.done_at.is_(None))
     for row in connection.execute(query):
-        if UNTIL_SETTLED not in row.options:
+        if UNTIL_SETTLED not in row.options or follower_of(connection, row):
             continue
         if row.task_id is not None:
             state = connection.execute(
@@ -143,6 +147,8 @@ def add_instalment(
     """
     row, job = locked_audit(connection, audit_id)
     check_current(row, task_id)
+    if row.screened_at is None:
+        screened_after(connection, row)
     if job.state in JUDGED:
         _run_again(connection, job)
     elif job.state != JobState.RUNNING:

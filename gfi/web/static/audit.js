@@ -41,7 +41,10 @@ function card(finding) {
   const r = finding.record;
   const tested = r.number_tested > 0 && finding.kind !== "property";
   const tags = [words(finding.verdict), audit.summary?.previous || finding.history === "gone" ? finding.history : null, finding.accepted ? "accepted" : null, finding.dismissed ? "dismissed" : null, finding.assignee ? `for ${finding.assignee}` : null];
-  const pictures = (r.pictures || []).map((p, i) => h("a", { href: imagePage(finding, p.row) }, h("img", { src: picture(finding, p.name), alt: `Image ${i + 1} of ${finding.class_name}, the place outlined`, loading: "lazy" })));
+  const pictures = (r.pictures || []).map((p, i) => {
+    const shown = h("img", { src: picture(finding, p.name), alt: `Image ${i + 1} of ${finding.class_name}, the place outlined`, loading: "lazy" });
+    return p.row === null ? shown : h("a", { href: imagePage(finding, p.row) }, shown); // an earlier audit explained it, in another job
+  });
   const numbers = tested ? h("p.soft", null, `Removed from ${count(r.used)} images: ${decimal(r.removal, 2)} (≥ ${decimal(r.removal_lower, 2)}). Pasted into others: ${decimal(r.transplant, 2)} (≥ ${decimal(r.transplant_lower, 2)}), ${percent(r.flips)} become the class. p ${r.p.toPrecision(2)}, q ${r.q.toPrecision(2)}, ${count(r.number_tested)} tested.`) : null;
   return h(`article.finding${finding.dismissed || finding.history === "gone" ? ".faded" : ""}`, { id: `finding-${finding.id}` },
     h(".row.spread", null, h("h3", null, finding.class_name, h("span.soft", null, ` ${r.where || r.property || "changing places"}`)), h("p.row", null, ...tags.filter(Boolean).map((t) => h("span.tag", null, t)))),
@@ -96,7 +99,8 @@ function summary() {
   $("nothing-panel").hidden = !s?.settled?.nothing.length;
   $("excluded").textContent = s?.settled?.excluded || "";
   $("nothing").replaceChildren(...(s?.settled?.nothing || []).map((one) => h("li", null, one.sentence)));
-  const facts = [["Requested", `${when(audit.created_at)}${audit.owner ? ` by ${audit.owner}` : ""}`], ["Done", when(audit.done_at) || "not yet"], ["Job", audit.job_id], ...(audit.options.training ? [["Training images", h("a", { href: `/jobs/${audit.options.training}` }, `of job ${audit.options.training}`)]] : []), ["Settings", audit.settings_digest.slice(0, 12)], ...(s ? [["The network answered for", `${count(s.answers)} pictures`], ["Boxes", `of ${count(s.boxed)} images`], ["Audit before", s.previous ? h("a", { href: `/audits/${s.previous}` }, s.previous) : "none"]] : [])];
+  const after = audit.options.until_settled?.after;
+  const facts = [["Requested", `${when(audit.created_at)}${audit.owner ? ` by ${audit.owner}` : ""}`], ["Done", when(audit.done_at) || "not yet"], ["Job", audit.job_id], ...[["Goes on from", after], ["Gone on from by", audit.plan?.followed_by]].filter(([, other]) => other).map(([k, other]) => [k, h("a", { href: `/audits/${other}` }, other)]), ...(audit.options.training ? [["Training images", h("a", { href: `/jobs/${audit.options.training}` }, `of job ${audit.options.training}`)]] : []), ["Settings", audit.settings_digest.slice(0, 12)], ...(s ? [["The network answered for", `${count(s.answers)} pictures`], ["Boxes", `of ${count(s.boxed)} images`], ["Audit before", s.previous ? h("a", { href: `/audits/${s.previous}` }, s.previous) : "none"]] : [])];
   $("facts").replaceChildren(...facts.flatMap(([k, v]) => [h("dt", null, k), h("dd", null, v)]));
   $("settings").textContent = JSON.stringify(audit.settings, null, 2);
 }

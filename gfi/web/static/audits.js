@@ -16,6 +16,7 @@ let models = [], estimated = "";
 function asked() {
   const value = (name) => form.elements[name].value.trim();
   return {
+    ...(value("after") ? { after: value("after") } : {}),
     job: { dataset: value("dataset"), model: value("model") }, first: Number(value("first")), margin: Number(value("margin")),
     classes: value("classes").split(",").map((name) => name.trim()).filter(Boolean),
   };

@@ -6,9 +6,10 @@ import threading
 from typing import Any
 
 import httpx
+import pytest
 from PIL import Image
 
-from gfi.client import Client
+from gfi.client import ApiError, Client
 from gfi.domain.states import ControlKind
 from gfi.store import ledger, queries
 from scheduler import tasks
@@ -168,9 +169,15 @@ def test_a_dataset_is_audited_until_settled(one_world: World) -> None:
     assert audit["options"]["until_settled"]["first"] == 30
     again = world.call("POST", "/v1/audits", "submit", json=asked, headers=key)
     assert (again.status_code, again.json()["audit"]["id"]) == (200, audit["id"])
+    going_on = world.call("POST", "/v1/audits", "submit", json=asked | {"after": audit["id"]})
+    assert going_on.status_code == 422
+    assert f"after: audit {audit['id']} is explaining; wait for its end" in going_on.json()["detail"]
+    assert world.call("POST", "/v1/audits", "submit", json=asked | {"after": "none"}).status_code == 404
     client = Client("http://testserver", world.tokens["admin"], transport=_through(world))
     other = client.audit_until_settled(job["dataset"], MODEL, seed=1)
     assert other["created"]
+    with pytest.raises(ApiError, match="wait for its end"):
+        client.audit_until_settled(job["dataset"], MODEL, seed=1, after=other["audit"]["id"])
     assert client.wait_for_audit(other["audit"]["id"], 0)["state"] == "explaining"
     assert client.cancel_audit(other["audit"]["id"])["state"] == "cancelled"
     assert client.job(other["audit"]["job_id"]).record["state"] == "cancelled"

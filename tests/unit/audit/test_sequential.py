@@ -11,8 +11,8 @@ from gfi.audit.sequential import (
     SequentialSettings,
     Settled,
     Wealth,
+    adjusted,
     beyond_controls,
-    carried,
     e_bh,
     next_images,
 )
@@ -63,7 +63,7 @@ def test_at_the_boundary_wealth_seldom_reaches_twenty_however_often_one_looks() 
 
 def test_a_mark_is_confirmed_nothing_is_nothing_and_only_open_classes_go_on() -> None:
     draw = np.random.default_rng(2)
-    evidence = Evidence(np.array([3, 3, 5, 7]), "a", S)
+    evidence = Evidence(np.array([3, 3, 5, 7]), S)
     assert evidence.open_classes().tolist() == [3, 5, 7]
     evidence.add(0, draw.normal(0.6, 0.1, 60), draw.normal(0.5, 0.1, 60))
     evidence.add(1, draw.normal(0.6, 0.1, 60), draw.normal(0, 0.05, 60))  # one effect alone is no finding
@@ -72,17 +72,50 @@ def test_a_mark_is_confirmed_nothing_is_nothing_and_only_open_classes_go_on() ->
     assert evidence.open_classes().tolist() == [7]
 
 
-def test_evidence_is_carried_for_the_same_model_only() -> None:
-    evidence = Evidence(np.array([0, 1]), "a", S)
-    evidence.add(0, [0.5, 0.6], [0.4, 0.7])
-    stored = evidence.to_json()
-    same, other = carried(stored, "a", S), carried(stored, "b", S)
-    np.testing.assert_array_equal(same.e_values, evidence.e_values)
-    for more in (same, evidence):
-        more.add(0, [0.3], [0.2])
-    np.testing.assert_array_equal(same.e_nothing, evidence.e_nothing)
-    assert other.classes.tolist() == [0, 1]
-    assert (other.e_values == 1).all()
+def test_a_candidate_is_confirmed_by_its_share_of_the_level_which_never_changes() -> None:
+    draw = np.random.default_rng(4)
+    strong = draw.normal(0.6, 0.1, 30), draw.normal(0.5, 0.1, 30)
+    whole = Evidence(np.array([0]), S)
+    whole.add(0, *strong)
+    e = float(whole.e_values[0])
+    assert e > 21
+    for share, state in ((21 / e, Settled.CONFIRMED), (19 / e, Settled.OPEN)):
+        evidence = Evidence(np.array([0, 1]), S, np.array([share, 1 - share]))
+        evidence.add(0, *strong)
+        assert evidence.settled()[0] is state
+    with pytest.raises(ValueError, match="a share of one unit"):
+        Evidence(np.array([0, 1]), S, np.array([0.9, 0.2]))
+
+
+def test_what_a_candidate_leaves_to_others_is_its_account_and_at_most_its_share() -> None:
+    draw = np.random.default_rng(2)
+    evidence = Evidence(np.arange(4), S, np.array([0.4, 0.3, 0.2, 0.1]))
+    assert evidence.left_over() == 0.0  # all are open
+    evidence.add(0, draw.normal(0, 0.05, 60), draw.normal(0, 0.05, 60))
+    evidence.add(1, draw.normal(0.6, 0.1, 60), draw.normal(0.5, 0.1, 60))
+    assert evidence.settled()[:2] == (Settled.NOTHING, Settled.CONFIRMED)
+    assert 0 < evidence.e_values[0] < 1
+    assert evidence.left_over() == pytest.approx(0.4 * evidence.e_values[0])  # of the one with nothing alone
+    # One whose wealth grew before nothing was there leaves its share, and not what it won.
+    evidence.add(2, [0.5] * 8 + [-0.6] * 400, [0.5] * 8 + [-0.6] * 400)
+    evidence._effect[0].log[2] = evidence._effect[1].log[2] = np.log(3.0)
+    assert evidence.settled()[2] is Settled.NOTHING
+    assert evidence.left_over() == pytest.approx(0.4 * evidence.e_values[0] + 0.2)
+
+
+def number_rejected(e: np.ndarray, shares: np.ndarray) -> float:
+    """The literal rule: reject k where the k-th largest account is at least 1 / (k · level)."""
+    accounts = sorted(e * shares, reverse=True)
+    return max((k for k in range(1, len(e) + 1) if accounts[k - 1] >= 1 / (k * S.level)), default=0)
+
+
+def test_e_bh_of_accounts_is_the_literal_rule_and_q_its_smallest_level() -> None:
+    draw = np.random.default_rng(5)
+    for _ in range(50):
+        e, shares = np.exp(draw.normal(3, 3, 7)), draw.dirichlet(np.ones(7))
+        rejected = e_bh(e * shares, S.level)
+        assert rejected.sum() == number_rejected(e, shares)
+        assert ((adjusted(e * shares) <= S.level) == rejected).all()
 
 
 def test_measured_effects_are_bets_beyond_their_controls() -> None:
@@ -95,8 +128,8 @@ def test_measured_effects_are_bets_beyond_their_controls() -> None:
 
 
 def test_e_bh_rejects_the_largest_number_that_the_level_allows() -> None:
-    assert e_bh(np.array([40.0, 25.0, 1.0, 0.0]), 0.05).tolist() == [False] * 4
-    assert e_bh(np.array([41.0, 0.0, 40.0, 1.0]), 0.05).tolist() == [True, False, True, False]
+    assert e_bh(np.array([40.0, 25.0, 1.0, 0.0]) / 4, 0.05).tolist() == [False] * 4
+    assert e_bh(np.array([41.0, 0.0, 40.0, 1.0]) / 4, 0.05).tolist() == [True, False, True, False]
     assert e_bh(np.zeros(0), 0.05).tolist() == []
 
 
@@ -114,5 +147,3 @@ def test_what_is_no_effect_or_no_setting_is_refused() -> None:
         Wealth(1, 0.1, 0.75).add(0, [1.5])
     with pytest.raises(ValueError, match="below margin"):
         SequentialSettings(least_effect=0.3)
-    with pytest.raises(ValueError, match="2 streams are stored, and 1 are wanted"):
-        Wealth(1, 0.1, 0.75).restore(Wealth(2, 0.1, 0.75).to_json())

@@ -56,7 +56,7 @@ def test_a_candidate_without_hosts_is_undecided() -> None:
     assert not can_paste(np.array([1] * 18 + [2]), controls=19)
     assert not can_paste(np.array([1] * 50), controls=19)  # controls are crops of third classes
     assert not can_paste(np.zeros(0, np.int64), controls=19)
-    evidence = Evidence(np.array([0]), "m")
+    evidence = Evidence(np.array([0]))
     (one,) = judged([measured(2, 0.1)], evidence, AuditSettings(), {0})
     assert (one.verdict, one.more_images) == (Verdict.UNDECIDED, 0)
     said = sentence(of_place(one, "moon"))
@@ -69,7 +69,7 @@ def test_what_all_instalments_say_is_confirmed_excluded_or_open() -> None:
         [measured(12, 0.8, first=n), measured(15, 0.0, nothing, n), (Plan(unseen, images=20), None)]
         for n in range(3)
     ]
-    evidence = evidence_of(Evidence(np.array([0, 1, 2]), "m", SequentialSettings()), rounds)
+    evidence = evidence_of(Evidence(np.array([0, 1, 2]), SequentialSettings()), rounds)
     assert evidence.settled() == (Settled.CONFIRMED, Settled.NOTHING, Settled.OPEN)
     joint = [joined([one[n] for one in rounds], c) for n, c in enumerate((CORNER, nothing, unseen))]
     assert (joint[0][0].seen, joint[0][0].images, len(joint[0][0].removals)) == (36, 60, 36)
@@ -87,7 +87,7 @@ def test_what_all_instalments_say_is_confirmed_excluded_or_open() -> None:
 def test_where_the_place_touches_the_object_the_same_pixels_make_it_a_shortcut() -> None:
     def verdict(*outside: bool) -> Verdict:
         rounds = [[measured(15, 0.8, first=n, outside=one)] for n, one in enumerate(outside)]
-        evidence = evidence_of(Evidence(np.array([0]), "m"), rounds)
+        evidence = evidence_of(Evidence(np.array([0])), rounds)
         return judged([joined([one[0] for one in rounds], CORNER)], evidence, AuditSettings())[0].verdict
 
     assert verdict(True, True) is Verdict.OFF_OBJECT
@@ -95,7 +95,7 @@ def test_where_the_place_touches_the_object_the_same_pixels_make_it_a_shortcut()
 
 
 def test_classes_that_are_settled_lend_hosts_where_too_few_are_left() -> None:
-    evidence = Evidence(np.array([0, 0]), "m")
+    evidence = Evidence(np.array([0, 0]))
     few: NDArray[np.int64] = np.array([0] * 20 + [1] * 30)
     assert hosts_wanted(evidence, few, [0, 25], {0: 25}, controls=19) == 25 + 38 - 5
     assert hosts_wanted(evidence, few, [0, 25], {0: 25, 1: 60}, controls=19) <= 0

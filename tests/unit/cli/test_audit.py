@@ -99,3 +99,19 @@ def test_training_images_are_named_by_a_job_and_not_for_an_audit_until_settled(
     assert (asked["job"], asked["training"]) == ("J", "T")
     refused = CliRunner().invoke(audit.audit, ["run", "--until-settled", "--dataset", "D", "--training", "T"])
     assert "without JOB, --dry-run, --patch and --training" in str(refused.exception)
+
+
+def test_an_audit_until_settled_goes_on_from_the_one_that_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[dict[str, Any]] = []
+
+    def submitted(options: dict[str, Any], **given: Any) -> dict[str, Any]:
+        asked.append(options | given)
+        return {"audit": {"id": "B"}, "created": True}
+
+    monkeypatch.setattr(audit, "open_service", lambda: SimpleNamespace(audit_until_settled=submitted))
+    dataset = ["--dataset", "/d", "--until-settled"]
+    assert CliRunner().invoke(audit.audit, ["run", *dataset, "--after", "A"]).output == "audit B\n"
+    assert CliRunner().invoke(audit.audit, ["run", *dataset]).output == "audit B\n"
+    assert [one["after"] for one in asked] == ["A", None]
+    refused = CliRunner().invoke(audit.audit, ["run", "J", "--after", "A"])
+    assert "--after goes with --until-settled" in str(refused.exception)

@@ -16,8 +16,9 @@ from gfi.audit.sequential import Evidence, SequentialSettings
 from gfi.audit.settings import AuditSettings
 from gfi.domain.presets import PRESETS
 from gfi.jobs.audits import cost, settling
-from gfi.jobs.audits.files import Kept, settings_json
-from gfi.jobs.audits.settling import MOST_UNLABELLED, Order, hosts_of, images_of_instalment, renamed
+from gfi.jobs.audits.earlier import Earlier
+from gfi.jobs.audits.files import Kept, renamed, settings_json
+from gfi.jobs.audits.settling import MOST_UNLABELLED, Order, hosts_of, images_of_instalment
 
 CLASSES = np.array([0, 1, 2, -1] * 30)
 ORDER = Order(CLASSES, np.random.default_rng(3).permutation(120).astype(np.uint64))
@@ -33,6 +34,11 @@ def test_the_sample_has_images_of_each_class_and_of_those_without_one() -> None:
     assert counted(first) == {-1: 15, 0: 5, 1: 5, 2: 5}
     assert set(ORDER.first(3, 3)) <= set(first)  # it grows in one order
     assert counted(ORDER.first(40, 3)) == {-1: 30, 0: 30, 1: 30, 2: 30}
+    used = np.zeros(120, bool)
+    used[first] = True
+    later = ORDER.first(5, 3, used)  # of an audit that goes on from another
+    assert counted(later) == counted(first)
+    assert not used[later].any()
 
 
 def test_an_instalment_is_of_the_open_classes_and_of_others_as_hosts() -> None:
@@ -71,7 +77,7 @@ def test_a_plan_is_stored_by_rows() -> None:
         (Transplant(1, 0, place, (2,)), Transplant(2, STATED, place, (1,))),
     )
     rows = [10, 20, 30]
-    stored = renamed(plan, rows)
+    stored = renamed(plan, rows.__getitem__)
     assert (stored.removals[0].image, stored.transplants[0].host, stored.transplants[0].controls) == (
         10,
         20,
@@ -117,9 +123,9 @@ def decided(
     monkeypatch.setattr(settling.queries, "device_seconds", lambda db, job: limits.get("spent", 0.0))
     monkeypatch.setattr(settling.ledger, "most_images", lambda *_: limits.get("images"))
     monkeypatch.setattr(settling.ledger, "refused_seconds", lambda db, o, s: "too long" if s > most else None)
-    evidence = Evidence(np.array([c.class_index for c in candidates]), "m")
+    evidence = Evidence(np.array([c.class_index for c in candidates]))
     manifest: Any = SimpleNamespace(count=len(order.classes))
-    nothing = settling.Instalments.none(screened)
+    nothing = settling.Instalments.none(screened, Earlier.none(len(order.classes)))
     return settling.decide(None, audit, job, manifest, screened, evidence, nothing)  # type: ignore[arg-type]
 
 
