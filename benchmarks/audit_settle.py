@@ -6,15 +6,16 @@ The steps are those of the service (`gfi.jobs.audits.settling`), without its sto
 fix the candidates, instalments test them until every class is settled or no image is left.
 
 Writes benchmarks/results/audit_settle.json: a row a run, with the share of images not explained, and for each candidate
-what became of it.
+what became of it. Rows that exist are kept, so an interrupted run continues; `--again` makes them anew.
 
-    python -m benchmarks.audit_settle [--runs 5] [--per-class 500]
+    python -m benchmarks.audit_settle [--runs 5] [--per-class 500] [--again]
 """
 
 import argparse
 import json
 import time
 from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +86,7 @@ def settled(images: Images, seed: int) -> dict[str, Any]:
         labels=labels[rows],
     )
     candidates = screen(some, len(CLASSES), lambda at: photographs(rows[at]), settings).candidates
-    evidence = Evidence(np.array([c.class_index for c in candidates], np.int64), "demo", sequential)
+    evidence = Evidence(np.array([c.class_index for c in candidates], np.int64), sequential)
     tested = np.zeros(len(labels), bool)
     measured: list[list[Measured]] = []
     while len(wanted := evidence.open_classes()):
@@ -132,6 +133,25 @@ def settled(images: Images, seed: int) -> dict[str, Any]:
     }
 
 
+Row = dict[str, Any]
+
+
+def every_row(
+    known: Sequence[Row], runs: int, per_class: int, made: Callable[[str, int], Row]
+) -> Iterator[list[Row]]:
+    """The rows of all scenarios in their order, with one more each time; known ones of as many images are kept.
+
+    made: a scenario and the number of a run → its row.
+    """
+    there = {(row["scenario"], row["run"]): row for row in known if row["images"] == per_class * len(CLASSES)}
+    wanted = [(scenario, run) for scenario in SCENARIOS for run in range(runs)]
+    wanted += [key for key in there if key not in wanted]
+    for key in wanted:
+        if key not in there:
+            there[key] = made(*key)
+            yield [there[one] for one in wanted if one in there]
+
+
 def main() -> None:
     """Run and write."""
     parser = argparse.ArgumentParser(
@@ -140,17 +160,22 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--per-class", type=int, default=500)
     parser.add_argument("--no-write", action="store_true")
+    parser.add_argument("--again", action="store_true", help="make rows anew that exist")
     options = parser.parse_args()
-    rows = []
-    for scenario, plant in SCENARIOS.items():
-        for run in range(options.runs):
-            start = time.process_time()
-            images = planted.draw_images(DEMO_SEED, options.per_class, plant, 10 + run)
-            row = {"scenario": scenario, "run": run} | settled(images, run)
-            rows.append(row | {"cpu_seconds": round(time.process_time() - start, 1), "machine": cpu_name()})
-            print(rows[-1], flush=True)
-            if not options.no_write:
-                RESULTS.write_text(json.dumps({"rows": rows}, indent=1) + "\n")
+
+    def made(scenario: str, run: int) -> Row:
+        start = time.process_time()
+        images = planted.draw_images(DEMO_SEED, options.per_class, SCENARIOS[scenario], 10 + run)
+        row = {"scenario": scenario, "run": run} | settled(images, run)
+        row |= {"cpu_seconds": round(time.process_time() - start, 1), "machine": cpu_name()}
+        print(row, flush=True)
+        return row
+
+    there = RESULTS.exists() and not options.again
+    known = json.loads(RESULTS.read_text())["rows"] if there else []
+    for rows in every_row(known, options.runs, options.per_class, made):
+        if not options.no_write:
+            RESULTS.write_text(json.dumps({"rows": rows}, indent=1) + "\n")
 
 
 if __name__ == "__main__":
