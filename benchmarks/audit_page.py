@@ -167,10 +167,10 @@ def _training(rows: list[dict[str, Any]]) -> Iterator[str]:
         found, marked, images, wrong = (
             sum(one[key] for one in mine) for key in ("found", "marked", "images", "without")
         )
+        shortcuts = "shortcut" if len(mine) == 1 else "shortcuts"
         yield (
-            f"Training images given, {name}: {len(mine)} shortcuts were looked for in {images:,} training images of "
-            f"their classes, of which {marked:,} have the mark; {found:,} were found. Of as many images of the "
-            f"clean twins: {wrong:,}."
+            f"Training images given, {name}: {images:,} training images were searched for {len(mine)} {shortcuts}. "
+            f"{marked:,} of them have the mark, {found:,} were found; of as many images of the clean twins {wrong:,}."
         )
 
 

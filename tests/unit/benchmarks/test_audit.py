@@ -149,8 +149,8 @@ def test_the_page_counts_what_the_rows_say(tmp_path: Path, monkeypatch: pytest.M
     assert "old" not in text
     assert "| corner | 50% | no | 3 | 1 | 1 | 1 (95 %" in text
     assert "| afterwards, training images given | 50% | no | 2 |  |  | 1 (95 %" in text
-    assert "afterwards: 2 shortcuts were looked for in 400 training images" in text
-    assert "of which 12 have the mark; 10 were found. Of as many images of the clean twins: 2." in text
+    assert "afterwards: 400 training images were searched for 2 shortcuts. 12 of them have the mark" in text
+    assert "10 were found; of as many images of the clean twins 2." in text
 
 
 def test_the_page_of_the_docs_says_what_the_stored_rows_say() -> None:
