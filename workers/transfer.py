@@ -1,8 +1,6 @@
 """The task that measures transfer between two jobs: shows a model the masks of another (`gfi.drift.transfer`).
 
-Every ordered pair of the floor's runs is measured as the compared pair is. The pairs of one model are measured
-together, so each network is loaded once and each photograph read once for it; their numbers are saved before the next
-model.
+Which pairs, and in what pieces, is in `gfi.jobs.transfer`.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,9 +13,9 @@ from torch import Tensor
 
 from gfi.domain.geometry import Rectangle, Size, place
 from gfi.drift.errors import DriftError
-from gfi.drift.transfer import Transfer, highest, transfer_of, transfer_sentences
+from gfi.drift.transfer import Transfer, highest, transfer_of
 from gfi.jobs.task_run import TaskRun
-from gfi.jobs.transfer import SharedImage, shared_images, without_common_images
+from gfi.jobs.transfer import SharedImage, measure
 from gfi.metrics.batched_probabilities import target_probabilities
 from gfi.metrics.fills import blurred
 from gfi.store import queries
@@ -29,42 +27,13 @@ from workers.services import WorkerServices
 
 
 def measure_transfer(services: WorkerServices, run: TaskRun) -> str:
-    """Measure the transfer from job a to job b, and between the runs of the floor (a among them)."""
-    asked = run.claim.payload
-    ids = list(dict.fromkeys([asked["b"], asked["a"], *asked["floor"]]))
-    jobs = {job_id: queries.get_job(services.database, job_id) for job_id in ids}
-    shared = shared_images(
-        services.database, list(jobs.values()), int(asked["images"]), int(asked["seed"]), run.check
-    )
-    if not shared:
-        raise DriftError(without_common_images(ids))
-    runs = list(dict.fromkeys([asked["a"], *asked["floor"]]))
-    wanted = {asked["b"]: [asked["a"]]}
-    if len(runs) > 1:
-        for second in runs:
-            wanted.setdefault(second, []).extend(first for first in runs if first != second)
-    measured = [Transfer.from_json(one) for one in run.progress.get("measured", [])]
+    """Measure the transfer from job a to job b, and between the runs of the floor."""
     cache = PartCache(services.database, services.bucket)
-    for second, firsts in wanted.items():
-        if any(one.second == second for one in measured):
-            continue
-        measured += _onto(services, run, jobs[second], [jobs[first] for first in firsts], shared, cache)
-        run.save(
-            lambda connection: None,
-            done=len({one.second for one in measured}),
-            total=len(wanted),
-            measured=[one.to_json() for one in measured],
-        )
-    compared = next(one for one in measured if (one.first, one.second) == (asked["a"], asked["b"]))
-    floor = [one for one in measured if one.second in runs and one.first in runs and one is not compared]
-    names = dict(enumerate((jobs[asked["b"]].model or {}).get("class_names") or []))
-    result = {
-        "images": compared.n,
-        "compared": compared.to_json(),
-        "floor": [one.to_json() for one in floor],
-        "sentences": list(transfer_sentences(compared, floor, names)),
-    }
-    return f"{compared.n} images" if run.finish(result) else "too late"
+
+    def onto(second: Job, firsts: Sequence[Job], shared: Sequence[SharedImage]) -> list[Transfer]:
+        return _onto(services, run, second, firsts, shared, cache)
+
+    return measure(services.database, run, onto)
 
 
 def _onto(

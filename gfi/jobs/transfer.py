@@ -1,4 +1,5 @@
-"""Transfer between two finished jobs as a task: requested here, measured by a worker (`workers.transfer`).
+"""Transfer between two finished jobs as a task: requested and put together here; a worker asks the networks
+(`workers.transfer`).
 
 The sample is drawn among the images that every job of the request explained for the same class, with a mask: the same
 key and the same version. The result is the task's, and is deleted with the second job.
@@ -7,12 +8,13 @@ key and the same version. The result is the task's, and is deleted with the seco
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from gfi.domain.digests import JSON
 from gfi.domain.states import ControlKind
 from gfi.domain.statuses import UNUSABLE
 from gfi.domain.tasks import KINDS
-from gfi.drift.transfer import sampled
+from gfi.drift.errors import DriftError
+from gfi.drift.transfer import Transfer, sampled, transfer_sentences
 from gfi.jobs.submit import Invalid
+from gfi.jobs.task_run import TaskRun
 from gfi.store import ledger, queries
 from gfi.store.database import Database
 from gfi.store.errors import Conflict, NotFound
@@ -68,6 +70,53 @@ def request_transfer(
     )[0]
 
 
+Onto = Callable[[Job, Sequence[Job], Sequence[SharedImage]], list[Transfer]]
+"""Measures the transfer from each of some jobs to the model of another one."""
+
+
+def measure(database: Database, run: TaskRun, onto: Onto) -> str:
+    """Measure the transfer from job a to job b, and between the runs of the floor (a among them).
+
+    Every ordered pair of the floor's runs is measured as the compared pair is. The pairs of one model are measured
+    together, so each network is loaded once and each photograph read once for it; their numbers are saved before the
+    next model, and another worker goes on from there.
+    """
+    asked = run.claim.payload
+    ids = list(dict.fromkeys([asked["b"], asked["a"], *asked["floor"]]))
+    jobs = {job_id: queries.get_job(database, job_id) for job_id in ids}
+    shared = shared_images(database, list(jobs.values()), int(asked["images"]), int(asked["seed"]), run.check)
+    if not shared:
+        raise DriftError(
+            f"jobs {', '.join(ids)} have no image that all of them explained for the same class with a mask"
+        )
+    runs = list(dict.fromkeys([asked["a"], *asked["floor"]]))
+    wanted = {asked["b"]: [asked["a"]]}
+    if len(runs) > 1:
+        for second in runs:
+            wanted.setdefault(second, []).extend(first for first in runs if first != second)
+    measured = [Transfer.from_json(one) for one in run.progress.get("measured", [])]
+    for second, firsts in wanted.items():
+        if any(one.second == second for one in measured):
+            continue
+        measured += onto(jobs[second], [jobs[first] for first in firsts], shared)
+        run.save(
+            lambda connection: None,
+            done=len({one.second for one in measured}),
+            total=len(wanted),
+            measured=[one.to_json() for one in measured],
+        )
+    compared = next(one for one in measured if (one.first, one.second) == (asked["a"], asked["b"]))
+    floor = [one for one in measured if one.second in runs and one.first in runs and one is not compared]
+    names = dict(enumerate((jobs[asked["b"]].model or {}).get("class_names") or []))
+    result = {
+        "images": compared.n,
+        "compared": compared.to_json(),
+        "floor": [one.to_json() for one in floor],
+        "sentences": list(transfer_sentences(compared, floor, names)),
+    }
+    return f"{compared.n} images" if run.finish(result) else "too late"
+
+
 def transfer_task(database: Database, task_id: str) -> queries.Task:
     """The task of a transfer. NotFound for another one."""
     task = queries.get_task(database, task_id)
@@ -107,8 +156,3 @@ def _masks_of(database: Database, job: Job, check: Callable[[], None]) -> list[t
             if rank == 0 and part is not None and target is not None and status not in UNUSABLE:
                 found.append((str(key), str(version), int(target), int(row)))
     return found
-
-
-def without_common_images(jobs: Sequence[JSON]) -> str:
-    """Why nothing can be measured."""
-    return f"jobs {', '.join(map(str, jobs))} have no image that all of them explained for the same class with a mask"

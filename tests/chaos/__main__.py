@@ -33,7 +33,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--scenario", type=int, choices=range(1, 18), help="default: all but the soak")
+    parser.add_argument("--scenario", type=int, choices=range(1, 19), help="default: all but the soak")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1000))
     parser.add_argument("--minutes", type=float, default=30.0, help="of the soak")
     parser.add_argument("--short", action="store_true", help="as in `make test`; nothing is recorded")

@@ -40,6 +40,9 @@ from gfi.domain.tasks import KINDS, TaskKind
 
 MODEL = "fake"
 MODEL_DIGEST = hashlib.sha256(b"fake").hexdigest()
+MOVED = "moved"
+"""Another model, half of whose masks are elsewhere."""
+MOVED_DIGEST = hashlib.sha256(b"moved").hexdigest()
 INPUT_SIZE = (8, 8)
 GRID = (4, 4)
 POISON = {"kills": (250, 1, 1), "hangs the decoder": (250, 2, 2), "hangs the engine": (250, 3, 3)}
@@ -69,10 +72,12 @@ class Pace:
 PACE = Pace()
 
 
-def grid_of(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """The mask (4, 4) in [0, 1] of a photograph: a function of all its pixels."""
+def grid_of(rgb: NDArray[np.uint8], moved: bool = False) -> NDArray[np.float32]:
+    """The mask (4, 4) in [0, 1] of a photograph: a function of all its pixels. moved: as the model MOVED looks, which
+    turns the mask of every other photograph upside down."""
     words = np.frombuffer(hashlib.sha256(rgb.tobytes()).digest(), "<u2")
-    return (words.reshape(GRID) / 65535).astype(np.float32)
+    grid = (words.reshape(GRID) / 65535).astype(np.float32)
+    return grid[::-1].copy() if moved and words[0] % 2 else grid
 
 
 @dataclass(frozen=True)
@@ -113,9 +118,9 @@ class Classifier:
 class Engine:
     """As `gfi.method.engine.Engine`: batches of one size, progress after every step, `stop` within one."""
 
-    def __init__(self, recipe: Recipe, batch: int) -> None:
+    def __init__(self, recipe: Recipe, batch: int, model_digest: str = MODEL_DIGEST) -> None:
         self.recipe = recipe
-        self.profile = Profile(MODEL_DIGEST, "cpu", "float32", 1, INPUT_SIZE, batch)
+        self.profile = Profile(model_digest, "cpu", "float32", 1, INPUT_SIZE, batch)
         self.classifier = Classifier()
 
     def explain_many(
@@ -142,11 +147,12 @@ class Engine:
                     progress(StepProgress(steps, indices))
                 if stop is not None and stop.is_set():
                     raise Stopped(f"stopped with {len(group)} images in flight")
-            yield from map(_explained, group)
+            moved = self.profile.model_digest == MOVED_DIGEST
+            yield from (_explained(item, moved) for item in group)
 
 
-def _explained(item: Item) -> Explanation:
-    grid = grid_of(item.prepared.image)
+def _explained(item: Item, moved: bool) -> Explanation:
+    grid = grid_of(item.prepared.image, moved)
     return Explanation(
         item.key,
         item.target or 0,
@@ -178,13 +184,14 @@ class LoadedEngines:
         dtype: str = "float32",
         folder_of: object = None,
     ) -> None:
-        self._kept: dict[tuple[int, str], Engine] = {}
+        self._kept: dict[tuple[int, str, str], Engine] = {}
 
     def get(self, config: JobConfig, profile: dict[str, Any] | None = None) -> Engine:
         """The engine for a job's configuration and profile."""
         batch = (profile or {}).get("batch") or config.batch or 8
         recipe = config.recipe
-        return self._kept.setdefault((batch, recipe.digest()), Engine(recipe, batch))
+        known = (batch, recipe.digest(), config.model.digest)
+        return self._kept.setdefault(known, Engine(recipe, batch, config.model.digest))
 
     def shrink(self, config: JobConfig, batch: int) -> None:
         """Does nothing: the fake engine never runs out of memory."""
@@ -288,9 +295,34 @@ def scores(*_: object) -> Never:
     raise AssertionError
 
 
-def measure_transfer(services: Any, run: Any) -> Never:
-    """No transfer is measured here."""
-    raise AssertionError(run)
+def measure_transfer(services: Any, run: Any) -> str:
+    """As `workers.transfer.measure_transfer`, with a network whose answer is the mean of the mask that it is shown."""
+    from gfi.drift.transfer import Transfer, transfer_of
+    from gfi.jobs.transfer import SharedImage, measure
+    from gfi.store import queries
+    from gfi.store.part_cache import PartCache
+
+    cache = PartCache(services.database, services.bucket)
+
+    def answer(job: str, image: SharedImage) -> float:
+        result = queries.get_result(services.database, job, image.rows[job])
+        explained = cache.explanation(result) if result is not None else None
+        assert explained is not None
+        assert explained.mask is not None
+        return float(explained.mask.mean())
+
+    def onto(second: Any, firsts: Any, shared: Any) -> list[Transfer]:
+        answers = []
+        for image in shared:
+            run.check()
+            time.sleep(PACE.step_s)
+            answers.append([answer(job.id, image) for job in (second, *firsts)])
+            run.progressed()
+        own, *others = np.array(answers).T
+        at = np.array([image.target for image in shared])
+        return [transfer_of(job.id, second.id, at, p, own) for job, p in zip(firsts, others, strict=True)]
+
+    return measure(services.database, run, onto)
 
 
 def run_import(services: Any, run: Any) -> Never:
@@ -337,6 +369,9 @@ PLANNING = "planning"
 AFTER_PIECE, IN_TASK_COMMIT = "after a piece", "in the commit of a task"
 AFTER_CARRYING = "after a piece of carried results"
 """A task has saved a piece and the progress that says so; a task is between the statements of its commit and COMMIT."""
+AFTER_LOOK, AFTER_COMPARISON = "after a look", "after a comparison"
+"""A comparison has taken its number in the year and nobody has heard of it; its result is in the bucket and the ledger
+does not know."""
 
 COUNT = "count"
 """A kind of task that exists here alone: it counts to `to` and writes each number into table `counted`."""
@@ -387,8 +422,8 @@ def misbehave(config: dict[str, Any]) -> None:
     """Set up this worker process as a scenario requires it.
 
     pace: {steps, step_s} of the optimiser. aim: one of AIMS or, of a planner, PLANNING or AFTER_CARRYING, or, of a
-    task, AFTER_PIECE or IN_TASK_COMMIT; it is true the first time (`first`: a file that says that it was) and from then
-    on with `chance`.
+    task, AFTER_PIECE, IN_TASK_COMMIT, AFTER_LOOK or AFTER_COMPARISON; it is true the first time (`first`: a file that
+    says that it was) and from then on with `chance`. aims: several, each with its file.
     clock_s: how far this machine's clock is ahead. tasks: `take_tasks`.
     """
     if config.get("tasks"):
@@ -399,6 +434,8 @@ def misbehave(config: dict[str, Any]) -> None:
         _set_clock(config["clock_s"])
     if config.get("aim"):
         _aim(config["aim"], config["chance"], Path(config["first"]))
+    for aim, first in config.get("aims", {}).items():
+        _aim(aim, config["chance"], Path(first))
 
 
 def _aim(aim: str, chance: float, first: Path) -> None:
@@ -459,6 +496,12 @@ def _aim(aim: str, chance: float, first: Path) -> None:
     elif aim == AFTER_CARRYING:
         planning.PIECE = 4
         ledger.carry = afterwards(ledger.carry, lambda outcome, *_: outcome == "carried")
+    elif aim == AFTER_LOOK:
+        Bucket.put = afterwards(  # type: ignore[method-assign]
+            Bucket.put, lambda _, bucket, key, *rest: key.startswith("gates/") and "-" not in key
+        )
+    elif aim == AFTER_COMPARISON:
+        Bucket.put = afterwards(Bucket.put, lambda _, bucket, key, *rest: "/comparisons/" in key)  # type: ignore[method-assign]
     elif aim == AFTER_PIECE:
         ledger.save_control = afterwards(ledger.save_control, lambda *_: True)
     elif aim == IN_TASK_COMMIT:

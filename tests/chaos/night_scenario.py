@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import count as whole_numbers
 from typing import Any
 
 import sqlalchemy as sa
@@ -167,7 +168,7 @@ def _night(
             (aside / key).rename(photographs.folder / key)
         for key in touched:
             os.utime(photographs.folder / key, (time.time() + 10, time.time() + 10))
-        with _everything_killed(deployment, rng) if rng is not None else contextlib.nullcontext():
+        with everything_killed(deployment, rng) if rng is not None else contextlib.nullcontext():
             second = _fired(deployment, schedule, {first})
             deployment.eventually(
                 lambda: _followed(deployment, second, inbox), 300, "the second night's messages"
@@ -237,13 +238,18 @@ def _followed(deployment: Deployment, job: str, inbox: Inbox) -> bool:
 
 
 @contextlib.contextmanager
-def _everything_killed(deployment: Deployment, rng: random.Random) -> Iterator[None]:
-    """Processes at random, and once or more Redis, with and without its data, and PostgreSQL."""
+def everything_killed(
+    deployment: Deployment, rng: random.Random, rounds: int | None = None
+) -> Iterator[None]:
+    """Processes at random, and Redis, with and without its data, and PostgreSQL: so many times, None for as long as the
+    block lasts."""
     servers, ended = deployment.servers, threading.Event()
 
     def servers_killed() -> None:
         keep = True
-        while not ended.wait(rng.uniform(1.0, 2.0)):
+        for _ in whole_numbers() if rounds is None else range(rounds):
+            if ended.wait(rng.uniform(1.0, 2.0)):
+                return
             servers.redis.kill()
             time.sleep(rng.uniform(0.1, 0.5))
             servers.redis.restart(keep=keep)

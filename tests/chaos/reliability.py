@@ -41,6 +41,7 @@ WHAT = {
     15: "`kill -9` of three schedulers while a schedule fires every second for two minutes, on PostgreSQL and SQLite",
     16: "old jobs of a schedule deleted by two sweepers and by a person while incremental jobs are planned from them and planners are killed",
     17: "a night of a schedule, from its firing to the e-mail and the webhook: workers, schedulers, control workers, Redis and PostgreSQL killed; the gate's verdict is that of an undisturbed night",
+    18: "comparisons judged by a nightly gate, and transfers: those who make them killed after taking a number in the year, after storing the result, between two models, in a commit and at random, Redis and PostgreSQL twice; each counted once, with the numbers and the verdict of an undisturbed run",
     10: "soak: mixed jobs, some cancelled and retried, some paused, under random faults of all kinds",
 }
 

@@ -6,6 +6,7 @@ image was lost, counted twice, or has another mask than in the undisturbed run. 
 
 from collections.abc import Callable
 
+from tests.chaos.comparison_scenario import comparisons_killed
 from tests.chaos.night_scenario import night_of_a_schedule
 from tests.chaos.process_scenarios import (
     clocks_and_sleepers,
@@ -37,4 +38,5 @@ SCENARIOS: dict[int, Callable[[World, int, bool], Row]] = {
     15: schedulers_killed_while_firing,
     16: retention_beside_planners,
     17: night_of_a_schedule,
+    18: comparisons_killed,
 }

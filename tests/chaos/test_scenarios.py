@@ -5,6 +5,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
+from tests.chaos.comparison_scenario import comparisons_killed
 from tests.chaos.process_scenarios import (
     clocks_and_sleepers,
     everything_slow,
@@ -36,6 +37,7 @@ def begun(world: World) -> Iterator[Begun]:
             everything_slow,
             tasks_killed,
             schedulers_killed_while_firing,
+            comparisons_killed,
         )
         yield {scenario: pool.submit(scenario, world, SEED, False) for scenario in alone}
 
@@ -66,3 +68,9 @@ def test_tasks_whose_workers_are_killed_all_end_and_write_each_piece_once(begun:
 
 def test_a_schedule_fires_once_a_second_while_its_schedulers_are_killed(begun: Begun) -> None:
     assert begun[schedulers_killed_while_firing].result().kills
+
+
+def test_a_comparison_whose_workers_are_killed_is_counted_once_and_judged_as_if_they_were_not(
+    begun: Begun,
+) -> None:
+    assert begun[comparisons_killed].result().kills >= 5
