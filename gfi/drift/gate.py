@@ -47,6 +47,8 @@ from gfi.drift.spending import Spending
 from gfi.drift.verdicts import ALPHA, MAX_FLIPPED, MAX_MOVED, MIN_IMAGES, Tolerance
 
 FLIPS = "flips"
+GATE = "gate.toml"
+"""The name of a gate file in errors, where none is given."""
 LIMITS = (FLIPS, *COLUMNS)
 """What `[limits]` may name: flips, and every number of a result."""
 
@@ -135,8 +137,12 @@ class GateSpec(_Section):
     def tests(self) -> int:
         """How many tests may fail a comparison by chance: of moved masks and of flips in all watched classes, of all
         classes together, and of each limit; at least 1. A nightly gate shares the level of a night among them."""
-        watched = 0 if self.moved.classes in ("none", []) else 2
-        return max(1, watched + self.moved.pooled + len(self.limits))
+        return max(1, 2 * self.watches_classes + self.moved.pooled + len(self.limits))
+
+    @property
+    def watches_classes(self) -> bool:
+        """Whether single classes are judged."""
+        return self.moved.classes not in ("none", [])
 
     @property
     def spending(self) -> Spending:
@@ -144,7 +150,7 @@ class GateSpec(_Section):
         return Spending(self.moved.alpha, (self.nightly or NightlySpec()).comparisons_per_year)
 
 
-def parse_gate(text: str, name: str = "gate.toml") -> GateSpec:
+def parse_gate(text: str, name: str = GATE) -> GateSpec:
     """The gate of a TOML text. DriftError names the file, the place, and the nearest key of an unknown one."""
     try:
         values = tomllib.loads(text)
@@ -157,10 +163,15 @@ def parse_gate(text: str, name: str = "gate.toml") -> GateSpec:
     for limit in (*spec.limits, *(waiver.limit for waiver in spec.waivers if waiver.limit is not None)):
         if limit not in LIMITS:
             raise DriftError(f"{name}: [limits] has no {limit!r}{_nearest(limit, LIMITS)}")
+    if not (spec.moved.pooled or spec.watches_classes or spec.limits or spec.audit.no_new_shortcuts):
+        raise DriftError(
+            f"{name} checks nothing, so that everything would pass: set [moved] classes or pooled, [limits], or"
+            " [audit] no_new_shortcuts"
+        )
     return spec
 
 
-def check_classes(spec: GateSpec, names: Mapping[int, str], file: str = "gate.toml") -> None:
+def check_classes(spec: GateSpec, names: Mapping[int, str], file: str = GATE) -> None:
     """DriftError when the gate names a class that the model does not have."""
     known = set(names.values()) | {str(index) for index in names}
     watched = spec.moved.classes if isinstance(spec.moved.classes, list) else []
@@ -180,7 +191,9 @@ def _problems(error: ValidationError) -> Iterator[str]:
             yield f"{_section(place[:-1])} needs {place[-1]}"
         else:
             message = problem["msg"].removeprefix("Value error, ")
-            yield f"{_section(place[:-1])} {place[-1] if place else ''}: {message[:1].lower()}{message[1:]}"
+            last = place[-1] if place else ""
+            key = f"number {last + 1}" if isinstance(last, int) else str(last)  # the second of the waivers
+            yield f"{_section(place[:-1])} {key}: {message[:1].lower()}{message[1:]}"
 
 
 def _section(path: list[Any]) -> str:

@@ -133,7 +133,7 @@ def judge(
 def _moved_checks(
     spec: GateSpec, comparison: Comparison, floor: Floor | None, names: Mapping[int, str], look: int
 ) -> Iterator[Check]:
-    if spec.moved.classes in ("none", []) and not spec.moved.pooled:
+    if not spec.watches_classes and not spec.moved.pooled:
         return
     problem = _floor_problem(spec, floor)
     if floor is None or problem is not None:
@@ -198,8 +198,12 @@ def _watched(spec: GateSpec, comparison: Comparison, names: Mapping[int, str]) -
     if spec.moved.classes == "all":
         known = sorted({*comparison.classes, *comparison.counts.flips_by_class})
         return {index: names.get(index, str(index)) for index in known if index >= 0}
-    indices = {name: index for index, name in names.items()}
-    return {indices.get(name, int(name) if name.isdigit() else -1): name for name in spec.moved.classes}
+    watched: dict[int, str] = {}
+    for name in spec.moved.classes:
+        # Two classes of ImageNet are called crane.
+        named = [index for index, known in names.items() if known == name]
+        watched |= dict.fromkeys(named or [int(name) if name.isdigit() else -1], name)
+    return watched
 
 
 def _floor_problem(spec: GateSpec, floor: Floor | None) -> str | None:
@@ -292,7 +296,8 @@ def _audit_checks(spec: GateSpec, new: NewShortcuts | None) -> Iterator[Check]:
 
 
 def _waive(check: Check, waivers: Sequence[Waiver], today: date) -> Check:
-    for waiver in waivers:
+    # Of two waivers the later one: an extension is added below the waiver that ended.
+    for waiver in sorted(waivers, key=lambda waiver: waiver.until, reverse=True):
         covered = (
             (f"class {waiver.class_}", f"class {waiver.class_} with flips", f"flips of class {waiver.class_}")
             if waiver.class_ is not None

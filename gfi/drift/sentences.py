@@ -27,6 +27,9 @@ def count_sentences(comparison: Comparison) -> Iterator[str]:
     left_out = [f"{n:,} {words}" for n, words in others if n]
     if left_out:
         yield f"not compared: {', '.join(left_out)}"
+    if not comparison.pairs:
+        yield "no masks compared, since no image of both jobs is explained for the same class"
+        return
     equal = "all" if comparison.bit_equal == comparison.pairs else f"{comparison.bit_equal:,}"
     yield (
         f"{comparison.pairs:,} masks compared, {equal} of them equal bit by bit; mean distance"

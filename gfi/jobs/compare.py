@@ -26,7 +26,7 @@ from gfi.domain.statuses import UNUSABLE
 from gfi.drift.comparison import Accumulator, Comparison
 from gfi.drift.errors import DriftError
 from gfi.drift.floors import LEVEL_WORDS, Floor, FloorLevel, RunDistances, floor_of, level_of
-from gfi.drift.gate import GateSpec, check_classes
+from gfi.drift.gate import GATE, GateSpec, check_classes
 from gfi.drift.gate_verdict import GateVerdict, judge
 from gfi.drift.pairs import BOX, DRAWING, RESULTS, Counts, PairBlock, pair_results
 from gfi.drift.sentences import (
@@ -128,6 +128,7 @@ def compare_jobs(
     *,
     floor_jobs: Sequence[str] = (),
     gate: GateSpec | None = None,
+    gate_name: str = GATE,
     today: date,
     take_look: Callable[[looks.Compared], int] | None = None,
     check: Callable[[], None] = lambda: None,
@@ -137,7 +138,7 @@ def compare_jobs(
 
     floor_jobs: other training runs of a's recipe; by default those that the gate names. take_look: gives a comparison
     its number in the year, for a nightly gate (`gfi.jobs.looks`); called when nothing can prevent a verdict any more.
-    DriftError when the jobs have no pair, or are not finished; NotFound for an unknown job.
+    DriftError when the jobs have neither a pair nor a flip, or are not finished; NotFound for an unknown job.
     """
     job_a, job_b = (_finished(database, job_id) for job_id in (a, b))
     floor_jobs = floor_jobs or (gate.floor.jobs if gate is not None else ())
@@ -145,7 +146,7 @@ def compare_jobs(
     names = _class_names(job_a)
     differences = tuple(_differences(job_a, job_b))
     if gate is not None:
-        check_classes(gate, names)
+        check_classes(gate, names, gate_name)
         options = [difference for difference in differences if not difference.startswith(("model", "layers"))]
         if options:
             raise DriftError(
@@ -162,7 +163,9 @@ def compare_jobs(
             check()
             accumulator.add(block)
     comparison = accumulator.comparison(counts)
-    if not comparison.pairs:
+    if (
+        not comparison.pairs and not counts.flipped
+    ):  # where every image flipped, that is what a gate has to fail
         raise DriftError(_without_pairs(job_a, job_b, counts, differences))
     new_shortcuts = None
     if gate is not None and gate.audit.no_new_shortcuts:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from gfi.cli.servers import Server
+from gfi.domain.digests import canonical
 from gfi.domain.result import Result
 from gfi.domain.statuses import ImageStatus
 from gfi.drift.errors import DriftError
@@ -150,6 +151,30 @@ def test_what_cannot_be_compared_says_what_differs_and_what_can(database: Databa
     running = plan(database)
     with pytest.raises(DriftError, match=f"job {running} is running"):
         compared(database, bucket, a, running)
+
+
+def test_a_model_that_predicts_every_image_otherwise_fails_the_gate_though_no_mask_is_left(
+    database: Database, bucket: Bucket
+) -> None:
+    a, f = (
+        finished_job(database, bucket, results(seed), weights=weights)
+        for seed, weights in ((0, "a"), (1, "f"))
+    )
+    lost = finished_job(database, bucket, results(2, target=3, prediction=3), weights="b")
+    text = "[floor]\nmin_runs = 2\n[limits]\nflips = 0.05"
+    made = compared(database, bucket, a, lost, floor_jobs=[f], gate=parse_gate(text))
+    assert (made.comparison.pairs, made.comparison.counts.flipped) == (0, 120)
+    assert made.gate is not None
+    assert made.gate.verdict is Verdict.FAIL
+    verdicts = {check.name: check.verdict for check in made.gate.checks}
+    assert verdicts["limit flips"] is Verdict.FAIL
+    lost_classes = [verdict for name, verdict in verdicts.items() if name.startswith("flips of class ")]
+    assert lost_classes == [Verdict.FAIL, Verdict.FAIL]
+    assert verdicts["pooled"] is Verdict.UNDECIDED
+    sentences = list(made.sentences())
+    assert "no masks compared, since no image of both jobs is explained for the same class" in sentences
+    assert not [sentence for sentence in sentences if "nan" in sentence]
+    canonical(made.to_json())  # can be stored
 
 
 def test_masks_of_different_images_are_compared_without_pairs(database: Database, bucket: Bucket) -> None:

@@ -68,13 +68,21 @@ def test_an_empty_file_has_the_defaults() -> None:
         ("[moved]\nmin_images = 'many'", "[moved] min_images: input should be a valid integer"),
         ("[floor]\nlevel = 'same'", "[floor] level: input should be 'same_profile', 'other_profile' or"),
         ("[[waivers]]\nclass = 'x'\nuntil = 2027-01-31", "[[waivers]] needs owner"),
-        ("[[waivers]]\nowner = 'x'\nuntil = 2027-01-31", "a waiver names either a class or a limit"),
+        (
+            "[[waivers]]\nowner = 'x'\nuntil = 2027-01-31",
+            "[[waivers]] number 1: a waiver names either a class",
+        ),
         ("[[waivers]]\nlimit='flip'\nowner = 'x'\nuntil = 2027-01-31", "no 'flip'; the nearest is 'flips'"),
         (
             "[[waivers]]\nclas='x'\nowner = 'x'\nuntil = 2027-01-31",
             "has no key 'clas'; the nearest is 'class'",
         ),
         ("[moved", "gate.toml is not TOML"),
+        (
+            "[moved]\nclasses = 'none'\npooled = false",
+            "gate.toml checks nothing, so that everything would pass",
+        ),
+        ("[moved]\nclasses = []\npooled = false", "gate.toml checks nothing"),
         ("zzz = 1", "the file has no key 'zzz'; there are moved, floor, limits"),
     ],
 )

@@ -55,7 +55,6 @@ def test_the_class_and_the_corner_are_named(cornered: Comparison) -> None:
 
 def test_only_watched_classes_count(cornered: Comparison) -> None:
     assert judged(cornered, '[moved]\nclasses = ["cat"]\npooled = false').verdict is Verdict.PASS
-    assert judged(cornered, '[moved]\nclasses = "none"\npooled = false').checks == ()
     absent = judged(cornered, '[moved]\nclasses = ["77"]\npooled = false')
     assert (absent.verdict, absent.checks[0].verdict) == (Verdict.UNDECIDED, Verdict.UNDECIDED)
 
@@ -70,6 +69,22 @@ def test_a_waiver_holds_until_its_day_and_is_shown(cornered: Comparison) -> None
     ended = judged(cornered, waiver.format("2026-11-27"))
     assert ended.verdict is Verdict.FAIL
     assert ended.checks[1].waiver == "waiver of anna ended on 2026-11-27: new collars"
+    extended = waiver.format("2026-11-27") + waiver[waiver.index("\n[[waivers]]") :].format("2026-12-24")
+    assert judged(cornered, extended).checks[1].waiver == "waiver of anna until 2026-12-24: new collars"
+
+
+def test_every_class_of_a_name_is_watched(cornered: Comparison) -> None:
+    gate = judge(
+        parse_gate('[moved]\nclasses = ["crane"]\npooled = false'),
+        cornered,
+        FLOOR,
+        names={0: "cat", 1: "crane", 2: "crane"},
+        today=TODAY,
+    )
+    assert [(check.name, check.verdict) for check in gate.checks] == [
+        ("class crane", Verdict.FAIL),
+        ("class crane", Verdict.PASS),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,12 @@ def test_the_file_has_the_defaults_and_is_read_back() -> None:
     assert "# deletion (lower is better): here 0.200 and 0.300." in text
 
 
+def test_a_limit_of_flips_that_is_made_from_two_jobs_without_a_common_prediction_can_fail() -> None:
+    lost = made()
+    lost.comparison.counts.flipped_images = lost.comparison.counts.images
+    assert parse_gate(gate_file(cast(Compared, lost))).limits == {"flips": 0.5}
+
+
 def test_every_line_that_is_commented_out_can_be_taken() -> None:
     text = gate_file(cast(Compared, made()))
     begins = ("[", "no_new", "comparisons", "class", "owner", "until", "reason", "deletion =")
