@@ -101,12 +101,14 @@ def _documented(module: ModuleType, name: str) -> Iterator[tuple[str, str]]:
 def configuration() -> str:
     """Every variable that an installation reads: its default and its meaning."""
     from gfi.api import config
+    from gfi.jobs import notify_addresses
     from gfi.store import settings
 
     lines = ["# Configuration", "", _documentation(settings), ""]
     for module, name, title in (
         (settings, "Settings", "Every process"),
         (config, "ApiSettings", "The API"),
+        (notify_addresses, "NotifySettings", "Webhooks and e-mails: the API and `gfi up`"),
     ):
         owner: Any = getattr(module, name)
         lines += [f"## {title}", "", "| variable | default | meaning |", "|---|---|---|"]

@@ -16,7 +16,7 @@ The command line and these routes call the same functions. No torch is loaded. I
     dataset_names     `@name` of a registered dataset
     drawing           masks and photographs as PNG, JPEG and .npy
     progress_hub      one reader of progress for all streams
-    webhook_addresses which webhooks are allowed                           webhook_delivery   sending them
+    webhook_delivery, email_delivery   sending what the outbox holds
 
 Every other module is one resource with its routes and models: jobs, shards, comparisons, other methods, results,
 explanations, pictures, reports, flags, events, uploads, datasets, models, schedules, workers, tokens, me, audit and

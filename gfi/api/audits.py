@@ -13,7 +13,6 @@ from gfi.api.body import StrictRoute
 from gfi.api.context import Context, ContextDep
 from gfi.api.job_schemas import JobIn
 from gfi.api.lookup import IdempotencyKey, JobId, Limit, find_job, job_request
-from gfi.api.notify_addresses import check_addresses
 from gfi.api.problems import Refused, documented
 from gfi.api.schemas import LARGEST, Finite, In, Name, Text
 from gfi.api.tasks import TaskOut
@@ -22,6 +21,7 @@ from gfi.audit.settings import FIRST_SAMPLE
 from gfi.domain.states import AuditState
 from gfi.jobs.audits import request as audits
 from gfi.jobs.audits.pictures import picture_key
+from gfi.jobs.notify_addresses import check_addresses
 from gfi.store import ledger, queries
 from gfi.store.errors import NotFound
 from gfi.store.queries import Audit

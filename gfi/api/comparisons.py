@@ -10,8 +10,9 @@ from gfi.api.body import StrictRoute
 from gfi.api.context import ContextDep
 from gfi.api.lookup import Limit
 from gfi.api.problems import documented
-from gfi.api.schemas import In, Name, Text
+from gfi.api.schemas import GateName, In, Name, Text
 from gfi.domain.states import ControlKind, ShardState
+from gfi.drift.gate import GATE
 from gfi.jobs import comparison_task
 from gfi.store import queries
 
@@ -31,6 +32,7 @@ class CompareIn(In):
     gate: Annotated[Text, Field(max_length=100_000)] | None = Field(
         None, description="The text of a gate file; `gfi gate init` writes one."
     )
+    gate_name: GateName = GATE
     look: Annotated[int, Field(ge=1, le=1_000_000)] | None = Field(
         None,
         description="The number of this comparison in the year, for a gate with [nightly]. Default: the one that it"
@@ -79,6 +81,7 @@ def request_comparison(
         body.b,
         floor_jobs=body.floor,
         gate=body.gate,
+        gate_name=body.gate_name,
         look=body.look,
         owner=caller.name,
     )

@@ -1,22 +1,20 @@
 """The operator's settings of the API: `GFI_API_<FIELD>` in the environment (webhooks: `GFI_WEBHOOK_<FIELD>`)."""
 
-import os
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr
 
-from gfi.store.public_hosts import allow_list
-from gfi.store.settings import FromEnvironment
+from gfi.jobs.notify_addresses import NotifySettings
 
 MiB = 2**20
 _Count = Annotated[int, Field(gt=0)]
 
 
-class ApiSettings(FromEnvironment):
-    """The settings of one API process. The `limits` of a token can lower its share of them, never raise it."""
+class ApiSettings(NotifySettings):
+    """The settings of one API process, and whom it may tell. The `limits` of a token can lower its share of them, never
+    raise it."""
 
-    prefix = "GFI_API_"
+    prefix: ClassVar[str] = "GFI_API_"
 
     max_body: _Count = MiB
     """Bytes of a request's body; uploads have a limit of their own."""
@@ -41,15 +39,6 @@ class ApiSettings(FromEnvironment):
     secure_cookies: bool = False
     """Set this behind TLS: browsers then never send the session cookie over plain HTTP."""
 
-    webhook_hosts: tuple[str, ...] = Field((), validation_alias="GFI_WEBHOOK_HOSTS")
-    """Hosts that webhooks may be sent to, comma-separated; `*.example.org` allows its subdomains."""
-    webhook_secret: SecretStr | None = Field(None, validation_alias="GFI_WEBHOOK_SECRET")
-    """Key of the HMAC that signs each message; without it webhooks are off."""
-    webhook_private: bool = Field(False, validation_alias="GFI_WEBHOOK_PRIVATE")
-    """Allow webhooks to addresses that are not public, and over plain http."""
-
-    smtp_host: str | None = Field(None, validation_alias="GFI_SMTP_HOST")
-    """The mail server; without it e-mails are off."""
     smtp_port: Annotated[int, Field(gt=0, lt=65_536)] | None = Field(None, validation_alias="GFI_SMTP_PORT")
     """By default 587 for starttls, 465 for implicit TLS, 25 without."""
     smtp_tls: Literal["starttls", "implicit", "none"] = Field("starttls", validation_alias="GFI_SMTP_TLS")
@@ -60,17 +49,3 @@ class ApiSettings(FromEnvironment):
     """Who signs in to it; without one nobody does."""
     smtp_password: SecretStr | None = Field(None, validation_alias="GFI_SMTP_PASSWORD")
     """The password of that user."""
-    smtp_from: str | None = Field(None, validation_alias="GFI_SMTP_FROM")
-    """The sender's address."""
-    smtp_domains: tuple[str, ...] = Field((), validation_alias="GFI_SMTP_DOMAINS")
-    """Domains whose addresses may be notified, comma-separated."""
-
-    @field_validator("webhook_hosts", "smtp_domains", mode="before")
-    @classmethod
-    def _hosts(cls, value: Any) -> Any:
-        return allow_list(value)
-
-    @classmethod
-    def load(cls, environ: Mapping[str, str] | None = None) -> Self:
-        """The settings from the environment. StoreError names a variable whose value is not valid."""
-        return cls.checked(cls.read(os.environ if environ is None else environ))

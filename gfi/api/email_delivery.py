@@ -6,42 +6,22 @@ GFI_SMTP_HOST, _PORT, _USER, _PASSWORD, _FROM set the server, GFI_SMTP_TLS how i
 sends e-mails to strangers through this service.
 """
 
-import re
 import smtplib
 import ssl
 from collections.abc import Callable, Mapping
 from email.message import EmailMessage
 
 from gfi.api.config import ApiSettings
-from gfi.api.problems import Refused
 from gfi.domain.digests import JSON
+from gfi.jobs.notify_addresses import check_email
+from gfi.jobs.submit import Invalid
 
 TIMEOUT_S = 10.0
 _PORTS = {"starttls": 587, "implicit": 465, "none": 25}
-_ADDRESS = re.compile(r"[A-Za-z0-9._%+=-]{1,64}@([A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*)")
 
 
 class Unsent(Exception):
     """The e-mail was not accepted; str() says why."""
-
-
-def check_email(address: str, api: ApiSettings) -> None:
-    """Refused with 422 unless e-mails are set up and may be sent to this address."""
-    if not api.smtp_host or not api.smtp_from or not api.smtp_domains:
-        raise Refused(
-            422,
-            "e-mails are not set up",
-            "An operator must set GFI_SMTP_HOST, GFI_SMTP_FROM and GFI_SMTP_DOMAINS.",
-        )
-    found = _ADDRESS.fullmatch(address)
-    if found is None:
-        raise Refused(422, "the e-mail address is not valid; write name@example.org")
-    if found[1].lower() not in api.smtp_domains:
-        raise Refused(
-            422,
-            f"e-mails to {found[1][:200]} are not allowed",
-            "An operator can add the domain to GFI_SMTP_DOMAINS.",
-        )
 
 
 def message_of(message: JSON, job: JSON, address: str, sender: str) -> EmailMessage:
@@ -96,8 +76,8 @@ def send_email(message: JSON, job: JSON, address: str, api: ApiSettings) -> None
     """Send one message. Raises Unsent unless the server accepts it."""
     try:
         check_email(address, api)
-    except Refused as error:
-        raise Unsent(error.detail) from None
+    except Invalid as error:
+        raise Unsent(str(error)) from None
     assert api.smtp_host is not None
     assert api.smtp_from is not None
     port = api.smtp_port or _PORTS[api.smtp_tls]

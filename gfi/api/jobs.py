@@ -12,7 +12,6 @@ from gfi.api.context import ContextDep
 from gfi.api.estimate_schemas import EstimateIn, EstimateOut
 from gfi.api.job_schemas import ChangeOut, JobDetail, JobIn, JobOut, SubmittedOut
 from gfi.api.lookup import After, IdempotencyKey, JobId, Limit, find_job, job_detail, job_request
-from gfi.api.notify_addresses import check_addresses
 from gfi.api.problems import documented
 from gfi.api.schemas import LARGEST, In, Name, Page, decode_cursor, encode_cursor
 from gfi.domain.digests import digest
@@ -20,6 +19,7 @@ from gfi.domain.row_ranges import MOST_ROWS
 from gfi.domain.states import JobState
 from gfi.domain.statuses import ImageStatus
 from gfi.jobs import delete, estimate, incremental
+from gfi.jobs.notify_addresses import check_addresses
 from gfi.jobs.submit import freeze, submit
 from gfi.store import ledger, queries, tracing
 

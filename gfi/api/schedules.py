@@ -10,11 +10,12 @@ from gfi.api.body import StrictRoute
 from gfi.api.context import Context, ContextDep
 from gfi.api.job_schemas import JobIn
 from gfi.api.lookup import job_request
-from gfi.api.notify_addresses import check_addresses
 from gfi.api.problems import documented
-from gfi.api.schemas import In, Name, Text
+from gfi.api.schemas import GateName, In, Name, Text
+from gfi.drift.gate import GATE
 from gfi.jobs import class_history, schedules, timing
 from gfi.jobs.follow_ups import FOLLOW_UPS, MOST_RUNS, PREVIOUS
+from gfi.jobs.notify_addresses import check_addresses
 
 router = APIRouter(prefix="/v1", route_class=StrictRoute)
 ScheduleName = Annotated[
@@ -50,6 +51,7 @@ class CompareAfter(In):
     gate: Annotated[Text, Field(max_length=100_000)] | None = Field(
         None, description="The text of a gate file; `gfi gate init` writes one."
     )
+    gate_name: GateName = GATE
 
 
 class NotifyAfter(In):

@@ -15,6 +15,7 @@ LARGEST = 2**31 - 1
 NO_NUL = r"^[^\x00]*$"
 Text = Annotated[str, StringConstraints(pattern=NO_NUL)]
 Name = Annotated[str, StringConstraints(pattern=NO_NUL, max_length=200)]
+GateName = Annotated[Text, Field(max_length=500, description="The name of the gate file, for errors.")]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 Item = TypeVar("Item")

@@ -23,7 +23,6 @@ from gfi.api.context import Context, ContextDep
 from gfi.api.job_schemas import JobIn, SubmittedOut
 from gfi.api.lookup import job_detail, job_request
 from gfi.api.multipart import read_form
-from gfi.api.notify_addresses import check_addresses
 from gfi.api.problems import Refused, documented
 from gfi.datasets.decode import Limits
 from gfi.datasets.errors import DecodeError
@@ -32,6 +31,7 @@ from gfi.domain.ids import new_id
 from gfi.domain.job import JobOptions
 from gfi.domain.preprocess import Preprocess
 from gfi.domain.queues import INTERACTIVE_QUEUE
+from gfi.jobs.notify_addresses import check_addresses
 from gfi.jobs.submit import freeze, submit
 from gfi.store import queries
 from gfi.store.errors import LimitExceeded, StoreError

@@ -32,11 +32,11 @@ import structlog
 from gfi.api.config import ApiSettings
 from gfi.api.context import Context
 from gfi.api.email_delivery import Unsent, send_email
-from gfi.api.problems import Refused
-from gfi.api.webhook_addresses import check
 from gfi.domain.digests import JSON
 from gfi.domain.pauses import doubled
 from gfi.domain.records import EMAIL, WEBHOOK
+from gfi.jobs.notify_addresses import check_webhook
+from gfi.jobs.submit import Invalid
 from gfi.store import ledger, queries
 from gfi.store.deadline import Deadline
 from gfi.store.errors import StoreError, Transient
@@ -68,9 +68,9 @@ def sign(secret: str, timestamp: str, body: bytes) -> str:
 def deliver(message: JSON, url: str, api: ApiSettings) -> None:
     """Post one message. Raises Undeliverable unless the answer is 2xx."""
     try:
-        parts = check(url, api)
-    except Refused as error:
-        raise Undeliverable(error.detail) from None
+        parts = check_webhook(url, api)
+    except Invalid as error:
+        raise Undeliverable(str(error)) from None
     try:
         address = at_address(parts, resolve(parts, api.webhook_private))
     except NotReachable as error:

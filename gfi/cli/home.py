@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from gfi.cli.errors import CommandError
 
 if TYPE_CHECKING:
+    from gfi.jobs.notify_addresses import NotifySettings
     from gfi.store.database import Database
     from gfi.store.settings import Settings
 
@@ -190,6 +191,19 @@ def api_address() -> str | None:
     """The address of the API: GFI_API_URL, else that of the stack that runs here; None where neither is known."""
     address = os.environ.get("GFI_API_URL") or (running_stack(home_directory()) or {}).get("api_url")
     return None if address is None else str(address).rstrip("/")
+
+
+def notify_settings() -> "NotifySettings":
+    """Whom jobs may tell: as the stack that runs here was started, else as this environment says.
+
+    The API of the stack sends the messages, and may have been started in another shell.
+    """
+    from gfi.jobs.notify_addresses import NotifySettings
+
+    stack = running_stack(home_directory()) if "GFI_DATABASE_URL" not in os.environ else None
+    if stack is not None and "notify" in stack:
+        return NotifySettings.checked(stack["notify"])
+    return NotifySettings.load()
 
 
 def open_stack() -> "tuple[Settings, Database]":

@@ -8,7 +8,7 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote_plus
 
 import click
@@ -17,6 +17,9 @@ from pydantic_core import PydanticUndefined
 from gfi.cli.errors import CommandError
 from gfi.cli.reading import words
 from gfi.domain.job import JobOptions
+
+if TYPE_CHECKING:
+    from gfi.jobs.submit import JobRequest
 
 FLAGS = {"overrides": "--set", "allow_shrunk": "--yes"}
 """Flags whose name differs from the field's."""
@@ -63,6 +66,19 @@ def options_of(given: Mapping[str, Any]) -> dict[str, Any]:
         if value is not None and value != () and value is not False:
             options[name] = _READERS[name](value) if name in _READERS else value
     return options
+
+
+def request_of(options: Mapping[str, Any]) -> "JobRequest":
+    """What a job is asked, by somebody who may tell its addresses. Raises Invalid."""
+    from gfi.jobs.submit import request_from
+
+    request = request_from(**options)
+    if request.webhook is not None or request.email is not None:
+        from gfi.cli.home import notify_settings
+        from gfi.jobs.notify_addresses import check_addresses
+
+        check_addresses(request, notify_settings())
+    return request
 
 
 def overrides_of(given: tuple[str, ...]) -> dict[str, object]:

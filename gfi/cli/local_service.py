@@ -34,9 +34,10 @@ class LocalService:
         self.database = database
 
     def submit(self, options: Mapping[str, Any], *, key: str | None, new: bool) -> JSON:
-        from gfi.jobs.submit import request_from, submit
+        from gfi.cli.job_options import request_of
+        from gfi.jobs.submit import submit
 
-        request = request_from(**options)
+        request = request_of(options)
         submitted = submit(self.database, self.settings, request, idempotency_key=key, new=new)
         return {"job": submitted.job_id, "created": submitted.created, "reason": submitted.reason}
 
@@ -322,10 +323,10 @@ class LocalService:
         margin: float | None = None,
         after: str | None = None,
     ) -> JSON:
+        from gfi.cli.job_options import request_of
         from gfi.jobs.audits.request import SettlingRequest, submit_until_settled
-        from gfi.jobs.submit import request_from
 
-        request = request_from(**options)
+        request = request_of(options)
         given = {} if margin is None else {"margin": margin}
         wanted = SettlingRequest(tuple(classes), seed, first, after=after, **given)
         audit_id, created = submit_until_settled(self.database, self.settings, request, wanted)
@@ -421,13 +422,13 @@ class LocalService:
         return [dict(schedule.__dict__) for schedule in schedules.list_schedules(self.database)]
 
     def add_schedule(self, name: str, timing: Mapping[str, Any], options: Mapping[str, Any]) -> JSON:
+        from gfi.cli.job_options import request_of
         from gfi.jobs import schedules
-        from gfi.jobs.submit import request_from
 
         given = dict(timing)
         cron, zone = given.pop("cron", None), given.pop("zone", "UTC")
         added = schedules.add_schedule(
-            self.database, self.settings, name, cron, zone, request_from(**options), actor=user(), **given
+            self.database, self.settings, name, cron, zone, request_of(options), actor=user(), **given
         )
         return dict(added.__dict__)
 

@@ -162,7 +162,9 @@ class RemoteService:
         gate_name: str,
         look: int | None,
     ) -> JSON:
-        return self.client.compare(job_a, job_b, floor=floor_jobs, gate=gate, look=look)
+        return self.client.compare(
+            job_a, job_b, floor=floor_jobs, gate=gate, gate_name=gate_name or None, look=look
+        )
 
     def compare_unpaired(self, job_a: str, job_b: str) -> JSON:
         raise CommandError(_NEEDS_MASKS)

@@ -1,8 +1,10 @@
 """`gfi schedule`: jobs at fixed times."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import click
 
@@ -12,6 +14,7 @@ from gfi.cli.open_service import open_service
 from gfi.cli.printing import emit, json_option, table, when
 from gfi.cli.reading import read_text
 from gfi.cli.service import JSON
+from gfi.domain.durations import interval_words
 
 TIMING = (
     "cron",
@@ -28,6 +31,10 @@ TIMING = (
     "notify",
     "keep",
 )
+
+
+VERDICTS = ("pass", "fail", "undecided")
+"""All that a gate may say; `gfi.drift.verdicts` needs numpy."""
 
 
 def _timing_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -118,7 +125,7 @@ def _timing(options: dict[str, Any]) -> dict[str, Any]:
     options["compare"] = _comparison(options)
     if options["keep"] is not None:
         options["keep"] = {"runs": options["keep"]} if options["keep"] else False
-    if options["notify"] is None and isinstance(options["compare"], dict) and options["compare"]["gate"]:
+    if options["notify"] is None and _has_gate(options["compare"]):
         options["notify"] = True
     return {name: value for name in TIMING if (value := options.pop(name)) is not None}
 
@@ -132,8 +139,10 @@ def _comparison(options: dict[str, Any]) -> bool | JSON | None:
         if floor or path is not None:
             raise click.UsageError("--compare none goes with neither --compare-floor nor --gate")
         return False
-    gate = read_text(path) if path is not None else None
-    return {"with": other or "previous", "floor": list(floor), "gate": gate}
+    comparison: JSON = {"with": other or "previous", "floor": list(floor), "gate": None}
+    if path is not None:
+        comparison |= {"gate": read_text(path), "gate_name": str(path)}
+    return comparison
 
 
 @click.group()
@@ -155,6 +164,7 @@ def add_schedule(schedule_name: str, **options: Any) -> None:
         raise click.UsageError("give either --cron or --every")
     added = open_service().add_schedule(schedule_name, timing, options_of(options))
     click.echo(f"{added['name']}: next at {when(added['next_at'])}")
+    _note_nobody_told(added)
 
 
 @schedule.command("edit")
@@ -166,7 +176,8 @@ def edit_schedule(schedule_name: str, **options: Any) -> None:
     if not changes:
         raise click.UsageError("name what is to be changed")
     changed = open_service().change_schedule(schedule_name, changes)
-    click.echo(f"{changed['name']}: next at {when(changed['next_at'])}")
+    click.echo(f"{changed['name']}: {'' if changed['paused'] else 'next at '}{_next(changed)}")
+    _note_nobody_told(changed)
 
 
 @schedule.command("list")
@@ -205,8 +216,9 @@ def show_schedule(name: str, as_json: bool) -> None:
         + ("explains everything" if entry["whole"] else "since its last finished job")
         + ("; followed by: " + ", ".join(follow_ups) if follow_ups else "")
     )
+    click.echo(_told(entry))
     click.echo("next: " + (", ".join(map(when, entry["upcoming"])) or _next(entry)))
-    rows = [(one["due"], one["job"] or "", _state(one), _reason(one), _followed(one)) for one in firings]
+    rows = [(_due(one), one["job"] or "", _state(one), _reason(one), _followed(one)) for one in firings]
     click.echo("")
     table("", ("due (UTC)", "job", "state", "why none", "followed by"), rows, "it has not fired yet")
 
@@ -244,11 +256,53 @@ def remove_schedule(name: str) -> None:
 
 
 def _times(entry: JSON) -> str:
-    return entry["cron"] or f"every {entry['every_s']:g} s"
+    return entry["cron"] or f"every {interval_words(entry['every_s'])}"
+
+
+def _addresses(entry: JSON) -> list[str]:
+    """Whom the jobs of a schedule tell. The API hides the addresses; a webhook's may hold a secret, so only its host is
+    shown."""
+    request = entry["request"]
+    told = []
+    if request.get("email") or entry.get("has_email"):
+        told.append(request.get("email") or "an e-mail address")
+    if request.get("webhook") or entry.get("has_webhook"):
+        host = urlsplit(request.get("webhook") or "").hostname
+        told.append(f"a webhook at {host}" if host else "a webhook")
+    return told
+
+
+def _told(entry: JSON) -> str:
+    addresses = _addresses(entry)
+    if not addresses:
+        return "tells nobody"
+    notify = entry["follow_ups"].get("notify")
+    followed = ", not of what followed it"
+    if notify is not None:
+        verdicts = notify["verdicts"]
+        only = f", if the gate says {' or '.join(verdicts)}" if len(verdicts) < len(VERDICTS) else ""
+        followed = f" and of what followed it{only}"
+    return f"tells {' and '.join(addresses)} of each job{followed}"
+
+
+def _note_nobody_told(entry: JSON) -> None:
+    """Said on the spot: a gate whose verdict reaches nobody looks like one that passes."""
+    if "notify" in entry["follow_ups"] and not _addresses(entry):
+        name = entry["name"]
+        click.echo(
+            f"note: nobody is told, since the jobs of {name} have neither --email nor --webhook; "
+            f"gfi schedule show {name} shows what followed each job",
+            err=True,
+        )
 
 
 def _next(entry: JSON) -> str:
     return "paused" if entry["paused"] else when(entry["next_at"])
+
+
+def _has_gate(compare: Any) -> bool:
+    """Whether a comparison is judged; an empty gate file is a gate too, with every default."""
+    return isinstance(compare, dict) and compare["gate"] is not None
 
 
 def _settings(wanted: JSON) -> str:
@@ -257,7 +311,9 @@ def _settings(wanted: JSON) -> str:
     if "runs" in wanted:
         return f" {wanted['runs']} runs"
     if "with" in wanted:
-        return f" with {wanted['with']}" + (" by a gate" if wanted["gate"] else "")
+        return f" with {wanted['with']}" + (
+            f" by {wanted.get('gate_name', 'a gate')}" if _has_gate(wanted) else ""
+        )
     return ""
 
 
@@ -272,6 +328,13 @@ def _outcome(name: str, outcome: JSON) -> str:
     made = next((outcome[word] for word in ("audit", "comparison", "task") if word in outcome), None)
     said = outcome.get("verdict") or outcome.get("reason") or ""
     return f"{name} {made}: {said}" if made else f"{name}: {said}"
+
+
+def _due(firing: JSON) -> str:
+    """When a firing was due; of one that a person asked for, when that was."""
+    if not firing["due"].startswith("now-"):
+        return str(firing["due"])
+    return f"{datetime.fromtimestamp(firing['at'], UTC).isoformat(timespec='seconds')} by hand"
 
 
 def _state(firing: JSON) -> str:

@@ -192,6 +192,8 @@ class Stack:
         return identity
 
     def _write_stack(self, identity: dict[str, Any]) -> None:
+        from gfi.jobs.notify_addresses import NotifySettings
+
         record = {
             "supervisor": process_record(os.getpid()),
             "database_url": f"sqlite:///{self.home / 'gfi.db'}",
@@ -203,6 +205,8 @@ class Stack:
             "s3_secret_key": identity["s3_secret_key"],
             # On one machine a dead worker's shard is free again within seconds; a cluster needs 90 s.
             "lease_s": 10,
+            # For commands of other shells; the secret itself is masked.
+            "notify": NotifySettings.load().model_dump(mode="json"),
         }
         write_private(stack_file(self.home), record)
 

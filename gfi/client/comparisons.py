@@ -17,6 +17,7 @@ class Comparisons(Tasks):
         *,
         floor: Sequence[str] = (),
         gate: str | None = None,
+        gate_name: str | None = None,
         look: int | None = None,
         wait_s: float | None = None,
     ) -> dict[str, Any]:
@@ -30,6 +31,8 @@ class Comparisons(Tasks):
             Jobs of other training runs of a's recipe.
         gate
             The text of a gate file.
+        gate_name
+            Its name, for errors.
         look
             The number of this comparison in the year, for a gate with ``[nightly]``; None: the one that it has, or the
             next.
@@ -46,7 +49,9 @@ class Comparisons(Tasks):
         ApiError
             When it failed or takes longer; the detail says why.
         """
-        body = {"a": a, "b": b, "floor": list(floor), "gate": gate, "look": look}
+        body: dict[str, Any] = {"a": a, "b": b, "floor": list(floor), "gate": gate, "look": look}
+        if gate_name is not None:
+            body["gate_name"] = gate_name
         task: str = self.send("POST", "/v1/comparisons", json=body).json()["id"]
         return self._result(task, f"/v1/comparisons/{task}", wait_s)
 

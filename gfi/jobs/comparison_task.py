@@ -15,7 +15,7 @@ from gfi.domain.digests import JSON, canonical
 from gfi.domain.records import ControlClaim
 from gfi.domain.states import ControlKind, ShardState
 from gfi.domain.tasks import INTERACTIVE
-from gfi.drift.gate import GateSpec, parse_gate
+from gfi.drift.gate import GATE, GateSpec, parse_gate
 from gfi.drift.junit import junit_xml
 from gfi.jobs.compare import compare_jobs
 from gfi.jobs.looks import take_look
@@ -25,7 +25,6 @@ from gfi.store.database import Database
 from gfi.store.errors import NotFound
 from gfi.store.objects import Bucket
 
-GATE = "gate.toml"
 _TOLD = 10
 """Sentences of a comparison that its task, and so a message, repeats."""
 
@@ -37,6 +36,7 @@ def request_comparison(
     *,
     floor_jobs: Sequence[str] = (),
     gate: str | None = None,
+    gate_name: str = GATE,
     look: int | None = None,
     owner: str,
 ) -> tuple[str, bool]:
@@ -44,7 +44,9 @@ def request_comparison(
 
     Raises as `comparison_payload`.
     """
-    payload = comparison_payload(database, a, b, floor_jobs=floor_jobs, gate=gate, look=look)
+    payload = comparison_payload(
+        database, a, b, floor_jobs=floor_jobs, gate=gate, gate_name=gate_name, look=look
+    )
     return ledger.request_task(
         database, ControlKind.COMPARE, payload, owner=owner, job_id=payload["b"], priority=INTERACTIVE
     )
@@ -57,9 +59,10 @@ def comparison_payload(
     *,
     floor_jobs: Sequence[str] = (),
     gate: str | None = None,
+    gate_name: str = GATE,
     look: int | None = None,
 ) -> JSON:
-    """What the task of a comparison is asked.
+    """What the task of a comparison is asked. gate_name: of the file, for errors.
 
     Raises NotFound, Invalid for a job that has not ended or a look that means nothing, DriftError for a gate that
     cannot be read.
@@ -68,12 +71,13 @@ def comparison_payload(
     for job in jobs:
         if not job.ended:
             raise Invalid(f"job {job.id} is {job.shown_state}; wait for its end")
-    _check_look(look, parse_gate(gate, GATE) if gate is not None else None, GATE)
+    _check_look(look, parse_gate(gate, gate_name) if gate is not None else None, gate_name)
     return {
         "a": jobs[0].id,
         "b": jobs[1].id,
         "floor": [job.id for job in jobs[2:]],
         "gate": gate,
+        "gate_name": gate_name,
         "look": look,
     }
 
@@ -88,6 +92,7 @@ def compare(database: Database, bucket: Bucket, claim: ControlClaim, check: Call
         asked["b"],
         floor_jobs=asked["floor"],
         gate=asked["gate"],
+        gate_name=asked.get("gate_name", GATE),
         look=asked["look"],
         judged_for=("schedule", asked["schedule"]) if "schedule" in asked else ("owner", claim.owner),
         check=check,
@@ -152,6 +157,7 @@ def compared_json(
         b,
         floor_jobs=floor_jobs,
         gate=spec,
+        gate_name=gate_name,
         today=today,
         take_look=number,
         check=check,

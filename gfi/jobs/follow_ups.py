@@ -23,11 +23,11 @@ import structlog
 from gfi.domain.digests import JSON
 from gfi.domain.states import ControlKind, JobState, ShardState
 from gfi.drift.errors import DriftError
-from gfi.drift.gate import parse_gate
+from gfi.drift.gate import GATE, check_classes, parse_gate
 from gfi.drift.verdicts import Verdict
 from gfi.jobs.audits.request import AuditRequest, frozen
 from gfi.jobs.audits.words import verdict_in_words
-from gfi.jobs.comparison_task import GATE, comparison_payload
+from gfi.jobs.comparison_task import comparison_payload
 from gfi.jobs.submit import Invalid
 from gfi.store import ledger, queries
 from gfi.store.database import Database
@@ -173,7 +173,7 @@ def _audit(database: Database, firing: JSON, settings: JSON) -> Begin:
     return begin
 
 
-_COMPARE: JSON = {"with": PREVIOUS, "floor": [], "gate": None}
+_COMPARE: JSON = {"with": PREVIOUS, "floor": [], "gate": None, "gate_name": GATE}
 
 
 def _checked_compare(given: Any) -> JSON:
@@ -186,16 +186,46 @@ def _checked_compare(given: Any) -> JSON:
     floor = settings["floor"]
     if not isinstance(floor, list | tuple) or not all(isinstance(job, str) for job in floor):
         raise Invalid("compare: floor is a list of jobs")
+    if not isinstance(settings["gate_name"], str):
+        raise Invalid("compare: gate_name is the name of a file")
     if settings["gate"] is not None:
         try:
-            parse_gate(settings["gate"], GATE)
+            parse_gate(settings["gate"], settings["gate_name"])
         except DriftError as error:
             raise Invalid(str(error)) from None
     return {**settings, "floor": list(floor)}
 
 
+def with_known_names(database: Database, compare: JSON, classes: Mapping[int, str]) -> JSON:
+    """Checked settings of a comparison, with whole ids of jobs. classes: of the model that the schedule explains.
+
+    Raises Invalid for a job, in the gate too, or a class that does not exist: at night nobody would see it.
+    """
+    gate_jobs: list[str] = []
+    try:
+        if compare["gate"] is not None:
+            gate = parse_gate(compare["gate"], compare["gate_name"])
+            check_classes(gate, classes, compare["gate_name"])
+            gate_jobs = gate.floor.jobs
+    except DriftError as error:
+        raise Invalid(str(error)) from None
+    with_ = compare["with"] if compare["with"] == PREVIOUS else _id_of(database, compare["with"], "compare")
+    floor = [_id_of(database, job, "the noise floor") for job in compare["floor"]]
+    for job in gate_jobs:
+        _id_of(database, job, f"{compare['gate_name']}, [floor] jobs")
+    return {**compare, "with": with_, "floor": floor}
+
+
+def _id_of(database: Database, job_id: str, place: str) -> str:
+    try:
+        return queries.get_job(database, job_id).id
+    except NotFound as error:
+        raise Invalid(f"{place}: {error}") from None
+
+
 def _compare(database: Database, firing: JSON, settings: JSON) -> Begin | None:
-    gate = parse_gate(settings["gate"], GATE) if settings["gate"] is not None else None
+    gate_name = settings.get("gate_name", GATE)  # a schedule of an earlier version has none
+    gate = parse_gate(settings["gate"], gate_name) if settings["gate"] is not None else None
     if gate is not None and gate.audit.no_new_shortcuts and not _ended(database, firing, "audit"):
         return None
     job = queries.get_job(database, firing["job_id"])
@@ -207,7 +237,7 @@ def _compare(database: Database, firing: JSON, settings: JSON) -> Begin | None:
         if other is None:
             raise Invalid("the schedule has no earlier job with results")
     payload = comparison_payload(
-        database, str(other), job.id, floor_jobs=settings["floor"], gate=settings["gate"]
+        database, str(other), job.id, floor_jobs=settings["floor"], gate=settings["gate"], gate_name=gate_name
     )
     payload["schedule"] = firing["schedule_id"]
 
@@ -245,7 +275,7 @@ def _notify(database: Database, firing: JSON, settings: JSON) -> Begin | None:
         result = queries.get_task(database, comparison).result or {}
         verdict = result.get("verdict")
         sentences += result.get("sentences", [])
-    if (firing["follow_ups"].get("compare") or {}).get("gate") and verdict is None:
+    if (firing["follow_ups"].get("compare") or {}).get("gate") is not None and verdict is None:
         verdict = Verdict.UNDECIDED.value  # the gate could not be applied; the sentences say why
     if verdict is not None and verdict not in settings["verdicts"]:
         raise Invalid(f"gate {verdict}, which is not told")

@@ -16,10 +16,11 @@ from typing import Any, get_args
 
 from gfi.datasets.errors import DatasetError
 from gfi.domain.digests import JSON
+from gfi.domain.durations import parse_duration, parse_interval
 from gfi.domain.errors import MethodError
 from gfi.domain.ids import new_id
 from gfi.domain.records import JobSpec
-from gfi.jobs.follow_ups import FOLLOW_UPS, checked
+from gfi.jobs.follow_ups import FOLLOW_UPS, checked, with_known_names
 from gfi.jobs.follow_ups import shown as shown_follow_ups
 from gfi.jobs.submit import Invalid, JobRequest, freeze, parent_of, request_from, spec_of
 from gfi.jobs.timing import (
@@ -28,8 +29,6 @@ from gfi.jobs.timing import (
     Overlap,
     Timing,
     Trigger,
-    parse_duration,
-    parse_interval,
     shown,
 )
 from gfi.store import ledger, queries
@@ -87,6 +86,7 @@ def add_schedule(
     chosen = _checked(options)
     timing = _timing(cron, every, zone, now)
     _check_request(database, settings, request)
+    _find_names(database, chosen, options, request.model)
     ledger.add_schedule(
         database,
         name,
@@ -119,6 +119,7 @@ def change_schedule(
     schedule = find_schedule(database, name)
     given = {key: value for key, value in options.items() if value is not None}
     values: dict[str, Any] = _checked(given, schedule.follow_ups)
+    _find_names(database, values, given, request.model if request is not None else schedule.request["model"])
     if request is not None:
         _check_request(database, settings, request)
         values["request"] = request.model_dump(mode="json")
@@ -280,6 +281,15 @@ def _checked(options: Mapping[str, Any], follow_ups: Mapping[str, Any] | None = 
             **checked(wanted),
         }
     return values
+
+
+def _find_names(database: Database, values: JSON, given: Mapping[str, Any], model_name: str) -> None:
+    """Looks up what a comparison names, if one was given: an earlier one may name a job that is deleted by now."""
+    if not given.get("compare"):
+        return
+    model = queries.find_model(database, model_name)
+    classes = dict(enumerate((model.record.get("class_names") or []) if model is not None else []))
+    values["follow_ups"]["compare"] = with_known_names(database, values["follow_ups"]["compare"], classes)
 
 
 def _check_request(database: Database, settings: Settings, request: JobRequest) -> None:

@@ -1,10 +1,17 @@
-import { $, api, count, decimal, duration, empty, fill, h, may, methodAsked, methodOptions, methodPicked, percent, svg, toast, showRefusal, showErrors, when, words } from "/static/ui.js";
+import { $, api, count, decimal, empty, fill, h, may, methodAsked, methodOptions, methodPicked, percent, svg, toast, showRefusal, showErrors, when, words } from "/static/ui.js";
+
+// As it is read: 6h, 36h, 1d.
+const UNITS = Object.entries({ d: 86400, h: 3600, m: 60, s: 1 });
+const interval = (seconds) => { const [unit, size] = UNITS.find(([, size]) => seconds % size === 0) ?? ["s", 1]; return `${seconds / size}${unit}`; };
+
+const toldNobody = (s) => !s.has_webhook && !s.has_email && ("notify" in s.follow_ups || s.follow_ups.compare?.gate != null);
+const addresses = (s) => (toldNobody(s) ? ", tells nobody" : s.has_webhook || s.has_email ? `, tells ${[s.has_webhook && "a webhook", s.has_email && "an e-mail address"].filter(Boolean).join(" and ")}` : "");
 
 async function load() {
   const schedules = await api("/v1/schedules");
   fill($("rows"), schedules.map((s) => h("tr", null,
-    h("td.nowrap", null, s.name), h("td", null, s.every_s ? `every ${duration(s.every_s)}` : h("code", null, s.cron), ` ${s.zone}`, h("small.soft", null, ` ${s.overlap} if active${s.whole ? ", whole" : ""}${Object.keys(s.follow_ups).map((name) => `, then ${name}`).join("")}`)), h("td.nowrap", { title: s.upcoming.map(when).join("\n") }, s.paused ? "paused" : s.next_at ? when(s.next_at) : "never"),
-    h("td.any", null, s.request.dataset), h("td.nowrap", null, s.request.model, h("small.soft", null, ` ${(s.request.method ?? "gfi") !== "gfi" ? s.request.method : s.request.preset ?? "default preset"}`), s.has_webhook ? h("small.soft", null, ", webhook") : null),
+    h("td.nowrap", null, s.name), h("td", null, s.every_s ? `every ${interval(s.every_s)}` : h("code", null, s.cron), ` ${s.zone}`, h("small.soft", null, ` ${s.overlap} if active${s.whole ? ", whole" : ""}${Object.keys(s.follow_ups).map((name) => `, then ${name}`).join("")}${addresses(s)}`)), h("td.nowrap", { title: s.upcoming.map(when).join("\n") }, s.paused ? "paused" : s.next_at ? when(s.next_at) : "never"),
+    h("td.any", null, s.request.dataset), h("td.nowrap", null, s.request.model, h("small.soft", null, ` ${(s.request.method ?? "gfi") !== "gfi" ? s.request.method : s.request.preset ?? "default preset"}`)),
     h("td.do", null, h("button", { type: "button", onclick: () => fired(s.name) }, "Firings"), ...(may.submit ? [h("button", { type: "button", onclick: () => change(s.name, { paused: !s.paused }) }, s.paused ? "Resume" : "Pause"), h("button", { type: "button", onclick: () => run(s.name) }, "Run now")] : []), may.submit ? h("button.danger", { type: "button", onclick: () => remove(s.name) }, "Remove") : null))));
   $("table").hidden = !schedules.length;
   $("empty").hidden = true;
@@ -112,8 +119,9 @@ if (form) {
     showRefusal(null);
     const value = (name) => form.elements[name].value.trim();
     try {
-      await api("/v1/schedules", { method: "POST", body: { name: value("name"), [/^\d+(\.\d+)?[smhd]$/.test(value("cron")) ? "every" : "cron"]: value("cron"), zone: value("zone"), overlap: form.overlap.value, misfire: form.misfire.value, misfire_most: form.misfire.value === "all" ? 10 : 1, whole: form.whole.checked, audit: form.audit.checked, compare: form.compare.checked || Boolean(form.gate.value.trim()) ? { gate: form.gate.value.trim() || null } : false, notify: form.notify.value ? { verdicts: form.notify.value.split(" ") } : false, keep: value("keep") ? { runs: Number(value("keep")), flagged: form.flagged.checked } : false, trigger: form.trigger.value, job: { dataset: value("dataset"), model: value("model"), ...methodAsked(form), ...addressed(value("address")), ...(value("most_images") ? { most_images: Number(value("most_images")) } : {}) } } });
+      const added = await api("/v1/schedules", { method: "POST", body: { name: value("name"), [/^\d+(\.\d+)?[smhd]$/.test(value("cron")) ? "every" : "cron"]: value("cron"), zone: value("zone"), overlap: form.overlap.value, misfire: form.misfire.value, misfire_most: form.misfire.value === "all" ? 10 : 1, whole: form.whole.checked, audit: form.audit.checked, compare: form.compare.checked || Boolean(form.gate.value.trim()) ? { gate: form.gate.value.trim() || null } : false, notify: form.notify.value ? { verdicts: form.notify.value.split(" ") } : false, keep: value("keep") ? { runs: Number(value("keep")), flagged: form.flagged.checked } : false, trigger: form.trigger.value, job: { dataset: value("dataset"), model: value("model"), ...methodAsked(form), ...addressed(value("address")), ...(value("most_images") ? { most_images: Number(value("most_images")) } : {}) } } });
       form.elements.name.value = "";
+      if (toldNobody(added)) toast(`Nobody is told what follows the jobs of ${added.name}: no webhook or e-mail was given`, true);
       await load();
     } catch (error) { showRefusal(error); }
   });

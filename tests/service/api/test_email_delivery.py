@@ -14,8 +14,7 @@ from fastapi.testclient import TestClient
 
 from gfi.api import create_app, webhook_delivery
 from gfi.api.config import ApiSettings
-from gfi.api.email_delivery import Unsent, check_email, message_of, send_email
-from gfi.api.problems import Refused
+from gfi.api.email_delivery import Unsent, message_of, send_email
 from gfi.cli.servers import free_port
 from gfi.store.tables import outbox
 from tests.service.api.conftest import World
@@ -163,14 +162,3 @@ def test_a_server_that_is_not_the_one_meant_gets_no_message(
     with pytest.raises(Unsent, match=reason):
         send_email(MESSAGE, JOB, "ann@example.org", settings)
     assert server.handler.taken == []
-
-
-@pytest.mark.parametrize(
-    "address",
-    ["ann", "ann@", "@example.org", "a b@example.org", "ann@example.org, b@example.org", "a@b\n@c.d"],
-)
-def test_what_is_no_address_is_refused(
-    server: Controller, certificate: tuple[Path, Path], address: str
-) -> None:
-    with pytest.raises(Refused, match=r"not valid|not allowed"):
-        check_email(address, ApiSettings.load(variables(server, certificate[1])))

@@ -14,8 +14,9 @@ import pytest
 import sqlalchemy as sa
 from fastapi.testclient import TestClient
 
-from gfi.api import create_app, webhook_addresses, webhook_delivery
+from gfi.api import create_app, webhook_delivery
 from gfi.api.config import ApiSettings
+from gfi.jobs.notify_addresses import check_webhook
 from gfi.store import public_hosts, queries
 from gfi.store.tables import outbox
 from gfi.store.tables import schedules as schedules_table
@@ -151,7 +152,7 @@ def test_a_webhook_never_reaches_a_private_address(monkeypatch: pytest.MonkeyPat
     family = 10 if ":" in address else 2
     public = (2, 1, 6, "", ("93.184.215.14", 443))
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [public, (family, 1, 6, "", (address, 443))])
-    parts = webhook_addresses.check("https://hooks.example.org/x", webhook_settings())
+    parts = check_webhook("https://hooks.example.org/x", webhook_settings())
     with pytest.raises(public_hosts.NotReachable, match="not public"):
         public_hosts.resolve(parts, False)
     assert public_hosts.resolve(parts, True) == "93.184.215.14"

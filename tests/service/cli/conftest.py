@@ -163,7 +163,16 @@ def project_in_the_way(folder: Path) -> Path:
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gfi]:
     """A running stack with the sample classifier and a tiny network, `tiny`. Prefixes are committed batch by batch."""
     home = tmp_path_factory.mktemp("gfi") / "home"
-    gfi = gfi_in(home, GFI_LEASE_S="3", GFI_POLL_S="0.3", GFI_SHARD_SECONDS="0.1", GFI_THREADS="1")
+    gfi = gfi_in(
+        home,
+        **{"GFI_LEASE_S": "3", "GFI_POLL_S": "0.3", "GFI_SHARD_SECONDS": "0.1", "GFI_THREADS": "1"},
+        # Nobody listens there, and no test sends an e-mail through this stack.
+        **{
+            "GFI_SMTP_HOST": "127.0.0.1",
+            "GFI_SMTP_FROM": "gfi@example.org",
+            "GFI_SMTP_DOMAINS": "example.org",
+        },
+    )
     gfi.run("up", "-d", cwd=project_in_the_way(home.parent / "project"))
     cleanup = CleanupOnDeath([str(GFI), "down"], gfi.environment)
     model = home.parent / "tiny.toml"

@@ -261,7 +261,8 @@ def test_commands_of_the_documentation_run(
     page: str,
 ) -> None:
     monkeypatch.chdir(tmp_path)  # commands run in this process
-    names = {"JOB": finished["id"], "s3://bucket/photographs": str(photographs)}
+    names = {"s3://bucket/photographs": str(photographs)}
+    names |= dict.fromkeys(("JOB", "BASELINE", "CANDIDATE"), finished["id"])
     text = (Path(__file__).parents[3] / "docs" / f"{page}.md").read_text()
     commands = [line for block in RUN_BLOCK.findall(text) for line in block.splitlines() if line]
     assert len(commands) >= 1
@@ -277,7 +278,7 @@ def test_commands_of_the_documentation_run(
         if words[:2] == ["models", "add"]:
             words[2] = str(planted.MODEL)
         if "--dataset" in words and page == "incremental":
-            words += ["--model", "tiny"]
+            words += ["--model", "tiny", *SHORT]
         if words[0] == "submit":
             words += SHORT
         done = stack.run(*words, cwd=tmp_path)

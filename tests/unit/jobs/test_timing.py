@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from gfi.jobs.timing import Timing, interval_words, name_of, parse_interval
+from gfi.jobs.timing import Timing, name_of
 
 FAR = 10**6
 
@@ -74,17 +74,3 @@ def test_a_third_of_a_second_does_not_fire_an_interval_twice() -> None:
         instant = timing.next_due(instant) or 0.0
         fired.append(name_of(instant))
     assert len(set(fired)) == 1000
-
-
-@pytest.mark.parametrize(
-    ("text", "seconds"), [("90s", 90.0), ("15m", 900.0), ("6h", 21_600.0), (" 1.5 h ", 5400.0)]
-)
-def test_intervals_are_read_and_written(text: str, seconds: float) -> None:
-    assert parse_interval(text) == seconds
-    assert parse_interval(interval_words(seconds)) == seconds
-
-
-@pytest.mark.parametrize("text", ["", "6", "6 hours", "1s", "-1h", "400d", "h", "1e9h"])
-def test_what_is_no_interval_is_refused_with_advice(text: str) -> None:
-    with pytest.raises(ValueError, match="write 90s, 15m, 6h or 1d"):
-        parse_interval(text)
