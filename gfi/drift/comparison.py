@@ -54,7 +54,7 @@ class ClassMoves:
 
     distance: the mean of all its pairs. shift_x, shift_y: mean shift of the centre, in widths
     and heights. energy_a, energy_b: mean energy in box, None without boxes. place: where the masks increased most.
-    images, flips: images with equal bytes, and how many of them the two models predict differently.
+    images, flips: images with equal bytes that both jobs predict, and how many of them they predict differently.
     """
 
     n: int
@@ -81,7 +81,7 @@ class MetricChange:
 
     effective: how many images the deviation rests on, (Σδ²)² / Σδ⁴ with δ = difference − mean: n over their kurtosis,
     so a third of n where they are normal, and m where only m of very many images differ. fell, rose: the sums of all
-    decreases and of all increases. alone: further images, both `ok`, where one job has no finite number; infinite: of
+    decreases and of all increases. alone: further images where only one job is `ok` with a finite number; infinite: of
     these, where one has an infinite one. bounded: whether the metric lies in [0, 1].
     """
 
@@ -261,7 +261,7 @@ class _ClassSums:
             energy_a=sums["energy_a"] / boxed if boxed else None,
             energy_b=sums["energy_b"] / boxed if boxed else None,
             place=gained_place(self._gain[index].reshape(CELLS, CELLS)),
-            images=counts.images_by_class[index],
+            images=counts.predicted_of(index),
             flips=counts.flips_by_class[index],
         )
 
@@ -333,14 +333,16 @@ class Accumulator:
 
     def _add_metrics(self, block: PairBlock) -> None:
         for name, (a, b) in block.metrics.items():
-            known = block.both_ok & np.isfinite(a) & np.isfinite(b)
+            # What is not ok has no number.
+            a, b = np.where(block.ok_a, a, np.nan), np.where(block.ok_b, b, np.nan)
+            known = np.isfinite(a) & np.isfinite(b)
             change = b[known] - a[known]
             values = np.stack([a[known], b[known], change, np.maximum(-change, 0), np.maximum(change, 0)])
             x, y, difference, fell, rose = _image_means(values, block.images[known])
             sums = [len(x), x.sum(), y.sum(), *((difference**power).sum() for power in range(1, 5))]
             # A number that is not finite is stored as null, as one that is not defined of an image without a box.
-            alone = block.both_ok & ~known & ~(np.isnan(a) & np.isnan(b))
-            infinite = block.both_ok & (np.isinf(a) | np.isinf(b))
+            alone = ~known & ~(np.isnan(a) & np.isnan(b))
+            infinite = np.isinf(a) | np.isinf(b)
             sums += [fell.sum(), rose.sum(), block.weights[alone].sum(), infinite.sum()]
             self._metrics[name] = self._metrics.get(name, np.zeros(len(sums))) + np.array(sums)
 

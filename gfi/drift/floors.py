@@ -89,7 +89,7 @@ class RunPair:
     weights: NDArray[np.float32]
     flips: Mapping[int, int] = field(default_factory=dict)
     images: Mapping[int, int] = field(default_factory=dict)
-    """By class: images that the two runs predict differently, of how many."""
+    """By class: images that the two runs predict differently, of how many that both predict."""
     flipped: "RunPair | None" = None
     """The flipped images for which both runs explained the same class; None if there is none."""
 
@@ -239,7 +239,8 @@ class RunDistances:
                 f"the runs {' and '.join(runs)} of the floor have no masks of the same images and classes"
             )
         flipped = RunPair(runs, *_joined(self._flipped)) if self._flipped else None
-        flips, images = dict(counts.flips_by_class), dict(counts.images_by_class)
+        flips = dict(counts.flips_by_class)
+        images = {index: n for index in counts.images_by_class if (n := counts.predicted_of(index))}
         return RunPair(runs, *_joined(self._pairs), flips, images, flipped)
 
 

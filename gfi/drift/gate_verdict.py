@@ -163,14 +163,19 @@ def _flip_checks(
 ) -> Iterator[Check]:
     """A fail for each watched class whose predictions flipped; nothing for the others, whose masks decide."""
     counts = comparison.counts
-    flips = {index: (counts.flips_by_class[index], counts.images_by_class[index]) for index in watched}
+    flips = {index: (counts.flips_by_class[index], counts.predicted_of(index)) for index in watched}
     failed = flipped_classes(flips, floor, spec.moved.max_flipped, tolerance.alpha)
     for index, (expected, lower) in failed.items():
         k, n = flips[index]
         sentence = flipped_sentence(watched[index], (k, n), expected, lower, comparison.flipped.get(index))
+        sentence += _unpredicted(counts.unpredicted_by_class[index])
         place = comparison.flipped[index].place if index in comparison.flipped else None
         numbers = {"class": index, "n": n, "flipped": k, "expected": expected, "lower": lower, "place": place}
         yield Check(f"flips of class {watched[index]}", Verdict.FAIL, sentence, numbers=numbers)
+
+
+def _unpredicted(images: int) -> str:
+    return f"; {images:,} more have no prediction in one of the jobs" if images else ""
 
 
 def _class_check(name: str, index: int, moved: Moved, comparison: Comparison) -> Check:
@@ -192,11 +197,12 @@ def _with_flips_check(name: str, index: int, moved: Moved, comparison: Compariso
 
 
 def _watched(spec: GateSpec, comparison: Comparison, names: Mapping[int, str]) -> dict[int, str]:
-    """The classes that must not move, by index: all with a pair, or those that the gate names."""
+    """The classes that must not move, by index: all with an image of equal bytes, or those that the gate names."""
     if spec.moved.classes == "none":
         return {}
     if spec.moved.classes == "all":
-        known = sorted({*comparison.classes, *comparison.counts.flips_by_class})
+        # Also a class whose masks are all gone in one job: nothing is known of it.
+        known = sorted({*comparison.classes, *comparison.counts.images_by_class})
         return {index: names.get(index, str(index)) for index in known if index >= 0}
     watched: dict[int, str] = {}
     for name in spec.moved.classes:
@@ -223,10 +229,11 @@ def _floor_problem(spec: GateSpec, floor: Floor | None) -> str | None:
 def _limit_check(name: str, limit: float, comparison: Comparison, tolerance: Tolerance) -> Check:
     if name == FLIPS:
         counts = comparison.counts
-        n, k = counts.images, counts.flipped_images
+        n, k = counts.predicted_images, counts.flipped_images
         lower = float(lower_bound(k, n, tolerance.alpha)) if n else 0.0
         upper = float(upper_bound(k, n, tolerance.alpha_pass)) if n else 1.0
         text = f"flips: {k:,} of {n:,} images are predicted as another class ({lower:.1%} to {upper:.1%})"
+        text += _unpredicted(counts.unpredicted_images)
         numbers = {"n": n, "value": k / n if n else None}
         return _bounded(name, text, lower, upper, limit, numbers, tolerance.min_images)
     change = comparison.metrics.get(name)
@@ -243,7 +250,8 @@ def _limit_check(name: str, limit: float, comparison: Comparison, tolerance: Tol
         text += f"; in {change.infinite:,} more it is infinite in one of the jobs"
     elif change.alone:
         text += (
-            f"; in {change.alone:,.0f} more one of the jobs has no finite number, and may have changed by 1"
+            f"; in {change.alone:,.0f} more one of the jobs has no finite number or a status other than ok, and may"
+            " have changed by 1"
         )
     numbers = {"n": change.n, "value": change.change, "alone": change.alone}
     return _bounded(name, text, lower, upper, limit, numbers, tolerance.min_images)

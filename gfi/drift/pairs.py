@@ -73,8 +73,13 @@ class Counts:
     """With equal bytes, each once, whatever the number of its labels."""
     flipped_images: int = 0
     """Of these, any label of which flipped."""
+    unpredicted: int = 0
+    """Of `same_version`, those without a prediction in one of the jobs: whether they flipped is not known."""
+    unpredicted_images: int = 0
+    """Of `images`, those of which this is so at every label."""
     flips_by_class: Counter[int] = field(default_factory=Counter)
     images_by_class: Counter[int] = field(default_factory=Counter)
+    unpredicted_by_class: Counter[int] = field(default_factory=Counter)
     statuses: Counter[tuple[str, str]] = field(default_factory=Counter)
     flipped_rows: list[tuple[int, int]] = field(default_factory=list)
     """(a's row, b's row) of the first flipped images, at most `MOST_ROWS`."""
@@ -83,6 +88,15 @@ class Counts:
     def same_version(self) -> int:
         """Images of both jobs with equal bytes, or their labels: those of which flips are counted."""
         return self.flipped + self.without_mask + self.other_target + self.paired
+
+    @property
+    def predicted_images(self) -> int:
+        """The images of which it is known whether they flipped."""
+        return self.images - self.unpredicted_images
+
+    def predicted_of(self, index: int) -> int:
+        """Of a class, the images, or labels, of which it is known whether they flipped."""
+        return self.images_by_class[index] - self.unpredicted_by_class[index]
 
     def to_json(self) -> dict[str, int]:
         """How many have each outcome, by name."""
@@ -95,7 +109,7 @@ class PairBlock:
     block, one after the other.
 
     keys: (N,) texts. rows_a, rows_b, targets: (N,). a, b: (N, 28, 28). bit_equal: (N,), the stored grids have equal
-    bytes. both_ok: (N,), both have the status ok. metrics: name → (a's, b's), (N,) each, NaN where not measured.
+    bytes. ok_a, ok_b: (N,), the status is ok. metrics: name → (a's, b's), (N,) each, NaN where not measured.
     """
 
     keys: NDArray[np.object_]
@@ -105,7 +119,8 @@ class PairBlock:
     a: Cells
     b: Cells
     bit_equal: NDArray[np.bool_]
-    both_ok: NDArray[np.bool_]
+    ok_a: NDArray[np.bool_]
+    ok_b: NDArray[np.bool_]
     metrics: dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]]
 
     def __len__(self) -> int:
@@ -177,9 +192,13 @@ def _pairs_of_step(
     same = _equal(first_a, first_b, "version")
     counts.other_version += int((~same).sum())
     one, other = (_predictions(table, sigmoid) for table in (first_a, first_b))
-    flipped = same & (one != other) & (one != _UNKNOWN) & (other != _UNKNOWN)
+    predicted = same & (one != _UNKNOWN) & (other != _UNKNOWN)
+    flipped = predicted & (one != other)
     counts.flipped += int(flipped.sum())
-    counts.images += _number_of_images(first_a, same)
+    counts.unpredicted += int((same & ~predicted).sum())
+    images = _number_of_images(first_a, same)
+    counts.images += images
+    counts.unpredicted_images += images - _number_of_images(first_a, predicted)
     counts.flipped_images += _number_of_images(first_a, flipped)
     named = np.flatnonzero(flipped)[: MOST_ROWS - len(counts.flipped_rows)]
     rows = (_numbers(table, "row")[named].tolist() for table in (first_a, first_b))
@@ -187,6 +206,7 @@ def _pairs_of_step(
     classes = _numbers(first_a, "target")
     counts.flips_by_class.update(classes[flipped].tolist())
     counts.images_by_class.update(classes[same].tolist())
+    counts.unpredicted_by_class.update(classes[same & ~predicted].tolist())
     drawn = _flags(first_a, "drawn") & _flags(first_b, "drawn")
     counts.without_mask += int((same & ~flipped & ~drawn).sum())
 
@@ -319,7 +339,8 @@ def _block(a: pa.Table, b: pa.Table, counts: Counts, metrics: Sequence[str]) -> 
         a=cells_a,
         b=cells_b,
         bit_equal=_equal(a, b, "grid") & _equal(a, b, "align_corners"),
-        both_ok=np.array([x == y == "ok" for x, y in zip(*statuses, strict=True)], np.bool_),
+        ok_a=np.array([status == "ok" for status in statuses[0]], np.bool_),
+        ok_b=np.array([status == "ok" for status in statuses[1]], np.bool_),
         metrics={name: (_floats(a, name), _floats(b, name)) for name in metrics},
     )
 

@@ -10,13 +10,16 @@ def count_sentences(comparison: Comparison) -> Iterator[str]:
     """The counts of images by outcome, prediction flips first."""
     counts = comparison.counts
     labels = counts.same_version > counts.images
+    predicted = counts.same_version - counts.unpredicted
     flips = (
-        f"{counts.flipped:,} of {counts.same_version:,} {'labels of ' if labels else ''}images with equal bytes are"
+        f"{counts.flipped:,} of {predicted:,} {'labels of ' if labels else ''}images with equal bytes are"
         " predicted as another class"
     )
     if labels:
-        flips += f", in {counts.flipped_images:,} of {counts.images:,} images"
+        flips += f", in {counts.flipped_images:,} of {counts.predicted_images:,} images"
     yield f"{flips}; they are counted here and not as moved masks"
+    if counts.unpredicted:
+        yield f"{counts.unpredicted:,} more have no prediction in one of the jobs; whether they flipped is not known"
     others = (
         (counts.only_a, "only in the first job"),
         (counts.only_b, "only in the second job"),

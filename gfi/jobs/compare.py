@@ -48,7 +48,7 @@ from gfi.store.objects import Bucket
 from gfi.store.part_cache import PartCache
 from gfi.store.queries import Job
 
-_FLOOR_VERSION = 8
+_FLOOR_VERSION = 9
 """Raised by one when a change of the code changes the floor of the same jobs."""
 _SHOWN_CLASSES = 10
 

@@ -43,7 +43,7 @@ def _lines(compared: Compared) -> Iterator[str]:
     yield "[limits]"
     yield "# The most that a mean may worsen from the first job to the second; its 95 % bound is judged."
     counts = comparison.counts
-    share = counts.flipped_images / counts.images if counts.images else 0.0
+    share = counts.flipped_images / counts.predicted_images if counts.predicted_images else 0.0
     yield f"# Images that are predicted as another class: here {share:.3f}."
     # A limit near 1 would let a model pass that predicts every image otherwise.
     yield f"flips = {min(0.5, max(0.02, round(2 * share, 2)))}"

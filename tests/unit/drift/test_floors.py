@@ -152,6 +152,19 @@ def test_a_floor_needs_pairs_and_their_masks() -> None:
         RunDistances().run_pair(("x", "y"), Counts())
 
 
+def test_images_that_one_of_the_runs_does_not_predict_are_no_flips_and_no_agreement() -> None:
+    a = [result(str(n), blob(2, 2), target=n // 10, prediction=0) for n in range(20)]
+    b = [row | {"prediction": None if n >= 5 else int(n < 4)} for n, row in enumerate(a)]
+    blocks, counts = pairs_of(a, b)
+    distances = RunDistances()
+    for block in blocks:
+        distances.add(block)
+    made = distances.run_pair(("a", "b"), counts)
+    assert (made.flips, made.images) == ({0: 4}, {0: 5})
+    floor = floor_of(FloorLevel.OTHER_TRAINING, 2, [made])
+    assert (floor.flips, dict(floor.class_flips)) == (0.8, {0: 0.8})
+
+
 def test_the_distances_of_two_runs_are_kept_with_their_classes() -> None:
     a = [result(f"{n}", blob(2, 2), target=n % 2, prediction=n % 2) for n in range(6)]
     blocks, counts = pairs_of(a, a)

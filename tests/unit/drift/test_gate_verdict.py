@@ -203,6 +203,48 @@ def test_a_limit_on_a_mean_needs_images_that_say_how_much_it_varies(
         assert f"in {change.alone:.0f} more one of the jobs has no finite number" in check.sentence
 
 
+def test_a_class_whose_masks_are_all_gone_is_undecided() -> None:
+    a = list(run(np.random.default_rng(0), 3, 60, noise=0.2))
+    b = list(run(np.random.default_rng(1), 3, 60, noise=0.2))
+    gone = {"status": "error", "grid": None, "target": None, "prediction": None}
+    made = comparison(a, [row | gone if row["target"] == 1 else row for row in b])
+    gate = judged(made, "[moved]\npooled = false")
+    assert gate.verdict is Verdict.UNDECIDED
+    checks = {check.name: check for check in gate.checks}
+    assert list(checks) == ["class cat", "class husky", "class wolf"]
+    assert checks["class husky"].verdict is Verdict.UNDECIDED
+    assert checks["class husky"].sentence.endswith("; no pair of masks")
+
+
+def test_numbers_that_only_one_job_has_with_status_ok_may_have_changed_by_1() -> None:
+    text = '[moved]\nclasses = "none"\npooled = false\n[limits]\ndeletion = 0.05'
+    random = np.random.default_rng(0)
+    a = [result(f"{n:03d}", blob(2, 2), deletion=x) for n, x in enumerate(random.uniform(0.4, 0.6, 200))]
+    b = [row | {"deletion": row["deletion"] + 0.01 * random.normal()} for row in a]
+    assert judged(comparison(a, b, ("deletion",)), text).verdict is Verdict.PASS
+    for row in b[:20]:
+        row["status"] = "target_lost"
+    (check,) = judged(comparison(a, b, ("deletion",)), text).checks
+    assert check.verdict is Verdict.UNDECIDED
+    assert "in 20 more one of the jobs has no finite number or a status other than ok" in check.sentence
+
+
+def test_images_without_a_prediction_are_no_agreement() -> None:
+    """Of 100 images one job predicts 40, half of them otherwise: as 20 of 100 they would pass."""
+    a = [result(f"{n:03d}", blob(2, 2)) for n in range(100)]
+    b = [row | {"prediction": None if n >= 40 else 1 + n % 2} for n, row in enumerate(a)]
+    made = comparison(a, b)
+    text = '[moved]\nclasses = "none"\npooled = false\n[limits]\nflips = 0.3'
+    (check,) = judged(made, text).checks
+    assert check.verdict is Verdict.FAIL
+    assert check.sentence.startswith("flips: 20 of 40 images are predicted as another class")
+    assert "; 60 more have no prediction in one of the jobs" in check.sentence
+    flips = judged(made, "[moved]\npooled = false", floor(class_flips={1: 0.05})).checks[-1]
+    assert (flips.name, flips.verdict) == ("flips of class husky", Verdict.FAIL)
+    assert "(20 of 40)" in flips.sentence
+    assert flips.sentence.endswith("; 60 more have no prediction in one of the jobs")
+
+
 def test_the_limit_of_flips_counts_images_not_their_labels(cornered: Comparison) -> None:
     """Five labels of an image flip together: as five images of a hundred they would be a fail three times too often."""
     counts = Counts(flipped=5, paired=95, flipped_images=1, images=20)

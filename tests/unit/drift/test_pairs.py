@@ -31,11 +31,8 @@ def test_each_image_is_counted_once() -> None:
     assert set(counts.to_json().values()) == {1}
     assert counts.same_version == 4
     assert (block.keys.tolist(), block.rows_a.tolist(), block.rows_b.tolist()) == (["pair"], [7], [9])
-    assert (block.targets.tolist(), block.bit_equal.tolist(), block.both_ok.tolist()) == (
-        [1],
-        [True],
-        [False],
-    )
+    assert (block.targets.tolist(), block.bit_equal.tolist()) == ([1], [True])
+    assert (block.ok_a.tolist(), block.ok_b.tolist()) == ([True], [False])
     assert dict(counts.statuses) == {("ok", "target_lost"): 1}
     assert (dict(counts.flips_by_class), dict(counts.images_by_class)) == ({1: 1}, {1: 4})
 
@@ -178,5 +175,23 @@ def test_the_labels_of_an_image_are_one_flipped_image() -> None:
 
 
 def test_of_other_jobs_no_prediction_is_no_flip() -> None:
-    _, counts = pairs_of([result("x", SPOT)], [result("x", SPOT, prediction=None)])
-    assert (counts.flipped, counts.paired) == (0, 1)
+    a = [result("x", SPOT), result("y", SPOT)]
+    _, counts = pairs_of(a, [result("x", SPOT, prediction=None), result("y", SPOT, prediction=2)])
+    assert (counts.flipped, counts.paired) == (1, 1)
+    # Nor does the image agree: it is in no share of flips.
+    assert (counts.images, counts.unpredicted, counts.predicted_images, counts.predicted_of(1)) == (
+        2,
+        1,
+        1,
+        1,
+    )
+
+
+def test_of_an_image_it_is_known_whether_it_flipped_where_any_label_is() -> None:
+    a = [result(key, SPOT, target=rank, target_rank=rank, prediction=0) for key in "xy" for rank in (0, 1)]
+    b = [row | {"prediction": None if row["key"] == "x" or row["target"] else 0} for row in a]
+    counts = Counts()
+    list(pair_results([table(a)], [table(b)], counts, each_label=True))
+    assert (counts.same_version, counts.unpredicted) == (4, 3)
+    assert (counts.images, counts.predicted_images) == (2, 1)
+    assert [counts.predicted_of(index) for index in (0, 1)] == [1, 0]

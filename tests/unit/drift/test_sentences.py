@@ -27,6 +27,15 @@ def test_flips_come_first_and_what_was_not_compared_is_said() -> None:
     assert third.startswith("1 masks compared, all of them equal bit by bit")
 
 
+def test_images_without_a_prediction_are_named() -> None:
+    a = [result(key, blob(2, 2)) for key in "abc"]
+    b = [row | {"prediction": prediction} for row, prediction in zip(a, (1, 3, None), strict=True)]
+    _, counts = pairs_of(a, b)
+    first, second, *_ = sentences.count_sentences(Accumulator(None).comparison(counts))
+    assert first.startswith("1 of 2 images with equal bytes are predicted as another class")
+    assert second.startswith("1 more have no prediction in one of the jobs")
+
+
 def test_a_class_that_stayed_says_so_and_one_without_a_common_way_has_no_direction() -> None:
     stayed = ClassMoves(50, 0, 0.1, 0.0, 0.0, None, None, None, 50, 0)
     assert sentences.class_sentence("cat", stayed) == "class cat: 0 % of masks (0 of 50) moved"
