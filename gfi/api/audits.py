@@ -72,8 +72,8 @@ class AuditUntilSettledIn(In):
     )
     after: Annotated[Text, Field(min_length=1, max_length=64)] | None = Field(
         None,
-        description="An audit until settled of the same question that has ended: its candidates go on with their"
-        " evidence.",
+        description="An audit until settled of the same question that has ended, of the caller, of whose job the caller"
+        " is the owner, or any for an administrator: its candidates go on with their evidence.",
     )
 
 
@@ -194,11 +194,12 @@ def audit_until_settled(
 ) -> RequestedAudit:
     """Submit a dataset to be audited until settled. 202 with the new audit, or 200 with one that is under way."""
     check_addresses(body.job, context.api)
+    after = None if body.after is None else _own(context, body.after, caller).id
     audit_id, created = audits.submit_until_settled(
         context.database,
         context.settings,
         job_request(context, body.job, caller.name),
-        audits.SettlingRequest(tuple(body.classes), body.seed, body.first, body.margin, body.after),
+        audits.SettlingRequest(tuple(body.classes), body.seed, body.first, body.margin, after),
         idempotency_key=idempotency_key,
         new=body.job.new,
     )

@@ -78,6 +78,8 @@ def _in_training(finding: Finding) -> str:
     training = finding.training
     if training is None:
         return ""
+    if training.too_small:
+        return " Its pixels are too small to search for in the training images."
     if not training.images:
         return " No training image of the class could be searched for these pixels."
     if training.found:
@@ -89,12 +91,12 @@ def _in_training(finding: Finding) -> str:
     bound = f"{100 * training.at_most:.1f} %"
     if finding.misleads:
         return (
-            f"{none} (95 %: at most {bound} of all {training.listed} have them): it misleads the model, and these "
-            "images did not teach it."
+            f"{none} (95 %: at most {bound} of all {training.listed} have marks as clear as in the audited images): it "
+            "misleads the model, and these images did not teach it."
         )
     return (
-        f"{none}, but up to {bound} of all {training.listed} may have them (95 %): too many to say that it was not "
-        "learned there."
+        f"{none}, but up to {bound} of all {training.listed} may have marks as clear as in the audited images (95 %): "
+        "too many to say that it was not learned there."
     )
 
 

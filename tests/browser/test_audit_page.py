@@ -4,8 +4,10 @@ import re
 import zipfile
 
 import pytest
+import sqlalchemy as sa
 
 from gfi.domain.states import ControlKind
+from gfi.store.tables import audits
 from tests.browser.conftest import AUDITED_ROWS, Visit, audited, faults, perform_task
 from tests.service.api.conftest import World
 
@@ -85,3 +87,22 @@ def test_an_audit_until_settled_is_estimated_before_it_begins(visit: Visit, site
     assert made["id"] == page.url.rsplit("/", 1)[1]
     assert made["options"]["until_settled"]["margin"] == 0.3
     assert world.call("DELETE", f"/v1/audits/{made['id']}").json()["state"] == "cancelled"
+
+
+@pytest.mark.parametrize("visit", [(400, 800)], indirect=True)
+def test_an_audit_is_asked_for_again_where_that_is_the_same_question(
+    visit: Visit, site: tuple[str, World]
+) -> None:
+    world = site[1]
+    job = world.explained(total=12, name="Asked once")
+    for options, shown in (
+        ({"dry_run": False, "classes": [], "patch": None}, 1),
+        ({"dry_run": False, "classes": [2], "patch": "audits/x/patches/y.png"}, 0),
+        ({"dry_run": False, "classes": [], "patch": None, "until_settled": {"first": 40}}, 0),
+    ):
+        made = audited(world, job)
+        with world.database.begin() as connection:
+            connection.execute(sa.update(audits).where(audits.c.id == made).values(options=options))
+        page = visit.open(f"/audits/{made}")
+        page.locator("text=Verify").wait_for()
+        assert page.locator("text=Audit again").count() == shown

@@ -91,7 +91,6 @@ ELSEWHERE = {
     "gfi/domain/records.py": DATA,
     "gfi/drift/errors.py": DATA,
     "gfi/jobs/audits/files.py": AUDITS,
-    "gfi/jobs/audits/going_on.py": "service/workers/test_audit_after.py",
     "gfi/jobs/audits/pictures.py": AUDITS,
     "gfi/jobs/audits/request.py": AUDITS,
     "gfi/jobs/other_methods.py": "service/api/test_other_methods.py",

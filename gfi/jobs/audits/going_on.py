@@ -16,7 +16,7 @@ from gfi.domain.digests import JSON
 from gfi.domain.job import JobConfig
 from gfi.domain.states import AuditState
 from gfi.jobs.audits.earlier import after, digests_of, load_earlier, save_earlier
-from gfi.jobs.audits.files import key, load_screened
+from gfi.jobs.audits.files import key, load_screened, settings_json, settings_of
 from gfi.jobs.audits.screen import manifest_of
 from gfi.jobs.audits.settling import (
     effects_of,
@@ -32,6 +32,9 @@ from gfi.store.errors import NotFound
 from gfi.store.ledger import UNTIL_SETTLED
 from gfi.store.objects import Bucket
 from gfi.store.queries import Audit
+
+_NOT_READ = ("seed", "training_images", "training_share")
+"""Constants that change no evidence of sequential tests."""
 
 
 def check_earlier(
@@ -91,8 +94,9 @@ def _differences(
             yield f"has {name} {before[name]:g}, not {value:g}"
     if sorted(earlier.options.get("classes") or ()) != sorted(classes):
         yield "tests candidates of other classes"
+    stored = settings_json(settings_of(earlier.settings))  # with what was added since
     for name, value in settings.items():
-        if name != "seed" and earlier.settings.get(name) != value:
+        if name not in _NOT_READ and stored[name] != value:
             yield f"was tested with another {name}"
 
 

@@ -24,6 +24,7 @@ from gfi.jobs.task_run import TaskRun
 from gfi.store import queries
 from gfi.store.database import Database
 from gfi.store.errors import Conflict, NotFound
+from gfi.store.ledger import UNTIL_SETTLED
 from gfi.store.ledger.control import Write
 from gfi.store.objects import Bucket
 from gfi.store.queries import Audit, AuditFinding, Job
@@ -195,7 +196,10 @@ def _in_words(before: AuditFinding) -> str:
 
 
 def _command(job: Job, audit: Audit, finding: Finding) -> str:
-    """The command that audits the class of a finding again."""
+    """The command that audits the class of a finding again. Empty of an audit until settled: one of its job would ask
+    another question."""
+    if UNTIL_SETTLED in audit.options:
+        return ""
     command = f"gfi audit {job.id} --class {_quoted(finding.class_name)}"
     if audit.options.get("patch"):
         command += " --patch mark.png"
@@ -238,6 +242,7 @@ def _summary(
     current = [f for f in found if f.history is not History.GONE]
     # Of the classes with a mask in either half: one whose few images are all in the other half has too few as well.
     present = np.unique(screened.kept.data.classes)
+    present = present[present >= 0]  # images that are used no more are of none
     few = present[screened.counts.images[present] < settings.fewest_images].tolist()
     return {
         **{
@@ -386,10 +391,15 @@ def _of_training(training: Mapping[str, Any]) -> Iterator[str]:
             f"The training images of job {training['job']} could not be searched ({training['failed']}): whether a "
             "shortcut was learned from them is not known."
         )
-    elif not training["shortcuts"]:
+    elif not training["wanted"]:
         yield (
             f"Nothing was looked for in the training images of job {training['job']}: no shortcut of repeated pixels "
             "was found."
+        )
+    elif missed := training["wanted"] - training["shortcuts"]:
+        yield (
+            f"The pixels of {missed} of {training['wanted']} shortcuts could not be told apart or read again, so they "
+            f"were not looked for in the training images of job {training['job']}."
         )
     if training["unusable"]:
         counted = ", ".join(f"{n:,} {reason}" for reason, n in sorted(training["unusable"].items()))

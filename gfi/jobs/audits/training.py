@@ -16,7 +16,7 @@ from gfi.audit.settings import AuditSettings
 from gfi.audit.split import keyed_order
 from gfi.audit.training_images import InTraining, repeated_pattern, search
 from gfi.audit.verdicts import SHORTCUTS, Tested, after_training_images, repeats
-from gfi.datasets.errors import DatasetError
+from gfi.datasets.errors import DatasetError, Unavailable
 from gfi.datasets.manifest import Manifest
 from gfi.datasets.sources import open_source
 from gfi.domain.class_index import ClassIndex
@@ -37,13 +37,14 @@ ROUND = 100
 
 @dataclass(frozen=True)
 class Searched:
-    """What became of a search. shortcuts: how many were looked for. unusable: photographs that could not be used, by
-    reason. failed: why no image could be searched; empty where they were."""
+    """What became of a search. shortcuts: how many were looked for, of those `wanted` whose pixels repeat. unusable:
+    photographs that could not be used, by reason. failed: why no image could be searched; empty where they were."""
 
     job_id: str
     shortcuts: int = 0
     unusable: Mapping[str, int] = field(default_factory=dict)
     failed: str = ""
+    wanted: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """What the summary of the audit says of it."""
@@ -52,6 +53,7 @@ class Searched:
             "shortcuts": self.shortcuts,
             "unusable": dict(self.unusable),
             "failed": self.failed,
+            "wanted": self.wanted,
         }
 
 
@@ -142,6 +144,8 @@ def search_training_images(
         source = open_source(training.config.dataset.spec, settings)
     except NotFound:
         return list(found), Searched(training_id, failed="the job is deleted")
+    except Unavailable:
+        raise  # the store may answer at the next attempt
     except DatasetError as error:
         return list(found), Searched(training_id, failed=str(error))
     seen = Views(source, manifest, Preprocess.of_model(job.model or {}), job.config, check, ROUND)
@@ -161,7 +165,7 @@ def search_training_images(
             mine, listed = rows[one.plan.candidate.class_index]
             searched[at] = search(pattern, _photographs(seen, mine), listed, shown, constants)
     out = after_training_images(found, searched, constants)
-    return out, Searched(training_id, len(searched), seen.why)
+    return out, Searched(training_id, len(searched), seen.why, wanted=len(wanted))
 
 
 def _repeats(one: Tested, constants: AuditSettings) -> bool:

@@ -15,7 +15,7 @@ from gfi.domain.statuses import ImageStatus
 from gfi.store.database import Database, now
 from gfi.store.errors import Conflict
 from gfi.store.ledger.audit import record
-from gfi.store.ledger.audit_chains import UNTIL_SETTLED
+from gfi.store.ledger.audit_chains import UNTIL_SETTLED, check_alone
 from gfi.store.ledger.audits import locked_audit
 from gfi.store.ledger.carrying import delete_parts
 from gfi.store.ledger.control_requests import (
@@ -33,7 +33,7 @@ from gfi.store.ledger.guards import job_transition, lock_job
 from gfi.store.ledger.limits import admit_job
 from gfi.store.ledger.outbox import announce
 from gfi.store.ledger.shards import close_pending
-from gfi.store.tables import control_tasks, in_state, jobs, outbox, shards
+from gfi.store.tables import audits, control_tasks, in_state, jobs, outbox, shards
 
 _BATCHES_AT_ONCE = 10
 
@@ -215,6 +215,8 @@ def retry_job(
         if job.config.get("imported"):
             raise Conflict(f"the masks of job {job_id} were imported; import them again as another job")
         _check_released(connection, job_id)
+        for audit in connection.execute(sa.select(audits).where(audits.c.job_id == job_id)):
+            check_alone(connection, audit)
         admit_job(connection, job.owner)
         planned = job.manifest_key is not None
         after = JobState.PLANNING if planned else JobState.QUEUED

@@ -46,7 +46,10 @@ def submit_settling(
     An idempotency key that was used before, or an active job of the same configuration, returns its audit. Raises as
     `go_on_from`, where its options name an earlier audit.
     """
+    earlier = options[UNTIL_SETTLED].get("after")
     with db.begin() as connection:
+        if earlier:  # before the lock of the owner, as where an audit goes on
+            connection.execute(sa.select(audits.c.id).where(audits.c.id == earlier).with_for_update())
         submitted = submit_in(connection, spec, max_active_jobs=max_active_jobs)
         if not submitted.created:
             known = sa.select(audits.c.id).where(audits.c.job_id == submitted.job_id).order_by(audits.c.id)
@@ -54,7 +57,7 @@ def submit_settling(
             if audit_id is None:
                 raise Conflict(f"job {submitted.job_id} has no audit; submit with another key")
             return audit_id, submitted
-        if earlier := options[UNTIL_SETTLED].get("after"):
+        if earlier:
             go_on_from(connection, earlier)
         audit_id = new_id()
         connection.execute(

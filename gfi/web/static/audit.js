@@ -57,7 +57,7 @@ function card(finding) {
     finding.note ? h("p.soft", null, `Note: ${finding.note}`) : null,
     h("details", null, h("summary", null, "Numbers and images"), numbers,
       r.rows?.length ? h("p.soft", null, "Rows: ", ...r.rows.flatMap((row, i) => [i ? ", " : "", h("a", { href: imagePage(finding, row) }, String(row))])) : null,
-      h("p.soft", null, "Repeat: ", h("code", null, r.command))),
+      r.command ? h("p.soft", null, "Repeat: ", h("code", null, r.command)) : null),
     decisions(finding));
 }
 
@@ -68,14 +68,15 @@ function groups() {
   return sections.filter(([list]) => list.length).map(([list, title, text]) => h("section.panel", { "aria-label": title }, h("h2", null, `${title} (${count(list.length)})`), h("p.soft", null, text), ...list.map(card)));
 }
 
-// The same question once more; a picture of a mark is not asked for again.
+// The same question once more. The page has no picture of a mark to ask with, and one of the job asks otherwise than until settled.
+const repeats = () => !audit.options.until_settled && !audit.options.patch;
 const again = () => ({ classes: audit.options.classes.map(String), seed: audit.settings.seed, training: audit.options.training || null });
 
 function actions() {
   const nodes = [];
   if (may.submit && open()) nodes.push(h("button.danger", { type: "button", onclick: () => showErrors(async () => { await api(`/v1/audits/${id}`, { method: "DELETE" }); await load(); }) }, "Cancel"));
   if (may.submit && audit.screened_at && ["screened", "failed", "cancelled"].includes(audit.state)) nodes.push(h("button.primary", { type: "button", onclick: () => showErrors(async () => { await api(`/v1/audits/${id}/confirm`, { method: "POST" }); await load(); }) }, "Test the candidates"));
-  if (may.submit && audit.state === "done") nodes.push(h("button", { type: "button", onclick: () => showErrors(async () => { const { audit: made } = await api(`/v1/jobs/${audit.job_id}/audit`, { method: "POST", body: again() }); location.assign(`/audits/${made.id}`); }) }, "Audit again"));
+  if (may.submit && audit.state === "done" && repeats()) nodes.push(h("button", { type: "button", onclick: () => showErrors(async () => { const { audit: made } = await api(`/v1/jobs/${audit.job_id}/audit`, { method: "POST", body: again() }); location.assign(`/audits/${made.id}`); }) }, "Audit again"));
   if (may.submit && audit.state === "done") nodes.push(h("button", { type: "button", title: "Explain a sample again and compare the masks bit by bit", onclick: () => showErrors(async () => { const task = await api(`/v1/audits/${id}/verify`, { method: "POST", body: {} }); toast(`A worker explains a sample again: task ${task.id}.`); }) }, "Verify"));
   $("actions").replaceChildren(...nodes);
 }

@@ -173,6 +173,12 @@ def test_a_dataset_is_audited_until_settled(one_world: World) -> None:
     assert going_on.status_code == 422
     assert f"after: audit {audit['id']} is explaining; wait for its end" in going_on.json()["detail"]
     assert world.call("POST", "/v1/audits", "submit", json=asked | {"after": "none"}).status_code == 404
+    _, other_token = ledger.create_token(world.database, "eve", ["submit"])
+    theirs = {"Authorization": f"Bearer {other_token}"}
+    foreign = world.client.post("/v1/audits", json=asked | {"after": audit["id"]}, headers=theirs)
+    assert foreign.status_code == 403, (
+        "nobody takes the evidence of another's audit, which would go on no more"
+    )
     client = Client("http://testserver", world.tokens["admin"], transport=_through(world))
     other = client.audit_until_settled(job["dataset"], MODEL, seed=1)
     assert other["created"]

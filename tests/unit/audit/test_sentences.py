@@ -66,15 +66,18 @@ def test_what_training_images_say_of_a_shortcut_is_said() -> None:
         "The same pixels are in 57 of 200 training images of the class that were searched.": InTraining(
             57, 200, 200, 16, 16, 1.0
         ),
-        "has these pixels, but up to 5.0 % of all 40 may have them": InTraining(0, 40, 40, 16, 16, 0.05),
+        "has these pixels, but up to 5.0 % of all 40 may have marks as clear as in the audited images": InTraining(
+            0, 40, 40, 16, 16, 0.05
+        ),
         "No training image of the class could be searched": InTraining(0, 0, 40, 16, 16, 1.0),
+        "Its pixels are too small to search for": InTraining(0, 0, 40, 0, 16, 1.0, too_small=True),
     }
     for words, training in said.items():
         assert words in sentence(replace(FINDING, training=training))
     none = InTraining(0, 200, 200, 16, 16, 0.01)
     text = sentence(replace(FINDING, verdict=Verdict.RELIES_ON, misleads=True, training=none))
     assert "None of 200 training images of the class that were searched has these pixels" in text
-    assert "(95 %: at most 1.0 % of all 200 have them)" in text
+    assert "(95 %: at most 1.0 % of all 200 have marks as clear as in the audited images)" in text
     assert "it misleads the model, and these images did not teach it." in text
     assert "labelled otherwise" not in text
     assert "shortcut" not in text

@@ -12,7 +12,15 @@ from gfi.audit.audit import audit
 from gfi.audit.pattern_search import sigma_of
 from gfi.audit.same_pixels import high_passed
 from gfi.audit.settings import AuditSettings
-from gfi.audit.training_images import has_pattern, highest_ncc, in_training, repeated_pattern, search
+from gfi.audit.training_images import (
+    InTraining,
+    at_sizes,
+    has_pattern,
+    highest_ncc,
+    in_training,
+    repeated_pattern,
+    search,
+)
 from gfi.audit.verdicts import SHORTCUTS, Verdict, after_training_images
 from tests.unit.audit.synthetic import CLASSES, World, world
 
@@ -87,6 +95,17 @@ def test_a_search_that_sees_little_excludes_nothing() -> None:
     assert in_training(0, 200, 200, 0, 12, 0.05).at_most == 1
     assert in_training(0, 0, 200, 12, 12, 0.05).at_most == 1
     assert in_training(1, 200, 200, 12, 12, 0.05).at_most == 1
+
+
+def test_what_is_smaller_than_any_texture_tells_apart_is_not_searched() -> None:
+    cross = np.zeros((32, 32), np.float32)
+    cross[10:22, 15:17] = cross[15:17, 10:22] = 200
+    images = backgrounds(12)
+    small = cross[12:20, 12:20]
+    assert min(len(one) for one in at_sizes(cross[10:22, 10:22])) == 12
+    assert not has_pattern(small, images, S).any()
+    told = search(small, [images], 40, images[:6], S)
+    assert told == InTraining(0, 0, 40, 0, 6, 1.0, too_small=True)
 
 
 def of_class(w: World, k: int = 0) -> NDArray[np.uint8]:

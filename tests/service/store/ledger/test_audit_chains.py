@@ -46,7 +46,9 @@ def test_an_audit_is_gone_on_from_once_also_when_the_later_one_was_deleted(datab
     third_job, third = submitted(database, second)
     ledger.cancel_job(database, third_job)
     ledger.delete_job(database, job)
-    with pytest.raises(Conflict, match=f"audit {second} goes on from audit {first}"):
+    with pytest.raises(
+        Conflict, match=f"audit {second} went on from audit {first} and was deleted; begin anew"
+    ):
         submitted(database, first)
     with pytest.raises(NotFound, match=f"audit {second} was deleted"):
         submitted(database, second)
@@ -54,17 +56,38 @@ def test_an_audit_is_gone_on_from_once_also_when_the_later_one_was_deleted(datab
     assert queries.get_audit(database, third).screened_at is None
 
 
-def test_an_audit_that_was_never_screened_frees_the_earlier_one_when_it_is_deleted(
+def test_an_audit_that_ended_before_it_was_screened_makes_way_and_does_not_go_on_any_more(
     database: Database,
 ) -> None:
-    _, first = submitted(database)
+    job, first = submitted(database)
     carried_out(database, first)
-    job, second = submitted(database, first)
-    ledger.cancel_job(database, job)
-    with pytest.raises(Conflict, match=f"audit {second} goes on"):
+    cancelled_job, cancelled = submitted(database, first)
+    with pytest.raises(Conflict, match=f"audit {cancelled} goes on from audit {first}: go on from that one"):
         submitted(database, first)
-    ledger.delete_job(database, job)
-    assert submitted(database, first)[1] != second
+    ledger.cancel_job(database, cancelled_job)
+    _, failed = submitted(database, first)
+    explained(database, [3, 7])
+    screening = claim_task(database, ControlKind.SCREEN)
+    assert ledger.fail_control(database, screening, "no image is left", retry=False)
+    with pytest.raises(Conflict, match=f"audit {failed} goes on from audit {first}"):
+        submitted(database, first)  # its job has not ended
+    ledger.finish_jobs(database)
+    assert queries.get_audit(database, failed).state is AuditState.FAILED
+    _, last = submitted(database, first)
+    for resumed in (
+        lambda: ledger.retry_job(database, cancelled_job),
+        lambda: ledger.confirm_audit(database, failed),
+        lambda: ledger.retry_task(database, screening.task_id),
+        lambda: ledger.retry_job(database, queries.get_audit(database, failed).job_id),
+    ):
+        with pytest.raises(Conflict, match=f"audit {last} goes on from audit {first} instead of"):
+            resumed()
+    # Without another one it goes on; the earlier one does not go on itself beside it.
+    ledger.cancel_job(database, queries.get_audit(database, last).job_id)
+    ledger.retry_job(database, queries.get_audit(database, last).job_id)
+    with pytest.raises(Conflict, match=f"audit {last} goes on from audit {first}"):
+        submitted(database, first)
+    ledger.retry_job(database, job)
 
 
 def test_an_audit_that_another_one_goes_on_from_does_not_go_on_itself(database: Database) -> None:

@@ -3,6 +3,7 @@
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from gfi.audit.settings import AuditSettings
@@ -51,16 +52,37 @@ def notes(**changes: Any) -> list[str]:
             "30 of 900 images have no label of the model's; each counts for the class that its mask explains.",
         ),
         (
-            {"training": {"job": "T", "shortcuts": 0, "unusable": {}, "failed": "the job is deleted"}},
+            {
+                "training": {
+                    "job": "T",
+                    "shortcuts": 0,
+                    "wanted": 0,
+                    "unusable": {},
+                    "failed": "the job is deleted",
+                }
+            },
             "The training images of job T could not be searched (the job is deleted)",
         ),
         (
-            {"training": {"job": "T", "shortcuts": 0, "unusable": {}, "failed": ""}},
+            {"training": {"job": "T", "shortcuts": 0, "wanted": 0, "unusable": {}, "failed": ""}},
             "Nothing was looked for in the training images of job T: no shortcut of repeated pixels was found.",
         ),
         (
-            {"training": {"job": "T", "shortcuts": 1, "unusable": {"unreadable": 3}, "failed": ""}},
+            {
+                "training": {
+                    "job": "T",
+                    "shortcuts": 1,
+                    "wanted": 1,
+                    "unusable": {"unreadable": 3},
+                    "failed": "",
+                }
+            },
             "Training images that could not be used were left out: 3 unreadable.",
+        ),
+        (
+            {"training": {"job": "T", "shortcuts": 0, "wanted": 2, "unusable": {}, "failed": ""}},
+            "The pixels of 2 of 2 shortcuts could not be told apart or read again, so they were not looked for in the "
+            "training images of job T.",
         ),
         ({"shortcuts": 1, "labelled": False}, "labels would tell them apart."),
         ({"number_tested": 0}, "No candidate had enough images to be tested."),
@@ -71,6 +93,36 @@ def test_what_a_reader_must_know_is_said(changes: dict[str, Any], says: str) -> 
     assert notes() == []
     *_, note = notes(**changes)
     assert says in note
+
+
+def test_images_that_are_used_no_more_are_of_no_class_with_too_few_images() -> None:
+    classes = np.array([0, 0, -1, 1, -2])
+    facts = dict.fromkeys(
+        ("images", "boxed", "left_out", "damaged_parts", "classes", "class_null", "photographs")
+    ) | {"photographs_reason": ""}
+    screened: Any = SimpleNamespace(
+        facts=facts,
+        kept=SimpleNamespace(data=SimpleNamespace(classes=classes, labels=None)),
+        counts=SimpleNamespace(images=np.array([40, 3, 2])),
+        candidates=(),
+    )
+    job: Any = SimpleNamespace(class_names=("cat", "dog", "fox"))
+    audit: Any = None
+    told = outcome_module._summary(job, audit, screened, [], [], AuditSettings())
+    assert told["too_few"] == {"classes": 1, "names": ["dog"]}
+
+
+def test_a_finding_of_an_audit_until_settled_has_no_command_of_its_job() -> None:
+    job: Any = SimpleNamespace(id="J")
+    finding: Any = SimpleNamespace(class_name="cat")
+
+    def command(**options: Any) -> str:
+        audit: Any = SimpleNamespace(options=options, settings={"seed": 3})
+        return outcome_module._command(job, audit, finding)
+
+    assert command(training="T") == "gfi audit J --class cat --training T --seed 3"
+    assert command(patch="p.png") == "gfi audit J --class cat --patch mark.png --seed 3"
+    assert command(until_settled={}) == ""
 
 
 def test_an_outcome_that_does_not_count_leaves_no_file(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,10 +9,16 @@ import pytest
 
 from gfi.audit.settings import AuditSettings
 from gfi.audit.split import keyed_order
-from gfi.datasets.errors import DatasetError
+from gfi.datasets.errors import DatasetError, Unavailable
 from gfi.datasets.manifest import Entry, Manifest, write
 from gfi.jobs.audits import training
-from gfi.jobs.audits.training import classes_of, is_labelled, rows_of_classes, search_training_images
+from gfi.jobs.audits.training import (
+    Searched,
+    classes_of,
+    is_labelled,
+    rows_of_classes,
+    search_training_images,
+)
 from gfi.store.errors import NotFound
 
 CLASSES = ("cat", "dog")
@@ -55,12 +61,8 @@ def test_a_listing_without_labels_of_the_model_is_not_labelled(tmp_path: Path) -
     assert not is_labelled(listing(tmp_path / "n.parquet", labelled=False), FIND)
 
 
-@pytest.mark.parametrize(
-    ("error", "says"), [(NotFound("no job"), "the job is deleted"), (DatasetError("no folder"), "no folder")]
-)
-def test_training_images_that_are_gone_change_no_verdict_and_are_told(
-    error: Exception, says: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def searched(monkeypatch: pytest.MonkeyPatch, error: Exception) -> tuple[list[Any], Searched]:
+    """A search for one shortcut where the job over the training images gives an error."""
     monkeypatch.setattr(training, "_repeats", lambda one, constants: True)
 
     def gone(*given: object) -> Any:
@@ -70,8 +72,22 @@ def test_training_images_that_are_gone_change_no_verdict_and_are_told(
     shortcut: Any = SimpleNamespace(verdict="repeated_mark_shortcut")
     audit: Any = SimpleNamespace(options={"training": "T"}, secret="s")
     unused: Any = None
-    found, searched = search_training_images(
+    return search_training_images(
         *(unused, unused, gone, audit, unused, [shortcut], unused, unused, AuditSettings(), lambda: None)
     )
-    assert found == [shortcut]
-    assert searched.to_json() == {"job": "T", "shortcuts": 0, "unusable": {}, "failed": says}
+
+
+@pytest.mark.parametrize(
+    ("error", "says"), [(NotFound("no job"), "the job is deleted"), (DatasetError("no folder"), "no folder")]
+)
+def test_training_images_that_are_gone_change_no_verdict_and_are_told(
+    error: Exception, says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found, told = searched(monkeypatch, error)
+    assert [one.verdict for one in found] == ["repeated_mark_shortcut"]
+    assert told.to_json() == {"job": "T", "shortcuts": 0, "unusable": {}, "failed": says, "wanted": 0}
+
+
+def test_a_store_that_does_not_answer_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(Unavailable):  # the task is tried again; the search is not given up
+        searched(monkeypatch, Unavailable("the store does not answer"))
