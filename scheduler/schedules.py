@@ -34,9 +34,10 @@ def fire_due(database: Database, settings: Settings, waits: dict[str, float] | N
 
     Returns the ids of the new jobs. To be called about every second. A schedule that cannot be read does not hold up
     the others; one whose dataset cannot be reached now stays due, and is tried again after `UNAVAILABLE_S`: `waits`,
-    which the caller keeps from one call to the next, says when, by `time.monotonic`.
+    which the caller keeps from one call to the next, says when, by `time.monotonic`. What waited so is not missed.
     """
     waits = {} if waits is None else waits
+    waited = set(waits)
     jobs: list[str] = []
     for fire, rows in ((_fire_waiting, queries.waiting_firings), (_fire, queries.due_schedules)):
         for row in rows(database):
@@ -44,14 +45,16 @@ def fire_due(database: Database, settings: Settings, waits: dict[str, float] | N
                 continue
             with others_go_on("schedule not fired", schedule=row["name"]):
                 try:
-                    jobs += fire(database, settings, row)
+                    jobs += fire(database, settings, row, row["id"] in waited)
+                    waits.pop(row["id"], None)
                 except Unavailable as error:
                     log.warning("schedule waits for its dataset", schedule=row["name"], reason=str(error))
                     waits[row["id"]] = time.monotonic() + UNAVAILABLE_S
     return jobs
 
 
-def _fire(database: Database, settings: Settings, row: Mapping[str, Any]) -> list[str]:
+def _fire(database: Database, settings: Settings, row: Mapping[str, Any], waited: bool) -> list[str]:
+    """waited: for its dataset, with a scheduler there in time."""
     now = row["now"]
     try:
         timing = Timing.of(row)
@@ -72,7 +75,7 @@ def _fire(database: Database, settings: Settings, row: Mapping[str, Any]) -> lis
         log.warning("firings were missed", schedule=row["name"], missed=number - len(due))
     jobs: list[str] = []
     for instant in due:
-        missed = row["misfire"] == "skip" and now - instant > MISSED_S
+        missed = row["misfire"] == "skip" and now - instant > MISSED_S and not waited
         spec = (
             Missed(f"missed: no scheduler fired it within {MISSED_S:.0f} s, {number} were due by then")
             if missed
@@ -93,7 +96,8 @@ def _fire(database: Database, settings: Settings, row: Mapping[str, Any]) -> lis
     return jobs
 
 
-def _fire_waiting(database: Database, settings: Settings, row: Mapping[str, Any]) -> list[str]:
+def _fire_waiting(database: Database, settings: Settings, row: Mapping[str, Any], waited: bool) -> list[str]:
+    del waited  # it waits for a job as well
     key = row["firing_key"]
     due = database.now() if key.startswith("now-") else datetime.fromisoformat(key).timestamp()
     spec = spec_for_firing(database, settings, row, due)

@@ -107,7 +107,8 @@ class ScheduleIn(In):
 
 
 class ScheduleChange(In):
-    """What is to be changed of a schedule. `paused`: it does not fire, and makes up for nothing when it is resumed."""
+    """What is to be changed of a schedule. `paused`: it does not fire, and makes up for nothing when it is resumed.
+    `compare`: what its table leaves out stays as it is."""
 
     cron: _Cron | None = None
     every: _Every | None = None
@@ -315,7 +316,8 @@ def remove_schedule(name: ScheduleName, context: ContextDep, caller: Submitter) 
 def _options(body: ScheduleIn | ScheduleChange) -> dict[str, Any]:
     values = {name: getattr(body, name) for name in _OPTIONS}
     return {
-        name: value.model_dump(by_alias=True) if isinstance(value, In) else value
+        # What was given: the rest are defaults, or in `compare` of a change what is stored.
+        name: value.model_dump(by_alias=True, exclude_unset=True) if isinstance(value, In) else value
         for name, value in values.items()
     }
 

@@ -131,7 +131,8 @@ def _timing(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def _comparison(options: dict[str, Any]) -> bool | JSON | None:
-    """The comparison that is to follow each job, from its three options; None where none was given."""
+    """The comparison that is to follow each job, from its three options, those that were given: an edit leaves the
+    others as they are. None where none was given."""
     other, floor, path = (options.pop(name) for name in ("compare_with", "compare_floor", "gate_path"))
     if other is None and not floor and path is None:
         return None
@@ -139,7 +140,9 @@ def _comparison(options: dict[str, Any]) -> bool | JSON | None:
         if floor or path is not None:
             raise click.UsageError("--compare none goes with neither --compare-floor nor --gate")
         return False
-    comparison: JSON = {"with": other or "previous", "floor": list(floor), "gate": None}
+    comparison: JSON = {"with": other} if other is not None else {}
+    if floor:
+        comparison["floor"] = list(floor)
     if path is not None:
         comparison |= {"gate": read_text(path), "gate_name": str(path)}
     return comparison
@@ -302,7 +305,7 @@ def _next(entry: JSON) -> str:
 
 def _has_gate(compare: Any) -> bool:
     """Whether a comparison is judged; an empty gate file is a gate too, with every default."""
-    return isinstance(compare, dict) and compare["gate"] is not None
+    return isinstance(compare, dict) and compare.get("gate") is not None
 
 
 def _settings(wanted: JSON) -> str:

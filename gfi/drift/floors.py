@@ -140,6 +140,8 @@ class Floor:
     flipped_p0: Mapping[int, float] = field(default_factory=dict)
     spread: RunSpread | None = None
     spread_of_all: RunSpread | None = None
+    repeated: int = 0
+    """Further jobs that were named, with the weights of one of the runs: no training runs of their own."""
 
     def at_most(self, alpha: float) -> float:
         """The share of all images that another training run of the recipe has at most, at this level."""
@@ -169,6 +171,12 @@ class Floor:
         """Which masks moved. targets, distances: (N,)."""
         return _beyond(targets, distances, self.threshold, self.class_thresholds)
 
+    @property
+    def repetition(self) -> str:
+        """What `repeated` says, to be added to a sentence; empty where there is none."""
+        jobs = "job has" if self.repeated == 1 else "jobs have"
+        return f"; {self.repeated} more {jobs} the weights of one of them" if self.repeated else ""
+
     def sentence(self) -> str:
         """The composition of the floor, and the share of moves that it expects."""
         made = f"{self.runs} runs ({LEVEL_WORDS[self.level]}), {self.pairs} pair{'s' * (self.pairs != 1)} of them"
@@ -181,7 +189,7 @@ class Floor:
             at = f"{min(own):.3f} to {max(own):.3f} by class"
         return (
             f"the floor of {made} puts the threshold of a move at {at} and expects up to {self.p0:.1%} of all masks"
-            " beyond it" + unknown
+            " beyond it" + self.repetition + unknown
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -201,6 +209,7 @@ class Floor:
             "flipped_p0": {str(index): share for index, share in self.flipped_p0.items()},
             "spread": self.spread.to_json() if self.spread is not None else None,
             "spread_of_all": self.spread_of_all.to_json() if self.spread_of_all is not None else None,
+            "repeated": self.repeated,
         }
 
     @classmethod

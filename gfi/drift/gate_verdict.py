@@ -222,7 +222,10 @@ def _floor_problem(spec: GateSpec, floor: Floor | None) -> str | None:
             " ([floor] level)"
         )
     if floor.runs < spec.floor.min_runs:
-        return f"the floor has {floor.runs} runs; this gate requires {spec.floor.min_runs} ([floor] min_runs)"
+        return (
+            f"the floor has {floor.runs} runs{floor.repetition}; this gate requires {spec.floor.min_runs}"
+            " ([floor] min_runs)"
+        )
     return None
 
 

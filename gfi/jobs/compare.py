@@ -9,7 +9,7 @@ import json
 import tempfile
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from functools import partial
 from itertools import combinations
@@ -48,7 +48,7 @@ from gfi.store.objects import Bucket
 from gfi.store.part_cache import PartCache
 from gfi.store.queries import Job
 
-_FLOOR_VERSION = 9
+_FLOOR_VERSION = 10
 """Raised by one when a change of the code changes the floor of the same jobs."""
 _SHOWN_CLASSES = 10
 
@@ -323,8 +323,9 @@ def _floor(bucket: Bucket, runs: Sequence[Job], sorted_results: _Sorted) -> Floo
         return Floor.from_json(json.loads(bucket.get(key)))
     except NotFound:
         pass
-    pairs = list(combinations(sorted(runs, key=lambda job: job.id), 2))
-    level = max((_level(x, y) for x, y in pairs), key=list(FloorLevel).index)
+    level = max((_level(x, y) for x, y in combinations(runs, 2)), key=list(FloorLevel).index)
+    used = _trainings(runs) if level is FloorLevel.OTHER_TRAINING else runs
+    pairs = combinations(sorted(used, key=lambda job: job.id), 2)
     chosen = [(x, y) for x, y in pairs if _level(x, y) is level]
     measured = []
     for x, y in chosen:
@@ -334,8 +335,17 @@ def _floor(bucket: Bucket, runs: Sequence[Job], sorted_results: _Sorted) -> Floo
             distances.add(block)
         measured.append(distances.run_pair((x.id, y.id), counts))
     floor = floor_of(level, len({job.id for pair in chosen for job in pair}), measured)
+    floor = replace(floor, repeated=len(runs) - len(used))
     bucket.put(key, canonical(floor.to_json()).encode(), content_type="application/json")
     return floor
+
+
+def _trainings(runs: Sequence[Job]) -> list[Job]:
+    """One job of each training run: the first of `runs`, or else the one with the smallest id."""
+    found: dict[str, Job] = {}
+    for job in (runs[0], *sorted(runs[1:], key=lambda job: job.id)):
+        found.setdefault(job.config.model.digest, job)
+    return list(found.values())
 
 
 def _class_names(job: Job) -> dict[int, str]:

@@ -196,6 +196,14 @@ def _checked_compare(given: Any) -> JSON:
     return {**settings, "floor": list(floor)}
 
 
+def changed_compare(stored: Mapping[str, Any] | None, given: Mapping[str, Any]) -> JSON:
+    """The settings of a comparison after a change: what is not given stays, but for the name of another gate's file."""
+    kept = dict(stored or {})
+    if "gate" in given:
+        kept.pop("gate_name", None)
+    return {**kept, **given}
+
+
 def with_known_names(database: Database, compare: JSON, classes: Mapping[int, str]) -> JSON:
     """Checked settings of a comparison, with whole ids of jobs. classes: of the model that the schedule explains.
 

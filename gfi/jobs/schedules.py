@@ -20,7 +20,7 @@ from gfi.domain.durations import parse_duration, parse_interval
 from gfi.domain.errors import MethodError
 from gfi.domain.ids import new_id
 from gfi.domain.records import JobSpec
-from gfi.jobs.follow_ups import FOLLOW_UPS, checked, with_known_names
+from gfi.jobs.follow_ups import FOLLOW_UPS, changed_compare, checked, with_known_names
 from gfi.jobs.follow_ups import shown as shown_follow_ups
 from gfi.jobs.submit import Invalid, JobRequest, freeze, parent_of, request_from, spec_of
 from gfi.jobs.timing import (
@@ -276,6 +276,8 @@ def _checked(options: Mapping[str, Any], follow_ups: Mapping[str, Any] | None = 
             raise Invalid(f"settle: {error}") from None
     wanted = {name: values.pop(name) for name in FOLLOW_UPS if name in values}
     if wanted:
+        if isinstance(wanted.get("compare"), Mapping):
+            wanted["compare"] = changed_compare((follow_ups or {}).get("compare"), wanted["compare"])
         values["follow_ups"] = {
             **{name: settings for name, settings in (follow_ups or {}).items() if name not in wanted},
             **checked(wanted),

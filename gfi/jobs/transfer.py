@@ -45,8 +45,8 @@ def request_transfer(
 ) -> str:
     """Ask a worker to measure the transfer from job a to job b, and between the runs of the floor. Returns the task.
 
-    Raises NotFound, Invalid for a job that has not ended or a sample that is too small or too large, Conflict where no
-    live worker can do it.
+    Raises NotFound, Invalid for a job that has not ended, a floor with job b, or a sample of no such size,
+    Conflict where no live worker can do it.
     """
     if not 1 <= images <= MOST_IMAGES:
         raise Invalid(f"the sample has between 1 and {MOST_IMAGES:,} images, not {images:,}")
@@ -54,6 +54,8 @@ def request_transfer(
     for job in jobs:
         if not job.ended:
             raise Invalid(f"job {job.id} is {job.shown_state}; wait for its end")
+    if jobs[1].id in {job.id for job in jobs[2:]}:
+        raise Invalid(f"job {jobs[1].id} is compared with the floor; leave it out of the floor")
     queue = KINDS[ControlKind.TRANSFER].queue
     if not queries.worker_takes(database, queue, ControlKind.TRANSFER):
         raise Conflict(f"no live worker on queue {queue} can ask the network; start one: gfi worker")

@@ -6,7 +6,7 @@ half written wait. `schedules.watched` has what was seen:
     digest, images   of the last listing
     seen_at          when this listing was seen first, in epoch seconds
     fired            the digest of the listing for which a job was submitted last
-    held             the listing, or the error, that was told to be held
+    held             the listing, or the error, that was told to be held; none once a look finds neither
 """
 
 import tempfile
@@ -51,6 +51,7 @@ def judged(
 ) -> tuple[Outcome, JSON]:
     """What follows from a listing, and what is to be remembered. now: epoch seconds."""
     known = dict(watched or {})
+    held = known.pop("held", None)  # over with this look, unless it is held too: the next one is told
     if known.get("digest") != seen.digest:
         known |= {"digest": seen.digest, "seen_at": now}
     known["images"] = seen.images
@@ -59,7 +60,7 @@ def judged(
     if now - known["seen_at"] < settle_s:
         return "settling", known
     if seen.shrunk:
-        return ("waits" if known.get("held") == seen.digest else "held"), known | {"held": seen.digest}
+        return ("waits" if held == seen.digest else "held"), known | {"held": seen.digest}
     return "fires", known
 
 
@@ -77,7 +78,7 @@ def look(
     except Transient:  # Unavailable is one
         raise
     except (DatasetError, StoreError) as error:
-        return _of_error(row, error, now)
+        return _of_error(row, error, now, row["watched"])
     outcome, watched = judged(row["watched"], seen, now, row["settle_s"])
     if outcome == "fires" and row["overlap"] == "skip" and queries.active_job_of(database, schedule_id):
         outcome = "waits"  # the next look finds the same change
@@ -89,7 +90,7 @@ def look(
     else:
         spec = spec_for_firing(database, settings, row, now) if outcome == "fires" else None
         if isinstance(spec, StoreError):  # each look would meet it again, and tell it
-            return _of_error({**row, "watched": watched}, spec, now)
+            return _of_error(row, spec, now, watched)
 
     def write(connection: sa.Connection) -> None:
         remembered = watched
@@ -129,11 +130,13 @@ def _listed(
     return Seen(listing.written.listing, listing.written.count, before)
 
 
-def _of_error(row: Mapping[str, Any], error: DatasetError | StoreError, now: float) -> tuple[JSON, Write]:
+def _of_error(
+    row: Mapping[str, Any], error: DatasetError | StoreError, now: float, watched: Mapping[str, Any] | None
+) -> tuple[JSON, Write]:
     """A dataset that cannot be listed, or a job that cannot be made: a firing that is held, told once for each
-    error."""
-    known = dict(row["watched"] or {})
-    told, key = known.get("held"), digest(str(error))
+    error. watched: what is to be remembered otherwise."""
+    known = dict(watched or {})
+    told, key = (row["watched"] or {}).get("held"), digest(str(error))
 
     def write(connection: sa.Connection) -> None:
         if told != key:

@@ -114,6 +114,24 @@ def test_a_class_that_moved_fails_the_gate_and_another_run_does_not(
     assert again.gate.verdict is not Verdict.FAIL
 
 
+def test_a_training_run_counts_once_in_a_floor_however_many_jobs_explained_it(
+    database: Database, bucket: Bucket
+) -> None:
+    a = finished_job(database, bucket, results(0), weights="a")
+    floor = [finished_job(database, bucket, results(1), weights="b") for _ in range(2)]
+    b = finished_job(database, bucket, results(2), weights="c")
+    made = compared(database, bucket, a, b, floor_jobs=floor, gate=parse_gate(""))
+    assert made.floor is not None
+    assert (made.floor.runs, made.floor.pairs, made.floor.repeated) == (2, 1, 1)
+    assert made.gate is not None
+    assert (made.gate.checks[0].name, made.gate.verdict) == ("floor", Verdict.UNDECIDED)
+    said = "the floor has 2 runs; 1 more job has the weights of one of them; this gate requires 3"
+    assert made.gate.checks[0].sentence.startswith(said)
+    assert any("1 more job has the weights of one of them" in sentence for sentence in made.sentences())
+    assert compared(database, bucket, a, b, floor_jobs=floor).floor == made.floor  # read from the bucket
+    assert compared(database, bucket, a, b, floor_jobs=floor[:1]).floor == replace(made.floor, repeated=0)
+
+
 def test_errors_and_other_versions_are_counted_and_not_compared(database: Database, bucket: Bucket) -> None:
     whole = results(0, images=5)
     broken = [Result(row=0, key=r.key, status=ImageStatus.ERROR, error="unreadable") for r in whole[:2]]

@@ -3,12 +3,14 @@
 import pytest
 
 from gfi import samples
-from gfi.jobs.schedules import add_schedule, list_schedules, remove_schedule
+from gfi.api.schedules import ScheduleChange, _options
+from gfi.jobs.schedules import add_schedule, change_schedule, list_schedules, remove_schedule
 from gfi.jobs.submit import Invalid, JobRequest
 from gfi.store import queries
 from gfi.store.database import Database
 from gfi.store.errors import Conflict, NotFound
 from gfi.store.settings import Settings
+from tests.service.store.ledger_actors import plan
 
 REQUEST = JobRequest(dataset=str(samples.path()), model="net")
 
@@ -51,3 +53,25 @@ def test_what_no_firing_could_use_is_refused(registered: Database, how: dict[str
     with pytest.raises(Invalid, match=says):
         add(registered, **how)
     assert list_schedules(registered) == []
+
+
+def test_a_change_of_a_comparison_leaves_what_was_not_given(registered: Database) -> None:
+    base, run, other = (plan(registered) for _ in range(3))
+    wanted = {"with": base, "floor": [run], "gate": "[moved]\nmax_moved = 0.2", "gate_name": "release.toml"}
+    added = add_schedule(
+        *(registered, Settings(), "m", "0 2 * * *", "UTC", REQUEST), compare=wanted, actor="test"
+    )
+    assert added.follow_ups["compare"] == wanted
+
+    def change(compare: object) -> object:
+        changes = _options(ScheduleChange.model_validate({"compare": compare}))  # as the API reads it
+        changed = change_schedule(registered, Settings(), "m", actor="test", **changes)
+        return changed.follow_ups.get("compare")
+
+    assert change({"floor": [other[:20]]}) == wanted | {"floor": [other]}
+    assert change({"with": "previous"}) == wanted | {"with": "previous", "floor": [other]}
+    gate = {"with": "previous", "floor": [other], "gate": "", "gate_name": "gate.toml"}
+    assert change({"gate": ""}) == gate
+    assert change({"gate": None}) == gate | {"gate": None}
+    assert change(False) is None
+    assert change({"gate": ""}) == {"with": "previous", "floor": [], "gate": "", "gate_name": "gate.toml"}

@@ -45,6 +45,15 @@ def test_a_shrunk_dataset_is_held_and_told_once() -> None:
     assert judged(watched, Seen("d", 5, before=9), 200.0, 0.0)[0] == "fires"
 
 
+@pytest.mark.parametrize(
+    ("seen", "settle", "outcome"),
+    [("a", 60.0, "unchanged"), ("b", 60.0, "settling"), ("b", 0.0, "fires"), ("held", 0.0, "fires")],
+)
+def test_what_was_held_is_over_once_a_look_finds_otherwise(seen: str, settle: float, outcome: str) -> None:
+    found, watched = judged({"fired": "a", "held": "held"}, Seen(seen, 9), 100.0, settle)
+    assert (found, "held" in watched) == (outcome, False)
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     for number in range(4):
@@ -134,3 +143,20 @@ def test_what_no_job_can_be_made_of_is_held_and_told_once(
         connection.execute(sa.update(schedules_table).values(request=stored))
     monkeypatch.undo()
     assert look(registered) == "fires"
+
+
+def test_an_outage_that_comes_again_is_told_again(registered: Database, folder: Path) -> None:
+    request = JobRequest(dataset=str(folder), model="net", owner="ada", webhook="https://hook.example/x")
+    schedules.add_schedule(
+        *(registered, LISTED, "m", None, "UTC", request),
+        **{"every": "1m", "actor": "test", "trigger": "data", "settle": "0s"},
+    )
+    assert look(registered) == "fires"
+    away = folder.with_name("away")
+    for _ in range(2):
+        folder.rename(away)
+        assert look(registered) == "held"
+        assert look(registered) == "waits"
+        away.rename(folder)
+        assert look(registered) == "unchanged"
+    assert len(ledger.take_outbox(registered, 9, 0.0, "webhook")) == 2

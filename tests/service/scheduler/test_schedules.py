@@ -295,6 +295,37 @@ def test_a_schedule_whose_store_is_away_waits_for_it_and_holds_up_no_other(
     assert firing["job_id"] is not None
 
 
+def test_an_instant_that_waited_for_its_store_is_not_missed(
+    registered: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With `skip`, the try after a minute was too late for it."""
+    schedules.add_schedule(
+        *(registered, Settings(), "m", None, "UTC", REQUEST), every="1h", misfire="skip", actor="test"
+    )
+    age(registered, 3600.0 + 5.0)
+    away = [True]
+
+    def spec(database: Database, settings: Settings, row: Any, due: float) -> Any:
+        if away:
+            raise Unavailable("cannot read s3://photographs now")
+        return spec_for_firing(database, settings, row, due)
+
+    monkeypatch.setattr("scheduler.schedules.spec_for_firing", spec)
+    waits: dict[str, float] = {}
+    for _ in range(2):
+        assert fire_due(registered, Settings(), waits) == []
+        waits |= dict.fromkeys(waits, 0.0)
+        age(registered, 65.0)
+    away.clear()
+    assert len(fire_due(registered, Settings(), waits)) == 1
+    assert waits == {}
+    for job in queries.list_jobs(registered):
+        ledger.cancel_job(registered, job.id)
+    age(registered, 3600.0 + 65.0)  # nothing fired this one in time, and it waited for nothing
+    assert fire_due(registered, Settings(), waits) == []
+    assert "missed" in schedules.firings_of(registered, "m")[0]["error"]
+
+
 def test_a_scheduler_that_ends_between_two_missed_firings_loses_none(
     registered: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -23,6 +23,8 @@ def test_a_model_answers_worse_when_it_is_shown_what_another_looked_at(
         request_transfer(services.database, right, again, **asked)  # type: ignore[arg-type]
     with pytest.raises(Invalid, match="between 1 and"):
         request_transfer(services.database, right, again, images=0, owner="ann")
+    with pytest.raises(Invalid, match=f"job {again} is compared with the floor; leave it out of the floor"):
+        request_transfer(services.database, right, again, floor_jobs=[wrong, again], owner="ann")
     monkeypatch.setattr(queries, "worker_takes", lambda *_: True)
     task = request_transfer(services.database, right, again, **asked)  # type: ignore[arg-type]
     claim = ledger.claim_work(services.database, "worker", "explain", 60, kinds=sorted(HANDLERS))

@@ -7,10 +7,11 @@ import pytest
 from click.testing import CliRunner
 
 from gfi.api.job_schemas import JobIn
+from gfi.cli import schedules
 from gfi.cli.errors import CommandError
 from gfi.cli.estimate import estimate
 from gfi.cli.job_options import job_options, options_of
-from gfi.cli.schedules import TIMING, add_schedule
+from gfi.cli.schedules import TIMING, add_schedule, edit_schedule
 from gfi.cli.submit import submit
 from gfi.domain.job import JobOptions
 from gfi.jobs.submit import JobRequest
@@ -134,3 +135,31 @@ def test_paths_are_made_absolute_and_addresses_are_left_as_they_are(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert given("--dataset", spec)["dataset"] == wanted.format(here=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("words", "compare"),
+    [
+        (["--gate", "release.toml"], {"gate": "", "gate_name": "release.toml"}),
+        (["--compare", "01A"], {"with": "01A"}),
+        (["--compare-floor", "01B", "--compare-floor", "01C"], {"floor": ["01B", "01C"]}),
+        (["--compare", "none"], False),
+        (["--overlap", "queue"], None),
+    ],
+)
+def test_an_edit_of_a_schedule_sends_only_what_was_given(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, words: list[str], compare: object
+) -> None:
+    sent: list[dict[str, object]] = []
+
+    class Service:
+        def change_schedule(self, name: str, changes: dict[str, object]) -> dict[str, object]:
+            sent.append(changes)
+            return {"name": name, "paused": True, "follow_ups": {}}
+
+    monkeypatch.setattr(schedules, "open_service", Service)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "release.toml").write_text("")
+    made = CliRunner().invoke(edit_schedule, ["nightly", *words], catch_exceptions=False)
+    assert made.exit_code == 0, made.output
+    assert sent[0].get("compare") == compare

@@ -142,7 +142,9 @@ def test_a_floor_says_what_it_is_made_of() -> None:
     floor = floor_of(FloorLevel.OTHER_TRAINING, 2, [pair([0.1, 0.8] * 50)])
     assert "2 runs (other training runs), 1 pair of them" in floor.sentence()
     assert floor.sentence().endswith("two runs do not show how much training runs vary, three do")
-    assert floor_of(FloorLevel.SAME_PROFILE, 2, [pair([0.0] * 40)]).sentence().endswith("beyond it")
+    same = floor_of(FloorLevel.SAME_PROFILE, 2, [pair([0.0] * 40)])
+    assert same.sentence().endswith("beyond it")
+    assert replace(same, repeated=2).sentence().endswith("; 2 more jobs have the weights of one of them")
 
 
 def test_a_floor_needs_pairs_and_their_masks() -> None:
