@@ -12,7 +12,7 @@ from gfi.api.context import Context, ContextDep
 from gfi.api.lookup import JobId, find_job
 from gfi.api.problems import checked, documented
 from gfi.audit.verdicts import SHORTCUTS
-from gfi.domain.metrics import NUMBERS
+from gfi.domain.metrics import NUMBERS, is_bounded
 from gfi.domain.states import AuditState
 from gfi.jobs import class_summary
 from gfi.store import queries
@@ -187,7 +187,10 @@ def histogram(
     found = queries.histogram(context.database, job.id, query.number.value, filters)
     mean = None
     if found.mean is not None:
-        mean = EstimateOut(**asdict(class_summary.mean_estimate(found.mean, found.count, found.variance)))
+        estimate = class_summary.mean_estimate(
+            found.mean, found.count, found.variance, share=is_bounded(query.number)
+        )
+        mean = EstimateOut(**asdict(estimate))
     return HistogramOut(number=query.number.value, width=found.width, bins=found.bins, mean=mean)
 
 

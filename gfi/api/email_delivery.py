@@ -17,6 +17,10 @@ from gfi.jobs.notify_addresses import check_email
 from gfi.jobs.submit import Invalid
 
 TIMEOUT_S = 10.0
+"""Seconds for each step of the conversation with the mail server."""
+LONGEST_S = 30 * TIMEOUT_S
+"""Seconds for all of it: addresses, greeting, TLS, a few ways to sign in, sender, receiver, text and farewell are some
+20 steps."""
 _PORTS = {"starttls": 587, "implicit": 465, "none": 25}
 
 

@@ -149,8 +149,7 @@ def _explain(
     check_addresses(body, context.api)
     request = body.request(caller.name)
     # Nothing is stored for an invalid request.
-    reference = freeze(context.database, settings, request).model.reference
-    model = queries.find_model(context.database, reference)
+    model = queries.model_of(context.database, freeze(context.database, settings, request).model)
     preprocess = Preprocess.known(model.record) if model is not None else None
     files = []
     for number, (sent_as, data) in enumerate(images):

@@ -31,7 +31,7 @@ import structlog
 
 from gfi.api.config import ApiSettings
 from gfi.api.context import Context
-from gfi.api.email_delivery import Unsent, send_email
+from gfi.api.email_delivery import LONGEST_S, Unsent, send_email
 from gfi.domain.digests import JSON
 from gfi.domain.pauses import doubled
 from gfi.domain.records import EMAIL, WEBHOOK
@@ -45,8 +45,8 @@ from gfi.store.public_hosts import NotReachable, at_address, resolve
 log = structlog.get_logger(__name__)
 
 ATTEMPTS = 12
-HOLD_S = 60.0
-"""No other process sends a message for this long after it was taken."""
+HOLD_S: Mapping[str, float] = {WEBHOOK: 60.0, EMAIL: LONGEST_S}
+"""No other process sends a message for this long after it was taken: longer than sending it takes."""
 AT_ONCE = 20
 """Messages of a channel before it is the turn of the other."""
 TIMEOUT_S = 10.0
@@ -136,7 +136,7 @@ def _send_channel(context: Context, channel: str, send: Callable[[Context, JSON,
     """One after the other, so that a message is held only while it is sent: behind a slow receiver, those that were
     taken together became due again, and another process sent them too."""
     for number in range(AT_ONCE):
-        taken = ledger.take_outbox(context.database, 1, HOLD_S, channel)
+        taken = ledger.take_outbox(context.database, 1, HOLD_S[channel], channel)
         if not taken:
             return number
         _send_one(context, channel, send, taken[0])

@@ -94,6 +94,8 @@ class Zip:
             return ""
         if not wanted:
             return kind_of(parts[-1])
+        if (reason := local.unusable(name)) is not None:
+            return reason
         if stat.S_ISLNK(member.external_attr >> 16):
             return "link"
         if member.flag_bits & _ENCRYPTED:

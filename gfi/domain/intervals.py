@@ -29,9 +29,9 @@ class Interval(NamedTuple):
     high: float
 
 
-def bootstrap(values: NDArray[np.floating], seed: int = 0) -> Interval | None:
+def bootstrap(values: NDArray[np.floating], seed: int = 0, *, share: bool = True) -> Interval | None:
     """The interval of the mean of values (n,) without those that are not finite; None for fewer than two. If all are 0
-    or 1, that of their share.
+    or 1, that of their share, unless `share` is False: of numbers that may lie outside [0, 1].
 
     >>> bootstrap(np.array([0.2, 0.8] * 50))
     Interval(low=0.44000000000000006, high=0.56)
@@ -40,10 +40,10 @@ def bootstrap(values: NDArray[np.floating], seed: int = 0) -> Interval | None:
     count = len(known)
     if count < FEWEST:
         return None
-    if ((known == 0) | (known == 1)).all():
+    if share and ((known == 0) | (known == 1)).all():
         return of_share(float(known.mean()), count)
     if count > MOST_DRAWN:
-        return normal(float(known.mean()), float(known.var()), count)
+        return normal(float(known.mean()), float(known.var()), count, share=share)
     rng = np.random.default_rng(seed)
     at_once = max(1, _AT_ONCE // count)
     means = [
@@ -55,16 +55,16 @@ def bootstrap(values: NDArray[np.floating], seed: int = 0) -> Interval | None:
     return Interval(float(low), float(high))
 
 
-def normal(mean: float, variance: float, count: int) -> Interval | None:
+def normal(mean: float, variance: float, count: int, *, share: bool = True) -> Interval | None:
     """The interval of a mean over many images, from their variance (over n); None for fewer than two. If all
-    are 0 or 1, that of their share.
+    are 0 or 1, that of their share, unless `share` is False.
 
     >>> normal(0.5, 0.16, 10_000)
     Interval(low=0.492160144, high=0.507839856)
     """
     if count < FEWEST:
         return None
-    if is_share(mean, variance):
+    if share and is_share(mean, variance):
         return of_share(mean, count)
     half = _NORMAL * math.sqrt(max(variance, 0.0) / count)
     return Interval(mean - half, mean + half)

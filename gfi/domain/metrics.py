@@ -228,6 +228,12 @@ METRIC_COLUMNS: tuple[Column, ...] = tuple(
 )
 COLUMNS: Mapping[str, Column] = {column.name: column for column in (*BASE_COLUMNS, *METRIC_COLUMNS)}
 
+
+def is_bounded(name: str) -> bool:
+    """Whether the numbers of a column lie in [0, 1]; False for a column that this version does not know."""
+    return name in COLUMNS and COLUMNS[name].bounded
+
+
 METRICS = tuple(column.name for column in METRIC_COLUMNS)
 """The metric columns of a result: they can be filtered, sorted and averaged over `ok` images."""
 NUMBERS = tuple(COLUMNS)

@@ -4,6 +4,7 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -13,7 +14,7 @@ from gfi import __version__
 from gfi.datasets.annotations.boxes import Box, ImageBoxes
 from gfi.datasets.annotations.settle import UNSEEN_REGION, note_on, region_of, settle_boxes
 from gfi.datasets.decode import Photograph, decode_for
-from gfi.datasets.errors import DatasetError, Unavailable
+from gfi.datasets.errors import DatasetError, DecodeError, Unavailable
 from gfi.datasets.listing import mask_image_reader
 from gfi.datasets.manifest import Entry, Manifest
 from gfi.datasets.sources import Source, open_source
@@ -31,7 +32,7 @@ from gfi.domain.states import JobState
 from gfi.domain.statuses import UNUSABLE, ImageStatus
 from gfi.imports.errors import ImportRefused
 from gfi.imports.mask_files import OpenMasks
-from gfi.imports.mask_values import as_mask
+from gfi.imports.mask_values import as_mask, of_whole_numbers
 from gfi.jobs.task_run import Interrupted
 from gfi.metrics.iou_region import is_unseen
 from gfi.metrics.pointing import ordinary
@@ -49,6 +50,10 @@ POLL_S = 1.0
 MEASURED = ("energy_in_box", "entropy", "iou_box", "iou_region", "localisation", "pointing")
 """The metrics of an imported mask: those that need no network."""
 SCALED = "its values were not in [0, 1]: the positive part was divided by its maximum"
+FAINT = (
+    "its values are 0 and 1, and other masks of this import have larger ones: 1 was read as a share of 255, of 65,535 "
+    "with 16 bits"
+)
 NEAR_EMPTY, NEAR_FULL = 0.001, 0.95
 """The shares of the image below and above which a mask marks nothing, or everything."""
 
@@ -114,6 +119,7 @@ class ImportRun:
         self._database, self._bucket, self._job_id = database, bucket, job_id
         self._masks, self._crop, self._renewed, self._check = masks, crop, 0.0, check
         self._network = network
+        self._shares: bool | None = None
         self._input: tuple[int, int] = (record["input_size"][0], record["input_size"][1])
         self._known = Preprocess.known(record)
         self._preprocess = self._known or Preprocess(self._input)
@@ -126,7 +132,7 @@ class ImportRun:
         with _closing(self._database, self._job_id):
             for claim in self._claims():
                 try:
-                    self._write(claim, manifest.rows(claim.start, claim.stop))
+                    self._write(claim, manifest)
                 except BaseException as error:
                     with contextlib.suppress(StoreError):
                         ledger.release_shard(self._database, claim, f"the import was interrupted: {error}")
@@ -153,12 +159,12 @@ class ImportRun:
             ledger.expire_leases(self._database)
             time.sleep(POLL_S)
 
-    def _write(self, claim: ShardClaim, entries: list[Entry]) -> None:
+    def _write(self, claim: ShardClaim, manifest: Manifest) -> None:
         """Write and commit the results of a shard."""
-        rows = []
-        for entry in entries:
+        rows, shares = [], partial(self._are_shares, claim, manifest)
+        for entry in manifest.rows(claim.start, claim.stop):
             self._keep(claim)
-            rows.append(self._result(entry))
+            rows.append(self._result(entry, shares))
         part = parts.write(self._header(claim), rows)
         key = parts.part_key(claim.job_id, claim.shard_id, claim.fence)
         self._bucket.put(key, part.data)
@@ -203,7 +209,27 @@ class ImportRun:
             manifest_key=claim.manifest_key,
         )
 
-    def _result(self, entry: Entry) -> Result:
+    def _are_shares(self, claim: ShardClaim, manifest: Manifest, found: NDArray[Any]) -> bool:
+        """Whether an array of zeros and ones is faint, not a mask: where a whole number of any other array of the
+        import is larger. The others are read at the first such array, until one decides."""
+        largest = of_whole_numbers(found)
+        if largest is not None and largest > 1:
+            self._shares = True
+        if largest != 1:
+            return False
+        if self._shares is None:
+            self._shares = False
+            for entry in manifest:
+                self._keep(claim)
+                with contextlib.suppress(ImportRefused):
+                    other = self._masks.find(entry.key, entry.row)
+                    if other is not None and (of_whole_numbers(other) or 0) > 1:
+                        self._shares = True
+                        break
+        return self._shares
+
+    def _result(self, entry: Entry, shares: Callable[[NDArray[Any]], bool]) -> Result:
+        """shares: whether an array of zeros and ones holds shares of its largest value."""
         target = entry.target
         if target is None and entry.label is not None:
             target = self._classes.find(entry.label)
@@ -218,7 +244,8 @@ class ImportRun:
         )
         try:
             found = self._masks.find(entry.key, entry.row)
-            values = None if found is None else as_mask(found, entry.key)
+            faint = found is not None and shares(found)
+            values = None if found is None else as_mask(found, entry.key, faint)
         except ImportRefused as error:
             return _failed(result, str(error), "mask")
         if values is None:
@@ -240,8 +267,8 @@ class ImportRun:
             window=photograph.window,
             pixels=properties_of(photograph),
             thumbnail=thumbnail(photograph.rgb),
-            error=SCALED if values.scaled else None,
-            error_class="scaled" if values.scaled else None,
+            error=SCALED if values.scaled else FAINT if faint else None,
+            error_class="scaled" if values.scaled or faint else None,
         )
         if grid is None or result.status is not ImageStatus.OK:
             return result
@@ -284,9 +311,18 @@ class ImportRun:
             reason = f"the bytes are of version {fetched.version}, the manifest lists {entry.version}"
             return None, replace(_failed(result, reason, "changed"), status=ImageStatus.CHANGED)
         try:
-            return decode_for(fetched.data, self._known), result
+            return self._decoded(fetched.data), result
         except DatasetError as error:
             return None, _failed(result, str(error), "unreadable")
+
+    def _decoded(self, data: bytes) -> Photograph:
+        """As the network sees it. Where nothing is shown to one, a preview will do for a stack of channels."""
+        try:
+            return decode_for(data, self._known)
+        except DecodeError:
+            if self._network is not None or self._known is None or self._known.channels in (1, 3):
+                raise
+            return decode_for(data, None)
 
     def _objects(self, entry: Entry, target: int | None, boxes: ImageBoxes) -> list[Box]:
         """The boxes of the explained class; difficult ones only where all are difficult."""

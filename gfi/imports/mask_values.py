@@ -13,6 +13,7 @@ LARGEST_SIDE = 224
 """Masks are stored with at most this many cells along a side; larger ones are averaged."""
 MOST_VALUES = 1 << 26
 _CHANNELS = 4
+_WHOLE = (np.uint8, np.uint16)
 
 
 class MaskValues(NamedTuple):
@@ -31,12 +32,17 @@ def check_shape(shape: tuple[int, ...], dtype: np.dtype[Any], where: str) -> Non
         raise ImportRefused(f"{where} has {values:,} values; a mask has at most {MOST_VALUES:,}")
 
 
-def as_mask(values: NDArray[Any], where: str) -> MaskValues:
+def of_whole_numbers(values: NDArray[Any]) -> int | None:
+    """The largest value of an array of whole numbers of 8 or 16 bits; None for others, and for an empty one."""
+    return int(values.max()) if values.dtype in _WHOLE and values.size else None
+
+
+def as_mask(values: NDArray[Any], where: str, shares: bool = False) -> MaskValues:
     """The mask of an array (h, w), or of attributions (C, h, w) or (h, w, C) with C ≤ 4, which are added.
 
     Truth values, and whole numbers of 8 or 16 bits, are read as shares of their largest value, except that a mask of
-    zeros and ones is one. Other numbers within [0, 1] are kept. Of the rest the positive part is divided by its
-    maximum: negative attributions become 0. where: the name, for messages.
+    zeros and ones is one; with `shares`, it is read as the others are. Other numbers within [0, 1] are kept. Of the
+    rest the positive part is divided by its maximum: negative attributions become 0. where: the name, for messages.
     """
     check_shape(values.shape, values.dtype, where)
     array = np.asarray(values)
@@ -51,7 +57,7 @@ def as_mask(values: NDArray[Any], where: str) -> MaskValues:
         raise ImportRefused(f"{where} is empty: its shape is {values.shape}")
     kind = array.dtype
     made = array.astype(np.float64)
-    if kind in (np.uint8, np.uint16) and made.max() > 1:
+    if kind in _WHOLE and (shares or made.max() > 1):
         made /= np.iinfo(kind).max
     if channels is not None:
         made = made.mean(channels) if kind.kind in "ub" else made.sum(channels)

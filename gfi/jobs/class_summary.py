@@ -16,6 +16,7 @@ from scipy.special import stdtrit
 
 from gfi.domain.class_index import ClassIndex
 from gfi.domain.intervals import is_share, of_share
+from gfi.domain.metrics import is_bounded
 from gfi.domain.statuses import UNUSABLE, ImageStatus
 from gfi.domain.sums import Sums
 
@@ -103,7 +104,7 @@ def _summary(
         accuracy=share(right, known) if label is not None and index is not None and known else None,
         coverage=share(explained, images),
         means={
-            name: mean_estimate(mean, count, variance)
+            name: mean_estimate(mean, count, variance, share=is_bounded(name))
             for name, (mean, count, variance) in sums.explained_spreads().items()
         },
     )
@@ -134,11 +135,12 @@ def share(k: int, n: int) -> Estimate:
     return Estimate(k / n, n, *of_share(k / n, n))
 
 
-def mean_estimate(mean: float, count: int, variance: float | None) -> Estimate:
-    """A mean with Student's interval, a share with Wilson's. variance: over `count`; None where it is not known."""
+def mean_estimate(mean: float, count: int, variance: float | None, *, share: bool = True) -> Estimate:
+    """A mean with Student's interval, a share with Wilson's. variance: over `count`; None where it is not known. share:
+    False of numbers that may lie outside [0, 1], which are no share where all of them are 1."""
     if variance is None or count < 2:
         return Estimate(mean, count, None, None)
-    if is_share(mean, variance):
+    if share and is_share(mean, variance):
         return Estimate(mean, count, *of_share(mean, count))
     half = float(stdtrit(count - 1, 0.975)) * math.sqrt(variance / (count - 1))
     return Estimate(mean, count, mean - half, mean + half)

@@ -11,8 +11,11 @@ from gfi.datasets.sources import UPLOAD, UPLOADS
 from gfi.domain.records import Deleted
 from gfi.store import ledger, queries
 from gfi.store.database import Database
+from gfi.store.errors import StoreError, Transient
 from gfi.store.objects import Bucket
 from gfi.store.queries import Job
+
+_AT_ONCE = 1000
 
 
 def delete_job(database: Database, bucket: Bucket, job_id: str, *, actor: str) -> Deleted:
@@ -20,7 +23,8 @@ def delete_job(database: Database, bucket: Bucket, job_id: str, *, actor: str) -
     hold carried results of other jobs stay.
 
     Uploaded photographs are kept while another job, such as a comparison, explains them too. The audit log records that
-    the job existed. Raises NotFound, or Conflict while the job is active.
+    the job existed. Raises NotFound, or Conflict while the job is active, and StoreError where the store refuses to
+    delete some of the objects, after the others.
     """
     job = queries.get_job(database, job_id)
     deleted = ledger.delete_job(database, job.id, actor=actor)
@@ -38,8 +42,16 @@ def delete_objects_of(database: Database, bucket: Bucket, job: Job, deleted: Del
 
 
 def _delete_objects(database: Database, bucket: Bucket, prefixes: Iterable[str]) -> None:
+    refused: StoreError | None = None
     for prefix in prefixes:
         keys = (entry.key for entry in bucket.list(prefix))
-        while page := list(islice(keys, 1000)):
+        while page := list(islice(keys, _AT_ONCE)):
             kept = queries.known_parts(database, page) if prefix.startswith("parts/") else set()
-            bucket.delete_many(key for key in page if key not in kept)
+            try:
+                bucket.delete_many(key for key in page if key not in kept)
+            except Transient:
+                raise
+            except StoreError as error:  # a store may lock an object
+                refused = refused or error
+    if refused is not None:
+        raise refused

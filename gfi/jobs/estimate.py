@@ -141,7 +141,7 @@ def estimate(
     """
     prices = prices or settings.prices
     images = min(images, config.most_images or images)
-    model = queries.find_model(database, config.model.reference)
+    model = queries.model_of(database, config.model)
     record: Mapping[str, Any] = model.record if model else {}
     kinds = queries.rates_of(database, [config.work_digest()]).get(config.work_digest(), {})
     rate = min(kinds.values(), default=None)

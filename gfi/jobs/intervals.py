@@ -9,7 +9,7 @@ import numpy as np
 from gfi.domain.digests import JSON
 from gfi.domain.intervals import bootstrap
 from gfi.domain.manifest_columns import Kind, find_column
-from gfi.domain.metrics import NUMBERS
+from gfi.domain.metrics import NUMBERS, is_bounded
 from gfi.domain.statuses import ImageStatus
 from gfi.jobs.submit import Invalid
 from gfi.store import queries
@@ -94,7 +94,7 @@ def _group(value: Any, counts: Mapping[str, int], rows: list[list[float]], seed:
     for at, name in enumerate(NUMBERS):
         known = table[:, at][np.isfinite(table[:, at])]
         if len(known):
-            interval = bootstrap(known, seed)
+            interval = bootstrap(known, seed, share=is_bounded(name))
             numbers[name] = {
                 "mean": float(known.mean()),
                 "low": None if interval is None else interval.low,

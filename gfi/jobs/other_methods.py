@@ -43,17 +43,17 @@ class OtherMethod:
 def request_for(database: Database, job: Job, method: str, owner: str) -> JobRequest:
     """The same job with another method. Raises Invalid if the model has changed or has no layers for the method."""
     config = job.config
-    model = queries.find_model(database, config.model.reference)
+    model = queries.model_of(database, config.model)
     if model is None or model.digest != config.model.digest:
         raise Invalid(
-            f"model {config.model.reference} was registered again since job {job.id} was submitted; "
+            f"model {config.model.reference} was removed, or registered again, since job {job.id} was submitted; "
             "submit the job again with both methods"
         )
     if method not in METHODS:
         raise Invalid(f"method {method!r} does not exist; choose one of {', '.join(METHODS)}")
     return JobRequest(
         dataset=config.dataset.spec,
-        model=model.reference,
+        model=f"{model.reference}@{model.version}",
         method=method if method in PEERS else OWN,
         preset=None if method in PEERS else method,
         metrics=config.metrics,

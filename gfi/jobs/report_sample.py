@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from gfi.domain.intervals import MOST_DRAWN, Interval, bootstrap
 from gfi.domain.job import JobConfig
-from gfi.domain.metrics import CATALOGUE, COLUMNS
+from gfi.domain.metrics import CATALOGUE, COLUMNS, is_bounded
 from gfi.domain.statuses import UNUSABLE, ImageStatus
 from gfi.jobs.submit import class_index
 from gfi.report.measures import Classes, ClassRow
@@ -56,7 +56,9 @@ def choose(database: Database, job: queries.Job, summary: Summary, limit: int, s
     numbers = {
         name: np.array([_number(row[6 + at]) for row in kept], np.float64) for at, name in enumerate(columns)
     }
-    intervals = {name: bootstrap(values[ok], seed) for name, values in numbers.items()}
+    intervals = {
+        name: bootstrap(values[ok], seed, share=is_bounded(name)) for name, values in numbers.items()
+    }
     index = class_index(job.model) if job.model and "class_names" in job.model else None
     groups = [str(row[1]) if row[1] is not None else _name(job, row[2]) for row in kept]
     right = np.array(
@@ -158,15 +160,15 @@ def class_rows(
                 images=len(members),
                 explained=len(explained),
                 right=float(known.mean()) if len(known) else None,
-                numbers={name: _mean(values[explained], seed) for name, values in numbers.items()},
+                numbers={name: _mean(name, values[explained], seed) for name, values in numbers.items()},
             )
         )
     return Classes(made, list(numbers), len(names) - len(made))
 
 
-def _mean(values: NDArray[np.float64], seed: int) -> tuple[float, Interval | None] | None:
+def _mean(name: str, values: NDArray[np.float64], seed: int) -> tuple[float, Interval | None] | None:
     known = values[np.isfinite(values)]
-    return (float(known.mean()), bootstrap(known, seed)) if len(known) else None
+    return (float(known.mean()), bootstrap(known, seed, share=is_bounded(name))) if len(known) else None
 
 
 def _ends(

@@ -13,6 +13,7 @@ from gfi.store import ledger, queries
 from gfi.store.database import Database
 from gfi.store.errors import Conflict, NotFound
 from gfi.store.objects import Bucket
+from gfi.store.others_go_on import others_go_on
 
 _SHORTCUTS = tuple(verdict.value for verdict in SHORTCUTS)
 
@@ -61,7 +62,8 @@ def _delete(database: Database, bucket: Bucket, schedule: str, job_id: str, acto
         deleted = ledger.delete_old_job(database, schedule, job_id, _SHORTCUTS, actor=actor)
     except (Conflict, NotFound) as error:  # a person was first: flagged, retried or deleted it
         return str(error)
-    delete_objects_of(database, bucket, job, deleted)
+    with others_go_on("objects of an old job not deleted", job=job_id):  # the sweep tries them again
+        delete_objects_of(database, bucket, job, deleted)
     return None
 
 

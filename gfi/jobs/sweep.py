@@ -134,7 +134,9 @@ def sweep_models(
         chosen = [
             entry.key for entry in entries if now - entry.modified >= safe_age_s and entry.key not in needed
         ]
-        deleted += bucket.delete_many(chosen) if chosen else 0
+        if chosen:
+            with others_go_on("files of models not deleted"):
+                deleted += bucket.delete_many(chosen)
     return deleted
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from gfi.domain.intervals import Interval, normal
 from gfi.domain.methods import CONTROLS
-from gfi.domain.metrics import CATALOGUE, COLUMNS
+from gfi.domain.metrics import CATALOGUE, COLUMNS, is_bounded
 from gfi.report.summary import Summary, column_title
 
 _REASONS = {
@@ -94,7 +94,8 @@ def measures_of(
                 title=mean.title,
                 sentence=mean.meaning,
                 mean=mean.mean,
-                interval=intervals.get(mean.name) or normal(mean.mean, mean.variance, mean.count),
+                interval=intervals.get(mean.name)
+                or normal(mean.mean, mean.variance, mean.count, share=is_bounded(mean.name)),
                 count=mean.count,
                 left_out=max(0, summary.ok - mean.count),
                 controls=controls,

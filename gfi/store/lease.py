@@ -150,18 +150,17 @@ class LeaseKeeper:
         hand_back(call, self._shutdown, self.progressed)
 
     def renew(self) -> bool:
-        """Renew now. Returns whether the ledger accepted it."""
+        """Renew now. Returns whether the ledger accepted it. Raises what is no StoreError: asking again is no help."""
         with self._renewing:
             asked_at = time.monotonic()
             try:
                 answer = self._ask()
             except Exception as error:
-                # Any: this thread must not end. A live worker would be taken for dead, and its image for a killer.
-                if not isinstance(error, StoreError):
-                    log.exception("lease not renewed", work=self._name)
                 if asked_at - self._held_at > self.lease_s and not self.lost.is_set():
                     log.warning("lease given up", work=self._name, reason=str(error))
                     self._lose()
+                if not isinstance(error, StoreError):
+                    raise
                 return False
             if not answer.held:
                 self._lose()
@@ -185,7 +184,11 @@ class LeaseKeeper:
                 self.stop.set()
             if not self._may_renew(late_s=time.monotonic() - due):
                 return
-            self.renew()
+            try:
+                self.renew()
+            except Exception:
+                # Any: this thread must not end. A live worker would be taken for dead, and its image for a killer.
+                log.exception("lease not renewed", work=self._name)
             if self.lost.is_set():
                 return
 

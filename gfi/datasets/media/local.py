@@ -230,19 +230,19 @@ class _Walk:
         with os.scandir(folder) as entries:
             for entry in entries:
                 is_folder = entry.is_dir()
-                reason = self._left_out(folder, entry, is_folder)
+                reason = self._left_out(folder, prefix, entry, is_folder)
                 if reason is None:
                     yield entry.name + "/" if is_folder else entry.name
                 elif reason and worth_a_word(entry.name):
                     self.notes.skip(reason, printable(prefix + entry.name))
 
-    def _left_out(self, folder: Path, entry: os.DirEntry[str], is_folder: bool) -> str | None:
+    def _left_out(self, folder: Path, prefix: str, entry: os.DirEntry[str], is_folder: bool) -> str | None:
         """Why an entry is left out; None if it is listed; "" if it is left out without a note."""
         path = folder / entry.name
         if entry.name.startswith("."):
             wanted = not is_folder and self.leave_out(entry.name, path) is None
             return "hidden folder" if is_folder else "hidden" if wanted else ""
-        if (reason := unusable(entry.name)) is not None:
+        if (reason := unusable(prefix + entry.name)) is not None:
             return reason
         if entry.is_symlink():
             try:

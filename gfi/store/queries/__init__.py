@@ -28,6 +28,7 @@ from gfi.store.queries.models import (
     list_models,
     list_versions,
     model_files,
+    model_of,
     needed_model_files,
 )
 from gfi.store.queries.monitoring import Monitored, monitored
@@ -156,6 +157,7 @@ __all__ = [
     "measured_memory",
     "measured_rate",
     "model_files",
+    "model_of",
     "monitored",
     "moved_jobs",
     "needed_model_files",

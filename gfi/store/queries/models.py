@@ -46,6 +46,12 @@ def find_model(db: Database, name: str) -> Model | None:
     return next((model for model in versions if version in (None, model.version)), None)
 
 
+def model_of(db: Database, named: ModelRef) -> Model | None:
+    """The version that a job names, the newest for jobs that are older than versions; None when it was removed."""
+    version = "" if named.version is None else f"@{named.version}"
+    return find_model(db, named.reference + version)
+
+
 def list_versions(db: Database, reference: str) -> list[Model]:
     """The versions of a model that were not removed, newest first."""
     query = _registered().where(model_versions.c.reference == reference)

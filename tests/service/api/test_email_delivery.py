@@ -4,6 +4,7 @@ import ssl
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,8 +15,9 @@ from fastapi.testclient import TestClient
 
 from gfi.api import create_app, webhook_delivery
 from gfi.api.config import ApiSettings
-from gfi.api.email_delivery import Unsent, message_of, send_email
+from gfi.api.email_delivery import TIMEOUT_S, Unsent, message_of, send_email
 from gfi.cli.servers import free_port
+from gfi.store import ledger
 from gfi.store.tables import outbox
 from tests.service.api.conftest import World
 
@@ -162,3 +164,18 @@ def test_a_server_that_is_not_the_one_meant_gets_no_message(
     with pytest.raises(Unsent, match=reason):
         send_email(MESSAGE, JOB, "ann@example.org", settings)
     assert server.handler.taken == []
+
+
+def test_an_email_is_held_for_longer_than_all_steps_of_sending_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The limit is one of each step, and another process sent the e-mail too after a minute."""
+    held: dict[str, float] = {}
+
+    def take(database: object, limit: int, hold_s: float, channel: str) -> list[Any]:
+        held[channel] = hold_s
+        return []
+
+    monkeypatch.setattr(ledger, "take_outbox", take)
+    context: Any = SimpleNamespace(database=None)
+    assert webhook_delivery.send_due(context) == 0
+    assert held["email"] > 20 * TIMEOUT_S
+    assert held["webhook"] > webhook_delivery.WHOLE_S

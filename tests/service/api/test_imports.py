@@ -226,19 +226,42 @@ def test_an_attempt_that_lost_its_lease_leaves_the_job_to_the_other(
     assert job.state is JobState.RUNNING
 
 
+@pytest.mark.parametrize("strongest", [1, 200])
+def test_zeros_and_ones_are_a_mask_only_where_no_mask_of_the_import_has_more(
+    one_world: World, dataset: Path, tmp_path: Path, strongest: int
+) -> None:
+    """Decided for each image alone, the faintest of soft maps was a full mask among shares of 255."""
+    folder = tmp_path / "grey" / "photographs"
+    folder.mkdir(parents=True)
+    for at, name in enumerate(one_world.names):
+        mask = np.zeros((32, 32), np.uint8)
+        mask[8:16, 8:16] = strongest if at == 5 else 1
+        np.save(folder / f"{name}.npy", mask)
+    rows = list(queries.iterate_results(one_world.database, imported(one_world, tmp_path / "grey", dataset)))
+    faint = [strongest > 1 and row.row != 5 for row in rows]
+    assert [row.error == import_run.FAINT for row in rows] == faint
+    assert [row.status is ImageStatus.EMPTY for row in rows] == faint
+
+
 def test_photographs_are_read_with_the_channels_of_the_network() -> None:
     out = io.BytesIO()
     np.save(out, np.full((8, 9, 5), 255, np.uint8))
-    run: Any = SimpleNamespace(
-        _network=object(),
-        _preprocess=Preprocess((4, 4), 5),
-        _source=SimpleNamespace(fetch=lambda key, version: fetched(out.getvalue(), "v", "v")),
-    )
-    photograph, _ = import_run.ImportRun._photograph(
-        run, Entry(0, "a.npy", 1, "v"), Result(row=0, key="a.npy", status=ImageStatus.OK)
-    )
+    run: Any = import_run.ImportRun.__new__(import_run.ImportRun)
+    run._network, run._known = object(), Preprocess((4, 4), 5)
+    run._source = SimpleNamespace(fetch=lambda key, version: fetched(out.getvalue(), "v", "v"))
+    entry, result = Entry(0, "a.npy", 1, "v"), Result(row=0, key="a.npy", status=ImageStatus.OK)
+    photograph, _ = run._photograph(entry, result)
     assert photograph is not None
     assert photograph.seen.shape == (8, 9, 5)
+    out.seek(0)
+    out.truncate()
+    Image.new("RGB", (9, 8)).save(out, "JPEG")
+    photograph, refused = run._photograph(entry, result)
+    assert (photograph, refused.error_class) == (None, "unreadable")
+    run._network = None  # nothing is measured, so a preview of the stack will do
+    photograph, _ = run._photograph(entry, result)
+    assert photograph is not None
+    assert photograph.size == (8, 9)
 
 
 def test_what_does_not_belong_together_is_refused_before_a_job_is_made(

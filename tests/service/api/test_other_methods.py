@@ -1,7 +1,10 @@
 """Other methods beside a job's own."""
 
+import sqlalchemy as sa
+
 from gfi.api import create_app
 from gfi.store import ledger
+from gfi.store.tables import model_versions
 from tests.service.api.conftest import DIGEST, MODEL, World, model_record
 
 
@@ -44,14 +47,22 @@ def test_another_method_is_a_job_of_its_own_submitted_once(world: World) -> None
         (False, job),
         (True, None),
     ]
-    # A cancelled job is not used; a model that was registered again with other weights cannot be compared.
+    # A cancelled job is not used. The version of the job counts, also where other weights were registered since; where
+    # that version was removed, nothing can be compared.
     world.call("DELETE", f"/v1/jobs/{other['id']}")
     anew = world.call("POST", path, json={"method": "grad-cam"})
     assert (anew.status_code, anew.json()["job"]["id"] != other["id"]) == (201, True)
     ledger.save_model(world.database, MODEL, "1" * 64, model_record() | {"digest": "1" * 64}, actor="test")
-    refused = world.call("POST", path, json={"method": "tuned"})
+    tuned = world.call("POST", path, json={"method": "tuned"})
+    assert (tuned.status_code, tuned.json()["job"]["config"]["model"]) == (201, first["model"])
+    for made in (anew, tuned):
+        world.call("DELETE", f"/v1/jobs/{made.json()['job']['id']}")
+    ledger.delete_model(world.database, f"{MODEL}@{first['model']['version']}")
+    refused = world.call("POST", path, json={"method": "released"})
+    with world.database.begin() as connection:  # other tests go on with it
+        connection.execute(sa.update(model_versions).values(deleted_at=None))
     ledger.save_model(world.database, MODEL, DIGEST, model_record(), actor="test")
-    assert (refused.status_code, "registered again" in refused.json()["detail"]) == (422, True)
+    assert (refused.status_code, "was removed" in refused.json()["detail"]) == (422, True)
 
 
 def test_the_former_addresses_still_answer_and_are_deprecated(one_world: World) -> None:

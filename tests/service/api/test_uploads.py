@@ -11,8 +11,9 @@ from fastapi.testclient import TestClient
 from gfi.api import create_app, uploads
 from gfi.datasets.sources import open_source
 from gfi.domain.job import JobOptions
+from gfi.store import ledger
 from gfi.store.settings import Settings
-from tests.service.api.conftest import World
+from tests.service.api.conftest import World, model_record
 from tests.speed import slowness
 
 
@@ -143,3 +144,19 @@ def test_a_test_explanation_takes_the_first_image(one_world: World) -> None:
     body = {"dataset": str(one_world.photographs), "model": "tiny"}
     job = one_world.call("POST", "/v1/jobs/test", "submit", json=body).json()["job"]
     assert (job["queue"], job["name"]) == ("interactive", "test")
+
+
+def test_photographs_are_checked_by_the_version_that_was_asked_for(one_world: World) -> None:
+    """They were checked by the newest, which may take another number of channels."""
+    several = {"preprocess": {"size": [64, 64], "channels": 5, "mean": [0.5] * 5, "std": [0.5] * 5}}
+    for number, more in enumerate(({}, several)):
+        record = model_record() | {"reference": "twice", "digest": str(number) * 64} | more
+        ledger.save_model(one_world.database, "twice", record["digest"], record, actor="test")
+    photograph = (one_world.photographs / one_world.names[0]).read_bytes()
+    files = [("images", ("1.jpg", photograph, "image/jpeg"))]
+    for model, status in (("twice@1", 201), ("twice@2", 422)):
+        sent = one_world.call("POST", "/v1/uploads", "submit", files=files, data={"model": model})
+        assert sent.status_code == status, sent.text
+        body = {"dataset": str(one_world.photographs), "model": model}
+        tested = one_world.call("POST", "/v1/jobs/test", "submit", json=body)
+        assert tested.status_code == status, tested.text

@@ -262,3 +262,11 @@ def _database_bytes(database: Database) -> int:
             return int(pages * connection.execute(sa.text("PRAGMA page_size")).scalar_one())
         size = "SELECT sum(pg_total_relation_size(oid)) FROM pg_class WHERE relkind = 'r' AND relname LIKE 'result%'"
         return int(connection.execute(sa.text(size)).scalar_one())
+
+
+def test_the_plan_of_a_version_is_computed_from_that_version(database: Database) -> None:
+    """It was computed from the newest, of another size."""
+    one = plan(database)
+    ledger.save_model(database, "net", "d9", BIG | {"digest": "d9", "flops": 4_000_000}, actor="test")
+    config = freeze(database, Settings(), REQUEST.model_copy(update={"model": "net@1"}))
+    assert estimate(database, Settings(), config, 6_000, True) == one

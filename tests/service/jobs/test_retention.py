@@ -7,12 +7,12 @@ import sqlalchemy as sa
 
 from gfi import samples
 from gfi.cli.servers import Server
-from gfi.jobs import schedules
+from gfi.jobs import retention, schedules
 from gfi.jobs.retention import _SHORTCUTS, delete_old_jobs
 from gfi.jobs.submit import JobRequest
 from gfi.store import ledger, queries
 from gfi.store.database import Database
-from gfi.store.errors import Conflict
+from gfi.store.errors import Conflict, StoreError
 from gfi.store.objects import Bucket
 from gfi.store.settings import Settings
 from gfi.store.tables import audits, findings, firings, jobs
@@ -79,3 +79,19 @@ def test_old_jobs_go_but_for_those_that_something_refers_to(registered: Database
         ledger.delete_old_job(registered, schedule, newest[0], _SHORTCUTS, actor="gc")
     schedules.change_schedule(registered, Settings(), "m", actor="test", keep=False)
     assert not delete_old_jobs(registered, bucket).deleted
+
+
+def test_a_job_whose_objects_the_store_refuses_to_delete_keeps_no_other(
+    registered: Database, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    schedule, ids = nights(registered, 4, runs=2)
+    asked = []
+
+    def refused(*_: object) -> None:
+        asked.append(True)
+        raise StoreError("1 of 4 objects could not be deleted")
+
+    monkeypatch.setattr(retention, "delete_objects_of", refused)
+    assert delete_old_jobs(registered, bucket, schedule_id=schedule).deleted == ids[:2]
+    assert len(asked) == 2
+    schedules.change_schedule(registered, Settings(), "m", actor="test", keep=False)

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from gfi.cli.servers import Server
-from gfi.jobs import sweep
-from gfi.jobs.sweep import sweep_jobs, sweep_parts
+from gfi.jobs import delete, sweep
+from gfi.jobs.sweep import sweep_jobs, sweep_models, sweep_parts
 from gfi.store import ledger, parts, queries
 from gfi.store.database import Database
 from gfi.store.errors import StoreError
@@ -135,3 +135,45 @@ class _Refusing:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._client, name)
+
+
+def test_a_model_file_that_the_store_refuses_to_delete_keeps_no_other(
+    database: Database, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweep, "_DELETED_AT_ONCE", 1)
+    for name in ("0", "1", "2"):
+        bucket.put(f"{sweep.PREFIX}{name}", b"weights")
+    refuse(monkeypatch, f"{sweep.PREFIX}0")
+    assert sweep_models(database, bucket, safe_age_s=-60.0, dry_run=False) == 2
+    assert [entry.key for entry in bucket.list(sweep.PREFIX)] == [f"{sweep.PREFIX}0"]
+    monkeypatch.undo()
+
+
+def test_objects_of_a_deleted_job_are_deleted_beside_one_that_the_store_refuses_and_it_is_said(
+    database: Database, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = plan(database, total=2)
+    ledger.cancel_job(database, job)
+    keys = [f"jobs/{job}/job.json", f"jobs/{job}/manifest.parquet", f"audits/{job}/1/audit.json"]
+    for key in keys:
+        bucket.put(key, b"{}")
+    refuse(monkeypatch, keys[0])
+    monkeypatch.setattr(delete, "_AT_ONCE", 1)
+    with pytest.raises(StoreError, match="AccessDenied"):
+        delete.delete_job(database, bucket, job, actor="ada")
+    assert [entry.key for entry in bucket.list("")] == keys[:1]
+    monkeypatch.undo()
+
+
+def refuse(monkeypatch: pytest.MonkeyPatch, locked: str) -> None:
+    """Lets the store delete every object but one."""
+    delete_many = Bucket.delete_many
+
+    def all_others(self: Bucket, keys: Iterable[str]) -> int:
+        asked = list(keys)
+        deleted = delete_many(self, [key for key in asked if key != locked])
+        if locked in asked:
+            raise StoreError(f"1 of {len(asked)} objects could not be deleted: {locked} (AccessDenied)")
+        return deleted
+
+    monkeypatch.setattr(Bucket, "delete_many", all_others)

@@ -119,3 +119,14 @@ def test_a_sample_of_each_class_depends_on_keys_and_seed_alone(tmp_path: Path, f
     for wrong in ("sample=0", "sample=x", "per=class", "sample=3&per=label", "sample=3&seed=-1"):
         with pytest.raises(DatasetError, match="the option"):
             open_source(f"{path}?{wrong}", free)
+
+
+def test_a_path_that_is_too_long_for_a_key_is_left_out_and_ends_no_listing(
+    tmp_path: Path, free: Settings
+) -> None:
+    long, notes = f"{'a' * 240}/" * 9 + "2.png", ListingNotes()
+    source = open_source(str(archive(tmp_path / "x.zip", "1.png", long)), free)
+    assert [one.key for one in source.list(notes)] == ["1.png"]
+    assert notes.skipped == {"name that is too long": 1}
+    with pytest.raises(DatasetError, match="name that is too long"):
+        source.fetch(long)

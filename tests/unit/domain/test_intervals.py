@@ -51,6 +51,13 @@ def test_the_interval_of_a_share_covers_it_about_as_often_as_it_says(share: floa
     assert 0.92 <= covered <= 0.99
 
 
+@pytest.mark.parametrize("images", [20, MOST_DRAWN + 500])
+def test_numbers_that_may_be_greater_than_one_are_no_shares_where_all_are_one(images: int) -> None:
+    """Iterations of a method without an optimiser: Wilson's interval began below 1."""
+    assert bootstrap(np.ones(images), share=False) == (1, 1)
+    assert normal(1.0, 0.0, images, share=False) == (1, 1)
+
+
 def test_other_numbers_are_no_shares() -> None:
     for values in ([0.5, 0.5], [0.0, 0.5, 1.0], [1e-10, 2e-10], [0.0, 0.0, 0.999], [3.0, 3.0], [-1.0, 1.0]):
         numbers = np.array(values)

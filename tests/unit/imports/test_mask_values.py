@@ -54,3 +54,10 @@ def test_what_is_no_mask_is_refused_with_its_name(array: np.ndarray, said: str) 
     with pytest.raises(ImportRefused, match=r"^maps/a") as refused:
         as_mask(array, "maps/a")
     assert said in str(refused.value)
+
+
+@pytest.mark.parametrize(("kind", "largest"), [(np.uint8, 255), (np.uint16, 65535)])
+def test_faint_whole_numbers_are_shares_where_the_other_masks_say_so(kind: type, largest: int) -> None:
+    mask = as_mask(np.array([[0, 1]], kind), "x", shares=True).mask
+    assert mask is not None
+    assert mask.tolist() == [[0.0, np.float32(1 / largest)]]

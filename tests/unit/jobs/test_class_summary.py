@@ -80,3 +80,12 @@ def test_a_class_without_a_hit_has_an_interval_with_a_width() -> None:
     assert hit.high == pytest.approx(0.1611, abs=1e-4)
     assert (kept.low, kept.high) == (0.5, 0.5)  # no share
     assert cat.means["area"].high - cat.means["area"].low > 0.2  # type: ignore[operator]
+
+
+def test_one_step_of_each_image_is_no_share() -> None:
+    made = Sums()
+    for _ in range(20):
+        made.add(("gfi", "Cat", 0, 0, "ok"), [("iterations", 1.0), ("area", 1.0)])
+    (cat,) = class_summaries(Sums.unpacked(*made.packed()), CLASSES)
+    assert (cat.means["iterations"].low, cat.means["iterations"].high) == (1, 1)
+    assert cat.means["area"].low == mean_estimate(1.0, 20, 0.0).low != 1

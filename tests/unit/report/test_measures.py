@@ -18,3 +18,11 @@ def test_a_number_says_what_was_left_out_and_which_controls_are_missing() -> Non
     assert made["Area"].interval.low < 0.1 < made["Area"].interval.high
     missing = next(measure for measure in made.values() if measure.mean is None)
     assert missing.missing == "no explained image has a box of its class"
+
+
+def test_one_step_of_each_image_is_no_share() -> None:
+    rows = [Result(at, f"{at}.jpg", ImageStatus.OK, iterations=1, area=1.0) for at in range(20)]
+    intervals = {measure.title: measure.interval for measure in measures_of(summarise(rows), {})}
+    assert intervals["Iterations"] == (1, 1)
+    assert intervals["Area"] is not None
+    assert intervals["Area"].low < 1

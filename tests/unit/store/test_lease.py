@@ -129,6 +129,8 @@ def test_an_error_that_nobody_foresaw_does_not_end_the_renewals() -> None:
     with keeper(ledger) as lease:
         ledger.wait(3)
         lease.check_held()
+        with pytest.raises(TypeError, match="int64"):  # the worker's own thread hears of it
+            lease.renew()
         ledger.error = None
         ledger.wait(3)
         lease.check_held()

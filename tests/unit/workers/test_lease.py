@@ -22,6 +22,7 @@ class Told:
         self.held = True
         self.away = 0
         self.keeper_s = 0.0
+        self.error: Exception | None = None
 
     def __call__(self, *_: Any, in_flight: frozenset[int], **__: Any) -> LeaseAnswer:
         if threading.current_thread().name.startswith("lease-"):
@@ -29,6 +30,8 @@ class Told:
         if self.away:
             self.away -= 1
             raise Transient("the database is restarting")
+        if self.error is not None:
+            raise self.error
         self.rows.append(set(in_flight))
         return LeaseAnswer(held=self.held, wanted="continue")
 
@@ -115,3 +118,10 @@ def test_an_announcement_of_a_lease_that_is_gone_raises(told: Told) -> None:
     with pytest.raises(LeaseLost):
         held.announce_decoding([0])
     assert held.stop.is_set()
+
+
+def test_an_announcement_that_no_attempt_could_record_raises(told: Told) -> None:
+    """It was tried again without end, and the shard was never given back with the reason."""
+    told.error = TypeError("Object of type int64 is not JSON serializable")
+    with pytest.raises(TypeError, match="int64"):
+        lease().announce_decoding([0])

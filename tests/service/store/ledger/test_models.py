@@ -3,6 +3,7 @@
 import pytest
 import sqlalchemy as sa
 
+from gfi.domain.job import ModelRef
 from gfi.domain.states import ControlKind
 from gfi.store import ledger, queries
 from gfi.store.database import Database
@@ -29,6 +30,13 @@ def test_every_registration_that_changes_something_is_a_version(database: Databa
         "net@5": None,
         "net@0": None,
     }
+    for named, version in (
+        (ModelRef("net", "d2", 3), 3),
+        (ModelRef("net", "d1"), 4),
+        (ModelRef("net", "d9", 9), None),
+    ):
+        known = queries.model_of(database, named)
+        assert (known and known.version) == version
     third = found["net@3"]
     assert third is not None
     assert (third.reference, third.note, third.actor, third.record) == (

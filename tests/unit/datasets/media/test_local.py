@@ -49,6 +49,12 @@ def test_a_name_that_is_not_utf8_is_left_out_and_counted(plant, free):
     assert listed(folder, free) == (["1.jpg"], {"name that is not UTF-8": 1})
 
 
+def test_a_path_that_is_too_long_for_a_key_is_left_out_and_ends_no_listing(plant, free):
+    deep = "/".join(["a" * 240] * 8)
+    folder = plant("1.jpg", f"{deep}/2.jpg", f"{deep}/{'3' * 150}.jpg", f"{deep}/{'b' * 150}/4.jpg")
+    assert listed(folder, free) == (["1.jpg", f"{deep}/2.jpg"], {"name that is too long": 2})
+
+
 def test_links_inside_are_followed(plant, free):
     folder = plant("store/1.jpg", "2.jpg")
     (folder / "link.jpg").symlink_to(folder / "store/1.jpg")
