@@ -62,16 +62,19 @@ def comparison_payload(
     gate_name: str = GATE,
     look: int | None = None,
 ) -> JSON:
-    """What the task of a comparison is asked. gate_name: of the file, for errors.
+    """What the task of a comparison is asked. gate_name: of the file, for errors. A floor that only the gate names
+    is in it too, with whole ids: retention keeps what a comparison refers to.
 
     Raises NotFound, Invalid for a job that has not ended or a look that means nothing, DriftError for a gate that
     cannot be read.
     """
+    spec = parse_gate(gate, gate_name) if gate is not None else None
+    floor_jobs = floor_jobs or (spec.floor.jobs if spec is not None else ())
     jobs = [queries.get_job(database, job_id) for job_id in (a, b, *floor_jobs)]
     for job in jobs:
         if not job.ended:
             raise Invalid(f"job {job.id} is {job.shown_state}; wait for its end")
-    _check_look(look, parse_gate(gate, gate_name) if gate is not None else None, gate_name)
+    _check_look(look, spec, gate_name)
     return {
         "a": jobs[0].id,
         "b": jobs[1].id,

@@ -10,7 +10,7 @@ from gfi.cli.servers import Server
 from gfi.domain.records import ControlClaim
 from gfi.domain.states import ControlKind, ShardState
 from gfi.drift.errors import DriftError
-from gfi.jobs.comparison_task import compared_json, comparison_of, request_comparison
+from gfi.jobs.comparison_task import compared_json, comparison_of, comparison_payload, request_comparison
 from gfi.jobs.delete import delete_job
 from gfi.jobs.submit import Invalid
 from gfi.store import ledger, queries
@@ -108,3 +108,12 @@ def test_what_cannot_be_compared_is_refused_or_fails_with_the_reason(services: C
 
     with pytest.raises(Invalid, match="wait for its end"):
         request_comparison(database, a, plan(database), owner="")
+
+
+def test_the_jobs_that_a_gate_names_are_held_as_those_of_its_floor(services: ControlServices) -> None:
+    database, bucket = services.database, services.bucket
+    a, b, other, third = (finished_job(database, bucket, results(0, images=2)) for _ in range(4))
+    gate = f"[floor]\njobs = ['{other[:25]}']"
+    asked = comparison_payload(database, a, b, gate=gate)
+    assert asked["floor"] == [other]
+    assert comparison_payload(database, a, b, floor_jobs=[third], gate=gate)["floor"] == [third]
