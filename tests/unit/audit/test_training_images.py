@@ -97,15 +97,15 @@ def test_a_search_that_sees_little_excludes_nothing() -> None:
     assert in_training(1, 200, 200, 12, 12, 0.05).at_most == 1
 
 
-def test_what_is_smaller_than_any_texture_tells_apart_is_not_searched() -> None:
-    cross = np.zeros((32, 32), np.float32)
-    cross[10:22, 15:17] = cross[15:17, 10:22] = 200
-    images = backgrounds(12)
-    small = cross[12:20, 12:20]
-    assert min(len(one) for one in at_sizes(cross[10:22, 10:22])) == 12
-    assert not has_pattern(small, images, S).any()
-    told = search(small, [images], 40, images[:6], S)
+def test_what_is_found_in_clean_textures_is_too_small_to_search_for() -> None:
+    images, drawn = backgrounds(12), backgrounds(1)
+    drawn[0, 40:48, 42:46] = drawn[0, 42:46, 40:48] = 255
+    cross = high_passed(drawn, sigma_of(96))[0, 39:49, 39:49]
+    small = np.asarray(Image.fromarray(cross).resize((6, 6), Image.Resampling.BICUBIC), np.float32)
+    assert (highest_ncc(small, high_passed(images, sigma_of(96))) >= S.match).mean() > 0.8
+    told = search(cross, [images], 40, images[:6], S)
     assert told == InTraining(0, 0, 40, 0, 6, 1.0, too_small=True)
+    assert [len(one) for one in at_sizes(np.zeros((16, 16), np.float32))] == [12, 14, 16, 18, 21, 24]
 
 
 def of_class(w: World, k: int = 0) -> NDArray[np.uint8]:
