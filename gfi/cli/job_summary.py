@@ -50,7 +50,9 @@ def print_summary(service: Service, job_id: str) -> None:
         for status in STATUS_WORDS
         if summary["counts"].get(status)
     ]
-    table("", ("status", "images"), counts, "no results yet")
+    # An image has a result for each of its labels where these were explained.
+    unit = "results" if sum(count for _, count in counts) > (progress["total"] or 0) else "images"
+    table("", ("status", unit), counts, "no results yet")
     failures = service.failures(job["id"])
     kinds = (
         ("failed by class", (*UNUSABLE, "failed")),
@@ -78,9 +80,9 @@ def print_summary(service: Service, job_id: str) -> None:
     if rows:
         click.echo("")
         head = (
-            "mean over explained images",
+            f"mean over explained {unit}",
             "value",
-            "images",
+            unit,
             *(CONTROLS[name].lower() for name in controls),
         )
         table("", head, rows, "")

@@ -84,7 +84,7 @@ function actions() {
 function summary() {
   const s = audit.summary, p = audit.plan;
   const figures = s
-    ? [[count(s.shortcuts), s.shortcuts === 1 ? "shortcut confirmed" : "shortcuts confirmed"], [count(s.verdicts.relies_on || 0), "places that classes are recognised by"], [`${count(s.number_tested)} of ${count(s.proposed)}`, "candidates tested"], [count(s.images), `masks of ${count(s.classes)} classes`]]
+    ? [[count(s.shortcuts), s.shortcuts === 1 ? "shortcut confirmed" : "shortcuts confirmed"], [count(s.verdicts.relies_on || 0), "places that classes are recognised by"], [`${count(s.number_tested)} of ${count(s.proposed)}`, "candidates tested"], [count(s.images), `masks of ${count(s.classes)} classes${s.each_label ? ", one of each label of an image" : ""}`]]
     : p?.settling ? [[count(p.candidates), "candidates"], [p.settling.device_s ? duration(p.settling.device_s) : "unknown", "on a device, with the newest instalment"]]
     : p ? [[count(p.candidates), "candidates"], [count(p.answers), "answers of the network, at most"], [p.estimate_s === null ? "unknown" : duration(p.estimate_s), "on a device"]] : [];
   const at = p?.settling;

@@ -37,3 +37,15 @@ def test_a_job_says_why_its_shard_waits(capsys: pytest.CaptureFixture[str]) -> N
     print_summary(_Waiting(), "j1")  # type: ignore[arg-type]
     said = " ".join(capsys.readouterr().out.split())
     assert "waiting after images for example worker died 4 " + WAITS[:60] in said
+
+
+class _OfLabels(_Waiting):
+    """A job whose four images have seven labels."""
+
+    def summary(self, job_id: str) -> dict[str, Any]:
+        return {"counts": {"ok": 7}, "means": []}
+
+
+def test_results_of_several_labels_are_not_called_images(capsys: pytest.CaptureFixture[str]) -> None:
+    print_summary(_OfLabels(), "j1")  # type: ignore[arg-type]
+    assert "status results explained 7" in " ".join(capsys.readouterr().out.lower().split())
