@@ -13,10 +13,10 @@ ID = "0123456789ab"
 HOSTILE = "<script>alert(1)</script>\"' onerror=alert(1)"
 
 
-def page_of(*pictures: Picture, name: str = "moon") -> FirstPage:
+def page_of(*pictures: Picture, name: str = "moon", command: str = "gfi audit JOB") -> FirstPage:
     finding = ToldFinding(
         *(name, "top left", f"A shortcut: {name} relies on the top left."),
-        *(("grown",), (f"Note: {name}",), pictures, (f"{name}.png",), "gfi audit JOB"),
+        *(("grown",), (f"Note: {name}",), pictures, (f"{name}.png",), command),
     )
     groups = (FindingGroup("Shortcuts, confirmed", "The same pixels repeat.", (finding,)),)
     limits = (Limit(name, 50, "30 %"),)
@@ -56,6 +56,13 @@ def test_question_sentences_pictures_limits_and_tests_are_on_it(tmp_path: Path) 
 def test_without_an_audit_it_says_so_and_how_to_run_one(tmp_path: Path) -> None:
     text = text_of(tmp_path, FirstPage("Which?", None, "No audit was run.", "gfi audit JOB"))
     assert "No audit was run. <code>gfi audit JOB</code> tests it." in text
+
+
+def test_a_finding_without_a_command_has_no_empty_one(tmp_path: Path) -> None:
+    assert "how to repeat the test" in text_of(tmp_path, page_of())
+    text = text_of(tmp_path, page_of(command=""))
+    assert "<code></code>" not in text
+    assert "how to repeat" not in text
 
 
 def test_names_are_text(tmp_path: Path) -> None:
