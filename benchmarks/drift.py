@@ -15,7 +15,7 @@ million results with a million results alone.
 Writes benchmarks/results/drift.json, rows `scenario, seed, n, floor_runs, verdict, moved, lower, upper, p0, seconds`
 and more: n is per class; `verdict` is that of the watched class (corner) or of the worst class (clean), `pooled`
 that of all together; `judged` masks are behind `moved`, flipped images among them where `with_flips` is true; `failed`
-names the checks of the gate that failed.
+names the checks of the gate that failed. `--table` prints the table that docs/drift.md has of them.
 """
 
 import argparse
@@ -23,7 +23,7 @@ import json
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from itertools import combinations
 from pathlib import Path
@@ -58,6 +58,11 @@ SIZES = {"corner": (30, 100), "clean": (30, 100, 600)}
 FLOOR = 3
 NAMES = dict(enumerate(CLASSES))
 TODAY = date(2026, 1, 1)
+MEANINGS = {
+    "corner": "a model that learnt a corner mark planted into one class",
+    "clean": "another clean training run",
+    "same": "the same model twice",
+}
 
 
 def masks(
@@ -268,6 +273,27 @@ def scale(pairs: int) -> dict[str, Any]:
     }
 
 
+def table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The rows as the table of docs/drift.md: how many seeds have which verdict."""
+    lines = [
+        "| compared, four training runs in the floor | masks a class, before flips | seeds"
+        " | the marked class, else the worst class | all classes together | the gate |",
+        "|---|---|---|---|---|---|",
+    ]
+    for scenario, meaning in MEANINGS.items():
+        for n in (30, 100, 600):
+            made = [row for row in rows if row["scenario"] == scenario and row["n"] == n]
+            if made:
+                counts = [_counted(row[name] for row in made) for name in ("verdict", "pooled", "gate")]
+                lines.append(f"| {meaning} | {n} | {len(made)} | " + " | ".join(counts) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _counted(verdicts: Iterable[str]) -> str:
+    counts = Counter(verdicts)
+    return ", ".join(f"{counts[one]} {one}" for one in ("fail", "undecided", "pass") if counts[one])
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -278,6 +304,10 @@ def main() -> None:
     parser.add_argument("--masks", choices=("grad-cam", "tuned"), default="grad-cam")
     parser.add_argument("--scale", type=int, help="only pair so many synthetic results")
     parser.add_argument("--output", type=Path, default=RESULTS_FILE)
+    parser.add_argument(
+        "--add", nargs="*", type=Path, default=[], help="outputs whose rows replace those known"
+    )
+    parser.add_argument("--table", action="store_true", help="only print the table of the stored rows")
     options = parser.parse_args()
     if options.networks is not None:
         options.networks.mkdir(parents=True, exist_ok=True)
@@ -293,6 +323,12 @@ def main() -> None:
         options.output.write_text(json.dumps(body, indent=1) + "\n")
         print(json.dumps(row), flush=True)
 
+    for added in options.add:
+        for row in json.loads(added.read_text())["rows"]:
+            write(row)
+    if options.table:
+        print(table(rows))
+        return
     if options.scale:
         write(scale(options.scale))
         return

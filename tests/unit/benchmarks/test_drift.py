@@ -1,11 +1,16 @@
 """What `make bench-drift` computes, on small inputs; the training of networks is tested with `benchmarks.planted`."""
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pyarrow as pa
 
 from benchmarks import drift, planted
 from benchmarks.planted import Plant
 from tests.unit.drift.tables import run, table
+
+DOCS = Path(__file__).parents[3] / "docs" / "drift.md"
 
 
 def runs(*seeds: int, corner: float = 0.0) -> list[pa.Table]:
@@ -39,3 +44,7 @@ def test_results_are_those_of_the_network() -> None:
 def test_scale_pairs_what_both_have() -> None:
     row = drift.scale(3000)
     assert 2800 < row["pairs"] <= 3000
+
+
+def test_the_table_of_the_docs_is_made_of_the_stored_rows() -> None:
+    assert drift.table(json.loads(drift.RESULTS_FILE.read_text())["rows"]) in DOCS.read_text()
