@@ -12,15 +12,8 @@ from gfi.jobs.transfer import request_transfer
 from gfi.store import ledger, queries
 from gfi.store.errors import Conflict, StoreError
 from tests.chaos.deployment import Deployment
-from tests.chaos.fake import (
-    AFTER_COMPARISON,
-    AFTER_LOOK,
-    AFTER_PIECE,
-    IN_TASK_COMMIT,
-    MOVED,
-    MOVED_DIGEST,
-    RECORD,
-)
+from tests.chaos.fake import MOVED, MOVED_DIGEST, RECORD
+from tests.chaos.misbehaviour import AFTER_COMPARISON, AFTER_LOOK, AFTER_PIECE, IN_TASK_COMMIT
 from tests.chaos.night_scenario import everything_killed
 from tests.chaos.verify import verify
 from tests.chaos.world import Row, World, lease, row

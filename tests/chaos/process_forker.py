@@ -24,6 +24,7 @@ from typing import Any
 from gfi.cli.children import die_with
 from gfi.domain.queues import CONTROL_QUEUE, CONTROL_SLOTS
 from tests.chaos import fake
+from tests.chaos.misbehaviour import misbehave
 
 
 def preload() -> None:
@@ -166,7 +167,7 @@ def _celery(application: str, queues: str) -> None:
 
 def _worker(config: dict[str, Any]) -> None:
     _forget_messages_early(config)
-    fake.misbehave(config)
+    misbehave(config)
     _tell_of_repetitions(config)
     _celery("workers.app", "explain,interactive")
 
@@ -186,7 +187,7 @@ def _forget_messages_early(config: dict[str, Any]) -> None:
 
 def _control(config: dict[str, Any]) -> None:
     _forget_messages_early(config)
-    fake.misbehave(config)
+    misbehave(config)
     _tell_of_repetitions(config)
     _celery("scheduler.app", CONTROL_QUEUE)
 

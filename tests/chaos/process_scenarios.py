@@ -16,7 +16,8 @@ from gfi.jobs.sweep import sweep_parts
 from gfi.store import ledger, queries
 from gfi.store.errors import Conflict
 from tests.chaos.deployment import Deployment, Member, gfi
-from tests.chaos.fake import AFTER_CARRYING, AFTER_PIECE, AIMS, COUNT, IN_TASK_COMMIT, PLANNING, count_kind
+from tests.chaos.fake import COUNT, count_kind
+from tests.chaos.misbehaviour import AFTER_CARRYING, AFTER_PIECE, AIMS, IN_TASK_COMMIT, PLANNING
 from tests.chaos.photographs import make
 from tests.chaos.verify import verify, verify_carried
 from tests.chaos.world import SLOW, Row, World, lease, row
