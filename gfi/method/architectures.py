@@ -126,7 +126,8 @@ def _timm(name: str) -> Callable[..., nn.Module]:
 
 def near_matches(name: str, known: list[str]) -> str:
     """ "; did you mean … or …?" for the end of an error message, or nothing."""
-    matches = difflib.get_close_matches(name, known, n=2)
+    # A name may be known twice: a layer is listed at each of its calls.
+    matches = difflib.get_close_matches(name, dict.fromkeys(known), n=2)
     return f"; did you mean {' or '.join(matches)}?" if matches else ""
 
 

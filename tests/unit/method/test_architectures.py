@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torchvision import models
 
 from gfi.domain.errors import MethodError
-from gfi.method.architectures import build_pretrained, documented_input, torchvision_weights
+from gfi.method.architectures import build_pretrained, documented_input, near_matches, torchvision_weights
 from gfi.method.classifiers import load
 from tests.unit.method.written_models import write
 
@@ -143,3 +143,7 @@ def test_a_network_of_one_input_size_decides_on_it() -> None:
 def test_an_unknown_tag_of_timm_is_one_line() -> None:
     with pytest.raises(MethodError, match=r"timm:resnet18\.nothing: Invalid pretrained tag"):
         documented_input("timm:resnet18.nothing")
+
+
+def test_a_name_that_is_known_twice_is_offered_once() -> None:
+    assert near_matches("_swsh", ["_swish", "_conv", "_swish"]) == "; did you mean _swish?"
